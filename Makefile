@@ -1,0 +1,66 @@
+# Everything is run through these targets, by people and by the continuous integration alike.
+# They need GNU make and Python 3.11 or newer; `setup` makes the rest, once, inside the checkout.
+#
+#   make run RUN_ARGS="--method lightlayers --k 1 --epochs 5"
+#   make test PYTEST_ARGS="tests/guards -q"
+#   make setup PYTHON=/usr/bin/python3.12
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+FIND_PYTHON = for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$name && break; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+RUN_ARGS ?= --method lightlayers --k 3
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help setup run test lint check wheel clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+
+setup: $(INSTALLED) .alias/poc  ## make .venv with both frameworks and the tools (several GB, once)
+
+# One pip command, so that the resolver picks a torch and a torchvision that fit each other.
+$(INSTALLED): pyproject.toml
+	@[ -x $(BIN)/python ] || [ -n "$(PYTHON)" ] || { \
+		echo "poc needs Python 3.11 or newer with venv. None was found: install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; exit 2; }
+	@[ -x $(BIN)/python ] || { echo "== making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
+	@echo "== installing poc, TensorFlow, PyTorch and the tools into .venv (several minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	@touch $@
+
+# The type checkers read the package through this link (pyproject.toml, tool.mypy).
+.alias/poc:
+	@mkdir -p .alias
+	@ln -sfn .. $@
+
+run: setup  ## train LightLayers in both frameworks and print the comparison
+	@$(BIN)/poc compare $(RUN_ARGS)
+
+test: setup  ## run every test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup  ## style, format, architecture contracts, types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/mypy --cache-dir=/dev/null
+
+# Never `pip wheel .`: it reuses build/, and a renamed module would stay in the wheel.
+wheel: setup  ## build sdist and wheel, then try the wheel outside the checkout
+	@rm -rf build dist
+	@$(BIN)/python -m build --outdir dist . > .venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
+	@$(BIN)/python tests/guards/try_wheel.py dist
+
+check: lint test wheel  ## all of the above
+
+clean:  ## remove what was built and cached, .venv excepted
+	@rm -rf build dist poc.egg-info .alias .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

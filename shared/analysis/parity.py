@@ -1,0 +1,279 @@
+"""The parity ladder: do the two backends compute the same, rung by rung?
+
+parameters -> weights -> logits -> loss and every gradient -> optimiser steps across a rate drop.
+Finite first, then close; a tolerance stands beside its reason and is never raised for flakiness.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.spec.initializers import Weights, draw_weights
+from poc.shared.spec.layers import Parameter
+from poc.shared.spec.run import RunSpec
+
+DITHER = 0.05
+# Small in float32, where a trajectory amplifies rounding; float64 is what discriminates.
+RATES = {
+    "float64": {"adam": 1e-3, "sgd": 1e-2},
+    "float32": {"adam": 1e-4, "sgd": 1e-4},
+}
+NUM_PROBES = 12
+# Fewer examples, fewer units near a kink.
+NUM_PROBED = 16
+LOSS = "loss:"
+Arrays = dict[str, NDArray[Any]]
+Batch = dict[str, NDArray[Any]]
+Evaluate = Callable[["Caller", str, Sequence[Batch]], "Arrays"]
+
+
+class Caller(Protocol):
+    """What the ladder needs of a worker."""
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Run one operation in the backend's process."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Largest relative errors of each rung.
+
+    float64 leaves rounding alone: what is not below 1e-9 is another formula. float32 allows for
+    sums taken in another order, which grow along a trajectory.
+    """
+
+    logits: float
+    gradients: float
+    steps: float
+    num_steps: int
+
+
+TOLERANCES = {
+    "float64": Tolerances(logits=1e-10, gradients=1e-10, steps=1e-9, num_steps=50),
+    "float32": Tolerances(logits=1e-5, gradients=1e-4, steps=1e-3, num_steps=20),
+}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: the worst tensor, its error and what was allowed."""
+
+    name: str
+    worst: str
+    error: float
+    tolerance: float
+    num_tensors: int
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the worst error is within the tolerance (a NaN is not)."""
+        return bool(self.error <= self.tolerance)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "is_passed": self.is_passed}
+
+
+class Ladder:
+    """Climbs the rungs for one run; `first` and `second` are the two backends' workers."""
+
+    def __init__(self, run: RunSpec, first: Caller, second: Caller) -> None:
+        self._run, self._workers = run, (first, second)
+        self._network = run.network
+        self._spec = run.model_dump(mode="json")
+        self._tolerances = TOLERANCES[run.precision]
+
+    def climb(self, batches: Sequence[Batch]) -> list[Rung]:
+        """Every rung, the cheap ones first; `batches` hold `images` and `labels`."""
+        weights = self.perturbed_weights()
+        rungs = [self.compare_parameters()]
+        if not rungs[0].is_passed:
+            return rungs
+        if self._run.precision == "float32":
+            batches = [{key: value[:NUM_PROBED] for key, value in b.items()} for b in batches]
+        rungs.append(self.compare_logits(weights, self.dithered(batches[0], 0)))
+        rungs.extend(self.compare_gradients(weights, batches[:1]))
+        for optimizer in RATES[self._run.precision]:
+            rungs.extend(self.compare_steps(optimizer, weights, batches))
+        return rungs
+
+    def on_smooth_batches(
+        self, evaluate: Evaluate, batches: Sequence[Batch], tolerance: float
+    ) -> list[Arrays]:
+        """Both backends' values on dithered batches where their precision can be judged.
+
+        Where a unit sits within rounding of a ReLU's or a max-pool's kink, float32 may fall on
+        either side. Batches are taken when each backend's float32 values agree with its own
+        float64 ones; the other backend is not asked, so the choice hides no difference.
+        """
+        for probe in range(NUM_PROBES):
+            candidates = [self.dithered(b, len(batches) * probe + i) for i, b in enumerate(batches)]
+            values = [evaluate(worker, self._run.precision, candidates) for worker in self._workers]
+            if self._run.precision == "float64":
+                break
+            doubles = [evaluate(worker, "float64", candidates) for worker in self._workers]
+            pairs = zip(values, doubles, strict=True)
+            if all(compare("probe", pair, tolerance).is_passed for pair in pairs):
+                break
+        return values
+
+    def dithered(self, batch: Batch, index: int) -> Batch:
+        """Real images plus faint noise.
+
+        Plain backgrounds make exact ties in max-pools, where the gradient is not defined and the
+        last bit of a sum decides which pixel gets it.
+        """
+        images = batch["images"]
+        generator = np.random.default_rng([self._run.seed, index])
+        noise = generator.normal(0.0, DITHER * float(images.std()), images.shape)
+        return {**batch, "images": (images + noise).astype(np.float32)}
+
+    def perturbed_weights(self) -> Weights:
+        """Initial weights moved off their special values, so that every parameter acts.
+
+        A zero bias, a unit gamma or a zero running mean would hide a dropped or swapped tensor.
+        """
+        generator = np.random.default_rng(self._run.seed)
+        weights = draw_weights(self._network.parameters, self._run.seed)
+        for name, value in weights.items():
+            if not name.endswith("/kernel"):
+                shift = generator.uniform(0.0, 0.1, value.shape).astype(np.float32)
+                weights[name] = value + shift.astype(np.float64)
+        return weights
+
+    def compare_parameters(self) -> Rung:
+        """Names, order, shapes and roles; against each other and against the declared network."""
+        tables = [self._call(worker, "parameters") for worker in self._workers]
+        declared = [describe(parameter) for parameter in self._network.parameters]
+        wrong = [name for table in tables for name in differing_rows(declared, table)]
+        return Rung("parameters", wrong[0] if wrong else "", len(wrong), 0, len(declared))
+
+    def compare_logits(self, weights: Weights, batch: Batch) -> Rung:
+        """Evaluation mode; a breach names the first layer whose output differs."""
+        values = self._both("logits", weights=weights, images=batch["images"])
+        rung = compare("logits", [{"logits": value} for value in values], self._tolerances.logits)
+        if rung.is_passed:
+            return rung
+        return replace(rung, worst=self.first_difference(weights, batch))
+
+    def first_difference(self, weights: Weights, batch: Batch) -> str:
+        """Name of the first layer, in the order of computation, whose output differs."""
+        names = [node.name for node in self._network.nodes]
+        maps = self._both("features", weights=weights, images=batch["images"][:2], taps=names)
+        for name in names:
+            error = relative_error(maps[0][name], maps[1][name])
+            if not error <= self._tolerances.logits:
+                return name
+        return "logits"
+
+    def compare_gradients(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
+        """Loss and gradients of one batch in training mode, noise on."""
+
+        def evaluate(worker: Caller, precision: str, candidates: Sequence[Batch]) -> Arrays:
+            result = self._call(
+                worker, "loss_and_gradients", precision, weights=weights, batch=candidates[0]
+            )
+            return {LOSS: np.asarray(result["loss"]), **result["gradients"]}
+
+        values = self.on_smooth_batches(evaluate, batches, self._tolerances.gradients)
+        return [
+            compare("loss", [split(value)[0] for value in values], self._tolerances.logits),
+            compare("gradients", [split(value)[1] for value in values], self._tolerances.gradients),
+        ]
+
+    def compare_steps(
+        self, optimizer: str, weights: Weights, batches: Sequence[Batch]
+    ) -> list[Rung]:
+        """Real training steps across a drop of the learning rate: losses, then weights."""
+        count, tolerance = self._tolerances.num_steps, self._tolerances.steps
+        base = RATES[self._run.precision][optimizer]
+        rates = [base if step < count // 2 else base / 10 for step in range(count)]
+
+        def evaluate(worker: Caller, precision: str, candidates: Sequence[Batch]) -> Arrays:
+            result = self._call(
+                worker,
+                "train_steps",
+                precision,
+                optimizer=optimizer,
+                weights=weights,
+                batches=list(candidates),
+                learning_rates=rates,
+            )
+            losses = {f"{LOSS} {step}": np.asarray(v) for step, v in enumerate(result["losses"])}
+            return {**losses, **result["weights"]}
+
+        values = self.on_smooth_batches(evaluate, batches, tolerance)
+        name = f"{count} {optimizer} steps"
+        return [
+            compare(f"{name}: losses", [split(value)[0] for value in values], tolerance),
+            compare(f"{name}: weights", [split(value)[1] for value in values], tolerance),
+        ]
+
+    def _both(self, operation: str, **arguments: Any) -> list[Any]:
+        return [self._call(worker, operation, **arguments) for worker in self._workers]
+
+    def _call(
+        self,
+        worker: Caller,
+        operation: str,
+        precision: str | None = None,
+        optimizer: str | None = None,
+        **arguments: Any,
+    ) -> Any:
+        run = {**self._spec, "backend": "tf" if worker is self._workers[0] else "torch"}
+        run["precision"] = precision or self._run.precision
+        run["optimizer"] = {**run["optimizer"], **({"name": optimizer} if optimizer else {})}
+        return worker.call(operation, run=run, **arguments)
+
+
+def split(values: Arrays) -> tuple[Arrays, Arrays]:
+    """Losses, and everything else."""
+    losses = {name: value for name, value in values.items() if name.startswith(LOSS)}
+    return losses, {name: value for name, value in values.items() if name not in losses}
+
+
+def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
+    """Worst relative error over named tensors, each measured against its own largest value."""
+    first, second = pair
+    if first.keys() != second.keys():
+        missing = sorted(first.keys() ^ second.keys())[0]
+        return Rung(name, f"{missing} (one side only)", float("inf"), tolerance, len(first))
+    errors = {key: relative_error(first[key], second[key]) for key in first}
+    worst = max(errors, key=lambda key: errors[key])
+    return Rung(name, worst, errors[worst], tolerance, len(errors))
+
+
+def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Largest absolute difference over the largest value of either side; infinite for a NaN."""
+    if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return float("inf")
+    difference = magnitude(first.astype(np.float64) - second.astype(np.float64))
+    return difference / max(magnitude(first), magnitude(second)) if difference else 0.0
+
+
+def magnitude(value: NDArray[Any]) -> float:
+    """Largest absolute value."""
+    return float(np.abs(value).max(initial=0))
+
+
+def describe(parameter: Parameter) -> dict[str, Any]:
+    """A declared parameter as a worker reports it."""
+    return {
+        "name": parameter.name,
+        "shape": list(parameter.shape),
+        "is_trainable": parameter.is_trainable,
+        "weight_decay": parameter.weight_decay,
+    }
+
+
+def differing_rows(
+    declared: Sequence[Mapping[str, Any]], built: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Names of the parameters whose rows differ, missing and extra ones included."""
+    pairs = zip(declared, built, strict=False)
+    wrong = [str(first["name"]) for first, second in pairs if first != second]
+    longer = max(declared, built, key=len)
+    return wrong + [str(row["name"]) for row in longer[min(len(declared), len(built)) :]]

@@ -1,0 +1,77 @@
+"""`poc weights verify`: one weight file, both backends, the same logits."""
+
+from pathlib import Path
+from typing import Any
+
+from poc.shared.engine.files import read_arrays
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.worker import Worker
+from poc.shared.errors import UsageError
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.network import Network
+from poc.shared.spec.run import BACKENDS, RunSpec
+
+from .parity import Rung, compare
+
+TOLERANCE = 1e-5
+NUM_IMAGES = 64
+
+
+def verify_weights(folder: Path, checkpoint: str = "best") -> Rung:
+    """Compare both backends' logits from a run's checkpoint on its own evaluation images.
+
+    Raises:
+        UsageError: No run folder, no such checkpoint, or a tensor is missing, extra or misshapen.
+    """
+    run = RunSpec.parse(read_record(folder)["run"], "run")
+    weights = read_arrays(folder / "checkpoints" / f"{checkpoint}.safetensors")
+    check_weights(run.network, weights)
+    logits = []
+    for backend in BACKENDS:
+        with Worker(backend) as worker:
+            logits.append(
+                worker.call(
+                    "verify",
+                    folder=str(folder.resolve()),
+                    checkpoint=checkpoint,
+                    num_images=NUM_IMAGES,
+                )
+            )
+    return compare("logits", logits, TOLERANCE)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """`run.json` of a folder.
+
+    Raises:
+        UsageError: It is no run folder.
+    """
+    if not (folder / "run.json").is_file():
+        raise UsageError(
+            f"received {str(folder)!r}, which holds no run.json; name the folder "
+            "that `poc run` printed"
+        )
+    return RunFolder(folder).read_run()
+
+
+def check_weights(network: Network, weights: Weights) -> None:
+    """Compare a file's tensors with a network's table.
+
+    Raises:
+        UsageError: Names the first tensor that is missing, extra or misshapen.
+    """
+    shapes = {parameter.name: parameter.shape for parameter in network.parameters}
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise UsageError(
+                f"received weights without {name}, which {network.name} has; name its own file"
+            )
+        if weights[name].shape != shape:
+            raise UsageError(
+                f"received {name} of shape {weights[name].shape}; {network.name} allows {shape}: "
+                "name a file of the same architecture and options"
+            )
+    if extra := sorted(weights.keys() - shapes.keys()):
+        raise UsageError(
+            f"received weights with {extra[0]}, which {network.name} has not; name its own file"
+        )

@@ -1,0 +1,1 @@
+"""Sources, splits and batches; no framework is imported here."""

@@ -1,0 +1,172 @@
+"""Sources held in memory: the embedded set and `npz:PATH`."""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+
+from .source import PARTITIONS, Indices, Labels, Pixels, Source, consecutive, example_ids
+
+Part = tuple[Pixels, Labels]
+# Everything that NumPy and zipfile are known to raise on a damaged or foreign file.
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+class ArraySource(Source):
+    """Images of one shape in one array."""
+
+    def __init__(
+        self,
+        name: str,
+        parts: Mapping[str, Part],
+        *,
+        class_names: tuple[str, ...] | None = None,
+        is_partitioned: bool = True,
+    ) -> None:
+        """Check and join the parts.
+
+        Args:
+            name: Text that the source was opened with.
+            parts: Part name -> images (k, H, W) or (k, H, W, C) uint8, labels (k,) integers.
+            class_names: One a class; none: the labels as text.
+            is_partitioned: False: the parts are no published split.
+
+        Raises:
+            UsageError: Shapes, types or labels do not fit together.
+        """
+        checked = {part: check_part(name, part, *arrays) for part, arrays in parts.items()}
+        if len({images.shape[1:] for images, _ in checked.values()}) > 1:
+            shapes = {part: images.shape[1:] for part, (images, _) in checked.items()}
+            raise UsageError(
+                f"received image shapes {shapes} in {name!r}; allowed is one shape (H, W, C): "
+                "resize them before they are stored"
+            )
+        counts = {part: len(labels) for part, (_, labels) in checked.items()}
+        self.name = name
+        self.ids = tuple(text for part in counts for text in example_ids(part, counts[part]))
+        self.partitions = consecutive(counts) if is_partitioned else {}
+        self._pixels = np.concatenate([images for images, _ in checked.values()])
+        self._labels = np.concatenate([labels for _, labels in checked.values()])
+        height, width, channels = self._pixels.shape[1:]
+        self.image_shape = (height, width, channels)
+        self.class_names = name_classes(name, self._labels, class_names)
+
+    @property
+    def labels(self) -> Labels:
+        """(n,) int64."""
+        return self._labels
+
+    def image(self, index: int) -> Pixels:
+        """One image: (H, W, C) uint8."""
+        image: Pixels = self._pixels[index]
+        return image
+
+    def images(self, indices: Indices) -> Pixels:
+        """Images at these positions, gathered in one go: (k, H, W, C) uint8."""
+        return np.take(self._pixels, indices, axis=0)
+
+    def contents(self) -> Iterable[bytes]:
+        """Shape and pixels of all images at once."""
+        yield repr(self._pixels.shape).encode()
+        yield self._pixels.tobytes()
+
+
+def check_part(name: str, part: str, images: NDArray[Any], labels: NDArray[Any]) -> Part:
+    """Images as (k, H, W, C) uint8 and labels as (k,) int64, or a refusal."""
+    where = f"for {part!r} in {name!r}"
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+        raise UsageError(
+            f"received images of shape {images.shape} and type {images.dtype} {where}; allowed is "
+            "uint8 of shape (n, H, W), (n, H, W, 1) or (n, H, W, 3): convert them"
+        )
+    if not images.size:
+        raise UsageError(
+            f"received images of shape {images.shape} {where}; allowed is at least one image of at "
+            "least one pixel: leave empty parts out"
+        )
+    if labels.shape not in ((len(images),), (len(images), 1)) or labels.dtype.kind not in "iu":
+        raise UsageError(
+            f"received labels of shape {labels.shape} and type {labels.dtype} {where}; allowed are "
+            f"integers of shape ({len(images)},), one for each image: convert them"
+        )
+    return images, labels.reshape(-1).astype(np.int64)
+
+
+def name_classes(name: str, labels: Labels, class_names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The given class names, or the labels 0 to the largest as text, checked against the labels."""
+    lowest, highest = int(labels.min()), int(labels.max())
+    # More classes than examples is a file that holds something other than class labels.
+    limit = len(labels) if class_names is None else len(class_names)
+    if lowest < 0 or highest >= limit:
+        raise UsageError(
+            f"received labels from {lowest} to {highest} in {name!r}; allowed are 0 to "
+            f"{limit - 1}: number the classes from 0 without gaps"
+        )
+    return class_names or tuple(str(label) for label in range(highest + 1))
+
+
+def open_embedded(name: str) -> ArraySource:
+    """The cut of Fashion-MNIST that ships in the package (`embedded/PROVENANCE.md`)."""
+    with as_file(files("poc.shared.data.embedded") / "fashion_mnist.npz") as path:
+        return open_npz(name, path)
+
+
+def open_npz(name: str, path: Path) -> ArraySource:
+    """An npz file of `train_images`, `train_labels` (also val, test), or `images`, `labels`.
+
+    An optional `class_names` array of text names the classes. Nothing pickled is ever loaded.
+
+    Raises:
+        UsageError: The file is missing, damaged or holds other arrays.
+    """
+    arrays = read_npz(name, path)
+    names = arrays.get("class_names")
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
+        raise UsageError(
+            f"received class_names of shape {names.shape} and type {names.dtype} in {name!r}; "
+            "allowed is a list of text: store it with np.array(names)"
+        )
+    class_names = None if names is None else tuple(str(text) for text in names)
+    if "train_images" not in arrays and {"images", "labels"} <= arrays.keys():
+        parts = {"all": (arrays["images"], arrays["labels"])}
+        return ArraySource(name, parts, class_names=class_names, is_partitioned=False)
+    return ArraySource(name, select_parts(name, arrays), class_names=class_names)
+
+
+def select_parts(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Part]:
+    """Published parts of an npz file; train must be there, and labels wherever images are."""
+    present = [part for part in PARTITIONS if f"{part}_images" in arrays]
+    missing = [part for part in present if f"{part}_labels" not in arrays]
+    if "train" not in present or missing:
+        raise UsageError(
+            f"received the arrays {sorted(arrays)} in {name!r}; allowed are train_images with "
+            "train_labels (also val_, test_) or images with labels: rename them"
+        )
+    return {part: (arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in present}
+
+
+def read_npz(name: str, path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz file, read completely so that damage shows here."""
+    if not path.is_file():
+        raise UsageError(
+            f"received {name!r}, but there is no file {str(path)!r}; allowed is the path of an npz "
+            "file: correct the path"
+        )
+    try:
+        # Opened here, because np.load leaves the file open when it finds the archive damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (*UNREADABLE, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"received {name!r}, which cannot be read as npz ({str(error).splitlines()[0]}); "
+            "allowed is an undamaged file of plain arrays written by np.savez: write it again"
+        ) from None

@@ -1,0 +1,1 @@
+"""The data set that ships in the package; PROVENANCE.md says where it comes from."""

@@ -1,0 +1,95 @@
+"""What every image source offers: random access to labelled images, whatever they are stored in."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+
+Indices = NDArray[np.int64]
+Labels = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+Shape = tuple[int, int, int]
+
+PARTITIONS = ("train", "val", "test")
+
+
+class Source(ABC):
+    """A set of labelled images with random access.
+
+    Attributes:
+        name: What `open_source` was given.
+        class_names: One name a class; the label is the position.
+        ids: One stable, unique id an example, such as `train/000123`.
+        partitions: The published parts, `train`, `val` and `test` where they exist -> (k,) int64
+            positions. Empty when nothing is published.
+        image_shape: (H, W, C) when every image has it, else none.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    ids: Sequence[str]
+    partitions: Mapping[str, Indices]
+    image_shape: Shape | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    @abstractmethod
+    def labels(self) -> Labels:
+        """(n,) int64, each below the number of classes."""
+
+    @abstractmethod
+    def image(self, index: int) -> Pixels:
+        """One image: (H, W, C) uint8."""
+
+    def images(self, indices: Indices) -> Pixels:
+        """Images at these positions: (k, H, W, C) uint8.
+
+        Raises:
+            UsageError: Their shapes differ.
+        """
+        images = [self.image(int(index)) for index in indices]
+        shapes = {image.shape for image in images}
+        if len(shapes) > 1:
+            raise UsageError(
+                f"received images of different shapes, {min(shapes)} to {max(shapes)}, from "
+                f"{self.name!r}; allowed is one shape: set data.image_size and data.channels"
+            )
+        return np.stack(images)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over class names, ids, labels and content; computed when first asked for."""
+        digest = hashlib.sha256()
+        for text in (*self.class_names, *self.ids):
+            digest.update(text.encode() + b"\0")
+        digest.update(self.labels.astype("<i8").tobytes())
+        for content in self.contents():
+            digest.update(content)
+        return digest.hexdigest()
+
+    def contents(self) -> Iterable[bytes]:
+        """What stands for each image in the fingerprint: here its shape and pixels."""
+        for index in range(len(self)):
+            image = self.image(index)
+            yield repr(image.shape).encode() + image.tobytes()
+
+
+def example_ids(partition: str, count: int) -> tuple[str, ...]:
+    """Ids `partition/000000` and so on; zeros keep text order equal to position order."""
+    return tuple(f"{partition}/{index:06d}" for index in range(count))
+
+
+def consecutive(counts: Mapping[str, int]) -> dict[str, Indices]:
+    """Positions of partitions that lie one after the other."""
+    ends = np.cumsum(list(counts.values()))
+    return {
+        partition: np.arange(end - count, end, dtype=np.int64)
+        for (partition, count), end in zip(counts.items(), ends, strict=True)
+    }

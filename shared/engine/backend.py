@@ -1,0 +1,110 @@
+"""The contract that both backends implement, and the only place that loads one.
+
+Only Python and NumPy values cross this line: images (N, H, W, C) float32, labels (N,) int64, logits
+(N, num_classes), maps NHWC; weights are canonical name -> array.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from poc.shared.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from poc.shared.spec.initializers import Weights
+    from poc.shared.spec.layers import Parameter
+    from poc.shared.spec.run import RunSpec
+
+    from .noise import Noise
+
+PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
+
+
+class Trainer(Protocol):
+    """A model under training; created as `backend.Trainer(run, weights)`."""
+
+    def step(
+        self, images: "NDArray[Any]", labels: "NDArray[Any]", learning_rate: float, noise: "Noise"
+    ) -> None:
+        """One update; never waits for the device."""
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the steps since the last call (`loss`, `accuracy`, …); waits for the device.
+
+        `count` is the number of examples that the means are over; `bad_step` is the index, since
+        the last call, of the first step with a non-finite loss, or -1.
+        """
+
+    def wait(self) -> None:
+        """Return when the device has done all that was asked of it."""
+
+    def load(self, weights: "Weights") -> None:
+        """Replace the weights; the optimiser's state stays."""
+
+    def logits(self, images: "NDArray[Any]") -> "NDArray[np.floating]":
+        """(N, num_classes) in evaluation mode."""
+
+    def weights(self) -> "Weights":
+        """Canonical weights, running statistics included."""
+
+    def state(self) -> dict[str, "NDArray[Any]"]:
+        """Optimiser state under canonical names: with the weights, all that a resume needs."""
+
+    def restore(self, state: Mapping[str, "NDArray[Any]"]) -> None:
+        """Take back what `state` gave."""
+
+
+class Backend(Protocol):
+    """What `poc.tf_impl` and `poc.torch_impl` offer."""
+
+    def describe(self) -> dict[str, Any]:
+        """Versions, device, threads, precision and compile switches: goes into every report."""
+
+    def prepare(self, run: "RunSpec") -> None:
+        """Set process-wide switches (threads, determinism, TF32) before anything is built."""
+
+    def parameters(self, run: "RunSpec") -> "Sequence[Parameter]":
+        """The parameter table, read off the built model."""
+
+    def Trainer(self, run: "RunSpec", weights: "Weights") -> Trainer:  # noqa: N802
+        """A model under training, from these weights."""
+
+    def loss_and_gradients(
+        self,
+        run: "RunSpec",
+        weights: "Weights",
+        images: "NDArray[Any]",
+        labels: "NDArray[Any]",
+        noise: "Noise",
+    ) -> "tuple[float, Weights]":
+        """Loss of one batch in training mode, and the gradient of every trainable parameter."""
+
+    def features(
+        self, run: "RunSpec", weights: "Weights", images: "NDArray[Any]", taps: Sequence[str]
+    ) -> "dict[str, NDArray[np.floating]]":
+        """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
+
+
+def missing_packages(name: str) -> list[str]:
+    """Packages that the backend needs and this interpreter lacks."""
+    return [package for package in PACKAGES[name] if find_spec(package) is None]
+
+
+def load(name: str) -> Backend:
+    """Import a backend: the only dynamic import of the project.
+
+    Raises:
+        UsageError: Unknown name, or its framework is not installed.
+    """
+    if name not in PACKAGES:
+        raise UsageError(f"received the backend {name!r}; allowed are tf and torch: choose one")
+    if missing := missing_packages(name):
+        raise UsageError(
+            f"received the backend {name!r}, which needs {' and '.join(missing)}, not installed "
+            f"here; install with: pip install 'poc[{name}]'"
+        )
+    return cast("Backend", importlib.import_module(f"poc.{name}_impl"))

@@ -1,0 +1,81 @@
+"""Writes that leave either the old file or the whole new one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from poc.shared.errors import UsageError
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write beside the target, flush to the disk, then rename over it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON, non-finite numbers as null."""
+    write_bytes(path, (json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The file's value.
+
+    Raises:
+        UsageError: Missing or malformed.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"received {str(path)!r}, which cannot be read as JSON ({error}); name a "
+            "file that poc wrote"
+        ) from None
+
+
+def finite(value: Any) -> Any:
+    """The value with NaN and infinity replaced by none, which JSON can hold."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str) -> None:
+    """A safetensors file: data only, never code."""
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_bytes(path, save(contiguous, metadata=metadata or None))
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Arrays of a safetensors file.
+
+    Raises:
+        UsageError: Missing or malformed.
+    """
+    try:
+        return dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"received {str(path)!r}, which is no readable safetensors file ({error}); name "
+            "one that poc wrote"
+        ) from None

@@ -1,0 +1,38 @@
+"""Masks of random layers, drawn in NumPy and passed into the step of either backend.
+
+Counter-based: a mask depends on (run seed, step, layer name) alone, so that a resumed run, a
+recomputed forward pass and the other framework all see the same one.
+"""
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.spec.network import Network
+
+Noise = dict[str, NDArray[np.bool_]]
+
+
+def draw_noise(network: Network, *, seed: int, step: int, batch_size: int) -> Noise:
+    """Masks of one step.
+
+    Args:
+        network: Its random layers say which masks are needed.
+        seed: Run seed.
+        step: Index of the step, from 0.
+        batch_size: Examples in the batch.
+
+    Returns:
+        Layer name -> (batch_size, *mask shape) bool, true where a value is kept.
+    """
+    return {
+        name: draw_mask((batch_size, *shape), rate, (seed, step, zlib.crc32(name.encode())))
+        for name, (shape, rate) in network.dropouts.items()
+    }
+
+
+def draw_mask(shape: tuple[int, ...], rate: float, counter: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A Bernoulli mask, true with probability 1 - rate, keyed by `counter`."""
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(counter)))
+    return generator.random(shape, dtype=np.float32) >= rate

@@ -1,0 +1,206 @@
+"""What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
+
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import CheckFailed
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+
+from .backend import Backend
+from .datasets import RunData, open_data
+from .environment import describe_machine
+from .files import read_arrays
+from .metrics import classification_metrics, wilson_interval
+from .noise import draw_noise
+from .run_folder import RunFolder
+from .training import Report, TrainingLoop, evaluate
+
+
+class Operations:
+    """Operations of one worker process; each public method is one."""
+
+    def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
+        self._backend, self._report, self._import_seconds = backend, report, import_seconds
+
+    def describe(self) -> dict[str, Any]:
+        """Versions, device and switches."""
+        return self._backend.describe()
+
+    def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The built model's parameter table: name, shape, is_trainable, weight_decay."""
+        spec = self._prepare(run)
+        return [
+            {
+                "name": parameter.name,
+                "shape": list(parameter.shape),
+                "is_trainable": parameter.is_trainable,
+                "weight_decay": parameter.weight_decay,
+            }
+            for parameter in self._backend.parameters(spec)
+        ]
+
+    def logits(
+        self, run: Mapping[str, Any], weights: Weights, images: NDArray[Any]
+    ) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode."""
+        return self._backend.features(self._prepare(run), weights, images, ["logits"])["logits"]
+
+    def features(
+        self, run: Mapping[str, Any], weights: Weights, images: NDArray[Any], taps: Sequence[str]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Named maps in evaluation mode."""
+        return self._backend.features(self._prepare(run), weights, images, taps)
+
+    def loss_and_gradients(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        batch: Mapping[str, NDArray[Any]],
+        step: int = 0,
+    ) -> dict[str, Any]:
+        """Loss of one batch and every gradient; the noise is that of `step`."""
+        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(images))
+        loss, gradients = self._backend.loss_and_gradients(spec, weights, images, labels, noise)
+        return {"loss": loss, "gradients": gradients}
+
+    def train_steps(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        batches: Sequence[Mapping[str, NDArray[Any]]],
+        learning_rates: Sequence[float],
+    ) -> dict[str, Any]:
+        """Some steps of the real trainer: loss of each, then weights and optimiser state."""
+        spec = self._prepare(run)
+        trainer = self._backend.Trainer(spec, weights)
+        losses = []
+        for step, rate in enumerate(learning_rates):
+            batch = batches[step % len(batches)]
+            images, labels = batch["images"], batch["labels"]
+            noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(images))
+            trainer.step(images, labels, rate, noise)
+            losses.append(trainer.metrics()["loss"])
+        return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
+
+    def train(self, run: Mapping[str, Any], folder: str, command: str) -> dict[str, Any]:
+        """A whole run into its folder; returns the row of the comparison table."""
+        started = time.perf_counter()
+        spec, data = open_data(RunSpec.parse(dict(run), ""))
+        self._backend.prepare(spec)
+        output = RunFolder(folder)
+        output.write_run(self._record(spec, data, command))
+        try:
+            loop = TrainingLoop(spec, self._backend, data, output, self._report)
+            last = loop.run()
+            row = self._finish(loop, last, time.perf_counter() - started)
+        except KeyboardInterrupt:
+            output.mark("interrupted")
+            raise
+        except CheckFailed as error:
+            output.mark("failed", error=str(error))
+            raise
+        except Exception as error:
+            output.mark("failed", error=f"{type(error).__name__}: {error}")
+            raise
+        output.write_summary(row)
+        output.mark("finished")
+        return row
+
+    def verify(self, folder: str, checkpoint: str, num_images: int) -> dict[str, Any]:
+        """Logits of a run's checkpoint on its first evaluation images."""
+        record = RunFolder(folder).read_run()
+        spec, data = open_data(RunSpec.parse(record["run"], ""))
+        pipeline = data.test or data.val or data.train
+        images = next(pipeline.epoch(0)).images[:num_images]
+        weights = read_arrays(Path(folder) / "checkpoints" / f"{checkpoint}.safetensors")
+        self._backend.prepare(spec)
+        return {"logits": self._backend.features(spec, weights, images, ["logits"])["logits"]}
+
+    def _prepare(self, run: Mapping[str, Any]) -> RunSpec:
+        spec = RunSpec.parse(dict(run), "")
+        self._backend.prepare(spec)
+        return spec
+
+    def _record(self, spec: RunSpec, data: RunData, command: str) -> dict[str, Any]:
+        """`run.json` of a run that starts now."""
+        return {
+            "format": "poc run 1",
+            "status": "running",
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": command,
+            "run": spec.model_dump(mode="json"),
+            "data": {
+                "source": data.source.name,
+                "source_fingerprint": data.source.fingerprint,
+                "split_fingerprint": data.split.fingerprint,
+                "counts": {part: len(indices) for part, indices in data.split.parts.items()},
+                "class_names": list(data.source.class_names),
+            },
+            "environment": {
+                **describe_machine(),
+                **self._backend.describe(),
+            },
+        }
+
+    def _finish(
+        self, loop: TrainingLoop, last: Mapping[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        """Evaluate the best weights on the test part, and write the row and the predictions."""
+        best = next(
+            line for line in loop.folder.read_metrics() if line["epoch"] == loop.state.best_epoch
+        )
+        lines = loop.folder.read_metrics()
+        row = self._describe_run(loop)
+        row |= {
+            f"best_{key.replace('/', '_')}": best[key] for key in best if key.startswith("val/")
+        }
+        if loop.data.test is not None:
+            loop.trainer.load(loop.best_weights())
+            logits, labels = evaluate(loop.trainer, loop.data.test)
+            row |= {
+                f"test_{name}": value
+                for name, value in classification_metrics(logits, labels).items()
+            }
+            hits = int((logits.argmax(axis=1) == labels).sum())
+            row["test_accuracy_low"], row["test_accuracy_high"] = wilson_interval(hits, len(labels))
+            ids = [loop.data.source.ids[index] for index in loop.data.split.test]
+            loop.folder.write_predictions(logits, labels, ids)
+        steady = lines[1:] or lines
+        return row | {
+            "train_loss": last["train/loss"],
+            "num_epochs": loop.state.epoch,
+            "best_epoch": loop.state.best_epoch,
+            "import_seconds": self._import_seconds,
+            "build_seconds": loop.state.seconds["build"],
+            "first_step_seconds": loop.state.seconds["first_step"],
+            "epoch_seconds": float(np.median([line["epoch_seconds"] for line in steady])),
+            "eval_seconds": float(np.median([line["eval_seconds"] for line in steady])),
+            "total_seconds": seconds,
+            "images_per_second": float(np.median([line["images_per_second"] for line in steady])),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "folder": str(loop.folder.path),
+        }
+
+    def _describe_run(self, loop: TrainingLoop) -> dict[str, Any]:
+        """The columns that say what was trained."""
+        spec, network = loop.spec, loop.network
+        total = sum(parameter.size for parameter in network.parameters)
+        return {
+            "method": spec.method,
+            "model": spec.model_spec.name,
+            "options": dict(spec.model_spec.options) | dict(spec.method_options),
+            "backend": spec.backend,
+            "seed": spec.seed,
+            "total_parameters": total,
+            "trainable_parameters": sum(p.size for p in network.parameters if p.is_trainable),
+            "weight_bytes": 4 * total,
+            "macs": network.macs,
+        }

@@ -1,0 +1,58 @@
+"""A progress bar over training events: rate and time left, silent without a terminal."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress:
+    """Draws what a worker reports; use as a context manager and pass `update` as its report."""
+
+    def __init__(self, title: str) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=None, rate="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        """Take one event: `step` moves the bar, `epoch` prints a line."""
+        if event["event"] == "step":
+            rate = f"{event['images_per_second']:,.0f} images/s"
+            self._bar.update(
+                self._task, completed=event["step"], total=event["num_steps"], rate=rate
+            )
+        elif event["event"] == "epoch":
+            self._bar.console.print(describe_epoch(event), highlight=False)
+
+
+def describe_epoch(event: Mapping[str, Any]) -> str:
+    """One line: epoch, losses, accuracies, seconds."""
+    names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+    values = "  ".join(f"{name} {event[name]:.4f}" for name in names if name in event)
+    return (
+        f"epoch {event['epoch']}/{event['num_epochs']}  {values}  "
+        f"{event['epoch_seconds']:.2f} s  {event['images_per_second']:,.0f} images/s"
+    )

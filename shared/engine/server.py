@@ -1,0 +1,82 @@
+"""The worker's own side: load one backend, then answer requests until the line closes.
+
+Run as `python -m poc.shared.engine.server BACKEND`. Standard input and output carry messages;
+whatever the framework prints goes to standard error, which the other side keeps as a log.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from poc.shared.errors import CheckFailed, UsageError
+
+
+def main(name: str) -> None:
+    """Serve one backend."""
+    requests, replies = take_over_standard_streams()
+    # Imported late, so that their time is measured and their output goes to the log.
+    from .messages import receive, send
+
+    try:
+        handle = load_operations(name, lambda event: send(replies, event))
+    except Exception as error:
+        send(replies, failure(error))
+        return
+    send(replies, {"result": "ready"})
+    while True:
+        try:
+            request = receive(requests)
+        except EOFError:
+            return
+        try:
+            reply = {"result": handle(request)}
+        except (Exception, KeyboardInterrupt) as error:
+            reply = failure(error)
+        send(replies, reply)
+
+
+def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep the line for messages and send every print to standard error."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return requests, replies
+
+
+def load_operations(
+    name: str, report: Callable[[Mapping[str, Any]], None]
+) -> Callable[[Mapping[str, Any]], Any]:
+    """Import the backend; returns the function that answers a request."""
+    started = time.perf_counter()
+    from .backend import load
+    from .operations import Operations
+
+    backend = load(name)
+    operations = Operations(backend, report, time.perf_counter() - started)
+
+    def handle(request: Mapping[str, Any]) -> Any:
+        operation = request["operation"]
+        if operation.startswith("_") or not hasattr(Operations, operation):
+            raise ValueError(f"Received the operation {operation!r}, which no worker has.")
+        return getattr(operations, operation)(**request["arguments"])
+
+    return handle
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The reply that stands for an exception."""
+    kinds = {UsageError: "usage", CheckFailed: "check", KeyboardInterrupt: "interrupted"}
+    kind = next((name for type_, name in kinds.items() if isinstance(error, type_)), "crash")
+    if kind == "crash":
+        traceback.print_exception(error)
+    message = str(error) if kind != "crash" else f"{type(error).__name__}: {error}"
+    return {"error": {"kind": kind, "message": message}}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""Declared architectures, one module a family; `spec.models` is their table."""

@@ -1,0 +1,109 @@
+"""Initial weights, drawn once in NumPy for both backends.
+
+Every parameter has a generator of its own, seeded by (run seed, parameter name): adding or renaming
+one layer does not move the others.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layers import Initializer, Parameter
+
+Weights = dict[str, NDArray[np.floating]]
+Draw = Callable[[np.random.Generator, Initializer, tuple[int, ...]], NDArray[np.float64]]
+
+
+def draw_weights(parameters: Iterable[Parameter], seed: int) -> Weights:
+    """Draw every parameter.
+
+    Returns:
+        Canonical name -> float64 array of the parameter's shape. Backends cast to their precision,
+        so that a float32 and a float64 run start from the same numbers.
+    """
+    return {parameter.name: draw_parameter(parameter, seed) for parameter in parameters}
+
+
+def draw_parameter(parameter: Parameter, seed: int) -> NDArray[np.float64]:
+    """Draw one parameter from its own stream."""
+    generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(parameter.name.encode())]))
+    draw = DISTRIBUTIONS[parameter.initializer.distribution]
+    values = draw(generator, parameter.initializer, parameter.shape)
+    # Rounded to float32 so that both precisions start from exactly the same values.
+    return values.astype(np.float32).astype(np.float64)
+
+
+def constant(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Every value is `scale`."""
+    return np.full(shape, initializer.scale, dtype=np.float64)
+
+
+def glorot_uniform(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """U(-a, a) with a = sqrt(6 / (fan_in + fan_out)); the Keras default."""
+    limit = math.sqrt(6 / (initializer.fan_in + initializer.fan_out))
+    return generator.uniform(-limit, limit, shape)
+
+
+def torch_uniform(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """U(-a, a) with a = 1 / sqrt(fan_in); the PyTorch default for kernels and biases."""
+    limit = 1 / math.sqrt(initializer.fan_in)
+    return generator.uniform(-limit, limit, shape)
+
+
+def kaiming_normal_fan_out(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """N(0, 2 / fan_out), not truncated; torchvision's ResNet and VGG convolutions."""
+    return generator.normal(0.0, math.sqrt(2 / initializer.fan_out), shape)
+
+
+def kaiming_normal_fan_in(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """N(0, 2 / fan_in), not truncated."""
+    return generator.normal(0.0, math.sqrt(2 / initializer.fan_in), shape)
+
+
+def normal(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """N(0, scale^2)."""
+    return generator.normal(0.0, initializer.scale, shape)
+
+
+def variance_scaling_fan_out(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Normal truncated at two deviations, variance 2 / fan_out; Keras EfficientNet convolutions."""
+    # .8796… is the deviation of a standard normal truncated to [-2, 2].
+    deviation = math.sqrt(2 / initializer.fan_out) / 0.87962566103423978
+    values = generator.normal(0.0, 1.0, shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = generator.normal(0.0, 1.0, int(outside.sum()))
+    return values * deviation
+
+
+DISTRIBUTIONS: Mapping[str, Draw] = MappingProxyType(
+    {
+        draw.__name__: draw
+        for draw in (
+            constant,
+            glorot_uniform,
+            torch_uniform,
+            kaiming_normal_fan_out,
+            kaiming_normal_fan_in,
+            normal,
+            variance_scaling_fan_out,
+        )
+    }
+)

@@ -1,0 +1,123 @@
+"""LightLayers as declarations (arXiv 2101.02268): the two layers that the study is about."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from .layers import (
+    Activation,
+    Conv2D,
+    Parameter,
+    Shape,
+    Window,
+    bias_parameter,
+    kernel_initializer,
+    prefixed,
+    vector_size,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightConv2D(Window):
+    """Two convolutions through a bottleneck of `rank` channels (LightLayers, arXiv 2101.02268).
+
+    z = inner_activation(conv(x, W1) + b1), y = activation(conv(z, W2) + b2). Strides act once, in
+    the first convolution. `bias_initializer="reference"` draws Glorot-uniform biases as the
+    published code does by accident. `kernel_l2` is the Keras-style coefficient a of a * sum(w^2).
+    """
+
+    kind: ClassVar[str] = "light_conv2d"
+    filters: int
+    rank: int
+    activation: Activation | None = None
+    inner_activation: Activation | None = "relu"
+    bias_initializer: Literal["zeros", "reference"] = "zeros"
+    kernel_l2: float = 1e-4
+
+    def convolutions(self) -> tuple[Conv2D, Conv2D]:
+        """The two stock convolutions that it consists of."""
+        distribution = "glorot_uniform" if self.bias_initializer == "reference" else "zeros"
+
+        def convolution(
+            filters: int, strides: tuple[int, int], activation: Activation | None
+        ) -> Conv2D:
+            return Conv2D(
+                filters=filters,
+                kernel_size=self.kernel_size,
+                strides=strides,
+                padding=self.padding,
+                activation=activation,
+                bias_initializer=distribution,
+                kernel_weight_decay=2 * self.kernel_l2,
+            )
+
+        return (
+            convolution(self.rank, self.strides, self.inner_activation),
+            convolution(self.filters, (1, 1), self.activation),
+        )
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(H', W', filters)."""
+        reduce, expand = self.convolutions()
+        return expand.output_shape([reduce.output_shape(inputs)])
+
+    def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
+        """reduce/kernel, reduce/bias, expand/kernel, expand/bias."""
+        reduce, expand = self.convolutions()
+        middle = [reduce.output_shape(inputs)]
+        return (
+            *(prefixed("reduce", parameter) for parameter in reduce.parameters(inputs)),
+            *(prefixed("expand", parameter) for parameter in expand.parameters(middle)),
+        )
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Both convolutions."""
+        reduce, expand = self.convolutions()
+        return reduce.macs(inputs) + expand.macs([reduce.output_shape(inputs)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightDense:
+    """y = activation((x @ (W1 * s)) @ (W2 * s) + bias) with W1 (in, rank), W2 (rank, units).
+
+    s is 1, or sqrt(2 / units) with `scale="reference"`: the published code's factor, which starves
+    heads of many classes (facts: LightLayers, section 7).
+    """
+
+    kind: ClassVar[str] = "light_dense"
+    units: int
+    rank: int = 8
+    activation: Activation | None = None
+    scale: Literal["none", "reference"] = "none"
+
+    @property
+    def factor(self) -> float:
+        """S of the formula."""
+        return math.sqrt(2 / self.units) if self.scale == "reference" else 1.0
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(units,)."""
+        vector_size(inputs[0])
+        return (self.units,)
+
+    def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
+        """reduce/kernel (in, rank), expand/kernel (rank, units), expand/bias."""
+        first, second = (vector_size(inputs[0]), self.rank), (self.rank, self.units)
+        return (
+            Parameter(
+                name="reduce/kernel",
+                shape=first,
+                initializer=kernel_initializer("glorot_uniform", first),
+            ),
+            Parameter(
+                name="expand/kernel",
+                shape=second,
+                initializer=kernel_initializer("glorot_uniform", second),
+            ),
+            bias_parameter("expand/bias", self.units),
+        )
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Both products."""
+        return self.rank * (vector_size(inputs[0]) + self.units)

@@ -1,0 +1,60 @@
+"""The table of methods: what each trains, with which hyper-parameters and on which model.
+
+A method is an objective that both trees implement under `methods/`, plus defaults. A new method is
+one row here, one file in each tree, one config and one NumPy reference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from poc.shared.errors import UsageError
+
+from .settings import Settings
+
+
+class SupervisedOptions(Settings):
+    """Cross-entropy alone has no hyper-parameters of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row: what it is, its hyper-parameters, its objective and the model that it trains."""
+
+    summary: str
+    options: type[Settings]
+    objective: str
+    default_model: str
+    models: tuple[str, ...] = ()
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "lightlayers": Method(
+            summary="LightLayers: convolutions and dense layers through a narrow bottleneck",
+            options=SupervisedOptions,
+            objective="supervised",
+            default_model="lightnet_plain",
+            models=("lightnet_plain", "lightnet_residual", "conv2d_chain"),
+        ),
+        "scratch": Method(
+            summary="supervised training of any model from drawn weights",
+            options=SupervisedOptions,
+            objective="supervised",
+            default_model="conv2d_chain",
+        ),
+    }
+)
+
+
+def find_method(name: str) -> Method:
+    """The row of a method.
+
+    Raises:
+        UsageError: No such method.
+    """
+    if name not in METHODS:
+        raise UsageError(
+            f"received the method {name!r}; allowed are {', '.join(sorted(METHODS))}: choose one"
+        )
+    return METHODS[name]

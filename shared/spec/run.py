@@ -1,0 +1,226 @@
+"""The run spec: one frozen, validated description of a training run.
+
+It is read from TOML and `--set`, travels to the worker as JSON, and is stored in the run folder.
+Nothing in it depends on a framework or on NumPy.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from poc.shared.errors import UsageError
+
+from .data import DataSpec
+from .layers import Shape
+from .methods import find_method
+from .models import ModelSpec, find_model
+from .network import Network
+from .schedules import ScheduleSpec
+from .settings import Settings
+
+Backend = Literal["tf", "torch"]
+BACKENDS: tuple[Backend, ...] = ("tf", "torch")
+
+
+class OptimizerSpec(Settings):
+    """Optimiser with PyTorch's published formulas in both backends."""
+
+    name: Literal["sgd", "adam", "adamw"] = Field("adam", description="update rule")
+    learning_rate: float = Field(1e-3, gt=0, description="rate before the schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the buffer kept")
+    nesterov: bool = Field(False, description="sgd: look-ahead form")
+    beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="adam: decay of the second moment")
+    epsilon: float = Field(1e-8, gt=0, description="adam: added outside the root")
+    weight_decay: float = Field(
+        0.0, ge=0, description="coupled L2 on every trainable parameter (adamw: decoupled)"
+    )
+
+
+class EarlyStoppingSpec(Settings):
+    """Stop when the validation metric has not improved."""
+
+    patience: int | None = Field(None, ge=1, description="epochs without improvement; none: off")
+    metric: Literal["val/loss", "val/accuracy"] = Field("val/loss", description="what is watched")
+    reduce_patience: int | None = Field(
+        None, ge=1, description="epochs without improvement before the rate is multiplied"
+    )
+    reduce_factor: float = Field(0.1, gt=0, lt=1, description="that multiplier")
+
+
+class RunSpec(Settings):
+    """Everything that decides the numbers of a run.
+
+    `input_shape` and `num_classes` are read off the data when a run starts; commands without data
+    give them by hand.
+    """
+
+    backend: Backend = Field("torch", description="framework that trains")
+    method: str = Field("lightlayers", description="a row of the table of methods")
+    method_options: Mapping[str, Any] = Field(default_factory=dict, description="of the method")
+    model: ModelSpec | None = Field(None, description="architecture; none: the method's default")
+    data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
+    num_epochs: int = Field(10, ge=1, description="passes over the training examples")
+    optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
+    schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
+    early_stopping: EarlyStoppingSpec = Field(
+        default_factory=EarlyStoppingSpec, description="when to stop or to reduce the rate"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="initial weights, order and noise")
+    precision: Literal["float32", "float64"] = Field("float32", description="of all arithmetic")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description='"auto": GPU where present')
+    deterministic: bool = Field(True, description="bit-equal repeats on the same machine")
+    mode: Literal["default", "eager", "compiled"] = Field(
+        "default", description="tf: graph by default, compiled = XLA; torch: eager by default"
+    )
+    input_shape: Shape | None = Field(None, description="(height, width, channels)")
+    num_classes: int | None = Field(None, ge=2, description="number of classes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_model(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put the method's default model where none is named."""
+        if not isinstance(values, dict):
+            return values
+        method = values.get("method", "lightlayers")
+        model = values.get("model")
+        if isinstance(method, str) and (
+            model is None or (isinstance(model, dict) and "name" not in model)
+        ):
+            default = {"name": find_method(method).default_model}
+            values = {**values, "model": {**default, **(model or {})}}
+        return values
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        """Refuse a model that the method cannot train, and wrong options of either."""
+        method = find_method(self.method)
+        method.options.parse(dict(self.method_options), "method_options")
+        self.model_spec.resolved()
+        if method.models and self.model_spec.name not in method.models:
+            raise UsageError(
+                f"received model {self.model_spec.name!r} for method {self.method!r}; allowed are "
+                f"{', '.join(method.models)}: choose one of them or --method scratch"
+            )
+        return self
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The model, never none."""
+        if self.model is None:
+            raise UsageError("received no model; allowed is a row of `poc models list`: name one")
+        return self.model
+
+    @property
+    def network(self) -> Network:
+        """The declared network for this run's images.
+
+        Raises:
+            UsageError: The images' shape or the number of classes is not known yet.
+        """
+        if self.input_shape is None or self.num_classes is None:
+            raise UsageError(
+                "received a run without input_shape and num_classes; open its data first or set "
+                "both"
+            )
+        return self.model_spec.declare(self.input_shape, self.num_classes)
+
+    def replace(self, **changes: Any) -> "RunSpec":
+        """A copy with these fields changed, validated again."""
+        return RunSpec.parse({**self.model_dump(mode="json"), **changes}, "")
+
+
+def load_run(
+    path: Path | str | None = None, assignments: Iterable[str] = (), **fields: Any
+) -> RunSpec:
+    """Read a run from a TOML file, `key=value` assignments and named fields, later ones winning.
+
+    Args:
+        path: TOML file, or none for the defaults.
+        assignments: As given to `--set`: dotted keys of the run spec, or a bare option name of the
+            model or the method (`k=3`).
+        **fields: Top-level fields that are not none.
+
+    Raises:
+        UsageError: Unreadable file, unknown key or wrong value.
+    """
+    values = read_toml(Path(path)) if path else {}
+    values.update({key: value for key, value in fields.items() if value is not None})
+    for assignment in assignments:
+        assign(values, assignment)
+    return RunSpec.parse(values, "")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file as nested dictionaries.
+
+    Raises:
+        UsageError: Missing, unreadable or malformed file.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"received the config {str(path)!r}, which does not exist; name a TOML file"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
+        ) from None
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `key=value` to nested dictionaries, in place."""
+    key, separator, text = assignment.partition("=")
+    if not separator or not key.strip():
+        raise UsageError(f"received --set {assignment!r}; allowed is key=value, such as k=3")
+    *parents, last = full_key(key.strip(), values)
+    target = values
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise UsageError(
+                f"received --set {assignment!r}, but {parent!r} is no group of settings"
+            )
+    target[last] = parse_value(text.strip())
+
+
+def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
+    """Path of a key in the run spec; a bare name may be an option of the model or the method."""
+    parts = key.split(".")
+    if parts == ["model"]:
+        return ["model", "name"]
+    if parts[0] == "model" and len(parts) == 2 and parts[1] not in ModelSpec.model_fields:
+        return ["model", "options", parts[1]]
+    if len(parts) > 1 or key in RunSpec.model_fields:
+        return parts
+    method = find_method(values.get("method", RunSpec.model_fields["method"].default))
+    model = values.get("model") or {}
+    owners = {
+        ("model", "options"): find_model(
+            model.get("name", method.default_model)
+        ).options.model_fields,
+        ("method_options",): method.options.model_fields,
+        ("optimizer",): OptimizerSpec.model_fields,
+        ("data",): DataSpec.model_fields,
+    }
+    for owner, fields in owners.items():
+        if key in fields:
+            return [*owner, key]
+    allowed = sorted(
+        {*RunSpec.model_fields, *(name for fields in owners.values() for name in fields)}
+    )
+    raise UsageError(
+        f"received the unknown key {key!r}; allowed are {', '.join(allowed)}: correct it"
+    )
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML writes it; anything that TOML refuses is a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

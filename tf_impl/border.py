@@ -1,0 +1,33 @@
+"""NumPy at the border: arrays into TensorFlow and back. Layouts agree, so nothing is moved."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from poc.shared.engine.noise import Noise
+
+
+def images_to_tensor(images: NDArray[Any], *, dtype: str, device: str) -> tf.Tensor:
+    """(N, H, W, C) array -> (N, H, W, C) tensor."""
+    with tf.device(device):
+        return tf.constant(images, dtype)
+
+
+def labels_to_tensor(labels: NDArray[np.int64], *, device: str) -> tf.Tensor:
+    """(N,) array -> (N,) tensor."""
+    with tf.device(device):
+        return tf.constant(labels)
+
+
+def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, tf.Tensor]:
+    """Masks (N, …) under the names of their layers."""
+    with tf.device(device):
+        return {name: tf.constant(mask) for name, mask in noise.items()}
+
+
+def map_to_array(tensors: Mapping[str, tf.Tensor]) -> dict[str, NDArray[np.floating]]:
+    """Tensors -> arrays, maps as (N, H, W, C)."""
+    return {name: np.asarray(tensor) for name, tensor in tensors.items()}

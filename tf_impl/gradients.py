@@ -1,0 +1,45 @@
+"""Loss and gradients of one batch: the step and the parity ladder both come through here."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from .methods import Objective
+from .models import Model
+from .weights import learning_names, named_variables, trainable_names
+
+
+class Gradients(NamedTuple):
+    """What one batch gives."""
+
+    losses: Mapping[str, tf.Tensor]
+    logits: tf.Tensor
+    loss: tf.Tensor
+    by_name: Mapping[str, tf.Tensor]
+
+
+def compute_gradients(
+    objective: Objective,
+    model: Model,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    noise: Mapping[str, tf.Tensor],
+) -> Gradients:
+    """Forward and backward in training mode.
+
+    Returns:
+        Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
+        trainable variable: zero where the loss does not depend on it.
+    """
+    variables = named_variables(model)
+    learning = {name: variables[name].value for name in learning_names(model)}
+    with tf.GradientTape() as tape:
+        losses, logits = objective.losses(images, labels, noise)
+        loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
+    found = tape.gradient(loss, learning, unconnected_gradients="zero")
+    gradients = {
+        name: found[name] if name in found else tf.zeros_like(variables[name].value)
+        for name in trainable_names(model)
+    }
+    return Gradients(losses, logits, loss, gradients)

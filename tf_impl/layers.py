@@ -1,0 +1,322 @@
+"""Layers in Keras: one class for each kind that `poc.shared.spec.layers` declares.
+
+Maps are (N, H, W, C), kernels HWIO. Layers take `in_channels` and explicit padding, and create
+their variables at once; values come from the shared layer.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from poc.shared.spec.layers import Pads
+
+NO_PADS: Pads = ((0, 0), (0, 0))
+ACTIVATIONS = {
+    None: tf.identity,
+    "relu": tf.nn.relu,
+    "relu6": tf.nn.relu6,
+    "swish": tf.nn.silu,
+    "sigmoid": tf.nn.sigmoid,
+    "softmax": tf.nn.softmax,
+    "tanh": tf.nn.tanh,
+}
+
+
+class Conv2D(keras.layers.Layer):
+    """Convolution with explicit padding: (N, H, W, in) -> (N, H', W', out)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        groups: int = 1,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.kernel = self.add_weight(
+            shape=(*kernel_size, in_channels // groups, out_channels), name="kernel"
+        )
+        self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
+        self.strides, self.pads, self.activation = strides, pads, activation
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve, add the bias, activate."""
+        outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, _explicit(self.pads))
+        if self.bias is not None:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return ACTIVATIONS[self.activation](outputs)
+
+
+class DepthwiseConv2D(keras.layers.Layer):
+    """One filter for each channel: (N, H, W, C) -> (N, H', W', C)."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.kernel = self.add_weight(shape=(*kernel_size, channels, 1), name="kernel")
+        self.bias = self.add_weight(shape=(channels,), name="bias") if use_bias else None
+        self.strides, self.pads, self.activation = strides, pads, activation
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve each channel, add the bias, activate."""
+        strides = (1, *self.strides, 1)
+        outputs = tf.nn.depthwise_conv2d(inputs, self.kernel, strides, _explicit(self.pads))
+        if self.bias is not None:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return ACTIVATIONS[self.activation](outputs)
+
+
+class SeparableConv2D(keras.layers.Layer):
+    """Depthwise convolution, then 1x1 convolution with the only bias."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.depthwise = DepthwiseConv2D(
+            in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
+        )
+        self.pointwise = Conv2D(
+            in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
+        )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Depthwise, then pointwise."""
+        return self.pointwise(self.depthwise(inputs))
+
+
+class Dense(keras.layers.Layer):
+    """Affine map: (N, in) -> (N, out)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.kernel = self.add_weight(shape=(in_channels, out_channels), name="kernel")
+        self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
+        self.activation = activation
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Multiply, add the bias, activate."""
+        outputs = tf.linalg.matmul(inputs, self.kernel)
+        if self.bias is not None:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return ACTIVATIONS[self.activation](outputs)
+
+
+class BatchNorm(keras.layers.Layer):
+    """Batch normalisation over all axes but the last.
+
+    The fused op gives the Bessel-corrected variance and an exact second derivative, which
+    `keras.layers.BatchNormalization` does not (facts: parity, section 1). The op refuses float64,
+    where the written-out formula stands in.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        scale: bool = True,
+        center: bool = True,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.gamma = self.add_weight(shape=(channels,), name="gamma") if scale else None
+        self.beta = self.add_weight(shape=(channels,), name="beta") if center else None
+        self.moving_mean = self.add_weight(shape=(channels,), name="moving_mean", trainable=False)
+        self.moving_variance = self.add_weight(
+            shape=(channels,), name="moving_variance", trainable=False
+        )
+        self.channels, self.momentum, self.epsilon = channels, momentum, epsilon
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalise with the batch's statistics (training) or the running ones."""
+        gamma = tf.ones(self.channels, inputs.dtype) if self.gamma is None else self.gamma
+        beta = tf.zeros(self.channels, inputs.dtype) if self.beta is None else self.beta
+        if not training:
+            inverse = tf.math.rsqrt(self.moving_variance + self.epsilon) * gamma
+            return inputs * inverse + (beta - self.moving_mean * inverse)
+        normalise = _written_out if inputs.dtype == tf.float64 else _fused
+        outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
+        for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            running.assign(running * self.momentum + batch * (1 - self.momentum))
+        return outputs
+
+
+class Activation(keras.layers.Layer):
+    """An activation that stands alone."""
+
+    def __init__(self, activation: str, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+        self.activation = activation
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Activate."""
+        return ACTIVATIONS[self.activation](inputs)
+
+
+class Pool2D(keras.layers.Layer):
+    """Maximum or average over windows; padding never wins a maximum."""
+
+    def __init__(
+        self,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int],
+        pads: Pads = NO_PADS,
+        mode: str = "max",
+        count_padding: bool = False,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.kernel_size, self.strides, self.pads = kernel_size, strides, pads
+        self.mode, self.count_padding = mode, count_padding
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Pool."""
+        if self.mode == "max":
+            padded = _pad(inputs, self.pads, inputs.dtype.min)
+            return tf.nn.max_pool2d(padded, self.kernel_size, self.strides, "VALID")
+        padded = _pad(inputs, self.pads, 0)
+        means = tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")
+        if self.count_padding or self.pads == NO_PADS:
+            return means
+        ones = _pad(tf.ones_like(inputs[:1, :, :, :1]), self.pads, 0)
+        return means / tf.nn.avg_pool2d(ones, self.kernel_size, self.strides, "VALID")
+
+
+class GlobalPool(keras.layers.Layer):
+    """Mean or maximum over height and width: (N, H, W, C) -> (N, C)."""
+
+    def __init__(self, *, mode: str = "average", dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+        self.mode = mode
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Pool."""
+        reduce = tf.reduce_mean if self.mode == "average" else tf.reduce_max
+        return reduce(inputs, axis=(1, 2))
+
+
+class Flatten(keras.layers.Layer):
+    """(N, H, W, C) -> (N, H * W * C), channels fastest."""
+
+    def __init__(self, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Flatten."""
+        return tf.reshape(inputs, (-1, int(np.prod(inputs.shape[1:]))))
+
+
+class Dropout(keras.layers.Layer):
+    """Inverted dropout with a given mask, (N, …) bool, true where a value is kept."""
+
+    def __init__(self, rate: float, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+        self.rate = rate
+
+    def call(self, inputs: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
+        """Drop and rescale; without a mask (evaluation) the input passes."""
+        if kept is None:
+            return inputs
+        return inputs * (tf.cast(kept, inputs.dtype) / (1 - self.rate))
+
+
+class Add(keras.layers.Layer):
+    """Sum of maps of one shape."""
+
+    def __init__(self, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+
+    def call(self, *inputs: tf.Tensor) -> tf.Tensor:
+        """Add."""
+        total = inputs[0]
+        for addend in inputs[1:]:
+            total = total + addend
+        return total
+
+
+class Concatenate(keras.layers.Layer):
+    """Channels one after the other."""
+
+    def __init__(self, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+
+    def call(self, *inputs: tf.Tensor) -> tf.Tensor:
+        """Concatenate."""
+        return tf.concat(inputs, axis=-1)
+
+
+def _explicit(pads: Pads) -> str | list[tuple[int, int]]:
+    return "VALID" if pads == NO_PADS else [(0, 0), *pads, (0, 0)]
+
+
+def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
+    if pads == NO_PADS:
+        return inputs
+    return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value)
+
+
+def _as_maps(inputs: tf.Tensor) -> tf.Tensor:
+    return inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]
+
+
+def _fused(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=_as_maps(inputs),
+        scale=gamma,
+        offset=beta,
+        mean=tf.zeros(0),
+        variance=tf.zeros(0),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    return tf.reshape(outputs, tf.shape(inputs)), mean, variance
+
+
+def _written_out(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    axes = tuple(range(inputs.shape.rank - 1))
+    mean = tf.reduce_mean(inputs, axes)
+    centred = inputs - mean
+    variance = tf.reduce_mean(tf.square(centred), axes)
+    outputs = centred * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
+    count = tf.cast(tf.size(inputs), inputs.dtype) / inputs.shape[-1]
+    return outputs, mean, variance * (count / (count - 1))

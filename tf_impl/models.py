@@ -1,0 +1,199 @@
+"""A declared network as a Keras model: the one builder behind every architecture."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from poc.shared.spec import layers as spec
+from poc.shared.spec import light_layers
+from poc.shared.spec.network import IMAGES, Network, Node
+
+from . import layers
+from .light_layers import LightConv2D, LightDense
+
+
+class Model(keras.Model):
+    """A network of the shared layer: images (N, H, W, C) -> logits (N, num_classes)."""
+
+    def __init__(self, network: Network, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+        self.network = network
+        self.blocks = {node.name: build_layer(node, dtype=dtype) for node in network.nodes}
+
+    def call(
+        self,
+        images: tf.Tensor,
+        noise: Mapping[str, tf.Tensor] | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Logits; `noise` holds the masks of the random layers (training)."""
+        return self.values(images, [self.network.output], noise, training)[self.network.output]
+
+    def features(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
+        """Tapped maps and, under the name `logits`, the logits; evaluation mode."""
+        nodes = {tap: self.network.node_of(tap) for tap in taps}
+        values = self.values(images, list(nodes.values()))
+        return {tap: values[node] for tap, node in nodes.items()}
+
+    def values(
+        self,
+        images: tf.Tensor,
+        wanted: Sequence[str],
+        noise: Mapping[str, tf.Tensor] | None = None,
+        training: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Outputs of the named nodes; everything else is freed after its last use."""
+        values = {IMAGES: images}
+        for node in self.network.nodes:
+            arguments = [values[name] for name in node.inputs]
+            values[node.name] = self.apply_node(node, arguments, noise or {}, training)
+            for name in self.network.last_uses.get(node.name, ()):
+                if name not in wanted:
+                    del values[name]
+        return {name: values[name] for name in wanted}
+
+    def apply_node(
+        self,
+        node: Node,
+        arguments: Sequence[tf.Tensor],
+        noise: Mapping[str, tf.Tensor],
+        training: bool,
+    ) -> tf.Tensor:
+        """One layer: random ones take their mask, batch norm takes the mode."""
+        layer = self.blocks[node.name]
+        if isinstance(layer, layers.Dropout):
+            return layer(*arguments, noise.get(node.name) if training else None)
+        if isinstance(layer, layers.BatchNorm):
+            return layer(*arguments, training=training)
+        return layer(*arguments)
+
+
+def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
+    """The layer that a node declares."""
+    return BUILDERS[node.layer.kind](node.layer, node.input_shapes[0], dtype)
+
+
+def build_conv2d(layer: spec.Conv2D, shape: spec.Shape, dtype: str) -> layers.Conv2D:
+    """Convolution."""
+    return layers.Conv2D(
+        shape[-1],
+        layer.filters,
+        layer.kernel_size,
+        strides=layer.strides,
+        pads=layer.pads(shape),
+        groups=layer.groups,
+        use_bias=layer.use_bias,
+        activation=layer.activation,
+        dtype=dtype,
+    )
+
+
+def build_depthwise(
+    layer: spec.DepthwiseConv2D, shape: spec.Shape, dtype: str
+) -> layers.DepthwiseConv2D:
+    """Depthwise convolution."""
+    return layers.DepthwiseConv2D(
+        shape[-1],
+        layer.kernel_size,
+        strides=layer.strides,
+        pads=layer.pads(shape),
+        use_bias=layer.use_bias,
+        activation=layer.activation,
+        dtype=dtype,
+    )
+
+
+def build_separable(
+    layer: spec.SeparableConv2D, shape: spec.Shape, dtype: str
+) -> layers.SeparableConv2D:
+    """Separable convolution."""
+    return layers.SeparableConv2D(
+        shape[-1],
+        layer.filters,
+        layer.kernel_size,
+        strides=layer.strides,
+        pads=layer.pads(shape),
+        activation=layer.activation,
+        dtype=dtype,
+    )
+
+
+def build_dense(layer: spec.Dense, shape: spec.Shape, dtype: str) -> layers.Dense:
+    """Dense layer."""
+    return layers.Dense(
+        shape[-1], layer.units, use_bias=layer.use_bias, activation=layer.activation, dtype=dtype
+    )
+
+
+def build_batch_norm(layer: spec.BatchNorm, shape: spec.Shape, dtype: str) -> layers.BatchNorm:
+    """Batch normalisation."""
+    return layers.BatchNorm(
+        shape[-1],
+        momentum=layer.momentum,
+        epsilon=layer.epsilon,
+        scale=layer.scale,
+        center=layer.center,
+        dtype=dtype,
+    )
+
+
+def build_pool2d(layer: spec.Pool2D, shape: spec.Shape, dtype: str) -> layers.Pool2D:
+    """Pooling over windows."""
+    return layers.Pool2D(
+        layer.kernel_size,
+        strides=layer.strides,
+        pads=layer.pads(shape),
+        mode=layer.mode,
+        count_padding=layer.count_padding,
+        dtype=dtype,
+    )
+
+
+def build_light_conv2d(
+    layer: light_layers.LightConv2D, shape: spec.Shape, dtype: str
+) -> LightConv2D:
+    """Light convolution."""
+    reduce, expand = layer.convolutions()
+    return LightConv2D(
+        shape[-1],
+        layer.filters,
+        layer.kernel_size,
+        rank=layer.rank,
+        strides=layer.strides,
+        pads=reduce.pads(shape),
+        inner_pads=expand.pads(reduce.output_shape([shape])),
+        inner_activation=layer.inner_activation,
+        activation=layer.activation,
+        dtype=dtype,
+    )
+
+
+def build_light_dense(layer: light_layers.LightDense, shape: spec.Shape, dtype: str) -> LightDense:
+    """Light dense layer."""
+    return LightDense(
+        shape[-1],
+        layer.units,
+        rank=layer.rank,
+        factor=layer.factor,
+        activation=layer.activation,
+        dtype=dtype,
+    )
+
+
+BUILDERS: Mapping[str, Callable[..., keras.layers.Layer]] = {
+    "conv2d": build_conv2d,
+    "depthwise_conv2d": build_depthwise,
+    "separable_conv2d": build_separable,
+    "dense": build_dense,
+    "batch_norm": build_batch_norm,
+    "pool2d": build_pool2d,
+    "light_conv2d": build_light_conv2d,
+    "light_dense": build_light_dense,
+    "activation": lambda layer, _, dtype: layers.Activation(layer.activation, dtype=dtype),
+    "global_pool": lambda layer, _, dtype: layers.GlobalPool(mode=layer.mode, dtype=dtype),
+    "dropout": lambda layer, _, dtype: layers.Dropout(layer.rate, dtype=dtype),
+    "flatten": lambda _layer, _, dtype: layers.Flatten(dtype=dtype),
+    "add": lambda _layer, _, dtype: layers.Add(dtype=dtype),
+    "concatenate": lambda _layer, _, dtype: layers.Concatenate(dtype=dtype),
+}

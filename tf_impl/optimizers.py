@@ -1,0 +1,134 @@
+"""Keras optimisers with PyTorch's published formulas.
+
+Keras' own differ: its momentum buffer holds the learning rate, its Adam puts epsilon elsewhere and
+its weight decay is decoupled (facts: parity, section 2). `weight_decays` has one coupled L2
+coefficient a variable: gradient += coefficient * variable.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from poc.shared.spec.run import OptimizerSpec
+
+
+class SGD(keras.optimizers.Optimizer):
+    """v = momentum * v + g; p -= rate * v (Nesterov: g + momentum * v)."""
+
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        *,
+        weight_decays: Sequence[float],
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(learning_rate=0.0)
+        # Keras keeps the rate in float32, too coarse for float64 parity.
+        self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.weight_decays, self.momentum, self.nesterov = weight_decays, momentum, nesterov
+        self.build(variables)
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the slots."""
+        super().build(variables)
+        self.slots = {}
+        if self.momentum:
+            self.slots["momentum"] = [
+                self.add_variable_from_reference(variable, "momentum") for variable in variables
+            ]
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Update one variable."""
+        index = self._get_variable_index(variable)
+        rate = tf.cast(self.rate, variable.dtype)
+        gradient = _decayed(gradient, variable, self.weight_decays[index])
+        if self.momentum:
+            buffer = self.slots["momentum"][index]
+            velocity = buffer * self.momentum + gradient
+            buffer.assign(velocity)
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        variable.assign_sub(rate * gradient)
+
+
+class Adam(keras.optimizers.Optimizer):
+    """Moments with bias correction; epsilon is added outside the root, after the correction."""
+
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        *,
+        weight_decays: Sequence[float],
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        is_decoupled: bool = False,
+    ) -> None:
+        super().__init__(learning_rate=0.0)
+        # Keras keeps the rate in float32, too coarse for float64 parity.
+        self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.weight_decays, self.is_decoupled = weight_decays, is_decoupled
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self.build(variables)
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the slots."""
+        super().build(variables)
+        self.slots = {
+            name: [self.add_variable_from_reference(variable, name) for variable in variables]
+            for name in ("exp_avg", "exp_avg_sq")
+        }
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Update one variable."""
+        index = self._get_variable_index(variable)
+        rate = tf.cast(self.rate, variable.dtype)
+        decay = self.weight_decays[index]
+        if self.is_decoupled:
+            variable.assign(variable * (1 - rate * decay))
+        else:
+            gradient = _decayed(gradient, variable, decay)
+        first, second = (self.slots[name][index] for name in ("exp_avg", "exp_avg_sq"))
+        first.assign(first * self.beta1 + gradient * (1 - self.beta1))
+        second.assign(second * self.beta2 + tf.square(gradient) * (1 - self.beta2))
+        step = tf.cast(self.iterations + 1, tf.float64)
+        correction1 = tf.cast(1 - tf.constant(self.beta1, tf.float64) ** step, variable.dtype)
+        correction2 = tf.cast(1 - tf.constant(self.beta2, tf.float64) ** step, variable.dtype)
+        root = tf.sqrt(second / correction2) + self.epsilon
+        variable.assign_sub(rate * (first / correction1) / root)
+
+
+def build_optimizer(
+    spec: OptimizerSpec, variables: Sequence[keras.Variable], weight_decays: Sequence[float]
+) -> keras.optimizers.Optimizer:
+    """The optimiser of a run.
+
+    `weight_decays` are the coefficients that the layers ask for; the run's own comes on top.
+    """
+    decays = [decay + spec.weight_decay for decay in weight_decays]
+    if spec.name == "sgd":
+        return SGD(variables, weight_decays=decays, momentum=spec.momentum, nesterov=spec.nesterov)
+    return Adam(
+        variables,
+        weight_decays=decays,
+        beta1=spec.beta1,
+        beta2=spec.beta2,
+        epsilon=spec.epsilon,
+        is_decoupled=spec.name == "adamw",
+    )
+
+
+def set_learning_rate(
+    optimizer: keras.optimizers.Optimizer, learning_rate: tf.Tensor | float
+) -> None:
+    """Rate of the next update."""
+    optimizer.rate.assign(learning_rate)
+
+
+def _decayed(gradient: tf.Tensor, variable: keras.Variable, decay: float) -> tf.Tensor:
+    return gradient + decay * variable if decay else gradient

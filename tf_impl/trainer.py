@@ -1,0 +1,139 @@
+"""One training step in TensorFlow, and what the loop asks of a model under training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from poc.shared.engine.noise import Noise
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.run import RunSpec
+
+from .border import images_to_tensor, labels_to_tensor, noise_to_tensors
+from .device import find_device
+from .gradients import Gradients, compute_gradients
+from .methods import OBJECTIVES
+from .models import Model
+from .optimizers import build_optimizer, set_learning_rate
+from .weights import load_weights, named_variables, read_weights, trainable_names
+
+
+class Trainer:
+    """A model under training: every step is one compiled graph."""
+
+    def __init__(self, run: RunSpec, weights: Weights) -> None:
+        network = run.network
+        self.device = find_device(run)
+        self.model = Model(network, dtype=run.precision)
+        load_weights(self.model, weights)
+        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model)
+        self.names = trainable_names(self.model)
+        variables = named_variables(self.model)
+        decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
+        self.variables = [variables[name] for name in self.names]
+        self.optimizer = build_optimizer(
+            run.optimizer, self.variables, [decays[name] for name in self.names]
+        )
+        self.dtype = run.precision
+        self.totals: dict[str, tf.Variable] = {}
+        self.num_steps = 0
+        compiled = run.mode == "compiled"
+        self._run_update, self._run_logits = self._update, self.model
+        if run.mode != "eager":
+            self._run_update = tf.function(self._update, jit_compile=compiled)
+            self._run_logits = tf.function(self.model, jit_compile=compiled)
+
+    def step(
+        self, images: NDArray[Any], labels: NDArray[Any], learning_rate: float, noise: Noise
+    ) -> None:
+        """One update; never waits for the device."""
+        self._run_update(
+            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            labels_to_tensor(labels, device=self.device),
+            tf.constant(learning_rate, tf.float64),
+            noise_to_tensors(noise, device=self.device),
+        )
+        self.num_steps += 1
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the steps since the last call; waits for the device."""
+        totals = {name: float(total) for name, total in self.totals.items()}
+        for total in self.totals.values():
+            total.assign(0.0)
+        num_steps, self.num_steps = self.num_steps, 0
+        count = totals.pop("count", 0.0)
+        good_steps = int(totals.pop("good_steps", 0.0))
+        means = {name: total / max(count, 1.0) for name, total in totals.items()}
+        return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
+
+    def wait(self) -> None:
+        """Return when the device has done all that was asked of it."""
+        tf.test.experimental.sync_devices()
+
+    def load(self, weights: Weights) -> None:
+        """Replace the weights; the optimiser's state stays."""
+        load_weights(self.model, weights)
+
+    def logits(self, images: NDArray[Any]) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode."""
+        outputs: NDArray[np.floating] = np.asarray(
+            self._run_logits(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
+        return outputs
+
+    def weights(self) -> Weights:
+        """Canonical weights, running statistics included."""
+        return read_weights(self.model)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Optimiser slots as `parameter/slot`, and its step counter."""
+        slots = {
+            f"{name}/{slot}": np.asarray(variable)
+            for slot, variables in self.optimizer.slots.items()
+            for name, variable in zip(self.names, variables, strict=True)
+        }
+        return {**slots, "step": np.asarray(self.optimizer.iterations)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state` gave."""
+        for slot, variables in self.optimizer.slots.items():
+            for name, variable in zip(self.names, variables, strict=True):
+                variable.assign(state[f"{name}/{slot}"])
+        self.optimizer.iterations.assign(state["step"])
+
+    def _update(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        learning_rate: tf.Tensor,
+        noise: Mapping[str, tf.Tensor],
+    ) -> None:
+        result = compute_gradients(self.objective, self.model, images, labels, noise)
+        set_learning_rate(self.optimizer, learning_rate)
+        self.optimizer.apply([result.by_name[name] for name in self.names], self.variables)
+        self._count(result, labels)
+
+    def _count(self, result: Gradients, labels: tf.Tensor) -> None:
+        """Add this batch to the totals, on the device."""
+        hits = tf.equal(tf.argmax(result.logits, axis=1), labels)
+        sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
+        sums["loss"] = tf.add_n(list(sums.values()))
+        sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
+        sums["count"] = tf.size(labels, tf.float64)
+        for name, value in sums.items():
+            self._total(name).assign_add(tf.cast(value, tf.float64))
+        # Steps before the first non-finite loss: it stops counting there.
+        good_steps = self._total("good_steps")
+        is_good = tf.logical_and(
+            tf.math.is_finite(result.loss), tf.math.is_finite(self._total("loss"))
+        )
+        good_steps.assign_add(tf.cast(is_good, tf.float64))
+
+    def _total(self, name: str) -> tf.Variable:
+        if name not in self.totals:
+            with tf.init_scope():
+                self.totals[name] = tf.Variable(0.0, dtype=tf.float64, name=name)
+        return self.totals[name]

@@ -1,0 +1,40 @@
+"""NumPy at the border: arrays into PyTorch and back. The only place that moves the channel axis."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poc.shared.engine.noise import Noise
+
+
+def images_to_tensor(images: NDArray[Any], *, dtype: str, device: str) -> torch.Tensor:
+    """(N, H, W, C) array -> (N, C, H, W) tensor; on the CPU a channels-last view, no copy."""
+    tensor = torch.from_numpy(images).to(device, getattr(torch, dtype), non_blocking=True)
+    return tensor.permute(0, 3, 1, 2)
+
+
+def labels_to_tensor(labels: NDArray[np.int64], *, device: str) -> torch.Tensor:
+    """(N,) array -> (N,) tensor."""
+    return torch.from_numpy(labels).to(device, non_blocking=True)
+
+
+def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
+    """Masks (N, …) under the names of their layers."""
+    masks = {name: torch.from_numpy(mask).to(device) for name, mask in noise.items()}
+    return {
+        name: mask.permute(0, 3, 1, 2) if mask.ndim == 4 else mask for name, mask in masks.items()
+    }
+
+
+def map_to_array(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.floating]]:
+    """Tensors -> arrays, maps as (N, H, W, C)."""
+    arrays = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    return {
+        name: np.ascontiguousarray(
+            (array.permute(0, 2, 3, 1) if array.ndim == 4 else array).numpy()
+        )
+        for name, array in arrays.items()
+    }

@@ -1,0 +1,47 @@
+"""Loss and gradients of one batch: the step and the parity ladder both come through here."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+
+from .methods import Objective
+from .models import Model
+from .weights import learning_names, named_variables, trainable_names
+
+
+class Gradients(NamedTuple):
+    """What one batch gives."""
+
+    losses: Mapping[str, torch.Tensor]
+    logits: torch.Tensor
+    loss: torch.Tensor
+    by_name: Mapping[str, torch.Tensor]
+
+
+def compute_gradients(
+    objective: Objective,
+    model: Model,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    noise: Mapping[str, torch.Tensor],
+) -> Gradients:
+    """Forward and backward in training mode; gradients also stand in `.grad`.
+
+    Returns:
+        Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
+        trainable variable: zero where the loss does not depend on it.
+    """
+    variables = named_variables(model)
+    model.zero_grad()
+    losses, logits = objective.losses(images, labels, noise)
+    loss = torch.stack([values.mean() for values in losses.values()]).sum()
+    # backward() lays each gradient out like its parameter, which the fused optimisers take for
+    # granted; autograd.grad does not, and their update is then silently wrong.
+    loss.backward(inputs=[variables[name] for name in learning_names(model)])
+    gradients = {}
+    for name in trainable_names(model):
+        if variables[name].grad is None:
+            variables[name].grad = torch.zeros_like(variables[name])
+        gradients[name] = variables[name].grad
+    return Gradients(losses, logits, loss, gradients)

@@ -1,0 +1,71 @@
+"""LightLayers in PyTorch (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
+
+import torch
+from torch import nn
+
+from poc.shared.spec.layers import Pads
+
+from .layers import NO_PADS, Conv2D, Dense
+
+
+class LightConv2D(nn.Module):
+    """Two convolutions through `rank` channels: (N, in, H, W) -> (N, out, H', W').
+
+    z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). Strides act once,
+    in the first convolution; `inner_pads` pad the second.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        rank: int,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        inner_pads: Pads = NO_PADS,
+        inner_activation: str | None = "relu",
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.reduce = Conv2D(
+            in_channels,
+            rank,
+            kernel_size,
+            strides=strides,
+            pads=pads,
+            activation=inner_activation,
+            dtype=dtype,
+        )
+        self.expand = Conv2D(
+            rank, out_channels, kernel_size, pads=inner_pads, activation=activation, dtype=dtype
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Reduce to `rank` channels, then expand."""
+        return self.expand(self.reduce(inputs))
+
+
+class LightDense(nn.Module):
+    """y = activation((x @ (W1 * s)) @ (W2 * s) + b): (N, in) -> (N, out) with s = `factor`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        rank: int = 8,
+        factor: float = 1.0,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.reduce = Dense(in_channels, rank, use_bias=False, dtype=dtype)
+        self.expand = Dense(rank, out_channels, activation=activation, dtype=dtype)
+        self.factor = factor
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Both products; s * s is applied once, to the narrow vector between them."""
+        return self.expand(self.reduce(inputs) * self.factor**2)

@@ -1,0 +1,160 @@
+"""One training step in PyTorch, and what the loop asks of a model under training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poc.shared.engine.noise import Noise
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.run import RunSpec
+
+from .border import images_to_tensor, labels_to_tensor, noise_to_tensors
+from .device import find_device
+from .gradients import Gradients, compute_gradients
+from .methods import OBJECTIVES
+from .models import Model
+from .optimizers import build_optimizer, set_learning_rate
+from .weights import (
+    from_canonical,
+    load_weights,
+    named_variables,
+    read_weights,
+    to_canonical,
+    trainable_names,
+)
+
+# Canonical slot name -> PyTorch's.
+_SLOTS = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+
+
+class Trainer:
+    """A model under training: eager steps, or one compiled function."""
+
+    def __init__(self, run: RunSpec, weights: Weights) -> None:
+        network = run.network
+        self.device = find_device(run)
+        self.model = Model(network, dtype=run.precision).to(self.device)
+        load_weights(self.model, weights)
+        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model)
+        self.names = trainable_names(self.model)
+        variables = named_variables(self.model)
+        decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
+        self.variables = [variables[name] for name in self.names]
+        self.optimizer = build_optimizer(
+            run.optimizer, self.variables, [decays[name] for name in self.names]
+        )
+        self.dtype = run.precision
+        self.totals: dict[str, torch.Tensor] = {}
+        self.num_steps = 0
+        if run.mode == "compiled":
+            self.model.compile()
+
+    def step(
+        self, images: NDArray[Any], labels: NDArray[Any], learning_rate: float, noise: Noise
+    ) -> None:
+        """One update; never waits for the device."""
+        self._update(
+            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            labels_to_tensor(labels, device=self.device),
+            learning_rate,
+            noise_to_tensors(noise, device=self.device),
+        )
+        self.num_steps += 1
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the steps since the last call; waits for the device."""
+        totals = {name: float(total) for name, total in self.totals.items()}
+        for total in self.totals.values():
+            total.zero_()
+        num_steps, self.num_steps = self.num_steps, 0
+        count = totals.pop("count", 0.0)
+        good_steps = int(totals.pop("good_steps", 0.0))
+        means = {name: total / max(count, 1.0) for name, total in totals.items()}
+        return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
+
+    def wait(self) -> None:
+        """Return when the device has done all that was asked of it."""
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+    def load(self, weights: Weights) -> None:
+        """Replace the weights; the optimiser's state stays."""
+        load_weights(self.model, weights)
+
+    def logits(self, images: NDArray[Any]) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode."""
+        outputs: NDArray[np.floating] = (
+            self._logits(images_to_tensor(images, dtype=self.dtype, device=self.device))
+            .cpu()
+            .numpy()
+        )
+        return outputs
+
+    def weights(self) -> Weights:
+        """Canonical weights, running statistics included."""
+        return read_weights(self.model)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Optimiser slots as `parameter/slot`, and its step counter."""
+        slots = {
+            f"{name}/{slot}": to_canonical(self.model, name, value)
+            for name, variable in zip(self.names, self.variables, strict=True)
+            for slot, key in _SLOTS.items()
+            if (value := self.optimizer.state[variable].get(key)) is not None
+        }
+        steps = [float(state.get("step", 0)) for state in self.optimizer.state.values()]
+        return {**slots, "step": np.asarray(int(max(steps, default=0)))}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state` gave."""
+        for name, variable in zip(self.names, self.variables, strict=True):
+            slots = {
+                key: torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"])).to(
+                    variable
+                )
+                for slot, key in _SLOTS.items()
+                if f"{name}/{slot}" in state
+            }
+            if "exp_avg" in slots:
+                slots["step"] = torch.tensor(float(state["step"]))
+            self.optimizer.state[variable] = slots
+
+    def _update(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        learning_rate: float,
+        noise: Mapping[str, torch.Tensor],
+    ) -> None:
+        result = compute_gradients(self.objective, self.model, images, labels, noise)
+        set_learning_rate(self.optimizer, learning_rate)
+        self.optimizer.step()
+        self._count(result, labels)
+
+    @torch.no_grad()
+    def _count(self, result: Gradients, labels: torch.Tensor) -> None:
+        """Add this batch to the totals, on the device."""
+        hits = result.logits.argmax(dim=1) == labels
+        sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
+        sums["loss"] = torch.stack(list(sums.values())).sum()
+        sums["accuracy"] = hits.sum()
+        for name, value in sums.items():
+            self._total(name).add_(value)
+        self._total("count").add_(len(labels))
+        # Steps before the first non-finite loss: it stops counting there.
+        self._total("good_steps").add_(
+            torch.isfinite(result.loss) & torch.isfinite(self._total("loss"))
+        )
+
+    def _total(self, name: str) -> torch.Tensor:
+        if name not in self.totals:
+            self.totals[name] = torch.zeros((), dtype=torch.float64, device=self.device)
+        return self.totals[name]
+
+    @torch.no_grad()
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)

@@ -1,0 +1,103 @@
+"""Canonical weights in and out of a PyTorch model: the only place that knows both layouts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from poc.shared.spec.initializers import Weights
+
+from .layers import BatchNorm, DepthwiseConv2D
+from .models import Model
+
+_NAMES = {"weight": "kernel", "bias": "bias"}
+_NORM_NAMES = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+
+
+def named_variables(model: Model) -> dict[str, torch.Tensor]:
+    """Canonical name -> tensor, in the order of the network's parameter table."""
+    return {
+        name: variable
+        for block, layer in model.blocks.items()
+        for name, variable in _walk(layer, block)
+    }
+
+
+def trainable_names(model: Model) -> list[str]:
+    """Canonical names of the tensors that gradients reach."""
+    return [name for name, variable in named_variables(model).items() if variable.requires_grad]
+
+
+def learning_names(model: Model) -> list[str]:
+    """Trainable names less the biases that a batch norm cancels, whose gradient is exactly zero.
+
+    Computed, it would be rounding noise, which Adam follows at full rate (docs/decisions/0003).
+    """
+    cancelled = model.network.cancelled_biases
+    return [name for name in trainable_names(model) if name not in cancelled]
+
+
+def load_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Copy canonical arrays into the model; names and shapes were checked by the shared layer."""
+    with torch.no_grad():
+        for name, variable in named_variables(model).items():
+            variable.copy_(torch.from_numpy(from_canonical(model, name, weights[name])))
+
+
+def read_weights(model: Model) -> Weights:
+    """Canonical arrays of every parameter and running statistic."""
+    return {
+        name: to_canonical(model, name, variable)
+        for name, variable in named_variables(model).items()
+    }
+
+
+def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
+    """A value shaped like the tensor `name` (a gradient, a slot) in canonical layout."""
+    array: NDArray[Any] = value.detach().cpu().numpy()
+    order = _order(model, name, array.ndim)
+    return np.array(array.transpose(order) if order else array, order="C")
+
+
+def from_canonical(model: Model, name: str, value: NDArray[Any]) -> NDArray[Any]:
+    """The reverse of `to_canonical`."""
+    order = _order(model, name, value.ndim)
+    return np.array(value.transpose(np.argsort(order)) if order else value, order="C")
+
+
+def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
+    """Axes of the PyTorch tensor in canonical order; empty where they agree."""
+    if not name.endswith("/kernel"):
+        return ()
+    if rank == 2:
+        return (1, 0)
+    owner = model.blocks
+    for part in _path(model, name):
+        owner = owner.get_submodule(part)
+    return (2, 3, 0, 1) if isinstance(owner, DepthwiseConv2D) else (2, 3, 1, 0)
+
+
+def _path(model: Model, name: str) -> list[str]:
+    """Module names that lead to the owner of a canonical name."""
+    owner = name.rpartition("/")[0]
+    if owner in model.blocks:
+        return [owner]
+    block, _, part = owner.rpartition("/")
+    return [block, part]
+
+
+def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+    names = _NORM_NAMES if isinstance(layer, BatchNorm) else _NAMES
+    for attribute, name in names.items():
+        if isinstance(variable := getattr(layer, attribute, None), torch.Tensor):
+            yield f"{prefix}/{name}", variable
+    for part, sublayer in layer.named_children():
+        yield from _walk(sublayer, f"{prefix}/{part}")
