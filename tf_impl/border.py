@@ -22,6 +22,11 @@ def labels_to_tensor(labels: NDArray[np.int64], *, device: str) -> tf.Tensor:
         return tf.constant(labels)
 
 
+def rate_to_tensor(learning_rate: float) -> tf.Tensor | float:
+    """A learning rate as the update takes it, in float64."""
+    return tf.constant(learning_rate, tf.float64)
+
+
 def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, tf.Tensor]:
     """Masks (N, …) under the names of their layers."""
     with tf.device(device):

@@ -12,7 +12,8 @@ from poc.shared.spec.run import RunSpec
 def prepare(run: RunSpec) -> None:
     """Set determinism, TF32 and memory growth before anything is built."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if run.deterministic:
+    # XLA refuses the switch for max-pools; on the CPU its programs repeat to the bit anyway.
+    if run.deterministic and run.mode != "compiled":
         tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(run.seed)
     gpus = tf.config.list_physical_devices("GPU")

@@ -12,7 +12,7 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
-from .border import images_to_tensor, labels_to_tensor, noise_to_tensors
+from .border import images_to_tensor, labels_to_tensor, noise_to_tensors, rate_to_tensor
 from .device import find_device
 from .gradients import Gradients, compute_gradients
 from .methods import OBJECTIVES
@@ -41,19 +41,19 @@ class Trainer:
         self.totals: dict[str, tf.Variable] = {}
         self.num_steps = 0
         compiled = run.mode == "compiled"
-        self._run_update, self._run_logits = self._update, self.model
+        self.update, self._run_logits = self._update, self.model
         if run.mode != "eager":
-            self._run_update = tf.function(self._update, jit_compile=compiled)
+            self.update = tf.function(self._update, jit_compile=compiled)
             self._run_logits = tf.function(self.model, jit_compile=compiled)
 
     def step(
         self, images: NDArray[Any], labels: NDArray[Any], learning_rate: float, noise: Noise
     ) -> None:
         """One update; never waits for the device."""
-        self._run_update(
+        self.update(
             images_to_tensor(images, dtype=self.dtype, device=self.device),
             labels_to_tensor(labels, device=self.device),
-            tf.constant(learning_rate, tf.float64),
+            rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
         )
         self.num_steps += 1

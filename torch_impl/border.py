@@ -21,6 +21,11 @@ def labels_to_tensor(labels: NDArray[np.int64], *, device: str) -> torch.Tensor:
     return torch.from_numpy(labels).to(device, non_blocking=True)
 
 
+def rate_to_tensor(learning_rate: float) -> torch.Tensor | float:
+    """A learning rate as the update takes it, in float64."""
+    return learning_rate
+
+
 def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
     """Masks (N, …) under the names of their layers."""
     masks = {name: torch.from_numpy(mask).to(device) for name, mask in noise.items()}

@@ -12,7 +12,7 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
-from .border import images_to_tensor, labels_to_tensor, noise_to_tensors
+from .border import images_to_tensor, labels_to_tensor, noise_to_tensors, rate_to_tensor
 from .device import find_device
 from .gradients import Gradients, compute_gradients
 from .methods import OBJECTIVES
@@ -50,6 +50,7 @@ class Trainer:
         self.dtype = run.precision
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
+        self.update = self._update
         if run.mode == "compiled":
             self.model.compile()
 
@@ -57,10 +58,10 @@ class Trainer:
         self, images: NDArray[Any], labels: NDArray[Any], learning_rate: float, noise: Noise
     ) -> None:
         """One update; never waits for the device."""
-        self._update(
+        self.update(
             images_to_tensor(images, dtype=self.dtype, device=self.device),
             labels_to_tensor(labels, device=self.device),
-            learning_rate,
+            rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
         )
         self.num_steps += 1

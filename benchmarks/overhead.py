@@ -1,0 +1,84 @@
+"""What the training loop costs over a bare loop of the same framework step.
+
+    python benchmarks/overhead.py --backend tf
+    python benchmarks/overhead.py --backend torch
+
+Both sides train the same model in the same process, epoch by epoch in turn. The bare side calls the
+backend's update on tensors that were made beforehand: no pipeline, no noise, no schedule, no
+metrics, no logging. Exits 1 where the ratio of the medians is above the promise.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+
+from poc.shared.engine.backend import load
+from poc.shared.engine.datasets import open_data
+from poc.shared.engine.noise import draw_noise
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.training import TrainingLoop
+from poc.shared.spec.run import load_run
+
+PROMISED_RATIO = 1.05
+
+
+def main() -> int:
+    """Print seconds an epoch of both sides and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=("tf", "torch"), required=True)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--set", action="append", default=[], dest="assignments")
+    arguments = parser.parse_args()
+    run, data = open_data(load_run(backend=arguments.backend, assignments=arguments.assignments))
+    backend = load(arguments.backend)
+    backend.prepare(run)
+    folder = RunFolder.create(tempfile.mkdtemp() + "/run")
+    loop = TrainingLoop(run, backend, data, folder, lambda event: None)
+    bare = bare_steps(arguments.backend, loop)
+    loop_seconds, bare_seconds = [], []
+    loop.run_epoch()
+    run_bare(loop, bare)
+    for _ in range(arguments.rounds):
+        bare_seconds.append(run_bare(loop, bare))
+        loop_seconds.append(loop.run_epoch()["train_seconds"])
+    ratios = [a / b for a, b in zip(loop_seconds, bare_seconds, strict=True)]
+    ratio = statistics.median(ratios)
+    print(
+        f"{arguments.backend}: loop {statistics.median(loop_seconds):.4f} s, bare "
+        f"{statistics.median(bare_seconds):.4f} s an epoch of {data.train.num_batches} steps; "
+        f"ratio {ratio:.3f} (median of {arguments.rounds} pairs), promised {PROMISED_RATIO}"
+    )
+    return int(ratio > PROMISED_RATIO)
+
+
+def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
+    """Tensors of every batch of an epoch."""
+    border = __import__(f"poc.{backend}_impl.border", fromlist=["border"])
+    spec, trainer = loop.spec, loop.trainer
+    steps = []
+    for step, batch in enumerate(loop.data.train.epoch(0)):
+        noise = draw_noise(loop.network, seed=0, step=step, batch_size=len(batch.labels))
+        steps.append(
+            (
+                border.images_to_tensor(batch.images, dtype=spec.precision, device=trainer.device),
+                border.labels_to_tensor(batch.labels, device=trainer.device),
+                border.rate_to_tensor(loop.rate(step)),
+                border.noise_to_tensors(noise, device=trainer.device),
+            )
+        )
+    return steps
+
+
+def run_bare(loop: TrainingLoop, steps: list[tuple]) -> float:
+    """Seconds of one bare epoch."""
+    started = time.perf_counter()
+    for step in steps:
+        loop.trainer.update(*step)
+    loop.trainer.wait()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())
