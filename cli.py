@@ -98,7 +98,11 @@ def run(backend: str, output: Path | None, overwrite: bool, as_json: bool, **giv
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
 def compare(output: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
     """Train both backends; print the comparison, the parity verdict and the timing."""
-    from poc.shared.analysis.comparison import check_parity, compare_backends
+    from poc.shared.analysis.comparison import (
+        check_parity,
+        compare_backends,
+        difference_verdict,
+    )
     from poc.shared.analysis.tables import comparison_table, parity_table, show, timing_table
     from poc.shared.engine.progress import TrainingProgress
 
@@ -114,6 +118,7 @@ def compare(output: Path | None, overwrite: bool, as_json: bool, **given: Any) -
         )
     else:
         show(comparison_table(rows), parity_table(rungs), timing_table(rows))
+        click.echo(difference_verdict(rows))
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
     judge(rungs)
 

@@ -1,7 +1,7 @@
 """`poc compare` and `poc parity`: both backends, one process each."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,3 +43,14 @@ def compare_backends(
         )
         for backend in BACKENDS
     ]
+
+
+def difference_verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the runs' accuracies differ by more than the size of the test part explains."""
+    best = max(rows, key=lambda row: row.get("test_accuracy_low", 0.0))
+    others = [row.get("test_accuracy_high", 1.0) for row in rows if row is not best]
+    if max(others) >= best.get("test_accuracy_low", 0.0):
+        return "The 95 % intervals of the accuracies overlap: no difference is shown."
+    return (
+        f"{best['backend']} is more accurate on this test part with this seed; others may differ."
+    )

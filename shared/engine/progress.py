@@ -45,14 +45,14 @@ class TrainingProgress:
                 self._task, completed=event["step"], total=event["num_steps"], rate=rate
             )
         elif event["event"] == "epoch":
-            self._bar.console.print(describe_epoch(event), highlight=False)
+            self._bar.console.print(describe_epoch(event), highlight=False, soft_wrap=True)
 
 
 def describe_epoch(event: Mapping[str, Any]) -> str:
-    """One line: epoch, losses, accuracies, seconds."""
+    """One line: backend, epoch, losses, accuracies, seconds."""
     names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
     values = "  ".join(f"{name} {event[name]:.4f}" for name in names if name in event)
     return (
-        f"epoch {event['epoch']}/{event['num_epochs']}  {values}  "
+        f"{event['backend']} epoch {event['epoch']}/{event['num_epochs']}  {values}  "
         f"{event['epoch_seconds']:.2f} s  {event['images_per_second']:,.0f} images/s"
     )

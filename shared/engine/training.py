@@ -98,7 +98,8 @@ class TrainingLoop:
             "images_per_second": self.data.train.examples / (trained - started),
         }
         self.folder.append_metrics(line)
-        self.report({"event": "epoch", "num_epochs": self.spec.num_epochs, **line})
+        constants = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
+        self.report({"event": "epoch", **constants, **line})
         return line
 
     def train_epoch(self) -> dict[str, float]:

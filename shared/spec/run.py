@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 
-from .data import DataSpec
+from .data import DataSpec, SplitSpec
 from .layers import Shape
 from .methods import find_method
 from .models import ModelSpec, find_model
@@ -195,6 +195,8 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         return ["model", "name"]
     if parts[0] == "model" and len(parts) == 2 and parts[1] not in ModelSpec.model_fields:
         return ["model", "options", parts[1]]
+    if parts[0] == "split":
+        return ["data", *parts]
     if len(parts) > 1 or key in RunSpec.model_fields:
         return parts
     method = find_method(values.get("method", RunSpec.model_fields["method"].default))
@@ -206,6 +208,9 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         ("method_options",): method.options.model_fields,
         ("optimizer",): OptimizerSpec.model_fields,
         ("data",): DataSpec.model_fields,
+        ("data", "split"): SplitSpec.model_fields,
+        ("schedule",): ScheduleSpec.model_fields,
+        ("early_stopping",): EarlyStoppingSpec.model_fields,
     }
     for owner, fields in owners.items():
         if key in fields:
