@@ -46,10 +46,18 @@ class Conv2D(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
+        # On the CPU TensorFlow has no gradient of a grouped convolution.
+        self.splits = 1 if tf.config.list_logical_devices("GPU") else groups
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve, add the bias, activate."""
-        outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, _explicit(self.pads))
+        pads = _explicit(self.pads)
+        if self.splits == 1:
+            outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, pads)
+        else:
+            parts = [tf.split(value, self.splits, axis=-1) for value in (inputs, self.kernel.value)]
+            maps = [tf.nn.conv2d(*part, self.strides, pads) for part in zip(*parts, strict=True)]
+            outputs = tf.concat(maps, axis=-1)
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)
@@ -189,7 +197,7 @@ class Activation(keras.layers.Layer):
 
 
 class Pool2D(keras.layers.Layer):
-    """Maximum or average over windows; padding never wins a maximum."""
+    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
 
     def __init__(
         self,
@@ -208,7 +216,8 @@ class Pool2D(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pool."""
         if self.mode == "max":
-            padded = _pad(inputs, self.pads, inputs.dtype.min)
+            lowest = 0 if self.count_padding else inputs.dtype.min
+            padded = _pad(inputs, self.pads, lowest)
             return tf.nn.max_pool2d(padded, self.kernel_size, self.strides, "VALID")
         padded = _pad(inputs, self.pads, 0)
         means = tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")

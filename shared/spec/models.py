@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from poc.shared.errors import UsageError
 
-from .architectures import lightnet
+from .architectures import googlenet, lightnet
 from .layers import Shape
 from .network import Network
 from .settings import Settings
@@ -44,6 +44,17 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             declare=lightnet.conv2d_chain,
             example_input=(64, 64, 3),
         ),
+        "googlenet": Model(
+            summary="Inception v1 with biases: the course's net for Fashion-MNIST; the paper's",
+            options=googlenet.GoogLeNetOptions,
+            declare=googlenet.googlenet,
+        ),
+        "inception_module": Model(
+            summary="one Inception module, naive or reduced, to count its multiply-adds",
+            options=googlenet.InceptionModuleOptions,
+            declare=googlenet.inception_module,
+            example_input=(28, 28, 256),
+        ),
     }
 )
 
@@ -67,6 +78,10 @@ class ModelSpec(Settings):
 
     name: str = Field(description="a row of `poc models list`")
     options: Mapping[str, Any] = Field(default_factory=dict, description="the model's own options")
+    trainable: Literal["all", "head"] = Field(
+        "all", description='"head": only the last layer with parameters; the rest is frozen'
+    )
+    removed: tuple[str, ...] = Field((), description="blocks that are replaced by their shortcuts")
 
     def resolved(self) -> Settings:
         """The model's options, validated, defaults filled in."""
@@ -74,4 +89,7 @@ class ModelSpec(Settings):
 
     def declare(self, input_shape: Shape, num_classes: int) -> Network:
         """The declared network for images of `input_shape` (H, W, C)."""
-        return find_model(self.name).declare(self.resolved(), input_shape, num_classes)
+        network = find_model(self.name).declare(self.resolved(), input_shape, num_classes)
+        if self.removed:
+            network = network.without(self.removed)
+        return network.with_frozen_body() if self.trainable == "head" else network
