@@ -26,8 +26,9 @@ class StochasticDepth(Elementwise):
     """Drops a residual branch in training (arXiv 1603.09382); evaluation keeps every branch.
 
     `mode="batch"` draws once a step: the branch is not computed at all where it is dropped.
-    `mode="row"` draws for every example, and multiplies. `scaling="test"` is the paper's: the branch
-    times `survival` in evaluation. `scaling="train"` is the libraries': divided by it in training.
+    `mode="row"` draws for every example, and multiplies. `scaling="test"` is the paper's: the
+    branch times `survival` in evaluation. `scaling="train"` is the libraries': divided by it in
+    training.
     """
 
     kind: ClassVar[str] = "stochastic_depth"

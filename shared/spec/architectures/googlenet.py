@@ -147,7 +147,7 @@ def add_module(
 
 
 def add_auxiliary_head(net: NetworkBuilder, name: str, weight: float, num_classes: int) -> None:
-    """Average pool 5x5/3 (the whole map where it is smaller), 1x1 128, 1024, dropout, classifier."""
+    """Average pool 5x5/3 (a smaller map: all of it), 1x1 128, 1024, dropout, classifier."""
     source = net.latest
     height, width, _ = net.shape(source)
     window = (min(height, AUXILIARY_WINDOW), min(width, AUXILIARY_WINDOW))
