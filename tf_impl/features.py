@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from poc.shared.engine.noise import Noise
@@ -17,17 +18,21 @@ from .device import find_device
 from .gradients import compute_gradients
 from .methods import OBJECTIVES
 from .models import Model
-from .weights import load_weights, named_variables, to_canonical
+from .weights import canonical_shape, load_weights, named_variables, to_canonical
 
 
 def parameters(run: RunSpec) -> list[Parameter]:
-    """The parameter table as the built model has it; decay and initializer from the spec."""
+    """The parameter table as the built model has it; decay and initializer from the spec.
+
+    The model is built in a graph that never runs, so that nothing is allocated.
+    """
     declared = {parameter.name: parameter for parameter in run.network.parameters}
-    model = Model(run.network, dtype=run.precision)
+    with tf.Graph().as_default():
+        model = Model(run.network, dtype=run.precision)
     return [
         Parameter(
             name=name,
-            shape=tuple(variable.shape),
+            shape=canonical_shape(model, name),
             initializer=declared[name].initializer,
             is_trainable=variable.trainable,
             weight_decay=declared[name].weight_decay,

@@ -46,11 +46,18 @@ class Conv2D(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
+        # On the CPU TensorFlow has no gradient of a grouped convolution.
+        self.splits = 1 if tf.config.list_logical_devices("GPU") else groups
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve, add the bias, activate."""
         padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
-        outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, padding)
+        if self.splits == 1:
+            outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, padding)
+        else:
+            parts = [tf.split(value, self.splits, axis=-1) for value in (inputs, self.kernel.value)]
+            maps = [tf.nn.conv2d(*part, self.strides, padding) for part in zip(*parts, strict=True)]
+            outputs = tf.concat(maps, axis=-1)
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)
@@ -190,7 +197,7 @@ class Activation(keras.layers.Layer):
 
 
 class Pool2D(keras.layers.Layer):
-    """Maximum or average over windows; padding never wins a maximum."""
+    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
 
     def __init__(
         self,
@@ -210,8 +217,9 @@ class Pool2D(keras.layers.Layer):
         """Pool."""
         if self.mode == "max":
             padding = _padding(self.pads, inputs.shape, self.kernel_size, self.strides)
-            if not isinstance(padding, str):
-                inputs, padding = _pad(inputs, self.pads, inputs.dtype.min), "VALID"
+            if self.count_padding or not isinstance(padding, str):
+                lowest = 0 if self.count_padding else inputs.dtype.min
+                inputs, padding = _pad(inputs, self.pads, lowest), "VALID"
             return tf.nn.max_pool2d(inputs, self.kernel_size, self.strides, padding)
         padded = _pad(inputs, self.pads, 0)
         means = tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")

@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from poc.shared.spec import layers as spec
-from poc.shared.spec import light_layers
-from poc.shared.spec.network import IMAGES, Network, Node
+from poc.shared.spec import light_layers, residual_layers
+from poc.shared.spec.network import IMAGES, Network, Node, Step
 
 from . import layers
 from .light_layers import LightConv2D, LightDense
+from .residual_layers import Highway, ScaledAdd, StochasticDepth
 
 
 class Model(keras.Model):
@@ -45,13 +46,31 @@ class Model(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Outputs of the named nodes; everything else is freed after its last use."""
         values = {IMAGES: images}
-        for node in self.network.nodes:
-            arguments = [values[name] for name in node.inputs]
-            values[node.name] = self.apply_node(node, arguments, noise or {}, training)
-            for name in self.network.last_uses.get(node.name, ()):
-                if name not in wanted:
-                    del values[name]
+        for step in self.network.plan(wanted, training=training):
+            values[step.output] = self.apply_step(step, values, noise or {}, training)
+            for name in step.freed:
+                del values[name]
         return {name: values[name] for name in wanted}
+
+    def apply_step(
+        self,
+        step: Step,
+        values: Mapping[str, tf.Tensor],
+        noise: Mapping[str, tf.Tensor],
+        training: bool,
+    ) -> tf.Tensor:
+        """The step's nodes, one after the other; a block whose gate is shut is not computed."""
+
+        def compute() -> tf.Tensor:
+            inside = dict(values)
+            for node in step.nodes:
+                arguments = [inside[name] for name in node.inputs]
+                inside[node.name] = self.apply_node(node, arguments, noise, training)
+            return inside[step.output]
+
+        if step.gate not in noise:
+            return compute()
+        return tf.cond(noise[step.gate][0], compute, lambda: values[step.shortcut])
 
     def apply_node(
         self,
@@ -64,14 +83,18 @@ class Model(keras.Model):
         layer = self.blocks[node.name]
         if isinstance(layer, layers.Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
+        if isinstance(layer, StochasticDepth):
+            return layer(*arguments, noise.get(node.name), training=training)
         if isinstance(layer, layers.BatchNorm):
-            return layer(*arguments, training=training)
+            return layer(*arguments, training=training and not node.is_frozen)
         return layer(*arguments)
 
 
 def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
     """The layer that a node declares."""
-    return BUILDERS[node.layer.kind](node.layer, node.input_shapes[0], dtype)
+    layer = BUILDERS[node.layer.kind](node.layer, node.input_shapes[0], dtype)
+    layer.trainable = not node.is_frozen
+    return layer
 
 
 def build_conv2d(layer: spec.Conv2D, shape: spec.Shape, dtype: str) -> layers.Conv2D:
@@ -181,6 +204,17 @@ def build_light_dense(layer: light_layers.LightDense, shape: spec.Shape, dtype: 
     )
 
 
+def build_stochastic_depth(
+    layer: residual_layers.StochasticDepth, shape: spec.Shape, dtype: str
+) -> StochasticDepth:
+    """Branch that training may drop."""
+    return StochasticDepth(
+        training_factor=layer.training_factor,
+        evaluation_factor=layer.evaluation_factor,
+        dtype=dtype,
+    )
+
+
 BUILDERS: Mapping[str, Callable[..., keras.layers.Layer]] = {
     "conv2d": build_conv2d,
     "depthwise_conv2d": build_depthwise,
@@ -190,10 +224,13 @@ BUILDERS: Mapping[str, Callable[..., keras.layers.Layer]] = {
     "pool2d": build_pool2d,
     "light_conv2d": build_light_conv2d,
     "light_dense": build_light_dense,
+    "stochastic_depth": build_stochastic_depth,
     "activation": lambda layer, _, dtype: layers.Activation(layer.activation, dtype=dtype),
     "global_pool": lambda layer, _, dtype: layers.GlobalPool(mode=layer.mode, dtype=dtype),
     "dropout": lambda layer, _, dtype: layers.Dropout(layer.rate, dtype=dtype),
     "flatten": lambda _layer, _, dtype: layers.Flatten(dtype=dtype),
     "add": lambda _layer, _, dtype: layers.Add(dtype=dtype),
+    "scaled_add": lambda layer, _, dtype: ScaledAdd(layer.scale, dtype=dtype),
+    "highway": lambda _layer, _, dtype: Highway(dtype=dtype),
     "concatenate": lambda _layer, _, dtype: layers.Concatenate(dtype=dtype),
 }

@@ -49,6 +49,11 @@ def read_weights(model: Model) -> Weights:
     return {name: np.asarray(variable) for name, variable in named_variables(model).items()}
 
 
+def canonical_shape(model: Model, name: str) -> tuple[int, ...]:
+    """Shape of the variable `name` in canonical layout, read without its values."""
+    return tuple(named_variables(model)[name].shape)
+
+
 def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
     """A value shaped like the variable `name` (a gradient, a slot) in canonical layout."""
     return np.asarray(value)

@@ -27,8 +27,14 @@ def rate_to_tensor(learning_rate: float) -> torch.Tensor | float:
 
 
 def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
-    """Masks (N, …) under the names of their layers."""
-    masks = {name: torch.from_numpy(mask).to(device) for name, mask in noise.items()}
+    """Masks (N, …) under the names of their layers.
+
+    A mask of one value decides what is computed: it stays on the host, where no one waits for it.
+    """
+    masks = {
+        name: torch.from_numpy(mask).to("cpu" if mask.shape == (1,) else device)
+        for name, mask in noise.items()
+    }
     return {
         name: mask.permute(0, 3, 1, 2) if mask.ndim == 4 else mask for name, mask in masks.items()
     }

@@ -18,17 +18,21 @@ from .device import find_device
 from .gradients import compute_gradients
 from .methods import OBJECTIVES
 from .models import Model
-from .weights import load_weights, named_variables, to_canonical
+from .weights import canonical_shape, load_weights, named_variables, to_canonical
 
 
 def parameters(run: RunSpec) -> list[Parameter]:
-    """The parameter table as the built model has it; decay and initializer from the spec."""
+    """The parameter table as the built model has it; decay and initializer from the spec.
+
+    The model is built on the meta device, so that nothing is allocated.
+    """
     declared = {parameter.name: parameter for parameter in run.network.parameters}
-    model = Model(run.network, dtype=run.precision)
+    with torch.device("meta"):
+        model = Model(run.network, dtype=run.precision)
     return [
         Parameter(
             name=name,
-            shape=to_canonical(model, name, variable).shape,
+            shape=canonical_shape(model, name),
             initializer=declared[name].initializer,
             is_trainable=variable.requires_grad,
             weight_decay=declared[name].weight_decay,

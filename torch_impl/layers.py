@@ -186,7 +186,7 @@ class Activation(nn.Module):
 
 
 class Pool2D(nn.Module):
-    """Maximum or average over windows; padding never wins a maximum."""
+    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
 
     def __init__(
         self,
@@ -205,7 +205,8 @@ class Pool2D(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Pool."""
         if self.mode == "max":
-            padded = _pad(inputs, self.pads, torch.finfo(inputs.dtype).min)
+            lowest = 0 if self.count_padding else torch.finfo(inputs.dtype).min
+            padded = _pad(inputs, self.pads, lowest)
             return F.max_pool2d(padded, self.kernel_size, self.strides)
         means = F.avg_pool2d(_pad(inputs, self.pads, 0), self.kernel_size, self.strides)
         if self.count_padding or self.pads == NO_PADS:

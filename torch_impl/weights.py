@@ -60,6 +60,12 @@ def read_weights(model: Model) -> Weights:
     }
 
 
+def canonical_shape(model: Model, name: str) -> tuple[int, ...]:
+    """Shape of the tensor `name` in canonical layout, read without its values."""
+    shape = tuple(named_variables(model)[name].shape)
+    return tuple(shape[axis] for axis in _order(model, name, len(shape)) or range(len(shape)))
+
+
 def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
     """A value shaped like the tensor `name` (a gradient, a slot) in canonical layout."""
     array: NDArray[Any] = value.detach().cpu().numpy()

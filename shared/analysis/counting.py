@@ -18,7 +18,9 @@ BYTES_PER_WEIGHT = 4
 def summarize(run: RunSpec) -> dict[str, Any]:
     """Totals and layers of a declared network.
 
-    Totals count running statistics, as Keras does; `trainable_parameters` is what gradients reach.
+    Totals count running statistics, as Keras does. `learnable_parameters` leaves them out, as
+    PyTorch does; `trainable_parameters` is what gradients reach, less what is frozen;
+    `live_parameters` is the total less kernel taps that meet only padding at this input size.
     """
     network = run.network
     parameters = network.parameters
@@ -28,7 +30,9 @@ def summarize(run: RunSpec) -> dict[str, Any]:
         "input_shape": list(network.input_shape),
         "num_classes": network.num_classes,
         "total_parameters": total,
+        "learnable_parameters": network.learnable_parameters,
         "trainable_parameters": sum(p.size for p in parameters if p.is_trainable),
+        "live_parameters": network.live_parameters,
         "weight_bytes": BYTES_PER_WEIGHT * total,
         "macs": network.macs,
         "layers": layer_rows(network),
@@ -36,13 +40,14 @@ def summarize(run: RunSpec) -> dict[str, Any]:
 
 
 def layer_rows(network: Network) -> list[dict[str, Any]]:
-    """One row a layer: name, kind, output shape, parameters, multiply-adds."""
+    """One row a layer: name, kind, output shape, parameters, live ones, multiply-adds."""
     return [
         {
             "name": node.name,
             "kind": node.layer.kind,
             "output_shape": list(node.output_shape),
             "parameters": sum(parameter.size for parameter in node.parameters),
+            "live_parameters": sum(p.size for p in node.parameters) - node.dead_parameters,
             "macs": node.macs,
         }
         for node in network.nodes

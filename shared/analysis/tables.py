@@ -99,14 +99,19 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     """One line a layer, then the totals."""
     shape = "x".join(str(side) for side in summary["input_shape"])
     table = Table(title=f"{summary['model']} on {shape}", title_justify="left", box=None)
-    for name in ("layer", "kind", "output shape", "parameters", "macs"):
-        table.add_column(name, justify="right" if name in ("parameters", "macs") else "left")
+    for name in ("layer", "kind", "output shape"):
+        table.add_column(name)
+    for name in ("parameters", "live", "macs"):
+        table.add_column(name, justify="right")
     for row in summary["layers"]:
         size = "x".join(str(side) for side in row["output_shape"])
-        table.add_row(row["name"], row["kind"], size, f"{row['parameters']:,}", f"{row['macs']:,}")
-    for name in ("total_parameters", "trainable_parameters", "weight_bytes"):
-        table.add_row(name, "", "", f"{summary[name]:,}", "")
-    table.add_row("macs", "", "", "", f"{summary['macs']:,}")
+        numbers = (f"{row[name]:,}" for name in ("parameters", "live_parameters", "macs"))
+        table.add_row(row["name"], row["kind"], size, *numbers)
+    for name in ("total_parameters", "learnable_parameters", "trainable_parameters"):
+        table.add_row(name, "", "", f"{summary[name]:,}", "", "")
+    table.add_row("live_parameters", "", "", "", f"{summary['live_parameters']:,}", "")
+    table.add_row("weight_bytes", "", "", f"{summary['weight_bytes']:,}", "", "")
+    table.add_row("macs", "", "", "", "", f"{summary['macs']:,}")
     return table
 
 

@@ -24,11 +24,16 @@ def draw_noise(network: Network, *, seed: int, step: int, batch_size: int) -> No
         batch_size: Examples in the batch.
 
     Returns:
-        Layer name -> (batch_size, *mask shape) bool, true where a value is kept.
+        Layer name -> (batch_size, *mask shape) bool, true where a value is kept. A layer that
+        decides for the whole batch has a mask of shape (1,).
     """
+    shapes = {
+        name: ((batch_size, *shape), rate) for name, (shape, rate) in network.dropouts.items()
+    }
+    shapes |= {name: ((1,), rate) for name, rate in network.gates.items()}
     return {
-        name: draw_mask((batch_size, *shape), rate, (seed, step, zlib.crc32(name.encode())))
-        for name, (shape, rate) in network.dropouts.items()
+        name: draw_mask(shape, rate, (seed, step, zlib.crc32(name.encode())))
+        for name, (shape, rate) in shapes.items()
     }
 
 

@@ -178,10 +178,32 @@ class Window:
             )
         return height, width
 
+    def live_taps(self, shape: Shape) -> int:
+        """Taps of the window that meet a pixel of an (H, W, C) input, not padding alone."""
+        pads = self.pads(shape)
+        counts = [
+            sum(
+                any(
+                    pads[axis][0] <= step * self.strides[axis] + tap < pads[axis][0] + shape[axis]
+                    for step in range(steps)
+                )
+                for tap in range(self.kernel_size[axis])
+            )
+            for axis, steps in enumerate(self.spatial_shape(shape))
+        ]
+        return math.prod(counts)
+
+    def dead_taps(self, shape: Shape) -> int:
+        """Taps of the window that meet nothing but padding."""
+        return math.prod(self.kernel_size) - self.live_taps(shape)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conv2D(Window):
-    """Convolution, then an optional activation; `groups` splits the input channels."""
+    """Convolution, then an optional activation; `groups` splits the input channels.
+
+    `initial_bias` is where every bias starts, for the gates that begin closed.
+    """
 
     kind: ClassVar[str] = "conv2d"
     filters: int
@@ -190,6 +212,7 @@ class Conv2D(Window):
     activation: Activation | None = None
     initializer: str = "glorot_uniform"
     bias_initializer: str = "zeros"
+    initial_bias: float = 0.0
     kernel_weight_decay: float = 0.0
 
     def kernel_shape(self, inputs: Sequence[Shape]) -> Shape:
@@ -217,11 +240,19 @@ class Conv2D(Window):
         )
         if not self.use_bias:
             return (kernel,)
-        return kernel, bias_parameter("bias", self.filters, self.bias_initializer, shape)
+        bias = bias_parameter("bias", self.filters, self.bias_initializer, shape)
+        if self.initial_bias:
+            start = Initializer(distribution="constant", scale=self.initial_bias)
+            bias = replace(bias, initializer=start)
+        return kernel, bias
 
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Output positions x kernel size."""
         return math.prod(self.spatial_shape(inputs[0])) * math.prod(self.kernel_shape(inputs))
+
+    def dead_parameters(self, inputs: Sequence[Shape]) -> int:
+        """Values of the taps that meet nothing but padding."""
+        return self.dead_taps(inputs[0]) * math.prod(self.kernel_shape(inputs)[2:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +280,10 @@ class DepthwiseConv2D(Window):
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Output values x window size."""
         return math.prod(self.output_shape(inputs)) * math.prod(self.kernel_size)
+
+    def dead_parameters(self, inputs: Sequence[Shape]) -> int:
+        """Values of the taps that meet nothing but padding."""
+        return self.dead_taps(inputs[0]) * inputs[0][-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +321,10 @@ class SeparableConv2D(Window):
         channels = inputs[0][-1]
         window = math.prod(self.kernel_size)
         return math.prod(self.spatial_shape(inputs[0])) * channels * (window + self.filters)
+
+    def dead_parameters(self, inputs: Sequence[Shape]) -> int:
+        """Values of the depthwise taps that meet nothing but padding."""
+        return self.dead_taps(inputs[0]) * inputs[0][-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,9 +393,10 @@ class Activate(Elementwise):
 
 @dataclass(frozen=True, kw_only=True)
 class Pool2D(Window, Stateless):
-    """Maximum (padding never wins) or average over a window.
+    """Maximum or average over a window.
 
-    `count_padding` says whether the average counts padded zeros (torchvision) or not (Keras).
+    `count_padding` says whether padded zeros take part. An average then counts them (torchvision)
+    or not (Keras); a maximum may then be such a zero (Keras ResNetV2).
     """
 
     kind: ClassVar[str] = "pool2d"

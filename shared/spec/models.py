@@ -3,13 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from poc.shared.errors import UsageError
 
-from .architectures import lightnet
+from .architectures import (
+    googlenet,
+    inception,
+    inception_resnet,
+    lightnet,
+    resnet,
+    resnet_cifar,
+    resnet_preactivation,
+)
 from .layers import Shape
 from .network import Network
 from .settings import Settings
@@ -44,6 +52,107 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             declare=lightnet.conv2d_chain,
             example_input=(64, 64, 3),
         ),
+        "googlenet": Model(
+            summary="Inception v1 with biases: the course's net for Fashion-MNIST; the paper's",
+            options=googlenet.GoogLeNetOptions,
+            declare=googlenet.googlenet,
+        ),
+        "inception_module": Model(
+            summary="one Inception module, naive or reduced, to count its multiply-adds",
+            options=googlenet.InceptionModuleOptions,
+            declare=googlenet.inception_module,
+            example_input=(28, 28, 256),
+        ),
+        "inception_v3": Model(
+            summary="InceptionV3, Keras lineage",
+            options=inception.InceptionOptions,
+            declare=inception.inception_v3,
+            example_input=(299, 299, 3),
+        ),
+        "inception_resnet_v1": Model(
+            summary="Inception-ResNet v1, the paper's 5, 10 and 5 blocks",
+            options=inception_resnet.InceptionResNetV1Options,
+            declare=inception_resnet.inception_resnet_v1,
+            example_input=(299, 299, 3),
+        ),
+        "inception_resnet_v2": Model(
+            summary="Inception-ResNet v2, Keras lineage",
+            options=inception_resnet.InceptionResNetOptions,
+            declare=inception_resnet.inception_resnet_v2,
+            example_input=(299, 299, 3),
+        ),
+        "resnet18": Model(
+            summary="ResNet-18, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(18),
+            example_input=(224, 224, 3),
+        ),
+        "resnet34": Model(
+            summary="ResNet-34, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(34),
+            example_input=(224, 224, 3),
+        ),
+        "resnet50": Model(
+            summary="ResNet-50, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(50),
+            example_input=(224, 224, 3),
+        ),
+        "resnet101": Model(
+            summary="ResNet-101, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(101),
+            example_input=(224, 224, 3),
+        ),
+        "resnet152": Model(
+            summary="ResNet-152, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(152),
+            example_input=(224, 224, 3),
+        ),
+        "resnet50v2": Model(
+            summary="ResNet-50 with pre-activation, Keras lineage",
+            options=resnet_preactivation.ResNetV2Options,
+            declare=resnet_preactivation.resnet50v2,
+            example_input=(224, 224, 3),
+        ),
+        "resnet101v2": Model(
+            summary="ResNet-101 with pre-activation, Keras lineage",
+            options=resnet_preactivation.ResNetV2Options,
+            declare=resnet_preactivation.resnet101v2,
+            example_input=(224, 224, 3),
+        ),
+        "resnet152v2": Model(
+            summary="ResNet-152 with pre-activation, Keras lineage",
+            options=resnet_preactivation.ResNetV2Options,
+            declare=resnet_preactivation.resnet152v2,
+            example_input=(224, 224, 3),
+        ),
+        "resnext101_32x8d": Model(
+            summary="ResNeXt-101, 32 groups of width 8",
+            options=resnet.ResNetOptions,
+            declare=resnet.resnext101(8),
+            example_input=(224, 224, 3),
+        ),
+        "resnext101_32x48d": Model(
+            summary="ResNeXt-101, 32 groups of width 48",
+            options=resnet.ResNetOptions,
+            declare=resnet.resnext101(48),
+            example_input=(224, 224, 3),
+        ),
+        "cifar_resnet": Model(
+            summary="ResNet-32 of the CIFAR form (L2T-ww study); depth 6n + 2",
+            options=resnet_cifar.CifarResNetOptions,
+            declare=resnet_cifar.cifar_resnet,
+            example_input=(32, 32, 3),
+        ),
+        "highway": Model(
+            summary="Highway net of the CIFAR form: gates in the place of sums",
+            options=resnet_cifar.HighwayOptions,
+            declare=resnet_cifar.highway,
+            example_input=(32, 32, 3),
+        ),
     }
 )
 
@@ -67,6 +176,10 @@ class ModelSpec(Settings):
 
     name: str = Field(description="a row of `poc models list`")
     options: Mapping[str, Any] = Field(default_factory=dict, description="the model's own options")
+    trainable: Literal["all", "head"] = Field(
+        "all", description='"head": only the last layer with parameters; the rest is frozen'
+    )
+    removed: tuple[str, ...] = Field((), description="blocks that are replaced by their shortcuts")
 
     def resolved(self) -> Settings:
         """The model's options, validated, defaults filled in."""
@@ -74,4 +187,7 @@ class ModelSpec(Settings):
 
     def declare(self, input_shape: Shape, num_classes: int) -> Network:
         """The declared network for images of `input_shape` (H, W, C)."""
-        return find_model(self.name).declare(self.resolved(), input_shape, num_classes)
+        network = find_model(self.name).declare(self.resolved(), input_shape, num_classes)
+        if self.removed:
+            network = network.without(self.removed)
+        return network.with_frozen_body() if self.trainable == "head" else network

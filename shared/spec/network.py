@@ -5,51 +5,38 @@ every shape while the network is declared, so a wrong architecture is refused be
 starts.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, Layer, Parameter, Shape, prefixed
+from .layers import BatchNorm, Dropout, Layer, Parameter, Shape
+from .nodes import Block, Node, Step, bypass, plan, resolve
+from .residual_layers import ScaledAdd, StochasticDepth
+
+__all__ = ["IMAGES", "Block", "Network", "NetworkBuilder", "Node", "Step"]
 
 IMAGES = "images"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """One layer in its place: canonical name, declaration, inputs and shapes (batch left out)."""
-
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...]
-    input_shapes: tuple[Shape, ...]
-    output_shape: Shape
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Parameters under their canonical names, `node/…/kernel`."""
-        return tuple(
-            prefixed(self.name, parameter) for parameter in self.layer.parameters(self.input_shapes)
-        )
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds for one image."""
-        return self.layer.macs(self.input_shapes)
+# Layers that hand a constant of each channel on as a constant of each channel.
+PASSES_CONSTANTS = ("add", ScaledAdd.kind, "concatenate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """A whole network: nodes in the order of computation; the last one gives the logits.
 
-    `taps` maps a feature's public name to the node that computes it.
+    `taps` maps a feature's public name to the node that computes it. `blocks` are the parts that
+    can be left out. `auxiliary` maps a node with logits of its own to its weight in the training
+    loss; evaluation does not compute it.
     """
 
     name: str
     input_shape: Shape
     nodes: tuple[Node, ...]
     taps: Mapping[str, str] = field(default_factory=dict)
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    auxiliary: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -61,14 +48,16 @@ class Network:
         """Name of the node that gives the logits."""
         return self.nodes[-1].name
 
+    def plan(self, wanted: Collection[str], *, training: bool) -> tuple[Step, ...]:
+        """What to compute, in order, to have the values of `wanted`."""
+        key = (tuple(wanted), training)
+        if key not in self._plans:
+            self._plans[key] = plan(self.nodes, self.blocks.values(), wanted, training=training)
+        return self._plans[key]
+
     @cached_property
-    def last_uses(self) -> Mapping[str, tuple[str, ...]]:
-        """Node -> the values that nothing needs once it is computed, so that they can be freed."""
-        user = {source: node.name for node in self.nodes for source in node.inputs}
-        freed: dict[str, tuple[str, ...]] = {}
-        for source, name in user.items():
-            freed[name] = (*freed.get(name, ()), source)
-        return freed
+    def _plans(self) -> dict[tuple[tuple[str, ...], bool], tuple[Step, ...]]:
+        return {}
 
     def node_of(self, tap: str) -> str:
         """Node behind a tap; `logits` is the output, and every node is its own tap.
@@ -92,36 +81,140 @@ class Network:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one forward pass over one image."""
-        return sum(node.macs for node in self.nodes)
+        """Multiply-adds of one forward pass over one image, auxiliary heads left out."""
+        steps = self.plan([self.output], training=False)
+        return sum(node.macs for step in steps for node in step.nodes)
+
+    @property
+    def learnable_parameters(self) -> int:
+        """Values that gradients reach where nothing is frozen."""
+        return sum(node.learnable_parameters for node in self.nodes)
+
+    @property
+    def live_parameters(self) -> int:
+        """Values less the taps of kernels that meet nothing but padding at this input size."""
+        total = sum(parameter.size for parameter in self.parameters)
+        return total - sum(node.dead_parameters for node in self.nodes)
 
     @cached_property
-    def cancelled_biases(self) -> Mapping[str, str]:
-        """Bias -> batch norm that subtracts it again: its gradient is exactly zero.
+    def users(self) -> Mapping[str, tuple[Node, ...]]:
+        """Value -> the nodes that read it."""
+        users: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            for source in node.inputs:
+                users[source] = (*users.get(source, ()), node)
+        return users
+
+    @cached_property
+    def cancelled_biases(self) -> frozenset[str]:
+        """Biases that batch norms subtract again: their gradient is exactly zero.
 
         In floating point the gradient is rounding noise, which Adam follows at full rate.
         """
-        users: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            for source in node.inputs:
-                users.setdefault(source, []).append(node)
-        return {
-            node.parameters[-1].name: users[node.name][0].name
+        return frozenset(
+            node.parameters[-1].name
             for node in self.nodes
-            if [user.layer.kind for user in users.get(node.name, [])] == [BatchNorm.kind]
-            and getattr(node.layer, "activation", None) is None
+            if getattr(node.layer, "activation", None) is None
             and node.parameters
             and node.parameters[-1].name.endswith("/bias")
-        }
+            and self._ends_in_norms(node.name)
+        )
+
+    def _ends_in_norms(self, name: str) -> bool:
+        """Whether a constant that is added to each channel of this value changes no output."""
+        users = self.users.get(name, ())
+        return bool(users) and all(
+            not user.is_frozen
+            if user.layer.kind == BatchNorm.kind
+            else hands_constants_on(user) and self._ends_in_norms(user.name)
+            for user in users
+        )
 
     @property
     def dropouts(self) -> Mapping[str, tuple[Shape, float]]:
-        """Name of each random layer -> (mask shape of one example, drop rate)."""
+        """Name of each layer that is random by example -> (mask shape of one, drop rate)."""
         return {
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
-            if isinstance(node.layer, Dropout) and node.layer.rate > 0
+            if isinstance(node.layer, Dropout | StochasticDepth)
+            and node.layer.rate > 0
+            and node.name not in self.gates
         }
+
+    @property
+    def gates(self) -> Mapping[str, float]:
+        """Name of each layer that drops its block for a whole batch -> drop rate."""
+        return {
+            node.name: node.layer.rate
+            for node in self.nodes
+            if isinstance(node.layer, StochasticDepth) and node.layer.is_gate
+        }
+
+    @cached_property
+    def removable(self) -> Mapping[str, Block]:
+        """Parts that can be left out: the declared blocks; of a plain net, single convolutions.
+
+        A convolution of a plain net counts where its output has the shape of its input, together
+        with the batch norm and the activation that follow it.
+        """
+        if self.blocks:
+            return self.blocks
+        return {
+            node.name: Block(
+                nodes=self._with_followers(node), shortcut=node.inputs[0], is_identity=True
+            )
+            for node in self.nodes
+            if node.layer.kind == "conv2d" and node.input_shapes[0] == node.output_shape
+        }
+
+    def _with_followers(self, node: Node) -> tuple[str, ...]:
+        names = [node.name]
+        while len(users := self.users.get(names[-1], ())) == 1:
+            if users[0].layer.kind not in ("batch_norm", "activation"):
+                break
+            names.append(users[0].name)
+        return tuple(names)
+
+    def without(self, names: Collection[str]) -> "Network":
+        """The network whose blocks `names` are replaced by their shortcuts.
+
+        Raises:
+            UsageError: No such block.
+        """
+        if unknown := sorted(set(names) - set(self.removable)):
+            raise UsageError(
+                f"received the block {unknown[0]!r} of {self.name} to remove; allowed are "
+                f"{', '.join(self.removable) or 'none in this model'}: choose among them"
+            )
+        gone = [self.removable[name] for name in names]
+        stands_for = {block.output: block.shortcut for block in gone}
+        return replace(
+            self,
+            nodes=bypass(self.nodes, gone),
+            taps={tap: resolve(node, stands_for) for tap, node in self.taps.items()},
+            blocks={
+                name: replace(block, shortcut=resolve(block.shortcut, stands_for))
+                for name, block in self.blocks.items()
+                if name not in names
+            },
+        )
+
+    def with_frozen_body(self) -> "Network":
+        """The network of which only the head, the last layer with parameters, is trained."""
+        head = next(node.name for node in reversed(self.nodes) if node.parameters)
+        return replace(
+            self, nodes=tuple(replace(node, is_frozen=node.name != head) for node in self.nodes)
+        )
+
+
+def hands_constants_on(node: Node) -> bool:
+    """Whether a constant of each channel at the input is one of each channel at the output."""
+    layer = node.layer
+    if isinstance(layer, StochasticDepth):
+        return layer.mode == "batch"
+    if layer.kind == "pool2d":
+        return not getattr(layer, "count_padding", False)
+    return layer.kind in PASSES_CONSTANTS
 
 
 class NetworkBuilder:
@@ -132,6 +225,9 @@ class NetworkBuilder:
         self._input_shape = input_shape
         self._nodes: dict[str, Node] = {}
         self._taps: dict[str, str] = {}
+        self._blocks: dict[str, Block] = {}
+        self._auxiliary: dict[str, float] = {}
+        self._latest = IMAGES
 
     def add(self, name: str, layer: Layer, *inputs: str) -> str:
         """Place `layer` under `name`; without `inputs` it follows the latest node.
@@ -145,25 +241,48 @@ class NetworkBuilder:
         shapes = tuple(self.shape(source) for source in sources)
         try:
             output_shape = layer.output_shape(shapes)
+            layer.parameters(shapes)
         except UsageError as error:
             raise UsageError(f"{self._name}, layer {name}: {error}") from None
         self._nodes[name] = Node(
             name=name, layer=layer, inputs=sources, input_shapes=shapes, output_shape=output_shape
         )
+        self._latest = name
         return name
 
     def tap(self, name: str, node: str | None = None) -> None:
         """Publish a node's output (default: the latest) as the feature `name`."""
         self._taps[name] = node or self.latest
 
+    def close_block(self, name: str, first: str, shortcut: str, *, is_identity: bool) -> None:
+        """Declare the nodes from `first` to the latest as one block beside `shortcut`."""
+        names = list(self._nodes)
+        nodes = tuple(names[names.index(first) :])
+        gates = [
+            node
+            for node in nodes
+            if isinstance(layer := self._nodes[node].layer, StochasticDepth) and layer.is_gate
+        ]
+        self._blocks[name] = Block(
+            nodes=nodes, shortcut=shortcut, is_identity=is_identity, gate=gates[0] if gates else ""
+        )
+
+    def add_auxiliary(self, weight: float) -> None:
+        """Train the latest node's output as logits too, with this weight in the loss."""
+        self._auxiliary[self.latest] = weight
+
     def shape(self, name: str) -> Shape:
         """Output shape of a node, or of the images."""
         return self._input_shape if name == IMAGES else self._nodes[name].output_shape
 
+    def resume(self, name: str) -> None:
+        """Let the next layer follow this node, as after a side branch."""
+        self._latest = name
+
     @property
     def latest(self) -> str:
-        """Name of the latest node, or of the images."""
-        return next(reversed(self._nodes), IMAGES)
+        """Name of the node that the next layer follows by default, or of the images."""
+        return self._latest
 
     def build(self) -> Network:
         """The finished network."""
@@ -172,4 +291,6 @@ class NetworkBuilder:
             input_shape=self._input_shape,
             nodes=tuple(self._nodes.values()),
             taps=dict(self._taps),
+            blocks=dict(self._blocks),
+            auxiliary=dict(self._auxiliary),
         )

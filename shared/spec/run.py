@@ -205,6 +205,7 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         ("model", "options"): find_model(
             model.get("name", method.default_model)
         ).options.model_fields,
+        ("model",): {name: ModelSpec.model_fields[name] for name in ("trainable", "removed")},
         ("method_options",): method.options.model_fields,
         ("optimizer",): OptimizerSpec.model_fields,
         ("data",): DataSpec.model_fields,

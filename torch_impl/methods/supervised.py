@@ -15,6 +15,13 @@ class Supervised(Objective):
     def losses(
         self, images: torch.Tensor, labels: torch.Tensor, noise: Mapping[str, torch.Tensor]
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The term `hard`: cross-entropy with the labels."""
-        logits = self.model(images, noise, training=True)
-        return {"hard": cross_entropy(logits, labels)}, logits
+        """The term `hard`: cross-entropy with the labels; one more for each auxiliary head."""
+        network = self.model.network
+        wanted = [network.output, *network.auxiliary]
+        values = self.model.values(images, wanted, noise, training=True)
+        logits = values[network.output]
+        terms = {
+            name: weight * cross_entropy(values[name], labels)
+            for name, weight in network.auxiliary.items()
+        }
+        return {"hard": cross_entropy(logits, labels), **terms}, logits

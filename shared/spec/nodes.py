@@ -1,0 +1,153 @@
+"""Parts of a declared network, and in which order they are computed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .layers import Layer, Parameter, Shape, prefixed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One layer in its place: canonical name, declaration, inputs and shapes (batch left out).
+
+    A frozen node keeps its parameters: gradients do not reach them, and a batch norm normalises
+    with its running statistics and leaves them alone.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+    is_frozen: bool = False
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Parameters under their canonical names, `node/…/kernel`."""
+        named = (
+            prefixed(self.name, parameter) for parameter in self.layer.parameters(self.input_shapes)
+        )
+        if self.is_frozen:
+            return tuple(replace(parameter, is_trainable=False) for parameter in named)
+        return tuple(named)
+
+    @property
+    def learnable_parameters(self) -> int:
+        """Values that gradients reach where the node is not frozen."""
+        declared = self.layer.parameters(self.input_shapes)
+        return sum(parameter.size for parameter in declared if parameter.is_trainable)
+
+    @property
+    def dead_parameters(self) -> int:
+        """Values that no pixel meets at this input size; only convolutions have such."""
+        count = getattr(self.layer, "dead_parameters", None)
+        return count(self.input_shapes) if count else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        return self.layer.macs(self.input_shapes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Nodes that can be left out as a whole, with what then stands for the last one's output.
+
+    `shortcut` names a node outside, of the same shape. `is_identity` says that it is the block's
+    own input, not a projection of it. `gate` names the random layer that decides for a whole batch
+    whether the block is computed, if there is one.
+    """
+
+    nodes: tuple[str, ...]
+    shortcut: str
+    is_identity: bool
+    gate: str = ""
+
+    @property
+    def output(self) -> str:
+        """Name of the last node."""
+        return self.nodes[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Nodes that are computed together, and the values that nothing needs afterwards.
+
+    With a `gate`, the nodes run only where the noise of that name says so; otherwise `shortcut`
+    stands for their output.
+    """
+
+    nodes: tuple[Node, ...]
+    freed: tuple[str, ...] = ()
+    gate: str = ""
+    shortcut: str = ""
+
+    @property
+    def output(self) -> str:
+        """Name of the value that the step computes."""
+        return self.nodes[-1].name
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Values from outside that the step reads."""
+        inside = {node.name for node in self.nodes}
+        read = {source for node in self.nodes for source in node.inputs}
+        return frozenset(read | ({self.shortcut} if self.gate else set())) - inside
+
+
+def plan(
+    nodes: Sequence[Node], blocks: Collection[Block], wanted: Collection[str], *, training: bool
+) -> tuple[Step, ...]:
+    """Steps that compute `wanted`: nothing that they do not need, gated blocks as one step."""
+    needed = needed_nodes(nodes, wanted)
+    gated = {block.output: block for block in blocks if training and block.gate}
+    inside = {name for block in gated.values() for name in block.nodes}
+    by_name = {node.name: node for node in nodes}
+    steps = []
+    for node in nodes:
+        if node.name not in needed:
+            continue
+        if node.name in gated:
+            block = gated[node.name]
+            members = tuple(by_name[name] for name in block.nodes)
+            steps.append(Step(nodes=members, gate=block.gate, shortcut=block.shortcut))
+        elif node.name not in inside:
+            steps.append(Step(nodes=(node,)))
+    return freeing(steps, wanted)
+
+
+def needed_nodes(nodes: Sequence[Node], wanted: Collection[str]) -> set[str]:
+    """Names of the nodes that `wanted` depends on, themselves included."""
+    needed = set(wanted)
+    for node in reversed(nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    return needed
+
+
+def freeing(steps: Sequence[Step], wanted: Collection[str]) -> tuple[Step, ...]:
+    """The steps, each with the values whose last reader it is."""
+    seen, finished = set(wanted), []
+    for step in reversed(steps):
+        freed = step.sources - seen
+        seen |= freed
+        finished.append(replace(step, freed=tuple(sorted(freed))))
+    return tuple(reversed(finished))
+
+
+def bypass(nodes: Sequence[Node], blocks: Collection[Block]) -> tuple[Node, ...]:
+    """The nodes without those of `blocks`; their readers read the shortcut instead."""
+    gone = {name for block in blocks for name in block.nodes}
+    stands_for = {block.output: block.shortcut for block in blocks}
+    return tuple(
+        replace(node, inputs=tuple(resolve(name, stands_for) for name in node.inputs))
+        for node in nodes
+        if node.name not in gone
+    )
+
+
+def resolve(name: str, stands_for: Mapping[str, str]) -> str:
+    """What a value is read from, where blocks in a row may be gone."""
+    while name in stands_for:
+        name = stands_for[name]
+    return name
