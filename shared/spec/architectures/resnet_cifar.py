@@ -1,15 +1,15 @@
-"""Nets of the CIFAR form: three groups of narrow 3x3 blocks over images of about 32 pixels.
+"""Nets of the CIFAR form: three stages of narrow 3x3 blocks over images of about 32 pixels.
 
-The residual net is that of the L2T-ww study (depth 32; names as its published weights have them):
-the first convolution has a bias, a block that changes shape has a projection. Depth is 6n + 2.
-The Highway net (arXiv 1505.00387) gates what the residual net adds.
+The residual net is the one of the L2T-ww publication: 6n + 2 layers, 32 for n = 5. It differs from
+the CIFAR ResNet of arXiv 1512.03385 by a bias in the first convolution and by shortcuts with a 1x1
+convolution and batch norm. Padding is symmetric, also at stride 2. The Highway net (arXiv
+1505.00387) gates what the residual net adds.
 """
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from poc.shared.errors import UsageError
 from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, GlobalPool, Shape
 from poc.shared.spec.network import Network, NetworkBuilder
 from poc.shared.spec.residual_layers import Highway
@@ -20,67 +20,56 @@ from .resnet import classifier, symmetric
 
 NORM = BatchNorm(momentum=0.9, epsilon=1e-5)
 RELU = Activate(activation="relu")
-NUM_GROUPS = 3
+NUM_STAGES = 3
 
 
-class CifarResNetOptions(ResidualOptions):
+class ResNetCifarOptions(ResidualOptions):
     """Options of the CIFAR ResNet."""
 
-    depth: int = Field(32, ge=8, description="layers: 6n + 2, so 20, 32, 44, 56, 110")
-    width: int = Field(16, ge=1, description="channels of the first group")
+    blocks_per_stage: int = Field(5, ge=1, description="n of the 6n + 2 layers")
+    width: int = Field(16, ge=1, description="channels of the first stage")
     activation: Literal["post", "pre"] = Field(
         "post", description='"pre": norm and ReLU before each convolution, none after the sum'
     )
-
-    @model_validator(mode="after")
-    def _check_depth(self) -> Self:
-        """Refuse a depth that makes no whole blocks."""
-        if (self.depth - 2) % (2 * NUM_GROUPS):
-            raise UsageError(
-                f"received depth={self.depth}; allowed is 6n + 2, such as 20, 32 or 110: correct it"
-            )
-        return self
-
-    @property
-    def num_repeats(self) -> int:
-        """Blocks of one group."""
-        return (self.depth - 2) // (2 * NUM_GROUPS)
 
 
 class HighwayOptions(Settings):
     """Options of the Highway net."""
 
-    repeats: int = Field(3, ge=1, description="gated layers of each of the three groups")
-    width: int = Field(16, ge=1, description="channels of the first group")
+    repeats: int = Field(3, ge=1, description="gated layers of each of the three stages")
+    width: int = Field(16, ge=1, description="channels of the first stage")
     gate_bias: float = Field(
         -2.0, description="where the gates' biases start; negative: they begin closed"
     )
 
 
-def cifar_resnet(options: CifarResNetOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Convolution 3x3, three groups of basic blocks, global average pool, classifier.
+def resnet32_cifar(options: ResNetCifarOptions, input_shape: Shape, num_classes: int) -> Network:
+    """Stem, three stages of basic blocks (16, 32, 64 filters), mean, head.
 
-    Tap `tap<i>` is the output of block i, counted from 0: the study uses 4, 9 and 14.
+    Taps `block0` … `block14`: each block's output, after its last ReLU where there is one;
+    `reduction1` … `reduction3`: the last one of each stage.
     """
-    net = NetworkBuilder("cifar_resnet", input_shape)
-    repeats = options.num_repeats
-    ends = BlockEnds(net, options, NUM_GROUPS * repeats)
-    net.add("conv1", convolution(options.width, use_bias=True))
-    if options.activation == "post":
-        net.add("bn1", NORM)
-        net.add("relu1", RELU)
-    for group in range(NUM_GROUPS):
+    net = NetworkBuilder("resnet32_cifar", input_shape)
+    repeats = options.blocks_per_stage
+    ends = BlockEnds(net, options, NUM_STAGES * repeats)
+    is_post = options.activation == "post"
+    net.add("stem/conv", convolution(options.width, use_bias=True))
+    if is_post:
+        net.add("stem/norm", NORM)
+        net.add("stem/relu", RELU)
+    add_block = add_post_block if is_post else add_pre_block
+    for stage in range(1, NUM_STAGES + 1):
         for index in range(repeats):
-            name = f"blocks{2 * group + 2}/{index - 1}" if index else f"block{2 * group + 1}"
-            strides = 2 if group and not index else 1
-            add_block = add_post_block if options.activation == "post" else add_pre_block
-            add_block(net, ends, name, options.width * 2**group, strides)
-            net.tap(f"tap{group * repeats + index}")
-    if options.activation == "pre":
-        net.add("bn1", NORM)
-        net.add("relu1", RELU)
+            strides = 2 if stage > 1 and index == 0 else 1
+            filters = options.width * 2 ** (stage - 1)
+            add_block(net, ends, f"stage{stage}/block{index + 1}", filters, strides)
+            net.tap(f"block{(stage - 1) * repeats + index}")
+        net.tap(f"reduction{stage}")
+    if not is_post:
+        net.add("norm", NORM)
+        net.add("relu", RELU)
     net.add("pool", GlobalPool())
-    net.add("fc", classifier(num_classes))
+    net.add("head", classifier(num_classes))
     return net.build()
 
 
@@ -90,13 +79,13 @@ def add_post_block(
     """3x3, norm, ReLU, 3x3, norm; plus the shortcut; ReLU."""
     source = shortcut = net.latest
     if needs_projection(net, ends, filters, strides):
-        net.add(f"{name}/downsample/0", convolution(filters, size=1, strides=strides))
-        shortcut = net.add(f"{name}/downsample/1", NORM)
+        net.add(f"{name}/shortcut_conv", convolution(filters, size=1, strides=strides))
+        shortcut = net.add(f"{name}/shortcut_norm", NORM)
     first = net.add(f"{name}/conv1", convolution(filters, strides=strides), source)
-    net.add(f"{name}/bn1", NORM)
+    net.add(f"{name}/norm1", NORM)
     net.add(f"{name}/relu1", RELU)
     net.add(f"{name}/conv2", convolution(filters))
-    net.add(f"{name}/bn2", NORM)
+    net.add(f"{name}/norm2", NORM)
     ends.end(name, first, shortcut, is_identity=shortcut == source)
     net.add(f"{name}/relu2", RELU)
 
@@ -109,15 +98,15 @@ def add_pre_block(
     A projection reads the first ReLU's output.
     """
     source = shortcut = net.latest
-    first = net.add(f"{name}/bn1", NORM)
+    first = net.add(f"{name}/norm1", NORM)
     active = net.add(f"{name}/relu1", RELU)
     if needs_projection(net, ends, filters, strides):
         shortcut = net.add(
-            f"{name}/downsample/0", convolution(filters, size=1, strides=strides), active
+            f"{name}/shortcut_conv", convolution(filters, size=1, strides=strides), active
         )
         first = f"{name}/conv1"
     net.add(f"{name}/conv1", convolution(filters, strides=strides), active)
-    net.add(f"{name}/bn2", NORM)
+    net.add(f"{name}/norm2", NORM)
     net.add(f"{name}/relu2", RELU)
     net.add(f"{name}/conv2", convolution(filters))
     ends.end(name, first, shortcut, is_identity=shortcut == source)
@@ -130,20 +119,20 @@ def needs_projection(net: NetworkBuilder, ends: BlockEnds, filters: int, strides
 
 
 def highway(options: HighwayOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Three groups: a plain convolution that sets the shape, then gated 3x3 layers."""
+    """Three stages: a plain convolution that sets the shape, then gated 3x3 layers."""
     net = NetworkBuilder("highway", input_shape)
-    for group in range(NUM_GROUPS):
-        filters, strides = options.width * 2**group, 2 if group else 1
-        net.add(f"group{group + 1}/conv", active_convolution(filters, strides=strides))
+    for stage in range(NUM_STAGES):
+        filters, strides = options.width * 2**stage, 2 if stage else 1
+        net.add(f"stage{stage + 1}/conv", active_convolution(filters, strides=strides))
         for index in range(1, options.repeats + 1):
-            name, source = f"group{group + 1}/layer{index}", net.latest
+            name, source = f"stage{stage + 1}/layer{index}", net.latest
             transformed = net.add(f"{name}/transform", active_convolution(filters), source)
             gate = net.add(f"{name}/gate", gate_convolution(filters, options.gate_bias), source)
             net.add(f"{name}/mix", Highway(), source, transformed, gate)
             net.close_block(name, transformed, source, is_identity=True)
-        net.tap(f"group{group + 1}")
+        net.tap(f"stage{stage + 1}")
     net.add("pool", GlobalPool())
-    net.add("fc", classifier(num_classes))
+    net.add("head", classifier(num_classes))
     return net.build()
 
 

@@ -1,7 +1,7 @@
 """ResNet with pre-activation (arXiv 1603.05027) in the form of keras.applications' ResNetV2.
 
 Batch norm and ReLU come before each convolution, the sum is left as it is, and one batch norm and
-ReLU end the net. In Keras' form the last block of a stage halves the map, and its shortcut is then a
+ReLU end the net. In Keras' form the last block of a stage halves the map; its shortcut is then a
 1x1 pool of stride 2. Only the stem, the projections and the last convolution of a branch have
 biases. The stem pads with zeros before a maximum that no ReLU precedes.
 """
