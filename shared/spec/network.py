@@ -11,7 +11,7 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, Layer, Parameter, Shape
+from .layers import BatchNorm, Dropout, DropPath, Layer, Parameter, Shape
 from .nodes import Block, Node, Step, bypass, plan, resolve
 from .residual_layers import ScaledAdd, StochasticDepth
 
@@ -136,7 +136,7 @@ class Network:
         return {
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
-            if isinstance(node.layer, Dropout | StochasticDepth)
+            if isinstance(node.layer, Dropout | DropPath | StochasticDepth)
             and node.layer.rate > 0
             and node.name not in self.gates
         }
