@@ -45,14 +45,30 @@ class Conv2D(keras.layers.Layer):
             shape=(*kernel_size, in_channels // groups, out_channels), name="kernel"
         )
         self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
-        self.strides, self.pads, self.activation = strides, pads, activation
+        self.strides, self.pads, self.groups = strides, pads, groups
+        self.activation = activation
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve, add the bias, activate."""
-        outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, _explicit(self.pads))
+        outputs = self._convolve(inputs)
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)
+
+    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
+        """One convolution a group: on the CPU, TensorFlow's grouped one has no gradient."""
+        if self.groups == 1:
+            return tf.nn.conv2d(inputs, self.kernel, self.strides, _explicit(self.pads))
+        kernel = tf.convert_to_tensor(self.kernel)
+        outputs = [
+            tf.nn.conv2d(part, filters, self.strides, _explicit(self.pads))
+            for part, filters in zip(
+                tf.split(inputs, self.groups, axis=-1),
+                tf.split(kernel, self.groups, axis=-1),
+                strict=True,
+            )
+        ]
+        return tf.concat(outputs, axis=-1)
 
 
 class DepthwiseConv2D(keras.layers.Layer):
