@@ -18,6 +18,12 @@ from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.worker import Worker
 from poc.shared.spec.run import BACKENDS
 
+# Tensors are tiny here: threads that wait for each other would double the time.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
 # Fixtures that bring a backend into a test.
 FIXTURES = {"tf": {"tf_worker", "workers"}, "torch": {"torch_worker", "workers"}}
 
@@ -84,14 +90,22 @@ def open_workers() -> Iterator[ExitStack]:
         yield stack
 
 
+def start_worker(backend: str, folder: Path, **environment: str) -> Worker:
+    """A single-threaded worker whose log lies in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ONE_THREAD, **environment}.items():
+            patch.setenv(name, value)
+        return Worker(backend, log=folder / "log")
+
+
 @pytest.fixture(scope="session")
 def tf_worker(open_workers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Worker:
-    return open_workers.enter_context(Worker("tf", log=tmp_path_factory.mktemp("tf") / "log"))
+    return open_workers.enter_context(start_worker("tf", tmp_path_factory.mktemp("tf")))
 
 
 @pytest.fixture(scope="session")
 def torch_worker(open_workers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Worker:
-    return open_workers.enter_context(Worker("torch", log=tmp_path_factory.mktemp("torch") / "log"))
+    return open_workers.enter_context(start_worker("torch", tmp_path_factory.mktemp("torch")))
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +128,10 @@ def probe(
     folder = tmp_path_factory.mktemp(f"{backend}_probe")
     script = Path(__file__).parent / "backends" / "probe.py"
     interpreter = write_interpreter(folder / "python", script)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(f"POC_{backend.upper()}_PYTHON", str(interpreter))
-        return open_workers.enter_context(Worker(backend, log=folder / "log"))
+    variable = f"POC_{backend.upper()}_PYTHON"
+    return open_workers.enter_context(
+        start_worker(backend, folder, **{variable: str(interpreter)})
+    )
 
 
 def write_interpreter(path: Path, script: Path) -> Path:
