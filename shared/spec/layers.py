@@ -118,6 +118,15 @@ def bias_parameter(
     return Parameter(name=name, shape=(units,), initializer=initializer)
 
 
+def check_equal_strides(strides: tuple[int, int]) -> None:
+    """Refuse what TensorFlow has no depthwise convolution for."""
+    if strides[0] != strides[1]:
+        raise UsageError(
+            f"received the strides {strides} for a depthwise convolution; allowed is the same "
+            "number twice: use one number"
+        )
+
+
 def vector_size(shape: Shape) -> int:
     """Length of a (C,) input; a map is refused."""
     if len(shape) != 1:
@@ -266,6 +275,7 @@ class DepthwiseConv2D(Window):
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(H', W', channels)."""
+        check_equal_strides(self.strides)
         return (*self.spatial_shape(inputs[0]), inputs[0][-1])
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
@@ -296,6 +306,7 @@ class SeparableConv2D(Window):
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(H', W', filters)."""
+        check_equal_strides(self.strides)
         return (*self.spatial_shape(inputs[0]), self.filters)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:

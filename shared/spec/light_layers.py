@@ -82,6 +82,15 @@ class LightConv2D(Window):
         middle = [reduce.output_shape(inputs)]
         return reduce.dead_parameters(inputs) + expand.dead_parameters(middle)
 
+    def inner_constants(self, inputs: Sequence[Shape]) -> tuple[str, ...]:
+        """Biases between the convolutions that add one constant to each channel of the output.
+
+        Without an inner activation and without padding, whose zeros a bias does not reach.
+        """
+        reduce, expand = self.convolutions()
+        is_padded = expand.pads(reduce.output_shape(inputs)) != ((0, 0), (0, 0))
+        return () if self.inner_activation or is_padded else ("reduce/bias",)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LightDense:

@@ -12,6 +12,7 @@ from functools import cached_property
 from poc.shared.errors import UsageError
 
 from .layers import BatchNorm, Dropout, DropPath, Layer, Parameter, Shape
+from .light_layers import LightConv2D
 from .nodes import Block, Node, Step, bypass, plan, resolve
 from .residual_layers import ScaledAdd, StochasticDepth
 
@@ -73,6 +74,18 @@ class Network:
         raise UsageError(
             f"received the tap {tap!r} of {self.name}; allowed are {', '.join(taps)}: choose one"
         )
+
+    @property
+    def zero_gradient_biases(self) -> frozenset[str]:
+        """`cancelled_biases`, and the biases inside those layers that reach the same batch norm."""
+        inner = (
+            f"{node.name}/{bias}"
+            for node in self.nodes
+            if isinstance(node.layer, LightConv2D)
+            and node.parameters[-1].name in self.cancelled_biases
+            for bias in node.layer.inner_constants(node.input_shapes)
+        )
+        return frozenset([*self.cancelled_biases, *inner])
 
     @property
     def num_classes(self) -> int:

@@ -1,0 +1,108 @@
+"""The table of small networks that every layer test and the probe share; a new kind is one row.
+
+Shapes are not square, windows are not symmetric and channels are several, so that a swapped axis
+cannot hide.
+"""
+
+from collections.abc import Sequence
+
+from poc.shared.spec.layers import (
+    Activate,
+    Add,
+    BatchNorm,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Pool2D,
+    SeparableConv2D,
+)
+from poc.shared.spec.light_layers import LightConv2D, LightDense
+from poc.shared.spec.network import Network, NetworkBuilder
+
+MAP = (6, 5, 4)
+VECTOR = (7,)
+PADS = ((2, 1), (0, 3))
+
+
+def single(layer: Layer, shape: tuple[int, ...] = MAP) -> Network:
+    """A network of one layer."""
+    net = NetworkBuilder("case", shape)
+    net.add("layer", layer)
+    return net.build()
+
+
+def joined(layer: Layer) -> Network:
+    """Two different maps, joined by `layer`."""
+    net = NetworkBuilder("case", MAP)
+    left = net.add("left", Conv2D(filters=3, kernel_size=(1, 1)))
+    right = net.add("right", Conv2D(filters=3, kernel_size=(3, 2)), "images")
+    net.add("layer", layer, left, right)
+    return net.build()
+
+
+def flattened() -> Network:
+    """Flatten, then a dense layer: the order of the flattened values matters."""
+    net = NetworkBuilder("case", MAP)
+    net.add("layer", Flatten())
+    net.add("dense", Dense(units=3))
+    return net.build()
+
+
+WINDOW = {"kernel_size": (3, 2), "strides": (2, 1)}
+ACTIVATIONS = ("relu", "relu6", "swish", "sigmoid", "softmax", "tanh")
+CASES: dict[str, Network] = {
+    "conv2d same": single(Conv2D(filters=3, kernel_size=(3, 2))),
+    "conv2d same strided": single(Conv2D(filters=3, kernel_size=(3, 2), strides=(2, 3))),
+    "conv2d valid": single(Conv2D(filters=3, padding="valid", activation="relu", **WINDOW)),
+    "conv2d pads": single(Conv2D(filters=3, padding=PADS, use_bias=False, **WINDOW)),
+    "conv2d symmetric": single(Conv2D(filters=3, kernel_size=(3, 3), padding=((1, 1), (1, 1)))),
+    "conv2d groups": single(Conv2D(filters=6, groups=2, **WINDOW)),
+    "depthwise": single(DepthwiseConv2D(kernel_size=(3, 2), activation="relu6")),
+    "depthwise valid": single(DepthwiseConv2D(kernel_size=(2, 3), padding="valid")),
+    "depthwise same stride": single(
+        DepthwiseConv2D(kernel_size=(3, 3), strides=(2, 2), padding=PADS, use_bias=False)
+    ),
+    "separable": single(SeparableConv2D(filters=3, kernel_size=(3, 2), activation="relu")),
+    "separable strided": single(SeparableConv2D(filters=3, kernel_size=(3, 3), strides=(2, 2))),
+    "dense": single(Dense(units=3, activation="tanh"), VECTOR),
+    "dense no bias": single(Dense(units=3, use_bias=False), VECTOR),
+    "light conv2d": single(LightConv2D(filters=3, kernel_size=(3, 2), rank=2)),
+    "light conv2d strided": single(LightConv2D(filters=3, rank=2, activation="relu", **WINDOW)),
+    "light conv2d valid": single(
+        LightConv2D(filters=3, kernel_size=(2, 3), rank=2, padding="valid", inner_activation=None)
+    ),
+    "light dense": single(LightDense(units=5, rank=2, activation="sigmoid"), VECTOR),
+    "light dense scaled": single(LightDense(units=5, rank=2, scale="reference"), VECTOR),
+    "batch norm": single(BatchNorm()),
+    "batch norm vector": single(BatchNorm(momentum=0.7, epsilon=1e-5), VECTOR),
+    "batch norm no scale": single(BatchNorm(scale=False)),
+    "batch norm no centre": single(BatchNorm(center=False)),
+    "max pool": single(Pool2D(kernel_size=(2, 2), strides=(2, 2), padding="valid")),
+    "max pool same": single(Pool2D(**WINDOW)),
+    "max pool pads": single(Pool2D(kernel_size=(3, 3), strides=(2, 2), padding=((1, 1), (1, 0)))),
+    "average pool": single(Pool2D(mode="average", padding="valid", **WINDOW)),
+    "average pool same": single(Pool2D(mode="average", **WINDOW)),
+    "average pool counted": single(
+        Pool2D(mode="average", kernel_size=(3, 3), padding=((1, 1), (1, 0)), count_padding=True)
+    ),
+    "global average": single(GlobalPool()),
+    "global max": single(GlobalPool(mode="max")),
+    "dropout": single(Dropout(rate=0.25)),
+    "dropout vector": single(Dropout(rate=0.5), VECTOR),
+    "dropout spatial": single(Dropout(rate=0.5, is_spatial=True)),
+    "flatten": flattened(),
+    "add": joined(Add()),
+    "concatenate": joined(Concatenate()),
+    **{f"activation {name}": single(Activate(activation=name)) for name in ACTIVATIONS},
+}
+
+
+def same_padding_case(sizes: Sequence[int], kernel_size: int, stride: int) -> Network:
+    """A "same" convolution on a map of these (height, width)."""
+    window = {"kernel_size": (kernel_size, kernel_size), "strides": (stride, stride)}
+    return single(Conv2D(filters=2, **window), (*sizes, 2))

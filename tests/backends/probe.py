@@ -1,0 +1,232 @@
+"""A worker with more operations, for tests that must reach inside a backend.
+
+It is started like a worker's interpreter (`python -m poc.shared.engine.server BACKEND`), adds its
+operations to the class and hands over to the server.
+"""
+
+import runpy
+import sys
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from poc.shared.engine.backend import load
+from poc.shared.engine.noise import draw_noise
+from poc.shared.engine.operations import Operations
+from poc.shared.spec.run import OptimizerSpec, RunSpec
+from poc.tests.backends.cases import CASES, same_padding_case
+
+BACKEND = sys.argv[-1]
+Arrays = dict[str, np.ndarray]
+
+
+def module(name: str) -> Any:
+    return import_module(f"poc.{BACKEND}_impl.{name}")
+
+
+def find_network(name: str) -> Any:
+    if name in CASES:
+        return CASES[name]
+    size, width, kernel_size, stride = (int(part) for part in name.split("x"))
+    return same_padding_case((size, width), kernel_size, stride)
+
+
+def build_model(network: Any, precision: str, weights: Arrays) -> Any:
+    model = module("models").Model(network, dtype=precision)
+    module("weights").load_weights(model, weights)
+    return model
+
+
+def outputs_of(
+    operations: Operations, networks: list[str], weights: list[Arrays], images: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Output of each network in evaluation mode, float64."""
+    border = module("border")
+    outputs = []
+    for name, own, values in zip(networks, weights, images, strict=True):
+        model = build_model(find_network(name), "float64", own)
+        inputs = border.images_to_tensor(values, dtype="float64", device=device())
+        outputs.append(border.map_to_array(model.features(inputs, ["logits"]))["logits"])
+    return outputs
+
+
+def device() -> str:
+    return "/CPU:0" if BACKEND == "tf" else "cpu"
+
+
+def differentiate_case(
+    operations: Operations,
+    case: str,
+    precision: str,
+    weights: Arrays,
+    images: np.ndarray,
+    projection: np.ndarray,
+    noise: Arrays,
+    training: bool,
+) -> dict[str, Any]:
+    """Output, gradients of sum(output * projection), and the weights after the pass."""
+    network = CASES[case]
+    model = build_model(network, precision, weights)
+    differentiate = {"tf": differentiate_tf, "torch": differentiate_torch}[BACKEND]
+    output, gradients = differentiate(model, precision, images, projection, noise, training)
+    after = module("weights").read_weights(model)
+    return {"output": output, "gradients": gradients, "weights": after}
+
+
+def differentiate_tf(
+    model: Any,
+    precision: str,
+    images: np.ndarray,
+    projection: np.ndarray,
+    noise: Arrays,
+    training: bool,
+) -> tuple[np.ndarray, Arrays]:
+    import tensorflow as tf
+
+    variables = module("weights").named_variables(model)
+    learning = {name: v.value for name, v in variables.items() if v.trainable}
+    inputs = tf.constant(images, precision)
+    masks = {name: tf.constant(mask) for name, mask in noise.items()}
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        output = model(inputs, masks, training=training)
+        total = tf.reduce_sum(output * tf.constant(projection, precision))
+    found = tape.gradient(total, {"images": inputs, **learning})
+    return np.asarray(output), {name: np.asarray(value) for name, value in found.items()}
+
+
+def differentiate_torch(
+    model: Any,
+    precision: str,
+    images: np.ndarray,
+    projection: np.ndarray,
+    noise: Arrays,
+    training: bool,
+) -> tuple[np.ndarray, Arrays]:
+    border, weights = module("border"), module("weights")
+    leaf = (
+        border.images_to_tensor(images, dtype=precision, device="cpu")
+        if images.ndim == 4
+        else (as_tensor(images, precision))
+    )
+    inputs = leaf.detach().requires_grad_()
+    output = model(inputs, border.noise_to_tensors(noise, device="cpu"), training=training)
+    target = as_tensor(projection, precision)
+    (output * (target.permute(0, 3, 1, 2) if target.ndim == 4 else target)).sum().backward()
+    names = weights.trainable_names(model)
+    variables = weights.named_variables(model)
+    gradients = {name: weights.to_canonical(model, name, variables[name].grad) for name in names}
+    moved = border.map_to_array({"images": inputs.grad, "output": output})
+    return moved["output"], {"images": moved["images"], **gradients}
+
+
+def as_tensor(array: np.ndarray, precision: str) -> Any:
+    import torch
+
+    return torch.from_numpy(array).to(getattr(torch, precision))
+
+
+def optimize(
+    operations: Operations,
+    optimizer: dict[str, Any],
+    values: list[np.ndarray],
+    weight_decays: list[float],
+    targets: list[np.ndarray],
+    learning_rates: list[float],
+) -> list[list[np.ndarray]]:
+    """Values after each step of minimising sum((value - target)^4), in float64."""
+    optimizers = module("optimizers")
+    spec = OptimizerSpec.parse(optimizer, "optimizer")
+    variables = [make_variable(value) for value in values]
+    built = optimizers.build_optimizer(spec, variables, weight_decays)
+    history = []
+    for rate in learning_rates:
+        gradients = [
+            4 * (read(v) - target) ** 3 for v, target in zip(variables, targets, strict=True)
+        ]
+        optimizers.set_learning_rate(built, rate)
+        take_step(built, gradients, variables)
+        history.append([read(variable).copy() for variable in variables])
+    return history
+
+
+def make_variable(value: np.ndarray) -> Any:
+    if BACKEND == "tf":
+        import keras
+
+        return keras.Variable(value, dtype="float64")
+    return as_tensor(value, "float64").requires_grad_()
+
+
+def read(variable: Any) -> np.ndarray:
+    return np.asarray(variable) if BACKEND == "tf" else variable.detach().numpy()
+
+
+def take_step(optimizer: Any, gradients: list[np.ndarray], variables: list[Any]) -> None:
+    if BACKEND == "tf":
+        import tensorflow as tf
+
+        optimizer.apply([tf.constant(gradient) for gradient in gradients], variables)
+        return
+    for variable, gradient in zip(variables, gradients, strict=True):
+        variable.grad = as_tensor(gradient, "float64")
+    optimizer.step()
+
+
+def make_trainer(run: dict[str, Any], weights: Arrays) -> tuple[RunSpec, Any]:
+    spec = RunSpec.parse(run, "")
+    backend = load(BACKEND)
+    backend.prepare(spec)
+    return spec, backend.Trainer(spec, weights)
+
+
+def walk(spec: RunSpec, trainer: Any, batches: list[Arrays], steps: range) -> None:
+    for step in steps:
+        batch = batches[step % len(batches)]
+        noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(batch["labels"]))
+        trainer.step(batch["images"], batch["labels"], 1e-2, noise)
+
+
+def resume(
+    operations: Operations, run: dict[str, Any], weights: Arrays, batches: list[Arrays]
+) -> dict[str, Any]:
+    """Six steps in one go; and three, then state and weights into a new trainer, then three."""
+    spec, straight = make_trainer(run, weights)
+    walk(spec, straight, batches, range(3))
+    saved, state = straight.weights(), straight.state()
+    saved = {name: value.copy() for name, value in saved.items()}
+    state = {name: np.array(value) for name, value in state.items()}
+    walk(spec, straight, batches, range(3, 6))
+    _, resumed = make_trainer(run, saved)
+    resumed.restore(state)
+    given_back = resumed.state()
+    walk(spec, resumed, batches, range(3, 6))
+    return {
+        "straight": straight.weights(),
+        "resumed": resumed.weights(),
+        "straight_state": straight.state(),
+        "resumed_state": resumed.state(),
+        "state": state,
+        "given_back": given_back,
+    }
+
+
+def count_steps(
+    operations: Operations, run: dict[str, Any], weights: Arrays, groups: list[list[Arrays]]
+) -> list[dict[str, float]]:
+    """`metrics()` after each group of batches."""
+    spec, trainer = make_trainer(run, weights)
+    found = []
+    for group in groups:
+        walk(spec, trainer, group, range(len(group)))
+        found.append(trainer.metrics())
+    return found
+
+
+for operation in (outputs_of, differentiate_case, optimize, resume, count_steps):
+    setattr(Operations, operation.__name__, operation)
+
+if __name__ == "__main__":
+    sys.argv = ["server", BACKEND]
+    runpy.run_module("poc.shared.engine.server", run_name="__main__")

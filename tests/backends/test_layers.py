@@ -1,0 +1,186 @@
+"""Each layer kind of each backend against plain NumPy: output, gradients, running statistics."""
+
+import numpy as np
+import pytest
+
+from poc.shared.engine.noise import draw_noise
+from poc.shared.errors import UsageError
+from poc.shared.spec import layers as spec
+from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.layers import same_pads
+from poc.shared.spec.network import NetworkBuilder
+from poc.tests.backends.cases import CASES, same_padding_case
+from poc.tests.reference import layers as reference
+
+BATCH = 3
+# Rounding of sums of at most some hundred products; float32 has 2^29 times coarser steps.
+TOLERANCES = {"float64": (1e-12, 1e-10), "float32": (1e-5, 1e-4)}
+
+
+def draw_case(network, seed=1):
+    """Weights away from their special values, images, masks and a random projection."""
+    generator = np.random.default_rng(seed)
+    weights = {
+        name: value + generator.uniform(0.1, 0.5, value.shape)
+        for name, value in draw_weights(network.parameters, seed).items()
+    }
+    # Wide enough that relu6 saturates somewhere.
+    images = generator.normal(0, 3, (BATCH, *network.input_shape))
+    noise = draw_noise(network, seed=seed, step=0, batch_size=BATCH)
+    projection = generator.normal(size=(BATCH, *network.nodes[-1].output_shape))
+    return weights, images, noise, projection
+
+
+def relative_error(first, second):
+    assert first.shape == second.shape
+    assert np.isfinite(first).all()
+    scale = max(np.abs(second).max(initial=0), 1e-3)
+    return np.abs(first - second).max(initial=0) / scale
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Case and mode -> the reference's output, gradients and weights; computed once."""
+    known = {}
+
+    def find(case, training):
+        if (case, training) not in known:
+            known[case, training] = compute_reference(CASES[case], training)
+        return known[case, training]
+
+    return find
+
+
+def compute_reference(network, training):
+    weights, images, noise, projection = draw_case(network)
+    trainable = {p.name for p in network.parameters if p.is_trainable}
+
+    def total(values):
+        own = {**weights, **{key: value for key, value in values.items() if key != "images"}}
+        output, _ = reference.apply_network(network, own, values["images"], noise, training)
+        return (output * projection).sum()
+
+    output, after = reference.apply_network(network, weights, images, noise, training)
+    arrays = {"images": images, **{name: weights[name] for name in sorted(trainable)}}
+    return output, reference.differentiate(total, arrays), after
+
+
+def test_the_table_has_every_kind():
+    kinds = {node.layer.kind for network in CASES.values() for node in network.nodes}
+    declared = {
+        value.kind
+        for value in vars(spec).values()
+        if isinstance(value, type) and isinstance(getattr(value, "kind", None), str)
+    }
+    assert kinds == declared | {"light_conv2d", "light_dense"}
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("case", CASES)
+def test_a_layer_equals_its_numpy_reference(case, precision, training, probe, expected):
+    network = CASES[case]
+    weights, images, noise, projection = draw_case(network)
+    output, gradients, after = expected(case, training)
+    found = probe.call(
+        "differentiate_case",
+        case=case,
+        precision=precision,
+        weights=weights,
+        images=images,
+        projection=projection,
+        noise=noise if training else {},
+        training=training,
+    )
+    forward, backward = TOLERANCES[precision]
+    assert found["output"].dtype == precision
+    assert relative_error(found["output"], output) < forward
+    assert found["gradients"].keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert relative_error(found["gradients"][name], gradient) < backward, name
+    assert found["weights"].keys() == after.keys()
+    for name, value in after.items():
+        assert relative_error(found["weights"][name], value) < forward, name
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5])
+def test_same_pads_is_the_smallest_padding_that_fits(kernel_size, stride):
+    for size in range(1, 13):
+        expected = reference.same_padding(size, kernel_size, stride)
+        assert same_pads(size, kernel_size, stride) == expected, size
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5])
+def test_same_padding_equals_the_loop(kernel_size, stride, probe):
+    sizes = [(size, 13 - size) for size in range(1, 13)]
+    networks = [same_padding_case(size, kernel_size, stride) for size in sizes]
+    drawn = [draw_case(network, seed) for seed, network in enumerate(networks)]
+    found = probe.call(
+        "outputs_of",
+        networks=[f"{height}x{width}x{kernel_size}x{stride}" for height, width in sizes],
+        weights=[weights for weights, *_ in drawn],
+        images=[images for _, images, *_ in drawn],
+    )
+    for network, (weights, images, *_), output in zip(networks, drawn, found, strict=True):
+        expected, _ = reference.apply_network(network, weights, images)
+        assert relative_error(output, expected) < 1e-12, network.input_shape
+
+
+def test_running_statistics_after_three_steps(worker):
+    """At rate 0 the weights stand still, so the reference can walk along (batch 16)."""
+    from poc.shared.spec.run import RunSpec
+
+    run = RunSpec.parse(
+        {
+            "model": {"name": "lightnet_plain", "options": {"k": 2, "widths": [3], "dropout": 0.5}},
+            "input_shape": [8, 6, 2],
+            "num_classes": 3,
+            "precision": "float64",
+        },
+        "",
+    )
+    network = run.network
+    generator = np.random.default_rng(0)
+    images = [generator.normal(size=(16, 8, 6, 2)).astype(np.float32) for _ in range(3)]
+    labels = np.arange(16) % 3
+    weights = draw_weights(network.parameters, 0)
+    found = worker.call(
+        "train_steps",
+        run={**run.model_dump(mode="json"), "backend": worker.backend},
+        weights=weights,
+        batches=[{"images": batch, "labels": labels} for batch in images],
+        learning_rates=[0.0, 0.0, 0.0],
+    )
+    losses, expected = [], dict(weights)
+    for step, batch in enumerate(images):
+        noise = draw_noise(network, seed=0, step=step, batch_size=16)
+        logits, expected = reference.apply_network(
+            network, expected, batch.astype(np.float64), noise, training=True
+        )
+        losses.append(reference.cross_entropy(logits, labels).mean())
+    assert np.allclose(found["losses"], losses, rtol=1e-12, atol=0)
+    for name, value in expected.items():
+        assert relative_error(found["weights"][name], value) < 1e-12, name
+    moved = [name for name in expected if not np.array_equal(expected[name], weights[name])]
+    assert moved == [name for name in expected if "moving_" in name]
+
+
+def test_a_tensor_that_nothing_needs_is_freed():
+    net = NetworkBuilder("case", (4, 4, 1))
+    net.add("first", spec.Activate(activation="relu"))
+    net.add("second", spec.Activate(activation="tanh"))
+    net.add("sum", spec.Add(), "first", "second")
+    assert net.build().last_uses == {"first": ("images",), "sum": ("first", "second")}
+
+
+@pytest.mark.parametrize("layer", ["depthwise", "separable"])
+def test_unequal_strides_of_a_depthwise_convolution_are_refused(layer):
+    window = {"kernel_size": (3, 3), "strides": (2, 1)}
+    kinds = {
+        "depthwise": spec.DepthwiseConv2D(**window),
+        "separable": spec.SeparableConv2D(filters=2, **window),
+    }
+    with pytest.raises(UsageError, match=r"strides \(2, 1\)"):
+        NetworkBuilder("case", (6, 6, 2)).add("layer", kinds[layer])

@@ -1,0 +1,193 @@
+"""The parity ladder on every method and model, and with planted errors that it must name."""
+
+import numpy as np
+import pytest
+
+from poc.shared.analysis.parity import Ladder
+from poc.shared.engine.worker import Worker
+from poc.shared.spec.methods import METHODS
+from poc.shared.spec.models import MODELS
+from poc.shared.spec.run import RunSpec
+from poc.tests.parity.plants import plant
+
+BATCH = 8
+NUM_BATCHES = 3
+SMALL = {"input_shape": [12, 10, 2], "num_classes": 3}
+# Small options of each model; a model that is not named here runs as it is.
+MODEL_OPTIONS = {
+    "lightnet_plain": {"k": 3, "widths": [4, 6], "dropout": 0.25},
+    "lightnet_residual": {"k": 2, "widths": [4, 6], "dropout": 0.5},
+    "conv2d_chain": {"widths": [4, 6], "dropout": 0.25},
+}
+MODEL_IMAGES = {"conv2d_chain": [24, 22, 2]}
+VARIANTS = {
+    "conv2d": ("lightnet_plain", {"layer": "conv2d", "widths": [4, 6], "dropout": 0.25}),
+    "separable": ("lightnet_residual", {"layer": "separable", "widths": [4, 6]}),
+    "reference": (
+        "lightnet_plain",
+        {"k": 2, "widths": [4, 6], "bias_initializer": "reference", "scale": "reference"},
+    ),
+    "no inner activation": (
+        "lightnet_residual",
+        {"widths": [4], "inner_activation": "none", "head": "light_dense"},
+    ),
+    "light chain": ("conv2d_chain", {"layer": "light", "widths": [3]}),
+}
+
+
+def make_run(model=None, options=None, **fields):
+    images = {**SMALL, **({"input_shape": MODEL_IMAGES[model]} if model in MODEL_IMAGES else {})}
+    if model and model not in MODEL_OPTIONS:
+        images["input_shape"] = list(MODELS[model].example_input)
+    spec = {"model": {"name": model, "options": options or {}}} if model else {}
+    return RunSpec.parse({**images, **spec, **fields}, "")
+
+
+def rows():
+    """Every method on its default model, every model, every variant; in both precisions."""
+    for precision in ("float64", "float32"):
+        for method, row in METHODS.items():
+            model = row.default_model
+            yield (
+                f"{method}-{precision}",
+                {
+                    "method": method,
+                    "model": model,
+                    "options": MODEL_OPTIONS.get(model),
+                    "precision": precision,
+                },
+            )
+        for model in MODELS:
+            if all(model != row.default_model for row in METHODS.values()):
+                method = next(n for n, r in METHODS.items() if not r.models or model in r.models)
+                yield (
+                    f"{model}-{precision}",
+                    {
+                        "method": method,
+                        "model": model,
+                        "options": MODEL_OPTIONS.get(model),
+                        "precision": precision,
+                    },
+                )
+    for name, (model, options) in VARIANTS.items():
+        yield name, {"model": model, "options": options, "precision": "float64"}
+
+
+ROWS = dict(rows())
+
+
+def draw_batches(run, seed=0):
+    generator = np.random.default_rng(seed)
+    return [
+        {
+            "images": generator.uniform(size=(BATCH, *run.input_shape)).astype(np.float32),
+            "labels": generator.integers(0, run.num_classes, BATCH),
+        }
+        for _ in range(NUM_BATCHES)
+    ]
+
+
+def climb(run, workers):
+    return Ladder(run, *workers).climb(draw_batches(run))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_both_backends_compute_the_same(row, workers):
+    run = make_run(**ROWS[row])
+    rungs = climb(run, workers)
+    broken = [f"{rung.name}: {rung.worst} {rung.error:.1e}" for rung in rungs if not rung.is_passed]
+    assert broken == []
+    # Parameters, logits, loss, gradients, and losses and weights of each optimiser.
+    assert len(rungs) == 8
+    assert all(rung.num_tensors > 0 for rung in rungs)
+
+
+def test_the_loss_is_not_trivial(workers):
+    """A ladder of zeros would agree too: steps change every trainable weight and the loss."""
+    run = make_run("lightnet_plain", {**MODEL_OPTIONS["lightnet_plain"], "kernel_l2": 0.1})
+    batches = draw_batches(run)
+    weights = Ladder(run, *workers).perturbed_weights()
+    cancelled = run.network.zero_gradient_biases
+    for worker in workers:
+        found = worker.call(
+            "train_steps",
+            run={**run.model_dump(mode="json"), "backend": worker.backend},
+            weights=weights,
+            batches=batches,
+            learning_rates=[1e-2] * 3,
+        )
+        assert len(set(found["losses"])) == 3
+        for name, value in weights.items():
+            stood_still = np.array_equal(found["weights"][name], value.astype(np.float32))
+            assert stood_still == (name in cancelled), name
+
+
+# Statement to plant -> the rung to climb, and what the name of the worst tensor starts with.
+PLANTS = {
+    "transposed kernel": (
+        'change_weight("block2/conv1/reduce/kernel", lambda k: k.transpose(1, 0, 2, 3).copy())',
+        "logits",
+        "block2/conv1",
+    ),
+    "reversed factor": (
+        'change_weight("head/reduce/kernel", lambda k: k[::-1].copy())',
+        "logits",
+        "head",
+    ),
+    "norm epsilon": ('change_layer("block1/norm2", "epsilon", 1e-5)', "logits", "block1/norm2"),
+    "dropout scale": ('change_layer("dropout", "rate", 0.2)', "gradients", "head/"),
+    "norm momentum": (
+        'change_layer("block2/norm1", "momentum", 0.99)',
+        "weights",
+        "block2/norm1/moving_",
+    ),
+    "adam epsilon": (
+        "build = trainer.build_optimizer\n"
+        "trainer.build_optimizer = lambda spec, *rest: build(\n"
+        '    spec.model_copy(update={"epsilon": 1e-7}), *rest)',
+        "weights",
+        "",
+    ),
+}
+
+
+def climb_one(rung, run, pair):
+    """The rungs of one stage, so that a plant costs no more than it must."""
+    ladder, batches = Ladder(run, *pair), draw_batches(run)
+    weights = ladder.perturbed_weights()
+    if rung == "logits":
+        return [ladder.compare_logits(weights, ladder.dithered(batches[0], 0))]
+    if rung == "gradients":
+        return ladder.compare_gradients(weights, batches[:1])
+    return ladder.compare_steps("adam", weights, batches)
+
+
+@pytest.mark.parametrize("error", PLANTS)
+def test_a_planted_error_is_named(error, backend, request, tmp_path, monkeypatch):
+    """One backend is sound, the other has the error; also: a worker's interpreter can be chosen."""
+    statement, stage, tensor = PLANTS[error]
+    sound = request.getfixturevalue({"tf": "torch_worker", "torch": "tf_worker"}[backend])
+    monkeypatch.setenv(f"POC_{backend.upper()}_PYTHON", str(plant(tmp_path, statement)))
+    run = make_run("lightnet_plain", MODEL_OPTIONS["lightnet_plain"], precision="float64")
+    with Worker(backend, log=tmp_path / "log") as planted:
+        pair = (planted, sound) if backend == "tf" else (sound, planted)
+        rungs = climb_one(stage, run, pair)
+        earlier = {"gradients": ["logits"], "weights": ["logits", "gradients"]}.get(stage, [])
+        for quiet in earlier:
+            assert all(rung.is_passed for rung in climb_one(quiet, run, pair))
+    assert not rungs[-1].is_passed
+    assert rungs[-1].worst.startswith(tensor)
+
+
+def test_an_extra_parameter_is_named(torch_worker, tmp_path, monkeypatch):
+    """A built model that is not the declared one ends the climb at its first rung."""
+    statement = (
+        "table = tree.parameters\n"
+        "tree.parameters = lambda run: [p for p in table(run) if p.name != 'block1/norm1/beta']"
+    )
+    monkeypatch.setenv("POC_TF_PYTHON", str(plant(tmp_path, statement)))
+    run = make_run("lightnet_plain", MODEL_OPTIONS["lightnet_plain"])
+    with Worker("tf", log=tmp_path / "log") as planted:
+        rungs = climb(run, (planted, torch_worker))
+    assert [rung.worst for rung in rungs] == ["block1/norm1/beta"]
+    assert not rungs[0].is_passed
