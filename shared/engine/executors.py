@@ -132,7 +132,7 @@ class RayExecutor:
     def _needs(self) -> dict[str, Any]:
         """One place a cell, and one GPU where the cluster has some; a cell is never repeated."""
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
-        needs = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
+        needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
         if self._address is None:
             # Ray would give each cell one thread, whatever the machine has.
             limits = {"OMP_NUM_THREADS": str(count_cpus()), **thread_limits(self._jobs)}
