@@ -60,6 +60,8 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    words: Sequence[str] = ()
+    """Columns that hold words, not numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +297,7 @@ def draw_confusion(group: Group) -> Picture | None:
         return None
     names = [shorten(name, 18) for name in group.runs[0].record.data.class_names]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = min(1.7 + 0.42 * len(names), 8.5)
+    size = min(1.3 + 0.28 * len(names), 7.0)
     description = f"Confusion matrix of {plain(group.label)} over {len(group.runs)} runs."
     with drawing(size + 0.7, size) as figure:
         axes = figure.subplots()
@@ -304,8 +306,7 @@ def draw_confusion(group: Group) -> Picture | None:
     return Picture(
         title=group.label,
         svg=svg,
-        description=f"{description} Line: true class; column: predicted class; shares of each "
-        "true class.",
+        description=description,
         table=confusion_numbers(counts, group),
     )
 
@@ -337,7 +338,7 @@ def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -
                     place,
                     ha="center",
                     va="center",
-                    fontsize=7,
+                    fontsize=6.5,
                     color="white" if share > 0.6 else INK,
                 )
 

@@ -28,7 +28,14 @@ from .findings import (
 )
 from .groups import Group, group_runs
 from .report_csv import csv_files
-from .report_tables import environment_table, main_table, pair_table, problem_table, run_table
+from .report_tables import (
+    environment_table,
+    further_table,
+    main_table,
+    pair_table,
+    problem_table,
+    run_table,
+)
 from .runs import Problem, Run, read_runs
 
 MARKDOWN_SIGNS = "\\`*_[]|$~"
@@ -137,10 +144,14 @@ def build_report(
         written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         facts=describe_facts(groups, runs, problems),
         findings=collect_findings(groups),
-        tables=[main_table(groups), *([pair_table(pairs)] if pairs else []), *problem_tables],
+        tables=[main_table(groups), further_table(groups), *problem_tables],
         pictures=[draw_bars(groups, majority), *(curve for curve in curves if curve)],
         confusions=[picture for picture in confusions if picture],
-        appendix=[run_table(groups), environment_table(runs)],
+        appendix=[
+            *([pair_table(pairs)] if pairs else []),
+            run_table(groups),
+            environment_table(runs),
+        ],
     )
 
 
@@ -198,7 +209,7 @@ def render_markdown(report: Report) -> str:
         lines += [f"## {escape(picture.title)}", "", escape(picture.description), ""]
         lines += markdown_table(picture.table, level=3)
     if report.confusions:
-        lines += ["## Confusion matrices", ""]
+        lines += ["## Confusion matrices", "", "Counts, summed over runs.", ""]
     for picture in report.confusions:
         lines += [f"### {escape(picture.title)}", "", *markdown_table(picture.table, level=4)]
     for table in report.appendix:
@@ -211,9 +222,14 @@ def markdown_table(table: Table, level: int = 2) -> list[str]:
     """A heading, a pipe table and its note."""
     lines = [f"{'#' * level} {escape(table.title)}", ""]
     lines.append("| " + " | ".join(escape(column) for column in table.columns) + " |")
-    lines.append("|" + " --- |" * len(table.columns))
+    lines.append("|" + "".join(rule(column, table) for column in table.columns))
     lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in table.rows]
     return [*lines, "", *([escape(table.note), ""] if table.note else [])]
+
+
+def rule(column: str, table: Table) -> str:
+    """The line under a column's heading: words stand left, numbers right."""
+    return " :-- |" if column in table.words or column == table.columns[0] else " --: |"
 
 
 def escape(text: str) -> str:

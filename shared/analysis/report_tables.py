@@ -13,55 +13,84 @@ MAX_PAIRS = 300
 
 
 def main_table(groups: Sequence[Group]) -> Table:
-    """Table 1: one line a row, then the majority baseline."""
-    several = len(by_data(groups)) > 1
+    """Table 1, the study's columns: one line a row, then the majority baseline."""
+    has_several = len(by_data(groups)) > 1
     machines = list_machines([run for group in groups for run in group.runs])
-    is_binary = any(group.area_under_curve() for group in groups)
     columns = [
         "row",
-        *(["data"] if several else []),
+        *(["data"] if has_several else []),
         "runs",
         "parameters",
         "trainable",
         "size, kB",
-        "MMAC",
         "test accuracy",
         "95 % interval",
-        "balanced accuracy",
-        *(["area under ROC"] if is_binary else []),
-        "test loss",
         "total, s",
         "per epoch, s",
-        "peak memory, MB",
         *(["machine"] if len(machines) > 1 else []),
     ]
     rows = []
     for group in groups:
         summary = group.runs[0].row
-        macs = summary.get("macs")
         letters = sorted({machines[machine_of(run)] for run in group.runs})
         rows.append(
             [
                 group.label,
-                *([group.data[0]] if several else []),
+                *([group.data[0]] if has_several else []),
                 str(len(group.runs)),
                 f"{summary['total_parameters']:,}",
                 f"{summary['trainable_parameters']:,}",
                 f"{summary['weight_bytes'] / 1e3:,.1f}",
-                f"{macs / 1e6:,.2f}" if macs else "-",
                 write(group.spread("test_accuracy")),
                 write_interval(group),
-                write(group.spread("test_balanced_accuracy")),
-                *([write(group.area_under_curve())] if is_binary else []),
-                write(group.spread("test_loss"), "{:.3f}"),
                 write(group.spread("total_seconds"), "{:,.1f}"),
                 write(group.spread("epoch_seconds"), "{:,.2f}"),
-                write(group.spread("peak_memory_bytes"), "{:,.0f}", 1e-6),
                 *([", ".join(letters)] if len(machines) > 1 else []),
             ]
         )
     rows += baseline_rows(groups, columns)
-    return Table(title="Table 1: the rows, mean ± sd over seeds", columns=columns, rows=rows)
+    return Table(
+        title="Table 1: the rows, mean ± sd over seeds",
+        columns=columns,
+        rows=rows,
+        words=["row", "data"],
+    )
+
+
+def further_table(groups: Sequence[Group]) -> Table:
+    """What the study's table has not: further metrics, multiply-adds, speed and memory."""
+    is_binary = any(group.area_under_curve() for group in groups)
+    columns = [
+        "row",
+        "balanced accuracy",
+        *(["area under ROC"] if is_binary else []),
+        "test loss",
+        "best validation accuracy",
+        "million multiply-adds",
+        "training images per second",
+        "peak memory, MB",
+    ]
+    rows = []
+    for group in groups:
+        macs = group.runs[0].row.get("macs")
+        rows.append(
+            [
+                group.label,
+                write(group.spread("test_balanced_accuracy")),
+                *([write(group.area_under_curve())] if is_binary else []),
+                write(group.spread("test_loss"), "{:.3f}"),
+                write(group.spread("best_val_accuracy")),
+                f"{macs / 1e6:,.2f}" if macs else "-",
+                write(group.spread("images_per_second"), "{:,.0f}"),
+                write(group.spread("peak_memory_bytes"), "{:,.0f}", 1e-6),
+            ]
+        )
+    return Table(
+        title="Table 2: further figures, mean ± sd over seeds",
+        columns=columns,
+        rows=rows,
+        words=["row"],
+    )
 
 
 def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[str]]:
@@ -116,7 +145,13 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
     note = "Counts of images are summed over the tests."
     if len(pairs) > MAX_PAIRS:
         note += f" The {MAX_PAIRS} smallest p of {len(pairs)}; all stand in pairs.csv."
-    return Table(title="Paired McNemar tests between rows", columns=columns, rows=rows, note=note)
+    return Table(
+        title="Paired McNemar tests between rows",
+        columns=columns,
+        rows=rows,
+        note=note,
+        words=["first", "second", "verdict"],
+    )
 
 
 def judge_pair(pair: Pair) -> str:
@@ -135,7 +170,8 @@ def write_p(value: float) -> str:
 def problem_table(problems: Sequence[Problem]) -> Table:
     """Folders that are left out."""
     rows = [[problem.name, problem.reason] for problem in problems]
-    return Table(title="Left out of this report", columns=["folder", "reason"], rows=rows)
+    columns = ["folder", "reason"]
+    return Table(title="Left out of this report", columns=columns, rows=rows, words=columns)
 
 
 def run_table(groups: Sequence[Group]) -> Table:
@@ -155,7 +191,7 @@ def run_table(groups: Sequence[Group]) -> Table:
                 ]
             )
     columns = ["row", "seed", "test accuracy", "kept epoch", "total, s", "folder"]
-    return Table(title="Every run", columns=columns, rows=rows)
+    return Table(title="Every run", columns=columns, rows=rows, words=["row", "folder"])
 
 
 def environment_table(runs: Sequence[Run]) -> Table:
@@ -172,4 +208,4 @@ def environment_table(runs: Sequence[Run]) -> Table:
     letters = [machines[machine_of(members[0])] for members in found.values()]
     rows = [["machine", *letters]]
     rows += [[key, *(dict(values).get(key, "-") for values in found)] for key in ordered]
-    return Table(title="Environment", columns=columns, rows=rows)
+    return Table(title="Environment", columns=columns, rows=rows, words=columns)
