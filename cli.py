@@ -36,6 +36,18 @@ OUTPUT_OPTIONS = [
     ),
     click.option("--overwrite", is_flag=True, help="Replace a run that stands in --output."),
 ]
+SWEEP_OPTIONS = [
+    click.option(
+        "--grid", "axes", multiple=True, metavar="KEY=V,V", help="One axis of the grid; repeatable."
+    ),
+    click.option("--seeds", type=int, metavar="N", help="Runs a cell: seed, seed+1, …; default 1."),
+    click.option(
+        "--output", required=True, type=click.Path(path_type=Path), help="Folder of the sweep."
+    ),
+    click.option("--engine", default="local", metavar="local|ray", help="Where the cells run."),
+    click.option("--address", metavar="ADDRESS", help="Ray cluster; default: this machine."),
+    click.option("--jobs", type=int, metavar="N", help="Cells at a time; default 1."),
+]
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -54,6 +66,11 @@ def read_run(backend: str | None = None, **given: Any) -> Any:
     """The run spec that the command line describes."""
     from poc.shared.spec.run import load_run
 
+    return load_run(given["config"], named_settings(**given), backend=backend)
+
+
+def named_settings(**given: Any) -> list[str]:
+    """The options that name a setting, as `key=value`, then those of `--set`."""
     keys = {
         "method": "method",
         "model": "model.name",
@@ -66,7 +83,7 @@ def read_run(backend: str | None = None, **given: Any) -> Any:
         "weights": "initial_weights",
     }
     named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
-    return load_run(given["config"], [*named, *given["assignments"]], backend=backend)
+    return [*named, *given["assignments"]]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,6 +155,59 @@ def parity(as_json: bool, **given: Any) -> None:
     else:
         show(parity_table(rungs))
     judge(rungs)
+
+
+@cli.command()
+@with_options([*RUN_OPTIONS, *SWEEP_OPTIONS, JSON_OPTION])
+def sweep(
+    output: Path,
+    axes: tuple[str, ...],
+    seeds: int | None,
+    engine: str,
+    address: str | None,
+    jobs: int | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train every cell of a grid, each in a process of its own; called again, it continues."""
+    from poc.shared.analysis.tables import show, sweep_table
+    from poc.shared.engine.executors import make_executor
+    from poc.shared.engine.progress import SweepProgress
+    from poc.shared.engine.sweep import run_sweep
+    from poc.shared.spec.sweep import load_sweep
+
+    cells = load_sweep(given["config"], named_settings(**given), axes, seeds)
+    executor = make_executor(engine, address=address, jobs=jobs)
+    with SweepProgress(len(cells)) as progress:
+        rows = run_sweep(cells, output, executor, command=command_line(), report=progress.update)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(sweep_table(rows))
+        click.echo(f"Sweep folder: {output}")
+    failed = [row["cell"] for row in rows if row["status"] != "finished"]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(rows)} cells failed, the first is {failed[0]}")
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), default="report", help="Folder; default report."
+)
+@click.option("--title", default="Comparison of runs", help="Heading of the report.")
+@JSON_OPTION
+def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -> None:
+    """Write Markdown, CSV and one HTML page about run folders and sweeps."""
+    from poc.shared.analysis.report import write_report
+
+    result = write_report(folders, output, title=title, command=command_line())
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    for finding in result["findings"]:
+        click.echo(f"- {finding}")
+    click.echo("Written: " + ", ".join(result["files"]))
 
 
 def judge(rungs: Any) -> None:

@@ -1,10 +1,13 @@
 """Tables for the terminal and for files: the same columns for both backends, units in the names."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from poc.shared.spec.sweep import describe_settings
 
 from .parity import Rung
 
@@ -39,6 +42,15 @@ TIMES: Mapping[str, str] = {
     "eval_seconds": "{:.3f}",
     "total_seconds": "{:.2f}",
     "images_per_second": "{:,.0f}",
+}
+
+# Columns of a sweep's table that are means over seeds.
+SWEEP_COLUMNS: Mapping[str, str] = {
+    "test_accuracy": "{:.4f}",
+    "test_loss": "{:.4f}",
+    "best_val_accuracy": "{:.4f}",
+    "epoch_seconds": "{:.2f}",
+    "total_seconds": "{:.1f}",
 }
 
 
@@ -93,6 +105,35 @@ def parity_table(rungs: Sequence[Rung]) -> Table:
             rung.worst,
         )
     return table
+
+
+def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a combination of settings: mean ± standard deviation over its seeds."""
+    table = Table(title="Sweep, mean ± sd over seeds", title_justify="left", box=None)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        name = describe_settings(row["settings"]) or "the one cell"
+        groups.setdefault(name, []).append(row)
+    for name in ("settings", "runs", "parameters", *SWEEP_COLUMNS, "failed"):
+        table.add_column(name, justify="left" if name in ("settings", "failed") else "right")
+    for name, members in groups.items():
+        done = [row for row in members if row["status"] == "finished"]
+        failures = [f"seed {row['seed']}: {row['failure']}" for row in members if row not in done]
+        values = (
+            spread([row[column] for row in done if row.get(column) is not None], form)
+            for column, form in SWEEP_COLUMNS.items()
+        )
+        parameters = f"{done[0]['total_parameters']:,}" if done else "-"
+        table.add_row(name, f"{len(done)}", parameters, *values, "; ".join(failures) or "-")
+    return table
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """`mean ± sd`; of one value the value, of none a dash."""
+    if not values:
+        return "-"
+    mean = form.format(fmean(values))
+    return f"{mean} ± {form.format(stdev(values))}" if len(values) > 1 else mean
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:

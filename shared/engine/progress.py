@@ -56,3 +56,46 @@ def describe_epoch(event: Mapping[str, Any]) -> str:
         f"{event['backend']} epoch {event['epoch']}/{event['num_epochs']}  {values}  "
         f"{event['epoch_seconds']:.2f} s  {event['images_per_second']:,.0f} images/s"
     )
+
+
+class SweepProgress:
+    """One line a finished cell and, on a terminal, a bar over all cells with the time left."""
+
+    def __init__(self, num_cells: int) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("cells"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=num_cells)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, row: Mapping[str, Any], num_cells: int) -> None:
+        """Take the row of one more cell."""
+        self._bar.advance(self._task)
+        self._bar.console.print(describe_cell(row), highlight=False, markup=False)
+
+
+def describe_cell(row: Mapping[str, Any]) -> str:
+    """One line: the cell, and its accuracy or why there is none."""
+    if row["status"] != "finished":
+        return f"{row['cell']}: {row['failure']}: {row['error'].splitlines()[0]}"
+    accuracy = row.get("test_accuracy", row.get("best_val_accuracy"))
+    known = "no evaluation part" if accuracy is None else f"accuracy {accuracy:.4f}"
+    return f"{row['cell']}: {known}, {row['total_seconds']:.1f} s"

@@ -151,6 +151,11 @@ def load_run(
         UsageError: Unreadable file, unknown key or wrong value.
     """
     values = read_toml(Path(path)) if path else {}
+    if "grid" in values:
+        raise UsageError(
+            f"received the config {str(path)!r}, which holds a grid; allowed is one run: use "
+            "`poc sweep --config`"
+        )
     values.update({key: value for key, value in fields.items() if value is not None})
     for assignment in assignments:
         assign(values, assignment)
@@ -180,15 +185,21 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     key, separator, text = assignment.partition("=")
     if not separator or not key.strip():
         raise UsageError(f"received --set {assignment!r}; allowed is key=value, such as k=3")
-    *parents, last = full_key(key.strip(), values)
+    set_value(values, key.strip(), parse_value(text.strip()))
+
+
+def set_value(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a key (as `--set` knows keys) of nested dictionaries, in place."""
+    *parents, last = full_key(key, values)
     target = values
     for parent in parents:
         target = target.setdefault(parent, {})
         if not isinstance(target, dict):
             raise UsageError(
-                f"received --set {assignment!r}, but {parent!r} is no group of settings"
+                f"received --set {key}={value}, but {parent!r} is no group of settings; name a "
+                "setting of a group"
             )
-    target[last] = parse_value(text.strip())
+    target[last] = value
 
 
 def full_key(key: str, values: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from poc.shared.spec.run import load_run
+from poc.shared.errors import UsageError
+from poc.shared.spec.run import load_run, read_toml
+from poc.shared.spec.sweep import load_sweep
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
@@ -20,7 +22,13 @@ def test_there_are_configs() -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_config_loads(path: Path) -> None:
-    load_run(path)
+    """A sweep is valid in all its cells, and is refused where one run is meant."""
+    if "grid" not in read_toml(path):
+        load_run(path)
+        return
+    assert len(load_sweep(path)) > 1
+    with pytest.raises(UsageError, match="poc sweep"):
+        load_run(path)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
@@ -34,3 +42,5 @@ def test_config_opens_with_the_command_that_runs_it(path: Path) -> None:
     command = next((line for line in header if line.startswith("poc ")), None)
     assert command is not None, f"{name(path)} must open with a comment that holds its command"
     assert name(path) in command, f"the command of {name(path)} names another config: {command}"
+    is_sweep = "grid" in read_toml(path)
+    assert command.startswith("poc sweep ") == is_sweep, f"the command of {name(path)}: {command}"

@@ -1,0 +1,181 @@
+"""Rows of a report: runs that differ in nothing but the seed, under the shortest telling label."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.engine.metrics import Interval
+from poc.shared.errors import UsageError
+from poc.shared.spec.run import RunSpec
+
+from .runs import Run, same_images
+from .statistics import Spread, accuracy_interval, area_under_curve, confusion_matrix, spread
+
+Settings = Mapping[str, str]
+# Labels name these first; then whatever else tells two rows apart.
+LEADING_KEYS = ("method", "model.name", "model.options.layer", "model.options.k", "backend")
+PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row: runs of one setting, over seeds."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def backend(self) -> str:
+        """`tf` or `torch`."""
+        return str(self.runs[0].row["backend"])
+
+    @property
+    def data(self) -> tuple[str, str]:
+        """Source and split: rows of other data are not compared."""
+        record = self.runs[0].record.data
+        return record.source, record.split_fingerprint
+
+    @property
+    def num_test_images(self) -> int:
+        """Test images, 0 without a test part."""
+        return self.runs[0].record.data.counts.get("test", 0)
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """95 % interval of the test accuracy."""
+        accuracies = self.values("test_accuracy")
+        if not accuracies or not self.num_test_images:
+            return None
+        return accuracy_interval(accuracies, self.num_test_images)
+
+    def values(self, column: str) -> list[float]:
+        """A column of the rows' summaries, one a run that has it."""
+        return [run.row[column] for run in self.runs if run.row.get(column) is not None]
+
+    def spread(self, column: str) -> Spread | None:
+        """Mean and standard deviation of a column."""
+        values = self.values(column)
+        return spread(values) if values else None
+
+    def area_under_curve(self) -> Spread | None:
+        """Area under the ROC curve, of two classes."""
+        known = [
+            area_under_curve(run.predictions.logits, run.predictions.labels)
+            for run in self.runs
+            if run.predictions is not None
+        ]
+        values = [value for value in known if value is not None]
+        return spread(values) if values else None
+
+    def confusion(self) -> NDArray[np.int64] | None:
+        """(C, C) counts over all runs."""
+        num_classes = len(self.runs[0].record.data.class_names)
+        matrices = [
+            confusion_matrix(run.predictions.labels, run.predictions.predicted, num_classes)
+            for run in self.runs
+            if run.predictions is not None
+        ]
+        return np.sum(matrices, axis=0) if matrices else None
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Runs into rows, in the order in which they come."""
+    members: dict[str, list[Run]] = {}
+    given: dict[str, Settings] = {}
+    full: dict[str, Settings] = {}
+    for run in runs:
+        settings = described(run.record.run, run)
+        resolved = described(resolve_options(run.record.run), run)
+        key = json.dumps(resolved, sort_keys=True)
+        members.setdefault(key, []).append(run)
+        given.setdefault(key, settings)
+        full[key] = resolved
+    labels = tell_apart(list(given.values()), list(full.values()))
+    rows = zip(labels, members.values(), strict=True)
+    return [Group(label, tuple(sorted(own, key=seed_of))) for label, own in rows]
+
+
+def described(settings: Mapping[str, Any], run: Run) -> Settings:
+    """A run's settings without its seed, and its split."""
+    flat = flatten({key: value for key, value in settings.items() if key != "seed"})
+    return {**flat, "data.split_fingerprint": run.record.data.split_fingerprint[:8]}
+
+
+def resolve_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings with the model's defaults filled in, where this version knows the model."""
+    try:
+        run = RunSpec.parse(dict(settings), "")
+        options = run.model_spec.resolved().model_dump(mode="json")
+    except UsageError:
+        return settings
+    return {**settings, "model": {"name": run.model_spec.name, "options": options}}
+
+
+def seed_of(run: Run) -> int:
+    """Seed of a run."""
+    return int(run.row["seed"])
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys and written values."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flatten(value, f"{prefix}{key}.")
+        elif value is not None:
+            found[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return found
+
+
+def tell_apart(given: Sequence[Settings], full: Sequence[Settings]) -> list[str]:
+    """One label a row from the fewest settings that tell all rows apart.
+
+    Args:
+        given: What each run was told.
+        full: The same with defaults; read where a label would otherwise be a part of another one.
+    """
+    present = {key for row in full for key in row}
+    keys = [key for key in LEADING_KEYS if key in present]
+    keys += sorted(present - {*LEADING_KEYS, "input_shape", "num_classes"})
+    chosen: list[str] = []
+    for key in keys:
+        if num_kinds(full, [*chosen, key]) > num_kinds(full, chosen):
+            chosen.append(key)
+    chosen = chosen or ["model.name", "backend"]
+    parts = [label_parts(row, chosen) for row in given]
+    return [
+        " ".join(label_parts(full[index], chosen) if is_part_of_another(own, parts) else own)
+        or "defaults"
+        for index, own in enumerate(parts)
+    ]
+
+
+def num_kinds(settings: Iterable[Settings], keys: Sequence[str]) -> int:
+    """How many rows these keys tell apart."""
+    return len({tuple(row.get(key) for key in keys) for row in settings})
+
+
+def label_parts(row: Settings, keys: Sequence[str]) -> list[str]:
+    """`["k=3", "tf"]`."""
+    return [
+        row[key] if key in PLAIN_KEYS else f"{key.rpartition('.')[2]}={row[key]}"
+        for key in keys
+        if key in row
+    ]
+
+
+def is_part_of_another(own: Sequence[str], parts: Sequence[Sequence[str]]) -> bool:
+    """Whether all that a label says is said by another row's label too."""
+    return sum(set(own) <= set(other) for other in parts) > 1
+
+
+def share_test_images(first: Group, second: Group) -> bool:
+    """Whether all runs of two rows were tested on the same labelled images."""
+    predictions = [run.predictions for run in (*first.runs, *second.runs)]
+    known = [item for item in predictions if item is not None]
+    return len(known) == len(predictions) and all(same_images(known[0], item) for item in known)

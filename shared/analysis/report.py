@@ -1,0 +1,238 @@
+"""`poc report`: run folders in, Markdown, CSV and one HTML page out.
+
+Every number comes from run folders; names that stand in them are data and are escaped everywhere.
+"""
+
+import html
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from poc.shared.engine.files import write_bytes
+from poc.shared.errors import UsageError
+
+from .figures import Picture, Table, draw_bars, draw_confusion, draw_curves, plain
+from .findings import (
+    Pair,
+    baseline,
+    by_data,
+    collect_findings,
+    compare_pairs,
+    list_machines,
+    machine_of,
+    mean_accuracy,
+)
+from .groups import Group, group_runs
+from .report_csv import csv_files
+from .report_tables import (
+    environment_table,
+    further_table,
+    main_table,
+    pair_table,
+    problem_table,
+    run_table,
+)
+from .runs import Problem, Run, read_runs
+
+MARKDOWN_SIGNS = "\\`*_[]|$~"
+PAGE = "report.html.jinja"
+METHOD = (
+    "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
+    "(n - 1). The 95 % interval of an accuracy adds, in quadrature, Wilson's interval for the test "
+    "images and Student's interval for the seeds; of a single run it covers the test images alone.",
+    "A row is called the most accurate only where its interval lies above every other row's and no "
+    "row is a single run.",
+    "McNemar's test compares two trained models on the same images: exact, two-sided, one test for "
+    "each common seed. The p value of a pair is twice the median over its seeds; `adjusted` is "
+    "Holm's correction for the number of pairs.",
+    "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
+    "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
+    "left out.",
+    "The majority baseline always answers the most frequent class of the test images.",
+)
+"""How the numbers are made; stands in both documents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that the documents say, as plain text, tables and pictures."""
+
+    title: str
+    command: str
+    written: str
+    facts: Mapping[str, str]
+    findings: Sequence[str]
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    confusions: Sequence[Picture]
+    appendix: Sequence[Table]
+    method: Sequence[str] = METHOD
+
+
+def write_report(
+    folders: Sequence[Path], output: Path, *, title: str, command: str
+) -> dict[str, Any]:
+    """Write `report.html`, `report.md` and the CSV files.
+
+    Returns:
+        `files` (their paths), `findings`, `rows`, `pairs` and `problems`, as JSON values.
+
+    Raises:
+        UsageError: A folder is missing, no run in them is whole, or the output cannot be written.
+    """
+    runs, problems = read_runs(folders)
+    if not runs:
+        why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
+        raise UsageError(
+            f"received {', '.join(str(folder) for folder in folders)}, which hold no finished "
+            f"run{why}; name run folders or a sweep's folder"
+        )
+    groups = group_runs(runs)
+    pairs = compare_pairs(groups)
+    report = build_report(groups, pairs, problems, title=title, command=command)
+    contents = {
+        "report.html": render_html(report),
+        "report.md": render_markdown(report),
+        **csv_files(groups, pairs),
+    }
+    written = write_files(output, contents)
+    return {
+        "files": written,
+        "findings": list(report.findings),
+        "rows": [describe_group(group) for group in groups],
+        "pairs": [pair._asdict() for pair in pairs],
+        "problems": [{"folder": problem.name, "reason": problem.reason} for problem in problems],
+    }
+
+
+def write_files(output: Path, contents: Mapping[str, str]) -> list[str]:
+    """Write each file whole; returns their paths."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            write_bytes(output / name, text.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
+            "name a folder that you may write to"
+        ) from None
+    return [str(output / name) for name in contents]
+
+
+def build_report(
+    groups: Sequence[Group],
+    pairs: Sequence[Pair],
+    problems: Sequence[Problem],
+    *,
+    title: str,
+    command: str,
+) -> Report:
+    """Tables and pictures of the rows."""
+    runs = [run for group in groups for run in group.runs]
+    shares = {known[1] for group in groups if (known := baseline(group))}
+    majority = shares.pop() if len(shares) == 1 else None
+    curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
+    confusions = [draw_confusion(group) for group in groups]
+    problem_tables = [problem_table(problems)] if problems else []
+    return Report(
+        title=title,
+        command=command,
+        written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        facts=describe_facts(groups, runs, problems),
+        findings=collect_findings(groups),
+        tables=[main_table(groups), further_table(groups), *problem_tables],
+        pictures=[draw_bars(groups, majority), *(curve for curve in curves if curve)],
+        confusions=[picture for picture in confusions if picture],
+        appendix=[
+            *([pair_table(pairs)] if pairs else []),
+            run_table(groups),
+            environment_table(runs),
+        ],
+    )
+
+
+def describe_facts(
+    groups: Sequence[Group], runs: Sequence[Run], problems: Sequence[Problem]
+) -> dict[str, str]:
+    """The few numbers at the head of the page."""
+    facts = {"rows": str(len(groups)), "runs": str(len(runs)), "left out": str(len(problems))}
+    if len(by_data(groups)) == 1:
+        group = groups[0]
+        facts["data"] = group.data[0]
+        facts["test images"] = f"{group.num_test_images:,}"
+        if known := baseline(group):
+            facts["majority baseline"] = f"{known[1]:.4f}"
+    facts["machines"] = str(len(list_machines(runs)))
+    return facts
+
+
+def describe_group(group: Group) -> dict[str, Any]:
+    """A row as JSON values."""
+    accuracy = group.spread("test_accuracy")
+    return {
+        "row": group.label,
+        "runs": [run.name for run in group.runs],
+        "machines": sorted({" ".join(machine_of(run)) for run in group.runs}),
+        "total_parameters": group.runs[0].row["total_parameters"],
+        "test_accuracy_mean": mean_accuracy(group) if accuracy else None,
+        "test_accuracy_sd": accuracy.sd if accuracy else None,
+        "test_accuracy_interval": list(group.interval) if group.interval else None,
+    }
+
+
+def render_html(report: Report) -> str:
+    """One page that loads nothing; Jinja escapes every value but the pictures' SVG."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    return environment.get_template(PAGE).render(report=report)
+
+
+def render_markdown(report: Report) -> str:
+    """The same in Markdown, pictures as their numbers."""
+    lines = [f"# {escape(report.title)}", ""]
+    lines += [f"{escape(key)}: {escape(value)}  " for key, value in report.facts.items()]
+    lines += ["", f"Written {report.written} by: {escape(report.command)}", ""]
+    lines += ["## Findings", "", *(f"- {escape(finding)}" for finding in report.findings), ""]
+    for table in report.tables:
+        lines += markdown_table(table)
+    for picture in report.pictures:
+        lines += [f"## {escape(picture.title)}", "", escape(picture.description), ""]
+        lines += markdown_table(picture.table, level=3)
+    if report.confusions:
+        lines += ["## Confusion matrices", "", "Counts, summed over runs.", ""]
+    for picture in report.confusions:
+        lines += [f"### {escape(picture.title)}", "", *markdown_table(picture.table, level=4)]
+    for table in report.appendix:
+        lines += markdown_table(table)
+    lines += ["## How the numbers are made", "", *(f"- {escape(line)}" for line in report.method)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table(table: Table, level: int = 2) -> list[str]:
+    """A heading, a pipe table and its note."""
+    lines = [f"{'#' * level} {escape(table.title)}", ""]
+    lines.append("| " + " | ".join(escape(column) for column in table.columns) + " |")
+    lines.append("|" + "".join(rule(column, table) for column in table.columns))
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in table.rows]
+    return [*lines, "", *([escape(table.note), ""] if table.note else [])]
+
+
+def rule(column: str, table: Table) -> str:
+    """The line under a column's heading: words stand left, numbers right."""
+    return " :-- |" if column in table.words or column == table.columns[0] else " --: |"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown, and the HTML inside it, show as it is."""
+    text = html.escape(plain(text.replace("\n", " ")), quote=False)
+    return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in text)

@@ -1,0 +1,211 @@
+"""The tables of a report, cells as they are read."""
+
+from collections.abc import Sequence
+
+from .figures import Table
+from .findings import SIGNIFICANCE, Pair, baseline, by_data, list_machines, machine_of
+from .groups import Group
+from .runs import Problem, Run
+from .statistics import Spread
+
+ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", "platform")
+MAX_PAIRS = 300
+
+
+def main_table(groups: Sequence[Group]) -> Table:
+    """Table 1, the study's columns: one line a row, then the majority baseline."""
+    has_several = len(by_data(groups)) > 1
+    machines = list_machines([run for group in groups for run in group.runs])
+    columns = [
+        "row",
+        *(["data"] if has_several else []),
+        "runs",
+        "parameters",
+        "trainable",
+        "size, kB",
+        "test accuracy",
+        "95 % interval",
+        "total, s",
+        "per epoch, s",
+        *(["machine"] if len(machines) > 1 else []),
+    ]
+    rows = []
+    for group in groups:
+        summary = group.runs[0].row
+        letters = sorted({machines[machine_of(run)] for run in group.runs})
+        rows.append(
+            [
+                group.label,
+                *([group.data[0]] if has_several else []),
+                str(len(group.runs)),
+                f"{summary['total_parameters']:,}",
+                f"{summary['trainable_parameters']:,}",
+                f"{summary['weight_bytes'] / 1e3:,.1f}",
+                write(group.spread("test_accuracy")),
+                write_interval(group),
+                write(group.spread("total_seconds"), "{:,.1f}"),
+                write(group.spread("epoch_seconds"), "{:,.2f}"),
+                *([", ".join(letters)] if len(machines) > 1 else []),
+            ]
+        )
+    rows += baseline_rows(groups, columns)
+    return Table(
+        title="Table 1: the rows, mean ± sd over seeds",
+        columns=columns,
+        rows=rows,
+        words=["row", "data"],
+    )
+
+
+def further_table(groups: Sequence[Group]) -> Table:
+    """What the study's table has not: further metrics, multiply-adds, speed and memory."""
+    is_binary = any(group.area_under_curve() for group in groups)
+    columns = [
+        "row",
+        "balanced accuracy",
+        *(["area under ROC"] if is_binary else []),
+        "test loss",
+        "best validation accuracy",
+        "million multiply-adds",
+        "training images per second",
+        "peak memory, MB",
+    ]
+    rows = []
+    for group in groups:
+        macs = group.runs[0].row.get("macs")
+        rows.append(
+            [
+                group.label,
+                write(group.spread("test_balanced_accuracy")),
+                *([write(group.area_under_curve())] if is_binary else []),
+                write(group.spread("test_loss"), "{:.3f}"),
+                write(group.spread("best_val_accuracy")),
+                f"{macs / 1e6:,.2f}" if macs else "-",
+                write(group.spread("images_per_second"), "{:,.0f}"),
+                write(group.spread("peak_memory_bytes"), "{:,.0f}", 1e-6),
+            ]
+        )
+    return Table(
+        title="Table 2: further figures, mean ± sd over seeds",
+        columns=columns,
+        rows=rows,
+        words=["row"],
+    )
+
+
+def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[str]]:
+    """What always answering the most frequent class reaches, one line for each data set."""
+    rows = []
+    for members in by_data(groups):
+        known = baseline(members[0])
+        if known is None:
+            continue
+        name, share = known
+        cells = dict.fromkeys(columns, "")
+        cells |= {"row": f"majority baseline: always “{name}”", "test accuracy": f"{share:.4f}"}
+        if "data" in cells:
+            cells["data"] = members[0].data[0]
+        rows.append(list(cells.values()))
+    return rows
+
+
+def write(value: Spread | None, form: str = "{:.4f}", scale: float = 1.0) -> str:
+    """`mean ± sd`, or a dash."""
+    if value is None:
+        return "-"
+    sd = None if value.sd is None else value.sd * scale
+    return Spread(value.mean * scale, sd, value.num_values).write(form)
+
+
+def write_interval(group: Group) -> str:
+    """`low to high`, or a dash."""
+    return f"{group.interval.low:.3f} to {group.interval.high:.3f}" if group.interval else "-"
+
+
+def pair_table(pairs: Sequence[Pair]) -> Table:
+    """McNemar tests between rows, the smallest p first."""
+    ordered = sorted(pairs, key=lambda pair: (pair.p_value is None, pair.p_value))
+    rows = [
+        [
+            pair.first,
+            pair.second,
+            str(pair.num_tests),
+            str(pair.only_first),
+            str(pair.only_second),
+            "-" if pair.p_value is None else write_p(pair.p_value),
+            "-" if pair.adjusted is None else write_p(pair.adjusted),
+            pair.reason or judge_pair(pair),
+        ]
+        for pair in ordered[:MAX_PAIRS]
+    ]
+    columns = [
+        "first", "second", "tests", "only first right", "only second right", "p", "adjusted p",
+        "verdict",
+    ]  # fmt: skip
+    note = "Counts of images are summed over the tests."
+    if len(pairs) > MAX_PAIRS:
+        note += f" The {MAX_PAIRS} smallest p of {len(pairs)}; all stand in pairs.csv."
+    return Table(
+        title="Paired McNemar tests between rows",
+        columns=columns,
+        rows=rows,
+        note=note,
+        words=["first", "second", "verdict"],
+    )
+
+
+def judge_pair(pair: Pair) -> str:
+    """What a pair's test shows."""
+    if pair.adjusted is None or pair.adjusted >= SIGNIFICANCE:
+        return "no difference shown"
+    better = pair.first if pair.only_first > pair.only_second else pair.second
+    return f"{better} is right more often"
+
+
+def write_p(value: float) -> str:
+    """A p value."""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def problem_table(problems: Sequence[Problem]) -> Table:
+    """Folders that are left out."""
+    rows = [[problem.name, problem.reason] for problem in problems]
+    columns = ["folder", "reason"]
+    return Table(title="Left out of this report", columns=columns, rows=rows, words=columns)
+
+
+def run_table(groups: Sequence[Group]) -> Table:
+    """Every run."""
+    rows = []
+    for group in groups:
+        for run in group.runs:
+            accuracy = run.row["test_accuracy"]
+            rows.append(
+                [
+                    group.label,
+                    str(run.row["seed"]),
+                    "-" if accuracy is None else f"{accuracy:.4f}",
+                    f"{run.row['best_epoch']} of {len(run.epochs)}",
+                    f"{run.row['total_seconds']:,.1f}",
+                    run.name,
+                ]
+            )
+    columns = ["row", "seed", "test accuracy", "kept epoch", "total, s", "folder"]
+    return Table(title="Every run", columns=columns, rows=rows, words=["row", "folder"])
+
+
+def environment_table(runs: Sequence[Run]) -> Table:
+    """Each different environment, one column each."""
+    machines = list_machines(runs)
+    found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    for run in runs:
+        values = {key: str(value) for key, value in run.record.environment.items()}
+        found.setdefault(tuple(sorted(values.items())), []).append(run)
+    keys = {key for values in found for key, _ in values}
+    ordered = [key for key in ENVIRONMENT_FIRST if key in keys]
+    ordered += sorted(keys - set(ordered))
+    columns = ["", *(f"{len(members)} runs" for members in found.values())]
+    letters = [machines[machine_of(members[0])] for members in found.values()]
+    rows = [["machine", *letters]]
+    rows += [[key, *(dict(values).get(key, "-") for values in found)] for key in ordered]
+    return Table(title="Environment", columns=columns, rows=rows, words=columns)

@@ -1,0 +1,149 @@
+"""What repeated runs on one test set show, and what they do not.
+
+Two things move an accuracy: the seed and the choice of test images. An interval here covers both,
+and a row is called the best only where its interval lies above every other.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, t
+
+from poc.shared.engine.metrics import Interval, wilson_interval
+
+CONFIDENCE = 0.95
+# One run says nothing about the next seed: a row of one run is never called the best.
+MIN_RUNS_TO_RANK = 2
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation (n - 1) of some values; no deviation of one value."""
+
+    mean: float
+    sd: float | None
+    num_values: int
+
+    def write(self, form: str = "{:.4f}") -> str:
+        """`mean ± sd`."""
+        mean = form.format(self.mean)
+        return mean if self.sd is None else f"{mean} ± {form.format(self.sd)}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation of at least one value."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Spread(float(np.mean(values)), sd, len(values))
+
+
+def accuracy_interval(accuracies: Sequence[float], num_images: int) -> Interval:
+    """95 % interval of a row's accuracy over seeds and over test images.
+
+    Wilson's interval at the mean accuracy (which test images were drawn) and Student's interval of
+    the mean (which seeds were drawn) are added in quadrature on each side. All runs share the test
+    images, so more runs narrow the second part alone. Of one run only the first part is known.
+
+    Args:
+        accuracies: One a run, as fractions.
+        num_images: Test images.
+    """
+    mean, sd, num_runs = spread(accuracies)
+    images = wilson_interval(round(mean * num_images), num_images)
+    seeds = 0.0
+    if sd is not None:
+        seeds = float(t.ppf((1 + CONFIDENCE) / 2, num_runs - 1)) * sd / math.sqrt(num_runs)
+    low = mean - math.hypot(max(mean - images.low, 0.0), seeds)
+    high = mean + math.hypot(max(images.high - mean, 0.0), seeds)
+    return Interval(max(low, 0.0), min(high, 1.0))
+
+
+class McNemar(NamedTuple):
+    """Exact McNemar test of two classifiers on the same images."""
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(first_hits: NDArray[np.bool_], second_hits: NDArray[np.bool_]) -> McNemar:
+    """Two-sided exact test that both are right equally often.
+
+    Where exactly one of the two is right, a coin decides which, if they are equally good
+    (McNemar 1947; binomial form).
+
+    Args:
+        first_hits: (N,) whether the first is right.
+        second_hits: (N,) the second, for the same images in the same order.
+    """
+    only_first = int((first_hits & ~second_hits).sum())
+    only_second = int((second_hits & ~first_hits).sum())
+    total = only_first + only_second
+    p_value = float(binomtest(only_first, total).pvalue) if total else 1.0
+    return McNemar(only_first, only_second, min(p_value, 1.0))
+
+
+def combine_p_values(p_values: Sequence[float]) -> float:
+    """One p value of several tests that share their images: twice the median, at most 1.
+
+    Valid under any dependence (Meinshausen, Meier, Buehlmann 2009, quantile one half); of an even
+    number of tests the lower of the middle two, so that two tests give Bonferroni's value.
+    """
+    if len(p_values) == 1:
+        return p_values[0]
+    return min(1.0, 2 * sorted(p_values)[(len(p_values) - 1) // 2])
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for their number (Holm 1979), in the given order."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def overlap(first: Interval, second: Interval) -> bool:
+    """Whether two intervals have a point in common."""
+    return first.low <= second.high and second.low <= first.high
+
+
+def established_winner(
+    intervals: Mapping[str, Interval], num_runs: Mapping[str, int]
+) -> str | None:
+    """The row that is shown to be the best, or none.
+
+    Its interval lies above every other, and neither it nor any other is a single run.
+    """
+    if len(intervals) < 2 or min(num_runs.values()) < MIN_RUNS_TO_RANK:
+        return None
+    best = max(intervals, key=lambda name: intervals[name].low)
+    others = [interval for name, interval in intervals.items() if name != best]
+    if any(overlap(intervals[best], other) for other in others):
+        return None
+    return best
+
+
+def majority_share(labels: NDArray[np.int64]) -> tuple[int, float]:
+    """The most frequent class of (N,) labels and its share: what a constant answer reaches."""
+    counts = np.bincount(labels)
+    return int(counts.argmax()), float(counts.max() / len(labels))
+
+
+def confusion_matrix(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int
+) -> NDArray[np.int64]:
+    """(C, C) counts: row the true class, column the predicted one."""
+    cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes).astype(np.int64)
+
+
+def area_under_curve(logits: NDArray[Any], labels: NDArray[np.int64]) -> float | None:
+    """Area under the ROC curve of two classes, or none where it is not defined."""
+    from sklearn.metrics import roc_auc_score
+
+    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
+        return None
+    return float(roc_auc_score(labels, logits[:, 1].astype(np.float64) - logits[:, 0]))

@@ -1,0 +1,218 @@
+"""Running a sweep: every cell a run folder, made by a process of its own.
+
+The sweep's folder holds `sweep.json` (its definition) and one run folder a cell. Nothing else is
+stored: whether a cell is done is read off its folder, so an interrupted sweep continues where it
+stopped. A cell that fails is a row that says so, and the others go on.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.sweep import Cell
+
+from .executors import Executor, Task
+from .files import read_json, write_json
+from .launch import launch_run
+from .run_folder import RunFolder
+from .worker import WorkerCrashed
+
+Row = dict[str, Any]
+Report = Callable[[Row, int], None]
+DEFINITION = "sweep.json"
+FORMAT = "poc sweep 1"
+# The kernel ends a process with signal 9 when memory ends; a person may have done so as well.
+KILLED_SIGNS = ("exit status -9", "exit status 137")
+# What Python, TensorFlow and PyTorch say when memory ends.
+MEMORY_SIGNS = (
+    "memoryerror",
+    "out of memory",
+    "outofmemory",
+    "resourceexhausted",
+    "resource_exhausted",
+    "oom when allocating",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+    "unable to allocate",
+)
+
+
+def run_sweep(
+    cells: Sequence[Cell],
+    output: Path,
+    executor: Executor,
+    *,
+    command: str,
+    report: Report = lambda row, num_cells: None,
+) -> list[Row]:
+    """Run every cell that is not yet done.
+
+    Args:
+        cells: The sweep.
+        output: Its folder: new, empty, or that of the same sweep, which then continues.
+        executor: Where the cells run.
+        command: The command line, kept in each run folder.
+        report: Called with each row, the kept ones first, and the number of cells.
+
+    Returns:
+        One row a cell, in the cells' order: the run's row of the comparison table with `cell`,
+        `settings` and `status` ("finished" or "failed", then with `failure` and `error`).
+
+    Raises:
+        UsageError: The folder holds something else or another sweep, or a sweep runs there now.
+    """
+    store_definition(cells, output, command)
+    with locked(output):
+        rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}
+        for row in rows.values():
+            report(row, len(cells))
+        tasks = [
+            make_task(cell, output, command, executor.description)
+            for cell in cells
+            if cell.name not in rows
+        ]
+        for task, result, error in executor.run(run_cell, tasks):
+            row = result or record_failure(task, error or "gave no result")
+            rows[task["name"]] = row
+            report(row, len(cells))
+    return [rows[cell.name] for cell in cells]
+
+
+def store_definition(cells: Sequence[Cell], output: Path, command: str) -> None:
+    """Write the definition into a new folder, or compare it with the one that is there."""
+    definition = [cell.to_json() for cell in cells]
+    path = output / DEFINITION
+    if path.is_file():
+        check_definition(definition, read_json(path), output)
+        return
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(
+            f"received the output {str(output)!r}, which holds something that is no sweep; name a "
+            "new folder"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(output)!r}, which cannot be made ({error.strerror}); name a "
+            "folder that you may write to"
+        ) from None
+    write_json(path, {"format": FORMAT, "command": command, "cells": definition})
+
+
+def check_definition(cells: Sequence[Mapping[str, Any]], stored: Any, output: Path) -> None:
+    """Refuse to continue a sweep with another one, naming the first difference."""
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        raise UsageError(
+            f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
+            f"{FORMAT!r}; name a new folder"
+        )
+    mine = {cell["name"]: cell for cell in cells}
+    theirs = {cell["name"]: cell for cell in stored["cells"]}
+    for name in [*mine, *theirs]:
+        if mine.get(name) != theirs.get(name):
+            what = "is new" if name not in theirs else "is gone"
+            what = "has changed" if name in mine and name in theirs else what
+            raise UsageError(
+                f"received another sweep than the one in {str(output)!r} (the cell {name!r} "
+                f"{what}); allowed is the same sweep, which continues: name a new --output"
+            )
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Hold the sweep's folder; the system lets go of it when the process ends, however it ends."""
+    descriptor = os.open(output / DEFINITION, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"received the output {str(output)!r}, where a sweep runs now; wait for it or name "
+                "another folder"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def finished_row(cell: Cell, output: Path) -> Row | None:
+    """The row of a cell whose run has finished, or none."""
+    folder = RunFolder(output / cell.name)
+    try:
+        record, row = folder.read_run(), folder.read_summary()
+    except (UsageError, TypeError, ValueError):
+        return None
+    if record.get("status") != "finished" or "total_parameters" not in row:
+        return None
+    return describe_row(cell.to_json(), row)
+
+
+def make_task(
+    cell: Cell, output: Path, command: str, executor: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A cell as plain values, which any process can take."""
+    return {
+        **cell.to_json(),
+        "folder": str((output / cell.name).resolve()),
+        "command": command,
+        "executor": dict(executor),
+    }
+
+
+def run_cell(task: Task) -> Row:
+    """Train one cell, from scratch; whatever goes wrong is told in the row that is returned."""
+    path = Path(task["folder"])
+    if path.exists():
+        # Only a half-written or failed run is here: the sweep asks for no finished cell again.
+        shutil.rmtree(path)
+    run = RunSpec.parse(task["run"], "")
+    try:
+        row = launch_run(
+            run, path, command=task["command"], overwrite=False, report=lambda event: None
+        )
+        RunFolder(path).mark("finished", sweep=describe_membership(task))
+    except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
+        return record_failure(task, str(error))
+    return describe_row(task, row)
+
+
+def describe_membership(task: Task) -> dict[str, Any]:
+    """What a cell's `run.json` says about the sweep."""
+    return {"cell": task["name"], "settings": task["settings"], **task["executor"]}
+
+
+def record_failure(task: Task, error: str) -> Row:
+    """Write the failure into the run folder, which may not have come into being."""
+    failure = kind_of_failure(error)
+    folder = RunFolder(task["folder"])
+    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        record = folder.read_run()
+    except UsageError:
+        record = {"format": "poc run 1", "command": task["command"], "run": task["run"]}
+    folder.write_run(record)
+    folder.mark("failed", error=error, failure=failure, sweep=describe_membership(task))
+    return describe_row(task, {}) | {"status": "failed", "failure": failure, "error": error}
+
+
+def kind_of_failure(error: str) -> str:
+    """`out of memory`, `killed, most likely out of memory` or `error`."""
+    text = error.lower()
+    if any(sign in text for sign in MEMORY_SIGNS):
+        return "out of memory"
+    is_killed = any(sign in text for sign in KILLED_SIGNS)
+    return "killed, most likely out of memory" if is_killed else "error"
+
+
+def describe_row(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
+    """A run's row with the cell that it belongs to."""
+    own = {"cell": cell["name"], "settings": dict(cell["settings"]), "status": "finished"}
+    return {"seed": cell["run"]["seed"], "backend": cell["run"]["backend"], **row, **own}
