@@ -40,7 +40,8 @@ def jitter(picture: Image.Image, view: TrainView, generator: np.random.Generator
 def turn_hue(picture: Image.Image, share: float) -> Image.Image:
     """Turn the colour circle by a share of a full turn."""
     hue, saturation, value = picture.convert("HSV").split()
-    turned = (np.asarray(hue).astype(np.int64) + round(share * 255)) % 256
+    # Pillow divides the circle into 255 steps.
+    turned = (np.asarray(hue).astype(np.int64) + round(share * 255)) % 255
     channels = (Image.fromarray(turned.astype(np.uint8)), saturation, value)
     return Image.merge("HSV", channels).convert("RGB")
 

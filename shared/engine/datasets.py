@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.source import Source
 from poc.shared.data.sources import open_source
@@ -64,23 +65,32 @@ class RunData:
         }
 
 
-def open_data(run: RunSpec) -> tuple[RunSpec, RunData]:
+def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
     """Open a run's data, and fill the images' shape and the number of classes into its spec.
+
+    Args:
+        run: Its `data` says what to open.
+        note: Told each note when it comes up.
 
     Raises:
         UsageError: The source, the split or the images do not fit the spec.
     """
     notes: list[str] = []
-    source = open_source(run.data.source, on_error=run.data.on_error, note=notes.append)
-    run = choose_size(run, source, notes)
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        note(text)
+
+    source = open_source(run.data.source, on_error=run.data.on_error, note=tell)
+    run = choose_size(run, source, tell)
     split = make_split(source, run.data.split)
     if run.data.split.kind == "auto" and not source.partitions:
         shares = ", ".join(f"{share:g}" for share in run.data.split.fractions)
-        notes.append(
+        tell(
             f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
         )
     if source.unreadable or source.empty_classes:
-        notes.append(
+        tell(
             f"Left out: {len(source.unreadable)} unreadable files and "
             f"{len(source.empty_classes)} empty classes (run.json names them)."
         )
@@ -95,12 +105,12 @@ def open_data(run: RunSpec) -> tuple[RunSpec, RunData]:
     return resolved, data
 
 
-def choose_size(run: RunSpec, source: Source, notes: list[str]) -> RunSpec:
+def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
     """The run with the default size where its images differ in size and it sets none."""
     if source.image_shape is not None or run.data.image_size is not None:
         return run
     height, width = DEFAULT_IMAGE_SIZE
-    notes.append(
+    tell(
         f"The images of {source.name} differ in size: resized to {height}x{width} "
         "(data.image_size sets another size)."
     )

@@ -93,9 +93,10 @@ class Operations:
     def train(self, run: Mapping[str, Any], folder: str, command: str) -> dict[str, Any]:
         """A whole run into its folder; returns the row of the comparison table."""
         started = time.perf_counter()
-        spec, data = open_data(RunSpec.parse(dict(run), ""))
-        for note in data.notes:
-            self._report({"event": "note", "text": note})
+        spec, data = open_data(
+            RunSpec.parse(dict(run), ""),
+            note=lambda text: self._report({"event": "note", "text": text}),
+        )
         self._backend.prepare(spec)
         output = RunFolder(folder)
         output.write_run(self._record(spec, data, command))
