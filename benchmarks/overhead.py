@@ -63,7 +63,7 @@ def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
         steps.append(
             (
                 border.images_to_tensor(batch.images, dtype=spec.precision, device=trainer.device),
-                border.labels_to_tensor(batch.labels, device=trainer.device),
+                border.labels_to_tensor(batch.labels, dtype=spec.precision, device=trainer.device),
                 border.rate_to_tensor(loop.rate(step)),
                 border.noise_to_tensors(noise, device=trainer.device),
             )

@@ -16,10 +16,10 @@ def images_to_tensor(images: NDArray[Any], *, dtype: str, device: str) -> tf.Ten
         return tf.constant(images, dtype)
 
 
-def labels_to_tensor(labels: NDArray[np.int64], *, device: str) -> tf.Tensor:
-    """(N,) array -> (N,) tensor."""
+def labels_to_tensor(labels: NDArray[Any], *, dtype: str, device: str) -> tf.Tensor:
+    """(N,) int64 or soft (N, num_classes) array -> tensor; soft ones take the images' type."""
     with tf.device(device):
-        return tf.constant(labels)
+        return tf.constant(labels) if labels.ndim == 1 else tf.constant(labels, dtype)
 
 
 def rate_to_tensor(learning_rate: float) -> tf.Tensor | float:

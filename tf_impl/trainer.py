@@ -52,7 +52,7 @@ class Trainer:
         """One update; never waits for the device."""
         self.update(
             images_to_tensor(images, dtype=self.dtype, device=self.device),
-            labels_to_tensor(labels, device=self.device),
+            labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
         )
@@ -118,11 +118,12 @@ class Trainer:
 
     def _count(self, result: Gradients, labels: tf.Tensor) -> None:
         """Add this batch to the totals, on the device."""
-        hits = tf.equal(tf.argmax(result.logits, axis=1), labels)
+        expected = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
+        hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))
         sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
-        sums["count"] = tf.size(labels, tf.float64)
+        sums["count"] = tf.size(hits, tf.float64)
         for name, value in sums.items():
             self._total(name).assign_add(tf.cast(value, tf.float64))
         # Steps before the first non-finite loss: it stops counting there.

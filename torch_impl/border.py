@@ -16,9 +16,10 @@ def images_to_tensor(images: NDArray[Any], *, dtype: str, device: str) -> torch.
     return tensor.permute(0, 3, 1, 2)
 
 
-def labels_to_tensor(labels: NDArray[np.int64], *, device: str) -> torch.Tensor:
-    """(N,) array -> (N,) tensor."""
-    return torch.from_numpy(labels).to(device, non_blocking=True)
+def labels_to_tensor(labels: NDArray[Any], *, dtype: str, device: str) -> torch.Tensor:
+    """(N,) int64 or soft (N, num_classes) array -> tensor; soft ones take the images' type."""
+    tensor = torch.from_numpy(labels).to(device, non_blocking=True)
+    return tensor if labels.ndim == 1 else tensor.to(getattr(torch, dtype))
 
 
 def rate_to_tensor(learning_rate: float) -> torch.Tensor | float:

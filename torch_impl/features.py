@@ -53,7 +53,7 @@ def loss_and_gradients(
         objective,
         model,
         images_to_tensor(images, dtype=run.precision, device=device),
-        labels_to_tensor(labels, device=device),
+        labels_to_tensor(labels, dtype=run.precision, device=device),
         noise_to_tensors(noise, device=device),
     )
     return float(result.loss.detach()), {

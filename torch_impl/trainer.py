@@ -60,7 +60,7 @@ class Trainer:
         """One update; never waits for the device."""
         self.update(
             images_to_tensor(images, dtype=self.dtype, device=self.device),
-            labels_to_tensor(labels, device=self.device),
+            labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
         )
@@ -139,7 +139,8 @@ class Trainer:
     @torch.no_grad()
     def _count(self, result: Gradients, labels: torch.Tensor) -> None:
         """Add this batch to the totals, on the device."""
-        hits = result.logits.argmax(dim=1) == labels
+        expected = labels if labels.ndim == 1 else labels.argmax(dim=1)
+        hits = result.logits.argmax(dim=1) == expected
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()
         sums["accuracy"] = hits.sum()

@@ -20,10 +20,11 @@ NUM_PARITY_BATCHES = 5
 def check_parity(run: RunSpec) -> list[Rung]:
     """Climb the parity ladder on real batches of the run's own data."""
     resolved, data = open_data(run)
-    batches: list[Batch] = [
-        {"images": batch.images, "labels": batch.labels}
-        for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
-    ]
+    with data:
+        batches: list[Batch] = [
+            {"images": batch.images, "labels": batch.learned}
+            for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
+        ]
     with Worker("tf") as first, Worker("torch") as second:
         return Ladder(resolved, first, second).climb(batches)
 

@@ -1,13 +1,14 @@
 """The one batch pipeline: examples of a split -> batches, in the same order for both backends.
 
-The order of an epoch is a permutation keyed by (seed, epoch) and nothing else, so neither a resume
-nor the number of threads or processes changes a batch.
+The order of an epoch, the view of each example and the mix of each batch depend on (seed, epoch,
+example or batch) and nothing else, so neither a resume, nor a cache, nor the number of threads,
+processes or shards changes a pixel.
 """
 
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +16,49 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
-from .preparation import Images, normalize, prepared_images, prepared_shape
-from .reading import Batch, EpochRecords, ResidentImages, SourceImages, read
-from .source import Indices, Pixels, Shape, Source
+from .keeping import (
+    Kept,
+    SourceImages,
+    choose_place,
+    count_bytes,
+    keep_normalized,
+    keep_on_disk,
+)
+from .preparation import convert_channels, normalize, prepared_shape
+from .reading import (
+    Batch,
+    NormalizedReader,
+    Part,
+    Plan,
+    Reader,
+    Records,
+    Shard,
+    ViewReader,
+    count_batches,
+    open_stream,
+)
+from .source import Indices, Shape, Source
+from .storage import StoredImages
+from .transforms import plan_view
 
-__all__ = ["RESIDENT_BYTES", "Batch", "Pipeline"]
+__all__ = ["RESIDENT_BYTES", "Batch", "Pipeline", "Shard"]
 
 RESIDENT_BYTES = 1 << 30
-CHUNK_EXAMPLES = 256
+WHOLE = Shard()
 
 
 class Pipeline:
-    """Batches of some of a source's examples.
-
-    Prepared images are kept in memory where they fit into `resident_bytes`, as normalised float32
-    if possible, else as uint8; the first epoch then reads every example once. What does not fit is
-    read and prepared again in every epoch.
+    """Batches of some of a source's examples; may be used as a context manager.
 
     Attributes:
         source: Where images come from.
         indices: (k,) int64 positions in the source.
         num_batches: Batches of an epoch.
-        examples: Examples of an epoch.
+        examples: Examples of an epoch, over all shards.
         image_shape: (H, W, C) of every image in a batch.
+        num_views: Images of one example: 1, or 5 or 10 crops.
+        average: How the outputs of several crops become one: `softmax` or `logits`.
+        place: Where decoded images are kept: `memory`, `disk` or `off`.
     """
 
     def __init__(
@@ -50,40 +71,69 @@ class Pipeline:
         is_training: bool = False,
         prefetch_batches: int | None = None,
         resident_bytes: int = RESIDENT_BYTES,
+        shard: Shard = WHOLE,
     ) -> None:
         """Plan the batches; nothing is read yet.
 
         Args:
             source: Where images come from.
             indices: (k,) int64 positions in the source.
-            spec: Batch size, image size, channels, normalisation, workers.
-            seed: Keys the order together with the epoch.
-            is_training: True: `spec.shuffle` and `spec.drop_last` apply. False: every example, in
-                the order of `indices`.
+            spec: Batch size, views, caches, normalisation, workers.
+            seed: Keys order, views and mixes together with the epoch.
+            is_training: True: `train_view`, `shuffle` and `drop_last` apply. False: `eval_view`,
+                every example, in the order of `indices`.
             prefetch_batches: Batches that a thread prepares ahead; 0: none. None: 0 for data in
                 memory, where a thread costs more than it gives, else 2.
-            resident_bytes: Memory that the prepared images may take.
+            resident_bytes: Memory that the kept images may take before the disk is used.
+            shard: The share of every batch that this process reads.
 
         Raises:
             UsageError: No batch comes out, or the images do not fit the settings.
         """
-        self.source = source
-        self.indices = indices
+        self.source, self.indices = source, indices
         self.image_shape: Shape = prepared_shape(source, spec)
-        self._spec = spec
-        self._seed = seed
-        self._is_shuffled = is_training and spec.shuffle
+        channels = (source.image_shape or source.image(0).shape)[2]
+        base, self._finish = plan_view(spec, self.image_shape, channels, is_training=is_training)
+        self.num_views = self._finish.num_views
+        self.average = spec.eval_view.average
+        self._images = SourceImages(source, indices, base)
+        self._spec, self._seed = spec, seed
         self._resident_bytes = resident_bytes
         self._prefetch_batches = prefetch_batches
-        is_rest_dropped = is_training and spec.drop_last
-        dropped = len(indices) % spec.batch_size if is_rest_dropped else 0
-        self.examples = len(indices) - dropped
-        self.num_batches = math.ceil(self.examples / spec.batch_size)
-        if not self.num_batches:
-            raise UsageError(
-                f"received {len(indices)} examples for batches of {spec.batch_size}; allowed is at "
-                "least one batch: lower data.batch_size or set data.drop_last=false"
-            )
+        self.place = choose_place(
+            self._images,
+            spec,
+            resident_bytes=resident_bytes,
+            is_drawn=is_training and not self._finish.is_nothing,
+        )
+        self.examples, self.num_batches = count_batches(
+            len(indices), spec.batch_size, is_rest_dropped=is_training and spec.drop_last
+        )
+        self._plan = Plan(
+            num_examples=len(indices),
+            num_batches=self.num_batches,
+            batch_size=spec.batch_size,
+            seed=seed,
+            is_training=is_training,
+            is_shuffled=is_training and spec.shuffle,
+            view=spec.train_view,
+            size=self.image_shape[:2],
+            shard=shard,
+        )
+        check_batches(self._plan, self.examples)
+        self._stream: tuple[int, Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End worker processes; the pipeline may be used again."""
+        if self._stream is not None:
+            self._stream[1].close()
+            self._stream = None
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from `start_step` on: each (at most `batch_size`, H, W, C).
@@ -96,28 +146,19 @@ class Pipeline:
                 f"received start_step={start_step}; allowed is 0 to {self.num_batches}, the "
                 "batches of an epoch: resume with the data settings that the run began with"
             )
-        records = EpochRecords(
-            self._read_images,
-            self.indices,
-            self.source.labels[self.indices],
-            self.order(epoch),
-            self._spec.batch_size,
-            start_step,
-            self.num_batches,
-        )
-        return read(records, self.prefetch_batches, self.num_workers)
+        epoch = epoch if self._plan.is_training else 0
+        if not self.prefetch_batches and not self.num_workers:
+            return self._read_now(epoch, start_step)
+        return self._read_ahead(epoch, start_step)
 
     def order(self, epoch: int) -> Indices:
         """(k,) int64: which of `indices` stands where in this epoch."""
-        if not self._is_shuffled:
-            return np.arange(len(self.indices), dtype=np.int64)
-        key = np.random.SeedSequence([self._seed, epoch])
-        return np.random.Generator(np.random.Philox(key)).permutation(len(self.indices))
+        return self._plan.order(epoch)
 
     @property
     def is_resident(self) -> bool:
-        """Whether prepared images are kept in memory."""
-        return self._count_bytes(np.uint8) <= self._resident_bytes
+        """Whether decoded images are kept in memory."""
+        return self.place == "memory"
 
     @property
     def prefetch_batches(self) -> int:
@@ -128,27 +169,99 @@ class Pipeline:
 
     @property
     def num_workers(self) -> int:
-        """Processes that prepare batches: none for data in memory, which they would only copy."""
-        return 0 if self.is_resident else self._spec.num_workers
+        """Processes that prepare batches.
+
+        None for data in memory, which they would only copy, and none for a mapped file whose images
+        are already what the model sees.
+        """
+        is_ready = self.place == "disk" and self._finish.is_nothing
+        return 0 if self.is_resident or is_ready else self._spec.num_workers
+
+    def _read_now(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        """Each batch when it is asked for; iterating Grain would start threads even here."""
+        for step in range(start_step, self.num_batches):
+            part = self._plan.part(epoch, step)
+            yield self._assemble(part, self._reader(part.needed, epoch))
+
+    def _read_ahead(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        """Batches that a thread or processes prepare.
+
+        Processes read on into the next epoch and are taken up again there; a run that leaves an
+        epoch in the middle leaves no thread or process behind.
+        """
+        first = epoch * self.num_batches + start_step
+        stream = self._take_stream(first)
+        is_whole = False
+        try:
+            for step in range(start_step, self.num_batches):
+                yield self._assemble(self._plan.part(epoch, step), next(stream))
+            is_whole = True
+        finally:
+            if is_whole and self.num_workers:
+                following = (epoch + 1) * self.num_batches if self._plan.is_training else 0
+                self._stream = (following, stream)
+            else:
+                stream.close()
+
+    def _take_stream(self, first: int) -> Any:
+        """The running stream where it stands at `first`, else a new one."""
+        if self._stream is not None and self._stream[0] == first:
+            (_, stream), self._stream = self._stream, None
+            return stream
+        self.close()
+        end = first - first % self.num_batches + self.num_batches
+        records = Records(self._reader, self._plan, first)
+        if not self.num_workers:
+            records = Records(self._reader, self._plan, first, end - first)
+        return open_stream(records, self.prefetch_batches, self.num_workers)
+
+    def _assemble(self, part: Part, read: NDArray[Any]) -> Batch:
+        """Normalise and mix what was read."""
+        images = read
+        if read.dtype != np.float32:
+            pixels = convert_channels(read, self.image_shape[2])
+            images = normalize(pixels, self._spec.normalization)
+        indices = self.indices[part.positions]
+        labels = self.source.labels[indices]
+        if part.mix is None or part.partners is None:
+            return Batch(images, labels, indices)
+        partners = images[np.searchsorted(part.needed, part.partners)]
+        own = images[np.searchsorted(part.needed, part.positions)]
+        others = self.source.labels[self.indices[part.partners]]
+        num_classes = len(self.source.class_names)
+        targets = part.mix.targets(labels, others, num_classes)
+        return Batch(part.mix.images(own, partners), labels, indices, targets)
 
     @cached_property
-    def _read_images(self) -> ResidentImages | SourceImages:
-        normalization = self._spec.normalization
-        if self.is_resident:
-            return ResidentImages(self._prepare_all(), normalization)
-        return SourceImages(self.source, self.indices, self.image_shape, normalization)
+    def _reader(self) -> Reader:
+        """Made when the first batch is asked for: this is where images are decoded and kept."""
+        num_bytes = 4 * len(self.indices) * math.prod(self.image_shape)
+        if self.is_resident and self._finish.is_nothing and num_bytes <= self._resident_bytes:
+            return NormalizedReader(keep_normalized(self._images, self.image_shape, self._spec))
+        ids = [self.source.ids[index] for index in self.indices]
+        return ViewReader(self._keep(), ids, self._finish, self._seed)
 
-    def _prepare_all(self) -> Images | Pixels:
-        """All images, (k, H, W, C): normalised float32 where that fits, else uint8."""
-        is_float = self._count_bytes(np.float32) <= self._resident_bytes
-        shape = (len(self.indices), *self.image_shape)
-        kept: NDArray[Any] = np.empty(shape, dtype=np.float32 if is_float else np.uint8)
-        # In pieces, so that no second copy of all images is ever held.
-        for start in range(0, len(kept), CHUNK_EXAMPLES):
-            piece = slice(start, start + CHUNK_EXAMPLES)
-            pixels = prepared_images(self.source, self.indices[piece], self.image_shape)
-            kept[piece] = normalize(pixels, self._spec.normalization) if is_float else pixels
-        return kept
+    def _keep(self) -> Kept:
+        """Decoded images where they are kept."""
+        if self.place == "memory":
+            return StoredImages.from_images(self._images, count_bytes(self._images) or 0)
+        return keep_on_disk(self._images, self._spec) if self.place == "disk" else self._images
 
-    def _count_bytes(self, dtype: type[np.generic]) -> int:
-        return len(self.indices) * math.prod(self.image_shape) * int(np.dtype(dtype).itemsize)
+
+def check_batches(plan: Plan, examples: int) -> None:
+    """Refuse an epoch without a batch, and a last batch that cannot be shared out.
+
+    Raises:
+        UsageError: See above.
+    """
+    if not plan.num_batches:
+        raise UsageError(
+            f"received {plan.num_examples} examples for batches of {plan.batch_size}; allowed is "
+            "at least one batch: lower data.batch_size or set data.drop_last=false"
+        )
+    smallest = examples % plan.batch_size or plan.batch_size
+    if smallest < plan.shard.count:
+        raise UsageError(
+            f"received a batch of {smallest} examples for {plan.shard.count} processes; allowed is "
+            "at least one example a process: set data.drop_last=true or change data.batch_size"
+        )

@@ -11,7 +11,7 @@ from PIL import Image
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, Normalization
 
-from .source import Indices, Pixels, Shape, Source
+from .source import Pixels, Shape, Source
 
 Images = NDArray[np.float32]
 
@@ -43,13 +43,6 @@ def prepared_shape(source: Source, spec: DataSpec) -> Shape:
             "channels; allowed is it with 3: set data.channels=3 or data.normalization=unit"
         )
     return (height, width, channels)
-
-
-def prepared_images(source: Source, indices: Indices, shape: Shape) -> Pixels:
-    """Images at these positions, brought to `shape`: (k, H, W, C) uint8."""
-    if source.image_shape is not None and source.image_shape[:2] == shape[:2]:
-        return convert_channels(source.images(indices), shape[2])
-    return np.stack([prepare_image(source.image(int(index)), shape) for index in indices])
 
 
 def prepare_image(image: Pixels, shape: Shape) -> Pixels:

@@ -1,133 +1,230 @@
-"""How Grain reads one epoch: records are whole batches, because Grain's cost is per record."""
+"""How the batches of a pipeline are planned and read.
+
+A plan says which examples stand in which batch of which epoch; a reader turns positions into
+pixels; Grain runs readers ahead, in a thread or in worker processes. Grain's records are whole
+batches of all epochs in a row, because its cost is per record and its processes take a second to
+start.
+"""
 
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple, cast
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from poc.shared.spec.data import Normalization
+from poc.shared.spec.views import TrainView
 
-from .preparation import Images, normalize, prepared_images
-from .source import Indices, Labels, Pixels, Shape, Source
+from .keeping import Kept
+from .mixing import Mix, draw_mix, is_mixing
+from .preparation import Images
+from .source import Indices, Labels, Pixels
+from .transforms import Finish, example_generator, finish_images
+
+# More batches than any run takes: a stream of batches that workers read has no end of its own.
+ENDLESS = 1 << 40
 
 
 class Batch(NamedTuple):
     """One step's examples.
 
     Attributes:
-        images: (N, H, W, C) float32.
+        images: (N, H, W, C) float32; with five or ten crops (N * crops, H, W, C), those of one
+            example together.
         labels: (N,) int64.
         indices: (N,) int64 positions in the source.
+        targets: (N, num_classes) float32 where images were mixed, else none.
     """
 
     images: Images
     labels: Labels
     indices: Indices
+    targets: NDArray[np.float32] | None = None
+
+    @property
+    def learned(self) -> Labels | NDArray[np.float32]:
+        """What a training step learns from: targets where there are some, else labels."""
+        return self.labels if self.targets is None else self.targets
 
 
-@dataclass(frozen=True, eq=False)
-class ResidentImages:
-    """Prepared images in memory.
+@dataclass(frozen=True)
+class Shard:
+    """Which share of every batch a process of a data-parallel run reads."""
 
-    Attributes:
-        kept: (k, H, W, C), float32 when normalised already, else uint8.
-        normalization: Applied to what is still uint8.
-    """
-
-    kept: Images | Pixels
-    normalization: Normalization
-
-    def __call__(self, positions: Indices) -> Images:
-        """Images at these positions: (N, H, W, C) float32, a new array."""
-        taken: Any = np.take(self.kept, positions, axis=0)
-        return taken if taken.dtype == np.float32 else normalize(taken, self.normalization)
+    index: int = 0
+    count: int = 1
 
 
-@dataclass(frozen=True, eq=False)
-class SourceImages:
-    """Images read and prepared anew each time they are asked for.
+class Part(NamedTuple):
+    """What one process reads of one batch.
 
     Attributes:
-        source: Where they come from.
-        indices: (k,) int64, position -> position in the source.
-        shape: (H, W, C) that they are brought to.
-        normalization: Applied last.
+        positions: (N,) int64, its examples.
+        partners: (N,) int64, the examples that they are mixed with; none: nothing is mixed.
+        mix: How; of the whole batch.
     """
 
-    source: Source
-    indices: Indices
-    shape: Shape
-    normalization: Normalization
+    positions: Indices
+    partners: Indices | None = None
+    mix: Mix | None = None
 
-    def __call__(self, positions: Indices) -> Images:
-        """Images at these positions: (N, H, W, C) float32."""
-        pixels = prepared_images(self.source, self.indices[positions], self.shape)
-        return normalize(pixels, self.normalization)
+    @property
+    def needed(self) -> Indices:
+        """Positions to read: each once."""
+        if self.partners is None:
+            return self.positions
+        return np.unique(np.concatenate([self.positions, self.partners]))
 
 
-@dataclass(frozen=True, eq=False)
-class EpochRecords:
-    """The batches of one epoch, as the random-access source that Grain reads.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which examples stand where, in every epoch; a pure function of (seed, epoch, step).
 
     Attributes:
-        read_images: Positions -> images.
-        indices: (k,) int64, position -> position in the source.
-        labels: (k,) int64.
-        order: (k,) int64, which position stands where in this epoch.
-        batch_size: Examples a batch.
-        start_step: First batch that is read.
-        num_batches: Batches of the whole epoch.
+        num_examples: Of the whole part.
+        num_batches: Of an epoch.
+        batch_size: Examples a batch, over all shards.
+        seed: Keys order and mixing together with the epoch.
+        is_training: False: every epoch is the same, in the order of the part.
+        is_shuffled: A new order in every epoch.
+        view: Says whether batches are mixed.
+        size: (height, width) of the images.
+        shard: What this process reads.
     """
 
-    read_images: Callable[[Indices], Images]
-    indices: Indices
-    labels: Labels
-    order: Indices
-    batch_size: int
-    start_step: int
+    num_examples: int
     num_batches: int
+    batch_size: int
+    seed: int
+    is_training: bool
+    is_shuffled: bool
+    view: TrainView
+    size: tuple[int, int]
+    shard: Shard
+
+    def order(self, epoch: int) -> Indices:
+        """(k,) int64: which position stands where in this epoch."""
+        if not self.is_shuffled:
+            return np.arange(self.num_examples, dtype=np.int64)
+        return shuffled(self.seed, epoch, self.num_examples)
+
+    def part(self, epoch: int, step: int) -> Part:
+        """What this process reads of a batch."""
+        start = step * self.batch_size
+        batch = self.order(epoch)[start : start + self.batch_size]
+        own = np.array_split(np.arange(len(batch)), self.shard.count)[self.shard.index]
+        if not (self.is_training and is_mixing(self.view)):
+            return Part(batch[own])
+        mix = draw_mix(self.view, self.size, len(batch), (self.seed, epoch, step))
+        return Part(batch[own], batch[mix.partners[own]], mix)
+
+
+@lru_cache(maxsize=4)
+def shuffled(seed: int, epoch: int, count: int) -> Indices:
+    """A permutation keyed by (seed, epoch)."""
+    key = np.random.SeedSequence([seed, epoch])
+    order = np.random.Generator(np.random.Philox(key)).permutation(count)
+    order.setflags(write=False)
+    return order
+
+
+class Reader(Protocol):
+    """Positions of one epoch -> pixels (N, H, W, C), uint8, or float32 when normalised already."""
+
+    def __call__(self, positions: Indices, epoch: int) -> Pixels | Images:
+        """Read."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalizedReader:
+    """Images kept in memory as the model sees them: (k, H, W, C) float32."""
+
+    kept: Images
+
+    def __call__(self, positions: Indices, epoch: int) -> Images:
+        """A new array."""
+        return np.take(self.kept, positions, axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewReader:
+    """Kept or source images, and what the view does to them in every epoch.
+
+    Attributes:
+        kept: Position -> base image.
+        ids: Of each position: keys the random numbers.
+        finish: The second half of the view.
+        seed: Keys them too.
+    """
+
+    kept: Kept
+    ids: Sequence[str]
+    finish: Finish
+    seed: int
+
+    def __call__(self, positions: Indices, epoch: int) -> Pixels:
+        """(N * num_views, H, W, c) uint8."""
+        images = self.kept.gather(positions)
+        if not self.finish.is_nothing:
+            generators = [
+                example_generator(self.seed, epoch, self.ids[position]) for position in positions
+            ]
+            return finish_images(images, self.finish, generators)
+        return images if isinstance(images, np.ndarray) else np.stack(images)
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Batches in a row, over epochs, as the random-access source that Grain reads.
+
+    Attributes:
+        read: Positions -> pixels.
+        plan: Batch -> positions.
+        first: Number of the first batch, counted over epochs.
+        count: Batches from there on.
+    """
+
+    read: Reader
+    plan: Plan
+    first: int
+    count: int = ENDLESS
 
     def __len__(self) -> int:
-        return self.num_batches - self.start_step
+        return self.count
 
-    def __getitem__(self, record: int) -> Batch:
-        start = (self.start_step + record) * self.batch_size
-        positions = self.order[start : start + self.batch_size]
-        return Batch(self.read_images(positions), self.labels[positions], self.indices[positions])
+    def __getitem__(self, record: int) -> Pixels | Images:
+        epoch, step = divmod(self.first + record, self.plan.num_batches)
+        epoch = epoch if self.plan.is_training else 0
+        return self.read(self.plan.part(epoch, step).needed, epoch)
 
 
-def read(records: EpochRecords, prefetch_batches: int, num_workers: int) -> Iterator[Batch]:
-    """The batches in order, whoever prepares them.
+def open_stream(records: Records, prefetch_batches: int, num_workers: int) -> Any:
+    """Records in order, read ahead; an iterator with `close()`.
 
     Args:
-        records: One epoch.
-        prefetch_batches: Batches that a thread prepares ahead; 0: each is made when asked for.
-        num_workers: Processes that prepare batches; 0: this one.
-
-    Yields:
-        One batch a step.
+        records: What is read.
+        prefetch_batches: Batches that a thread prepares ahead.
+        num_workers: Processes that prepare batches; 0: a thread of this one.
     """
     grain = import_grain()
-    dataset = grain.MapDataset.source(records)
-    if not prefetch_batches and not num_workers:
-        # Indexing, not iterating: Grain's iterator starts threads even for a buffer of none.
-        yield from (dataset[record] for record in range(len(dataset)))
-        return
     threads = grain.ReadOptions(
         num_threads=min(prefetch_batches, 1), prefetch_buffer_size=prefetch_batches
     )
-    batches = dataset.to_iter_dataset(threads)
+    batches = grain.MapDataset.source(records).to_iter_dataset(threads)
     if num_workers:
-        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
-    iterator = iter(batches)
-    try:
-        yield from cast(Iterator[Batch], iterator)
-    finally:
-        # A run that stops in the middle of an epoch leaves no thread or process behind.
-        iterator.close()
+        batches = batches.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
+        )
+    return iter(batches)
+
+
+def count_batches(num_examples: int, batch_size: int, *, is_rest_dropped: bool) -> tuple[int, int]:
+    """(examples, batches) of an epoch."""
+    examples = num_examples - (num_examples % batch_size if is_rest_dropped else 0)
+    return examples, math.ceil(examples / batch_size)
 
 
 @cache
@@ -146,3 +243,6 @@ def import_grain() -> Any:
 
 def _is_news(record: logging.LogRecord) -> bool:
     return "jax profiler" not in str(record.msg)
+
+
+Stream = Iterator[Any]

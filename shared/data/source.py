@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,12 @@ class Source(ABC):
         partitions: The published parts, `train`, `val` and `test` where they exist -> (k,) int64
             positions. Empty when nothing is published.
         image_shape: (H, W, C) when every image has it, else none.
+        image_sizes: (n, 2) heights and widths where they are known without decoding, else none.
+        is_encoded: Whether asking for an image decodes it, so that keeping it saves time.
+        unreadable: File -> why it was left out.
+        empty_classes: Class folders that were left out.
+        ignored: Files that are no images by their name.
+        loops: Links that lead back to a folder that was read already.
     """
 
     name: str
@@ -35,6 +42,12 @@ class Source(ABC):
     ids: Sequence[str]
     partitions: Mapping[str, Indices]
     image_shape: Shape | None
+    image_sizes: NDArray[np.int64] | None = None
+    is_encoded: bool = False
+    unreadable: Mapping[str, str] = MappingProxyType({})
+    empty_classes: Sequence[str] = ()
+    ignored: Sequence[str] = ()
+    loops: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,6 +86,14 @@ class Source(ABC):
         for content in self.contents():
             digest.update(content)
         return digest.hexdigest()
+
+    @cached_property
+    def digests(self) -> Sequence[str]:
+        """One hash an example, over its content alone: equal for equal images."""
+        return [
+            hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+            for image in map(self.image, range(len(self)))
+        ]
 
     def contents(self) -> Iterable[bytes]:
         """What stands for each image in the fingerprint: here its shape and pixels."""

@@ -1,45 +1,86 @@
 """From the text of `--data` to a source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.data import OnError
 
 from .arrays import open_embedded, open_npz
+from .folder import open_folder
 from .idx import open_idx
+from .inspection import Note, ignore
 from .source import Source
 
-__all__ = ["SCHEMES", "Source", "open_source"]
+__all__ = ["SCHEMES", "Scheme", "Source", "open_source"]
 
 
-def _open_tfds(name: str, rest: str) -> Source:
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """One kind of source: how it is written, what it is, and what opens it."""
+
+    form: str
+    summary: str
+    open: Callable[[str, str, OnError, Note], Source]
+
+
+def _open_tfds(name: str, rest: str, on_error: OnError, note: Note) -> Source:
     # Loaded only when asked for: tensorflow-datasets takes a third of a second.
     from .tfds import open_tfds
 
     return open_tfds(name, rest)
 
 
-# Scheme -> (what stands after the colon, opener of (whole text, text after the colon)).
-SCHEMES: dict[str, tuple[str, Callable[[str, str], Source]]] = {
-    "embedded": ("", lambda name, _: open_embedded(name)),
-    "idx": ("PATH", lambda name, rest: open_idx(name, Path(rest).expanduser())),
-    "npz": ("PATH", lambda name, rest: open_npz(name, Path(rest).expanduser())),
-    "tfds": ("NAME[:CONFIG]", _open_tfds),
-}
+SCHEMES: Mapping[str, Scheme] = MappingProxyType(
+    {
+        "embedded": Scheme(
+            form="embedded",
+            summary="a cut of Fashion-MNIST that ships in the package",
+            open=lambda name, rest, on_error, note: open_embedded(name),
+        ),
+        "folder": Scheme(
+            form="folder:PATH",
+            summary="image files in class folders, flat or below train, val and test",
+            open=lambda name, rest, on_error, note: open_folder(
+                name, Path(rest).expanduser(), on_error, note
+            ),
+        ),
+        "idx": Scheme(
+            form="idx:PATH",
+            summary="a folder of MNIST-style IDX files, plain or gzipped",
+            open=lambda name, rest, on_error, note: open_idx(name, Path(rest).expanduser()),
+        ),
+        "npz": Scheme(
+            form="npz:PATH",
+            summary="one NumPy archive of images and labels",
+            open=lambda name, rest, on_error, note: open_npz(name, Path(rest).expanduser()),
+        ),
+        "tfds": Scheme(
+            form="tfds:NAME[:CONFIG]",
+            summary="any prepared image-classification set of tensorflow-datasets",
+            open=_open_tfds,
+        ),
+    }
+)
 
 
-def open_source(text: str) -> Source:
-    """Open `embedded`, `idx:PATH`, `npz:PATH` or `tfds:NAME[:CONFIG]`.
+def open_source(text: str, *, on_error: OnError = "fail", note: Note = ignore) -> Source:
+    """Open one of the `SCHEMES`.
+
+    Args:
+        text: As given to `--data`.
+        on_error: Files that cannot be read: refuse the source, or leave them out.
+        note: Told what takes long.
 
     Raises:
         UsageError: Unknown scheme, missing path, damaged or unsuitable content.
     """
     scheme, _, rest = text.partition(":")
-    if scheme not in SCHEMES or bool(rest) != bool(SCHEMES[scheme][0]):
-        allowed = ", ".join(
-            f"{key}:{value[0]}" if value[0] else key for key, value in SCHEMES.items()
-        )
+    if scheme not in SCHEMES or bool(rest) != (":" in SCHEMES[scheme].form):
+        allowed = ", ".join(row.form for row in SCHEMES.values())
         raise UsageError(
             f"received the data source {text!r}; allowed are {allowed}: choose one of them"
         )
-    return SCHEMES[scheme][1](text, rest)
+    return SCHEMES[scheme].open(text, rest, on_error, note)

@@ -1,30 +1,30 @@
 """Splits: which examples train, validate and test, as a definition that can be stored and compared.
 
-Which example is drawn depends on (seed, id) alone: a hash orders the examples of each class. A
-split is therefore the same on every machine and under every NumPy version, and a source that lists
-its examples in another order gets the same split. scikit-learn's stratified splitters are not used:
-three parts need two of its draws, whose roundings add up to more than one example a class, and its
-draws follow NumPy's generator streams, which may change between versions.
+How examples are drawn stands in `drawing`; what two parts may not share, in `leaks`.
 """
 
+import csv
 import hashlib
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
 
+from .drawing import choose_draw, group_by_class, stratify
 from .source import PARTITIONS, Indices, Source
 
 Parts = dict[str, Indices]
 FORMAT = "poc split 1"
-NOTHING: Indices = np.empty(0, dtype=np.int64)
+NUM_NAMED = 5
+NUM_DIGITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +32,15 @@ class Split:
     """Three parts of one source.
 
     Attributes:
-        source: Name of the source.
+        source: Where the examples come from.
         spec: The definition that made the parts.
-        ids: Ids of all the source's examples.
         train: (k,) int64 positions in the source, ascending; so are `val` and `test`.
         val: May be empty, and equals `test` under `val_on_test`.
         test: May be empty.
     """
 
-    source: str
+    source: Source
     spec: SplitSpec
-    ids: Sequence[str]
     train: Indices
     val: Indices
     test: Indices
@@ -55,9 +53,8 @@ class Split:
     @property
     def part_ids(self) -> dict[str, list[str]]:
         """Part name -> ids, in the order of the source."""
-        return {
-            part: [self.ids[index] for index in indices] for part, indices in self.parts.items()
-        }
+        ids = self.source.ids
+        return {part: [ids[index] for index in indices] for part, indices in self.parts.items()}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -66,41 +63,38 @@ class Split:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Readable definition: how it was made, how many examples, which ids."""
+        """Readable definition: how it was made, how many examples, which ids, what they held."""
+        digests = zip(self.source.ids, self.source.digests, strict=True)
         definition = {
             "format": FORMAT,
-            "source": self.source,
+            "source": self.source.name,
             "spec": self.spec.model_dump(mode="json"),
             "fingerprint": self.fingerprint,
             "counts": {part: len(indices) for part, indices in self.parts.items()},
             **self.part_ids,
+            "contents": {name: digest[:NUM_DIGITS] for name, digest in digests},
         }
-        return json.dumps(definition, indent=1) + "\n"
+        return json.dumps(definition, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: Source) -> Self:
         """The stored split, found again in `source` by its ids.
 
         Raises:
-            UsageError: The text is no split, or the source lacks examples that it names.
+            UsageError: The text is no split, it was edited, or the source is not what it was.
         """
         stored = parse_definition(text)
+        check_source(stored["contents"], source)
         position = {name: index for index, name in enumerate(source.ids)}
-        missing = [name for part in PARTITIONS for name in stored[part] if name not in position]
-        if missing:
-            raise UsageError(
-                f"received a split with {len(missing)} examples that {source.name!r} does not have "
-                f"({', '.join(missing[:5])}); allowed is the data that it was made from: open that "
-                "source or make the split again"
-            )
+        unknown = [name for part in PARTITIONS for name in stored[part] if name not in position]
+        if unknown:
+            raise edited(f"names {unknown[0]!r} in a part and not in its contents")
         parts = {part: as_indices(position[name] for name in stored[part]) for part in PARTITIONS}
-        spec = SplitSpec.parse(stored["spec"], "split")
-        split = cls(source.name, spec, source.ids, **parts)
+        split = cls(source, SplitSpec.parse(stored["spec"], "split"), **parts)
         if split.fingerprint != stored["fingerprint"]:
-            raise UsageError(
-                f"received a split whose ids have the fingerprint {split.fingerprint[:12]}, not "
-                f"the stored {str(stored['fingerprint'])[:12]}; allowed is an unedited file: make "
-                "it again"
+            raise edited(
+                f"has ids with the fingerprint {split.fingerprint[:12]}, not the stored "
+                f"{str(stored['fingerprint'])[:12]}"
             )
         return split
 
@@ -112,19 +106,20 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
         UsageError: The source does not publish the part that is needed, a class is left without
             an example in a part that should have it, or fewer examples exist than are asked for.
     """
-    makers = {"published": published, "fractions": fractions, "holdout": holdout}
-    parts = makers[spec.kind](source, spec)
+    kind = spec.kind
+    if kind == "auto":
+        kind = "published" if source.partitions else "fractions"
+    parts = MAKERS[kind](source, spec)
     parts["train"] = sample_train(source, spec, parts["train"])
     meant = {part for part, indices in parts.items() if len(indices)} | {"train"}
-    if spec.kind == "fractions":
+    if kind == "fractions":
         meant |= {part for part, share in zip(PARTITIONS, spec.fractions, strict=True) if share}
-    if spec.kind == "published" and (spec.val_fraction or spec.val_on_test):
+    if kind in ("published", "kfold") and (spec.val_fraction or spec.val_on_test):
         meant.add("val")
-    for part in sorted(meant):
-        check_classes(source, part, parts[part])
-    return Split(
-        source.name, spec, source.ids, **{part: np.sort(parts[part]) for part in PARTITIONS}
-    )
+    if kind != "listed":
+        for part in sorted(meant):
+            check_classes(source, part, parts[part])
+    return Split(source, spec, **{part: np.sort(parts[part]) for part in PARTITIONS})
 
 
 def published(source: Source, spec: SplitSpec) -> Parts:
@@ -135,15 +130,26 @@ def published(source: Source, spec: SplitSpec) -> Parts:
     if "val" in source.partitions:
         return {"train": train, "val": source.partitions["val"], "test": test}
     shares = (1 - spec.val_fraction, spec.val_fraction)
-    train, val = stratify(source, train, shares, f"{spec.seed}/val")
+    train, val = choose_draw(source, spec)(train, shares, f"{spec.seed}/val")
     return {"train": train, "val": val, "test": test}
 
 
 def fractions(source: Source, spec: SplitSpec) -> Parts:
-    """All examples pooled and split anew, stratified."""
+    """All examples pooled and split anew."""
     everything = np.arange(len(source), dtype=np.int64)
-    parts = stratify(source, everything, spec.fractions, f"{spec.seed}/fractions")
+    parts = choose_draw(source, spec)(everything, spec.fractions, f"{spec.seed}/fractions")
     return dict(zip(PARTITIONS, parts, strict=True))
+
+
+def kfold(source: Source, spec: SplitSpec) -> Parts:
+    """All examples pooled; one fold tests, val is carved out of the rest."""
+    draw = choose_draw(source, spec)
+    everything = np.arange(len(source), dtype=np.int64)
+    folds = draw(everything, [1 / spec.num_folds] * spec.num_folds, f"{spec.seed}/folds")
+    test = folds.pop(spec.fold)
+    shares = (1 - spec.val_fraction, spec.val_fraction)
+    train, val = draw(np.sort(np.concatenate(folds)), shares, f"{spec.seed}/fold {spec.fold}")
+    return {"train": train, "val": val, "test": test}
 
 
 def holdout(source: Source, spec: SplitSpec) -> Parts:
@@ -159,6 +165,63 @@ def holdout(source: Source, spec: SplitSpec) -> Parts:
         "val": train[: spec.num_val_examples],
         "test": test,
     }
+
+
+def listed(source: Source, spec: SplitSpec) -> Parts:
+    """Parts that stand in a file: a stored definition, or a CSV of ids and parts."""
+    path = Path(spec.file or "").expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"received split.file={spec.file!r}, which cannot be read ({error}); allowed is a file "
+            "of `poc data split` or a CSV with the columns id and part: correct the path"
+        ) from None
+    if text.lstrip().startswith("{"):
+        return Split.from_json(text, source).parts
+    return parse_list(text, source)
+
+
+MAKERS = {
+    "published": published,
+    "fractions": fractions,
+    "kfold": kfold,
+    "holdout": holdout,
+    "listed": listed,
+}
+
+
+def parse_list(text: str, source: Source) -> Parts:
+    """Parts from CSV lines `id,part`; a first line `id,part` may name the columns.
+
+    Raises:
+        UsageError: A line has another form, names another part, an unknown id or one twice.
+    """
+    position = {name: index for index, name in enumerate(source.ids)}
+    parts: dict[str, list[int]] = {part: [] for part in PARTITIONS}
+    seen: set[str] = set()
+    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+        fields = [field.strip() for field in row]
+        if not any(fields) or (number == 1 and fields == ["id", "part"]):
+            continue
+        if len(fields) != 2 or fields[1] not in PARTITIONS or fields[0] in seen:
+            raise UsageError(
+                f"received the line {number} of a list of parts, {','.join(row)!r}; allowed is an "
+                f"id, a comma and one of {', '.join(PARTITIONS)}, each id once: correct the line"
+            )
+        if fields[0] not in position:
+            raise UsageError(
+                f"received a list of parts whose line {number} names {fields[0]!r}, which "
+                f"{source.name!r} does not have; allowed are ids such as {source.ids[0]!r}: "
+                "correct the list"
+            )
+        seen.add(fields[0])
+        parts[fields[1]].append(position[fields[0]])
+    if not parts["train"]:
+        raise UsageError(
+            "received a list of parts without a train example; allowed is at least one: correct it"
+        )
+    return {part: as_indices(found) for part, found in parts.items()}
 
 
 def published_part(source: Source, part: str) -> Indices:
@@ -189,59 +252,6 @@ def sample_train(source: Source, spec: SplitSpec, train: Indices) -> Indices:
     return np.concatenate([indices[: spec.train_per_class] for indices in members.values()])
 
 
-def stratify(source: Source, indices: Indices, shares: Sequence[float], salt: str) -> list[Indices]:
-    """Divide examples so that every class keeps its share in every part.
-
-    Args:
-        source: Gives ids and labels.
-        indices: (k,) positions to divide.
-        shares: Share of each part; they sum to 1.
-        salt: Makes the draw; the same salt draws the same examples.
-
-    Returns:
-        One array of positions a part. Each class's count is within one of its exact share.
-    """
-    members = group_by_class(source, indices, salt)
-    counts = apportion(np.array([len(member) for member in members.values()]), shares)
-    cuts = np.cumsum(counts, axis=1)[:, :-1]
-    pieces = [np.split(member, cut) for member, cut in zip(members.values(), cuts, strict=True)]
-    return [np.concatenate(part) for part in zip(*pieces, strict=True)]
-
-
-def group_by_class(source: Source, indices: Indices, salt: str) -> dict[int, Indices]:
-    """Label -> positions of that class in the order that the salt draws; empty classes included."""
-    keys = [hashlib.sha256(f"{salt}/{source.ids[index]}".encode()).digest() for index in indices]
-    drawn = indices[sorted(range(len(indices)), key=keys.__getitem__)]
-    labels = source.labels[drawn]
-    return {label: drawn[labels == label] for label in range(len(source.class_names))}
-
-
-def apportion(class_counts: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.int64]:
-    """Whole numbers of examples for each class and part.
-
-    Every count is the exact share rounded down or up. What rounding down leaves over goes to the
-    part that is furthest behind its share of the classes so far, so that the totals come out too.
-
-    Args:
-        class_counts: (num_classes,) examples of each class.
-        shares: (num_parts,) parts of 1.
-
-    Returns:
-        (num_classes, num_parts) counts; each row sums to its class count.
-    """
-    # Rounded because 0.1 * 30 must not be read as just below 3.
-    exact = np.round(np.outer(class_counts, np.divide(shares, np.sum(shares))), 6)
-    counts = np.floor(exact).astype(np.int64)
-    behind = np.zeros(len(shares))
-    for row, (total, wanted) in enumerate(zip(class_counts, exact, strict=True)):
-        behind += wanted - counts[row]
-        may_grow = np.where(wanted > counts[row], behind, -np.inf)
-        grown = np.argsort(-may_grow, kind="stable")[: total - counts[row].sum()]
-        counts[row, grown] += 1
-        behind[grown] -= 1
-    return counts
-
-
 def check_classes(source: Source, part: str, indices: Indices) -> None:
     """Refuse a part that lacks a class."""
     present = np.bincount(source.labels[indices], minlength=len(source.class_names))
@@ -253,9 +263,42 @@ def check_classes(source: Source, part: str, indices: Indices) -> None:
         )
 
 
+def check_source(contents: Mapping[str, str], source: Source) -> None:
+    """Compare what a definition was made from with what is there.
+
+    Raises:
+        UsageError: Names the examples that are missing, new or changed.
+    """
+    now = {
+        name: digest[:NUM_DIGITS] for name, digest in zip(source.ids, source.digests, strict=True)
+    }
+    differing = {
+        "missing": [name for name in contents if name not in now],
+        "new": [name for name in now if name not in contents],
+        "changed": [name for name in now if contents.get(name, now[name]) != now[name]],
+    }
+    found = [
+        f"{len(names)} {kind}: {', '.join(names[:NUM_NAMED])}"
+        for kind, names in differing.items()
+        if names
+    ]
+    if found:
+        raise UsageError(
+            f"received a split of other data than {source.name!r} holds ({'; '.join(found)}); "
+            "allowed is the data that it was made from: open that source or make the split again"
+        )
+
+
 def as_indices(positions: Any) -> Indices:
     """Ascending (k,) int64 positions."""
     return np.array(sorted(positions), dtype=np.int64)
+
+
+def edited(what: str) -> UsageError:
+    """The refusal of a file that was changed by hand."""
+    return UsageError(
+        f"received a split file that {what}; allowed is an unedited file: make it again"
+    )
 
 
 def parse_definition(text: str) -> Mapping[str, Any]:
@@ -267,7 +310,7 @@ def parse_definition(text: str) -> Mapping[str, Any]:
             f"received a split file that is no JSON ({error}); allowed is a file that poc wrote: "
             "make it again"
         ) from None
-    needed = {"format", "spec", "fingerprint", *PARTITIONS}
+    needed = {"format", "source", "spec", "fingerprint", "contents", *PARTITIONS}
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or needed - stored.keys():
         raise UsageError(
             f"received a file that is no split of format {FORMAT!r}; allowed is a file that poc "

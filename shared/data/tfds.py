@@ -5,8 +5,9 @@ Reading goes through TFDS's random-access data sources, which are plain Python. 
 command.
 """
 
+import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,8 @@ PART_NAMES = {"train": "train", "validation": "val", "val": "val", "test": "test
 
 class TfdsSource(Source):
     """A prepared data set of tensorflow-datasets; images are decoded one by one."""
+
+    is_encoded = True
 
     def __init__(self, name: str, builder: Any) -> None:
         """Open the parts and find the image and the label among the features.
@@ -68,6 +71,13 @@ class TfdsSource(Source):
                 example = self._readers[part][int(index - indices[0])]
                 return np.asarray(example[self._image_key], dtype=np.uint8)
         raise IndexError(f"received index {index}; allowed is 0 to {len(self) - 1}")
+
+    @cached_property
+    def digests(self) -> Sequence[str]:
+        """Sha256 of each encoded file where they exist."""
+        if not self._is_prepared:
+            return [hashlib.sha256(content).hexdigest() for content in super().contents()]
+        return [hashlib.sha256(content).hexdigest() for content in self.contents()]
 
     def contents(self) -> Iterable[bytes]:
         """The encoded files where they exist: no decoding."""

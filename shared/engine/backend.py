@@ -1,7 +1,8 @@
 """The contract that both backends implement, and the only place that loads one.
 
-Only Python and NumPy values cross this line: images (N, H, W, C) float32, labels (N,) int64, logits
-(N, num_classes), maps NHWC; weights are canonical name -> array.
+Only Python and NumPy values cross this line: images (N, H, W, C) float32, labels (N,) int64 or soft
+ones (N, num_classes) float32, logits (N, num_classes), maps NHWC; weights are canonical name ->
+array.
 """
 
 import importlib

@@ -1,39 +1,119 @@
 """A run's data: its source, split and the three pipelines, and what they fill in of the spec."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
 
+from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.source import Source
 from poc.shared.data.sources import open_source
 from poc.shared.data.splits import Split, make_split
+from poc.shared.spec.data import DEFAULT_IMAGE_SIZE
 from poc.shared.spec.run import RunSpec
+
+NUM_NAMED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
-    """Opened data of one run; `val` and `test` are none where the split has no such part."""
+    """Opened data of one run; a context manager that ends its worker processes.
+
+    Attributes:
+        source: Where the examples come from.
+        split: Which of them train, validate and test.
+        train: Batches of each part; `val` and `test` are none where the split has no such part.
+        val: See `train`.
+        test: See `train`.
+        notes: What was chosen for the user, or takes long: one sentence each.
+    """
 
     source: Source
     split: Split
     train: Pipeline
     val: Pipeline | None
     test: Pipeline | None
+    notes: Sequence[str] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pipeline in (self.train, self.val, self.test):
+            if pipeline is not None:
+                pipeline.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What `run.json` says about the data."""
+        source, skipped = self.source, self.source.unreadable
+        return {
+            "source": source.name,
+            "source_fingerprint": source.fingerprint,
+            "split_fingerprint": self.split.fingerprint,
+            "counts": {part: len(indices) for part, indices in self.split.parts.items()},
+            "class_names": list(source.class_names),
+            "num_skipped": len(skipped),
+            "skipped": dict(list(skipped.items())[:NUM_NAMED]),
+            "empty_classes": list(source.empty_classes),
+            "notes": list(self.notes),
+        }
 
 
-def open_data(run: RunSpec) -> tuple[RunSpec, RunData]:
+def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
     """Open a run's data, and fill the images' shape and the number of classes into its spec.
+
+    Args:
+        run: Its `data` says what to open.
+        note: Told each note when it comes up.
 
     Raises:
         UsageError: The source, the split or the images do not fit the spec.
     """
-    source = open_source(run.data.source)
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        note(text)
+
+    source = open_source(run.data.source, on_error=run.data.on_error, note=tell)
+    run = choose_size(run, source, tell)
     split = make_split(source, run.data.split)
+    if run.data.split.kind == "auto" and not source.partitions:
+        shares = ", ".join(f"{share:g}" for share in run.data.split.fractions)
+        tell(
+            f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
+        )
+    if source.unreadable or source.empty_classes:
+        tell(
+            f"Left out: {len(source.unreadable)} unreadable files and "
+            f"{len(source.empty_classes)} empty classes (run.json names them)."
+        )
     train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True)
     val, test = (
         Pipeline(source, indices, run.data) if len(indices) else None
         for indices in (split.val, split.test)
     )
-    data = RunData(source=source, split=split, train=train, val=val, test=test)
+    data = RunData(source=source, split=split, train=train, val=val, test=test, notes=notes)
     resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
     resolved.network  # noqa: B018 - a shape that does not fit is refused before a framework starts
     return resolved, data
+
+
+def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
+    """The run with the default size where its images differ in size and it sets none."""
+    if source.image_shape is not None or run.data.image_size is not None:
+        return run
+    height, width = DEFAULT_IMAGE_SIZE
+    tell(
+        f"The images of {source.name} differ in size: resized to {height}x{width} "
+        "(data.image_size sets another size)."
+    )
+    return run.replace(
+        data={**run.data.model_dump(mode="json"), "image_size": list(DEFAULT_IMAGE_SIZE)}
+    )

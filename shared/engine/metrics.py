@@ -23,6 +23,28 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return values
 
 
+def average_views(
+    logits: NDArray[np.floating], num_views: int, average: str
+) -> NDArray[np.floating]:
+    """One row an example out of the rows of its crops.
+
+    Args:
+        logits: (N * num_views, num_classes), the crops of one example together.
+        num_views: Crops of one example.
+        average: `logits`, or `softmax`: the logarithm of the mean probability.
+
+    Returns:
+        (N, num_classes), of the type of `logits`.
+    """
+    if num_views == 1:
+        return logits
+    grouped = logits.reshape(-1, num_views, logits.shape[1])
+    if average == "logits":
+        return np.asarray(grouped.mean(axis=1), dtype=logits.dtype)
+    logs = log_softmax(grouped)
+    return np.asarray(np.logaddexp.reduce(logs, axis=1) - math.log(num_views), dtype=logits.dtype)
+
+
 def classification_metrics(
     logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> dict[str, float]:

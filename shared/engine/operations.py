@@ -105,14 +105,18 @@ class Operations:
     def train(self, run: Mapping[str, Any], folder: str, command: str) -> dict[str, Any]:
         """A whole run into its folder; returns the row of the comparison table."""
         started = time.perf_counter()
-        spec, data = open_data(RunSpec.parse(dict(run), ""))
+        spec, data = open_data(
+            RunSpec.parse(dict(run), ""),
+            note=lambda text: self._report({"event": "note", "text": text}),
+        )
         self._backend.prepare(spec)
         output = RunFolder(folder)
         output.write_run(self._record(spec, data, command))
         try:
-            loop = TrainingLoop(spec, self._backend, data, output, self._report)
-            last = loop.run()
-            row = self._finish(loop, last, time.perf_counter() - started)
+            with data:
+                loop = TrainingLoop(spec, self._backend, data, output, self._report)
+                last = loop.run()
+                row = self._finish(loop, last, time.perf_counter() - started)
         except KeyboardInterrupt:
             output.mark("interrupted")
             raise
@@ -149,13 +153,7 @@ class Operations:
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "command": command,
             "run": spec.model_dump(mode="json"),
-            "data": {
-                "source": data.source.name,
-                "source_fingerprint": data.source.fingerprint,
-                "split_fingerprint": data.split.fingerprint,
-                "counts": {part: len(indices) for part, indices in data.split.parts.items()},
-                "class_names": list(data.source.class_names),
-            },
+            "data": data.describe(),
             "environment": {
                 **describe_machine(),
                 **self._backend.describe(),

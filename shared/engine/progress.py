@@ -38,7 +38,7 @@ class TrainingProgress:
         self._bar.stop()
 
     def update(self, event: Mapping[str, Any]) -> None:
-        """Take one event: `step` moves the bar, `epoch` prints a line."""
+        """Take one event: `step` moves the bar, `epoch` and `note` print a line."""
         if event["event"] == "step":
             rate = f"{event['images_per_second']:,.0f} images/s"
             self._bar.update(
@@ -46,6 +46,8 @@ class TrainingProgress:
             )
         elif event["event"] == "epoch":
             self._bar.console.print(describe_epoch(event), highlight=False, soft_wrap=True)
+        elif event["event"] == "note":
+            self._bar.console.print(event["text"], highlight=False, markup=False, soft_wrap=True)
 
 
 def describe_epoch(event: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from .backend import Backend, Trainer
 from .datasets import RunData
 from .files import read_arrays, write_arrays, write_json
 from .initial_weights import initial_weights
-from .metrics import classification_metrics
+from .metrics import average_views, classification_metrics
 from .noise import draw_noise
 from .run_folder import RunFolder
 
@@ -107,7 +107,7 @@ class TrainingLoop:
         started = reported = time.monotonic()
         examples = 0
         for batch in self.data.train.epoch(self.state.epoch - 1):
-            self.step(batch.images, batch.labels)
+            self.step(batch.images, batch.learned)
             if self.state.step % STEPS_BETWEEN_CHECKS == 0:
                 self.collect(sums)
             examples += len(batch.labels)
@@ -129,8 +129,8 @@ class TrainingLoop:
             }
         )
 
-    def step(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        """One update of the weights."""
+    def step(self, images: NDArray[np.float32], labels: NDArray[Any]) -> None:
+        """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
         step = self.state.step
         noise = draw_noise(self.network, seed=self.spec.seed, step=step, batch_size=len(images))
         if step == 0:
@@ -226,9 +226,14 @@ def selection_score(metrics: Mapping[str, float], metric: str) -> float:
 def evaluate(
     trainer: Trainer, pipeline: Pipeline
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """Logits (N, num_classes) and labels (N,) of a part, in its own order."""
+    """Logits (N, num_classes) and labels (N,) of a part, in its own order.
+
+    Where an example has several crops, its logits are their average; of averaged softmax values,
+    their logarithm.
+    """
     logits, labels = [], []
     for batch in pipeline.epoch(0):
-        logits.append(trainer.logits(batch.images))
+        crops = trainer.logits(batch.images)
+        logits.append(average_views(crops, pipeline.num_views, pipeline.average))
         labels.append(batch.labels)
     return np.concatenate(logits), np.concatenate(labels)

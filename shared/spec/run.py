@@ -209,7 +209,7 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         return ["model", "name"]
     if parts[0] == "model" and len(parts) == 2 and parts[1] not in ModelSpec.model_fields:
         return ["model", "options", parts[1]]
-    if parts[0] == "split":
+    if parts[0] in ("split", "train_view", "eval_view"):
         return ["data", *parts]
     if len(parts) > 1 or key in RunSpec.model_fields:
         return parts

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poc.shared.data.arrays import ArraySource
+from poc.shared.data.drawing import apportion, stratify
 from poc.shared.data.sources import open_source
-from poc.shared.data.splits import Split, apportion, make_split, stratify
+from poc.shared.data.splits import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, SplitSpec
 
@@ -215,7 +216,7 @@ def test_definition_round_trip():
 def test_definition_is_refused_when_data_or_file_changed():
     source = make_source(balanced(3, 20), balanced(3, 5))
     text = make_split(source, SplitSpec()).to_json()
-    with pytest.raises(UsageError, match=r"does not have \(test/000012"):
+    with pytest.raises(UsageError, match=r"\(3 missing: test/000012"):
         Split.from_json(text, make_source(balanced(3, 20), balanced(3, 4)))
     edited = json.loads(text)
     edited["train"].pop()

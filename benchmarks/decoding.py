@@ -1,0 +1,203 @@
+"""What decoding costs: JPEG files at 224 pixels, by workers, and from the decode cache.
+
+Run: python benchmarks/decoding.py [--photos FOLDER] (about three minutes). A temporary folder is
+filled with JPEG files of 500 x 375 and similar sizes, from the photos of FOLDER enlarged, else from
+smooth random pictures. Everything is measured in turns and repeated, so that a busy moment of the
+machine hits all; ratios are of medians. Of a pipeline the second epoch in a row is timed, when its
+workers run and nothing is left that they read ahead of the clock. The bare rows are Pillow alone: open, decode, resize, in one
+process and in two, without any pipeline. Exit code 1 when a promised ratio is missed.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.sources import open_source
+from poc.shared.spec.data import DataSpec
+
+SIZES = ((500, 375), (375, 500), (500, 333), (640, 480))
+SIDE = 224
+BATCH_SIZE = 32
+NUM_EXAMPLES = 320
+NUM_REPEATS = 7
+NUM_WORKERS = 2
+MANY_EPOCHS = 12
+PROMISES = {
+    "2 workers over 1 worker": 1.6,
+    "2 workers over 2 x bare Pillow": 0.9,
+    "second epoch over first, cache": 10.0,
+}
+
+
+def write_photos(folder: Path, photos: Path | None) -> list[Path]:
+    """JPEG files of realistic sizes in two class folders."""
+    originals = sorted(photos.rglob("*.jpg")) if photos else []
+    generator = np.random.default_rng(0)
+    paths = []
+    for index in range(NUM_EXAMPLES):
+        if originals:
+            picture = Image.open(originals[index % len(originals)]).convert("RGB")
+        else:
+            coarse = generator.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+            picture = Image.fromarray(coarse)
+        path = folder / f"class{index % 2}" / f"{index:04d}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        enlarged = picture.resize(SIZES[index % len(SIZES)], Image.Resampling.BICUBIC)
+        enlarged.save(path, quality=90)
+        paths.append(path)
+    return paths
+
+
+def decode_bare(paths: list[Path]) -> None:
+    """Pillow alone: decode and resize."""
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR).load()
+
+
+def bare_in_two(pool: "multiprocessing.pool.Pool", paths: list[Path]) -> None:
+    """Pillow alone in two processes that run already."""
+    half = len(paths) // 2
+    pool.map(decode_bare, [paths[:half], paths[half:]], chunksize=1)
+
+
+class Epochs:
+    """Takes one epoch after the other from a pipeline."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline, self.number = pipeline, 0
+
+    def __call__(self) -> None:
+        for _ in self.pipeline.epoch(self.number):
+            pass
+        self.number += 1
+
+
+def make_pipeline(folder: Path, **settings: object) -> Pipeline:
+    """A training pipeline over the whole folder."""
+    spec = DataSpec(image_size=(SIDE, SIDE), batch_size=BATCH_SIZE, **settings)  # type: ignore[arg-type]
+    source = open_source(f"folder:{folder}")
+    return Pipeline(source, np.arange(len(source)), spec, is_training=True)
+
+
+def seconds_of(run: Callable[[], None]) -> float:
+    """Wall-clock seconds."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def seconds_of_epoch(pipeline: Pipeline) -> float:
+    """Wall-clock seconds of an epoch in the steady state; its processes end with it."""
+    epochs = Epochs(pipeline)
+    epochs()
+    seconds = seconds_of(epochs)
+    pipeline.close()
+    return seconds
+
+
+def measure(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """Median seconds of each, in turns; the first turn starts processes and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(NUM_REPEATS + 1):
+        for name, run in runs.items():
+            value = run()
+            if repeat:
+                seconds[name].append(value)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def measure_workers(folder: Path, paths: list[Path]) -> dict[str, float]:
+    """Images per second of bare Pillow and of the pipeline without a cache."""
+    alone, one, two = (
+        make_pipeline(folder, cache="off", num_workers=count) for count in (0, 1, NUM_WORKERS)
+    )
+    with multiprocessing.get_context("spawn").Pool(NUM_WORKERS) as pool:
+        seconds = measure(
+            {
+                "bare Pillow, 1 process": lambda: seconds_of(lambda: decode_bare(paths)),
+                "bare Pillow, 2 processes": lambda: seconds_of(lambda: bare_in_two(pool, paths)),
+                "pipeline, no worker": lambda: seconds_of_epoch(alone),
+                "pipeline, 1 worker": lambda: seconds_of_epoch(one),
+                "pipeline, 2 workers": lambda: seconds_of_epoch(two),
+            }
+        )
+    return {name: len(paths) / value for name, value in seconds.items()}
+
+
+def measure_cache(folder: Path, temporary: Path) -> dict[str, float]:
+    """Images per second of the first epoch, which decodes and writes, and of the second."""
+    first, second = [], []
+    for repeat in range(NUM_REPEATS):
+        pipeline = make_pipeline(folder, cache="disk", cache_folder=str(temporary / str(repeat)))
+        epochs = Epochs(pipeline)
+        first.append(seconds_of(epochs))
+        second.append(seconds_of(epochs))
+    count = len(pipeline.indices)
+    return {
+        "disk cache, first epoch": count / statistics.median(first),
+        "disk cache, second epoch": count / statistics.median(second),
+    }
+
+
+def resident_bytes() -> int:
+    """Memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def measure_memory(folder: Path, temporary: Path) -> tuple[int, int]:
+    """Resident bytes after the second epoch and after many, from the decode cache."""
+    epochs = Epochs(make_pipeline(folder, cache="disk", cache_folder=str(temporary / "memory")))
+    epochs(), epochs()
+    before = resident_bytes()
+    for _ in range(MANY_EPOCHS):
+        epochs()
+    return before, resident_bytes()
+
+
+def main() -> int:
+    """Print rates, ratios and memory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, help="folder of photos to enlarge")
+    photos = parser.parse_args().photos
+    temporary = Path(tempfile.mkdtemp(prefix="poc-decoding-"))
+    try:
+        paths = write_photos(temporary, photos)
+        rates = measure_workers(temporary, paths)
+        with tempfile.TemporaryDirectory() as caches:
+            rates |= measure_cache(temporary, Path(caches))
+            before, after = measure_memory(temporary, Path(caches))
+    finally:
+        shutil.rmtree(temporary)
+    for name, rate in rates.items():
+        print(f"{name:32} {rate:10,.0f} images/s")
+    two = rates["pipeline, 2 workers"]
+    ratios = {
+        "2 workers over 1 worker": two / rates["pipeline, 1 worker"],
+        "2 workers over 2 x bare Pillow": two / (2 * rates["bare Pillow, 1 process"]),
+        "second epoch over first, cache": rates["disk cache, second epoch"]
+        / rates["disk cache, first epoch"],
+        "2 workers over bare in 2 processes": two / rates["bare Pillow, 2 processes"],
+    }
+    print()
+    for name, ratio in ratios.items():
+        promised = f"promised {PROMISES[name]:g}" if name in PROMISES else "for comparison"
+        print(f"{name:36} {ratio:7.2f}  {promised}")
+    print(f"\nmemory after 2 epochs {before:,} bytes, after {2 + MANY_EPOCHS} {after:,} bytes")
+    return 0 if all(ratios[name] >= promised for name, promised in PROMISES.items()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""`poc data`: what is printed and drawn about a source, and the checks of a stored split."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from poc.shared.data.description import describe_source
+from poc.shared.data.leaks import Leak, find_leaks
+from poc.shared.data.sources import SCHEMES, open_source
+from poc.shared.data.splits import Split, make_split, parse_definition
+from poc.shared.engine.files import write_bytes
+from poc.shared.errors import UsageError
+from poc.shared.spec.data import DataSpec
+
+BAR_WIDTH = 30
+MAX_NAMED = 20
+MAX_LABELLED_CLASSES = 40
+
+
+def list_sources() -> list[dict[str, str]]:
+    """Every kind of source."""
+    return [{"form": row.form, "summary": row.summary} for row in SCHEMES.values()]
+
+
+def read_facts(text: str, output: Path | None = None) -> dict[str, Any]:
+    """Facts of a source, problems included; with `output`, two pictures in that folder."""
+    facts = describe_source(open_source(text, on_error="skip"))
+    if output is not None:
+        facts["pictures"] = [str(path) for path in draw_facts(facts, output)]
+    return facts
+
+
+def store_split(spec: DataSpec, output: Path) -> Split:
+    """Make the split that a spec describes and write its definition.
+
+    Raises:
+        UsageError: The split cannot be made, or the file cannot be written.
+    """
+    split = make_split(open_source(spec.source, on_error=spec.on_error), spec.split)
+    try:
+        write_bytes(output, split.to_json().encode())
+    except OSError as error:
+        raise UsageError(
+            f"received --output {str(output)!r}, which cannot be written ({error.strerror}); "
+            "allowed is a file in a folder that exists: correct the path"
+        ) from None
+    return split
+
+
+def check_split(
+    path: Path, source: str | None = None, group_pattern: str | None = None
+) -> tuple[Split, list[Leak]]:
+    """Load a stored split against its source and look for leaks.
+
+    Args:
+        path: File of `poc data split`.
+        source: Where the data lies here; none: where it lay when the split was made.
+        group_pattern: Groups to look for; none: those of the definition.
+
+    Raises:
+        UsageError: No such file, no split, or other data than it was made from.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"received {str(path)!r}, which cannot be read ({error}); allowed is a file that "
+            "`poc data split` wrote: correct the path"
+        ) from None
+    stored = parse_definition(text)
+    split = Split.from_json(text, open_source(source or stored["source"], on_error="skip"))
+    return split, find_leaks(split, group_pattern)
+
+
+def facts_tables(facts: Mapping[str, Any]) -> list[Table]:
+    """Classes, sizes, and what else a user should know."""
+    return [class_table(facts), size_table(facts), notes_table(facts)]
+
+
+def class_table(facts: Mapping[str, Any]) -> Table:
+    """One line a class: examples in each published part, in all, and a bar."""
+    parts = facts["parts"]
+    table = Table(title=f"Classes of {facts['source']}", title_justify="left", box=None)
+    for name in ("class", *parts, "examples", ""):
+        table.add_column(name, justify="left" if name in ("class", "") else "right")
+    largest = max(facts["counts"].values())
+    for name, count in facts["counts"].items():
+        row = [f"{parts[part][name]:,}" for part in parts]
+        table.add_row(name, *row, f"{count:,}", bar(count, largest))
+    totals = [f"{sum(parts[part].values()):,}" for part in parts]
+    table.add_row(f"{facts['num_classes']} classes", *totals, f"{facts['num_examples']:,}", "")
+    return table
+
+
+def size_table(facts: Mapping[str, Any]) -> Table:
+    """Histogram of the shorter side."""
+    histogram = facts["sizes"]["histogram"]
+    table = Table(title="Shorter side, pixels", title_justify="left", box=None)
+    for name in ("from", "to", "images", ""):
+        table.add_column(name, justify="left" if not name else "right")
+    largest = max(histogram["counts"])
+    edges = histogram["edges"]
+    for low, high, count in zip(edges, edges[1:], histogram["counts"], strict=False):
+        table.add_row(str(low), str(high - 1), f"{count:,}", bar(count, largest))
+    return table
+
+
+def notes_table(facts: Mapping[str, Any]) -> Table:
+    """Everything else, one line each."""
+    balance, duplicates = facts["balance"], facts["duplicates"]
+    rows = {
+        "channels": "grey" if facts["channels"] == 1 else "RGB",
+        **{key: spread(facts["sizes"][key]) for key in ("height", "width", "width_over_height")},
+        "majority baseline": f"{balance['majority_accuracy']:.4f} ({balance['largest_class']})",
+        "largest over smallest class": f"{balance['largest_over_smallest']:.2f}",
+        "contents that occur twice": f"{duplicates['num_contents']} "
+        f"({duplicates['num_across_parts']} across parts, "
+        f"{duplicates['num_across_classes']} across classes)",
+        "unreadable files": named(
+            [f"{file}: {reason}" for file, reason in facts["unreadable"].items()]
+        ),
+        "empty classes": named(facts["empty_classes"]),
+        "files that are no images": named(facts["ignored"]),
+        "links in circles": named(facts["loops"]),
+        "fingerprint": facts["fingerprint"][:16],
+    }
+    table = Table(title="Facts", title_justify="left", box=None, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def bar(count: int, largest: int) -> str:
+    """A text bar, at least one mark long where there is something."""
+    return "█" * (max(round(BAR_WIDTH * count / largest), 1) if count else 0)
+
+
+def spread(values: Mapping[str, float]) -> str:
+    """Smallest, median, largest."""
+    return f"{values['min']:g} to {values['max']:g}, median {values['median']:.4g}"
+
+
+def named(names: Sequence[str]) -> str:
+    """A count and the first names."""
+    shown = [name.encode("utf-8", "backslashreplace").decode() for name in names[:MAX_NAMED]]
+    rest = f"\n… and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return "\n".join([str(len(names)), *shown]) + rest
+
+
+def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
+    """Two pictures: examples a class, and the shorter sides."""
+    from matplotlib.figure import Figure
+
+    output.mkdir(parents=True, exist_ok=True)
+    counts = dict(sorted(facts["counts"].items(), key=lambda item: -item[1]))
+    histogram = facts["sizes"]["histogram"]
+    figures = {"class_counts.png": Figure((6, 3.5)), "image_sizes.png": Figure((6, 3.5))}
+    for figure in figures.values():
+        figure.set_layout_engine("constrained")
+    axes = figures["class_counts.png"].add_subplot(
+        title="Examples a class", xlabel="class, largest first", ylabel="examples"
+    )
+    axes.bar(range(len(counts)), list(counts.values()))
+    is_labelled = len(counts) <= MAX_LABELLED_CLASSES
+    axes.set_xticks(range(len(counts)) if is_labelled else [])
+    if is_labelled:
+        axes.set_xticklabels(list(counts), rotation=90 if len(counts) > 8 else 0)
+    axes = figures["image_sizes.png"].add_subplot(
+        title="Image sizes", xlabel="shorter side, pixels", ylabel="images"
+    )
+    axes.stairs(histogram["counts"], histogram["edges"], fill=True)
+    for name, figure in figures.items():
+        figure.savefig(output / name, dpi=80, metadata={"Software": None})
+    return [output / name for name in figures]
+
+
+def split_table(split: Split) -> Table:
+    """One line a class, one column a part."""
+    table = Table(title=f"Split of {split.source.name}", title_justify="left", box=None)
+    table.add_column("class")
+    for part in split.parts:
+        table.add_column(part, justify="right")
+    labels = {part: split.source.labels[at].tolist() for part, at in split.parts.items()}
+    for label, name in enumerate(split.source.class_names):
+        table.add_row(name, *(f"{values.count(label):,}" for values in labels.values()))
+    table.add_row("all", *(f"{len(values):,}" for values in labels.values()))
+    return table
+
+
+def split_facts(split: Split, leaks: Sequence[Leak] = ()) -> dict[str, Any]:
+    """A split as JSON, without its ids."""
+    definition = json.loads(split.to_json())
+    kept = ("source", "spec", "fingerprint", "counts")
+    return {**{key: definition[key] for key in kept}, "leaks": [leak.to_json() for leak in leaks]}

@@ -1,0 +1,107 @@
+"""What a source holds: counts, sizes, balance, duplicates, and what cannot be read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .source import Source
+
+NUM_BINS = 12
+
+
+def describe_source(source: Source) -> dict[str, Any]:
+    """Plain values for a table, a picture or JSON."""
+    labels, names = source.labels, source.class_names
+    counts = np.bincount(labels, minlength=len(names))
+    largest = int(counts.argmax())
+    return {
+        "source": source.name,
+        "fingerprint": source.fingerprint,
+        "num_examples": len(source),
+        "num_classes": len(names),
+        "channels": (source.image_shape or source.image(0).shape)[2],
+        "counts": name_counts(source, counts),
+        "parts": {
+            part: name_counts(source, np.bincount(labels[indices], minlength=len(names)))
+            for part, indices in source.partitions.items()
+        },
+        "balance": {
+            "largest_class": names[largest],
+            "majority_accuracy": float(counts.max() / counts.sum()),
+            "largest_over_smallest": float(counts.max() / max(counts.min(), 1)),
+        },
+        "sizes": describe_sizes(find_sizes(source)),
+        "duplicates": describe_duplicates(source),
+        "unreadable": dict(source.unreadable),
+        "empty_classes": list(source.empty_classes),
+        "ignored": list(source.ignored),
+        "loops": list(source.loops),
+    }
+
+
+def name_counts(source: Source, counts: NDArray[np.int64]) -> dict[str, int]:
+    """Class name -> examples."""
+    return {name: int(count) for name, count in zip(source.class_names, counts, strict=True)}
+
+
+def find_sizes(source: Source) -> NDArray[np.int64]:
+    """(n, 2) heights and widths; decodes only where they are not known."""
+    if source.image_sizes is not None:
+        return source.image_sizes
+    if source.image_shape is not None:
+        return np.tile(np.array(source.image_shape[:2], dtype=np.int64), (len(source), 1))
+    return np.array([source.image(index).shape[:2] for index in range(len(source))])
+
+
+def describe_sizes(sizes: NDArray[np.int64]) -> dict[str, Any]:
+    """Quantiles of the sides and the aspect ratio, and a histogram of the shorter side."""
+    shorter = sizes.min(axis=1)
+    counts, edges = np.histogram(shorter, bins=choose_edges(shorter))
+    return {
+        "height": quantiles(sizes[:, 0]),
+        "width": quantiles(sizes[:, 1]),
+        "shorter_side": quantiles(shorter),
+        "width_over_height": quantiles(sizes[:, 1] / sizes[:, 0]),
+        "histogram": {"edges": [int(edge) for edge in edges], "counts": counts.tolist()},
+    }
+
+
+def choose_edges(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Whole-pixel edges of at most `NUM_BINS` equal bins that hold every value."""
+    low, high = int(values.min()), int(values.max()) + 1
+    width = max(-(-(high - low) // NUM_BINS), 1)
+    return np.arange(low, high + width, width)
+
+
+def quantiles(values: NDArray[Any]) -> dict[str, float]:
+    """Smallest, median and largest."""
+    low, median, high = np.quantile(values, [0, 0.5, 1])
+    return {"min": float(low), "median": float(median), "max": float(high)}
+
+
+def describe_duplicates(source: Source) -> dict[str, Any]:
+    """Examples of equal content, and how many contents stand in two published parts or classes."""
+    found: dict[str, list[int]] = {}
+    for index, digest in enumerate(source.digests):
+        found.setdefault(digest, []).append(index)
+    groups = [members for members in found.values() if len(members) > 1]
+    part_of = parts_of(source)
+    across_parts = [
+        members for members in groups if len({part_of.get(index) for index in members}) > 1
+    ]
+    across_classes = [
+        members for members in groups if len(set(source.labels[members].tolist())) > 1
+    ]
+    return {
+        "num_contents": len(groups),
+        "num_across_parts": len(across_parts),
+        "num_across_classes": len(across_classes),
+        "ids": [[source.ids[index] for index in members] for members in groups],
+    }
+
+
+def parts_of(source: Source) -> Mapping[int, str]:
+    """Position -> published part."""
+    return {int(index): part for part, indices in source.partitions.items() for index in indices}

@@ -1,0 +1,187 @@
+"""How examples are drawn into parts: by class, by group, by shares.
+
+Which example is drawn depends on (seed, id) alone: a hash orders the examples. A draw is therefore
+the same on every machine and under every NumPy version, and a source that lists its examples in
+another order gets the same draw. scikit-learn's splitters are not used: three parts need two of its
+draws, whose roundings add up to more than one example a class, and its draws follow NumPy's
+generator streams, which may change between versions.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.data import SplitSpec
+
+from .source import Indices, Source
+
+Draw = Callable[[Indices, Sequence[float], str], list[Indices]]
+NUM_NAMED = 5
+
+
+def choose_draw(source: Source, spec: SplitSpec) -> Draw:
+    """What divides examples: (positions, shares, salt) -> one array of positions a part."""
+    if spec.group_pattern is not None:
+        groups = find_groups(source, spec.group_pattern)
+        return lambda indices, shares, salt: divide_groups(
+            source, groups, indices, shares, salt, is_stratified=spec.is_stratified
+        )
+    if spec.is_stratified:
+        return lambda indices, shares, salt: stratify(source, indices, shares, salt)
+    return lambda indices, shares, salt: divide(source, indices, shares, salt)
+
+
+def stratify(source: Source, indices: Indices, shares: Sequence[float], salt: str) -> list[Indices]:
+    """Divide examples so that every class keeps its share in every part.
+
+    Args:
+        source: Gives ids and labels.
+        indices: (k,) positions to divide.
+        shares: Share of each part; they sum to 1.
+        salt: Makes the draw; the same salt draws the same examples.
+
+    Returns:
+        One array of positions a part. Each class's count is within one of its exact share.
+    """
+    members = group_by_class(source, indices, salt)
+    counts = apportion(np.array([len(member) for member in members.values()]), shares)
+    cuts = np.cumsum(counts, axis=1)[:, :-1]
+    pieces = [np.split(member, cut) for member, cut in zip(members.values(), cuts, strict=True)]
+    return [np.concatenate(part) for part in zip(*pieces, strict=True)]
+
+
+def divide(source: Source, indices: Indices, shares: Sequence[float], salt: str) -> list[Indices]:
+    """Divide examples without a look at their classes; arguments as in `stratify`."""
+    drawn = draw_order(source, indices, salt)
+    counts = apportion(np.array([len(drawn)]), shares)[0]
+    return list(np.split(drawn, np.cumsum(counts)[:-1]))
+
+
+def divide_groups(
+    source: Source,
+    groups: NDArray[np.str_],
+    indices: Indices,
+    shares: Sequence[float],
+    salt: str,
+    *,
+    is_stratified: bool = True,
+) -> list[Indices]:
+    """Divide examples so that no group stands in two parts.
+
+    Groups come one after the other, the largest first, and each goes where the classes (or, not
+    stratified, the number of examples) are then nearest to their shares. The shares are exact only
+    as far as whole groups allow.
+
+    Args:
+        source: Gives ids and labels.
+        groups: (n,) group of each of the source's examples.
+        indices: As in `stratify`; so are `shares` and `salt`.
+        shares: See `stratify`.
+        salt: See `stratify`.
+        is_stratified: Whether classes keep their shares.
+    """
+    names, member = np.unique(groups[indices], return_inverse=True)
+    num_classes = len(source.class_names) if is_stratified else 1
+    labels = source.labels[indices] if is_stratified else np.zeros(len(indices), dtype=np.int64)
+    counts = np.zeros((len(names), num_classes), dtype=np.int64)
+    np.add.at(counts, (member, labels), 1)
+    keys = [hashlib.sha256(f"{salt}/{name}".encode()).digest() for name in names]
+    drawn = sorted(range(len(names)), key=lambda at: (-counts[at].sum(), keys[at]))
+    part_of = place_groups(counts, drawn, np.divide(shares, np.sum(shares)))
+    return [indices[part_of[member] == part] for part in range(len(shares))]
+
+
+def place_groups(
+    counts: NDArray[np.int64], drawn: Sequence[int], shares: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Part of each group.
+
+    Args:
+        counts: (num_groups, num_classes).
+        drawn: Groups in the order in which they are placed.
+        shares: (num_parts,).
+    """
+    totals = np.maximum(counts.sum(axis=0), 1)
+    wanted = np.outer(shares, counts.sum(axis=0))
+    filled = np.zeros_like(wanted)
+    part_of = np.zeros(len(counts), dtype=np.int64)
+    closed = np.where(shares > 0, 0.0, np.inf)
+    for group in drawn:
+        # Change of the sum of squared distances, were the group to go there; a class counts by its
+        # share, so that rare ones are not drowned.
+        after = filled + counts[group] - wanted
+        change = ((after**2 - (filled - wanted) ** 2) / totals**2).sum(axis=1)
+        part = int(np.argmin(np.round(change, 12) + closed))
+        part_of[group] = part
+        filled[part] += counts[group]
+    return part_of
+
+
+def find_groups(source: Source, pattern: str) -> NDArray[np.str_]:
+    """(n,) group of each example: what the pattern finds in its id.
+
+    Raises:
+        UsageError: Some id does not match.
+    """
+    compiled = re.compile(pattern)
+    found = [compiled.search(name) for name in source.ids]
+    missing = [name for name, match in zip(source.ids, found, strict=True) if not match]
+    if missing:
+        raise UsageError(
+            f"received split.group_pattern={pattern!r}, which finds no group in {len(missing)} ids "
+            f"of {source.name!r} ({', '.join(missing[:NUM_NAMED])}); allowed is a pattern that "
+            "matches every id: add an alternative for them"
+        )
+    return np.array([group_of(match) for match in found if match])
+
+
+def group_of(match: re.Match[str]) -> str:
+    """The bracket named `group`, else the first bracket that took part, else the whole match."""
+    named = match.groupdict().get("group")
+    if named is not None:
+        return named
+    return next((text for text in match.groups() if text is not None), match.group())
+
+
+def group_by_class(source: Source, indices: Indices, salt: str) -> dict[int, Indices]:
+    """Label -> positions of that class in the order that the salt draws; empty classes included."""
+    drawn = draw_order(source, indices, salt)
+    labels = source.labels[drawn]
+    return {label: drawn[labels == label] for label in range(len(source.class_names))}
+
+
+def draw_order(source: Source, indices: Indices, salt: str) -> Indices:
+    """The positions in the order that the salt draws."""
+    keys = [hashlib.sha256(f"{salt}/{source.ids[index]}".encode()).digest() for index in indices]
+    drawn: Indices = indices[sorted(range(len(indices)), key=keys.__getitem__)]
+    return drawn
+
+
+def apportion(class_counts: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.int64]:
+    """Whole numbers of examples for each class and part.
+
+    Every count is the exact share rounded down or up. What rounding down leaves over goes to the
+    part that is furthest behind its share of the classes so far, so that the totals come out too.
+
+    Args:
+        class_counts: (num_classes,) examples of each class.
+        shares: (num_parts,) parts of 1.
+
+    Returns:
+        (num_classes, num_parts) counts; each row sums to its class count.
+    """
+    # Rounded because 0.1 * 30 must not be read as just below 3.
+    exact = np.round(np.outer(class_counts, np.divide(shares, np.sum(shares))), 6)
+    counts = np.floor(exact).astype(np.int64)
+    behind = np.zeros(len(shares))
+    for row, (total, wanted) in enumerate(zip(class_counts, exact, strict=True)):
+        behind += wanted - counts[row]
+        may_grow = np.where(wanted > counts[row], behind, -np.inf)
+        grown = np.argsort(-may_grow, kind="stable")[: total - counts[row].sum()]
+        counts[row, grown] += 1
+        behind[grown] -= 1
+    return counts

@@ -1,0 +1,158 @@
+"""Where a pipeline's decoded images are kept: in memory, in a mapped file, or nowhere.
+
+What is kept is the base of the view (`transforms.Base`): decoded, channels settled, resized. A file
+is keyed by the content of its images and by how they were prepared, so it can never be stale.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import PIL
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.data import DataSpec
+
+from .inspection import count_threads
+from .preparation import Images, convert_channels, normalize
+from .source import Indices, Pixels, Shape, Source
+from .storage import StoredImages, cache_root
+from .transforms import Base
+
+FORMAT = "poc pixels 1"
+CHUNK_EXAMPLES = 256
+Place = Literal["memory", "disk", "off"]
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImages:
+    """Images read and prepared anew each time they are asked for.
+
+    Attributes:
+        source: Where they come from.
+        indices: (k,) int64, position -> position in the source.
+        base: What is done to each.
+    """
+
+    source: Source
+    indices: Indices
+    base: Base
+
+    def gather(self, positions: Indices) -> Pixels | list[Pixels]:
+        """Images at these positions: one array where the source's all agree, else a list."""
+        shape = self.source.image_shape
+        if shape is not None and self.base.shape(shape[:2])[:2] == shape[:2]:
+            return convert_channels(self.source.images(self.indices[positions]), self.base.channels)
+        return [self.image(int(position)) for position in positions]
+
+    def image(self, position: int) -> Pixels:
+        """One image (H, W, C) uint8."""
+        return self.base(self.source.image(int(self.indices[position])))
+
+    def __iter__(self) -> Iterator[Pixels]:
+        """Every image in order; encoded ones are decoded by several threads."""
+        everything = np.arange(len(self.indices), dtype=np.int64)
+        chunks = (everything[at : at + CHUNK_EXAMPLES] for at in range(0, len(everything), 256))
+        if not self.source.is_encoded:
+            for chunk in chunks:
+                yield from self.gather(chunk)
+            return
+        with ThreadPoolExecutor(count_threads()) as pool:
+            for chunk in chunks:
+                yield from pool.map(self.image, chunk.tolist())
+
+
+Kept = SourceImages | StoredImages
+
+
+def count_bytes(images: SourceImages) -> int | None:
+    """Bytes of all images as they are kept; none where they are not known without decoding."""
+    source, base = images.source, images.base
+    if base.rule in ("squash", "fit"):
+        return len(images.indices) * math.prod((*base.target, base.channels))
+    if source.image_shape is not None:
+        return len(images.indices) * math.prod(base.shape(source.image_shape[:2]))
+    if source.image_sizes is None:
+        return None
+    sizes = source.image_sizes[images.indices]
+    unique, counts = np.unique(sizes, axis=0, return_counts=True)
+    shapes = [base.shape((int(height), int(width))) for height, width in unique]
+    return sum(int(n) * math.prod(shape) for n, shape in zip(counts, shapes, strict=True))
+
+
+def choose_place(
+    images: SourceImages, spec: DataSpec, *, resident_bytes: int, is_drawn: bool
+) -> Place:
+    """Where images are kept.
+
+    Args:
+        images: What would be kept.
+        spec: `cache` and `num_workers`.
+        resident_bytes: Memory that `auto` may take.
+        is_drawn: The view does more to each image in every epoch; workers then help, and they share
+            a mapped file but no memory.
+    """
+    if spec.cache != "auto":
+        return spec.cache
+    num_bytes = count_bytes(images)
+    fits = num_bytes is not None and num_bytes <= resident_bytes
+    if fits and not (is_drawn and spec.num_workers):
+        return "memory"
+    if not images.source.is_encoded and not fits:
+        return "off"
+    return "disk" if has_room(cache_root(spec.cache_folder), num_bytes or 0) else "off"
+
+
+def has_room(folder: Path, num_bytes: int) -> bool:
+    """Whether a folder's disk can take a file and keep a tenth of its own size free."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    return usage.free - num_bytes > usage.total // 10
+
+
+def keep_on_disk(images: SourceImages, spec: DataSpec) -> Kept:
+    """The mapped cache file, written first where there is none.
+
+    Raises:
+        UsageError: The cache was asked for by name and cannot be written.
+    """
+    path = cache_root(spec.cache_folder) / "images" / f"{cache_key(images)}.pixels"
+    try:
+        return StoredImages.map(path)
+    except (OSError, ValueError):
+        pass
+    try:
+        return StoredImages.write(path, images)
+    except UsageError:
+        if spec.cache == "disk":
+            raise
+        return images
+
+
+def cache_key(images: SourceImages) -> str:
+    """A name that changes with the content, the order or the preparation of the images."""
+    digests = images.source.digests
+    preparation = {**asdict(images.base), "pillow": PIL.__version__, "format": FORMAT}
+    content = [digests[index] for index in images.indices]
+    return hashlib.sha256(json.dumps([preparation, content]).encode()).hexdigest()[:40]
+
+
+def keep_normalized(images: SourceImages, shape: Shape, spec: DataSpec) -> Images:
+    """All images as the model sees them: (k, H, W, C) float32."""
+    kept = np.empty((len(images.indices), *shape), dtype=np.float32)
+    remaining = iter(images)
+    # In pieces, so that no second copy of all images is ever held.
+    for start in range(0, len(kept), CHUNK_EXAMPLES):
+        piece = np.stack(list(islice(remaining, CHUNK_EXAMPLES)))
+        kept[start : start + len(piece)] = normalize(
+            convert_channels(piece, shape[2]), spec.normalization
+        )
+    return kept

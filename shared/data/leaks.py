@@ -1,0 +1,74 @@
+"""What two parts of a split must not share: the same content, or examples of one group."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .drawing import find_groups
+from .splits import Split
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One content or group that stands in several parts.
+
+    Attributes:
+        kind: `content` or `group`.
+        key: The content's hash, or the group's name.
+        ids: Part -> ids that share it.
+    """
+
+    kind: str
+    key: str
+    ids: dict[str, list[str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def find_leaks(split: Split, group_pattern: str | None = None) -> list[Leak]:
+    """Everything that stands on two sides.
+
+    Args:
+        split: Its `val` is left aside where it equals `test` by definition.
+        group_pattern: Finds an example's group in its id; none: that of the split's definition.
+
+    Raises:
+        UsageError: The pattern does not match every id.
+    """
+    source = split.source
+    leaks = shared_keys(split, "content", np.array(source.digests))
+    pattern = group_pattern or split.spec.group_pattern
+    if pattern is not None:
+        leaks += shared_keys(split, "group", find_groups(source, pattern))
+    return leaks
+
+
+def shared_keys(split: Split, kind: str, keys: NDArray[np.str_]) -> list[Leak]:
+    """Keys that occur in more than one part."""
+    parts = {
+        part: indices
+        for part, indices in split.parts.items()
+        if part != "val" or not np.array_equal(split.val, split.test)
+    }
+    found: dict[str, dict[str, list[str]]] = {}
+    for part, indices in parts.items():
+        for index in indices:
+            members = found.setdefault(str(keys[index]), {})
+            members.setdefault(part, []).append(split.source.ids[index])
+    return [Leak(kind, key, members) for key, members in found.items() if len(members) > 1]
+
+
+def describe_leaks(leaks: Sequence[Leak], num_named: int = 3) -> str:
+    """One clause with the first leaks."""
+    named = [
+        f"{leak.kind} {leak.key[:16]} in "
+        + " and ".join(f"{part} ({ids[0]})" for part, ids in leak.ids.items())
+        for leak in leaks[:num_named]
+    ]
+    rest = f" and {len(leaks) - num_named} more" if len(leaks) > num_named else ""
+    return "; ".join(named) + rest
