@@ -1,0 +1,126 @@
+"""Which backends are tested, and one worker of each for the whole session.
+
+`--backends tf,torch` names them. A named backend that is missing fails its tests; one that is left
+out skips them with a reason, so that nothing passes in silence.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poc.shared.engine.backend import missing_packages
+from poc.shared.engine.worker import Worker
+from poc.shared.spec.run import BACKENDS
+
+# Fixtures that bring a backend into a test.
+FIXTURES = {"tf": {"tf_worker", "workers"}, "torch": {"torch_worker", "workers"}}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backends", default=",".join(BACKENDS), help="backends to test: tf, torch or tf,torch"
+    )
+
+
+def chosen_backends(config: pytest.Config) -> list[str]:
+    names = [name for name in config.getoption("--backends").split(",") if name]
+    if unknown := [name for name in names if name not in BACKENDS]:
+        raise pytest.UsageError(f"--backends: unknown {unknown[0]!r}; allowed are tf and torch")
+    return names
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by the workers that they use, and skip those of a backend that was left out."""
+    chosen = chosen_backends(config)
+    for item in items:
+        used = [
+            name for name in BACKENDS if FIXTURES[name] & set(getattr(item, "fixturenames", ()))
+        ]
+        for name in used:
+            item.add_marker(name)
+        if len(used) == len(BACKENDS):
+            item.add_marker("parity")
+        if item.get_closest_marker("parity"):
+            for name in BACKENDS:
+                item.add_marker(name)
+        for name in BACKENDS:
+            if name not in chosen and item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"--backends leaves {name} out"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A backend that was asked for and is missing is a failure."""
+    for name in chosen_backends(item.config):
+        if item.get_closest_marker(name) and f"POC_{name.upper()}_PYTHON" not in os.environ:
+            missing = missing_packages(name)
+            if missing:
+                pytest.fail(
+                    f"{name} is asked for, but {', '.join(missing)} is not installed", False
+                )
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("tf", marks=pytest.mark.tf),
+        pytest.param("torch", marks=pytest.mark.torch),
+    ],
+)
+def backend(request: pytest.FixtureRequest) -> Any:
+    """Each backend in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def open_workers() -> Iterator[ExitStack]:
+    """Closes the session's workers."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def tf_worker(open_workers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    return open_workers.enter_context(Worker("tf", log=tmp_path_factory.mktemp("tf") / "log"))
+
+
+@pytest.fixture(scope="session")
+def torch_worker(open_workers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    return open_workers.enter_context(Worker("torch", log=tmp_path_factory.mktemp("torch") / "log"))
+
+
+@pytest.fixture(scope="session")
+def workers(tf_worker: Worker, torch_worker: Worker) -> tuple[Worker, Worker]:
+    """Both, TensorFlow first."""
+    return tf_worker, torch_worker
+
+
+@pytest.fixture(scope="session")
+def worker(backend: str, request: pytest.FixtureRequest) -> Worker:
+    """The session's worker of the backend in turn."""
+    return request.getfixturevalue(f"{backend}_worker")
+
+
+@pytest.fixture(scope="session")
+def probe(
+    backend: str, open_workers: ExitStack, tmp_path_factory: pytest.TempPathFactory
+) -> Worker:
+    """A worker with the operations of `backends/probe.py`, which reach inside the backend."""
+    folder = tmp_path_factory.mktemp(f"{backend}_probe")
+    script = Path(__file__).parent / "backends" / "probe.py"
+    interpreter = write_interpreter(folder / "python", script)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(f"POC_{backend.upper()}_PYTHON", str(interpreter))
+        return open_workers.enter_context(Worker(backend, log=folder / "log"))
+
+
+def write_interpreter(path: Path, script: Path) -> Path:
+    """An executable that stands in for a worker's interpreter and runs `script` first."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(script)])} "$@"\n')
+    path.chmod(0o755)
+    return path
