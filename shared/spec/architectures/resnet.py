@@ -126,7 +126,7 @@ class Residual:
     def bottleneck(self, name: str, planes: int, strides: int) -> None:
         """1x1, 3x3 (in groups), 1x1 to four times the planes."""
         source, shortcut = self.shortcut(name, EXPANSION * planes, strides)
-        width = planes * self.group_width // 64 * self.groups
+        width = max(1, planes * self.group_width // 64) * self.groups
         first, second = (strides, 1) if self.strided == 1 else (1, strides)
         self.convolve(f"{name}/conv1", width, 1, source, strides=first)
         self.net.add(f"{name}/bn1", self.norm)
