@@ -126,12 +126,13 @@ class Trainer:
         sums["count"] = tf.size(hits, tf.float64)
         for name, value in sums.items():
             self._total(name).assign_add(tf.cast(value, tf.float64))
-        # Steps before the first non-finite loss: it stops counting there.
-        good_steps = self._total("good_steps")
-        is_good = tf.logical_and(
-            tf.math.is_finite(result.loss), tf.math.is_finite(self._total("loss"))
-        )
-        good_steps.assign_add(tf.cast(is_good, tf.float64))
+        # Steps before the first non-finite loss: it stops counting there. A NaN may never reach the
+        # loss, since max-pools and fused ReLUs drop it; the gradients show it, once.
+        norm = tf.linalg.global_norm(list(result.by_name.values()))
+        signs = [tf.cast(v, tf.float64) for v in (result.loss, self._total("loss"), norm)]
+        is_good = tf.reduce_all(tf.math.is_finite(signs))
+        self._total("loss").assign_add(tf.where(is_good, tf.zeros((), tf.float64), np.nan))
+        self._total("good_steps").assign_add(tf.cast(is_good, tf.float64))
 
     def _total(self, name: str) -> tf.Variable:
         if name not in self.totals:

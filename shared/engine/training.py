@@ -220,7 +220,9 @@ def selection_score(metrics: Mapping[str, float], metric: str) -> float:
     """A number to maximise; without a validation part every epoch is better than the last."""
     if metric not in metrics:
         return math.inf
-    return -metrics[metric] if metric.endswith("loss") else metrics[metric]
+    score = -metrics[metric] if metric.endswith("loss") else metrics[metric]
+    # A NaN compares false with everything: as the best score it would never be beaten.
+    return -math.inf if math.isnan(score) else score
 
 
 def evaluate(

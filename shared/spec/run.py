@@ -79,7 +79,9 @@ class RunSpec(Settings):
     mode: Literal["default", "eager", "compiled"] = Field(
         "default", description="tf: graph by default, compiled = XLA; torch: eager by default"
     )
-    input_shape: Shape | None = Field(None, description="(height, width, channels)")
+    input_shape: Shape | None = Field(
+        None, min_length=3, max_length=3, description="(height, width, channels)"
+    )
     num_classes: int | None = Field(None, ge=2, description="number of classes")
 
     @model_validator(mode="before")

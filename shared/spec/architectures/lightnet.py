@@ -12,7 +12,7 @@ and leaves the topology as it is: the fair baselines.
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from poc.shared.spec.layers import (
     Activate,
@@ -42,7 +42,9 @@ class LightNetOptions(Settings):
         "light", description="kind of convolution; the other two are the fair baselines"
     )
     k: int = Field(3, ge=1, description="channels of the bottleneck in each light convolution")
-    widths: tuple[int, ...] = Field(WIDTHS, min_length=1, description="filters of each block")
+    widths: tuple[PositiveInt, ...] = Field(
+        WIDTHS, min_length=1, description="filters of each block"
+    )
     head: Literal["auto", "dense", "light_dense"] = Field(
         "auto", description='"auto": LightDense in the plain net of light layers, Dense elsewhere'
     )
@@ -68,7 +70,9 @@ class ConvChainOptions(Settings):
 
     layer: Literal["light", "conv2d", "separable"] = Field("conv2d", description="convolution kind")
     k: int = Field(3, ge=1, description="bottleneck, where the kind is light")
-    widths: tuple[int, ...] = Field(WIDTHS, min_length=1, description="filters of each stage")
+    widths: tuple[PositiveInt, ...] = Field(
+        WIDTHS, min_length=1, description="filters of each stage"
+    )
     norm_momentum: float = Field(
         0.9, ge=0, lt=1, description="batch norm: share of the running value kept; published: 0.99"
     )

@@ -1,0 +1,174 @@
+"""The run spec: every field refuses a wrong value by name; assignments reach where they should."""
+
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.run import RunSpec, load_run
+
+# Dotted key -> a value that it must refuse.
+WRONG = {
+    "backend": "jax",
+    "method": "alchemy",
+    "method_options": 3,
+    "method_options.k": 3,
+    "model.name": "alexnet_2050",
+    "model.options.k": 0,
+    "model.options.widths": [],
+    "data.source": "",
+    "data.split.kind": "random",
+    "data.split.val_fraction": 1.0,
+    "data.split.val_on_test": "perhaps",
+    "data.split.fractions": [0.5, 0.5, 0.5],
+    "data.split.num_val_examples": 0,
+    "data.split.train_sample": 1.5,
+    "data.split.train_per_class": 0,
+    "data.split.seed": -1,
+    "data.image_size": [0, 8],
+    "data.channels": 2,
+    "data.normalization": "loud",
+    "data.batch_size": 0,
+    "data.shuffle": "perhaps",
+    "data.drop_last": "perhaps",
+    "data.num_workers": -1,
+    "num_epochs": 0,
+    "optimizer.name": "lion",
+    "optimizer.learning_rate": 0,
+    "optimizer.momentum": 1.0,
+    "optimizer.nesterov": "perhaps",
+    "optimizer.beta1": 1.0,
+    "optimizer.beta2": -0.1,
+    "optimizer.epsilon": 0,
+    "optimizer.weight_decay": -1,
+    "schedule.name": "zigzag",
+    "schedule.warmup_steps": -1,
+    "schedule.milestones": "half",
+    "schedule.factor": 0,
+    "schedule.final_fraction": 2,
+    "early_stopping.patience": 0,
+    "early_stopping.metric": "test/accuracy",
+    "early_stopping.reduce_patience": 0,
+    "early_stopping.reduce_factor": 1.0,
+    "seed": -1,
+    "precision": "float16",
+    "device": "toaster",
+    "deterministic": "perhaps",
+    "mode": "turbo",
+    "input_shape": [28, 28],
+    "num_classes": 1,
+}
+
+
+def nested(key, value):
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def leaves(settings, prefix=""):
+    """Dotted keys of every field that is no group of settings."""
+    for name, field in settings.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        group = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        if group:
+            yield from leaves(group, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_every_field_is_in_the_table():
+    tested = {key for key in leaves(RunSpec) if any(row.startswith(key) for row in WRONG)}
+    assert set(leaves(RunSpec)) == tested
+
+
+@pytest.mark.parametrize(
+    "options", [{"widths": [8, 0]}, {"k": 2.5}, {"k": "x"}, {"dropout": 1.0}, {"layer": "dense"}]
+)
+@pytest.mark.parametrize("model", ["lightnet_plain", "lightnet_residual", "conv2d_chain"])
+def test_a_wrong_option_of_a_model_is_refused_by_name(model, options):
+    with pytest.raises(UsageError, match=f"model.{next(iter(options))}"):
+        RunSpec.parse({"model": {"name": model, "options": options}}, "")
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_wrong_value_is_refused_by_name(key):
+    with pytest.raises(UsageError) as caught:
+        RunSpec.parse(nested(key, WRONG[key]), "")
+    message = str(caught.value)
+    assert key.rpartition(".")[2] in message or str(WRONG[key]) in message
+    assert message.startswith("received")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "key", ["colour", "data.colour", "data.split.colour", "optimizer.lr", "model.options.colour"]
+)
+def test_an_unknown_key_is_refused_by_name(key):
+    with pytest.raises(UsageError, match=key.rpartition(".")[2]):
+        RunSpec.parse(nested(key, 1), "")
+
+
+def test_a_spec_survives_json():
+    run = load_run(None, ["k=2", "data.split.train_per_class=5", "schedule.milestones=[0.5]"])
+    assert RunSpec.parse(run.model_dump(mode="json"), "") == run
+
+
+def test_a_spec_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        RunSpec().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("assignment", "found"),
+    [
+        ("k=2", lambda run: run.model.options["k"] == 2),
+        ("model.k=2", lambda run: run.model.options["k"] == 2),
+        ("model=lightnet_residual", lambda run: run.model.name == "lightnet_residual"),
+        ("batch_size=7", lambda run: run.data.batch_size == 7),
+        ("learning_rate=0.5", lambda run: run.optimizer.learning_rate == 0.5),
+        ("optimizer.name=sgd", lambda run: run.optimizer.name == "sgd"),
+        ("seed = 3", lambda run: run.seed == 3),
+        ("deterministic=false", lambda run: run.deterministic is False),
+        ("data.image_size=[8, 9]", lambda run: run.data.image_size == (8, 9)),
+    ],
+)
+def test_an_assignment_reaches_its_field(assignment, found):
+    assert found(load_run(None, [assignment]))
+
+
+@pytest.mark.parametrize("assignment", ["k", "=3", "seed.x=3", "colour=1", "data.source.x=1"])
+def test_a_bad_assignment_is_refused(assignment):
+    with pytest.raises(UsageError, match="received"):
+        load_run(None, [assignment])
+
+
+def test_later_settings_win(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('seed = 1\nnum_epochs = 3\n[model]\nname = "lightnet_residual"\n')
+    run = load_run(path, ["seed=2", "k=4"], backend="tf")
+    assert (run.seed, run.num_epochs, run.backend) == (2, 3, "tf")
+    assert run.model.name == "lightnet_residual"
+    assert run.model.options == {"k": 4}
+
+
+@pytest.mark.parametrize("content", ["seed = ", b"\xff\xfe"])
+def test_a_malformed_config_is_refused(content, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UsageError, match="no TOML"):
+        load_run(path)
+
+
+def test_a_missing_config_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        load_run(tmp_path / "none.toml")
+
+
+def test_images_that_are_too_small_for_the_model_name_the_layer():
+    run = RunSpec.parse(
+        {"model": {"name": "conv2d_chain"}, "input_shape": [20, 20, 1], "num_classes": 2}, ""
+    )
+    with pytest.raises(UsageError, match="conv2d_chain, layer stage"):
+        run.network  # noqa: B018
