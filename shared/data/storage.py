@@ -70,7 +70,7 @@ class StoredImages:
     def __reduce__(self) -> tuple[Any, ...]:
         """A mapped file goes to another process by its name, never as pixels."""
         if self.path is not None:
-            return type(self).map, (self.path,)
+            return map_images, (self.path,)
         return type(self), (self.pixels, self.shapes)
 
     @cached_property
@@ -152,6 +152,11 @@ class StoredImages:
         empty = np.empty(0, dtype=np.uint8)
         pixels = np.memmap(path, np.uint8, "r", shape=(num_bytes,)) if num_bytes else empty
         return cls(pixels, shapes.astype(np.int64), path)
+
+
+def map_images(path: Path) -> StoredImages:
+    """`StoredImages.map` as a plain function, which every pickle finds by its name."""
+    return StoredImages.map(path)
 
 
 def cache_pieces(images: Iterable[Pixels]) -> Iterable[bytes | memoryview]:

@@ -51,7 +51,8 @@ def test_flat_folder(tmp_path):
     assert source.labels.tolist() == [0] * 4 + [1] * 4
     assert source.partitions == {}
     assert source.image_shape == (9, 12, 3)
-    expected = np.asarray(Image.open(tmp_path / "fish" / "2.jpg"))
+    with Image.open(tmp_path / "fish" / "2.jpg") as opened:
+        expected = np.asarray(opened)
     assert np.array_equal(source.image(6), expected)
 
 
@@ -111,7 +112,8 @@ def test_formats_decode_like_pillow(tmp_path, options, channels):
     options = dict(options)
     path = write(tmp_path / f"image{options.pop('suffix')}", mode=options.pop("mode"), **options)
     pixels = decode_file(path, channels)
-    expected = np.asarray(Image.open(path).convert("L" if channels == 1 else "RGB"))
+    with Image.open(path) as opened:
+        expected = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
     assert pixels.dtype == np.uint8
     assert np.array_equal(pixels, expected.reshape(9, 12, channels))
     facts = inspect_file(path)

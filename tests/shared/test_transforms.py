@@ -1,4 +1,4 @@
-"""Views: geometry against Pillow and published rules, randomness keyed by (seed, epoch, example)."""
+"""Views: geometry against Pillow and published rules, randomness by (seed, epoch, example)."""
 
 import math
 
