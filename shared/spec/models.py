@@ -44,10 +44,10 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             declare=lightnet.conv2d_chain,
             example_input=(64, 64, 3),
         ),
-        "resnet32_cifar": Model(
-            summary="CIFAR ResNet-32 of L2T-ww: basic blocks of 16, 32, 64 filters",
-            options=resnet_cifar.ResNetCifarOptions,
-            declare=resnet_cifar.resnet32_cifar,
+        "cifar_resnet": Model(
+            summary="ResNet-32 of the CIFAR form (L2T-ww study); depth 6n + 2",
+            options=resnet_cifar.CifarResNetOptions,
+            declare=resnet_cifar.cifar_resnet,
             example_input=(32, 32, 3),
         ),
         "vgg9_bn": Model(

@@ -5,15 +5,18 @@ every shape while the network is declared, so a wrong architecture is refused be
 starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, DropPath, Layer, Parameter, Shape, prefixed
+from .layers import BatchNorm, Conv2D, Dropout, DropPath, Layer, Parameter, Shape, prefixed
 
 IMAGES = "images"
+NO_PADS = ((0, 0), (0, 0))
+# Layers that hand a constant of each channel on as a constant of each channel.
+PASSES_CONSTANTS = ("add", "concatenate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,23 +99,45 @@ class Network:
         return sum(node.macs for node in self.nodes)
 
     @cached_property
-    def cancelled_biases(self) -> Mapping[str, str]:
-        """Bias -> batch norm that subtracts it again: its gradient is exactly zero.
+    def users(self) -> Mapping[str, tuple[Node, ...]]:
+        """Value -> the nodes that read it."""
+        users: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            for source in node.inputs:
+                users[source] = (*users.get(source, ()), node)
+        return users
+
+    @cached_property
+    def cancelled_biases(self) -> frozenset[str]:
+        """Biases, and betas, that batch norms subtract again: their gradient is exactly zero.
 
         In floating point the gradient is rounding noise, which Adam follows at full rate.
         """
-        users: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            for source in node.inputs:
-                users.setdefault(source, []).append(node)
-        return {
-            node.parameters[-1].name: users[node.name][0].name
+        return self.cancelled_beside()
+
+    def cancelled_beside(self, read: Collection[str] = ()) -> frozenset[str]:
+        """The same where the loss reads these nodes too, and not the logits alone."""
+        return frozenset(
+            parameter.name
             for node in self.nodes
-            if [user.layer.kind for user in users.get(node.name, [])] == [BatchNorm.kind]
-            and getattr(node.layer, "activation", None) is None
-            and node.parameters
-            and node.parameters[-1].name.endswith("/bias")
-        }
+            if getattr(node.layer, "activation", None) is None
+            and self._ends_in_norms(node.name, read)
+            for parameter in [p for p in node.parameters if p.is_trainable][-1:]
+            if parameter.name.endswith(("/bias", "/beta"))
+        )
+
+    def _ends_in_norms(self, name: str, read: Collection[str]) -> bool:
+        """Whether a constant that is added to each channel of this value changes no output."""
+        users = self.users.get(name, ())
+        return (
+            bool(users)
+            and name not in read
+            and all(
+                user.layer.kind == BatchNorm.kind
+                or (hands_constants_on(user) and self._ends_in_norms(user.name, read))
+                for user in users
+            )
+        )
 
     @property
     def dropouts(self) -> Mapping[str, tuple[Shape, float]]:
@@ -122,6 +147,18 @@ class Network:
             for node in self.nodes
             if isinstance(node.layer, Dropout | DropPath) and node.layer.rate > 0
         }
+
+
+def hands_constants_on(node: Node) -> bool:
+    """Whether a constant of each channel at the input is one of each channel at the output.
+
+    A 1x1 convolution mixes constants into constants; a larger one meets its padding at the border.
+    """
+    layer = node.layer
+    if isinstance(layer, Conv2D):
+        is_pointwise = layer.kernel_size == (1, 1) and layer.pads(node.input_shapes[0]) == NO_PADS
+        return is_pointwise and layer.activation is None
+    return layer.kind in PASSES_CONSTANTS
 
 
 class NetworkBuilder:

@@ -8,12 +8,11 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.architectures.efficientnet import VARIANTS
 from poc.shared.spec.models import ModelSpec
 
-from . import inverted_residual, resnet_cifar, vgg
-from .schemes import Scheme
+from . import inverted_residual, vgg
+from .schemes import DOTTED, Scheme
 
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
     {
-        "resnet32_cifar": resnet_cifar.SCHEMES,
         "vgg16": vgg.VGG16_SCHEMES,
         "vgg16_bn": vgg.VGG16_BN_SCHEMES,
         "mobilenet_v2": inverted_residual.MOBILENET_SCHEMES,
@@ -21,6 +20,11 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
         **dict.fromkeys(VARIANTS, inverted_residual.EFFICIENTNET_SCHEMES),
     }
 )
+
+
+def find_schemes(model: str) -> tuple[Scheme, ...]:
+    """Published names of a model; one that is not listed has its canonical names, with dots."""
+    return SCHEMES.get(model, (DOTTED,))
 
 
 @dataclass(frozen=True, kw_only=True)
