@@ -34,7 +34,7 @@ def learning_names(model: Model) -> list[str]:
 
     Computed, it would be rounding noise, which Adam follows at full rate (docs/decisions/0003).
     """
-    cancelled = model.network.zero_gradient_biases
+    cancelled = model.network.cancelled_biases
     return [name for name in trainable_names(model) if name not in cancelled]
 
 

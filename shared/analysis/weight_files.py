@@ -20,7 +20,7 @@ from poc.shared.engine.weight_check import check_weights
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.models import find_model
-from poc.shared.spec.published.table import SCHEMES
+from poc.shared.spec.published.table import find_schemes
 from poc.shared.spec.run import RunSpec, load_run
 
 from .counting import parse_input_shape
@@ -70,7 +70,7 @@ def convert_file(
         UsageError: An unreadable file, an unknown format, or a tensor that is missing, extra or
             misshapen.
     """
-    network, schemes = run.network, SCHEMES.get(run.model_spec.name, ())
+    network, schemes = run.network, find_schemes(run.model_spec.name)
     if target.suffix not in WRITTEN:
         raise UsageError(
             f"received the output {str(target)!r}; allowed are {', '.join(WRITTEN)}: name one"

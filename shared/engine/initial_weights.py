@@ -8,7 +8,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
 from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.network import Network
-from poc.shared.spec.published.table import SCHEMES, ImagenetOrigin, find_imagenet_origin
+from poc.shared.spec.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
 from poc.shared.spec.run import RunSpec
 
 from .conversion import find_scheme, to_canonical
@@ -18,8 +18,8 @@ from .worker import Worker
 
 Fetch = Callable[[str, str], Arrays]
 IMAGENET, IMAGENET_CLASSES = "imagenet", 1000
-# Nodes of a classifier, in every architecture that has published weights.
-HEAD = ("head", "dense1", "dense2")
+# A classifier is the last layer with parameters and, in VGG, the dense layers before it.
+DENSE_LAYERS = ("dense1", "dense2")
 
 
 def initial_weights(run: RunSpec) -> Weights:
@@ -41,8 +41,8 @@ def transfer(network: Network, weights: Arrays, drawn: Weights) -> Weights:
         UsageError: Any other difference; names the tensor.
     """
     if replaces_head(network, weights):
-        weights = {name: value for name, value in weights.items() if not is_of_head(name)}
-        weights |= {name: value for name, value in drawn.items() if is_of_head(name)}
+        weights = {name: v for name, v in weights.items() if not is_of_head(network, name)}
+        weights |= {name: v for name, v in drawn.items() if is_of_head(network, name)}
     check_weights(network, weights)
     return dict(weights)
 
@@ -50,14 +50,13 @@ def transfer(network: Network, weights: Arrays, drawn: Weights) -> Weights:
 def replaces_head(network: Network, weights: Arrays) -> bool:
     """Whether the file's last layer gives another number of logits."""
     last = network.parameters[-1].name
-    return (
-        is_of_head(last) and last in weights and weights[last].shape[-1:] != (network.num_classes,)
-    )
+    return last in weights and weights[last].shape[-1:] != (network.num_classes,)
 
 
-def is_of_head(name: str) -> bool:
+def is_of_head(network: Network, name: str) -> bool:
     """Whether a tensor belongs to the classifier."""
-    return name.partition("/")[0] in HEAD
+    last = next(node.name for node in reversed(network.nodes) if node.parameters)
+    return name.partition("/")[0] in DENSE_LAYERS or name.startswith(f"{last}/")
 
 
 def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
@@ -84,7 +83,7 @@ def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors
     published = ModelSpec(name=model.name, options=dict(origin.options))
     shape = find_model(model.name).example_input
     network = published.declare(shape, IMAGENET_CLASSES)
-    scheme = find_scheme(network, SCHEMES[model.name], tensors, origin.scheme)
+    scheme = find_scheme(network, find_schemes(model.name), tensors, origin.scheme)
     if scheme is None:
         raise ValueError(f"Received the origin {origin}, which names no scheme.")
     weights = to_canonical(network, scheme, tensors)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, DropPath, Layer, Parameter, Shape
+from .layers import BatchNorm, Conv2D, Dropout, DropPath, Layer, Parameter, Shape
 from .light_layers import LightConv2D
 from .nodes import Block, Node, Step, bypass, plan, resolve
 from .residual_layers import ScaledAdd, StochasticDepth
@@ -19,6 +19,7 @@ from .residual_layers import ScaledAdd, StochasticDepth
 __all__ = ["IMAGES", "Block", "Network", "NetworkBuilder", "Node", "Step"]
 
 IMAGES = "images"
+NO_PADS = ((0, 0), (0, 0))
 # Layers that hand a constant of each channel on as a constant of each channel.
 PASSES_CONSTANTS = ("add", ScaledAdd.kind, "concatenate")
 
@@ -76,18 +77,6 @@ class Network:
         )
 
     @property
-    def zero_gradient_biases(self) -> frozenset[str]:
-        """`cancelled_biases`, and the biases inside those layers that reach the same batch norm."""
-        inner = (
-            f"{node.name}/{bias}"
-            for node in self.nodes
-            if isinstance(node.layer, LightConv2D)
-            and node.parameters[-1].name in self.cancelled_biases
-            for bias in node.layer.inner_constants(node.input_shapes)
-        )
-        return frozenset([*self.cancelled_biases, *inner])
-
-    @property
     def num_classes(self) -> int:
         """Number of logits."""
         return self.nodes[-1].output_shape[-1]
@@ -120,27 +109,35 @@ class Network:
 
     @cached_property
     def cancelled_biases(self) -> frozenset[str]:
-        """Biases that batch norms subtract again: their gradient is exactly zero.
+        """Biases, and betas, that batch norms subtract again: their gradient is exactly zero.
 
-        In floating point the gradient is rounding noise, which Adam follows at full rate.
+        In floating point the gradient is rounding noise, which Adam follows at full rate
+        (docs/decisions/0003).
         """
+        return self.cancelled_beside()
+
+    def cancelled_beside(self, read: Collection[str] = ()) -> frozenset[str]:
+        """The same where the loss reads these nodes too, and not the logits alone."""
         return frozenset(
-            node.parameters[-1].name
+            name
             for node in self.nodes
             if getattr(node.layer, "activation", None) is None
-            and node.parameters
-            and node.parameters[-1].name.endswith("/bias")
-            and self._ends_in_norms(node.name)
+            and self._ends_in_norms(node.name, read)
+            for name in added_constants(node)
         )
 
-    def _ends_in_norms(self, name: str) -> bool:
+    def _ends_in_norms(self, name: str, read: Collection[str]) -> bool:
         """Whether a constant that is added to each channel of this value changes no output."""
         users = self.users.get(name, ())
-        return bool(users) and all(
-            not user.is_frozen
-            if user.layer.kind == BatchNorm.kind
-            else hands_constants_on(user) and self._ends_in_norms(user.name)
-            for user in users
+        return (
+            bool(users)
+            and name not in read
+            and all(
+                not user.is_frozen
+                if user.layer.kind == BatchNorm.kind
+                else hands_constants_on(user) and self._ends_in_norms(user.name, read)
+                for user in users
+            )
         )
 
     @property
@@ -220,11 +217,29 @@ class Network:
         )
 
 
+def added_constants(node: Node) -> tuple[str, ...]:
+    """Trainable parameters that add one constant to each channel of the node's output."""
+    trainable = [parameter.name for parameter in node.parameters if parameter.is_trainable]
+    last = tuple(name for name in trainable[-1:] if name.endswith(("/bias", "/beta")))
+    if not last or not isinstance(node.layer, LightConv2D):
+        return last
+    return (
+        *last,
+        *(f"{node.name}/{name}" for name in node.layer.inner_constants(node.input_shapes)),
+    )
+
+
 def hands_constants_on(node: Node) -> bool:
-    """Whether a constant of each channel at the input is one of each channel at the output."""
+    """Whether a constant of each channel at the input is one of each channel at the output.
+
+    A 1x1 convolution mixes constants into constants; a larger one meets its padding at the border.
+    """
     layer = node.layer
     if isinstance(layer, StochasticDepth):
         return layer.mode == "batch"
+    if isinstance(layer, Conv2D):
+        is_pointwise = layer.kernel_size == (1, 1) and layer.pads(node.input_shapes[0]) == NO_PADS
+        return is_pointwise and layer.activation is None
     if layer.kind == "pool2d":
         return not getattr(layer, "count_padding", False)
     return layer.kind in PASSES_CONSTANTS

@@ -28,8 +28,14 @@ POOL = Pool2D(kernel_size=(2, 2), strides=(2, 2), padding="valid")
 PADS = ((1, 1), (1, 1))
 
 
-class VGGOptions(Settings):
-    """Options of VGG16 and VGG16-BN."""
+class VGG9Options(Settings):
+    """Options of VGG9-BN."""
+
+    width: float = Field(1.0, gt=0, description="factor on every number of channels")
+
+
+class VGGOptions(VGG9Options):
+    """Options of VGG16 and VGG16-BN; `width` acts on the dense layers too."""
 
     head: Literal["dense", "global_average"] = Field(
         "dense", description="two dense layers of 4096 units, or the mean of the last map alone"
@@ -37,12 +43,6 @@ class VGGOptions(Settings):
     dropout: float = Field(
         0.5, ge=0, lt=1, description="rate after each dense layer of 4096; Keras has none"
     )
-
-
-class VGG9Options(Settings):
-    """Options of VGG9-BN."""
-
-    width: float = Field(1.0, gt=0, description="factor on every number of channels")
 
 
 def vgg16(options: VGGOptions, input_shape: Shape, num_classes: int) -> Network:
@@ -58,10 +58,7 @@ def vgg16_bn(options: VGGOptions, input_shape: Shape, num_classes: int) -> Netwo
 def vgg9_bn(options: VGG9Options, input_shape: Shape, num_classes: int) -> Network:
     """Eight convolutions with batch norm for 32x32 images, mean, head; the L2T-ww target."""
     net = NetworkBuilder("vgg9_bn", input_shape)
-    stages = tuple(
-        tuple(max(1, round(filters * options.width)) for filters in stage) for stage in VGG9_STAGES
-    )
-    add_stages(net, stages, has_norm=True, has_last_pool=False)
+    add_stages(net, VGG9_STAGES, options.width, has_norm=True, has_last_pool=False)
     net.add("pool", GlobalPool())
     net.add("head", Dense(units=num_classes, initializer="normal_hundredth"))
     return net.build()
@@ -73,11 +70,12 @@ def declare_vgg16(
     """Taps `reduction1` … `reduction5`: the map before each pool, after its ReLU."""
     net = NetworkBuilder(name, input_shape)
     is_dense = options.head == "dense"
-    add_stages(net, VGG16_STAGES, has_norm=has_norm, has_last_pool=True)
+    add_stages(net, VGG16_STAGES, options.width, has_norm=has_norm, has_last_pool=True)
     if is_dense:
         net.add("flatten", Flatten())
         for index in (1, 2):
-            layer = Dense(units=4096, activation="relu", initializer="normal_hundredth")
+            units = scaled(4096, options.width)
+            layer = Dense(units=units, activation="relu", initializer="normal_hundredth")
             net.add(f"dense{index}", layer)
             if options.dropout:
                 net.add(f"dropout{index}", Dropout(rate=options.dropout))
@@ -90,6 +88,7 @@ def declare_vgg16(
 def add_stages(
     net: NetworkBuilder,
     stages: tuple[tuple[int, ...], ...],
+    width: float,
     *,
     has_norm: bool,
     has_last_pool: bool,
@@ -98,7 +97,7 @@ def add_stages(
     for stage, widths in enumerate(stages, start=1):
         for index, filters in enumerate(widths, start=1):
             layer = Conv2D(
-                filters=filters,
+                filters=scaled(filters, width),
                 kernel_size=(3, 3),
                 padding=PADS,
                 activation=None if has_norm else "relu",
@@ -111,3 +110,8 @@ def add_stages(
         net.tap(f"reduction{stage}")
         if has_last_pool or stage < len(stages):
             net.add(f"stage{stage}/pool", POOL)
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, at least 1."""
+    return max(1, round(channels * width))

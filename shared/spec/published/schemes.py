@@ -51,3 +51,11 @@ class Scheme:
 def layers_with_parameters(network: Network) -> list[Node]:
     """The nodes that a scheme must name."""
     return [node for node in network.nodes if node.parameters]
+
+
+def dotted_layers(network: Network) -> LayerNames:
+    """Canonical names with dots: what PyTorch calls the layers of a net whose names it gave."""
+    return {node.name: node.name.replace("/", ".") for node in layers_with_parameters(network)}
+
+
+DOTTED = Scheme(name="dotted", layout="torch", layers=dotted_layers)

@@ -9,7 +9,7 @@ from poc.shared.spec.architectures.efficientnet import VARIANTS
 from poc.shared.spec.models import ModelSpec
 
 from . import inverted_residual, resnet_cifar, vgg
-from .schemes import Scheme
+from .schemes import DOTTED, Scheme
 
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
     {
@@ -21,6 +21,11 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
         **dict.fromkeys(VARIANTS, inverted_residual.EFFICIENTNET_SCHEMES),
     }
 )
+
+
+def find_schemes(model: str) -> tuple[Scheme, ...]:
+    """Published names of a model; one that is not listed has its canonical names, with dots."""
+    return SCHEMES.get(model, (DOTTED,))
 
 
 @dataclass(frozen=True, kw_only=True)

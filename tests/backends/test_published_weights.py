@@ -1,0 +1,406 @@
+"""Published weight files: golden outputs, conversion both ways, refusals, starts of runs."""
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poc.shared.analysis.parity import relative_error
+from poc.shared.analysis.weight_files import convert_for
+from poc.shared.engine import initial_weights as start
+from poc.shared.engine.conversion import find_scheme, from_canonical, to_canonical
+from poc.shared.engine.files import read_arrays, write_arrays
+from poc.shared.engine.launch import launch_run
+from poc.shared.engine.worker import Worker
+from poc.shared.errors import UsageError
+from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.published.table import IMAGENET_ORIGINS, find_schemes
+from poc.shared.spec.run import load_run
+from poc.tests.architectures_table import LADDER_CASES, Case
+
+ROOT = Path(__file__).parents[2]
+WEIGHTS = ROOT.parent / "shared" / "data" / "weights"
+needs_weights = [
+    pytest.mark.needs_data,
+    pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs ../shared/data/weights, not there"),
+]
+# float32 on a CPU; largest golden values are 20 (logits), 6 (pooled) and 1 (probabilities).
+ABSOLUTE, PROBABILITIES = 1e-4, 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden(Case):
+    """A published file, the draw of its golden images, its taps."""
+
+    file: str
+    scheme: str
+    num_tensors: int
+    batch: int
+    is_normal: bool = False
+    taps: tuple[str, ...] = ()
+
+    def images(self) -> np.ndarray:
+        generator = np.random.default_rng(0)
+        shape = (self.batch, *self.input_shape)
+        drawn = (
+            generator.standard_normal(shape) if self.is_normal else generator.uniform(-1, 1, shape)
+        )
+        return drawn.astype("float32")
+
+    def expected(self) -> dict[str, np.ndarray]:
+        with np.load(WEIGHTS / f"{self.file}_golden.npz") as file:
+            return dict(file)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        tensors = read_arrays(WEIGHTS / f"{self.file}.safetensors")
+        network = self.run().network
+        scheme = find_scheme(network, find_schemes(self.model), tensors)
+        return to_canonical(network, scheme, tensors)
+
+
+GOLDEN = {
+    row.file: row
+    for row in (
+        Golden(
+            model="resnet32_cifar",
+            file="resnet32_tinyimagenet",
+            scheme="l2t_ww",
+            num_tensors=201 - 33,
+            input_shape=(32, 32, 3),
+            num_classes=200,
+            batch=4,
+            is_normal=True,
+            taps=("block4", "block9", "block14"),
+        ),
+        Golden(
+            model="mobilenet_v2",
+            file="mobilenetv2_dogs19",
+            scheme="keras",
+            num_tensors=262,
+            input_shape=(160, 160, 3),
+            num_classes=19,
+            batch=2,
+        ),
+        Golden(
+            model="efficientnet_lite0",
+            file="efficientnet_lite0_imagenet",
+            scheme="efficientnet_pytorch",
+            num_tensors=296 - 49,
+            batch=2,
+        ),
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with Worker("tf") as first, Worker("torch") as second:
+        yield first, second
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=needs_weights, id=name) for name, row in GOLDEN.items()]
+)
+def test_golden_outputs(row, workers):
+    images, expected = row.images(), row.expected()
+    assert hashlib.sha256(images.tobytes()).hexdigest() == str(expected["input_sha256"])
+    weights, taps = row.weights(), ["logits", "pool", *row.taps]
+    for worker in workers:
+        run = row.run(worker.backend).model_dump(mode="json")
+        maps = worker.call("features", run=run, weights=weights, images=images, taps=taps)
+        found = {"logits": maps["logits"], "pooled": maps["pool"]}
+        found |= {f"{tap}_mean_nc": maps[tap].mean(axis=(1, 2)) for tap in row.taps}
+        found["tap_means"] = np.array([maps[tap].mean() for tap in row.taps])
+        names = [name for name in found if name in expected]
+        assert len(names) == 1 + ("pooled" in expected) + len(row.taps) + bool(row.taps) - (
+            "logits" not in expected
+        )
+        for name in names:
+            assert np.abs(found[name] - expected[name]).max() < ABSOLUTE, name
+        if "probabilities" in expected:
+            difference = np.abs(softmax(maps["logits"]) - expected["probabilities"]).max()
+            assert difference < PROBABILITIES
+
+
+@pytest.mark.parity
+@pytest.mark.needs_data
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs ../shared/data/weights, not there")
+def test_symmetric_padding_is_another_network(workers):
+    """Every count and shape agrees, and the pooled features are off by units: padding matters."""
+    row = GOLDEN["mobilenetv2_dogs19"]
+    other = Case(
+        model="mobilenet_v2",
+        options={"lineage": "torchvision", "dropout": 0.0},
+        input_shape=row.input_shape,
+        num_classes=row.num_classes,
+    )
+    arguments = {"weights": row.weights(), "images": row.images(), "taps": ["pool"]}
+    for worker in workers:
+        run = other.run(worker.backend).model_dump(mode="json")
+        pooled = worker.call("features", run=run, **arguments)["pool"]
+        assert np.abs(pooled - row.expected()["pooled"]).max() > 1
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=needs_weights, id=name) for name, row in GOLDEN.items()]
+)
+def test_real_file_survives_the_round_trip(row, tmp_path):
+    source, canonical = WEIGHTS / f"{row.file}.safetensors", tmp_path / "canonical.safetensors"
+    back = tmp_path / "back.safetensors"
+    shape = "x".join(str(side) for side in row.input_shape)
+    given = {"model": row.model, "classes": str(row.num_classes), "shape": shape}
+    report = convert_for(source, canonical, **given)
+    assert (report["from"], report["to"]) == (row.scheme, "canonical")
+    assert report["tensors"] == row.num_tensors
+    convert_for(canonical, back, to=row.scheme, **given)
+    before, after = read_arrays(source), read_arrays(back)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert name.endswith("num_batches_tracked") or np.array_equal(value, after[name]), name
+
+
+CASES = {name: case for name, case in LADDER_CASES.items() if case.model not in ("simple_cnn",)}
+
+
+def drawn(case: Case) -> dict[str, Any]:
+    """Weights in which no two values are alike, so that a swapped axis cannot hide."""
+    generator = np.random.default_rng(3)
+    table = case.run().network.parameters
+    return {p.name: generator.normal(size=p.shape).astype(np.float32) for p in table}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_scheme_survives_the_round_trip(name):
+    case = CASES[name]
+    network, weights = case.run().network, drawn(case)
+    for scheme in find_schemes(case.model):
+        published = from_canonical(network, scheme, weights)
+        again = to_canonical(network, scheme, published)
+        assert all(np.array_equal(weights[key], again[key]) for key in weights), scheme.name
+        assert find_scheme(network, find_schemes(case.model), published) in (scheme, None)
+
+
+MOBILENET = LADDER_CASES["mobilenet_v2"]
+GIVEN = {
+    "model": "mobilenet_v2",
+    "classes": "3",
+    "shape": "65x64x3",
+    "assignments": ["width=0.125"],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda t: t.pop("block_3_expand/kernel"), "without block_3_expand/kernel"),
+        (lambda t: t.update({"extra/kernel": np.zeros(3)}), "with extra/kernel"),
+        (
+            lambda t: t.update({"bn_Conv1/gamma": np.zeros(9, np.float32)}),
+            r"bn_Conv1/gamma of shape \(9,\)",
+        ),
+    ],
+    ids=["missing", "extra", "misshapen"],
+)
+def test_wrong_tensor_is_named(change, named, tmp_path):
+    network, weights = MOBILENET.run().network, drawn(MOBILENET)
+    tensors = from_canonical(network, find_schemes("mobilenet_v2")[0], weights)
+    change(tensors)
+    write_arrays(tmp_path / "in.safetensors", tensors)
+    with pytest.raises(UsageError, match=named):
+        convert_for(tmp_path / "in.safetensors", tmp_path / "out.safetensors", **GIVEN)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model": "vgg17"}, "'vgg17'"),
+        ({"model": "simple_cnn", "assignments": []}, "stage1"),
+        ({"origin": "timm"}, "format 'timm'"),
+        ({"to": "onnx"}, "format 'onnx'"),
+        ({"shape": "65"}, "--input '65'"),
+        ({"classes": "4"}, "(1280, 3)"),
+    ],
+    ids=str,
+)
+def test_wrong_use_is_refused(changes, named, tmp_path):
+    write_arrays(tmp_path / "in.safetensors", drawn(MOBILENET))
+    with pytest.raises(UsageError) as error:
+        convert_for(
+            tmp_path / "in.safetensors", tmp_path / "out.safetensors", **{**GIVEN, **changes}
+        )
+    assert named in str(error.value) or "no naming of simple_cnn" in str(error.value)
+
+
+def test_the_command_exits_2_and_names_the_tensor(tmp_path):
+    weights = drawn(MOBILENET)
+    del weights["top/norm/beta"]
+    write_arrays(tmp_path / "in.safetensors", weights)
+    command = [sys.executable, "-m", "poc.cli", "weights", "convert"]
+    files = [str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")]
+    options = ["--model", "mobilenet_v2", "--classes", "3", "--set", "width=0.125"]
+    done = subprocess.run([*command, *files, *options], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "top/norm/beta" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parity
+def test_framework_files_and_back(tmp_path):
+    """Canonical -> .pth -> .h5 -> canonical, through both frameworks' own formats."""
+    first, last = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    write_arrays(first, drawn(MOBILENET))
+    convert_for(first, tmp_path / "a.pth", to="torch", **GIVEN)
+    convert_for(tmp_path / "a.pth", tmp_path / "a.h5", to="keras", **GIVEN)
+    report = convert_for(tmp_path / "a.h5", last, **GIVEN)
+    assert report["from"] == "keras"
+    assert first.read_bytes() == last.read_bytes()
+
+
+@pytest.mark.torch
+def test_a_pickle_with_code_is_refused(tmp_path):
+    path = tmp_path / "evil.pth"
+    code = "import torch, sys; torch.save({'state_dict': print}, sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    with pytest.raises(UsageError, match="weights_only"):
+        convert_for(path, tmp_path / "out.safetensors", **GIVEN)
+
+
+KERAS_FILES = """
+import sys
+import keras
+import numpy as np
+model = keras.applications.MobileNetV2(
+    alpha=0.35, input_shape=(32, 32, 3), classes=3, weights=None
+)
+for variable in model.weights:
+    variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
+outputs = keras.layers.Lambda(lambda x: 1 / 0 if False else x)(model.output)
+model.save(sys.argv[1] + "/model.keras")
+keras.Model(model.input, outputs).save(sys.argv[1] + "/lambda.keras")
+model.save(sys.argv[1] + "/model.h5")
+model.save_weights(sys.argv[1] + "/model.weights.h5")
+np.savez(sys.argv[1] + "/expected.npz", **{v.path: np.asarray(v) for v in model.weights})
+"""
+
+
+@pytest.mark.tf
+def test_keras_files_are_read_without_running_them(tmp_path):
+    """The whole model, one with a Lambda, the HDF5 form and the numbered weights: the same."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", KERAS_FILES, str(tmp_path)], check=True)
+    case = Case(
+        model="mobilenet_v2", options={"width": 0.35}, input_shape=(32, 32, 3), num_classes=3
+    )
+    keras = find_schemes("mobilenet_v2")[0]
+    with np.load(tmp_path / "expected.npz") as file:
+        expected = to_canonical(case.run().network, keras, dict(file))
+    given = {**GIVEN, "shape": "32x32x3", "assignments": ["width=0.35"]}
+    for file in ("model.keras", "lambda.keras", "model.h5", "model.weights.h5"):
+        convert_for(tmp_path / file, tmp_path / "out.safetensors", **given)
+        found = read_arrays(tmp_path / "out.safetensors")
+        assert all(np.array_equal(found[name], expected[name]) for name in expected), file
+
+
+def test_a_run_starts_from_a_file_and_draws_another_head():
+    case = LADDER_CASES["vgg9_bn"]
+    network, weights = case.run().network, drawn(case)
+    fresh = draw_weights(network.parameters, 0)
+    assert start.transfer(network, weights, fresh).keys() == weights.keys()
+    wide = {**weights, "head/kernel": np.ones((26, 9)), "head/bias": np.ones(9)}
+    result = start.transfer(network, wide, fresh)
+    assert np.array_equal(result["head/kernel"], fresh["head/kernel"])
+    assert np.array_equal(result["stage1/conv1/kernel"], weights["stage1/conv1/kernel"])
+    del wide["stage1/conv1/bias"]
+    with pytest.raises(UsageError, match="without stage1/conv1/bias"):
+        start.transfer(network, wide, fresh)
+    with pytest.raises(UsageError, match="head/kernel"):
+        start.transfer(network, {**weights, "head/kernel": np.ones((5, 3))}, fresh)
+
+
+def test_dense_layers_of_vgg_give_way_to_a_global_average():
+    dense = Case(model="vgg16", options={"width": 0.05}, input_shape=(64, 32, 3), num_classes=9)
+    pooled = Case(
+        model="vgg16",
+        options={"width": 0.05, "head": "global_average"},
+        input_shape=(64, 32, 3),
+        num_classes=3,
+    )
+    network = pooled.run().network
+    fresh = draw_weights(network.parameters, 0)
+    result = start.transfer(network, drawn(dense), fresh)
+    assert result.keys() == fresh.keys()
+    assert np.array_equal(result["head/kernel"], fresh["head/kernel"])
+
+
+@pytest.mark.parametrize(("model", "lineage"), IMAGENET_ORIGINS)
+def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, monkeypatch):
+    """No network here: the download is replaced by random tensors under the published names."""
+    monkeypatch.setenv("POC_CACHE", str(tmp_path))
+    if model in ("vgg16", "vgg16_bn") or model[-1] in "234567":
+        pytest.skip("the same code with larger tensors; the small members of each family stand in")
+    options = {"lineage": lineage} if lineage else {}
+    run = Case(model=model, options=options, num_classes=5).run(initial_weights="imagenet")
+    published = Case(model=model, options=options)
+    calls = []
+
+    def fetch(backend, name):
+        calls.append((backend, name))
+        network = published.run().network
+        scheme = next(
+            item
+            for item in find_schemes(model)
+            if item.name == ("keras" if backend == "tf" else "torchvision")
+        )
+        return from_canonical(network, scheme, drawn(published))
+
+    resolved = start.resolve_imagenet(run, fetch)
+    assert Path(resolved.initial_weights).is_relative_to(tmp_path)
+    assert start.resolve_imagenet(run, fetch) == resolved
+    origin = IMAGENET_ORIGINS[model, lineage]
+    assert calls == [(origin.backend, origin.name)]
+    weights = start.initial_weights(resolved)
+    assert np.array_equal(weights["stem/conv/kernel"], drawn(published)["stem/conv/kernel"])
+    assert weights["head/kernel"].shape[-1] == 5
+
+
+def test_imagenet_is_refused_where_nobody_publishes_it():
+    run = LADDER_CASES["simple_cnn"].run(initial_weights="imagenet")
+    with pytest.raises(UsageError, match="imagenet for simple_cnn"):
+        start.resolve_imagenet(run)
+
+
+def test_a_missing_file_is_refused_before_a_worker_starts(tmp_path):
+    run = load_run(None, method="scratch", initial_weights=str(tmp_path / "none.safetensors"))
+    with pytest.raises(UsageError, match=r"none\.safetensors"):
+        launch_run(run, tmp_path / "run", command="", overwrite=False, report=print)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parity
+def test_both_backends_start_from_the_same_file(workers):
+    """The tables of both backends take the file as it is, and give the same logits."""
+    case = LADDER_CASES["efficientnet_lite0"]
+    network = case.run().network
+    weights = draw_weights(network.parameters, 4)
+    images = np.random.default_rng(0).normal(size=(2, *case.input_shape)).astype(np.float32)
+    first, second = (
+        worker.call(
+            "logits",
+            run=case.run(worker.backend).model_dump(mode="json"),
+            weights=weights,
+            images=images,
+        )
+        for worker in workers
+    )
+    assert relative_error(first, second) < 1e-5
