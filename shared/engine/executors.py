@@ -5,6 +5,7 @@ function starts a worker process by itself, so that no executor ever imports a f
 """
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from .environment import count_cpus
 Task = Mapping[str, Any]
 Result = dict[str, Any]
 Work = Callable[[Task], Result]
+CONNECT_SECONDS = 10
 ENGINES = ("local", "ray")
 
 
@@ -115,6 +117,8 @@ class RayExecutor:
             self._ray.shutdown()
 
     def _connect(self) -> None:
+        if self._address:
+            check_address(self._address)
         place = {"address": self._address} if self._address else {"num_cpus": self._jobs}
         try:
             self._ray.init(
@@ -124,10 +128,7 @@ class RayExecutor:
                 logging_level="ERROR",
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UsageError(
-                f"received --address {self._address!r}, where no Ray cluster answers "
-                f"({type(error).__name__}); name a running one or leave --address out"
-            ) from None
+            raise no_cluster(self._address, error) from None
 
     def _needs(self) -> dict[str, Any]:
         """One place a cell, and one GPU where the cluster has some; a cell is never repeated."""
@@ -144,6 +145,29 @@ class RayExecutor:
             return Done(task, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:
             return Done(task, None, f"{type(error).__name__}: {error}")
+
+
+def check_address(address: str) -> None:
+    """Refuse a HOST:PORT where nothing listens: Ray by itself tries for minutes.
+
+    Raises:
+        UsageError: Nothing listens there.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise no_cluster(address, error) from None
+
+
+def no_cluster(address: str | None, error: Exception) -> UsageError:
+    """The error of an address without a cluster."""
+    return UsageError(
+        f"received --address {address!r}, where no Ray cluster answers ({type(error).__name__}); "
+        "name a running one or leave --address out"
+    )
 
 
 def import_ray() -> Any:
