@@ -107,7 +107,7 @@ def test_the_loss_is_not_trivial(workers):
     run = make_run("lightnet_plain", {**MODEL_OPTIONS["lightnet_plain"], "kernel_l2": 0.1})
     batches = draw_batches(run)
     weights = Ladder(run, *workers).perturbed_weights()
-    cancelled = run.network.zero_gradient_biases
+    cancelled = run.network.cancelled_biases
     for worker in workers:
         found = worker.call(
             "train_steps",
