@@ -244,7 +244,9 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
 @data.command("split")
 @click.argument("source")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as split.fold=2.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as split.fold=2."
+)
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="File to write.")
 @JSON_OPTION
 def split_data(
