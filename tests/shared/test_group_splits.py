@@ -213,9 +213,8 @@ def test_a_stored_split_is_used_by_its_file(tmp_path):
 
 def test_changed_data_is_refused_with_the_ids():
     labels = np.tile([0, 1], 10)
-    text = make_split(
-        make_source(labels), SplitSpec(kind="fractions", fractions=(0.5, 0, 0.5))
-    ).to_json()
+    spec = SplitSpec(kind="fractions", fractions=(0.5, 0, 0.5))
+    text = make_split(make_source(labels), spec).to_json()
     changed = make_source(labels)
     changed._pixels[7] = 99
     with pytest.raises(UsageError, match="1 changed: all/000007"):
