@@ -8,9 +8,9 @@ import json
 import re
 import sys
 
-import keras
+import keras  # noqa: TID253
 import numpy as np
-import tensorflow as tf
+import tensorflow as tf  # noqa: TID253
 
 from poc.tests.backends.published_cases import KERAS, draw_images, draw_values
 from poc.tf_impl.models import Model

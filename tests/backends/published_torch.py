@@ -7,8 +7,8 @@ import json
 import sys
 
 import numpy as np
-import torch
-import torchvision
+import torch  # noqa: TID253
+import torchvision  # noqa: TID253
 
 from poc.tests.backends.published_cases import TORCHVISION, draw_images, draw_values
 from poc.torch_impl.models import Model
