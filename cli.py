@@ -286,6 +286,22 @@ def summarize_model(
         show(summary_table(summary))
 
 
+@models.command("removal")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--batches", type=int, metavar="N", help="Test batches to evaluate; default all.")
+@JSON_OPTION
+def remove_blocks(folder: Path, batches: int | None, as_json: bool) -> None:
+    """Leave single blocks out of a trained run's network and print the test error."""
+    from poc.shared.analysis.removal import measure_removals
+    from poc.shared.analysis.tables import removal_table, show
+
+    rows = measure_removals(folder, num_batches=batches)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(removal_table(rows))
+
+
 @cli.group()
 def data() -> None:
     """Sources of images and their splits."""

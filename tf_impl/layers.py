@@ -41,10 +41,9 @@ class Conv2D(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.kernel = self.add_weight(
-            shape=(*kernel_size, in_channels // groups, out_channels), name="kernel"
-        )
-        self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
+        shape = (*kernel_size, in_channels // groups, out_channels)
+        self.kernel = _create(self, "kernel", shape)
+        self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
         # On the CPU TensorFlow has no gradient of a grouped convolution.
         self.splits = 1 if tf.config.list_logical_devices("GPU") else groups
@@ -78,8 +77,8 @@ class DepthwiseConv2D(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.kernel = self.add_weight(shape=(*kernel_size, channels, 1), name="kernel")
-        self.bias = self.add_weight(shape=(channels,), name="bias") if use_bias else None
+        self.kernel = _create(self, "kernel", (*kernel_size, channels, 1))
+        self.bias = _create(self, "bias", (channels,)) if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -131,8 +130,8 @@ class Dense(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.kernel = self.add_weight(shape=(in_channels, out_channels), name="kernel")
-        self.bias = self.add_weight(shape=(out_channels,), name="bias") if use_bias else None
+        self.kernel = _create(self, "kernel", (in_channels, out_channels))
+        self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
         self.activation = activation
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -162,12 +161,10 @@ class BatchNorm(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.gamma = self.add_weight(shape=(channels,), name="gamma") if scale else None
-        self.beta = self.add_weight(shape=(channels,), name="beta") if center else None
-        self.moving_mean = self.add_weight(shape=(channels,), name="moving_mean", trainable=False)
-        self.moving_variance = self.add_weight(
-            shape=(channels,), name="moving_variance", trainable=False
-        )
+        self.gamma = _create(self, "gamma", (channels,)) if scale else None
+        self.beta = _create(self, "beta", (channels,)) if center else None
+        self.moving_mean = _create(self, "moving_mean", (channels,), trainable=False)
+        self.moving_variance = _create(self, "moving_variance", (channels,), trainable=False)
         self.channels, self.momentum, self.epsilon = channels, momentum, epsilon
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -307,6 +304,13 @@ class Multiply(keras.layers.Layer):
 
 class DropPath(Dropout):
     """Dropout whose mask, (N, 1, 1, 1), keeps or drops an example's whole map."""
+
+
+def _create(
+    layer: keras.layers.Layer, name: str, shape: tuple[int, ...], *, trainable: bool = True
+) -> keras.Variable:
+    """A variable without a draw: values come from the shared layer."""
+    return layer.add_weight(shape=shape, name=name, initializer="zeros", trainable=trainable)
 
 
 def _padding(

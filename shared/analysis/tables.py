@@ -156,6 +156,20 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a measurement: what was left out, the error, and what it adds to the full net's."""
+    table = Table(title="Blocks left out", title_justify="left", box=None, pad_edge=False)
+    for name in ("kind", "removed"):
+        table.add_column(name)
+    for name in ("error", "change"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        change = row["error"] - rows[0]["error"]
+        names = ", ".join(row["removed"]) or "-"
+        table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
+    return table
+
+
 def show(*tables: Table) -> None:
     """Print tables; to a file or a pipe they are never folded."""
     console = Console()

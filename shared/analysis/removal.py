@@ -1,0 +1,97 @@
+"""What a trained network loses when single blocks are left out at test time (arXiv 1605.06431).
+
+A block is replaced by its shortcut, without any training. In a plain network (VGG) the blocks are
+the convolutions whose output has the shape of their input.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.engine.datasets import open_data
+from poc.shared.engine.files import read_arrays
+from poc.shared.engine.worker import Worker
+from poc.shared.errors import UsageError
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.network import Network
+from poc.shared.spec.run import RunSpec
+
+from .verification import read_record
+
+Batches = list[tuple[NDArray[Any], NDArray[np.int64]]]
+NUM_RANDOM = 10
+
+
+def measure_removals(folder: Path, *, num_batches: int | None = None) -> list[dict[str, Any]]:
+    """Error of a run's best weights without each block, and without 1 to 10 random ones.
+
+    Args:
+        folder: Run folder.
+        num_batches: Test batches that are evaluated; none: all.
+
+    Returns:
+        One row a measurement: `removed` (names), `kind` ("none", "identity", "projection" or
+        "random"), `error` (share of wrong answers) and `num_images`.
+
+    Raises:
+        UsageError: No run folder, or a network without removable blocks.
+    """
+    record = read_record(folder)
+    run, data = open_data(RunSpec.parse(record["run"], ""))
+    choices = removals(run.network, run.seed)
+    pipeline = data.test or data.val or data.train
+    batches: Batches = [
+        (batch.images, batch.labels) for batch in islice(pipeline.epoch(0), num_batches)
+    ]
+    weights = read_arrays(folder / "checkpoints" / "best.safetensors")
+    with Worker(run.backend) as worker:
+        return [
+            {
+                "kind": kind,
+                "removed": list(names),
+                "error": measure_error(worker, run, weights, batches, names),
+                "num_images": sum(len(labels) for _, labels in batches),
+            }
+            for kind, names in choices
+        ]
+
+
+def removals(network: Network, seed: int) -> list[tuple[str, tuple[str, ...]]]:
+    """(kind, names) of every measurement: none, each block, then growing random sets.
+
+    Random sets hold blocks with an identity shortcut alone.
+    """
+    blocks = network.removable
+    if not blocks:
+        raise UsageError(
+            f"received {network.name}, which has no block that can be left out; allowed are nets "
+            "with residual blocks or with convolutions that keep their shape: choose such a run"
+        )
+    identities = [name for name, block in blocks.items() if block.is_identity]
+    singles = [
+        ("identity" if block.is_identity else "projection", (name,))
+        for name, block in blocks.items()
+    ]
+    generator = np.random.default_rng(seed)
+    order = [identities[index] for index in generator.permutation(len(identities))]
+    growing = [
+        ("random", tuple(order[:count])) for count in range(1, min(NUM_RANDOM, len(identities)) + 1)
+    ]
+    return [("none", ()), *singles, *growing]
+
+
+def measure_error(
+    worker: Worker, run: RunSpec, weights: Weights, batches: Batches, removed: Sequence[str]
+) -> float:
+    """Share of wrong answers of the network without the blocks `removed`."""
+    spec = run.model_dump(mode="json")
+    spec["model"]["removed"] = list(removed)
+    wrong = 0
+    for images, labels in batches:
+        logits = worker.call("logits", run=spec, weights=weights, images=images)
+        wrong += int((logits.argmax(axis=1) != labels).sum())
+    return wrong / sum(len(labels) for _, labels in batches)
