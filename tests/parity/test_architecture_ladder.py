@@ -1,0 +1,47 @@
+"""The parity ladder on every architecture of the shared table, dropout and drop-connect on."""
+
+import numpy as np
+import pytest
+
+from poc.shared.analysis.parity import Ladder
+from poc.shared.engine.worker import Worker
+from poc.tests.architectures_table import LADDER_CASES
+
+BATCH, NUM_BATCHES = 8, 2
+# Deep nets take minutes to compile and to step.
+SLOW = ("mobilenet_v2", "efficientnet_lite0", "efficientnet_b0")
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with Worker("tf") as first, Worker("torch") as second:
+        yield first, second
+
+
+def draw_batches(case):
+    generator = np.random.default_rng(5)
+    return [
+        {
+            "images": generator.normal(size=(BATCH, *case.input_shape)).astype(np.float32),
+            "labels": generator.integers(0, case.num_classes, BATCH),
+        }
+        for _ in range(NUM_BATCHES)
+    ]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if case.model in SLOW else [])
+        for name, case in LADDER_CASES.items()
+    ],
+)
+def test_every_rung_holds(name, precision, workers):
+    case = LADDER_CASES[name]
+    run = case.run(precision=precision)
+    rungs = Ladder(run, *workers).climb(draw_batches(case))
+    assert len(rungs) == 8
+    for rung in rungs:
+        assert rung.is_passed, f"{rung.name}: {rung.worst} differs by {rung.error:.1e}"
