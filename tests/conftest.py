@@ -129,9 +129,7 @@ def probe(
     script = Path(__file__).parent / "backends" / "probe.py"
     interpreter = write_interpreter(folder / "python", script)
     variable = f"POC_{backend.upper()}_PYTHON"
-    return open_workers.enter_context(
-        start_worker(backend, folder, **{variable: str(interpreter)})
-    )
+    return open_workers.enter_context(start_worker(backend, folder, **{variable: str(interpreter)}))
 
 
 def write_interpreter(path: Path, script: Path) -> Path:

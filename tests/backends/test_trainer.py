@@ -197,9 +197,7 @@ def test_the_same_run_twice_is_bit_equal(backend, tmp_path):
     ]
     assert rows[0] == rows[1]
     for name in ("best", "last"):
-        files = [
-            (run.checkpoints / f"{name}.safetensors").read_bytes() for run in (first, second)
-        ]
+        files = [(run.checkpoints / f"{name}.safetensors").read_bytes() for run in (first, second)]
         assert files[0] == files[1]
 
 
