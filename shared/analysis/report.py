@@ -38,7 +38,7 @@ from .report_tables import (
 )
 from .runs import Problem, Run, read_runs
 
-MARKDOWN_SIGNS = "\\`*_[]|$~"
+MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
 METHOD = (
     "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
@@ -202,7 +202,8 @@ def render_markdown(report: Report) -> str:
     lines = [f"# {escape(report.title)}", ""]
     lines += [f"{escape(key)}: {escape(value)}  " for key, value in report.facts.items()]
     lines += ["", f"Written {report.written} by: {escape(report.command)}", ""]
-    lines += ["## Findings", "", *(f"- {escape(finding)}" for finding in report.findings), ""]
+    findings = [f"- {escape(finding)}" for finding in report.findings] or ["Nothing to warn of."]
+    lines += ["## Findings", "", *findings, ""]
     for table in report.tables:
         lines += markdown_table(table)
     for picture in report.pictures:
