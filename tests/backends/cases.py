@@ -15,14 +15,17 @@ from poc.shared.spec.layers import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    DropPath,
     Flatten,
     GlobalPool,
     Layer,
+    Multiply,
     Pool2D,
     SeparableConv2D,
 )
 from poc.shared.spec.light_layers import LightConv2D, LightDense
 from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.residual_layers import Highway, ScaledAdd
 
 MAP = (6, 5, 4)
 VECTOR = (7,)
@@ -42,6 +45,25 @@ def joined(layer: Layer) -> Network:
     left = net.add("left", Conv2D(filters=3, kernel_size=(1, 1)))
     right = net.add("right", Conv2D(filters=3, kernel_size=(3, 2)), "images")
     net.add("layer", layer, left, right)
+    return net.build()
+
+
+def rescaled() -> Network:
+    """Every channel of a map times its own mean: what squeeze-and-excite does last."""
+    net = NetworkBuilder("case", MAP)
+    factors = net.add("pool", GlobalPool(keep_axes=True), "images")
+    net.add("layer", Multiply(), "images", factors)
+    return net.build()
+
+
+def gated() -> Network:
+    """A highway gate between two maps."""
+    net = NetworkBuilder("case", MAP)
+    left, right, gate = (
+        net.add(name, Conv2D(filters=3, kernel_size=(1, 1), activation=activation), "images")
+        for name, activation in (("left", None), ("right", "tanh"), ("gate", "sigmoid"))
+    )
+    net.add("layer", Highway(), left, right, gate)
     return net.build()
 
 
@@ -95,6 +117,10 @@ CASES: dict[str, Network] = {
     "dropout": single(Dropout(rate=0.25)),
     "dropout vector": single(Dropout(rate=0.5), VECTOR),
     "dropout spatial": single(Dropout(rate=0.5, is_spatial=True)),
+    "drop path": single(DropPath(rate=0.5)),
+    "multiply": rescaled(),
+    "scaled add": joined(ScaledAdd(scale=0.2)),
+    "highway": gated(),
     "flatten": flattened(),
     "add": joined(Add()),
     "concatenate": joined(Concatenate()),

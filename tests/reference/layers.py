@@ -161,9 +161,11 @@ def pool2d(layer: Any, x: Array) -> Array:
 def global_pool(layer: Any, x: Array) -> Array:
     flat = x.reshape(len(x), -1, x.shape[-1])
     if layer.mode == "average":
-        return flat.sum(axis=1) / flat.shape[1]
-    best = flat.real.argmax(axis=1)[:, None]
-    return np.take_along_axis(flat, best, axis=1)[:, 0]
+        pooled = flat.sum(axis=1) / flat.shape[1]
+    else:
+        best = flat.real.argmax(axis=1)[:, None]
+        pooled = np.take_along_axis(flat, best, axis=1)[:, 0]
+    return pooled[:, None, None] if layer.keep_axes else pooled
 
 
 def dropout(layer: Any, x: Array, kept: Array | None) -> Array:
@@ -184,6 +186,10 @@ def apply_layer(
         "global_pool": lambda: global_pool(layer, x),
         "flatten": lambda: x.reshape(len(x), -1),
         "dropout": lambda: dropout(layer, x, kept if training else None),
+        "drop_path": lambda: dropout(layer, x, kept if training else None),
+        "multiply": lambda: inputs[0] * inputs[1],
+        "scaled_add": lambda: inputs[0] + layer.scale * inputs[1],
+        "highway": lambda: inputs[1] * inputs[2] + inputs[0] * (1 - inputs[2]),
         "add": lambda: np.sum(inputs, axis=0),
         "concatenate": lambda: np.concatenate(inputs, axis=-1),
     }[layer.kind]()
