@@ -15,12 +15,13 @@ FIND_PYTHON = for name in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$name && break; done
 PYTHON ?= $(shell $(FIND_PYTHON))
 RUN_ARGS ?= --method lightlayers --k 3 --epochs 20
-PYTEST_ARGS ?=
+# Two processes, one test file in each at a time; the slow tests have a target of their own.
+PYTEST_ARGS ?= -n 2 --dist loadfile -m "not slow"
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup run test lint check wheel clean
+.PHONY: help setup run test test-slow lint check wheel clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 14
@@ -46,6 +47,9 @@ run: setup  ## train LightLayers in both frameworks and print the comparison
 
 test: setup  ## run every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: setup  ## run the tests that take more than ten seconds each
+	@$(BIN)/python -m pytest -m slow
 
 lint: setup  ## style, format, architecture contracts, types
 	@$(BIN)/ruff check

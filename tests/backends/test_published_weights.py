@@ -120,7 +120,10 @@ def test_golden_outputs(row, workers):
         run = row.run(worker.backend).model_dump(mode="json")
         maps = worker.call("features", run=run, weights=weights, images=images, taps=taps)
         found = {"logits": maps["logits"], "pooled": maps["pool"]}
-        found |= {f"{tap}_mean_nc": maps[tap].mean(axis=(1, 2)) for tap in row.taps}
+        found |= {
+            f"{tap.replace('block', 'tap')}_mean_nc": maps[tap].mean(axis=(1, 2))
+            for tap in row.taps
+        }
         found["tap_means"] = np.array([maps[tap].mean() for tap in row.taps])
         names = [name for name in found if name in expected]
         assert len(names) == 1 + ("pooled" in expected) + len(row.taps) + bool(row.taps) - (

@@ -6,14 +6,13 @@ import pytest
 from poc.shared.analysis.parity import Ladder
 from poc.shared.engine.worker import Worker
 from poc.shared.spec.methods import METHODS
-from poc.shared.spec.models import MODELS
 from poc.shared.spec.run import RunSpec
 from poc.tests.parity.plants import plant
 
 BATCH = 8
 NUM_BATCHES = 3
 SMALL = {"input_shape": [12, 10, 2], "num_classes": 3}
-# Small options of each model; a model that is not named here runs as it is.
+# Small options of each model; tests/backends/test_architectures.py has the large families.
 MODEL_OPTIONS = {
     "lightnet_plain": {"k": 3, "widths": [4, 6], "dropout": 0.25},
     "lightnet_residual": {"k": 2, "widths": [4, 6], "dropout": 0.5},
@@ -37,8 +36,6 @@ VARIANTS = {
 
 def make_run(model=None, options=None, **fields):
     images = {**SMALL, **({"input_shape": MODEL_IMAGES[model]} if model in MODEL_IMAGES else {})}
-    if model and model not in MODEL_OPTIONS:
-        images["input_shape"] = list(MODELS[model].example_input)
     spec = {"model": {"name": model, "options": options or {}}} if model else {}
     return RunSpec.parse({**images, **spec, **fields}, "")
 
@@ -57,7 +54,7 @@ def rows():
                     "precision": precision,
                 },
             )
-        for model in MODELS:
+        for model in MODEL_OPTIONS:
             if all(model != row.default_model for row in METHODS.values()):
                 method = next(n for n, r in METHODS.items() if not r.models or model in r.models)
                 yield (
@@ -135,7 +132,8 @@ PLANTS = {
         "head",
     ),
     "norm epsilon": ('change_layer("block1/norm2", "epsilon", 1e-5)', "logits", "block1/norm2"),
-    "dropout scale": ('change_layer("dropout", "rate", 0.2)', "gradients", "head/"),
+    # It stands before the head, and so in every gradient: which one is worst says nothing.
+    "dropout scale": ('change_layer("dropout", "rate", 0.2)', "gradients", ""),
     "norm momentum": (
         'change_layer("block2/norm1", "momentum", 0.99)',
         "weights",
