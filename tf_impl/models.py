@@ -45,7 +45,7 @@ class Model(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Outputs of the named nodes; everything else is freed after its last use."""
         values = {IMAGES: images}
-        for node in self.network.nodes:
+        for node in self.network.needed(wanted):
             arguments = [values[name] for name in node.inputs]
             values[node.name] = self.apply_node(node, arguments, noise or {}, training)
             for name in self.network.last_uses.get(node.name, ()):
@@ -65,13 +65,15 @@ class Model(keras.Model):
         if isinstance(layer, layers.Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
         if isinstance(layer, layers.BatchNorm):
-            return layer(*arguments, training=training)
+            return layer(*arguments, training=training and not node.is_frozen)
         return layer(*arguments)
 
 
 def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
     """The layer that a node declares."""
-    return BUILDERS[node.layer.kind](node.layer, node.input_shapes[0], dtype)
+    layer = BUILDERS[node.layer.kind](node.layer, node.input_shapes[0], dtype)
+    layer.trainable = not node.is_frozen
+    return layer
 
 
 def build_conv2d(layer: spec.Conv2D, shape: spec.Shape, dtype: str) -> layers.Conv2D:

@@ -8,6 +8,8 @@ from poc.shared.data.sources import open_source
 from poc.shared.data.splits import Split, make_split
 from poc.shared.spec.run import RunSpec
 
+from .source_network import check_source, resolve_source
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
@@ -26,6 +28,7 @@ def open_data(run: RunSpec) -> tuple[RunSpec, RunData]:
     Raises:
         UsageError: The source, the split or the images do not fit the spec.
     """
+    run = resolve_source(run)
     source = open_source(run.data.source)
     split = make_split(source, run.data.split)
     train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True)
@@ -36,4 +39,5 @@ def open_data(run: RunSpec) -> tuple[RunSpec, RunData]:
     data = RunData(source=source, split=split, train=train, val=val, test=test)
     resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
     resolved.network  # noqa: B018 - a shape that does not fit is refused before a framework starts
+    check_source(resolved)
     return resolved, data

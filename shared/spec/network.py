@@ -5,8 +5,8 @@ every shape while the network is declared, so a wrong architecture is refused be
 starts.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from poc.shared.errors import UsageError
@@ -18,20 +18,28 @@ IMAGES = "images"
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One layer in its place: canonical name, declaration, inputs and shapes (batch left out)."""
+    """One layer in its place: canonical name, declaration, inputs and shapes (batch left out).
+
+    A frozen node keeps its parameters: gradients do not reach them, and a batch norm normalises
+    with its running statistics and leaves them alone.
+    """
 
     name: str
     layer: Layer
     inputs: tuple[str, ...]
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
+    is_frozen: bool = False
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Parameters under their canonical names, `node/…/kernel`."""
-        return tuple(
+        named = (
             prefixed(self.name, parameter) for parameter in self.layer.parameters(self.input_shapes)
         )
+        if self.is_frozen:
+            return tuple(replace(parameter, is_trainable=False) for parameter in named)
+        return tuple(named)
 
     @property
     def macs(self) -> int:
@@ -43,13 +51,15 @@ class Node:
 class Network:
     """A whole network: nodes in the order of computation; the last one gives the logits.
 
-    `taps` maps a feature's public name to the node that computes it.
+    `taps` maps a feature's public name to the node that computes it. `observed` are the nodes whose
+    values a loss reads beside the logits.
     """
 
     name: str
     input_shape: Shape
     nodes: tuple[Node, ...]
     taps: Mapping[str, str] = field(default_factory=dict)
+    observed: frozenset[str] = frozenset()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -69,6 +79,51 @@ class Network:
         for source, name in user.items():
             freed[name] = (*freed.get(name, ()), source)
         return freed
+
+    def needed(self, wanted: Collection[str]) -> tuple[Node, ...]:
+        """The nodes that the values of `wanted` depend on, in the order of computation."""
+        names = set(wanted)
+        for node in reversed(self.nodes):
+            if node.name in names:
+                names.update(node.inputs)
+        return tuple(node for node in self.nodes if node.name in names)
+
+    @property
+    def head(self) -> Node:
+        """The last layer with parameters: the classifier."""
+        return next(node for node in reversed(self.nodes) if node.parameters)
+
+    def shape_of(self, name: str) -> Shape:
+        """Output shape of a node, or of the images."""
+        shapes = {IMAGES: self.input_shape, **{n.name: n.output_shape for n in self.nodes}}
+        return shapes[name]
+
+    def beside(self, name: str, layer: Layer, *inputs: str) -> "Network":
+        """The network with a side branch of one more layer; the logits stay what they are.
+
+        Raises:
+            UsageError: The shapes do not fit.
+        """
+        shapes = tuple(self.shape_of(source) for source in inputs)
+        node = Node(
+            name=name,
+            layer=layer,
+            inputs=inputs,
+            input_shapes=shapes,
+            output_shape=layer.output_shape(shapes),
+        )
+        return replace(self, nodes=(*self.nodes[:-1], node, self.nodes[-1]))
+
+    def observing(self, names: Collection[str]) -> "Network":
+        """The network whose values at these nodes a loss reads."""
+        return replace(self, observed=self.observed | frozenset(names))
+
+    def training_only(self, names: Collection[str]) -> "Network":
+        """The network of which only these nodes are trained."""
+        nodes = tuple(
+            replace(node, is_frozen=node.is_frozen or node.name not in names) for node in self.nodes
+        )
+        return replace(self, nodes=nodes)
 
     def node_of(self, tap: str) -> str:
         """Node behind a tap; `logits` is the output, and every node is its own tap.
@@ -109,6 +164,8 @@ class Network:
             node.parameters[-1].name: users[node.name][0].name
             for node in self.nodes
             if [user.layer.kind for user in users.get(node.name, [])] == [BatchNorm.kind]
+            and not users[node.name][0].is_frozen
+            and node.name not in self.observed
             and getattr(node.layer, "activation", None) is None
             and node.parameters
             and node.parameters[-1].name.endswith("/bias")
