@@ -17,6 +17,7 @@ COLUMNS: Mapping[str, str] = {
     "seed": "{}",
     "total_parameters": "{:,}",
     "trainable_parameters": "{:,}",
+    "parameters_beside": "{:,}",
     "weight_bytes": "{:,}",
     "macs": "{:,}",
     "test_accuracy": "{:.4f}",
@@ -107,6 +108,17 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     for name in ("total_parameters", "trainable_parameters", "weight_bytes"):
         table.add_row(name, "", "", f"{summary[name]:,}", "")
     table.add_row("macs", "", "", "", f"{summary['macs']:,}")
+    return table
+
+
+def taps_table(summary: Mapping[str, Any]) -> Table:
+    """One line a tap."""
+    size = "x".join(str(side) for side in summary["input_shape"])
+    table = Table(title=f"Taps of {summary['model']} on {size}", title_justify="left", box=None)
+    for name in ("tap", "layer", "shape"):
+        table.add_column(name)
+    for row in summary["taps"]:
+        table.add_row(row["name"], row["layer"], "x".join(str(side) for side in row["shape"]))
     return table
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from poc.shared.spec.run import RunSpec
 
 from .run_folder import RunFolder
+from .source_network import require_source, resolve_source
 from .worker import Worker
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -28,6 +29,8 @@ def launch_run(
     Returns:
         The run's row of the comparison table.
     """
+    require_source(run)
+    run = resolve_source(run)
     folder = RunFolder.create(output or new_output(run), overwrite=overwrite)
     with Worker(run.backend, log=folder.log, report=report) as worker:
         row: dict[str, Any] = worker.call(
