@@ -24,7 +24,13 @@ SOFT = [
 ]
 MAPS = [
     {"kind": kind, "power": power}
-    for kind, power in [("sum", 2.0), ("sum_p", 2.0), ("sum_p", 1.0), ("sum_p", 3.5), ("max_p", 2.0)]
+    for kind, power in [
+        ("sum", 2.0),
+        ("sum_p", 2.0),
+        ("sum_p", 1.0),
+        ("sum_p", 3.5),
+        ("max_p", 2.0),
+    ]
 ]
 RANDOM = (
     [("soft_cross_entropy", [3 * draw(4, 5), 3 * draw(4, 5)], options) for options in SOFT]

@@ -19,7 +19,10 @@ def poc(*arguments):
         (["--method", "kd"], ["without a source", "--source"]),
         (["--method", "kd", "--source", "nowhere"], ["'nowhere'", "neither"]),
         (["--method", "scratch", "--source", "nowhere"], ["labels alone", "kd"]),
-        (["--method", "kd", "--model", "lightnet_plain", "--target", "conv2d_chain"], ["two names"]),
+        (
+            ["--method", "kd", "--model", "lightnet_plain", "--target", "conv2d_chain"],
+            ["two names"],
+        ),
     ],
 )
 def test_a_run_without_a_fitting_source_is_wrong_use(arguments, words, tmp_path):

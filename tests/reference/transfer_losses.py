@@ -63,9 +63,7 @@ def attention_distance(attention: Any, source: Any, *, form: str) -> Any:
     values = []
     for own, other in zip(attention, source, strict=True):
         squares = [(a - b) ** 2 for a, b in zip(own, other, strict=True)]
-        values.append(
-            sum(squares) / len(squares) if form == "code" else np.sqrt(sum(squares)) / 2
-        )
+        values.append(sum(squares) / len(squares) if form == "code" else np.sqrt(sum(squares)) / 2)
     return np.array(values)
 
 

@@ -126,7 +126,12 @@ def test_bilinear_matrix_against_a_loop(sizes):
 WRONG = {
     "classes": ("kd", {}, {"num_classes": 7}, ["lightnet_plain with 7", "with 10"]),
     "soft loss": ("fitnets", {}, {"num_classes": 7}, ["7 classes", "10"]),
-    "source tap": ("attention_transfer", {"pairs": ["no>block1"]}, {}, ["source", "'no'", "block1"]),
+    "source tap": (
+        "attention_transfer",
+        {"pairs": ["no>block1"]},
+        {},
+        ["source", "'no'", "block1"],
+    ),
     "target tap": ("attention_transfer", {"pairs": ["block1>no"]}, {}, ["target", "'no'"]),
     "vector": ("fitnets", {"pairs": ["pool>block1"]}, {}, ["pool>block1", "source", "(32,)"]),
     "no arrow": ("fitnets", {"pairs": ["block1"]}, {}, ["SOURCE>TARGET"]),
