@@ -16,6 +16,10 @@ Command = Callable[..., Any]
 RUN_OPTIONS = [
     click.option("--method", metavar="NAME", help="Method; default lightlayers."),
     click.option("--model", metavar="NAME", help="Model; default: the method's."),
+    click.option("--target", metavar="NAME", help="The model that learns from a source: --model."),
+    click.option(
+        "--source", metavar="PATH", help="Run folder or safetensors file of a trained network."
+    ),
     click.option("--k", metavar="N", help="Bottleneck of the light layers (short for --set k=N)."),
     click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings."),
     click.option(
@@ -74,6 +78,8 @@ def named_settings(**given: Any) -> list[str]:
     keys = {
         "method": "method",
         "model": "model.name",
+        "target": "model.name",
+        "source": "source.weights",
         "k": "k",
         "data": "data.source",
         "epochs": "num_epochs",
@@ -82,6 +88,11 @@ def named_settings(**given: Any) -> list[str]:
         "dtype": "precision",
         "weights": "initial_weights",
     }
+    if given.get("model") and given.get("target"):
+        raise UsageError(
+            f"received --model {given['model']} and --target {given['target']}, two names of one "
+            "option; allowed is one of them: remove one"
+        )
     named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
     return [*named, *given["assignments"]]
 
@@ -258,6 +269,7 @@ def list_models(as_json: bool) -> None:
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
 @click.option("--input", "input_shape", metavar="HxWxC", help="Image shape, such as 224x224x3.")
 @click.option("--classes", metavar="N", help="Number of classes; default 10.")
+@click.option("--taps", "only_taps", is_flag=True, help="List the taps with their shapes instead.")
 @JSON_OPTION
 def summarize_model(
     name: str,
@@ -265,11 +277,17 @@ def summarize_model(
     assignments: tuple[str, ...],
     input_shape: str | None,
     classes: str | None,
+    only_taps: bool,
     as_json: bool,
 ) -> None:
     """Layers, shapes, parameters and multiply-adds of a model."""
-    from poc.shared.analysis.counting import parse_input_shape, summarize, summarize_built
-    from poc.shared.analysis.tables import show, summary_table
+    from poc.shared.analysis.counting import (
+        parse_input_shape,
+        summarize,
+        summarize_built,
+        summarize_taps,
+    )
+    from poc.shared.analysis.tables import show, summary_table, taps_table
     from poc.shared.spec.models import find_model
     from poc.shared.spec.run import load_run
 
@@ -279,11 +297,14 @@ def summarize_model(
     spec = load_run(
         None, [*named, *assignments], method="scratch", backend=backend, input_shape=shape
     )
-    summary = summarize_built(spec) if backend else summarize(spec)
+    if only_taps:
+        summary, table = summarize_taps(spec), taps_table
+    else:
+        summary, table = summarize_built(spec) if backend else summarize(spec), summary_table
     if as_json:
         click.echo(json.dumps(summary, indent=1))
     else:
-        show(summary_table(summary))
+        show(table(summary))
 
 
 @models.command("removal")

@@ -66,6 +66,7 @@ def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
                 border.labels_to_tensor(batch.labels, dtype=spec.precision, device=trainer.device),
                 border.rate_to_tensor(loop.rate(step)),
                 border.noise_to_tensors(noise, device=trainer.device),
+                {},
             )
         )
     return steps

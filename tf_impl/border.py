@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 
 
@@ -31,6 +32,12 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, tf.Tensor]:
     """Masks (N, …) under the names of their layers."""
     with tf.device(device):
         return {name: tf.constant(mask) for name, mask in noise.items()}
+
+
+def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, tf.Tensor]:
+    """Kept outputs (N, …) and scalars, in the precision of the run."""
+    with tf.device(device):
+        return {name: tf.constant(value, dtype) for name, value in known.items()}
 
 
 def map_to_array(tensors: Mapping[str, tf.Tensor]) -> dict[str, NDArray[np.floating]]:

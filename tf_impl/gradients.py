@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from poc.shared.engine.source_network import COEFFICIENT_PREFIX
+
 from .methods import Objective
 from .models import Model
 from .weights import learning_names, named_variables, trainable_names
@@ -14,7 +16,7 @@ class Gradients(NamedTuple):
     """What one batch gives."""
 
     losses: Mapping[str, tf.Tensor]
-    logits: tf.Tensor
+    logits: tf.Tensor | None
     loss: tf.Tensor
     by_name: Mapping[str, tf.Tensor]
 
@@ -25,8 +27,11 @@ def compute_gradients(
     images: tf.Tensor,
     labels: tf.Tensor,
     noise: Mapping[str, tf.Tensor],
+    known: Mapping[str, tf.Tensor],
 ) -> Gradients:
     """Forward and backward in training mode.
+
+    What `known` does not hold of the source's outputs is computed here, unrecorded.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
@@ -34,8 +39,9 @@ def compute_gradients(
     """
     variables = named_variables(model)
     learning = {name: variables[name].value for name in learning_names(model)}
+    known = complete_known(objective, images, known)
     with tf.GradientTape() as tape:
-        losses, logits = objective.losses(images, labels, noise)
+        losses, logits = objective.losses(images, labels, noise, known)
         loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
     found = tape.gradient(loss, learning, unconnected_gradients="zero")
     gradients = {
@@ -43,3 +49,12 @@ def compute_gradients(
         for name in trainable_names(model)
     }
     return Gradients(losses, logits, loss, gradients)
+
+
+def complete_known(
+    objective: Objective, images: tf.Tensor, known: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """`known` with the source's outputs, which are computed unless all of them are kept."""
+    if any(not name.startswith(COEFFICIENT_PREFIX) for name in known):
+        return dict(known)
+    return {**objective.source_outputs(images), **known}

@@ -7,12 +7,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
-from .border import images_to_tensor, labels_to_tensor, noise_to_tensors, rate_to_tensor
+from .border import (
+    images_to_tensor,
+    known_to_tensors,
+    labels_to_tensor,
+    map_to_array,
+    noise_to_tensors,
+    rate_to_tensor,
+)
 from .device import find_device
 from .gradients import Gradients, compute_gradients
 from .methods import OBJECTIVES
@@ -25,11 +33,11 @@ class Trainer:
     """A model under training: every step is one compiled graph."""
 
     def __init__(self, run: RunSpec, weights: Weights) -> None:
-        network = run.network
+        network = run.trained_network
         self.device = find_device(run)
         self.model = Model(network, dtype=run.precision)
         load_weights(self.model, weights)
-        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model)
+        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
         decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
@@ -42,12 +50,19 @@ class Trainer:
         self.num_steps = 0
         compiled = run.mode == "compiled"
         self.update, self._run_logits = self._update, self.model
+        self.run_source = self.objective.source_outputs
         if run.mode != "eager":
             self.update = tf.function(self._update, jit_compile=compiled)
+            self.run_source = tf.function(self.run_source, jit_compile=compiled)
             self._run_logits = tf.function(self.model, jit_compile=compiled)
 
     def step(
-        self, images: NDArray[Any], labels: NDArray[Any], learning_rate: float, noise: Noise
+        self,
+        images: NDArray[Any],
+        labels: NDArray[Any],
+        learning_rate: float,
+        noise: Noise,
+        known: Known | None = None,
     ) -> None:
         """One update; never waits for the device."""
         self.update(
@@ -55,8 +70,15 @@ class Trainer:
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
+            known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
         )
         self.num_steps += 1
+
+    def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """What the objective computes from the frozen source, each (N, …); empty without one."""
+        return map_to_array(
+            self.run_source(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
@@ -110,20 +132,22 @@ class Trainer:
         labels: tf.Tensor,
         learning_rate: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
     ) -> None:
-        result = compute_gradients(self.objective, self.model, images, labels, noise)
+        result = compute_gradients(self.objective, self.model, images, labels, noise, known)
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.apply([result.by_name[name] for name in self.names], self.variables)
         self._count(result, labels)
 
     def _count(self, result: Gradients, labels: tf.Tensor) -> None:
         """Add this batch to the totals, on the device."""
-        expected = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
-        hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))
-        sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
-        sums["count"] = tf.size(hits, tf.float64)
+        if result.logits is not None:
+            expected = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
+            hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
+            sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
+        sums["count"] = tf.cast(tf.shape(labels)[0], tf.float64)
         for name, value in sums.items():
             self._total(name).assign_add(tf.cast(value, tf.float64))
         # Steps before the first non-finite loss: it stops counting there. A NaN may never reach the

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 
 
@@ -38,6 +39,18 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
     }
     return {
         name: mask.permute(0, 3, 1, 2) if mask.ndim == 4 else mask for name, mask in masks.items()
+    }
+
+
+def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, torch.Tensor]:
+    """Kept outputs (N, …) and scalars, in the precision of the run."""
+    tensors = {
+        name: torch.from_numpy(value).to(device, getattr(torch, dtype))
+        for name, value in known.items()
+    }
+    return {
+        name: value.permute(0, 3, 1, 2) if value.ndim == 4 else value
+        for name, value in tensors.items()
     }
 
 

@@ -7,13 +7,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Parameter
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
-from .border import images_to_tensor, labels_to_tensor, map_to_array, noise_to_tensors
+from .border import (
+    images_to_tensor,
+    known_to_tensors,
+    labels_to_tensor,
+    map_to_array,
+    noise_to_tensors,
+)
 from .device import find_device
 from .gradients import compute_gradients
 from .methods import OBJECTIVES
@@ -26,9 +33,10 @@ def parameters(run: RunSpec) -> list[Parameter]:
 
     The model is built on the meta device, so that nothing is allocated.
     """
-    declared = {parameter.name: parameter for parameter in run.network.parameters}
+    network = run.trained_network
+    declared = {parameter.name: parameter for parameter in network.parameters}
     with torch.device("meta"):
-        model = Model(run.network, dtype=run.precision)
+        model = Model(network, dtype=run.precision)
     return [
         Parameter(
             name=name,
@@ -42,12 +50,17 @@ def parameters(run: RunSpec) -> list[Parameter]:
 
 
 def loss_and_gradients(
-    run: RunSpec, weights: Weights, images: NDArray[Any], labels: NDArray[Any], noise: Noise
+    run: RunSpec,
+    weights: Weights,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    noise: Noise,
+    known: Known,
 ) -> tuple[float, Weights]:
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
-    model = Model(run.network, dtype=run.precision).to(find_device(run))
+    model = Model(run.trained_network, dtype=run.precision).to(find_device(run))
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model)
+    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
     device = find_device(run)
     result = compute_gradients(
         objective,
@@ -55,6 +68,7 @@ def loss_and_gradients(
         images_to_tensor(images, dtype=run.precision, device=device),
         labels_to_tensor(labels, dtype=run.precision, device=device),
         noise_to_tensors(noise, device=device),
+        known_to_tensors(known, dtype=run.precision, device=device),
     )
     return float(result.loss.detach()), {
         name: to_canonical(model, name, gradient) for name, gradient in result.by_name.items()

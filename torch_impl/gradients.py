@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import torch
 
+from poc.shared.engine.source_network import COEFFICIENT_PREFIX
+
 from .methods import Objective
 from .models import Model
 from .weights import learning_names, named_variables, trainable_names
@@ -14,7 +16,7 @@ class Gradients(NamedTuple):
     """What one batch gives."""
 
     losses: Mapping[str, torch.Tensor]
-    logits: torch.Tensor
+    logits: torch.Tensor | None
     loss: torch.Tensor
     by_name: Mapping[str, torch.Tensor]
 
@@ -25,8 +27,11 @@ def compute_gradients(
     images: torch.Tensor,
     labels: torch.Tensor,
     noise: Mapping[str, torch.Tensor],
+    known: Mapping[str, torch.Tensor],
 ) -> Gradients:
     """Forward and backward in training mode; gradients also stand in `.grad`.
+
+    What `known` does not hold of the source's outputs is computed here, unrecorded.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
@@ -34,7 +39,8 @@ def compute_gradients(
     """
     variables = named_variables(model)
     model.zero_grad()
-    losses, logits = objective.losses(images, labels, noise)
+    known = complete_known(objective, images, known)
+    losses, logits = objective.losses(images, labels, noise, known)
     loss = torch.stack([values.mean() for values in losses.values()]).sum()
     # backward() lays each gradient out like its parameter, which the fused optimisers take for
     # granted; autograd.grad does not, and their update is then silently wrong.
@@ -45,3 +51,12 @@ def compute_gradients(
             variables[name].grad = torch.zeros_like(variables[name])
         gradients[name] = variables[name].grad
     return Gradients(losses, logits, loss, gradients)
+
+
+def complete_known(
+    objective: Objective, images: torch.Tensor, known: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """`known` with the source's outputs, which are computed unless all of them are kept."""
+    if any(not name.startswith(COEFFICIENT_PREFIX) for name in known):
+        return dict(known)
+    return {**objective.source_outputs(images), **known}

@@ -7,12 +7,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
-from .border import images_to_tensor, labels_to_tensor, noise_to_tensors, rate_to_tensor
+from .border import (
+    images_to_tensor,
+    known_to_tensors,
+    labels_to_tensor,
+    map_to_array,
+    noise_to_tensors,
+    rate_to_tensor,
+)
 from .device import find_device
 from .gradients import Gradients, compute_gradients
 from .methods import OBJECTIVES
@@ -35,11 +43,11 @@ class Trainer:
     """A model under training: eager steps, or one compiled function."""
 
     def __init__(self, run: RunSpec, weights: Weights) -> None:
-        network = run.network
+        network = run.trained_network
         self.device = find_device(run)
         self.model = Model(network, dtype=run.precision).to(self.device)
         load_weights(self.model, weights)
-        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model)
+        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
         decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
@@ -50,12 +58,17 @@ class Trainer:
         self.dtype = run.precision
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
-        self.update = self._update
+        self.update, self.run_source = self._update, self.objective.source_outputs
         if run.mode == "compiled":
             self.model.compile()
 
     def step(
-        self, images: NDArray[Any], labels: NDArray[Any], learning_rate: float, noise: Noise
+        self,
+        images: NDArray[Any],
+        labels: NDArray[Any],
+        learning_rate: float,
+        noise: Noise,
+        known: Known | None = None,
     ) -> None:
         """One update; never waits for the device."""
         self.update(
@@ -63,8 +76,15 @@ class Trainer:
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
+            known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
         )
         self.num_steps += 1
+
+    def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """What the objective computes from the frozen source, each (N, …); empty without one."""
+        return map_to_array(
+            self.run_source(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
@@ -130,8 +150,9 @@ class Trainer:
         labels: torch.Tensor,
         learning_rate: float,
         noise: Mapping[str, torch.Tensor],
+        known: Mapping[str, torch.Tensor],
     ) -> None:
-        result = compute_gradients(self.objective, self.model, images, labels, noise)
+        result = compute_gradients(self.objective, self.model, images, labels, noise, known)
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self._count(result, labels)
@@ -139,11 +160,11 @@ class Trainer:
     @torch.no_grad()
     def _count(self, result: Gradients, labels: torch.Tensor) -> None:
         """Add this batch to the totals, on the device."""
-        expected = labels if labels.ndim == 1 else labels.argmax(dim=1)
-        hits = result.logits.argmax(dim=1) == expected
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()
-        sums["accuracy"] = hits.sum()
+        if result.logits is not None:
+            expected = labels if labels.ndim == 1 else labels.argmax(dim=1)
+            sums["accuracy"] = (result.logits.argmax(dim=1) == expected).sum()
         for name, value in sums.items():
             self._total(name).add_(value)
         self._total("count").add_(len(labels))

@@ -54,6 +54,19 @@ def layer_rows(network: Network) -> list[dict[str, Any]]:
     ]
 
 
+def summarize_taps(run: RunSpec) -> dict[str, Any]:
+    """The features that a network names: tap, the layer behind it, its output's shape."""
+    network = run.network
+    return {
+        "model": network.name,
+        "input_shape": list(network.input_shape),
+        "taps": [
+            {"name": tap, "layer": node, "shape": list(network.shape_of(node))}
+            for tap, node in network.taps.items()
+        ],
+    }
+
+
 def summarize_built(run: RunSpec) -> dict[str, Any]:
     """The same, with the counts read off the model that the run's backend builds.
 

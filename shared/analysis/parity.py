@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.spec.initializers import Weights, draw_weights
+from poc.shared.engine.source_network import starting_weights
+from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Parameter
 from poc.shared.spec.run import RunSpec
 
@@ -82,12 +83,23 @@ class Ladder:
 
     def __init__(self, run: RunSpec, first: Caller, second: Caller) -> None:
         self._run, self._workers = run, (first, second)
-        self._network = run.network
+        self._network = run.trained_network
         self._spec = run.model_dump(mode="json")
         self._tolerances = TOLERANCES[run.precision]
 
     def climb(self, batches: Sequence[Batch]) -> list[Rung]:
-        """Every rung, the cheap ones first; `batches` hold `images` and `labels`."""
+        """Every rung of every stage; `batches` hold `images` and `labels`."""
+        stages = self._run.stages
+        if len(stages) == 1 or self._run.stage:
+            return self.climb_stage(batches)
+        return [
+            replace(rung, name=f"{stage.name}: {rung.name}")
+            for stage in stages
+            for rung in Ladder(self._run.replace(stage=stage.name), *self._workers).climb(batches)
+        ]
+
+    def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
+        """Every rung, the cheap ones first."""
         weights = self.perturbed_weights()
         rungs = [self.compare_parameters()]
         if not rungs[0].is_passed:
@@ -137,7 +149,7 @@ class Ladder:
         A zero bias, a unit gamma or a zero running mean would hide a dropped or swapped tensor.
         """
         generator = np.random.default_rng(self._run.seed)
-        weights = draw_weights(self._network.parameters, self._run.seed)
+        weights = starting_weights(self._run)
         for name, value in weights.items():
             if not name.endswith("/kernel"):
                 shift = generator.uniform(0.0, 0.1, value.shape).astype(np.float32)
@@ -161,7 +173,7 @@ class Ladder:
 
     def first_difference(self, weights: Weights, batch: Batch) -> str:
         """Name of the first layer, in the order of computation, whose output differs."""
-        names = [node.name for node in self._network.nodes]
+        names = [node.name for node in self._run.network.nodes]
         maps = self._both("features", weights=weights, images=batch["images"][:2], taps=names)
         for name in names:
             error = relative_error(maps[0][name], maps[1][name])

@@ -20,6 +20,7 @@ COLUMNS: Mapping[str, str] = {
     "seed": "{}",
     "total_parameters": "{:,}",
     "trainable_parameters": "{:,}",
+    "parameters_beside": "{:,}",
     "weight_bytes": "{:,}",
     "macs": "{:,}",
     "test_accuracy": "{:.4f}",
@@ -167,6 +168,17 @@ def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         change = row["error"] - rows[0]["error"]
         names = ", ".join(row["removed"]) or "-"
         table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
+    return table
+
+
+def taps_table(summary: Mapping[str, Any]) -> Table:
+    """One line a tap."""
+    size = "x".join(str(side) for side in summary["input_shape"])
+    table = Table(title=f"Taps of {summary['model']} on {size}", title_justify="left", box=None)
+    for name in ("tap", "layer", "shape"):
+        table.add_column(name)
+    for row in summary["taps"]:
+        table.add_row(row["name"], row["layer"], "x".join(str(side) for side in row["shape"]))
     return table
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .noise import Noise
 
+Known = Mapping[str, "NDArray[Any]"]
 PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
 
 
@@ -29,9 +30,22 @@ class Trainer(Protocol):
     """A model under training; created as `backend.Trainer(run, weights)`."""
 
     def step(
-        self, images: "NDArray[Any]", labels: "NDArray[Any]", learning_rate: float, noise: "Noise"
+        self,
+        images: "NDArray[Any]",
+        labels: "NDArray[Any]",
+        learning_rate: float,
+        noise: "Noise",
+        known: "Known | None" = None,
     ) -> None:
-        """One update; never waits for the device."""
+        """One update; never waits for the device.
+
+        `known` is what the loop knows beside the batch: kept outputs of the source network, each
+        (N, …) under the name that `source_outputs` gives it, and numbers of this step, each a
+        scalar under `coefficient/…`.
+        """
+
+    def source_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+        """What the objective computes from the frozen source, each (N, …); empty without one."""
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call (`loss`, `accuracy`, …); waits for the device.
@@ -81,6 +95,7 @@ class Backend(Protocol):
         images: "NDArray[Any]",
         labels: "NDArray[Any]",
         noise: "Noise",
+        known: "Known",
     ) -> "tuple[float, Weights]":
         """Loss of one batch in training mode, and the gradient of every trainable parameter."""
 

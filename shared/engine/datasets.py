@@ -13,6 +13,8 @@ from poc.shared.data.splits import Split, make_split
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE
 from poc.shared.spec.run import RunSpec
 
+from .source_network import check_source, resolve_source
+
 NUM_NAMED = 100
 
 
@@ -81,6 +83,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         notes.append(text)
         note(text)
 
+    run = resolve_source(run)
     source = open_source(run.data.source, on_error=run.data.on_error, note=tell)
     run = choose_size(run, source, tell)
     split = make_split(source, run.data.split)
@@ -102,6 +105,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
     data = RunData(source=source, split=split, train=train, val=val, test=test, notes=notes)
     resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
     resolved.network  # noqa: B018 - a shape that does not fit is refused before a framework starts
+    check_source(resolved)
     return resolved, data
 
 

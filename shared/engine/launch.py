@@ -9,6 +9,7 @@ from poc.shared.spec.run import RunSpec
 
 from .initial_weights import check_initial_weights, resolve_imagenet
 from .run_folder import RunFolder
+from .source_network import require_source, resolve_source
 from .worker import Worker
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -30,7 +31,8 @@ def launch_run(
         The run's row of the comparison table.
     """
     check_initial_weights(run)
-    run = resolve_imagenet(run)
+    require_source(run)
+    run = resolve_source(resolve_imagenet(run))
     folder = RunFolder.create(output or new_output(run), overwrite=overwrite)
     with Worker(run.backend, log=folder.log, report=report) as worker:
         row: dict[str, Any] = worker.call(

@@ -20,6 +20,7 @@ from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .run_folder import RunFolder
+from .source_network import known_numbers, require_source
 from .training import Report, TrainingLoop, evaluate
 
 
@@ -67,8 +68,10 @@ class Operations:
     ) -> dict[str, Any]:
         """Loss of one batch and every gradient; the noise is that of `step`."""
         spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
-        noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(images))
-        loss, gradients = self._backend.loss_and_gradients(spec, weights, images, labels, noise)
+        noise = draw_noise(spec.trained_network, seed=spec.seed, step=step, batch_size=len(images))
+        loss, gradients = self._backend.loss_and_gradients(
+            spec, weights, images, labels, noise, known_numbers(spec, 0.0)
+        )
         return {"loss": loss, "gradients": gradients}
 
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
@@ -97,8 +100,11 @@ class Operations:
         for step, rate in enumerate(learning_rates):
             batch = batches[step % len(batches)]
             images, labels = batch["images"], batch["labels"]
-            noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(images))
-            trainer.step(images, labels, rate, noise)
+            noise = draw_noise(
+                spec.trained_network, seed=spec.seed, step=step, batch_size=len(images)
+            )
+            known = known_numbers(spec, step / max(len(learning_rates) - 1, 1))
+            trainer.step(images, labels, rate, noise, known)
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
 
@@ -109,6 +115,7 @@ class Operations:
             RunSpec.parse(dict(run), ""),
             note=lambda text: self._report({"event": "note", "text": text}),
         )
+        require_source(spec)
         self._backend.prepare(spec)
         output = RunFolder(folder)
         output.write_run(self._record(spec, data, command))
@@ -201,8 +208,10 @@ class Operations:
 
     def _describe_run(self, loop: TrainingLoop) -> dict[str, Any]:
         """The columns that say what was trained."""
-        spec, network = loop.spec, loop.network
+        spec, network = loop.spec, loop.spec.network
         total = sum(parameter.size for parameter in network.parameters)
+        first_stage = spec.replace(stage=spec.stages[0].name).trained_network
+        beside = sum(parameter.size for parameter in first_stage.parameters) - total
         return {
             "method": spec.method,
             "model": spec.model_spec.name,
@@ -213,4 +222,5 @@ class Operations:
             "trainable_parameters": sum(p.size for p in network.parameters if p.is_trainable),
             "weight_bytes": 4 * total,
             "macs": network.macs,
+            **({"parameters_beside": beside} if beside else {}),
         }

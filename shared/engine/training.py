@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.pipeline import Batch, Pipeline
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.schedules import learning_rate
+from poc.shared.spec.stages import Stage, find_stage
 
 from .backend import Backend, Trainer
 from .datasets import RunData
 from .files import read_arrays, write_arrays, write_json
-from .initial_weights import initial_weights
 from .metrics import average_views, classification_metrics
 from .noise import draw_noise
 from .run_folder import RunFolder
+from .source_network import SourceCache, known_numbers, starting_weights
 
 Report = Callable[[Mapping[str, Any]], None]
 SECONDS_BETWEEN_REPORTS = 0.1
@@ -54,12 +55,23 @@ class TrainingLoop:
         self, run: RunSpec, backend: Backend, data: RunData, folder: RunFolder, report: Report
     ) -> None:
         self.spec, self.data, self.folder, self.report = run, data, folder, report
-        self.network = run.network
+        self.backend = backend
         self.num_steps = run.num_epochs * data.train.num_batches
         self.state = LoopState()
         started = time.perf_counter()
-        self.trainer: Trainer = backend.Trainer(run, initial_weights(run))
+        self.start_stage(run.stages[0], {})
         self.state.seconds["build"] = time.perf_counter() - started
+
+    def start_stage(self, stage: Stage, weights: Weights) -> None:
+        """A fresh trainer and optimiser; `weights` are those that a former stage has trained."""
+        run = self.spec.replace(stage=stage.name)
+        self.stage, self.network = stage, run.trained_network
+        self.trainer: Trainer = self.backend.Trainer(run, {**starting_weights(run), **weights})
+        self.cache = SourceCache(run, self.data.train.indices)
+        # What is best, and when to stop, is a matter of the last stage.
+        self.state = LoopState(
+            epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
+        )
 
     def run(self) -> dict[str, Any]:
         """Train until the last epoch or until patience ends."""
@@ -69,12 +81,17 @@ class TrainingLoop:
         return line
 
     def is_out_of_patience(self) -> bool:
-        """Whether early stopping ends the run."""
+        """Whether early stopping ends the run; only its last stage can be ended."""
         patience = self.spec.early_stopping.patience
-        return patience is not None and self.state.epochs_without_improvement >= patience
+        if patience is None or self.stage != self.spec.stages[-1]:
+            return False
+        return self.state.epochs_without_improvement >= patience
 
     def run_epoch(self) -> dict[str, Any]:
         """One pass over the training part, validation, checkpoints and one metrics line."""
+        stage = find_stage(self.spec.stages, self.state.epoch + 1)
+        if stage != self.stage:
+            self.start_stage(stage, self.trainer.weights())
         self.state.epoch += 1
         started = time.perf_counter()
         sums = self.train_epoch()
@@ -90,6 +107,7 @@ class TrainingLoop:
             "epoch": self.state.epoch,
             "step": self.state.step,
             "learning_rate": self.rate(self.state.step - 1),
+            **({"stage": self.stage.name} if self.stage.name else {}),
             **metrics,
             "train_seconds": trained - started,
             "eval_seconds": evaluated - trained,
@@ -107,7 +125,7 @@ class TrainingLoop:
         started = reported = time.monotonic()
         examples = 0
         for batch in self.data.train.epoch(self.state.epoch - 1):
-            self.step(batch.images, batch.learned)
+            self.step(batch)
             if self.state.step % STEPS_BETWEEN_CHECKS == 0:
                 self.collect(sums)
             examples += len(batch.labels)
@@ -129,24 +147,37 @@ class TrainingLoop:
             }
         )
 
-    def step(self, images: NDArray[np.float32], labels: NDArray[Any]) -> None:
+    def step(self, batch: Batch) -> None:
         """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
-        step = self.state.step
+        step, images, labels = self.state.step, batch.images, batch.learned
         noise = draw_noise(self.network, seed=self.spec.seed, step=step, batch_size=len(images))
+        progress = (step - self.first_step_of_stage) / max(self.steps_of_stage - 1, 1)
+        known = known_numbers(self.spec, progress) | self.cache.look_up(self.trainer, batch)
         if step == 0:
             started = time.perf_counter()
-            self.trainer.step(images, labels, self.rate(step), noise)
+            self.trainer.step(images, labels, self.rate(step), noise, known)
             self.trainer.wait()
             self.state.seconds["first_step"] = time.perf_counter() - started
         else:
-            self.trainer.step(images, labels, self.rate(step), noise)
+            self.trainer.step(images, labels, self.rate(step), noise, known)
         self.state.step += 1
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step."""
+        """Learning rate of a step; each stage has the whole schedule to itself."""
         spec = self.spec
         base = spec.optimizer.learning_rate * self.state.rate_factor
-        return learning_rate(spec.schedule, base, step, self.num_steps)
+        first = self.first_step_of_stage
+        return learning_rate(spec.schedule, base, step - first, self.steps_of_stage)
+
+    @property
+    def first_step_of_stage(self) -> int:
+        """Index of the first step of the current stage."""
+        return (self.stage.first_epoch - 1) * self.data.train.num_batches
+
+    @property
+    def steps_of_stage(self) -> int:
+        """Steps of the current stage."""
+        return self.stage.num_epochs * self.data.train.num_batches
 
     def collect(self, sums: "Sums") -> None:
         """Fetch the device's totals and refuse a non-finite loss."""
@@ -181,17 +212,22 @@ class TrainingLoop:
         return False
 
     def save(self, is_best: bool) -> None:
-        """Write `last` (weights, optimiser, loop) and, where it is the best epoch, `best`."""
+        """Write `last` (weights, optimiser, loop) and, where it is the best epoch, `best`.
+
+        `best` holds the network alone, without what was trained beside it.
+        """
         weights, folder = self.trainer.weights(), self.folder.checkpoints
         if is_best:
-            write_arrays(folder / "best.safetensors", weights, epoch=str(self.state.epoch))
+            own = {p.name: weights[p.name] for p in self.spec.network.parameters}
+            write_arrays(folder / "best.safetensors", own, epoch=str(self.state.epoch))
         write_arrays(folder / "last.safetensors", weights, epoch=str(self.state.epoch))
         write_arrays(folder / "last_optimizer.safetensors", self.trainer.state())
         write_json(folder / "last_loop.json", asdict(self.state))
 
     def best_weights(self) -> Weights:
-        """Weights of the best epoch."""
-        return read_arrays(self.folder.checkpoints / "best.safetensors")
+        """Weights of the best epoch; what stands beside the network is the latest."""
+        best = read_arrays(self.folder.checkpoints / "best.safetensors")
+        return {**self.trainer.weights(), **best}
 
 
 class Sums:

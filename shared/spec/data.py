@@ -75,3 +75,8 @@ class DataSpec(Settings):
                 "width of 1 to 4096 pixels: write for example [224, 224]"
             )
         return self
+
+    @property
+    def has_random_views(self) -> bool:
+        """Whether an image looks different each time that training sees it."""
+        return self.train_view.is_random

@@ -10,7 +10,9 @@ from types import MappingProxyType
 
 from poc.shared.errors import UsageError
 
+from . import distillation
 from .settings import Settings
+from .transfer import Transfer
 
 
 class SupervisedOptions(Settings):
@@ -19,13 +21,17 @@ class SupervisedOptions(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row: what it is, its hyper-parameters, its objective and the model that it trains."""
+    """One row: what it is, its hyper-parameters, its objective and the model that it trains.
+
+    `transfer` is there for a method that learns from a source network.
+    """
 
     summary: str
     options: type[Settings]
     objective: str
     default_model: str
     models: tuple[str, ...] = ()
+    transfer: Transfer | None = None
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -42,6 +48,34 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             options=SupervisedOptions,
             objective="supervised",
             default_model="conv2d_chain",
+        ),
+        "kd": Method(
+            summary="knowledge distillation: softened logits of a teacher beside the labels",
+            options=distillation.KDOptions,
+            objective="kd",
+            default_model="lightnet_plain",
+            transfer=distillation.KD,
+        ),
+        "lwf": Method(
+            summary="Learning without Forgetting: a second head keeps the source's outputs",
+            options=distillation.LwFOptions,
+            objective="lwf",
+            default_model="lightnet_plain",
+            transfer=distillation.LWF,
+        ),
+        "fitnets": Method(
+            summary="FitNets: a middle layer learns a hint through a regressor, then distillation",
+            options=distillation.FitNetsOptions,
+            objective="fitnets",
+            default_model="lightnet_plain",
+            transfer=distillation.FITNETS,
+        ),
+        "attention_transfer": Method(
+            summary="Attention Transfer: maps of where the source is active, at matched layers",
+            options=distillation.AttentionTransferOptions,
+            objective="attention_transfer",
+            default_model="lightnet_plain",
+            transfer=distillation.ATTENTION_TRANSFER,
         ),
     }
 )

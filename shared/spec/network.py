@@ -30,7 +30,8 @@ class Network:
 
     `taps` maps a feature's public name to the node that computes it. `blocks` are the parts that
     can be left out. `auxiliary` maps a node with logits of its own to its weight in the training
-    loss; evaluation does not compute it.
+    loss; evaluation does not compute it. `observed` are the nodes whose values a loss reads beside
+    the logits.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Network:
     taps: Mapping[str, str] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
     auxiliary: Mapping[str, float] = field(default_factory=dict)
+    observed: frozenset[str] = frozenset()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -60,6 +62,51 @@ class Network:
     @cached_property
     def _plans(self) -> dict[tuple[tuple[str, ...], bool], tuple[Step, ...]]:
         return {}
+
+    def needed(self, wanted: Collection[str]) -> tuple[Node, ...]:
+        """The nodes that the values of `wanted` depend on, in the order of computation."""
+        names = set(wanted)
+        for node in reversed(self.nodes):
+            if node.name in names:
+                names.update(node.inputs)
+        return tuple(node for node in self.nodes if node.name in names)
+
+    @property
+    def head(self) -> Node:
+        """The last layer with parameters: the classifier."""
+        return next(node for node in reversed(self.nodes) if node.parameters)
+
+    def shape_of(self, name: str) -> Shape:
+        """Output shape of a node, or of the images."""
+        shapes = {IMAGES: self.input_shape, **{n.name: n.output_shape for n in self.nodes}}
+        return shapes[name]
+
+    def beside(self, name: str, layer: Layer, *inputs: str) -> "Network":
+        """The network with a side branch of one more layer; the logits stay what they are.
+
+        Raises:
+            UsageError: The shapes do not fit.
+        """
+        shapes = tuple(self.shape_of(source) for source in inputs)
+        node = Node(
+            name=name,
+            layer=layer,
+            inputs=inputs,
+            input_shapes=shapes,
+            output_shape=layer.output_shape(shapes),
+        )
+        return replace(self, nodes=(*self.nodes[:-1], node, self.nodes[-1]))
+
+    def observing(self, names: Collection[str]) -> "Network":
+        """The network whose values at these nodes a loss reads."""
+        return replace(self, observed=self.observed | frozenset(names))
+
+    def training_only(self, names: Collection[str]) -> "Network":
+        """The network of which only these nodes are trained."""
+        nodes = tuple(
+            replace(node, is_frozen=node.is_frozen or node.name not in names) for node in self.nodes
+        )
+        return replace(self, nodes=nodes)
 
     def node_of(self, tap: str) -> str:
         """Node behind a tap; `logits` is the output, and every node is its own tap.
@@ -114,7 +161,7 @@ class Network:
         In floating point the gradient is rounding noise, which Adam follows at full rate
         (docs/decisions/0003).
         """
-        return self.cancelled_beside()
+        return self.cancelled_beside(self.observed)
 
     def cancelled_beside(self, read: Collection[str] = ()) -> frozenset[str]:
         """The same where the loss reads these nodes too, and not the logits alone."""

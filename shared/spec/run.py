@@ -15,11 +15,13 @@ from poc.shared.errors import UsageError
 
 from .data import DataSpec, SplitSpec
 from .layers import Shape
-from .methods import find_method
+from .methods import METHODS, find_method
 from .models import ModelSpec, find_model
 from .network import Network
 from .schedules import ScheduleSpec
 from .settings import Settings
+from .source import SourceSpec
+from .stages import Stage, plan_stages
 
 Backend = Literal["tf", "torch"]
 BACKENDS: tuple[Backend, ...] = ("tf", "torch")
@@ -65,6 +67,9 @@ class RunSpec(Settings):
     initial_weights: str | None = Field(
         None, description='canonical safetensors file to start from, or "imagenet"; none: drawn'
     )
+    source: SourceSpec | None = Field(
+        None, description="network that the method learns from; none: drawn like the target"
+    )
     data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
     num_epochs: int = Field(10, ge=1, description="passes over the training examples")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
@@ -83,6 +88,9 @@ class RunSpec(Settings):
         None, min_length=3, max_length=3, description="(height, width, channels)"
     )
     num_classes: int | None = Field(None, ge=2, description="number of classes")
+    stage: str = Field(
+        "", description="set by the training loop: stage of the method's plan; empty: the last"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -97,7 +105,7 @@ class RunSpec(Settings):
         ):
             default = {"name": find_method(method).default_model}
             values = {**values, "model": {**default, **(model or {})}}
-        return values
+        return fill_source(values)
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -105,6 +113,14 @@ class RunSpec(Settings):
         method = find_method(self.method)
         method.options.parse(dict(self.method_options), "method_options")
         self.model_spec.resolved()
+        if self.source is not None and self.source.model is not None:
+            self.source.model.resolved()
+        if self.source is not None and method.transfer is None:
+            learners = [name for name, row in METHODS.items() if row.transfer is not None]
+            raise UsageError(
+                f"received a source for method {self.method!r}, which learns from labels alone; "
+                f"allowed is one with {', '.join(learners)}: choose one of them or remove it"
+            )
         if method.models and self.model_spec.name not in method.models:
             raise UsageError(
                 f"received model {self.model_spec.name!r} for method {self.method!r}; allowed are "
@@ -133,9 +149,57 @@ class RunSpec(Settings):
             )
         return self.model_spec.declare(self.input_shape, self.num_classes)
 
+    @property
+    def method_settings(self) -> Settings:
+        """The method's options, validated, defaults filled in."""
+        options = find_method(self.method).options
+        return options.parse(dict(self.method_options), "method_options")
+
+    @property
+    def source_network(self) -> Network | None:
+        """The declared source, for this run's images; none where the method has no source."""
+        if self.source is None or self.input_shape is None or self.num_classes is None:
+            return None
+        model = self.source.model or self.model_spec
+        return model.declare(self.input_shape, self.source.num_classes or self.num_classes)
+
+    @property
+    def trained_network(self) -> Network:
+        """The network with all that this stage trains beside it; the same logits.
+
+        Raises:
+            UsageError: The source and the target do not fit the method; names both sides.
+        """
+        transfer, source = find_method(self.method).transfer, self.source_network
+        if transfer is None or source is None:
+            return self.network
+        stage = self.stage or self.stages[-1].name
+        return transfer.extend(self.method_settings, self.network, source, stage)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The method's plan over the epochs; one stage for most."""
+        transfer = find_method(self.method).transfer
+        if transfer is None:
+            return plan_stages(self.num_epochs)
+        return transfer.stages(self.method_settings, self.num_epochs)
+
+    def coefficients(self, progress: float) -> Mapping[str, float]:
+        """Numbers of a step that the method lets run over its last stage, `progress` 0 to 1."""
+        transfer = find_method(self.method).transfer
+        return transfer.coefficients(self.method_settings, progress) if transfer else {}
+
     def replace(self, **changes: Any) -> "RunSpec":
         """A copy with these fields changed, validated again."""
         return RunSpec.parse({**self.model_dump(mode="json"), **changes}, "")
+
+
+def fill_source(values: dict[str, Any]) -> dict[str, Any]:
+    """Give a method that learns from a source one like its target, where none is named."""
+    method = values.get("method", "lightlayers")
+    if not isinstance(method, str) or find_method(method).transfer is None:
+        return values
+    return {**values, "source": values.get("source") or {}}
 
 
 def load_run(
@@ -211,6 +275,10 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         return ["model", "name"]
     if parts[0] == "model" and len(parts) == 2 and parts[1] not in ModelSpec.model_fields:
         return ["model", "options", parts[1]]
+    if parts[:2] == ["source", "model"] and len(parts) < 4:
+        known = len(parts) == 3 and parts[2] in ModelSpec.model_fields
+        option = ["options", *parts[2:]] if len(parts) == 3 else ["name"]
+        return parts if known else [*parts[:2], *option]
     if parts[0] in ("split", "train_view", "eval_view"):
         return ["data", *parts]
     if len(parts) > 1 or key in RunSpec.model_fields:

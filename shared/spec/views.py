@@ -83,6 +83,25 @@ class TrainView(Settings):
                 )
         return self
 
+    @property
+    def is_random(self) -> bool:
+        """Whether anything about this view is drawn."""
+        shares = (
+            self.horizontal_flip,
+            self.vertical_flip,
+            self.rotation_degrees,
+            self.shift,
+            self.zoom,
+            self.brightness,
+            self.contrast,
+            self.saturation,
+            self.hue,
+            self.erasing,
+            self.mixup,
+            self.cutmix,
+        )
+        return self.crop in ("random_resized", "shifted", "padded") or any(shares)
+
 
 class EvalView(Settings):
     """What evaluation sees: nothing random."""

@@ -2,9 +2,19 @@
 
 from collections.abc import Mapping
 
+from .attention_transfer import AttentionTransfer
+from .fitnets import FitNets
+from .kd import KnowledgeDistillation
+from .lwf import LearningWithoutForgetting
 from .objective import Objective
 from .supervised import Supervised
 
-OBJECTIVES: Mapping[str, type[Objective]] = {"supervised": Supervised}
+OBJECTIVES: Mapping[str, type[Objective]] = {
+    "supervised": Supervised,
+    "kd": KnowledgeDistillation,
+    "lwf": LearningWithoutForgetting,
+    "fitnets": FitNets,
+    "attention_transfer": AttentionTransfer,
+}
 
 __all__ = ["OBJECTIVES", "Objective"]

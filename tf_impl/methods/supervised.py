@@ -13,8 +13,12 @@ class Supervised(Objective):
     """Objective of every method that learns from labels alone."""
 
     def losses(
-        self, images: tf.Tensor, labels: tf.Tensor, noise: Mapping[str, tf.Tensor]
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The term `hard`: cross-entropy with the labels; one more for each auxiliary head."""
         network = self.model.network
         wanted = [network.output, *network.auxiliary]

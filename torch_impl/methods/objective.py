@@ -5,18 +5,34 @@ from collections.abc import Mapping
 
 import torch
 
+from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.torch_impl.models import Model
 
 
 class Objective(ABC):
-    """A method's loss on one batch, built once a run around the model that it trains."""
+    """A method's loss on one batch, built once a run around the model that it trains.
 
-    def __init__(self, run: RunSpec, model: Model) -> None:
+    `weights` hold all that the run starts from: also those of a source network, where there is one.
+    """
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
+
+    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the loss needs from a frozen source network, each (N, …); never differentiated."""
+        return {}
 
     @abstractmethod
     def losses(
-        self, images: torch.Tensor, labels: torch.Tensor, noise: Mapping[str, torch.Tensor]
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes)."""
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        noise: Mapping[str, torch.Tensor],
+        known: Mapping[str, torch.Tensor],
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes).
+
+        `known` holds the source's outputs and the step's coefficients. The logits are none in a
+        stage that does not compute them.
+        """

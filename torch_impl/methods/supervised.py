@@ -13,8 +13,12 @@ class Supervised(Objective):
     """Objective of every method that learns from labels alone."""
 
     def losses(
-        self, images: torch.Tensor, labels: torch.Tensor, noise: Mapping[str, torch.Tensor]
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        noise: Mapping[str, torch.Tensor],
+        known: Mapping[str, torch.Tensor],
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The term `hard`: cross-entropy with the labels; one more for each auxiliary head."""
         network = self.model.network
         wanted = [network.output, *network.auxiliary]

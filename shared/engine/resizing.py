@@ -1,0 +1,56 @@
+"""Resizes as two constant matrices, shared by both backends.
+
+As matrix products they can be differentiated to any order, which TensorFlow's own resize cannot,
+and the adjoint is the transpose.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def resize_matrix(in_size: int, out_size: int) -> NDArray[np.float64]:
+    """(out_size, in_size) matrix that resizes one axis, bilinear.
+
+    Half-pixel centres, no antialias: output i reads position (i + 0.5) * in / out - 0.5, clamped to
+    the map, with weights 1 - f and f on its floor and the next pixel.
+    """
+    positions = (np.arange(out_size) + 0.5) * in_size / out_size - 0.5
+    positions = positions.clip(0, in_size - 1)
+    low = np.floor(positions).astype(np.int64)
+    high = np.minimum(low + 1, in_size - 1)
+    share = positions - low
+    matrix = np.zeros((out_size, in_size))
+    rows = np.arange(out_size)
+    np.add.at(matrix, (rows, low), 1 - share)
+    np.add.at(matrix, (rows, high), share)
+    return matrix
+
+
+def average_matrix(in_size: int, out_size: int) -> NDArray[np.float64]:
+    """(out_size, in_size) matrix of PyTorch's adaptive average pool along one axis.
+
+    Output i is the mean of the pixels floor(i * in / out) to ceil((i + 1) * in / out), the last
+    excluded; neighbouring bins may share pixels.
+    """
+    matrix = np.zeros((out_size, in_size))
+    for row in range(out_size):
+        first, last = row * in_size // out_size, -(-(row + 1) * in_size // out_size)
+        matrix[row, first:last] = 1 / (last - first)
+    return matrix
+
+
+def resize_matrices(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Matrices | None:
+    """(rows, columns) that bring (H, W, …) to another size, bilinear; none where it has it."""
+    if in_shape[:2] == out_shape[:2]:
+        return None
+    return resize_matrix(in_shape[0], out_shape[0]), resize_matrix(in_shape[1], out_shape[1])
+
+
+def average_matrices(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Matrices | None:
+    """The same by averaging; an axis that is smaller already stays as it is."""
+    heights, widths = ((in_shape[axis], min(in_shape[axis], out_shape[axis])) for axis in (0, 1))
+    if heights[0] == heights[1] and widths[0] == widths[1]:
+        return None
+    return average_matrix(*heights), average_matrix(*widths)

@@ -1,0 +1,92 @@
+"""The parity ladder for the options of the methods with a source, with dropout on.
+
+The table of methods (test_ladder.py) climbs every method's defaults; here stand the forms that the
+defaults leave out.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from poc.shared.analysis.parity import Ladder
+from poc.shared.engine.worker import Worker
+from poc.shared.spec.run import RunSpec
+
+OPTIONS = {"layer": "conv2d", "widths": [4, 6], "dropout": 0.25}
+SOURCE = {"model": {"name": "lightnet_residual", "options": {"widths": [3, 5, 4]}}}
+ROWS = {
+    "kd additive": (
+        "kd",
+        {"mixing": "additive", "soft_loss": "cross_entropy", "scale_by_temperature_squared": False},
+        SOURCE,
+    ),
+    "lwf original": ("lwf", {}, {"num_classes": 5}),
+    "lwf cross": ("lwf", {"form": "cross_architecture"}, {**SOURCE, "num_classes": 5}),
+    "fitnets two": ("fitnets", {"pairs": ["block3>block1"]}, SOURCE),
+    "fitnets one": ("fitnets", {"stages": "one", "pairs": ["block1>block2"]}, SOURCE),
+    "fitnets repdistiller": (
+        "fitnets",
+        {
+            "stages": "one",
+            "regressor": "repdistiller",
+            "pairs": ["block2>block1"],
+            "soft_weights": [2, 1],
+        },
+        SOURCE,
+    ),
+    "attention code": (
+        "attention_transfer",
+        {"map": "sum", "pairs": ["block1>block2", "block2>block1"]},
+        SOURCE,
+    ),
+    "attention paper": (
+        "attention_transfer",
+        {
+            "form": "paper",
+            "map": "max_p",
+            "alpha": 0.5,
+            "size_rule": "resize_source",
+            "pairs": ["block1>block2", "block1/conv2>block1/conv1"],
+        },
+        SOURCE,
+    ),
+}
+generator = np.random.default_rng(0)
+BATCHES = [
+    {
+        "images": generator.normal(size=(8, 12, 10, 2)).astype(np.float32),
+        "labels": generator.integers(0, 3, 8),
+    }
+    for _ in range(2)
+]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> Iterator[tuple[Worker, Worker]]:
+    folder = tmp_path_factory.mktemp("ladder")
+    with Worker("tf", log=folder / "tf") as first, Worker("torch", log=folder / "torch") as second:
+        yield first, second
+
+
+@pytest.mark.parity
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_both_backends_climb(pair, row):
+    method, options, source = ROWS[row]
+    run = RunSpec.parse(
+        {
+            "method": method,
+            "method_options": options,
+            "source": source,
+            "model": {"name": "lightnet_plain", "options": OPTIONS},
+            "input_shape": [12, 10, 2],
+            "num_classes": 3,
+            "precision": "float64",
+        },
+        "",
+    )
+    rungs = Ladder(run, *pair).climb(BATCHES)
+    assert len(rungs) == 8 * len(run.stages)
+    broken = [rung for rung in rungs if not rung.is_passed]
+    assert not broken, broken[0]

@@ -1,0 +1,92 @@
+"""FitNets: a regressor makes a middle layer guess the source's, then distillation."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from poc.shared.engine.resizing import resize_matrices
+from poc.shared.engine.source_network import COEFFICIENT_PREFIX
+from poc.shared.spec.distillation import HINT, find_hints, regressor_output
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+from poc.tf_impl.border import known_to_tensors
+from poc.tf_impl.device import find_device
+from poc.tf_impl.losses import cross_entropy
+from poc.tf_impl.models import Model
+from poc.tf_impl.transfer_losses import resize_maps, soft_cross_entropy, squared_error
+
+from .taught import Taught
+
+HINT_PREFIX = "hint/"
+SOFT = COEFFICIENT_PREFIX + "soft"
+
+
+class FitNets(Taught):
+    """Objective of `fitnets` (arXiv 1412.6550); docs/methods/fitnets.md."""
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+        super().__init__(run, model, weights)
+        network = self.source.network
+        pairs = find_hints(self.options, run.network, network)
+        has_hints = run.stage == HINT or self.options.stages == "one"
+        self.pairs = pairs if has_hints else ()
+        self.has_soft = run.stage != HINT and any(self.options.resolved_soft_weights)
+        shapes = {node.name: node.output_shape for node in model.network.nodes}
+        self.resizes = {
+            pair.name: known_to_tensors(
+                dict(zip(("rows", "columns"), matrices, strict=True)),
+                dtype=run.precision,
+                device=find_device(run),
+            )
+            for pair in self.pairs
+            if (
+                matrices := resize_matrices(
+                    pair.source_shape, shapes[regressor_output(self.options, pair)]
+                )
+            )
+        }
+
+    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The source's hints at the regressors' size, and its logits where they are used."""
+        logits = self.source.network.output
+        wanted = {pair.source for pair in self.pairs} | ({logits} if self.has_soft else set())
+        values = self.source_values(images, sorted(wanted))
+        outputs = {}
+        for pair in self.pairs:
+            hint = values[pair.source]
+            matrices = self.resizes.get(pair.name)
+            outputs[HINT_PREFIX + pair.name] = resize_maps(hint, **matrices) if matrices else hint
+        return {**outputs, **({"source_logits": values[logits]} if self.has_soft else {})}
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """The terms `hint`, `hard` and `soft`, as far as the stage has them."""
+        output = self.model.network.output
+        regressors = {pair.name: regressor_output(self.options, pair) for pair in self.pairs}
+        is_hint = self.run.stage == HINT
+        wanted = [*regressors.values(), *(() if is_hint else (output,))]
+        values = self.model.values(images, wanted, noise, training=True)
+        terms = {}
+        for name, node in regressors.items():
+            error = squared_error(
+                values[node], known[HINT_PREFIX + name], reduction=self.options.resolved_reduction
+            )
+            terms[f"hint_{name}"] = self.options.hint_weight * error
+        if is_hint:
+            return terms, None
+        terms["hard"] = cross_entropy(values[output], labels)
+        if self.has_soft:
+            soft = soft_cross_entropy(
+                values[output],
+                known["source_logits"],
+                temperature=self.options.temperature,
+                subtract_entropy=False,
+                scale_by_temperature_squared=False,
+            )
+            terms["soft"] = known[SOFT] * soft
+        return terms, values[output]

@@ -1,0 +1,40 @@
+"""Knowledge distillation: the labels, and the softened logits of a teacher."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from poc.tf_impl.losses import cross_entropy
+from poc.tf_impl.transfer_losses import soft_cross_entropy
+
+from .taught import Taught
+
+
+class KnowledgeDistillation(Taught):
+    """Objective of `kd` (arXiv 1503.02531); docs/methods/kd.md."""
+
+    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The teacher's logits (N, num_classes)."""
+        node = self.source.network.output
+        return {"source_logits": self.source_values(images, [node])[node]}
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """The terms `hard` (labels) and `soft` (teacher), weighted."""
+        options = self.options
+        logits = self.model(images, noise, training=True)
+        soft = soft_cross_entropy(
+            logits,
+            known["source_logits"],
+            temperature=options.temperature,
+            subtract_entropy=options.soft_loss == "kl",
+            scale_by_temperature_squared=options.scale_by_temperature_squared,
+        )
+        share = 1 - options.alpha if options.mixing == "convex" else 1.0
+        hard = cross_entropy(logits, labels)
+        return {"hard": share * hard, "soft": options.alpha * soft}, logits

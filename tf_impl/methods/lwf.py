@@ -1,0 +1,43 @@
+"""Learning without Forgetting: a head for the labels, one that keeps the source's outputs."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from poc.shared.spec.distillation import OLD_HEAD, WARMUP
+from poc.tf_impl.losses import cross_entropy
+from poc.tf_impl.transfer_losses import soft_cross_entropy
+
+from .taught import Taught
+
+
+class LearningWithoutForgetting(Taught):
+    """Objective of `lwf` (arXiv 1606.09282); docs/methods/lwf.md."""
+
+    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The source's logits (N, its classes)."""
+        node = self.source.network.output
+        return {"source_logits": self.source_values(images, [node])[node]}
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """The term `hard` (labels) and, but for the warm-up, `old` (source)."""
+        options, network = self.options, self.model.network
+        if self.run.stage == WARMUP:
+            logits = self.model(images, noise, training=True)
+            return {"hard": cross_entropy(logits, labels)}, logits
+        values = self.model.values(images, [network.output, OLD_HEAD], noise, training=True)
+        logits = values[network.output]
+        old = soft_cross_entropy(
+            values[OLD_HEAD],
+            known["source_logits"],
+            temperature=options.temperature,
+            subtract_entropy=options.soft_loss == "kl",
+            scale_by_temperature_squared=options.scale_by_temperature_squared,
+        )
+        return {"hard": cross_entropy(logits, labels), "old": options.lambda_old * old}, logits

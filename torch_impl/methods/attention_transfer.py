@@ -1,0 +1,94 @@
+"""Attention Transfer: where the source is active, the target learns to be active too."""
+
+from collections.abc import Mapping
+
+import torch
+
+from poc.shared.engine.resizing import average_matrices, resize_matrices
+from poc.shared.spec.distillation import find_attention_pairs
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.transfer import Pair
+from poc.torch_impl.border import known_to_tensors
+from poc.torch_impl.device import find_device
+from poc.torch_impl.losses import cross_entropy
+from poc.torch_impl.models import Model
+from poc.torch_impl.transfer_losses import (
+    attention_distance,
+    attention_map,
+    resize_maps,
+    soft_cross_entropy,
+)
+
+from .taught import Taught
+
+ATTENTION_PREFIX = "attention/"
+
+
+class AttentionTransfer(Taught):
+    """Objective of `attention_transfer` (arXiv 1612.03928); docs/methods/attention_transfer.md."""
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+        super().__init__(run, model, weights)
+        self.pairs = find_attention_pairs(self.options, run.network, self.source.network)
+        resize = self.options.size_rule == "resize_source"
+        plan = resize_matrices if resize else average_matrices
+        found = {
+            (side, pair.name): matrices
+            for pair in self.pairs
+            for side, shapes in (
+                ("source", (pair.source_shape, pair.target_shape)),
+                ("target", (pair.target_shape, pair.source_shape)),
+            )
+            if not (resize and side == "target") and (matrices := plan(*shapes))
+        }
+        self.resizes = {
+            key: known_to_tensors(
+                dict(zip(("rows", "columns"), matrices, strict=True)),
+                dtype=run.precision,
+                device=find_device(run),
+            )
+            for key, matrices in found.items()
+        }
+
+    def attention(self, maps: torch.Tensor, side: str, pair: Pair) -> torch.Tensor:
+        """Normalised map of one side of a pair at the size that both are compared at."""
+        if matrices := self.resizes.get((side, pair.name)):
+            maps = resize_maps(maps, **matrices)
+        return attention_map(maps, kind=self.options.map, power=self.options.power)
+
+    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The source's attention maps (N, H * W), and its logits where they are used."""
+        logits = self.source.network.output
+        wanted = {pair.source for pair in self.pairs} | ({logits} if self.options.alpha else set())
+        values = self.source_values(images, sorted(wanted))
+        outputs = {
+            ATTENTION_PREFIX + pair.name: self.attention(values[pair.source], "source", pair)
+            for pair in self.pairs
+        }
+        return {**outputs, **({"source_logits": values[logits]} if self.options.alpha else {})}
+
+    def losses(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        noise: Mapping[str, torch.Tensor],
+        known: Mapping[str, torch.Tensor],
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The terms `hard`, `attention_SOURCE>TARGET` for each pair, and `soft` if asked for."""
+        options, output = self.options, self.model.network.output
+        wanted = [output, *(pair.target for pair in self.pairs)]
+        values = self.model.values(images, wanted, noise, training=True)
+        terms = {"hard": (1 - options.alpha) * cross_entropy(values[output], labels)}
+        for pair in self.pairs:
+            own = self.attention(values[pair.target], "target", pair)
+            distance = attention_distance(
+                own, known[ATTENTION_PREFIX + pair.name], form=options.form
+            )
+            terms[f"attention_{pair.name}"] = options.resolved_beta * distance
+        if options.alpha:
+            soft = soft_cross_entropy(
+                values[output], known["source_logits"], temperature=options.temperature
+            )
+            terms["soft"] = options.alpha * soft
+        return terms, values[output]
