@@ -126,6 +126,18 @@ class Trainer:
                 variable.assign(state[f"{name}/{slot}"])
         self.optimizer.iterations.assign(state["step"])
 
+    def counts(self) -> dict[str, float]:
+        """Totals since the last `metrics`, as they stand; waits for the device."""
+        totals = {name: float(total) for name, total in self.totals.items()}
+        return {**totals, "num_steps": self.num_steps}
+
+    def restore_counts(self, counts: Mapping[str, float]) -> None:
+        """Take back what `counts` gave."""
+        totals = dict(counts)
+        self.num_steps = int(totals.pop("num_steps"))
+        for name, total in totals.items():
+            self._total(name).assign(total)
+
     def _update(
         self,
         images: tf.Tensor,

@@ -20,6 +20,7 @@ from poc.shared.spec.sweep import Cell
 from .executors import Executor, Task
 from .files import read_json, write_json
 from .launch import launch_run
+from .memory import has_memory_sign, was_killed
 from .run_folder import RunFolder
 from .worker import WorkerCrashed
 
@@ -27,21 +28,6 @@ Row = dict[str, Any]
 Report = Callable[[Row, int], None]
 DEFINITION = "sweep.json"
 FORMAT = "poc sweep 1"
-# The kernel ends a process with signal 9 when memory ends; a person may have done so as well.
-KILLED_SIGNS = ("exit status -9", "exit status 137")
-# What Python, TensorFlow and PyTorch say when memory ends.
-MEMORY_SIGNS = (
-    "memoryerror",
-    "out of memory",
-    "outofmemory",
-    "resourceexhausted",
-    "resource_exhausted",
-    "oom when allocating",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "bad_alloc",
-    "unable to allocate",
-)
 
 
 def run_sweep(
@@ -205,11 +191,10 @@ def record_failure(task: Task, error: str) -> Row:
 
 def kind_of_failure(error: str) -> str:
     """`out of memory`, `killed, most likely out of memory` or `error`."""
-    text = error.lower()
-    if any(sign in text for sign in MEMORY_SIGNS):
-        return "out of memory"
-    is_killed = any(sign in text for sign in KILLED_SIGNS)
-    return "killed, most likely out of memory" if is_killed else "error"
+    # A process that was killed may have said anything before: what ended it stands first.
+    if was_killed(error):
+        return "killed, most likely out of memory"
+    return "out of memory" if has_memory_sign(error) or "memory ended" in error else "error"
 
 
 def describe_row(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
