@@ -18,12 +18,14 @@ class Saver:
     Attributes:
         steps: Save after every so many steps of the run.
         seconds: Save when so much time has passed since the last checkpoint.
-        last_saved: On the clock `time.monotonic`.
+        last_saved: When, on the clock `time.monotonic`.
+        last_step: After how many steps.
     """
 
     steps: int | None = None
     seconds: float | None = None
     last_saved: float = field(default_factory=time.monotonic)
+    last_step: int = 0
 
     @classmethod
     def parse(cls, text: str) -> "Saver":
@@ -50,4 +52,4 @@ class Saver:
 
     def saved(self, step: int) -> None:
         """Count from here."""
-        self.last_saved = time.monotonic()
+        self.last_saved, self.last_step = time.monotonic(), step

@@ -121,7 +121,7 @@ class TrainingLoop:
             while self.state.is_in_epoch or not self.is_finished():
                 self.run_epoch()
         except StopRequested:
-            if self.state.step:
+            if self.state.step != self.saver.last_step:
                 self.save()
             raise
 
@@ -206,9 +206,9 @@ class TrainingLoop:
                 reported = now
                 self.report_step(examples / (now - started))
             self.state.seconds["train"] = earlier + now - started
-            self.interruption.check()
             if self.saver.is_due(self.state.step, now):
                 self.save()
+            self.interruption.check()
         self.collect()
         self.state.seconds["train"] = earlier + time.monotonic() - started
         return self.sums.means()
