@@ -51,6 +51,20 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file.
+
+    Raises:
+        UsageError: Missing, malformed or no object.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"received {str(path)!r}, which holds no JSON object; name a file that poc wrote"
+        )
+    return value
+
+
 def finite(value: Any) -> Any:
     """The value with NaN and infinity replaced by none, which JSON can hold."""
     if isinstance(value, Mapping):

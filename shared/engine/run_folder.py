@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from .files import finite, read_json, write_bytes, write_json
+from .files import finite, read_object, read_regular, write_bytes, write_json
 
 # The file that a run holds while it writes (run_lock.py).
 LOCK = "lock"
@@ -131,7 +131,7 @@ class RunFolder:
 
     def read_run(self) -> dict[str, Any]:
         """Read `run.json`."""
-        return dict(read_json(self.path / "run.json"))
+        return read_object(self.path / "run.json")
 
     def mark(self, status: Status, **more: Any) -> None:
         """Set the run's status, and further fields of `run.json`."""
@@ -160,8 +160,14 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        try:
+            lines = read_regular(path).decode().split("\n")
+            return [dict(json.loads(line)) for line in lines[:-1] if line]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise UsageError(
+                f"received {str(path)!r}, which holds a line that is no metrics line ({error}); "
+                "remove that line"
+            ) from None
 
     def write_summary(self, row: Mapping[str, Any]) -> None:
         """Write the row of the comparison table."""
@@ -169,7 +175,7 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """Read the row of the comparison table."""
-        return dict(read_json(self.path / "summary.json"))
+        return read_object(self.path / "summary.json")
 
     def write_predictions(
         self, logits: NDArray[Any], labels: NDArray[np.int64], ids: Sequence[str]

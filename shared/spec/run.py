@@ -235,12 +235,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: Missing, unreadable or malformed file.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("no regular file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"received the config {str(path)!r}, which does not exist; name a TOML file"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
         ) from None
