@@ -311,8 +311,12 @@ def parse_definition(text: str) -> Mapping[str, Any]:
             "make it again"
         ) from None
     needed = {"format", "source", "spec", "fingerprint", "contents", *PARTITIONS}
-    is_ours = isinstance(stored, dict) and stored.get("format") == FORMAT
-    if not is_ours or needed - stored.keys() or not holds_texts(stored):
+    if (
+        not isinstance(stored, dict)
+        or stored.get("format") != FORMAT
+        or needed - stored.keys()
+        or not holds_texts(stored)
+    ):
         raise UsageError(
             f"received a file that is no split of format {FORMAT!r}; allowed is a file that poc "
             "wrote: make it again"
@@ -326,6 +330,7 @@ def holds_texts(stored: Mapping[str, Any]) -> bool:
     return (
         all(isinstance(part, list) for part in parts)
         and isinstance(contents, dict)
+        and isinstance(stored["source"], str)
         and isinstance(stored["spec"], dict)
         and all(isinstance(name, str) for part in parts for name in part)
     )

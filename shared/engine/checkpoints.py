@@ -65,7 +65,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "counts": checkpoint.counts,
     }
     text = json.dumps(tree)
-    remove_temporaries(folder, LATEST)
+    remove_temporaries(folder)
     keep_previous(folder)
     write_arrays(folder / LATEST, arrays, format=FORMAT, loop=text, digest=digest_of(arrays, text))
 

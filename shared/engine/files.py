@@ -119,7 +119,7 @@ def read_regular(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def remove_temporaries(folder: Path, name: str) -> None:
-    """Delete what a killed process left of its writes of this very file."""
-    for leftover in folder.glob(f".{name}.*"):
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left of its writes; only one process writes into a folder."""
+    for leftover in folder.glob(".*.*"):
         leftover.unlink(missing_ok=True)

@@ -9,8 +9,9 @@ from typing import Any
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
-from .initial_weights import check_initial_weights, resolve_imagenet
+from .initial_weights import resolve_imagenet
 from .memory import describe_memory_error, has_memory_sign, was_killed
+from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
@@ -43,9 +44,8 @@ def launch_run(
     Returns:
         The run's row of the comparison table.
     """
-    check_initial_weights(run)
-    require_source(run)
     Saver.parse(save_every)
+    check_combination(run)
     run = resolve_source(resolve_imagenet(run))
     path = output or new_output(run)
     with hold_lock(RunFolder.reserve(path, overwrite=overwrite)) as lock:

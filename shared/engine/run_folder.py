@@ -82,7 +82,8 @@ class RunFolder:
             return False
         leftovers = {self.log, self.checkpoints, self.path / LOCK}
         leftovers |= set(self.path.glob(".run.json.*"))
-        holds_weights = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+        stored = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        holds_weights = any(not path.name.startswith(".") for path in stored)
         return not holds_weights and set(self.path.iterdir()) <= leftovers
 
     @property

@@ -19,7 +19,7 @@ def tell(fault, kills, finished, early):
 
 def test_kills_of_the_loop(tmp_path):
     """The stub takes the place of a framework: a process starts in a second."""
-    tell("SIGKILL, stub", *kill_at_random("torch", tmp_path, stub_environment(tmp_path), 4))
+    tell("SIGKILL, stub", *kill_at_random("torch", tmp_path, stub_environment(tmp_path), 2))
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def with_source(folder, **options):
 
 
 def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
-    output = folder if is_resumed else RunFolder.create(folder).path
+    output = folder if is_resumed or folder.exists() else RunFolder.create(folder).path
     report = (lambda event: None) if notes is None else notes.append
     return Operations(stub, report, 0.0).train(
         run=run, folder=str(output), command="poc", save_every=save_every, is_resumed=is_resumed

@@ -17,6 +17,9 @@ from poc.tests.faults.processes import RUN, Command, facts, stub_environment, wa
 LONG = [*RUN, "--set", "num_epochs=200", "--save-every", "1000"]
 
 
+CODES = [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+
+
 @pytest.fixture
 def running(tmp_path):
     """Starts a long run of the stub; gives the command, once training has begun, and its output."""
@@ -40,7 +43,7 @@ def running(tmp_path):
         log.close()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_signal_to_the_command_finishes_the_step_and_saves(number, code, running, tmp_path):
     command, output = running()
     command.process.send_signal(number)
@@ -60,6 +63,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_the_worker_still_saves
     assert RunFolder(tmp_path / "run").read_checkpoint().loop.step > 0
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_worker_alone_does_the_same(running, tmp_path):
     command, _ = running()
     (worker,) = command.workers()
@@ -160,6 +164,7 @@ def test_without_locks_of_the_file_system_a_dead_owner_is_stale(tmp_path, monkey
     assert is_stale({"process": ended.pid, "machine": machine})
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
     environment = stub_environment(tmp_path)
     folders = [tmp_path / "whole", tmp_path / "parts"]

@@ -1,5 +1,6 @@
 """The run spec: every field refuses a wrong value by name; assignments reach where they should."""
 
+import re
 from typing import get_args
 
 import pytest
@@ -134,7 +135,12 @@ def test_a_wrong_value_is_refused_by_name(key):
     with pytest.raises(UsageError) as caught:
         RunSpec.parse(nested(key, WRONG[key]), "")
     message = str(caught.value)
-    assert key.rpartition(".")[2] in message or str(WRONG[key]) in message
+    field, value = key.rpartition(".")[2], WRONG[key]
+    # Whoever is refused reads which field, what it held, what it may hold and what to do.
+    assert field in message or key == "model.name" or field == "k"
+    assert repr(value) in message or field in ("removed", "k")
+    assert re.search(r"; allowed (is|are) \S", message)
+    assert re.search(r"(correct|choose|write|set|remove|leave|name)\b", message.rpartition(":")[2])
     assert message.startswith("received")
     assert "\n" not in message
 
