@@ -102,6 +102,10 @@ REFUSED = {
     "too many a class": ([*RUN, "--set", "data.split.train_per_class=999"], "999"),
     "existing output": (lambda folder: [*RUN, "--output", occupied(folder)], "--overwrite"),
     "small images": ([*RUN, "--method", "scratch"], "conv2d_chain"),
+    "a model without logits": (
+        [*RUN, "--method", "scratch", "--model", "inception_module", "--set", "model.head=none"],
+        "ends in a map",
+    ),
     "bad --input": (["models", "summary", "lightnet_plain", "--input", "28x28"], "28x28"),
     "negative --input": (["models", "summary", "lightnet_plain", "--input", "-1x2x3"], "-1x2x3"),
     "bad --classes": (["models", "summary", "lightnet_plain", "--classes", "one"], "one"),
