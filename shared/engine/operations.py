@@ -21,6 +21,7 @@ from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .run_folder import RunFolder
 from .source_network import known_numbers, require_source
+from .timing import time_side
 from .training import Report, TrainingLoop, evaluate
 
 
@@ -136,6 +137,16 @@ class Operations:
         output.write_summary(row)
         output.mark("finished")
         return row
+
+    def time_side(
+        self, run: Mapping[str, Any], side: Mapping[str, Any], warmup_steps: int, timed_steps: int
+    ) -> dict[str, Any]:
+        """Raw timing samples of one side in this process (`poc bench`)."""
+        samples = time_side(
+            self._backend, run, side, warmup_steps=warmup_steps, timed_steps=timed_steps
+        )
+        samples["seconds"]["import"] = [self._import_seconds]
+        return samples
 
     def verify(self, folder: str, checkpoint: str, num_images: int) -> dict[str, Any]:
         """Logits of a run's checkpoint on its first evaluation images."""

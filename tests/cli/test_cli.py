@@ -113,6 +113,9 @@ REFUSED = {
     "summary option": (["models", "summary", "lightnet_plain", "--set", "depth=3"], "depth"),
     "verify no folder": (["weights", "verify", "none"], "none"),
     "verify checkpoint": (["weights", "verify", ".", "--checkpoint", "worst"], "worst"),
+    "bench mode": (["bench", "--side", "torch:xla"], "eager, compile"),
+    "bench file": (["bench", "--verify", "none.json"], "none.json"),
+    "bench processes": (["bench", "--processes", "1"], "num_processes"),
     "parity k": (["parity", "--k", "0"], "k=0"),
     "compare k": (["compare", "--k", "-1"], "k=-1"),
 }
