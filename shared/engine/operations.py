@@ -23,6 +23,7 @@ from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
 from .source_network import known_numbers, require_source, starting_weights
+from .timing import time_side
 from .training import Report, TrainingLoop
 
 
@@ -167,6 +168,16 @@ class Operations:
             if is_memory_error(error):
                 raise CheckFailed(describe_memory_error(spec)) from None
             raise
+
+    def time_side(
+        self, run: Mapping[str, Any], side: Mapping[str, Any], warmup_steps: int, timed_steps: int
+    ) -> dict[str, Any]:
+        """Raw timing samples of one side in this process (`poc bench`)."""
+        samples = time_side(
+            self._backend, run, side, warmup_steps=warmup_steps, timed_steps=timed_steps
+        )
+        samples["seconds"]["import"] = [self._import_seconds]
+        return samples
 
     def verify(self, folder: str, checkpoint: str, num_images: int) -> dict[str, Any]:
         """Logits of a run's checkpoint on its first evaluation images."""

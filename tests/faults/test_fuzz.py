@@ -94,10 +94,10 @@ def read_picture(path):
         if facts.error:
             raise UsageError(f"received {facts.error}")
         try:
-            pixels = decode_file(path, 3)
+            picture = decode_file(path, 3)
         except Exception as error:
             raise UsageError(f"received {error}") from None
-    assert pixels.shape == (facts.height, facts.width, 3)
+    assert (picture.size, picture.mode) == ((facts.width, facts.height), "RGB")
 
 
 def read_gz(path):

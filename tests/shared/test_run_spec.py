@@ -96,6 +96,15 @@ WRONG = {
     "mode": "turbo",
     "input_shape": [28, 28],
     "num_classes": 1,
+    "source.model.name": "alexnet_2050",
+    "source.model.options": 3,
+    "source.model.trainable": "some",
+    "source.model.removed": [3],
+    "source.weights": 3,
+    "source.num_classes": 1,
+    "source.normalization": "loud",
+    "source.cache": "perhaps",
+    "stage": 3,
 }
 
 
@@ -133,11 +142,13 @@ def test_a_wrong_option_of_a_model_is_refused_by_name(model, options):
 @pytest.mark.parametrize("key", WRONG)
 def test_a_wrong_value_is_refused_by_name(key):
     with pytest.raises(UsageError) as caught:
-        RunSpec.parse(nested(key, WRONG[key]), "")
+        # Only a method that learns from a source has settings of one.
+        method = {"method": "kd"} if key.startswith("source.") else {}
+        RunSpec.parse({**nested(key, WRONG[key]), **method}, "")
     message = str(caught.value)
     field, value = key.rpartition(".")[2], WRONG[key]
     # Whoever is refused reads which field, what it held, what it may hold and what to do.
-    assert field in message or key == "model.name" or field == "k"
+    assert field in message or key.endswith("model.name") or field == "k"
     assert repr(value) in message or field in ("removed", "k")
     assert re.search(r"; allowed (is|are) \S", message)
     assert re.search(r"(correct|choose|write|set|remove|leave|name)\b", message.rpartition(":")[2])
