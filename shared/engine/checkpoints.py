@@ -1,7 +1,7 @@
 """Checkpoints to resume from: one file with everything, the last and the one before it.
 
 `resume.safetensors` holds the weights, the trainer's state and, as JSON in its header, the loop's
-state, the sums of the open epoch, the lines of finished epochs and a digest of it all. One file is
+state, the sums of the open epoch, the last metrics line and a digest of it all. One file is
 replaced by one rename, so that no two halves of different steps can meet; the former one stays as
 `resume_previous.safetensors`, for a disk that has lost what it promised to hold.
 """
@@ -33,7 +33,7 @@ class Checkpoint:
     Attributes:
         loop: Where the loop stands.
         sums: Metrics of the open epoch, as far as they were fetched.
-        lines: One metrics line for every finished epoch.
+        line: Metrics line of the last finished epoch, which may not stand in its file yet.
         weights: Canonical; also what the method trains beside the network.
         trainer_state: Optimiser slots and whatever else the method's trainer calls its state.
         counts: The trainer's totals that were not fetched yet.
@@ -41,7 +41,7 @@ class Checkpoint:
 
     loop: LoopState
     sums: Sums
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    line: dict[str, Any] | None = None
     weights: Arrays = field(default_factory=dict)
     trainer_state: Arrays = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tree = {
         "loop": asdict(checkpoint.loop),
         "sums": asdict(checkpoint.sums),
-        "lines": checkpoint.lines,
+        "line": checkpoint.line,
         "counts": checkpoint.counts,
     }
     text = json.dumps(tree)
@@ -122,7 +122,7 @@ def read_one(path: Path) -> Checkpoint:
     return Checkpoint(
         loop=LoopState(**tree["loop"]),
         sums=Sums(**tree["sums"]),
-        lines=tree["lines"],
+        line=tree["line"],
         counts=tree["counts"],
         **{key: select(arrays, f"{section}/") for section, key in SECTIONS.items()},
     )

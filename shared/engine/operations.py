@@ -143,7 +143,8 @@ class Operations:
                     session.interruption,
                 )
                 session.note_position(loop.state)
-                row = self._finish(loop, loop.run())
+                loop.run()
+                row = self._finish(loop)
             session.folder.write_summary(row)
             session.folder.mark("finished")
         return row
@@ -209,9 +210,9 @@ class Operations:
             },
         }
 
-    def _finish(self, loop: TrainingLoop, last: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, loop: TrainingLoop) -> dict[str, Any]:
         """Evaluate the best weights on the test part, and write the row and the predictions."""
-        lines = loop.lines
+        lines = loop.folder.read_metrics()
         best = next(line for line in lines if line["epoch"] == loop.state.best_epoch)
         row = self._describe_run(loop)
         row |= {
@@ -230,7 +231,7 @@ class Operations:
             loop.folder.write_predictions(logits, labels, ids)
         steady = lines[1:] or lines
         return row | {
-            "train_loss": last["train/loss"],
+            "train_loss": lines[-1]["train/loss"],
             "num_epochs": loop.state.epoch,
             "best_epoch": loop.state.best_epoch,
             "import_seconds": self._import_seconds,

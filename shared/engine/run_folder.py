@@ -7,6 +7,7 @@
 
 import io
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -146,15 +147,21 @@ class RunFolder:
         """The checkpoint to resume from, or none where nothing was saved yet."""
         return read_checkpoint(self.checkpoints)
 
-    def rewrite_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Cut the metrics back to these lines."""
-        text = "".join(encode_line(line) for line in lines)
-        write_bytes(self.path / "metrics.jsonl", text.encode())
+    def cut_metrics(self, line: Mapping[str, Any] | None) -> None:
+        """Cut the metrics back to the end of the epoch of `line`; none: to nothing."""
+        path = self.path / "metrics.jsonl"
+        if line is None:
+            path.unlink(missing_ok=True)
+            return
+        kept = [own for own in self.read_metrics() if own.get("epoch", 0) < line["epoch"]]
+        write_bytes(path, "".join(encode_line(own) for own in [*kept, line]).encode())
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one epoch's line."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(encode_line(line))
+            file.flush()
+            os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Every epoch's line; a half-written last line is left out."""

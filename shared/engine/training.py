@@ -37,7 +37,7 @@ STEPS_BETWEEN_CHECKS = 200
 
 
 class TrainingLoop:
-    """One run: `run()` trains to the end and returns the last metrics line.
+    """One run: `run()` trains to the end, or from where its folder's checkpoint stands.
 
     Args:
         run: Resolved spec.
@@ -70,8 +70,8 @@ class TrainingLoop:
     def rewind(self, checkpoint: Checkpoint | None) -> None:
         """Stand where a checkpoint stands; none: at the beginning."""
         self.state, self.sums = LoopState(), Sums()
-        self.lines = list(checkpoint.lines) if checkpoint else []
-        self.folder.rewrite_metrics(self.lines)
+        self.line = checkpoint.line if checkpoint else None
+        self.folder.cut_metrics(self.line)
         if checkpoint is None:
             self.start_stage(self.spec.stages[0], {})
             return
@@ -102,7 +102,7 @@ class TrainingLoop:
                 self.cache.look_up(self.trainer, batch)
             step = (epoch + 1) * steps
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> None:
         """Train until the last epoch or until patience ends; stop early where that is asked for.
 
         Raises:
@@ -113,7 +113,6 @@ class TrainingLoop:
             self.run_epochs()
         except NonFinite as problem:
             raise find_non_finite(self, problem) from None
-        return self.lines[-1]
 
     def run_epochs(self) -> None:
         """Train until nothing is left; a stop that was asked for leaves a checkpoint."""
@@ -188,7 +187,7 @@ class TrainingLoop:
             self.write_weights("best", own)
         self.write_weights("last", weights)
         self.state.is_in_epoch = False
-        self.lines.append(line)
+        self.line = line
         self.save()
 
     def train_epoch(self) -> dict[str, float]:
@@ -315,7 +314,7 @@ class TrainingLoop:
         return Checkpoint(
             loop=self.state,
             sums=self.sums,
-            lines=self.lines,
+            line=self.line,
             weights=self.trainer.weights(),
             trainer_state=self.trainer.state(),
             counts=self.trainer.counts(),

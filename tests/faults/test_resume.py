@@ -191,7 +191,7 @@ def test_a_checkpoint_round_trip_is_exact(tmp_path):
     checkpoint = Checkpoint(
         loop=LoopState(epoch=2, step=7, is_in_epoch=True, best_score=-math.inf),
         sums=Sums(3, {"loss": 0.1 + 0.2}, 7.0),
-        lines=[{"epoch": 1, "train/loss": 1 / 3}],
+        line={"epoch": 1, "train/loss": 1 / 3},
         weights=arrays,
         trainer_state={"a/kernel/exp_avg": np.float32([1])},
         counts={"loss": 1e-300, "num_steps": 3},
@@ -202,7 +202,7 @@ def test_a_checkpoint_round_trip_is_exact(tmp_path):
         np.testing.assert_array_equal(found.weights[name], array)
         assert found.weights[name].dtype == array.dtype
     assert (found.loop, found.sums) == (checkpoint.loop, checkpoint.sums)
-    assert (found.lines, found.counts) == (checkpoint.lines, checkpoint.counts)
+    assert (found.line, found.counts) == (checkpoint.line, checkpoint.counts)
     assert read_arrays(tmp_path / LATEST).keys() == {
         "weights/a/kernel",
         "weights/b",
