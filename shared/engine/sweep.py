@@ -19,7 +19,7 @@ from poc.shared.spec.sweep import Cell
 
 from .executors import Executor, Task
 from .files import read_json, write_json
-from .launch import launch_run
+from .launch import launch_run, resume_run
 from .memory import has_memory_sign, was_killed
 from .run_folder import RunFolder
 from .worker import WorkerCrashed
@@ -154,20 +154,31 @@ def make_task(
 
 
 def run_cell(task: Task) -> Row:
-    """Train one cell, from scratch; whatever goes wrong is told in the row that is returned."""
+    """Train one cell, or what is left of it; whatever goes wrong is told in the row."""
     path = Path(task["folder"])
-    if path.exists():
-        # Only a half-written or failed run is here: the sweep asks for no finished cell again.
-        shutil.rmtree(path)
     run = RunSpec.parse(task["run"], "")
+    options: dict[str, Any] = {"command": task["command"], "report": lambda event: None}
     try:
-        row = launch_run(
-            run, path, command=task["command"], overwrite=False, report=lambda event: None
-        )
+        if can_resume(path):
+            row = resume_run(path, **options)
+        else:
+            # Only a failed run can be here, or one that has saved nothing.
+            shutil.rmtree(path, ignore_errors=True)
+            row = launch_run(run, path, overwrite=False, **options)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
         return record_failure(task, str(error))
     return describe_row(task, row)
+
+
+def can_resume(path: Path) -> bool:
+    """Whether a cell's run was stopped, by whatever, after it had saved something."""
+    folder = RunFolder(path)
+    try:
+        is_stopped = folder.read_run().get("status") in ("running", "interrupted")
+        return is_stopped and folder.read_checkpoint() is not None
+    except UsageError:
+        return False
 
 
 def describe_membership(task: Task) -> dict[str, Any]:

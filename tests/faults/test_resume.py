@@ -232,3 +232,31 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert again["test_loss"] == row["test_loss"]
     assert (tmp_path / "run" / "run.json").read_bytes() == before
     assert json.loads(before)["status"] == "finished"
+
+
+def test_a_sweep_goes_on_with_a_stopped_cell_and_repeats_a_failed_one(tmp_path, monkeypatch):
+    from poc.shared.engine import sweep
+
+    called = []
+    for name in ("launch_run", "resume_run"):
+        monkeypatch.setattr(sweep, name, lambda *a, name=name, **o: called.append(name) or {})
+    monkeypatch.setattr(sweep.RunFolder, "mark", lambda self, *a, **o: None)
+    run = RunSpec.parse(RUN, "").model_dump(mode="json")
+    folder = tmp_path / "cell"
+    task = {
+        "name": "c",
+        "run": run,
+        "settings": {},
+        "folder": str(folder),
+        "command": "",
+        "executor": {},
+    }
+    sweep.run_cell(task)
+    monkeypatch.undo()
+    monkeypatch.setattr(Saver, "is_due", stub.stop_at({7}))
+    with pytest.raises(Terminated):
+        train(folder, RUN)
+    assert sweep.can_resume(folder)
+    RunFolder(folder).mark("failed")
+    assert not sweep.can_resume(folder)
+    assert called == ["launch_run"]
