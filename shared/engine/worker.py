@@ -121,6 +121,9 @@ class Worker:
     def _died(self) -> BaseException:
         """The exception of a process that is gone."""
         status = self._process.wait()
+        # Its group is its own; processes that read its data may be left there.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         if self._signals:
             return interruption_error(self._signals[-1], "the worker was stopped by a signal")
         return self._crash(f"died with exit status {status}")

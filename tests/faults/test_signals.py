@@ -5,8 +5,11 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.run_lock import hold_lock, is_stale
@@ -180,3 +183,43 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
     assert resumed.wait() == 0
     wait_until_free(folders[1])
     assert facts(folders[1]) == facts(folders[0])
+
+
+def children_of(pid):
+    """Processes that any thread of a process has started."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in lists for child in path.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victims", ["worker", "both"])
+def test_processes_that_read_data_end_with_their_worker(victims, tmp_path):
+    """Killed, it cannot end them; they would wait for ever."""
+    draw = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = draw.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    settings = ["num_workers=2", "cache=off", "image_size=[32,32]", "batch_size=8"]
+    folder = tmp_path / "run"
+    command = Command.start(
+        folder,
+        *("--backend", "torch", "--method", "scratch", "--epochs", "500", "--output", folder),
+        *("--data", f"folder:{tmp_path / 'images'}", "--set", "train_view.horizontal_flip=0.5"),
+        *(part for text in settings for part in ("--set", f"data.{text}")),
+        environment=stub_environment(tmp_path),
+    )
+    assert command.wait_for_start(None)
+    (worker,) = command.workers()
+    while len(children_of(worker)) < 2:
+        assert command.process.poll() is None
+        time.sleep(0.05)
+    time.sleep(3)
+    readers = children_of(worker)
+    command.kill(victims)
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in readers if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"{left} of {readers} are left"
+        time.sleep(0.2)
+    print(f"SIGKILL ({victims}) with {len(readers)} processes that read data: none is left")
