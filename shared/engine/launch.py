@@ -10,7 +10,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .initial_weights import resolve_imagenet
-from .memory import describe_memory_error, has_memory_sign, was_killed
+from .memory import describe_memory_error, may_be_memory
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
@@ -105,8 +105,9 @@ def explain_crash(run: RunSpec, folder: RunFolder, message: str) -> str:
     """What a dead worker left: its last words, what memory may have to do with it, how to go on."""
     with suppress(UsageError, OSError, KeyError):
         run = RunSpec.parse(folder.read_run()["run"], "")
-        message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
-        if has_memory_sign(message) or was_killed(message):
+        if folder.read_checkpoint() is not None:
+            message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
+        if may_be_memory(run, message):
             message += f"\nPerhaps {describe_memory_error(run, is_certain=False)}."
         folder.mark("failed", error=message)
     return message

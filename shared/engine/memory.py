@@ -121,10 +121,25 @@ def was_killed(text: str) -> bool:
     return any(sign in text.lower() for sign in KILLED_SIGNS)
 
 
+def may_be_memory(run: RunSpec, message: str) -> bool:
+    """Whether a worker's end looks as if memory had ended.
+
+    Some libraries answer a refused allocation with a broken pointer, and so with another signal.
+    """
+    if has_memory_sign(message) or was_killed(message):
+        return True
+    if "exit status -" not in message or run.input_shape is None or run.num_classes is None:
+        return False
+    free = free_bytes()
+    return free is not None and estimate_need(run).total_bytes(run.data.batch_size) > free
+
+
 def describe_memory_error(run: RunSpec, is_certain: bool = True) -> str:
     """One sentence: batch size, model, estimated need, what is free, a batch that fits."""
     batch_size = run.data.batch_size
-    start = "memory ended" if is_certain else "it was ended from outside, as when memory ends"
+    start = (
+        "memory ended" if is_certain else "memory ended, to which a process falls without a word"
+    )
     what = f"{start}: batches of {batch_size} for the model {run.model_spec.name!r}"
     if run.input_shape is None or run.num_classes is None:
         return f"{what} were to come; lower data.batch_size"

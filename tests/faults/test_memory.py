@@ -1,6 +1,7 @@
 """When memory ends: what is said, what is estimated, and what `--batch-size auto` finds."""
 
 import re
+import sys
 
 import pytest
 
@@ -12,6 +13,7 @@ from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults import stub
+from poc.tests.faults.processes import Command
 from poc.tests.faults.test_resume import RUN, train
 
 SHAPE = {"input_shape": [224, 224, 3], "num_classes": 1000}
@@ -133,3 +135,30 @@ def test_what_is_free_is_the_smallest_limit(tmp_path, monkeypatch):
     assert memory.free_bytes() == 300_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes() == 1_024_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param("tf", marks=pytest.mark.tf), pytest.param("torch", marks=pytest.mark.torch)],
+)
+def test_a_real_want_of_memory_ends_with_advice(backend, tmp_path):
+    """A limit of 9 GB on the address space, and a step that needs 100."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\nulimit -v 9000000\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    arguments = [
+        *("--backend", backend, "--method", "scratch", "--model", "lightnet_plain"),
+        *("--set", "model.widths=[64,64]", "--set", "data.image_size=[256,256]"),
+        *("--set", "data.split.train_per_class=40", "--batch-size", "400", "--epochs", "1"),
+        *("--output", tmp_path / "run"),
+    ]
+    environment = {f"POC_{backend.upper()}_PYTHON": str(interpreter)}
+    with (tmp_path / "output").open("w+") as log:
+        command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
+        assert command.wait() == 1
+    text = (tmp_path / "output").read_text()
+    assert "batches of 400 for the model 'lightnet_plain' need about 105.1 GB" in text
+    assert re.search(r"try --batch-size \d+", text)
+    assert "Traceback" not in text
+    assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
