@@ -132,7 +132,8 @@ class Operations:
             require_source(spec)
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))
-            with data:
+            # Until here a signal ends the run at once; from here on after its step.
+            with data, session.interruption.listening():
                 loop = TrainingLoop(
                     spec,
                     self._backend,
@@ -145,8 +146,8 @@ class Operations:
                 session.note_position(loop.state)
                 loop.run()
                 row = self._finish(loop)
-            session.folder.write_summary(row)
-            session.folder.mark("finished")
+                session.folder.write_summary(row)
+                session.folder.mark("finished")
         return row
 
     def try_steps(self, run: Mapping[str, Any], num_steps: int = 2) -> None:

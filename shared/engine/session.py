@@ -49,8 +49,7 @@ class Session:
         """
         self.spec = spec
         try:
-            with self.interruption.listening():
-                yield
+            yield
         except StopRequested:
             self._mark("interrupted")
             raise interruption_error(self.interruption.number or SIGTERM, self._stopped()) from None
