@@ -351,6 +351,23 @@ def judge(rungs: Any) -> None:
     click.echo("Parity holds on every rung.", err=True)
 
 
+@cli.command()
+@JSON_OPTION
+def doctor(as_json: bool) -> None:
+    """Say what is installed and what will run, and try a small parity on each device."""
+    from poc.shared.analysis.doctor import doctor_tables, examine
+    from poc.shared.analysis.tables import plain_table, show
+
+    facts = examine()
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        show(*(plain_table(table) for table in doctor_tables(facts)))
+    if facts["problems"]:
+        raise CheckFailed("; ".join(facts["problems"]))
+    click.echo("Nothing to complain of.", err=True)
+
+
 @cli.group()
 def models() -> None:
     """The table of models."""

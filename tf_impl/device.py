@@ -65,6 +65,7 @@ def describe() -> dict[str, Any]:
         "framework": "tensorflow",
         "version": tf.__version__,
         "keras_version": keras.__version__,
+        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
         "device": ", ".join(device.name for device in tf.config.list_logical_devices()),
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),

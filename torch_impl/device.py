@@ -60,6 +60,7 @@ def describe() -> dict[str, Any]:
     return {
         "framework": "torch",
         "version": torch.__version__,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "intra_op_threads": torch.get_num_threads(),
         "inter_op_threads": torch.get_num_interop_threads(),

@@ -37,6 +37,7 @@ from .report_tables import (
     run_table,
 )
 from .runs import Problem, Run, read_runs
+from .time_to_accuracy import draw_time_to_accuracy
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
@@ -136,6 +137,7 @@ def build_report(
     shares = {known[1] for group in groups if (known := baseline(group))}
     majority = shares.pop() if len(shares) == 1 else None
     curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
+    curves.append(draw_time_to_accuracy(groups))
     confusions = [draw_confusion(group) for group in groups]
     problem_tables = [problem_table(problems)] if problems else []
     return Report(

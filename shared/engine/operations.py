@@ -1,6 +1,7 @@
 """What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
 
 import resource
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
 from .datasets import RunData, open_data
-from .environment import describe_machine
+from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
@@ -34,8 +35,9 @@ class Operations:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
 
     def describe(self) -> dict[str, Any]:
-        """Versions, device and switches."""
-        return self._backend.describe()
+        """Versions, device and switches, and the interpreter that holds them."""
+        interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
+        return {**self._backend.describe(), **interpreter}
 
     def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The built model's parameter table: name, shape, is_trainable, weight_decay."""
