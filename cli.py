@@ -587,10 +587,10 @@ def command_line() -> str:
 
 def main() -> None:
     """Entry point: turns exceptions into one sentence and an exit code."""
-    from poc.shared.engine.interruption import forward_signal, handling
+    from poc.shared.engine.interruption import forwarding
 
     try:
-        with handling(forward_signal):
+        with forwarding():
             cli.main(prog_name="poc", standalone_mode=False)
     except UsageError as error:
         fail(str(error), 2)

@@ -108,6 +108,14 @@ def forward_signal(number: int, frame: FrameType | None = None) -> None:
         worker.interrupt(number)
 
 
+@contextmanager
+def forwarding() -> Iterator[None]:
+    """Hand signals to the workers of this process, as long as a command runs."""
+    RECEIVED.clear()
+    with handling(forward_signal):
+        yield
+
+
 def refuse_after_signal() -> None:
     """Start nothing new once a signal has come.
 
