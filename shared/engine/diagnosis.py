@@ -70,8 +70,6 @@ def find_non_finite(loop: "TrainingLoop", problem: NonFinite) -> CheckFailed:
     saved = checkpoint.loop.step if checkpoint else 0
     found = problem
     if problem.step - saved < MAX_REPEATED_STEPS:
-        text = f"Something is not finite: steps {saved} to {problem.step} are taken again."
-        loop.report({"event": "note", "text": text})
         loop.rewind(checkpoint)
         found = repeat_steps(loop, problem)
     kept = f"the checkpoint after step {saved - 1} is kept" if saved else "nothing was saved yet"
