@@ -45,6 +45,21 @@ TIMES: Mapping[str, str] = {
     "images_per_second": "{:,.0f}",
 }
 
+EXPORT_FIGURES: Mapping[str, str] = {
+    "total_parameters": "{:,}",
+    "weight_bytes": "{:,}",
+    "safetensors_bytes": "{:,}",
+    "exported_parameters": "{:,}",
+    "exported_macs": "{:,}",
+    "file_bytes": "{:,}",
+    "logit_error": "{:.1e}",
+    "trained_accuracy": "{:.4f}",
+    "exported_accuracy": "{:.4f}",
+    "latency_1_seconds": "{:.6f}",
+    "latency_64_seconds": "{:.6f}",
+    "runtime": "{}",
+}
+
 # Columns of a sweep's table that are means over seeds.
 SWEEP_COLUMNS: Mapping[str, str] = {
     "test_accuracy": "{:.4f}",
@@ -168,6 +183,17 @@ def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         change = row["error"] - rows[0]["error"]
         names = ", ".join(row["removed"]) or "-"
         table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
+    return table
+
+
+def export_table(row: Mapping[str, Any]) -> Table:
+    """One line a figure of an exported file."""
+    title = f"Export: {row['format']}, {row['precision']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, form in EXPORT_FIGURES.items():
+        table.add_row(name, form.format(row[name]))
     return table
 
 

@@ -17,6 +17,7 @@ from .backend import Backend
 from .datasets import RunData, open_data
 from .environment import describe_machine
 from .files import read_arrays
+from .folding import fold
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .run_folder import RunFolder
@@ -73,6 +74,26 @@ class Operations:
             spec, weights, images, labels, noise, known_numbers(spec, 0.0)
         )
         return {"loss": loss, "gradients": gradients}
+
+    def export(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        path: str,
+        *,
+        precision: str,
+        calibration: NDArray[np.float32],
+        merges_shortcuts: bool,
+    ) -> dict[str, int]:
+        """Fold a trained network and write it as this backend's file; its parameters and MACs."""
+        network, folded = fold(
+            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
+        )
+        self._backend.export_network(
+            network, folded, path, precision=precision, calibration=calibration
+        )
+        total = sum(parameter.size for parameter in network.parameters)
+        return {"exported_parameters": total, "exported_macs": network.macs}
 
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""
