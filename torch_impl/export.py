@@ -45,6 +45,7 @@ def export_network(
             external_data=False,
             verbose=False,
         )
+    _keep_zero_pads(path)
     if precision == "float16":
         _halve(path)
     if precision == "int8":
@@ -73,6 +74,26 @@ class _Examples:
     def get_next(self) -> dict[str, Any] | None:
         """The next image, or none."""
         return next(self._batches, None)
+
+
+def _keep_zero_pads(path: str) -> None:
+    """Keep ONNX Runtime from taking a max-pool's zero padding for its own, which is -infinity.
+
+    Its optimiser merges a Pad of exactly 0 into the pool behind it (seen in 1.31); the smallest
+    normal number stays a Pad.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    pads = {node.output[0]: node for node in model.graph.node if node.op_type == "Pad"}
+    pooled = [pads.get(node.input[0]) for node in model.graph.node if node.op_type == "MaxPool"]
+    for pad in (pad for pad in pooled if pad is not None and len(pad.input) > 2):
+        values = [item for item in model.graph.initializer if item.name == pad.input[2]]
+        if values and onnx.numpy_helper.to_array(values[0]) == 0:
+            tiny = np.asarray(np.finfo(np.float32).tiny, np.float32)
+            pad.input[2] = f"{pad.input[2]}_as_tiny"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(tiny, pad.input[2]))
+    onnx.save(model, path)
 
 
 def _halve(path: str) -> None:

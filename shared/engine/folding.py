@@ -142,10 +142,10 @@ def fold_forward(graph: Graph, name: str) -> bool:
     if user is None or not takes_affine(user):
         return False
     kernel = graph.weights[f"{user.name}/kernel"]
-    if isinstance(user.layer, DepthwiseConv2D):
-        more = np.einsum("hwco,c->c", kernel, shift)
-    else:
-        more = np.einsum("...io,i->o", kernel, shift)
+    # What a constant input adds to the output: the sum over the window's taps.
+    taps = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
+    is_depthwise = isinstance(user.layer, DepthwiseConv2D)
+    more = shift * taps[:, 0] if is_depthwise else shift @ taps
     bias = graph.bias_of(user.name) + more
     graph.set_affine(user.name, kernel * scale[:, None], bias)
     graph.remove(name, stands_for=graph.nodes[name].inputs[0])
