@@ -453,6 +453,33 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
     click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
 
 
+@weights.command("factorize")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="New folder.")
+@click.option("--variant", default="spatial", metavar="basis|spatial", help="Default spatial.")
+@click.option("--rank", type=int, metavar="N", help="The same rank in every convolution.")
+@click.option(
+    "--budget-parameters", type=float, metavar="N", help="Largest count, or a share up to 1."
+)
+@click.option("--budget-macs", type=float, metavar="N", help="The same of the multiply-adds.")
+@JSON_OPTION
+def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
+    """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
+    from poc.shared.analysis.low_rank import factorize_run
+    from poc.shared.analysis.tables import factor_table, show
+
+    result = factorize_run(folder, output, **given)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    show(factor_table(result))
+    click.echo(
+        "Accuracy on {num_images} images: {accuracy_before:.4f} before, {accuracy_after:.4f} after "
+        "truncation.".format(**result)
+    )
+    click.echo(f"Fine-tune: poc run --backend tf|torch --config {output / 'run.toml'}")
+
+
 @weights.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best")

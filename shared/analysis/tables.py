@@ -197,6 +197,26 @@ def export_table(row: Mapping[str, Any]) -> Table:
     return table
 
 
+def factor_table(result: Mapping[str, Any]) -> Table:
+    """One line a convolution, then the network."""
+    title = f"Factors, {result['variant']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    names = ("layer", "kernel", "rank", "discarded energy", "parameters", "", "macs", "")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("layer", "kernel") else "right")
+    for row in [*result["layers"], {"layer": "network", **result}]:
+        kernel = "x".join(str(side) for side in row.get("kernel", ()))
+        rank = str(row.get("rank") or "whole") if kernel else ""
+        energy = f"{row['discarded_energy']:.4f}" if kernel else ""
+        costs = (
+            f"{row[f'{measure}_{when}']:,}"
+            for measure in ("parameters", "macs")
+            for when in ("before", "after")
+        )
+        table.add_row(row["layer"], kernel, rank, energy, *costs)
+    return table
+
+
 def taps_table(summary: Mapping[str, Any]) -> Table:
     """One line a tap."""
     size = "x".join(str(side) for side in summary["input_shape"])

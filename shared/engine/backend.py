@@ -64,6 +64,12 @@ class Trainer(Protocol):
     def logits(self, images: "NDArray[Any]") -> "NDArray[np.floating]":
         """(N, num_classes) in evaluation mode."""
 
+    def norm_statistics(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+        """Batch mean and Bessel-corrected variance at every batch norm that is not frozen.
+
+        Under the names of the running statistics, each (C,); nothing is changed.
+        """
+
     def weights(self) -> "Weights":
         """Canonical weights, running statistics included."""
 

@@ -14,7 +14,7 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
-from .datasets import RunData, open_data
+from .datasets import RunData, check_validation, open_data
 from .environment import describe_machine
 from .files import read_arrays
 from .folding import fold
@@ -137,6 +137,7 @@ class Operations:
             note=lambda text: self._report({"event": "note", "text": text}),
         )
         require_source(spec)
+        check_validation(spec, len(data.split.val))
         self._backend.prepare(spec)
         output = RunFolder(folder)
         output.write_run(self._record(spec, data, command))
