@@ -38,7 +38,7 @@ class Model(keras.Model):
         return {tap: values[node] for tap, node in nodes.items()}
 
     def norm_statistics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Mean and Bessel-corrected variance, (C,), of what each batch norm that is not frozen reads.
+        """Mean and Bessel-corrected variance, (C,), of what each unfrozen batch norm reads.
 
         Under the names of the running statistics, which stay as they are. Batch norms normalise by
         this batch; everything else is in evaluation mode.

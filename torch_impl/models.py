@@ -40,7 +40,7 @@ class Model(nn.Module):
         return {tap: values[node] for tap, node in nodes.items()}
 
     def norm_statistics(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Mean and Bessel-corrected variance, (C,), of what each batch norm that is not frozen reads.
+        """Mean and Bessel-corrected variance, (C,), of what each unfrozen batch norm reads.
 
         Under the names of the running statistics, which stay as they are. Batch norms normalise by
         this batch; everything else is in evaluation mode.

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
-from poc.shared.data.sources import open_source
 from poc.shared.data.splits import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE
@@ -88,7 +88,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         note(text)
 
     run = resolve_source(run)
-    source = open_source(run.data.source, on_error=run.data.on_error, note=tell)
+    source = open_classes(run.data, tell)
     run = choose_size(run, source, tell)
     split = make_split(source, run.data.split)
     if run.data.split.kind == "auto" and not source.partitions:
