@@ -117,7 +117,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         notes=notes,
     )
     resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
-    resolved.network  # noqa: B018 - a shape that does not fit is refused before a framework starts
+    check_network(resolved)
     check_source(resolved)
     return resolved, data
 
@@ -136,6 +136,21 @@ def check_validation(run: RunSpec, num_images: int) -> None:
             f"received {num_images} validation images to choose the best epoch on; allowed are at "
             f"least {smallest}: split otherwise (data.split), or accept the choice with --set "
             f"min_validation_images={num_images}"
+        )
+
+
+def check_network(run: RunSpec) -> None:
+    """Refuse, before a framework starts, images that do not fit and a model that ends in a map.
+
+    Raises:
+        UsageError: See above.
+    """
+    shape = run.network.nodes[-1].output_shape
+    if len(shape) != 1:
+        raise UsageError(
+            f"received the model {run.model_spec.name!r} that ends in a map of shape {shape}; "
+            "allowed is one that ends in logits: set the option that gives it a head, "
+            "model.head=dense"
         )
 
 
