@@ -83,7 +83,8 @@ class RunFolder:
             "split.json",
             EXPORTS,
         ]
-        for path in [*(self.path / name for name in own), *self.checkpoints.glob("*.*")]:
+        written = [*self.checkpoints.glob("*.*"), *(self.path / "exports").glob("*.*")]
+        for path in [*(self.path / name for name in own), *written]:
             path.unlink(missing_ok=True)
 
     def write_run(self, record: Mapping[str, Any]) -> None:
