@@ -32,7 +32,7 @@ endif
 .PHONY: help setup setup-gpu run test test-slow lint check wheel clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 18
 
 setup: $(INSTALLED) .alias/poc  ## make .venv with both frameworks and the tools (several GB, once)
 

@@ -38,6 +38,7 @@ from .report_tables import (
     run_table,
 )
 from .runs import Problem, Run, read_runs
+from .time_to_accuracy import draw_time_to_accuracy
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
@@ -138,6 +139,7 @@ def build_report(
     shares = {known[1] for group in groups if (known := baseline(group))}
     majority = shares.pop() if len(shares) == 1 else None
     curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
+    curves.append(draw_time_to_accuracy(groups))
     confusions = [draw_confusion(group) for group in groups]
     exports = export_table(groups)
     exported = [exports] if exports else []

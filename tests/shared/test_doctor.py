@@ -1,5 +1,7 @@
 """What `poc doctor` says about a sound environment and about broken ones."""
 
+import typing
+
 import pytest
 
 from poc.shared.analysis import doctor
@@ -9,7 +11,7 @@ FACTS = {"version": "1", "gpus": [], "cuda_libraries": [], "interpreter": "pytho
 
 
 class FakeWorker:
-    facts = {}
+    facts: typing.ClassVar = {}
 
     def __init__(self, name):
         self.name = name
