@@ -139,6 +139,12 @@ class Trainer:
         )
         return outputs
 
+    def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        return map_to_array(
+            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
+
     def weights(self) -> Weights:
         """Canonical weights, running statistics included."""
         return read_weights(self.model)
@@ -214,6 +220,10 @@ class Trainer:
         if name not in self.totals:
             self.totals[name] = torch.zeros((), dtype=torch.float64, device=self.device)
         return self.totals[name]
+
+    @torch.no_grad()
+    def _run_statistics(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.model.norm_statistics(images)
 
     @torch.no_grad()
     def _logits(self, images: torch.Tensor) -> torch.Tensor:

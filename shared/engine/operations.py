@@ -14,9 +14,10 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
-from .datasets import RunData, open_data
+from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
+from .folding import fold
 from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
@@ -79,6 +80,26 @@ class Operations:
         )
         return {"loss": loss, "gradients": gradients}
 
+    def export(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        path: str,
+        *,
+        precision: str,
+        calibration: NDArray[np.float32],
+        merges_shortcuts: bool,
+    ) -> dict[str, int]:
+        """Fold a trained network and write it as this backend's file; its parameters and MACs."""
+        network, folded = fold(
+            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
+        )
+        self._backend.export_network(
+            network, folded, path, precision=precision, calibration=calibration
+        )
+        total = sum(parameter.size for parameter in network.parameters)
+        return {"exported_parameters": total, "exported_macs": network.macs}
+
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""
         return self._backend.read_published(path)
@@ -132,6 +153,7 @@ class Operations:
         with session.guarded(RunSpec.parse(dict(run), "")):
             spec, data = open_data(session.spec, note=session.note)
             require_source(spec)
+            check_validation(spec, len(data.split.val))
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))
             # Until here a signal ends the run at once; from here on after its step.

@@ -26,6 +26,7 @@ from .interruption import Interruption, StopRequested
 from .loop_state import LoopState, Sums, selection_score
 from .metrics import average_views, classification_metrics
 from .noise import Noise, draw_noise
+from .norm_statistics import estimate_statistics
 from .run_folder import RunFolder
 from .saving import Saver
 from .source_network import SourceCache, known_numbers, starting_weights
@@ -140,6 +141,7 @@ class TrainingLoop:
         sums = self.train_epoch()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in sums.items()}
+        self.settle_norms()
         if self.data.val is not None:
             values = classification_metrics(*self.evaluate(self.data.val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
@@ -189,6 +191,14 @@ class TrainingLoop:
         self.state.is_in_epoch = False
         self.line = line
         self.save()
+
+    def settle_norms(self) -> None:
+        """Replace the running statistics by those of the training part, where the run wants it."""
+        if self.data.train_as_evaluated is not None:
+            statistics = estimate_statistics(
+                self.trainer, self.network, self.data.train_as_evaluated
+            )
+            self.trainer.load({**self.trainer.weights(), **statistics})
 
     def train_epoch(self) -> dict[str, float]:
         """Every step that is left of the epoch; returns the means over all its examples."""
