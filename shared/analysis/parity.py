@@ -95,7 +95,7 @@ class Ladder:
         return [
             replace(rung, name=f"{stage.name}: {rung.name}")
             for stage in stages
-            for rung in Ladder(self._run.replace(stage=stage.name), *self._workers).climb(batches)
+            for rung in Ladder(self._run.at_stage(stage.name), *self._workers).climb(batches)
         ]
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:

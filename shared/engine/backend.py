@@ -45,7 +45,7 @@ class Trainer(Protocol):
         """
 
     def source_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
-        """What the objective computes from the frozen source, each (N, …); empty without one."""
+        """What the objective computes from what is frozen, each (N, …); empty without such."""
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call (`loss`, `accuracy`, …); waits for the device.
@@ -60,8 +60,14 @@ class Trainer(Protocol):
     def load(self, weights: "Weights") -> None:
         """Replace the weights; the optimiser's state stays."""
 
-    def logits(self, images: "NDArray[Any]") -> "NDArray[np.floating]":
-        """(N, num_classes) in evaluation mode."""
+    def logits(
+        self, images: "NDArray[Any]", known: "Known | None" = None
+    ) -> "NDArray[np.floating]":
+        """(N, num_classes) in evaluation mode.
+
+        Where `known` holds all that `source_outputs` gave of the images, they are not looked at
+        and may be of height and width 0.
+        """
 
     def weights(self) -> "Weights":
         """Canonical weights, running statistics included."""

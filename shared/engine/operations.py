@@ -210,7 +210,7 @@ class Operations:
         """The columns that say what was trained."""
         spec, network = loop.spec, loop.spec.network
         total = sum(parameter.size for parameter in network.parameters)
-        first_stage = spec.replace(stage=spec.stages[0].name).trained_network
+        first_stage = spec.at_stage(spec.stages[0].name).trained_network
         beside = sum(parameter.size for parameter in first_stage.parameters) - total
         return {
             "method": spec.method,

@@ -6,7 +6,7 @@ metrics, when to stop, what is kept) happens here, once.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,11 +22,13 @@ from poc.shared.spec.stages import Stage, find_stage
 
 from .backend import Backend, Trainer
 from .datasets import RunData
-from .files import read_arrays, write_arrays, write_json
+from .files import Arrays, read_arrays, write_arrays, write_json
+from .frozen_part import keep_for_training, keep_frozen_part
+from .kept_outputs import KeptOutputs
 from .metrics import average_views, classification_metrics
 from .noise import draw_noise
 from .run_folder import RunFolder
-from .source_network import SourceCache, known_numbers, starting_weights
+from .source_network import known_numbers, starting_weights
 
 Report = Callable[[Mapping[str, Any]], None]
 SECONDS_BETWEEN_REPORTS = 0.1
@@ -64,10 +66,13 @@ class TrainingLoop:
 
     def start_stage(self, stage: Stage, weights: Weights) -> None:
         """A fresh trainer and optimiser; `weights` are those that a former stage has trained."""
-        run = self.spec.replace(stage=stage.name)
-        self.stage, self.network = stage, run.trained_network
-        self.trainer: Trainer = self.backend.Trainer(run, {**starting_weights(run), **weights})
-        self.cache = SourceCache(run, self.data.train.indices)
+        run = self.spec.at_stage(stage.name)
+        self.data.show(run)
+        self.stage, self.stage_run, self.network = stage, run, run.trained_network
+        started = {**starting_weights(run), **weights}
+        self.trainer: Trainer = self.backend.Trainer(run, started)
+        self.kept = keep_for_training(run, self.data.train, started)
+        self.kept_val = self.keep_part(self.data.val, started)
         # What is best, and when to stop, is a matter of the last stage.
         self.state = LoopState(
             epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
@@ -98,7 +103,7 @@ class TrainingLoop:
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in sums.items()}
         if self.data.val is not None:
-            values = classification_metrics(*evaluate(self.trainer, self.data.val))
+            values = classification_metrics(*evaluate(self.trainer, self.data.val, self.kept_val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
         evaluated = time.perf_counter()
         is_best = self.judge(metrics)
@@ -124,7 +129,7 @@ class TrainingLoop:
         sums = Sums()
         started = reported = time.monotonic()
         examples = 0
-        for batch in self.data.train.epoch(self.state.epoch - 1):
+        for batch in self.batches():
             self.step(batch)
             if self.state.step % STEPS_BETWEEN_CHECKS == 0:
                 self.collect(sums)
@@ -135,6 +140,30 @@ class TrainingLoop:
                 self.report_step(examples / (now - started))
         self.collect(sums)
         return sums.means()
+
+    def batches(self) -> Iterator[Batch]:
+        """The epoch's batches; without images where all that is needed of them is kept."""
+        train, epoch = self.data.train, self.state.epoch - 1
+        if self.needs_no_images and self.kept is not None and self.kept.is_whole:
+            return train.labelled(epoch)
+        return train.epoch(epoch)
+
+    def keep_part(self, pipeline: Pipeline | None, weights: Weights) -> KeptOutputs | None:
+        """Where a part that is evaluated keeps values of the network's frozen part."""
+        if pipeline is None:
+            return None
+        return keep_frozen_part(self.stage_run, pipeline, weights, is_training=False)
+
+    @property
+    def needs_no_images(self) -> bool:
+        """Whether kept outputs stand for the images, and not beside them."""
+        return self.kept is not None and self.spec.source is None
+
+    def look_up(self, batch: Batch) -> Arrays:
+        """Kept outputs for this batch, computed when its images are first seen."""
+        if self.kept is None:
+            return {}
+        return self.kept.look_up(batch.indices, lambda: self.trainer.source_outputs(batch.images))
 
     def report_step(self, images_per_second: float) -> None:
         """Tell where the run stands."""
@@ -152,7 +181,9 @@ class TrainingLoop:
         step, images, labels = self.state.step, batch.images, batch.learned
         noise = draw_noise(self.network, seed=self.spec.seed, step=step, batch_size=len(images))
         progress = (step - self.first_step_of_stage) / max(self.steps_of_stage - 1, 1)
-        known = known_numbers(self.spec, progress) | self.cache.look_up(self.trainer, batch)
+        known = known_numbers(self.spec, progress) | self.look_up(batch)
+        if self.needs_no_images:
+            images = images[:, :0, :0]
         if step == 0:
             started = time.perf_counter()
             self.trainer.step(images, labels, self.rate(step), noise, known)
@@ -164,7 +195,7 @@ class TrainingLoop:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step; each stage has the whole schedule to itself."""
-        spec = self.spec
+        spec = self.stage_run
         base = spec.optimizer.learning_rate * self.state.rate_factor
         first = self.first_step_of_stage
         return learning_rate(spec.schedule, base, step - first, self.steps_of_stage)
@@ -262,16 +293,27 @@ def selection_score(metrics: Mapping[str, float], metric: str) -> float:
 
 
 def evaluate(
-    trainer: Trainer, pipeline: Pipeline
+    trainer: Trainer, pipeline: Pipeline, kept: KeptOutputs | None = None
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Logits (N, num_classes) and labels (N,) of a part, in its own order.
 
     Where an example has several crops, its logits are their average; of averaged softmax values,
-    their logarithm.
+    their logarithm. Values of a frozen part that are `kept` are computed once.
     """
     logits, labels = [], []
-    for batch in pipeline.epoch(0):
-        crops = trainer.logits(batch.images)
+    is_whole = kept is not None and kept.is_whole
+    for batch in pipeline.labelled(0) if is_whole else pipeline.epoch(0):
+        crops = evaluate_batch(trainer, batch, kept)
         logits.append(average_views(crops, pipeline.num_views, pipeline.average))
         labels.append(batch.labels)
     return np.concatenate(logits), np.concatenate(labels)
+
+
+def evaluate_batch(
+    trainer: Trainer, batch: Batch, kept: KeptOutputs | None
+) -> NDArray[np.floating]:
+    """Logits (N * num_views, num_classes) of one batch."""
+    if kept is None:
+        return trainer.logits(batch.images)
+    known = kept.look_up(batch.indices, lambda: trainer.source_outputs(batch.images))
+    return trainer.logits(batch.images[:, :0, :0], known)
