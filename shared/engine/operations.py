@@ -19,6 +19,7 @@ from .environment import describe_machine
 from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
+from .phases import count_trained, measure_phases
 from .run_folder import RunFolder
 from .source_network import known_numbers, require_source
 from .training import Report, TrainingLoop, evaluate
@@ -181,7 +182,8 @@ class Operations:
         }
         if loop.data.test is not None:
             loop.trainer.load(loop.best_weights())
-            logits, labels = evaluate(loop.trainer, loop.data.test)
+            kept = loop.keep_part(loop.data.test, loop.trainer.weights())
+            logits, labels = evaluate(loop.trainer, loop.data.test, kept)
             row |= {
                 f"test_{name}": value
                 for name, value in classification_metrics(logits, labels).items()
@@ -190,6 +192,7 @@ class Operations:
             row["test_accuracy_low"], row["test_accuracy_high"] = wilson_interval(hits, len(labels))
             ids = [loop.data.source.ids[index] for index in loop.data.split.test]
             loop.folder.write_predictions(logits, labels, ids)
+            row |= measure_phases(loop, ids)
         steady = lines[1:] or lines
         return row | {
             "train_loss": last["train/loss"],
@@ -219,7 +222,7 @@ class Operations:
             "backend": spec.backend,
             "seed": spec.seed,
             "total_parameters": total,
-            "trainable_parameters": sum(p.size for p in network.parameters if p.is_trainable),
+            "trainable_parameters": count_trained(spec),
             "weight_bytes": 4 * total,
             "macs": network.macs,
             **({"parameters_beside": beside} if beside else {}),

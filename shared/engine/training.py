@@ -34,6 +34,8 @@ Report = Callable[[Mapping[str, Any]], None]
 SECONDS_BETWEEN_REPORTS = 0.1
 # A non-finite loss is looked for this often, so that no step waits for the device.
 STEPS_BETWEEN_CHECKS = 200
+# Of a run whose epochs take no images.
+SECONDS_BETWEEN_SAVES = 5
 
 
 @dataclass
@@ -60,6 +62,8 @@ class TrainingLoop:
         self.backend = backend
         self.num_steps = run.num_epochs * data.train.num_batches
         self.state = LoopState()
+        self.best: Weights | None = None
+        self.saved = -math.inf
         started = time.perf_counter()
         self.start_stage(run.stages[0], {})
         self.state.seconds["build"] = time.perf_counter() - started
@@ -96,7 +100,9 @@ class TrainingLoop:
         """One pass over the training part, validation, checkpoints and one metrics line."""
         stage = find_stage(self.spec.stages, self.state.epoch + 1)
         if stage != self.stage:
-            self.start_stage(stage, self.trainer.weights())
+            weights = self.trainer.weights()
+            write_arrays(self.folder.stage_end(self.stage.name), weights)
+            self.start_stage(stage, weights)
         self.state.epoch += 1
         started = time.perf_counter()
         sums = self.train_epoch()
@@ -230,7 +236,8 @@ class TrainingLoop:
         """Compare with the best epoch so far, count patience, reduce the rate on a plateau."""
         stopping, state = self.spec.early_stopping, self.state
         score = selection_score(metrics, stopping.metric)
-        is_best = score > state.best_score or state.best_epoch == 0
+        # Without a validation part the score is infinite, and the latest epoch is the best.
+        is_best = score > state.best_score or score == math.inf or state.best_epoch == 0
         if is_best:
             state.best_score, state.best_epoch = score, state.epoch
             state.epochs_without_improvement = state.epochs_since_reduction = 0
@@ -249,11 +256,23 @@ class TrainingLoop:
         """
         weights, folder = self.trainer.weights(), self.folder.checkpoints
         if is_best:
-            own = {p.name: weights[p.name] for p in self.spec.network.parameters}
-            write_arrays(folder / "best.safetensors", own, epoch=str(self.state.epoch))
+            self.best = {p.name: np.array(weights[p.name]) for p in self.network.parameters}
+        if self.can_wait():
+            return
+        if self.best is not None:
+            epoch = str(self.state.best_epoch)
+            own = {p.name: self.best[p.name] for p in self.spec.network.parameters}
+            write_arrays(folder / "best.safetensors", own, epoch=epoch)
+        self.best, self.saved = None, time.monotonic()
         write_arrays(folder / "last.safetensors", weights, epoch=str(self.state.epoch))
         write_arrays(folder / "last_optimizer.safetensors", self.trainer.state())
         write_json(folder / "last_loop.json", asdict(self.state))
+
+    def can_wait(self) -> bool:
+        """Whether this epoch need not be written: epochs on kept values take less than a write."""
+        is_last = self.state.epoch in (self.spec.num_epochs, self.stage.last_epoch)
+        is_recent = time.monotonic() - self.saved < SECONDS_BETWEEN_SAVES
+        return self.needs_no_images and is_recent and not is_last and not self.is_out_of_patience()
 
     def best_weights(self) -> Weights:
         """Weights of the best epoch; what stands beside the network is the latest."""

@@ -151,4 +151,5 @@ def image_side(options: FixResOptions) -> int:
 
 TRANSFER = Tuning(extend=extend)
 FIXRES = Tuning(
-    extend=extend_phase, stages=plan_phases, settings=phase_settings, image_side=image_side)
+    extend=extend_phase, stages=plan_phases, settings=phase_settings, image_side=image_side
+)
