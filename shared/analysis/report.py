@@ -36,6 +36,7 @@ from .report_tables import (
     problem_table,
     run_table,
 )
+from .resolution_grid import draw_grid, grid_of_runs
 from .runs import Problem, Run, read_runs
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
@@ -138,6 +139,9 @@ def build_report(
     curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
     confusions = [draw_confusion(group) for group in groups]
     problem_tables = [problem_table(problems)] if problems else []
+    grid = grid_of_runs(runs)
+    if grid:
+        curves.append(draw_grid(grid))
     return Report(
         title=title,
         command=command,

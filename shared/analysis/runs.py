@@ -215,16 +215,18 @@ def read_epochs(folder: RunFolder) -> tuple[dict[str, Any], ...]:
         raise UsageError("metrics.jsonl is empty or malformed")
     for line in lines:
         for key, value in line.items():
-            if not isinstance(value, int | float | None):
+            if key != "stage" and not isinstance(value, int | float | None):
                 raise UsageError(f"metrics.jsonl is malformed: {key} is {value!r}")
     return tuple(lines)
 
 
-def read_predictions(path: Path, num_classes: int) -> Predictions | None:
+def read_predictions(
+    path: Path, num_classes: int, name: str = "predictions.npz"
+) -> Predictions | None:
     """Predictions in the order of their ids, so that two runs can be paired."""
-    if not (path / "predictions.npz").exists():
+    if not (path / name).exists():
         return None
-    content = io.BytesIO((path / "predictions.npz").read_bytes())
+    content = io.BytesIO((path / name).read_bytes())
     with np.load(content, allow_pickle=False) as file:
         logits, labels, ids = file["logits"], file["labels"], file["ids"]
     is_whole = (
@@ -236,7 +238,7 @@ def read_predictions(path: Path, num_classes: int) -> Predictions | None:
     )
     if not is_whole:
         raise UsageError(
-            f"predictions.npz is malformed: logits {logits.shape}, labels {labels.shape}, ids "
+            f"{name} is malformed: logits {logits.shape}, labels {labels.shape}, ids "
             f"{ids.shape}, {num_classes} classes"
         )
     order = np.argsort(ids, kind="stable")

@@ -8,6 +8,7 @@ from typing import Any
 from poc.shared.spec.run import RunSpec
 
 from .initial_weights import check_initial_weights, resolve_imagenet
+from .memory import require_memory
 from .run_folder import RunFolder
 from .source_network import require_source, resolve_source
 from .worker import Worker
@@ -33,6 +34,7 @@ def launch_run(
     check_initial_weights(run)
     require_source(run)
     run = resolve_source(resolve_imagenet(run))
+    require_memory(run)
     folder = RunFolder.create(output or new_output(run), overwrite=overwrite)
     with Worker(run.backend, log=folder.log, report=report) as worker:
         row: dict[str, Any] = worker.call(

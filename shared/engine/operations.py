@@ -19,7 +19,7 @@ from .environment import describe_machine
 from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
-from .phases import count_trained, measure_phases
+from .phases import count_trained, measure_latency, measure_phases
 from .run_folder import RunFolder
 from .source_network import known_numbers, require_source
 from .training import Report, TrainingLoop, evaluate
@@ -74,6 +74,14 @@ class Operations:
             spec, weights, images, labels, noise, known_numbers(spec, 0.0)
         )
         return {"loss": loss, "gradients": gradients}
+
+    def measure_latency(
+        self, run: Mapping[str, Any], weights: Weights, num_images: int = 1
+    ) -> float:
+        """Median seconds of the logits of so many images at once."""
+        spec = self._prepare(run)
+        trainer = self._backend.Trainer(spec, weights)
+        return measure_latency(trainer, spec.network.input_shape, num_images)
 
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""

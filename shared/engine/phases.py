@@ -65,9 +65,9 @@ def measure_phases(loop: TrainingLoop, ids: Sequence[str]) -> dict[str, Any]:
     return row
 
 
-def measure_latency(trainer: Trainer, shape: tuple[int, int, int]) -> float:
-    """Median seconds of one image through the network, its way to the device and back included."""
-    image = np.zeros((1, *shape), dtype=np.float32)
+def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 1) -> float:
+    """Median seconds of some images through the network, the way to the device included."""
+    image = np.zeros((num_images, *shape), dtype=np.float32)
     seconds = []
     for _ in range(NUM_WARM + NUM_TIMED):
         started = time.perf_counter()
