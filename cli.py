@@ -467,7 +467,8 @@ def apparent_size(
     from poc.shared.analysis.tables import show, size_table
     from poc.shared.data.apparent import apparent_sizes
 
-    result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=resize)
+    rule: Any = resize
+    result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
     if as_json:
         click.echo(json.dumps(result, indent=1))
     else:

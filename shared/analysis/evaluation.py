@@ -1,4 +1,4 @@
-"""`poc evaluate`: a trained run's network at another size or with other crops; its outputs as a file.
+"""`poc evaluate`: a trained run's network at another size or with other crops; its outputs kept.
 
 Nothing is trained, and the run folder stays as it is.
 """

@@ -114,10 +114,10 @@ def require_memory(run: RunSpec) -> None:
         input_shape=[*size, run.data.channels or 3], num_classes=run.num_classes or 10
     )
     stages = [filled.at_stage(stage.name) for stage in filled.stages]
-    needed, size = max((needed_bytes(run), run.network.input_shape[:2]) for run in stages)
+    needed, largest = max((needed_bytes(run), run.network.input_shape[:2]) for run in stages)
     if needed > max(available, SMALL_BYTES):
         raise UsageError(
-            f"received {run.model_spec.name} at {size[0]}x{size[1]} with batches of "
+            f"received {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "
             f"{run.data.batch_size}, which needs at least {needed / GIB:.1f} GiB of memory; this "
             f"machine has {available / GIB:.1f} GiB left: lower data.batch_size or the image size, "
             "or run it on a larger machine"

@@ -1,4 +1,4 @@
-"""Apparent sizes, resolutions that do not fit, memory, and the grid's table: no framework needed."""
+"""Apparent sizes, resolutions that do not fit, memory, and the grid: no framework needed."""
 
 import json
 import xml.etree.ElementTree as ElementTree
