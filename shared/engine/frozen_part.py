@@ -70,14 +70,14 @@ def keep_frozen_part(
         UsageError: Keeping was asked for and cannot be.
     """
     tuning, network = find_method(run.method).tuning, run.trained_network
-    setting = str(getattr(run.method_settings, "cache", "off"))
+    setting = str(getattr(run.method_settings, "feature_cache", "off"))
     if tuning is None or setting == "off":
         return None
     values = frontier(network)
     reason = refusal(run, values)
     if reason and setting != "auto" and is_training:
         raise UsageError(
-            f"received cache={setting!r} with {reason}; allowed is cache=off or auto: set one"
+            f"received feature_cache={setting!r} with {reason}; allowed is off or auto: set one"
         )
     size = frozen_bytes(network, values, len(pipeline.indices) * pipeline.num_views)
     if (reason and (is_training or not values)) or (setting == "auto" and size > LIMIT_BYTES):
@@ -87,7 +87,7 @@ def keep_frozen_part(
         what = fingerprint_frozen(network, values, weights)
         path = outputs_path(run, what, describe_images(run, pipeline, is_training=is_training))
     return KeptOutputs(
-        pipeline.indices, setting=f"cache={setting}", num_views=pipeline.num_views, path=path
+        pipeline.indices, setting=f"feature_cache={setting}", num_views=pipeline.num_views, path=path
     )
 
 

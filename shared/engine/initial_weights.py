@@ -32,14 +32,14 @@ def initial_weights(run: RunSpec) -> Weights:
     if run.initial_weights is None:
         return drawn
     read = read_arrays(Path(run.initial_weights))
-    head = getattr(run.method_settings, "head", None)
-    if head == "file" and replaces_head(run.network, read):
+    is_head_new = getattr(run.method_settings, "new_head", None)
+    if is_head_new is False and replaces_head(run.network, read):
         last = run.network.parameters[-1].name
         raise UsageError(
-            f"received head=file with {run.initial_weights!r}, whose head gives "
-            f"{read[last].shape[-1]} classes; the data has {run.network.num_classes}: set head=new"
+            f"received new_head=false with {run.initial_weights!r}, whose head gives "
+            f"{read[last].shape[-1]} classes; the data has {run.network.num_classes}: set new_head=true"
         )
-    return transfer(run.network, read, drawn, is_head_new=head == "new")
+    return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
 
 
 def transfer(

@@ -26,8 +26,8 @@ FINETUNE_COLOUR, FLIP = 0.05, 0.5
 class TransferOptions(Settings):
     """Transfer learning: what is new, what is trained, how fast, and what batch norms do."""
 
-    head: Literal["new", "file"] = Field(
-        "new", description="new: drawn; file: the weight file's own, which must fit the classes"
+    new_head: bool = Field(
+        True, description="false: the weight file's own head, which must fit the classes"
     )
     trained_blocks: TrainedBlocks = Field(
         0, description="blocks of the body that are trained, counted from the head; or all"
@@ -43,7 +43,7 @@ class TransferOptions(Settings):
     rate_decay: float = Field(
         1.0, gt=0, le=1, description="learning rate of a trained block over that of the next one"
     )
-    cache: Literal["auto", "memory", "disk", "off"] = Field(
+    feature_cache: Literal["auto", "memory", "disk", "off"] = Field(
         "auto",
         description="values of the frozen part, computed once an image; auto: in memory where "
         "every epoch sees the same images; disk: kept for later runs too",
