@@ -1,6 +1,6 @@
 """The backend contract (`poc.shared.engine.backend.Backend`) in PyTorch."""
 
-from .device import describe, prepare
+from .device import describe, measure_matmul_flops, peak_device_bytes, prepare
 from .features import features, loss_and_gradients, parameters
 from .published import fetch_imagenet, read_published, write_published
 from .trainer import Trainer
@@ -11,7 +11,9 @@ __all__ = [
     "features",
     "fetch_imagenet",
     "loss_and_gradients",
+    "measure_matmul_flops",
     "parameters",
+    "peak_device_bytes",
     "prepare",
     "read_published",
     "write_published",

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from poc.shared.spec.sweep import describe_settings
 
+from .figures import Table as WrittenTable
 from .parity import Rung
 
 # Column of the comparison table -> how its value is written.
@@ -155,6 +156,17 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.add_row("weight_bytes", "", "", f"{summary['weight_bytes']:,}", "", "")
     table.add_row("macs", "", "", "", "", f"{summary['macs']:,}")
     return table
+
+
+def plain_table(table: WrittenTable) -> Table:
+    """A report's table for the terminal."""
+    shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+    for column in table.columns:
+        is_word = column in table.words or column == table.columns[0]
+        shown.add_column(column, justify="left" if is_word else "right")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
 
 
 def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:

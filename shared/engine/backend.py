@@ -6,7 +6,7 @@ array.
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -43,6 +43,20 @@ class Trainer(Protocol):
         (N, …) under the name that `source_outputs` gives it, and numbers of this step, each a
         scalar under `coefficient/…`.
         """
+
+    def prepared_step(
+        self,
+        images: "NDArray[Any]",
+        labels: "NDArray[Any]",
+        learning_rate: float,
+        noise: "Noise",
+        known: "Known | None" = None,
+    ) -> "Callable[[], None]":
+        """The same update with its arguments on the device already: what a step costs bare."""
+
+    @property
+    def num_compilations(self) -> int:
+        """Programs that were traced or compiled for the update so far."""
 
     def source_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
         """What the objective computes from what is frozen, each (N, …); empty without such."""
@@ -87,6 +101,12 @@ class Backend(Protocol):
 
     def prepare(self, run: "RunSpec") -> None:
         """Set process-wide switches (threads, determinism, TF32) before anything is built."""
+
+    def measure_matmul_flops(self, run: "RunSpec") -> float:
+        """Floating-point operations a second of a large matrix product in the run's precision."""
+
+    def peak_device_bytes(self, run: "RunSpec") -> int | None:
+        """Most memory that was taken on an accelerator; none on the CPU."""
 
     def parameters(self, run: "RunSpec") -> "Sequence[Parameter]":
         """The parameter table, read off the built model."""

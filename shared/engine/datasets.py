@@ -120,7 +120,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         source=source, split=split, train=train, val=val, test=test, shown=run.data, notes=notes
     )
     resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
-    resolved.network  # noqa: B018 - a shape that does not fit is refused before a framework starts
+    check_network(resolved)
     check_source(resolved)
     check_stages(resolved)
     return resolved, data
@@ -146,6 +146,21 @@ def make_pipelines(
         for indices in (split.val, split.test)
     )
     return train, val, test
+
+
+def check_network(run: RunSpec) -> None:
+    """Refuse, before a framework starts, images that do not fit and a model that ends in a map.
+
+    Raises:
+        UsageError: See above.
+    """
+    shape = run.network.nodes[-1].output_shape
+    if len(shape) != 1:
+        raise UsageError(
+            f"received the model {run.model_spec.name!r} that ends in a map of shape {shape}; "
+            "allowed is one that ends in logits: set the option that gives it a head, "
+            "model.head=dense"
+        )
 
 
 def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:

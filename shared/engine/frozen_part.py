@@ -87,7 +87,10 @@ def keep_frozen_part(
         what = fingerprint_frozen(network, values, weights)
         path = outputs_path(run, what, describe_images(run, pipeline, is_training=is_training))
     return KeptOutputs(
-        pipeline.indices, setting=f"feature_cache={setting}", num_views=pipeline.num_views, path=path
+        pipeline.indices,
+        setting=f"feature_cache={setting}",
+        num_views=pipeline.num_views,
+        path=path,
     )
 
 

@@ -37,7 +37,8 @@ def initial_weights(run: RunSpec) -> Weights:
         last = run.network.parameters[-1].name
         raise UsageError(
             f"received new_head=false with {run.initial_weights!r}, whose head gives "
-            f"{read[last].shape[-1]} classes; the data has {run.network.num_classes}: set new_head=true"
+            f"{read[last].shape[-1]} classes; the data has {run.network.num_classes}: set "
+            "new_head=true"
         )
     return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
 

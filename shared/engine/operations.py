@@ -1,6 +1,7 @@
 """What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
 
 import resource
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +16,14 @@ from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
 from .datasets import RunData, open_data
-from .environment import describe_machine
+from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .phases import count_trained, measure_latency, measure_phases
 from .run_folder import RunFolder
 from .source_network import known_numbers, require_source
+from .timing import time_side
 from .training import Report, TrainingLoop, evaluate
 
 
@@ -32,8 +34,9 @@ class Operations:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
 
     def describe(self) -> dict[str, Any]:
-        """Versions, device and switches."""
-        return self._backend.describe()
+        """Versions, device and switches, and the interpreter that holds them."""
+        interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
+        return {**self._backend.describe(), **interpreter}
 
     def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The built model's parameter table: name, shape, is_trainable, weight_decay."""
@@ -145,6 +148,16 @@ class Operations:
         output.write_summary(row)
         output.mark("finished")
         return row
+
+    def time_side(
+        self, run: Mapping[str, Any], side: Mapping[str, Any], warmup_steps: int, timed_steps: int
+    ) -> dict[str, Any]:
+        """Raw timing samples of one side in this process (`poc bench`)."""
+        samples = time_side(
+            self._backend, run, side, warmup_steps=warmup_steps, timed_steps=timed_steps
+        )
+        samples["seconds"]["import"] = [self._import_seconds]
+        return samples
 
     def verify(self, folder: str, checkpoint: str, num_images: int) -> dict[str, Any]:
         """Logits of a run's checkpoint on its first evaluation images."""

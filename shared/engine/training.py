@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Batch, Pipeline
+from poc.shared.data.preparation import Images
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
@@ -165,6 +166,10 @@ class TrainingLoop:
         """Whether kept outputs stand for the images, and not beside them."""
         return self.kept is not None and self.spec.source is None
 
+    def given_images(self, batch: Batch) -> Images:
+        """What a step takes of the images: where kept outputs stand for them, height and width 0."""
+        return batch.images[:, :0, :0] if self.needs_no_images else batch.images
+
     def look_up(self, batch: Batch) -> Arrays:
         """Kept outputs for this batch, computed when its images are first seen."""
         if self.kept is None:
@@ -184,12 +189,11 @@ class TrainingLoop:
 
     def step(self, batch: Batch) -> None:
         """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
-        step, images, labels = self.state.step, batch.images, batch.learned
+        step, labels = self.state.step, batch.learned
+        images = self.given_images(batch)
         noise = draw_noise(self.network, seed=self.spec.seed, step=step, batch_size=len(images))
         progress = (step - self.first_step_of_stage) / max(self.steps_of_stage - 1, 1)
         known = known_numbers(self.spec, progress) | self.look_up(batch)
-        if self.needs_no_images:
-            images = images[:, :0, :0]
         if step == 0:
             started = time.perf_counter()
             self.trainer.step(images, labels, self.rate(step), noise, known)

@@ -153,7 +153,10 @@ def test_weights_of_another_architecture_are_refused(weights_of_a_chain):
 def test_a_head_is_new_unless_the_files_is_asked_for(weights_of_a_chain):
     same = tuned("conv2d_chain", initial_weights=weights_of_a_chain)
     kept = tuned(
-        "conv2d_chain", initial_weights=weights_of_a_chain, method_options={"new_head": False}, seed=5
+        "conv2d_chain",
+        initial_weights=weights_of_a_chain,
+        method_options={"new_head": False},
+        seed=5,
     )
     fresh = tuned("conv2d_chain", initial_weights=weights_of_a_chain, seed=5)
     before = initial_weights(same)
