@@ -167,7 +167,7 @@ class TrainingLoop:
         return self.kept is not None and self.spec.source is None
 
     def given_images(self, batch: Batch) -> Images:
-        """What a step takes of the images: where kept outputs stand for them, height and width 0."""
+        """What a step takes of the images; height and width 0 where kept outputs stand for them."""
         return batch.images[:, :0, :0] if self.needs_no_images else batch.images
 
     def look_up(self, batch: Batch) -> Arrays:
