@@ -1,7 +1,7 @@
 """One training step in PyTorch, and what the loop asks of a model under training."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -142,9 +142,9 @@ class Trainer:
         values: NDArray[np.floating] = outputs.cpu().numpy()
         return values
 
-    def weights(self) -> Weights:
-        """Canonical weights, running statistics included."""
-        return read_weights(self.model)
+    def weights(self, names: Collection[str] | None = None) -> Weights:
+        """Canonical weights, running statistics included; of these `names` alone."""
+        return read_weights(self.model, names)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""

@@ -6,7 +6,7 @@ array.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -83,8 +83,8 @@ class Trainer(Protocol):
         and may be of height and width 0.
         """
 
-    def weights(self) -> "Weights":
-        """Canonical weights, running statistics included."""
+    def weights(self, names: "Collection[str] | None" = None) -> "Weights":
+        """Canonical weights, running statistics included; of these `names` alone."""
 
     def state(self) -> dict[str, "NDArray[Any]"]:
         """Optimiser state under canonical names: with the weights, all that a resume needs."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from poc.shared.data.pipeline import Batch, Pipeline
 from poc.shared.data.preparation import Images
 from poc.shared.errors import CheckFailed
+from poc.shared.spec.freezing import moving_names
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.schedules import learning_rate
@@ -258,15 +259,17 @@ class TrainingLoop:
 
         `best` holds the network alone, without what was trained beside it.
         """
-        weights, folder = self.trainer.weights(), self.folder.checkpoints
-        if is_best:
-            self.best = {p.name: np.array(weights[p.name]) for p in self.network.parameters}
         if self.can_wait():
+            if is_best:
+                moving = self.trainer.weights(moving_names(self.network))
+                self.best = {name: np.array(value) for name, value in moving.items()}
             return
-        if self.best is not None:
-            epoch = str(self.state.best_epoch)
-            own = {p.name: self.best[p.name] for p in self.spec.network.parameters}
-            write_arrays(folder / "best.safetensors", own, epoch=epoch)
+        weights, folder = self.trainer.weights(), self.folder.checkpoints
+        if is_best or self.best is not None:
+            # What does not move is the same in every epoch.
+            kept = weights if is_best else {**weights, **(self.best or {})}
+            own = {p.name: kept[p.name] for p in self.spec.network.parameters}
+            write_arrays(folder / "best.safetensors", own, epoch=str(self.state.best_epoch))
         self.best, self.saved = None, time.monotonic()
         write_arrays(folder / "last.safetensors", weights, epoch=str(self.state.epoch))
         write_arrays(folder / "last_optimizer.safetensors", self.trainer.state())

@@ -147,6 +147,17 @@ def stands_still(node: Node) -> bool:
     return node.is_frozen or not (is_random or node.learnable_parameters)
 
 
+def moving_names(network: Network) -> frozenset[str]:
+    """Parameters and running statistics that training may change."""
+    return frozenset(
+        parameter.name
+        for node in network.nodes
+        for parameter in node.parameters
+        if parameter.is_trainable
+        or (node.layer.kind == BatchNorm.kind and node.uses_batch_statistics)
+    )
+
+
 def frontier(network: Network, read: Collection[str] = ()) -> tuple[str, ...]:
     """Constant values that the moving part of a network reads; empty where it reads the images.
 
