@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from poc.shared.data.apparent import ideal_ratio
@@ -26,6 +27,8 @@ from .statistics import mcnemar
 
 METHOD = "fixres"
 WHEN = ("before", "after")
+# Of the colours beyond the smallest and the largest accuracy.
+PADDING = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +189,13 @@ def draw_grid(cells: Sequence[Cell]) -> Picture:
         f"Accuracy of FixRes for training sizes {trains} and test sizes {tests}, before and after "
         f"the second phase, in {' and '.join(backends)}."
     )
+    known = [
+        value
+        for when in WHEN
+        for value in accuracies(cells, trains, tests, when).flat
+        if not np.isnan(value)
+    ]
+    limits = (min(known, default=0.0) - PADDING, max(known, default=1.0) + PADDING)
     height = 1.1 + 0.5 * len(trains)
     with drawing(1.4 + 1.5 * len(tests), height * len(backends)) as figure:
         panels = figure.subplots(len(backends), len(WHEN), squeeze=False)
@@ -194,7 +204,7 @@ def draw_grid(cells: Sequence[Cell]) -> Picture:
                 own = [cell for cell in cells if cell.backend == backend]
                 axes = panels[line][place]
                 axes.set_title(f"{backend}, {when}")
-                draw_panel(axes, own, trains, tests, when)
+                draw_panel(axes, own, trains, tests, when, limits)
         svg = to_svg(figure, description)
     return Picture(
         title="FixRes: accuracy by training and test size",
@@ -205,16 +215,20 @@ def draw_grid(cells: Sequence[Cell]) -> Picture:
 
 
 def draw_panel(
-    axes: Axes, cells: Sequence[Cell], trains: list[int], tests: list[int], when: str
+    axes: Axes,
+    cells: Sequence[Cell],
+    trains: list[int],
+    tests: list[int],
+    when: str,
+    limits: tuple[float, float],
 ) -> None:
     """One heat map; a cell without a number says why."""
-    from matplotlib.colors import LinearSegmentedColormap
-
+    low, high = limits
     colours = LinearSegmentedColormap.from_list(
         "accuracy", [(0.24, 0.49, 0.86, 0.03), (0.24, 0.49, 0.86, 1.0)]
     )
     values = accuracies(cells, trains, tests, when)
-    axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1)
+    axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high)
     axes.set_xticks(np.arange(len(tests)) + 0.5, [str(size) for size in tests])
     axes.set_yticks(np.arange(len(trains)) + 0.5, [str(size) for size in trains])
     axes.set_xlabel("test size")
@@ -227,7 +241,7 @@ def draw_panel(
             value = values[line, column]
             text = "failed" if (train, test) in failed else ""
             text = text if np.isnan(value) else f"{value:.3f}"
-            colour = "white" if value > 0.6 else INK
+            colour = "white" if value - low > 0.6 * (high - low) else INK
             axes.annotate(text, (column + 0.5, line + 0.5), ha="center", va="center", color=colour)
 
 
