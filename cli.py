@@ -374,6 +374,37 @@ def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -
     click.echo("Written: " + ", ".join(result["files"]))
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "file_format", required=True, metavar="onnx|tflite", help="File to write."
+)
+@click.option(
+    "--precision", default="float32", metavar="NAME", help="float32 (default), float16 or int8."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="File; default RUN/exports/.")
+@click.option(
+    "--merge-shortcuts/--keep-shortcuts",
+    "merges_shortcuts",
+    default=None,
+    help="Write a block's last two convolutions as one, or as two (default in int8).",
+)
+@click.option("--images", "num_images", type=int, default=512, help="Images that judge the file.")
+@JSON_OPTION
+def export(folder: Path, as_json: bool, **given: Any) -> None:
+    """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
+    from poc.shared.analysis.export import describe_export, export_run
+    from poc.shared.analysis.tables import export_table, show
+
+    row = export_run(folder, **given)
+    if as_json:
+        click.echo(json.dumps(row, indent=1))
+        return
+    show(export_table(row))
+    click.echo(describe_export(row))
+    click.echo(f"File: {row['file']}")
+
+
 def judge(rungs: Any) -> None:
     """Say the verdict, or fail with the first rung that broke."""
     for rung in rungs:
@@ -557,7 +588,7 @@ def apparent_size(
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as split.fold=2."
 )
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File.")
 @JSON_OPTION
 def split_data(
     source: str, config: Path | None, assignments: tuple[str, ...], output: Path, as_json: bool
@@ -616,6 +647,33 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
 
     report = convert_for(source, target, **given)
     click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
+
+
+@weights.command("factorize")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="New folder.")
+@click.option("--variant", default="spatial", metavar="basis|spatial", help="Default spatial.")
+@click.option("--rank", type=int, metavar="N", help="The same rank in every convolution.")
+@click.option(
+    "--budget-parameters", type=float, metavar="N", help="Largest count, or a share up to 1."
+)
+@click.option("--budget-macs", type=float, metavar="N", help="The same of the multiply-adds.")
+@JSON_OPTION
+def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
+    """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
+    from poc.shared.analysis.low_rank import factorize_run
+    from poc.shared.analysis.tables import factor_table, show
+
+    result = factorize_run(folder, output, **given)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    show(factor_table(result))
+    click.echo(
+        "Accuracy on {num_images} images: {accuracy_before:.4f} before, {accuracy_after:.4f} after "
+        "truncation.".format(**result)
+    )
+    click.echo(f"Fine-tune: poc run --backend tf|torch --config {output / 'run.toml'}")
 
 
 @weights.command("verify")

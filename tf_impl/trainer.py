@@ -54,10 +54,12 @@ class Trainer:
         compiled = run.mode == "compiled"
         self.update, self._run_logits = self._update, self.objective.logits
         self.run_source = self.objective.source_outputs
+        self._run_statistics = self.model.norm_statistics
         if run.mode != "eager":
             self.update = tf.function(self._update, jit_compile=compiled)
             self.run_source = tf.function(self.run_source, jit_compile=compiled)
             self._run_logits = tf.function(self._run_logits, jit_compile=compiled)
+            self._run_statistics = tf.function(self._run_statistics, jit_compile=compiled)
 
     def step(
         self,
@@ -133,6 +135,12 @@ class Trainer:
             )
         )
         return outputs
+
+    def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        return map_to_array(
+            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
         """Canonical weights, running statistics included; of these `names` alone."""

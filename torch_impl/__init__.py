@@ -1,6 +1,7 @@
 """The backend contract (`poc.shared.engine.backend.Backend`) in PyTorch."""
 
 from .device import describe, measure_matmul_flops, peak_device_bytes, prepare
+from .export import export_network
 from .features import features, loss_and_gradients, parameters
 from .published import fetch_imagenet, read_published, write_published
 from .trainer import Trainer
@@ -8,6 +9,7 @@ from .trainer import Trainer
 __all__ = [
     "Trainer",
     "describe",
+    "export_network",
     "features",
     "fetch_imagenet",
     "loss_and_gradients",

@@ -142,6 +142,12 @@ class Trainer:
         values: NDArray[np.floating] = outputs.cpu().numpy()
         return values
 
+    def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        return map_to_array(
+            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
+
     def weights(self, names: Collection[str] | None = None) -> Weights:
         """Canonical weights, running statistics included; of these `names` alone."""
         return read_weights(self.model, names)
@@ -204,6 +210,10 @@ class Trainer:
         if name not in self.totals:
             self.totals[name] = torch.zeros((), dtype=torch.float64, device=self.device)
         return self.totals[name]
+
+    @torch.no_grad()
+    def _run_statistics(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.model.norm_statistics(images)
 
     @torch.no_grad()
     def _logits(self, images: torch.Tensor, known: Mapping[str, torch.Tensor]) -> torch.Tensor:

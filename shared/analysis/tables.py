@@ -46,6 +46,21 @@ TIMES: Mapping[str, str] = {
     "images_per_second": "{:,.0f}",
 }
 
+EXPORT_FIGURES: Mapping[str, str] = {
+    "total_parameters": "{:,}",
+    "weight_bytes": "{:,}",
+    "safetensors_bytes": "{:,}",
+    "exported_parameters": "{:,}",
+    "exported_macs": "{:,}",
+    "file_bytes": "{:,}",
+    "logit_error": "{:.1e}",
+    "trained_accuracy": "{:.4f}",
+    "exported_accuracy": "{:.4f}",
+    "latency_1_seconds": "{:.6f}",
+    "latency_64_seconds": "{:.6f}",
+    "runtime": "{}",
+}
+
 # Columns of a sweep's table that are means over seeds.
 SWEEP_COLUMNS: Mapping[str, str] = {
     "test_accuracy": "{:.4f}",
@@ -180,6 +195,37 @@ def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         change = row["error"] - rows[0]["error"]
         names = ", ".join(row["removed"]) or "-"
         table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
+    return table
+
+
+def export_table(row: Mapping[str, Any]) -> Table:
+    """One line a figure of an exported file."""
+    title = f"Export: {row['format']}, {row['precision']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, form in EXPORT_FIGURES.items():
+        table.add_row(name, form.format(row[name]))
+    return table
+
+
+def factor_table(result: Mapping[str, Any]) -> Table:
+    """One line a convolution, then the network."""
+    title = f"Factors, {result['variant']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    names = ("layer", "kernel", "rank", "discarded energy", "parameters", "", "macs", "")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("layer", "kernel") else "right")
+    for row in [*result["layers"], {"layer": "network", **result}]:
+        kernel = "x".join(str(side) for side in row.get("kernel", ()))
+        rank = str(row.get("rank") or "whole") if kernel else ""
+        energy = f"{row['discarded_energy']:.4f}" if kernel else ""
+        costs = (
+            f"{row[f'{measure}_{when}']:,}"
+            for measure in ("parameters", "macs")
+            for when in ("before", "after")
+        )
+        table.add_row(row["layer"], kernel, rank, energy, *costs)
     return table
 
 

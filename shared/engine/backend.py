@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from poc.shared.spec.initializers import Weights
     from poc.shared.spec.layers import Parameter
+    from poc.shared.spec.network import Network
     from poc.shared.spec.run import RunSpec
 
     from .noise import Noise
@@ -83,6 +84,12 @@ class Trainer(Protocol):
         and may be of height and width 0.
         """
 
+    def norm_statistics(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+        """Batch mean and Bessel-corrected variance at every batch norm that is not frozen.
+
+        Under the names of the running statistics, each (C,); nothing is changed.
+        """
+
     def weights(self, names: "Collection[str] | None" = None) -> "Weights":
         """Canonical weights, running statistics included; of these `names` alone."""
 
@@ -129,6 +136,17 @@ class Backend(Protocol):
         self, run: "RunSpec", weights: "Weights", images: "NDArray[Any]", taps: Sequence[str]
     ) -> "dict[str, NDArray[np.floating]]":
         """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
+
+    def export_network(
+        self,
+        network: "Network",
+        weights: "Weights",
+        path: str,
+        *,
+        precision: str,
+        calibration: "NDArray[np.float32]",
+    ) -> None:
+        """Write a file that runs without the framework: images -> logits, any batch size."""
 
     def read_published(self, path: str) -> "dict[str, NDArray[Any]]":
         """Arrays of a file in the framework's own format, by its own names; runs none of its code.

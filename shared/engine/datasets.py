@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
-from poc.shared.data.sources import open_source
 from poc.shared.data.splits import Split, make_split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
@@ -20,6 +20,15 @@ from poc.shared.spec.run import RunSpec
 from .source_network import check_source, resolve_source
 
 NUM_NAMED = 100
+
+
+class Pipelines(NamedTuple):
+    """Batches of a run's parts; see `RunData`."""
+
+    train: Pipeline
+    val: Pipeline | None
+    test: Pipeline | None
+    train_as_evaluated: Pipeline | None
 
 
 @dataclass(kw_only=True)
@@ -33,6 +42,8 @@ class RunData:
         val: See `train`.
         test: See `train`.
         shown: Settings that the three pipelines were made with.
+        train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
+            statistics of it.
         notes: What was chosen for the user, or takes long: one sentence each.
     """
 
@@ -42,6 +53,7 @@ class RunData:
     val: Pipeline | None
     test: Pipeline | None
     shown: DataSpec
+    train_as_evaluated: Pipeline | None = None
     notes: Sequence[str] = ()
 
     def __enter__(self) -> Self:
@@ -57,7 +69,7 @@ class RunData:
 
     def close(self) -> None:
         """End the worker processes."""
-        for pipeline in (self.train, self.val, self.test):
+        for pipeline in (self.train, self.val, self.test, self.train_as_evaluated):
             if pipeline is not None:
                 pipeline.close()
 
@@ -66,7 +78,8 @@ class RunData:
         if run.data == self.shown:
             return
         self.close()
-        self.train, self.val, self.test = make_pipelines(self.source, self.split, run)
+        made = make_pipelines(self.source, self.split, run)
+        self.train, self.val, self.test, self.train_as_evaluated = made
         self.shown = run.data
 
     def describe(self) -> dict[str, Any]:
@@ -102,7 +115,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         note(text)
 
     run = resolve_source(run)
-    source = open_source(run.data.source, on_error=run.data.on_error, note=tell)
+    source = open_classes(run.data, tell)
     run = choose_size(run, source, tell)
     split = make_split(source, run.data.split)
     if run.data.split.kind == "auto" and not source.partitions:
@@ -115,21 +128,17 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
             f"Left out: {len(source.unreadable)} unreadable files and "
             f"{len(source.empty_classes)} empty classes (run.json names them)."
         )
-    train, val, test = make_pipelines(source, split, run)
-    data = RunData(
-        source=source, split=split, train=train, val=val, test=test, shown=run.data, notes=notes
-    )
-    resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
+    made = make_pipelines(source, split, run)
+    data = RunData(source=source, split=split, shown=run.data, notes=notes, **made._asdict())
+    resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
     check_network(resolved)
     check_source(resolved)
     check_stages(resolved)
     return resolved, data
 
 
-def make_pipelines(
-    source: Source, split: Split, run: RunSpec
-) -> tuple[Pipeline, Pipeline | None, Pipeline | None]:
-    """Pipelines of the three parts; none where a part is empty.
+def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
+    """Pipelines of the three parts, in the run's views.
 
     Raises:
         CheckFailed: A training example validates or tests too.
@@ -145,7 +154,25 @@ def make_pipelines(
         Pipeline(source, indices, run.data) if len(indices) else None
         for indices in (split.val, split.test)
     )
-    return train, val, test
+    plain = Pipeline(source, split.train, run.data) if run.norm_statistics == "exact" else None
+    return Pipelines(train, val, test, plain)
+
+
+def check_validation(run: RunSpec, num_images: int) -> None:
+    """Refuse to choose among epochs on a handful of images, which is mostly chance.
+
+    A run without a validation part keeps its last epoch; one epoch leaves no choice.
+
+    Raises:
+        UsageError: Fewer than `early_stopping.min_validation_images`.
+    """
+    smallest = run.early_stopping.min_validation_images
+    if 0 < num_images < smallest and run.stages[-1].num_epochs > 1:
+        raise UsageError(
+            f"received {num_images} validation images to choose the best epoch on; allowed are at "
+            f"least {smallest}: split otherwise (data.split), or accept the choice with --set "
+            f"min_validation_images={num_images}"
+        )
 
 
 def check_network(run: RunSpec) -> None:

@@ -15,9 +15,10 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
-from .datasets import RunData, open_data
+from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
+from .folding import fold
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .phases import count_trained, measure_latency, measure_phases
@@ -86,6 +87,26 @@ class Operations:
         trainer = self._backend.Trainer(spec, weights)
         return measure_latency(trainer, spec.network.input_shape, num_images)
 
+    def export(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        path: str,
+        *,
+        precision: str,
+        calibration: NDArray[np.float32],
+        merges_shortcuts: bool,
+    ) -> dict[str, int]:
+        """Fold a trained network and write it as this backend's file; its parameters and MACs."""
+        network, folded = fold(
+            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
+        )
+        self._backend.export_network(
+            network, folded, path, precision=precision, calibration=calibration
+        )
+        total = sum(parameter.size for parameter in network.parameters)
+        return {"exported_parameters": total, "exported_macs": network.macs}
+
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""
         return self._backend.read_published(path)
@@ -128,6 +149,7 @@ class Operations:
             note=lambda text: self._report({"event": "note", "text": text}),
         )
         require_source(spec)
+        check_validation(spec, len(data.split.val))
         self._backend.prepare(spec)
         output = RunFolder(folder)
         output.write_run(self._record(spec, data, command))

@@ -13,6 +13,7 @@ from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
+from .factorization import drawn_weights
 from .files import Arrays, read_arrays
 from .initial_weights import initial_weights
 from .run_folder import RunFolder
@@ -124,7 +125,7 @@ def starting_weights(run: RunSpec) -> Weights:
     Returns:
         Canonical names of the trained network; the source's under `source/`.
     """
-    weights = draw_weights(run.trained_network.parameters, run.seed)
+    weights = drawn_weights(run)
     if run.initial_weights is not None:
         weights |= initial_weights(run)
     source, transfer = run.source_network, find_method(run.method).transfer

@@ -29,6 +29,7 @@ from .frozen_part import keep_for_training, keep_frozen_part
 from .kept_outputs import KeptOutputs
 from .metrics import average_views, classification_metrics
 from .noise import draw_noise
+from .norm_statistics import estimate_statistics
 from .run_folder import RunFolder
 from .source_network import known_numbers, starting_weights
 
@@ -110,6 +111,7 @@ class TrainingLoop:
         sums = self.train_epoch()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in sums.items()}
+        self.settle_norms()
         if self.data.val is not None:
             values = classification_metrics(*evaluate(self.trainer, self.data.val, self.kept_val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
@@ -131,6 +133,15 @@ class TrainingLoop:
         constants = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
         self.report({"event": "epoch", **constants, **line})
         return line
+
+    def settle_norms(self) -> None:
+        """Replace the running statistics by those of the training part, where the run wants it."""
+        if self.data.train_as_evaluated is not None:
+            statistics = estimate_statistics(
+                self.trainer, self.network, self.data.train_as_evaluated
+            )
+            if statistics:
+                self.trainer.load({**self.trainer.weights(), **statistics})
 
     def train_epoch(self) -> dict[str, float]:
         """Every step of one epoch; returns the means over its examples."""
