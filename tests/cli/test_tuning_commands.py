@@ -46,6 +46,7 @@ def write_weights(path, num_classes):
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_two_phases_then_the_grid_then_another_size(poc, tmp_path):
     weights = write_weights(tmp_path / "body.safetensors", 7)
     code, output, errors = poc(
@@ -85,6 +86,7 @@ def test_two_phases_then_the_grid_then_another_size(poc, tmp_path):
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_a_head_of_the_wrong_size_is_wrong_use(poc, tmp_path):
     weights = write_weights(tmp_path / "body.safetensors", 7)
     code, _, errors = poc(
