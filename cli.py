@@ -262,6 +262,100 @@ def sweep(
 
 
 @cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as eval_view.crop=ten."
+)
+@click.option("--checkpoint", default="best", metavar="NAME", help="best (default), last …")
+@click.option("--part", default="test", metavar="NAME", help="test (default), val or train.")
+@click.option(
+    "--export", type=click.Path(path_type=Path), help="npz file for embeddings and softmax."
+)
+@JSON_OPTION
+def evaluate(
+    folder: Path,
+    assignments: tuple[str, ...],
+    checkpoint: str,
+    part: str,
+    export: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate a run's network at another size or with several crops; train nothing."""
+    from poc.shared.analysis.evaluation import evaluate_folder, evaluation_table
+    from poc.shared.analysis.tables import show
+
+    result = evaluate_folder(folder, assignments, checkpoint=checkpoint, part=part, export=export)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+    else:
+        show(evaluation_table(result))
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(path_type=Path), help="SVG file for the heat maps.")
+@JSON_OPTION
+def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
+    """Table and heat maps of FixRes runs: training size x test size, before and after."""
+    from poc.shared.analysis.report import markdown_table
+    from poc.shared.analysis.resolution_grid import (
+        activation_table,
+        draw_grid,
+        grid_table,
+        read_grid,
+        write_picture,
+    )
+
+    cells = read_grid(folders)
+    if image is not None:
+        write_picture(draw_grid(cells), image)
+    if as_json:
+        rows = [{**cell.row, "failure": cell.failure} for cell in cells]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for table in (grid_table(cells), activation_table(cells)):
+        click.echo("\n".join(markdown_table(table)) + "\n")
+
+
+@cli.command()
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+@click.option("--folds", type=int, default=5, metavar="N", help="Folds; default 5.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
+)
+def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
+    """Test a pretrained body on every fold against a drawn one, in both backends."""
+    from poc.shared.analysis.probe import probe_table, run_probe
+    from poc.shared.analysis.tables import show
+    from poc.shared.engine.progress import SweepProgress
+
+    weights = given.pop("weights")
+    if weights is None:
+        raise UsageError(
+            "received no --weights; allowed is a canonical safetensors file: name the pretrained "
+            "body that is probed"
+        )
+    settings = named_settings(**given)
+    with SweepProgress(4 * folds) as progress:
+        result = run_probe(
+            given["config"],
+            settings,
+            weights=weights,
+            num_folds=folds,
+            output=output,
+            command=command_line(),
+            report=progress.update,
+        )
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    show(probe_table(result))
+    for backend, gain in result["gain"].items():
+        p_value = result["p_values"][backend]
+        click.echo(f"{backend}: pretrained {100 * gain:+.1f} points, McNemar p = {p_value:.2g}")
+
+
+@cli.command()
 @with_options([*RUN_OPTIONS])
 @click.option(
     "--side", "sides", multiple=True, metavar="BACKEND[:MODE[:THREADS]]", help="Repeatable."
@@ -520,6 +614,32 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
     else:
         show(*facts_tables(facts))
+
+
+@data.command("apparent-size")
+@click.option("--train", "train_size", type=int, required=True, metavar="PIXELS")
+@click.option("--test", "test_size", type=int, required=True, metavar="PIXELS")
+@click.option("--crop-share", type=float, default=0.875, help="Crop over resized; default 0.875.")
+@click.option(
+    "--resize",
+    type=click.Choice(["shorter_side", "height"]),
+    default="shorter_side",
+    help="Rule of the test's resize.",
+)
+@JSON_OPTION
+def apparent_size(
+    train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
+) -> None:
+    """How large the test shows objects over how large training did: ideal and measured."""
+    from poc.shared.analysis.tables import show, size_table
+    from poc.shared.data.apparent import apparent_sizes
+
+    rule: Any = resize
+    result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+    else:
+        show(size_table(result))
 
 
 @data.command("split")

@@ -2,7 +2,8 @@
 
 Keras' own differ: its momentum buffer holds the learning rate, its Adam puts epsilon elsewhere and
 its weight decay is decoupled (facts: parity, section 2). `weight_decays` has one coupled L2
-coefficient a variable: gradient += coefficient * variable.
+coefficient a variable: gradient += coefficient * variable. `rate_factors` has one factor of the
+learning rate a variable; none: 1.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ class SGD(keras.optimizers.Optimizer):
         variables: Sequence[keras.Variable],
         *,
         weight_decays: Sequence[float],
+        rate_factors: Sequence[float] | None = None,
         momentum: float = 0.0,
         nesterov: bool = False,
     ) -> None:
@@ -28,6 +30,7 @@ class SGD(keras.optimizers.Optimizer):
         # Keras keeps the rate in float32, too coarse for float64 parity.
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.weight_decays, self.momentum, self.nesterov = weight_decays, momentum, nesterov
+        self.rate_factors = rate_factors or [1.0] * len(variables)
         self.build(variables)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -44,7 +47,7 @@ class SGD(keras.optimizers.Optimizer):
     ) -> None:
         """Update one variable."""
         index = self._get_variable_index(variable)
-        rate = tf.cast(self.rate, variable.dtype)
+        rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
         if self.momentum:
             buffer = self.slots["momentum"][index]
@@ -62,6 +65,7 @@ class Adam(keras.optimizers.Optimizer):
         variables: Sequence[keras.Variable],
         *,
         weight_decays: Sequence[float],
+        rate_factors: Sequence[float] | None = None,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
@@ -71,6 +75,7 @@ class Adam(keras.optimizers.Optimizer):
         # Keras keeps the rate in float32, too coarse for float64 parity.
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.weight_decays, self.is_decoupled = weight_decays, is_decoupled
+        self.rate_factors = rate_factors or [1.0] * len(variables)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.build(variables)
 
@@ -87,7 +92,7 @@ class Adam(keras.optimizers.Optimizer):
     ) -> None:
         """Update one variable."""
         index = self._get_variable_index(variable)
-        rate = tf.cast(self.rate, variable.dtype)
+        rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
         decay = self.weight_decays[index]
         if self.is_decoupled:
             variable.assign(variable * (1 - rate * decay))
@@ -104,18 +109,29 @@ class Adam(keras.optimizers.Optimizer):
 
 
 def build_optimizer(
-    spec: OptimizerSpec, variables: Sequence[keras.Variable], weight_decays: Sequence[float]
+    spec: OptimizerSpec,
+    variables: Sequence[keras.Variable],
+    weight_decays: Sequence[float],
+    rate_factors: Sequence[float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimiser of a run.
 
     `weight_decays` are the coefficients that the layers ask for; the run's own comes on top.
+    `rate_factors` multiply the learning rate, one a variable; none: 1.
     """
     decays = [decay + spec.weight_decay for decay in weight_decays]
     if spec.name == "sgd":
-        return SGD(variables, weight_decays=decays, momentum=spec.momentum, nesterov=spec.nesterov)
+        return SGD(
+            variables,
+            weight_decays=decays,
+            rate_factors=rate_factors,
+            momentum=spec.momentum,
+            nesterov=spec.nesterov,
+        )
     return Adam(
         variables,
         weight_decays=decays,
+        rate_factors=rate_factors,
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,

@@ -1,6 +1,6 @@
 """One training step in TensorFlow, and what the loop asks of a model under training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,22 +40,25 @@ class Trainer:
         self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
-        decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
+        declared = {parameter.name: parameter for parameter in network.parameters}
         self.variables = [variables[name] for name in self.names]
         self.optimizer = build_optimizer(
-            run.optimizer, self.variables, [decays[name] for name in self.names]
+            run.optimizer,
+            self.variables,
+            [declared[name].weight_decay for name in self.names],
+            [declared[name].rate_factor for name in self.names],
         )
         self.dtype = run.precision
         self.totals: dict[str, tf.Variable] = {}
         self.num_steps = 0
         compiled = run.mode == "compiled"
-        self.update, self._run_logits = self._update, self.model
+        self.update, self._run_logits = self._update, self.objective.logits
         self.run_source = self.objective.source_outputs
         self._run_statistics = self.model.norm_statistics
         if run.mode != "eager":
             self.update = tf.function(self._update, jit_compile=compiled)
             self.run_source = tf.function(self.run_source, jit_compile=compiled)
-            self._run_logits = tf.function(self.model, jit_compile=compiled)
+            self._run_logits = tf.function(self._run_logits, jit_compile=compiled)
             self._run_statistics = tf.function(self._run_statistics, jit_compile=compiled)
 
     def step(
@@ -99,7 +102,7 @@ class Trainer:
         return int(count())
 
     def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
-        """What the objective computes from the frozen source, each (N, …); empty without one."""
+        """What the objective computes from what is frozen, each (N, …); empty without such."""
         return map_to_array(
             self.run_source(images_to_tensor(images, dtype=self.dtype, device=self.device))
         )
@@ -123,10 +126,13 @@ class Trainer:
         """Replace the weights; the optimiser's state stays."""
         load_weights(self.model, weights)
 
-    def logits(self, images: NDArray[Any]) -> NDArray[np.floating]:
-        """(N, num_classes) in evaluation mode."""
+    def logits(self, images: NDArray[Any], known: Known | None = None) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
         outputs: NDArray[np.floating] = np.asarray(
-            self._run_logits(images_to_tensor(images, dtype=self.dtype, device=self.device))
+            self._run_logits(
+                images_to_tensor(images, dtype=self.dtype, device=self.device),
+                known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
+            )
         )
         return outputs
 
@@ -136,9 +142,9 @@ class Trainer:
             self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
         )
 
-    def weights(self) -> Weights:
-        """Canonical weights, running statistics included."""
-        return read_weights(self.model)
+    def weights(self, names: Collection[str] | None = None) -> Weights:
+        """Canonical weights, running statistics included; of these `names` alone."""
+        return read_weights(self.model, names)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""

@@ -1,6 +1,6 @@
 """Canonical weights in and out of a Keras model: names and layouts are already Keras' own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -44,9 +44,13 @@ def load_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> None:
         variable.assign(weights[name].astype(variable.dtype))
 
 
-def read_weights(model: Model) -> Weights:
-    """Canonical arrays of every parameter and running statistic."""
-    return {name: np.asarray(variable) for name, variable in named_variables(model).items()}
+def read_weights(model: Model, names: Collection[str] | None = None) -> Weights:
+    """Canonical arrays of every parameter and running statistic, or of these `names` alone."""
+    return {
+        name: np.asarray(variable)
+        for name, variable in named_variables(model).items()
+        if names is None or name in names
+    }
 
 
 def canonical_shape(model: Model, name: str) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ class Model(nn.Module):
         for step in self.network.plan([self.network.output], training=False):
             for node in step.nodes:
                 arguments, layer = [values[name] for name in node.inputs], self.blocks[node.name]
-                if isinstance(layer, layers.BatchNorm) and not node.is_frozen:
+                if isinstance(layer, layers.BatchNorm) and node.uses_batch_statistics:
                     values[node.name], mean, variance = layer.normalize(*arguments)
                     found[f"{node.name}/moving_mean"] = mean
                     found[f"{node.name}/moving_variance"] = variance
@@ -65,10 +65,14 @@ class Model(nn.Module):
         wanted: Sequence[str],
         noise: Mapping[str, torch.Tensor] | None = None,
         training: bool = False,
+        given: Mapping[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Outputs of the named nodes; everything else is freed after its last use."""
-        values = {IMAGES: images}
-        for step in self.network.plan(wanted, training=training):
+        """Outputs of the named nodes; everything else is freed after its last use.
+
+        What is `given` of the values is neither computed nor are the images read for it.
+        """
+        values = {IMAGES: images, **(given or {})}
+        for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
             values[step.output] = self.apply_step(step, values, noise or {}, training)
             for name in step.freed:
                 del values[name]
@@ -106,9 +110,10 @@ class Model(nn.Module):
         if isinstance(layer, layers.Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
         if isinstance(layer, StochasticDepth):
-            return layer(*arguments, noise.get(node.name), training=training)
+            is_random = training and not node.is_frozen
+            return layer(*arguments, noise.get(node.name), training=is_random)
         if isinstance(layer, layers.BatchNorm):
-            return layer(*arguments, training=training and not node.is_frozen)
+            return layer(*arguments, training=training and node.uses_batch_statistics)
         return layer(*arguments)
 
 

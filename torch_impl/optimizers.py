@@ -1,6 +1,7 @@
 """PyTorch's optimisers, with one coupled L2 coefficient a parameter.
 
 `weight_decays` are coefficients in the gradient: gradient += coefficient * parameter.
+`rate_factors` are factors of the learning rate; none: 1.
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,15 @@ class SGD(torch.optim.SGD):
         variables: Sequence[torch.Tensor],
         *,
         weight_decays: Sequence[float],
+        rate_factors: Sequence[float] | None = None,
         momentum: float = 0.0,
         nesterov: bool = False,
     ) -> None:
         super().__init__(
-            _groups(variables, weight_decays), lr=0.0, momentum=momentum, nesterov=nesterov
+            _groups(variables, weight_decays, rate_factors),
+            lr=0.0,
+            momentum=momentum,
+            nesterov=nesterov,
         )
 
 
@@ -35,13 +40,14 @@ class Adam(torch.optim.Adam):
         variables: Sequence[torch.Tensor],
         *,
         weight_decays: Sequence[float],
+        rate_factors: Sequence[float] | None = None,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         is_decoupled: bool = False,
     ) -> None:
         super().__init__(
-            _groups(variables, weight_decays),
+            _groups(variables, weight_decays, rate_factors),
             lr=0.0,
             betas=(beta1, beta2),
             eps=epsilon,
@@ -51,18 +57,29 @@ class Adam(torch.optim.Adam):
 
 
 def build_optimizer(
-    spec: OptimizerSpec, variables: Sequence[torch.Tensor], weight_decays: Sequence[float]
+    spec: OptimizerSpec,
+    variables: Sequence[torch.Tensor],
+    weight_decays: Sequence[float],
+    rate_factors: Sequence[float] | None = None,
 ) -> torch.optim.Optimizer:
     """The optimiser of a run.
 
     `weight_decays` are the coefficients that the layers ask for; the run's own comes on top.
+    `rate_factors` multiply the learning rate, one a variable; none: 1.
     """
     decays = [decay + spec.weight_decay for decay in weight_decays]
     if spec.name == "sgd":
-        return SGD(variables, weight_decays=decays, momentum=spec.momentum, nesterov=spec.nesterov)
+        return SGD(
+            variables,
+            weight_decays=decays,
+            rate_factors=rate_factors,
+            momentum=spec.momentum,
+            nesterov=spec.nesterov,
+        )
     return Adam(
         variables,
         weight_decays=decays,
+        rate_factors=rate_factors,
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,
@@ -75,14 +92,20 @@ def set_learning_rate(
 ) -> None:
     """Rate of the next update."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["rate_factor"]
 
 
 def _groups(
-    variables: Sequence[torch.Tensor], weight_decays: Sequence[float]
+    variables: Sequence[torch.Tensor],
+    weight_decays: Sequence[float],
+    rate_factors: Sequence[float] | None,
 ) -> list[dict[str, Any]]:
-    """One parameter group for each distinct coefficient."""
-    groups: dict[float, list[torch.Tensor]] = {}
-    for variable, decay in zip(variables, weight_decays, strict=True):
-        groups.setdefault(decay, []).append(variable)
-    return [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
+    """One parameter group for each distinct pair of coefficient and factor."""
+    factors = rate_factors or [1.0] * len(variables)
+    groups: dict[tuple[float, float], list[torch.Tensor]] = {}
+    for variable, *key in zip(variables, weight_decays, factors, strict=True):
+        groups.setdefault((key[0], key[1]), []).append(variable)
+    return [
+        {"params": members, "weight_decay": decay, "rate_factor": factor}
+        for (decay, factor), members in groups.items()
+    ]

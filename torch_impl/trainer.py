@@ -1,7 +1,7 @@
 """One training step in PyTorch, and what the loop asks of a model under training."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,13 @@ class Trainer:
         self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
-        decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
+        declared = {parameter.name: parameter for parameter in network.parameters}
         self.variables = [variables[name] for name in self.names]
         self.optimizer = build_optimizer(
-            run.optimizer, self.variables, [decays[name] for name in self.names]
+            run.optimizer,
+            self.variables,
+            [declared[name].weight_decay for name in self.names],
+            [declared[name].rate_factor for name in self.names],
         )
         self.dtype = run.precision
         self.totals: dict[str, torch.Tensor] = {}
@@ -105,7 +108,7 @@ class Trainer:
         return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
     def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
-        """What the objective computes from the frozen source, each (N, …); empty without one."""
+        """What the objective computes from what is frozen, each (N, …); empty without such."""
         return map_to_array(
             self.run_source(images_to_tensor(images, dtype=self.dtype, device=self.device))
         )
@@ -130,14 +133,14 @@ class Trainer:
         """Replace the weights; the optimiser's state stays."""
         load_weights(self.model, weights)
 
-    def logits(self, images: NDArray[Any]) -> NDArray[np.floating]:
-        """(N, num_classes) in evaluation mode."""
-        outputs: NDArray[np.floating] = (
-            self._logits(images_to_tensor(images, dtype=self.dtype, device=self.device))
-            .cpu()
-            .numpy()
+    def logits(self, images: NDArray[Any], known: Known | None = None) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
+        outputs = self._logits(
+            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
         )
-        return outputs
+        values: NDArray[np.floating] = outputs.cpu().numpy()
+        return values
 
     def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
@@ -145,9 +148,9 @@ class Trainer:
             self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
         )
 
-    def weights(self) -> Weights:
-        """Canonical weights, running statistics included."""
-        return read_weights(self.model)
+    def weights(self, names: Collection[str] | None = None) -> Weights:
+        """Canonical weights, running statistics included; of these `names` alone."""
+        return read_weights(self.model, names)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""
@@ -226,5 +229,5 @@ class Trainer:
         return self.model.norm_statistics(images)
 
     @torch.no_grad()
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model(images)
+    def _logits(self, images: torch.Tensor, known: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self.objective.logits(images, known)

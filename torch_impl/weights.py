@@ -1,6 +1,6 @@
 """Canonical weights in and out of a PyTorch model: the only place that knows both layouts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,11 +52,12 @@ def load_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> None:
             variable.copy_(torch.from_numpy(from_canonical(model, name, weights[name])))
 
 
-def read_weights(model: Model) -> Weights:
-    """Canonical arrays of every parameter and running statistic."""
+def read_weights(model: Model, names: Collection[str] | None = None) -> Weights:
+    """Canonical arrays of every parameter and running statistic, or of these `names` alone."""
     return {
         name: to_canonical(model, name, variable)
         for name, variable in named_variables(model).items()
+        if names is None or name in names
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.engine.resizing import resize_matrices
 from poc.shared.engine.source_network import starting_weights
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Parameter
@@ -95,12 +96,17 @@ class Ladder:
         return [
             replace(rung, name=f"{stage.name}: {rung.name}")
             for stage in stages
-            for rung in Ladder(self._run.replace(stage=stage.name), *self._workers).climb(batches)
+            for rung in self.at_stage(stage.name).climb(batches)
         ]
+
+    def at_stage(self, name: str) -> "Ladder":
+        """The ladder of one stage."""
+        return Ladder(self._run.at_stage(name), *self._workers)
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
         """Every rung, the cheap ones first."""
         weights = self.perturbed_weights()
+        batches = [fit(batch, self._network.input_shape) for batch in batches]
         rungs = [self.compare_parameters()]
         if not rungs[0].is_passed:
             return rungs
@@ -239,6 +245,16 @@ class Ladder:
         run["precision"] = precision or self._run.precision
         run["optimizer"] = {**run["optimizer"], **({"name": optimizer} if optimizer else {})}
         return worker.call(operation, run=run, **arguments)
+
+
+def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
+    """The batch with its images at the size of a stage that has one of its own."""
+    matrices = resize_matrices(batch["images"].shape[1:3], shape)
+    if matrices is None:
+        return batch
+    rows, columns = matrices
+    images = np.einsum("hi,wj,nijc->nhwc", rows, columns, batch["images"], optimize=True)
+    return {**batch, "images": images.astype(np.float32)}
 
 
 def split(values: Arrays) -> tuple[Arrays, Arrays]:

@@ -37,6 +37,7 @@ from .report_tables import (
     problem_table,
     run_table,
 )
+from .resolution_grid import draw_grid, grid_of_runs
 from .runs import Problem, Run, read_runs
 from .time_to_accuracy import draw_time_to_accuracy
 
@@ -144,6 +145,9 @@ def build_report(
     exports = export_table(groups)
     exported = [exports] if exports else []
     problem_tables = [problem_table(problems)] if problems else []
+    grid = grid_of_runs(runs)
+    if grid:
+        curves.append(draw_grid(grid))
     return Report(
         title=title,
         command=command,

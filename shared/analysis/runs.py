@@ -232,16 +232,18 @@ def read_epochs(folder: RunFolder) -> tuple[dict[str, Any], ...]:
         raise UsageError("metrics.jsonl is empty or malformed")
     for line in lines:
         for key, value in line.items():
-            if not isinstance(value, int | float | None):
+            if key != "stage" and not isinstance(value, int | float | None):
                 raise UsageError(f"metrics.jsonl is malformed: {key} is {value!r}")
     return tuple(lines)
 
 
-def read_predictions(path: Path, num_classes: int) -> Predictions | None:
+def read_predictions(
+    path: Path, num_classes: int, name: str = "predictions.npz"
+) -> Predictions | None:
     """Predictions in the order of their ids, so that two runs can be paired."""
-    if not (path / "predictions.npz").exists():
+    if not (path / name).exists():
         return None
-    file = read_archive(path / "predictions.npz")
+    file = read_archive(path / name)
     logits, labels, ids = file["logits"], file["labels"], file["ids"]
     is_whole = (
         logits.shape == (len(labels), num_classes)
@@ -252,7 +254,7 @@ def read_predictions(path: Path, num_classes: int) -> Predictions | None:
     )
     if not is_whole:
         raise UsageError(
-            f"predictions.npz is malformed: logits {logits.shape}, labels {labels.shape}, ids "
+            f"{name} is malformed: logits {logits.shape}, labels {labels.shape}, ids "
             f"{ids.shape}, {num_classes} classes"
         )
     order = np.argsort(ids, kind="stable")

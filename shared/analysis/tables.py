@@ -240,6 +240,24 @@ def taps_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def size_table(result: Mapping[str, Any]) -> Table:
+    """Apparent sizes: the ideal, then one line an image shape."""
+    train, test = result["train_size"], result["test_size"]
+    title = (
+        f"Size of objects, test at {test} over training at {train} (test images resized to "
+        f"{result['resized']}, rule {result['rule']}; last map {result['train_grid']} -> "
+        f"{result['test_grid']} of side; equal size from test {result['matching_test_size']})"
+    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("image, width x height", "side share of training's crop", "size ratio"):
+        table.add_column(name, justify="left" if name.startswith("image") else "right")
+    table.add_row("ideal", f"{result['ideal_crop_share']:.4f}", f"{result['ideal_ratio']:.3f}")
+    for row in result["measured"]:
+        shape = f"{row['width']} x {row['height']}"
+        table.add_row(shape, f"{row['crop_share']:.3f}", f"{row['ratio']:.3f}")
+    return table
+
+
 def show(*tables: Table) -> None:
     """Print tables; to a file or a pipe they are never folded."""
     console = Console()

@@ -151,6 +151,17 @@ class Pipeline:
             return self._read_now(epoch, start_step)
         return self._read_ahead(epoch, start_step)
 
+    def labelled(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch without their pixels: images of height and width 0.
+
+        For a reader that has kept what it needs of the images, none of which are mixed.
+        """
+        for step in range(start_step, self.num_batches):
+            positions = self._plan.part(epoch if self._plan.is_training else 0, step).positions
+            count, indices = len(positions) * self.num_views, self.indices[positions]
+            nothing = np.empty((count, 0, 0, self.image_shape[2]), dtype=np.float32)
+            yield Batch(nothing, self.source.labels[indices], indices)
+
     def order(self, epoch: int) -> Indices:
         """(k,) int64: which of `indices` stands where in this epoch."""
         return self._plan.order(epoch)

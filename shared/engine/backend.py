@@ -6,7 +6,7 @@ array.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -60,7 +60,7 @@ class Trainer(Protocol):
         """Programs that were traced or compiled for the update so far."""
 
     def source_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
-        """What the objective computes from the frozen source, each (N, …); empty without one."""
+        """What the objective computes from what is frozen, each (N, …); empty without such."""
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call (`loss`, `accuracy`, …); waits for the device.
@@ -75,8 +75,14 @@ class Trainer(Protocol):
     def load(self, weights: "Weights") -> None:
         """Replace the weights; the optimiser's state stays."""
 
-    def logits(self, images: "NDArray[Any]") -> "NDArray[np.floating]":
-        """(N, num_classes) in evaluation mode."""
+    def logits(
+        self, images: "NDArray[Any]", known: "Known | None" = None
+    ) -> "NDArray[np.floating]":
+        """(N, num_classes) in evaluation mode.
+
+        Where `known` holds all that `source_outputs` gave of the images, they are not looked at
+        and may be of height and width 0.
+        """
 
     def norm_statistics(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
         """Batch mean and Bessel-corrected variance at every batch norm that is not frozen.
@@ -84,8 +90,8 @@ class Trainer(Protocol):
         Under the names of the running statistics, each (C,); nothing is changed.
         """
 
-    def weights(self) -> "Weights":
-        """Canonical weights, running statistics included."""
+    def weights(self, names: "Collection[str] | None" = None) -> "Weights":
+        """Canonical weights, running statistics included; of these `names` alone."""
 
     def state(self) -> dict[str, "NDArray[Any]"]:
         """Optimiser and method state under canonical names; with `weights`, all that is trained.

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
 from poc.shared.data.splits import Split, make_split
-from poc.shared.errors import UsageError
-from poc.shared.spec.data import DEFAULT_IMAGE_SIZE
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
+from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
 from .source_network import check_source, resolve_source
@@ -19,7 +22,16 @@ from .source_network import check_source, resolve_source
 NUM_NAMED = 100
 
 
-@dataclass(frozen=True, kw_only=True)
+class Pipelines(NamedTuple):
+    """Batches of a run's parts; see `RunData`."""
+
+    train: Pipeline
+    val: Pipeline | None
+    test: Pipeline | None
+    train_as_evaluated: Pipeline | None
+
+
+@dataclass(kw_only=True)
 class RunData:
     """Opened data of one run; a context manager that ends its worker processes.
 
@@ -29,6 +41,7 @@ class RunData:
         train: Batches of each part; `val` and `test` are none where the split has no such part.
         val: See `train`.
         test: See `train`.
+        shown: Settings that the three pipelines were made with.
         train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
             statistics of it.
         notes: What was chosen for the user, or takes long: one sentence each.
@@ -39,6 +52,7 @@ class RunData:
     train: Pipeline
     val: Pipeline | None
     test: Pipeline | None
+    shown: DataSpec
     train_as_evaluated: Pipeline | None = None
     notes: Sequence[str] = ()
 
@@ -51,9 +65,22 @@ class RunData:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes."""
         for pipeline in (self.train, self.val, self.test, self.train_as_evaluated):
             if pipeline is not None:
                 pipeline.close()
+
+    def show(self, run: RunSpec) -> None:
+        """Let the pipelines give what a stage of the run sees; the split stays."""
+        if run.data == self.shown:
+            return
+        self.close()
+        made = make_pipelines(self.source, self.split, run)
+        self.train, self.val, self.test, self.train_as_evaluated = made
+        self.shown = run.data
 
     def describe(self) -> dict[str, Any]:
         """What `run.json` says about the data."""
@@ -101,25 +128,34 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
             f"Left out: {len(source.unreadable)} unreadable files and "
             f"{len(source.empty_classes)} empty classes (run.json names them)."
         )
+    made = make_pipelines(source, split, run)
+    data = RunData(source=source, split=split, shown=run.data, notes=notes, **made._asdict())
+    resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
+    check_network(resolved)
+    check_source(resolved)
+    check_stages(resolved)
+    return resolved, data
+
+
+def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
+    """Pipelines of the three parts, in the run's views.
+
+    Raises:
+        CheckFailed: A training example validates or tests too.
+    """
+    shared = np.intersect1d(split.train, np.concatenate([split.val, split.test]))
+    if len(shared):
+        raise CheckFailed(
+            f"{len(shared)} training examples also validate or test, the first is "
+            f"{source.ids[int(shared[0])]!r}: correct the split"
+        )
     train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True)
     val, test = (
         Pipeline(source, indices, run.data) if len(indices) else None
         for indices in (split.val, split.test)
     )
     plain = Pipeline(source, split.train, run.data) if run.norm_statistics == "exact" else None
-    data = RunData(
-        source=source,
-        split=split,
-        train=train,
-        val=val,
-        test=test,
-        train_as_evaluated=plain,
-        notes=notes,
-    )
-    resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
-    check_network(resolved)
-    check_source(resolved)
-    return resolved, data
+    return Pipelines(train, val, test, plain)
 
 
 def check_validation(run: RunSpec, num_images: int) -> None:
@@ -156,6 +192,10 @@ def check_network(run: RunSpec) -> None:
 
 def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
     """The run with the default size where its images differ in size and it sets none."""
+    tuning = find_method(run.method).tuning
+    side = tuning.image_side(run.method_settings) if tuning else None
+    if side is not None:
+        return run.replace(data={**run.data.model_dump(mode="json"), "image_size": [side, side]})
     if source.image_shape is not None or run.data.image_size is not None:
         return run
     height, width = DEFAULT_IMAGE_SIZE
@@ -166,3 +206,25 @@ def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
     return run.replace(
         data={**run.data.model_dump(mode="json"), "image_size": list(DEFAULT_IMAGE_SIZE)}
     )
+
+
+def check_stages(run: RunSpec) -> None:
+    """Refuse a plan whose stages cannot hand their weights on.
+
+    Raises:
+        UsageError: The network has other shapes at another stage's size.
+    """
+    if find_method(run.method).tuning is None:
+        return
+    shapes = {parameter.name: parameter.shape for parameter in run.network.parameters}
+    for stage in run.stages:
+        staged = run.at_stage(stage.name)
+        staged.trained_network  # noqa: B018 - it refuses what cannot be frozen
+        for parameter in staged.network.parameters:
+            if shapes[parameter.name] != parameter.shape:
+                raise UsageError(
+                    f"received {run.model_spec.name} for images of two sizes, where "
+                    f"{parameter.name} has the shapes {parameter.shape} and "
+                    f"{shapes[parameter.name]}; allowed is a net that ends in a global pool: "
+                    "choose another model"
+                )

@@ -5,23 +5,58 @@ waits. When that count falls short, the steps since the last checkpoint are take
 time, until the first tensor that is not finite is found: a healthy run pays nothing.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Batch
+from poc.shared.data.preparation import Images
 from poc.shared.errors import CheckFailed
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.stages import Stage
 
+from .backend import Backend, Trainer
 from .checkpoints import Checkpoint
+from .datasets import RunData
+from .loop_state import LoopState
+from .noise import Noise
+from .run_folder import RunFolder
 from .source_network import starting_weights
-
-if TYPE_CHECKING:
-    from .training import TrainingLoop
 
 # Beyond this the search would cost more than it tells.
 MAX_REPEATED_STEPS = 2000
+
+
+class Loop(Protocol):
+    """What the search needs of a training loop."""
+
+    spec: RunSpec
+    stage: Stage
+    state: LoopState
+    data: RunData
+    folder: RunFolder
+    backend: Backend
+    trainer: Trainer
+
+    def rewind(self, checkpoint: Checkpoint | None) -> None:
+        """Stand where a checkpoint stands."""
+
+    def begin_epoch(self) -> None:
+        """Count the next epoch."""
+
+    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Training batches of an epoch."""
+
+    def inputs(self, batch: Batch) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
+        """What the next step takes beside the batch."""
+
+    def given_images(self, batch: Batch) -> Images:
+        """What a step takes of the images."""
+
+    def step(self, batch: Batch) -> None:
+        """One update."""
 
 
 class NonFinite(Exception):  # noqa: N818 - a finding, which becomes a CheckFailed
@@ -64,7 +99,7 @@ def non_finite_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
     )
 
 
-def find_non_finite(loop: "TrainingLoop", problem: NonFinite) -> CheckFailed:
+def find_non_finite(loop: Loop, problem: NonFinite) -> CheckFailed:
     """Take the steps since the last checkpoint again; returns the error that names the tensor."""
     checkpoint = loop.folder.read_checkpoint()
     saved = checkpoint.loop.step if checkpoint else 0
@@ -88,7 +123,7 @@ def describe_tensors(names: tuple[str, ...]) -> str:
     return f"{names[0]}{more}"
 
 
-def repeat_steps(loop: "TrainingLoop", problem: NonFinite) -> NonFinite:
+def repeat_steps(loop: Loop, problem: NonFinite) -> NonFinite:
     """Step by step up to the problem; the first finding, or the problem itself."""
     num_batches = loop.data.train.num_batches
     while loop.state.step <= problem.step:
@@ -105,17 +140,17 @@ def repeat_steps(loop: "TrainingLoop", problem: NonFinite) -> NonFinite:
     return problem
 
 
-def names_after_step(loop: "TrainingLoop", batch: Batch) -> tuple[str, ...]:
+def names_after_step(loop: Loop, batch: Batch) -> tuple[str, ...]:
     """Take a step; names of what was not finite in it: loss, gradients, then weights."""
     before, (noise, known) = loop.trainer.weights(), loop.inputs(batch)
     loop.step(batch)
     metrics, after = loop.trainer.metrics(), non_finite_names(loop.trainer.weights())
     if metrics["bad_step"] < 0 and not after:
         return ()
-    run = loop.spec.replace(stage=loop.stage.name)
+    run = loop.spec.at_stage(loop.stage.name)
     weights = {**starting_weights(run), **before}
     loss, gradients = loop.backend.loss_and_gradients(
-        run, weights, batch.images, batch.learned, noise, known
+        run, weights, loop.given_images(batch), batch.learned, noise, known
     )
     broken = tuple(f"the gradient of {name}" for name in non_finite_names(gradients))
     losses = () if np.isfinite(loss) else ("the loss",)

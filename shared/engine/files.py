@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 from poc.shared.errors import UsageError
 
 Arrays = dict[str, NDArray[Any]]
+MAPPED_TYPES = {"F32": np.float32, "F64": np.float64}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -123,3 +124,27 @@ def remove_temporaries(folder: Path) -> None:
     """Delete what a killed process left of its writes; only one process writes into a folder."""
     for leftover in folder.glob(".*.*"):
         leftover.unlink(missing_ok=True)
+
+
+def map_arrays(path: Path) -> Arrays:
+    """Arrays of a safetensors file, mapped: read when they are asked for.
+
+    Raises:
+        ValueError: The file is not whole.
+    """
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError("too short")
+        header = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return {
+        name: np.memmap(
+            path,
+            MAPPED_TYPES[entry["dtype"]],
+            "r",
+            offset=8 + length + entry["data_offsets"][0],
+            shape=tuple(entry["shape"]),
+        )
+        for name, entry in header.items()
+    }

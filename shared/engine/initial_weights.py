@@ -31,16 +31,27 @@ def initial_weights(run: RunSpec) -> Weights:
     drawn = draw_weights(run.network.parameters, run.seed)
     if run.initial_weights is None:
         return drawn
-    return transfer(run.network, read_arrays(Path(run.initial_weights)), drawn)
+    read = read_arrays(Path(run.initial_weights))
+    is_head_new = getattr(run.method_settings, "new_head", None)
+    if is_head_new is False and replaces_head(run.network, read):
+        last = run.network.parameters[-1].name
+        raise UsageError(
+            f"received new_head=false with {run.initial_weights!r}, whose head gives "
+            f"{read[last].shape[-1]} classes; the data has {run.network.num_classes}: set "
+            "new_head=true"
+        )
+    return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
 
 
-def transfer(network: Network, weights: Arrays, drawn: Weights) -> Weights:
-    """The file's weights; where it knows another number of classes, the drawn head.
+def transfer(
+    network: Network, weights: Arrays, drawn: Weights, *, is_head_new: bool = False
+) -> Weights:
+    """The file's weights; the drawn head where it must be new or knows other classes.
 
     Raises:
         UsageError: Any other difference; names the tensor.
     """
-    if replaces_head(network, weights):
+    if is_head_new or replaces_head(network, weights):
         weights = {name: v for name, v in weights.items() if not is_of_head(network, name)}
         weights |= {name: v for name, v in drawn.items() if is_of_head(network, name)}
     check_weights(network, weights)

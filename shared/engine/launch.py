@@ -11,6 +11,7 @@ from poc.shared.spec.run import RunSpec
 
 from .initial_weights import resolve_imagenet
 from .memory import describe_memory_error, may_be_memory
+from .memory_check import require_memory
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
@@ -47,6 +48,7 @@ def launch_run(
     Saver.parse(save_every)
     check_combination(run)
     run = resolve_source(resolve_imagenet(run))
+    require_memory(run)
     path = output or new_output(run)
     with hold_lock(RunFolder.reserve(path, overwrite=overwrite)) as lock:
         folder = RunFolder.create(path, overwrite=overwrite)

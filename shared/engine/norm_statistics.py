@@ -55,8 +55,10 @@ def estimate_statistics(trainer: Trainer, network: Network, pipeline: Pipeline) 
     nodes = [
         node
         for node in network.needed([network.output])
-        if isinstance(node.layer, BatchNorm) and not node.is_frozen
+        if isinstance(node.layer, BatchNorm) and node.uses_batch_statistics
     ]
+    if not nodes:
+        return {}
     moments = {node.name: Moments() for node in nodes}
     for batch in pipeline.epoch(0):
         found = trainer.norm_statistics(batch.images)

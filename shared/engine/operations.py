@@ -21,6 +21,7 @@ from .folding import fold
 from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
+from .phases import count_trained, measure_latency, measure_phases
 from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
@@ -79,6 +80,14 @@ class Operations:
             spec, weights, images, labels, noise, known_numbers(spec, 0.0)
         )
         return {"loss": loss, "gradients": gradients}
+
+    def measure_latency(
+        self, run: Mapping[str, Any], weights: Weights, num_images: int = 1
+    ) -> float:
+        """Median seconds of the logits of so many images at once."""
+        spec = self._prepare(run)
+        trainer = self._backend.Trainer(spec, weights)
+        return measure_latency(trainer, spec.network.input_shape, num_images)
 
     def export(
         self,
@@ -245,7 +254,8 @@ class Operations:
         }
         if loop.data.test is not None:
             loop.trainer.load(loop.best_weights())
-            logits, labels = loop.evaluate(loop.data.test)
+            kept = loop.keep_part(loop.data.test, loop.trainer.weights())
+            logits, labels = loop.evaluate(loop.data.test, kept)
             row |= {
                 f"test_{name}": value
                 for name, value in classification_metrics(logits, labels).items()
@@ -254,6 +264,7 @@ class Operations:
             row["test_accuracy_low"], row["test_accuracy_high"] = wilson_interval(hits, len(labels))
             ids = [loop.data.source.ids[index] for index in loop.data.split.test]
             loop.folder.write_predictions(logits, labels, ids)
+            row |= measure_phases(loop, ids)
         steady = lines[1:] or lines
         return row | {
             "train_loss": lines[-1]["train/loss"],
@@ -274,7 +285,7 @@ class Operations:
         """The columns that say what was trained."""
         spec, network = loop.spec, loop.spec.network
         total = sum(parameter.size for parameter in network.parameters)
-        first_stage = spec.replace(stage=spec.stages[0].name).trained_network
+        first_stage = spec.at_stage(spec.stages[0].name).trained_network
         beside = sum(parameter.size for parameter in first_stage.parameters) - total
         return {
             "method": spec.method,
@@ -283,7 +294,7 @@ class Operations:
             "backend": spec.backend,
             "seed": spec.seed,
             "total_parameters": total,
-            "trainable_parameters": sum(p.size for p in network.parameters if p.is_trainable),
+            "trainable_parameters": count_trained(spec),
             "weight_bytes": 4 * total,
             "macs": network.macs,
             **({"parameters_beside": beside} if beside else {}),

@@ -93,6 +93,10 @@ class RunFolder:
         """Folder of the weight files."""
         return self.path / "checkpoints"
 
+    def stage_end(self, stage: str) -> Path:
+        """File of the weights that a stage, not the last, ended with."""
+        return self.checkpoints / f"after_{stage}.safetensors"
+
     @property
     def log(self) -> Path:
         """What the worker process printed."""
@@ -122,6 +126,7 @@ class RunFolder:
             "metrics.jsonl",
             "summary.json",
             "predictions.npz",
+            "predictions_before.npz",
             "worker.log",
             "split.json",
             EXPORTS,
@@ -189,14 +194,18 @@ class RunFolder:
         return read_object(self.path / "summary.json")
 
     def write_predictions(
-        self, logits: NDArray[Any], labels: NDArray[np.int64], ids: Sequence[str]
+        self,
+        logits: NDArray[Any],
+        labels: NDArray[np.int64],
+        ids: Sequence[str],
+        name: str = "predictions.npz",
     ) -> None:
         """Write the test part's logits (N, C), labels (N,) and ids (N,)."""
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer, logits=logits, labels=labels, ids=np.asarray(ids, dtype=np.str_)
         )
-        write_bytes(self.path / "predictions.npz", buffer.getvalue())
+        write_bytes(self.path / name, buffer.getvalue())
 
     def read_exports(self) -> list[dict[str, Any]]:
         """What was exported, one object a file; empty where nothing was."""

@@ -1,13 +1,10 @@
-"""The source of a transfer method: found, checked, its weights read, its outputs kept."""
+"""The source of a transfer method: found, checked, its weights read."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Batch
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
 from poc.shared.spec.layers import prefixed
@@ -16,7 +13,6 @@ from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
-from .backend import Trainer
 from .factorization import drawn_weights
 from .files import Arrays, read_arrays
 from .initial_weights import initial_weights
@@ -24,7 +20,6 @@ from .run_folder import RunFolder
 from .weight_check import check_weights
 
 COEFFICIENT_PREFIX = "coefficient/"
-CACHE_BYTES = 1 << 30
 CHECKPOINT = Path("checkpoints") / "best.safetensors"
 
 
@@ -76,7 +71,7 @@ def check_source(run: RunSpec) -> None:
     if run.source is None or source is None:
         return
     for stage in run.stages:
-        run.replace(stage=stage.name).trained_network  # noqa: B018 - it refuses wrong pairs
+        run.at_stage(stage.name).trained_network  # noqa: B018 - it refuses wrong pairs
     if run.source.normalization not in (None, run.data.normalization):
         raise UsageError(
             f"received data.normalization={run.data.normalization!r} for a source that was trained "
@@ -146,54 +141,3 @@ def known_numbers(run: RunSpec, progress: float) -> Arrays:
     """The step's coefficients as a trainer takes them; `progress` is 0 to 1 over the stage."""
     numbers = run.coefficients(progress)
     return {COEFFICIENT_PREFIX + name: np.asarray(value) for name, value in numbers.items()}
-
-
-class SourceCache:
-    """The source's outputs of each training image, computed when it is first seen, then kept.
-
-    Only for images that look the same in every epoch.
-    """
-
-    def __init__(self, run: RunSpec, indices: NDArray[np.int64]) -> None:
-        self._is_on = run.source is not None and run.source.cache
-        self._indices = np.sort(indices)
-        self._is_kept = np.zeros(len(indices), dtype=np.bool_)
-        self._kept: Arrays = {}
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to compute."""
-        return not self._is_on or bool(self._is_kept.all())
-
-    def look_up(self, trainer: Trainer, batch: Batch) -> Arrays:
-        """Outputs for this batch, each (N, …); empty where nothing is kept for it.
-
-        Raises:
-            UsageError: The outputs of all images do not fit into memory.
-        """
-        if not self._is_on:
-            return {}
-        rows = np.searchsorted(self._indices, batch.indices)
-        if not self._is_kept[rows].all():
-            self._keep(rows, trainer.source_outputs(batch.images))
-        return {name: values[rows] for name, values in self._kept.items()}
-
-    def _keep(self, rows: NDArray[np.intp], outputs: Mapping[str, NDArray[Any]]) -> None:
-        if not self._kept:
-            self._reserve(outputs)
-        for name, values in outputs.items():
-            self._kept[name][rows] = values
-        self._is_kept[rows] = True
-
-    def _reserve(self, outputs: Mapping[str, NDArray[Any]]) -> None:
-        count = len(self._indices)
-        size = sum(count * value[0].nbytes for value in outputs.values())
-        if size > CACHE_BYTES:
-            raise UsageError(
-                f"received source.cache=true, whose outputs for {count} images take {size:,} "
-                f"bytes; allowed are {CACHE_BYTES:,}: set source.cache=false"
-            )
-        self._kept = {
-            name: np.empty((count, *value.shape[1:]), value.dtype)
-            for name, value in outputs.items()
-        }

@@ -133,9 +133,9 @@ class Stopwatch:
         noise = draw_noise(
             loop.network, seed=loop.spec.seed, step=step, batch_size=len(batch.images)
         )
-        known = known_numbers(loop.spec, 0.0) | loop.cache.look_up(loop.trainer, batch)
+        known = known_numbers(loop.spec, 0.0) | loop.look_up(batch)
         return loop.trainer.prepared_step(
-            batch.images, batch.learned, loop.rate(step), noise, known
+            loop.given_images(batch), batch.learned, loop.rate(step), noise, known
         )
 
     def steps(self, warmup_steps: int, timed_steps: int) -> dict[str, list[float]]:

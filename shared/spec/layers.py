@@ -37,7 +37,8 @@ class Parameter:
     """One named array of a network, in canonical layout: kernels HWIO, dense (in, out).
 
     `weight_decay` is the coupled L2 coefficient that the layer itself asks for (gradient
-    `weight_decay * value`); a Keras regulariser L2(a) is `weight_decay = 2 * a`.
+    `weight_decay * value`); a Keras regulariser L2(a) is `weight_decay = 2 * a`. `rate_factor`
+    multiplies the learning rate of this parameter alone.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Parameter:
     initializer: Initializer
     is_trainable: bool = True
     weight_decay: float = 0.0
+    rate_factor: float = 1.0
 
     @property
     def size(self) -> int:

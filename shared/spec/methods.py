@@ -10,9 +10,10 @@ from types import MappingProxyType
 
 from poc.shared.errors import UsageError
 
-from . import distillation
+from . import distillation, transfer_learning
 from .settings import Settings
 from .transfer import Transfer
+from .tuning import Tuning
 
 
 class SupervisedOptions(Settings):
@@ -23,7 +24,8 @@ class SupervisedOptions(Settings):
 class Method:
     """One row: what it is, its hyper-parameters, its objective and the model that it trains.
 
-    `transfer` is there for a method that learns from a source network.
+    `transfer` is there for a method that learns from a source network, `tuning` for one that
+    starts from pretrained weights and freezes parts of them.
     """
 
     summary: str
@@ -32,6 +34,7 @@ class Method:
     default_model: str
     models: tuple[str, ...] = ()
     transfer: Transfer | None = None
+    tuning: Tuning | None = None
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -48,6 +51,20 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             options=SupervisedOptions,
             objective="supervised",
             default_model="conv2d_chain",
+        ),
+        "transfer": Method(
+            summary="transfer learning: a new head on pretrained weights, the rest frozen or tuned",
+            options=transfer_learning.TransferOptions,
+            objective="transfer",
+            default_model="efficientnet_lite0",
+            tuning=transfer_learning.TRANSFER,
+        ),
+        "fixres": Method(
+            summary="FixRes: train at one resolution, tune head and last norm at that of the test",
+            options=transfer_learning.FixResOptions,
+            objective="transfer",
+            default_model="efficientnet_lite0",
+            tuning=transfer_learning.FIXRES,
         ),
         "kd": Method(
             summary="knowledge distillation: softened logits of a teacher beside the labels",

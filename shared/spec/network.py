@@ -52,15 +52,19 @@ class Network:
         """Name of the node that gives the logits."""
         return self.nodes[-1].name
 
-    def plan(self, wanted: Collection[str], *, training: bool) -> tuple[Step, ...]:
-        """What to compute, in order, to have the values of `wanted`."""
-        key = (tuple(wanted), training)
+    def plan(
+        self, wanted: Collection[str], *, training: bool, given: Collection[str] = ()
+    ) -> tuple[Step, ...]:
+        """What to compute, in order, to have the values of `wanted` where `given` are known."""
+        key = (tuple(wanted), training, tuple(given))
         if key not in self._plans:
-            self._plans[key] = plan(self.nodes, self.blocks.values(), wanted, training=training)
+            self._plans[key] = plan(
+                self.nodes, self.blocks.values(), wanted, training=training, given=given
+            )
         return self._plans[key]
 
     @cached_property
-    def _plans(self) -> dict[tuple[tuple[str, ...], bool], tuple[Step, ...]]:
+    def _plans(self) -> dict[tuple[tuple[str, ...], bool, tuple[str, ...]], tuple[Step, ...]]:
         return {}
 
     def needed(self, wanted: Collection[str]) -> tuple[Node, ...]:
@@ -104,7 +108,10 @@ class Network:
     def training_only(self, names: Collection[str]) -> "Network":
         """The network of which only these nodes are trained."""
         nodes = tuple(
-            replace(node, is_frozen=node.is_frozen or node.name not in names) for node in self.nodes
+            replace(node, is_frozen=node.is_frozen or node.name not in names)
+            if node.parameters
+            else node
+            for node in self.nodes
         )
         return replace(self, nodes=nodes)
 
@@ -180,7 +187,7 @@ class Network:
             bool(users)
             and name not in read
             and all(
-                not user.is_frozen
+                user.uses_batch_statistics
                 if user.layer.kind == BatchNorm.kind
                 else hands_constants_on(user) and self._ends_in_norms(user.name, read)
                 for user in users
@@ -194,6 +201,7 @@ class Network:
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
             if isinstance(node.layer, Dropout | DropPath | StochasticDepth)
+            and not node.is_frozen
             and node.layer.rate > 0
             and node.name not in self.gates
         }
@@ -204,7 +212,7 @@ class Network:
         return {
             node.name: node.layer.rate
             for node in self.nodes
-            if isinstance(node.layer, StochasticDepth) and node.layer.is_gate
+            if isinstance(node.layer, StochasticDepth) and node.layer.is_gate and not node.is_frozen
         }
 
     @cached_property
@@ -257,11 +265,15 @@ class Network:
         )
 
     def with_frozen_body(self) -> "Network":
-        """The network of which only the head, the last layer with parameters, is trained."""
-        head = next(node.name for node in reversed(self.nodes) if node.parameters)
-        return replace(
-            self, nodes=tuple(replace(node, is_frozen=node.name != head) for node in self.nodes)
-        )
+        """The network of which only the head, the last layer with parameters, is trained.
+
+        Dropout right before the head stays.
+        """
+        first = next(i for i in reversed(range(len(self.nodes))) if self.nodes[i].parameters)
+        while isinstance(self.nodes[first - 1].layer, Dropout):
+            first -= 1
+        body = tuple(replace(node, is_frozen=True) for node in self.nodes[:first])
+        return replace(self, nodes=body + self.nodes[first:])
 
 
 def added_constants(node: Node) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from .layers import Layer, Parameter, Shape, prefixed
 class Node:
     """One layer in its place: canonical name, declaration, inputs and shapes (batch left out).
 
-    A frozen node keeps its parameters: gradients do not reach them, and a batch norm normalises
-    with its running statistics and leaves them alone.
+    A frozen node keeps its parameters: gradients do not reach them, a batch norm normalises with
+    its running statistics and leaves them alone, and a random layer stands still. A frozen batch
+    norm that `adapts` normalises with the batch and re-estimates its statistics all the same.
+    `rate_factor` multiplies the learning rate of the node's parameters.
     """
 
     name: str
@@ -20,6 +22,13 @@ class Node:
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
     is_frozen: bool = False
+    adapts: bool = False
+    rate_factor: float = 1.0
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a batch norm here normalises with the batch in training."""
+        return self.adapts or not self.is_frozen
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -29,6 +38,8 @@ class Node:
         )
         if self.is_frozen:
             return tuple(replace(parameter, is_trainable=False) for parameter in named)
+        if self.rate_factor != 1:
+            return tuple(replace(parameter, rate_factor=self.rate_factor) for parameter in named)
         return tuple(named)
 
     @property
@@ -96,13 +107,25 @@ class Step:
 
 
 def plan(
-    nodes: Sequence[Node], blocks: Collection[Block], wanted: Collection[str], *, training: bool
+    nodes: Sequence[Node],
+    blocks: Collection[Block],
+    wanted: Collection[str],
+    *,
+    training: bool,
+    given: Collection[str] = (),
 ) -> tuple[Step, ...]:
-    """Steps that compute `wanted`: nothing that they do not need, gated blocks as one step."""
-    needed = needed_nodes(nodes, wanted)
-    gated = {block.output: block for block in blocks if training and block.gate}
-    inside = {name for block in gated.values() for name in block.nodes}
+    """Steps that compute `wanted`: nothing that they do not need, gated blocks as one step.
+
+    The values `given` are known beforehand, so neither they nor what leads to them is computed.
+    """
+    needed = needed_nodes(nodes, wanted, given)
     by_name = {node.name: node for node in nodes}
+    gated = {
+        block.output: block
+        for block in blocks
+        if training and block.gate and not by_name[block.gate].is_frozen
+    }
+    inside = {name for block in gated.values() for name in block.nodes}
     steps = []
     for node in nodes:
         if node.name not in needed:
@@ -116,12 +139,14 @@ def plan(
     return freeing(steps, wanted)
 
 
-def needed_nodes(nodes: Sequence[Node], wanted: Collection[str]) -> set[str]:
-    """Names of the nodes that `wanted` depends on, themselves included."""
-    needed = set(wanted)
+def needed_nodes(
+    nodes: Sequence[Node], wanted: Collection[str], given: Collection[str] = ()
+) -> set[str]:
+    """Names of the nodes that `wanted` depends on, themselves included, without the given ones."""
+    needed = set(wanted) - set(given)
     for node in reversed(nodes):
         if node.name in needed:
-            needed.update(node.inputs)
+            needed.update(set(node.inputs) - set(given))
     return needed
 
 

@@ -15,7 +15,7 @@ from poc.shared.errors import UsageError
 
 from .data import DataSpec, SplitSpec
 from .layers import Shape
-from .methods import METHODS, find_method
+from .methods import METHODS, Method, find_method
 from .models import ModelSpec, find_model
 from .network import Network
 from .schedules import ScheduleSpec
@@ -133,6 +133,7 @@ class RunSpec(Settings):
         method = find_method(self.method)
         method.options.parse(dict(self.method_options), "method_options")
         self.model_spec.resolved()
+        self._check_side(method)
         if self.source is not None and self.source.model is not None:
             self.source.model.resolved()
         if self.source is not None and method.transfer is None:
@@ -147,6 +148,16 @@ class RunSpec(Settings):
                 f"{', '.join(method.models)}: choose one of them or --method scratch"
             )
         return self
+
+    def _check_side(self, method: Method) -> None:
+        """A method that names the size of the images is not contradicted by the data."""
+        side = method.tuning.image_side(self.method_settings) if method.tuning else None
+        size = self.data.image_size
+        if side is not None and not self.stage and size not in (None, (side, side)):
+            raise UsageError(
+                f"received data.image_size={list(size)} with test_size={side} of method "
+                f"{self.method!r}; allowed is one of them: leave data.image_size out"
+            )
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -190,19 +201,30 @@ class RunSpec(Settings):
         Raises:
             UsageError: The source and the target do not fit the method; names both sides.
         """
-        transfer, source = find_method(self.method).transfer, self.source_network
+        method, source = find_method(self.method), self.source_network
+        transfer, stage = method.transfer, self.stage or self.stages[-1].name
+        if method.tuning is not None:
+            return method.tuning.extend(self.method_settings, self.network, stage)
         if transfer is None or source is None:
             return self.network
-        stage = self.stage or self.stages[-1].name
         return transfer.extend(self.method_settings, self.network, source, stage)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The method's plan over the epochs; one stage for most."""
-        transfer = find_method(self.method).transfer
-        if transfer is None:
+        method = find_method(self.method)
+        plan = method.transfer or method.tuning
+        if plan is None:
             return plan_stages(self.num_epochs)
-        return transfer.stages(self.method_settings, self.num_epochs)
+        return plan.stages(self.method_settings, self.num_epochs)
+
+    def at_stage(self, name: str) -> "RunSpec":
+        """The run as a stage of its plan sees it: with the stage's own data and rates."""
+        tuning = find_method(self.method).tuning
+        if tuning is None:
+            return self.replace(stage=name)
+        changes = tuning.settings(self.method_settings, self.model_dump(mode="json"), name)
+        return self.replace(stage=name, **changes)
 
     def coefficients(self, progress: float) -> Mapping[str, float]:
         """Numbers of a step that the method lets run over its last stage, `progress` 0 to 1."""

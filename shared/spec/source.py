@@ -1,5 +1,7 @@
 """The frozen source network (the teacher) that a transfer method learns from."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from .data import Normalization
@@ -26,6 +28,8 @@ class SourceSpec(Settings):
     normalization: Normalization | None = Field(
         None, description="of the images that it was trained on; none: as data.normalization"
     )
-    cache: bool = Field(
-        False, description="compute its outputs once an image, and keep them for every epoch"
+    cache: bool | Literal["disk"] = Field(
+        False,
+        description="compute its outputs once an image, and keep them for every epoch; disk: for "
+        "later runs too",
     )

@@ -18,6 +18,11 @@ class Stage:
     first_epoch: int
     num_epochs: int
 
+    @property
+    def last_epoch(self) -> int:
+        """From 1."""
+        return self.first_epoch + self.num_epochs - 1
+
 
 def plan_stages(num_epochs: int, *first: tuple[str, int], last: str = "") -> tuple[Stage, ...]:
     """Stages of these (name, epochs) one after the other; `last` takes the epochs that are left.

@@ -52,6 +52,17 @@ ROWS = {
         SOURCE,
     ),
 }
+# Forms of transfer learning, which has no source: option sets of the two methods.
+TUNED = {
+    "transfer one block": ("transfer", {"trained_blocks": 1, "body_rate": 0.3}),
+    "transfer all norms": ("transfer", {"trained_blocks": 1, "bn_mode": "adapt_all"}),
+    "transfer last statistics": ("transfer", {"bn_mode": "adapt_last_stats"}),
+    "transfer last affine": ("transfer", {"trained_blocks": "all", "bn_mode": "adapt_last_affine"}),
+    "fixres": (
+        "fixres",
+        {"train_size": 9, "test_size": 12, "trained_blocks": "all", "bn_mode": "adapt_all"},
+    ),
+}
 generator = np.random.default_rng(0)
 BATCHES = [
     {
@@ -74,11 +85,22 @@ def pair(tmp_path_factory) -> Iterator[tuple[Worker, Worker]]:
 @pytest.mark.parametrize("row", ROWS)
 def test_both_backends_climb(pair, row):
     method, options, source = ROWS[row]
+    climb(pair, method, options, source=source)
+
+
+@pytest.mark.parity
+@pytest.mark.slow
+@pytest.mark.parametrize("row", TUNED)
+def test_both_backends_climb_what_is_tuned(pair, row):
+    climb(pair, *TUNED[row])
+
+
+def climb(pair, method, options, **fields):
     run = RunSpec.parse(
         {
+            **fields,
             "method": method,
             "method_options": options,
-            "source": source,
             "model": {"name": "lightnet_plain", "options": OPTIONS},
             "input_shape": [12, 10, 2],
             "num_classes": 3,

@@ -186,12 +186,17 @@ class Recorder:
         batch = SimpleNamespace(images=images, labels=labels, learned=labels)
         run = RunSpec(input_shape=(28, 28, 1), num_classes=2)
         self.spec, self.network, self.trainer = run, run.network, self
-        self.cache = SimpleNamespace(look_up=lambda trainer, batch: {})
         self.state = SimpleNamespace(step=0)
         self.data = SimpleNamespace(train=SimpleNamespace(epoch=lambda number: iter([batch])))
 
     def rate(self, step):
         return 0.1
+
+    def look_up(self, batch):
+        return {}
+
+    def given_images(self, batch):
+        return batch.images
 
     def step(self, batch):
         self.now, self.num_steps = self.now + 0.4, self.num_steps + 1

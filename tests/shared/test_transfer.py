@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.files import write_arrays
+from poc.shared.engine.frozen_part import keep_for_training
 from poc.shared.engine.resizing import average_matrices, average_matrix, resize_matrix
 from poc.shared.engine.source_network import (
-    SourceCache,
     check_source,
     known_numbers,
     require_source,
@@ -211,27 +211,14 @@ def test_a_source_that_is_not_what_was_said_is_refused(folder, tmp_path):
         resolve_source(make_run("kd", source={"weights": str(tmp_path / "none")}))
 
 
-def test_outputs_are_kept_by_example(monkeypatch):
-    calls = []
+def test_outputs_of_a_source_are_kept_where_it_is_asked_for():
+    class Pipeline:
+        indices = np.array([9, 4, 7, 2])
 
-    class Trainer:
-        def source_outputs(self, images):
-            calls.append(len(images))
-            return {"source_logits": 10 * images[:, 0, 0]}
-
-    class Batch:
-        def __init__(self, indices):
-            self.indices = np.array(indices)
-            self.images = self.indices[:, None, None, None] * np.ones((1, 2, 2, 1))
-
-    cache = SourceCache(make_run("kd", source={"cache": True}), np.array([9, 4, 7, 2]))
+    kept = keep_for_training(make_run("kd", source={"cache": True}), Pipeline(), {})
     for indices in ([9, 2], [4, 7], [7, 9], [2, 4]):
-        found = cache.look_up(Trainer(), Batch(indices))["source_logits"]
-        np.testing.assert_array_equal(found[:, 0], 10.0 * np.array(indices))
-    assert calls == [2, 2]
-    monkeypatch.setattr("poc.shared.engine.source_network.CACHE_BYTES", 10)
-    with pytest.raises(UsageError, match=r"source\.cache=true"):
-        SourceCache(make_run("kd", source={"cache": True}), np.arange(4)).look_up(
-            Trainer(), Batch([1, 2])
-        )
-    assert SourceCache(make_run("kd"), np.arange(4)).look_up(Trainer(), Batch([1])) == {}
+        rows = np.array(indices, np.float64)[:, None]
+        found = kept.look_up(np.array(indices), lambda rows=rows: {"source_logits": 10 * rows})
+        np.testing.assert_array_equal(found["source_logits"], 10 * rows)
+    assert kept.is_whole
+    assert keep_for_training(make_run("kd"), Pipeline(), {}) is None

@@ -20,8 +20,12 @@ class Objective(ABC):
         self.run, self.model = run, model
 
     def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the loss needs from a frozen source network, each (N, …); never differentiated."""
+        """What the loss needs from what is frozen, each (N, …); never differentiated."""
         return {}
+
+    def logits(self, images: tf.Tensor, known: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """(N, num_classes) in evaluation mode; `known` may stand for the images."""
+        return self.model(images)
 
     @abstractmethod
     def losses(

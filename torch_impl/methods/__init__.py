@@ -8,9 +8,11 @@ from .kd import KnowledgeDistillation
 from .lwf import LearningWithoutForgetting
 from .objective import Objective
 from .supervised import Supervised
+from .transfer import TransferLearning
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
     "supervised": Supervised,
+    "transfer": TransferLearning,
     "kd": KnowledgeDistillation,
     "lwf": LearningWithoutForgetting,
     "fitnets": FitNets,

@@ -1,0 +1,205 @@
+"""`poc evaluate`: a trained run's network at another size or with other crops; its outputs kept.
+
+Nothing is trained, and the run folder stays as it is.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from poc.shared.data.pipeline import Pipeline
+from poc.shared.engine.datasets import RunData, open_data
+from poc.shared.engine.files import read_arrays, write_bytes
+from poc.shared.engine.metrics import (
+    average_views,
+    classification_metrics,
+    log_softmax,
+    wilson_interval,
+)
+from poc.shared.engine.phases import describe_values, pooled_node
+from poc.shared.engine.worker import Worker
+from poc.shared.errors import UsageError
+from poc.shared.spec.run import RunSpec, assign
+
+from .verification import read_record
+
+PARTS = ("train", "val", "test")
+
+
+def evaluate_folder(
+    folder: Path,
+    assignments: Iterable[str] = (),
+    *,
+    checkpoint: str = "best",
+    part: str = "test",
+    export: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate a checkpoint of a run.
+
+    Args:
+        folder: Run folder.
+        assignments: Changes of its `data`, as `key=value`: `image_size=[224,224]`,
+            `eval_view.crop=ten`, `eval_view.average=logits` …
+        checkpoint: File below `checkpoints`, without its ending.
+        part: train (as evaluation shows it), val or test.
+        export: npz file for `embeddings` (N, F; of several crops their mean), `softmax` and
+            `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
+
+    Returns:
+        Metrics, their interval, crops and how they are averaged, latency and the statistics of the
+        pooled features.
+
+    Raises:
+        UsageError: No run folder, a change of something else than its data, or no such part.
+    """
+    run = changed(RunSpec.parse(read_record(folder)["run"], "run"), assignments)
+    weights = read_arrays(folder / "checkpoints" / f"{checkpoint}.safetensors")
+    run, data = open_data(run)
+    own = {parameter.name: weights[parameter.name] for parameter in run.network.parameters}
+    with data, Worker(run.backend) as worker:
+        pipeline, ids = find_part(run, data, part)
+        outputs = list(run_batches(worker, run, own, pipeline))
+        seconds = worker.call(
+            "measure_latency",
+            run=run.model_dump(mode="json"),
+            weights=own,
+            num_images=pipeline.num_views,
+        )
+    labels = data.source.labels[pipeline.indices]
+    logits, embeddings = (np.concatenate(values) for values in zip(*outputs, strict=True))
+    if export is not None:
+        write_outputs(export, logits, embeddings, labels, ids)
+    hits = int((logits.argmax(axis=1) == labels).sum())
+    low, high = wilson_interval(hits, len(labels))
+    return {
+        "folder": str(folder),
+        "checkpoint": checkpoint,
+        "part": part,
+        "backend": run.backend,
+        "size": list(pipeline.image_shape[:2]),
+        "crops": pipeline.num_views,
+        "average": pipeline.average if pipeline.num_views > 1 else None,
+        "images": len(labels),
+        "hits": hits,
+        **classification_metrics(logits, labels),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "latency_seconds": seconds,
+        "embedding": describe_values(embeddings),
+    }
+
+
+def changed(run: RunSpec, assignments: Iterable[str]) -> RunSpec:
+    """The run with other data settings.
+
+    Raises:
+        UsageError: A key that is no setting of the data.
+    """
+    values = run.model_dump(mode="json")
+    others = {key: value for key, value in values.items() if key != "data"}
+    for assignment in assignments:
+        assign(values, assignment)
+        if {key: value for key, value in values.items() if key != "data"} != others:
+            raise UsageError(
+                f"received --set {assignment}, which is no setting of the data; allowed are those, "
+                "such as image_size=[224,224] or eval_view.crop=ten: choose one"
+            )
+    # A plan with a size of its own would refuse another; the network alone is evaluated here.
+    values.update(method="scratch", method_options={}, source=None, input_shape=None)
+    return RunSpec.parse(values, "")
+
+
+def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[str]]:
+    """A part under the evaluation view, and the ids of its examples.
+
+    Raises:
+        UsageError: No such part, or the split leaves it empty.
+    """
+    if part not in PARTS:
+        raise UsageError(f"received --part {part!r}; allowed are {', '.join(PARTS)}: choose one")
+    indices = data.split.parts[part]
+    if not len(indices):
+        raise UsageError(
+            f"received --part {part}, which the run's split leaves empty; choose another part"
+        )
+    ids = [data.source.ids[index] for index in indices]
+    return Pipeline(data.source, indices, run.data), ids
+
+
+def run_batches(
+    worker: Worker, run: RunSpec, weights: Mapping[str, NDArray[Any]], pipeline: Pipeline
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Logits (N, C) and embeddings (N, F) of each batch, several crops averaged."""
+    tap = pooled_node(run.network)
+    for batch in pipeline.epoch(0):
+        found = worker.call(
+            "features",
+            run=run.model_dump(mode="json"),
+            weights=weights,
+            images=batch.images,
+            taps=["logits", tap],
+        )
+        values = found[tap].reshape(len(batch.labels), pipeline.num_views, -1)
+        yield (
+            average_views(found["logits"], pipeline.num_views, pipeline.average),
+            values.mean(axis=1),
+        )
+
+
+def write_outputs(
+    path: Path,
+    logits: NDArray[Any],
+    embeddings: NDArray[Any],
+    labels: NDArray[np.int64],
+    ids: list[str],
+) -> None:
+    """The npz file; whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        embeddings=embeddings,
+        softmax=np.exp(log_softmax(logits)).astype(np.float32),
+        logits=logits,
+        labels=labels,
+        ids=np.asarray(ids, dtype=np.str_),
+    )
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        raise UsageError(
+            f"received --export {str(path)!r}, which cannot be written ({error.strerror}); name a "
+            "file in a folder that exists"
+        ) from None
+
+
+def evaluation_table(result: Mapping[str, Any]) -> Table:
+    """One line a quantity."""
+    table = Table(title="Evaluation", title_justify="left", box=None, show_header=False)
+    crops = f"{result['crops']} crops, mean of {result['average']}"
+    statistics = result["embedding"]
+    rows = {
+        "part": f"{result['part']}, {result['images']} images",
+        "size": "x".join(str(side) for side in result["size"]),
+        "crops": crops if result["crops"] > 1 else "one view an image",
+        "accuracy": f"{result['accuracy']:.4f} ({result['hits']} of {result['images']}), 95 % "
+        f"interval {result['accuracy_low']:.4f} to {result['accuracy_high']:.4f}",
+        "balanced accuracy": f"{result['balanced_accuracy']:.4f}",
+        "loss": f"{result['loss']:.4f}",
+        "latency of one image, s": f"{result['latency_seconds']:.4f}",
+        "pooled features": f"mean {statistics['mean']:.4f}, deviation "
+        f"{statistics['deviation']:.4f}, share of zeros {statistics['zero_share']:.4f}",
+    }
+    if "top5_accuracy" in result:
+        rows["top-5 accuracy"] = f"{result['top5_accuracy']:.4f}"
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

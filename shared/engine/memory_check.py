@@ -1,0 +1,124 @@
+"""How much memory a run needs at least, and whether this machine has it."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.network import IMAGES, Network
+from poc.shared.spec.run import RunSpec
+
+# The file's arrays, the drawn ones, the model's own, and one copy that a checkpoint takes.
+WEIGHT_COPIES = 4
+SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
+BYTES = {"float32": 4, "float64": 8}
+GIB = 1 << 30
+GPU = Path("/dev/nvidia0")
+# Below this a run is never refused: nothing could be learned from an estimate so small.
+SMALL_BYTES = 4 * GIB
+
+
+def needed_bytes(run: RunSpec) -> int:
+    """A lower bound: weights, gradients, optimiser state, and the values of one batch.
+
+    Values of the part that learns are kept for the way back; of the frozen part only those that
+    are still read. Workspaces of the framework are not counted.
+    """
+    is_tuned = find_method(run.method).tuning is not None
+    network, size = run.trained_network if is_tuned else run.network, BYTES[run.precision]
+    learning = learning_nodes(network)
+    weights = sum(parameter.size for parameter in network.parameters)
+    trained = sum(p.size for p in network.parameters if p.is_trainable)
+    kept = total(network, learning)
+    values = (kept + peak_of_others(network, learning)) * run.data.batch_size
+    return size * (WEIGHT_COPIES * weights + (1 + SLOTS[run.optimizer.name]) * trained + values)
+
+
+def learning_nodes(network: Network) -> frozenset[str]:
+    """Nodes that a gradient passes: those with trained parameters and all that follow them."""
+    found: set[str] = set()
+    for node in network.needed([network.output]):
+        is_trained = any(parameter.is_trainable for parameter in node.parameters)
+        if is_trained or found.intersection(node.inputs):
+            found.add(node.name)
+    return frozenset(found)
+
+
+def peak_of_others(network: Network, learning: Collection[str]) -> int:
+    """Most values of one image that are alive at once before any gradient passes."""
+    alive, peak = {IMAGES}, 0
+    for step in network.plan([network.output], training=False):
+        if step.output in learning:
+            continue
+        alive.add(step.output)
+        peak = max(peak, total(network, alive))
+        alive.difference_update(step.freed)
+    return peak
+
+
+def total(network: Network, names: Collection[str]) -> int:
+    """Values of several nodes."""
+    return sum(count(network, name) for name in names)
+
+
+def count(network: Network, name: str) -> int:
+    """Values of a node for one image."""
+    size = 1
+    for side in network.shape_of(name):
+        size *= side
+    return size
+
+
+def available_bytes() -> int | None:
+    """Memory that a new process could take: the machine's or its container's; none: unknown."""
+    known = [found for found in (machine_bytes(), container_bytes()) if found is not None]
+    return min(known) if known else None
+
+
+def machine_bytes(path: Path = Path("/proc/meminfo")) -> int | None:
+    """MemAvailable of the kernel."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = next((line for line in lines if line.startswith("MemAvailable:")), None)
+    return int(found.split()[1]) * 1024 if found else None
+
+
+def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the limit of a control group leaves; none: there is no limit."""
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return max(int(limit) - used, 0) if limit.isdigit() else None
+
+
+def require_memory(run: RunSpec) -> None:
+    """Refuse a run that cannot fit, before anything is read.
+
+    Where a size is only known from the data, or a GPU brings memory of its own, nothing is refused.
+
+    Raises:
+        UsageError: Says how much memory the run needs and how much there is.
+    """
+    tuning = find_method(run.method).tuning
+    side = tuning.image_side(run.method_settings) if tuning else None
+    size = run.data.image_size or ((side, side) if side else None)
+    available = available_bytes()
+    has_own_memory = run.device != "cpu" and GPU.exists()
+    if size is None or available is None or has_own_memory:
+        return
+    filled = run.replace(
+        input_shape=[*size, run.data.channels or 3], num_classes=run.num_classes or 10
+    )
+    stages = [filled.at_stage(stage.name) for stage in filled.stages]
+    needed, largest = max((needed_bytes(run), run.network.input_shape[:2]) for run in stages)
+    if needed > max(available, SMALL_BYTES):
+        raise UsageError(
+            f"received {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "
+            f"{run.data.batch_size}, which needs at least {needed / GIB:.1f} GiB of memory; this "
+            f"machine has {available / GIB:.1f} GiB left: lower data.batch_size or the image size, "
+            "or run it on a larger machine"
+        )

@@ -1,0 +1,176 @@
+"""What of a pretrained network is trained: units from the head backwards, and the batch norms.
+
+Plain functions from one declared network to another; both backends build what comes out.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from poc.shared.errors import UsageError
+
+from .layers import BatchNorm, Dropout, DropPath
+from .network import IMAGES, Network
+from .nodes import Node
+from .residual_layers import StochasticDepth
+
+NormMode = Literal["frozen", "adapt_all", "adapt_last_stats", "adapt_last_affine"]
+TrainedBlocks = int | Literal["all"]
+# A head is the dense layers at the end, with what drops their inputs.
+HEAD_KINDS = ("dense", "light_dense", "dropout")
+# Names such as stage3/block2/conv1 say the block in two parts, others (mixed10/five/conv) in one.
+STAGE_PREFIXES = ("stage", "layer")
+
+
+def head_names(network: Network) -> tuple[str, ...]:
+    """The nodes of the head, in order: in VGG three dense layers, elsewhere mostly one."""
+    by_name = {node.name: node for node in network.nodes}
+    names = [network.output]
+    while (source := by_name[names[-1]].inputs[0]) in by_name:
+        if by_name[source].layer.kind not in HEAD_KINDS:
+            break
+        names.append(source)
+    return tuple(reversed(names))
+
+
+def body_units(network: Network) -> tuple[tuple[str, ...], ...]:
+    """The blocks of the body by the names of their layers, first to last.
+
+    Layers without a kernel of their own (a norm, a pool) belong to the block before them. Side
+    branches that evaluation does not compute are left out.
+    """
+    head = set(head_names(network))
+    units: dict[str, list[Node]] = {}
+    for node in network.needed([network.output]):
+        if node.name not in head:
+            units.setdefault(unit_of(node.name), []).append(node)
+    merged: list[list[str]] = []
+    for nodes in units.values():
+        has_kernel = any(p.name.endswith("/kernel") for node in nodes for p in node.parameters)
+        names = [node.name for node in nodes]
+        if has_kernel or not merged:
+            merged.append(names)
+        else:
+            merged[-1].extend(names)
+    return tuple(tuple(names) for names in merged)
+
+
+def unit_of(name: str) -> str:
+    """The block that a layer's name speaks of: `layer4/2`, `stage1/block3`, `mixed10`, `top`."""
+    parts = name.split("/")
+    folders = parts[:-1] or parts
+    depth = 2 if folders[0].startswith(STAGE_PREFIXES) else 1
+    return "/".join(folders[:depth])
+
+
+def last_norm(network: Network) -> str:
+    """The last batch norm before the head, in the order of computation.
+
+    Raises:
+        UsageError: There is none.
+    """
+    norms = [node.name for node in network.nodes if node.layer.kind == BatchNorm.kind]
+    if not norms:
+        raise UsageError(
+            f"received bn_mode=adapt_… for {network.name}, which has no batch norm; allowed is "
+            "bn_mode=frozen: set it"
+        )
+    return norms[-1]
+
+
+def partly_frozen(
+    network: Network,
+    *,
+    trained_blocks: TrainedBlocks,
+    bn_mode: NormMode,
+    body_rate: float = 1.0,
+    rate_decay: float = 1.0,
+) -> Network:
+    """The network of which the head and the last blocks are trained.
+
+    Args:
+        network: The whole network.
+        trained_blocks: Blocks of the body that are trained, counted from the head, or "all".
+        bn_mode: Which batch norms move: see `docs/methods/transfer.md`.
+        body_rate: Learning rate of the last trained block, as a share of the head's.
+        rate_decay: From one trained block to the one before it.
+
+    Raises:
+        UsageError: More blocks than there are, or no batch norm to adapt.
+    """
+    units = body_units(network)
+    count = len(units) if trained_blocks == "all" else trained_blocks
+    if count > len(units):
+        raise UsageError(
+            f"received trained_blocks={count} for {network.name}, whose body has {len(units)} "
+            "blocks; allowed are 0 to that many, or all: lower it"
+        )
+    rates = dict.fromkeys(head_names(network), 1.0)
+    for distance, names in enumerate(reversed(units[len(units) - count :])):
+        rates |= dict.fromkeys(names, body_rate * rate_decay**distance)
+    chosen = last_norm(network) if bn_mode in ("adapt_last_stats", "adapt_last_affine") else ""
+    nodes = tuple(freeze(node, rates, bn_mode, chosen, body_rate) for node in network.nodes)
+    return replace(network, nodes=nodes, auxiliary={})
+
+
+def freeze(
+    node: Node, rates: Mapping[str, float], bn_mode: NormMode, chosen: str, body_rate: float
+) -> Node:
+    """One node: trained at its own rate where `rates` names it; norms as the mode says."""
+    is_trained, factor = node.name in rates, rates.get(node.name, 1.0)
+    if node.layer.kind != BatchNorm.kind:
+        return replace(node, is_frozen=not is_trained, rate_factor=factor)
+    if bn_mode == "adapt_all":
+        return replace(node, is_frozen=not is_trained, adapts=True, rate_factor=factor)
+    if node.name != chosen:
+        return replace(node, is_frozen=True)
+    learns = bn_mode == "adapt_last_affine"
+    return replace(
+        node, is_frozen=not learns, adapts=True, rate_factor=rates.get(node.name, body_rate)
+    )
+
+
+def constant_nodes(network: Network) -> frozenset[str]:
+    """Nodes whose value for an image is the same in every epoch, the images themselves included."""
+    constant = {IMAGES}
+    for node in network.nodes:
+        if stands_still(node) and constant.issuperset(node.inputs):
+            constant.add(node.name)
+    return frozenset(constant)
+
+
+def stands_still(node: Node) -> bool:
+    """Whether a node does the same in every step."""
+    is_random = isinstance(node.layer, Dropout | DropPath | StochasticDepth) and node.layer.rate > 0
+    if node.layer.kind == BatchNorm.kind:
+        return node.is_frozen and not node.adapts
+    return node.is_frozen or not (is_random or node.learnable_parameters)
+
+
+def moving_names(network: Network) -> frozenset[str]:
+    """Parameters and running statistics that training may change."""
+    return frozenset(
+        parameter.name
+        for node in network.nodes
+        for parameter in node.parameters
+        if parameter.is_trainable
+        or (node.layer.kind == BatchNorm.kind and node.uses_batch_statistics)
+    )
+
+
+def frontier(network: Network, read: Collection[str] = ()) -> tuple[str, ...]:
+    """Constant values that the moving part of a network reads; empty where it reads the images.
+
+    They are all that an epoch needs of its images, so they can be computed once and kept.
+    """
+    constant = constant_nodes(network)
+    needed = network.needed([network.output, *read])
+    found = [
+        source
+        for node in needed
+        if node.name not in constant
+        for source in node.inputs
+        if source in constant
+    ]
+    ordered: Sequence[str] = tuple(dict.fromkeys(found))
+    return () if IMAGES in ordered else tuple(ordered)

@@ -1,0 +1,126 @@
+"""Transfer learning and FixRes from the command line: a run end to end, and wrong use."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from poc import cli
+from poc.shared.engine.files import read_arrays, write_arrays
+from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.models import ModelSpec
+
+SMALL = [
+    *("--model", "lightnet_plain"),
+    *("--set", "model.layer=conv2d"),
+    *("--set", "model.widths=[2,3]"),
+    *("--set", "data.split.train_per_class=4"),
+    *("--batch-size", "16"),
+]
+
+
+@pytest.fixture
+def poc(capsys, monkeypatch, tmp_path):
+    """Runs `main` as the command does, in an empty folder: (exit code, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["poc", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return call
+
+
+def write_weights(path, num_classes):
+    model = ModelSpec(name="lightnet_plain", options={"layer": "conv2d", "widths": [2, 3]})
+    network = model.declare((28, 28, 1), num_classes)
+    write_arrays(path, draw_weights(network.parameters, 3))
+    return path
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_two_phases_then_the_grid_then_another_size(poc, tmp_path):
+    weights = write_weights(tmp_path / "body.safetensors", 7)
+    code, output, errors = poc(
+        *("run", "--backend", "torch", "--method", "fixres", *SMALL, "--weights", weights),
+        *("--set", "train_size=16", "--set", "test_size=20", "--set", "finetune_epochs=1"),
+        *("--set", "trained_blocks=all", "--set", "bn_mode=adapt_all", "--epochs", "2"),
+        *("--set", "eval_view.crop=centre", "--set", "eval_view.resize=shorter_side"),
+        *("--output", tmp_path / "run", "--json"),
+    )
+    assert code == 0, errors
+    row = json.loads(output)
+    assert (row["train_size"], row["test_size"]) == (16, 20)
+    assert [item["size"] for item in row["activations"]] == [16, 20, 20]
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["stage"] for line in lines] == ["train", "finetune"]
+    before = read_arrays(tmp_path / "run" / "checkpoints" / "after_train.safetensors")
+    after = read_arrays(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    moved = {name for name in after if (after[name] != before[name]).any()}
+    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    assert moved == {"head/kernel", "head/bias", *(f"block2/norm2/{part}" for part in parts)}
+    code, output, _ = poc("grid", tmp_path / "run", "--image", tmp_path / "grid.svg")
+    assert code == 0
+    assert f"| torch | 16 | 20 | 0.97 | {row['before_test_accuracy']:.4f} |" in output
+    assert (tmp_path / "grid.svg").read_text().startswith("<svg")
+    code, output, _ = poc(
+        *("evaluate", tmp_path / "run", "--set", "eval_view.crop=five", "--json"),
+        *("--set", "image_size=[20,20]", "--export", tmp_path / "outputs.npz"),
+    )
+    assert code == 0
+    result = json.loads(output)
+    assert (result["crops"], result["average"], result["images"]) == (5, "softmax", 1000)
+    with np.load(tmp_path / "outputs.npz") as file:
+        assert file["embeddings"].shape == (1000, 3)
+        np.testing.assert_allclose(file["softmax"].sum(axis=1), 1, rtol=1e-5)
+        hits = (file["softmax"].argmax(axis=1) == file["labels"]).mean()
+    assert hits == pytest.approx(result["accuracy"])
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_a_head_of_the_wrong_size_is_wrong_use(poc, tmp_path):
+    weights = write_weights(tmp_path / "body.safetensors", 7)
+    code, _, errors = poc(
+        *("run", "--backend", "torch", "--method", "transfer", *SMALL, "--weights", weights),
+        *("--set", "new_head=false", "--output", tmp_path / "run"),
+    )
+    assert code == 2
+    assert "gives 7 classes; the data has 10: set new_head=true" in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_apparent_sizes_are_printed(poc):
+    code, output, _ = poc("data", "apparent-size", "--train", "224", "--test", "320", "--json")
+    assert code == 0
+    result = json.loads(output)
+    assert result["resized"] == 365
+    assert result["ideal_ratio"] == pytest.approx(1.154, abs=0.001)
+    assert "size ratio" in poc("data", "apparent-size", "--train", "224", "--test", "320")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data", "apparent-size", "--train", "0", "--test", "2"], "at least 1 pixel"),
+        (["probe", "--output", "x"], "no --weights"),
+        (["probe", "--output", "x", "--weights", "y", "--folds", "1"], "at least 2"),
+        (["evaluate", "nowhere"], "holds no run.json"),
+        (["grid", "."], "no run of the method fixres"),
+        (["run", "--backend", "tf", "--method", "transfer", "--weights", "y"], "is no file"),
+        (["run", "--backend", "tf", "--method", "transfer", "--set", "bn_mode=on"], "bn_mode"),
+    ],
+)
+def test_wrong_use_is_one_sentence(poc, arguments, words):
+    code, _, errors = poc(*arguments)
+    assert code == 2
+    assert words in errors
+    assert len(errors.strip().splitlines()) == 1

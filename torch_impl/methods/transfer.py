@@ -1,0 +1,51 @@
+"""Transfer learning and FixRes: cross-entropy, on values of the frozen part that may be kept."""
+
+from collections.abc import Mapping
+
+import torch
+
+from poc.shared.engine.kept_outputs import KEPT_PREFIX
+from poc.shared.spec.freezing import frontier
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+from poc.torch_impl.losses import cross_entropy
+from poc.torch_impl.models import Model
+
+from .objective import Objective
+
+
+class TransferLearning(Objective):
+    """Objective of `transfer` and `fixres`; docs/methods/transfer.md."""
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+        super().__init__(run, model, weights)
+        self.frontier = frontier(model.network)
+
+    @torch.no_grad()
+    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Values of the frozen part that the moving part reads, each (N, …)."""
+        values = self.model.values(images, self.frontier)
+        return {KEPT_PREFIX + name: value for name, value in values.items()}
+
+    def logits(self, images: torch.Tensor, known: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(N, num_classes) in evaluation mode, from what is known of the frozen part."""
+        output = self.model.network.output
+        return self.model.values(images, [output], given=self.given(known))[output]
+
+    def losses(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        noise: Mapping[str, torch.Tensor],
+        known: Mapping[str, torch.Tensor],
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The term `hard`: cross-entropy with the labels."""
+        output = self.model.network.output
+        values = self.model.values(images, [output], noise, training=True, given=self.given(known))
+        return {"hard": cross_entropy(values[output], labels)}, values[output]
+
+    def given(self, known: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Node -> its value, of what is known."""
+        return {
+            name: known[KEPT_PREFIX + name] for name in self.frontier if KEPT_PREFIX + name in known
+        }
