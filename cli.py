@@ -28,6 +28,7 @@ RUN_OPTIONS = [
     click.option("--batch-size", metavar="N", help="Examples a step."),
     click.option("--seed", metavar="N", help="Initial weights, order and noise."),
     click.option("--dtype", metavar="NAME", help="float32 (default) or float64."),
+    click.option("--weights", metavar="PATH|imagenet", help="Start from these; default: drawn."),
 ]
 OUTPUT_OPTIONS = [
     click.option(
@@ -62,6 +63,7 @@ def read_run(backend: str | None = None, **given: Any) -> Any:
         "batch_size": "data.batch_size",
         "seed": "seed",
         "dtype": "precision",
+        "weights": "initial_weights",
     }
     named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
     return load_run(given["config"], [*named, *given["assignments"]], backend=backend)
@@ -217,6 +219,24 @@ def summarize_model(
 @cli.group()
 def weights() -> None:
     """Weight files."""
+
+
+@weights.command("convert")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="NAME", help="A row of `poc models list`.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
+@click.option("--classes", required=True, metavar="N", help="Number of classes.")
+@click.option("--input", "shape", metavar="HxWxC", help="Image shape; default: the publication's.")
+@click.option("--from", "origin", metavar="FORMAT", help="torch, keras, canonical or a scheme.")
+@click.option("--to", metavar="FORMAT", default="canonical", help="The same; default canonical.")
+@JSON_OPTION
+def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
+    """Convert published weights into canonical ones, or back; check every name and shape."""
+    from poc.shared.analysis.weight_files import convert_for
+
+    report = convert_for(source, target, **given)
+    click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
 
 
 @weights.command("verify")

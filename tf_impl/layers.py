@@ -222,16 +222,18 @@ class Pool2D(keras.layers.Layer):
 
 
 class GlobalPool(keras.layers.Layer):
-    """Mean or maximum over height and width: (N, H, W, C) -> (N, C)."""
+    """Mean or maximum over height and width: (N, H, W, C) -> (N, C), or (N, 1, 1, C)."""
 
-    def __init__(self, *, mode: str = "average", dtype: str = "float32") -> None:
+    def __init__(
+        self, *, mode: str = "average", keep_axes: bool = False, dtype: str = "float32"
+    ) -> None:
         super().__init__(dtype=dtype)
-        self.mode = mode
+        self.mode, self.keep_axes = mode, keep_axes
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pool."""
         reduce = tf.reduce_mean if self.mode == "average" else tf.reduce_max
-        return reduce(inputs, axis=(1, 2))
+        return reduce(inputs, axis=(1, 2), keepdims=self.keep_axes)
 
 
 class Flatten(keras.layers.Layer):
@@ -282,6 +284,21 @@ class Concatenate(keras.layers.Layer):
     def call(self, *inputs: tf.Tensor) -> tf.Tensor:
         """Concatenate."""
         return tf.concat(inputs, axis=-1)
+
+
+class Multiply(keras.layers.Layer):
+    """Maps (N, H, W, C) times factors (N, 1, 1, C)."""
+
+    def __init__(self, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+
+    def call(self, inputs: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+        """Multiply."""
+        return inputs * factors
+
+
+class DropPath(Dropout):
+    """Dropout whose mask, (N, 1, 1, 1), keeps or drops an example's whole map."""
 
 
 def _padding(

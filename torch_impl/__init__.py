@@ -2,6 +2,17 @@
 
 from .device import describe, prepare
 from .features import features, loss_and_gradients, parameters
+from .published import fetch_imagenet, read_published, write_published
 from .trainer import Trainer
 
-__all__ = ["Trainer", "describe", "features", "loss_and_gradients", "parameters", "prepare"]
+__all__ = [
+    "Trainer",
+    "describe",
+    "features",
+    "fetch_imagenet",
+    "loss_and_gradients",
+    "parameters",
+    "prepare",
+    "read_published",
+    "write_published",
+]

@@ -215,15 +215,18 @@ class Pool2D(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """Mean or maximum over height and width: (N, C, H, W) -> (N, C)."""
+    """Mean or maximum over height and width: (N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
 
-    def __init__(self, *, mode: str = "average", dtype: str = "float32") -> None:
+    def __init__(
+        self, *, mode: str = "average", keep_axes: bool = False, dtype: str = "float32"
+    ) -> None:
         super().__init__()
-        self.mode = mode
+        self.mode, self.keep_axes = mode, keep_axes
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Pool."""
-        return inputs.mean((2, 3)) if self.mode == "average" else inputs.amax((2, 3))
+        reduce = torch.mean if self.mode == "average" else torch.amax
+        return reduce(inputs, dim=(2, 3), keepdim=self.keep_axes)
 
 
 class Flatten(nn.Module):
@@ -274,6 +277,21 @@ class Concatenate(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Concatenate."""
         return torch.cat(inputs, dim=1)
+
+
+class Multiply(nn.Module):
+    """Maps (N, C, H, W) times factors (N, C, 1, 1)."""
+
+    def __init__(self, *, dtype: str = "float32") -> None:
+        super().__init__()
+
+    def forward(self, inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        """Multiply."""
+        return inputs * factors
+
+
+class DropPath(Dropout):
+    """Dropout whose mask, (N, 1, 1, 1), keeps or drops an example's whole map."""
 
 
 def _symmetric(pads: Pads) -> tuple[int, int] | None:

@@ -193,9 +193,13 @@ BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "light_conv2d": build_light_conv2d,
     "light_dense": build_light_dense,
     "activation": lambda layer, _, dtype: layers.Activation(layer.activation, dtype=dtype),
-    "global_pool": lambda layer, _, dtype: layers.GlobalPool(mode=layer.mode, dtype=dtype),
+    "global_pool": lambda layer, _, dtype: layers.GlobalPool(
+        mode=layer.mode, keep_axes=layer.keep_axes, dtype=dtype
+    ),
     "dropout": lambda layer, _, dtype: layers.Dropout(layer.rate, dtype=dtype),
     "flatten": lambda _layer, _, dtype: layers.Flatten(dtype=dtype),
     "add": lambda _layer, _, dtype: layers.Add(dtype=dtype),
     "concatenate": lambda _layer, _, dtype: layers.Concatenate(dtype=dtype),
+    "multiply": lambda _layer, _, dtype: layers.Multiply(dtype=dtype),
+    "drop_path": lambda layer, _, dtype: layers.DropPath(layer.rate, dtype=dtype),
 }

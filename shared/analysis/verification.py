@@ -5,10 +5,9 @@ from typing import Any
 
 from poc.shared.engine.files import read_arrays
 from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.weight_check import check_weights
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .parity import Rung, compare
@@ -52,26 +51,3 @@ def read_record(folder: Path) -> dict[str, Any]:
             "that `poc run` printed"
         )
     return RunFolder(folder).read_run()
-
-
-def check_weights(network: Network, weights: Weights) -> None:
-    """Compare a file's tensors with a network's table.
-
-    Raises:
-        UsageError: Names the first tensor that is missing, extra or misshapen.
-    """
-    shapes = {parameter.name: parameter.shape for parameter in network.parameters}
-    for name, shape in shapes.items():
-        if name not in weights:
-            raise UsageError(
-                f"received weights without {name}, which {network.name} has; name its own file"
-            )
-        if weights[name].shape != shape:
-            raise UsageError(
-                f"received {name} of shape {weights[name].shape}; {network.name} allows {shape}: "
-                "name a file of the same architecture and options"
-            )
-    if extra := sorted(weights.keys() - shapes.keys()):
-        raise UsageError(
-            f"received weights with {extra[0]}, which {network.name} has not; name its own file"
-        )

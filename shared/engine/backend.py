@@ -88,6 +88,19 @@ class Backend(Protocol):
     ) -> "dict[str, NDArray[np.floating]]":
         """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
 
+    def read_published(self, path: str) -> "dict[str, NDArray[Any]]":
+        """Arrays of a file in the framework's own format, by its own names; runs none of its code.
+
+        Raises:
+            UsageError: Unreadable, or without weights.
+        """
+
+    def write_published(self, path: str, tensors: "Mapping[str, NDArray[Any]]") -> None:
+        """Write such a file."""
+
+    def fetch_imagenet(self, name: str) -> "dict[str, NDArray[Any]]":
+        """Download the ImageNet weights of one of the framework's own models, by its own names."""
+
 
 def missing_packages(name: str) -> list[str]:
     """Packages that the backend needs and this interpreter lacks."""

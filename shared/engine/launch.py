@@ -7,6 +7,7 @@ from typing import Any
 
 from poc.shared.spec.run import RunSpec
 
+from .initial_weights import check_initial_weights, resolve_imagenet
 from .run_folder import RunFolder
 from .worker import Worker
 
@@ -28,6 +29,8 @@ def launch_run(
     Returns:
         The run's row of the comparison table.
     """
+    check_initial_weights(run)
+    run = resolve_imagenet(run)
     folder = RunFolder.create(output or new_output(run), overwrite=overwrite)
     with Worker(run.backend, log=folder.log, report=report) as worker:
         row: dict[str, Any] = worker.call(

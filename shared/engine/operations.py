@@ -71,6 +71,18 @@ class Operations:
         loss, gradients = self._backend.loss_and_gradients(spec, weights, images, labels, noise)
         return {"loss": loss, "gradients": gradients}
 
+    def read_published(self, path: str) -> dict[str, NDArray[Any]]:
+        """Arrays of a file in the framework's own format, by its own names."""
+        return self._backend.read_published(path)
+
+    def write_published(self, path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Write such a file."""
+        self._backend.write_published(path, tensors)
+
+    def fetch_imagenet(self, name: str) -> dict[str, NDArray[Any]]:
+        """Download ImageNet weights of one of the framework's own models."""
+        return self._backend.fetch_imagenet(name)
+
     def train_steps(
         self,
         run: Mapping[str, Any],

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.errors import CheckFailed
-from poc.shared.spec.initializers import Weights, draw_weights
+from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.schedules import learning_rate
 
 from .backend import Backend, Trainer
 from .datasets import RunData
 from .files import read_arrays, write_arrays, write_json
+from .initial_weights import initial_weights
 from .metrics import classification_metrics
 from .noise import draw_noise
 from .run_folder import RunFolder
@@ -57,9 +58,7 @@ class TrainingLoop:
         self.num_steps = run.num_epochs * data.train.num_batches
         self.state = LoopState()
         started = time.perf_counter()
-        self.trainer: Trainer = backend.Trainer(
-            run, draw_weights(self.network.parameters, run.seed)
-        )
+        self.trainer: Trainer = backend.Trainer(run, initial_weights(run))
         self.state.seconds["build"] = time.perf_counter() - started
 
     def run(self) -> dict[str, Any]:

@@ -88,6 +88,21 @@ def uniform(
     return generator.uniform(-initializer.scale, initializer.scale, shape)
 
 
+def normal_hundredth(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """N(0, 0.01^2); torchvision's dense layers of VGG and MobileNetV2."""
+    return generator.normal(0.0, 0.01, shape)
+
+
+def uniform_fan_out(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """U(-a, a) with a = 1 / sqrt(fan_out); EfficientNet's dense layer in Keras and torchvision."""
+    limit = 1 / math.sqrt(initializer.fan_out)
+    return generator.uniform(-limit, limit, shape)
+
+
 def variance_scaling_fan_out(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
@@ -111,6 +126,8 @@ DISTRIBUTIONS: Mapping[str, Draw] = MappingProxyType(
             kaiming_normal_fan_in,
             normal,
             uniform,
+            normal_hundredth,
+            uniform_fan_out,
             variance_scaling_fan_out,
         )
     }

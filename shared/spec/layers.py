@@ -370,14 +370,16 @@ class Pool2D(Window, Stateless):
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalPool(Stateless):
-    """Mean or maximum over height and width: (H, W, C) -> (C,)."""
+    """Mean or maximum over height and width: (H, W, C) -> (C,), or (1, 1, C) with `keep_axes`."""
 
     kind: ClassVar[str] = "global_pool"
     mode: Literal["average", "max"] = "average"
+    keep_axes: bool = False
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(C,)."""
-        return (inputs[0][-1],)
+        """(C,) or (1, 1, C)."""
+        channels = inputs[0][-1]
+        return (1, 1, channels) if self.keep_axes else (channels,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -429,3 +431,36 @@ class Concatenate(Stateless):
         if len({shape[:-1] for shape in inputs}) != 1:
             raise UsageError(f"received maps {list(inputs)} to concatenate; sizes must agree")
         return (*inputs[0][:-1], sum(shape[-1] for shape in inputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiply(Elementwise):
+    """First input times the second, whose height and width are 1: one factor for each channel."""
+
+    kind: ClassVar[str] = "multiply"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape of the first input."""
+        maps, factors = inputs
+        if factors != (1, 1, maps[-1]):
+            raise UsageError(
+                f"received factors of shape {factors} for maps of shape {maps}; allowed is "
+                f"{(1, 1, maps[-1])}"
+            )
+        return maps
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropPath(Elementwise):
+    """Zeroes a whole branch for one example at a time, and scales the others by 1 / (1 - rate).
+
+    Drop-connect of EfficientNet, `StochasticDepth(mode="row")` of torchvision. `engine.noise` draws
+    the mask; nothing is skipped, so it saves no time.
+    """
+
+    kind: ClassVar[str] = "drop_path"
+    rate: float
+
+    def mask_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape of one example's mask: a single value."""
+        return (1,) * len(inputs[0])

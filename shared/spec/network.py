@@ -11,7 +11,7 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, Layer, Parameter, Shape, prefixed
+from .layers import BatchNorm, Dropout, DropPath, Layer, Parameter, Shape, prefixed
 
 IMAGES = "images"
 
@@ -120,7 +120,7 @@ class Network:
         return {
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
-            if isinstance(node.layer, Dropout) and node.layer.rate > 0
+            if isinstance(node.layer, Dropout | DropPath) and node.layer.rate > 0
         }
 
 

@@ -62,6 +62,9 @@ class RunSpec(Settings):
     method: str = Field("lightlayers", description="a row of the table of methods")
     method_options: Mapping[str, Any] = Field(default_factory=dict, description="of the method")
     model: ModelSpec | None = Field(None, description="architecture; none: the method's default")
+    initial_weights: str | None = Field(
+        None, description='canonical safetensors file to start from, or "imagenet"; none: drawn'
+    )
     data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
     num_epochs: int = Field(10, ge=1, description="passes over the training examples")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")

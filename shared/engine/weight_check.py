@@ -1,0 +1,39 @@
+"""Whether a set of tensors is exactly what a network needs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.network import Network
+
+
+def check_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Compare a file's tensors with a network's table.
+
+    Raises:
+        UsageError: Names the first tensor that is missing, extra or misshapen.
+    """
+    shapes = {parameter.name: parameter.shape for parameter in network.parameters}
+    check_tensors(network.name, shapes, weights)
+
+
+def check_tensors(
+    owner: str, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, NDArray[Any]]
+) -> None:
+    """The same for any table of names and shapes; `owner` is named in the message."""
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise UsageError(
+                f"received weights without {name}, which {owner} has; name its own file"
+            )
+        if tensors[name].shape != shape:
+            raise UsageError(
+                f"received {name} of shape {tensors[name].shape}; {owner} allows {shape}: "
+                "name a file of the same architecture and options"
+            )
+    if extra := sorted(tensors.keys() - shapes.keys()):
+        raise UsageError(
+            f"received weights with {extra[0]}, which {owner} has not; name its own file"
+        )

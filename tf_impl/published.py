@@ -1,0 +1,104 @@
+"""Keras' own weight files, and the weights that keras.applications publishes: arrays in and out."""
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.engine.files import write_bytes
+from poc.shared.errors import UsageError
+
+_WEIGHTS_OF_ARCHIVE = "model.weights.h5"
+
+
+def read_published(path: str) -> dict[str, NDArray[Any]]:
+    """Arrays of a `.h5` or `.keras` file as `layer/kernel`; no layer is built, no code is run.
+
+    Keras 3 numbers the variables of a layer: those come as `layer/vars/0`, ….
+
+    Raises:
+        UsageError: Unreadable, or it holds no weights.
+    """
+    try:
+        content: Any = path
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content = io.BytesIO(archive.read(_WEIGHTS_OF_ARCHIVE))
+        with h5py.File(content, "r") as file:
+            tensors = _unique(path, _walk(file.get("model_weights", file)))
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"received {path!r}, which is no readable Keras file ({error}); name a .h5 or .keras "
+            "file that Keras saved"
+        ) from None
+    if not tensors:
+        raise UsageError(f"received {path!r}, which holds no weights; name a file that holds some")
+    return tensors
+
+
+def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write the HDF5 form that `model.load_weights(path, by_name=True)` reads."""
+    layers: dict[str, list[str]] = {}
+    for name in tensors:
+        layers.setdefault(name.rpartition("/")[0], []).append(name)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", keras.__version__
+        file.create_group("top_level_model_weights").attrs["weight_names"] = np.array([], "S1")
+        for layer, names in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name in names:
+                group.create_dataset(name, data=tensors[name])
+    write_bytes(Path(path), buffer.getvalue())
+
+
+def fetch_imagenet(name: str) -> dict[str, NDArray[Any]]:
+    """Download keras.applications' ImageNet weights of a model; `layer/kernel`.
+
+    Raises:
+        UsageError: The download failed.
+    """
+    try:
+        model = getattr(keras.applications, name)(weights="imagenet")
+    except Exception as error:  # keras.utils.get_file raises nothing narrower
+        raise UsageError(
+            f"received --weights imagenet, but Keras' {name} could not be downloaded ({error}); "
+            "connect, or name a canonical safetensors file"
+        ) from None
+    return {variable.path: np.asarray(variable) for variable in model.weights}
+
+
+def _walk(group: h5py.Group, layer: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    """Every array under the name of the layer that owns it; optimisers' slots are left out."""
+    for key, item in group.items():
+        if key.startswith("optimizer"):
+            continue
+        if isinstance(item, h5py.Group):
+            yield from _walk(item, _layer_name(key, item, layer))
+        else:
+            name = key.removesuffix(":0").replace("depthwise_kernel", "kernel")
+            yield f"{layer}/{name}", np.asarray(item)
+
+
+def _unique(path: str, tensors: Iterator[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    unique: dict[str, NDArray[Any]] = {}
+    for name, value in tensors:
+        if name in unique:
+            raise UsageError(
+                f"received {path!r}, in which two layers hold {name}; name a file of one network"
+            )
+        unique[name] = value
+    return unique
+
+
+def _layer_name(key: str, item: h5py.Group, layer: str) -> str:
+    """Keras 3 puts a layer's name on the group of its variables; before, a group was a layer."""
+    return f"{item.attrs.get('name', layer)}/vars" if key == "vars" else key
