@@ -43,7 +43,7 @@ def loss_and_gradients(
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
     model = Model(run.network, dtype=run.precision).to(find_device(run))
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model)
+    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
     device = find_device(run)
     result = compute_gradients(
         objective,

@@ -85,9 +85,7 @@ class Matching:
                 resized[tap] = torch.cat([self._resize(p, chosen[p.name]) for p in group], 1)
         return Constants(pooled, resized, products)
 
-    def gates(
-        self, pooled: Mapping[str, torch.Tensor], meta: Mapping[str, torch.Tensor]
-    ) -> Gates:
+    def gates(self, pooled: Mapping[str, torch.Tensor], meta: Mapping[str, torch.Tensor]) -> Gates:
         """Weights of every channel and pair: the meta-networks f and g of the pooled source."""
         weights: dict[str, torch.Tensor] = {}
         pair_weights = {}
@@ -125,6 +123,18 @@ class Matching:
         """Matching loss of every example (N,)."""
         parts = [(weights[tap] * error).sum(1) for tap, error in errors.items()]
         return torch.stack(parts).sum(0)
+
+    def by_pair(
+        self, weights: Mapping[str, torch.Tensor], errors: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Sum of the matching loss over the examples, for every pair: (pairs,)."""
+        sums = {}
+        for tap, group in self.groups.items():
+            channels = (weights[tap] * errors[tap]).sum(0)
+            sizes = [pair.num_source_channels for pair in group]
+            for pair, share in zip(group, channels.split(sizes), strict=True):
+                sums[pair.name] = share.sum()
+        return torch.stack([sums[pair.name] for pair in self.pairs])
 
     def _channel_weights(
         self, pair: Pair, pooled: torch.Tensor, meta: Mapping[str, torch.Tensor]

@@ -10,6 +10,7 @@ from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.network import Network
 from poc.shared.spec.published.table import SCHEMES, ImagenetOrigin, find_imagenet_origin
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.source import SOURCE_PREFIX
 
 from .conversion import find_scheme, to_canonical
 from .files import Arrays, read_arrays, write_arrays
@@ -23,15 +24,31 @@ HEAD = ("head", "dense1", "dense2")
 
 
 def initial_weights(run: RunSpec) -> Weights:
-    """Weights that a run starts from.
+    """Weights that a run starts from, with what its method adds and those of its source.
 
     Raises:
         UsageError: The file is unreadable, or one of its tensors is missing, extra or misshapen.
     """
     drawn = draw_weights(run.network.parameters, run.seed)
-    if run.initial_weights is None:
-        return drawn
-    return transfer(run.network, read_arrays(Path(run.initial_weights)), drawn)
+    if run.initial_weights is not None:
+        drawn = transfer(run.network, read_arrays(Path(run.initial_weights)), drawn)
+    return {**drawn, **draw_weights(run.extra_parameters, run.seed), **source_weights(run)}
+
+
+def source_weights(run: RunSpec) -> Weights:
+    """Weights of the frozen source, under `source/`; drawn where no file is named.
+
+    Raises:
+        UsageError: As for the run's own.
+    """
+    network = run.source_network
+    if run.source is None or network is None:
+        return {}
+    weights: Weights = draw_weights(network.parameters, run.seed + 1)
+    if run.source.weights is not None:
+        weights = dict(read_arrays(Path(run.source.weights)))
+        check_weights(network, weights)
+    return {SOURCE_PREFIX + name: value for name, value in weights.items()}
 
 
 def transfer(network: Network, weights: Arrays, drawn: Weights) -> Weights:

@@ -4,12 +4,16 @@ A method is an objective that both trees implement under `methods/`, plus defaul
 one row here, one file in each tree, one config and one NumPy reference.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from poc.shared.errors import UsageError
 
+from . import l2t_ww
+from .layers import Parameter
+from .network import Network
 from .settings import Settings
 
 
@@ -19,13 +23,28 @@ class SupervisedOptions(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row: what it is, its hyper-parameters, its objective and the model that it trains."""
+    """One row: what it is, its hyper-parameters, its objective and the model that it trains.
+
+    Attributes:
+        summary: One line.
+        options: Its hyper-parameters.
+        objective: Its class in both trees.
+        default_model: Where none is named.
+        models: Those that it can train; none: all.
+        extra_parameters: (options, target, source) -> what it trains beside the network; there for
+            a method that learns from a source network and owns its update.
+        defaults: Other defaults of the run spec, by group; what is given wins.
+        optimizers: Update rules that it can take; none: all.
+    """
 
     summary: str
     options: type[Settings]
     objective: str
     default_model: str
     models: tuple[str, ...] = ()
+    extra_parameters: Callable[[Any, Network, Network], tuple[Parameter, ...]] | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    optimizers: tuple[str, ...] = ()
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -42,6 +61,23 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             options=SupervisedOptions,
             objective="supervised",
             default_model="conv2d_chain",
+        ),
+        "l2t-ww": Method(
+            summary="Learning What and Where to Transfer: learned weights of source maps",
+            options=l2t_ww.L2TWWOptions,
+            objective="l2t_ww",
+            default_model="vgg9_bn",
+            extra_parameters=l2t_ww.extra_parameters,
+            defaults={
+                "optimizer": {
+                    "name": "sgd",
+                    "learning_rate": 0.1,
+                    "momentum": 0.9,
+                    "weight_decay": 1e-4,
+                },
+                "schedule": {"name": "cosine"},
+            },
+            optimizers=("sgd",),
         ),
     }
 )

@@ -14,12 +14,13 @@ from pydantic import Field, model_validator
 from poc.shared.errors import UsageError
 
 from .data import DataSpec, SplitSpec
-from .layers import Shape
+from .layers import Parameter, Shape
 from .methods import find_method
 from .models import ModelSpec, find_model
 from .network import Network
 from .schedules import ScheduleSpec
 from .settings import Settings
+from .source import SourceSpec
 
 Backend = Literal["tf", "torch"]
 BACKENDS: tuple[Backend, ...] = ("tf", "torch")
@@ -65,6 +66,9 @@ class RunSpec(Settings):
     initial_weights: str | None = Field(
         None, description='canonical safetensors file to start from, or "imagenet"; none: drawn'
     )
+    source: SourceSpec | None = Field(
+        None, description="network that the method learns from; none: drawn like the target"
+    )
     data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
     num_epochs: int = Field(10, ge=1, description="passes over the training examples")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
@@ -95,7 +99,7 @@ class RunSpec(Settings):
         ):
             default = {"name": find_method(method).default_model}
             values = {**values, "model": {**default, **(model or {})}}
-        return values
+        return fill_defaults(values)
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -103,6 +107,14 @@ class RunSpec(Settings):
         method = find_method(self.method)
         method.options.parse(dict(self.method_options), "method_options")
         self.model_spec.resolved()
+        if method.optimizers and (
+            self.optimizer.name not in method.optimizers or self.optimizer.nesterov
+        ):
+            raise UsageError(
+                f"received the optimizer {self.optimizer.name!r} for method {self.method!r}, whose "
+                "gradient passes through its own update; allowed is "
+                f"{', '.join(method.optimizers)} without nesterov: set optimizer.name"
+            )
         if method.models and self.model_spec.name not in method.models:
             raise UsageError(
                 f"received model {self.model_spec.name!r} for method {self.method!r}; allowed are "
@@ -131,9 +143,48 @@ class RunSpec(Settings):
             )
         return self.model_spec.declare(self.input_shape, self.num_classes)
 
+    @property
+    def method_settings(self) -> Settings:
+        """The method's options, validated, defaults filled in."""
+        options = find_method(self.method).options
+        return options.parse(dict(self.method_options), "method_options")
+
+    @property
+    def source_network(self) -> Network | None:
+        """The declared source, for this run's images; none where the method has no source."""
+        if self.source is None or self.input_shape is None or self.num_classes is None:
+            return None
+        return self.source.declare(self.input_shape, self.num_classes)
+
+    @property
+    def extra_parameters(self) -> tuple[Parameter, ...]:
+        """What the method trains beside the network."""
+        method, source = find_method(self.method), self.source_network
+        if method.extra_parameters is None or source is None:
+            return ()
+        return method.extra_parameters(self.method_settings, self.network, source)
+
     def replace(self, **changes: Any) -> "RunSpec":
         """A copy with these fields changed, validated again."""
         return RunSpec.parse({**self.model_dump(mode="json"), **changes}, "")
+
+
+def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Put a method's own defaults, and a source like its target, where nothing is given."""
+    name = values.get("method", "lightlayers")
+    if not isinstance(name, str):
+        return values
+    method = find_method(name)
+    for group, defaults in method.defaults.items():
+        given = values.get(group) or {}
+        if isinstance(given, dict):
+            values = {**values, group: {**defaults, **given}}
+    if method.extra_parameters is None:
+        return values
+    source = values.get("source") or {}
+    if isinstance(source, dict) and source.get("model") is None:
+        source = {**source, "model": values["model"]}
+    return {**values, "source": source}
 
 
 def load_run(
