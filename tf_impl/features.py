@@ -42,7 +42,7 @@ def loss_and_gradients(
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
     model = Model(run.network, dtype=run.precision)
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model)
+    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
     device = find_device(run)
     result = compute_gradients(
         objective,

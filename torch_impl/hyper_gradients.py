@@ -6,14 +6,14 @@ v, q = b - rate*a and the gradient g of the recorded step (Franceschi et al., ar
     adjoint of W += d<g, q>/dW,   a <- a + wd*q + d<g, q>/dp,   b <- mu*q
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
 Tensors = dict[str, torch.Tensor]
-# (theta, W) -> mean loss of one recorded step.
-Loss = Callable[[Tensors, Tensors], torch.Tensor]
+# (theta, W) -> something with the mean `loss` of a step.
+Evaluate = Callable[[Tensors, Tensors], Any]
 
 
 class Descent(NamedTuple):
@@ -27,14 +27,15 @@ class Descent(NamedTuple):
 class Record(NamedTuple):
     """One recorded step: where it stood, what it depends on, and its gradient.
 
-    `theta` and `weights` are the leaves of the gradient's graph; `weights` is empty where the loss
-    does not depend on the meta-networks. `gradients` holds the parameters that the loss reaches.
+    `weights` is W, empty where the loss does not depend on it. `gradients` holds the parameters that
+    the loss reaches. `graph` is what the framework needs to differentiate them again.
     """
 
     theta: Tensors
     weights: Tensors
     gradients: Tensors
-    loss: Loss
+    evaluate: Evaluate
+    graph: Any
 
 
 Derivative = Callable[[Record, Tensors, bool], tuple[Tensors, Tensors]]
@@ -61,29 +62,47 @@ def descend(
 
 
 def differentiate(
-    loss: torch.Tensor, variables: Mapping[str, torch.Tensor], *, keeps_graph: bool = False
+    evaluate: Callable[[Tensors], Any], variables: Tensors, learning: Collection[str]
+) -> tuple[Any, Tensors]:
+    """What `evaluate` gives, and the gradient of its `loss` on the variables that it reaches."""
+    leaves = _as_leaves(variables)
+    result = evaluate(leaves)
+    return result, _gradients(result.loss, leaves, learning)
+
+
+def record(
+    evaluate: Evaluate,
+    theta: Tensors,
+    weights: Tensors,
+    learning: Collection[str],
+    *,
+    keeps_graph: bool,
+) -> tuple[Record, Any]:
+    """A step's gradient, ready to be differentiated again, and what `evaluate` gave."""
+    theta, weights = _as_leaves(theta), _as_leaves(weights)
+    result = evaluate(theta, weights)
+    gradients = _gradients(result.loss, theta, learning, keeps_graph=keeps_graph)
+    return Record(theta, weights, gradients, evaluate, None), result
+
+
+def pull_back(
+    function: Callable[[Tensors], Tensors], variables: Tensors, adjoint: Tensors
 ) -> Tensors:
-    """Gradients of the variables that the loss reaches."""
+    """Gradient of <function(variables), adjoint> on every variable."""
+    leaves = _as_leaves(variables)
+    outputs = function(leaves)
     found = torch.autograd.grad(
-        loss, list(variables.values()), create_graph=keeps_graph, allow_unused=True
+        [outputs[name] for name in adjoint], list(leaves.values()), list(adjoint.values())
     )
-    pairs = zip(variables, found, strict=True)
-    return {name: gradient for name, gradient in pairs if gradient is not None}
-
-
-def as_leaves(tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    """The same values as independent variables."""
-    return {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+    return dict(zip(leaves, found, strict=True))
 
 
 def clip(gradients: Tensors, largest: float | None) -> Tensors:
     """Scaled down where their global norm is above `largest`."""
-    if largest is None:
+    if largest is None or not gradients:
         return gradients
-    with torch.no_grad():
-        norm = torch.stack([value.square().sum() for value in gradients.values()]).sum().sqrt()
-        share = (largest / (norm + 1e-6)).clamp_max(1.0)
-        return {name: value * share for name, value in gradients.items()}
+    share = (largest / (norm(gradients) + 1e-6)).clamp_max(1.0)
+    return {name: value * share for name, value in gradients.items()}
 
 
 def reverse(
@@ -124,12 +143,8 @@ def reverse(
 
 def exact(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
     """d<g, q> through the recorded graph, which is used up."""
-    wanted = dict(record.weights)
-    if not is_first:
-        wanted |= {name: record.theta[name] for name in record.gradients}
-    found = _product(record, q, wanted)
-    to_theta = {name: value for name, value in found.items() if name in record.theta}
-    return to_theta, {name: value for name, value in found.items() if name in record.weights}
+    wanted = {} if is_first else {name: record.theta[name] for name in record.gradients}
+    return _split(record, _product(record, q, {**wanted, **record.weights}))
 
 
 def first_order(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
@@ -142,33 +157,53 @@ def finite_difference(length: float) -> Derivative:
 
     def derivative(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
         with torch.no_grad():
-            norm = torch.stack([value.square().sum() for value in q.values()]).sum().sqrt()
-            share = length / (norm + torch.finfo(norm.dtype).tiny)
+            share = length / norm(q)
             moved = {name: value + share * q[name] for name, value in record.theta.items()}
-        here = {**record.gradients, **gradient_of_weights(record, record.theta)}
-        leaves, weights = as_leaves(moved), as_leaves(record.weights)
-        wanted = {name: leaves[name] for name in record.gradients} | weights
-        there = differentiate(record.loss(leaves, weights), wanted)
-        change = {name: (there[name] - here[name].detach()) / share for name in there}
-        to_theta = {name: value for name, value in change.items() if name in record.theta}
-        return to_theta, {n: value for n, value in change.items() if n in record.weights}
+        there, here = (_both_gradients(record, theta) for theta in (moved, record.theta))
+        return _split(record, {name: (there[name] - here[name]) / share for name in there})
 
     return derivative
 
 
-def gradient_of_weights(record: Record, theta: Tensors) -> Tensors:
-    """Gradient of the recorded loss on W."""
-    if not record.weights:
-        return {}
-    weights = as_leaves(record.weights)
-    return differentiate(record.loss({n: v.detach() for n, v in theta.items()}, weights), weights)
+def norm(tensors: Tensors) -> torch.Tensor:
+    """Global Euclidean norm."""
+    squares = torch.stack([value.detach().square().sum() for value in tensors.values()])
+    return squares.sum().sqrt()
+
+
+def _as_leaves(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    return {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+
+
+def _gradients(
+    loss: torch.Tensor, leaves: Tensors, learning: Collection[str], *, keeps_graph: bool = False
+) -> Tensors:
+    names = [name for name in leaves if name in learning]
+    variables = [leaves[name] for name in names]
+    found = torch.autograd.grad(loss, variables, create_graph=keeps_graph, allow_unused=True)
+    pairs = zip(names, found, strict=True)
+    return {name: gradient for name, gradient in pairs if gradient is not None}
+
+
+def _both_gradients(record: Record, theta: Tensors) -> Tensors:
+    """Gradients of the recorded loss on theta and on W, at another theta."""
+    leaves = _as_leaves({**theta, **record.weights})
+    weights = {name: leaves[name] for name in record.weights}
+    loss = record.evaluate(leaves, weights).loss
+    return _gradients(loss, leaves, [*record.gradients, *weights])
+
+
+def _split(record: Record, found: Tensors) -> tuple[Tensors, Tensors]:
+    """What belongs to theta, and what belongs to W."""
+    weights = {name: value for name, value in found.items() if name in record.weights}
+    return {name: value for name, value in found.items() if name not in weights}, weights
 
 
 def _product(record: Record, q: Tensors, wanted: Tensors) -> Tensors:
     """d<g, q> / d(wanted)."""
-    if not wanted:
-        return {}
     names = [name for name, value in record.gradients.items() if value.requires_grad]
+    if not wanted or not names:
+        return {}
     found = torch.autograd.grad(
         [record.gradients[name] for name in names],
         list(wanted.values()),

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from .objective import Objective
+from .l2t_ww import L2TWW
+from .objective import Objective, Outcome
 from .supervised import Supervised
 
-OBJECTIVES: Mapping[str, type[Objective]] = {"supervised": Supervised}
+OBJECTIVES: Mapping[str, type[Objective]] = {"supervised": Supervised, "l2t_ww": L2TWW}
 
-__all__ = ["OBJECTIVES", "Objective"]
+__all__ = ["OBJECTIVES", "Objective", "Outcome"]

@@ -2,17 +2,37 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.tf_impl.models import Model
 
 
-class Objective(ABC):
-    """A method's loss on one batch, built once a run around the model that it trains."""
+class Outcome(NamedTuple):
+    """What one update counts: named loss terms (N,), logits (N, num_classes), the mean loss.
 
-    def __init__(self, run: RunSpec, model: Model) -> None:
+    N may be smaller than the batch: the first N labels belong to it.
+    """
+
+    losses: Mapping[str, tf.Tensor]
+    logits: tf.Tensor
+    loss: tf.Tensor
+
+
+class Objective(ABC):
+    """A method's loss on one batch, built once a run around the model that it trains.
+
+    A method whose step is more than one gradient and one optimiser update sets `owns_update` and
+    implements `update` and the methods after it; the trainer then has no optimiser of its own.
+    """
+
+    owns_update: ClassVar[bool] = False
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
 
     @abstractmethod
@@ -20,3 +40,34 @@ class Objective(ABC):
         self, images: tf.Tensor, labels: tf.Tensor, noise: Mapping[str, tf.Tensor]
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes)."""
+
+    def observe(self, images: tf.Tensor) -> None:  # noqa: B027 - most methods do not look
+        """See a batch before its step, outside any compiled function."""
+
+    def update(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        learning_rate: tf.Tensor | float,
+        noise: Mapping[str, tf.Tensor],
+    ) -> Outcome:
+        """The method's own update of the model and of all else that it trains."""
+        raise NotImplementedError
+
+    def metrics(self) -> dict[str, float]:
+        """Further means since the last call; waits for the device."""
+        return {}
+
+    def weights(self) -> Weights:
+        """What it trains beside the model, canonical."""
+        return {}
+
+    def load(self, weights: Weights) -> None:  # noqa: B027 - most methods train the model alone
+        """Take such weights back."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What a resume needs beside the weights, where the update is its own."""
+        return {}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027 - the same
+        """Take back what `state` gave."""

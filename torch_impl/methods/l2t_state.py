@@ -44,7 +44,9 @@ class L2TState(Objective):
         variables = named_variables(model)
         self.device = next(iter(variables.values())).device
         self.source = Model(network, dtype=run.precision).to(self.device)
-        load_weights(self.source, {p.name: weights[SOURCE_PREFIX + p.name] for p in network.parameters})
+        load_weights(
+            self.source, {p.name: weights[SOURCE_PREFIX + p.name] for p in network.parameters}
+        )
         self.pairs = find_pairs(self.options, network, model.network)
         self.source_nodes = {p.source: network.node_of(p.source) for p in self.pairs}
         self.target_nodes = {p.target: model.network.node_of(p.target) for p in self.pairs}
@@ -57,7 +59,7 @@ class L2TState(Objective):
         for variable in self.meta.values():
             variable.requires_grad_()
         self.velocity = {name: torch.zeros_like(value) for name, value in self.theta().items()}
-        self.weight_decays = {name: run.optimizer.weight_decay for name in self.velocity}
+        self.weight_decays = dict.fromkeys(self.velocity, run.optimizer.weight_decay)
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:
                 self.weight_decays[parameter.name] += parameter.weight_decay
@@ -83,6 +85,16 @@ class L2TState(Objective):
         variables = named_variables(self.model)
         return {n: v for n, v in variables.items() if n.rpartition("/")[2].startswith("moving_")}
 
+    def momentum(self) -> dict[str, torch.Tensor]:
+        """Momentum of everything that SGD moves."""
+        return dict(self.velocity)
+
+    def is_meta_step(self) -> torch.Tensor | bool:
+        """Count a batch, and say whether phi learns from it."""
+        self.num_steps += 1
+        since = self.num_steps - self.options.meta_warmup_steps
+        return bool(self.meta) and since > 0 and since % self.options.meta_every == 0
+
     def keep(
         self,
         theta: Mapping[str, torch.Tensor],
@@ -96,15 +108,11 @@ class L2TState(Objective):
                 variables[name].copy_(value)
         self.velocity = dict(velocity)
 
-    def count(
-        self, gates: Gates, weights: Mapping[str, torch.Tensor], errors: Mapping[str, torch.Tensor]
-    ) -> None:
+    def count(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> None:
         """Add a batch to the means that `metrics` gives; never waits for the device."""
-        with torch.no_grad():
-            matching = self.matching.by_pair(weights, errors)
-            self._add("pair_weight", gates.pair_weights.sum(0))
-            self._add("matching", matching)
-            self._add("count", torch.tensor(float(len(gates.pair_weights))))
+        self._add("pair_weight", gates.pair_weights.sum(0))
+        self._add("matching", self.matching.by_pair(gates.weights, errors))
+        self._add("count", torch.tensor(float(len(gates.pair_weights))))
 
     def metrics(self) -> dict[str, float]:
         """`pair_weight/PAIR` and `matching/PAIR`: means since the last call.

@@ -21,13 +21,14 @@ from poc.torch_impl.hyper_gradients import (
     Descent,
     Record,
     Tensors,
-    as_leaves,
     clip,
     descend,
     differentiate,
     exact,
     finite_difference,
     first_order,
+    pull_back,
+    record,
     reverse,
 )
 from poc.torch_impl.losses import cross_entropy
@@ -36,6 +37,9 @@ from poc.torch_impl.optimizers import set_learning_rate
 
 from .l2t_state import L2TState
 from .objective import Outcome
+
+HARD, MATCHING = ("hard",), ("matching",)
+BOTH = (*HARD, *MATCHING)
 
 
 class Batch(NamedTuple):
@@ -84,7 +88,7 @@ class L2TWW(L2TState):
         scene = self.prepare(Batch(images, labels, noise), 0.0)
         weights = scene.gates.weights
         theta = {**self.theta(), **self.live_variables()}
-        found = self.evaluate(scene, theta, self.statistics(), weights, ("hard", "matching"))
+        found = self.evaluate(scene, theta, self.statistics(), dict(weights), BOTH)
         return found.terms, found.logits
 
     def observe(self, images: torch.Tensor) -> None:
@@ -104,17 +108,21 @@ class L2TWW(L2TState):
     ) -> Outcome:
         """All four phases on one batch."""
         scene = self.prepare(Batch(images, labels, noise), learning_rate)
-        point = Point(self.theta(), self.velocity, self.statistics())
+        point = Point(self.theta(), self.momentum(), self.statistics())
         point, outcome = self.first_step(scene, point)
-        self.num_steps += 1
         if self.is_meta_step():
-            points, records = self.look_ahead(scene, point)
-            self.learn_meta(self.hyper_gradient(scene, points[-1], records))
-            # The pass at theta_0 has left its statistics: the second of the batch's two updates.
-            kept = point._replace(statistics=points[1].statistics)
-            point = kept if self.options.rollback else points[-1]
+            point = self.meta_phases(scene, point)
         self.keep(*point)
         return outcome
+
+    def meta_phases(self, scene: Scene, point: Point) -> Point:
+        """Phases 2 to 4 from theta_0; returns where the batch ends."""
+        points, records = self.look_ahead(scene, point)
+        self.learn_meta(self.hyper_gradient(scene, points[-1], records))
+        if not self.options.rollback:
+            return points[-1]
+        # The pass at theta_0 has left its statistics: the second of the batch's two updates.
+        return point._replace(statistics=points[1].statistics)
 
     def prepare(self, batch: Batch, learning_rate: torch.Tensor | float) -> Scene:
         """The source's maps, once; W, once."""
@@ -123,7 +131,7 @@ class L2TWW(L2TState):
             half = len(batch.labels) // 2
             train, judge = part(batch, slice(None, half)), part(batch, slice(half, None))
         constants = self.matching.prepare(self.source_maps(train.images))
-        gates = self.matching.gates(constants.pooled, self.meta)
+        gates = self.matching.gates(constants.pooled, detached(self.meta))
         descent = Descent(learning_rate, self.run.optimizer.momentum, self.weight_decays)
         return Scene(train, judge, constants, gates, descent)
 
@@ -139,12 +147,15 @@ class L2TWW(L2TState):
 
     def first_step(self, scene: Scene, point: Point) -> tuple[Point, Outcome]:
         """Phase 1: theta_0."""
-        theta = as_leaves(point.theta)
-        weights = detached(scene.gates.weights)
-        found = self.evaluate(scene, theta, point.statistics, weights, ("hard", "matching"))
-        gradients = clip(differentiate(found.loss, self.learnable(theta)), self.options.clip_norm)
-        self.count(scene.gates, weights, found.errors)
+        weights = dict(scene.gates.weights)
+        found, gradients = differentiate(
+            lambda theta: self.evaluate(scene, theta, point.statistics, weights, BOTH),
+            point.theta,
+            self.learning,
+        )
+        gradients = clip(gradients, self.options.clip_norm)
         moved = descend(point.theta, point.velocity, gradients, scene.descent)
+        self.count(scene.gates, detached(found.errors))
         outcome = Outcome(detached(found.terms), found.logits.detach(), found.loss.detach())
         return Point(*moved, found.statistics), outcome
 
@@ -152,48 +163,44 @@ class L2TWW(L2TState):
         """Phases 2 and 3: every point from theta_0 to theta_{T+1}, and the recorded steps."""
         points, records = [point], []
         for index in range(self.options.num_inner_steps + 1):
-            is_matching = index < self.options.num_inner_steps
-            record, statistics = self.record(scene, points[-1], is_matching, index == 0)
-            moved = descend(
-                points[-1].theta, points[-1].velocity, record.gradients, scene.descent
-            )
+            term = MATCHING if index < self.options.num_inner_steps else HARD
+            step, statistics = self.record_step(scene, points[-1], term, index == 0)
+            moved = descend(points[-1].theta, points[-1].velocity, step.gradients, scene.descent)
             points.append(Point(*moved, statistics))
-            records.append(record)
+            records.append(step)
         return points, records
 
-    def record(
-        self, scene: Scene, point: Point, is_matching: bool, is_first: bool
+    def record_step(
+        self, scene: Scene, point: Point, term: tuple[str, ...], is_first: bool
     ) -> tuple[Record, Tensors]:
-        """One step's gradient with its graph, and the statistics after its pass."""
-        kind = self.options.hyper_gradient
-        theta = as_leaves(point.theta)
-        weights = as_leaves(scene.gates.weights) if is_matching else {}
-        term = ("matching",) if is_matching else ("hard",)
-        linear_only = is_matching and (is_first or kind == "first_order")
+        """One recorded step, and the statistics after its pass."""
+        kind, is_matching = self.options.hyper_gradient, term == MATCHING
+        weights = dict(scene.gates.weights) if is_matching else {}
+        # The first step's own theta is not differentiated, nor any where the Hessian is left out.
+        is_linear = is_matching and ((kind == "exact" and is_first) or kind == "first_order")
+
+        def evaluate(theta: Tensors, weights: Tensors) -> Evaluation:
+            return self.evaluate(
+                scene, theta, point.statistics, weights, term, linear_only=is_linear
+            )
+
         keeps_graph = kind == "exact" or (kind == "first_order" and is_matching)
-
-        def loss(theta: Tensors, weights: Tensors) -> torch.Tensor:
-            return self.evaluate(scene, theta, point.statistics, weights, term).loss
-
-        found = self.evaluate(
-            scene, theta, point.statistics, weights, term, linear_only=linear_only
-        )
-        gradients = differentiate(found.loss, self.learnable(theta), keeps_graph=keeps_graph)
-        return Record(theta, weights, gradients, loss), found.statistics
+        step, found = record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
+        return step, found.statistics
 
     def hyper_gradient(self, scene: Scene, point: Point, records: list[Record]) -> Tensors:
         """Phase 4 up to Adam: the gradient of the outer loss on phi."""
-        theta = as_leaves(point.theta)
         judged = scene._replace(train=scene.judge)
-        loss = self.evaluate(judged, theta, point.statistics, {}, ("hard",)).loss
-        outer = differentiate(loss, self.learnable(theta))
-        adjoint = reverse(records, outer, scene.descent, self.derivative())
-        found = torch.autograd.grad(
-            [scene.gates.weights[tap] for tap in adjoint],
-            list(self.meta.values()),
-            list(adjoint.values()),
+        _, outer = differentiate(
+            lambda theta: self.evaluate(judged, theta, point.statistics, {}, HARD),
+            point.theta,
+            self.learning,
         )
-        return dict(zip(self.meta, found, strict=True))
+        adjoint = reverse(records, outer, scene.descent, self.derivative())
+        pooled = scene.constants.pooled
+        return pull_back(
+            lambda meta: dict(self.matching.gates(pooled, meta).weights), self.meta, adjoint
+        )
 
     def learn_meta(self, gradients: Tensors) -> None:
         """Adam's step on phi."""
@@ -235,20 +242,11 @@ class L2TWW(L2TState):
         loss = torch.stack([term.mean() for term in found.values()]).sum()
         return Evaluation(found, loss, values[network.output], dict(after), errors)
 
-    def learnable(self, theta: Tensors) -> Tensors:
-        """The part of theta that gradients reach."""
-        return {name: value for name, value in theta.items() if name in self.learning}
-
     def derivative(self) -> Derivative:
         """How a recorded step is differentiated."""
         if self.options.hyper_gradient == "finite_difference":
             return finite_difference(self.options.difference_step)
         return exact if self.options.hyper_gradient == "exact" else first_order
-
-    def is_meta_step(self) -> bool:
-        """Whether phi learns from this batch; `num_steps` counts it already."""
-        since = self.num_steps - self.options.meta_warmup_steps
-        return bool(self.meta) and since > 0 and since % self.options.meta_every == 0
 
 
 def part(batch: Batch, rows: slice) -> Batch:
