@@ -1,18 +1,27 @@
 """Evaluation-mode features and single-batch gradients in TensorFlow: the doors of parity."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
+from poc.shared.spec.l2t_ww import tap_shapes
 from poc.shared.spec.layers import Parameter
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.source import SOURCE_PREFIX
 
-from .border import images_to_tensor, labels_to_tensor, map_to_array, noise_to_tensors
+from .border import (
+    images_to_tensor,
+    labels_to_tensor,
+    map_to_array,
+    noise_to_tensors,
+    rate_to_tensor,
+)
 from .device import find_device
 from .gradients import compute_gradients
 from .methods import OBJECTIVES
@@ -64,3 +73,47 @@ def features(
     load_weights(model, weights)
     inputs = images_to_tensor(images, dtype=run.precision, device=find_device(run))
     return map_to_array(model.features(inputs, taps))
+
+
+def source_features(
+    run: RunSpec, weights: Weights, batches: Iterable[NDArray[Any]]
+) -> Iterator[dict[str, NDArray[np.floating]]]:
+    """The run's source taps (N, H, W, C) of one batch after the other, evaluation mode."""
+    network = run.source_network
+    taps = list(tap_shapes(network, run.method_settings.source_taps, "source_taps"))
+    model = Model(network, dtype=run.precision)
+    load_weights(model, {n.removeprefix(SOURCE_PREFIX): value for n, value in weights.items()})
+
+    @tf.function
+    def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return model.features(images, taps)
+
+    for images in batches:
+        inputs = images_to_tensor(images, dtype=run.precision, device=find_device(run))
+        yield map_to_array(compute(inputs))
+
+
+def hyper_gradient(
+    run: RunSpec,
+    weights: Weights,
+    state: Mapping[str, NDArray[Any]],
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    learning_rate: float,
+    noise: Noise,
+) -> tuple[float, Weights]:
+    """Outer loss of one batch, and its gradient on the meta-parameters."""
+    model = Model(run.network, dtype=run.precision)
+    load_weights(model, weights)
+    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
+    objective.restore(state)
+    device = find_device(run)
+    loss, gradients = objective.judge(
+        images_to_tensor(images, dtype=run.precision, device=device),
+        labels_to_tensor(labels, device=device),
+        rate_to_tensor(learning_rate),
+        noise_to_tensors(noise, device=device),
+    )
+    return float(loss), {
+        name: objective.to_array(name, gradient) for name, gradient in gradients.items()
+    }

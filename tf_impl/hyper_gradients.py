@@ -27,8 +27,8 @@ class Descent(NamedTuple):
 class Record(NamedTuple):
     """One recorded step: where it stood, what it depends on, and its gradient.
 
-    `weights` is W, empty where the loss does not depend on it. `gradients` holds the parameters that
-    the loss reaches. `graph` is what the framework needs to differentiate them again.
+    `weights` is W, empty where the loss does not depend on it. `gradients` holds the parameters
+    that the loss reaches. `graph` is what the framework needs to differentiate them again.
     """
 
     theta: Tensors

@@ -2,21 +2,24 @@
 
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.pipeline import Pipeline
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
+from .channel_statistics import ChannelStatistic, add_all
 from .datasets import RunData, open_data
 from .environment import describe_machine
 from .files import read_arrays
+from .initial_weights import source_weights
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .run_folder import RunFolder
@@ -70,6 +73,56 @@ class Operations:
         noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(images))
         loss, gradients = self._backend.loss_and_gradients(spec, weights, images, labels, noise)
         return {"loss": loss, "gradients": gradients}
+
+    def hyper_gradients(
+        self,
+        run: Mapping[str, Any],
+        weights: Sequence[Weights],
+        state: Mapping[str, NDArray[Any]],
+        batch: Mapping[str, NDArray[Any]],
+        learning_rate: float,
+    ) -> list[dict[str, Any]]:
+        """Outer loss and hyper-gradient of one batch, for each set of weights."""
+        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = draw_noise(spec.network, seed=spec.seed, step=0, batch_size=len(images))
+        found = [
+            self._backend.hyper_gradient(spec, one, state, images, labels, learning_rate, noise)
+            for one in weights
+        ]
+        return [{"loss": loss, "gradients": gradients} for loss, gradients in found]
+
+    def channel_scores(self, run: Mapping[str, Any], num_shards: int = 1) -> dict[str, Any]:
+        """Channel-selection statistic of the source's maps over the training images."""
+        spec, data = open_data(RunSpec.parse(dict(run), ""))
+        self._backend.prepare(spec)
+        shards: list[dict[str, ChannelStatistic]] = [{} for _ in range(num_shards)]
+        pipeline = Pipeline(data.source, data.split.train, spec.data)
+        num_labels, counts = len(data.source.class_names), 0
+        labels: list[NDArray[np.int64]] = []
+
+        def batches() -> Iterator[NDArray[Any]]:
+            for batch in pipeline.epoch(0):
+                labels.append(batch.labels)
+                yield batch.images
+
+        maps = self._backend.source_features(spec, source_weights(spec), batches())
+        for index, found in enumerate(maps):
+            add_all(shards[index % num_shards], found, labels[-1], num_labels)
+            counts += len(labels[-1])
+        first, *others = [shard for shard in shards if shard]
+        for other in others:
+            for tap, statistic in other.items():
+                first[tap].merge(statistic)
+        some = next(iter(first.values()))
+        return {
+            "scores": {tap: statistic.scores() for tap, statistic in first.items()},
+            "labels_without_images": [int(i) for i in np.flatnonzero(some.counts == 0)],
+            "num_images": counts,
+            "data": {
+                "source_fingerprint": data.source.fingerprint,
+                "split_fingerprint": data.split.fingerprint,
+            },
+        }
 
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""

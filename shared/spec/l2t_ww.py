@@ -195,7 +195,7 @@ def chosen_pairs(
 
 
 def tap_shapes(network: Network, taps: Sequence[str], option: str) -> dict[str, Shape]:
-    """(H, W, C) of each named tap, or of every tap called reduction…"""
+    """(H, W, C) of each named tap, or of every tap called reduction."""
     names = taps or tuple(name for name in network.taps if name.startswith("reduction"))
     if not names:
         raise UsageError(

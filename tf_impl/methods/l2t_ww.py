@@ -120,10 +120,23 @@ class L2TWW(L2TState):
         self.keep(*point)
         return outcome
 
+    def judge(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        learning_rate: tf.Tensor | float,
+        noise: Mapping[str, tf.Tensor],
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Outer loss and hyper-gradient where theta_0 is what stands; nothing is changed."""
+        scene = self.prepare(Batch(images, labels, noise), learning_rate)
+        point = Point(self.theta(), self.momentum(), self.statistics())
+        points, records = self.look_ahead(scene, point)
+        return self.hyper_gradient(scene, points[-1], records)
+
     def meta_phases(self, scene: Scene, point: Point) -> Point:
         """Phases 2 to 4 from theta_0; returns where the batch ends."""
         points, records = self.look_ahead(scene, point)
-        self.learn_meta(self.hyper_gradient(scene, points[-1], records))
+        self.learn_meta(self.hyper_gradient(scene, points[-1], records)[1])
         if not self.options.rollback:
             return points[-1]
         # The pass at theta_0 has left its statistics: the second of the batch's two updates.
@@ -191,21 +204,24 @@ class L2TWW(L2TState):
         step, found = record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
         return step, found.statistics
 
-    def hyper_gradient(self, scene: Scene, point: Point, records: list[Record]) -> Tensors:
-        """Phase 4 up to Adam: the gradient of the outer loss on phi."""
+    def hyper_gradient(
+        self, scene: Scene, point: Point, records: list[Record]
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Phase 4 up to Adam: the outer loss, and its gradient on phi."""
         judged = scene._replace(train=scene.judge)
-        _, outer = differentiate(
+        found, outer = differentiate(
             lambda theta: self.evaluate(judged, theta, point.statistics, {}, HARD),
             point.theta,
             self.learning,
         )
         adjoint = reverse(records, outer, scene.descent, self.derivative())
         pooled = scene.constants.pooled
-        return pull_back(
+        gradients = pull_back(
             lambda meta: dict(self.matching.gates(pooled, meta).weights),
             detached(self.meta),
             adjoint,
         )
+        return found.loss, gradients
 
     def learn_meta(self, gradients: Tensors) -> None:
         """Adam's step on phi."""

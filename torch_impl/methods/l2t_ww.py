@@ -115,10 +115,23 @@ class L2TWW(L2TState):
         self.keep(*point)
         return outcome
 
+    def judge(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        learning_rate: torch.Tensor | float,
+        noise: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, Tensors]:
+        """Outer loss and hyper-gradient where theta_0 is what stands; nothing is changed."""
+        scene = self.prepare(Batch(images, labels, noise), learning_rate)
+        point = Point(self.theta(), self.momentum(), self.statistics())
+        points, records = self.look_ahead(scene, point)
+        return self.hyper_gradient(scene, points[-1], records)
+
     def meta_phases(self, scene: Scene, point: Point) -> Point:
         """Phases 2 to 4 from theta_0; returns where the batch ends."""
         points, records = self.look_ahead(scene, point)
-        self.learn_meta(self.hyper_gradient(scene, points[-1], records))
+        self.learn_meta(self.hyper_gradient(scene, points[-1], records)[1])
         if not self.options.rollback:
             return points[-1]
         # The pass at theta_0 has left its statistics: the second of the batch's two updates.
@@ -188,19 +201,22 @@ class L2TWW(L2TState):
         step, found = record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
         return step, found.statistics
 
-    def hyper_gradient(self, scene: Scene, point: Point, records: list[Record]) -> Tensors:
-        """Phase 4 up to Adam: the gradient of the outer loss on phi."""
+    def hyper_gradient(
+        self, scene: Scene, point: Point, records: list[Record]
+    ) -> tuple[torch.Tensor, Tensors]:
+        """Phase 4 up to Adam: the outer loss, and its gradient on phi."""
         judged = scene._replace(train=scene.judge)
-        _, outer = differentiate(
+        found, outer = differentiate(
             lambda theta: self.evaluate(judged, theta, point.statistics, {}, HARD),
             point.theta,
             self.learning,
         )
         adjoint = reverse(records, outer, scene.descent, self.derivative())
         pooled = scene.constants.pooled
-        return pull_back(
+        gradients = pull_back(
             lambda meta: dict(self.matching.gates(pooled, meta).weights), self.meta, adjoint
         )
+        return found.loss, gradients
 
     def learn_meta(self, gradients: Tensors) -> None:
         """Adam's step on phi."""
