@@ -1,7 +1,7 @@
 """Evaluation-mode features and single-batch gradients in TensorFlow: the doors of parity."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
-from poc.shared.spec.l2t_ww import tap_shapes
+from poc.shared.spec.l2t_ww import L2TWWOptions, tap_shapes
 from poc.shared.spec.layers import Parameter
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
@@ -79,8 +79,8 @@ def source_features(
     run: RunSpec, weights: Weights, batches: Iterable[NDArray[Any]]
 ) -> Iterator[dict[str, NDArray[np.floating]]]:
     """The run's source taps (N, H, W, C) of one batch after the other, evaluation mode."""
-    network = run.source_network
-    taps = list(tap_shapes(network, run.method_settings.source_taps, "source_taps"))
+    network, options = run.required_source, cast("L2TWWOptions", run.method_settings)
+    taps = list(tap_shapes(network, options.source_taps, "source_taps"))
     model = Model(network, dtype=run.precision)
     load_weights(model, {n.removeprefix(SOURCE_PREFIX): value for n, value in weights.items()})
 

@@ -75,7 +75,8 @@ class Matching:
         """Everything that depends on the source's maps (N, H, W, Cs) alone."""
         chosen = {pair.name: _choose(features[pair.source], pair) for pair in self.pairs}
         pooled = {pair.source: tf.reduce_mean(chosen[pair.name], (1, 2)) for pair in self.pairs}
-        resized, products = {}, {}
+        resized: dict[str, tf.Tensor] = {}
+        products: dict[str, Products] = {}
         for tap, group in self.groups.items():
             if self.is_gram[tap]:
                 products |= {p.name: self._products(p, chosen[p.name]) for p in group}

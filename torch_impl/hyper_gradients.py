@@ -53,11 +53,11 @@ def descend(
         for name, value in theta.items():
             change = descent.momentum * velocity[name]
             if name in gradients:
-                change += gradients[name].detach()
+                change.add_(gradients[name])
             if decay := descent.weight_decays[name]:
                 change.add_(value, alpha=decay)
             new_velocity[name] = change
-            new_theta[name] = value - descent.learning_rate * change
+            new_theta[name] = torch.sub(value, change, alpha=descent.learning_rate)
     return new_theta, new_velocity
 
 
@@ -126,7 +126,8 @@ def reverse(
     adjoint: Tensors = {}
     for index in reversed(range(len(records))):
         with torch.no_grad():
-            q = {n: momentum[n] - descent.learning_rate * position[n] for n in position}
+            rate = descent.learning_rate
+            q = {n: torch.sub(momentum[n], a, alpha=rate) for n, a in position.items()}
         to_theta, to_weights = derivative(records[index], q, index == 0)
         for name, value in to_weights.items():
             adjoint[name] = adjoint[name] + value if name in adjoint else value
@@ -134,9 +135,8 @@ def reverse(
             break
         with torch.no_grad():
             for name, value in q.items():
-                position[name] = position[name] + descent.weight_decays[name] * value
-                if name in to_theta:
-                    position[name] = position[name] + to_theta[name]
+                decayed = torch.add(position[name], value, alpha=descent.weight_decays[name])
+                position[name] = decayed.add_(to_theta[name]) if name in to_theta else decayed
                 momentum[name] = descent.momentum * value
     return adjoint
 

@@ -77,7 +77,8 @@ class Matching:
         """Everything that depends on the source's maps (N, Cs, H, W) alone."""
         chosen = {pair.name: _choose(features[pair.source], pair) for pair in self.pairs}
         pooled = {pair.source: chosen[pair.name].mean((2, 3)) for pair in self.pairs}
-        resized, products = {}, {}
+        resized: dict[str, torch.Tensor] = {}
+        products: dict[str, Products] = {}
         for tap, group in self.groups.items():
             if self.is_gram[tap]:
                 products |= {p.name: self._products(p, chosen[p.name]) for p in group}

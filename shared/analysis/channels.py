@@ -58,7 +58,7 @@ def select_channels(
 
 
 def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dict[str, Any]:
-    """The stored selection; its fingerprint holds for the source, the images and the number kept."""
+    """The stored selection; its fingerprint covers the source, the images and what is kept."""
     source = run.source.model_dump(mode="json") if run.source else {}
     what = {"source": source, "data": found["data"], "keep": keep}
     taps = {

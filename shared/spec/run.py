@@ -157,6 +157,21 @@ class RunSpec(Settings):
         return self.source.declare(self.input_shape, self.num_classes)
 
     @property
+    def required_source(self) -> Network:
+        """The declared source.
+
+        Raises:
+            UsageError: The run has none, or its images are not known yet.
+        """
+        source = self.source_network
+        if source is None:
+            raise UsageError(
+                f"received method {self.method!r} without a source network or without images; "
+                "name source.model and open the data first"
+            )
+        return source
+
+    @property
     def extra_parameters(self) -> tuple[Parameter, ...]:
         """What the method trains beside the network."""
         method, source = find_method(self.method), self.source_network

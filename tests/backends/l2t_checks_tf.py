@@ -1,9 +1,9 @@
-"""Run in a process of its own by test_l2t_ww_parts.py: prints one JSON object of measured errors."""
+"""Run by test_l2t_ww_parts.py in a process of its own: prints measured errors as JSON."""
 
 import json
 
 import numpy as np
-import tensorflow as tf
+import tensorflow as tf  # noqa: TID253
 
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.l2t_ww import L2TWWOptions, Pair, meta_parameters, regressor_parameters
@@ -48,7 +48,8 @@ def matching_forms():
         for m in shapes
     ]
     maps = {
-        n: tf.constant(generator.normal(size=(2, *shape))) for n, shape in {**shapes, **targets}.items()
+        n: tf.constant(generator.normal(size=(2, *shape)))
+        for n, shape in {**shapes, **targets}.items()
     }
     results = []
     for form in ("naive", "gram"):

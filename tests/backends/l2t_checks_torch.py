@@ -1,10 +1,10 @@
-"""Run in a process of its own by test_l2t_ww_parts.py: prints one JSON object of measured errors."""
+"""Run by test_l2t_ww_parts.py in a process of its own: prints measured errors as JSON."""
 
 import json
 
 import numpy as np
-import torch
-from torch.nn import functional as F
+import torch  # noqa: TID253
+from torch.nn import functional as F  # noqa: N812, TID253
 
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.l2t_ww import L2TWWOptions, Pair, meta_parameters, regressor_parameters
@@ -14,10 +14,10 @@ from poc.torch_impl.matching import Matching
 
 torch.manual_seed(0)
 CONVOLUTIONS = {
-    "plain": (dict(padding=1), (2, 4, 6, 7), (5, 4, 3, 3)),
-    "strided": (dict(stride=2, padding=(1, 0)), (2, 4, 7, 6), (5, 4, 3, 3)),
-    "grouped": (dict(groups=2, padding=1), (2, 4, 6, 6), (6, 2, 3, 3)),
-    "depthwise": (dict(groups=4, stride=2, padding=1), (2, 4, 6, 6), (4, 1, 3, 3)),
+    "plain": ({"padding": 1}, (2, 4, 6, 7), (5, 4, 3, 3)),
+    "strided": ({"stride": 2, "padding": (1, 0)}, (2, 4, 7, 6), (5, 4, 3, 3)),
+    "grouped": ({"groups": 2, "padding": 1}, (2, 4, 6, 6), (6, 2, 3, 3)),
+    "depthwise": ({"groups": 4, "stride": 2, "padding": 1}, (2, 4, 6, 6), (4, 1, 3, 3)),
     "1x1": ({}, (2, 4, 5, 5), (3, 4, 1, 1)),
 }
 
@@ -100,7 +100,8 @@ def matching_forms():
         loss = matching.losses(gates.weights, errors).mean()
         results.append([*errors.values(), *torch.autograd.grad(loss, leaves)])
     return max(
-        float((a - b).detach().abs().max() / b.detach().abs().max()) for a, b in zip(results[1], results[0], strict=True)
+        float((a - b).detach().abs().max() / b.detach().abs().max())
+        for a, b in zip(results[1], results[0], strict=True)
     )
 
 

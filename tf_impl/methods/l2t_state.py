@@ -40,7 +40,7 @@ class L2TState(Objective):
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.options = cast("L2TWWOptions", run.method_settings)
-        network = run.source_network
+        network = run.required_source
         self.device = find_device(run)
         self.source = Model(network, dtype=run.precision)
         load_weights(
@@ -60,7 +60,7 @@ class L2TState(Objective):
                 self.weight_decays[parameter.name] += parameter.weight_decay
         self.learning = self._learning_names()
         self.scales: dict[str, tuple[tf.Variable, tf.Variable]] = {}
-        self.meta_optimizer = self._build_meta_optimizer() if self.meta else None
+        self.meta_optimizer: Any = self._build_meta_optimizer() if self.meta else None
         self.num_steps = tf.Variable(0, dtype=tf.int64)
         self.totals = {
             "pair_weight": tf.Variable(tf.zeros(len(self.pairs), tf.float64)),

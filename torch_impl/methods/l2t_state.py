@@ -40,7 +40,7 @@ class L2TState(Objective):
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.options = cast("L2TWWOptions", run.method_settings)
-        network = run.source_network
+        network = run.required_source
         variables = named_variables(model)
         self.device = next(iter(variables.values())).device
         self.source = Model(network, dtype=run.precision).to(self.device)
@@ -65,7 +65,7 @@ class L2TState(Objective):
                 self.weight_decays[parameter.name] += parameter.weight_decay
         self.learning = self._learning_names()
         self.scales: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.meta_optimizer = self._build_meta_optimizer() if self.meta else None
+        self.meta_optimizer: Any = self._build_meta_optimizer() if self.meta else None
         self.num_steps = 0
         self.totals: dict[str, torch.Tensor] = {}
 

@@ -54,6 +54,20 @@ class Objective(ABC):
         """The method's own update of the model and of all else that it trains."""
         raise NotImplementedError
 
+    def judge(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        learning_rate: torch.Tensor | float,
+        noise: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Outer loss and hyper-gradient of a batch, for methods with meta-parameters."""
+        raise NotImplementedError
+
+    def to_array(self, name: str, value: torch.Tensor) -> NDArray[Any]:
+        """A value shaped like the parameter `name`, in canonical layout."""
+        raise NotImplementedError
+
     def metrics(self) -> dict[str, float]:
         """Further means since the last call; waits for the device."""
         return {}
