@@ -1,7 +1,13 @@
 """The backend contract (`poc.shared.engine.backend.Backend`) in TensorFlow and Keras."""
 
 from .device import describe, prepare
-from .features import features, loss_and_gradients, parameters
+from .features import (
+    features,
+    hyper_gradient,
+    loss_and_gradients,
+    map_batches,
+    parameters,
+)
 from .published import fetch_imagenet, read_published, write_published
 from .trainer import Trainer
 
@@ -10,7 +16,9 @@ __all__ = [
     "describe",
     "features",
     "fetch_imagenet",
+    "hyper_gradient",
     "loss_and_gradients",
+    "map_batches",
     "parameters",
     "prepare",
     "read_published",

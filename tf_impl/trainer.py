@@ -22,8 +22,8 @@ from .border import (
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import Gradients, compute_gradients
-from .methods import OBJECTIVES
+from .gradients import complete_known, compute_gradients
+from .methods import OBJECTIVES, Outcome
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import load_weights, named_variables, read_weights, trainable_names
@@ -42,9 +42,11 @@ class Trainer:
         variables = named_variables(self.model)
         decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
         self.variables = [variables[name] for name in self.names]
-        self.optimizer = build_optimizer(
-            run.optimizer, self.variables, [decays[name] for name in self.names]
-        )
+        self.optimizer = None
+        if not self.objective.owns_update:
+            self.optimizer = build_optimizer(
+                run.optimizer, self.variables, [decays[name] for name in self.names]
+            )
         self.dtype = run.precision
         self.totals: dict[str, tf.Variable] = {}
         self.num_steps = 0
@@ -65,8 +67,10 @@ class Trainer:
         known: Known | None = None,
     ) -> None:
         """One update; never waits for the device."""
+        tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
+        self.objective.observe(tensor)
         self.update(
-            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
@@ -89,6 +93,7 @@ class Trainer:
         count = totals.pop("count", 0.0)
         good_steps = int(totals.pop("good_steps", 0.0))
         means = {name: total / max(count, 1.0) for name, total in totals.items()}
+        means |= self.objective.metrics()
         return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
 
     def wait(self) -> None:
@@ -98,6 +103,7 @@ class Trainer:
     def load(self, weights: Weights) -> None:
         """Replace the weights; the optimiser's state stays."""
         load_weights(self.model, weights)
+        self.objective.load(weights)
 
     def logits(self, images: NDArray[Any]) -> NDArray[np.floating]:
         """(N, num_classes) in evaluation mode."""
@@ -108,10 +114,12 @@ class Trainer:
 
     def weights(self) -> Weights:
         """Canonical weights, running statistics included."""
-        return read_weights(self.model)
+        return {**read_weights(self.model), **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""
+        if self.optimizer is None:
+            return self.objective.state()
         slots = {
             f"{name}/{slot}": np.asarray(variable)
             for slot, variables in self.optimizer.slots.items()
@@ -121,6 +129,9 @@ class Trainer:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state` gave."""
+        if self.optimizer is None:
+            self.objective.restore(state)
+            return
         for slot, variables in self.optimizer.slots.items():
             for name, variable in zip(self.names, variables, strict=True):
                 variable.assign(state[f"{name}/{slot}"])
@@ -134,12 +145,17 @@ class Trainer:
         noise: Mapping[str, tf.Tensor],
         known: Mapping[str, tf.Tensor],
     ) -> None:
+        if self.optimizer is None:
+            known = complete_known(self.objective, images, known)
+            outcome = self.objective.update(images, labels, learning_rate, noise, known)
+            self._count(outcome, labels[: outcome.losses["hard"].shape[0]])
+            return
         result = compute_gradients(self.objective, self.model, images, labels, noise, known)
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.apply([result.by_name[name] for name in self.names], self.variables)
         self._count(result, labels)
 
-    def _count(self, result: Gradients, labels: tf.Tensor) -> None:
+    def _count(self, result: Outcome, labels: tf.Tensor) -> None:
         """Add this batch to the totals, on the device."""
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))

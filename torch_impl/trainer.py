@@ -22,8 +22,8 @@ from .border import (
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import Gradients, compute_gradients
-from .methods import OBJECTIVES
+from .gradients import complete_known, compute_gradients
+from .methods import OBJECTIVES, Outcome
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import (
@@ -52,9 +52,11 @@ class Trainer:
         variables = named_variables(self.model)
         decays = {parameter.name: parameter.weight_decay for parameter in network.parameters}
         self.variables = [variables[name] for name in self.names]
-        self.optimizer = build_optimizer(
-            run.optimizer, self.variables, [decays[name] for name in self.names]
-        )
+        self.optimizer = None
+        if not self.objective.owns_update:
+            self.optimizer = build_optimizer(
+                run.optimizer, self.variables, [decays[name] for name in self.names]
+            )
         self.dtype = run.precision
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
@@ -71,8 +73,10 @@ class Trainer:
         known: Known | None = None,
     ) -> None:
         """One update; never waits for the device."""
+        tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
+        self.objective.observe(tensor)
         self.update(
-            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
@@ -95,6 +99,7 @@ class Trainer:
         count = totals.pop("count", 0.0)
         good_steps = int(totals.pop("good_steps", 0.0))
         means = {name: total / max(count, 1.0) for name, total in totals.items()}
+        means |= self.objective.metrics()
         return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
 
     def wait(self) -> None:
@@ -105,6 +110,7 @@ class Trainer:
     def load(self, weights: Weights) -> None:
         """Replace the weights; the optimiser's state stays."""
         load_weights(self.model, weights)
+        self.objective.load(weights)
 
     def logits(self, images: NDArray[Any]) -> NDArray[np.floating]:
         """(N, num_classes) in evaluation mode."""
@@ -117,10 +123,12 @@ class Trainer:
 
     def weights(self) -> Weights:
         """Canonical weights, running statistics included."""
-        return read_weights(self.model)
+        return {**read_weights(self.model), **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""
+        if self.optimizer is None:
+            return self.objective.state()
         slots = {
             f"{name}/{slot}": to_canonical(self.model, name, value)
             for name, variable in zip(self.names, self.variables, strict=True)
@@ -132,6 +140,9 @@ class Trainer:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state` gave."""
+        if self.optimizer is None:
+            self.objective.restore(state)
+            return
         for name, variable in zip(self.names, self.variables, strict=True):
             slots = {
                 key: torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"])).to(
@@ -152,13 +163,18 @@ class Trainer:
         noise: Mapping[str, torch.Tensor],
         known: Mapping[str, torch.Tensor],
     ) -> None:
+        if self.optimizer is None:
+            known = complete_known(self.objective, images, known)
+            outcome = self.objective.update(images, labels, learning_rate, noise, known)
+            self._count(outcome, labels[: len(outcome.losses["hard"])])
+            return
         result = compute_gradients(self.objective, self.model, images, labels, noise, known)
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self._count(result, labels)
 
     @torch.no_grad()
-    def _count(self, result: Gradients, labels: torch.Tensor) -> None:
+    def _count(self, result: Outcome, labels: torch.Tensor) -> None:
         """Add this batch to the totals, on the device."""
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()
