@@ -98,7 +98,7 @@ def map_batches(
     model = Model(network, dtype=run.precision)
     load_weights(model, weights)
 
-    @tf.function
+    @tf.function(autograph=False)
     def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return model.features(images, taps)
 

@@ -28,6 +28,9 @@ from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import load_weights, named_variables, read_weights, trainable_names
 
+# Places of the vector of totals; a method has a loss term for each pair of maps at most.
+NUM_TOTALS = 256
+
 
 class Trainer:
     """A model under training: every step is one compiled graph."""
@@ -48,15 +51,19 @@ class Trainer:
                 run.optimizer, self.variables, [decays[name] for name in self.names]
             )
         self.dtype = run.precision
-        self.totals: dict[str, tf.Variable] = {}
+        # Made here, since a graph that makes variables is traced twice.
+        self.totals = tf.Variable(tf.zeros(NUM_TOTALS, tf.float64))
+        self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
         compiled = run.mode == "compiled"
         self.update, self._run_logits = self._update, self.model
         self.run_source = self.objective.source_outputs
         if run.mode != "eager":
-            self.update = tf.function(self._update, jit_compile=compiled)
-            self.run_source = tf.function(self.run_source, jit_compile=compiled)
-            self._run_logits = tf.function(self.model, jit_compile=compiled)
+            # Nothing branches on a tensor but through tf.cond: no code is to be rewritten.
+            kwargs = {"jit_compile": compiled, "autograph": False}
+            self.update = tf.function(self._update, **kwargs)
+            self.run_source = tf.function(self.run_source, **kwargs)
+            self._run_logits = tf.function(self.model, **kwargs)
 
     def step(
         self,
@@ -86,9 +93,9 @@ class Trainer:
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
-        totals = {name: float(total) for name, total in self.totals.items()}
-        for total in self.totals.values():
-            total.assign(0.0)
+        values = np.asarray(self.totals)[: len(self.names_of_totals)]
+        totals = dict(zip(self.names_of_totals, values.tolist(), strict=True))
+        self.totals.assign(tf.zeros_like(self.totals))
         num_steps, self.num_steps = self.num_steps, 0
         count = totals.pop("count", 0.0)
         good_steps = int(totals.pop("good_steps", 0.0))
@@ -164,18 +171,15 @@ class Trainer:
             hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
             sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
         sums["count"] = tf.cast(tf.shape(labels)[0], tf.float64)
-        for name, value in sums.items():
-            self._total(name).assign_add(tf.cast(value, tf.float64))
         # Steps before the first non-finite loss: it stops counting there. A NaN may never reach the
         # loss, since max-pools and fused ReLUs drop it; the gradients show it, once.
         norm = tf.linalg.global_norm(list(result.by_name.values()))
-        signs = [tf.cast(v, tf.float64) for v in (result.loss, self._total("loss"), norm)]
+        values = {name: tf.cast(value, tf.float64) for name, value in sums.items()}
+        before = self.totals[list(values).index("loss")]
+        signs = [tf.cast(v, tf.float64) for v in (result.loss, before, norm)]
         is_good = tf.reduce_all(tf.math.is_finite(signs))
-        self._total("loss").assign_add(tf.where(is_good, tf.zeros((), tf.float64), np.nan))
-        self._total("good_steps").assign_add(tf.cast(is_good, tf.float64))
-
-    def _total(self, name: str) -> tf.Variable:
-        if name not in self.totals:
-            with tf.init_scope():
-                self.totals[name] = tf.Variable(0.0, dtype=tf.float64, name=name)
-        return self.totals[name]
+        values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
+        values["good_steps"] = tf.cast(is_good, tf.float64)
+        self.names_of_totals = tuple(values)
+        added = tf.pad(tf.stack(list(values.values())), [(0, NUM_TOTALS - len(values))])
+        self.totals.assign_add(added)
