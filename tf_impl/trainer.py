@@ -29,7 +29,7 @@ from .optimizers import build_optimizer, set_learning_rate
 from .weights import load_weights, named_variables, read_weights, trainable_names
 
 # Places of the vector of totals; a method has a loss term for each pair of maps at most.
-NUM_TOTALS = 256
+_NUM_TOTALS = 256
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
             )
         self.dtype = run.precision
         # Made here, since a graph that makes variables is traced twice.
-        self.totals = tf.Variable(tf.zeros(NUM_TOTALS, tf.float64))
+        self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
         self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
         compiled = run.mode == "compiled"
@@ -181,5 +181,5 @@ class Trainer:
         values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
         values["good_steps"] = tf.cast(is_good, tf.float64)
         self.names_of_totals = tuple(values)
-        added = tf.pad(tf.stack(list(values.values())), [(0, NUM_TOTALS - len(values))])
+        added = tf.pad(tf.stack(list(values.values())), [(0, _NUM_TOTALS - len(values))])
         self.totals.assign_add(added)
