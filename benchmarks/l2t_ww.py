@@ -8,8 +8,8 @@ step of the same VGG9-BN from the framework's stock layers and stock SGD, a plai
 project's trainer, and a whole iteration (source forward, batch-norm bookkeeping and Adam included).
 Every process-wide setting holds for all three. Exits 1 where the ratio is above the promise.
 
-Wall-clock time is judged; beside it stands the processor time of the process, which a loaded machine
-distorts less.
+Wall-clock time is judged; beside it stands the processor time of the process, which a loaded
+machine distorts less.
 """
 
 import argparse

@@ -41,10 +41,14 @@ class Products(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """`weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs)."""
+    """`weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs).
+
+    `channel_weights`: w of each pair's channels, one pair after the other, (N, all channels).
+    """
 
     weights: Mapping[str, tf.Tensor]
     pair_weights: tf.Tensor
+    channel_weights: tf.Tensor
 
 
 class Matching:
@@ -87,16 +91,18 @@ class Matching:
     def gates(self, pooled: Mapping[str, tf.Tensor], meta: Mapping[str, tf.Tensor]) -> Gates:
         """Weights of every channel and pair: the meta-networks f and g of the pooled source."""
         weights: dict[str, tf.Tensor] = {}
-        pair_weights = {}
+        pair_weights, channel_weights = {}, {}
         for tap, group in self.groups.items():
             parts = []
             for pair in group:
                 factors = self._loss_weights(pair, pooled[pair.source], meta)
                 shares = self._channel_weights(pair, pooled[pair.source], meta)
-                pair_weights[pair.name] = factors
+                pair_weights[pair.name], channel_weights[pair.name] = factors, shares
                 parts.append(self.options.beta * factors * shares)
             weights[tap] = tf.concat(parts, 1)
-        return Gates(weights, tf.concat([pair_weights[pair.name] for pair in self.pairs], 1))
+        names = [pair.name for pair in self.pairs]
+        factors = tf.concat([pair_weights[name] for name in names], 1)
+        return Gates(weights, factors, tf.concat([channel_weights[name] for name in names], 1))
 
     def errors(
         self,

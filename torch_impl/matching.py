@@ -42,10 +42,14 @@ class Products(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """`weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs)."""
+    """`weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs).
+
+    `channel_weights`: w of each pair's channels, one pair after the other, (N, all channels).
+    """
 
     weights: Mapping[str, torch.Tensor]
     pair_weights: torch.Tensor
+    channel_weights: torch.Tensor
 
 
 class Matching:
@@ -89,16 +93,18 @@ class Matching:
     def gates(self, pooled: Mapping[str, torch.Tensor], meta: Mapping[str, torch.Tensor]) -> Gates:
         """Weights of every channel and pair: the meta-networks f and g of the pooled source."""
         weights: dict[str, torch.Tensor] = {}
-        pair_weights = {}
+        pair_weights, channel_weights = {}, {}
         for tap, group in self.groups.items():
             parts = []
             for pair in group:
                 factors = self._loss_weights(pair, pooled[pair.source], meta)
                 shares = self._channel_weights(pair, pooled[pair.source], meta)
-                pair_weights[pair.name] = factors
+                pair_weights[pair.name], channel_weights[pair.name] = factors, shares
                 parts.append(self.options.beta * factors * shares)
             weights[tap] = torch.cat(parts, 1)
-        return Gates(weights, torch.cat([pair_weights[pair.name] for pair in self.pairs], 1))
+        names = [pair.name for pair in self.pairs]
+        factors = torch.cat([pair_weights[name] for name in names], 1)
+        return Gates(weights, factors, torch.cat([channel_weights[name] for name in names], 1))
 
     def errors(
         self,

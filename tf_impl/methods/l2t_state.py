@@ -8,7 +8,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.errors import CheckFailed
+from poc.shared.engine.files import Arrays
+from poc.shared.engine.transfer_watch import (
+    check_finite,
+    describe_totals,
+    split_channels,
+    total_shapes,
+)
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.run import OptimizerSpec, RunSpec
@@ -26,6 +32,8 @@ from poc.tf_impl.weights import (
 from .taught import Taught
 
 SLOTS = ("exp_avg", "exp_avg_sq")
+# What a batch shows: name -> sums over its examples.
+Seen = dict[str, tf.Tensor]
 
 
 class L2TState(Taught):
@@ -57,11 +65,10 @@ class L2TState(Taught):
         self.scales: dict[str, tuple[tf.Variable, tf.Variable]] = {}
         self.meta_optimizer: Any = self._build_meta_optimizer() if self.meta else None
         self.num_steps = tf.Variable(0, dtype=tf.int64)
-        self.totals = {
-            "pair_weight": tf.Variable(tf.zeros(len(self.pairs), tf.float64)),
-            "matching": tf.Variable(tf.zeros(len(self.pairs), tf.float64)),
-            "count": tf.Variable(0.0, dtype=tf.float64),
-        }
+        shapes = total_shapes(self.options, self.pairs)
+        self.totals = {n: tf.Variable(tf.zeros(s, tf.float64)) for n, s in shapes.items()}
+        self.is_good = tf.Variable(True)
+        self.channel_means: Arrays = {}
 
     def theta(self) -> dict[str, tf.Tensor]:
         """Values of everything that SGD moves."""
@@ -105,44 +112,41 @@ class L2TState(Taught):
         for name, value in velocity.items():
             self.velocity[name].assign(value)
 
-    def count(self, gates: Gates, errors: Mapping[str, tf.Tensor]) -> None:
-        """Add a batch to the means that `metrics` gives; never waits for the device."""
-        self._add("pair_weight", tf.reduce_sum(gates.pair_weights, 0))
-        self._add("matching", self.matching.by_pair(gates.weights, errors))
-        self._add("count", tf.shape(gates.pair_weights)[0])
+    def look_at(self, gates: Gates, errors: Mapping[str, tf.Tensor]) -> Seen:
+        """What phase 1 shows of every pair and channel."""
+        return {
+            "pair_weight": tf.reduce_sum(gates.pair_weights, 0),
+            "matching": self.matching.by_pair(gates.weights, errors)[None],
+            "channel_weight": tf.reduce_sum(gates.channel_weights, 0),
+            "count": tf.cast(tf.shape(gates.pair_weights)[0], gates.pair_weights.dtype),
+        }
+
+    def count(self, seen: Seen) -> None:
+        """Add what a batch shows, until something is not finite; never waits for the device."""
+        for name, value in seen.items():
+            added = tf.where(self.is_good, tf.cast(value, tf.float64), 0.0)
+            total = self.totals[name].assign_add(added)
+            good = tf.reduce_all(tf.math.is_finite(total))
+            self.is_good.assign(tf.logical_and(self.is_good, good))
 
     def metrics(self) -> dict[str, float]:
-        """`pair_weight/PAIR` and `matching/PAIR`: means since the last call.
+        """Means since the last call.
+
+        `pair_weight/PAIR`, `matching/PAIR`; where phi learns, `outer_loss` (phase 4) and
+        `hyper_gradient_norm`, over the batches on which it does.
 
         Raises:
-            CheckFailed: The matching loss is not finite; names the pair.
+            CheckFailed: Something is not finite; names the phase, and the pair where there is one.
         """
-        totals = {name: np.asarray(value) for name, value in self.totals.items()}
+        totals = {name: np.array(value) for name, value in self.totals.items()}
+        self.is_good.assign(True)
         for value in self.totals.values():
             value.assign(tf.zeros_like(value))
-        count = float(totals.pop("count"))
-        if not count:
+        if not totals["count"]:
             return {}
-        values = {
-            f"{kind}/{pair.name}": float(value) / count
-            for kind, vector in totals.items()
-            for pair, value in zip(self.pairs, vector, strict=True)
-        }
-        self.check(values)
-        return values
-
-    def check(self, values: Mapping[str, float]) -> None:
-        """Refuse means that are not finite.
-
-        Raises:
-            CheckFailed: Names the first such pair.
-        """
-        if wrong := [name for name, value in values.items() if not np.isfinite(value)]:
-            raise CheckFailed(
-                f"{wrong[0]} is not finite in phase 1; the last good checkpoint is kept: lower "
-                "optimizer.learning_rate or beta, or set standardize=true, clip_norm=1 or "
-                "regressor_scale=0"
-            )
+        check_finite(totals, self.pairs)
+        self.channel_means = split_channels(totals["channel_weight"] / totals["count"], self.pairs)
+        return describe_totals(totals, self.pairs)
 
     def weights(self) -> Weights:
         """Meta-networks."""
@@ -164,6 +168,8 @@ class L2TState(Taught):
         for tap, constants in self.scales.items():
             for part, value in zip(("mean", "deviation"), constants, strict=True):
                 arrays[f"scale/{tap}/{part}"] = self.to_array("", value)
+        for pair, mean in self.channel_means.items():
+            arrays[f"channel_weight/{pair}"] = mean
         steps = int(self.meta_optimizer.iterations) if self.meta_optimizer else 0
         arrays["meta_step"] = np.asarray(steps)
         return {**arrays, "step": np.asarray(self.num_steps)}
@@ -209,5 +215,7 @@ class L2TState(Taught):
         )
         return build_optimizer(spec, list(self.meta.values()), [0.0] * len(self.meta))
 
-    def _add(self, name: str, value: tf.Tensor) -> None:
-        self.totals[name].assign_add(tf.cast(value, tf.float64))
+    def _nothing_seen(self) -> Seen:
+        """What a batch without phases 2 to 4 shows of them."""
+        shapes = {name: self.totals[name].shape for name in ("look_ahead", "judged")}
+        return {name: tf.zeros(shape, self.run.precision) for name, shape in shapes.items()}

@@ -11,7 +11,6 @@ given by the meta-networks phi and constant within a batch. A batch takes four p
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -27,57 +26,29 @@ from poc.tf_impl.hyper_gradients import (
     exact,
     finite_difference,
     first_order,
+    norm,
     pull_back,
     record,
     reverse,
 )
 from poc.tf_impl.losses import cross_entropy
-from poc.tf_impl.matching import Constants, Gates
 from poc.tf_impl.optimizers import set_learning_rate
 
-from .l2t_state import L2TState
+from .l2t_scene import (
+    MAP_PREFIX,
+    Batch,
+    Evaluation,
+    LookAhead,
+    Point,
+    Scene,
+    detached,
+    part,
+)
+from .l2t_state import L2TState, Seen
 from .objective import Outcome
 
 HARD, MATCHING = ("hard",), ("matching",)
 BOTH = (*HARD, *MATCHING)
-MAP_PREFIX = "source_map/"
-
-
-class Batch(NamedTuple):
-    """Images, labels, masks and source maps that every phase shares."""
-
-    images: tf.Tensor
-    labels: tf.Tensor
-    noise: Mapping[str, tf.Tensor]
-    known: Mapping[str, tf.Tensor]
-
-
-class Scene(NamedTuple):
-    """What stays the same within a batch; `judge` is what phase 4 measures theta on."""
-
-    train: Batch
-    judge: Batch
-    constants: Constants
-    gates: Gates
-    descent: Descent
-
-
-class Point(NamedTuple):
-    """Where SGD stands: parameters, momentum, running statistics of the target."""
-
-    theta: Tensors
-    velocity: Tensors
-    statistics: Tensors
-
-
-class Evaluation(NamedTuple):
-    """Loss terms (N,), their mean, logits, statistics after the pass, error of every channel."""
-
-    terms: Tensors
-    loss: tf.Tensor
-    logits: tf.Tensor
-    statistics: Tensors
-    errors: Tensors
 
 
 class L2TWW(L2TState):
@@ -117,13 +88,17 @@ class L2TWW(L2TState):
         """All four phases on one batch."""
         scene = self.prepare(Batch(images, labels, noise, known), learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
-        point, outcome = self.first_step(scene, point)
+        point, outcome, seen = self.first_step(scene, point)
+        self.count(seen)
         is_meta = self.is_meta_step()
         if is_meta is True:
-            point = self.meta_phases(scene, point)
+            point, seen = self.meta_phases(scene, point)
+            self.count(seen)
         elif is_meta is not False:
-            here = point
-            point = tf.cond(is_meta, lambda: self.meta_phases(scene, here), lambda: here)
+            here = point, self._nothing_seen()
+            there = lambda: self.meta_phases(scene, here[0])  # noqa: E731
+            point, seen = tf.cond(is_meta, there, lambda: here)
+            self.count(seen)
         self.keep(*point)
         return outcome
 
@@ -138,17 +113,22 @@ class L2TWW(L2TState):
         """Outer loss and hyper-gradient where theta_0 is what stands; nothing is changed."""
         scene = self.prepare(Batch(images, labels, noise, known), learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
-        points, records = self.look_ahead(scene, point)
-        return self.hyper_gradient(scene, points[-1], records)
+        ahead = self.look_ahead(scene, point)
+        return self.hyper_gradient(scene, ahead)
 
-    def meta_phases(self, scene: Scene, point: Point) -> Point:
-        """Phases 2 to 4 from theta_0; returns where the batch ends."""
-        points, records = self.look_ahead(scene, point)
-        self.learn_meta(self.hyper_gradient(scene, points[-1], records)[1])
+    def meta_phases(self, scene: Scene, point: Point) -> tuple[Point, Seen]:
+        """Phases 2 to 4 from theta_0; where the batch ends, and what was seen on the way."""
+        ahead = self.look_ahead(scene, point)
+        outer, gradients = self.hyper_gradient(scene, ahead)
+        self.learn_meta(gradients)
+        seen = {
+            "look_ahead": ahead.matching,
+            "judged": tf.stack([ahead.hard, outer, norm(gradients), tf.ones_like(outer)]),
+        }
         if not self.options.rollback:
-            return points[-1]
+            return ahead.end, seen
         # The pass at theta_0 has left its statistics: the second of the batch's two updates.
-        return point._replace(statistics=points[1].statistics)
+        return point._replace(statistics=ahead.statistics), seen
 
     def prepare(self, batch: Batch, learning_rate: tf.Tensor | float) -> Scene:
         """The source's maps, once; W, once."""
@@ -173,7 +153,7 @@ class L2TWW(L2TState):
             maps[tap] = (maps[tap] - mean) / deviation
         return maps
 
-    def first_step(self, scene: Scene, point: Point) -> tuple[Point, Outcome]:
+    def first_step(self, scene: Scene, point: Point) -> tuple[Point, Outcome, Seen]:
         """Phase 1: theta_0."""
         weights = dict(scene.gates.weights)
         found, gradients = differentiate(
@@ -183,25 +163,30 @@ class L2TWW(L2TState):
         )
         gradients = clip(gradients, self.options.clip_norm)
         moved = descend(point.theta, point.velocity, gradients, scene.descent)
-        self.count(scene.gates, detached(found.errors))
         outcome = Outcome(detached(found.terms), found.logits, found.loss, gradients)
-        return Point(*moved, found.statistics), outcome
+        seen = self.look_at(scene.gates, detached(found.errors))
+        return Point(*moved, found.statistics), outcome, seen
 
-    def look_ahead(self, scene: Scene, point: Point) -> tuple[list[Point], list[Record]]:
-        """Phases 2 and 3: every point from theta_0 to theta_{T+1}, and the recorded steps."""
-        points, records = [point], []
+    def look_ahead(self, scene: Scene, point: Point) -> LookAhead:
+        """Phases 2 and 3, from theta_0 to theta_{T+1}, every step recorded."""
+        records, passes = [], []
         for index in range(self.options.num_inner_steps + 1):
             term = MATCHING if index < self.options.num_inner_steps else HARD
-            step, statistics = self.record_step(scene, points[-1], term, index == 0)
-            moved = descend(points[-1].theta, points[-1].velocity, step.gradients, scene.descent)
-            points.append(Point(*moved, statistics))
+            step, found = self.record_step(scene, point, term, index == 0)
+            moved = descend(point.theta, point.velocity, step.gradients, scene.descent)
+            point = Point(*moved, found.statistics)
             records.append(step)
-        return points, records
+            passes.append(found._replace(errors=detached(found.errors)))
+        matching = [
+            self.matching.by_pair(scene.gates.weights, found.errors) for found in passes[:-1]
+        ]
+        hard = passes[-1].loss
+        return LookAhead(point, passes[0].statistics, records, tf.stack(matching), hard)
 
     def record_step(
         self, scene: Scene, point: Point, term: tuple[str, ...], is_first: bool
-    ) -> tuple[Record, Tensors]:
-        """One recorded step, and the statistics after its pass."""
+    ) -> tuple[Record, Evaluation]:
+        """One recorded step, and what its pass gave."""
         kind, is_matching = self.options.hyper_gradient, term == MATCHING
         weights = dict(scene.gates.weights) if is_matching else {}
         # The first step's own theta is not differentiated, nor any where the Hessian is left out.
@@ -213,20 +198,17 @@ class L2TWW(L2TState):
             )
 
         keeps_graph = kind == "exact" or (kind == "first_order" and is_matching)
-        step, found = record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
-        return step, found.statistics
+        return record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
 
-    def hyper_gradient(
-        self, scene: Scene, point: Point, records: list[Record]
-    ) -> tuple[tf.Tensor, Tensors]:
+    def hyper_gradient(self, scene: Scene, ahead: LookAhead) -> tuple[tf.Tensor, Tensors]:
         """Phase 4 up to Adam: the outer loss, and its gradient on phi."""
         judged = scene._replace(train=scene.judge)
         found, outer = differentiate(
-            lambda theta: self.evaluate(judged, theta, point.statistics, {}, HARD),
-            point.theta,
+            lambda theta: self.evaluate(judged, theta, ahead.end.statistics, {}, HARD),
+            ahead.end.theta,
             self.learning,
         )
-        adjoint = reverse(records, outer, scene.descent, self.derivative())
+        adjoint = reverse(ahead.records, outer, scene.descent, self.derivative())
         pooled = scene.constants.pooled
         gradients = pull_back(
             lambda meta: dict(self.matching.gates(pooled, meta).weights),
@@ -279,20 +261,3 @@ class L2TWW(L2TState):
         if self.options.hyper_gradient == "finite_difference":
             return finite_difference(self.options.difference_step)
         return exact if self.options.hyper_gradient == "exact" else first_order
-
-
-def part(batch: Batch, rows: slice) -> Batch:
-    """Some examples of a batch; masks that hold for the whole batch stay."""
-    noise = {
-        name: mask[rows] if mask.shape[0] == batch.labels.shape[0] else mask
-        for name, mask in batch.noise.items()
-    }
-    known = {
-        name: values[rows] for name, values in batch.known.items() if name.startswith(MAP_PREFIX)
-    }
-    return Batch(batch.images[rows], batch.labels[rows], noise, known)
-
-
-def detached(tensors: Mapping[str, tf.Tensor]) -> Tensors:
-    """The same values, as constants."""
-    return {name: tf.stop_gradient(tensor) for name, tensor in tensors.items()}

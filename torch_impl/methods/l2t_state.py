@@ -7,7 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.errors import CheckFailed
+from poc.shared.engine.files import Arrays
+from poc.shared.engine.transfer_watch import (
+    check_finite,
+    describe_totals,
+    split_channels,
+    total_shapes,
+)
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.run import OptimizerSpec, RunSpec
@@ -26,6 +32,8 @@ from poc.torch_impl.weights import (
 from .taught import Taught
 
 SLOTS = ("exp_avg", "exp_avg_sq")
+# What a batch shows: name -> sums over its examples.
+Seen = dict[str, torch.Tensor]
 
 
 class L2TState(Taught):
@@ -62,7 +70,10 @@ class L2TState(Taught):
         self.scales: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.meta_optimizer: Any = self._build_meta_optimizer() if self.meta else None
         self.num_steps = 0
-        self.totals: dict[str, torch.Tensor] = {}
+        self.totals: Seen
+        self.is_good: torch.Tensor
+        self._forget()
+        self.channel_means: Arrays = {}
 
     def theta(self) -> dict[str, torch.Tensor]:
         """Values of everything that SGD moves."""
@@ -102,42 +113,38 @@ class L2TState(Taught):
                 variables[name].copy_(value)
         self.velocity = dict(velocity)
 
-    def count(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> None:
-        """Add a batch to the means that `metrics` gives; never waits for the device."""
-        self._add("pair_weight", gates.pair_weights.sum(0))
-        self._add("matching", self.matching.by_pair(gates.weights, errors))
-        self._add("count", torch.tensor(float(len(gates.pair_weights))))
+    def look_at(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> Seen:
+        """What phase 1 shows of every pair and channel."""
+        return {
+            "pair_weight": gates.pair_weights.sum(0),
+            "matching": self.matching.by_pair(gates.weights, errors)[None],
+            "channel_weight": gates.channel_weights.sum(0),
+            "count": torch.tensor(float(len(gates.pair_weights))),
+        }
+
+    def count(self, seen: Seen) -> None:
+        """Add what a batch shows, until something is not finite; never waits for the device."""
+        for name, value in seen.items():
+            added = torch.where(self.is_good, value.detach().double(), 0.0)
+            self.totals[name] = self.totals[name] + added
+            self.is_good = self.is_good & torch.isfinite(self.totals[name]).all()
 
     def metrics(self) -> dict[str, float]:
-        """`pair_weight/PAIR` and `matching/PAIR`: means since the last call.
+        """Means since the last call.
+
+        `pair_weight/PAIR`, `matching/PAIR`; where phi learns, `outer_loss` (phase 4) and
+        `hyper_gradient_norm`, over the batches on which it does.
 
         Raises:
-            CheckFailed: The matching loss is not finite; names the pair.
+            CheckFailed: Something is not finite; names the phase, and the pair where there is one.
         """
-        totals, self.totals = self.totals, {}
-        if not totals:
+        totals = {name: value.cpu().numpy() for name, value in self.totals.items()}
+        self._forget()
+        if not totals["count"]:
             return {}
-        count = float(totals.pop("count"))
-        values = {
-            f"{kind}/{pair.name}": float(value) / count
-            for kind, vector in totals.items()
-            for pair, value in zip(self.pairs, vector.cpu(), strict=True)
-        }
-        self.check(values)
-        return values
-
-    def check(self, values: Mapping[str, float]) -> None:
-        """Refuse means that are not finite.
-
-        Raises:
-            CheckFailed: Names the first such pair.
-        """
-        if wrong := [name for name, value in values.items() if not np.isfinite(value)]:
-            raise CheckFailed(
-                f"{wrong[0]} is not finite in phase 1; the last good checkpoint is kept: lower "
-                "optimizer.learning_rate or beta, or set standardize=true, clip_norm=1 or "
-                "regressor_scale=0"
-            )
+        check_finite(totals, self.pairs)
+        self.channel_means = split_channels(totals["channel_weight"] / totals["count"], self.pairs)
+        return describe_totals(totals, self.pairs)
 
     def weights(self) -> Weights:
         """Meta-networks."""
@@ -161,6 +168,8 @@ class L2TState(Taught):
         for tap, constants in self.scales.items():
             for part, value in zip(("mean", "deviation"), constants, strict=True):
                 arrays[f"scale/{tap}/{part}"] = self.to_array("", value)
+        for pair, mean in self.channel_means.items():
+            arrays[f"channel_weight/{pair}"] = mean
         steps = [int(slot["step"]) for slot in slots.values() if "step" in slot]
         arrays["meta_step"] = np.asarray(max(steps, default=0))
         return {**arrays, "step": np.asarray(self.num_steps)}
@@ -205,6 +214,11 @@ class L2TState(Taught):
         )
         return build_optimizer(spec, list(self.meta.values()), [0.0] * len(self.meta))
 
-    def _add(self, name: str, value: torch.Tensor) -> None:
-        value = value.double()
-        self.totals[name] = self.totals[name] + value if name in self.totals else value
+    def _forget(self) -> None:
+        """Start new sums."""
+        shapes = total_shapes(self.options, self.pairs)
+        self.totals = {
+            name: torch.zeros(shape, dtype=torch.float64, device=self.device)
+            for name, shape in shapes.items()
+        }
+        self.is_good = torch.ones((), dtype=torch.bool, device=self.device)
