@@ -48,10 +48,26 @@ def batch_norm(
     return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
 
+def channel_products(maps: tf.Tensor) -> tf.Tensor:
+    """Products of all pairs of channels, summed over pixels: (N, P, C) -> (N, C, C).
+
+    The gradient of a product with itself is one product, where the general rule takes two and adds.
+    """
+    return _channel_products(maps)
+
+
 @contextmanager
 def efficient_second_order(*, linear_only: bool = False) -> Iterator[None]:
     """Nothing is exchanged: the layers call `batch_norm`, and convolutions are efficient as is."""
     yield
+
+
+@tf.custom_gradient
+def _channel_products(maps: tf.Tensor) -> Any:
+    def backward(upstream: tf.Tensor) -> tf.Tensor:
+        return maps @ (upstream + tf.linalg.matrix_transpose(upstream))
+
+    return tf.matmul(maps, maps, transpose_a=True), backward
 
 
 def _normalise(

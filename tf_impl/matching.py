@@ -15,6 +15,8 @@ import tensorflow as tf
 from poc.shared.engine.resizing import resize_matrices
 from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions, group_by_target, takes_gram_form
 
+from .derivatives import channel_products
+
 
 class Constants(NamedTuple):
     """What one batch fixes for all its steps.
@@ -207,7 +209,7 @@ class Matching:
                     adjoint[size] = _flat(_both_axes(rows, maps, columns))
                 left = adjoint[size]
             cross.append(tf.matmul(left, part.maps, transpose_a=True))
-        gram = tf.matmul(flat, flat, transpose_a=True)
+        gram = channel_products(flat)
         quadratic = tf.reduce_sum(tf.einsum("nij,jc->nic", gram, kernel) * kernel, 1)
         quadratic = quadratic + 2 * bias * (tf.reduce_sum(flat, 1) @ kernel)
         mixed = tf.reduce_sum(tf.concat(cross, 2) * kernel, 1)

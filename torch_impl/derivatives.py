@@ -45,6 +45,15 @@ def batch_norm(
     return outputs, mean, variance
 
 
+def channel_products(maps: torch.Tensor) -> torch.Tensor:
+    """Products of all pairs of channels, summed over pixels: (N, C, P) -> (N, C, C).
+
+    The gradient of a product with itself is one product, where the general rule takes two and adds.
+    """
+    products: torch.Tensor = _ChannelProducts.apply(maps)
+    return products
+
+
 @contextmanager
 def efficient_second_order(*, linear_only: bool = False) -> Iterator[None]:
     """Inside, every layer's convolution and training batch norm take the functions of this module.
@@ -178,6 +187,18 @@ def _convolution_backward(
         groups,
         mask,
     )
+
+
+class _ChannelProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(maps)
+        return maps @ maps.mT
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+        (maps,) = ctx.saved_tensors
+        return (upstream + upstream.mT) @ maps
 
 
 class _BatchNorm(torch.autograd.Function):

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from poc.shared.engine.resizing import resize_matrices
 from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions, group_by_target, takes_gram_form
 
+from .derivatives import channel_products
+
 
 class Constants(NamedTuple):
     """What one batch fixes for all its steps.
@@ -166,7 +168,7 @@ class Matching:
         if pair.name not in self.matrices:
             return maps
         rows, columns = self.matrices[pair.name]
-        return rows @ maps @ columns.t()
+        return _both_axes(rows, maps, columns)
 
     def _products(self, pair: ChannelPair, maps: torch.Tensor) -> Products:
         if not self._is_at_source(pair):
@@ -174,7 +176,8 @@ class Matching:
             return Products(resized, resized.sum(2), resized.square().sum(2))
         rows, columns = self.matrices[pair.name]
         sums = (rows.sum(0)[:, None] * maps * columns.sum(0)).sum((2, 3))
-        squares = (((rows.t() @ rows) @ maps @ (columns.t() @ columns)) * maps).sum((2, 3))
+        both = _both_axes(rows.t() @ rows, maps, columns.t() @ columns)
+        squares = (both * maps).sum((2, 3))
         return Products(maps.flatten(2), sums, squares)
 
     def _is_at_source(self, pair: ChannelPair) -> bool:
@@ -202,10 +205,10 @@ class Matching:
                 size = pair.source_shape[:2]
                 if size not in adjoint:
                     rows, columns = self.matrices[pair.name]
-                    adjoint[size] = (rows.t() @ maps @ columns).flatten(2)
+                    adjoint[size] = _both_axes(rows.t(), maps, columns.t()).flatten(2)
                 left = adjoint[size]
             cross.append(left @ part.maps.transpose(1, 2))
-        gram = flat @ flat.transpose(1, 2)
+        gram = channel_products(flat)
         quadratic = ((gram @ kernel) * kernel).sum(1) + 2 * bias * (flat.sum(2) @ kernel)
         mixed = (torch.cat(cross, 2) * kernel).sum(1)
         mixed = mixed + bias * torch.cat([part.sums for part in parts], 1)
@@ -215,3 +218,11 @@ class Matching:
 
 def _choose(maps: torch.Tensor, pair: ChannelPair) -> torch.Tensor:
     return maps if pair.channels is None else maps[:, list(pair.channels)]
+
+
+def _both_axes(rows: torch.Tensor, maps: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Rows @ map @ columns^T of every channel, as two products of all channels at once.
+
+    `rows @ maps` would copy the rows for every channel, and keep the copies.
+    """
+    return ((maps @ columns.t()).mT @ rows.t()).mT

@@ -287,7 +287,7 @@ def takes_gram_form(matching: str, pairs: Sequence[ChannelPair]) -> bool:
     """Whether the pairs of one target map are matched through Gram matrices.
 
     Per image the naive form keeps H*W*sum(Cs) values and the Gram form Ct*(Ct + sum(Cs)) plus the
-    target's map at each source's resolution.
+    target's map at each smaller source's resolution.
     """
     if matching != "auto":
         return matching == "gram"
@@ -297,7 +297,7 @@ def takes_gram_form(matching: str, pairs: Sequence[ChannelPair]) -> bool:
     resized = sum(
         pair.source_shape[0] * pair.source_shape[1]
         for pair in sources
-        if pair.source_shape[:2] != (height, width)
+        if pair.source_shape[0] * pair.source_shape[1] < height * width
     )
     channels = sum(pair.num_source_channels for pair in pairs)
     return (in_channels + 1) * (in_channels + 1 + channels + resized) * 2 < naive
