@@ -21,10 +21,18 @@ PYTEST_ARGS ?= -n 2 --dist loadfile -m "not slow"
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup run test test-slow lint check wheel clean
+# The interpreters that workers start in, where `make setup-gpu` made them.
+ifneq ($(wildcard .venv-tf/bin/python),)
+export POC_TF_PYTHON ?= $(abspath .venv-tf/bin/python)
+endif
+ifneq ($(wildcard .venv-torch/bin/python),)
+export POC_TORCH_PYTHON ?= $(abspath .venv-torch/bin/python)
+endif
+
+.PHONY: help setup setup-gpu run test test-slow lint check wheel clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 18
 
 setup: $(INSTALLED) .alias/poc  ## make .venv with both frameworks and the tools (several GB, once)
 
@@ -36,6 +44,16 @@ $(INSTALLED): pyproject.toml
 	@echo "== installing poc, TensorFlow, PyTorch and the tools into .venv (several minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
 	@touch $@
+
+# Their CUDA libraries overwrite each other in one environment. Workers start in these two where
+# they exist; `poc doctor` says what each finds.
+setup-gpu: setup  ## make .venv-tf and .venv-torch, each with its framework's CUDA libraries
+	@[ -x .venv-tf/bin/python ] || $(BIN)/python -m venv .venv-tf
+	@[ -x .venv-torch/bin/python ] || $(BIN)/python -m venv .venv-torch
+	@echo "== installing TensorFlow with CUDA into .venv-tf and PyTorch with CUDA into .venv-torch"
+	@.venv-tf/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[tf]' 'tensorflow[and-cuda]'
+	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[torch]'
+	@echo "== for poc outside of make: export POC_TF_PYTHON=$$PWD/.venv-tf/bin/python POC_TORCH_PYTHON=$$PWD/.venv-torch/bin/python"
 
 # The type checkers read the package through this link (pyproject.toml, tool.mypy).
 .alias/poc:

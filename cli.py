@@ -202,6 +202,65 @@ def sweep(
 
 
 @cli.command()
+@with_options([*RUN_OPTIONS])
+@click.option(
+    "--side", "sides", multiple=True, metavar="BACKEND[:MODE[:THREADS]]", help="Repeatable."
+)
+@click.option("--modes", metavar="all", help="Every mode of both backends.")
+@click.option("--processes", type=int, default=5, metavar="N", help="Of each side; default 5.")
+@click.option("--warmup", type=int, default=10, metavar="N", help="Steps not counted; default 10.")
+@click.option("--steps", type=int, default=30, metavar="N", help="Timed steps; default 30.")
+@click.option("--output", type=click.Path(path_type=Path), help="File; default bench.json.")
+@click.option("--report", "page", type=click.Path(path_type=Path), help="Folder for a page.")
+@click.option("--verify", "file", type=click.Path(path_type=Path), help="Check a bench file.")
+@JSON_OPTION
+def bench(
+    sides: tuple[str, ...],
+    modes: str | None,
+    processes: int,
+    warmup: int,
+    steps: int,
+    output: Path | None,
+    page: Path | None,
+    file: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Time both backends side by side, after a proof that they compute the same."""
+    from poc.shared.analysis.bench import bench as time_sides
+    from poc.shared.analysis.bench import verify_bench
+    from poc.shared.analysis.bench_report import bench_tables, write_bench_report
+    from poc.shared.analysis.tables import plain_table, show
+    from poc.shared.spec.bench import BenchSpec, parse_sides
+
+    if file is not None:
+        result = verify_bench(file)
+    else:
+        values = {
+            "run": read_run(**given),
+            "sides": parse_sides(sides, modes),
+            "num_processes": processes,
+            "warmup_steps": warmup,
+            "timed_steps": steps,
+        }
+        result = time_sides(
+            BenchSpec.parse(values, "bench"),
+            output or Path("bench.json"),
+            command=command_line(),
+            report=lambda text: click.echo(text, err=True),
+        )
+    files = write_bench_report(result, page) if page else []
+    if as_json:
+        click.echo(json.dumps(result["derived"], indent=1))
+        return
+    show(*(plain_table(table) for table in bench_tables(result)))
+    for warning in result["derived"]["warnings"]:
+        click.echo(f"Warning: {warning}")
+    if files:
+        click.echo("Written: " + ", ".join(files))
+
+
+@cli.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--output", type=click.Path(path_type=Path), default="report", help="Folder; default report."
@@ -221,6 +280,37 @@ def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -
     click.echo("Written: " + ", ".join(result["files"]))
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "file_format", required=True, metavar="onnx|tflite", help="File to write."
+)
+@click.option(
+    "--precision", default="float32", metavar="NAME", help="float32 (default), float16 or int8."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="File; default RUN/exports/.")
+@click.option(
+    "--merge-shortcuts/--keep-shortcuts",
+    "merges_shortcuts",
+    default=None,
+    help="Write a block's last two convolutions as one, or as two (default in int8).",
+)
+@click.option("--images", "num_images", type=int, default=512, help="Images that judge the file.")
+@JSON_OPTION
+def export(folder: Path, as_json: bool, **given: Any) -> None:
+    """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
+    from poc.shared.analysis.export import describe_export, export_run
+    from poc.shared.analysis.tables import export_table, show
+
+    row = export_run(folder, **given)
+    if as_json:
+        click.echo(json.dumps(row, indent=1))
+        return
+    show(export_table(row))
+    click.echo(describe_export(row))
+    click.echo(f"File: {row['file']}")
+
+
 def judge(rungs: Any) -> None:
     """Say the verdict, or fail with the first rung that broke."""
     for rung in rungs:
@@ -230,6 +320,23 @@ def judge(rungs: Any) -> None:
                 f"{rung.error:.1e}, allowed is {rung.tolerance:.0e}"
             )
     click.echo("Parity holds on every rung.", err=True)
+
+
+@cli.command()
+@JSON_OPTION
+def doctor(as_json: bool) -> None:
+    """Say what is installed and what will run, and try a small parity on each device."""
+    from poc.shared.analysis.doctor import doctor_tables, examine
+    from poc.shared.analysis.tables import plain_table, show
+
+    facts = examine()
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        show(*(plain_table(table) for table in doctor_tables(facts)))
+    if facts["problems"]:
+        raise CheckFailed("; ".join(facts["problems"]))
+    click.echo("Nothing to complain of.", err=True)
 
 
 @cli.group()
@@ -361,7 +468,7 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as split.fold=2."
 )
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File.")
 @JSON_OPTION
 def split_data(
     source: str, config: Path | None, assignments: tuple[str, ...], output: Path, as_json: bool
@@ -445,6 +552,33 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
 
     report = convert_for(source, target, **given)
     click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
+
+
+@weights.command("factorize")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="New folder.")
+@click.option("--variant", default="spatial", metavar="basis|spatial", help="Default spatial.")
+@click.option("--rank", type=int, metavar="N", help="The same rank in every convolution.")
+@click.option(
+    "--budget-parameters", type=float, metavar="N", help="Largest count, or a share up to 1."
+)
+@click.option("--budget-macs", type=float, metavar="N", help="The same of the multiply-adds.")
+@JSON_OPTION
+def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
+    """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
+    from poc.shared.analysis.low_rank import factorize_run
+    from poc.shared.analysis.tables import factor_table, show
+
+    result = factorize_run(folder, output, **given)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    show(factor_table(result))
+    click.echo(
+        "Accuracy on {num_images} images: {accuracy_before:.4f} before, {accuracy_after:.4f} after "
+        "truncation.".format(**result)
+    )
+    click.echo(f"Fine-tune: poc run --backend tf|torch --config {output / 'run.toml'}")
 
 
 @weights.command("verify")

@@ -1,5 +1,7 @@
 """TensorFlow's process-wide switches, and what a report says about them."""
 
+import statistics
+import time
 from typing import Any
 
 import keras
@@ -7,6 +9,8 @@ import tensorflow as tf
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
+
+MATMUL_SIZE, NUM_MATMULS = 1024, 9
 
 
 def prepare(run: RunSpec) -> None:
@@ -35,12 +39,33 @@ def find_device(run: RunSpec) -> str:
     return "/GPU:0" if has_gpu else "/CPU:0"
 
 
+def measure_matmul_flops(run: RunSpec) -> float:
+    """Floating-point operations a second of a matrix product of `MATMUL_SIZE`; median of some."""
+    with tf.device(find_device(run)):
+        matrix = tf.random.stateless_normal((MATMUL_SIZE, MATMUL_SIZE), (0, 0), dtype=run.precision)
+        seconds = []
+        for _ in range(NUM_MATMULS):
+            started = time.perf_counter()
+            tf.matmul(matrix, matrix)
+            tf.test.experimental.sync_devices()
+            seconds.append(time.perf_counter() - started)
+    return 2 * MATMUL_SIZE**3 / statistics.median(seconds)
+
+
+def peak_device_bytes(run: RunSpec) -> int | None:
+    """Most memory that was taken on the GPU; none on the CPU."""
+    if find_device(run) == "/CPU:0":
+        return None
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
 def describe() -> dict[str, Any]:
     """Versions, device, threads and switches."""
     return {
         "framework": "tensorflow",
         "version": tf.__version__,
         "keras_version": keras.__version__,
+        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
         "device": ", ".join(device.name for device in tf.config.list_logical_devices()),
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),

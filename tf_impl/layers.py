@@ -171,15 +171,23 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Normalise with the batch's statistics (training) or the running ones."""
-        if training:
-            outputs, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
-            for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                running.assign(running * self.momentum + batch * (1 - self.momentum))
-            return outputs
+        if not training:
+            gamma, beta = self._affine(inputs)
+            inverse = tf.math.rsqrt(self.moving_variance + self.epsilon) * gamma
+            return inputs * inverse + (beta - self.moving_mean * inverse)
+        outputs, mean, variance = self.normalize(inputs)
+        for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            running.assign(running * self.momentum + batch * (1 - self.momentum))
+        return outputs
+
+    def normalize(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
+        return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+
+    def _affine(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         gamma = tf.ones(self.channels, inputs.dtype) if self.gamma is None else self.gamma
         beta = tf.zeros(self.channels, inputs.dtype) if self.beta is None else self.beta
-        inverse = tf.math.rsqrt(self.moving_variance + self.epsilon) * gamma
-        return inputs * inverse + (beta - self.moving_mean * inverse)
+        return gamma, beta
 
 
 class Activation(keras.layers.Layer):

@@ -1,6 +1,6 @@
 """One training step in TensorFlow, and what the loop asks of a model under training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,14 @@ class Trainer:
         compiled = run.mode == "compiled"
         self.update, self._run_logits = self._update, self.model
         self.run_source = self.objective.source_outputs
+        self._run_statistics = self.model.norm_statistics
         if run.mode != "eager":
             # Nothing branches on a tensor but through tf.cond: no code is to be rewritten.
             kwargs = {"jit_compile": compiled, "autograph": False}
             self.update = tf.function(self._update, **kwargs)
             self.run_source = tf.function(self.run_source, **kwargs)
             self._run_logits = tf.function(self.model, **kwargs)
+            self._run_statistics = tf.function(self._run_statistics, **kwargs)
 
     def step(
         self,
@@ -74,16 +76,38 @@ class Trainer:
         known: Known | None = None,
     ) -> None:
         """One update; never waits for the device."""
+        self.prepared_step(images, labels, learning_rate, noise, known)()
+
+    def prepared_step(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[Any],
+        learning_rate: float,
+        noise: Noise,
+        known: Known | None = None,
+    ) -> Callable[[], None]:
+        """The update with its arguments on the device already."""
         tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
         self.objective.observe(tensor)
-        self.update(
+        arguments = (
             tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
             known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
         )
-        self.num_steps += 1
+
+        def run() -> None:
+            self.update(*arguments)
+            self.num_steps += 1
+
+        return run
+
+    @property
+    def num_compilations(self) -> int:
+        """Programs that were traced or compiled for the update so far."""
+        count = getattr(self.update, "experimental_get_tracing_count", lambda: 0)
+        return int(count())
 
     def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """What the objective computes from the frozen source, each (N, …); empty without one."""
@@ -118,6 +142,12 @@ class Trainer:
             self._run_logits(images_to_tensor(images, dtype=self.dtype, device=self.device))
         )
         return outputs
+
+    def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        return map_to_array(
+            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
 
     def weights(self) -> Weights:
         """Canonical weights, running statistics included."""

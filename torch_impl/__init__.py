@@ -1,6 +1,7 @@
 """The backend contract (`poc.shared.engine.backend.Backend`) in PyTorch."""
 
-from .device import describe, prepare
+from .device import describe, measure_matmul_flops, peak_device_bytes, prepare
+from .export import export_network
 from .features import (
     features,
     hyper_gradient,
@@ -14,12 +15,15 @@ from .trainer import Trainer
 __all__ = [
     "Trainer",
     "describe",
+    "export_network",
     "features",
     "fetch_imagenet",
     "hyper_gradient",
     "loss_and_gradients",
     "map_batches",
+    "measure_matmul_flops",
     "parameters",
+    "peak_device_bytes",
     "prepare",
     "read_published",
     "write_published",

@@ -1,11 +1,15 @@
 """PyTorch's process-wide switches, and what a report says about them."""
 
+import statistics
+import time
 from typing import Any
 
 import torch
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
+
+MATMUL_SIZE, NUM_MATMULS = 1024, 9
 
 
 def prepare(run: RunSpec) -> None:
@@ -29,11 +33,34 @@ def find_device(run: RunSpec) -> str:
     return "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+@torch.no_grad()
+def measure_matmul_flops(run: RunSpec) -> float:
+    """Floating-point operations a second of a matrix product of `MATMUL_SIZE`; median of some."""
+    dtype, device = getattr(torch, run.precision), find_device(run)
+    matrix = torch.randn((MATMUL_SIZE, MATMUL_SIZE), dtype=dtype, device=device)
+    seconds = []
+    for _ in range(NUM_MATMULS):
+        started = time.perf_counter()
+        torch.mm(matrix, matrix)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return 2 * MATMUL_SIZE**3 / statistics.median(seconds)
+
+
+def peak_device_bytes(run: RunSpec) -> int | None:
+    """Most memory that was taken on the GPU; none on the CPU."""
+    if find_device(run) == "cpu":
+        return None
+    return int(torch.cuda.max_memory_allocated())
+
+
 def describe() -> dict[str, Any]:
     """Versions, device, threads and switches."""
     return {
         "framework": "torch",
         "version": torch.__version__,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "intra_op_threads": torch.get_num_threads(),
         "inter_op_threads": torch.get_num_interop_threads(),

@@ -172,6 +172,15 @@ class BatchNorm(nn.Module):
             eps=self.epsilon,
         )
 
+    def normalize(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
+        outputs = F.batch_norm(
+            inputs, None, None, self.weight, self.bias, training=True, eps=self.epsilon
+        )
+        axes = [axis for axis in range(inputs.ndim) if axis != 1]
+        variance, mean = torch.var_mean(inputs, axes)
+        return outputs, mean, variance
+
 
 class Activation(nn.Module):
     """An activation that stands alone."""

@@ -39,6 +39,26 @@ class Model(nn.Module):
         values = self.values(images, list(nodes.values()))
         return {tap: values[node] for tap, node in nodes.items()}
 
+    def norm_statistics(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Mean and Bessel-corrected variance, (C,), of what each unfrozen batch norm reads.
+
+        Under the names of the running statistics, which stay as they are. Batch norms normalise by
+        this batch; everything else is in evaluation mode.
+        """
+        values, found = {IMAGES: images}, {}
+        for step in self.network.plan([self.network.output], training=False):
+            for node in step.nodes:
+                arguments, layer = [values[name] for name in node.inputs], self.blocks[node.name]
+                if isinstance(layer, layers.BatchNorm) and not node.is_frozen:
+                    values[node.name], mean, variance = layer.normalize(*arguments)
+                    found[f"{node.name}/moving_mean"] = mean
+                    found[f"{node.name}/moving_variance"] = variance
+                else:
+                    values[node.name] = self.apply_node(node, arguments, {}, training=False)
+            for name in step.freed:
+                del values[name]
+        return found
+
     def values(
         self,
         images: torch.Tensor,

@@ -1,6 +1,7 @@
 """One training step in PyTorch, and what the loop asks of a model under training."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -73,16 +74,39 @@ class Trainer:
         known: Known | None = None,
     ) -> None:
         """One update; never waits for the device."""
+        self.prepared_step(images, labels, learning_rate, noise, known)()
+
+    def prepared_step(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[Any],
+        learning_rate: float,
+        noise: Noise,
+        known: Known | None = None,
+    ) -> Callable[[], None]:
+        """The update with its arguments on the device already."""
         tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
         self.objective.observe(tensor)
-        self.update(
+        arguments = (
             tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
             known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
         )
-        self.num_steps += 1
+
+        def run() -> None:
+            self.update(*arguments)
+            self.num_steps += 1
+
+        return run
+
+    @property
+    def num_compilations(self) -> int:
+        """Programs that were traced or compiled for the update so far."""
+        # Importing it takes seconds; where nothing was compiled it is not there.
+        dynamo = sys.modules.get("torch._dynamo.utils")
+        return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
     def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """What the objective computes from the frozen source, each (N, …); empty without one."""
@@ -120,6 +144,12 @@ class Trainer:
             .numpy()
         )
         return outputs
+
+    def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        return map_to_array(
+            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
+        )
 
     def weights(self) -> Weights:
         """Canonical weights, running statistics included."""
@@ -193,6 +223,10 @@ class Trainer:
         if name not in self.totals:
             self.totals[name] = torch.zeros((), dtype=torch.float64, device=self.device)
         return self.totals[name]
+
+    @torch.no_grad()
+    def _run_statistics(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.model.norm_statistics(images)
 
     @torch.no_grad()
     def _logits(self, images: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from poc.shared.data.description import describe_source
 from poc.shared.data.leaks import Leak, find_leaks
+from poc.shared.data.relabelling import open_classes
 from poc.shared.data.sources import SCHEMES, open_source
 from poc.shared.data.splits import Split, make_split, parse_definition
 from poc.shared.engine.files import write_bytes
@@ -39,7 +40,7 @@ def store_split(spec: DataSpec, output: Path) -> Split:
     Raises:
         UsageError: The split cannot be made, or the file cannot be written.
     """
-    split = make_split(open_source(spec.source, on_error=spec.on_error), spec.split)
+    split = make_split(open_classes(spec), spec.split)
     try:
         write_bytes(output, split.to_json().encode())
     except OSError as error:

@@ -26,16 +26,35 @@ NOT_ESTABLISHED = "This ranking is not established"
 
 
 class Pair(NamedTuple):
-    """McNemar tests of two rows, seed by seed; `reason` says why there are none."""
+    """McNemar tests of two rows, seed by seed; `reason` says why there are none.
+
+    `only_first` and `only_second` are images, summed over the tests; `num_first` and `num_second`
+    are the tests that alone show that row to be right more often.
+    """
 
     first: str
     second: str
     only_first: int = 0
     only_second: int = 0
     num_tests: int = 0
+    num_first: int = 0
+    num_second: int = 0
     p_value: float | None = None
     adjusted: float | None = None
     reason: str = ""
+
+    @property
+    def winner(self) -> str | None:
+        """The row that is right more often: every test shows it, and so does the pair's p value.
+
+        A small p of the pair says that some two models differ. Where another seed shows nothing, or
+        the opposite, that is no property of the rows.
+        """
+        if self.adjusted is None or self.adjusted >= SIGNIFICANCE:
+            return None
+        if self.num_tests in (self.num_first, self.num_second):
+            return self.first if self.num_first else self.second
+        return None
 
 
 def collect_findings(groups: Sequence[Group]) -> list[str]:
@@ -221,12 +240,15 @@ def compare_pair(first: Group, second: Group) -> Pair:
     for one, other in match_runs(first, second):
         if one.predictions is not None and other.predictions is not None:
             tests.append(mcnemar(one.predictions.hits, other.predictions.hits))
+    shown = [test for test in tests if test.p_value < SIGNIFICANCE]
     return Pair(
         first.label,
         second.label,
         only_first=sum(test.only_first for test in tests),
         only_second=sum(test.only_second for test in tests),
         num_tests=len(tests),
+        num_first=sum(test.only_first > test.only_second for test in shown),
+        num_second=sum(test.only_second > test.only_first for test in shown),
         p_value=combine_p_values([test.p_value for test in tests]),
     )
 

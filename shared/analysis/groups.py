@@ -113,7 +113,8 @@ def resolve_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
         options = run.model_spec.resolved().model_dump(mode="json")
     except UsageError:
         return settings
-    return {**settings, "model": {"name": run.model_spec.name, "options": options}}
+    model = {**run.model_spec.model_dump(mode="json"), "options": options}
+    return {**settings, "model": model}
 
 
 def seed_of(run: Run) -> int:

@@ -30,6 +30,7 @@ from .groups import Group, group_runs
 from .report_csv import csv_files
 from .report_tables import (
     environment_table,
+    export_table,
     further_table,
     main_table,
     pair_table,
@@ -37,6 +38,7 @@ from .report_tables import (
     run_table,
 )
 from .runs import Problem, Run, read_runs
+from .time_to_accuracy import draw_time_to_accuracy
 from .transfer_figures import draw_learned_weights
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
@@ -49,7 +51,8 @@ METHOD = (
     "row is a single run.",
     "McNemar's test compares two trained models on the same images: exact, two-sided, one test for "
     "each common seed. The p value of a pair is twice the median over its seeds; `adjusted` is "
-    "Holm's correction for the number of pairs.",
+    "Holm's correction for the number of pairs. A row is named only where each test of the pair "
+    "alone (p < 0.05) shows it to be right more often.",
     "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
     "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
     "left out.",
@@ -137,7 +140,10 @@ def build_report(
     shares = {known[1] for group in groups if (known := baseline(group))}
     majority = shares.pop() if len(shares) == 1 else None
     curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
+    curves.append(draw_time_to_accuracy(groups))
     confusions = [draw_confusion(group) for group in groups]
+    exports = export_table(groups)
+    exported = [exports] if exports else []
     problem_tables = [problem_table(problems)] if problems else []
     return Report(
         title=title,
@@ -145,7 +151,7 @@ def build_report(
         written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         facts=describe_facts(groups, runs, problems),
         findings=collect_findings(groups),
-        tables=[main_table(groups), further_table(groups), *problem_tables],
+        tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
         pictures=[
             draw_bars(groups, majority),
             *(curve for curve in curves if curve),

@@ -6,6 +6,7 @@ import pandas as pd
 
 from .findings import Pair
 from .groups import Group
+from .runs import ExportRecord
 
 SPREAD_COLUMNS = (
     "test_accuracy",
@@ -26,6 +27,7 @@ def csv_files(groups: Sequence[Group], pairs: Sequence[Pair]) -> dict[str, str]:
         "runs.csv": run_frame(groups),
         "curves.csv": curve_frame(groups),
         "confusion.csv": confusion_frame(groups),
+        "exports.csv": export_frame(groups),
         "pairs.csv": pd.DataFrame([pair._asdict() for pair in pairs], columns=Pair._fields),
     }
     return {name: frame.to_csv(index=False) for name, frame in frames.items()}
@@ -69,6 +71,17 @@ def curve_frame(groups: Sequence[Group]) -> pd.DataFrame:
             for line in run.epochs
         ]
     )
+
+
+def export_frame(groups: Sequence[Group]) -> pd.DataFrame:
+    """Every exported file."""
+    rows = [
+        {"row": group.label, "seed": run.row["seed"], **entry.model_dump()}
+        for group in groups
+        for run in group.runs
+        for entry in run.exports
+    ]
+    return pd.DataFrame(rows, columns=["row", "seed", *ExportRecord.model_fields])
 
 
 def confusion_frame(groups: Sequence[Group]) -> pd.DataFrame:

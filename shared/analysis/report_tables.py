@@ -1,12 +1,12 @@
 """The tables of a report, cells as they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .figures import Table
 from .findings import SIGNIFICANCE, Pair, baseline, by_data, list_machines, machine_of
 from .groups import Group
-from .runs import Problem, Run
-from .statistics import Spread
+from .runs import ExportRecord, Problem, Run
+from .statistics import Spread, spread
 
 ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", "platform")
 MAX_PAIRS = 300
@@ -93,6 +93,65 @@ def further_table(groups: Sequence[Group]) -> Table:
     )
 
 
+def export_table(groups: Sequence[Group]) -> Table | None:
+    """Exported files of the rows, mean over the runs that were exported; none where none was."""
+    rows = []
+    for group in groups:
+        for key, entries in exports_by_kind(group).items():
+            values = {
+                name: spread([float(getattr(entry, name)) for entry in entries])
+                for name in EXPORT_COLUMNS
+            }
+            cells = [write(values[name], *form) for name, form in EXPORT_COLUMNS.items()]
+            rows.append([group.label, " ".join(key), str(len(entries)), *cells])
+    if not rows:
+        return None
+    return Table(
+        title="Exported files, mean ± sd over the runs that were exported",
+        columns=[
+            "row",
+            "file",
+            "runs",
+            "weights, kB",
+            "safetensors, kB",
+            "file, kB",
+            "logit error",
+            "accuracy trained",
+            "accuracy of the file",
+            "1 image, ms",
+            "64 images, ms",
+        ],
+        rows=rows,
+        note="Weights are 4 bytes a parameter as trained. The logit error is relative to the "
+        "largest logit. Accuracies are those of the images that the file was checked on. "
+        "Latencies are medians on one thread.",
+        words=["row", "file"],
+    )
+
+
+EXPORT_COLUMNS: Mapping[str, tuple[str, float]] = {
+    "weight_bytes": ("{:,.1f}", 1e-3),
+    "safetensors_bytes": ("{:,.1f}", 1e-3),
+    "file_bytes": ("{:,.1f}", 1e-3),
+    "logit_error": ("{:.1e}", 1.0),
+    "trained_accuracy": ("{:.4f}", 1.0),
+    "exported_accuracy": ("{:.4f}", 1.0),
+    "latency_1_seconds": ("{:.3f}", 1e3),
+    "latency_64_seconds": ("{:.2f}", 1e3),
+}
+"""Field of an export's record -> how it is written, and in which unit."""
+
+
+def exports_by_kind(group: Group) -> dict[tuple[str, ...], list[ExportRecord]]:
+    """(format, precision) and whether shortcuts were kept -> the runs' records, in their order."""
+    found: dict[tuple[str, ...], list[ExportRecord]] = {}
+    for run in group.runs:
+        for entry in run.exports:
+            kept = () if entry.merges_shortcuts else ("shortcuts kept",)
+            found.setdefault((entry.format, entry.precision, *kept), []).append(entry)
+    return dict(sorted(found.items()))
+
+
 def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[str]]:
     """What always answering the most frequent class reaches, one line for each data set."""
     rows = []
@@ -155,11 +214,15 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
 
 
 def judge_pair(pair: Pair) -> str:
-    """What a pair's test shows."""
+    """What a pair's tests show."""
     if pair.adjusted is None or pair.adjusted >= SIGNIFICANCE:
         return "no difference shown"
-    better = pair.first if pair.only_first > pair.only_second else pair.second
-    return f"{better} is right more often"
+    if pair.winner is None:
+        return (
+            f"not established: of {pair.num_tests} tests {pair.num_first} show {pair.first} to be "
+            f"right more often, {pair.num_second} show {pair.second}"
+        )
+    return f"{pair.winner} is right more often"
 
 
 def write_p(value: float) -> str:

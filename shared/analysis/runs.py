@@ -72,6 +72,23 @@ class SummaryRecord(BaseModel):
     test_accuracy: float | None = Field(None, ge=0, le=1)
 
 
+class ExportRecord(BaseModel):
+    """What a report reads of one entry of `exports.json`."""
+
+    model_config = ConfigDict(strict=True)
+    format: str
+    precision: str
+    merges_shortcuts: bool
+    weight_bytes: int = Field(ge=0)
+    safetensors_bytes: int = Field(ge=0)
+    file_bytes: int = Field(ge=0)
+    logit_error: float = Field(ge=0)
+    trained_accuracy: float = Field(ge=0, le=1)
+    exported_accuracy: float = Field(ge=0, le=1)
+    latency_1_seconds: float = Field(ge=0)
+    latency_64_seconds: float = Field(ge=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
     """The test part: logits (N, C), labels (N,), ids (N,), in the order of the ids."""
@@ -100,6 +117,7 @@ class Run:
     row: dict[str, Any]
     epochs: tuple[dict[str, Any], ...]
     predictions: Predictions | None
+    exports: tuple[ExportRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +212,7 @@ def read_run(path: Path) -> Run:
         row=summary.model_dump(),
         epochs=read_epochs(folder),
         predictions=read_predictions(path, len(record.data.class_names)),
+        exports=tuple(ExportRecord.model_validate(entry) for entry in folder.read_exports()),
     )
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from poc.shared.spec.sweep import describe_settings
 
+from .figures import Table as WrittenTable
 from .parity import Rung
 
 # Column of the comparison table -> how its value is written.
@@ -43,6 +44,21 @@ TIMES: Mapping[str, str] = {
     "eval_seconds": "{:.3f}",
     "total_seconds": "{:.2f}",
     "images_per_second": "{:,.0f}",
+}
+
+EXPORT_FIGURES: Mapping[str, str] = {
+    "total_parameters": "{:,}",
+    "weight_bytes": "{:,}",
+    "safetensors_bytes": "{:,}",
+    "exported_parameters": "{:,}",
+    "exported_macs": "{:,}",
+    "file_bytes": "{:,}",
+    "logit_error": "{:.1e}",
+    "trained_accuracy": "{:.4f}",
+    "exported_accuracy": "{:.4f}",
+    "latency_1_seconds": "{:.6f}",
+    "latency_64_seconds": "{:.6f}",
+    "runtime": "{}",
 }
 
 # Columns of a sweep's table that are means over seeds.
@@ -157,6 +173,17 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def plain_table(table: WrittenTable) -> Table:
+    """A report's table for the terminal."""
+    shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+    for column in table.columns:
+        is_word = column in table.words or column == table.columns[0]
+        shown.add_column(column, justify="left" if is_word else "right")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
 def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a measurement: what was left out, the error, and what it adds to the full net's."""
     table = Table(title="Blocks left out", title_justify="left", box=None, pad_edge=False)
@@ -168,6 +195,37 @@ def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         change = row["error"] - rows[0]["error"]
         names = ", ".join(row["removed"]) or "-"
         table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
+    return table
+
+
+def export_table(row: Mapping[str, Any]) -> Table:
+    """One line a figure of an exported file."""
+    title = f"Export: {row['format']}, {row['precision']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, form in EXPORT_FIGURES.items():
+        table.add_row(name, form.format(row[name]))
+    return table
+
+
+def factor_table(result: Mapping[str, Any]) -> Table:
+    """One line a convolution, then the network."""
+    title = f"Factors, {result['variant']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    names = ("layer", "kernel", "rank", "discarded energy", "parameters", "", "macs", "")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("layer", "kernel") else "right")
+    for row in [*result["layers"], {"layer": "network", **result}]:
+        kernel = "x".join(str(side) for side in row.get("kernel", ()))
+        rank = str(row.get("rank") or "whole") if kernel else ""
+        energy = f"{row['discarded_energy']:.4f}" if kernel else ""
+        costs = (
+            f"{row[f'{measure}_{when}']:,}"
+            for measure in ("parameters", "macs")
+            for when in ("before", "after")
+        )
+        table.add_row(row["layer"], kernel, rank, energy, *costs)
     return table
 
 

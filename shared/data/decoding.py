@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .source import Pixels
-
 GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 ALPHA_MODES = {"LA", "La", "RGBA", "RGBa", "PA"}
@@ -83,26 +81,27 @@ def describe_error(error: Exception, path: Path) -> str:
     return f"cannot be decoded ({text})"
 
 
-def decode_file(path: Path, channels: int) -> Pixels:
-    """One file as (H, W, channels) uint8.
+def decode_file(path: Path, channels: int) -> Image.Image:
+    """One file as an upright picture of 8 bits in mode `L` (channels 1) or `RGB` (channels 3).
 
     Raises:
         Exception: Whatever Pillow raises on a damaged file.
     """
     with Image.open(path) as picture:
         check_picture(picture)
-        return to_pixels(picture, channels)
+        upright = to_mode(picture, channels)
+        upright.load()
+        return upright
 
 
-def to_pixels(picture: Image.Image, channels: int) -> Pixels:
-    """A picture of any mode, upright, as (H, W, channels) uint8; channels is 1 or 3."""
+def to_mode(picture: Image.Image, channels: int) -> Image.Image:
+    """A picture of any mode, upright, in mode `L` or `RGB`; channels is 1 or 3."""
     upright = picture
     if picture.getexif().get(ORIENTATION, 1) != 1:
         upright = ImageOps.exif_transpose(picture)
     mode = "L" if channels == 1 else "RGB"
     flat = narrow(upright) if upright.mode in WIDE_MODES else flatten(upright)
-    pixels = np.asarray(flat if flat.mode == mode else flat.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return flat if flat.mode == mode else flat.convert(mode)
 
 
 def narrow(picture: Image.Image) -> Image.Image:

@@ -13,13 +13,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import OnError
 
 from .decoding import FileFacts, decode_file, describe_error
 from .inspection import Note, ignore, inspect_files
-from .source import PARTITIONS, Labels, Pixels, Source
+from .source import PARTITIONS, Labels, Pixels, Source, to_array
 
 PART_FOLDERS = {
     "train": "train",
@@ -124,7 +125,11 @@ class FolderSource(Source):
         return self._digests
 
     def image(self, index: int) -> Pixels:
-        """One decoded image: (H, W, C) uint8.
+        """One decoded image: (H, W, C) uint8."""
+        return to_array(self.picture(index))
+
+    def picture(self, index: int) -> Image.Image:
+        """One decoded file: turning it into an array and back costs a quarter of a decode.
 
         Raises:
             CheckFailed: The file was readable before and is not any more.

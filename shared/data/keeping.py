@@ -55,7 +55,7 @@ class SourceImages:
 
     def image(self, position: int) -> Pixels:
         """One image (H, W, C) uint8."""
-        return self.base(self.source.image(int(self.indices[position])))
+        return self.base(self.source.picture(int(self.indices[position])))
 
     def __iter__(self) -> Iterator[Pixels]:
         """Every image in order; encoded ones are decoded by several threads."""

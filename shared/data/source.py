@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from poc.shared.errors import UsageError
 
@@ -61,6 +62,10 @@ class Source(ABC):
     def image(self, index: int) -> Pixels:
         """One image: (H, W, C) uint8."""
 
+    def picture(self, index: int) -> Image.Image:
+        """The same image as Pillow holds it, for what Pillow does next."""
+        return to_picture(self.image(index))
+
     def images(self, indices: Indices) -> Pixels:
         """Images at these positions: (k, H, W, C) uint8.
 
@@ -100,6 +105,17 @@ class Source(ABC):
         for index in range(len(self)):
             image = self.image(index)
             yield repr(image.shape).encode() + image.tobytes()
+
+
+def to_picture(image: Pixels) -> Image.Image:
+    """(H, W, C) uint8 -> picture of mode `L` or `RGB`."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def to_array(picture: Image.Image) -> Pixels:
+    """Picture -> (H, W, C) uint8."""
+    pixels: NDArray[np.uint8] = np.asarray(picture)
+    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def example_ids(partition: str, count: int) -> tuple[str, ...]:

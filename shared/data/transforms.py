@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from poc.shared.spec.data import DataSpec, Interpolation
@@ -31,8 +30,7 @@ from .geometry import (
     shifted_box,
     turn,
 )
-from .preparation import convert_channels
-from .source import Pixels, Shape
+from .source import Pixels, Shape, to_array, to_picture
 
 GEOMETRY = ("rotation_degrees", "shift", "zoom")
 COLOUR = ("brightness", "contrast", "saturation", "hue")
@@ -62,14 +60,12 @@ class Base:
             return (*self.target, self.channels)
         return (*self._inner_size(size), self.channels)
 
-    def __call__(self, image: Pixels) -> Pixels:
-        """One decoded image (h, w, c) as it is kept: (H, W, C) uint8."""
-        image = convert_channels(image, self.channels)
-        size = (image.shape[0], image.shape[1])
-        inner = self._inner_size(size)
-        if inner == size and self.rule != "fit":
-            return image
-        picture = resize_picture(to_picture(image), inner, self.interpolation)
+    def __call__(self, picture: Image.Image) -> Pixels:
+        """One decoded picture, `L` or `RGB`, as it is kept: (H, W, C) uint8."""
+        mode = "L" if self.channels == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
+        inner = self._inner_size((picture.height, picture.width))
+        picture = resize_picture(picture, inner, self.interpolation)
         if self.rule == "fit":
             picture = crop_box(picture, centre_box(inner, self.target), self.fill)
         return to_array(picture)
@@ -213,14 +209,3 @@ def finish_images(
     """Kept images -> (N * num_views, H, W, C) uint8; the views of one example lie together."""
     pairs = zip(images, generators, strict=True)
     return np.stack([view for image, generator in pairs for view in finish(image, generator)])
-
-
-def to_picture(image: Pixels) -> Image.Image:
-    """(H, W, C) uint8 -> picture."""
-    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-
-
-def to_array(picture: Image.Image) -> Pixels:
-    """Picture -> (H, W, C) uint8."""
-    pixels: NDArray[np.uint8] = np.asarray(picture)
-    return pixels.reshape(*pixels.shape[:2], -1)

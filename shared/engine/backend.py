@@ -6,7 +6,7 @@ array.
 """
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -51,6 +51,20 @@ class Trainer(Protocol):
         scalar under `coefficient/…`.
         """
 
+    def prepared_step(
+        self,
+        images: "NDArray[Any]",
+        labels: "NDArray[Any]",
+        learning_rate: float,
+        noise: "Noise",
+        known: "Known | None" = None,
+    ) -> "Callable[[], None]":
+        """The same update with its arguments on the device already: what a step costs bare."""
+
+    @property
+    def num_compilations(self) -> int:
+        """Programs that were traced or compiled for the update so far."""
+
     def source_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
         """What the objective computes from the frozen source, each (N, …); empty without one."""
 
@@ -70,6 +84,12 @@ class Trainer(Protocol):
     def logits(self, images: "NDArray[Any]") -> "NDArray[np.floating]":
         """(N, num_classes) in evaluation mode."""
 
+    def norm_statistics(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+        """Batch mean and Bessel-corrected variance at every batch norm that is not frozen.
+
+        Under the names of the running statistics, each (C,); nothing is changed.
+        """
+
     def weights(self) -> "Weights":
         """Canonical weights, running statistics included."""
 
@@ -88,6 +108,12 @@ class Backend(Protocol):
 
     def prepare(self, run: "RunSpec") -> None:
         """Set process-wide switches (threads, determinism, TF32) before anything is built."""
+
+    def measure_matmul_flops(self, run: "RunSpec") -> float:
+        """Floating-point operations a second of a large matrix product in the run's precision."""
+
+    def peak_device_bytes(self, run: "RunSpec") -> int | None:
+        """Most memory that was taken on an accelerator; none on the CPU."""
 
     def parameters(self, run: "RunSpec") -> "Sequence[Parameter]":
         """The parameter table, read off the built model."""
@@ -136,6 +162,17 @@ class Backend(Protocol):
         The weights are taken as the parameters after the batch's kept step, and `state` holds its
         momentum; nothing is updated.
         """
+
+    def export_network(
+        self,
+        network: "Network",
+        weights: "Weights",
+        path: str,
+        *,
+        precision: str,
+        calibration: "NDArray[np.float32]",
+    ) -> None:
+        """Write a file that runs without the framework: images -> logits, any batch size."""
 
     def read_published(self, path: str) -> "dict[str, NDArray[Any]]":
         """Arrays of a file in the framework's own format, by its own names; runs none of its code.

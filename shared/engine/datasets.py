@@ -7,9 +7,10 @@ from typing import Any, Self
 
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
-from poc.shared.data.sources import open_source
 from poc.shared.data.splits import Split, make_split
+from poc.shared.errors import UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE
 from poc.shared.spec.run import RunSpec
 
@@ -28,6 +29,8 @@ class RunData:
         train: Batches of each part; `val` and `test` are none where the split has no such part.
         val: See `train`.
         test: See `train`.
+        train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
+            statistics of it.
         notes: What was chosen for the user, or takes long: one sentence each.
     """
 
@@ -36,6 +39,7 @@ class RunData:
     train: Pipeline
     val: Pipeline | None
     test: Pipeline | None
+    train_as_evaluated: Pipeline | None = None
     notes: Sequence[str] = ()
 
     def __enter__(self) -> Self:
@@ -47,7 +51,7 @@ class RunData:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for pipeline in (self.train, self.val, self.test):
+        for pipeline in (self.train, self.val, self.test, self.train_as_evaluated):
             if pipeline is not None:
                 pipeline.close()
 
@@ -84,7 +88,7 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         note(text)
 
     run = resolve_source(run)
-    source = open_source(run.data.source, on_error=run.data.on_error, note=tell)
+    source = open_classes(run.data, tell)
     run = choose_size(run, source, tell)
     split = make_split(source, run.data.split)
     if run.data.split.kind == "auto" and not source.partitions:
@@ -102,11 +106,52 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         Pipeline(source, indices, run.data) if len(indices) else None
         for indices in (split.val, split.test)
     )
-    data = RunData(source=source, split=split, train=train, val=val, test=test, notes=notes)
+    plain = Pipeline(source, split.train, run.data) if run.norm_statistics == "exact" else None
+    data = RunData(
+        source=source,
+        split=split,
+        train=train,
+        val=val,
+        test=test,
+        train_as_evaluated=plain,
+        notes=notes,
+    )
     resolved = run.replace(input_shape=train.image_shape, num_classes=len(source.class_names))
-    resolved.network  # noqa: B018 - a shape that does not fit is refused before a framework starts
+    check_network(resolved)
     check_source(resolved)
     return resolved, data
+
+
+def check_validation(run: RunSpec, num_images: int) -> None:
+    """Refuse to choose among epochs on a handful of images, which is mostly chance.
+
+    A run without a validation part keeps its last epoch; one epoch leaves no choice.
+
+    Raises:
+        UsageError: Fewer than `early_stopping.min_validation_images`.
+    """
+    smallest = run.early_stopping.min_validation_images
+    if 0 < num_images < smallest and run.stages[-1].num_epochs > 1:
+        raise UsageError(
+            f"received {num_images} validation images to choose the best epoch on; allowed are at "
+            f"least {smallest}: split otherwise (data.split), or accept the choice with --set "
+            f"min_validation_images={num_images}"
+        )
+
+
+def check_network(run: RunSpec) -> None:
+    """Refuse, before a framework starts, images that do not fit and a model that ends in a map.
+
+    Raises:
+        UsageError: See above.
+    """
+    shape = run.network.nodes[-1].output_shape
+    if len(shape) != 1:
+        raise UsageError(
+            f"received the model {run.model_spec.name!r} that ends in a map of shape {shape}; "
+            "allowed is one that ends in logits: set the option that gives it a head, "
+            "model.head=dense"
+        )
 
 
 def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:

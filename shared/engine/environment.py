@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ def describe_machine() -> dict[str, Any]:
         "num_cpus": count_cpus(),
         "git_commit": git_commit(),
     }
+
+
+def cuda_libraries() -> list[str]:
+    """Installed cuDNN packages; those of two CUDA versions overwrite each other's files."""
+    names = {distribution.metadata["Name"] or "" for distribution in distributions()}
+    return sorted(name for name in names if name.startswith("nvidia-cudnn-"))
 
 
 def processor_name() -> str:

@@ -1,6 +1,7 @@
 """What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
 
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,15 @@ from poc.shared.spec.transfer import default_taps
 
 from .backend import Backend
 from .channel_statistics import ChannelStatistic, add_all
-from .datasets import RunData, open_data
-from .environment import describe_machine
+from .datasets import RunData, check_validation, open_data
+from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
+from .folding import fold
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
 from .run_folder import RunFolder
 from .source_network import known_numbers, require_source, source_weights
+from .timing import time_side
 from .training import Report, TrainingLoop, evaluate
 
 
@@ -34,8 +37,9 @@ class Operations:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
 
     def describe(self) -> dict[str, Any]:
-        """Versions, device and switches."""
-        return self._backend.describe()
+        """Versions, device and switches, and the interpreter that holds them."""
+        interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
+        return {**self._backend.describe(), **interpreter}
 
     def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The built model's parameter table: name, shape, is_trainable, weight_decay."""
@@ -138,6 +142,26 @@ class Operations:
             },
         }
 
+    def export(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        path: str,
+        *,
+        precision: str,
+        calibration: NDArray[np.float32],
+        merges_shortcuts: bool,
+    ) -> dict[str, int]:
+        """Fold a trained network and write it as this backend's file; its parameters and MACs."""
+        network, folded = fold(
+            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
+        )
+        self._backend.export_network(
+            network, folded, path, precision=precision, calibration=calibration
+        )
+        total = sum(parameter.size for parameter in network.parameters)
+        return {"exported_parameters": total, "exported_macs": network.macs}
+
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""
         return self._backend.read_published(path)
@@ -180,6 +204,7 @@ class Operations:
             note=lambda text: self._report({"event": "note", "text": text}),
         )
         require_source(spec)
+        check_validation(spec, len(data.split.val))
         self._backend.prepare(spec)
         output = RunFolder(folder)
         output.write_run(self._record(spec, data, command))
@@ -200,6 +225,16 @@ class Operations:
         output.write_summary(row)
         output.mark("finished")
         return row
+
+    def time_side(
+        self, run: Mapping[str, Any], side: Mapping[str, Any], warmup_steps: int, timed_steps: int
+    ) -> dict[str, Any]:
+        """Raw timing samples of one side in this process (`poc bench`)."""
+        samples = time_side(
+            self._backend, run, side, warmup_steps=warmup_steps, timed_steps=timed_steps
+        )
+        samples["seconds"]["import"] = [self._import_seconds]
+        return samples
 
     def verify(self, folder: str, checkpoint: str, num_images: int) -> dict[str, Any]:
         """Logits of a run's checkpoint on its first evaluation images."""

@@ -2,7 +2,7 @@
 
 `run.json` (resolved spec, command, environment, status), `metrics.jsonl` (one object an epoch),
 `summary.json` (the row of the comparison table), `predictions.npz` (test logits, labels, ids),
-`checkpoints/` and `worker.log`.
+`checkpoints/`, `worker.log` and, once the run has been exported, `exports.json`.
 """
 
 import io
@@ -19,6 +19,7 @@ from poc.shared.errors import UsageError
 
 from .files import finite, read_json, write_bytes, write_json
 
+EXPORTS = "exports.json"
 Status = Literal["running", "finished", "interrupted", "failed"]
 
 
@@ -80,8 +81,10 @@ class RunFolder:
             "predictions.npz",
             "worker.log",
             "split.json",
+            EXPORTS,
         ]
-        for path in [*(self.path / name for name in own), *self.checkpoints.glob("*.*")]:
+        written = [*self.checkpoints.glob("*.*"), *(self.path / "exports").glob("*.*")]
+        for path in [*(self.path / name for name in own), *written]:
             path.unlink(missing_ok=True)
 
     def write_run(self, record: Mapping[str, Any]) -> None:
@@ -127,3 +130,17 @@ class RunFolder:
             buffer, logits=logits, labels=labels, ids=np.asarray(ids, dtype=np.str_)
         )
         write_bytes(self.path / "predictions.npz", buffer.getvalue())
+
+    def read_exports(self) -> list[dict[str, Any]]:
+        """What was exported, one object a file; empty where nothing was."""
+        path = self.path / EXPORTS
+        return list(read_json(path)) if path.exists() else []
+
+    def add_export(self, row: Mapping[str, Any], keys: Sequence[str]) -> None:
+        """Note an export; it replaces one that has the same values under `keys`."""
+        others = [
+            other
+            for other in self.read_exports()
+            if any(other.get(key) != row[key] for key in keys)
+        ]
+        write_json(self.path / EXPORTS, [*others, dict(row)])

@@ -17,6 +17,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
 from .backend import Trainer
+from .factorization import drawn_weights
 from .files import Arrays, read_arrays
 from .initial_weights import initial_weights
 from .run_folder import RunFolder
@@ -130,7 +131,7 @@ def starting_weights(run: RunSpec) -> Weights:
         Canonical names of the trained network and of what is trained outside it; the source's
         under `source/`.
     """
-    weights = draw_weights(run.trained_network.parameters, run.seed)
+    weights = drawn_weights(run)
     if run.initial_weights is not None:
         weights |= initial_weights(run)
     weights |= draw_weights(run.meta_parameters, run.seed)

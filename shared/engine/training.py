@@ -25,6 +25,7 @@ from .datasets import RunData
 from .files import read_arrays, write_arrays, write_json
 from .metrics import average_views, classification_metrics
 from .noise import draw_noise
+from .norm_statistics import estimate_statistics
 from .run_folder import RunFolder
 from .source_network import SourceCache, known_numbers, starting_weights
 
@@ -97,6 +98,7 @@ class TrainingLoop:
         sums = self.train_epoch()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in sums.items()}
+        self.settle_norms()
         if self.data.val is not None:
             values = classification_metrics(*evaluate(self.trainer, self.data.val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
@@ -118,6 +120,14 @@ class TrainingLoop:
         constants = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
         self.report({"event": "epoch", **constants, **line})
         return line
+
+    def settle_norms(self) -> None:
+        """Replace the running statistics by those of the training part, where the run wants it."""
+        if self.data.train_as_evaluated is not None:
+            statistics = estimate_statistics(
+                self.trainer, self.network, self.data.train_as_evaluated
+            )
+            self.trainer.load({**self.trainer.weights(), **statistics})
 
     def train_epoch(self) -> dict[str, float]:
         """Every step of one epoch; returns the means over its examples."""

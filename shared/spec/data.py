@@ -3,6 +3,7 @@
 Nothing here imports NumPy: the command line reads these settings.
 """
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -32,6 +33,11 @@ class DataSpec(Settings):
     )
     on_error: OnError = Field(
         "fail", description="files that cannot be read: refuse the folder, or leave them out"
+    )
+    class_pattern: str | None = Field(
+        None,
+        description="regular expression that finds a class in an example's id: its first bracket, "
+        "else the match; where it is not found, the folder is the class",
     )
     split: SplitSpec = Field(default_factory=SplitSpec, description="train, val and test parts")
     image_size: tuple[int, int] | None = Field(
@@ -74,6 +80,19 @@ class DataSpec(Settings):
                 f"received data.image_size={list(self.image_size)}; allowed are a height and a "
                 "width of 1 to 4096 pixels: write for example [224, 224]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_class_pattern(self) -> Self:
+        """A class pattern is a regular expression."""
+        try:
+            re.compile(self.class_pattern or "")
+        except re.error as error:
+            raise UsageError(
+                f"received data.class_pattern={self.class_pattern!r}, which is no regular "
+                f"expression ({error}); allowed is one that finds a class in an example's id: "
+                "correct it"
+            ) from None
         return self
 
     @property

@@ -22,6 +22,7 @@ from .architectures import (
     simple_cnn,
     vgg,
 )
+from .factors import Factor, factorize
 from .layers import Shape
 from .network import Network
 from .settings import Settings
@@ -229,6 +230,12 @@ class ModelSpec(Settings):
         "all", description='"head": only the last layer with parameters; the rest is frozen'
     )
     removed: tuple[str, ...] = Field((), description="blocks that are replaced by their shortcuts")
+    factors: Mapping[str, Factor] = Field(
+        default_factory=dict, description="convolutions that are two of low rank: variant, rank"
+    )
+    factor_initializer: Literal["drawn", "spectral"] = Field(
+        "drawn", description='"spectral": the factors start as the SVD of a drawn whole kernel'
+    )
 
     def resolved(self) -> Settings:
         """The model's options, validated, defaults filled in."""
@@ -237,6 +244,8 @@ class ModelSpec(Settings):
     def declare(self, input_shape: Shape, num_classes: int) -> Network:
         """The declared network for images of `input_shape` (H, W, C)."""
         network = find_model(self.name).declare(self.resolved(), input_shape, num_classes)
+        if self.factors:
+            network = factorize(network, self.factors)
         if self.removed:
             network = network.without(self.removed)
         return network.with_frozen_body() if self.trainable == "head" else network

@@ -50,6 +50,11 @@ class EarlyStoppingSpec(Settings):
     reduce_patience: int | None = Field(
         None, ge=1, description="epochs without improvement before the rate is multiplied"
     )
+    min_validation_images: int = Field(
+        100,
+        ge=0,
+        description="an epoch is not chosen on fewer, the run is refused; 0: any number will do",
+    )
     reduce_factor: float = Field(0.1, gt=0, lt=1, description="that multiplier")
 
 
@@ -76,6 +81,11 @@ class RunSpec(Settings):
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
     early_stopping: EarlyStoppingSpec = Field(
         default_factory=EarlyStoppingSpec, description="when to stop or to reduce the rate"
+    )
+    norm_statistics: Literal["running", "exact"] = Field(
+        "running",
+        description='of batch norms in evaluation; "exact": one pass over the training part before '
+        "each evaluation",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="initial weights, order and noise")
     precision: Literal["float32", "float64"] = Field("float32", description="of all arithmetic")
@@ -317,7 +327,11 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         ("model", "options"): find_model(
             model.get("name", method.default_model)
         ).options.model_fields,
-        ("model",): {name: ModelSpec.model_fields[name] for name in ("trainable", "removed")},
+        ("model",): {
+            name: field
+            for name, field in ModelSpec.model_fields.items()
+            if name not in ("name", "options")
+        },
         ("method_options",): method.options.model_fields,
         ("optimizer",): OptimizerSpec.model_fields,
         ("data",): DataSpec.model_fields,

@@ -224,7 +224,15 @@ def count_steps(
     return found
 
 
-for operation in (outputs_of, differentiate_case, optimize, resume, count_steps):
+def norm_statistics(
+    operations: Operations, run: dict[str, Any], weights: Arrays, images: np.ndarray
+) -> dict[str, Arrays]:
+    """What a trainer says of a batch, and its weights afterwards."""
+    _, trainer = make_trainer(run, weights)
+    return {"found": trainer.norm_statistics(images), "weights": trainer.weights()}
+
+
+for operation in (outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics):
     setattr(Operations, operation.__name__, operation)
 
 if __name__ == "__main__":

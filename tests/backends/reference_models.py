@@ -128,8 +128,9 @@ def run_tf(build: str, sides: list[int]) -> Arrays:
                 draw_value(generator, role.get(suffix, ""), tuple(variable.shape), fan_in)
             )
         result |= {f"weights:{v.path}": np.asarray(v) for v in model.weights}
-        # Keras' EfficientNet divides by 255 itself.
-        inputs = tf.constant(images * (255 if build.startswith("Efficient") else 1))
+        # Keras' EfficientNet divides by 255 itself, with a constant that it keeps in float32.
+        scale = 1 / float(np.float32(1 / 255)) if build.startswith("Efficient") else 1
+        inputs = tf.constant(images * scale)
         logits = np.asarray(model(inputs, training=False))
         with tf.GradientTape() as tape:
             outputs = model(inputs, training=True)

@@ -86,11 +86,6 @@ def test_built_counts(name, workers):
         assert sum(size for size, is_trainable in sizes if not is_trainable) == row.running
 
 
-def slack(row):
-    """Keras' EfficientNet scales its images by constants that it keeps in float32 (eps 6e-8)."""
-    return 1e3 if row.build == "EfficientNetB0" and row.framework == "tf" else 1
-
-
 REFERENCE_CASES = [
     pytest.param(row, side, id=f"{name}, {side}", marks=[pytest.mark.slow] if row.is_slow else [])
     for name, row in REFERENCES.items()
@@ -116,7 +111,7 @@ def test_same_function_as_the_library(row, side, workers, outputs):
         run = case.run(worker.backend, precision="float64").model_dump(mode="json")
         logits = worker.call("logits", run=run, weights=weights, images=batch["images"])
         assert logits.shape == (len(batch["labels"]), NUM_REFERENCE_CLASSES)
-        assert relative_error(logits, expected[f"{side}/logits"]) < LOGITS * slack(row)
+        assert relative_error(logits, expected[f"{side}/logits"]) < LOGITS
         result = worker.call("loss_and_gradients", run=run, weights=weights, batch=batch)
         assert result["loss"] == pytest.approx(float(expected[f"{side}/loss"]), rel=LOGITS)
         assert result["gradients"].keys() == {
@@ -128,7 +123,7 @@ def test_same_function_as_the_library(row, side, workers, outputs):
                 assert not value.any()
                 assert np.abs(gradients[name]).max() < 1e-12
             else:
-                assert relative_error(value, gradients[name]) < GRADIENTS * slack(row), name
+                assert relative_error(value, gradients[name]) < GRADIENTS, name
 
 
 def part(arrays, prefix):

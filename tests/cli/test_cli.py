@@ -102,6 +102,10 @@ REFUSED = {
     "too many a class": ([*RUN, "--set", "data.split.train_per_class=999"], "999"),
     "existing output": (lambda folder: [*RUN, "--output", occupied(folder)], "--overwrite"),
     "small images": ([*RUN, "--method", "scratch"], "conv2d_chain"),
+    "a model without logits": (
+        [*RUN, "--method", "scratch", "--model", "inception_module", "--set", "model.head=none"],
+        "ends in a map",
+    ),
     "bad --input": (["models", "summary", "lightnet_plain", "--input", "28x28"], "28x28"),
     "negative --input": (["models", "summary", "lightnet_plain", "--input", "-1x2x3"], "-1x2x3"),
     "bad --classes": (["models", "summary", "lightnet_plain", "--classes", "one"], "one"),
@@ -109,6 +113,9 @@ REFUSED = {
     "summary option": (["models", "summary", "lightnet_plain", "--set", "depth=3"], "depth"),
     "verify no folder": (["weights", "verify", "none"], "none"),
     "verify checkpoint": (["weights", "verify", ".", "--checkpoint", "worst"], "worst"),
+    "bench mode": (["bench", "--side", "torch:xla"], "eager, compile"),
+    "bench file": (["bench", "--verify", "none.json"], "none.json"),
+    "bench processes": (["bench", "--processes", "1"], "num_processes"),
     "parity k": (["parity", "--k", "0"], "k=0"),
     "compare k": (["compare", "--k", "-1"], "k=-1"),
 }

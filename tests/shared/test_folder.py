@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from poc.shared.data import inspection
-from poc.shared.data.decoding import decode_file, inspect_file, to_pixels
+from poc.shared.data.decoding import decode_file, inspect_file, to_mode
+from poc.shared.data.source import to_array
 from poc.shared.data.sources import open_source
 from poc.shared.data.splits import make_split
 from poc.shared.errors import CheckFailed, UsageError
@@ -111,7 +112,7 @@ FORMATS = {
 def test_formats_decode_like_pillow(tmp_path, options, channels):
     options = dict(options)
     path = write(tmp_path / f"image{options.pop('suffix')}", mode=options.pop("mode"), **options)
-    pixels = decode_file(path, channels)
+    pixels = to_array(decode_file(path, channels))
     with Image.open(path) as opened:
         expected = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
     assert pixels.dtype == np.uint8
@@ -124,7 +125,7 @@ def test_formats_decode_like_pillow(tmp_path, options, channels):
 def test_16_bits_become_8_by_rounding(tmp_path):
     values = np.array([[0, 128, 129, 257, 32_896, 65_535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")
-    pixels = decode_file(tmp_path / "deep.png", 1)
+    pixels = to_array(decode_file(tmp_path / "deep.png", 1))
     assert pixels[..., 0].tolist() == [[0, 0, 1, 1, 128, 255]]
     assert inspect_file(tmp_path / "deep.png").is_grey
 
@@ -134,7 +135,7 @@ def test_transparency_lies_on_white(tmp_path, mode):
     image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
     image.putpixel((1, 0), (0, 0, 0, 255))
     image.convert(mode).save(tmp_path / "alpha.png")
-    assert decode_file(tmp_path / "alpha.png", 3).tolist() == [[[255] * 3, [0] * 3]]
+    assert to_array(decode_file(tmp_path / "alpha.png", 3)).tolist() == [[[255] * 3, [0] * 3]]
 
 
 def test_transparent_palette_lies_on_white(tmp_path):
@@ -142,7 +143,9 @@ def test_transparent_palette_lies_on_white(tmp_path):
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
     image.save(tmp_path / "palette.png", transparency=0)
-    assert decode_file(tmp_path / "palette.png", 3).tolist() == [[[255] * 3, [40, 50, 60]]]
+    assert to_array(decode_file(tmp_path / "palette.png", 3)).tolist() == [
+        [[255] * 3, [40, 50, 60]]
+    ]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -163,7 +166,7 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     path = tmp_path / "turned.png"
     Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif)
-    assert np.array_equal(decode_file(path, 1)[..., 0], upright)
+    assert np.array_equal(to_array(decode_file(path, 1))[..., 0], upright)
     facts = inspect_file(path)
     assert (facts.height, facts.width) == (2, 3)
 
@@ -345,7 +348,7 @@ def test_floating_point_pixels_are_refused():
     Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(buffer, "TIFF")
     with Image.open(buffer) as image:
         assert image.mode == "F"
-    assert to_pixels(Image.new("L", (2, 2), 7), 3).tolist() == [[[7] * 3] * 2] * 2
+    assert to_array(to_mode(Image.new("L", (2, 2), 7), 3)).tolist() == [[[7] * 3] * 2] * 2
 
 
 @pytest.mark.slow

@@ -35,6 +35,13 @@ WRONG = {
     "data.num_workers": -1,
     "model.trainable": "some",
     "model.removed": [3],
+    # Of convolutions called "rank" and "variant".
+    "model.factors.rank.rank": 0,
+    "model.factors.variant.variant": "cp",
+    "model.factor_initializer": "magic",
+    "norm_statistics": "guessed",
+    "data.class_pattern": 3,
+    "early_stopping.min_validation_images": -1,
     "initial_weights": 3,
     "data.on_error": "cry",
     "data.split.is_stratified": "perhaps",
@@ -95,6 +102,18 @@ WRONG = {
     "mode": "turbo",
     "input_shape": [28, 28],
     "num_classes": 1,
+    "stage": 3,
+    "source.weights": 3,
+    "source.num_classes": 1,
+    "source.normalization": "loud",
+    "source.cache": "perhaps",
+    "source.model.name": 3,
+    "source.model.options": 3,
+    "source.model.trainable": "some",
+    "source.model.removed": [3],
+    "source.model.factors.rank.rank": 0,
+    "source.model.factors.variant.variant": "cp",
+    "source.model.factor_initializer": "magic",
 }
 
 

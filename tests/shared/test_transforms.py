@@ -78,7 +78,7 @@ def test_resize_equals_pillow(interpolation, size, channels):
     base = Base(channels=channels, rule="squash", target=size, interpolation=interpolation, fill=0)
     picture = Image.fromarray(image[..., 0] if channels == 1 else image)
     expected = picture.resize(size[::-1], getattr(Image.Resampling, interpolation.upper()))
-    assert np.array_equal(base(image), np.asarray(expected).reshape(*size, channels))
+    assert np.array_equal(base(to_picture(image)), np.asarray(expected).reshape(*size, channels))
 
 
 def test_shrinking_is_antialiased_as_a_triangle_filter():
@@ -91,7 +91,7 @@ def test_shrinking_is_antialiased_as_a_triangle_filter():
     weights = np.clip(1 - distances, 0, None)
     expected = (weights / weights.sum(axis=1, keepdims=True)) @ row
     # Pillow rounds its weights to 22 bits and its result to whole levels.
-    assert np.abs(base(image)[4, :, 0] - expected).max() <= 0.51
+    assert np.abs(base(to_picture(image))[4, :, 0] - expected).max() <= 0.51
 
 
 def test_centre_crop_equals_pillow():
@@ -120,7 +120,7 @@ def test_what_lies_outside_is_filled(fill):
 def test_a_fitted_image_is_whole_and_centred():
     base = Base(channels=3, rule="fit", target=(20, 20), interpolation="bilinear", fill=255)
     image = random_image(30, 60)
-    fitted = base(image)
+    fitted = base(to_picture(image))
     expected = np.asarray(Image.fromarray(image).resize((20, 10), Image.Resampling.BILINEAR))
     assert np.array_equal(fitted[5:15], expected)
     assert (fitted[:5] == 255).all()
@@ -209,7 +209,7 @@ def test_five_and_ten_crops():
         image_size=(7, 7), eval_view=EvalView(resize="squash", crop="ten", crop_share=0.7)
     )
     base, crops = plan_view(spec, (7, 7, 3), 3, is_training=False)
-    kept = base(image)
+    kept = base(to_picture(image))
     assert kept.shape == (10, 10, 3)
     made = finish_images([kept], crops, [np.random.default_rng(0)])
     assert made.shape == (10, 7, 7, 3)
@@ -340,10 +340,10 @@ def test_flip_rates():
 def test_grey_images_are_kept_grey():
     spec = DataSpec(image_size=(8, 8), channels=3)
     base, _ = plan_view(spec, (8, 8, 3), 1, is_training=True)
-    assert base(random_image(channels=1)).shape == (8, 8, 1)
+    assert base(to_picture(random_image(channels=1))).shape == (8, 8, 1)
     spec = DataSpec(image_size=(8, 8), channels=1)
     base, _ = plan_view(spec, (8, 8, 1), 3, is_training=True)
-    assert base(random_image(channels=3)).shape == (8, 8, 1)
+    assert base(to_picture(random_image(channels=3))).shape == (8, 8, 1)
 
 
 sides = st.integers(1, 70)
@@ -363,7 +363,7 @@ def test_every_view_of_every_size_has_the_wanted_size(height, width, crop, rule,
     view = TrainView(resize=rule, crop=crop)
     spec = DataSpec(image_size=(9, 13), train_view=view)
     base, finish = plan_view(spec, (9, 13, 3), 3, is_training=True)
-    kept = base(random_image(height, width))
+    kept = base(to_picture(random_image(height, width)))
     assert kept.shape == base.shape((height, width))
     made = finish(kept, np.random.default_rng(seed))[0]
     assert made.shape == (9, 13, 3)

@@ -1,0 +1,118 @@
+"""A whole training epoch against what a user of the bare framework would write.
+
+    python benchmarks/stock_loops.py --backend tf
+    python benchmarks/stock_loops.py --backend torch
+
+The same model, images and batch size are trained in the same process, epoch by epoch in turn: by
+this project's loop (pipeline, noise, schedule and metrics included) and by `keras.Model.fit` on
+arrays with Keras' own Adam and loss, or by the plain PyTorch loop over shuffled tensors with
+`torch.optim.Adam`. The stock side draws no dropout masks, which favours it. Exits 1 where this
+project reaches less than the promised share of the stock side's images a second.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from poc.shared.engine.backend import load
+from poc.shared.engine.datasets import open_data
+from poc.shared.engine.initial_weights import initial_weights
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.training import TrainingLoop
+from poc.shared.spec.run import RunSpec, load_run
+
+PROMISED_SHARE = 0.95
+MODEL = ("model.name=googlenet", "method=scratch", "data.batch_size=128", "data.drop_last=true")
+
+
+def main() -> int:
+    """Print images a second of both sides and the share."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=("tf", "torch"), required=True)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--data", default="embedded")
+    parser.add_argument("--set", action="append", default=[], dest="assignments")
+    arguments = parser.parse_args()
+    run, data = open_data(
+        load_run(
+            backend=arguments.backend,
+            assignments=[*MODEL, f"data.source={arguments.data}", *arguments.assignments],
+        )
+    )
+    backend = load(arguments.backend)
+    backend.prepare(run)
+    loop = TrainingLoop(
+        run, backend, data, RunFolder.create(tempfile.mkdtemp() + "/run"), lambda event: None
+    )
+    batches = list(data.train.epoch(0))
+    images = np.concatenate([batch.images for batch in batches])
+    labels = np.concatenate([batch.labels for batch in batches])
+    stock = STOCK[arguments.backend](run, images, labels)
+    loop.run_epoch(), stock()
+    pairs = []
+    for _ in range(arguments.rounds):
+        started = time.perf_counter()
+        stock()
+        pairs.append((time.perf_counter() - started, loop.run_epoch()["train_seconds"]))
+    share = statistics.median(stock_seconds / own for stock_seconds, own in pairs)
+    rates = [len(labels) / statistics.median(column) for column in zip(*pairs, strict=True)]
+    print(
+        f"{arguments.backend}: {run.model.name}, batch {run.data.batch_size}: stock "
+        f"{rates[0]:,.0f} images/s, this project {rates[1]:,.0f}; share {share:.3f} (median of "
+        f"{arguments.rounds} pairs of {len(batches)} steps), promised {PROMISED_SHARE}"
+    )
+    return int(share < PROMISED_SHARE)
+
+
+def keras_fit(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
+    """One epoch of `keras.Model.fit` on arrays."""
+    import keras
+
+    from poc.tf_impl.models import Model
+    from poc.tf_impl.weights import load_weights
+
+    model = Model(run.network, dtype=run.precision)
+    load_weights(model, initial_weights(run))
+    model.compile(
+        optimizer=keras.optimizers.Adam(run.optimizer.learning_rate, epsilon=1e-8),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return lambda: model.fit(images, labels, batch_size=run.data.batch_size, verbose=0)
+
+
+def torch_loop(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
+    """One epoch of the loop that PyTorch's tutorials show, on tensors that are there already."""
+    import torch
+
+    from poc.torch_impl.models import Model
+    from poc.torch_impl.weights import load_weights
+
+    model = Model(run.network, dtype=run.precision)
+    load_weights(model, initial_weights(run))
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.optimizer.learning_rate)
+    inputs = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    targets = torch.from_numpy(labels)
+
+    def epoch() -> None:
+        correct = 0.0
+        for indices in torch.randperm(len(targets)).split(run.data.batch_size):
+            optimizer.zero_grad()
+            logits = model(inputs[indices], training=True)
+            loss = torch.nn.functional.cross_entropy(logits, targets[indices])
+            loss.backward()
+            optimizer.step()
+            correct += float((logits.argmax(1) == targets[indices]).sum())
+
+    return epoch
+
+
+STOCK = {"tf": keras_fit, "torch": torch_loop}
+
+if __name__ == "__main__":
+    sys.exit(main())

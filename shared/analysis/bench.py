@@ -1,0 +1,107 @@
+"""`poc bench`: parity, then timing, then what the samples show; and the check of a stored file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from poc.shared.engine.bench import FORMAT, run_bench
+from poc.shared.engine.files import write_json
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.bench import MODES, BenchSpec
+
+from .comparison import check_parity
+from .parity import Rung
+from .timing import derive, verify
+
+Report = Callable[[str], None]
+
+
+def bench(spec: BenchSpec, output: Path, *, command: str, report: Report) -> dict[str, Any]:
+    """Prove parity, time every side, and write the file.
+
+    Raises:
+        UsageError: The output stands already.
+        CheckFailed: The backends do not compute the same, so nothing is timed.
+    """
+    if output.exists():
+        raise UsageError(
+            f"received the output {str(output)!r}, which exists; allowed is a new file: name "
+            "another or remove it"
+        )
+    parity = prove_parity(spec, report)
+    result = run_bench(spec, command=command, report=report)
+    result["parity"] = parity
+    result["derived"] = derive(result)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, result)
+    return result
+
+
+def prove_parity(spec: BenchSpec, report: Report) -> str:
+    """Climb the ladder in every mode that is timed; one word for the file.
+
+    Raises:
+        CheckFailed: A rung breaks.
+    """
+    if len({side.backend for side in spec.sides}) < 2:
+        return "one backend alone"
+    modes = sorted({MODES[side.backend][side.mode] for side in spec.sides} - {"eager"})
+    for mode in modes:
+        report(f"parity, mode {mode}")
+        refuse_broken(check_parity(spec.run.replace(mode=mode)), mode)
+    return "holds"
+
+
+def refuse_broken(rungs: list[Rung], mode: str) -> None:
+    """Stop at the first rung that broke."""
+    for rung in rungs:
+        if not rung.is_passed:
+            raise CheckFailed(
+                f"parity is broken in mode {mode} on the rung {rung.name!r} ({rung.worst} differs "
+                f"by {rung.error:.1e}, allowed is {rung.tolerance:.0e}): two programs that do not "
+                "compute the same are not timed against each other"
+            )
+
+
+def read_bench(path: Path) -> dict[str, Any]:
+    """A stored bench.
+
+    Raises:
+        UsageError: No such file, or it is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"received {str(path)!r}, which cannot be read ({type(error).__name__}); allowed is a "
+            "file that `poc bench --output` wrote"
+        ) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UsageError(
+            f"received {str(path)!r}, which is no bench file; allowed is one that "
+            "`poc bench --output` wrote"
+        )
+    return content
+
+
+def verify_bench(path: Path) -> dict[str, Any]:
+    """A stored bench whose derived numbers follow from its samples.
+
+    Raises:
+        UsageError: See `read_bench`.
+        CheckFailed: Some number does not, or the file is not whole.
+    """
+    content = read_bench(path)
+    try:
+        wrong = verify(content)
+    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise CheckFailed(
+            f"{str(path)!r} is not whole ({type(error).__name__}: {error}); run the bench again"
+        ) from None
+    if wrong:
+        raise CheckFailed(
+            f"{len(wrong)} numbers of {str(path)!r} do not follow from its samples, the first is "
+            f"{wrong[0]}: the file was changed by hand; run the bench again"
+        )
+    return content

@@ -1,0 +1,222 @@
+"""What raw timing samples show: medians, spreads, rates, ratios with intervals, and warnings.
+
+A ratio's interval comes from processes, not from steps of one process: steps of a process share
+its memory layout and its moment of the machine. It is the expanded percentile bootstrap interval
+(Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3) of the mean log
+ratio of rounds: the plain percentile interval is too narrow for a handful of processes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from poc.shared.errors import CheckFailed
+
+CONFIDENCE, NUM_RESAMPLES = 0.95, 4000
+# Interquartile range over median from which a row is called unsteady, and very unsteady.
+UNSTEADY, VERY_UNSTEADY = 0.10, 0.25
+# Share of the processors that others may use before the bench says that the machine is loaded.
+MAX_OTHER_SHARE = 0.10
+ROWS = (
+    "import",
+    "build",
+    "first_step",
+    "step",
+    "bare_step",
+    "evaluation_batch",
+    "pipeline_epoch",
+    "epoch",
+)
+COMPARED = ("step", "evaluation_batch", "epoch")
+# A forward pass is 2 operations a multiply-add; forward and backward are three of it.
+OPERATIONS_PER_MAC = 6
+IDENTITY = ("processor", "num_cpus", "platform")
+
+
+def derive(bench: Mapping[str, Any]) -> dict[str, Any]:
+    """Every number of the tables, from the raw samples alone.
+
+    Raises:
+        CheckFailed: The file holds processes of different machines.
+    """
+    check_one_machine(bench)
+    names = distinct([side_name(side) for side in bench["spec"]["sides"]])
+    sides = [
+        summarize_side([p for p in bench["processes"] if p["side"] == index], name)
+        for index, name in enumerate(names)
+    ]
+    ratios = [
+        compare_sides(bench, first, second, row)
+        for first, second in combinations(range(len(sides)), 2)
+        for row in COMPARED
+    ]
+    return {"sides": sides, "ratios": ratios, "warnings": find_warnings(bench, sides)}
+
+
+def check_one_machine(bench: Mapping[str, Any]) -> None:
+    """Refuse rows of different machines in one table.
+
+    Raises:
+        CheckFailed: See above.
+    """
+    machines = {
+        tuple(str(process["environment"].get(key)) for key in IDENTITY)
+        for process in bench["processes"]
+    }
+    if len(machines) > 1:
+        raise CheckFailed(
+            f"the file holds processes of {len(machines)} machines ({sorted(machines)}); times of "
+            "different machines are not compared: bench each machine into a file of its own"
+        )
+
+
+def side_name(side: Mapping[str, Any]) -> str:
+    """The side as a table names it."""
+    from poc.shared.spec.bench import Side
+
+    return Side.model_validate(side).name
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of which no two are equal: the second `torch eager` is `torch eager (2)`."""
+    counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+    return [
+        name if count == 1 else f"{name} ({count})"
+        for name, count in zip(names, counts, strict=True)
+    ]
+
+
+def summarize_side(processes: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Rows of one side over its processes."""
+    rows = {
+        row: summarize([process["seconds"][row] for process in processes])
+        for row in ROWS
+        if row in processes[0]["seconds"]
+    }
+    first, step = processes[0], rows["step"]["median"]
+    flops = OPERATIONS_PER_MAC * first["macs"] * first["batch_size"] / step
+    peak = float(np.median([process["matmul_flops_per_second"] for process in processes]))
+    return {
+        "name": name,
+        "rows": rows,
+        "images_per_second": first["batch_size"] / step,
+        "flops_per_second": flops,
+        "matmul_flops_per_second": peak,
+        "utilisation": flops / peak,
+        "loop_over_bare": rows["step"]["median"] / rows["bare_step"]["median"],
+        "epoch_over_steps": epoch_over_steps(processes),
+        "peak_memory_bytes": max(process["peak_memory_bytes"] for process in processes),
+        "peak_device_bytes": max((p["peak_device_bytes"] or 0) for p in processes) or None,
+    }
+
+
+def epoch_over_steps(processes: Sequence[Mapping[str, Any]]) -> float:
+    """An epoch from end to end over the sum of its steps, median over processes."""
+    return float(
+        np.median(
+            [
+                process["seconds"]["epoch"][0]
+                / (np.median(process["seconds"]["step"]) * process["num_batches"])
+                for process in processes
+            ]
+        )
+    )
+
+
+def summarize(samples: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Median of the processes' medians; quartiles and percentiles over all samples."""
+    values = np.concatenate([np.asarray(part, dtype=float) for part in samples])
+    low, first, third, high = np.percentile(values, [5, 25, 75, 95])
+    return {
+        "median": float(np.median([np.median(part) for part in samples])),
+        "iqr": float(third - first),
+        "p5": float(low),
+        "p95": float(high),
+        "num_samples": len(values),
+        "num_processes": len(samples),
+    }
+
+
+def compare_sides(bench: Mapping[str, Any], first: int, second: int, row: str) -> dict[str, Any]:
+    """Seconds of `first` over seconds of `second`, with an interval over rounds."""
+    medians = [
+        {
+            p["round"]: float(np.median(p["seconds"][row]))
+            for p in bench["processes"]
+            if p["side"] == s
+        }
+        for s in (first, second)
+    ]
+    rounds = sorted(medians[0].keys() & medians[1].keys())
+    logs = np.array([math.log(medians[0][turn] / medians[1][turn]) for turn in rounds])
+    low, high = bootstrap_interval(logs)
+    return {
+        "first": first,
+        "second": second,
+        "row": row,
+        "ratio": math.exp(float(logs.mean())),
+        "low": math.exp(low),
+        "high": math.exp(high),
+        "is_shown": not low <= 0 <= high,
+    }
+
+
+def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of a mean: percentile bootstrap, expanded as Student's t asks for n values."""
+    count = len(values)
+    if count < 2:
+        return -math.inf, math.inf
+    tail = float(t.ppf((1 - CONFIDENCE) / 2, count - 1)) * math.sqrt(count / (count - 1))
+    share = float(norm.cdf(tail))
+    picks = np.random.default_rng(0).integers(0, count, (NUM_RESAMPLES, count))
+    low, high = np.quantile(values[picks].mean(axis=1), [share, 1 - share])
+    return float(low), float(high)
+
+
+def find_warnings(bench: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What makes the numbers doubtful, one sentence each."""
+    found = []
+    share = bench["other_processor_share"]
+    if share is not None and share > MAX_OTHER_SHARE:
+        found.append(
+            f"The machine was loaded: other programs used {share:.0%} of its processors while this "
+            "ran. Ratios are not to be trusted; run it again when the machine is quiet."
+        )
+    for side in sides:
+        for name in ("step", "evaluation_batch"):
+            row = side["rows"][name]
+            spread = row["iqr"] / row["median"]
+            if spread > UNSTEADY:
+                word = "very unsteady" if spread > VERY_UNSTEADY else "unsteady"
+                found.append(
+                    f"{side['name']}, {name}: {word}, interquartile range {spread:.0%} of the "
+                    "median."
+                )
+    return found
+
+
+def verify(bench: Mapping[str, Any]) -> list[str]:
+    """Derived numbers of a file that its raw samples do not give; empty: it is sound."""
+    return differences(derive(bench), bench["derived"], "derived")
+
+
+def differences(expected: Any, stored: Any, where: str) -> list[str]:
+    """Paths at which two JSON values differ."""
+    if isinstance(expected, Mapping) and isinstance(stored, Mapping):
+        keys = sorted(expected.keys() | stored.keys())
+        return [
+            text
+            for key in keys
+            for text in differences(expected.get(key), stored.get(key), f"{where}.{key}")
+        ]
+    if isinstance(expected, list) and isinstance(stored, list) and len(expected) == len(stored):
+        pairs = enumerate(zip(expected, stored, strict=True))
+        return [text for n, (a, b) in pairs for text in differences(a, b, f"{where}[{n}]")]
+    if isinstance(expected, float) and isinstance(stored, int | float):
+        return [] if math.isclose(expected, stored, rel_tol=1e-9) else [where]
+    return [] if expected == stored else [where]

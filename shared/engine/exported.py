@@ -1,0 +1,132 @@
+"""Running exported files as their users do: ONNX Runtime and the TFLite interpreter, no framework.
+
+One thread on the CPU, so that latencies of several files can be compared.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+
+WARM_UPS = 3
+MIN_REPEATS = 10
+SECONDS_PER_LATENCY = 1.0
+
+
+class ExportedModel(Protocol):
+    """A file that answers."""
+
+    runtime: str
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, H, W, C) -> (N, num_classes)."""
+
+
+class OnnxModel:
+    """A file in ONNX Runtime."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self.runtime = f"onnxruntime {version('onnxruntime')}"
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, H, W, C) -> (N, num_classes)."""
+        return np.asarray(self._session.run(None, {"images": images})[0])
+
+
+class TfliteModel:
+    """A file in the TFLite interpreter; in its plain kernels where XNNPACK refuses the file."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import OpResolverType
+
+        self.runtime = f"ai-edge-litert {version('ai-edge-litert')}"
+        self._interpreter = self._open(path, OpResolverType.AUTO)
+        try:
+            self._interpreter.allocate_tensors()
+        except RuntimeError:
+            self.runtime += " without XNNPACK"
+            self._interpreter = self._open(path, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+            self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._batch_size = 1
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, H, W, C) -> (N, num_classes)."""
+        if len(images) != self._batch_size:
+            self._interpreter.resize_tensor_input(self._input, images.shape)
+            self._interpreter.allocate_tensors()
+            self._batch_size = len(images)
+        self._interpreter.set_tensor(self._input, images)
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output))
+
+    def _open(self, path: Path, resolver: Any) -> Any:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(str(path), num_threads=1, experimental_op_resolver_type=resolver)
+
+
+class Format(NamedTuple):
+    """A kind of file: the backend that writes it, the class that runs it, what both need."""
+
+    backend: str
+    open: Callable[[Path], ExportedModel]
+    modules: tuple[str, ...]
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "onnx": Format("torch", OnnxModel, ("onnx", "onnxruntime", "onnxscript")),
+        "tflite": Format("tf", TfliteModel, ("ai_edge_litert",)),
+    }
+)
+PRECISIONS = ("float32", "float16", "int8")
+
+
+def find_format(name: str) -> Format:
+    """The row of a format.
+
+    Raises:
+        UsageError: No such format, or what it needs is not installed.
+    """
+    if name not in FORMATS:
+        raise UsageError(
+            f"received the format {name!r}; allowed are {', '.join(FORMATS)}: choose one"
+        )
+    if missing := [module for module in FORMATS[name].modules if find_spec(module) is None]:
+        raise UsageError(
+            f"received the format {name!r}, which needs {' and '.join(missing)}, not installed "
+            "here; install with: pip install 'poc[export]'"
+        )
+    return FORMATS[name]
+
+
+def measure_latency(
+    model: ExportedModel, images: NDArray[np.float32], batch_size: int
+) -> dict[str, float]:
+    """Median seconds of one call at a batch size, and of how many calls; warm-up left out."""
+    batch = np.resize(images, (batch_size, *images.shape[1:]))
+    for _ in range(WARM_UPS):
+        model.logits(batch)
+    seconds: list[float] = []
+    while len(seconds) < MIN_REPEATS or sum(seconds) < SECONDS_PER_LATENCY:
+        started = time.perf_counter()
+        model.logits(batch)
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": float(np.median(seconds)), "calls": len(seconds)}

@@ -1,0 +1,196 @@
+"""Kernels into two low-rank factors by truncated SVD, and the ranks that a budget affords."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.factors import (
+    Factor,
+    Variant,
+    convolutions,
+    full_rank,
+    is_factorable,
+    kernel_shape,
+)
+from poc.shared.spec.initializers import Weights, draw_weights
+from poc.shared.spec.layers import Conv2D, Layer, Shape
+from poc.shared.spec.network import Network
+from poc.shared.spec.nodes import Node
+from poc.shared.spec.run import RunSpec
+
+Kernel = NDArray[np.float64]
+Measure = Literal["parameters", "macs"]
+
+
+def as_matrix(kernel: NDArray[Any], variant: Variant) -> Kernel:
+    """(kh, kw, C, F) -> the matrix whose rank the variant lowers."""
+    height, width, channels, filters = kernel.shape
+    wide = np.asarray(kernel, np.float64)
+    if variant == "basis":
+        return wide.reshape(height * width * channels, filters)
+    return wide.transpose(0, 2, 1, 3).reshape(height * channels, width * filters)
+
+
+def split_kernel(kernel: NDArray[Any], factor: Factor) -> tuple[Kernel, Kernel]:
+    """The best two factors of a rank in the Frobenius norm (Eckart and Young 1936).
+
+    Returns:
+        `reduce` (kh, kw or 1, C, r) and `expand` (1, 1 or kw, r, F); each takes the root of the
+        singular values.
+    """
+    height, width, channels, filters = kernel.shape
+    left, values, right = np.linalg.svd(as_matrix(kernel, factor.variant), full_matrices=False)
+    roots = np.sqrt(values[: factor.rank])
+    first, second = left[:, : factor.rank] * roots, roots[:, None] * right[: factor.rank]
+    if factor.variant == "basis":
+        return first.reshape(height, width, channels, -1), second[None, None]
+    spread = second.reshape(-1, width, filters).transpose(1, 0, 2)
+    return first.reshape(height, 1, channels, -1), spread[None]
+
+
+def factorize_weights(
+    weights: Mapping[str, NDArray[Any]], factors: Mapping[str, Factor]
+) -> Weights:
+    """Weights of the network with these factors, from those of the whole one."""
+    found: Weights = dict(weights)
+    for name, factor in factors.items():
+        kernel = found.pop(f"{name}/kernel")
+        for part, value in zip(("reduce", "expand"), split_kernel(kernel, factor), strict=True):
+            found[f"{name}/{part}/kernel"] = value.astype(kernel.dtype)
+        if f"{name}/bias" in found:
+            found[f"{name}/expand/bias"] = found.pop(f"{name}/bias")
+    return found
+
+
+def drawn_weights(run: RunSpec) -> Weights:
+    """Initial weights; with `factor_initializer="spectral"` the SVD of those of the whole network.
+
+    Spectral initialisation (Khodak et al., ICLR 2021): a product of two drawn factors has other
+    singular values than a drawn kernel.
+    """
+    weights = draw_weights(run.trained_network.parameters, run.seed)
+    model = run.model_spec
+    if model.factor_initializer != "spectral" or run.input_shape is None or not run.num_classes:
+        return weights
+    whole = model.model_copy(update={"factors": {}}).declare(run.input_shape, run.num_classes)
+    drawn = factorize_weights(draw_weights(whole.parameters, run.seed), model.factors)
+    return weights | {name: value for name, value in drawn.items() if name in weights}
+
+
+@dataclass
+class Choice:
+    """One convolution while ranks are chosen; rank 0 stands for the whole convolution."""
+
+    name: str
+    shares: list[float]
+    costs: list[int]
+    whole_cost: int
+    rank: int = 1
+
+    @property
+    def gain(self) -> float:
+        """Share of the kernel's energy that the next step adds."""
+        return 1 - sum(self.shares[: self.rank]) if self.is_last else self.shares[self.rank]
+
+    @property
+    def price(self) -> int:
+        """What the next step costs."""
+        following = self.whole_cost if self.is_last else self.costs[self.rank]
+        return following - self.costs[self.rank - 1]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the next step is the whole convolution: one rank more would cost no less."""
+        return self.rank >= len(self.costs)
+
+    def grow(self) -> None:
+        """Take the next step."""
+        self.rank = 0 if self.is_last else self.rank + 1
+
+
+def choose_factors(
+    network: Network,
+    weights: Mapping[str, NDArray[Any]],
+    *,
+    variant: Variant,
+    budget: int,
+    measure: Measure,
+) -> dict[str, Factor]:
+    """Ranks under a budget: from rank 1 everywhere, always the most energy a unit of cost.
+
+    A convolution that would cost no less in factors stays whole.
+
+    Args:
+        network: With whole convolutions.
+        weights: Its trained weights.
+        variant: Of every factor.
+        budget: Largest cost of the network.
+        measure: `parameters` (running statistics included) or `macs` of one image.
+
+    Raises:
+        UsageError: Rank 1 everywhere costs more.
+    """
+    candidates = [node for node in network.nodes if is_factorable(node)]
+    choices = [start_choice(node, weights, variant, measure) for node in candidates]
+    choices = [choice for choice in choices if choice.costs]
+    spent = network_cost(network, measure)
+    spent -= sum(choice.whole_cost - choice.costs[0] for choice in choices)
+    if spent > budget:
+        raise UsageError(
+            f"received a budget of {budget:,} {measure} for {network.name}; allowed is at least "
+            f"{spent:,}, the cost of rank 1 in every convolution: raise it"
+        )
+    while steps := [c for c in choices if c.rank and spent + c.price <= budget]:
+        best = max(steps, key=lambda choice: choice.gain / max(choice.price, 1))
+        spent += best.price
+        best.grow()
+    return {c.name: Factor(variant=variant, rank=c.rank) for c in choices if c.rank}
+
+
+def start_choice(
+    node: Node, weights: Mapping[str, NDArray[Any]], variant: Variant, measure: Measure
+) -> Choice:
+    """Energies of a convolution's ranks, and the costs of those that are cheaper than the whole."""
+    values = np.linalg.svd(as_matrix(weights[f"{node.name}/kernel"], variant), compute_uv=False)
+    whole = layer_cost(node.layer, node.input_shapes, measure)
+    costs = [
+        factored_cost(node, Factor(variant=variant, rank=rank), measure)
+        for rank in range(1, full_rank(kernel_shape(node), variant) + 1)
+    ]
+    total = max(float((values**2).sum()), np.finfo(np.float64).tiny)
+    return Choice(
+        node.name, list(values**2 / total), [cost for cost in costs if cost < whole], whole
+    )
+
+
+def network_cost(network: Network, measure: Measure) -> int:
+    """Parameters or multiply-adds of a network, as `poc models summary` counts them."""
+    if measure == "macs":
+        return network.macs
+    return sum(parameter.size for parameter in network.parameters)
+
+
+def layer_cost(layer: Layer, inputs: Sequence[Shape], measure: Measure) -> int:
+    """The same of one layer."""
+    if measure == "macs":
+        return layer.macs(inputs)
+    return sum(parameter.size for parameter in layer.parameters(inputs))
+
+
+def factored_cost(node: Node, factor: Factor, measure: Measure) -> int:
+    """The same of a convolution's two factors."""
+    if not isinstance(node.layer, Conv2D):
+        raise ValueError(f"Received the node {node.name}, which is no convolution.")
+    first, second = convolutions(node.layer, factor)
+    middle = [first.output_shape(node.input_shapes)]
+    return layer_cost(first, node.input_shapes, measure) + layer_cost(second, middle, measure)
+
+
+def discarded_energy(kernel: NDArray[Any], factor: Factor) -> float:
+    """Share of a kernel's squared Frobenius norm that its factors leave out."""
+    values = np.linalg.svd(as_matrix(kernel, factor.variant), compute_uv=False) ** 2
+    return float(values[factor.rank :].sum() / max(float(values.sum()), np.finfo(np.float64).tiny))

@@ -1,0 +1,193 @@
+"""Timing one program in one process: raw samples, each with the device drained.
+
+Medians, ratios and verdicts are made of them elsewhere (shared/analysis/timing.py), so that they
+can be made again from the stored file.
+"""
+
+import itertools
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from poc.shared.data.pipeline import Batch, Pipeline
+from poc.shared.errors import CheckFailed
+from poc.shared.spec.bench import Side
+from poc.shared.spec.run import RunSpec
+
+from .backend import Backend
+from .datasets import RunData, open_data
+from .environment import describe_machine
+from .noise import draw_noise
+from .run_folder import RunFolder
+from .source_network import known_numbers
+from .training import TrainingLoop
+
+Clock = Callable[[], float]
+NUM_EVALUATIONS = 10
+
+
+def time_side(
+    backend: Backend,
+    run: Mapping[str, Any],
+    side: Mapping[str, Any],
+    *,
+    warmup_steps: int,
+    timed_steps: int,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Any]:
+    """Every sample of one process.
+
+    Each timed round takes one step of the training loop and one bare framework step on tensors
+    that lie on the device already, in turn, so that both meet the same moments of the machine.
+
+    Returns:
+        `seconds`: row -> samples; `memory`, `environment`, `load`, and what a report counts with.
+
+    Raises:
+        CheckFailed: Something was compiled again while the clock ran.
+    """
+    spec, data = open_data(RunSpec.parse(dict(run), ""))
+    backend.prepare(spec)
+    load_before = os.getloadavg()[0]
+    with data, tempfile.TemporaryDirectory() as folder:
+        loop = TrainingLoop(spec, backend, data, RunFolder.create(folder + "/run"), ignore)
+        stopwatch = Stopwatch(loop, clock, Side.model_validate(side).slowdown)
+        seconds = {
+            "build": [loop.state.seconds["build"]],
+            "first_step": [stopwatch.loop_step()],
+            **stopwatch.steps(warmup_steps, timed_steps),
+            "evaluation_batch": stopwatch.evaluations(data.val or data.test or data.train),
+            "pipeline_epoch": [stopwatch.pipeline_epoch()],
+            "epoch": [stopwatch.epoch()],
+        }
+    return {
+        "seconds": seconds,
+        **count(spec, data),
+        "matmul_flops_per_second": backend.measure_matmul_flops(spec),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_device_bytes": backend.peak_device_bytes(spec),
+        "environment": {**describe_machine(), **backend.describe(), **thread_variables()},
+        "load": [load_before, os.getloadavg()[0]],
+    }
+
+
+def ignore(event: Mapping[str, Any]) -> None:
+    """A report that goes nowhere."""
+
+
+def count(spec: RunSpec, data: RunData) -> dict[str, Any]:
+    """What turns seconds into rates."""
+    return {
+        "batch_size": spec.data.batch_size,
+        "num_batches": data.train.num_batches,
+        "num_images": data.train.examples,
+        "macs": spec.network.macs,
+        "precision": spec.precision,
+        "is_deterministic": spec.deterministic,
+        "input_shape": list(spec.input_shape or ()),
+    }
+
+
+def thread_variables() -> dict[str, str]:
+    """Environment variables that decide about threads, where they are set."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("OMP_", "KMP_", "MKL_", "TF_NUM_", "TF_XLA", "XLA_FLAGS"))
+    }
+
+
+class Stopwatch:
+    """Times parts of one training loop; a planted slowdown follows every loop step."""
+
+    def __init__(self, loop: TrainingLoop, clock: Clock, slowdown: float = 0.0) -> None:
+        self.loop, self.clock, self.slowdown = loop, clock, slowdown
+        self.batches: Iterator[Batch] = itertools.cycle(full_batches(loop.data.train))
+
+    def loop_step(self) -> float:
+        """Seconds of one step as a run takes it: noise, rate, tensors, update."""
+        batch = next(self.batches)
+        started = self.clock()
+        self.loop.step(batch)
+        self.loop.trainer.wait()
+        if self.slowdown:
+            time.sleep(self.slowdown * (self.clock() - started))
+        return self.clock() - started
+
+    def bare_step(self) -> float:
+        """Seconds of the same update on tensors that were made before."""
+        step = self.prepare_step()
+        self.loop.trainer.wait()
+        started = self.clock()
+        step()
+        self.loop.trainer.wait()
+        return self.clock() - started
+
+    def prepare_step(self) -> Callable[[], None]:
+        """The next update, with its arguments where the device reads them."""
+        loop, batch = self.loop, next(self.batches)
+        step = loop.state.step
+        noise = draw_noise(
+            loop.network, seed=loop.spec.seed, step=step, batch_size=len(batch.images)
+        )
+        known = known_numbers(loop.spec, 0.0) | loop.cache.look_up(loop.trainer, batch)
+        return loop.trainer.prepared_step(
+            batch.images, batch.learned, loop.rate(step), noise, known
+        )
+
+    def steps(self, warmup_steps: int, timed_steps: int) -> dict[str, list[float]]:
+        """Samples of loop steps and bare steps in turn, after as many that are not counted.
+
+        Raises:
+            CheckFailed: Something was compiled again meanwhile.
+        """
+        for _ in range(warmup_steps):
+            self.loop_step(), self.bare_step()
+        before = self.loop.trainer.num_compilations
+        samples: dict[str, list[float]] = {"step": [], "bare_step": []}
+        for number in range(timed_steps):
+            pair = [("step", self.loop_step), ("bare_step", self.bare_step)]
+            for name, run in pair if number % 2 == 0 else reversed(pair):
+                samples[name].append(run())
+        self.loop.trainer.metrics()
+        if (after := self.loop.trainer.num_compilations) != before:
+            raise CheckFailed(
+                f"{after - before} programs were compiled while steps were timed; the samples are "
+                "not steady: give every batch the same size (data.drop_last=true)"
+            )
+        return samples
+
+    def evaluations(self, pipeline: Pipeline) -> list[float]:
+        """Samples of the logits of one full batch; the first, which compiles, is not counted."""
+        images = full_batches(pipeline)[0].images
+        samples = []
+        for _ in range(NUM_EVALUATIONS + 1):
+            started = self.clock()
+            self.loop.trainer.logits(images)
+            samples.append(self.clock() - started)
+        return samples[1:]
+
+    def pipeline_epoch(self) -> float:
+        """Seconds in which the pipeline alone gives an epoch."""
+        started = self.clock()
+        for _ in self.loop.data.train.epoch(1):
+            pass
+        return self.clock() - started
+
+    def epoch(self) -> float:
+        """Seconds of an epoch from end to end, without validation and checkpoints."""
+        started = self.clock()
+        for batch in self.loop.data.train.epoch(2):
+            self.loop.step(batch)
+        self.loop.trainer.metrics()
+        return self.clock() - started
+
+
+def full_batches(pipeline: Pipeline, limit: int = 50) -> list[Batch]:
+    """The first `limit` batches, without a smaller last one."""
+    batches = list(itertools.islice(pipeline.epoch(0), limit))
+    size = len(batches[0].images)
+    return [batch for batch in batches if len(batch.images) == size]

@@ -1,0 +1,104 @@
+"""What `poc bench` measures: sides, and how often."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from poc.shared.errors import UsageError
+
+from .run import RunSpec
+from .settings import Settings
+
+# Side as the command line names it -> the run's `mode`. The first of each backend is its default.
+MODES: Mapping[str, Mapping[str, str]] = {
+    "tf": {"graph": "default", "eager": "eager", "xla": "compiled"},
+    "torch": {"eager": "default", "compile": "compiled"},
+}
+
+
+class Side(Settings):
+    """One program to time: a backend in a mode, with so many threads."""
+
+    backend: Literal["tf", "torch"] = Field("torch", description="framework")
+    mode: str = Field("eager", description="tf: graph, eager or xla; torch: eager or compile")
+    num_threads: int | None = Field(
+        None, ge=1, description="threads of one operation; none: the framework's own choice"
+    )
+    slowdown: float = Field(
+        0.0, ge=0, description="share of each step that is slept away after it: to test the test"
+    )
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
+        """Refuse a mode of the other backend."""
+        if self.mode not in MODES[self.backend]:
+            raise UsageError(
+                f"received the mode {self.mode!r} of {self.backend}; allowed are "
+                f"{', '.join(MODES[self.backend])}: choose one"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """`tf graph`, `torch eager, 1 thread`."""
+        parts = [f"{self.backend} {self.mode}"]
+        if self.num_threads is not None:
+            parts.append(f"{self.num_threads} thread{'s' * (self.num_threads > 1)}")
+        if self.slowdown:
+            parts.append(f"slowed by {self.slowdown:g}")
+        return ", ".join(parts)
+
+    def run(self, run: RunSpec) -> RunSpec:
+        """The run as this side trains it."""
+        return run.replace(backend=self.backend, mode=MODES[self.backend][self.mode])
+
+
+class BenchSpec(Settings):
+    """A run, the sides that train it, and how often each is timed."""
+
+    run: RunSpec
+    sides: tuple[Side, ...] = Field(min_length=1)
+    num_processes: int = Field(5, ge=2, description="processes of each side")
+    warmup_steps: int = Field(10, ge=1, description="steps before the clock starts")
+    timed_steps: int = Field(30, ge=5, description="steps of each process that are timed")
+
+    def order(self) -> list[tuple[int, int]]:
+        """(round, side) of every process: A B, B A, A B, …, so that a drift hits all sides."""
+        turns = []
+        for number in range(self.num_processes):
+            sides = range(len(self.sides))
+            turns += [(number, side) for side in (sides if number % 2 == 0 else reversed(sides))]
+        return turns
+
+
+def parse_sides(texts: Sequence[str], modes: str | None = None) -> tuple[Side, ...]:
+    """`tf`, `torch:compile` or `torch:eager:1` (threads) -> sides; nothing given: both defaults.
+
+    Raises:
+        UsageError: Unknown backend, mode or number.
+    """
+    if modes not in (None, "all"):
+        raise UsageError(f"received --modes {modes!r}; allowed is all: leave it out or write all")
+    if texts and modes:
+        raise UsageError("received --side and --modes; allowed is one of them: remove one")
+    if modes == "all":
+        return tuple(Side(backend=b, mode=mode) for b in MODES for mode in MODES[b])
+    if not texts:
+        return tuple(Side(backend=b, mode=next(iter(MODES[b]))) for b in MODES)
+    return tuple(map(parse_side, texts))
+
+
+def parse_side(text: str) -> Side:
+    """One side of the command line."""
+    backend, _, rest = text.partition(":")
+    if backend not in MODES:
+        raise UsageError(
+            f"received --side {text!r}; allowed are tf and torch, with a mode after a colon: "
+            "write for example torch:compile"
+        )
+    mode, _, threads = rest.partition(":")
+    values: dict[str, Any] = {"backend": backend, "mode": mode or next(iter(MODES[backend]))}
+    if threads:
+        values["num_threads"] = threads
+    return Side.parse(values, "--side")

@@ -1,0 +1,103 @@
+"""What a report says of pairs whose seeds disagree, and of exported files."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poc.shared.analysis.findings import Pair, compare_pairs
+from poc.shared.analysis.groups import group_runs
+from poc.shared.analysis.report_tables import judge_pair
+from poc.shared.analysis.runs import Problem, read_runs
+from poc.shared.engine.run_folder import RunFolder
+from poc.tests.shared.test_report import make_run, read_page, report
+
+EXPORT = {
+    "format": "onnx",
+    "precision": "float32",
+    "merges_shortcuts": True,
+    "weight_bytes": 24_540,
+    "safetensors_bytes": 30_000,
+    "file_bytes": 41_000,
+    "logit_error": 4e-7,
+    "trained_accuracy": 0.8,
+    "exported_accuracy": 0.8,
+    "latency_1_seconds": 0.0001,
+    "latency_64_seconds": 0.005,
+}
+
+
+def set_hits(run: Path, hits: np.ndarray) -> None:
+    """Predictions that are right exactly where `hits` (N,) says so."""
+    labels = np.arange(len(hits), dtype=np.int64) % 4
+    predicted = np.where(hits, labels, (labels + 1) % 4)
+    logits = np.eye(4, dtype=np.float32)[predicted]
+    RunFolder(run).write_predictions(logits, labels, [f"image {i}" for i in range(len(hits))])
+
+
+def pair_of(folder: Path, right: dict[int, tuple[int, int]]) -> Pair:
+    """The pair k=1, k=3 where seed -> (images that only k=1, only k=3 has right), of 400."""
+    for seed, (only_first, only_second) in right.items():
+        index = np.arange(400)
+        for k, hits in (
+            (1, index >= only_second),
+            (3, (index < only_second) | (index >= only_second + only_first)),
+        ):
+            set_hits(make_run(folder / f"{k}-{seed}", k=k, seed=seed), hits)
+    (pair,) = compare_pairs(group_runs(read_runs([folder])[0]))
+    return pair
+
+
+def test_seeds_that_point_in_opposite_ways_name_no_row(tmp_path: Path) -> None:
+    """The planted disagreement: both tests are significant, the sums favour the second row."""
+    pair = pair_of(tmp_path, {0: (40, 5), 1: (5, 60)})
+    assert (pair.only_first, pair.only_second) == (45, 65)
+    assert pair.adjusted is not None
+    assert pair.adjusted < 0.001
+    assert (pair.num_first, pair.num_second, pair.winner) == (1, 1, None)
+    assert judge_pair(pair).startswith("not established: of 2 tests 1 show k=1")
+
+
+def test_a_seed_that_shows_nothing_names_no_row(tmp_path: Path) -> None:
+    pair = pair_of(tmp_path, {0: (5, 60), 1: (20, 22)})
+    assert pair.adjusted is not None
+    assert pair.adjusted < 0.001
+    assert (pair.num_first, pair.num_second, pair.winner) == (0, 1, None)
+
+
+def test_seeds_that_agree_name_the_row(tmp_path: Path) -> None:
+    pair = pair_of(tmp_path, {0: (5, 60), 1: (6, 40), 2: (4, 50)})
+    assert (pair.num_second, pair.winner) == (3, "k=3")
+    assert judge_pair(pair) == "k=3 is right more often"
+
+
+def test_exports_join_the_report(tmp_path: Path) -> None:
+    for seed in range(2):
+        run = make_run(tmp_path / "runs" / str(seed), seed=seed)
+        keys = ("format", "precision", "merges_shortcuts")
+        RunFolder(run).add_export({**EXPORT, "file_bytes": 1}, keys)
+        RunFolder(run).add_export({**EXPORT, "file_bytes": 41_000 + 2000 * seed}, keys)
+        RunFolder(run).add_export({**EXPORT, "precision": "int8", "file_bytes": 9_000}, keys)
+    report(tmp_path / "report", tmp_path / "runs")
+    frame = pd.read_csv(tmp_path / "report" / "exports.csv")
+    assert frame["file_bytes"].tolist() == [41_000, 9_000, 43_000, 9_000]
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| onnx float32 | 2 | 24.5 ± 0.0 | 30.0 ± 0.0 | 42.0 ± 1.4 |" in markdown
+    assert "Exported files" in read_page(tmp_path / "report" / "report.html").text
+
+
+def test_without_exports_the_report_has_no_such_table(tmp_path: Path) -> None:
+    report(tmp_path / "report", make_run(tmp_path / "run"))
+    assert "Exported files" not in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": 3}', '[{"format": "onnx"}]', "[3]"])
+def test_malformed_exports_are_a_problem_of_that_run(content: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs" / "broken")
+    make_run(tmp_path / "runs" / "whole", seed=1)
+    (run / "exports.json").write_text(content)
+    runs, problems = read_runs([tmp_path / "runs"])
+    assert len(runs) == 1
+    assert [Path(problem.name).name for problem in problems] == ["broken"]
+    assert all(isinstance(problem, Problem) and problem.reason for problem in problems)

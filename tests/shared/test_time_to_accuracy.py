@@ -1,0 +1,40 @@
+"""The curve of accuracy over seconds."""
+
+from types import SimpleNamespace
+
+from poc.shared.analysis.time_to_accuracy import (
+    draw_time_to_accuracy,
+    seconds_to_reach,
+    time_curve,
+)
+
+
+def make_run(accuracies, seconds=2.0, seed=0):
+    epochs = tuple({"val/accuracy": value, "epoch_seconds": seconds} for value in accuracies)
+    return SimpleNamespace(epochs=epochs, row={"seed": seed})
+
+
+def test_the_curve_is_the_best_so_far_over_summed_seconds():
+    assert time_curve(make_run([0.5, 0.4, 0.7])) == [(2.0, 0.5), (4.0, 0.5), (6.0, 0.7)]
+
+
+def test_the_first_time_counts():
+    run = make_run([0.5, 0.7, 0.6, 0.9])
+    assert seconds_to_reach(run, 0.6) == 4.0
+    assert seconds_to_reach(run, 0.95) is None
+
+
+def test_the_table_asks_for_what_every_run_reaches():
+    groups = [
+        SimpleNamespace(label="tf", backend="tf", runs=[make_run([0.5, 0.8], 1.0)]),
+        SimpleNamespace(label="torch", backend="torch", runs=[make_run([0.75, 1.0], 3.0)]),
+    ]
+    picture = draw_time_to_accuracy(groups)
+    assert "0.7840" in picture.table.title
+    assert [list(row) for row in picture.table.rows] == [["tf", "0", "2.0"], ["torch", "0", "6.0"]]
+    assert picture.svg.startswith("<svg")
+
+
+def test_without_validation_there_is_no_picture():
+    run = SimpleNamespace(epochs=({"epoch_seconds": 1.0},), row={"seed": 0})
+    assert draw_time_to_accuracy([SimpleNamespace(label="a", backend="tf", runs=[run])]) is None

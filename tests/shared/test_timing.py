@@ -1,0 +1,264 @@
+"""Timing: the samples that a stopwatch takes, and what is said about them."""
+
+import copy
+import json
+import math
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from poc.shared.analysis.bench import read_bench, verify_bench
+from poc.shared.analysis.bench_report import write_bench_report
+from poc.shared.analysis.timing import bootstrap_interval, derive, verify
+from poc.shared.engine.bench import other_share
+from poc.shared.engine.timing import Stopwatch
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.bench import BenchSpec, Side, parse_sides
+from poc.shared.spec.run import RunSpec
+
+MACHINE = {"processor": "P", "num_cpus": 2, "platform": "Linux"}
+
+
+def make_process(turn, side, step_seconds, **changes):
+    steps = list(np.asarray(step_seconds, dtype=float))
+    return {
+        "round": turn,
+        "side": side,
+        "seconds": {
+            "import": [2.0],
+            "build": [0.1],
+            "first_step": [1.0],
+            "step": steps,
+            "bare_step": [0.9 * value for value in steps],
+            "evaluation_batch": [0.005] * 10,
+            "pipeline_epoch": [0.01],
+            "epoch": [float(np.median(steps)) * 20],
+        },
+        "batch_size": 64,
+        "num_batches": 10,
+        "num_images": 640,
+        "macs": 1_000_000,
+        "precision": "float32",
+        "is_deterministic": True,
+        "input_shape": [28, 28, 1],
+        "matmul_flops_per_second": 1e11,
+        "peak_memory_bytes": 2**20,
+        "peak_device_bytes": None,
+        "environment": dict(MACHINE),
+        "load": [0.1, 0.2],
+        **changes,
+    }
+
+
+def make_bench(processes, num_sides=2, share=0.01):
+    sides = [Side(backend="torch"), Side(backend="tf", mode="graph")][:num_sides]
+    spec = BenchSpec(run=RunSpec(), sides=tuple(sides))
+    return {
+        "format": "poc bench 1",
+        "command": "poc bench",
+        "started": "2000-01-01",
+        "wall_seconds": 1.0,
+        "other_processor_share": share,
+        "spec": spec.model_dump(mode="json"),
+        "processes": processes,
+        "parity": "holds",
+    }
+
+
+@pytest.fixture
+def bench():
+    steps = {0: [0.010, 0.011, 0.012, 0.013, 0.014], 1: [0.020, 0.022, 0.024, 0.026, 0.028]}
+    return make_bench(
+        [make_process(turn, side, values) for turn in range(3) for side, values in steps.items()]
+    )
+
+
+def test_medians_quartiles_and_rates_are_exact(bench):
+    first = derive(bench)["sides"][0]
+    row = first["rows"]["step"]
+    assert row["median"] == 0.012
+    assert row["iqr"] == pytest.approx(0.002)
+    assert (row["num_samples"], row["num_processes"]) == (15, 3)
+    assert first["images_per_second"] == pytest.approx(64 / 0.012)
+    assert first["flops_per_second"] == pytest.approx(6e6 * 64 / 0.012)
+    assert first["utilisation"] == pytest.approx(6e6 * 64 / 0.012 / 1e11)
+    assert first["loop_over_bare"] == pytest.approx(1 / 0.9)
+    assert first["epoch_over_steps"] == pytest.approx(2.0)
+
+
+def test_a_ratio_of_equal_rounds_is_exact(bench):
+    ratio = next(item for item in derive(bench)["ratios"] if item["row"] == "step")
+    assert ratio["ratio"] == pytest.approx(0.5)
+    assert (ratio["low"], ratio["high"]) == pytest.approx((0.5, 0.5))
+    assert ratio["is_shown"]
+
+
+def simulate(generator, slowdown):
+    """Rounds of two sides whose processes differ by 2 % and whose machine drifts by 5 %."""
+    processes = []
+    for turn in range(5):
+        drift = generator.normal(0, 0.05)
+        for side in range(2):
+            level = 0.01 * math.exp(drift + generator.normal(0, 0.02)) * (1 + slowdown * side)
+            processes.append(
+                make_process(turn, side, level * np.exp(generator.normal(0, 0.03, 30)))
+            )
+    return next(item for item in derive(make_bench(processes))["ratios"] if item["row"] == "step")[
+        "is_shown"
+    ]
+
+
+def test_the_same_side_twice_shows_no_difference_and_a_slowdown_does():
+    generator = np.random.default_rng(0)
+    assert sum(simulate(generator, 0.0) for _ in range(100)) <= 10
+    assert sum(simulate(generator, 0.1) for _ in range(100)) >= 90
+
+
+def test_one_round_shows_nothing():
+    assert bootstrap_interval(np.array([0.3])) == (-math.inf, math.inf)
+
+
+def test_a_loaded_or_unsteady_machine_is_told(bench):
+    for process in bench["processes"]:
+        process["seconds"]["step"] = [0.010, 0.0101, 0.0102]
+    assert derive(bench)["warnings"] == []
+    loaded = derive({**bench, "other_processor_share": 0.4})
+    assert "other programs used 40%" in loaded["warnings"][0]
+    for process in bench["processes"]:
+        process["seconds"]["step"] = [0.01, 0.02, 0.03, 0.04, 0.05]
+    assert "torch eager, step: very unsteady" in derive(bench)["warnings"][0]
+
+
+def test_machines_are_not_mixed(bench):
+    bench["processes"][1]["environment"]["processor"] = "Q"
+    with pytest.raises(CheckFailed, match="2 machines"):
+        derive(bench)
+
+
+def test_verification_finds_a_changed_number(bench, tmp_path):
+    bench["derived"] = derive(bench)
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(bench))
+    assert verify_bench(file)["derived"] == bench["derived"]
+    for change in ("sample", "median"):
+        changed = copy.deepcopy(bench)
+        if change == "sample":
+            changed["processes"][0]["seconds"]["step"] = [0.1] * 5
+        else:
+            changed["derived"]["sides"][0]["rows"]["step"]["median"] *= 0.99
+        assert verify(changed)
+        file.write_text(json.dumps(changed))
+        with pytest.raises(CheckFailed, match="do not follow from its samples"):
+            verify_bench(file)
+    del changed["processes"][0]["seconds"]
+    file.write_text(json.dumps(changed))
+    with pytest.raises(CheckFailed, match="not whole"):
+        verify_bench(file)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"format": "poc run 1"}'])
+def test_other_files_are_refused(content, tmp_path):
+    file = tmp_path / "bench.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UsageError, match=r"poc bench --output"):
+        read_bench(file)
+
+
+def test_the_page_holds_every_side(bench, tmp_path):
+    bench["derived"] = derive(bench)
+    write_bench_report(bench, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.md").read_text()
+    for words in ("torch eager", "tf graph", "Where the comparison is not fair", "0.500"):
+        assert words in page
+        assert words in text
+
+
+class Recorder:
+    """Stands for a training loop: a step takes a second of the fake clock, an update half a one."""
+
+    def __init__(self, compiles_at=None):
+        self.now, self.num_steps, self.compiles_at = 0.0, 0, compiles_at
+        images, labels = np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int64)
+        batch = SimpleNamespace(images=images, labels=labels, learned=labels)
+        run = RunSpec(input_shape=(28, 28, 1), num_classes=2)
+        self.spec, self.network, self.trainer = run, run.network, self
+        self.cache = SimpleNamespace(look_up=lambda trainer, batch: {})
+        self.state = SimpleNamespace(step=0)
+        self.data = SimpleNamespace(train=SimpleNamespace(epoch=lambda number: iter([batch])))
+
+    def rate(self, step):
+        return 0.1
+
+    def step(self, batch):
+        self.now, self.num_steps = self.now + 0.4, self.num_steps + 1
+        self.pending = 0.6
+
+    def prepared_step(self, *arguments):
+        def run():
+            self.now, self.num_steps, self.pending = self.now + 0.1, self.num_steps + 1, 0.4
+
+        return run
+
+    def wait(self):
+        self.now, self.pending = self.now + getattr(self, "pending", 0.0), 0.0
+
+    def metrics(self):
+        return {}
+
+    @property
+    def num_compilations(self):
+        return 1 if self.compiles_at is None else 1 + (self.num_steps > self.compiles_at)
+
+
+def test_a_step_is_timed_with_the_device_drained_and_without_the_warm_up():
+    loop = Recorder()
+    samples = Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
+    assert samples == {"step": [pytest.approx(1.0)] * 6, "bare_step": [pytest.approx(0.5)] * 6}
+    assert loop.num_steps == 2 * (3 + 6)
+
+
+def test_a_recompilation_among_timed_steps_fails_and_one_before_does_not():
+    loop = Recorder(compiles_at=4)
+    Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
+    loop = Recorder(compiles_at=8)
+    with pytest.raises(CheckFailed, match="compiled while steps were timed"):
+        Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
+
+
+def test_sides_take_turns():
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), num_processes=3)
+    assert spec.order() == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+
+
+def test_sides_are_read():
+    assert [side.name for side in parse_sides([])] == ["tf graph", "torch eager"]
+    names = [side.name for side in parse_sides([], "all")]
+    assert names == ["tf graph", "tf eager", "tf xla", "torch eager", "torch compile"]
+    side = parse_sides(["torch:compile:2"])[0]
+    assert (side.name, side.run(RunSpec()).mode) == ("torch compile, 2 threads", "compiled")
+
+
+@pytest.mark.parametrize(
+    ("texts", "modes", "word"),
+    [
+        (["jax"], None, "jax"),
+        (["tf:compile"], None, "graph, eager, xla"),
+        (["torch:eager:none"], None, "num_threads"),
+        (["torch:eager:0"], None, "num_threads"),
+        (["tf"], "all", "--modes"),
+        ([], "some", "some"),
+    ],
+)
+def test_wrong_sides_are_refused(texts, modes, word):
+    with pytest.raises(UsageError, match=word):
+        parse_sides(texts, modes)
+
+
+def test_the_share_of_others_leaves_this_process_out():
+    others = other_share((100.0, 10.0), (104.0, 11.0), 2.0)
+    assert others == pytest.approx(3.0 / (2.0 * os.cpu_count()))
+    assert other_share(None, (1.0, 1.0), 2.0) is None

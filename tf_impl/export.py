@@ -1,0 +1,48 @@
+"""A trained network as a file that runs without TensorFlow: TFLite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.network import Network
+
+from .models import Model
+from .weights import load_weights
+
+
+def export_network(
+    network: Network,
+    weights: Weights,
+    path: str,
+    *,
+    precision: str,
+    calibration: NDArray[np.float32],
+) -> None:
+    """Write the network: images (N, H, W, C) float32 -> logits (N, num_classes) float32.
+
+    `precision` is that of the weights and of what lies between; `calibration`, (N, H, W, C), sets
+    the ranges of int8.
+    """
+    model = Model(network, dtype="float32")
+    load_weights(model, weights)
+    signature = tf.TensorSpec((None, *network.input_shape), tf.float32, name="images")
+    function = tf.function(model, input_signature=[signature]).get_concrete_function()
+    # Without the model beside it the function is frozen first: calibration knows no variables.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: _examples(calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    Path(path).write_bytes(converter.convert())
+
+
+def _examples(images: NDArray[np.float32]) -> Iterator[list[NDArray[np.float32]]]:
+    for index in range(len(images)):
+        yield [images[index : index + 1]]

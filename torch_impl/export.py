@@ -1,0 +1,132 @@
+"""A trained network as a file that runs without PyTorch: ONNX."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.network import Network
+
+from .models import Model
+from .weights import load_weights
+
+_OPSET = 18
+
+
+def export_network(
+    network: Network,
+    weights: Weights,
+    path: str,
+    *,
+    precision: str,
+    calibration: NDArray[np.float32],
+) -> None:
+    """Write the network: images (N, H, W, C) float32 -> logits (N, num_classes) float32.
+
+    `precision` is that of the weights and of what lies between; `calibration`, (N, H, W, C), sets
+    the ranges of int8.
+    """
+    model = Model(network, dtype="float32")
+    load_weights(model, weights)
+    with torch.no_grad():
+        torch.onnx.export(
+            _Entrance(model).eval(),
+            (torch.from_numpy(np.array(calibration[:2])),),
+            path,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=_OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    _keep_zero_pads(path)
+    if precision == "float16":
+        _halve(path)
+    if precision == "int8":
+        _quantize(path, calibration)
+    _strip(path)
+
+
+class _Entrance(nn.Module):
+    """Takes images as the rest of the world has them."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, C) -> (N, num_classes)."""
+        return self.model(images.permute(0, 3, 1, 2))
+
+
+class _Examples:
+    """Calibration images, as ONNX Runtime asks for them."""
+
+    def __init__(self, images: NDArray[np.float32]) -> None:
+        self._batches = iter([{"images": images[i : i + 1]} for i in range(len(images))])
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next image, or none."""
+        return next(self._batches, None)
+
+
+def _keep_zero_pads(path: str) -> None:
+    """Keep ONNX Runtime from taking a max-pool's zero padding for its own, which is -infinity.
+
+    Its optimiser merges a Pad of exactly 0 into the pool behind it (seen in 1.31); the smallest
+    normal number stays a Pad.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    pads = {node.output[0]: node for node in model.graph.node if node.op_type == "Pad"}
+    pooled = [pads.get(node.input[0]) for node in model.graph.node if node.op_type == "MaxPool"]
+    for pad in (pad for pad in pooled if pad is not None and len(pad.input) > 2):
+        values = [item for item in model.graph.initializer if item.name == pad.input[2]]
+        if values and onnx.numpy_helper.to_array(values[0]) == 0:
+            tiny = np.asarray(np.finfo(np.float32).tiny, np.float32)
+            pad.input[2] = f"{pad.input[2]}_as_tiny"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(tiny, pad.input[2]))
+    onnx.save(model, path)
+
+
+def _halve(path: str) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+
+
+def _quantize(path: str, calibration: NDArray[np.float32]) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    source = Path(path).with_suffix(".float32.onnx")
+    Path(path).rename(source)
+    quantize_static(
+        str(source),
+        path,
+        _Examples(calibration),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+    )
+    source.unlink()
+
+
+def _strip(path: str) -> None:
+    """Leave out what the exporter notes about its own source: most of a small net's file."""
+    import onnx
+
+    model = onnx.load(path)
+    model.graph.ClearField("value_info")
+    for part in (model, model.graph, *model.graph.node):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
