@@ -138,6 +138,10 @@ def reference_hyper_gradient(run: RunSpec, weights: Any, state: Any) -> tuple[fl
     return loss, gradient, np.concatenate([value[0] for value in used.values()])
 
 
+def slow(options: list[Any]) -> list[Any]:
+    return [pytest.param(option, marks=pytest.mark.slow) for option in options]
+
+
 @pytest.mark.parametrize("num_inner_steps", [1, 3])
 def test_hyper_gradient_equals_the_published_recursion(workers: Any, num_inner_steps: int) -> None:
     run = small_run(num_inner_steps=num_inner_steps)
@@ -182,12 +186,16 @@ def test_hyper_gradient_equals_finite_differences(workers: Any) -> None:
     "options",
     [
         {},
-        {"pairs": "one_to_one", "loss_weights": "const"},
-        {"pairs": "single", "channel_weights": "none", "loss_weights": "relu"},
         {"loss_weights": "none", "matching": "gram"},
-        {"hyper_gradient": "first_order"},
         {"hyper_gradient": "finite_difference"},
-        {"meta_batch": "held_out", "meta_clip_norm": 1e-3},
+        *slow(
+            [
+                {"pairs": "one_to_one", "loss_weights": "const"},
+                {"pairs": "single", "channel_weights": "none", "loss_weights": "relu"},
+                {"hyper_gradient": "first_order"},
+                {"meta_batch": "held_out", "meta_clip_norm": 1e-3},
+            ]
+        ),
     ],
     ids=str,
 )
@@ -200,6 +208,7 @@ def test_both_backends_give_the_same_hyper_gradient(workers: Any, options: Any) 
     assert error(first["gradients"], second["gradients"]) < tolerance
 
 
+@pytest.mark.slow
 def test_residual_target(workers: Any) -> None:
     run = small_run("lightnet_residual")
     weights, state = start(run)
@@ -207,6 +216,7 @@ def test_residual_target(workers: Any) -> None:
     assert error(first["gradients"], second["gradients"]) < 1e-9
 
 
+@pytest.mark.slow
 def test_approximations_are_what_they_say(workers: Any) -> None:
     """Finite differences come close to the exact gradient; leaving the Hessian out does not."""
     weights, state = start(small_run())
@@ -231,7 +241,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", [OPTIONS[0], *slow(OPTIONS[1:])], ids=str)
 def test_ten_iterations(workers: Any, options: Any) -> None:
     """Ten full iterations across a rate drop, gates at 0, inside and at 6."""
     run = small_run(**options)
@@ -319,6 +329,7 @@ def test_statistics_take_two_updates(one_batch: Any) -> None:
         assert error({n: result["weights"][n] for n in expected}, expected) < 1e-10
 
 
+@pytest.mark.slow
 def test_the_head_moves_in_matching_steps(workers: Any) -> None:
     """Without look-ahead rollback, T matching steps move the head by momentum and decay alone."""
     run = small_run(rollback=False, num_inner_steps=2)
@@ -351,6 +362,7 @@ def test_the_head_moves_in_matching_steps(workers: Any) -> None:
         assert error({n: result["weights"][n] for n in names}, theta) < 1e-9
 
 
+@pytest.mark.slow
 def test_rollback_leaves_no_trace_of_the_look_ahead(one_batch: Any, workers: Any) -> None:
     """T = 1 leaves the same theta and momentum as T = 2."""
     _, weights, results = one_batch
