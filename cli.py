@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed, Interrupted, UsageError
 
 Command = Callable[..., Any]
 
@@ -29,12 +29,18 @@ RUN_OPTIONS = [
         "--data", metavar="SOURCE", help="embedded (default), folder:PATH …: `poc data list`."
     ),
     click.option("--epochs", metavar="N", help="Passes over the training examples."),
-    click.option("--batch-size", metavar="N", help="Examples a step."),
+    click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
     click.option("--seed", metavar="N", help="Initial weights, order and noise."),
     click.option("--dtype", metavar="NAME", help="float32 (default) or float64."),
     click.option("--weights", metavar="PATH|imagenet", help="Start from these; default: drawn."),
 ]
+SAVE_OPTION = click.option(
+    "--save-every",
+    metavar="STEPS|MINUTES",
+    help="Checkpoints within an epoch: 500 (steps) or 10min, the default.",
+)
 OUTPUT_OPTIONS = [
+    SAVE_OPTION,
     click.option(
         "--output", type=click.Path(path_type=Path), help="Run folder; default below runs/."
     ),
@@ -66,11 +72,22 @@ def with_options(options: list[Callable[[Command], Command]]) -> Callable[[Comma
     return decorate
 
 
-def read_run(backend: str | None = None, **given: Any) -> Any:
-    """The run spec that the command line describes."""
-    from poc.shared.spec.run import load_run
+def read_run(
+    backend: str | None = None,
+    report: Callable[[Any], None] = lambda event: None,
+    **given: Any,
+) -> Any:
+    """The run spec that the command line describes; `--batch-size auto` is found here."""
+    from poc.shared.spec.run import BACKENDS, load_run
 
-    return load_run(given["config"], named_settings(**given), backend=backend)
+    is_auto = given.get("batch_size") == "auto"
+    given["batch_size"] = None if is_auto else given.get("batch_size")
+    spec = load_run(given["config"], named_settings(**given), backend=backend)
+    if not is_auto:
+        return spec
+    from poc.shared.engine.batch_size import choose_batch_size
+
+    return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
 
 
 def named_settings(**given: Any) -> list[str]:
@@ -104,19 +121,44 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--backend", required=True, metavar="tf|torch", help="Framework that trains.")
+@click.option("--backend", metavar="tf|torch", help="Framework that trains; required.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
+)
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
-def run(backend: str, output: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def run(
+    backend: str | None,
+    resume: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    save_every: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Train one backend; print the run's row and its folder."""
     from poc.shared.analysis.tables import comparison_table, show, timing_table
-    from poc.shared.engine.launch import launch_run
+    from poc.shared.engine.launch import launch_run, resume_run
     from poc.shared.engine.progress import TrainingProgress
 
-    spec = read_run(backend, **given)
-    with TrainingProgress(backend) as progress:
-        row = launch_run(
-            spec, output, command=command_line(), overwrite=overwrite, report=progress.update
+    saving = {"save_every": save_every} if save_every else {}
+    if resume is not None:
+        refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
+        with TrainingProgress("resume") as progress:
+            row = resume_run(resume, command=command_line(), report=progress.update, **saving)
+    elif backend is None:
+        raise UsageError(
+            "received no --backend; allowed are tf and torch: add --backend, or --resume DIR"
         )
+    else:
+        with TrainingProgress(backend) as progress:
+            row = launch_run(
+                read_run(backend, report=progress.update, **given),
+                output,
+                command=command_line(),
+                overwrite=overwrite,
+                report=progress.update,
+                **saving,
+            )
     if as_json:
         click.echo(json.dumps(row, indent=1))
         return
@@ -124,9 +166,22 @@ def run(backend: str, output: Path | None, overwrite: bool, as_json: bool, **giv
     click.echo(f"Run folder: {row['folder']}")
 
 
+def refuse_beside_resume(**given: Any) -> None:
+    """A run goes on as it began: nothing about it can be set anew."""
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if named:
+        named = ["--set" if name == "--assignments" else name for name in named]
+        raise UsageError(
+            f"received --resume with {', '.join(named)}; allowed beside it are --save-every and "
+            "--json, since a run goes on as it began: remove the others"
+        )
+
+
 @cli.command()
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
-def compare(output: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def compare(
+    output: Path | None, overwrite: bool, save_every: str | None, as_json: bool, **given: Any
+) -> None:
     """Train both backends; print the comparison, the parity verdict and the timing."""
     from poc.shared.analysis.comparison import (
         check_parity,
@@ -136,11 +191,16 @@ def compare(output: Path | None, overwrite: bool, as_json: bool, **given: Any) -
     from poc.shared.analysis.tables import comparison_table, parity_table, show, timing_table
     from poc.shared.engine.progress import TrainingProgress
 
-    spec = read_run(**given)
-    rungs = check_parity(spec)
     with TrainingProgress("compare") as progress:
+        spec = read_run(report=progress.update, **given)
+        rungs = check_parity(spec)
         rows = compare_backends(
-            spec, output, command=command_line(), overwrite=overwrite, report=progress.update
+            spec,
+            output,
+            command=command_line(),
+            overwrite=overwrite,
+            report=progress.update,
+            **({"save_every": save_every} if save_every else {}),
         )
     if as_json:
         click.echo(
@@ -610,16 +670,22 @@ def command_line() -> str:
 
 def main() -> None:
     """Entry point: turns exceptions into one sentence and an exit code."""
+    from poc.shared.engine.interruption import forwarding
+
     try:
-        cli.main(prog_name="poc", standalone_mode=False)
+        with forwarding():
+            cli.main(prog_name="poc", standalone_mode=False)
     except UsageError as error:
         fail(str(error), 2)
     except click.ClickException as error:
         fail(f"{error.format_message()} See `poc --help`.", 2)
     except CheckFailed as error:
         fail(str(error), 1)
-    except (KeyboardInterrupt, click.Abort):
-        fail("interrupted; the run folder keeps what was finished", 130)
+    except click.Abort as error:
+        # What click makes of a KeyboardInterrupt.
+        stop = error.__cause__
+        code = stop.exit_code if isinstance(stop, Interrupted) else Interrupted.exit_code
+        fail(str(stop or "") or "interrupted; the run folder keeps what was finished", code)
     except RuntimeError as error:
         # A worker that died has said all that helps; a traceback of this side would not.
         if type(error).__name__ != "WorkerCrashed":

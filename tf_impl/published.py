@@ -15,6 +15,9 @@ from poc.shared.engine.files import write_bytes
 from poc.shared.errors import UsageError
 
 _WEIGHTS_OF_ARCHIVE = "model.weights.h5"
+# Deflate, which both containers use, cannot pack tighter than 1032:1.
+_MAX_EXPANSION = 1100
+_MAX_DEPTH = 64
 
 
 def read_published(path: str) -> dict[str, NDArray[Any]]:
@@ -28,14 +31,16 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
     try:
         content: Any = path
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                content = io.BytesIO(archive.read(_WEIGHTS_OF_ARCHIVE))
+            content = io.BytesIO(_read_weights_of_archive(path))
         with h5py.File(content, "r") as file:
             tensors = _unique(path, _walk(file.get("model_weights", file)))
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # h5py and zipfile raise almost anything on damaged files.
+        text = str(error) or type(error).__name__
         raise UsageError(
-            f"received {path!r}, which is no readable Keras file ({error}); name a .h5 or .keras "
-            "file that Keras saved"
+            f"received {path!r}, which is no readable Keras file ({text.splitlines()[0]}); name a "
+            ".h5 or .keras file that Keras saved"
         ) from None
     if not tensors:
         raise UsageError(f"received {path!r}, which holds no weights; name a file that holds some")
@@ -76,16 +81,41 @@ def fetch_imagenet(name: str) -> dict[str, NDArray[Any]]:
     return {variable.path: np.asarray(variable) for variable in model.weights}
 
 
-def _walk(group: h5py.Group, layer: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+def _read_weights_of_archive(path: str) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        num_bytes = archive.getinfo(_WEIGHTS_OF_ARCHIVE).file_size
+        if num_bytes > _MAX_EXPANSION * Path(path).stat().st_size:
+            raise ValueError(f"{_WEIGHTS_OF_ARCHIVE} unpacks to {num_bytes:,} bytes")
+        return archive.read(_WEIGHTS_OF_ARCHIVE)
+
+
+def _walk(group: h5py.Group, layer: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Every array under the name of the layer that owns it; optimisers' slots are left out."""
-    for key, item in group.items():
+    if depth > _MAX_DEPTH:
+        raise ValueError("its groups contain one another")
+    for key in group:
         if key.startswith("optimizer"):
             continue
+        # A link may lead to another file, or back.
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise ValueError(f"{key!r} is a link")
+        item = group[key]
         if isinstance(item, h5py.Group):
-            yield from _walk(item, _layer_name(key, item, layer))
+            yield from _walk(item, _layer_name(key, item, layer), depth + 1)
         else:
             name = key.removesuffix(":0").replace("depthwise_kernel", "kernel")
-            yield f"{layer}/{name}", np.asarray(item)
+            yield f"{layer}/{name}", _read_dataset(key, item)
+
+
+def _read_dataset(key: str, item: h5py.Dataset) -> NDArray[Any]:
+    """Its numbers, if they stand in this very file and are as many as it has bytes for."""
+    num_bytes = item.size * item.dtype.itemsize
+    if item.external or item.is_virtual or item.dtype.hasobject:
+        raise ValueError(f"{key!r} holds no plain numbers")
+    if num_bytes > _MAX_EXPANSION * max(item.id.get_storage_size(), 1):
+        raise ValueError(f"{key!r} announces the shape {item.shape}")
+    array: NDArray[Any] = np.asarray(item)
+    return array
 
 
 def _unique(path: str, tensors: Iterator[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

@@ -117,8 +117,7 @@ class Trainer:
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
-        values = np.asarray(self.totals)[: len(self.names_of_totals)]
-        totals = dict(zip(self.names_of_totals, values.tolist(), strict=True))
+        totals = self._named_totals()
         self.totals.assign(tf.zeros_like(self.totals))
         num_steps, self.num_steps = self.num_steps, 0
         count = totals.pop("count", 0.0)
@@ -174,6 +173,19 @@ class Trainer:
                 variable.assign(state[f"{name}/{slot}"])
         self.optimizer.iterations.assign(state["step"])
 
+    def counts(self) -> dict[str, float]:
+        """Totals since the last `metrics`, as they stand; waits for the device."""
+        return {**self._named_totals(), "num_steps": self.num_steps}
+
+    def restore_counts(self, counts: Mapping[str, float]) -> None:
+        """Take back what `counts` gave."""
+        totals = dict(counts)
+        self.num_steps = int(totals.pop("num_steps"))
+        self.names_of_totals = tuple(totals)
+        values = np.zeros(_NUM_TOTALS)
+        values[: len(totals)] = list(totals.values())
+        self.totals.assign(values)
+
     def _update(
         self,
         images: tf.Tensor,
@@ -205,11 +217,18 @@ class Trainer:
         # loss, since max-pools and fused ReLUs drop it; the gradients show it, once.
         norm = tf.linalg.global_norm(list(result.by_name.values()))
         values = {name: tf.cast(value, tf.float64) for name, value in sums.items()}
-        before = self.totals[list(values).index("loss")]
+        names = (*values, "good_steps")
+        if set(names) == set(self.names_of_totals):
+            names = self.names_of_totals
+        self.names_of_totals = names
+        before = self.totals[names.index("loss")]
         signs = [tf.cast(v, tf.float64) for v in (result.loss, before, norm)]
         is_good = tf.reduce_all(tf.math.is_finite(signs))
         values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
         values["good_steps"] = tf.cast(is_good, tf.float64)
-        self.names_of_totals = tuple(values)
-        added = tf.pad(tf.stack(list(values.values())), [(0, _NUM_TOTALS - len(values))])
-        self.totals.assign_add(added)
+        added = tf.stack([values[name] for name in names])
+        self.totals.assign_add(tf.pad(added, [(0, _NUM_TOTALS - len(names))]))
+
+    def _named_totals(self) -> dict[str, float]:
+        values = np.asarray(self.totals)[: len(self.names_of_totals)]
+        return dict(zip(self.names_of_totals, values.tolist(), strict=True))

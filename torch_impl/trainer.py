@@ -174,16 +174,29 @@ class Trainer:
             self.objective.restore(state)
             return
         for name, variable in zip(self.names, self.variables, strict=True):
+            # Laid out like the parameter: the fused optimisers take that for granted.
             slots = {
-                key: torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"])).to(
-                    variable
+                key: torch.empty_like(variable, requires_grad=False).copy_(
+                    torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"]))
                 )
                 for slot, key in _SLOTS.items()
                 if f"{name}/{slot}" in state
             }
             if "exp_avg" in slots:
-                slots["step"] = torch.tensor(float(state["step"]))
+                slots["step"] = torch.tensor(float(state["step"]), device=self.device)
             self.optimizer.state[variable] = slots
+
+    def counts(self) -> dict[str, float]:
+        """Totals since the last `metrics`, as they stand; waits for the device."""
+        totals = {name: float(total) for name, total in self.totals.items()}
+        return {**totals, "num_steps": self.num_steps}
+
+    def restore_counts(self, counts: Mapping[str, float]) -> None:
+        """Take back what `counts` gave."""
+        totals = dict(counts)
+        self.num_steps = int(totals.pop("num_steps"))
+        for name, total in totals.items():
+            self._total(name).fill_(total)
 
     def _update(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from poc.shared.engine.datasets import open_data
 from poc.shared.engine.launch import launch_run
+from poc.shared.engine.saving import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.worker import Worker
 from poc.shared.spec.run import BACKENDS, RunSpec
 
@@ -30,7 +31,13 @@ def check_parity(run: RunSpec) -> list[Rung]:
 
 
 def compare_backends(
-    run: RunSpec, output: Path | None, *, command: str, overwrite: bool, report: Report
+    run: RunSpec,
+    output: Path | None,
+    *,
+    command: str,
+    overwrite: bool,
+    report: Report,
+    save_every: str = DEFAULT_SAVE_EVERY,
 ) -> list[dict[str, Any]]:
     """Train the same run in both backends, one after the other; returns their rows."""
     root = output or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-compare-{run.method}"
@@ -41,6 +48,7 @@ def compare_backends(
             command=command,
             overwrite=overwrite,
             report=report,
+            save_every=save_every,
         )
         for backend in BACKENDS
     ]

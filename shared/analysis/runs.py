@@ -4,8 +4,6 @@ A report is often written about a sweep that is still going or that broke, so a 
 be read never ends it.
 """
 
-import io
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from poc.shared.data.archives import read_archive
 from poc.shared.engine.files import read_json
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.sweep import DEFINITION
@@ -30,7 +29,6 @@ UNREADABLE = (
     KeyError,
     EOFError,
     RecursionError,
-    zipfile.BadZipFile,
 )
 
 
@@ -243,9 +241,8 @@ def read_predictions(path: Path, num_classes: int) -> Predictions | None:
     """Predictions in the order of their ids, so that two runs can be paired."""
     if not (path / "predictions.npz").exists():
         return None
-    content = io.BytesIO((path / "predictions.npz").read_bytes())
-    with np.load(content, allow_pickle=False) as file:
-        logits, labels, ids = file["logits"], file["labels"], file["ids"]
+    file = read_archive(path / "predictions.npz")
+    logits, labels, ids = file["logits"], file["labels"], file["ids"]
     is_whole = (
         logits.shape == (len(labels), num_classes)
         and labels.shape == ids.shape

@@ -1,7 +1,5 @@
 """Sources held in memory: the embedded set and `npz:PATH`."""
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,11 +10,10 @@ from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
 
+from .archives import read_archive
 from .source import PARTITIONS, Indices, Labels, Pixels, Source, consecutive, example_ids
 
 Part = tuple[Pixels, Labels]
-# Everything that NumPy and zipfile are known to raise on a damaged or foreign file.
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 class ArraySource(Source):
@@ -162,11 +159,9 @@ def read_npz(name: str, path: Path) -> dict[str, NDArray[Any]]:
             "file: correct the path"
         )
     try:
-        # Opened here, because np.load leaves the file open when it finds the archive damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (*UNREADABLE, AttributeError, TypeError) as error:
+        return read_archive(path)
+    except ValueError as error:
         raise UsageError(
-            f"received {name!r}, which cannot be read as npz ({str(error).splitlines()[0]}); "
+            f"received {name!r}, which cannot be read as npz ({error}); "
             "allowed is an undamaged file of plain arrays written by np.savez: write it again"
         ) from None

@@ -7,6 +7,7 @@ become 8 by rounding, and of an animation the first frame is taken.
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ ALPHA_MODES = {"LA", "La", "RGBA", "RGBa", "PA"}
 # EXIF orientations that exchange height and width.
 TURNED = {5, 6, 7, 8}
 ORIENTATION = 0x0112
+# What is tried: no format whose reader starts another program (EPS) or reads other files.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 # Larger images are refused: Pillow's own limit against decompression bombs.
 MAX_PIXELS = 178_956_970
 
@@ -41,6 +44,13 @@ class FileFacts:
     error: str = ""
 
 
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def inspect_file(path: Path) -> FileFacts:
     """Read and decode a file to its end, as cheaply as its damage can be found."""
     try:
@@ -48,7 +58,7 @@ def inspect_file(path: Path) -> FileFacts:
         digest = hashlib.sha256(content).hexdigest()
         if not content:
             return FileFacts(digest=digest, error="is empty (0 bytes)")
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
             check_picture(picture)
             width, height = picture.size
             is_grey = picture.mode in GREY_MODES
@@ -87,7 +97,7 @@ def decode_file(path: Path, channels: int) -> Image.Image:
     Raises:
         Exception: Whatever Pillow raises on a damaged file.
     """
-    with Image.open(path) as picture:
+    with Image.open(path, formats=known_formats()) as picture:
         check_picture(picture)
         upright = to_mode(picture, channels)
         upright.load()

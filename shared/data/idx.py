@@ -23,6 +23,8 @@ MAX_SIDE_PIXELS = 4096
 # Deflate cannot pack tighter than 1032:1, so a header that promises more is a lie and is refused
 # before anything of that size is allocated.
 MAX_EXPANSION = 1032
+# Larger data belongs into a folder, which is read piece by piece.
+MAX_BYTES = 8 << 30
 
 
 def open_idx(name: str, folder: Path) -> ArraySource:
@@ -88,7 +90,7 @@ def parse_header(path: Path, header: bytes, magic: int) -> tuple[int, ...]:
         raise refusal(path, "ends within its header")
     shape: tuple[int, ...] = struct.unpack(f">{magic % 256}i", header[4:])
     is_absurd = min(shape) < 1 or max(shape[1:], default=1) > MAX_SIDE_PIXELS
-    if is_absurd or math.prod(shape) > MAX_EXPANSION * path.stat().st_size:
+    if is_absurd or math.prod(shape) > min(MAX_BYTES, MAX_EXPANSION * path.stat().st_size):
         raise refusal(path, f"announces the impossible shape {shape}")
     return shape
 

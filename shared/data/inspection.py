@@ -86,7 +86,7 @@ def read_known(store: Path) -> dict[str, Any]:
     try:
         stored = json.loads(store.read_text(encoding="utf-8"))
         return dict(stored["files"]) if stored["format"] == FORMAT else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

@@ -8,9 +8,12 @@ start.
 
 import logging
 import math
+import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -26,6 +29,7 @@ from .transforms import Finish, example_generator, finish_images
 
 # More batches than any run takes: a stream of batches that workers read has no end of its own.
 ENDLESS = 1 << 40
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Batch(NamedTuple):
@@ -216,9 +220,24 @@ def open_stream(records: Records, prefetch_batches: int, num_workers: int) -> An
     batches = grain.MapDataset.source(records).to_iter_dataset(threads)
     if num_workers:
         batches = batches.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
+            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2),
+            partial(end_with_parent, os.getpid()),
         )
     return iter(batches)
+
+
+def end_with_parent(parent: int, index: int, count: int) -> None:
+    """Called in each process that reads: it ends soon after `parent`, which started it.
+
+    One that is killed cannot end its children, which would wait for ever.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def count_batches(num_examples: int, batch_size: int, *, is_rest_dropped: bool) -> tuple[int, int]:

@@ -305,15 +305,32 @@ def parse_definition(text: str) -> Mapping[str, Any]:
     """The stored object, if it is one of ours."""
     try:
         stored = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"received a split file that is no JSON ({error}); allowed is a file that poc wrote: "
             "make it again"
         ) from None
     needed = {"format", "source", "spec", "fingerprint", "contents", *PARTITIONS}
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT or needed - stored.keys():
+    if (
+        not isinstance(stored, dict)
+        or stored.get("format") != FORMAT
+        or needed - stored.keys()
+        or not holds_texts(stored)
+    ):
         raise UsageError(
             f"received a file that is no split of format {FORMAT!r}; allowed is a file that poc "
             "wrote: make it again"
         )
     return stored
+
+
+def holds_texts(stored: Mapping[str, Any]) -> bool:
+    """Whether parts, contents and spec are of the types that `Split.to_json` writes."""
+    parts, contents = [stored[part] for part in PARTITIONS], stored["contents"]
+    return (
+        all(isinstance(part, list) for part in parts)
+        and isinstance(contents, dict)
+        and isinstance(stored["source"], str)
+        and isinstance(stored["spec"], dict)
+        and all(isinstance(name, str) for part in parts for name in part)
+    )

@@ -94,10 +94,24 @@ class Trainer(Protocol):
         """Canonical weights, running statistics included."""
 
     def state(self) -> dict[str, "NDArray[Any]"]:
-        """Optimiser state under canonical names: with the weights, all that a resume needs."""
+        """Optimiser and method state under canonical names; with `weights`, all that is trained.
+
+        A method that trains something else (meta parameters, moments of its own) gives it here or
+        among the weights.
+        """
 
     def restore(self, state: Mapping[str, "NDArray[Any]"]) -> None:
         """Take back what `state` gave."""
+
+    def counts(self) -> dict[str, float]:
+        """What `metrics` would give next, unrounded: totals as they stand; waits for the device.
+
+        `num_steps` is the number of steps that they cover, `good_steps` how many of them came
+        before the first non-finite loss.
+        """
+
+    def restore_counts(self, counts: Mapping[str, float]) -> None:
+        """Take back what `counts` gave, so that a resume rounds as the uninterrupted run does."""
 
 
 class Backend(Protocol):

@@ -43,12 +43,26 @@ def read_json(path: Path) -> Any:
         UsageError: Missing or malformed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_regular(path).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"received {str(path)!r}, which cannot be read as JSON ({error}); name a "
             "file that poc wrote"
         ) from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file.
+
+    Raises:
+        UsageError: Missing, malformed or no object.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"received {str(path)!r}, which holds no JSON object; name a file that poc wrote"
+        )
+    return value
 
 
 def finite(value: Any) -> Any:
@@ -72,10 +86,40 @@ def read_arrays(path: Path) -> Arrays:
     Raises:
         UsageError: Missing or malformed.
     """
+    return read_arrays_and_metadata(path)[0]
+
+
+def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Arrays of a safetensors file, and the texts of its header.
+
+    Raises:
+        UsageError: Missing or malformed.
+    """
     try:
-        return dict(load(path.read_bytes()))
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        content = read_regular(path)
+        arrays = dict(load(content))
+        # `load` has checked the header: 8 bytes of its length, then JSON.
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return arrays, dict(header.get("__metadata__") or {})
+    except (OSError, SafetensorError, ValueError, KeyError, RecursionError, MemoryError) as error:
         raise UsageError(
             f"received {str(path)!r}, which is no readable safetensors file ({error}); name "
             "one that poc wrote"
         ) from None
+
+
+def read_regular(path: Path) -> bytes:
+    """Bytes of a file; a device or a pipe, which may never end, is refused.
+
+    Raises:
+        OSError: No regular file, or unreadable.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("no regular file")
+    return path.read_bytes()
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left of its writes; only one process writes into a folder."""
+    for leftover in folder.glob(".*.*"):
+        leftover.unlink(missing_ok=True)

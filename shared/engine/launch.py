@@ -2,21 +2,34 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
-from .initial_weights import check_initial_weights, resolve_imagenet
+from .initial_weights import resolve_imagenet
+from .memory import describe_memory_error, may_be_memory
+from .precheck import check_combination
 from .run_folder import RunFolder
+from .run_lock import hold_lock
+from .saving import DEFAULT as DEFAULT_SAVE_EVERY
+from .saving import Saver
 from .source_network import require_source, resolve_source
-from .worker import Worker
+from .worker import Worker, WorkerCrashed
 
 Report = Callable[[Mapping[str, Any]], None]
 
 
 def launch_run(
-    run: RunSpec, output: Path | None, *, command: str, overwrite: bool, report: Report
+    run: RunSpec,
+    output: Path | None,
+    *,
+    command: str,
+    overwrite: bool,
+    report: Report,
+    save_every: str = DEFAULT_SAVE_EVERY,
 ) -> dict[str, Any]:
     """Train in a process of its own.
 
@@ -26,22 +39,78 @@ def launch_run(
         command: The command line, kept in the folder.
         overwrite: Replace a run that stands there.
         report: Called with progress events.
+        save_every: Steps or minutes between checkpoints within an epoch.
 
     Returns:
         The run's row of the comparison table.
     """
-    check_initial_weights(run)
-    require_source(run)
+    Saver.parse(save_every)
+    check_combination(run)
     run = resolve_source(resolve_imagenet(run))
-    folder = RunFolder.create(output or new_output(run), overwrite=overwrite)
-    with Worker(run.backend, log=folder.log, report=report) as worker:
-        row: dict[str, Any] = worker.call(
-            "train",
-            run=run.model_dump(mode="json"),
-            folder=str(folder.path.resolve()),
-            command=command,
+    path = output or new_output(run)
+    with hold_lock(RunFolder.reserve(path, overwrite=overwrite)) as lock:
+        folder = RunFolder.create(path, overwrite=overwrite)
+        job = {"command": command, "save_every": save_every, "is_resumed": False}
+        return train_in_worker(run, folder, lock, report, job)
+
+
+def resume_run(
+    path: Path, *, command: str, report: Report, save_every: str = DEFAULT_SAVE_EVERY
+) -> dict[str, Any]:
+    """Go on with the run of a folder; a finished one only gives its row.
+
+    Raises:
+        UsageError: No run has begun there, it is damaged, or another process holds it.
+    """
+    folder = RunFolder(path)
+    Saver.parse(save_every)
+    if not (path / "run.json").is_file():
+        raise UsageError(
+            f"received --resume {str(path)!r}, where no run has begun (there is no run.json); "
+            "allowed is a run folder: name one, or start the run again with --output"
         )
+    record = folder.read_run()
+    run = RunSpec.parse(record.get("run", {}), "")
+    if record.get("status") == "finished":
+        return folder.read_summary() | {"folder": str(path)}
+    folder.read_checkpoint()
+    require_source(run)
+    with hold_lock(path) as lock:
+        job = {"command": command, "save_every": save_every, "is_resumed": True}
+        return train_in_worker(run, folder, lock, report, job)
+
+
+def train_in_worker(
+    run: RunSpec, folder: RunFolder, lock: int, report: Report, job: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Call `train` in a worker that holds the lock as well.
+
+    Raises:
+        WorkerCrashed: With what memory may have to do with it; the run is marked.
+    """
+    try:
+        with Worker(run.backend, log=folder.log, report=report, inherited=[lock]) as worker:
+            row: dict[str, Any] = worker.call(
+                "train",
+                run=run.model_dump(mode="json"),
+                folder=str(folder.path.resolve()),
+                **job,
+            )
+    except WorkerCrashed as error:
+        raise WorkerCrashed(explain_crash(run, folder, str(error))) from None
     return row | {"folder": str(folder.path)}
+
+
+def explain_crash(run: RunSpec, folder: RunFolder, message: str) -> str:
+    """What a dead worker left: its last words, what memory may have to do with it, how to go on."""
+    with suppress(UsageError, OSError, KeyError):
+        run = RunSpec.parse(folder.read_run()["run"], "")
+        if folder.read_checkpoint() is not None:
+            message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
+        if may_be_memory(run, message):
+            message += f"\nPerhaps {describe_memory_error(run, is_certain=False)}."
+        folder.mark("failed", error=message)
+    return message
 
 
 def new_output(run: RunSpec, root: Path = Path("runs")) -> Path:

@@ -7,7 +7,7 @@ and a safetensors block that holds these arrays.
 import json
 import struct
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,13 @@ from safetensors.numpy import load, save
 
 HEADER = struct.Struct("<QQ")
 MARK = "$array"
+
+
+class Readable(Protocol):
+    """Where messages come from."""
+
+    def read(self, count: int, /) -> bytes:
+        """`count` bytes, or fewer at the end."""
 
 
 def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
@@ -26,7 +33,7 @@ def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> dict[str, Any]:
+def receive(stream: Readable) -> dict[str, Any]:
     """Read one message.
 
     Raises:
@@ -38,7 +45,7 @@ def receive(stream: IO[bytes]) -> dict[str, Any]:
     return dict(unpack(tree, arrays))
 
 
-def read_exactly(stream: IO[bytes], count: int) -> bytes:
+def read_exactly(stream: Readable, count: int) -> bytes:
     """Exactly `count` bytes."""
     content = stream.read(count)
     if len(content) != count:

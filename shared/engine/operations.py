@@ -2,7 +2,6 @@
 
 import resource
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,15 @@ from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
+from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
-from .run_folder import RunFolder
-from .source_network import known_numbers, require_source, source_weights
+from .run_folder import RunFolder, now
+from .saving import DEFAULT as DEFAULT_SAVE_EVERY
+from .session import Session
+from .source_network import known_numbers, require_source, source_weights, starting_weights
 from .timing import time_side
-from .training import Report, TrainingLoop, evaluate
+from .training import Report, TrainingLoop
 
 
 class Operations:
@@ -196,35 +198,66 @@ class Operations:
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
 
-    def train(self, run: Mapping[str, Any], folder: str, command: str) -> dict[str, Any]:
-        """A whole run into its folder; returns the row of the comparison table."""
-        started = time.perf_counter()
-        spec, data = open_data(
-            RunSpec.parse(dict(run), ""),
-            note=lambda text: self._report({"event": "note", "text": text}),
-        )
-        require_source(spec)
-        check_validation(spec, len(data.split.val))
-        self._backend.prepare(spec)
-        output = RunFolder(folder)
-        output.write_run(self._record(spec, data, command))
-        try:
-            with data:
-                loop = TrainingLoop(spec, self._backend, data, output, self._report)
-                last = loop.run()
-                row = self._finish(loop, last, time.perf_counter() - started)
-        except KeyboardInterrupt:
-            output.mark("interrupted")
-            raise
-        except CheckFailed as error:
-            output.mark("failed", error=str(error))
-            raise
-        except Exception as error:
-            output.mark("failed", error=f"{type(error).__name__}: {error}")
-            raise
-        output.write_summary(row)
-        output.mark("finished")
+    def train(
+        self,
+        run: Mapping[str, Any],
+        folder: str,
+        command: str,
+        save_every: str = DEFAULT_SAVE_EVERY,
+        is_resumed: bool = False,
+    ) -> dict[str, Any]:
+        """A whole run into its folder, or what is left of it; returns the comparison table's row.
+
+        Raises:
+            UsageError: The spec or the data do not allow it.
+            CheckFailed: Not finite, out of memory, or the file system refused a file.
+            Interrupted, Terminated: A signal came; everything is saved.
+        """
+        session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
+        with session.guarded(RunSpec.parse(dict(run), "")):
+            spec, data = open_data(session.spec, note=session.note)
+            require_source(spec)
+            check_validation(spec, len(data.split.val))
+            self._backend.prepare(spec)
+            session.begin(spec, self._record(spec, data, command))
+            # Until here a signal ends the run at once; from here on after its step.
+            with data, session.interruption.listening():
+                loop = TrainingLoop(
+                    spec,
+                    self._backend,
+                    data,
+                    session.folder,
+                    session.report,
+                    session.saver,
+                    session.interruption,
+                )
+                session.note_position(loop.state)
+                loop.run()
+                row = self._finish(loop)
+                session.folder.write_summary(row)
+                session.folder.mark("finished")
         return row
+
+    def try_steps(self, run: Mapping[str, Any], num_steps: int = 2) -> None:
+        """Some steps on noise, to see whether they fit into memory.
+
+        Raises:
+            CheckFailed: They do not.
+        """
+        spec = self._prepare(run)
+        network, size = spec.trained_network, spec.data.batch_size
+        images = np.random.default_rng(0).random((size, *network.input_shape), dtype=np.float32)
+        labels = np.zeros(size, dtype=np.int64)
+        try:
+            trainer = self._backend.Trainer(spec, starting_weights(spec))
+            for step in range(num_steps):
+                noise = draw_noise(network, seed=spec.seed, step=step, batch_size=size)
+                trainer.step(images, labels, 1e-3, noise, known_numbers(spec, 0.0))
+            trainer.wait()
+        except Exception as error:
+            if is_memory_error(error):
+                raise CheckFailed(describe_memory_error(spec)) from None
+            raise
 
     def time_side(
         self, run: Mapping[str, Any], side: Mapping[str, Any], warmup_steps: int, timed_steps: int
@@ -256,7 +289,7 @@ class Operations:
         return {
             "format": "poc run 1",
             "status": "running",
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "started": now(),
             "command": command,
             "run": spec.model_dump(mode="json"),
             "data": data.describe(),
@@ -266,21 +299,17 @@ class Operations:
             },
         }
 
-    def _finish(
-        self, loop: TrainingLoop, last: Mapping[str, Any], seconds: float
-    ) -> dict[str, Any]:
+    def _finish(self, loop: TrainingLoop) -> dict[str, Any]:
         """Evaluate the best weights on the test part, and write the row and the predictions."""
-        best = next(
-            line for line in loop.folder.read_metrics() if line["epoch"] == loop.state.best_epoch
-        )
         lines = loop.folder.read_metrics()
+        best = next(line for line in lines if line["epoch"] == loop.state.best_epoch)
         row = self._describe_run(loop)
         row |= {
             f"best_{key.replace('/', '_')}": best[key] for key in best if key.startswith("val/")
         }
         if loop.data.test is not None:
             loop.trainer.load(loop.best_weights())
-            logits, labels = evaluate(loop.trainer, loop.data.test)
+            logits, labels = loop.evaluate(loop.data.test)
             row |= {
                 f"test_{name}": value
                 for name, value in classification_metrics(logits, labels).items()
@@ -291,7 +320,7 @@ class Operations:
             loop.folder.write_predictions(logits, labels, ids)
         steady = lines[1:] or lines
         return row | {
-            "train_loss": last["train/loss"],
+            "train_loss": lines[-1]["train/loss"],
             "num_epochs": loop.state.epoch,
             "best_epoch": loop.state.best_epoch,
             "import_seconds": self._import_seconds,
@@ -299,7 +328,7 @@ class Operations:
             "first_step_seconds": loop.state.seconds["first_step"],
             "epoch_seconds": float(np.median([line["epoch_seconds"] for line in steady])),
             "eval_seconds": float(np.median([line["eval_seconds"] for line in steady])),
-            "total_seconds": seconds,
+            "total_seconds": loop.total_seconds,
             "images_per_second": float(np.median([line["images_per_second"] for line in steady])),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "folder": str(loop.folder.path),

@@ -7,6 +7,7 @@
 
 import io
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,11 @@ from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
 
-from .files import finite, read_json, write_bytes, write_json
+from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .files import finite, read_json, read_object, read_regular, write_bytes, write_json
 
+# The file that a run holds while it writes (run_lock.py).
+LOCK = "lock"
 EXPORTS = "exports.json"
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -31,27 +35,58 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path | str, *, overwrite: bool = False) -> "RunFolder":
-        """Make the folder.
+        """Make the folder, without a former run's files.
 
         Raises:
             UsageError: It holds something and `overwrite` is false, or it cannot be made.
         """
+        folder = cls(cls.reserve(path, overwrite=overwrite))
+        if not folder.is_unused():
+            folder.clear()
+        folder.make(folder.checkpoints)
+        return folder
+
+    @classmethod
+    def reserve(cls, path: Path | str, *, overwrite: bool = False) -> Path:
+        """Make the empty folder, or look at the one that is there without changing it.
+
+        Raises:
+            UsageError: As `create`.
+        """
         folder = cls(path)
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        if folder.path.exists() and not folder.is_unused():
             if not overwrite:
                 raise UsageError(
                     f"received the output {str(path)!r}, which already holds something; name a new "
                     "folder, or add --overwrite to replace a run"
                 )
-            folder.clear()
+            folder.require_run()
+        folder.make(folder.path)
+        return folder.path
+
+    def make(self, path: Path) -> None:
+        """Make a folder of the run.
+
+        Raises:
+            UsageError: It cannot be made.
+        """
         try:
-            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"received the output {str(path)!r}, which cannot be made ({error.strerror}); name "
-                "a folder that you may write to"
+                f"received the output {str(self.path)!r}, which cannot be made ({error.strerror}); "
+                "name a folder that you may write to"
             ) from None
-        return folder
+
+    def is_unused(self) -> bool:
+        """Whether nothing has begun here: empty, or left by a run that was ended at once."""
+        if not self.path.is_dir():
+            return False
+        leftovers = {self.log, self.checkpoints, self.path / LOCK}
+        leftovers |= set(self.path.glob(".run.json.*"))
+        stored = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        holds_weights = any(not path.name.startswith(".") for path in stored)
+        return not holds_weights and set(self.path.iterdir()) <= leftovers
 
     @property
     def checkpoints(self) -> Path:
@@ -63,8 +98,8 @@ class RunFolder:
         """What the worker process printed."""
         return self.path / "worker.log"
 
-    def clear(self) -> None:
-        """Remove a former run's own files, and nothing else.
+    def require_run(self) -> None:
+        """Refuse to replace what is no run.
 
         Raises:
             UsageError: The folder is no run folder.
@@ -74,6 +109,14 @@ class RunFolder:
                 f"received --overwrite for {str(self.path)!r}, which is no run folder; "
                 "remove it by hand"
             )
+
+    def clear(self) -> None:
+        """Remove a former run's own files, and nothing else.
+
+        Raises:
+            UsageError: The folder is no run folder.
+        """
+        self.require_run()
         own = [
             "run.json",
             "metrics.jsonl",
@@ -93,25 +136,49 @@ class RunFolder:
 
     def read_run(self) -> dict[str, Any]:
         """Read `run.json`."""
-        return dict(read_json(self.path / "run.json"))
+        return read_object(self.path / "run.json")
 
     def mark(self, status: Status, **more: Any) -> None:
         """Set the run's status, and further fields of `run.json`."""
-        changed = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        self.write_run({**self.read_run(), "status": status, "status_changed": changed, **more})
+        self.write_run({**self.read_run(), "status": status, "status_changed": now(), **more})
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint to resume from."""
+        write_checkpoint(self.checkpoints, checkpoint)
+
+    def read_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint to resume from, or none where nothing was saved yet."""
+        return read_checkpoint(self.checkpoints)
+
+    def cut_metrics(self, line: Mapping[str, Any] | None) -> None:
+        """Cut the metrics back to the end of the epoch of `line`; none: to nothing."""
+        path = self.path / "metrics.jsonl"
+        if line is None:
+            path.unlink(missing_ok=True)
+            return
+        kept = [own for own in self.read_metrics() if own.get("epoch", 0) < line["epoch"]]
+        write_bytes(path, "".join(encode_line(own) for own in [*kept, line]).encode())
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one epoch's line."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite(dict(line))) + "\n")
+            file.write(encode_line(line))
+            file.flush()
+            os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Every epoch's line; a half-written last line is left out."""
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        try:
+            lines = read_regular(path).decode().split("\n")
+            return [dict(json.loads(line)) for line in lines[:-1] if line]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise UsageError(
+                f"received {str(path)!r}, which holds a line that is no metrics line ({error}); "
+                "remove that line"
+            ) from None
 
     def write_summary(self, row: Mapping[str, Any]) -> None:
         """Write the row of the comparison table."""
@@ -119,7 +186,7 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """Read the row of the comparison table."""
-        return dict(read_json(self.path / "summary.json"))
+        return read_object(self.path / "summary.json")
 
     def write_predictions(
         self, logits: NDArray[Any], labels: NDArray[np.int64], ids: Sequence[str]
@@ -144,3 +211,13 @@ class RunFolder:
             if any(other.get(key) != row[key] for key in keys)
         ]
         write_json(self.path / EXPORTS, [*others, dict(row)])
+
+
+def now() -> str:
+    """The time as run folders write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def encode_line(line: Mapping[str, Any]) -> str:
+    """One line of `metrics.jsonl`."""
+    return json.dumps(finite(dict(line))) + "\n"

@@ -9,9 +9,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import IO, Any
 
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
+
+from .interruption import handling, raise_signal
 
 
 def main(name: str) -> None:
@@ -20,22 +23,21 @@ def main(name: str) -> None:
     # Imported late, so that their time is measured and their output goes to the log.
     from .messages import receive, send
 
-    try:
-        handle = load_operations(name, lambda event: send(replies, event))
-    except Exception as error:
-        send(replies, failure(error))
-        return
-    send(replies, {"result": "ready"})
-    while True:
+    # A closed line means that the other process is gone: there is nobody left to serve.
+    with suppress(BrokenPipeError, EOFError, Interrupted), handling(raise_signal):
         try:
-            request = receive(requests)
-        except EOFError:
-            return
-        try:
-            reply = {"result": handle(request)}
+            handle = load_operations(name, lambda event: send(replies, event))
         except (Exception, KeyboardInterrupt) as error:
-            reply = failure(error)
-        send(replies, reply)
+            send(replies, failure(error))
+            return
+        send(replies, {"result": "ready"})
+        while True:
+            request = receive(requests)
+            try:
+                reply = {"result": handle(request)}
+            except (Exception, KeyboardInterrupt) as error:
+                reply = failure(error)
+            send(replies, reply)
 
 
 def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
@@ -70,10 +72,16 @@ def load_operations(
 
 def failure(error: BaseException) -> dict[str, Any]:
     """The reply that stands for an exception."""
-    kinds = {UsageError: "usage", CheckFailed: "check", KeyboardInterrupt: "interrupted"}
+    kinds: dict[type[BaseException], str] = {
+        UsageError: "usage",
+        CheckFailed: "check",
+        Terminated: "terminated",
+        KeyboardInterrupt: "interrupted",
+    }
     kind = next((name for type_, name in kinds.items() if isinstance(error, type_)), "crash")
     if kind == "crash":
-        traceback.print_exception(error)
+        with suppress(OSError):
+            traceback.print_exception(error)
     message = str(error) if kind != "crash" else f"{type(error).__name__}: {error}"
     return {"error": {"kind": kind, "message": message}}
 

@@ -162,6 +162,11 @@ class SourceCache:
         self._is_kept = np.zeros(len(indices), dtype=np.bool_)
         self._kept: Arrays = {}
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to compute."""
+        return not self._is_on or bool(self._is_kept.all())
+
     def look_up(self, trainer: Trainer, batch: Batch) -> Arrays:
         """Outputs for this batch, each (N, …); empty where nothing is kept for it.
 

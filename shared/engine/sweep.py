@@ -19,7 +19,8 @@ from poc.shared.spec.sweep import Cell
 
 from .executors import Executor, Task
 from .files import read_json, write_json
-from .launch import launch_run
+from .launch import launch_run, resume_run
+from .memory import has_memory_sign, was_killed
 from .run_folder import RunFolder
 from .worker import WorkerCrashed
 
@@ -27,21 +28,6 @@ Row = dict[str, Any]
 Report = Callable[[Row, int], None]
 DEFINITION = "sweep.json"
 FORMAT = "poc sweep 1"
-# The kernel ends a process with signal 9 when memory ends; a person may have done so as well.
-KILLED_SIGNS = ("exit status -9", "exit status 137")
-# What Python, TensorFlow and PyTorch say when memory ends.
-MEMORY_SIGNS = (
-    "memoryerror",
-    "out of memory",
-    "outofmemory",
-    "resourceexhausted",
-    "resource_exhausted",
-    "oom when allocating",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "bad_alloc",
-    "unable to allocate",
-)
 
 
 def run_sweep(
@@ -168,20 +154,31 @@ def make_task(
 
 
 def run_cell(task: Task) -> Row:
-    """Train one cell, from scratch; whatever goes wrong is told in the row that is returned."""
+    """Train one cell, or what is left of it; whatever goes wrong is told in the row."""
     path = Path(task["folder"])
-    if path.exists():
-        # Only a half-written or failed run is here: the sweep asks for no finished cell again.
-        shutil.rmtree(path)
     run = RunSpec.parse(task["run"], "")
+    options: dict[str, Any] = {"command": task["command"], "report": lambda event: None}
     try:
-        row = launch_run(
-            run, path, command=task["command"], overwrite=False, report=lambda event: None
-        )
+        if can_resume(path):
+            row = resume_run(path, **options)
+        else:
+            # Only a failed run can be here, or one that has saved nothing.
+            shutil.rmtree(path, ignore_errors=True)
+            row = launch_run(run, path, overwrite=False, **options)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
         return record_failure(task, str(error))
     return describe_row(task, row)
+
+
+def can_resume(path: Path) -> bool:
+    """Whether a cell's run was stopped, by whatever, after it had saved something."""
+    folder = RunFolder(path)
+    try:
+        is_stopped = folder.read_run().get("status") in ("running", "interrupted")
+        return is_stopped and folder.read_checkpoint() is not None
+    except UsageError:
+        return False
 
 
 def describe_membership(task: Task) -> dict[str, Any]:
@@ -205,11 +202,10 @@ def record_failure(task: Task, error: str) -> Row:
 
 def kind_of_failure(error: str) -> str:
     """`out of memory`, `killed, most likely out of memory` or `error`."""
-    text = error.lower()
-    if any(sign in text for sign in MEMORY_SIGNS):
-        return "out of memory"
-    is_killed = any(sign in text for sign in KILLED_SIGNS)
-    return "killed, most likely out of memory" if is_killed else "error"
+    # A process that was killed may have said anything before: what ended it stands first.
+    if was_killed(error):
+        return "killed, most likely out of memory"
+    return "out of memory" if has_memory_sign(error) or "memory ended" in error else "error"
 
 
 def describe_row(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Row:

@@ -6,19 +6,25 @@ names: on a GPU each framework needs an environment of its own.
 """
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
+from .interruption import LIVE, interruption_error, refuse_after_signal
 from .messages import receive, send
+from .process_output import ProcessOutput
 
 Report = Callable[[Mapping[str, Any]], None]
 LOG_LINES = 15
+# The first two signals ask the worker to stop; the next one ends it.
+SIGNALS_BEFORE_KILL = 2
 
 
 class WorkerCrashed(RuntimeError):  # noqa: N818 - said as users would say it
@@ -32,14 +38,24 @@ class Worker:
         backend: `tf` or `torch`.
         log: File that takes what the process prints; none: discarded, and not shown on a crash.
         report: Called with every event that an operation sends (progress).
+        inherited: Descriptors that the process keeps open: the lock of its run folder.
     """
 
     def __init__(
-        self, backend: str, *, log: Path | None = None, report: Report | None = None
+        self,
+        backend: str,
+        *,
+        log: Path | None = None,
+        report: Report | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         self.backend, self._log = backend, log
         self._report = report or (lambda event: None)
-        self._process = start_process(backend, log)
+        self._signals: list[int] = []
+        refuse_after_signal()
+        self._process = start_process(backend, log, inherited)
+        self._output = ProcessOutput(self._process, lambda: self.interrupt(signal.SIGINT))
+        LIVE.add(self)
         try:
             self._receive()
         except BaseException:
@@ -61,41 +77,56 @@ class Worker:
         """Run one operation in the worker.
 
         Raises:
-            UsageError, CheckFailed, KeyboardInterrupt: Raised there, raised again here.
+            UsageError, CheckFailed, Interrupted, Terminated: Raised there, raised again here.
             WorkerCrashed: Anything else, or the process died.
         """
         try:
             send(self._stream("stdin"), {"operation": operation, "arguments": arguments})
         except BrokenPipeError:
-            raise self._crash("died") from None
+            raise self._died() from None
         return self._receive()
+
+    def interrupt(self, number: int) -> None:
+        """Pass a signal on: the worker has a process group of its own, and none by itself."""
+        self._signals.append(number)
+        is_last = len(self._signals) > SIGNALS_BEFORE_KILL
+        self._process.send_signal(signal.SIGKILL if is_last else number)
 
     def close(self) -> None:
         """End the process."""
-        self._stream("stdin").close()
+        with suppress(BrokenPipeError):
+            self._stream("stdin").close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._stream("stdout").close()
+        LIVE.discard(self)
 
     def _receive(self) -> Any:
         """Wait for the answer, passing events on."""
         while True:
             try:
-                message = receive(self._stream("stdout"))
+                message = receive(self._output)
             except EOFError:
-                raise self._crash(f"died with exit status {self._process.wait()}") from None
-            except KeyboardInterrupt:
-                # The worker has had the same signal: it marks its run and answers.
-                continue
+                raise self._died() from None
             if "event" in message:
                 self._report(message)
             elif "error" in message:
                 raise self._raised(**message["error"])
             else:
                 return message["result"]
+
+    def _died(self) -> BaseException:
+        """The exception of a process that is gone."""
+        status = self._process.wait()
+        # Its group is its own; processes that read its data may be left there.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._signals:
+            return interruption_error(self._signals[-1], "the worker was stopped by a signal")
+        return self._crash(f"died with exit status {status}")
 
     def _raised(self, kind: str, message: str) -> BaseException:
         """The exception that stands for an error in the worker."""
@@ -104,7 +135,8 @@ class Worker:
         kinds: dict[str, type[BaseException]] = {
             "usage": UsageError,
             "check": CheckFailed,
-            "interrupted": KeyboardInterrupt,
+            "interrupted": Interrupted,
+            "terminated": Terminated,
         }
         return kinds[kind](message)
 
@@ -122,7 +154,9 @@ class Worker:
         return stream
 
 
-def start_process(backend: str, log: Path | None) -> "subprocess.Popen[bytes]":
+def start_process(
+    backend: str, log: Path | None, inherited: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
     """Start the server side with the backend's interpreter."""
     variable = f"POC_{backend.upper()}_PYTHON"
     interpreter = os.environ.get(variable, sys.executable)
@@ -131,9 +165,9 @@ def start_process(backend: str, log: Path | None) -> "subprocess.Popen[bytes]":
     environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     try:
         if log is None:
-            return open_process(command, environment, subprocess.DEVNULL)
+            return open_process(command, environment, subprocess.DEVNULL, inherited)
         with log.open("ab") as stream:
-            return open_process(command, environment, stream)
+            return open_process(command, environment, stream, inherited)
     except OSError as error:
         raise UsageError(
             f"received {variable}={interpreter!r}, which cannot be started ({error.strerror}); "
@@ -142,9 +176,21 @@ def start_process(backend: str, log: Path | None) -> "subprocess.Popen[bytes]":
 
 
 def open_process(
-    command: list[str], environment: Mapping[str, str], stderr: int | IO[bytes]
+    command: list[str],
+    environment: Mapping[str, str],
+    stderr: int | IO[bytes],
+    inherited: Sequence[int],
 ) -> "subprocess.Popen[bytes]":
-    """A process whose standard input and output carry messages."""
+    """A process whose standard input and output carry messages.
+
+    Its process group is its own: Ctrl-C in a terminal would else end it before it can save.
+    """
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=dict(environment)
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=dict(environment),
+        process_group=0,
+        pass_fds=tuple(inherited),
     )

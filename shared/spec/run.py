@@ -41,6 +41,16 @@ class OptimizerSpec(Settings):
         0.0, ge=0, description="coupled L2 on every trainable parameter (adamw: decoupled)"
     )
 
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> Self:
+        """The look-ahead needs something to look ahead with."""
+        if self.nesterov and self.name == "sgd" and not self.momentum:
+            raise UsageError(
+                "received optimizer.nesterov=true with optimizer.momentum=0.0; allowed is it with "
+                "a momentum above 0: set optimizer.momentum=0.9 or remove nesterov"
+            )
+        return self
+
 
 class EarlyStoppingSpec(Settings):
     """Stop when the validation metric has not improved."""
@@ -273,12 +283,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: Missing, unreadable or malformed file.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("no regular file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"received the config {str(path)!r}, which does not exist; name a TOML file"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
         ) from None

@@ -5,7 +5,7 @@ run's history (reduction on a plateau) is part of the training loop's state.
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ class ScheduleSpec(Settings):
 
     name: Literal["constant", "cosine", "step"] = Field("constant", description="shape")
     warmup_steps: int = Field(0, ge=0, description="linear rise from 0 over this many steps")
-    milestones: tuple[float, ...] = Field(
+    milestones: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description='"step": shares of the run (0 to 1) after which the rate drops'
     )
     factor: float = Field(0.1, gt=0, le=1, description='"step": multiplier at each milestone')

@@ -1,6 +1,6 @@
 """The base of every group of settings: frozen, closed, and with messages that teach."""
 
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -33,13 +33,62 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, UsageError):
         return str(cause)
-    key = ".".join(str(part) for part in problem["loc"])
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location)
     name = f"{where}.{key}" if where and key else where or key
     if problem["type"] == "extra_forbidden":
-        allowed = ", ".join(sorted(settings.model_fields)) if len(problem["loc"]) == 1 else "others"
-        return f"received the unknown key {name!r}; allowed are {allowed}: correct or remove it"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"received {name}={problem['input']!r}; {lower_first(message)}: correct the value"
+        group = find_group(settings, location[:-1])
+        allowed = ", ".join(sorted(group.model_fields)) if group else "others"
+        return (
+            f"received the unknown key {name!r}; allowed are {allowed or 'none here'}: correct or "
+            "remove it"
+        )
+    return (
+        f"received {name}={shorten(problem['input'])}; {describe_allowed(problem['msg'])}"
+        f"{describe_field(settings, location)}"
+    )
+
+
+def describe_allowed(message: str) -> str:
+    """Pydantic's message as what is allowed."""
+    message = message.removeprefix("Value error, ")
+    if message.startswith("Input should be "):
+        what = message.removeprefix("Input should be ")
+        return f"allowed is {'a value ' if what.startswith(('greater', 'less')) else ''}{what}"
+    return f"allowed is another form, since {lower_first(message)}"
+
+
+def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """What the field means, and what to do."""
+    names = [part for part in location if isinstance(part, str)]
+    group = find_group(settings, tuple(names[:-1]))
+    field = group.model_fields.get(names[-1]) if group and names else None
+    if field is None:
+        return ": correct it"
+    meaning = f" ({field.description})" if field.description else ""
+    default = field.get_default(call_default_factory=True)
+    is_plain = default is not None and isinstance(default, str | int | float | tuple)
+    advice = f"correct it or leave it out for {shorten(default)}" if is_plain else "correct it"
+    return f"{meaning}: {advice}"
+
+
+def find_group(
+    settings: type[BaseModel], location: tuple[int | str, ...]
+) -> type[BaseModel] | None:
+    """The group of settings at a place of another, or none."""
+    group: type[BaseModel] | None = settings
+    for part in location:
+        field = group.model_fields.get(str(part)) if group else None
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        found = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        group = found[0] if found else None
+    return group
+
+
+def shorten(value: Any, length: int = 120) -> str:
+    """A value as Python writes it, cut where it is long."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def lower_first(text: str) -> str:

@@ -230,7 +230,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(worker, num_
         return
     weights = read_arrays(output.checkpoints / "last.safetensors")
     assert all(np.isfinite(value).all() for value in weights.values())
-    assert json.loads((output.checkpoints / "last_loop.json").read_text())["epoch"] == 1
+    checkpoint = output.read_checkpoint()
+    assert checkpoint.loop.epoch == 1
+    assert all(np.isfinite(value).all() for value in checkpoint.weights.values())
 
 
 def test_a_worker_goes_on_after_a_failed_operation(worker):

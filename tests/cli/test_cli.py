@@ -259,7 +259,7 @@ def test_models_summary_as_a_table(poc):
 FILES = [
     *("run.json", "metrics.jsonl", "summary.json", "predictions.npz", "worker.log"),
     *("checkpoints/best.safetensors", "checkpoints/last.safetensors"),
-    *("checkpoints/last_optimizer.safetensors", "checkpoints/last_loop.json"),
+    "checkpoints/resume.safetensors",
 ]
 
 

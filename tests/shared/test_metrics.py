@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from poc.shared.engine.loop_state import Sums, selection_score
 from poc.shared.engine.metrics import (
     classification_metrics,
     log_softmax,
     top_accuracy,
     wilson_interval,
 )
-from poc.shared.engine.training import Sums, selection_score
 
 
 def test_by_hand():

@@ -1,5 +1,6 @@
 """The run spec: every field refuses a wrong value by name; assignments reach where they should."""
 
+import re
 from typing import get_args
 
 import pytest
@@ -150,10 +151,17 @@ def test_a_wrong_option_of_a_model_is_refused_by_name(model, options):
 
 @pytest.mark.parametrize("key", WRONG)
 def test_a_wrong_value_is_refused_by_name(key):
+    # Only a method that learns from a source has settings of one.
+    method = {"method": "kd"} if key.startswith("source.") else {}
     with pytest.raises(UsageError) as caught:
-        RunSpec.parse(nested(key, WRONG[key]), "")
+        RunSpec.parse({**nested(key, WRONG[key]), **method}, "")
     message = str(caught.value)
-    assert key.rpartition(".")[2] in message or str(WRONG[key]) in message
+    field, value = key.rpartition(".")[2], WRONG[key]
+    # Whoever is refused reads which field, what it held, what it may hold and what to do.
+    assert field in message or key.endswith("model.name") or field == "k"
+    assert repr(value) in message or field in ("removed", "k")
+    assert re.search(r"; allowed (is|are) \S", message)
+    assert re.search(r"(correct|choose|write|set|remove|leave|name)\b", message.rpartition(":")[2])
     assert message.startswith("received")
     assert "\n" not in message
 

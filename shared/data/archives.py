@@ -1,0 +1,87 @@
+"""npz files as data: every size is checked before anything of that size is made.
+
+A zip file says how large its members become and an npy header says how large its array is; both may
+lie. Nothing pickled is ever loaded.
+"""
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+# Of all arrays of a file together. Larger data belongs into a folder, which is read piece by piece.
+MAX_BYTES = 8 << 30
+# Deflate cannot pack tighter than 1032:1; members that share their bytes can.
+MAX_EXPANSION = 1100
+SUFFIX = ".npy"
+
+
+def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz file, completely.
+
+    Raises:
+        ValueError: Damaged, too large, or no plain arrays; one line.
+    """
+    try:
+        # A device or a pipe may never end.
+        if path.exists() and not path.is_file():
+            raise ValueError("no regular file")
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            check_sizes(archive, path.stat().st_size)
+            return {
+                member.filename.removesuffix(SUFFIX): read_member(archive, member)
+                for member in archive.infolist()
+            }
+    except Exception as error:  # zipfile and NumPy raise almost anything on damaged files.
+        text = str(error) or type(error).__name__
+        raise ValueError(text.splitlines()[0]) from None
+
+
+def check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
+    """Refuse what would fill the memory.
+
+    Raises:
+        ValueError: See above.
+    """
+    names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise ValueError("two of its members have one name")
+    total = sum(member.file_size for member in archive.infolist())
+    if total > min(MAX_BYTES, MAX_EXPANSION * file_bytes):
+        raise ValueError(f"it unpacks to {total:,} bytes from {file_bytes:,}")
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array, if its header and its bytes agree.
+
+    Raises:
+        ValueError: They do not.
+    """
+    with archive.open(member) as stream:
+        # Never more than the directory promised, whatever the compressed bytes hold.
+        content = stream.read(member.file_size + 1)
+    if len(content) > member.file_size or not member.filename.endswith(SUFFIX):
+        raise ValueError(f"the member {member.filename!r} is no plain array")
+    buffer = io.BytesIO(content)
+    shape, dtype = read_header(buffer)
+    promised = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=0) < 0 or buffer.tell() + promised != len(content):
+        raise ValueError(
+            f"the member {member.filename!r} of {len(content):,} bytes promises {dtype} {shape}"
+        )
+    buffer.seek(0)
+    array: NDArray[Any] = npy.read_array(buffer, allow_pickle=False)
+    return array
+
+
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an npy header promises."""
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype

@@ -1,0 +1,62 @@
+"""`--batch-size auto`: the largest power of two that fits, estimated and then tried."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.run import RunSpec
+
+from .datasets import open_data
+from .memory import SHARE_FOR_A_RUN, estimate_need, free_bytes, has_memory_sign, was_killed
+from .worker import Worker, WorkerCrashed
+
+Report = Callable[[Mapping[str, Any]], None]
+# Larger batches gain little and change what is learned.
+LARGEST = 512
+
+
+def choose_batch_size(run: RunSpec, backends: Sequence[str], report: Report) -> RunSpec:
+    """The run with a batch size that every one of these backends can take.
+
+    Raises:
+        UsageError: Not even one image fits.
+    """
+    resolved, data = open_data(run)
+    free = free_bytes()
+    with data:
+        limit = min(LARGEST, data.train.examples)
+    size = 1 << (limit.bit_length() - 1)
+    if free is not None:
+        size = min(size, estimate_need(resolved).largest_batch(int(SHARE_FOR_A_RUN * free)))
+    for backend in backends:
+        size = largest_that_runs(resolved, backend, size)
+    report({"event": "note", "text": f"--batch-size auto: {size}"})
+    return with_batch_size(run, size)
+
+
+def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
+    """Halve the batch until two steps of it run in a process of their own.
+
+    Raises:
+        UsageError: Not even one image fits.
+    """
+    while size:
+        candidate = with_batch_size(run.replace(backend=backend), size)
+        try:
+            with Worker(backend) as worker:
+                worker.call("try_steps", run=candidate.model_dump(mode="json"))
+            return size
+        except (CheckFailed, WorkerCrashed) as error:
+            text = str(error)
+            if not (has_memory_sign(text) or was_killed(text) or "memory ended" in text):
+                raise
+        size //= 2
+    raise UsageError(
+        f"received --batch-size auto for the model {run.model_spec.name!r}, of which not even one "
+        "image fits into memory; allowed is a smaller model or image: set data.image_size"
+    )
+
+
+def with_batch_size(run: RunSpec, size: int) -> RunSpec:
+    """The run with another batch size."""
+    return run.replace(data={**run.data.model_dump(mode="json"), "batch_size": size})

@@ -1,0 +1,102 @@
+"""One process on one run folder: the lock that a run holds while anything may write there.
+
+The kernel holds the lock (flock) for the open file, which the worker process inherits: it ends when
+the last of the two has ended, however they ended, so it cannot be stale. Where the file system has
+no such lock, the file `lock` itself is the lock: it names a process and a machine, and it is stale
+where that process does not live on this machine.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from poc.shared.errors import UsageError
+
+from .run_folder import LOCK
+
+UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+@contextmanager
+def hold_lock(folder: Path) -> Iterator[int]:
+    """Hold a run folder; gives the descriptor that child processes inherit.
+
+    Raises:
+        UsageError: Another process holds it, or the folder takes no file.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UsageError(
+            f"received the run folder {str(folder)!r}, which takes no file ({error.strerror}); "
+            "allowed is one that you may write to: correct its rights or name another"
+        ) from None
+    try:
+        acquire(descriptor, folder)
+        write_owner(descriptor, {"process": os.getpid(), "machine": socket.gethostname()})
+        yield descriptor
+        write_owner(descriptor, {})
+    finally:
+        os.close(descriptor)
+
+
+def acquire(descriptor: int, folder: Path) -> None:
+    """Take the lock.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise refusal(folder, read_owner(descriptor)) from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        owner = read_owner(descriptor)
+        if owner and not is_stale(owner):
+            raise refusal(folder, owner) from None
+
+
+def is_stale(owner: dict[str, Any]) -> bool:
+    """Whether the owner is a process of this machine that has ended."""
+    if owner.get("machine") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(owner.get("process", 0)) or os.getpid(), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return owner.get("process") == os.getpid()
+
+
+def read_owner(descriptor: int) -> dict[str, Any]:
+    """What the file says; empty: nobody, or no longer readable."""
+    try:
+        owner = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def write_owner(descriptor: int, owner: dict[str, Any]) -> None:
+    """Say who holds the lock; a full disk does not matter, since the kernel knows."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(owner).encode() if owner else b"", 0)
+
+
+def refusal(folder: Path, owner: dict[str, Any]) -> UsageError:
+    """The error of a folder that is held."""
+    who = f"process {owner['process']} on {owner['machine']}" if "process" in owner else "a process"
+    return UsageError(
+        f"received the run folder {str(folder)!r}, which {who} holds; allowed is one process a "
+        f"folder: wait for it, or, if it has ended on another machine, delete {LOCK!r} there"
+    )

@@ -1,0 +1,20 @@
+"""A worker that can be told to send itself SIGTERM after some steps of a run."""
+
+import runpy
+import sys
+
+from poc.shared.engine.operations import Operations
+from poc.shared.engine.saving import Saver
+from poc.tests.faults.stub import stop_at
+
+
+def stop_after(self, steps):
+    """From now on; an empty list: never."""
+    Saver.is_due = stop_at(set(steps))
+
+
+if __name__ == "__main__":
+    Operations.stop_after = stop_after
+    name = sys.argv[-1]
+    sys.argv = ["server", name]
+    runpy.run_module("poc.shared.engine.server", run_name="__main__")

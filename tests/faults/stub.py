@@ -1,0 +1,131 @@
+"""A backend in NumPy whose every number depends on everything a resume must bring back.
+
+Its "training" is no learning: each weight follows a momentum rule whose gradient depends on the
+images, their order, the masks, the rate, the source's kept outputs and the weight itself. Run as a
+script it stands in for a worker's interpreter.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import time
+
+import numpy as np
+
+SECONDS_A_STEP = float(os.environ.get("STUB_SECONDS_A_STEP", 0))
+
+
+class Trainer:
+    def __init__(self, run, weights):
+        names = [p.name for p in run.trained_network.parameters]
+        self._run, self.own = run, {name: weights[name].astype(np.float64) for name in names}
+        self.momenta = {name: np.zeros_like(value) for name, value in self.own.items()}
+        self.num_steps, self.totals, self.step_counter = 0, {}, 0
+
+    def step(self, images, labels, learning_rate, noise, known=None):
+        time.sleep(SECONDS_A_STEP)
+        loss, gradients = pseudo_gradients(self.own, images, labels, noise, known or {})
+        for name, gradient in gradients.items():
+            self.momenta[name] = 0.9 * self.momenta[name] + gradient
+            self.own[name] = self.own[name] - learning_rate * self.momenta[name]
+        hits = float((labels % 3 == 0).sum())
+        is_good = float(np.isfinite(loss) and np.isfinite(self.totals.get("loss", 0.0)))
+        sums = {"loss": loss * len(images), "accuracy": hits, "count": len(images)}
+        for name, value in {**sums, "good_steps": is_good}.items():
+            self.totals[name] = self.totals.get(name, 0.0) + float(value)
+        self.num_steps += 1
+        self.step_counter += 1
+
+    def source_outputs(self, images):
+        # Depends on the whole batch, so that another batch would show.
+        means = images.mean(axis=(1, 2, 3))
+        return {"logits": np.outer(means + 1e-3 * means.sum(), np.ones(2))}
+
+    def metrics(self):
+        totals, num_steps = self.totals, self.num_steps
+        self.totals, self.num_steps = dict.fromkeys(totals, 0.0), 0
+        count, good = totals.pop("count", 0.0), int(totals.pop("good_steps", 0))
+        means = {name: value / max(count, 1.0) for name, value in totals.items()}
+        return {**means, "count": count, "bad_step": good if good < num_steps else -1}
+
+    def wait(self):
+        pass
+
+    def load(self, weights):
+        self.own = {name: weights[name].astype(np.float64) for name in self.own}
+
+    def logits(self, images):
+        scale = sum(float(value.sum()) for value in self.own.values())
+        columns = np.linspace(-1, 1, self._run.num_classes)
+        return np.sin(np.outer(images.mean(axis=(1, 2, 3)) * 7, columns) * scale)
+
+    def weights(self):
+        return dict(self.own)
+
+    def state(self):
+        slots = {f"{name}/momentum": value for name, value in self.momenta.items()}
+        return {**slots, "step": np.asarray(self.step_counter)}
+
+    def restore(self, state):
+        self.momenta = {name: state[f"{name}/momentum"] for name in self.own}
+        self.step_counter = int(state["step"])
+
+    def counts(self):
+        return {**self.totals, "num_steps": self.num_steps}
+
+    def restore_counts(self, counts):
+        totals = dict(counts)
+        self.num_steps = int(totals.pop("num_steps"))
+        self.totals = totals
+
+
+def pseudo_gradients(weights, images, labels, noise, known):
+    """A scalar of everything that comes in, and each weight pulled by it."""
+    order = np.arange(1, len(images) + 1)
+    scalar = float((images.mean(axis=(1, 2, 3)) * order).mean())
+    scalar += 1e-3 * sum(float(mask.sum()) for mask in noise.values())
+    scalar += sum(float(np.asarray(value).sum()) * 1e-3 for value in known.values())
+    target = float((np.asarray(labels, dtype=np.float64).reshape(len(images), -1)[:, 0]).mean())
+    gradients = {name: np.tanh(value * scalar) + 1e-3 * target for name, value in weights.items()}
+    loss = float(np.mean([np.square(value).mean() for value in weights.values()])) + scalar
+    with np.errstate(all="ignore"):
+        return loss, gradients
+
+
+def describe():
+    return {"framework": "stub", "version": "1"}
+
+
+def prepare(run):
+    pass
+
+
+def loss_and_gradients(run, weights, images, labels, noise, known):
+    own = {p.name: weights[p.name] for p in run.trained_network.parameters}
+    return pseudo_gradients(own, images, labels, noise, known)
+
+
+def serve():
+    """Be a worker of this backend."""
+    from poc.shared.engine import backend
+
+    backend.load = lambda name: sys.modules[__name__]
+    name = sys.argv[-1]
+    sys.argv = ["server", name]
+    runpy.run_module("poc.shared.engine.server", run_name="__main__")
+
+
+def stop_at(steps, number=signal.SIGTERM):
+    """A `Saver.is_due` that sends this process a signal after some steps, and never saves."""
+
+    def is_due(self, step, now):
+        if step in steps:
+            os.kill(os.getpid(), number)
+        return False
+
+    return is_due
+
+
+if __name__ == "__main__":
+    serve()

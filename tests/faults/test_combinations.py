@@ -1,0 +1,89 @@
+"""Combinations that cannot work: refused in under a second, before a process or a file exists."""
+
+import time
+
+import pytest
+
+from poc.shared.engine import launch
+from poc.shared.engine.files import write_arrays
+from poc.shared.errors import UsageError
+from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.run import RunSpec, load_run
+
+# Settings -> words of the message: what does not fit what.
+IMPOSSIBLE = {
+    "method x source": (["method=kd"], ["'kd'", "without a source", "--source"]),
+    "source x method": (["method=scratch", "source.weights=FILE"], ["'scratch'", "kd"]),
+    "source x nothing": (["method=kd", "source.weights=nowhere"], ["'nowhere'"]),
+    "source x model": (
+        ["method=kd", "source.weights=FILE", "source.model.name=lightnet_residual"],
+        ["FILE"],
+    ),
+    "source x views": (
+        ["method=kd", "source.weights=FILE", "source.cache=true", "train_view.shift=0.1"],
+        ["source.cache=true", "random views"],
+    ),
+    "source x normalisation": (
+        ["method=kd", "source.weights=FILE", "source.normalization=tf"],
+        ["data.normalization='unit'", "'tf'"],
+    ),
+    "method x model": (["method=lightlayers", "model=vgg16"], ["'lightlayers'", "'vgg16'"]),
+    "model x images": (["method=scratch", "model=conv2d_chain"], ["conv2d_chain"]),
+    "model x image size": (
+        ["method=scratch", "model=conv2d_chain", "data.source=folder:x", "image_size=[20,20]"],
+        ["conv2d_chain"],
+    ),
+    "normalisation x grey": (["normalization=torch"], ["'torch'", "data.channels=3"]),
+    "weights x nothing": (["initial_weights=nowhere"], ["'nowhere'"]),
+    "imagenet x model": (["initial_weights=imagenet"], ["imagenet", "lightnet_plain"]),
+    "nesterov x momentum": (
+        ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=true"],
+        ["nesterov", "momentum"],
+    ),
+    "crop x resize": (["train_view.resize=shorter_side"], ["crop", "different sizes"]),
+    "options x model": (["model=vgg16", "method=scratch", "model.k=2"], ["model.k"]),
+    "removed x model": (
+        ["model=lightnet_residual", "model.removed=['block9']", "method=scratch"],
+        ["block9"],
+    ),
+    "fold x folds": (["split.kind=kfold", "split.num_folds=3", "split.fold=3"], ["fold"]),
+    "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
+}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    run = RunSpec.parse(
+        {
+            "method": "scratch",
+            "model": {"name": "lightnet_plain"},
+            "input_shape": [28, 28, 1],
+            "num_classes": 10,
+        },
+        "",
+    )
+    path = tmp_path / "source.safetensors"
+    write_arrays(path, draw_weights(run.network.parameters, 0))
+    return path
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_it_is_refused_at_once(name, weights, tmp_path, monkeypatch):
+    def loaded(*arguments, **options):
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(launch, "Worker", loaded)
+    monkeypatch.setattr("poc.shared.engine.initial_weights.Worker", loaded)
+    assignments, words = IMPOSSIBLE[name]
+    assignments = [text.replace("FILE", str(weights)) for text in assignments]
+    started = time.perf_counter()
+    with pytest.raises(UsageError) as caught:
+        launch.launch_run(
+            load_run(None, assignments), tmp_path / "run", command="", overwrite=False, report=print
+        )
+    assert time.perf_counter() - started < 1
+    message = str(caught.value)
+    assert [word for word in words if word.replace("FILE", str(weights)) not in message] == []
+    assert "received" in message
+    assert "\n" not in message
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,170 @@
+"""Disks that refuse: an OSError at every call that writes, each once; nothing saved is lost."""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from poc.shared.engine import files
+from poc.shared.engine.checkpoints import read_checkpoint
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.saving import Saver
+from poc.shared.errors import CheckFailed
+from poc.tests.faults.test_resume import RUN, facts, train
+
+SMALL = {**RUN, "num_epochs": 2}
+REFUSED = re.compile("^the file system refused.*No space left")
+# Everything by which a run changes its folder.
+CALLS = [
+    (files.tempfile, "mkstemp"),
+    (files.os, "fdopen"),
+    (os, "fsync"),
+    (os, "link"),
+    (Path, "replace"),
+    (Path, "unlink"),
+    (Path, "open"),
+]
+
+
+class Disk:
+    """Counts calls that write, and refuses one of them."""
+
+    def __init__(self, monkeypatch, refused=None, *, for_ever=False, number=errno.ENOSPC):
+        self.count, self.refused, self.for_ever, self.number = 0, refused, for_ever, number
+        for owner, name in CALLS:
+            # Waiting for a real disk would only cost time.
+            original = (lambda descriptor: None) if name == "fsync" else getattr(owner, name)
+            monkeypatch.setattr(owner, name, self.wrap(original, name))
+
+    def wrap(self, original, name):
+        def call(*arguments, **options):
+            is_write = name != "open" or any(
+                set(str(a)) & set("wax+") for a in [*arguments[1:2], *options.values()]
+            )
+            if not is_write:
+                return original(*arguments, **options)
+            self.count += 1
+            is_over = self.refused is not None and self.count >= self.refused
+            if self.count == self.refused or (is_over and self.for_ever):
+                raise OSError(self.number, os.strerror(self.number))
+            result = original(*arguments, **options)
+            return Stream(result, self) if name == "fdopen" else result
+
+        return call
+
+
+class Stream:
+    """A file whose `write` counts as well."""
+
+    def __init__(self, stream, disk):
+        self._stream = stream
+        self.write = disk.wrap(stream.write, "write")
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._stream.close()
+
+
+def count_calls(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch)
+        train(tmp_path / "counted", SMALL, save_every="4")
+    return disk.count
+
+
+def refusal(folder):
+    """What the run says; none: it ended well, since what failed was no more than tidying."""
+    try:
+        train(folder, SMALL, save_every="4")
+    except CheckFailed as error:
+        return str(error)
+    return None
+
+
+EVERY = pytest.param(1, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("stride", [16, EVERY])
+@pytest.mark.parametrize("for_ever", [False, True], ids=["one call", "full from then on"])
+def test_every_refused_write_is_one_sentence_and_loses_nothing(for_ever, stride, tmp_path):
+    train(tmp_path / "whole", SMALL)
+    num_calls, stopped = count_calls(tmp_path), 0
+    tried = range(1, num_calls + 1, stride)
+    for refused in tried:
+        folder = tmp_path / f"{refused}"
+        RunFolder.create(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch, refused, for_ever=for_ever)
+            message = refusal(folder)
+        assert message is None or REFUSED.search(message), message
+        stopped += message is not None
+        # Whatever stands there can be read, and goes on to the same end.
+        saved = read_checkpoint(RunFolder(folder).checkpoints)
+        has_begun = (folder / "run.json").exists()
+        assert has_begun or saved is None
+        train(folder, SMALL, is_resumed=has_begun)
+        assert facts(folder) == facts(tmp_path / "whole")
+    print(
+        f"refused writes ({'for ever' if for_ever else 'once'}): {len(tried)} of {num_calls}, "
+        f"{stopped} of them stopped the run, lost: nothing that was saved"
+    )
+    assert stopped > len(tried) / 2
+
+
+def test_a_folder_that_vanishes_is_one_sentence(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def vanish(self, step, now):
+        if step == 3:
+            folder.rename(tmp_path / "elsewhere")
+        return step == 3
+
+    monkeypatch.setattr(Saver, "is_due", vanish)
+    with pytest.raises(CheckFailed, match=r"the file system refused.*nothing was saved"):
+        train(folder, SMALL)
+    assert not folder.exists()
+
+
+def test_a_folder_without_write_permission_keeps_its_checkpoint(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def protect(self, step, now):
+        if step == 7:
+            real = files.tempfile.mkstemp
+
+            def refuse(*arguments, **options):
+                if str(options.get("dir", "")).startswith(str(folder)):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+                return real(*arguments, **options)
+
+            monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+        return False
+
+    monkeypatch.setattr(Saver, "is_due", protect)
+    with pytest.raises(CheckFailed, match=r"Permission denied.*step 5, which is saved"):
+        train(folder, SMALL)
+    monkeypatch.undo()
+    train(folder, SMALL, is_resumed=True)
+    train(tmp_path / "whole", SMALL)
+    assert facts(folder) == facts(tmp_path / "whole")
+
+
+def test_leftovers_of_killed_writes_are_removed(tmp_path):
+    folder = RunFolder.create(tmp_path / "run").path
+    for name in ("resume", "best"):
+        (folder / "checkpoints" / f".{name}.safetensors.abc").write_bytes(b"half")
+    train(folder, SMALL, is_resumed=False)
+    names = [path.name for path in (folder / "checkpoints").iterdir()]
+    assert sorted(names) == [
+        "best.safetensors",
+        "last.safetensors",
+        "resume.safetensors",
+        "resume_previous.safetensors",
+    ]

@@ -1,0 +1,164 @@
+"""When memory ends: what is said, what is estimated, and what `--batch-size auto` finds."""
+
+import re
+import sys
+
+import pytest
+
+from poc.shared.engine import batch_size, memory
+from poc.shared.engine.batch_size import choose_batch_size
+from poc.shared.engine.memory import Need, describe_memory_error, estimate_need, show_bytes
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.worker import WorkerCrashed
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.run import RunSpec
+from poc.tests.faults import stub
+from poc.tests.faults.processes import Command
+from poc.tests.faults.test_resume import RUN, train
+
+SHAPE = {"input_shape": [224, 224, 3], "num_classes": 1000}
+# What PyTorch, CUDA and TensorFlow say.
+ERRORS = [
+    MemoryError("Unable to allocate 3 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("{{node conv}} OOM when allocating tensor with shape[64,64]"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error)[:20])
+def test_the_message_names_batch_model_need_and_a_batch_that_fits(error, tmp_path, monkeypatch):
+    def fail(self, *arguments):
+        raise error
+
+    monkeypatch.setattr(stub.Trainer, "step", fail)
+    with pytest.raises(CheckFailed) as caught:
+        train(tmp_path / "run", {**RUN, "data": {**RUN["data"], "batch_size": 48}})
+    message = str(caught.value)
+    assert "batches of 48 for the model 'lightnet_plain' need about" in message
+    assert re.search(r"where [\d.]+ GB are free", message)
+    assert int(re.search(r"--batch-size (\d+)$", message)[1]) == 24
+    assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
+
+
+def test_the_estimate_of_vgg16():
+    """138,357,544 parameters: weights, gradients and two moments; maps of 224 x 224 dominate."""
+    run = RunSpec.parse({"method": "scratch", "model": {"name": "vgg16"}, **SHAPE}, "")
+    need = estimate_need(run)
+    assert need.fixed_bytes == 4 * 4 * 138_357_544
+    # The thirteen convolutions alone give 13.56 million numbers, each with its activation.
+    assert 2 * 4 * 13_556_224 < need.example_bytes < 6 * 4 * 13_556_224
+    assert estimate_need(run.replace(precision="float64")).fixed_bytes == 2 * need.fixed_bytes
+
+
+@pytest.mark.parametrize(("free", "batch"), [(99, 1), (100, 1), (139, 2), (180, 8), (2000, 128)])
+def test_the_largest_batch_is_a_power_of_two_that_fits(free, batch):
+    need = Need(100, 10)
+    assert need.largest_batch(free) == batch
+    if free >= 110:
+        assert need.total_bytes(batch) <= free < need.total_bytes(2 * batch)
+
+
+def test_before_the_data_is_open_there_is_a_message_too():
+    assert "batches of 64" in describe_memory_error(RunSpec())
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(5, "5 bytes"), (1500, "1.5 kB"), (2_000_000, "2.0 MB"), (3e9, "3.0 GB")]
+)
+def test_sizes_are_readable(count, text):
+    assert show_bytes(count) == text
+
+
+class FakeWorker:
+    """Takes batches up to a limit, and dies of larger ones."""
+
+    limit, tried = 40, []
+
+    def __init__(self, backend):
+        self.backend = backend
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def call(self, operation, run):
+        size = run["data"]["batch_size"]
+        self.tried.append((self.backend, size))
+        if size > 2 * self.limit:
+            raise WorkerCrashed("the worker died with exit status -9")
+        if size > self.limit:
+            raise CheckFailed("memory ended: batches of …")
+
+
+def test_auto_halves_until_both_backends_take_it(monkeypatch):
+    monkeypatch.setattr(batch_size, "Worker", FakeWorker)
+    monkeypatch.setattr(batch_size, "free_bytes", lambda: None)
+    notes = []
+    run = choose_batch_size(RunSpec(), ["tf", "torch"], notes.append)
+    assert run.data.batch_size == 32
+    sizes = [("tf", 512), ("tf", 256), ("tf", 128), ("tf", 64), ("tf", 32), ("torch", 32)]
+    assert FakeWorker.tried == sizes
+    assert notes == [{"event": "note", "text": "--batch-size auto: 32"}]
+
+
+def test_auto_starts_at_what_is_free_and_refuses_what_cannot_run(monkeypatch):
+    monkeypatch.setattr(batch_size, "Worker", FakeWorker)
+    monkeypatch.setattr(FakeWorker, "tried", [])
+    monkeypatch.setattr(batch_size, "free_bytes", lambda: 1)
+    assert choose_batch_size(RunSpec(), ["tf"], lambda event: None).data.batch_size == 1
+    monkeypatch.setattr(FakeWorker, "limit", 0.1)
+    with pytest.raises(UsageError, match="not even one image"):
+        choose_batch_size(RunSpec(), ["tf"], lambda event: None)
+
+
+def test_another_error_of_the_trial_is_not_swallowed(monkeypatch):
+    def crash(self, operation, run):
+        raise WorkerCrashed("the worker raised ValueError: shapes")
+
+    monkeypatch.setattr(batch_size, "Worker", FakeWorker)
+    monkeypatch.setattr(FakeWorker, "call", crash)
+    with pytest.raises(WorkerCrashed, match="shapes"):
+        choose_batch_size(RunSpec(), ["tf"], lambda event: None)
+
+
+def test_what_is_free_is_the_smallest_limit(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   1000 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "address_space_bytes", lambda: None)
+    assert memory.free_bytes() == 1_024_000
+    (tmp_path / "memory.max").write_text("500000\n")
+    (tmp_path / "memory.current").write_text("200000\n")
+    assert memory.free_bytes() == 300_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_bytes() == 1_024_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param("tf", marks=pytest.mark.tf), pytest.param("torch", marks=pytest.mark.torch)],
+)
+def test_a_real_want_of_memory_ends_with_advice(backend, tmp_path):
+    """A limit of 9 GB on the address space, and a step that needs 100."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\nulimit -v 9000000\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    arguments = [
+        *("--backend", backend, "--method", "scratch", "--model", "lightnet_plain"),
+        *("--set", "model.widths=[64,64]", "--set", "data.image_size=[256,256]"),
+        *("--set", "data.split.train_per_class=40", "--batch-size", "400", "--epochs", "1"),
+        *("--output", tmp_path / "run"),
+    ]
+    environment = {f"POC_{backend.upper()}_PYTHON": str(interpreter)}
+    with (tmp_path / "output").open("w+") as log:
+        command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
+        assert command.wait() == 1
+    text = (tmp_path / "output").read_text()
+    assert "batches of 400 for the model 'lightnet_plain' need about 105.1 GB" in text
+    assert re.search(r"try --batch-size \d+", text)
+    assert "Traceback" not in text
+    assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"

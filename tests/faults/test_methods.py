@@ -1,0 +1,80 @@
+"""Every method in both backends: stopped within epochs and stages, the end is bit-equal."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from poc.shared.engine.files import write_arrays
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.errors import Terminated
+from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.methods import METHODS
+from poc.shared.spec.run import RunSpec
+from poc.tests.conftest import start_worker, write_interpreter
+from poc.tests.faults.processes import facts
+
+MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 3], "k": 1, "dropout": 0.3}}
+DATA = {"split": {"train_per_class": 4}, "batch_size": 8}
+OPTIMIZERS = {
+    "sgd": {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9, "nesterov": True},
+    "adam": {"name": "adam", "weight_decay": 1e-3},
+    "adamw": {"name": "adamw", "weight_decay": 1e-2},
+}
+# One of each kind in the fast tests: a plan of stages, and kept outputs of a source.
+FAST = ("fitnets", "sgd")
+CASES = [
+    pytest.param(*case, marks=[] if case == FAST else pytest.mark.slow)
+    for case in product(METHODS, OPTIMIZERS)
+]
+# Five steps an epoch: in the first stage, between two epochs, in the second stage.
+STOPS = [2, 5, 8, 14]
+
+
+@pytest.fixture(scope="module")
+def stopping_worker(backend, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(f"{backend}_stopping")
+    script = Path(__file__).parent / "resume_probe.py"
+    interpreter = write_interpreter(folder / "python", script)
+    with start_worker(
+        backend, folder, **{f"POC_{backend.upper()}_PYTHON": str(interpreter)}
+    ) as worker:
+        yield worker
+
+
+def make_run(method, optimizer, backend, folder):
+    values = {
+        "backend": backend,
+        "method": method,
+        "model": MODEL,
+        "data": DATA,
+        "num_epochs": 3,
+        "optimizer": OPTIMIZERS[optimizer],
+        "schedule": {"name": "cosine"},
+    }
+    if METHODS[method].transfer is not None:
+        source = RunSpec.parse(
+            {"method": "scratch", "model": MODEL, "input_shape": [28, 28, 1], "num_classes": 10}, ""
+        )
+        path = folder / "source.safetensors"
+        write_arrays(path, draw_weights(source.network.parameters, 9))
+        values["source"] = {"weights": str(path), "model": MODEL, "cache": True}
+    return RunSpec.parse(values, "").model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("method", "optimizer"), CASES)
+def test_a_method_resumes_to_the_same_bits(method, optimizer, stopping_worker, tmp_path):
+    run = make_run(method, optimizer, stopping_worker.backend, tmp_path)
+    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
+    stopping_worker.call("stop_after", steps=[])
+    stopping_worker.call("train", run=run, folder=folders[0], command="")
+    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
+    stopping_worker.call("stop_after", steps=stops)
+    for stop in stops:
+        with pytest.raises(Terminated, match=f"step {stop}, which is saved"):
+            stopping_worker.call(
+                "train", run=run, folder=folders[1], command="", is_resumed=stop != stops[0]
+            )
+    stopping_worker.call("train", run=run, folder=folders[1], command="", is_resumed=True)
+    assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
+    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
