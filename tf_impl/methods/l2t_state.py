@@ -168,6 +168,7 @@ class L2TState(Taught):
         for tap, constants in self.scales.items():
             for part, value in zip(("mean", "deviation"), constants, strict=True):
                 arrays[f"scale/{tap}/{part}"] = self.to_array("", value)
+        arrays |= {f"sum/{name}": np.array(value) for name, value in self.totals.items()}
         for pair, mean in self.channel_means.items():
             arrays[f"channel_weight/{pair}"] = mean
         steps = int(self.meta_optimizer.iterations) if self.meta_optimizer else 0
@@ -189,6 +190,9 @@ class L2TState(Taught):
                 parts = (state[f"scale/{tap}/{part}"] for part in ("mean", "deviation"))
                 mean, deviation = (tf.Variable(self.from_array("", part)) for part in parts)
                 self.scales[tap] = mean, deviation
+        for name, value in self.totals.items():
+            if f"sum/{name}" in state:
+                value.assign(state[f"sum/{name}"])
         self.num_steps.assign(int(state["step"]))
 
     def to_array(self, name: str, value: tf.Tensor) -> NDArray[Any]:

@@ -168,6 +168,7 @@ class L2TState(Taught):
         for tap, constants in self.scales.items():
             for part, value in zip(("mean", "deviation"), constants, strict=True):
                 arrays[f"scale/{tap}/{part}"] = self.to_array("", value)
+        arrays |= {f"sum/{name}": value.cpu().numpy().copy() for name, value in self.totals.items()}
         for pair, mean in self.channel_means.items():
             arrays[f"channel_weight/{pair}"] = mean
         steps = [int(slot["step"]) for slot in slots.values() if "step" in slot]
@@ -189,6 +190,9 @@ class L2TState(Taught):
                 parts = (state[f"scale/{tap}/{part}"] for part in ("mean", "deviation"))
                 mean, deviation = (self.from_array("", part) for part in parts)
                 self.scales[tap] = mean, deviation
+        for name in self.totals:
+            if f"sum/{name}" in state:
+                self.totals[name] = torch.tensor(state[f"sum/{name}"], device=self.device)
         self.num_steps = int(state["step"])
 
     def to_array(self, name: str, value: torch.Tensor) -> NDArray[Any]:
