@@ -686,6 +686,31 @@ def verify_data(file: Path, source: str | None, group_pattern: str | None, as_js
     click.echo("The data is unchanged; no two parts share a content or group.", err=True)
 
 
+@cli.command()
+@click.option("--backend", default="torch", metavar="tf|torch", help="Framework that computes.")
+@click.option("--keep", default=512, metavar="N", help="Channels of each map that has more.")
+@click.option("--shards", default=1, metavar="N", help="Parts that are summed apart and merged.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder for the selection."
+)
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+def channels(
+    backend: str, keep: int, shards: int, output: Path, as_json: bool, **given: Any
+) -> None:
+    """Which channels of a source tell the labels apart: statistic, selection, picture."""
+    from poc.shared.analysis.channels import select_channels
+
+    given.setdefault("method", None)
+    given["method"] = given["method"] or (None if given["config"] else "l2t-ww")
+    content = select_channels(read_run(backend, **given), output, keep=keep, num_shards=shards)
+    if as_json:
+        click.echo(json.dumps(content, indent=1))
+        return
+    for tap, row in content["taps"].items():
+        click.echo(f"{tap}: {len(row['channels'])} of {row['num_channels']} channels kept")
+    click.echo(f"{output / 'channels.json'}: use it with --set method_options.channels_file=PATH")
+
+
 @cli.group()
 def weights() -> None:
     """Weight files."""

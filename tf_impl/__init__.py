@@ -2,7 +2,13 @@
 
 from .device import describe, measure_matmul_flops, peak_device_bytes, prepare
 from .export import export_network
-from .features import features, loss_and_gradients, parameters
+from .features import (
+    features,
+    hyper_gradient,
+    loss_and_gradients,
+    map_batches,
+    parameters,
+)
 from .published import fetch_imagenet, read_published, write_published
 from .trainer import Trainer
 
@@ -12,7 +18,9 @@ __all__ = [
     "export_network",
     "features",
     "fetch_imagenet",
+    "hyper_gradient",
     "loss_and_gradients",
+    "map_batches",
     "measure_matmul_flops",
     "parameters",
     "peak_device_bytes",

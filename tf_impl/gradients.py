@@ -1,24 +1,14 @@
 """Loss and gradients of one batch: the step and the parity ladder both come through here."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from poc.shared.engine.source_network import COEFFICIENT_PREFIX
 
-from .methods import Objective
+from .methods import Objective, Outcome
 from .models import Model
 from .weights import learning_names, named_variables, trainable_names
-
-
-class Gradients(NamedTuple):
-    """What one batch gives."""
-
-    losses: Mapping[str, tf.Tensor]
-    logits: tf.Tensor | None
-    loss: tf.Tensor
-    by_name: Mapping[str, tf.Tensor]
 
 
 def compute_gradients(
@@ -28,7 +18,7 @@ def compute_gradients(
     labels: tf.Tensor,
     noise: Mapping[str, tf.Tensor],
     known: Mapping[str, tf.Tensor],
-) -> Gradients:
+) -> Outcome:
     """Forward and backward in training mode.
 
     What `known` does not hold of the source's outputs is computed here, unrecorded.
@@ -48,7 +38,7 @@ def compute_gradients(
         name: found[name] if name in found else tf.zeros_like(variables[name].value)
         for name in trainable_names(model)
     }
-    return Gradients(losses, logits, loss, gradients)
+    return Outcome(losses, logits, loss, gradients)
 
 
 def complete_known(

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from poc.shared.spec.layers import Pads, Shape, same_pads
 
+from .derivatives import batch_norm
+
 NO_PADS: Pads = ((0, 0), (0, 0))
 ACTIVATIONS = {
     None: tf.identity,
@@ -180,8 +182,7 @@ class BatchNorm(keras.layers.Layer):
 
     def normalize(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
-        normalise = _written_out if inputs.dtype == tf.float64 else _fused
-        return normalise(inputs, *self._affine(inputs), self.epsilon)
+        return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
 
     def _affine(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         gamma = tf.ones(self.channels, inputs.dtype) if self.gamma is None else self.gamma
@@ -335,34 +336,3 @@ def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
     if pads == NO_PADS:
         return inputs
     return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value)
-
-
-def _as_maps(inputs: tf.Tensor) -> tf.Tensor:
-    return inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]
-
-
-def _fused(
-    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=_as_maps(inputs),
-        scale=gamma,
-        offset=beta,
-        mean=tf.zeros(0),
-        variance=tf.zeros(0),
-        epsilon=epsilon,
-        is_training=True,
-    )
-    return tf.reshape(outputs, tf.shape(inputs)), mean, variance
-
-
-def _written_out(
-    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    axes = tuple(range(inputs.shape.rank - 1))
-    mean = tf.reduce_mean(inputs, axes)
-    centred = inputs - mean
-    variance = tf.reduce_mean(tf.square(centred), axes)
-    outputs = centred * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
-    count = tf.cast(tf.size(inputs), inputs.dtype) / inputs.shape[-1]
-    return outputs, mean, variance * (count / (count - 1))

@@ -22,11 +22,14 @@ from .border import (
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import Gradients, compute_gradients
-from .methods import OBJECTIVES
+from .gradients import complete_known, compute_gradients
+from .methods import OBJECTIVES, Outcome
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import load_weights, named_variables, read_weights, trainable_names
+
+# Places of the vector of totals; a method has a loss term for each pair of maps at most.
+_NUM_TOTALS = 256
 
 
 class Trainer:
@@ -42,24 +45,30 @@ class Trainer:
         variables = named_variables(self.model)
         declared = {parameter.name: parameter for parameter in network.parameters}
         self.variables = [variables[name] for name in self.names]
-        self.optimizer = build_optimizer(
-            run.optimizer,
-            self.variables,
-            [declared[name].weight_decay for name in self.names],
-            [declared[name].rate_factor for name in self.names],
-        )
+        self.optimizer = None
+        if not self.objective.owns_update:
+            self.optimizer = build_optimizer(
+                run.optimizer,
+                self.variables,
+                [declared[name].weight_decay for name in self.names],
+                [declared[name].rate_factor for name in self.names],
+            )
         self.dtype = run.precision
-        self.totals: dict[str, tf.Variable] = {}
+        # Made here, since a graph that makes variables is traced twice.
+        self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
+        self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
         compiled = run.mode == "compiled"
         self.update, self._run_logits = self._update, self.objective.logits
         self.run_source = self.objective.source_outputs
         self._run_statistics = self.model.norm_statistics
         if run.mode != "eager":
-            self.update = tf.function(self._update, jit_compile=compiled)
-            self.run_source = tf.function(self.run_source, jit_compile=compiled)
-            self._run_logits = tf.function(self._run_logits, jit_compile=compiled)
-            self._run_statistics = tf.function(self._run_statistics, jit_compile=compiled)
+            # Nothing branches on a tensor but through tf.cond: no code is to be rewritten.
+            kwargs = {"jit_compile": compiled, "autograph": False}
+            self.update = tf.function(self._update, **kwargs)
+            self.run_source = tf.function(self.run_source, **kwargs)
+            self._run_logits = tf.function(self._run_logits, **kwargs)
+            self._run_statistics = tf.function(self._run_statistics, **kwargs)
 
     def step(
         self,
@@ -81,8 +90,10 @@ class Trainer:
         known: Known | None = None,
     ) -> Callable[[], None]:
         """The update with its arguments on the device already."""
+        tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
+        self.objective.observe(tensor)
         arguments = (
-            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
@@ -109,13 +120,13 @@ class Trainer:
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
-        totals = {name: float(total) for name, total in self.totals.items()}
-        for total in self.totals.values():
-            total.assign(0.0)
+        totals = self._named_totals()
+        self.totals.assign(tf.zeros_like(self.totals))
         num_steps, self.num_steps = self.num_steps, 0
         count = totals.pop("count", 0.0)
         good_steps = int(totals.pop("good_steps", 0.0))
         means = {name: total / max(count, 1.0) for name, total in totals.items()}
+        means |= self.objective.metrics()
         return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
 
     def wait(self) -> None:
@@ -125,6 +136,7 @@ class Trainer:
     def load(self, weights: Weights) -> None:
         """Replace the weights; the optimiser's state stays."""
         load_weights(self.model, weights)
+        self.objective.load(weights)
 
     def logits(self, images: NDArray[Any], known: Known | None = None) -> NDArray[np.floating]:
         """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
@@ -144,10 +156,13 @@ class Trainer:
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
         """Canonical weights, running statistics included; of these `names` alone."""
-        return read_weights(self.model, names)
+        own = read_weights(self.model, names)
+        return own if names is not None else {**own, **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""
+        if self.optimizer is None:
+            return self.objective.state()
         slots = {
             f"{name}/{slot}": np.asarray(variable)
             for slot, variables in self.optimizer.slots.items()
@@ -157,6 +172,9 @@ class Trainer:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state` gave."""
+        if self.optimizer is None:
+            self.objective.restore(state)
+            return
         for slot, variables in self.optimizer.slots.items():
             for name, variable in zip(self.names, variables, strict=True):
                 variable.assign(state[f"{name}/{slot}"])
@@ -164,15 +182,16 @@ class Trainer:
 
     def counts(self) -> dict[str, float]:
         """Totals since the last `metrics`, as they stand; waits for the device."""
-        totals = {name: float(total) for name, total in self.totals.items()}
-        return {**totals, "num_steps": self.num_steps}
+        return {**self._named_totals(), "num_steps": self.num_steps}
 
     def restore_counts(self, counts: Mapping[str, float]) -> None:
         """Take back what `counts` gave."""
         totals = dict(counts)
         self.num_steps = int(totals.pop("num_steps"))
-        for name, total in totals.items():
-            self._total(name).assign(total)
+        self.names_of_totals = tuple(totals)
+        values = np.zeros(_NUM_TOTALS)
+        values[: len(totals)] = list(totals.values())
+        self.totals.assign(values)
 
     def _update(
         self,
@@ -182,12 +201,17 @@ class Trainer:
         noise: Mapping[str, tf.Tensor],
         known: Mapping[str, tf.Tensor],
     ) -> None:
+        if self.optimizer is None:
+            known = complete_known(self.objective, images, known)
+            outcome = self.objective.update(images, labels, learning_rate, noise, known)
+            self._count(outcome, labels[: outcome.losses["hard"].shape[0]])
+            return
         result = compute_gradients(self.objective, self.model, images, labels, noise, known)
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.apply([result.by_name[name] for name in self.names], self.variables)
         self._count(result, labels)
 
-    def _count(self, result: Gradients, labels: tf.Tensor) -> None:
+    def _count(self, result: Outcome, labels: tf.Tensor) -> None:
         """Add this batch to the totals, on the device."""
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))
@@ -196,18 +220,22 @@ class Trainer:
             hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
             sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
         sums["count"] = tf.cast(tf.shape(labels)[0], tf.float64)
-        for name, value in sums.items():
-            self._total(name).assign_add(tf.cast(value, tf.float64))
         # Steps before the first non-finite loss: it stops counting there. A NaN may never reach the
         # loss, since max-pools and fused ReLUs drop it; the gradients show it, once.
         norm = tf.linalg.global_norm(list(result.by_name.values()))
-        signs = [tf.cast(v, tf.float64) for v in (result.loss, self._total("loss"), norm)]
+        values = {name: tf.cast(value, tf.float64) for name, value in sums.items()}
+        names = (*values, "good_steps")
+        if set(names) == set(self.names_of_totals):
+            names = self.names_of_totals
+        self.names_of_totals = names
+        before = self.totals[names.index("loss")]
+        signs = [tf.cast(v, tf.float64) for v in (result.loss, before, norm)]
         is_good = tf.reduce_all(tf.math.is_finite(signs))
-        self._total("loss").assign_add(tf.where(is_good, tf.zeros((), tf.float64), np.nan))
-        self._total("good_steps").assign_add(tf.cast(is_good, tf.float64))
+        values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
+        values["good_steps"] = tf.cast(is_good, tf.float64)
+        added = tf.stack([values[name] for name in names])
+        self.totals.assign_add(tf.pad(added, [(0, _NUM_TOTALS - len(names))]))
 
-    def _total(self, name: str) -> tf.Variable:
-        if name not in self.totals:
-            with tf.init_scope():
-                self.totals[name] = tf.Variable(0.0, dtype=tf.float64, name=name)
-        return self.totals[name]
+    def _named_totals(self) -> dict[str, float]:
+        values = np.asarray(self.totals)[: len(self.names_of_totals)]
+        return dict(zip(self.names_of_totals, values.tolist(), strict=True))

@@ -1,6 +1,6 @@
 """Evaluation-mode features and single-batch gradients in PyTorch: the doors of parity."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Parameter
 from poc.shared.spec.methods import find_method
+from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .border import (
@@ -20,9 +21,10 @@ from .border import (
     labels_to_tensor,
     map_to_array,
     noise_to_tensors,
+    rate_to_tensor,
 )
 from .device import find_device
-from .gradients import compute_gradients
+from .gradients import complete_known, compute_gradients
 from .methods import OBJECTIVES
 from .models import Model
 from .weights import canonical_shape, load_weights, named_variables, to_canonical
@@ -84,3 +86,51 @@ def features(
     load_weights(model, weights)
     inputs = images_to_tensor(images, dtype=run.precision, device=find_device(run))
     return map_to_array(model.features(inputs, taps))
+
+
+def map_batches(
+    run: RunSpec,
+    network: Network,
+    weights: Weights,
+    taps: Sequence[str],
+    batches: Iterable[NDArray[Any]],
+) -> Iterator[dict[str, NDArray[np.floating]]]:
+    """Taps (N, H, W, C) of any network for one batch after the other, evaluation mode."""
+    model = Model(network, dtype=run.precision).to(find_device(run))
+    load_weights(model, weights)
+
+    @torch.no_grad()
+    def compute(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return model.features(images, taps)
+
+    for images in batches:
+        inputs = images_to_tensor(images, dtype=run.precision, device=find_device(run))
+        yield map_to_array(compute(inputs))
+
+
+def hyper_gradient(
+    run: RunSpec,
+    weights: Weights,
+    state: Mapping[str, NDArray[Any]],
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    learning_rate: float,
+    noise: Noise,
+) -> tuple[float, Weights]:
+    """Outer loss of one batch, and its gradient on the meta-parameters."""
+    model = Model(run.trained_network, dtype=run.precision).to(find_device(run))
+    load_weights(model, weights)
+    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
+    objective.restore(state)
+    device = find_device(run)
+    inputs = images_to_tensor(images, dtype=run.precision, device=device)
+    loss, gradients = objective.judge(
+        inputs,
+        labels_to_tensor(labels, dtype=run.precision, device=device),
+        rate_to_tensor(learning_rate),
+        noise_to_tensors(noise, device=device),
+        complete_known(objective, inputs, {}),
+    )
+    return float(loss.detach()), {
+        name: objective.to_array(name, gradient) for name, gradient in gradients.items()
+    }

@@ -1,24 +1,14 @@
 """Loss and gradients of one batch: the step and the parity ladder both come through here."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
 
 from poc.shared.engine.source_network import COEFFICIENT_PREFIX
 
-from .methods import Objective
+from .methods import Objective, Outcome
 from .models import Model
 from .weights import learning_names, named_variables, trainable_names
-
-
-class Gradients(NamedTuple):
-    """What one batch gives."""
-
-    losses: Mapping[str, torch.Tensor]
-    logits: torch.Tensor | None
-    loss: torch.Tensor
-    by_name: Mapping[str, torch.Tensor]
 
 
 def compute_gradients(
@@ -28,7 +18,7 @@ def compute_gradients(
     labels: torch.Tensor,
     noise: Mapping[str, torch.Tensor],
     known: Mapping[str, torch.Tensor],
-) -> Gradients:
+) -> Outcome:
     """Forward and backward in training mode; gradients also stand in `.grad`.
 
     What `known` does not hold of the source's outputs is computed here, unrecorded.
@@ -50,7 +40,7 @@ def compute_gradients(
         if variables[name].grad is None:
             variables[name].grad = torch.zeros_like(variables[name])
         gradients[name] = variables[name].grad
-    return Gradients(losses, logits, loss, gradients)
+    return Outcome(losses, logits, loss, gradients)
 
 
 def complete_known(

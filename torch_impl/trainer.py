@@ -23,8 +23,8 @@ from .border import (
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import Gradients, compute_gradients
-from .methods import OBJECTIVES
+from .gradients import complete_known, compute_gradients
+from .methods import OBJECTIVES, Outcome
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import (
@@ -53,12 +53,14 @@ class Trainer:
         variables = named_variables(self.model)
         declared = {parameter.name: parameter for parameter in network.parameters}
         self.variables = [variables[name] for name in self.names]
-        self.optimizer = build_optimizer(
-            run.optimizer,
-            self.variables,
-            [declared[name].weight_decay for name in self.names],
-            [declared[name].rate_factor for name in self.names],
-        )
+        self.optimizer = None
+        if not self.objective.owns_update:
+            self.optimizer = build_optimizer(
+                run.optimizer,
+                self.variables,
+                [declared[name].weight_decay for name in self.names],
+                [declared[name].rate_factor for name in self.names],
+            )
         self.dtype = run.precision
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
@@ -86,8 +88,10 @@ class Trainer:
         known: Known | None = None,
     ) -> Callable[[], None]:
         """The update with its arguments on the device already."""
+        tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
+        self.objective.observe(tensor)
         arguments = (
-            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
@@ -122,6 +126,7 @@ class Trainer:
         count = totals.pop("count", 0.0)
         good_steps = int(totals.pop("good_steps", 0.0))
         means = {name: total / max(count, 1.0) for name, total in totals.items()}
+        means |= self.objective.metrics()
         return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
 
     def wait(self) -> None:
@@ -132,6 +137,7 @@ class Trainer:
     def load(self, weights: Weights) -> None:
         """Replace the weights; the optimiser's state stays."""
         load_weights(self.model, weights)
+        self.objective.load(weights)
 
     def logits(self, images: NDArray[Any], known: Known | None = None) -> NDArray[np.floating]:
         """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
@@ -150,10 +156,13 @@ class Trainer:
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
         """Canonical weights, running statistics included; of these `names` alone."""
-        return read_weights(self.model, names)
+        own = read_weights(self.model, names)
+        return own if names is not None else {**own, **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Optimiser slots as `parameter/slot`, and its step counter."""
+        if self.optimizer is None:
+            return self.objective.state()
         slots = {
             f"{name}/{slot}": to_canonical(self.model, name, value)
             for name, variable in zip(self.names, self.variables, strict=True)
@@ -165,6 +174,9 @@ class Trainer:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state` gave."""
+        if self.optimizer is None:
+            self.objective.restore(state)
+            return
         for name, variable in zip(self.names, self.variables, strict=True):
             # Laid out like the parameter: the fused optimisers take that for granted.
             slots = {
@@ -198,13 +210,18 @@ class Trainer:
         noise: Mapping[str, torch.Tensor],
         known: Mapping[str, torch.Tensor],
     ) -> None:
+        if self.optimizer is None:
+            known = complete_known(self.objective, images, known)
+            outcome = self.objective.update(images, labels, learning_rate, noise, known)
+            self._count(outcome, labels[: len(outcome.losses["hard"])])
+            return
         result = compute_gradients(self.objective, self.model, images, labels, noise, known)
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self._count(result, labels)
 
     @torch.no_grad()
-    def _count(self, result: Gradients, labels: torch.Tensor) -> None:
+    def _count(self, result: Outcome, labels: torch.Tensor) -> None:
         """Add this batch to the totals, on the device."""
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()

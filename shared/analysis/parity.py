@@ -15,6 +15,7 @@ from poc.shared.engine.resizing import resize_matrices
 from poc.shared.engine.source_network import starting_weights
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Parameter
+from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
 DITHER = 0.05
@@ -114,9 +115,14 @@ class Ladder:
             batches = [{key: value[:NUM_PROBED] for key, value in b.items()} for b in batches]
         rungs.append(self.compare_logits(weights, self.dithered(batches[0], 0)))
         rungs.extend(self.compare_gradients(weights, batches[:1]))
-        for optimizer in RATES[self._run.precision]:
+        for optimizer in self.optimizers():
             rungs.extend(self.compare_steps(optimizer, weights, batches))
         return rungs
+
+    def optimizers(self) -> list[str]:
+        """Update rules that are compared: those that the method can take."""
+        allowed = find_method(self._run.method).optimizers
+        return [name for name in RATES[self._run.precision] if name in allowed or not allowed]
 
     def on_smooth_batches(
         self, evaluate: Evaluate, batches: Sequence[Batch], tolerance: float
@@ -152,12 +158,13 @@ class Ladder:
     def perturbed_weights(self) -> Weights:
         """Initial weights moved off their special values, so that every parameter acts.
 
-        A zero bias, a unit gamma or a zero running mean would hide a dropped or swapped tensor.
+        A zero bias, a unit gamma, a zero running mean or a zero kernel would hide a dropped or
+        swapped tensor.
         """
         generator = np.random.default_rng(self._run.seed)
         weights = starting_weights(self._run)
         for name, value in weights.items():
-            if not name.endswith("/kernel"):
+            if not name.endswith("/kernel") or not value.any():
                 shift = generator.uniform(0.0, 0.1, value.shape).astype(np.float32)
                 weights[name] = value + shift.astype(np.float64)
         return weights
@@ -221,7 +228,7 @@ class Ladder:
                 learning_rates=rates,
             )
             losses = {f"{LOSS} {step}": np.asarray(v) for step, v in enumerate(result["losses"])}
-            return {**losses, **result["weights"]}
+            return {**losses, **self.judged_weights(precision, result["weights"])}
 
         values = self.on_smooth_batches(evaluate, batches, tolerance)
         name = f"{count} {optimizer} steps"
@@ -229,6 +236,14 @@ class Ladder:
             compare(f"{name}: losses", [split(value)[0] for value in values], tolerance),
             compare(f"{name}: weights", [split(value)[1] for value in values], tolerance),
         ]
+
+    def judged_weights(self, precision: str, weights: Weights) -> Weights:
+        """All of them; in float32 without what is trained outside the network.
+
+        Adam's first steps on it follow the sign of a hyper-gradient that float32 cannot tell.
+        """
+        outside = {p.name for p in self._run.meta_parameters} if precision == "float32" else set()
+        return {name: value for name, value in weights.items() if name not in outside}
 
     def _both(self, operation: str, **arguments: Any) -> list[Any]:
         return [self._call(worker, operation, **arguments) for worker in self._workers]

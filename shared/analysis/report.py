@@ -40,6 +40,7 @@ from .report_tables import (
 from .resolution_grid import draw_grid, grid_of_runs
 from .runs import Problem, Run, read_runs
 from .time_to_accuracy import draw_time_to_accuracy
+from .transfer_figures import draw_learned_weights
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
@@ -155,7 +156,11 @@ def build_report(
         facts=describe_facts(groups, runs, problems),
         findings=collect_findings(groups),
         tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
-        pictures=[draw_bars(groups, majority), *(curve for curve in curves if curve)],
+        pictures=[
+            draw_bars(groups, majority),
+            *(curve for curve in curves if curve),
+            *draw_learned_weights(groups),
+        ],
         confusions=[picture for picture in confusions if picture],
         appendix=[
             *([pair_table(pairs)] if pairs else []),

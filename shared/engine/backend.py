@@ -6,7 +6,7 @@ array.
 """
 
 import importlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -28,7 +28,13 @@ PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
 
 
 class Trainer(Protocol):
-    """A model under training; created as `backend.Trainer(run, weights)`."""
+    """A model under training; created as `backend.Trainer(run, weights)`.
+
+    Most methods give a loss, and the trainer takes its gradient and the optimiser's step. A method
+    may own its update instead (`Objective.owns_update` in both trees): it then moves the model and
+    all else that it trains, adds its own `metrics`, and its `state` is all that a resume needs
+    beside the weights. `weights` holds the model's and the method's parameters alike.
+    """
 
     def step(
         self,
@@ -150,6 +156,32 @@ class Backend(Protocol):
         self, run: "RunSpec", weights: "Weights", images: "NDArray[Any]", taps: Sequence[str]
     ) -> "dict[str, NDArray[np.floating]]":
         """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
+
+    def map_batches(
+        self,
+        run: "RunSpec",
+        network: "Network",
+        weights: "Weights",
+        taps: Sequence[str],
+        batches: "Iterable[NDArray[Any]]",
+    ) -> "Iterator[dict[str, NDArray[np.floating]]]":
+        """Taps of any network for one batch of images after the other, evaluation mode."""
+
+    def hyper_gradient(
+        self,
+        run: "RunSpec",
+        weights: "Weights",
+        state: "Mapping[str, NDArray[Any]]",
+        images: "NDArray[Any]",
+        labels: "NDArray[Any]",
+        learning_rate: float,
+        noise: "Noise",
+    ) -> "tuple[float, Weights]":
+        """Outer loss of one batch and its gradient on the meta-parameters (methods with some).
+
+        The weights are taken as the parameters after the batch's kept step, and `state` holds its
+        momentum; nothing is updated.
+        """
 
     def export_network(
         self,

@@ -2,18 +2,21 @@
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.pipeline import Pipeline
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.transfer import default_taps
 
 from .backend import Backend
+from .channel_statistics import ChannelStatistic, add_all
 from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
@@ -25,7 +28,7 @@ from .phases import count_trained, measure_latency, measure_phases
 from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
-from .source_network import known_numbers, require_source, starting_weights
+from .source_network import known_numbers, require_source, source_weights, starting_weights
 from .timing import time_side
 from .training import Report, TrainingLoop
 
@@ -88,6 +91,67 @@ class Operations:
         spec = self._prepare(run)
         trainer = self._backend.Trainer(spec, weights)
         return measure_latency(trainer, spec.network.input_shape, num_images)
+
+    def hyper_gradients(
+        self,
+        run: Mapping[str, Any],
+        weights: Sequence[Weights],
+        state: Mapping[str, NDArray[Any]],
+        batch: Mapping[str, NDArray[Any]],
+        learning_rate: float,
+    ) -> list[dict[str, Any]]:
+        """Outer loss and hyper-gradient of one batch, for each set of weights."""
+        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = draw_noise(spec.trained_network, seed=spec.seed, step=0, batch_size=len(images))
+        found = [
+            self._backend.hyper_gradient(spec, one, state, images, labels, learning_rate, noise)
+            for one in weights
+        ]
+        return [{"loss": loss, "gradients": gradients} for loss, gradients in found]
+
+    def channel_scores(
+        self, run: Mapping[str, Any], taps: Sequence[str], num_shards: int = 1
+    ) -> dict[str, Any]:
+        """Channel-selection statistic of the source's taps over the training images."""
+        spec, data = open_data(RunSpec.parse(dict(run), ""))
+        source = spec.source_network
+        if source is None:
+            raise ValueError(f"Received the method {spec.method!r} without a source network.")
+        self._backend.prepare(spec)
+        shards: list[dict[str, ChannelStatistic]] = [{} for _ in range(num_shards)]
+        pipeline = Pipeline(data.source, data.split.train, spec.data)
+        num_labels, counts = len(data.source.class_names), 0
+        labels: list[NDArray[np.int64]] = []
+
+        def batches() -> Iterator[NDArray[Any]]:
+            for batch in pipeline.epoch(0):
+                labels.append(batch.labels)
+                yield batch.images
+
+        maps = self._backend.map_batches(
+            spec,
+            source,
+            source_weights(spec, source),
+            list(taps) or default_taps(source),
+            batches(),
+        )
+        for index, found in enumerate(maps):
+            add_all(shards[index % num_shards], found, labels[-1], num_labels)
+            counts += len(labels[-1])
+        first, *others = [shard for shard in shards if shard]
+        for other in others:
+            for tap, statistic in other.items():
+                first[tap].merge(statistic)
+        some = next(iter(first.values()))
+        return {
+            "scores": {tap: statistic.scores() for tap, statistic in first.items()},
+            "labels_without_images": [int(i) for i in np.flatnonzero(some.counts == 0)],
+            "num_images": counts,
+            "data": {
+                "source_fingerprint": data.source.fingerprint,
+                "split_fingerprint": data.split.fingerprint,
+            },
+        }
 
     def export(
         self,

@@ -123,11 +123,13 @@ def starting_weights(run: RunSpec) -> Weights:
     """All that a trainer starts from: drawn, inherited from the source, and the source itself.
 
     Returns:
-        Canonical names of the trained network; the source's under `source/`.
+        Canonical names of the trained network and of what is trained outside it; the source's
+        under `source/`.
     """
     weights = drawn_weights(run)
     if run.initial_weights is not None:
         weights |= initial_weights(run)
+    weights |= draw_weights(run.meta_parameters, run.seed)
     source, transfer = run.source_network, find_method(run.method).transfer
     if source is None or transfer is None:
         return weights

@@ -81,6 +81,13 @@ def normal(
     return generator.normal(0.0, initializer.scale, shape)
 
 
+def uniform(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """U(-scale, scale)."""
+    return generator.uniform(-initializer.scale, initializer.scale, shape)
+
+
 def normal_hundredth(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
@@ -118,6 +125,7 @@ DISTRIBUTIONS: Mapping[str, Draw] = MappingProxyType(
             kaiming_normal_fan_out,
             kaiming_normal_fan_in,
             normal,
+            uniform,
             normal_hundredth,
             uniform_fan_out,
             variance_scaling_fan_out,

@@ -5,12 +5,13 @@ one row here, one file in each tree, one config and one NumPy reference.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from poc.shared.errors import UsageError
 
-from . import distillation, transfer_learning
+from . import distillation, l2t_ww, transfer_learning
 from .settings import Settings
 from .transfer import Transfer
 from .tuning import Tuning
@@ -24,8 +25,16 @@ class SupervisedOptions(Settings):
 class Method:
     """One row: what it is, its hyper-parameters, its objective and the model that it trains.
 
-    `transfer` is there for a method that learns from a source network, `tuning` for one that
-    starts from pretrained weights and freezes parts of them.
+    Attributes:
+        summary: One line.
+        options: Its hyper-parameters.
+        objective: Its class in both trees.
+        default_model: Where none is named.
+        models: Those that it can train; none: all.
+        transfer: There for a method that learns from a source network.
+        tuning: There for one that starts from pretrained weights and freezes parts of them.
+        defaults: Other defaults of the run spec, by group; what is given wins.
+        optimizers: Update rules that it can take; none: all.
     """
 
     summary: str
@@ -35,6 +44,8 @@ class Method:
     models: tuple[str, ...] = ()
     transfer: Transfer | None = None
     tuning: Tuning | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    optimizers: tuple[str, ...] = ()
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -93,6 +104,23 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             objective="attention_transfer",
             default_model="lightnet_plain",
             transfer=distillation.ATTENTION_TRANSFER,
+        ),
+        "l2t-ww": Method(
+            summary="Learning What and Where to Transfer: learned weights of source maps",
+            options=l2t_ww.L2TWWOptions,
+            objective="l2t_ww",
+            default_model="vgg9_bn",
+            transfer=l2t_ww.L2T_WW,
+            defaults={
+                "optimizer": {
+                    "name": "sgd",
+                    "learning_rate": 0.1,
+                    "momentum": 0.9,
+                    "weight_decay": 1e-4,
+                },
+                "schedule": {"name": "cosine"},
+            },
+            optimizers=("sgd",),
         ),
     }
 )

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from poc.shared.errors import UsageError
 
 from .data import DataSpec, SplitSpec
-from .layers import Shape
+from .layers import Parameter, Shape
 from .methods import METHODS, Method, find_method
 from .models import ModelSpec, find_model
 from .network import Network
@@ -125,7 +125,7 @@ class RunSpec(Settings):
         ):
             default = {"name": find_method(method).default_model}
             values = {**values, "model": {**default, **(model or {})}}
-        return fill_source(values)
+        return fill_source(fill_defaults(values))
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -141,6 +141,14 @@ class RunSpec(Settings):
             raise UsageError(
                 f"received a source for method {self.method!r}, which learns from labels alone; "
                 f"allowed is one with {', '.join(learners)}: choose one of them or remove it"
+            )
+        if method.optimizers and (
+            self.optimizer.name not in method.optimizers or self.optimizer.nesterov
+        ):
+            raise UsageError(
+                f"received the optimizer {self.optimizer.name!r} for method {self.method!r}, whose "
+                "gradient passes through its own update; allowed is "
+                f"{', '.join(method.optimizers)} without nesterov: set optimizer.name"
             )
         if method.models and self.model_spec.name not in method.models:
             raise UsageError(
@@ -210,6 +218,14 @@ class RunSpec(Settings):
         return transfer.extend(self.method_settings, self.network, source, stage)
 
     @property
+    def meta_parameters(self) -> tuple[Parameter, ...]:
+        """What the method trains outside any network."""
+        transfer, source = find_method(self.method).transfer, self.source_network
+        if transfer is None or source is None:
+            return ()
+        return transfer.meta_parameters(self.method_settings, self.network, source)
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """The method's plan over the epochs; one stage for most."""
         method = find_method(self.method)
@@ -234,6 +250,18 @@ class RunSpec(Settings):
     def replace(self, **changes: Any) -> "RunSpec":
         """A copy with these fields changed, validated again."""
         return RunSpec.parse({**self.model_dump(mode="json"), **changes}, "")
+
+
+def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Put a method's own defaults of other groups where nothing is given."""
+    name = values.get("method", "lightlayers")
+    if not isinstance(name, str):
+        return values
+    for group, defaults in find_method(name).defaults.items():
+        given = values.get(group) or {}
+        if isinstance(given, dict):
+            values = {**values, group: {**defaults, **given}}
+    return values
 
 
 def fill_source(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from poc.shared.errors import UsageError
 
-from .layers import Shape
+from .layers import Parameter, Shape
 from .network import Network
 from .stages import Stage, plan_stages
 
@@ -46,6 +46,11 @@ def no_coefficients(options: Any, progress: float) -> Mapping[str, float]:
     return {}
 
 
+def no_parameters(options: Any, target: Network, source: Network) -> tuple[Parameter, ...]:
+    """Nothing is trained outside the network."""
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
     """What a method that learns from a source declares; each takes the method's options first.
@@ -58,12 +63,15 @@ class Transfer:
             from.
         coefficients: (options, progress) -> numbers of a step, where `progress` runs from 0 to 1
             over the last stage.
+        meta_parameters: (options, target, source) -> what is trained outside any network, by an
+            update rule of the method's own.
     """
 
     extend: Callable[[Any, Network, Network, str], Network] = target_alone
     stages: Callable[[Any, int], tuple[Stage, ...]] = one_stage
     inherit: Callable[[Any, Network, Network], Mapping[str, str]] = inherit_nothing
     coefficients: Callable[[Any, float], Mapping[str, float]] = no_coefficients
+    meta_parameters: Callable[[Any, Network, Network], tuple[Parameter, ...]] = no_parameters
 
 
 def find_pairs(

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from .attention_transfer import AttentionTransfer
 from .fitnets import FitNets
 from .kd import KnowledgeDistillation
+from .l2t_ww import L2TWW
 from .lwf import LearningWithoutForgetting
-from .objective import Objective
+from .objective import Objective, Outcome
 from .supervised import Supervised
 from .transfer import TransferLearning
 
@@ -17,6 +18,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "lwf": LearningWithoutForgetting,
     "fitnets": FitNets,
     "attention_transfer": AttentionTransfer,
+    "l2t_ww": L2TWW,
 }
 
-__all__ = ["OBJECTIVES", "Objective"]
+__all__ = ["OBJECTIVES", "Objective", "Outcome"]

@@ -1,0 +1,110 @@
+"""`poc channels`: which channels of a source tell the labels apart; stored, drawn, used as filter.
+
+The published study keeps 512 channels of every map that has more.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.engine.channel_statistics import top_channels
+from poc.shared.engine.files import write_arrays, write_json
+from poc.shared.engine.source_network import resolve_source
+from poc.shared.engine.worker import Report, Worker
+from poc.shared.errors import UsageError
+from poc.shared.spec.l2t_ww import SELECTION_FORMAT
+from poc.shared.spec.run import RunSpec
+
+
+def select_channels(
+    run: RunSpec,
+    output: Path,
+    *,
+    keep: int = 512,
+    num_shards: int = 1,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Pass the training images through the run's source, and keep the best channels.
+
+    Args:
+        run: A run with a source; its `method_options.source_taps` are examined.
+        output: Folder that takes `channels.json`, `scores.safetensors` and `channels.png`.
+        keep: Channels of each map that has more.
+        num_shards: Parts of the images that are summed apart and merged.
+        report: Called with the worker's events.
+
+    Returns:
+        What `channels.json` holds.
+    """
+    run = resolve_source(run)
+    taps = run.method_options.get("source_taps", ())
+    if run.source is None:
+        raise UsageError(
+            f"received method {run.method!r}, which has no source; choose --method l2t-ww and name "
+            "a source"
+        )
+    with Worker(run.backend, report=report) as worker:
+        found = worker.call(
+            "channel_scores",
+            run=run.model_dump(mode="json"),
+            taps=list(taps),
+            num_shards=num_shards,
+        )
+    content = describe_selection(run, found, keep)
+    output.mkdir(parents=True, exist_ok=True)
+    write_arrays(output / "scores.safetensors", found["scores"])
+    draw_scores(output / "channels.png", found["scores"], keep)
+    write_json(output / "channels.json", content)
+    return content
+
+
+def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dict[str, Any]:
+    """The stored selection; its fingerprint covers the source, the images and what is kept."""
+    source = run.source.model_dump(mode="json") if run.source else {}
+    what = {"source": source, "data": found["data"], "keep": keep}
+    taps = {
+        tap: {
+            "channels": top_channels(scores, keep),
+            "num_channels": len(scores),
+            "largest": float(scores.max()),
+            "smallest_kept": float(np.sort(scores)[-min(keep, len(scores))]),
+        }
+        for tap, scores in found["scores"].items()
+    }
+    return {
+        "format": SELECTION_FORMAT,
+        **what,
+        "labels_without_images": found["labels_without_images"],
+        "num_images": found["num_images"],
+        "taps": taps,
+        "fingerprint": fingerprint({**what, "taps": taps}),
+    }
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def draw_scores(path: Path, scores: Mapping[str, NDArray[Any]], keep: int) -> None:
+    """Sorted statistic of every map, one line each, and where the selection cuts."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for tap, values in scores.items():
+        axes.plot(np.sort(values)[::-1], label=f"{tap} ({len(values)})")
+    if any(len(values) > keep for values in scores.values()):
+        axes.axvline(keep, color="grey", linestyle=":", label=f"kept: {keep}")
+    axes.set(
+        xlabel="channels, sorted", ylabel="deviation between labels", yscale="symlog", xscale="log"
+    )
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,225 @@
+"""What an l2t-ww run holds: networks, meta-networks, momentum, Adam's moments."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from poc.shared.engine.files import Arrays
+from poc.shared.engine.transfer_watch import (
+    check_finite,
+    describe_totals,
+    split_channels,
+    total_shapes,
+)
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.l2t_ww import L2TWWOptions, find_pairs
+from poc.shared.spec.run import OptimizerSpec, RunSpec
+from poc.tf_impl.device import find_device
+from poc.tf_impl.functional import PureForward
+from poc.tf_impl.matching import Gates, Matching
+from poc.tf_impl.models import Model
+from poc.tf_impl.optimizers import build_optimizer
+from poc.tf_impl.weights import (
+    learning_names,
+    named_variables,
+    trainable_names,
+)
+
+from .taught import Taught
+
+SLOTS = ("exp_avg", "exp_avg_sq")
+# What a batch shows: name -> sums over its examples.
+Seen = dict[str, tf.Tensor]
+
+
+class L2TState(Taught):
+    """State of `l2t-ww`, apart from what it does with it.
+
+    `meta` is canonical name -> variable, beside the model that holds the regressors too;
+    `velocity` is theta's momentum.
+    """
+
+    owns_update: ClassVar[bool] = True
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+        super().__init__(run, model, weights)
+        self.options: L2TWWOptions = cast("L2TWWOptions", run.method_settings)
+        network = self.source.network
+        self.device = find_device(run)
+        self.pairs = find_pairs(self.options, run.network, network)
+        self.source_nodes = {p.source: network.node_of(p.source) for p in self.pairs}
+        self.target_nodes = {p.target: model.network.node_of(p.target) for p in self.pairs}
+        self.matching = Matching(self.options, self.pairs, dtype=run.precision, device=self.device)
+        self.forward = PureForward(model)
+        self.meta = self._variables(weights, run.meta_parameters)
+        self.velocity = {n: tf.Variable(tf.zeros_like(v)) for n, v in self.theta().items()}
+        self.weight_decays = dict.fromkeys(self.velocity, run.optimizer.weight_decay)
+        for parameter in model.network.parameters:
+            if parameter.name in self.weight_decays:
+                self.weight_decays[parameter.name] += parameter.weight_decay
+        self.learning = frozenset(learning_names(model))
+        self.scales: dict[str, tuple[tf.Variable, tf.Variable]] = {}
+        self.meta_optimizer: Any = self._build_meta_optimizer() if self.meta else None
+        self.num_steps = tf.Variable(0, dtype=tf.int64)
+        shapes = total_shapes(self.options, self.pairs)
+        self.totals = {n: tf.Variable(tf.zeros(s, tf.float64)) for n, s in shapes.items()}
+        self.is_good = tf.Variable(True)
+        self.channel_means: Arrays = {}
+
+    def theta(self) -> dict[str, tf.Tensor]:
+        """Values of everything that SGD moves."""
+        variables = named_variables(self.model)
+        return {n: tf.convert_to_tensor(variables[n]) for n in trainable_names(self.model)}
+
+    def live_variables(self) -> dict[str, tf.Tensor]:
+        """The model's own trainable variables, for gradients that end there."""
+        variables = named_variables(self.model)
+        return {name: variables[name].value for name in trainable_names(self.model)}
+
+    def statistics(self) -> dict[str, tf.Tensor]:
+        """Running statistics of the target."""
+        variables = named_variables(self.model)
+        names = [n for n in variables if n.rpartition("/")[2].startswith("moving_")]
+        return {name: tf.convert_to_tensor(variables[name]) for name in names}
+
+    def momentum(self) -> dict[str, tf.Tensor]:
+        """Momentum of everything that SGD moves."""
+        return {name: tf.convert_to_tensor(value) for name, value in self.velocity.items()}
+
+    def is_meta_step(self) -> tf.Tensor | bool:
+        """Count a batch, and say whether phi learns from it."""
+        since = self.num_steps.assign_add(1) - self.options.meta_warmup_steps
+        if not self.meta:
+            return False
+        if self.options.meta_every == 1 and self.options.meta_warmup_steps == 0:
+            return True
+        return tf.logical_and(since > 0, since % self.options.meta_every == 0)
+
+    def keep(
+        self,
+        theta: Mapping[str, tf.Tensor],
+        velocity: Mapping[str, tf.Tensor],
+        statistics: Mapping[str, tf.Tensor],
+    ) -> None:
+        """Store what a batch leaves."""
+        variables = named_variables(self.model)
+        for name, value in {**theta, **statistics}.items():
+            variables[name].assign(value)
+        for name, value in velocity.items():
+            self.velocity[name].assign(value)
+
+    def look_at(self, gates: Gates, errors: Mapping[str, tf.Tensor]) -> Seen:
+        """What phase 1 shows of every pair and channel."""
+        return {
+            "pair_weight": tf.reduce_sum(gates.pair_weights, 0),
+            "matching": self.matching.by_pair(gates.weights, errors)[None],
+            "channel_weight": tf.reduce_sum(gates.channel_weights, 0),
+            "count": tf.cast(tf.shape(gates.pair_weights)[0], gates.pair_weights.dtype),
+        }
+
+    def count(self, seen: Seen) -> None:
+        """Add what a batch shows, until something is not finite; never waits for the device."""
+        for name, value in seen.items():
+            added = tf.where(self.is_good, tf.cast(value, tf.float64), 0.0)
+            total = self.totals[name].assign_add(added)
+            good = tf.reduce_all(tf.math.is_finite(total))
+            self.is_good.assign(tf.logical_and(self.is_good, good))
+
+    def metrics(self) -> dict[str, float]:
+        """Means since the last call.
+
+        `pair_weight/PAIR`, `matching/PAIR`; where phi learns, `outer_loss` (phase 4) and
+        `hyper_gradient_norm`, over the batches on which it does.
+
+        Raises:
+            CheckFailed: Something is not finite; names the phase, and the pair where there is one.
+        """
+        totals = {name: np.array(value) for name, value in self.totals.items()}
+        self.is_good.assign(True)
+        for value in self.totals.values():
+            value.assign(tf.zeros_like(value))
+        if not totals["count"]:
+            return {}
+        check_finite(totals, self.pairs)
+        self.channel_means = split_channels(totals["channel_weight"] / totals["count"], self.pairs)
+        return describe_totals(totals, self.pairs)
+
+    def weights(self) -> Weights:
+        """Meta-networks."""
+        return {name: np.array(value) for name, value in self.meta.items()}
+
+    def load(self, weights: Weights) -> None:
+        """Take meta-networks back, where the weights hold them."""
+        for name, value in self.meta.items():
+            if name in weights:
+                value.assign(weights[name].astype(value.dtype))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Momentum of theta, Adam's moments, the constants of `standardize`, both step counts."""
+        arrays = {f"{n}/momentum": self.to_array(n, v) for n, v in self.velocity.items()}
+        slots = self.meta_optimizer.slots if self.meta_optimizer else {}
+        for slot, variables in slots.items():
+            for name, value in zip(self.meta, variables, strict=True):
+                arrays[f"{name}/{slot}"] = self.to_array(name, value)
+        for tap, constants in self.scales.items():
+            for part, value in zip(("mean", "deviation"), constants, strict=True):
+                arrays[f"scale/{tap}/{part}"] = self.to_array("", value)
+        arrays |= {f"sum/{name}": np.array(value) for name, value in self.totals.items()}
+        for pair, mean in self.channel_means.items():
+            arrays[f"channel_weight/{pair}"] = mean
+        steps = int(self.meta_optimizer.iterations) if self.meta_optimizer else 0
+        arrays["meta_step"] = np.asarray(steps)
+        return {**arrays, "step": np.asarray(self.num_steps)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state` gave."""
+        for name, variable in self.velocity.items():
+            variable.assign(self.from_array(name, state[f"{name}/momentum"]))
+        if self.meta_optimizer:
+            for slot, variables in self.meta_optimizer.slots.items():
+                for name, variable in zip(self.meta, variables, strict=True):
+                    variable.assign(self.from_array(name, state[f"{name}/{slot}"]))
+            self.meta_optimizer.iterations.assign(state["meta_step"])
+        self.scales = {}
+        for tap in self.source_nodes:
+            if f"scale/{tap}/mean" in state:
+                parts = (state[f"scale/{tap}/{part}"] for part in ("mean", "deviation"))
+                mean, deviation = (tf.Variable(self.from_array("", part)) for part in parts)
+                self.scales[tap] = mean, deviation
+        for name, value in self.totals.items():
+            if f"sum/{name}" in state:
+                value.assign(state[f"sum/{name}"])
+        self.num_steps.assign(int(state["step"]))
+
+    def to_array(self, name: str, value: tf.Tensor) -> NDArray[Any]:
+        """A value shaped like the parameter `name`, in canonical layout."""
+        return np.array(value)
+
+    def from_array(self, name: str, value: NDArray[Any]) -> tf.Tensor:
+        """The reverse."""
+        return tf.constant(value, self.run.precision)
+
+    def _variables(self, weights: Weights, parameters: Any) -> dict[str, keras.Variable]:
+        return {
+            p.name: keras.Variable(
+                self.from_array(p.name, weights[p.name]), dtype=self.run.precision
+            )
+            for p in parameters
+        }
+
+    def _build_meta_optimizer(self) -> keras.optimizers.Optimizer:
+        spec = OptimizerSpec(
+            name="adam",
+            learning_rate=self.options.meta_learning_rate,
+            weight_decay=self.options.meta_weight_decay,
+        )
+        return build_optimizer(spec, list(self.meta.values()), [0.0] * len(self.meta))
+
+    def _nothing_seen(self) -> Seen:
+        """What a batch without phases 2 to 4 shows of them."""
+        shapes = {name: self.totals[name].shape for name in ("look_ahead", "judged")}
+        return {name: tf.zeros(shape, self.run.precision) for name, shape in shapes.items()}

@@ -1,0 +1,263 @@
+"""Learning What and Where to Transfer (arXiv 1905.05901), one batch after the other.
+
+theta: the target and the 1x1 regressors, under SGD. W: the weight of every pair, image and channel,
+given by the meta-networks phi and constant within a batch. A batch takes four phases:
+
+    1. theta_0: one SGD step on cross-entropy + matching loss. This step is kept.
+    2. theta_1 … theta_T: T steps on the matching loss alone.
+    3. theta_{T+1}: one step on the cross-entropy alone.
+    4. phi: one Adam step on the gradient of the cross-entropy at theta_{T+1}, taken back through
+       phases 3 and 2, momentum and weight decay included. Then theta_0 stands again.
+"""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from poc.tf_impl.derivatives import efficient_second_order
+from poc.tf_impl.hyper_gradients import (
+    Derivative,
+    Descent,
+    Record,
+    Tensors,
+    clip,
+    descend,
+    differentiate,
+    exact,
+    finite_difference,
+    first_order,
+    norm,
+    pull_back,
+    record,
+    reverse,
+)
+from poc.tf_impl.losses import cross_entropy
+from poc.tf_impl.optimizers import set_learning_rate
+
+from .l2t_scene import (
+    MAP_PREFIX,
+    Batch,
+    Evaluation,
+    LookAhead,
+    Point,
+    Scene,
+    detached,
+    part,
+)
+from .l2t_state import L2TState, Seen
+from .objective import Outcome
+
+HARD, MATCHING = ("hard",), ("matching",)
+BOTH = (*HARD, *MATCHING)
+
+
+class L2TWW(L2TState):
+    """Objective and update rule of `l2t-ww`."""
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """Phase 1 without its step: the terms `hard` and `matching`, and the logits."""
+        scene = self.prepare(Batch(images, labels, noise, known), 0.0)
+        weights = scene.gates.weights
+        theta = {**self.theta(), **self.live_variables()}
+        found = self.evaluate(scene, theta, self.statistics(), dict(weights), BOTH)
+        return found.terms, found.logits
+
+    def observe(self, images: tf.Tensor) -> None:
+        """Take the constants of `standardize` on the first batch."""
+        if not self.options.standardize or self.scales:
+            return
+        for tap, maps in self.source_maps(self.source_outputs(images)).items():
+            deviation = tf.maximum(tf.math.reduce_std(maps, (0, 1, 2)), 1e-6)
+            constants = (tf.reduce_mean(maps, (0, 1, 2)), deviation)
+            self.scales[tap] = tuple(tf.Variable(value) for value in constants)
+
+    def update(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        learning_rate: tf.Tensor | float,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> Outcome:
+        """All four phases on one batch."""
+        scene = self.prepare(Batch(images, labels, noise, known), learning_rate)
+        point = Point(self.theta(), self.momentum(), self.statistics())
+        point, outcome, seen = self.first_step(scene, point)
+        self.count(seen)
+        is_meta = self.is_meta_step()
+        if is_meta is True:
+            point, seen = self.meta_phases(scene, point)
+            self.count(seen)
+        elif is_meta is not False:
+            here = point, self._nothing_seen()
+            there = lambda: self.meta_phases(scene, here[0])  # noqa: E731
+            point, seen = tf.cond(is_meta, there, lambda: here)
+            self.count(seen)
+        self.keep(*point)
+        return outcome
+
+    def judge(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        learning_rate: tf.Tensor | float,
+        noise: Mapping[str, tf.Tensor],
+        known: Mapping[str, tf.Tensor],
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Outer loss and hyper-gradient where theta_0 is what stands; nothing is changed."""
+        scene = self.prepare(Batch(images, labels, noise, known), learning_rate)
+        point = Point(self.theta(), self.momentum(), self.statistics())
+        ahead = self.look_ahead(scene, point)
+        return self.hyper_gradient(scene, ahead)
+
+    def meta_phases(self, scene: Scene, point: Point) -> tuple[Point, Seen]:
+        """Phases 2 to 4 from theta_0; where the batch ends, and what was seen on the way."""
+        ahead = self.look_ahead(scene, point)
+        outer, gradients = self.hyper_gradient(scene, ahead)
+        self.learn_meta(gradients)
+        seen = {
+            "look_ahead": ahead.matching,
+            "judged": tf.stack([ahead.hard, outer, norm(gradients), tf.ones_like(outer)]),
+        }
+        if not self.options.rollback:
+            return ahead.end, seen
+        # The pass at theta_0 has left its statistics: the second of the batch's two updates.
+        return point._replace(statistics=ahead.statistics), seen
+
+    def prepare(self, batch: Batch, learning_rate: tf.Tensor | float) -> Scene:
+        """The source's maps, once; W, once."""
+        train = judge = batch
+        if self.options.meta_batch == "held_out":
+            half = batch.labels.shape[0] // 2
+            train, judge = part(batch, slice(None, half)), part(batch, slice(half, None))
+        constants = self.matching.prepare(self.source_maps(train.known))
+        gates = self.matching.gates(constants.pooled, detached(self.meta))
+        descent = Descent(learning_rate, self.run.optimizer.momentum, self.weight_decays)
+        return Scene(train, judge, constants, gates, descent)
+
+    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Matched maps of the source (N, H, W, C)."""
+        values = self.source_values(images, list(self.source_nodes.values()))
+        return {MAP_PREFIX + tap: values[node] for tap, node in self.source_nodes.items()}
+
+    def source_maps(self, known: Mapping[str, tf.Tensor]) -> Tensors:
+        """The same by tap, standardised where that is asked for."""
+        maps = {tap: known[MAP_PREFIX + tap] for tap in self.source_nodes}
+        for tap, (mean, deviation) in self.scales.items():
+            maps[tap] = (maps[tap] - mean) / deviation
+        return maps
+
+    def first_step(self, scene: Scene, point: Point) -> tuple[Point, Outcome, Seen]:
+        """Phase 1: theta_0."""
+        weights = dict(scene.gates.weights)
+        found, gradients = differentiate(
+            lambda theta: self.evaluate(scene, theta, point.statistics, weights, BOTH),
+            point.theta,
+            self.learning,
+        )
+        gradients = clip(gradients, self.options.clip_norm)
+        moved = descend(point.theta, point.velocity, gradients, scene.descent)
+        outcome = Outcome(detached(found.terms), found.logits, found.loss, gradients)
+        seen = self.look_at(scene.gates, detached(found.errors))
+        return Point(*moved, found.statistics), outcome, seen
+
+    def look_ahead(self, scene: Scene, point: Point) -> LookAhead:
+        """Phases 2 and 3, from theta_0 to theta_{T+1}, every step recorded."""
+        records, passes = [], []
+        for index in range(self.options.num_inner_steps + 1):
+            term = MATCHING if index < self.options.num_inner_steps else HARD
+            step, found = self.record_step(scene, point, term, index == 0)
+            moved = descend(point.theta, point.velocity, step.gradients, scene.descent)
+            point = Point(*moved, found.statistics)
+            records.append(step)
+            passes.append(found._replace(errors=detached(found.errors)))
+        matching = [
+            self.matching.by_pair(scene.gates.weights, found.errors) for found in passes[:-1]
+        ]
+        hard = passes[-1].loss
+        return LookAhead(point, passes[0].statistics, records, tf.stack(matching), hard)
+
+    def record_step(
+        self, scene: Scene, point: Point, term: tuple[str, ...], is_first: bool
+    ) -> tuple[Record, Evaluation]:
+        """One recorded step, and what its pass gave."""
+        kind, is_matching = self.options.hyper_gradient, term == MATCHING
+        weights = dict(scene.gates.weights) if is_matching else {}
+        # The first step's own theta is not differentiated, nor any where the Hessian is left out.
+        is_linear = is_matching and ((kind == "exact" and is_first) or kind == "first_order")
+
+        def evaluate(theta: Tensors, weights: Tensors) -> Evaluation:
+            return self.evaluate(
+                scene, theta, point.statistics, weights, term, linear_only=is_linear
+            )
+
+        keeps_graph = kind == "exact" or (kind == "first_order" and is_matching)
+        return record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
+
+    def hyper_gradient(self, scene: Scene, ahead: LookAhead) -> tuple[tf.Tensor, Tensors]:
+        """Phase 4 up to Adam: the outer loss, and its gradient on phi."""
+        judged = scene._replace(train=scene.judge)
+        found, outer = differentiate(
+            lambda theta: self.evaluate(judged, theta, ahead.end.statistics, {}, HARD),
+            ahead.end.theta,
+            self.learning,
+        )
+        adjoint = reverse(ahead.records, outer, scene.descent, self.derivative())
+        pooled = scene.constants.pooled
+        gradients = pull_back(
+            lambda meta: dict(self.matching.gates(pooled, meta).weights),
+            detached(self.meta),
+            adjoint,
+        )
+        return found.loss, gradients
+
+    def learn_meta(self, gradients: Tensors) -> None:
+        """Adam's step on phi."""
+        clipped = clip(gradients, self.options.meta_clip_norm)
+        set_learning_rate(self.meta_optimizer, self.options.meta_learning_rate)
+        names, variables = list(self.meta), list(self.meta.values())
+        self.meta_optimizer.apply([clipped[name] for name in names], variables)
+
+    def evaluate(
+        self,
+        scene: Scene,
+        theta: Tensors,
+        statistics: Tensors,
+        weights: Mapping[str, tf.Tensor],
+        terms: tuple[str, ...],
+        *,
+        linear_only: bool = False,
+    ) -> Evaluation:
+        """One training-mode pass over the training batch, at any theta.
+
+        The whole network is passed in every phase, since its batch norms are: what lies behind the
+        last matched map costs a forward pass and no derivative.
+        """
+        network, batch = self.model.network, scene.train
+        wanted = [*dict.fromkeys([network.output, *self.target_nodes.values()])]
+        values, after = self.forward(
+            theta, statistics, batch.images, batch.noise, wanted, linear_only=linear_only
+        )
+        found: Tensors = {}
+        errors: Tensors = {}
+        if "hard" in terms:
+            found["hard"] = cross_entropy(values[network.output], batch.labels)
+        if "matching" in terms:
+            maps = {tap: values[node] for tap, node in self.target_nodes.items()}
+            with efficient_second_order(linear_only=linear_only):
+                errors = self.matching.errors(scene.constants, maps, theta)
+            found["matching"] = self.matching.losses(weights, errors)
+        loss = tf.add_n([tf.reduce_mean(term) for term in found.values()])
+        return Evaluation(found, loss, values[network.output], dict(after), errors)
+
+    def derivative(self) -> Derivative:
+        """How a recorded step is differentiated."""
+        if self.options.hyper_gradient == "finite_difference":
+            return finite_difference(self.options.difference_step)
+        return exact if self.options.hyper_gradient == "exact" else first_order

@@ -1,0 +1,75 @@
+"""A declared network as a pure function of its parameters and running statistics."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from .derivatives import efficient_second_order
+from .models import Model
+from .weights import named_variables
+
+
+class Pass(NamedTuple):
+    """What one forward pass gives: named outputs, and the running statistics after it."""
+
+    values: Mapping[str, torch.Tensor]
+    statistics: Mapping[str, torch.Tensor]
+
+
+class PureForward:
+    """Training-mode forward passes of a model with given values; the model itself is untouched.
+
+    Args:
+        model: Any declared network.
+        is_efficient: Whether the second derivatives of convolution and batch norm are those of
+            `derivatives`; if not, the framework's own.
+    """
+
+    def __init__(self, model: Model, *, is_efficient: bool = True) -> None:
+        self.model, self.is_efficient = model, is_efficient
+        self._module = _Values(model)
+        own = {id(variable): name for name, variable in named_variables(model).items()}
+        tensors = [*self._module.named_parameters(), *self._module.named_buffers()]
+        self._names = {own[id(tensor)]: name for name, tensor in tensors}
+
+    def __call__(
+        self,
+        parameters: Mapping[str, torch.Tensor],
+        statistics: Mapping[str, torch.Tensor],
+        images: torch.Tensor,
+        noise: Mapping[str, torch.Tensor],
+        wanted: Sequence[str],
+        *,
+        linear_only: bool = False,
+    ) -> Pass:
+        """One pass.
+
+        Args:
+            parameters: Canonical name -> value of every trainable parameter; others are ignored.
+            statistics: Canonical name -> running statistic.
+            images: A batch.
+            noise: Masks of the random layers.
+            wanted: Nodes whose outputs are returned.
+            linear_only: See `derivatives.batch_norm`.
+        """
+        after = {name: value.detach().clone() for name, value in statistics.items()}
+        given = {self._names[n]: v for n, v in {**parameters, **after}.items() if n in self._names}
+        mode = efficient_second_order(linear_only=linear_only) if self.is_efficient else None
+        with mode or nullcontext():
+            values = functional_call(self._module, given, (images, list(wanted), noise))
+        return Pass(values, after)
+
+
+class _Values(nn.Module):
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, images: torch.Tensor, wanted: Sequence[str], noise: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        return self.model.values(images, wanted, noise, training=True)

@@ -1,0 +1,214 @@
+"""Reverse-mode hyper-gradients through SGD with momentum and coupled weight decay, in PyTorch.
+
+A step is v' = mu*v + g(p, W) + wd*p, p' = p - rate*v'. Backwards, with the adjoints a of p and b of
+v, q = b - rate*a and the gradient g of the recorded step (Franceschi et al., arXiv 1703.01785):
+
+    adjoint of W += d<g, q>/dW,   a <- a + wd*q + d<g, q>/dp,   b <- mu*q
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+Tensors = dict[str, torch.Tensor]
+# (theta, W) -> something with the mean `loss` of a step.
+Evaluate = Callable[[Tensors, Tensors], Any]
+
+
+class Descent(NamedTuple):
+    """One rate, one momentum, one coupled L2 coefficient a parameter."""
+
+    learning_rate: torch.Tensor | float
+    momentum: float
+    weight_decays: Mapping[str, float]
+
+
+class Record(NamedTuple):
+    """One recorded step: where it stood, what it depends on, and its gradient.
+
+    `weights` is W, empty where the loss does not depend on it. `gradients` holds the parameters
+    that the loss reaches. `graph` is what the framework needs to differentiate them again.
+    """
+
+    theta: Tensors
+    weights: Tensors
+    gradients: Tensors
+    evaluate: Evaluate
+    graph: Any
+
+
+Derivative = Callable[[Record, Tensors, bool], tuple[Tensors, Tensors]]
+
+
+def descend(
+    theta: Mapping[str, torch.Tensor],
+    velocity: Mapping[str, torch.Tensor],
+    gradients: Mapping[str, torch.Tensor],
+    descent: Descent,
+) -> tuple[Tensors, Tensors]:
+    """One step: new (theta, velocity). Without a gradient, momentum and decay still act."""
+    new_theta, new_velocity = {}, {}
+    with torch.no_grad():
+        for name, value in theta.items():
+            change = descent.momentum * velocity[name]
+            if name in gradients:
+                change.add_(gradients[name])
+            if decay := descent.weight_decays[name]:
+                change.add_(value, alpha=decay)
+            new_velocity[name] = change
+            new_theta[name] = torch.sub(value, change, alpha=descent.learning_rate)
+    return new_theta, new_velocity
+
+
+def differentiate(
+    evaluate: Callable[[Tensors], Any], variables: Tensors, learning: Collection[str]
+) -> tuple[Any, Tensors]:
+    """What `evaluate` gives, and the gradient of its `loss` on the variables that it reaches."""
+    leaves = _as_leaves(variables)
+    result = evaluate(leaves)
+    return result, _gradients(result.loss, leaves, learning)
+
+
+def record(
+    evaluate: Evaluate,
+    theta: Tensors,
+    weights: Tensors,
+    learning: Collection[str],
+    *,
+    keeps_graph: bool,
+) -> tuple[Record, Any]:
+    """A step's gradient, ready to be differentiated again, and what `evaluate` gave."""
+    theta, weights = _as_leaves(theta), _as_leaves(weights)
+    result = evaluate(theta, weights)
+    gradients = _gradients(result.loss, theta, learning, keeps_graph=keeps_graph)
+    return Record(theta, weights, gradients, evaluate, None), result
+
+
+def pull_back(
+    function: Callable[[Tensors], Tensors], variables: Tensors, adjoint: Tensors
+) -> Tensors:
+    """Gradient of <function(variables), adjoint> on every variable."""
+    leaves = _as_leaves(variables)
+    outputs = function(leaves)
+    found = torch.autograd.grad(
+        [outputs[name] for name in adjoint], list(leaves.values()), list(adjoint.values())
+    )
+    return dict(zip(leaves, found, strict=True))
+
+
+def clip(gradients: Tensors, largest: float | None) -> Tensors:
+    """Scaled down where their global norm is above `largest`."""
+    if largest is None or not gradients:
+        return gradients
+    share = (largest / (norm(gradients) + 1e-6)).clamp_max(1.0)
+    return {name: value * share for name, value in gradients.items()}
+
+
+def reverse(
+    records: Sequence[Record],
+    outer: Mapping[str, torch.Tensor],
+    descent: Descent,
+    derivative: Derivative,
+) -> Tensors:
+    """Adjoint of W after all recorded steps.
+
+    Args:
+        records: In the order in which they were taken.
+        outer: Gradient of the outer loss at the last theta.
+        descent: The steps' own numbers.
+        derivative: (record, q, is_first) -> d<g, q>/d(theta, W). The first record's theta part is
+            not needed.
+    """
+    some = records[0].theta
+    position = {name: outer.get(name, torch.zeros_like(some[name])) for name in some}
+    momentum = {name: torch.zeros_like(value) for name, value in some.items()}
+    adjoint: Tensors = {}
+    for index in reversed(range(len(records))):
+        with torch.no_grad():
+            rate = descent.learning_rate
+            q = {n: torch.sub(momentum[n], a, alpha=rate) for n, a in position.items()}
+        to_theta, to_weights = derivative(records[index], q, index == 0)
+        for name, value in to_weights.items():
+            adjoint[name] = adjoint[name] + value if name in adjoint else value
+        if index == 0:
+            break
+        with torch.no_grad():
+            for name, value in q.items():
+                decayed = torch.add(position[name], value, alpha=descent.weight_decays[name])
+                position[name] = decayed.add_(to_theta[name]) if name in to_theta else decayed
+                momentum[name] = descent.momentum * value
+    return adjoint
+
+
+def exact(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
+    """d<g, q> through the recorded graph, which is used up."""
+    wanted = {} if is_first else {name: record.theta[name] for name in record.gradients}
+    return _split(record, _product(record, q, {**wanted, **record.weights}))
+
+
+def first_order(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
+    """The mixed derivative alone; the Hessian is left out."""
+    return {}, _product(record, q, record.weights)
+
+
+def finite_difference(length: float) -> Derivative:
+    """One-sided difference of both gradients along q, over a step of this length."""
+
+    def derivative(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
+        with torch.no_grad():
+            share = length / norm(q)
+            moved = {name: value + share * q[name] for name, value in record.theta.items()}
+        there, here = (_both_gradients(record, theta) for theta in (moved, record.theta))
+        return _split(record, {name: (there[name] - here[name]) / share for name in there})
+
+    return derivative
+
+
+def norm(tensors: Tensors) -> torch.Tensor:
+    """Global Euclidean norm."""
+    squares = torch.stack([value.detach().square().sum() for value in tensors.values()])
+    return squares.sum().sqrt()
+
+
+def _as_leaves(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    return {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+
+
+def _gradients(
+    loss: torch.Tensor, leaves: Tensors, learning: Collection[str], *, keeps_graph: bool = False
+) -> Tensors:
+    names = [name for name in leaves if name in learning]
+    variables = [leaves[name] for name in names]
+    found = torch.autograd.grad(loss, variables, create_graph=keeps_graph, allow_unused=True)
+    pairs = zip(names, found, strict=True)
+    return {name: gradient for name, gradient in pairs if gradient is not None}
+
+
+def _both_gradients(record: Record, theta: Tensors) -> Tensors:
+    """Gradients of the recorded loss on theta and on W, at another theta."""
+    leaves = _as_leaves({**theta, **record.weights})
+    weights = {name: leaves[name] for name in record.weights}
+    loss = record.evaluate(leaves, weights).loss
+    return _gradients(loss, leaves, [*record.gradients, *weights])
+
+
+def _split(record: Record, found: Tensors) -> tuple[Tensors, Tensors]:
+    """What belongs to theta, and what belongs to W."""
+    weights = {name: value for name, value in found.items() if name in record.weights}
+    return {name: value for name, value in found.items() if name not in weights}, weights
+
+
+def _product(record: Record, q: Tensors, wanted: Tensors) -> Tensors:
+    """d<g, q> / d(wanted)."""
+    names = [name for name, value in record.gradients.items() if value.requires_grad]
+    if not wanted or not names:
+        return {}
+    found = torch.autograd.grad(
+        [record.gradients[name] for name in names],
+        list(wanted.values()),
+        [q[name] for name in names],
+        allow_unused=True,
+    )
+    pairs = zip(wanted, found, strict=True)
+    return {name: value for name, value in pairs if value is not None}

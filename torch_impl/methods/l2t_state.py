@@ -1,0 +1,228 @@
+"""What an l2t-ww run holds: networks, meta-networks, momentum, Adam's moments."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poc.shared.engine.files import Arrays
+from poc.shared.engine.transfer_watch import (
+    check_finite,
+    describe_totals,
+    split_channels,
+    total_shapes,
+)
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.l2t_ww import L2TWWOptions, find_pairs
+from poc.shared.spec.run import OptimizerSpec, RunSpec
+from poc.torch_impl.functional import PureForward
+from poc.torch_impl.matching import Gates, Matching
+from poc.torch_impl.models import Model
+from poc.torch_impl.optimizers import build_optimizer
+from poc.torch_impl.weights import (
+    from_canonical,
+    learning_names,
+    named_variables,
+    to_canonical,
+    trainable_names,
+)
+
+from .taught import Taught
+
+SLOTS = ("exp_avg", "exp_avg_sq")
+# What a batch shows: name -> sums over its examples.
+Seen = dict[str, torch.Tensor]
+
+
+class L2TState(Taught):
+    """State of `l2t-ww`, apart from what it does with it.
+
+    `meta` is canonical name -> variable, beside the model that holds the regressors too;
+    `velocity` is theta's momentum.
+    """
+
+    owns_update: ClassVar[bool] = True
+
+    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+        super().__init__(run, model, weights)
+        self.options: L2TWWOptions = cast("L2TWWOptions", run.method_settings)
+        network = self.source.network
+        variables = named_variables(model)
+        self.device = next(iter(variables.values())).device
+        self.pairs = find_pairs(self.options, run.network, network)
+        self.source_nodes = {p.source: network.node_of(p.source) for p in self.pairs}
+        self.target_nodes = {p.target: model.network.node_of(p.target) for p in self.pairs}
+        self.matching = Matching(
+            self.options, self.pairs, dtype=run.precision, device=str(self.device)
+        )
+        self.forward = PureForward(model)
+        self.meta = self._variables(weights, run.meta_parameters)
+        for variable in self.meta.values():
+            variable.requires_grad_()
+        self.velocity = {name: torch.zeros_like(value) for name, value in self.theta().items()}
+        self.weight_decays = dict.fromkeys(self.velocity, run.optimizer.weight_decay)
+        for parameter in model.network.parameters:
+            if parameter.name in self.weight_decays:
+                self.weight_decays[parameter.name] += parameter.weight_decay
+        self.learning = frozenset(learning_names(model))
+        self.scales: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.meta_optimizer: Any = self._build_meta_optimizer() if self.meta else None
+        self.num_steps = 0
+        self.totals: Seen
+        self.is_good: torch.Tensor
+        self._forget()
+        self.channel_means: Arrays = {}
+
+    def theta(self) -> dict[str, torch.Tensor]:
+        """Values of everything that SGD moves."""
+        variables = named_variables(self.model)
+        return {name: variables[name].detach() for name in trainable_names(self.model)}
+
+    def live_variables(self) -> dict[str, torch.Tensor]:
+        """The model's own trainable variables, for gradients that end there."""
+        variables = named_variables(self.model)
+        return {name: variables[name] for name in trainable_names(self.model)}
+
+    def statistics(self) -> dict[str, torch.Tensor]:
+        """Running statistics of the target."""
+        variables = named_variables(self.model)
+        return {n: v for n, v in variables.items() if n.rpartition("/")[2].startswith("moving_")}
+
+    def momentum(self) -> dict[str, torch.Tensor]:
+        """Momentum of everything that SGD moves."""
+        return dict(self.velocity)
+
+    def is_meta_step(self) -> torch.Tensor | bool:
+        """Count a batch, and say whether phi learns from it."""
+        self.num_steps += 1
+        since = self.num_steps - self.options.meta_warmup_steps
+        return bool(self.meta) and since > 0 and since % self.options.meta_every == 0
+
+    def keep(
+        self,
+        theta: Mapping[str, torch.Tensor],
+        velocity: Mapping[str, torch.Tensor],
+        statistics: Mapping[str, torch.Tensor],
+    ) -> None:
+        """Store what a batch leaves."""
+        variables = named_variables(self.model)
+        with torch.no_grad():
+            for name, value in {**theta, **statistics}.items():
+                variables[name].copy_(value)
+        self.velocity = dict(velocity)
+
+    def look_at(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> Seen:
+        """What phase 1 shows of every pair and channel."""
+        return {
+            "pair_weight": gates.pair_weights.sum(0),
+            "matching": self.matching.by_pair(gates.weights, errors)[None],
+            "channel_weight": gates.channel_weights.sum(0),
+            "count": torch.tensor(float(len(gates.pair_weights))),
+        }
+
+    def count(self, seen: Seen) -> None:
+        """Add what a batch shows, until something is not finite; never waits for the device."""
+        for name, value in seen.items():
+            added = torch.where(self.is_good, value.detach().double(), 0.0)
+            self.totals[name] = self.totals[name] + added
+            self.is_good = self.is_good & torch.isfinite(self.totals[name]).all()
+
+    def metrics(self) -> dict[str, float]:
+        """Means since the last call.
+
+        `pair_weight/PAIR`, `matching/PAIR`; where phi learns, `outer_loss` (phase 4) and
+        `hyper_gradient_norm`, over the batches on which it does.
+
+        Raises:
+            CheckFailed: Something is not finite; names the phase, and the pair where there is one.
+        """
+        totals = {name: value.cpu().numpy() for name, value in self.totals.items()}
+        self._forget()
+        if not totals["count"]:
+            return {}
+        check_finite(totals, self.pairs)
+        self.channel_means = split_channels(totals["channel_weight"] / totals["count"], self.pairs)
+        return describe_totals(totals, self.pairs)
+
+    def weights(self) -> Weights:
+        """Meta-networks."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.meta.items()}
+
+    def load(self, weights: Weights) -> None:
+        """Take meta-networks back, where the weights hold them."""
+        with torch.no_grad():
+            for name, value in self.meta.items():
+                if name in weights:
+                    value.copy_(torch.from_numpy(weights[name]))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Momentum of theta, Adam's moments, the constants of `standardize`, both step counts."""
+        arrays = {f"{n}/momentum": self.to_array(n, v) for n, v in self.velocity.items()}
+        slots = self.meta_optimizer.state if self.meta_optimizer else {}
+        for name, variable in self.meta.items():
+            for slot in SLOTS:
+                value = slots[variable].get(slot, torch.zeros_like(variable))
+                arrays[f"{name}/{slot}"] = self.to_array(name, value)
+        for tap, constants in self.scales.items():
+            for part, value in zip(("mean", "deviation"), constants, strict=True):
+                arrays[f"scale/{tap}/{part}"] = self.to_array("", value)
+        arrays |= {f"sum/{name}": value.cpu().numpy().copy() for name, value in self.totals.items()}
+        for pair, mean in self.channel_means.items():
+            arrays[f"channel_weight/{pair}"] = mean
+        steps = [int(slot["step"]) for slot in slots.values() if "step" in slot]
+        arrays["meta_step"] = np.asarray(max(steps, default=0))
+        return {**arrays, "step": np.asarray(self.num_steps)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state` gave."""
+        self.velocity = {
+            name: self.from_array(name, state[f"{name}/momentum"]) for name in self.velocity
+        }
+        for name, variable in self.meta.items():
+            slots = {slot: self.from_array(name, state[f"{name}/{slot}"]) for slot in SLOTS}
+            slots["step"] = torch.tensor(float(state["meta_step"]))
+            self.meta_optimizer.state[variable] = slots
+        self.scales = {}
+        for tap in self.source_nodes:
+            if f"scale/{tap}/mean" in state:
+                parts = (state[f"scale/{tap}/{part}"] for part in ("mean", "deviation"))
+                mean, deviation = (self.from_array("", part) for part in parts)
+                self.scales[tap] = mean, deviation
+        for name in self.totals:
+            if f"sum/{name}" in state:
+                self.totals[name] = torch.tensor(state[f"sum/{name}"], device=self.device)
+        self.num_steps = int(state["step"])
+
+    def to_array(self, name: str, value: torch.Tensor) -> NDArray[Any]:
+        """A value shaped like the parameter `name`, in canonical layout."""
+        if name in named_variables(self.model):
+            return to_canonical(self.model, name, value)
+        return value.detach().cpu().numpy().copy()
+
+    def from_array(self, name: str, value: NDArray[Any]) -> torch.Tensor:
+        """The reverse."""
+        if name in named_variables(self.model):
+            value = from_canonical(self.model, name, value)
+        return torch.tensor(value, dtype=getattr(torch, self.run.precision), device=self.device)
+
+    def _variables(self, weights: Weights, parameters: Any) -> dict[str, torch.Tensor]:
+        return {p.name: self.from_array(p.name, weights[p.name]) for p in parameters}
+
+    def _build_meta_optimizer(self) -> torch.optim.Optimizer:
+        spec = OptimizerSpec(
+            name="adam",
+            learning_rate=self.options.meta_learning_rate,
+            weight_decay=self.options.meta_weight_decay,
+        )
+        return build_optimizer(spec, list(self.meta.values()), [0.0] * len(self.meta))
+
+    def _forget(self) -> None:
+        """Start new sums."""
+        shapes = total_shapes(self.options, self.pairs)
+        self.totals = {
+            name: torch.zeros(shape, dtype=torch.float64, device=self.device)
+            for name, shape in shapes.items()
+        }
+        self.is_good = torch.ones((), dtype=torch.bool, device=self.device)
