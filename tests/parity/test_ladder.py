@@ -90,14 +90,21 @@ def climb(run, workers):
     return Ladder(run, *workers).climb(draw_batches(run))
 
 
-@pytest.mark.parametrize("row", ROWS)
+# Every probe of float32's kinks traces this method's four phases again.
+SLOW = ("l2t-ww-float32",)
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.slow] if row in SLOW else []) for row in ROWS]
+)
 def test_both_backends_compute_the_same(row, workers):
     run = make_run(**ROWS[row])
     rungs = climb(run, workers)
     broken = [f"{rung.name}: {rung.worst} {rung.error:.1e}" for rung in rungs if not rung.is_passed]
     assert broken == []
     # Parameters, logits, loss, gradients, and losses and weights of each optimiser.
-    assert len(rungs) == 8 * len(run.stages)
+    num_optimizers = len(METHODS[run.method].optimizers or ("adam", "sgd"))
+    assert len(rungs) == (4 + 2 * num_optimizers) * len(run.stages)
     assert all(rung.num_tensors > 0 for rung in rungs)
 
 
