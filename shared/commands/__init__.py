@@ -1,0 +1,1 @@
+"""The commands of `poc`, by what they are about; none imports NumPy before it needs to."""

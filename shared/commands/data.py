@@ -1,0 +1,113 @@
+"""`poc data`: sources of images and their splits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poc.shared.errors import CheckFailed
+
+from .options import JSON_OPTION
+
+
+@click.group()
+def data() -> None:
+    """Sources of images and their splits."""
+
+
+@data.command("list")
+@JSON_OPTION
+def list_data(as_json: bool) -> None:
+    """Every kind of source, as --data takes it."""
+    from poc.shared.analysis.data_report import list_sources
+
+    rows = list_sources()
+    lines = (f"{row['form']:20} {row['summary']}" for row in rows)
+    click.echo(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
+
+
+@data.command("describe")
+@click.argument("source")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for two pictures.")
+@JSON_OPTION
+def describe_data(source: str, output: Path | None, as_json: bool) -> None:
+    """Counts, sizes, balance, duplicates and unreadable files of a source."""
+    from poc.shared.analysis.data_report import facts_tables, read_facts
+    from poc.shared.analysis.tables import show
+
+    facts = read_facts(source, output)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        show(*facts_tables(facts))
+
+
+@data.command("apparent-size")
+@click.option("--train", "train_size", type=int, required=True, metavar="PIXELS")
+@click.option("--test", "test_size", type=int, required=True, metavar="PIXELS")
+@click.option("--crop-share", type=float, default=0.875, help="Crop over resized; default 0.875.")
+@click.option(
+    "--resize",
+    type=click.Choice(["shorter_side", "height"]),
+    default="shorter_side",
+    help="Rule of the test's resize.",
+)
+@JSON_OPTION
+def apparent_size(
+    train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
+) -> None:
+    """How large the test shows objects over how large training did: ideal and measured."""
+    from poc.shared.analysis.tables import show, size_table
+    from poc.shared.data.apparent import apparent_sizes
+
+    rule: Any = resize
+    result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+    else:
+        show(size_table(result))
+
+
+@data.command("split")
+@click.argument("source")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as split.fold=2."
+)
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File.")
+@JSON_OPTION
+def split_data(
+    source: str, config: Path | None, assignments: tuple[str, ...], output: Path, as_json: bool
+) -> None:
+    """Write a split as a readable file; --set split.kind=listed --set split.file=FILE uses it."""
+    from poc.shared.analysis.data_report import split_facts, split_table, store_split
+    from poc.shared.analysis.tables import show
+    from poc.shared.spec.run import load_run
+
+    split = store_split(load_run(config, [f"data.source={source}", *assignments]).data, output)
+    if as_json:
+        click.echo(json.dumps(split_facts(split), indent=1))
+    else:
+        show(split_table(split))
+
+
+@data.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", "source", metavar="SOURCE", help="Where the data lies here.")
+@click.option("--group-pattern", metavar="REGEX", help="Groups that must not be divided.")
+@JSON_OPTION
+def verify_data(file: Path, source: str | None, group_pattern: str | None, as_json: bool) -> None:
+    """Check a split file against its data; exit 1 where two parts share a content or a group."""
+    from poc.shared.analysis.data_report import check_split, split_facts, split_table
+    from poc.shared.analysis.tables import show
+    from poc.shared.data.leaks import describe_leaks
+
+    split, leaks = check_split(file, source, group_pattern)
+    if as_json:
+        click.echo(json.dumps(split_facts(split, leaks), indent=1))
+    else:
+        show(split_table(split))
+    if leaks:
+        raise CheckFailed(f"the split leaks: {describe_leaks(leaks)}")
+    click.echo("The data is unchanged; no two parts share a content or group.", err=True)

@@ -1,0 +1,87 @@
+"""Commands about the machine: `bench`, `doctor`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poc.shared.errors import CheckFailed
+
+from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_options
+
+
+@click.command()
+@with_options([*RUN_OPTIONS])
+@click.option(
+    "--side", "sides", multiple=True, metavar="BACKEND[:MODE[:THREADS]]", help="Repeatable."
+)
+@click.option("--modes", metavar="all", help="Every mode of both backends.")
+@click.option("--processes", type=int, default=5, metavar="N", help="Of each side; default 5.")
+@click.option("--warmup", type=int, default=10, metavar="N", help="Steps not counted; default 10.")
+@click.option("--steps", type=int, default=30, metavar="N", help="Timed steps; default 30.")
+@click.option("--output", type=click.Path(path_type=Path), help="File; default bench.json.")
+@click.option("--report", "page", type=click.Path(path_type=Path), help="Folder for a page.")
+@click.option("--verify", "file", type=click.Path(path_type=Path), help="Check a bench file.")
+@JSON_OPTION
+def bench(
+    sides: tuple[str, ...],
+    modes: str | None,
+    processes: int,
+    warmup: int,
+    steps: int,
+    output: Path | None,
+    page: Path | None,
+    file: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Time both backends side by side, after a proof that they compute the same."""
+    from poc.shared.analysis.bench import bench as time_sides
+    from poc.shared.analysis.bench import verify_bench
+    from poc.shared.analysis.bench_report import bench_tables, write_bench_report
+    from poc.shared.analysis.tables import plain_table, show
+    from poc.shared.spec.bench import BenchSpec, parse_sides
+
+    if file is not None:
+        result = verify_bench(file)
+    else:
+        values = {
+            "run": read_run(**given),
+            "sides": parse_sides(sides, modes),
+            "num_processes": processes,
+            "warmup_steps": warmup,
+            "timed_steps": steps,
+        }
+        result = time_sides(
+            BenchSpec.parse(values, "bench"),
+            output or Path("bench.json"),
+            command=command_line(),
+            report=lambda text: click.echo(text, err=True),
+        )
+    files = write_bench_report(result, page) if page else []
+    if as_json:
+        click.echo(json.dumps(result["derived"], indent=1))
+        return
+    show(*(plain_table(table) for table in bench_tables(result)))
+    for warning in result["derived"]["warnings"]:
+        click.echo(f"Warning: {warning}")
+    if files:
+        click.echo("Written: " + ", ".join(files))
+
+
+@click.command()
+@JSON_OPTION
+def doctor(as_json: bool) -> None:
+    """Say what is installed and what will run, and try a small parity on each device."""
+    from poc.shared.analysis.doctor import doctor_tables, examine
+    from poc.shared.analysis.tables import plain_table, show
+
+    facts = examine()
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        show(*(plain_table(table) for table in doctor_tables(facts)))
+    if facts["problems"]:
+        raise CheckFailed("; ".join(facts["problems"]))
+    click.echo("Nothing to complain of.", err=True)

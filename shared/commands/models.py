@@ -1,0 +1,100 @@
+"""`poc models`: the table of models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import JSON_OPTION
+
+
+@click.group()
+def models() -> None:
+    """The table of models."""
+
+
+@models.command("list")
+@JSON_OPTION
+def list_models(as_json: bool) -> None:
+    """Every architecture, with its options."""
+    from poc.shared.spec.models import MODELS
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "summary": row.summary,
+            "options": {
+                key: {"default": field.default, "description": field.description}
+                for key, field in row.options.model_fields.items()
+            },
+        }
+        for name, row in MODELS.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['name']}: {row['summary']}")
+        for key, option in row["options"].items():
+            click.echo(f"    {key} = {json.dumps(option['default'])}  {option['description']}")
+
+
+@models.command("summary")
+@click.argument("name")
+@click.option("--backend", metavar="tf|torch", help="Count on the model that this backend builds.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
+@click.option("--input", "input_shape", metavar="HxWxC", help="Image shape, such as 224x224x3.")
+@click.option("--classes", metavar="N", help="Number of classes; default 10.")
+@click.option("--taps", "only_taps", is_flag=True, help="List the taps with their shapes instead.")
+@JSON_OPTION
+def summarize_model(
+    name: str,
+    backend: str | None,
+    assignments: tuple[str, ...],
+    input_shape: str | None,
+    classes: str | None,
+    only_taps: bool,
+    as_json: bool,
+) -> None:
+    """Layers, shapes, parameters and multiply-adds of a model."""
+    from poc.shared.analysis.counting import (
+        parse_input_shape,
+        summarize,
+        summarize_built,
+        summarize_taps,
+    )
+    from poc.shared.analysis.tables import show, summary_table, taps_table
+    from poc.shared.spec.models import find_model
+    from poc.shared.spec.run import load_run
+
+    example = find_model(name).example_input
+    shape = parse_input_shape(input_shape) if input_shape else example
+    named = [f"model.name={name}", f"num_classes={classes or 10}"]
+    spec = load_run(
+        None, [*named, *assignments], method="scratch", backend=backend, input_shape=shape
+    )
+    if only_taps:
+        summary, table = summarize_taps(spec), taps_table
+    else:
+        summary, table = summarize_built(spec) if backend else summarize(spec), summary_table
+    if as_json:
+        click.echo(json.dumps(summary, indent=1))
+    else:
+        show(table(summary))
+
+
+@models.command("removal")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--batches", type=int, metavar="N", help="Test batches to evaluate; default all.")
+@JSON_OPTION
+def remove_blocks(folder: Path, batches: int | None, as_json: bool) -> None:
+    """Leave single blocks out of a trained run's network and print the test error."""
+    from poc.shared.analysis.removal import measure_removals
+    from poc.shared.analysis.tables import removal_table, show
+
+    rows = measure_removals(folder, num_batches=batches)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(removal_table(rows))

@@ -1,0 +1,128 @@
+"""What the commands share: options, the run that they describe, a verdict."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poc.shared.errors import CheckFailed, UsageError
+
+Command = Callable[..., Any]
+RUN_OPTIONS = [
+    click.option("--method", metavar="NAME", help="Method; default lightlayers."),
+    click.option("--model", metavar="NAME", help="Model; default: the method's."),
+    click.option("--target", metavar="NAME", help="The model that learns from a source: --model."),
+    click.option(
+        "--source", metavar="PATH", help="Run folder or safetensors file of a trained network."
+    ),
+    click.option("--k", metavar="N", help="Bottleneck of the light layers (short for --set k=N)."),
+    click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable."
+    ),
+    click.option(
+        "--data", metavar="SOURCE", help="embedded (default), folder:PATH …: `poc data list`."
+    ),
+    click.option("--epochs", metavar="N", help="Passes over the training examples."),
+    click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
+    click.option("--seed", metavar="N", help="Initial weights, order and noise."),
+    click.option("--dtype", metavar="NAME", help="float32 (default) or float64."),
+    click.option("--weights", metavar="PATH|imagenet", help="Start from these; default: drawn."),
+]
+SAVE_OPTION = click.option(
+    "--save-every",
+    metavar="STEPS|MINUTES",
+    help="Checkpoints within an epoch: 500 (steps) or 10min, the default.",
+)
+OUTPUT_OPTIONS = [
+    SAVE_OPTION,
+    click.option(
+        "--output", type=click.Path(path_type=Path), help="Run folder; default below runs/."
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace a run that stands in --output."),
+]
+SWEEP_OPTIONS = [
+    click.option(
+        "--grid", "axes", multiple=True, metavar="KEY=V,V", help="One axis of the grid; repeatable."
+    ),
+    click.option("--seeds", type=int, metavar="N", help="Runs a cell: seed, seed+1, …; default 1."),
+    click.option(
+        "--output", required=True, type=click.Path(path_type=Path), help="Folder of the sweep."
+    ),
+    click.option("--engine", default="local", metavar="local|ray", help="Where the cells run."),
+    click.option("--address", metavar="ADDRESS", help="Ray cluster; default: this machine."),
+    click.option("--jobs", type=int, metavar="N", help="Cells at a time; default 1."),
+]
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def with_options(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Apply several click options, in their order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def read_run(
+    backend: str | None = None,
+    report: Callable[[Any], None] = lambda event: None,
+    **given: Any,
+) -> Any:
+    """The run spec that the command line describes; `--batch-size auto` is found here."""
+    from poc.shared.spec.run import BACKENDS, load_run
+
+    is_auto = given.get("batch_size") == "auto"
+    given["batch_size"] = None if is_auto else given.get("batch_size")
+    spec = load_run(given["config"], named_settings(**given), backend=backend)
+    if not is_auto:
+        return spec
+    from poc.shared.engine.batch_size import choose_batch_size
+
+    return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
+
+
+def named_settings(**given: Any) -> list[str]:
+    """The options that name a setting, as `key=value`, then those of `--set`."""
+    keys = {
+        "method": "method",
+        "model": "model.name",
+        "target": "model.name",
+        "source": "source.weights",
+        "k": "k",
+        "data": "data.source",
+        "epochs": "num_epochs",
+        "batch_size": "data.batch_size",
+        "seed": "seed",
+        "dtype": "precision",
+        "weights": "initial_weights",
+    }
+    if given.get("model") and given.get("target"):
+        raise UsageError(
+            f"received --model {given['model']} and --target {given['target']}, two names of one "
+            "option; allowed is one of them: remove one"
+        )
+    named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
+    return [*named, *given["assignments"]]
+
+
+def judge(rungs: Any) -> None:
+    """Say the verdict, or fail with the first rung that broke."""
+    for rung in rungs:
+        if not rung.is_passed:
+            raise CheckFailed(
+                f"parity is broken on the rung {rung.name!r}: {rung.worst} differs by "
+                f"{rung.error:.1e}, allowed is {rung.tolerance:.0e}"
+            )
+    click.echo("Parity holds on every rung.", err=True)
+
+
+def command_line() -> str:
+    """What the user typed."""
+    return shlex.join(["poc", *sys.argv[1:]])

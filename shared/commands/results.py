@@ -1,0 +1,141 @@
+"""Commands about what was trained: `evaluate`, `grid`, `report`, `export`, `channels`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_options
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as eval_view.crop=ten."
+)
+@click.option("--checkpoint", default="best", metavar="NAME", help="best (default), last …")
+@click.option("--part", default="test", metavar="NAME", help="test (default), val or train.")
+@click.option(
+    "--export", type=click.Path(path_type=Path), help="npz file for embeddings and softmax."
+)
+@JSON_OPTION
+def evaluate(
+    folder: Path,
+    assignments: tuple[str, ...],
+    checkpoint: str,
+    part: str,
+    export: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate a run's network at another size or with several crops; train nothing."""
+    from poc.shared.analysis.evaluation import evaluate_folder, evaluation_table
+    from poc.shared.analysis.tables import show
+
+    result = evaluate_folder(folder, assignments, checkpoint=checkpoint, part=part, export=export)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+    else:
+        show(evaluation_table(result))
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(path_type=Path), help="SVG file for the heat maps.")
+@JSON_OPTION
+def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
+    """Table and heat maps of FixRes runs: training size x test size, before and after."""
+    from poc.shared.analysis.report import markdown_table
+    from poc.shared.analysis.resolution_grid import (
+        activation_table,
+        draw_grid,
+        grid_table,
+        read_grid,
+        write_picture,
+    )
+
+    cells = read_grid(folders)
+    if image is not None:
+        write_picture(draw_grid(cells), image)
+    if as_json:
+        rows = [{**cell.row, "failure": cell.failure} for cell in cells]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for table in (grid_table(cells), activation_table(cells)):
+        click.echo("\n".join(markdown_table(table)) + "\n")
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), default="report", help="Folder; default report."
+)
+@click.option("--title", default="Comparison of runs", help="Heading of the report.")
+@JSON_OPTION
+def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -> None:
+    """Write Markdown, CSV and one HTML page about run folders and sweeps."""
+    from poc.shared.analysis.report import write_report
+
+    result = write_report(folders, output, title=title, command=command_line())
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    for finding in result["findings"]:
+        click.echo(f"- {finding}")
+    click.echo("Written: " + ", ".join(result["files"]))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "file_format", required=True, metavar="onnx|tflite", help="File to write."
+)
+@click.option(
+    "--precision", default="float32", metavar="NAME", help="float32 (default), float16 or int8."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="File; default RUN/exports/.")
+@click.option(
+    "--merge-shortcuts/--keep-shortcuts",
+    "merges_shortcuts",
+    default=None,
+    help="Write a block's last two convolutions as one, or as two (default in int8).",
+)
+@click.option("--images", "num_images", type=int, default=512, help="Images that judge the file.")
+@JSON_OPTION
+def export(folder: Path, as_json: bool, **given: Any) -> None:
+    """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
+    from poc.shared.analysis.export import describe_export, export_run
+    from poc.shared.analysis.tables import export_table, show
+
+    row = export_run(folder, **given)
+    if as_json:
+        click.echo(json.dumps(row, indent=1))
+        return
+    show(export_table(row))
+    click.echo(describe_export(row))
+    click.echo(f"File: {row['file']}")
+
+
+@click.command()
+@click.option("--backend", default="torch", metavar="tf|torch", help="Framework that computes.")
+@click.option("--keep", default=512, metavar="N", help="Channels of each map that has more.")
+@click.option("--shards", default=1, metavar="N", help="Parts that are summed apart and merged.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder for the selection."
+)
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+def channels(
+    backend: str, keep: int, shards: int, output: Path, as_json: bool, **given: Any
+) -> None:
+    """Which channels of a source tell the labels apart: statistic, selection, picture."""
+    from poc.shared.analysis.channels import select_channels
+
+    given.setdefault("method", None)
+    given["method"] = given["method"] or (None if given["config"] else "l2t-ww")
+    content = select_channels(read_run(backend, **given), output, keep=keep, num_shards=shards)
+    if as_json:
+        click.echo(json.dumps(content, indent=1))
+        return
+    for tap, row in content["taps"].items():
+        click.echo(f"{tap}: {len(row['channels'])} of {row['num_channels']} channels kept")
+    click.echo(f"{output / 'channels.json'}: use it with --set method_options.channels_file=PATH")

@@ -1,0 +1,200 @@
+"""Commands that train: `run`, `compare`, `parity`, `sweep`, `probe`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poc.shared.errors import CheckFailed, UsageError
+
+from .options import (
+    JSON_OPTION,
+    OUTPUT_OPTIONS,
+    RUN_OPTIONS,
+    SWEEP_OPTIONS,
+    command_line,
+    judge,
+    named_settings,
+    read_run,
+    with_options,
+)
+
+
+@click.command()
+@click.option("--backend", metavar="tf|torch", help="Framework that trains; required.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
+)
+@with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
+def run(
+    backend: str | None,
+    resume: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    save_every: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train one backend; print the run's row and its folder."""
+    from poc.shared.analysis.tables import comparison_table, show, timing_table
+    from poc.shared.engine.launch import launch_run, resume_run
+    from poc.shared.engine.progress import TrainingProgress
+
+    saving = {"save_every": save_every} if save_every else {}
+    if resume is not None:
+        refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
+        with TrainingProgress("resume") as progress:
+            row = resume_run(resume, command=command_line(), report=progress.update, **saving)
+    elif backend is None:
+        raise UsageError(
+            "received no --backend; allowed are tf and torch: add --backend, or --resume DIR"
+        )
+    else:
+        with TrainingProgress(backend) as progress:
+            row = launch_run(
+                read_run(backend, report=progress.update, **given),
+                output,
+                command=command_line(),
+                overwrite=overwrite,
+                report=progress.update,
+                **saving,
+            )
+    if as_json:
+        click.echo(json.dumps(row, indent=1))
+        return
+    show(comparison_table([row]), timing_table([row]))
+    click.echo(f"Run folder: {row['folder']}")
+
+
+def refuse_beside_resume(**given: Any) -> None:
+    """A run goes on as it began: nothing about it can be set anew."""
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if named:
+        named = ["--set" if name == "--assignments" else name for name in named]
+        raise UsageError(
+            f"received --resume with {', '.join(named)}; allowed beside it are --save-every and "
+            "--json, since a run goes on as it began: remove the others"
+        )
+
+
+@click.command()
+@with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
+def compare(
+    output: Path | None, overwrite: bool, save_every: str | None, as_json: bool, **given: Any
+) -> None:
+    """Train both backends; print the comparison, the parity verdict and the timing."""
+    from poc.shared.analysis.comparison import (
+        check_parity,
+        compare_backends,
+        difference_verdict,
+    )
+    from poc.shared.analysis.tables import comparison_table, parity_table, show, timing_table
+    from poc.shared.engine.progress import TrainingProgress
+
+    with TrainingProgress("compare") as progress:
+        spec = read_run(report=progress.update, **given)
+        rungs = check_parity(spec)
+        rows = compare_backends(
+            spec,
+            output,
+            command=command_line(),
+            overwrite=overwrite,
+            report=progress.update,
+            **({"save_every": save_every} if save_every else {}),
+        )
+    if as_json:
+        click.echo(
+            json.dumps({"rows": rows, "parity": [rung.to_json() for rung in rungs]}, indent=1)
+        )
+    else:
+        show(comparison_table(rows), parity_table(rungs), timing_table(rows))
+        click.echo(difference_verdict(rows))
+        click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
+    judge(rungs)
+
+
+@click.command()
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+def parity(as_json: bool, **given: Any) -> None:
+    """Prove that both backends compute the same; exit 1 on a breach, naming the tensor."""
+    from poc.shared.analysis.comparison import check_parity
+    from poc.shared.analysis.tables import parity_table, show
+
+    rungs = check_parity(read_run(**given))
+    if as_json:
+        click.echo(json.dumps([rung.to_json() for rung in rungs], indent=1))
+    else:
+        show(parity_table(rungs))
+    judge(rungs)
+
+
+@click.command()
+@with_options([*RUN_OPTIONS, *SWEEP_OPTIONS, JSON_OPTION])
+def sweep(
+    output: Path,
+    axes: tuple[str, ...],
+    seeds: int | None,
+    engine: str,
+    address: str | None,
+    jobs: int | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train every cell of a grid, each in a process of its own; called again, it continues."""
+    from poc.shared.analysis.tables import show, sweep_table
+    from poc.shared.engine.executors import make_executor
+    from poc.shared.engine.progress import SweepProgress
+    from poc.shared.engine.sweep import run_sweep
+    from poc.shared.spec.sweep import load_sweep
+
+    cells = load_sweep(given["config"], named_settings(**given), axes, seeds)
+    executor = make_executor(engine, address=address, jobs=jobs)
+    with SweepProgress(len(cells)) as progress:
+        rows = run_sweep(cells, output, executor, command=command_line(), report=progress.update)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(sweep_table(rows))
+        click.echo(f"Sweep folder: {output}")
+    failed = [row["cell"] for row in rows if row["status"] != "finished"]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(rows)} cells failed, the first is {failed[0]}")
+
+
+@click.command()
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+@click.option("--folds", type=int, default=5, metavar="N", help="Folds; default 5.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
+)
+def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
+    """Test a pretrained body on every fold against a drawn one, in both backends."""
+    from poc.shared.analysis.probe import probe_table, run_probe
+    from poc.shared.analysis.tables import show
+    from poc.shared.engine.progress import SweepProgress
+
+    weights = given.pop("weights")
+    if weights is None:
+        raise UsageError(
+            "received no --weights; allowed is a canonical safetensors file: name the pretrained "
+            "body that is probed"
+        )
+    settings = named_settings(**given)
+    with SweepProgress(4 * folds) as progress:
+        result = run_probe(
+            given["config"],
+            settings,
+            weights=weights,
+            num_folds=folds,
+            output=output,
+            command=command_line(),
+            report=progress.update,
+        )
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    show(probe_table(result))
+    for backend, gain in result["gain"].items():
+        p_value = result["p_values"][backend]
+        click.echo(f"{backend}: pretrained {100 * gain:+.1f} points, McNemar p = {p_value:.2g}")

@@ -1,0 +1,83 @@
+"""`poc weights`: weight files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poc.shared.errors import CheckFailed
+
+from .options import JSON_OPTION
+
+
+@click.group()
+def weights() -> None:
+    """Weight files."""
+
+
+@weights.command("convert")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="NAME", help="A row of `poc models list`.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
+@click.option("--classes", required=True, metavar="N", help="Number of classes.")
+@click.option("--input", "shape", metavar="HxWxC", help="Image shape; default: the publication's.")
+@click.option("--from", "origin", metavar="FORMAT", help="torch, keras, canonical or a scheme.")
+@click.option("--to", metavar="FORMAT", default="canonical", help="The same; default canonical.")
+@JSON_OPTION
+def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
+    """Convert published weights into canonical ones, or back; check every name and shape."""
+    from poc.shared.analysis.weight_files import convert_for
+
+    report = convert_for(source, target, **given)
+    click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
+
+
+@weights.command("factorize")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="New folder.")
+@click.option("--variant", default="spatial", metavar="basis|spatial", help="Default spatial.")
+@click.option("--rank", type=int, metavar="N", help="The same rank in every convolution.")
+@click.option(
+    "--budget-parameters", type=float, metavar="N", help="Largest count, or a share up to 1."
+)
+@click.option("--budget-macs", type=float, metavar="N", help="The same of the multiply-adds.")
+@JSON_OPTION
+def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
+    """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
+    from poc.shared.analysis.low_rank import factorize_run
+    from poc.shared.analysis.tables import factor_table, show
+
+    result = factorize_run(folder, output, **given)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    show(factor_table(result))
+    click.echo(
+        "Accuracy on {num_images} images: {accuracy_before:.4f} before, {accuracy_after:.4f} after "
+        "truncation.".format(**result)
+    )
+    click.echo(f"Fine-tune: poc run --backend tf|torch --config {output / 'run.toml'}")
+
+
+@weights.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best")
+@JSON_OPTION
+def verify(folder: Path, checkpoint: str, as_json: bool) -> None:
+    """Load a run's checkpoint into both backends and compare their logits."""
+    from poc.shared.analysis.verification import verify_weights
+
+    rung = verify_weights(folder, checkpoint)
+    if as_json:
+        click.echo(json.dumps(rung.to_json(), indent=1))
+    elif rung.is_passed:
+        click.echo(
+            f"Both backends give the same logits from {checkpoint}.safetensors: largest relative "
+            f"difference {rung.error:.1e}, allowed {rung.tolerance:.0e}."
+        )
+    if not rung.is_passed:
+        raise CheckFailed(
+            f"the backends' logits differ by {rung.error:.1e}, allowed is {rung.tolerance:.0e}"
+        )
