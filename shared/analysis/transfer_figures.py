@@ -7,7 +7,8 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.files import Arrays, read_arrays
+from poc.shared.engine.files import Arrays
+from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
 
 from .figures import SEED_COLOURS, Picture, Table, drawing, plain, shorten, to_svg
@@ -16,7 +17,6 @@ from .runs import Run
 
 PAIR_WEIGHT = "train/pair_weight/"
 CHANNEL_WEIGHT = "channel_weight/"
-STATE = Path("checkpoints") / "last_optimizer.safetensors"
 NUM_BINS = 40
 
 
@@ -113,9 +113,10 @@ def draw_channels(group: Group) -> Picture | None:
 
 def read_channel_weights(run: Run) -> Arrays:
     """Pair -> mean weight of each channel (C,) over the last epoch; empty where there is none."""
+    pairs = [key.removeprefix(PAIR_WEIGHT) for key in run.epochs[-1] if key.startswith(PAIR_WEIGHT)]
     try:
-        state = read_arrays(Path(run.name) / STATE)
+        checkpoint = RunFolder(Path(run.name)).read_checkpoint() if pairs else None
     except UsageError:
         return {}
-    pairs = [key.removeprefix(PAIR_WEIGHT) for key in run.epochs[-1] if key.startswith(PAIR_WEIGHT)]
+    state = checkpoint.trainer_state if checkpoint else {}
     return {p: state[CHANNEL_WEIGHT + p] for p in pairs if CHANNEL_WEIGHT + p in state}

@@ -9,7 +9,8 @@ import pytest
 
 from poc.shared.analysis.groups import Group
 from poc.shared.analysis.transfer_figures import draw_learned_weights
-from poc.shared.engine.files import write_arrays
+from poc.shared.engine.checkpoints import Checkpoint, write_checkpoint
+from poc.shared.engine.loop_state import LoopState, Sums
 from poc.shared.engine.transfer_watch import (
     check_finite,
     describe_totals,
@@ -83,7 +84,8 @@ def test_pictures_of_the_weights(tmp_path: Path) -> None:
     ]
     (tmp_path / "checkpoints").mkdir()
     state = {"channel_weight/a>t": np.array([0.25, 0.75]), "channel_weight/b>t": np.ones(3) / 3}
-    write_arrays(tmp_path / "checkpoints" / "last_optimizer.safetensors", state)
+    checkpoint = Checkpoint(loop=LoopState(), sums=Sums(), trainer_state=state)
+    write_checkpoint(tmp_path / "checkpoints", checkpoint)
     learned: Any = SimpleNamespace(name=str(tmp_path), epochs=tuple(epochs))
     plain: Any = SimpleNamespace(name=str(tmp_path), epochs=({"epoch": 1},))
     groups = [Group(label="learned", runs=(learned,)), Group(label="plain", runs=(plain,))]
