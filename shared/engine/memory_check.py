@@ -8,10 +8,10 @@ from poc.shared.spec.methods import find_method
 from poc.shared.spec.network import IMAGES, Network
 from poc.shared.spec.run import RunSpec
 
+from .memory import ITEM_BYTES, SLOTS, free_bytes
+
 # The file's arrays, the drawn ones, the model's own, and one copy that a checkpoint takes.
 WEIGHT_COPIES = 4
-SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
-BYTES = {"float32": 4, "float64": 8}
 GIB = 1 << 30
 GPU = Path("/dev/nvidia0")
 # Below this a run is never refused: nothing could be learned from an estimate so small.
@@ -25,7 +25,7 @@ def needed_bytes(run: RunSpec) -> int:
     are still read. Workspaces of the framework are not counted.
     """
     is_tuned = find_method(run.method).tuning is not None
-    network, size = run.trained_network if is_tuned else run.network, BYTES[run.precision]
+    network, size = run.trained_network if is_tuned else run.network, ITEM_BYTES[run.precision]
     learning = learning_nodes(network)
     weights = sum(parameter.size for parameter in network.parameters)
     trained = sum(p.size for p in network.parameters if p.is_trainable)
@@ -69,32 +69,6 @@ def count(network: Network, name: str) -> int:
     return size
 
 
-def available_bytes() -> int | None:
-    """Memory that a new process could take: the machine's or its container's; none: unknown."""
-    known = [found for found in (machine_bytes(), container_bytes()) if found is not None]
-    return min(known) if known else None
-
-
-def machine_bytes(path: Path = Path("/proc/meminfo")) -> int | None:
-    """MemAvailable of the kernel."""
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = next((line for line in lines if line.startswith("MemAvailable:")), None)
-    return int(found.split()[1]) * 1024 if found else None
-
-
-def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the limit of a control group leaves; none: there is no limit."""
-    try:
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return max(int(limit) - used, 0) if limit.isdigit() else None
-
-
 def require_memory(run: RunSpec) -> None:
     """Refuse a run that cannot fit, before anything is read.
 
@@ -106,7 +80,7 @@ def require_memory(run: RunSpec) -> None:
     tuning = find_method(run.method).tuning
     side = tuning.image_side(run.method_settings) if tuning else None
     size = run.data.image_size or ((side, side) if side else None)
-    available = available_bytes()
+    available = free_bytes()
     has_own_memory = run.device != "cpu" and GPU.exists()
     if size is None or available is None or has_own_memory:
         return

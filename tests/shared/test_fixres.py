@@ -176,13 +176,13 @@ def test_a_head_is_new_unless_the_files_is_asked_for(weights_of_a_chain):
 
 def test_the_large_config_is_refused_where_it_cannot_fit(monkeypatch):
     run = load_run(CONFIGS / "fixres" / "resnext101_32x48d_dogs.toml")
-    monkeypatch.setattr(memory, "available_bytes", lambda: 8 << 30)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 8 << 30)
     monkeypatch.setattr(memory, "GPU", Path("/none"))
     with pytest.raises(
         UsageError, match=r"resnext101_32x48d at 320x320.*needs at least [0-9.]+ GiB.*has 8\.0 GiB"
     ):
         memory.require_memory(run)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 40)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 40)
     memory.require_memory(run)
 
 
@@ -197,16 +197,6 @@ def test_memory_grows_with_what_is_trained():
     assert memory.needed_bytes(adapting) == memory.needed_bytes(frozen)
     small = tuned("efficientnet_lite0", data={"batch_size": 1})
     assert memory.needed_bytes(small) < memory.needed_bytes(frozen)
-
-
-def test_available_memory_is_the_containers_where_it_has_less(tmp_path):
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("300\n")
-    assert memory.container_bytes(tmp_path) == 700
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.container_bytes(tmp_path) is None
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable: 5 kB\n")
-    assert memory.machine_bytes(tmp_path / "meminfo") == 5120
 
 
 def write_cell(root, train, test, before, after, backend="torch"):
