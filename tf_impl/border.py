@@ -35,7 +35,7 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, tf.Tensor]:
 
 
 def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, tf.Tensor]:
-    """Kept outputs (N, …) and scalars, in the precision of the run."""
+    """Kept outputs (N, …) and scalars, in the type of the losses."""
     with tf.device(device):
         return {name: tf.constant(value, dtype) for name, value in known.items()}
 

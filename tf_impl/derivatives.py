@@ -39,8 +39,9 @@ def batch_norm(
         constants to the gradient.
     """
     channels = inputs.shape[-1]
-    gamma = tf.ones(channels, inputs.dtype) if gamma is None else tf.convert_to_tensor(gamma)
-    beta = tf.zeros(channels, inputs.dtype) if beta is None else tf.convert_to_tensor(beta)
+    dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
+    gamma = tf.ones(channels, dtype) if gamma is None else tf.convert_to_tensor(gamma)
+    beta = tf.zeros(channels, dtype) if beta is None else tf.convert_to_tensor(beta)
     CALLS["batch_norm"] += 1
     if inputs.dtype == tf.float64:
         return _written_out(inputs, gamma, beta, epsilon)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
 
 MATMUL_SIZE, NUM_MATMULS = 1024, 9
@@ -26,6 +27,8 @@ def prepare(run: RunSpec) -> None:
             "received device 'gpu', but TensorFlow sees none here; use cpu or auto, or install "
             "the GPU build in an environment of its own"
         )
+    if run.precision in SCALED and (run.device == "cpu" or not gpus):
+        raise UsageError(NO_FLOAT16)
     if run.device == "cpu" and gpus:
         tf.config.set_visible_devices([], "GPU")
         return

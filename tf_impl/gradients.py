@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from poc.shared.engine.source_network import COEFFICIENT_PREFIX
 
+from .loss_scale import LossScale
 from .methods import Objective, Outcome
 from .models import Model
 from .weights import learning_names, named_variables, trainable_names
@@ -18,6 +19,7 @@ def compute_gradients(
     labels: tf.Tensor,
     noise: Mapping[str, tf.Tensor],
     known: Mapping[str, tf.Tensor],
+    loss_scale: LossScale | None = None,
 ) -> Outcome:
     """Forward and backward in training mode.
 
@@ -25,7 +27,7 @@ def compute_gradients(
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
-        trainable variable: zero where the loss does not depend on it.
+        trainable variable: zero where the loss does not depend on it, enlarged by `loss_scale`.
     """
     variables = named_variables(model)
     learning = {name: variables[name].value for name in learning_names(model)}
@@ -33,7 +35,8 @@ def compute_gradients(
     with tf.GradientTape() as tape:
         losses, logits = objective.losses(images, labels, noise, known)
         loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
-    found = tape.gradient(loss, learning, unconnected_gradients="zero")
+        scaled = loss if loss_scale is None else loss_scale.enlarge(loss)
+    found = tape.gradient(scaled, learning, unconnected_gradients="zero")
     gradients = {
         name: found[name] if name in found else tf.zeros_like(variables[name].value)
         for name in trainable_names(model)

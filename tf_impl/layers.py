@@ -60,7 +60,7 @@ class Conv2D(keras.layers.Layer):
             maps = [tf.nn.conv2d(*part, self.strides, padding) for part in zip(*parts, strict=True)]
             outputs = tf.concat(maps, axis=-1)
         if self.bias is not None:
-            outputs = tf.nn.bias_add(outputs, self.bias)
+            outputs = _add_bias(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)
 
 
@@ -88,7 +88,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
         outputs = tf.nn.depthwise_conv2d(inputs, self.kernel, (1, *self.strides, 1), padding)
         if self.bias is not None:
-            outputs = tf.nn.bias_add(outputs, self.bias)
+            outputs = _add_bias(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)
 
 
@@ -140,7 +140,7 @@ class Dense(keras.layers.Layer):
         """Multiply, add the bias, activate."""
         outputs = tf.linalg.matmul(inputs, self.kernel)
         if self.bias is not None:
-            outputs = tf.nn.bias_add(outputs, self.bias)
+            outputs = _add_bias(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)
 
 
@@ -172,9 +172,10 @@ class BatchNorm(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Normalise with the batch's statistics (training) or the running ones."""
         if not training:
-            gamma, beta = self._affine(inputs)
+            gamma, beta = self._affine()
             inverse = tf.math.rsqrt(self.moving_variance + self.epsilon) * gamma
-            return inputs * inverse + (beta - self.moving_mean * inverse)
+            outputs = tf.cast(inputs, inverse.dtype) * inverse + (beta - self.moving_mean * inverse)
+            return tf.cast(outputs, inputs.dtype)
         outputs, mean, variance = self.normalize(inputs)
         for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             running.assign(running * self.momentum + batch * (1 - self.momentum))
@@ -184,9 +185,10 @@ class BatchNorm(keras.layers.Layer):
         """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
         return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
 
-    def _affine(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        gamma = tf.ones(self.channels, inputs.dtype) if self.gamma is None else self.gamma
-        beta = tf.zeros(self.channels, inputs.dtype) if self.beta is None else self.beta
+    def _affine(self) -> tuple[tf.Tensor, tf.Tensor]:
+        dtype = self.variable_dtype
+        gamma = tf.ones(self.channels, dtype) if self.gamma is None else self.gamma
+        beta = tf.zeros(self.channels, dtype) if self.beta is None else self.beta
         return gamma, beta
 
 
@@ -246,8 +248,11 @@ class GlobalPool(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pool."""
-        reduce = tf.reduce_mean if self.mode == "average" else tf.reduce_max
-        return reduce(inputs, axis=(1, 2), keepdims=self.keep_axes)
+        if self.mode != "average":
+            return tf.reduce_max(inputs, axis=(1, 2), keepdims=self.keep_axes)
+        # Sums of lower types do not round once, at the end, as everywhere else.
+        values = tf.cast(inputs, self.variable_dtype)
+        return tf.cast(tf.reduce_mean(values, (1, 2), keepdims=self.keep_axes), inputs.dtype)
 
 
 class Flatten(keras.layers.Layer):
@@ -318,8 +323,37 @@ class DropPath(Dropout):
 def _create(
     layer: keras.layers.Layer, name: str, shape: tuple[int, ...], *, trainable: bool = True
 ) -> keras.Variable:
-    """A variable without a draw: values come from the shared layer."""
-    return layer.add_weight(shape=shape, name=name, initializer="zeros", trainable=trainable)
+    """A variable without a draw: values come from the shared layer.
+
+    In mixed precision kernels alone are cast to the type that the layer computes in.
+    """
+    return layer.add_weight(
+        shape=shape,
+        name=name,
+        initializer="zeros",
+        trainable=trainable,
+        autocast=name == "kernel",
+    )
+
+
+def _add_bias(maps: tf.Tensor, bias: keras.Variable) -> tf.Tensor:
+    """Maps of the bias' type or a lower one, plus the bias.
+
+    The CPU's gradient of `bias_add` adds up in bfloat16: a sum of ones ends at 256. Here the
+    gradient is summed in the bias' type.
+    """
+    if maps.dtype == bias.dtype:
+        return tf.nn.bias_add(maps, bias)
+
+    @tf.custom_gradient
+    def add(maps: tf.Tensor, bias: tf.Tensor) -> Any:
+        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            axes = tuple(range(maps.shape.rank - 1))
+            return upstream, tf.reduce_sum(tf.cast(upstream, bias.dtype), axes)
+
+        return tf.nn.bias_add(maps, tf.cast(bias, maps.dtype)), backward
+
+    return add(maps, tf.convert_to_tensor(bias))
 
 
 def _padding(

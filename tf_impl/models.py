@@ -8,6 +8,7 @@ import tensorflow as tf
 from poc.shared.spec import layers as spec
 from poc.shared.spec import light_layers, residual_layers
 from poc.shared.spec.network import IMAGES, Network, Node, Step
+from poc.shared.spec.precision import MIXED, Precision
 
 from . import layers
 from .light_layers import LightConv2D, LightDense
@@ -15,12 +16,17 @@ from .residual_layers import Highway, ScaledAdd, StochasticDepth
 
 
 class Model(keras.Model):
-    """A network of the shared layer: images (N, H, W, C) -> logits (N, num_classes)."""
+    """A network of the shared layer: images (N, H, W, C) -> logits (N, num_classes).
 
-    def __init__(self, network: Network, *, dtype: str = "float32") -> None:
-        super().__init__(dtype=dtype)
+    In mixed precision layers have Keras' policy of that name; what leaves the model has the
+    weights' type.
+    """
+
+    def __init__(self, network: Network, *, dtype: Precision = "float32") -> None:
+        policy = f"mixed_{dtype}" if dtype in MIXED else dtype
+        super().__init__(dtype=policy)
         self.network = network
-        self.blocks = {node.name: build_layer(node, dtype=dtype) for node in network.nodes}
+        self.blocks = {node.name: build_layer(node, dtype=policy) for node in network.nodes}
 
     def call(
         self,
@@ -43,7 +49,7 @@ class Model(keras.Model):
         Under the names of the running statistics, which stay as they are. Batch norms normalise by
         this batch; everything else is in evaluation mode.
         """
-        values, found = {IMAGES: images}, {}
+        values, found = {IMAGES: tf.cast(images, self.compute_dtype)}, {}
         for step in self.network.plan([self.network.output], training=False):
             for node in step.nodes:
                 arguments, layer = [values[name] for name in node.inputs], self.blocks[node.name]
@@ -69,12 +75,13 @@ class Model(keras.Model):
 
         What is `given` of the values is neither computed nor are the images read for it.
         """
-        values = {IMAGES: images, **(given or {})}
+        known = {IMAGES: images, **(given or {})}
+        values = {name: tf.cast(value, self.compute_dtype) for name, value in known.items()}
         for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
             values[step.output] = self.apply_step(step, values, noise or {}, training)
             for name in step.freed:
                 del values[name]
-        return {name: values[name] for name in wanted}
+        return {name: tf.cast(values[name], self.variable_dtype) for name in wanted}
 
     def apply_step(
         self,

@@ -11,6 +11,7 @@ from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
+from poc.shared.spec.precision import SCALED
 from poc.shared.spec.run import RunSpec
 
 from .border import (
@@ -23,6 +24,7 @@ from .border import (
 )
 from .device import find_device
 from .gradients import complete_known, compute_gradients
+from .loss_scale import LossScale
 from .methods import OBJECTIVES, Outcome
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
@@ -53,7 +55,8 @@ class Trainer:
                 [declared[name].weight_decay for name in self.names],
                 [declared[name].rate_factor for name in self.names],
             )
-        self.dtype = run.precision
+        self.dtype = run.dtype
+        self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
         # Made here, since a graph that makes variables is traced twice.
         self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
         self.names_of_totals: tuple[str, ...] = ()
@@ -160,7 +163,7 @@ class Trainer:
         return own if names is not None else {**own, **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Optimiser slots as `parameter/slot`, and its step counter."""
+        """Optimiser slots as `parameter/slot`, its step counter, and the loss scale's own."""
         if self.optimizer is None:
             return self.objective.state()
         slots = {
@@ -168,7 +171,8 @@ class Trainer:
             for slot, variables in self.optimizer.slots.items()
             for name, variable in zip(self.names, variables, strict=True)
         }
-        return {**slots, "step": np.asarray(self.optimizer.iterations)}
+        scale = self.loss_scale.state() if self.loss_scale else {}
+        return {**slots, "step": np.asarray(self.optimizer.iterations), **scale}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state` gave."""
@@ -179,6 +183,8 @@ class Trainer:
             for name, variable in zip(self.names, variables, strict=True):
                 variable.assign(state[f"{name}/{slot}"])
         self.optimizer.iterations.assign(state["step"])
+        if self.loss_scale:
+            self.loss_scale.restore(state)
 
     def counts(self) -> dict[str, float]:
         """Totals since the last `metrics`, as they stand; waits for the device."""
@@ -206,9 +212,15 @@ class Trainer:
             outcome = self.objective.update(images, labels, learning_rate, noise, known)
             self._count(outcome, labels[: outcome.losses["hard"].shape[0]])
             return
-        result = compute_gradients(self.objective, self.model, images, labels, noise, known)
+        result = compute_gradients(
+            self.objective, self.model, images, labels, noise, known, self.loss_scale
+        )
         set_learning_rate(self.optimizer, learning_rate)
-        self.optimizer.apply([result.by_name[name] for name in self.names], self.variables)
+        gradients = [result.by_name[name] for name in self.names]
+        if self.loss_scale is None:
+            self.optimizer.apply(gradients, self.variables)
+        else:
+            self.loss_scale.update(self.optimizer, gradients, self.variables)
         self._count(result, labels)
 
     def _count(self, result: Outcome, labels: tf.Tensor) -> None:
@@ -222,14 +234,18 @@ class Trainer:
         sums["count"] = tf.cast(tf.shape(labels)[0], tf.float64)
         # Steps before the first non-finite loss: it stops counting there. A NaN may never reach the
         # loss, since max-pools and fused ReLUs drop it; the gradients show it, once.
-        norm = tf.linalg.global_norm(list(result.by_name.values()))
+        # Where the loss is scaled, such a step is left out, and the scale says when to give up.
+        if self.loss_scale is None:
+            sign = tf.linalg.global_norm(list(result.by_name.values()))
+        else:
+            sign = tf.where(self.loss_scale.is_lost(), np.float32(np.nan), 0)
         values = {name: tf.cast(value, tf.float64) for name, value in sums.items()}
         names = (*values, "good_steps")
         if set(names) == set(self.names_of_totals):
             names = self.names_of_totals
         self.names_of_totals = names
         before = self.totals[names.index("loss")]
-        signs = [tf.cast(v, tf.float64) for v in (result.loss, before, norm)]
+        signs = [tf.cast(v, tf.float64) for v in (result.loss, before, sign)]
         is_good = tf.reduce_all(tf.math.is_finite(signs))
         values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
         values["good_steps"] = tf.cast(is_good, tf.float64)

@@ -43,7 +43,7 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
 
 
 def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, torch.Tensor]:
-    """Kept outputs (N, …) and scalars, in the precision of the run."""
+    """Kept outputs (N, …) and scalars, in the type of the losses."""
     tensors = {
         name: torch.from_numpy(value).to(device, getattr(torch, dtype))
         for name, value in known.items()

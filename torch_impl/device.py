@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
 
 MATMUL_SIZE, NUM_MATMULS = 1024, 9
@@ -26,6 +27,10 @@ def prepare(run: RunSpec) -> None:
             "received device 'gpu', but PyTorch sees none here; use cpu or auto, or install "
             "the GPU build in an environment of its own"
         )
+
+
+    if run.precision in SCALED and find_device(run) == "cpu":
+        raise UsageError(NO_FLOAT16)
 
 
 def find_device(run: RunSpec) -> str:

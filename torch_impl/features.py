@@ -67,10 +67,10 @@ def loss_and_gradients(
     result = compute_gradients(
         objective,
         model,
-        images_to_tensor(images, dtype=run.precision, device=device),
-        labels_to_tensor(labels, dtype=run.precision, device=device),
+        images_to_tensor(images, dtype=run.dtype, device=device),
+        labels_to_tensor(labels, dtype=run.dtype, device=device),
         noise_to_tensors(noise, device=device),
-        known_to_tensors(known, dtype=run.precision, device=device),
+        known_to_tensors(known, dtype=run.dtype, device=device),
     )
     return float(result.loss.detach()), {
         name: to_canonical(model, name, gradient) for name, gradient in result.by_name.items()
@@ -84,7 +84,7 @@ def features(
     """Named maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
     model = Model(run.network, dtype=run.precision).to(find_device(run))
     load_weights(model, weights)
-    inputs = images_to_tensor(images, dtype=run.precision, device=find_device(run))
+    inputs = images_to_tensor(images, dtype=run.dtype, device=find_device(run))
     return map_to_array(model.features(inputs, taps))
 
 
@@ -104,7 +104,7 @@ def map_batches(
         return model.features(images, taps)
 
     for images in batches:
-        inputs = images_to_tensor(images, dtype=run.precision, device=find_device(run))
+        inputs = images_to_tensor(images, dtype=run.dtype, device=find_device(run))
         yield map_to_array(compute(inputs))
 
 
@@ -123,10 +123,10 @@ def hyper_gradient(
     objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
     objective.restore(state)
     device = find_device(run)
-    inputs = images_to_tensor(images, dtype=run.precision, device=device)
+    inputs = images_to_tensor(images, dtype=run.dtype, device=device)
     loss, gradients = objective.judge(
         inputs,
-        labels_to_tensor(labels, dtype=run.precision, device=device),
+        labels_to_tensor(labels, dtype=run.dtype, device=device),
         rate_to_tensor(learning_rate),
         noise_to_tensors(noise, device=device),
         complete_known(objective, inputs, {}),

@@ -6,6 +6,7 @@ import torch
 
 from poc.shared.engine.source_network import COEFFICIENT_PREFIX
 
+from .loss_scale import LossScale
 from .methods import Objective, Outcome
 from .models import Model
 from .weights import learning_names, named_variables, trainable_names
@@ -18,6 +19,7 @@ def compute_gradients(
     labels: torch.Tensor,
     noise: Mapping[str, torch.Tensor],
     known: Mapping[str, torch.Tensor],
+    loss_scale: LossScale | None = None,
 ) -> Outcome:
     """Forward and backward in training mode; gradients also stand in `.grad`.
 
@@ -25,7 +27,7 @@ def compute_gradients(
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
-        trainable variable: zero where the loss does not depend on it.
+        trainable variable: zero where the loss does not depend on it, enlarged by `loss_scale`.
     """
     variables = named_variables(model)
     model.zero_grad()
@@ -34,7 +36,8 @@ def compute_gradients(
     loss = torch.stack([values.mean() for values in losses.values()]).sum()
     # backward() lays each gradient out like its parameter, which the fused optimisers take for
     # granted; autograd.grad does not, and their update is then silently wrong.
-    loss.backward(inputs=[variables[name] for name in learning_names(model)])
+    scaled = loss if loss_scale is None else loss_scale.enlarge(loss)
+    scaled.backward(inputs=[variables[name] for name in learning_names(model)])
     gradients = {}
     for name in trainable_names(model):
         if variables[name].grad is None:

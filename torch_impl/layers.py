@@ -178,7 +178,7 @@ class BatchNorm(nn.Module):
             inputs, None, None, self.weight, self.bias, training=True, eps=self.epsilon
         )
         axes = [axis for axis in range(inputs.ndim) if axis != 1]
-        variance, mean = torch.var_mean(inputs, axes)
+        variance, mean = torch.var_mean(inputs.to(self.running_mean.dtype), axes)
         return outputs, mean, variance
 
 

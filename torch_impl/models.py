@@ -1,6 +1,8 @@
 """A declared network as a PyTorch module: the one builder behind every architecture."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from torch import nn
 from poc.shared.spec import layers as spec
 from poc.shared.spec import light_layers, residual_layers
 from poc.shared.spec.network import IMAGES, Network, Node, Step
+from poc.shared.spec.precision import MIXED, Precision, storage_type
 
 from . import layers
 from .light_layers import LightConv2D, LightDense
@@ -15,13 +18,18 @@ from .residual_layers import Highway, ScaledAdd, StochasticDepth
 
 
 class Model(nn.Module):
-    """A network of the shared layer: images (N, C, H, W) -> logits (N, num_classes)."""
+    """A network of the shared layer: images (N, C, H, W) -> logits (N, num_classes).
 
-    def __init__(self, network: Network, *, dtype: str = "float32") -> None:
+    In mixed precision layers compute under autocast; what leaves the model has the weights' type.
+    """
+
+    def __init__(self, network: Network, *, dtype: Precision = "float32") -> None:
         super().__init__()
-        self.network = network
+        self.network, self.is_mixed = network, dtype in MIXED
+        self.compute_dtype = getattr(torch, dtype)
+        self.variable_dtype = getattr(torch, storage_type(dtype))
         self.blocks = nn.ModuleDict(
-            {node.name: build_layer(node, dtype=dtype) for node in network.nodes}
+            {node.name: build_layer(node, dtype=storage_type(dtype)) for node in network.nodes}
         )
 
     def forward(
@@ -45,18 +53,20 @@ class Model(nn.Module):
         Under the names of the running statistics, which stay as they are. Batch norms normalise by
         this batch; everything else is in evaluation mode.
         """
-        values, found = {IMAGES: images}, {}
-        for step in self.network.plan([self.network.output], training=False):
-            for node in step.nodes:
-                arguments, layer = [values[name] for name in node.inputs], self.blocks[node.name]
-                if isinstance(layer, layers.BatchNorm) and node.uses_batch_statistics:
-                    values[node.name], mean, variance = layer.normalize(*arguments)
-                    found[f"{node.name}/moving_mean"] = mean
-                    found[f"{node.name}/moving_variance"] = variance
-                else:
-                    values[node.name] = self.apply_node(node, arguments, {}, training=False)
-            for name in step.freed:
-                del values[name]
+        values, found = {IMAGES: images.to(self.compute_dtype)}, {}
+        with self.computing(images.device):
+            for step in self.network.plan([self.network.output], training=False):
+                for node in step.nodes:
+                    arguments = [values[name] for name in node.inputs]
+                    layer = self.blocks[node.name]
+                    if isinstance(layer, layers.BatchNorm) and node.uses_batch_statistics:
+                        values[node.name], mean, variance = layer.normalize(*arguments)
+                        found[f"{node.name}/moving_mean"] = mean
+                        found[f"{node.name}/moving_variance"] = variance
+                    else:
+                        values[node.name] = self.apply_node(node, arguments, {}, training=False)
+                for name in step.freed:
+                    del values[name]
         return found
 
     def values(
@@ -71,12 +81,20 @@ class Model(nn.Module):
 
         What is `given` of the values is neither computed nor are the images read for it.
         """
-        values = {IMAGES: images, **(given or {})}
-        for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
-            values[step.output] = self.apply_step(step, values, noise or {}, training)
-            for name in step.freed:
-                del values[name]
-        return {name: values[name] for name in wanted}
+        known = {IMAGES: images, **(given or {})}
+        values = {name: value.to(self.compute_dtype) for name, value in known.items()}
+        with self.computing(images.device):
+            for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
+                values[step.output] = self.apply_step(step, values, noise or {}, training)
+                for name in step.freed:
+                    del values[name]
+        return {name: values[name].to(self.variable_dtype) for name in wanted}
+
+    def computing(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Inside, layers compute in the lower type of a mixed precision."""
+        if not self.is_mixed:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=self.compute_dtype)
 
     def apply_step(
         self,

@@ -12,6 +12,7 @@ from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
+from poc.shared.spec.precision import SCALED
 from poc.shared.spec.run import RunSpec
 
 from .border import (
@@ -24,6 +25,7 @@ from .border import (
 )
 from .device import find_device
 from .gradients import complete_known, compute_gradients
+from .loss_scale import LossScale
 from .methods import OBJECTIVES, Outcome
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
@@ -61,7 +63,8 @@ class Trainer:
                 [declared[name].weight_decay for name in self.names],
                 [declared[name].rate_factor for name in self.names],
             )
-        self.dtype = run.precision
+        self.dtype = run.dtype
+        self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
         self.update, self.run_source = self._update, self.objective.source_outputs
@@ -160,7 +163,7 @@ class Trainer:
         return own if names is not None else {**own, **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Optimiser slots as `parameter/slot`, and its step counter."""
+        """Optimiser slots as `parameter/slot`, its step counter, and the loss scale's own."""
         if self.optimizer is None:
             return self.objective.state()
         slots = {
@@ -170,7 +173,8 @@ class Trainer:
             if (value := self.optimizer.state[variable].get(key)) is not None
         }
         steps = [float(state.get("step", 0)) for state in self.optimizer.state.values()]
-        return {**slots, "step": np.asarray(int(max(steps, default=0)))}
+        scale = self.loss_scale.state() if self.loss_scale else {}
+        return {**slots, "step": np.asarray(int(max(steps, default=0))), **scale}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state` gave."""
@@ -189,6 +193,8 @@ class Trainer:
             if "exp_avg" in slots:
                 slots["step"] = torch.tensor(float(state["step"]), device=self.device)
             self.optimizer.state[variable] = slots
+        if self.loss_scale:
+            self.loss_scale.restore(state)
 
     def counts(self) -> dict[str, float]:
         """Totals since the last `metrics`, as they stand; waits for the device."""
@@ -215,9 +221,15 @@ class Trainer:
             outcome = self.objective.update(images, labels, learning_rate, noise, known)
             self._count(outcome, labels[: len(outcome.losses["hard"])])
             return
-        result = compute_gradients(self.objective, self.model, images, labels, noise, known)
+        result = compute_gradients(
+            self.objective, self.model, images, labels, noise, known, self.loss_scale
+        )
         set_learning_rate(self.optimizer, learning_rate)
-        self.optimizer.step()
+        if self.loss_scale is None:
+            self.optimizer.step()
+        else:
+            gradients = [result.by_name[name] for name in self.names]
+            self.loss_scale.update(self.optimizer, gradients, self.variables)
         self._count(result, labels)
 
     @torch.no_grad()
@@ -232,9 +244,10 @@ class Trainer:
             self._total(name).add_(value)
         self._total("count").add_(len(labels))
         # Steps before the first non-finite loss: it stops counting there.
-        self._total("good_steps").add_(
-            torch.isfinite(result.loss) & torch.isfinite(self._total("loss"))
-        )
+        is_good = torch.isfinite(result.loss) & torch.isfinite(self._total("loss"))
+        if self.loss_scale:
+            is_good &= ~self.loss_scale.is_lost()
+        self._total("good_steps").add_(is_good)
 
     def _total(self, name: str) -> torch.Tensor:
         if name not in self.totals:

@@ -24,7 +24,7 @@ MEMORY_SIGNS = (
     "unable to allocate",
 )
 SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
-ITEM_BYTES = {"float32": 4, "float64": 8}
+ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
 # An output and its gradient.
 COPIES_OF_OUTPUTS = 2
 # What is left to the framework, the data and other programs.
@@ -58,14 +58,13 @@ class Need:
 def estimate_need(run: RunSpec) -> Need:
     """What a step of a resolved run needs."""
     network, source = run.trained_network, run.source_network
-    item = ITEM_BYTES[run.precision]
     copies = 2 + SLOTS[run.optimizer.name]
     fixed = copies * sum(parameter.size for parameter in network.parameters)
     outputs = COPIES_OF_OUTPUTS * output_values(network)
     if source is not None:
         fixed += sum(parameter.size for parameter in source.parameters)
         outputs += output_values(source)
-    return Need(item * fixed, item * outputs)
+    return Need(ITEM_BYTES[run.dtype] * fixed, ITEM_BYTES[run.precision] * outputs)
 
 
 def output_values(network: Network) -> int:

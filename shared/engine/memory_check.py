@@ -25,13 +25,14 @@ def needed_bytes(run: RunSpec) -> int:
     are still read. Workspaces of the framework are not counted.
     """
     is_tuned = find_method(run.method).tuning is not None
-    network, size = run.trained_network if is_tuned else run.network, ITEM_BYTES[run.precision]
+    network = run.trained_network if is_tuned else run.network
     learning = learning_nodes(network)
     weights = sum(parameter.size for parameter in network.parameters)
     trained = sum(p.size for p in network.parameters if p.is_trainable)
     kept = total(network, learning)
     values = (kept + peak_of_others(network, learning)) * run.data.batch_size
-    return size * (WEIGHT_COPIES * weights + (1 + SLOTS[run.optimizer.name]) * trained + values)
+    stored = WEIGHT_COPIES * weights + (1 + SLOTS[run.optimizer.name]) * trained
+    return ITEM_BYTES[run.dtype] * stored + ITEM_BYTES[run.precision] * values
 
 
 def learning_nodes(network: Network) -> frozenset[str]:

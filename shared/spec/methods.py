@@ -12,6 +12,7 @@ from typing import Any
 from poc.shared.errors import UsageError
 
 from . import distillation, l2t_ww, transfer_learning
+from .precision import EXACT
 from .settings import Settings
 from .transfer import Transfer
 from .tuning import Tuning
@@ -35,6 +36,7 @@ class Method:
         tuning: There for one that starts from pretrained weights and freezes parts of them.
         defaults: Other defaults of the run spec, by group; what is given wins.
         optimizers: Update rules that it can take; none: all.
+        precisions: Those in which it can be trained; none: all.
     """
 
     summary: str
@@ -46,6 +48,7 @@ class Method:
     tuning: Tuning | None = None
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -121,6 +124,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "schedule": {"name": "cosine"},
             },
             optimizers=("sgd",),
+            precisions=EXACT,
         ),
     }
 )

@@ -18,6 +18,7 @@ from .layers import Parameter, Shape
 from .methods import METHODS, Method, find_method
 from .models import ModelSpec, find_model
 from .network import Network
+from .precision import Precision, storage_type
 from .schedules import ScheduleSpec
 from .settings import Settings
 from .source import SourceSpec
@@ -98,7 +99,10 @@ class RunSpec(Settings):
         "each evaluation",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="initial weights, order and noise")
-    precision: Literal["float32", "float64"] = Field("float32", description="of all arithmetic")
+    precision: Precision = Field(
+        "float32",
+        description="of all arithmetic; bfloat16 and float16: of the layers alone, the rest float32",
+    )
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description='"auto": GPU where present')
     deterministic: bool = Field(True, description="bit-equal repeats on the same machine")
     mode: Literal["default", "eager", "compiled"] = Field(
@@ -150,6 +154,12 @@ class RunSpec(Settings):
                 "gradient passes through its own update; allowed is "
                 f"{', '.join(method.optimizers)} without nesterov: set optimizer.name"
             )
+        if method.precisions and self.precision not in method.precisions:
+            raise UsageError(
+                f"received the precision {self.precision!r} for method {self.method!r}, whose "
+                f"hyper-gradients it would drown; allowed are {', '.join(method.precisions)}: set "
+                "precision"
+            )
         if method.models and self.model_spec.name not in method.models:
             raise UsageError(
                 f"received model {self.model_spec.name!r} for method {self.method!r}; allowed are "
@@ -173,6 +183,11 @@ class RunSpec(Settings):
         if self.model is None:
             raise UsageError("received no model; allowed is a row of `poc models list`: name one")
         return self.model
+
+    @property
+    def dtype(self) -> str:
+        """Type of weights, optimiser slots, losses and logits; layers may compute in another."""
+        return storage_type(self.precision)
 
     @property
     def network(self) -> Network:

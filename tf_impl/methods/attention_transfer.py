@@ -45,7 +45,7 @@ class AttentionTransfer(Taught):
         self.resizes = {
             key: known_to_tensors(
                 dict(zip(("rows", "columns"), matrices, strict=True)),
-                dtype=run.precision,
+                dtype=run.dtype,
                 device=find_device(run),
             )
             for key, matrices in found.items()

@@ -35,7 +35,7 @@ class FitNets(Taught):
         self.resizes = {
             pair.name: known_to_tensors(
                 dict(zip(("rows", "columns"), matrices, strict=True)),
-                dtype=run.precision,
+                dtype=run.dtype,
                 device=find_device(run),
             )
             for pair in self.pairs
