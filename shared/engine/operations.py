@@ -318,7 +318,7 @@ class Operations:
         }
         if loop.data.test is not None:
             loop.trainer.load(loop.best_weights())
-            kept = loop.keep_part(loop.data.test, loop.trainer.weights())
+            kept = loop.steps.keep_part(loop.data.test, loop.trainer.weights())
             logits, labels = loop.evaluate(loop.data.test, kept)
             row |= {
                 f"test_{name}": value
