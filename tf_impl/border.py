@@ -11,16 +11,17 @@ from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 
 
-def images_to_tensor(images: NDArray[Any], *, dtype: str, device: str) -> tf.Tensor:
-    """(N, H, W, C) array -> (N, H, W, C) tensor."""
-    with tf.device(device):
-        return tf.constant(images, dtype)
+def images_to_tensor(
+    images: NDArray[Any], *, dtype: str, device: str, layout: str = "channels_last"
+) -> tf.Tensor:
+    """(N, H, W, C) array -> (N, H, W, C) tensor, in the only layout that a run may ask for."""
+    return tf.cast(copy_to_device(images, device), dtype)
 
 
 def labels_to_tensor(labels: NDArray[Any], *, dtype: str, device: str) -> tf.Tensor:
     """(N,) int64 or soft (N, num_classes) array -> tensor; soft ones take the images' type."""
-    with tf.device(device):
-        return tf.constant(labels) if labels.ndim == 1 else tf.constant(labels, dtype)
+    tensor = copy_to_device(labels, device)
+    return tensor if labels.ndim == 1 else tf.cast(tensor, dtype)
 
 
 def rate_to_tensor(learning_rate: float) -> tf.Tensor | float:
@@ -30,14 +31,18 @@ def rate_to_tensor(learning_rate: float) -> tf.Tensor | float:
 
 def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, tf.Tensor]:
     """Masks (N, …) under the names of their layers."""
-    with tf.device(device):
-        return {name: tf.constant(mask) for name, mask in noise.items()}
+    return {name: copy_to_device(mask, device) for name, mask in noise.items()}
 
 
 def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, tf.Tensor]:
     """Kept outputs (N, …) and scalars, in the type of the losses."""
+    return {name: tf.cast(copy_to_device(value, device), dtype) for name, value in known.items()}
+
+
+def copy_to_device(values: NDArray[Any], device: str) -> tf.Tensor:
+    """A tensor with the array's values; TensorFlow's runtime sees to pinned memory by itself."""
     with tf.device(device):
-        return {name: tf.constant(value, dtype) for name, value in known.items()}
+        return tf.constant(values)
 
 
 def map_to_array(tensors: Mapping[str, tf.Tensor]) -> dict[str, NDArray[np.floating]]:

@@ -55,7 +55,7 @@ class Trainer:
                 [declared[name].weight_decay for name in self.names],
                 [declared[name].rate_factor for name in self.names],
             )
-        self.dtype = run.dtype
+        self.dtype, self.layout = run.dtype, run.layout
         self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
         # Made here, since a graph that makes variables is traced twice.
         self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
@@ -93,7 +93,7 @@ class Trainer:
         known: Known | None = None,
     ) -> Callable[[], None]:
         """The update with its arguments on the device already."""
-        tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
+        tensor = self._to_tensor(images)
         self.objective.observe(tensor)
         arguments = (
             tensor,
@@ -117,9 +117,7 @@ class Trainer:
 
     def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """What the objective computes from what is frozen, each (N, …); empty without such."""
-        return map_to_array(
-            self.run_source(images_to_tensor(images, dtype=self.dtype, device=self.device))
-        )
+        return map_to_array(self.run_source(self._to_tensor(images)))
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
@@ -145,7 +143,7 @@ class Trainer:
         """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
         outputs: NDArray[np.floating] = np.asarray(
             self._run_logits(
-                images_to_tensor(images, dtype=self.dtype, device=self.device),
+                self._to_tensor(images),
                 known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
             )
         )
@@ -153,9 +151,7 @@ class Trainer:
 
     def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
-        return map_to_array(
-            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
-        )
+        return map_to_array(self._run_statistics(self._to_tensor(images)))
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
         """Canonical weights, running statistics included; of these `names` alone."""
@@ -198,6 +194,9 @@ class Trainer:
         values = np.zeros(_NUM_TOTALS)
         values[: len(totals)] = list(totals.values())
         self.totals.assign(values)
+
+    def _to_tensor(self, images: NDArray[Any]) -> tf.Tensor:
+        return images_to_tensor(images, dtype=self.dtype, device=self.device, layout=self.layout)
 
     def _update(
         self,

@@ -11,15 +11,20 @@ from poc.shared.engine.backend import Known
 from poc.shared.engine.noise import Noise
 
 
-def images_to_tensor(images: NDArray[Any], *, dtype: str, device: str) -> torch.Tensor:
-    """(N, H, W, C) array -> (N, C, H, W) tensor; on the CPU a channels-last view, no copy."""
-    tensor = torch.from_numpy(images).to(device, getattr(torch, dtype), non_blocking=True)
-    return tensor.permute(0, 3, 1, 2)
+def images_to_tensor(
+    images: NDArray[Any], *, dtype: str, device: str, layout: str = "channels_last"
+) -> torch.Tensor:
+    """(N, H, W, C) array -> (N, C, H, W) tensor; on the CPU a channels-last view, no copy.
+
+    In the layout `channels_first` it is a copy; convolutions keep the layout of what they read.
+    """
+    tensor = copy_to_device(images, device).to(getattr(torch, dtype)).permute(0, 3, 1, 2)
+    return tensor.contiguous() if layout == "channels_first" else tensor
 
 
 def labels_to_tensor(labels: NDArray[Any], *, dtype: str, device: str) -> torch.Tensor:
     """(N,) int64 or soft (N, num_classes) array -> tensor; soft ones take the images' type."""
-    tensor = torch.from_numpy(labels).to(device, non_blocking=True)
+    tensor = copy_to_device(labels, device)
     return tensor if labels.ndim == 1 else tensor.to(getattr(torch, dtype))
 
 
@@ -34,7 +39,7 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
     A mask of one value decides what is computed: it stays on the host, where no one waits for it.
     """
     masks = {
-        name: torch.from_numpy(mask).to("cpu" if mask.shape == (1,) else device)
+        name: copy_to_device(mask, "cpu" if mask.shape == (1,) else device)
         for name, mask in noise.items()
     }
     return {
@@ -45,13 +50,24 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
 def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, torch.Tensor]:
     """Kept outputs (N, …) and scalars, in the type of the losses."""
     tensors = {
-        name: torch.from_numpy(value).to(device, getattr(torch, dtype))
+        name: copy_to_device(value, device).to(getattr(torch, dtype))
         for name, value in known.items()
     }
     return {
         name: value.permute(0, 3, 1, 2) if value.ndim == 4 else value
         for name, value in tensors.items()
     }
+
+
+def copy_to_device(values: NDArray[Any], device: str) -> torch.Tensor:
+    """The array's own memory on the CPU; on a GPU a copy that nobody waits for.
+
+    The copy leaves from pinned memory, without which the host would wait for it.
+    """
+    tensor = torch.from_numpy(values)
+    if device == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def map_to_array(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.floating]]:

@@ -28,7 +28,6 @@ def prepare(run: RunSpec) -> None:
             "the GPU build in an environment of its own"
         )
 
-
     if run.precision in SCALED and find_device(run) == "cpu":
         raise UsageError(NO_FLOAT16)
 

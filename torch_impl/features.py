@@ -67,7 +67,7 @@ def loss_and_gradients(
     result = compute_gradients(
         objective,
         model,
-        images_to_tensor(images, dtype=run.dtype, device=device),
+        images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout),
         labels_to_tensor(labels, dtype=run.dtype, device=device),
         noise_to_tensors(noise, device=device),
         known_to_tensors(known, dtype=run.dtype, device=device),
@@ -84,7 +84,7 @@ def features(
     """Named maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
     model = Model(run.network, dtype=run.precision).to(find_device(run))
     load_weights(model, weights)
-    inputs = images_to_tensor(images, dtype=run.dtype, device=find_device(run))
+    inputs = images_to_tensor(images, dtype=run.dtype, device=find_device(run), layout=run.layout)
     return map_to_array(model.features(inputs, taps))
 
 
@@ -123,7 +123,7 @@ def hyper_gradient(
     objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
     objective.restore(state)
     device = find_device(run)
-    inputs = images_to_tensor(images, dtype=run.dtype, device=device)
+    inputs = images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout)
     loss, gradients = objective.judge(
         inputs,
         labels_to_tensor(labels, dtype=run.dtype, device=device),

@@ -63,7 +63,7 @@ class Trainer:
                 [declared[name].weight_decay for name in self.names],
                 [declared[name].rate_factor for name in self.names],
             )
-        self.dtype = run.dtype
+        self.dtype, self.layout = run.dtype, run.layout
         self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
@@ -91,7 +91,7 @@ class Trainer:
         known: Known | None = None,
     ) -> Callable[[], None]:
         """The update with its arguments on the device already."""
-        tensor = images_to_tensor(images, dtype=self.dtype, device=self.device)
+        tensor = self._to_tensor(images)
         self.objective.observe(tensor)
         arguments = (
             tensor,
@@ -116,9 +116,7 @@ class Trainer:
 
     def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """What the objective computes from what is frozen, each (N, …); empty without such."""
-        return map_to_array(
-            self.run_source(images_to_tensor(images, dtype=self.dtype, device=self.device))
-        )
+        return map_to_array(self.run_source(self._to_tensor(images)))
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""
@@ -145,7 +143,7 @@ class Trainer:
     def logits(self, images: NDArray[Any], known: Known | None = None) -> NDArray[np.floating]:
         """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
         outputs = self._logits(
-            images_to_tensor(images, dtype=self.dtype, device=self.device),
+            self._to_tensor(images),
             known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
         )
         values: NDArray[np.floating] = outputs.cpu().numpy()
@@ -153,9 +151,7 @@ class Trainer:
 
     def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
-        return map_to_array(
-            self._run_statistics(images_to_tensor(images, dtype=self.dtype, device=self.device))
-        )
+        return map_to_array(self._run_statistics(self._to_tensor(images)))
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
         """Canonical weights, running statistics included; of these `names` alone."""
@@ -207,6 +203,9 @@ class Trainer:
         self.num_steps = int(totals.pop("num_steps"))
         for name, total in totals.items():
             self._total(name).fill_(total)
+
+    def _to_tensor(self, images: NDArray[Any]) -> torch.Tensor:
+        return images_to_tensor(images, dtype=self.dtype, device=self.device, layout=self.layout)
 
     def _update(
         self,

@@ -116,7 +116,8 @@ def judge_ratio(item: Mapping[str, Any], names: Sequence[str], *, is_doubtful: b
     if not item["is_shown"]:
         return "no difference shown"
     faster = names[item["second"] if item["ratio"] > 1 else item["first"]]
-    return f"{faster} takes less time" + (", but see the warnings" if is_doubtful else "")
+    unproved = ", in another precision: not proved equal" if item.get("is_unproved") else ""
+    return f"{faster} takes less time{unproved}" + (", but see the warnings" if is_doubtful else "")
 
 
 def draw_steps(bench: Mapping[str, Any]) -> Picture:
@@ -167,6 +168,16 @@ def environment_table(bench: Mapping[str, Any]) -> Table:
     return Table(title="Environment", columns=columns, rows=rows, words=columns)
 
 
+def findings(bench: Mapping[str, Any]) -> list[str]:
+    """What to read before the tables: warnings, deviations, sides that did not run."""
+    failures = bench.get("failures", {}).items()
+    return [
+        *bench["derived"]["warnings"],
+        *bench["derived"].get("deviations", ()),
+        *(f"{name} does not run here: {reason}" for name, reason in failures),
+    ]
+
+
 def build_bench_report(bench: Mapping[str, Any]) -> Report:
     """The page."""
     run, share = bench["spec"]["run"], bench["other_processor_share"]
@@ -179,7 +190,7 @@ def build_bench_report(bench: Mapping[str, Any]) -> Report:
             "parity": bench["parity"],
             "others' share of the processors": "unknown" if share is None else f"{share:.1%}",
         },
-        findings=bench["derived"]["warnings"],
+        findings=findings(bench),
         tables=bench_tables(bench),
         pictures=[draw_steps(bench)],
         confusions=(),

@@ -18,8 +18,13 @@ Report = Callable[[Mapping[str, Any]], None]
 NUM_PARITY_BATCHES = 5
 
 
-def check_parity(run: RunSpec) -> list[Rung]:
-    """Climb the parity ladder on real batches of the run's own data."""
+def check_parity(
+    run: RunSpec, changes: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Rung]:
+    """Climb the parity ladder on real batches of the run's own data.
+
+    `changes` are fields of the run that one backend alone sees: its mode, its layout.
+    """
     resolved, data = open_data(run)
     with data:
         batches: list[Batch] = [
@@ -27,7 +32,7 @@ def check_parity(run: RunSpec) -> list[Rung]:
             for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
         ]
     with Worker("tf") as first, Worker("torch") as second:
-        return Ladder(resolved, first, second).climb(batches)
+        return Ladder(resolved, first, second, changes or {}).climb(batches)
 
 
 def compare_backends(

@@ -6,6 +6,7 @@ Finite first, then close; a tolerance stands beside its reason and is never rais
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.resizing import resize_matrices
 from poc.shared.engine.source_network import starting_weights
+from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Parameter
 from poc.shared.spec.methods import find_method
+from poc.shared.spec.precision import EXACT
 from poc.shared.spec.run import RunSpec
 
 DITHER = 0.05
@@ -81,10 +84,28 @@ class Rung:
 
 
 class Ladder:
-    """Climbs the rungs for one run; `first` and `second` are the two backends' workers."""
+    """Climbs the rungs for one run; `first` and `second` are the two backends' workers.
 
-    def __init__(self, run: RunSpec, first: Caller, second: Caller) -> None:
-        self._run, self._workers = run, (first, second)
+    `changes` are fields of the run that one backend alone sees.
+
+    Raises:
+        UsageError: The run's precision is one in which other programs look the same.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        first: Caller,
+        second: Caller,
+        changes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> None:
+        if run.precision not in TOLERANCES:
+            raise UsageError(
+                f"received the precision {run.precision!r}, which rounds too coarsely to tell two "
+                f"programs apart; allowed for parity are {', '.join(EXACT)}: leave precision out "
+                "here, and train with it by poc run"
+            )
+        self._run, self._workers, self._changes = run, (first, second), changes
         self._network = run.trained_network
         self._spec = run.model_dump(mode="json")
         self._tolerances = TOLERANCES[run.precision]
@@ -102,7 +123,7 @@ class Ladder:
 
     def at_stage(self, name: str) -> "Ladder":
         """The ladder of one stage."""
-        return Ladder(self._run.at_stage(name), *self._workers)
+        return Ladder(self._run.at_stage(name), *self._workers, self._changes)
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
         """Every rung, the cheap ones first."""
@@ -256,7 +277,8 @@ class Ladder:
         optimizer: str | None = None,
         **arguments: Any,
     ) -> Any:
-        run = {**self._spec, "backend": "tf" if worker is self._workers[0] else "torch"}
+        backend = "tf" if worker is self._workers[0] else "torch"
+        run = {**self._spec, "backend": backend, **self._changes.get(backend, {})}
         run["precision"] = precision or self._run.precision
         run["optimizer"] = {**run["optimizer"], **({"name": optimizer} if optimizer else {})}
         return worker.call(operation, run=run, **arguments)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from poc.shared.errors import CheckFailed
+from poc.shared.spec.precision import MIXED
 
 CONFIDENCE, NUM_RESAMPLES = 0.95, 4000
 # Interquartile range over median from which a row is called unsteady, and very unsteady.
@@ -55,7 +56,27 @@ def derive(bench: Mapping[str, Any]) -> dict[str, Any]:
         for first, second in combinations(range(len(sides)), 2)
         for row in COMPARED
     ]
-    return {"sides": sides, "ratios": ratios, "warnings": find_warnings(bench, sides)}
+    return {
+        "sides": sides,
+        "ratios": ratios,
+        "warnings": find_warnings(bench, sides),
+        **({"deviations": found} if (found := find_deviations(bench, names)) else {}),
+    }
+
+
+def find_deviations(bench: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Sides of which parity says nothing, one sentence each."""
+    precisions = side_precisions(bench)
+    return [
+        f"{name}: computes in {precisions[index]}; not proved equal to anything."
+        for index, name in enumerate(names)
+        if precisions[index] in MIXED
+    ]
+
+
+def side_precisions(bench: Mapping[str, Any]) -> dict[int, str]:
+    """Place of a side -> what its layers compute in."""
+    return {process["side"]: process["precision"] for process in bench["processes"]}
 
 
 def check_one_machine(bench: Mapping[str, Any]) -> None:
@@ -155,6 +176,7 @@ def compare_sides(bench: Mapping[str, Any], first: int, second: int, row: str) -
     rounds = sorted(medians[0].keys() & medians[1].keys())
     logs = np.array([math.log(medians[0][turn] / medians[1][turn]) for turn in rounds])
     low, high = bootstrap_interval(logs)
+    precisions = {side_precisions(bench)[side] for side in (first, second)}
     return {
         "first": first,
         "second": second,
@@ -163,6 +185,8 @@ def compare_sides(bench: Mapping[str, Any], first: int, second: int, row: str) -
         "low": math.exp(low),
         "high": math.exp(high),
         "is_shown": not low <= 0 <= high,
+        # A faster side that computes something else is no finding about speed.
+        **({"is_unproved": True} if precisions & set(MIXED) else {}),
     }
 
 

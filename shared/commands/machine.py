@@ -39,7 +39,7 @@ def bench(
     """Time both backends side by side, after a proof that they compute the same."""
     from poc.shared.analysis.bench import bench as time_sides
     from poc.shared.analysis.bench import verify_bench
-    from poc.shared.analysis.bench_report import bench_tables, write_bench_report
+    from poc.shared.analysis.bench_report import bench_tables, findings, write_bench_report
     from poc.shared.analysis.tables import plain_table, show
     from poc.shared.spec.bench import BenchSpec, parse_sides
 
@@ -64,8 +64,8 @@ def bench(
         click.echo(json.dumps(result["derived"], indent=1))
         return
     show(*(plain_table(table) for table in bench_tables(result)))
-    for warning in result["derived"]["warnings"]:
-        click.echo(f"Warning: {warning}")
+    for finding in findings(result):
+        click.echo(f"Note: {finding}")
     if files:
         click.echo("Written: " + ", ".join(files))
 

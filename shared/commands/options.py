@@ -29,7 +29,7 @@ RUN_OPTIONS = [
     click.option("--epochs", metavar="N", help="Passes over the training examples."),
     click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
     click.option("--seed", metavar="N", help="Initial weights, order and noise."),
-    click.option("--dtype", metavar="NAME", help="float32 (default), float64, bfloat16 or float16."),
+    click.option("--dtype", metavar="NAME", help="float32, float64, bfloat16 or float16."),
     click.option("--weights", metavar="PATH|imagenet", help="Start from these; default: drawn."),
 ]
 SAVE_OPTION = click.option(

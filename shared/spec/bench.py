@@ -7,13 +7,25 @@ from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 
+from .precision import MIXED
 from .run import RunSpec
 from .settings import Settings
 
-# Side as the command line names it -> the run's `mode`. The first of each backend is its default.
-MODES: Mapping[str, Mapping[str, str]] = {
-    "tf": {"graph": "default", "eager": "eager", "xla": "compiled"},
-    "torch": {"eager": "default", "compile": "compiled"},
+# Side as the command line names it -> what it changes of the run. The first of each backend is its
+# default.
+MODES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "tf": {
+        "graph": {"mode": "default"},
+        "eager": {"mode": "eager"},
+        "xla": {"mode": "compiled"},
+        "bfloat16": {"mode": "default", "precision": "bfloat16"},
+    },
+    "torch": {
+        "eager": {"mode": "default"},
+        "compile": {"mode": "compiled"},
+        "channels_first": {"mode": "default", "layout": "channels_first"},
+        "bfloat16": {"mode": "default", "precision": "bfloat16"},
+    },
 }
 
 
@@ -21,7 +33,7 @@ class Side(Settings):
     """One program to time: a backend in a mode, with so many threads."""
 
     backend: Literal["tf", "torch"] = Field("torch", description="framework")
-    mode: str = Field("eager", description="tf: graph, eager or xla; torch: eager or compile")
+    mode: str = Field("eager", description="a row of the backend's modes")
     num_threads: int | None = Field(
         None, ge=1, description="threads of one operation; none: the framework's own choice"
     )
@@ -51,7 +63,22 @@ class Side(Settings):
 
     def run(self, run: RunSpec) -> RunSpec:
         """The run as this side trains it."""
-        return run.replace(backend=self.backend, mode=MODES[self.backend][self.mode])
+        return run.replace(backend=self.backend, **self.changes)
+
+    @property
+    def changes(self) -> Mapping[str, str]:
+        """Fields of the run that the mode sets."""
+        return MODES[self.backend][self.mode]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether it computes in another precision than its peers, so that nothing is proved."""
+        return self.changes.get("precision") in MIXED
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what `poc run` does."""
+        return self.mode == next(iter(MODES[self.backend]))
 
 
 class BenchSpec(Settings):

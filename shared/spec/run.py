@@ -101,12 +101,15 @@ class RunSpec(Settings):
     seed: int = Field(0, ge=0, lt=2**32, description="initial weights, order and noise")
     precision: Precision = Field(
         "float32",
-        description="of all arithmetic; bfloat16 and float16: of the layers alone, the rest float32",
+        description="of all arithmetic; bfloat16, float16: of layers alone, the rest is float32",
     )
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description='"auto": GPU where present')
     deterministic: bool = Field(True, description="bit-equal repeats on the same machine")
     mode: Literal["default", "eager", "compiled"] = Field(
         "default", description="tf: graph by default, compiled = XLA; torch: eager by default"
+    )
+    layout: Literal["channels_last", "channels_first"] = Field(
+        "channels_last", description="of maps in memory; channels_first: torch alone"
     )
     input_shape: Shape | None = Field(
         None, min_length=3, max_length=3, description="(height, width, channels)"
@@ -153,6 +156,11 @@ class RunSpec(Settings):
                 f"received the optimizer {self.optimizer.name!r} for method {self.method!r}, whose "
                 "gradient passes through its own update; allowed is "
                 f"{', '.join(method.optimizers)} without nesterov: set optimizer.name"
+            )
+        if self.backend == "tf" and self.layout != "channels_last":
+            raise UsageError(
+                f"received the layout {self.layout!r} for the backend 'tf', whose kernels on the "
+                "CPU know channels_last alone; allowed is it for torch: remove layout"
             )
         if method.precisions and self.precision not in method.precisions:
             raise UsageError(

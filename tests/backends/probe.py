@@ -14,6 +14,7 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.noise import draw_noise
 from poc.shared.engine.operations import Operations
+from poc.shared.spec.precision import SCALED, storage_type
 from poc.shared.spec.run import OptimizerSpec, RunSpec
 from poc.tests.backends.cases import CASES, same_padding_case
 
@@ -69,7 +70,8 @@ def differentiate_case(
     network = CASES[case]
     model = build_model(network, precision, weights)
     differentiate = {"tf": differentiate_tf, "torch": differentiate_torch}[BACKEND]
-    output, gradients = differentiate(model, precision, images, projection, noise, training)
+    dtype = storage_type(precision)
+    output, gradients = differentiate(model, dtype, images, projection, noise, training)
     after = module("weights").read_weights(model)
     return {"output": output, "gradients": gradients, "weights": after}
 
@@ -177,7 +179,9 @@ def take_step(optimizer: Any, gradients: list[np.ndarray], variables: list[Any])
 def make_trainer(run: dict[str, Any], weights: Arrays) -> tuple[RunSpec, Any]:
     spec = RunSpec.parse(run, "")
     backend = load(BACKEND)
-    backend.prepare(spec)
+    # It refuses float16 here; for a handful of numbers the CPU's kernels will do.
+    if spec.precision not in SCALED:
+        backend.prepare(spec)
     return spec, backend.Trainer(spec, weights)
 
 
@@ -232,7 +236,35 @@ def norm_statistics(
     return {"found": trainer.norm_statistics(images), "weights": trainer.weights()}
 
 
-for operation in (outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics):
+def scaled_steps(
+    operations: Operations,
+    run: dict[str, Any],
+    weights: Arrays,
+    batch: Arrays,
+    scales: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Weights, state and metrics after each step; `scales` holds the loss scale's state before."""
+    spec, trainer = make_trainer(run, weights)
+    found = []
+    for scale in scales:
+        trainer.loss_scale.restore({**trainer.loss_scale.state(), **scale})
+        walk(spec, trainer, [batch], range(1))
+        state = {name: np.array(value) for name, value in trainer.state().items()}
+        found.append(
+            {
+                "weights": trainer.weights(),
+                "state": state,
+                "bad_step": trainer.metrics()["bad_step"],
+            }
+        )
+    return found
+
+
+OPERATIONS = (
+    *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
+    scaled_steps,
+)
+for operation in OPERATIONS:
     setattr(Operations, operation.__name__, operation)
 
 if __name__ == "__main__":
