@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from poc.shared.analysis.bench import read_bench, verify_bench
-from poc.shared.analysis.bench_report import write_bench_report
+from poc.shared.analysis.bench import prove_parity, read_bench, verify_bench
+from poc.shared.analysis.bench_report import findings, ratio_table, write_bench_report
+from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
-from poc.shared.engine.bench import other_share
+from poc.shared.engine.bench import other_share, run_bench
 from poc.shared.engine.timing import Stopwatch
+from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side, parse_sides
 from poc.shared.spec.run import RunSpec
@@ -242,7 +244,14 @@ def test_sides_take_turns():
 def test_sides_are_read():
     assert [side.name for side in parse_sides([])] == ["tf graph", "torch eager"]
     names = [side.name for side in parse_sides([], "all")]
-    assert names == ["tf graph", "tf eager", "tf xla", "torch eager", "torch compile"]
+    assert names == [
+        *("tf graph", "tf eager", "tf xla", "tf bfloat16"),
+        *("torch eager", "torch compile", "torch channels_first", "torch bfloat16"),
+    ]
+    runs = {side.name: side.run(RunSpec()) for side in parse_sides([], "all")}
+    assert runs["torch channels_first"].layout == "channels_first"
+    assert {runs[f"{backend} bfloat16"].precision for backend in ("tf", "torch")} == {"bfloat16"}
+    assert {run.precision for name, run in runs.items() if "bfloat16" not in name} == {"float32"}
     side = parse_sides(["torch:compile:2"])[0]
     assert (side.name, side.run(RunSpec()).mode) == ("torch compile, 2 threads", "compiled")
 
@@ -267,3 +276,128 @@ def test_the_share_of_others_leaves_this_process_out():
     others = other_share((100.0, 10.0), (104.0, 11.0), 2.0)
     assert others == pytest.approx(3.0 / (2.0 * os.cpu_count()))
     assert other_share(None, (1.0, 1.0), 2.0) is None
+
+
+def make_sample():
+    sample = make_process(0, 0, [0.01] * 5)
+    return {key: value for key, value in sample.items() if key not in ("round", "side")}
+
+
+def test_a_side_that_does_not_run_is_a_line_and_the_others_go_on(monkeypatch):
+    """Also one that fails in its second process: half a side is not compared."""
+    calls = []
+
+    def time_process(spec, side):
+        calls.append(side.name)
+        if side.mode == "xla":
+            raise WorkerCrashed("the tf worker raised no such kernel\n  line of a log")
+        if side.mode == "compile" and calls.count("torch compile") == 2:
+            raise CheckFailed("compiled while steps were timed")
+        return make_sample()
+
+    monkeypatch.setattr("poc.shared.engine.bench.time_process", time_process)
+    texts = ["tf:xla", "tf", "torch:compile", "torch"]
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides(texts), num_processes=3)
+    said = []
+    result = run_bench(spec, command="poc bench", report=said.append)
+    assert result["failures"] == {
+        "tf xla": "the tf worker raised no such kernel",
+        "torch compile": "compiled while steps were timed",
+    }
+    assert "tf xla does not run: the tf worker raised no such kernel" in said
+    assert calls.count("tf xla") == 1
+    assert [side["mode"] for side in result["spec"]["sides"]] == ["graph", "eager"]
+    assert sorted({(p["round"], p["side"]) for p in result["processes"]}) == [
+        (turn, side) for turn in range(3) for side in range(2)
+    ]
+    result["parity"] = "holds"
+    result["derived"] = derive(result)
+    assert [side["name"] for side in result["derived"]["sides"]] == ["tf graph", "torch eager"]
+    assert [text for text in findings(result) if "does not run" in text] == [
+        "tf xla does not run here: the tf worker raised no such kernel",
+        "torch compile does not run here: compiled while steps were timed",
+    ]
+
+
+def test_a_bench_in_which_no_side_runs_fails(monkeypatch):
+    def time_process(spec, side):
+        raise UsageError("no such device")
+
+    monkeypatch.setattr("poc.shared.engine.bench.time_process", time_process)
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides(["tf", "torch"]))
+    with pytest.raises(CheckFailed, match="no side runs: no such device; no such device"):
+        run_bench(spec, command="poc bench", report=lambda text: None)
+
+
+def test_a_lower_precision_is_a_deviation_and_its_ratios_say_so(bench):
+    assert "deviations" not in derive(bench)
+    assert not any("is_unproved" in item for item in derive(bench)["ratios"])
+    bench["spec"]["sides"][1] = {"backend": "tf", "mode": "bfloat16"}
+    for process in bench["processes"]:
+        if process["side"] == 1:
+            process["precision"] = "bfloat16"
+    bench["derived"] = derive(bench)
+    assert bench["derived"]["deviations"] == [
+        "tf bfloat16: computes in bfloat16; not proved equal to anything."
+    ]
+    assert all(item["is_unproved"] for item in bench["derived"]["ratios"])
+    verdicts = [row[-1] for row in ratio_table(bench["derived"]).rows]
+    assert any("in another precision: not proved equal" in verdict for verdict in verdicts)
+
+
+class Rung:
+    name, worst, error, tolerance = "logits", "logits", 0.5, 1e-5
+
+    def __init__(self, is_passed):
+        self.is_passed = is_passed
+
+
+def prove(monkeypatch, texts, *, broken=(), crashing=()):
+    """Which sides parity was tried with, and what came of it."""
+    tried = []
+
+    def check_parity(run, changes):
+        ((backend, fields),) = changes.items()
+        tried.append((backend, *fields.values()))
+        if tried[-1] in crashing:
+            raise WorkerCrashed("no compiler here")
+        return [Rung(tried[-1] not in broken)]
+
+    monkeypatch.setattr("poc.shared.analysis.bench.check_parity", check_parity)
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides(texts))
+    return tried, lambda: prove_parity(spec, lambda text: None)
+
+
+def test_parity_is_proved_once_for_each_program_in_float32(monkeypatch):
+    texts = ["tf", "torch", "torch", "torch:compile", "torch:channels_first", "tf:bfloat16"]
+    tried, run = prove(monkeypatch, [*texts, "tf:eager"])
+    assert run() == ("holds", {})
+    assert tried == [
+        ("tf", "default"),
+        ("torch", "compiled"),
+        ("torch", "default", "channels_first"),
+    ]
+
+
+def test_a_mode_that_cannot_climb_does_not_run_and_one_that_breaks_stops_all(monkeypatch):
+    compiled = ("torch", "compiled")
+    _, run = prove(monkeypatch, ["tf", "torch:compile"], crashing=[compiled])
+    assert run() == ("holds", {1: "no compiler here"})
+    _, run = prove(monkeypatch, ["tf", "torch:compile"], broken=[compiled])
+    with pytest.raises(CheckFailed, match="parity is broken with torch compile"):
+        run()
+    _, run = prove(monkeypatch, ["tf", "torch"], crashing=[("tf", "default")])
+    with pytest.raises(WorkerCrashed):
+        run()
+
+
+def test_parity_refuses_a_precision_in_which_other_programs_look_the_same():
+    run = RunSpec(precision="bfloat16", input_shape=(8, 8, 1), num_classes=2)
+    with pytest.raises(UsageError, match=r"'bfloat16'.*allowed for parity are float32, float64"):
+        Ladder(run, None, None)
+
+
+def test_tensorflow_refuses_the_other_layout():
+    assert RunSpec(backend="torch", layout="channels_first").layout == "channels_first"
+    with pytest.raises(UsageError, match="'channels_first' for the backend 'tf'"):
+        RunSpec.parse({"backend": "tf", "layout": "channels_first"}, "")

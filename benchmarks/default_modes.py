@@ -1,0 +1,157 @@
+"""Whether the default mode of each backend is the fastest one that this machine has.
+
+    python benchmarks/default_modes.py                      # every model: about 15 minutes
+    python benchmarks/default_modes.py lightlayers kd --steps 20 --rounds 2
+
+Each mode trains in a process of its own; with more rounds, in the order A B, B A. Printed are the
+median steady step, and the share of the fastest mode's speed that the mode reaches. Another
+precision is another program: its row stands there, but takes no part in the promise. Exits 1 where
+the default reaches less than the promised share. What the modes compute is compared by `poc bench`.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from poc.shared.engine.bench import FAILURES, busy_seconds, first_line, other_share, time_process
+from poc.shared.spec.bench import BenchSpec, Side, parse_sides
+from poc.shared.spec.run import RunSpec
+
+PROMISED_SHARE = 0.95
+COLOUR = {"channels": 3, "normalization": "torch"}
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "conv2d_chain": {
+        "method": "lightlayers",
+        "model": {"name": "conv2d_chain"},
+        "data": {"image_size": [96, 96]},
+    },
+    "lightlayers": {"method": "lightlayers", "model": {"options": {"k": 3}}},
+    "googlenet": {
+        "method": "scratch",
+        "model": {"name": "googlenet"},
+        "data": {"image_size": [64, 64]},
+    },
+    "resnet18": {
+        "method": "scratch",
+        "model": {"name": "resnet18"},
+        "data": {"image_size": [64, 64], **COLOUR},
+    },
+    "kd": {
+        "method": "kd",
+        "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [8, 16, 32]}},
+        "source": {"model": {"name": "resnet32_cifar"}},
+        "data": {"image_size": [32, 32], **COLOUR},
+    },
+    "l2t-ww": {
+        "method": "l2t-ww",
+        "model": {"name": "vgg9_bn", "options": {"width": 0.25}},
+        "source": {"model": {"name": "resnet32_cifar"}},
+        "data": {"image_size": [32, 32], **COLOUR},
+    },
+}
+
+
+def main() -> int:
+    """Print one line a model and mode."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--backend", choices=("tf", "torch"), help="one of them; default: both")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="file for all samples")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.models if name not in MODELS]:
+        parser.error(f"unknown model {unknown[0]}; known are {', '.join(MODELS)}")
+    started, busy = time.monotonic(), busy_seconds()
+    sides = [s for s in parse_sides([], "all") if arguments.backend in (None, s.backend)]
+    results = []
+    for name in arguments.models or MODELS:
+        found = time_model(make_spec(name, sides, arguments), arguments.rounds)
+        for backend in sorted({side.backend for side in sides}):
+            results += print_backend(name, backend, sides, found)
+    share = other_share(busy, busy_seconds(), time.monotonic() - started)
+    print(f"Other programs used {share:.0%} of the processors meanwhile." if share else "")
+    if arguments.output:
+        arguments.output.write_text(json.dumps({"rows": results, "other_share": share}, indent=1))
+    return int(any(row["is_default"] and row["share"] < PROMISED_SHARE for row in results))
+
+
+def make_spec(name: str, sides: Sequence[Side], arguments: argparse.Namespace) -> BenchSpec:
+    """A bench of one model on a small cut of the embedded images."""
+    row = MODELS[name]
+    data = {
+        **row.get("data", {}),
+        "batch_size": arguments.batch_size,
+        "split": {"train_per_class": 20},
+        "drop_last": True,
+    }
+    run = RunSpec.parse({**row, "data": data}, "")
+    return BenchSpec(
+        run=run,
+        sides=tuple(sides),
+        num_processes=max(arguments.rounds, 2),
+        warmup_steps=arguments.warmup,
+        timed_steps=arguments.steps,
+    )
+
+
+def time_model(spec: BenchSpec, rounds: int) -> dict[int, list[float] | str]:
+    """Place of a side -> its processes' median steps, or why it does not run."""
+    found: dict[int, Any] = {}
+    for turn, index in spec.order():
+        if turn >= rounds or isinstance(found.get(index), str):
+            continue
+        try:
+            samples = time_process(spec, spec.sides[index])["seconds"]["step"]
+        except FAILURES as error:
+            found[index] = first_line(error)
+            continue
+        found.setdefault(index, []).append(statistics.median(samples))
+    return found
+
+
+def print_backend(
+    name: str, backend: str, sides: Sequence[Side], found: Mapping[int, list[float] | str]
+) -> list[dict[str, Any]]:
+    """Lines of one model in one backend; returns what stands in them."""
+    places = [index for index, side in enumerate(sides) if side.backend == backend]
+    seconds = {
+        index: statistics.median(values)
+        for index in places
+        if not isinstance(values := found[index], str)
+    }
+    fastest = min((seconds[i] for i in seconds if not sides[i].is_mixed), default=float("nan"))
+    rows = []
+    for index in places:
+        side = sides[index]
+        if index not in seconds:
+            print(f"{name:14} {side.name:22} does not run: {found[index]}", flush=True)
+            continue
+        share = fastest / seconds[index]
+        words = "default" if side.is_default else "other precision" if side.is_mixed else ""
+        print(
+            f"{name:14} {side.name:22} {1000 * seconds[index]:9.2f} ms a step {share:6.2f} of the "
+            f"fastest {words}",
+            flush=True,
+        )
+        rows.append(
+            {
+                "model": name,
+                "side": side.name,
+                "step_seconds": found[index],
+                "share": share,
+                "is_default": side.is_default,
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
