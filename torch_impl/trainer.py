@@ -69,7 +69,8 @@ class Trainer:
         self.num_steps = 0
         self.update, self.run_source = self._update, self.objective.source_outputs
         if run.mode == "compiled":
-            self.model.compile()
+            # Not the module's call alone: methods ask for the values of several nodes.
+            self.model.values = torch.compile(self.model.values)  # type: ignore[method-assign]
 
     def step(
         self,

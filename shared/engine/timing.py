@@ -67,7 +67,12 @@ def time_side(
         "matmul_flops_per_second": backend.measure_matmul_flops(spec),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "peak_device_bytes": backend.peak_device_bytes(spec),
-        "environment": {**describe_machine(), **backend.describe(), **thread_variables()},
+        "environment": {
+            **describe_machine(),
+            **backend.describe(),
+            **thread_variables(),
+            **({"layout": spec.layout} if spec.layout != "channels_last" else {}),
+        },
         "load": [load_before, os.getloadavg()[0]],
     }
 

@@ -12,7 +12,6 @@ from typing import Any
 from poc.shared.errors import UsageError
 
 from . import distillation, l2t_ww, transfer_learning
-from .precision import EXACT
 from .settings import Settings
 from .transfer import Transfer
 from .tuning import Tuning
@@ -36,7 +35,8 @@ class Method:
         tuning: There for one that starts from pretrained weights and freezes parts of them.
         defaults: Other defaults of the run spec, by group; what is given wins.
         optimizers: Update rules that it can take; none: all.
-        precisions: Those in which it can be trained; none: all.
+        is_second_order: Whether it differentiates through its own update: float32 or float64
+            alone, and not through a program that torch.compile made.
     """
 
     summary: str
@@ -48,7 +48,7 @@ class Method:
     tuning: Tuning | None = None
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ()
+    is_second_order: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -124,7 +124,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "schedule": {"name": "cosine"},
             },
             optimizers=("sgd",),
-            precisions=EXACT,
+            is_second_order=True,
         ),
     }
 )

@@ -18,7 +18,7 @@ from .layers import Parameter, Shape
 from .methods import METHODS, Method, find_method
 from .models import ModelSpec, find_model
 from .network import Network
-from .precision import Precision, storage_type
+from .precision import EXACT, Precision, storage_type
 from .schedules import ScheduleSpec
 from .settings import Settings
 from .source import SourceSpec
@@ -157,23 +157,31 @@ class RunSpec(Settings):
                 "gradient passes through its own update; allowed is "
                 f"{', '.join(method.optimizers)} without nesterov: set optimizer.name"
             )
-        if self.backend == "tf" and self.layout != "channels_last":
-            raise UsageError(
-                f"received the layout {self.layout!r} for the backend 'tf', whose kernels on the "
-                "CPU know channels_last alone; allowed is it for torch: remove layout"
-            )
-        if method.precisions and self.precision not in method.precisions:
-            raise UsageError(
-                f"received the precision {self.precision!r} for method {self.method!r}, whose "
-                f"hyper-gradients it would drown; allowed are {', '.join(method.precisions)}: set "
-                "precision"
-            )
+        self._check_program(method)
         if method.models and self.model_spec.name not in method.models:
             raise UsageError(
                 f"received model {self.model_spec.name!r} for method {self.method!r}; allowed are "
                 f"{', '.join(method.models)}: choose one of them or --method scratch"
             )
         return self
+
+    def _check_program(self, method: Method) -> None:
+        """Refuse a layout, a precision or a mode that the backend or the method cannot have."""
+        if self.backend == "tf" and self.layout != "channels_last":
+            raise UsageError(
+                f"received the layout {self.layout!r} for the backend 'tf', whose kernels on the "
+                "CPU know channels_last alone; allowed is it for torch: remove layout"
+            )
+        if method.is_second_order and self.precision not in EXACT:
+            raise UsageError(
+                f"received the precision {self.precision!r} for method {self.method!r}, whose "
+                f"hyper-gradients it would drown; allowed are {', '.join(EXACT)}: set precision"
+            )
+        if method.is_second_order and (self.backend, self.mode) == ("torch", "compiled"):
+            raise UsageError(
+                f"received the mode 'compiled' for method {self.method!r} in torch, whose compiler "
+                "refuses second derivatives; allowed are default and eager: remove mode"
+            )
 
     def _check_side(self, method: Method) -> None:
         """A method that names the size of the images is not contradicted by the data."""

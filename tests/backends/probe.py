@@ -260,9 +260,37 @@ def scaled_steps(
     return found
 
 
+def copies(operations: Operations, devices: list[str]) -> list[list[str]]:
+    """What is asked of a tensor on its way to each device."""
+    border, found = module("border"), []
+
+    class Tensor:
+        def pin_memory(self) -> "Tensor":
+            found[-1].append("pin")
+            return self
+
+        def to(self, device: str, non_blocking: bool) -> "Tensor":
+            found[-1].append(f"{device} {'later' if non_blocking else 'now'}")
+            return self
+
+    class Fake:
+        @staticmethod
+        def from_numpy(values: np.ndarray) -> Tensor:
+            return Tensor()
+
+    real, border.torch = border.torch, Fake
+    try:
+        for device in devices:
+            found.append([])
+            border.copy_to_device(np.zeros(3), device)
+    finally:
+        border.torch = real
+    return found
+
+
 OPERATIONS = (
     *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
-    scaled_steps,
+    *(scaled_steps, copies),
 )
 for operation in OPERATIONS:
     setattr(Operations, operation.__name__, operation)
