@@ -288,9 +288,16 @@ def copies(operations: Operations, devices: list[str]) -> list[list[str]]:
     return found
 
 
+def strides(operations: Operations, images: np.ndarray, layouts: list[str]) -> list[list[int]]:
+    """How a batch lies in memory, in PyTorch's order of axes."""
+    convert = module("border").images_to_tensor
+    kwargs = {"dtype": "float32", "device": device()}
+    return [list(convert(images, **kwargs, layout=layout).stride()) for layout in layouts]
+
+
 OPERATIONS = (
     *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
-    *(scaled_steps, copies),
+    *(scaled_steps, copies, strides),
 )
 for operation in OPERATIONS:
     setattr(Operations, operation.__name__, operation)
