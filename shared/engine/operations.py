@@ -21,6 +21,7 @@ from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
+from .fresh_trainers import FreshTrainers
 from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
@@ -38,6 +39,7 @@ class Operations:
 
     def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
+        self._trainers = FreshTrainers(backend)
 
     def describe(self) -> dict[str, Any]:
         """Versions, device and switches, and the interpreter that holds them."""
@@ -194,8 +196,7 @@ class Operations:
     ) -> dict[str, Any]:
         """Some steps of the real trainer: loss of each, then weights and optimiser state."""
         spec = self._prepare(run)
-        trainer = self._backend.Trainer(spec, weights)
-        losses = []
+        trainer, losses = self._trainers.start(spec, weights), []
         for step, rate in enumerate(learning_rates):
             batch = batches[step % len(batches)]
             images, labels = batch["images"], batch["labels"]
