@@ -92,7 +92,7 @@ REFUSED = {
     "unknown nested key": ([*RUN, "--set", "optimizer.colour=1"], "colour"),
     "bad --set": ([*RUN, "--set", "k"], "--set 'k'"),
     "wrong value": ([*RUN, "--epochs", "none"], "num_epochs"),
-    "wrong dtype": ([*RUN, "--dtype", "float16"], "float16"),
+    "wrong dtype": ([*RUN, "--dtype", "float8"], "float8"),
     "no config": ([*RUN, "--config", "none.toml"], "none.toml"),
     "unknown data": ([*RUN, "--data", "cloud:x"], "cloud:x"),
     "no data path": ([*RUN, "--data", "idx:/no/such/folder"], "/no/such/folder"),

@@ -52,7 +52,7 @@ def test_a_sound_environment_has_no_problem(environment):
     tried = environment(FACTS, FACTS)
     facts = doctor.examine()
     assert (facts["problems"], tried) == ([], ["cpu"])
-    assert facts["backends"]["tf"]["modes"] == ["graph", "eager", "xla"]
+    assert facts["backends"]["tf"]["modes"] == ["graph", "eager", "xla", "bfloat16"]
     backends = doctor.doctor_tables(facts)[1]
     assert ["gpus", "none", "none"] in [list(row) for row in backends.rows]
 
