@@ -53,7 +53,7 @@ class Model(nn.Module):
         this batch; everything else is in evaluation mode.
         """
         values, found = {IMAGES: images.to(self.compute_dtype)}, {}
-        with self.computing(images.device):
+        with self._computing(images.device):
             for step in self.network.plan([self.network.output], training=False):
                 for node in step.nodes:
                     arguments = [values[name] for name in node.inputs]
@@ -82,14 +82,14 @@ class Model(nn.Module):
         """
         known = {IMAGES: images, **(given or {})}
         values = {name: value.to(self.compute_dtype) for name, value in known.items()}
-        with self.computing(images.device):
+        with self._computing(images.device):
             for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
                 values[step.output] = self.apply_step(step, values, noise or {}, training)
                 for name in step.freed:
                     del values[name]
         return {name: values[name].to(self.variable_dtype) for name in wanted}
 
-    def computing(self, device: torch.device) -> AbstractContextManager[Any]:
+    def _computing(self, device: torch.device) -> AbstractContextManager[Any]:
         """Inside, layers compute in the lower type of a mixed precision."""
         if not self.is_mixed:
             return nullcontext()
