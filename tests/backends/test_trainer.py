@@ -146,7 +146,10 @@ def test_a_trainer_that_is_used_again_starts_anew(worker, optimizer):
     """Bit for bit, whatever was trained with it in between."""
     run = tiny_run(worker.backend, optimizer={"name": optimizer})
     first, second = (
-        {"weights": draw_weights(run.network.parameters, seed), "batches": draw_batches(3, 5 + seed)}
+        {
+            "weights": draw_weights(run.network.parameters, seed),
+            "batches": draw_batches(3, 5 + seed),
+        }
         for seed in (0, 1)
     )
     found = [
