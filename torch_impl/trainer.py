@@ -70,7 +70,7 @@ class Trainer:
         self.update, self.run_source = self._update, self.objective.source_outputs
         if run.mode == "compiled":
             # Not the module's call alone: methods ask for the values of several nodes.
-            self.model.values = torch.compile(self.model.values)  # type: ignore[method-assign]
+            self.model.values = torch.compile(self.model.values)
 
     def step(
         self,
