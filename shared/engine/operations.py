@@ -21,6 +21,7 @@ from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
+from .initial_weights import check_initial_weights
 from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
@@ -227,6 +228,7 @@ class Operations:
             spec, data = open_data(session.spec, note=session.note)
             require_source(spec)
             check_validation(spec, len(data.split.val))
+            check_initial_weights(spec)
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))
             # Until here a signal ends the run at once; from here on after its step.
