@@ -32,6 +32,7 @@ from .session import Session
 from .source_network import known_numbers, require_source, source_weights, starting_weights
 from .timing import time_side
 from .training import Report, TrainingLoop
+from .untrusted import bounded_time
 
 
 class Operations:
@@ -176,7 +177,8 @@ class Operations:
 
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""
-        return self._backend.read_published(path)
+        with bounded_time(Path(path)):
+            return self._backend.read_published(path)
 
     def write_published(self, path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Write such a file."""
