@@ -59,12 +59,12 @@ def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
     spec, trainer = loop.spec, loop.trainer
     steps = []
     for step, batch in enumerate(loop.data.train.epoch(0)):
-        noise = draw_noise(loop.network, seed=0, step=step, batch_size=len(batch.labels))
+        noise = draw_noise(loop.steps.network, seed=0, step=step, batch_size=len(batch.labels))
         steps.append(
             (
                 border.images_to_tensor(batch.images, dtype=spec.precision, device=trainer.device),
                 border.labels_to_tensor(batch.labels, dtype=spec.precision, device=trainer.device),
-                border.rate_to_tensor(loop.rate(step)),
+                border.rate_to_tensor(loop.steps.rate(step)),
                 border.noise_to_tensors(noise, device=trainer.device),
                 {},
             )

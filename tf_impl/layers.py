@@ -311,10 +311,6 @@ class Multiply(keras.layers.Layer):
         return inputs * factors
 
 
-class DropPath(Dropout):
-    """Dropout whose mask, (N, 1, 1, 1), keeps or drops an example's whole map."""
-
-
 def _create(
     layer: keras.layers.Layer, name: str, shape: tuple[int, ...], *, trainable: bool = True
 ) -> keras.Variable:

@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from poc.shared.spec import layers as spec
-from poc.shared.spec import light_layers, residual_layers
 from poc.shared.spec.network import IMAGES, Network, Node, Step
 
 from . import layers
@@ -198,9 +197,7 @@ def build_pool2d(layer: spec.Pool2D, shape: spec.Shape, dtype: str) -> layers.Po
     )
 
 
-def build_light_conv2d(
-    layer: light_layers.LightConv2D, shape: spec.Shape, dtype: str
-) -> LightConv2D:
+def build_light_conv2d(layer: spec.LightConv2D, shape: spec.Shape, dtype: str) -> LightConv2D:
     """Light convolution."""
     reduce, expand = layer.convolutions()
     return LightConv2D(
@@ -217,7 +214,7 @@ def build_light_conv2d(
     )
 
 
-def build_light_dense(layer: light_layers.LightDense, shape: spec.Shape, dtype: str) -> LightDense:
+def build_light_dense(layer: spec.LightDense, shape: spec.Shape, dtype: str) -> LightDense:
     """Light dense layer."""
     return LightDense(
         shape[-1],
@@ -230,7 +227,7 @@ def build_light_dense(layer: light_layers.LightDense, shape: spec.Shape, dtype: 
 
 
 def build_stochastic_depth(
-    layer: residual_layers.StochasticDepth, shape: spec.Shape, dtype: str
+    layer: spec.StochasticDepth, shape: spec.Shape, dtype: str
 ) -> StochasticDepth:
     """Branch that training may drop."""
     return StochasticDepth(
@@ -261,5 +258,4 @@ BUILDERS: Mapping[str, Callable[..., keras.layers.Layer]] = {
     "highway": lambda _layer, _, dtype: Highway(dtype=dtype),
     "concatenate": lambda _layer, _, dtype: layers.Concatenate(dtype=dtype),
     "multiply": lambda _layer, _, dtype: layers.Multiply(dtype=dtype),
-    "drop_path": lambda layer, _, dtype: layers.DropPath(layer.rate, dtype=dtype),
 }

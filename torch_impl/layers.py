@@ -300,10 +300,6 @@ class Multiply(nn.Module):
         return inputs * factors
 
 
-class DropPath(Dropout):
-    """Dropout whose mask, (N, 1, 1, 1), keeps or drops an example's whole map."""
-
-
 def _symmetric(pads: Pads) -> tuple[int, int] | None:
     (top, bottom), (left, right) = pads
     return (top, left) if top == bottom and left == right else None

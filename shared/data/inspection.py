@@ -60,7 +60,7 @@ def inspect_files(root: Path, names: Sequence[str], note: Note = ignore) -> list
 def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:
     """Facts of each path; threads help, because Pillow decodes without the interpreter's lock."""
     started, is_noted = time.monotonic(), False
-    with ThreadPoolExecutor(count_threads()) as pool:
+    with ThreadPoolExecutor(count_cpus()) as pool:
         remaining, done = iter(paths), 0
         while chunk := list(islice(remaining, CHUNK_FILES)):
             yield from pool.map(inspect_file, chunk)
@@ -99,7 +99,7 @@ def remember(store: Path, rows: dict[str, Any]) -> None:
         return
 
 
-def count_threads() -> int:
+def count_cpus() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

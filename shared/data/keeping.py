@@ -21,7 +21,7 @@ import PIL
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
-from .inspection import count_threads
+from .inspection import count_cpus
 from .preparation import Images, convert_channels, normalize
 from .source import Indices, Pixels, Shape, Source
 from .storage import StoredImages, cache_root
@@ -65,7 +65,7 @@ class SourceImages:
             for chunk in chunks:
                 yield from self.gather(chunk)
             return
-        with ThreadPoolExecutor(count_threads()) as pool:
+        with ThreadPoolExecutor(count_cpus()) as pool:
             for chunk in chunks:
                 yield from pool.map(self.image, chunk.tolist())
 

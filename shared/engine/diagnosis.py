@@ -5,25 +5,23 @@ waits. When that count falls short, the steps since the last checkpoint are take
 time, until the first tensor that is not finite is found: a healthy run pays nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Batch
-from poc.shared.data.preparation import Images
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.stages import Stage
 
-from .backend import Backend, Trainer
+from .backend import Backend
 from .checkpoints import Checkpoint
 from .datasets import RunData
 from .loop_state import LoopState
-from .noise import Noise
 from .run_folder import RunFolder
 from .source_network import starting_weights
+from .stage_steps import StageSteps
 
 # Beyond this the search would cost more than it tells.
 MAX_REPEATED_STEPS = 2000
@@ -33,27 +31,17 @@ class Loop(Protocol):
     """What the search needs of a training loop."""
 
     spec: RunSpec
-    stage: Stage
     state: LoopState
     data: RunData
     folder: RunFolder
     backend: Backend
-    trainer: Trainer
+    steps: StageSteps
 
     def rewind(self, checkpoint: Checkpoint | None) -> None:
         """Stand where a checkpoint stands."""
 
     def begin_epoch(self) -> None:
         """Count the next epoch."""
-
-    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
-        """Training batches of an epoch."""
-
-    def inputs(self, batch: Batch) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
-        """What the next step takes beside the batch."""
-
-    def given_images(self, batch: Batch) -> Images:
-        """What a step takes of the images."""
 
     def step(self, batch: Batch) -> None:
         """One update."""
@@ -131,7 +119,7 @@ def repeat_steps(loop: Loop, problem: NonFinite) -> NonFinite:
             loop.begin_epoch()
         epoch, first = loop.state.epoch - 1, loop.state.step % num_batches
         left = loop.state.step < loop.state.epoch * num_batches
-        for batch in loop.batches(epoch, first) if left else ():
+        for batch in loop.steps.batches(epoch, first) if left else ():
             if names := names_after_step(loop, batch):
                 return NonFinite(loop.state.step - 1, names)
             if loop.state.step > problem.step:
@@ -142,15 +130,15 @@ def repeat_steps(loop: Loop, problem: NonFinite) -> NonFinite:
 
 def names_after_step(loop: Loop, batch: Batch) -> tuple[str, ...]:
     """Take a step; names of what was not finite in it: loss, gradients, then weights."""
-    before, (noise, known) = loop.trainer.weights(), loop.inputs(batch)
+    before, (noise, known) = loop.steps.trainer.weights(), loop.steps.inputs(batch, loop.state.step)
     loop.step(batch)
-    metrics, after = loop.trainer.metrics(), non_finite_names(loop.trainer.weights())
+    metrics, after = loop.steps.trainer.metrics(), non_finite_names(loop.steps.trainer.weights())
     if metrics["bad_step"] < 0 and not after:
         return ()
-    run = loop.spec.at_stage(loop.stage.name)
+    run = loop.spec.at_stage(loop.steps.stage.name)
     weights = {**starting_weights(run), **before}
     loss, gradients = loop.backend.loss_and_gradients(
-        run, weights, loop.given_images(batch), batch.learned, noise, known
+        run, weights, loop.steps.given_images(batch), batch.learned, noise, known
     )
     broken = tuple(f"the gradient of {name}" for name in non_finite_names(gradients))
     losses = () if np.isfinite(loss) else ("the loss",)

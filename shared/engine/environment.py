@@ -1,11 +1,12 @@
 """The machine under a run: what a report must say about it."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+
+from poc.shared.data.inspection import count_cpus
 
 
 def describe_machine() -> dict[str, Any]:
@@ -31,13 +32,6 @@ def processor_name() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def count_cpus() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def git_commit() -> str | None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from poc.shared.spec.run import EarlyStoppingSpec
+
 
 @dataclass
 class LoopState:
@@ -32,6 +34,21 @@ class LoopState:
     epochs_without_improvement: int = 0
     epochs_since_reduction: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def judge(self, metrics: Mapping[str, float], stopping: EarlyStoppingSpec) -> bool:
+        """Compare with the best epoch so far, count patience, reduce the rate on a plateau."""
+        score = selection_score(metrics, stopping.metric)
+        # Without a validation part the score is infinite, and the latest epoch is the best.
+        if score > self.best_score or score == math.inf or self.best_epoch == 0:
+            self.best_score, self.best_epoch = score, self.epoch
+            self.epochs_without_improvement = self.epochs_since_reduction = 0
+            return True
+        self.epochs_without_improvement += 1
+        self.epochs_since_reduction += 1
+        if stopping.reduce_patience and self.epochs_since_reduction >= stopping.reduce_patience:
+            self.rate_factor *= stopping.reduce_factor
+            self.epochs_since_reduction = 0
+        return False
 
 
 @dataclass

@@ -21,6 +21,7 @@ from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
+from .fresh_trainers import FreshTrainers
 from .initial_weights import check_initial_weights
 from .memory import describe_memory_error, is_memory_error
 from .metrics import classification_metrics, wilson_interval
@@ -40,6 +41,7 @@ class Operations:
 
     def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
+        self._trainers = FreshTrainers(backend)
 
     def describe(self) -> dict[str, Any]:
         """Versions, device and switches, and the interpreter that holds them."""
@@ -197,8 +199,7 @@ class Operations:
     ) -> dict[str, Any]:
         """Some steps of the real trainer: loss of each, then weights and optimiser state."""
         spec = self._prepare(run)
-        trainer = self._backend.Trainer(spec, weights)
-        losses = []
+        trainer, losses = self._trainers.start(spec, weights), []
         for step, rate in enumerate(learning_rates):
             batch = batches[step % len(batches)]
             images, labels = batch["images"], batch["labels"]
@@ -322,7 +323,7 @@ class Operations:
         }
         if loop.data.test is not None:
             loop.trainer.load(loop.best_weights())
-            kept = loop.keep_part(loop.data.test, loop.trainer.weights())
+            kept = loop.steps.keep_part(loop.data.test, loop.trainer.weights())
             logits, labels = loop.evaluate(loop.data.test, kept)
             row |= {
                 f"test_{name}": value

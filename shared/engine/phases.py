@@ -13,9 +13,10 @@ from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend, Trainer
+from .evaluation import evaluate
 from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
-from .training import TrainingLoop, evaluate
+from .training import TrainingLoop
 
 NUM_WARM, NUM_TIMED = 2, 10
 NUM_IMAGES = 64

@@ -20,9 +20,7 @@ from poc.shared.spec.run import RunSpec
 from .backend import Backend
 from .datasets import RunData, open_data
 from .environment import describe_machine
-from .noise import draw_noise
 from .run_folder import RunFolder
-from .source_network import known_numbers
 from .training import TrainingLoop
 
 Clock = Callable[[], float]
@@ -129,13 +127,10 @@ class Stopwatch:
     def prepare_step(self) -> Callable[[], None]:
         """The next update, with its arguments where the device reads them."""
         loop, batch = self.loop, next(self.batches)
-        step = loop.state.step
-        noise = draw_noise(
-            loop.network, seed=loop.spec.seed, step=step, batch_size=len(batch.images)
-        )
-        known = known_numbers(loop.spec, 0.0) | loop.look_up(batch)
+        steps, step = loop.steps, loop.state.step
+        noise, known = steps.inputs(batch, step)
         return loop.trainer.prepared_step(
-            loop.given_images(batch), batch.learned, loop.rate(step), noise, known
+            steps.given_images(batch), batch.learned, steps.rate(step), noise, known
         )
 
     def steps(self, warmup_steps: int, timed_steps: int) -> dict[str, list[float]]:

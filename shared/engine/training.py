@@ -6,35 +6,33 @@ metrics, when to stop, what is kept) happens here, once.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Batch, Pipeline
-from poc.shared.data.preparation import Images
 from poc.shared.spec.freezing import moving_names
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.schedules import learning_rate
 from poc.shared.spec.stages import Stage, find_stage
 
 from .backend import Backend, Trainer
+from .best_weights import BestWeights
 from .checkpoints import Checkpoint
 from .datasets import RunData
 from .diagnosis import NonFinite, check_finite, find_non_finite
-from .files import Arrays, read_arrays, write_arrays
-from .frozen_part import keep_for_training, keep_frozen_part
+from .evaluation import evaluate
+from .files import write_arrays
 from .interruption import Interruption, StopRequested
 from .kept_outputs import KeptOutputs
-from .loop_state import LoopState, Sums, selection_score
-from .metrics import average_views, classification_metrics
-from .noise import Noise, draw_noise
+from .loop_state import LoopState, Sums
+from .metrics import classification_metrics
 from .norm_statistics import estimate_statistics
 from .run_folder import RunFolder
 from .saving import Saver
-from .source_network import known_numbers, starting_weights
+from .stage_steps import StageSteps
 
 Report = Callable[[Mapping[str, Any]], None]
 SECONDS_BETWEEN_REPORTS = 0.1
@@ -70,6 +68,7 @@ class TrainingLoop:
         self.spec, self.data, self.folder, self.report = run, data, folder, report
         self.backend = backend
         self.saver, self.interruption = saver or Saver(), interruption or Interruption()
+        self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network)
         self.num_steps = run.num_epochs * data.train.num_batches
         self.started = time.perf_counter()
         self.rewind(folder.read_checkpoint())
@@ -78,7 +77,7 @@ class TrainingLoop:
     def rewind(self, checkpoint: Checkpoint | None) -> None:
         """Stand where a checkpoint stands; none: at the beginning."""
         self.state, self.sums = LoopState(), Sums()
-        self.best: Weights | None = None
+        self.best.forget()
         self.saved = -math.inf
         self.line = checkpoint.line if checkpoint else None
         self.folder.cut_metrics(self.line)
@@ -90,30 +89,20 @@ class TrainingLoop:
         self.trainer.restore(checkpoint.trainer_state)
         self.trainer.restore_counts(checkpoint.counts)
         self.state, self.sums = loop, checkpoint.sums
-        self.refill_cache()
+        self.steps.refill_cache(self.state.step)
 
     def start_stage(self, stage: Stage, weights: Weights) -> None:
         """A fresh trainer and optimiser; `weights` are those that a former stage has trained."""
-        run = self.spec.at_stage(stage.name)
-        self.data.show(run)
-        self.stage, self.stage_run, self.network = stage, run, run.trained_network
-        started = {**starting_weights(run), **weights}
-        self.trainer: Trainer = self.backend.Trainer(run, started)
-        self.kept = keep_for_training(run, self.data.train, started)
-        self.kept_val = self.keep_part(self.data.val, started)
+        self.steps = StageSteps(self.spec, stage, self.backend, self.data, weights)
         # What is best, and when to stop, is a matter of the last stage.
         self.state = LoopState(
             epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
         )
 
-    def refill_cache(self) -> None:
-        """Compute kept outputs again, in the batches in which their images were first seen."""
-        step, steps = self.first_step_of_stage, self.data.train.num_batches
-        while self.kept and step < self.state.step and not self.kept.is_whole:
-            epoch = step // steps
-            for batch in self.batches(epoch, 0, min(steps, self.state.step - step)):
-                self.look_up(batch)
-            step = (epoch + 1) * steps
+    @property
+    def trainer(self) -> Trainer:
+        """That of the current stage."""
+        return self.steps.trainer
 
     def run(self) -> None:
         """Train until the last epoch or until patience ends; stop early where that is asked for.
@@ -142,7 +131,7 @@ class TrainingLoop:
         if self.state.epoch >= self.spec.num_epochs:
             return True
         patience = self.spec.early_stopping.patience
-        if patience is None or self.stage != self.spec.stages[-1]:
+        if patience is None or self.steps.stage != self.spec.stages[-1]:
             return False
         return self.state.epochs_without_improvement >= patience
 
@@ -155,7 +144,7 @@ class TrainingLoop:
         metrics = {f"train/{name}": value for name, value in sums.items()}
         self.settle_norms()
         if self.data.val is not None:
-            values = classification_metrics(*self.evaluate(self.data.val, self.kept_val))
+            values = classification_metrics(*self.evaluate(self.data.val, self.steps.kept_val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
         evaluated = time.perf_counter()
         line = self.describe_epoch(metrics, evaluated - trained)
@@ -169,9 +158,10 @@ class TrainingLoop:
     def begin_epoch(self) -> None:
         """Count the next epoch, in the stage that it belongs to."""
         stage = find_stage(self.spec.stages, self.state.epoch + 1)
-        if stage != self.stage:
+        before = self.steps.stage
+        if stage != before:
             weights = self.trainer.weights()
-            write_arrays(self.folder.stage_end(self.stage.name), weights)
+            write_arrays(self.folder.stage_end(before.name), weights)
             self.start_stage(stage, weights)
         self.state.epoch += 1
         self.state.is_in_epoch, self.sums = True, Sums()
@@ -183,8 +173,8 @@ class TrainingLoop:
         return {
             "epoch": self.state.epoch,
             "step": self.state.step,
-            "learning_rate": self.rate(self.state.step - 1),
-            **({"stage": self.stage.name} if self.stage.name else {}),
+            "learning_rate": self.steps.rate(self.state.step - 1, self.state.rate_factor),
+            **({"stage": name} if (name := self.steps.stage.name) else {}),
             **metrics,
             "train_seconds": train_seconds,
             "eval_seconds": eval_seconds,
@@ -197,30 +187,31 @@ class TrainingLoop:
 
         What a resume does not read is written first: taken again, the epoch writes the same.
         """
-        is_best = self.judge(metrics)
+        is_best = self.state.judge(metrics, self.spec.early_stopping)
         self.state.is_in_epoch, self.line = False, line
         if self.can_wait():
             if is_best:
-                moving = self.trainer.weights(moving_names(self.network))
-                self.best = {name: np.array(value) for name, value in moving.items()}
+                moving = self.trainer.weights(moving_names(self.steps.network))
+                self.best.copy(moving, self.state.epoch)
             return
         weights = self.trainer.weights()
         if is_best:
-            self.best = weights
-        self.write_weights("last", weights, self.state.epoch)
+            self.best.note(weights, self.state.epoch)
+        last = self.folder.checkpoints / "last.safetensors"
+        write_arrays(last, weights, epoch=str(self.state.epoch))
         self.save()
 
     def can_wait(self) -> bool:
         """Whether this epoch need not be written: one on kept values takes less than a write."""
         is_recent = time.monotonic() - self.saved < SECONDS_BETWEEN_SAVES
-        is_end = self.is_finished() or self.state.epoch == self.stage.last_epoch
-        return self.needs_no_images and is_recent and not is_end
+        is_end = self.is_finished() or self.state.epoch == self.steps.stage.last_epoch
+        return self.steps.needs_no_images and is_recent and not is_end
 
     def settle_norms(self) -> None:
         """Replace the running statistics by those of the training part, where the run wants it."""
         if self.data.train_as_evaluated is not None:
             statistics = estimate_statistics(
-                self.trainer, self.network, self.data.train_as_evaluated
+                self.trainer, self.steps.network, self.data.train_as_evaluated
             )
             if statistics:
                 self.trainer.load({**self.trainer.weights(), **statistics})
@@ -230,7 +221,7 @@ class TrainingLoop:
         started = reported = time.monotonic()
         earlier, examples = self.state.seconds["train"], 0
         done = self.state.step - self.first_step_of_epoch()
-        for batch in self.batches(self.state.epoch - 1, done):
+        for batch in self.steps.batches(self.state.epoch - 1, done):
             self.step(batch)
             if self.state.step % STEPS_BETWEEN_CHECKS == 0:
                 self.collect()
@@ -247,39 +238,6 @@ class TrainingLoop:
         self.state.seconds["train"] = earlier + time.monotonic() - started
         return self.sums.means()
 
-    def batches(self, epoch: int, first: int, end: int | None = None) -> Iterator[Batch]:
-        """Training batches of one epoch, counted from 0; closed as soon as nobody reads on.
-
-        They hold no images where all that is needed of them is kept.
-        """
-        train, is_whole = self.data.train, self.kept is not None and self.kept.is_whole
-        read = train.labelled if self.needs_no_images and is_whole else train.epoch
-        for position, batch in enumerate(read(epoch, first), start=first):
-            yield batch
-            if end is not None and position + 1 >= end:
-                return
-
-    def keep_part(self, pipeline: Pipeline | None, weights: Weights) -> KeptOutputs | None:
-        """Where a part that is evaluated keeps values of the network's frozen part."""
-        if pipeline is None:
-            return None
-        return keep_frozen_part(self.stage_run, pipeline, weights, is_training=False)
-
-    @property
-    def needs_no_images(self) -> bool:
-        """Whether kept outputs stand for the images, and not beside them."""
-        return self.kept is not None and self.spec.source is None
-
-    def given_images(self, batch: Batch) -> Images:
-        """What a step takes of the images; height and width 0 where kept outputs stand for them."""
-        return batch.images[:, :0, :0] if self.needs_no_images else batch.images
-
-    def look_up(self, batch: Batch) -> Arrays:
-        """Kept outputs for this batch, computed when its images are first seen."""
-        if self.kept is None:
-            return {}
-        return self.kept.look_up(batch.indices, lambda: self.trainer.source_outputs(batch.images))
-
     def report_step(self, images_per_second: float) -> None:
         """Tell where the run stands."""
         self.report(
@@ -292,42 +250,8 @@ class TrainingLoop:
         )
 
     def step(self, batch: Batch) -> None:
-        """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
-        step, images, labels = self.state.step, self.given_images(batch), batch.learned
-        noise, known = self.inputs(batch)
-        if step == 0:
-            started = time.perf_counter()
-            self.trainer.step(images, labels, self.rate(step), noise, known)
-            self.trainer.wait()
-            self.state.seconds["first_step"] = time.perf_counter() - started
-        else:
-            self.trainer.step(images, labels, self.rate(step), noise, known)
-        self.state.step += 1
-
-    def inputs(self, batch: Batch) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
-        """What the next step takes beside the batch: masks, kept outputs and coefficients."""
-        step, size = self.state.step, len(batch.images)
-        noise = draw_noise(self.network, seed=self.spec.seed, step=step, batch_size=size)
-        progress = (step - self.first_step_of_stage) / max(self.steps_of_stage - 1, 1)
-        known = known_numbers(self.spec, progress) | self.look_up(batch)
-        return noise, known
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step; each stage has the whole schedule to itself."""
-        spec = self.stage_run
-        base = spec.optimizer.learning_rate * self.state.rate_factor
-        first = self.first_step_of_stage
-        return learning_rate(spec.schedule, base, step - first, self.steps_of_stage)
-
-    @property
-    def first_step_of_stage(self) -> int:
-        """Index of the first step of the current stage."""
-        return (self.stage.first_epoch - 1) * self.data.train.num_batches
-
-    @property
-    def steps_of_stage(self) -> int:
-        """Steps of the current stage."""
-        return self.stage.num_epochs * self.data.train.num_batches
+        """One update of the weights."""
+        self.steps.step(batch, self.state)
 
     def collect(self) -> None:
         """Fetch the device's totals and refuse a non-finite loss."""
@@ -341,23 +265,6 @@ class TrainingLoop:
         """Index of the first step of the current epoch."""
         return (self.state.epoch - 1) * self.data.train.num_batches
 
-    def judge(self, metrics: Mapping[str, float]) -> bool:
-        """Compare with the best epoch so far, count patience, reduce the rate on a plateau."""
-        stopping, state = self.spec.early_stopping, self.state
-        score = selection_score(metrics, stopping.metric)
-        # Without a validation part the score is infinite, and the latest epoch is the best.
-        is_best = score > state.best_score or score == math.inf or state.best_epoch == 0
-        if is_best:
-            state.best_score, state.best_epoch = score, state.epoch
-            state.epochs_without_improvement = state.epochs_since_reduction = 0
-            return True
-        state.epochs_without_improvement += 1
-        state.epochs_since_reduction += 1
-        if stopping.reduce_patience and state.epochs_since_reduction >= stopping.reduce_patience:
-            state.rate_factor *= stopping.reduce_factor
-            state.epochs_since_reduction = 0
-        return False
-
     def save(self) -> None:
         """Write the checkpoint to resume from, unless something in it is not finite.
 
@@ -366,7 +273,7 @@ class TrainingLoop:
         """
         checkpoint = self.snapshot()
         check_finite(checkpoint, self.sums.steps + self.first_step_of_epoch(), self.state.step)
-        self.write_best(checkpoint.weights)
+        self.best.write(checkpoint.weights)
         self.folder.write_checkpoint(checkpoint)
         self.saver.saved(self.state.step)
         self.saved = time.monotonic()
@@ -389,62 +296,12 @@ class TrainingLoop:
         """Seconds of the run so far, those of earlier processes included."""
         return self.state.seconds.get("before", 0.0) + time.perf_counter() - self.started
 
-    def write_best(self, weights: Weights) -> None:
-        """Write the best epoch's weights of the network alone, where they are not written yet.
-
-        What does not move is the same in every epoch, and taken from `weights`.
-        """
-        if self.best is None:
-            return
-        kept = {**weights, **self.best}
-        own = {p.name: kept[p.name] for p in self.spec.network.parameters}
-        self.write_weights("best", own, self.state.best_epoch)
-        self.best = None
-
-    def write_weights(self, name: str, weights: Weights, epoch: int) -> None:
-        """Write `best` (the network alone) or `last` (with what was trained beside it)."""
-        path = self.folder.checkpoints / f"{name}.safetensors"
-        write_arrays(path, weights, epoch=str(epoch))
-
     def best_weights(self) -> Weights:
         """Weights of the best epoch; what stands beside the network is the latest."""
-        best = read_arrays(self.folder.checkpoints / "best.safetensors")
-        return {**self.trainer.weights(), **best}
+        return {**self.trainer.weights(), **self.best.read()}
 
     def evaluate(
         self, pipeline: Pipeline, kept: KeptOutputs | None = None
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
         """Logits and labels of a part; it can be stopped between two batches."""
         return evaluate(self.trainer, pipeline, kept, self.interruption.check)
-
-
-def evaluate(
-    trainer: Trainer,
-    pipeline: Pipeline,
-    kept: KeptOutputs | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """Logits (N, num_classes) and labels (N,) of a part, in its own order.
-
-    Where an example has several crops, its logits are their average; of averaged softmax values,
-    their logarithm. Values of a frozen part that are `kept` are computed once. `check` is called
-    after every batch.
-    """
-    logits, labels = [], []
-    is_whole = kept is not None and kept.is_whole
-    for batch in pipeline.labelled(0) if is_whole else pipeline.epoch(0):
-        crops = evaluate_batch(trainer, batch, kept)
-        logits.append(average_views(crops, pipeline.num_views, pipeline.average))
-        labels.append(batch.labels)
-        check()
-    return np.concatenate(logits), np.concatenate(labels)
-
-
-def evaluate_batch(
-    trainer: Trainer, batch: Batch, kept: KeptOutputs | None
-) -> NDArray[np.floating]:
-    """Logits (N * num_views, num_classes) of one batch."""
-    if kept is None:
-        return trainer.logits(batch.images)
-    known = kept.look_up(batch.indices, lambda: trainer.source_outputs(batch.images))
-    return trainer.logits(batch.images[:, :0, :0], known)

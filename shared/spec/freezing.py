@@ -9,10 +9,9 @@ from typing import Literal
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, DropPath
+from .layers import BatchNorm, Dropout, StochasticDepth
 from .network import IMAGES, Network
 from .nodes import Node
-from .residual_layers import StochasticDepth
 
 NormMode = Literal["frozen", "adapt_all", "adapt_last_stats", "adapt_last_affine"]
 TrainedBlocks = int | Literal["all"]
@@ -141,7 +140,7 @@ def constant_nodes(network: Network) -> frozenset[str]:
 
 def stands_still(node: Node) -> bool:
     """Whether a node does the same in every step."""
-    is_random = isinstance(node.layer, Dropout | DropPath | StochasticDepth) and node.layer.rate > 0
+    is_random = isinstance(node.layer, Dropout | StochasticDepth) and node.layer.rate > 0
     if node.layer.kind == BatchNorm.kind:
         return node.is_frozen and not node.adapts
     return node.is_frozen or not (is_random or node.learnable_parameters)

@@ -6,11 +6,19 @@ so a trained network's weights fit the lowered one.
 
 from collections.abc import Mapping
 
-from .layers import Conv2D, Dense, DepthwiseConv2D, Dropout, DropPath, Layer, SeparableConv2D
-from .light_layers import LightConv2D, LightDense
+from .layers import (
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Layer,
+    LightConv2D,
+    LightDense,
+    SeparableConv2D,
+    StochasticDepth,
+)
 from .network import IMAGES, Network, NetworkBuilder
 from .nodes import Node
-from .residual_layers import StochasticDepth
 
 
 def lower(network: Network) -> Network:
@@ -36,7 +44,7 @@ def is_identity(layer: Layer) -> bool:
     """Whether evaluation passes the layer's input on."""
     if isinstance(layer, StochasticDepth):
         return layer.evaluation_factor == 1
-    return isinstance(layer, Dropout | DropPath)
+    return isinstance(layer, Dropout)
 
 
 def parts(node: Node) -> Mapping[str, Layer]:

@@ -11,10 +11,18 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Conv2D, Dropout, DropPath, Layer, Parameter, Shape
-from .light_layers import LightConv2D
+from .layers import (
+    BatchNorm,
+    Conv2D,
+    Dropout,
+    Layer,
+    LightConv2D,
+    Parameter,
+    ScaledAdd,
+    Shape,
+    StochasticDepth,
+)
 from .nodes import Block, Node, Step, bypass, plan, resolve
-from .residual_layers import ScaledAdd, StochasticDepth
 
 __all__ = ["IMAGES", "Block", "Network", "NetworkBuilder", "Node", "Step"]
 
@@ -200,7 +208,7 @@ class Network:
         return {
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
-            if isinstance(node.layer, Dropout | DropPath | StochasticDepth)
+            if isinstance(node.layer, Dropout | StochasticDepth)
             and not node.is_frozen
             and node.layer.rate > 0
             and node.name not in self.gates

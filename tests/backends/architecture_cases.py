@@ -101,6 +101,12 @@ SMALL = {
     "resnet50 v1": ("resnet50", {**NARROW, "stride_on": "1x1"}, (33, 40, 3)),
     "resnet50 keras": ("resnet50", {**NARROW, "lineage": "keras"}, (33, 40, 3)),
     "resnet50v2": ("resnet50v2", NARROW, (33, 40, 3)),
+    "resnet101": ("resnet101", NARROW, (33, 40, 3)),
+    "resnet152": ("resnet152", NARROW, (33, 40, 3)),
+    "resnet101v2": ("resnet101v2", NARROW, (33, 40, 3)),
+    "resnet152v2": ("resnet152v2", NARROW, (33, 40, 3)),
+    "resnext101_32x8d": ("resnext101_32x8d", {"width": 16}, (33, 40, 3)),
+    "resnext101_32x48d": ("resnext101_32x48d", NARROW, (33, 40, 3)),
     "resnet32_cifar": ("resnet32_cifar", {"blocks_per_stage": 2, "width": 4}, (9, 12, 3)),
     "plain": ("resnet32_cifar", {"blocks_per_stage": 1, "shortcut": "none"}, (9, 12, 3)),
     "pre-activation": (
@@ -125,5 +131,3 @@ SMALL = {
     ),
     "highway": ("highway", {"repeats": 2, "width": 4}, (9, 12, 3)),
 }
-# Their blocks stand in other rows; the whole nets take minutes in float64.
-TOO_DEEP = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "resnext101_32x48d")

@@ -15,17 +15,19 @@ from poc.shared.spec.layers import (
     Dense,
     DepthwiseConv2D,
     Dropout,
-    DropPath,
     Flatten,
     GlobalPool,
+    Highway,
     Layer,
+    LightConv2D,
+    LightDense,
     Multiply,
     Pool2D,
+    ScaledAdd,
     SeparableConv2D,
+    StochasticDepth,
 )
-from poc.shared.spec.light_layers import LightConv2D, LightDense
 from poc.shared.spec.network import Network, NetworkBuilder
-from poc.shared.spec.residual_layers import Highway, ScaledAdd
 
 MAP = (6, 5, 4)
 VECTOR = (7,)
@@ -117,7 +119,8 @@ CASES: dict[str, Network] = {
     "dropout": single(Dropout(rate=0.25)),
     "dropout vector": single(Dropout(rate=0.5), VECTOR),
     "dropout spatial": single(Dropout(rate=0.5, is_spatial=True)),
-    "drop path": single(DropPath(rate=0.5)),
+    "drop path": single(StochasticDepth(survival=0.5, mode="row", scaling="train")),
+    "drop path of the paper": single(StochasticDepth(survival=0.7, mode="row")),
     "multiply": rescaled(),
     "scaled add": joined(ScaledAdd(scale=0.2)),
     "highway": gated(),

@@ -1,4 +1,4 @@
-"""Pooling that keeps its axes, Multiply and DropPath of each backend against NumPy."""
+"""Pooling that keeps its axes, Multiply and dropped branches of each backend against NumPy."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from poc.shared.engine.noise import draw_noise
 from poc.shared.errors import UsageError
-from poc.shared.spec.layers import Conv2D, DropPath, GlobalPool, Multiply
+from poc.shared.spec.layers import Conv2D, GlobalPool, Multiply, StochasticDepth
 from poc.shared.spec.network import NetworkBuilder
 
 RATE = 0.3
@@ -17,6 +17,7 @@ import importlib, sys
 import numpy as np
 backend, folder = sys.argv[1:]
 layers = importlib.import_module(f"poc.{backend}_impl.layers")
+residual = importlib.import_module(f"poc.{backend}_impl.residual_layers")
 border = importlib.import_module(f"poc.{backend}_impl.border")
 device = "/CPU:0" if backend == "tf" else "cpu"
 given = np.load(folder + "/given.npz")
@@ -24,13 +25,16 @@ images, factors = (
     border.images_to_tensor(given[name], dtype="float64", device=device)
     for name in ("images", "factors")
 )
+branch = residual.StochasticDepth(
+    training_factor=1 / (1 - float(given["rate"])), evaluation_factor=1, dtype="float64"
+)
 kept = border.noise_to_tensors({"kept": given["kept"]}, device=device)["kept"]
 outputs = {
     "mean": layers.GlobalPool(keep_axes=True, dtype="float64")(images),
     "max": layers.GlobalPool(mode="max", keep_axes=True, dtype="float64")(images),
     "product": layers.Multiply(dtype="float64")(images, factors),
-    "dropped": layers.DropPath(float(given["rate"]), dtype="float64")(images, kept),
-    "passed": layers.DropPath(float(given["rate"]), dtype="float64")(images),
+    "dropped": branch(images, kept, training=True),
+    "passed": branch(images, training=False),
 }
 np.savez(folder + f"/{backend}.npz", **border.map_to_array(outputs))
 """
@@ -69,9 +73,9 @@ def test_against_numpy(backend, tmp_path):
             np.testing.assert_allclose(found[name], value, rtol=1e-13, atol=1e-13, err_msg=name)
 
 
-def test_drop_path_draws_one_value_an_example():
+def test_a_branch_dropped_by_row_draws_one_value_an_example():
     net = NetworkBuilder("case", (6, 5, 4))
-    net.add("drop", DropPath(rate=RATE))
+    net.add("drop", StochasticDepth(survival=1 - RATE, mode="row"))
     mask = draw_noise(net.build(), seed=1, step=2, batch_size=2000)["drop"]
     assert mask.shape == (2000, 1, 1, 1)
     # Four standard errors of a share of 2000 draws.

@@ -141,6 +141,29 @@ def test_the_optimizer_state_is_the_same_in_both_backends(workers):
     assert states[0]["step"] == 4
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_trainer_that_is_used_again_starts_anew(worker, optimizer):
+    """Bit for bit, whatever was trained with it in between."""
+    run = tiny_run(worker.backend, optimizer={"name": optimizer})
+    first, second = (
+        {
+            "weights": draw_weights(run.network.parameters, seed),
+            "batches": draw_batches(3, 5 + seed),
+        }
+        for seed in (0, 1)
+    )
+    found = [
+        worker.call(
+            "train_steps", run=run.model_dump(mode="json"), learning_rates=[1e-3] * 3, **arguments
+        )
+        for arguments in (first, second, first)
+    ]
+    assert found[0]["losses"] == found[2]["losses"] != found[1]["losses"]
+    for part in ("weights", "state"):
+        for name, value in found[0][part].items():
+            assert np.array_equal(found[2][part][name], value), (part, name)
+
+
 def test_metrics_are_means_and_name_the_first_bad_step(probe):
     """Since the last call: means over examples, and the index of the first non-finite loss."""
     run = tiny_run(probe.backend)

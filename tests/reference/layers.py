@@ -172,6 +172,14 @@ def dropout(layer: Any, x: Array, kept: Array | None) -> Array:
     return x if kept is None else np.where(kept, x / (1 - layer.rate), 0)
 
 
+def stochastic_depth(layer: Any, x: Array, kept: Array | None, training: bool) -> Array:
+    """A branch that is worth `survival` of itself, on average over training or in evaluation."""
+    if not training:
+        return x * (layer.survival if layer.scaling == "test" else 1)
+    kept_part = x if kept is None else np.where(kept, x, 0)
+    return kept_part / (layer.survival if layer.scaling == "train" else 1)
+
+
 def apply_layer(
     layer: Any, weights: Values, inputs: list[Array], kept: Array | None, training: bool
 ) -> Array:
@@ -186,7 +194,7 @@ def apply_layer(
         "global_pool": lambda: global_pool(layer, x),
         "flatten": lambda: x.reshape(len(x), -1),
         "dropout": lambda: dropout(layer, x, kept if training else None),
-        "drop_path": lambda: dropout(layer, x, kept if training else None),
+        "stochastic_depth": lambda: stochastic_depth(layer, x, kept, training),
         "multiply": lambda: inputs[0] * inputs[1],
         "scaled_add": lambda: inputs[0] + layer.scale * inputs[1],
         "highway": lambda: inputs[1] * inputs[2] + inputs[0] * (1 - inputs[2]),

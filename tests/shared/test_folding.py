@@ -17,10 +17,11 @@ from poc.shared.spec.layers import (
     DepthwiseConv2D,
     Dropout,
     GlobalPool,
+    LightConv2D,
+    LightDense,
     Pool2D,
     SeparableConv2D,
 )
-from poc.shared.spec.light_layers import LightConv2D, LightDense
 from poc.shared.spec.models import ModelSpec
 from poc.shared.spec.network import NetworkBuilder
 from poc.tests.reference.layers import apply_network

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, Shape
+from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, ScaledAdd, Shape
 from poc.shared.spec.network import Network
-from poc.shared.spec.residual_layers import ScaledAdd
 
 from .inception import InceptionBuilder, InceptionOptions, add_mixed_5x5, add_stem
 

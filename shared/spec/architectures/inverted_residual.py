@@ -13,10 +13,10 @@ from poc.shared.spec.layers import (
     BatchNorm,
     Conv2D,
     DepthwiseConv2D,
-    DropPath,
     GlobalPool,
     Multiply,
     Padding,
+    StochasticDepth,
 )
 from poc.shared.spec.network import NetworkBuilder
 
@@ -109,7 +109,8 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
     )
     if block.stride == 1 and block.filters == in_channels:
         if block.drop_rate:
-            net.add(f"{name}/drop_path", DropPath(rate=block.drop_rate))
+            layer = StochasticDepth(survival=1 - block.drop_rate, mode="row", scaling="train")
+            net.add(f"{name}/drop_path", layer)
         net.add(f"{name}/add", Add(), net.latest, block_input)
 
 

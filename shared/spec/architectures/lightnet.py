@@ -24,11 +24,12 @@ from poc.shared.spec.layers import (
     Dropout,
     GlobalPool,
     Layer,
+    LightConv2D,
+    LightDense,
     Pool2D,
     SeparableConv2D,
     Shape,
 )
-from poc.shared.spec.light_layers import LightConv2D, LightDense
 from poc.shared.spec.network import Network, NetworkBuilder
 from poc.shared.spec.settings import Settings
 

@@ -5,9 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from poc.shared.spec.layers import Add
+from poc.shared.spec.layers import Add, StochasticDepth
 from poc.shared.spec.network import NetworkBuilder
-from poc.shared.spec.residual_layers import StochasticDepth
 from poc.shared.spec.settings import Settings
 
 

@@ -10,9 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, GlobalPool, Shape
+from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, GlobalPool, Highway, Shape
 from poc.shared.spec.network import Network, NetworkBuilder
-from poc.shared.spec.residual_layers import Highway
 from poc.shared.spec.settings import Settings
 
 from .residual import BlockEnds, ResidualOptions

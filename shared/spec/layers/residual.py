@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from poc.shared.errors import UsageError
 
-from .layers import Elementwise, Shape
+from .declaration import Elementwise, Shape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from .layers import (
+from .convolution import Conv2D
+from .declaration import (
     Activation,
-    Conv2D,
     Parameter,
     Shape,
-    Window,
     bias_parameter,
     kernel_initializer,
     prefixed,
-    vector_size,
 )
+from .dense import vector_size
+from .window import Window
 
 
 @dataclass(frozen=True, kw_only=True)
