@@ -5,9 +5,9 @@
 
 The study's residual net, two classes, Adam, L2 on the light kernels. `stock` is the same net as a
 user of the framework would write it: the published layer as two of the framework's own
-convolutions, its own batch norm, optimiser and training step. All variants take the same NumPy
-batch, one step each in turn, in one process; ratios are medians over rounds of the ratio within a
-round. Exits 1 where LightLayers is slower than the stock definition.
+convolutions, its own batch norm, optimiser and training step; in PyTorch once in each memory
+layout. All variants take the same images, one step each in turn, in one process; ratios are medians
+over rounds of the ratio within a round. Exits 1 where LightLayers is slower than a stock variant.
 """
 
 import argparse
@@ -42,11 +42,11 @@ def main() -> int:
     shape = (arguments.batch_size, arguments.size, arguments.size, 3)
     images = generator.uniform(size=shape).astype(np.float32)
     labels = generator.integers(0, 2, arguments.batch_size)
-    stock = {"tf": keras_step, "torch": torch_step}[arguments.backend]
+    stock = {"tf": keras_steps, "torch": torch_steps}[arguments.backend]
     steps = {
         "LightLayers": own_step(arguments.backend, {"k": arguments.k}, images, labels),
         "Conv2D": own_step(arguments.backend, {"layer": "conv2d"}, images, labels),
-        "stock": stock(arguments.k, images, labels),
+        **stock(arguments.k, images, labels),
     }
     return report(arguments.backend, measure(steps, arguments.rounds))
 
@@ -64,19 +64,17 @@ def measure(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
 
 
 def report(backend: str, seconds: dict[str, list[float]]) -> int:
-    """One line a variant; whether the promise is broken."""
-    ratio = {}
+    """One line a variant, LightLayers against each; whether the promise is broken."""
+    own, broken = seconds["LightLayers"], False
     for name, values in seconds.items():
-        pairs = zip(values, seconds["stock"], strict=True)
-        ratio[name] = statistics.median(own / other for own, other in pairs)
+        ratio = statistics.median(a / b for a, b in zip(own, values, strict=True))
+        broken |= name.startswith("stock") and ratio > PROMISED_RATIO
         print(
-            f"{backend} {name:12} {statistics.median(values) * 1e3:8.1f} ms a step, fastest "
-            f"{min(values) * 1e3:8.1f}; {ratio[name]:.2f} of stock"
+            f"{backend} {name:20} {statistics.median(values) * 1e3:8.1f} ms a step, fastest "
+            f"{min(values) * 1e3:8.1f}; LightLayers / this {ratio:.2f}"
         )
-    pairs = zip(seconds["LightLayers"], seconds["Conv2D"], strict=True)
-    print(f"{backend} LightLayers / Conv2D {statistics.median(a / b for a, b in pairs):.2f}")
-    print(f"{backend} LightLayers / stock  {ratio['LightLayers']:.2f}, promised {PROMISED_RATIO}")
-    return int(ratio["LightLayers"] > PROMISED_RATIO)
+    print(f"promised: at most {PROMISED_RATIO} of each stock variant")
+    return int(broken)
 
 
 def own_step(backend: str, options: dict[str, Any], images: Any, labels: Any) -> Step:
@@ -101,7 +99,7 @@ def own_step(backend: str, options: dict[str, Any], images: Any, labels: Any) ->
     return step
 
 
-def keras_step(k: int, images: Any, labels: Any) -> Step:
+def keras_steps(k: int, images: Any, labels: Any) -> dict[str, Step]:
     """The same net of Keras' layers, trained by a traced step."""
     import keras
     import tensorflow as tf
@@ -137,10 +135,18 @@ def keras_step(k: int, images: Any, labels: Any) -> Step:
         update(tf.constant(images), tf.constant(labels))
         tf.test.experimental.sync_devices()
 
-    return step
+    return {"stock": step}
 
 
-def torch_step(k: int, images: Any, labels: Any) -> Step:
+def torch_steps(k: int, images: Any, labels: Any) -> dict[str, Step]:
+    """In both memory layouts: PyTorch's default, and the one that its documents recommend."""
+    import torch
+
+    names = {"stock": torch.contiguous_format, "stock, channels last": torch.channels_last}
+    return {name: torch_step(k, images, labels, layout) for name, layout in names.items()}
+
+
+def torch_step(k: int, images: Any, labels: Any, layout: Any) -> Step:
     """The same net of PyTorch's layers, trained by an eager step."""
     import torch
     from torch import nn
@@ -172,16 +178,16 @@ def torch_step(k: int, images: Any, labels: Any) -> Step:
 
     blocks = [Block(a, b) for a, b in zip((3, *WIDTHS), WIDTHS, strict=False)]
     model = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], 2))
+    model.to(memory_format=layout)
     kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
     chosen = {id(kernel) for kernel in kernels}
     others = [p for p in model.parameters() if id(p) not in chosen]
     groups = [{"params": kernels, "weight_decay": 2 * KERNEL_L2}, {"params": others}]
     optimizer = torch.optim.Adam(groups, lr=1e-3)
-    # As PyTorch's own loaders give them: (N, C, H, W), contiguous.
-    batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
     def step() -> None:
-        loss = nn.functional.cross_entropy(model(torch.from_numpy(batch)), torch.from_numpy(labels))
+        loss = nn.functional.cross_entropy(model(batch), torch.from_numpy(labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

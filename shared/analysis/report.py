@@ -15,7 +15,8 @@ import jinja2
 from poc.shared.engine.files import write_bytes
 from poc.shared.errors import UsageError
 
-from .figures import Picture, Table, draw_bars, draw_confusion, draw_curves, plain
+from .confusion_figure import draw_confusion
+from .figures import Picture, Table, draw_bars, draw_curves, plain
 from .findings import (
     Pair,
     baseline,

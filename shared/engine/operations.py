@@ -1,6 +1,5 @@
 """What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
 
-import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +23,13 @@ from .folding import fold
 from .fresh_trainers import FreshTrainers
 from .initial_weights import check_initial_weights
 from .memory import describe_memory_error, is_memory_error
-from .metrics import classification_metrics, wilson_interval
 from .noise import draw_noise
-from .phases import count_trained, measure_latency, measure_phases
+from .phases import measure_latency
 from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
 from .source_network import known_numbers, require_source, source_weights, starting_weights
+from .summary import finish
 from .timing import time_side
 from .training import Report, TrainingLoop
 from .untrusted import bounded_time
@@ -247,7 +246,7 @@ class Operations:
                 )
                 session.note_position(loop.state)
                 loop.run()
-                row = self._finish(loop)
+                row = finish(loop, self._import_seconds)
                 session.folder.write_summary(row)
                 session.folder.mark("finished")
         return row
@@ -311,60 +310,4 @@ class Operations:
                 **describe_machine(),
                 **self._backend.describe(),
             },
-        }
-
-    def _finish(self, loop: TrainingLoop) -> dict[str, Any]:
-        """Evaluate the best weights on the test part, and write the row and the predictions."""
-        lines = loop.folder.read_metrics()
-        best = next(line for line in lines if line["epoch"] == loop.state.best_epoch)
-        row = self._describe_run(loop)
-        row |= {
-            f"best_{key.replace('/', '_')}": best[key] for key in best if key.startswith("val/")
-        }
-        if loop.data.test is not None:
-            loop.trainer.load(loop.best_weights())
-            kept = loop.steps.keep_part(loop.data.test, loop.trainer.weights())
-            logits, labels = loop.evaluate(loop.data.test, kept)
-            row |= {
-                f"test_{name}": value
-                for name, value in classification_metrics(logits, labels).items()
-            }
-            hits = int((logits.argmax(axis=1) == labels).sum())
-            row["test_accuracy_low"], row["test_accuracy_high"] = wilson_interval(hits, len(labels))
-            ids = [loop.data.source.ids[index] for index in loop.data.split.test]
-            loop.folder.write_predictions(logits, labels, ids)
-            row |= measure_phases(loop, ids)
-        steady = lines[1:] or lines
-        return row | {
-            "train_loss": lines[-1]["train/loss"],
-            "num_epochs": loop.state.epoch,
-            "best_epoch": loop.state.best_epoch,
-            "import_seconds": self._import_seconds,
-            "build_seconds": loop.state.seconds["build"],
-            "first_step_seconds": loop.state.seconds["first_step"],
-            "epoch_seconds": float(np.median([line["epoch_seconds"] for line in steady])),
-            "eval_seconds": float(np.median([line["eval_seconds"] for line in steady])),
-            "total_seconds": loop.total_seconds,
-            "images_per_second": float(np.median([line["images_per_second"] for line in steady])),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "folder": str(loop.folder.path),
-        }
-
-    def _describe_run(self, loop: TrainingLoop) -> dict[str, Any]:
-        """The columns that say what was trained."""
-        spec, network = loop.spec, loop.spec.network
-        total = sum(parameter.size for parameter in network.parameters)
-        first_stage = spec.at_stage(spec.stages[0].name).trained_network
-        beside = sum(parameter.size for parameter in first_stage.parameters) - total
-        return {
-            "method": spec.method,
-            "model": spec.model_spec.name,
-            "options": dict(spec.model_spec.options) | dict(spec.method_options),
-            "backend": spec.backend,
-            "seed": spec.seed,
-            "total_parameters": total,
-            "trainable_parameters": count_trained(spec),
-            "weight_bytes": 4 * total,
-            "macs": network.macs,
-            **({"parameters_beside": beside} if beside else {}),
         }

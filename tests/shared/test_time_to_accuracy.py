@@ -35,6 +35,16 @@ def test_the_table_asks_for_what_every_run_reaches():
     assert picture.svg.startswith("<svg")
 
 
+def test_both_backends_of_a_setting_share_a_panel():
+    groups = [
+        SimpleNamespace(label=f"{row} {backend}", backend=backend, runs=[make_run([0.5, 0.8])] * 2)
+        for row in ("k=3", "k=5")
+        for backend in ("tf", "torch")
+    ]
+    svg = draw_time_to_accuracy(groups).svg
+    assert [svg.count(f">{text}</text>") for text in ("k=3", "k=5", "tf", "torch")] == [1, 1, 2, 2]
+
+
 def test_without_validation_there_is_no_picture():
     run = SimpleNamespace(epochs=({"epoch_seconds": 1.0},), row={"seed": 0})
     assert draw_time_to_accuracy([SimpleNamespace(label="a", backend="tf", runs=[run])]) is None

@@ -1,0 +1,75 @@
+"""The row that a finished run leaves: what was trained, how well and in what time."""
+
+import resource
+from typing import Any
+
+import numpy as np
+
+from poc.shared.data.pipeline import Pipeline
+
+from .metrics import classification_metrics, wilson_interval
+from .phases import count_trained, measure_phases
+from .training import TrainingLoop
+
+
+def finish(loop: TrainingLoop, import_seconds: float) -> dict[str, Any]:
+    """Evaluate the best weights on the test part, and write the row and the predictions."""
+    lines = loop.folder.read_metrics()
+    best = next(line for line in lines if line["epoch"] == loop.state.best_epoch)
+    row = describe_run(loop)
+    row |= {f"best_{key.replace('/', '_')}": best[key] for key in best if key.startswith("val/")}
+    if loop.data.test is not None:
+        row |= judge_test(loop, loop.data.test)
+    steady = lines[1:] or lines
+    return row | {
+        "train_loss": lines[-1]["train/loss"],
+        "num_epochs": loop.state.epoch,
+        "best_epoch": loop.state.best_epoch,
+        "import_seconds": import_seconds,
+        "build_seconds": loop.state.seconds["build"],
+        "first_step_seconds": loop.state.seconds["first_step"],
+        "epoch_seconds": float(np.median([line["epoch_seconds"] for line in steady])),
+        "eval_seconds": float(np.median([line["eval_seconds"] for line in steady])),
+        "total_seconds": loop.total_seconds,
+        "images_per_second": float(np.median([line["images_per_second"] for line in steady])),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "folder": str(loop.folder.path),
+    }
+
+
+def judge_test(loop: TrainingLoop, test: Pipeline) -> dict[str, Any]:
+    """Columns of the test part, under the best weights; its predictions are written."""
+    loop.trainer.load(loop.best_weights())
+    kept = loop.steps.keep_part(test, loop.trainer.weights())
+    logits, labels = loop.evaluate(test, kept)
+    metrics = classification_metrics(logits, labels)
+    hits = int((logits.argmax(axis=1) == labels).sum())
+    low, high = wilson_interval(hits, len(labels))
+    ids = [loop.data.source.ids[index] for index in loop.data.split.test]
+    loop.folder.write_predictions(logits, labels, ids)
+    return {
+        **{f"test_{name}": value for name, value in metrics.items()},
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        **measure_phases(loop, ids),
+    }
+
+
+def describe_run(loop: TrainingLoop) -> dict[str, Any]:
+    """The columns that say what was trained."""
+    spec, network = loop.spec, loop.spec.network
+    total = sum(parameter.size for parameter in network.parameters)
+    first_stage = spec.at_stage(spec.stages[0].name).trained_network
+    beside = sum(parameter.size for parameter in first_stage.parameters) - total
+    return {
+        "method": spec.method,
+        "model": spec.model_spec.name,
+        "options": dict(spec.model_spec.options) | dict(spec.method_options),
+        "backend": spec.backend,
+        "seed": spec.seed,
+        "total_parameters": total,
+        "trainable_parameters": count_trained(spec),
+        "weight_bytes": 4 * total,
+        "macs": network.macs,
+        **({"parameters_beside": beside} if beside else {}),
+    }
