@@ -186,7 +186,10 @@ def test_auto_finds_a_batch_under_a_real_limit_and_trains_with_it(backend, tmp_p
     environment = {f"POC_{backend.upper()}_PYTHON": str(interpreter)}
     with (tmp_path / "output").open("w+") as log:
         command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
-        status = command.wait()
+        try:
+            status = command.wait()
+        finally:
+            command.process.terminate()
     text = (tmp_path / "output").read_text()
     assert status == 0, text
     record = RunFolder(tmp_path / "run").read_run()
