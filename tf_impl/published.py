@@ -1,6 +1,7 @@
 """Keras' own weight files, and the weights that keras.applications publishes: arrays in and out."""
 
 import io
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.engine.files import write_bytes
+from poc.shared.engine.untrusted import NUMBER_KINDS, Budget
 from poc.shared.errors import UsageError
 
 _WEIGHTS_OF_ARCHIVE = "model.weights.h5"
-# Deflate, which both containers use, cannot pack tighter than 1032:1.
-_MAX_EXPANSION = 1100
 _MAX_DEPTH = 64
 
 
@@ -33,7 +33,10 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
         if zipfile.is_zipfile(path):
             content = io.BytesIO(_read_weights_of_archive(path))
         with h5py.File(content, "r") as file:
-            tensors = _unique(path, _walk(file.get("model_weights", file)))
+            budget = Budget(Path(path).stat().st_size)
+            is_whole_model = "model_weights" in file
+            weights = _enter(file, "model_weights") if is_whole_model else file
+            tensors = _unique(path, _walk(weights, budget, set()))
     except UsageError:
         raise
     except Exception as error:  # h5py and zipfile raise almost anything on damaged files.
@@ -84,36 +87,53 @@ def fetch_imagenet(name: str) -> dict[str, NDArray[Any]]:
 def _read_weights_of_archive(path: str) -> bytes:
     with zipfile.ZipFile(path) as archive:
         num_bytes = archive.getinfo(_WEIGHTS_OF_ARCHIVE).file_size
-        if num_bytes > _MAX_EXPANSION * Path(path).stat().st_size:
-            raise ValueError(f"{_WEIGHTS_OF_ARCHIVE} unpacks to {num_bytes:,} bytes")
+        Budget(Path(path).stat().st_size).take(_WEIGHTS_OF_ARCHIVE, num_bytes)
         return archive.read(_WEIGHTS_OF_ARCHIVE)
 
 
-def _walk(group: h5py.Group, layer: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every array under the name of the layer that owns it; optimisers' slots are left out."""
+def _enter(group: h5py.Group, key: str) -> Any:
+    """What stands under a name in this very file: a link may lead to another file, or back."""
+    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+        raise ValueError(f"{key!r} is a link")
+    return group[key]
+
+
+def _walk(
+    group: h5py.Group, budget: Budget, seen: set[int], layer: str = "", depth: int = 0
+) -> Iterator[tuple[str, Any]]:
+    """Every array under the name of the layer that owns it; optimisers' slots are left out.
+
+    Args:
+        group: Where to start.
+        budget: Of all arrays together.
+        seen: Addresses of what was met; hard links could lead to one thing in countless ways.
+        layer: The layer that owns the group.
+        depth: Below the file's root.
+    """
     if depth > _MAX_DEPTH:
         raise ValueError("its groups contain one another")
     for key in group:
         if key.startswith("optimizer"):
             continue
-        # A link may lead to another file, or back.
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise ValueError(f"{key!r} is a link")
-        item = group[key]
+        item = _enter(group, key)
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            raise ValueError(f"{key!r} stands there under two names")
+        seen.add(address)
         if isinstance(item, h5py.Group):
-            yield from _walk(item, _layer_name(key, item, layer), depth + 1)
+            yield from _walk(item, budget, seen, _layer_name(key, item, layer), depth + 1)
         else:
             name = key.removesuffix(":0").replace("depthwise_kernel", "kernel")
-            yield f"{layer}/{name}", _read_dataset(key, item)
+            yield f"{layer}/{name}", _read_dataset(key, item, budget)
 
 
-def _read_dataset(key: str, item: h5py.Dataset) -> NDArray[Any]:
+def _read_dataset(key: str, item: h5py.Dataset, budget: Budget) -> NDArray[Any]:
     """Its numbers, if they stand in this very file and are as many as it has bytes for."""
-    num_bytes = item.size * item.dtype.itemsize
-    if item.external or item.is_virtual or item.dtype.hasobject:
+    if item.external or item.is_virtual or item.dtype.kind not in NUMBER_KINDS:
         raise ValueError(f"{key!r} holds no plain numbers")
-    if num_bytes > _MAX_EXPANSION * max(item.id.get_storage_size(), 1):
-        raise ValueError(f"{key!r} announces the shape {item.shape}")
+    num_bytes = math.prod(item.shape) * item.dtype.itemsize
+    Budget(item.id.get_storage_size()).take(key, num_bytes)
+    budget.take(key, num_bytes)
     array: NDArray[Any] = np.asarray(item)
     return array
 

@@ -1,8 +1,10 @@
 """PyTorch's own weight files, and the weights that torchvision publishes: arrays in and out."""
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from poc.shared.engine.files import write_bytes
+from poc.shared.engine.untrusted import Budget
 from poc.shared.errors import UsageError
 
 # Where training scripts put the tensors inside a checkpoint.
@@ -23,21 +26,18 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
         UsageError: Unreadable, or it holds code or no tensors.
     """
     try:
+        _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = _tensors_of(content, Budget(Path(path).stat().st_size))
     except Exception as error:  # The weights-only unpickler raises almost anything on damage.
         text = str(error) or type(error).__name__
+        if isinstance(error, UnpicklingError):
+            # PyTorch's own text advises to run the file's code.
+            text = "it is damaged or holds more than tensors"
         raise UsageError(
             f"received {path!r}, which torch.load(weights_only=True) refuses "
             f"({text.splitlines()[0]}); save its state_dict() alone"
         ) from None
-    for nest in _NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
-    tensors = {
-        name: value.detach().float().numpy() if value.is_floating_point() else value.numpy()
-        for name, value in (content.items() if isinstance(content, Mapping) else ())
-        if isinstance(value, torch.Tensor)
-    }
     if not tensors:
         raise UsageError(f"received {path!r}, which holds no named tensors; name a state_dict")
     return tensors
@@ -67,3 +67,37 @@ def fetch_imagenet(name: str) -> dict[str, NDArray[Any]]:
             f"({error}); connect, or name a canonical safetensors file"
         ) from None
     return {key: value.numpy() for key, value in state.items()}
+
+
+def _check_archive(path: str) -> None:
+    """Refuse a zip file whose members are packed: `torch.save` never packs, a bomb does."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"its member {member.filename!r} is compressed")
+
+
+def _tensors_of(content: Any, budget: Budget) -> dict[str, NDArray[Any]]:
+    """Arrays of a state_dict, where every tensor has as many numbers as its file has bytes for."""
+    for nest in _NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+    found = {
+        name: value
+        for name, value in (content.items() if isinstance(content, Mapping) else ())
+        if isinstance(value, torch.Tensor)
+    }
+    for name, value in found.items():
+        is_plain = value.layout == torch.strided and not value.is_quantized
+        if not isinstance(name, str) or not is_plain or value.is_complex():
+            raise ValueError(f"{name!r} names no plain tensor")
+        num_bytes = value.numel() * value.element_size()
+        if value.device.type != "cpu" or num_bytes > value.untyped_storage().nbytes():
+            raise ValueError(f"{name!r} announces the shape {tuple(value.shape)}")
+        budget.take(name, num_bytes)
+    return {
+        name: value.detach().float().numpy() if value.is_floating_point() else value.numpy()
+        for name, value in found.items()
+    }

@@ -17,7 +17,7 @@ from poc.shared.engine.conversion import (
 )
 from poc.shared.engine.files import Arrays, read_arrays, write_arrays
 from poc.shared.engine.weight_check import check_weights
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.models import find_model
 from poc.shared.spec.published.table import find_schemes
@@ -115,7 +115,15 @@ def read_tensors(path: Path) -> Arrays:
             f"received the weights {str(path)!r}; allowed are {allowed}: name such a file"
         )
     with Worker(BACKENDS[path.suffix]) as worker:
-        return dict(worker.call("read_published", path=str(path.resolve())))
+        try:
+            return dict(worker.call("read_published", path=str(path.resolve())))
+        except WorkerCrashed as error:
+            # Compiled readers of damaged files may die, or be ended for their time.
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"received the weights {str(path)!r}, at which their reader failed ({reason}); "
+                "name a sound file, or write the tensors as safetensors"
+            ) from None
 
 
 def write_tensors(path: Path, tensors: Arrays) -> None:

@@ -40,6 +40,7 @@ def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
     Raises:
         UsageError: Not even one image fits.
     """
+    last = ""
     while size:
         candidate = with_batch_size(run.replace(backend=backend), size)
         try:
@@ -47,14 +48,24 @@ def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
                 worker.call("try_steps", run=candidate.model_dump(mode="json"))
             return size
         except (CheckFailed, WorkerCrashed) as error:
-            text = str(error)
-            if not (has_memory_sign(text) or was_killed(text) or "memory ended" in text):
+            last = str(error).splitlines()[0]
+            if not is_want_of_memory(str(error)):
                 raise
         size //= 2
     raise UsageError(
         f"received --batch-size auto for the model {run.model_spec.name!r}, of which not even one "
-        "image fits into memory; allowed is a smaller model or image: set data.image_size"
+        f"image fits into memory ({last}); allowed is a smaller model or image: set "
+        "data.image_size"
     )
+
+
+def is_want_of_memory(text: str) -> bool:
+    """Whether a trial ended for want of memory, as far as its message tells.
+
+    TensorFlow answers a refused allocation with a broken pointer, and so dies of any signal.
+    """
+    died = "exit status -" in text or was_killed(text)
+    return died or has_memory_sign(text) or "memory ended" in text
 
 
 def with_batch_size(run: RunSpec, size: int) -> RunSpec:

@@ -79,12 +79,6 @@ def keep_previous(folder: Path) -> None:
         temporary.replace(folder / PREVIOUS)
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Forget what could be resumed."""
-    for name in (LATEST, PREVIOUS):
-        (folder / name).unlink(missing_ok=True)
-
-
 def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The latest whole checkpoint, or none where nothing was saved yet.
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
 from poc.shared.spec.models import ModelSpec, find_model
@@ -31,16 +33,38 @@ def initial_weights(run: RunSpec) -> Weights:
     drawn = draw_weights(run.network.parameters, run.seed)
     if run.initial_weights is None:
         return drawn
-    read = read_arrays(Path(run.initial_weights))
+    read = read_initial_weights(run, run.initial_weights)
     is_head_new = getattr(run.method_settings, "new_head", None)
-    if is_head_new is False and replaces_head(run.network, read):
+    return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
+
+
+def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True) -> Arrays:
+    """The file's tensors, if the run can start from them.
+
+    Args:
+        run: With the images' shape and the number of classes filled in.
+        path: Of the file.
+        knows_classes: Whether that number is more than a guess.
+
+    Raises:
+        UsageError: As `initial_weights`.
+    """
+    read = read_arrays(Path(path))
+    is_head_new = getattr(run.method_settings, "new_head", None)
+    if is_head_new is False and knows_classes and replaces_head(run.network, read):
         last = run.network.parameters[-1].name
         raise UsageError(
-            f"received new_head=false with {run.initial_weights!r}, whose head gives "
-            f"{read[last].shape[-1]} classes; the data has {run.network.num_classes}: set "
-            "new_head=true"
+            f"received new_head=false with {path!r}, whose head gives {read[last].shape[-1]} "
+            f"classes; the data has {run.network.num_classes}: set new_head=true"
         )
-    return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
+    # What a drawn head would hold does not matter here.
+    outlines = {p.name: np.broadcast_to(np.float32(0), p.shape) for p in run.network.parameters}
+    try:
+        transfer(run.network, read, outlines, is_head_new=bool(is_head_new))
+    except UsageError as error:
+        what = str(error).removeprefix("received ")
+        raise UsageError(f"received {path!r}: {what}") from None
+    return read
 
 
 def transfer(
@@ -118,14 +142,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("POC_CACHE", default)) / "weights"
 
 
-def check_initial_weights(run: RunSpec) -> None:
-    """Refuse a file that is missing before a worker starts.
+def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:
+    """Refuse a file that is missing, or that the run's network cannot start from.
+
+    Where the images' shape is not filled in yet, only what can be known without it.
 
     Raises:
-        UsageError: It does not exist.
+        UsageError: See above.
     """
     if run.initial_weights not in (None, IMAGENET) and not Path(str(run.initial_weights)).is_file():
         raise UsageError(
             f"received --weights {run.initial_weights!r}, which is no file; name a canonical "
             "safetensors file (poc weights convert makes one) or imagenet"
         )
+    if run.initial_weights not in (None, IMAGENET) and run.input_shape and run.num_classes:
+        read_initial_weights(run, str(run.initial_weights), knows_classes=knows_classes)

@@ -15,6 +15,7 @@ from .memory_check import require_memory
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
+from .run_start import starting
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .saving import Saver
 from .source_network import require_source, resolve_source
@@ -50,8 +51,7 @@ def launch_run(
     run = resolve_source(resolve_imagenet(run))
     require_memory(run)
     path = output or new_output(run)
-    with hold_lock(RunFolder.reserve(path, overwrite=overwrite)) as lock:
-        folder = RunFolder.create(path, overwrite=overwrite)
+    with starting(path, overwrite=overwrite) as (folder, lock):
         job = {"command": command, "save_every": save_every, "is_resumed": False}
         return train_in_worker(run, folder, lock, report, job)
 

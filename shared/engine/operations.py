@@ -21,6 +21,7 @@ from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
 from .fresh_trainers import FreshTrainers
+from .initial_weights import check_initial_weights
 from .memory import describe_memory_error, is_memory_error
 from .noise import draw_noise
 from .phases import measure_latency
@@ -31,6 +32,7 @@ from .source_network import known_numbers, require_source, source_weights, start
 from .summary import finish
 from .timing import time_side
 from .training import Report, TrainingLoop
+from .untrusted import bounded_time
 
 
 class Operations:
@@ -176,7 +178,8 @@ class Operations:
 
     def read_published(self, path: str) -> dict[str, NDArray[Any]]:
         """Arrays of a file in the framework's own format, by its own names."""
-        return self._backend.read_published(path)
+        with bounded_time(Path(path)):
+            return self._backend.read_published(path)
 
     def write_published(self, path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Write such a file."""
@@ -227,6 +230,7 @@ class Operations:
             spec, data = open_data(session.spec, note=session.note)
             require_source(spec)
             check_validation(spec, len(data.split.val))
+            check_initial_weights(spec)
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))
             # Until here a signal ends the run at once; from here on after its step.

@@ -6,6 +6,7 @@ else is refused when the worker has opened the data.
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.layers import Shape
+from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
 from .initial_weights import check_initial_weights
@@ -33,6 +34,8 @@ def check_combination(run: RunSpec) -> None:
     classes = EMBEDDED_CLASSES if is_embedded else 2
     resolved = run.replace(input_shape=shape, num_classes=run.num_classes or classes)
     resolved.network  # noqa: B018 - a size that does not fit is refused
+    knows_classes = is_embedded and run.data.class_pattern is None
+    check_initial_weights(resolved, knows_classes=knows_classes)
     if is_embedded:
         check_source(resolved)
 
@@ -41,7 +44,9 @@ def early_shape(run: RunSpec) -> Shape | None:
     """(H, W, C) of the model's input, as far as it is known without the data."""
     data = run.data
     own = EMBEDDED_SHAPE if data.source == EMBEDDED else None
-    size = data.image_size or (own[:2] if own else None)
+    tuning = find_method(run.method).tuning
+    side = tuning.image_side(run.method_settings) if tuning else None
+    size = data.image_size or ((side, side) if side else None) or (own[:2] if own else None)
     channels = data.channels or (own[2] if own else 3)
     return None if size is None else (*size, channels)
 

@@ -83,7 +83,7 @@ class RunFolder:
         if not self.path.is_dir():
             return False
         leftovers = {self.log, self.checkpoints, self.path / LOCK}
-        leftovers |= set(self.path.glob(".run.json.*"))
+        leftovers |= {*self.path.glob(".run.json.*"), *self.path.glob(".worker.log.*")}
         stored = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
         holds_weights = any(not path.name.startswith(".") for path in stored)
         return not holds_weights and set(self.path.iterdir()) <= leftovers
@@ -121,13 +121,20 @@ class RunFolder:
             UsageError: The folder is no run folder.
         """
         self.require_run()
+        self.remove_results()
+        for path in (self.log, self.path / "run.json"):
+            path.unlink(missing_ok=True)
+
+    def remove_results(self) -> None:
+        """Remove what a former run has written, but for its log and `run.json`.
+
+        `run.json` says that this is a run folder; the new run replaces it.
+        """
         own = [
-            "run.json",
             "metrics.jsonl",
             "summary.json",
             "predictions.npz",
             "predictions_before.npz",
-            "worker.log",
             "split.json",
             EXPORTS,
         ]

@@ -39,6 +39,9 @@ def hold_lock(folder: Path) -> Iterator[int]:
         ) from None
     try:
         acquire(descriptor, folder)
+        # A run that never began takes its lock away with all else that it made.
+        if not is_current(descriptor, folder):
+            raise refusal(folder, {})
         write_owner(descriptor, {"process": os.getpid(), "machine": socket.gethostname()})
         yield descriptor
         write_owner(descriptor, {})
@@ -62,6 +65,14 @@ def acquire(descriptor: int, folder: Path) -> None:
         owner = read_owner(descriptor)
         if owner and not is_stale(owner):
             raise refusal(folder, owner) from None
+
+
+def is_current(descriptor: int, folder: Path) -> bool:
+    """Whether the open file is still the one that stands in the folder."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), (folder / LOCK).stat())
+    except OSError:
+        return False
 
 
 def is_stale(owner: dict[str, Any]) -> bool:

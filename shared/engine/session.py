@@ -8,7 +8,7 @@ from typing import Any
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 
-from .checkpoints import read_checkpoint, remove_checkpoints
+from .checkpoints import read_checkpoint
 from .files import finite
 from .interruption import SIGTERM, Interruption, StopRequested, interruption_error
 from .loop_state import LoopState
@@ -74,7 +74,9 @@ class Session:
         """
         self.spec, record = spec, json.loads(json.dumps(finite(record)))
         if not self.is_resumed:
-            remove_checkpoints(self.folder.checkpoints)
+            # Until here a former run stands here whole, and its `run.json` a moment longer.
+            self.folder.remove_results()
+            self.folder.make(self.folder.checkpoints)
             self.folder.write_run(record)
             self.has_begun = True
             return

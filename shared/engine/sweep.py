@@ -7,7 +7,6 @@ stopped. A cell that fails is a row that says so, and the others go on.
 
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,8 +162,7 @@ def run_cell(task: Task) -> Row:
             row = resume_run(path, **options)
         else:
             # Only a failed run can be here, or one that has saved nothing.
-            shutil.rmtree(path, ignore_errors=True)
-            row = launch_run(run, path, overwrite=False, **options)
+            row = launch_run(run, path, overwrite=True, **options)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
         return record_failure(task, str(error))

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.spec.network import Network
 
+# Characters of a name in a message.
+MAX_SHOWN = 200
+
 
 def check_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> None:
     """Compare a file's tensors with a network's table.
@@ -35,5 +38,10 @@ def check_tensors(
             )
     if extra := sorted(tensors.keys() - shapes.keys()):
         raise UsageError(
-            f"received weights with {extra[0]}, which {owner} has not; name its own file"
+            f"received weights with {printable(extra[0])}, which {owner} has not; name its own file"
         )
+
+
+def printable(name: str) -> str:
+    """A name out of a file, as text that a terminal shows and does not obey."""
+    return name if name.isprintable() and len(name) < MAX_SHOWN else f"{name[:MAX_SHOWN]!r}"

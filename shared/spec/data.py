@@ -4,9 +4,9 @@ Nothing here imports NumPy: the command line reads these settings.
 """
 
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from poc.shared.errors import UsageError
 
@@ -21,6 +21,8 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 OnError = Literal["fail", "skip"]
 # Taken, with a note, where the images differ in size and none is set: small enough for a CPU.
 DEFAULT_IMAGE_SIZE = (64, 64)
+
+TYPED_SIZE = re.compile(r"(\d{1,9}) ?[x,] ?(\d{1,9})", re.ASCII)
 
 
 class DataSpec(Settings):
@@ -41,7 +43,9 @@ class DataSpec(Settings):
     )
     split: SplitSpec = Field(default_factory=SplitSpec, description="train, val and test parts")
     image_size: tuple[int, int] | None = Field(
-        None, description="(height, width) in pixels of the model's input; none: as they are"
+        None,
+        examples=[[64, 64]],
+        description="(height, width) in pixels of the model's input; none: as they are",
     )
     channels: Literal[1, 3] | None = Field(
         None, description="1: grey, 3: RGB (grey is repeated); none: as they are"
@@ -71,6 +75,13 @@ class DataSpec(Settings):
     cache_folder: str | None = Field(
         None, description="folder of the disk cache; none: poc in the user's cache folder"
     )
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _read_image_size(cls, value: Any) -> Any:
+        """`64x64` and `64,64`, as people type them, are the list [64, 64]."""
+        typed = TYPED_SIZE.fullmatch(value) if isinstance(value, str) else None
+        return [int(side) for side in typed.groups()] if typed else value
 
     @model_validator(mode="after")
     def _check_image_size(self) -> Self:

@@ -229,7 +229,9 @@ class ModelSpec(Settings):
     trainable: Literal["all", "head"] = Field(
         "all", description='"head": only the last layer with parameters; the rest is frozen'
     )
-    removed: tuple[str, ...] = Field((), description="blocks that are replaced by their shortcuts")
+    removed: tuple[str, ...] = Field(
+        (), examples=[["block1"]], description="blocks that are replaced by their shortcuts"
+    )
     factors: Mapping[str, Factor] = Field(
         default_factory=dict, description="convolutions that are two of low rank: variant, rank"
     )

@@ -112,7 +112,11 @@ class RunSpec(Settings):
         "channels_last", description="of maps in memory; channels_first: torch alone"
     )
     input_shape: Shape | None = Field(
-        None, min_length=3, max_length=3, description="(height, width, channels)"
+        None,
+        min_length=3,
+        max_length=3,
+        examples=[[224, 224, 3]],
+        description="(height, width, channels)",
     )
     num_classes: int | None = Field(None, ge=2, description="number of classes")
     stage: str = Field(

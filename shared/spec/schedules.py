@@ -18,7 +18,9 @@ class ScheduleSpec(Settings):
     name: Literal["constant", "cosine", "step"] = Field("constant", description="shape")
     warmup_steps: int = Field(0, ge=0, description="linear rise from 0 over this many steps")
     milestones: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
-        (), description='"step": shares of the run (0 to 1) after which the rate drops'
+        (),
+        examples=[[0.5, 0.75]],
+        description='"step": shares of the run (0 to 1) after which the rate drops',
     )
     factor: float = Field(0.1, gt=0, le=1, description='"step": multiplier at each milestone')
     final_fraction: float = Field(

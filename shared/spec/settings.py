@@ -3,8 +3,12 @@
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from poc.shared.errors import UsageError
+
+# What pydantic calls a list that is none, or of another length.
+LIST_PROBLEMS = ("tuple_type", "list_type", "too_short", "too_long")
 
 
 class Settings(BaseModel):
@@ -33,20 +37,34 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, UsageError):
         return str(cause)
-    location = problem["loc"]
+    location, kind = problem["loc"], problem["type"]
+    if kind == "missing" and isinstance(location[-1], int):
+        # A list that is too short, which pydantic says of its first missing number.
+        location, kind = location[:-1], "too_short"
     key = ".".join(str(part) for part in location)
     name = f"{where}.{key}" if where and key else where or key
-    if problem["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         group = find_group(settings, location[:-1])
         allowed = ", ".join(sorted(group.model_fields)) if group else "others"
         return (
             f"received the unknown key {name!r}; allowed are {allowed or 'none here'}: correct or "
             "remove it"
         )
-    return (
-        f"received {name}={shorten(problem['input'])}; {describe_allowed(problem['msg'])}"
-        f"{describe_field(settings, location)}"
+    allowed = describe_allowed(problem["msg"])
+    if kind in LIST_PROBLEMS:
+        allowed = f"allowed is a list in brackets{show_example(settings, location)}"
+    return f"received {name}={shorten(problem['input'])}; {allowed}" + describe_field(
+        settings, location
     )
+
+
+def show_example(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """`, such as [64, 64]`, where the field knows an example or has a default; else nothing."""
+    field = find_field(settings, location)
+    default = field.get_default(call_default_factory=True) if field else None
+    known = [*(field.examples or ()), default] if field else []
+    example = next((value for value in known if isinstance(value, list | tuple) and value), None)
+    return "" if example is None else f", such as {shorten(list(example))}"
 
 
 def describe_allowed(message: str) -> str:
@@ -60,9 +78,7 @@ def describe_allowed(message: str) -> str:
 
 def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """What the field means, and what to do."""
-    names = [part for part in location if isinstance(part, str)]
-    group = find_group(settings, tuple(names[:-1]))
-    field = group.model_fields.get(names[-1]) if group and names else None
+    field = find_field(settings, location)
     if field is None:
         return ": correct it"
     meaning = f" ({field.description})" if field.description else ""
@@ -70,6 +86,13 @@ def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -
     is_plain = default is not None and isinstance(default, str | int | float | tuple)
     advice = f"correct it or leave it out for {shorten(default)}" if is_plain else "correct it"
     return f"{meaning}: {advice}"
+
+
+def find_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    """The field at a place of a group of settings, or none."""
+    names = [part for part in location if isinstance(part, str)]
+    group = find_group(settings, tuple(names[:-1]))
+    return group.model_fields.get(names[-1]) if group and names else None
 
 
 def find_group(

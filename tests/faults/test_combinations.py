@@ -35,6 +35,18 @@ IMPOSSIBLE = {
     ),
     "normalisation x grey": (["normalization=torch"], ["'torch'", "data.channels=3"]),
     "weights x nothing": (["initial_weights=nowhere"], ["'nowhere'"]),
+    "weights x model": (
+        ["model=lightnet_residual", "initial_weights=FILE"],
+        ["FILE", "without", "lightnet_residual has"],
+    ),
+    "weights x options": (
+        ["model.k=7", "initial_weights=FILE"],
+        ["FILE", "block1/conv1/reduce/kernel", "lightnet_plain allows"],
+    ),
+    "weights x method": (
+        ["method=transfer", "model=lightnet_plain", "initial_weights=HEAD", "new_head=false"],
+        ["HEAD", "gives 7 classes; the data has 10", "new_head=true"],
+    ),
     "imagenet x model": (["initial_weights=imagenet"], ["imagenet", "lightnet_plain"]),
     "nesterov x momentum": (
         ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=true"],
@@ -62,9 +74,11 @@ def weights(tmp_path):
         },
         "",
     )
-    path = tmp_path / "source.safetensors"
-    write_arrays(path, draw_weights(run.network.parameters, 0))
-    return path
+    paths = {"FILE": tmp_path / "source.safetensors", "HEAD": tmp_path / "head.safetensors"}
+    for path, num_classes in zip(paths.values(), (10, 7), strict=True):
+        own = run.replace(num_classes=num_classes)
+        write_arrays(path, draw_weights(own.network.parameters, 0))
+    return paths
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
@@ -75,7 +89,13 @@ def test_it_is_refused_at_once(name, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "Worker", loaded)
     monkeypatch.setattr("poc.shared.engine.initial_weights.Worker", loaded)
     assignments, words = IMPOSSIBLE[name]
-    assignments = [text.replace("FILE", str(weights)) for text in assignments]
+
+    def fill(text):
+        for name, path in weights.items():
+            text = text.replace(name, str(path))
+        return text
+
+    assignments = [fill(text) for text in assignments]
     started = time.perf_counter()
     with pytest.raises(UsageError) as caught:
         launch.launch_run(
@@ -83,7 +103,7 @@ def test_it_is_refused_at_once(name, weights, tmp_path, monkeypatch):
         )
     assert time.perf_counter() - started < 1
     message = str(caught.value)
-    assert [word for word in words if word.replace("FILE", str(weights)) not in message] == []
+    assert [word for word in words if fill(word) not in message] == []
     assert "received" in message
     assert "\n" not in message
     assert not (tmp_path / "run").exists()

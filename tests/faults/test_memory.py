@@ -16,6 +16,8 @@ from poc.tests.faults import stub
 from poc.tests.faults.processes import Command
 from poc.tests.faults.test_resume import RUN, train
 
+# Kilobytes of address space: what the framework takes by itself, and some hundreds of MB more.
+LIMITS = {"tf": 3_200_000, "torch": 4_300_000}
 SHAPE = {"input_shape": [224, 224, 3], "num_classes": 1000}
 # What PyTorch, CUDA and TensorFlow say.
 ERRORS = [
@@ -162,3 +164,39 @@ def test_a_real_want_of_memory_ends_with_advice(backend, tmp_path):
     assert re.search(r"try --batch-size \d+", text)
     assert "Traceback" not in text
     assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param("tf", marks=pytest.mark.tf), pytest.param("torch", marks=pytest.mark.torch)],
+)
+def test_auto_finds_a_batch_under_a_real_limit_and_trains_with_it(backend, tmp_path):
+    """The framework takes most of the limit, so that the first estimate is too large."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\nulimit -v {LIMITS[backend]}\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    arguments = [
+        *("--backend", backend, "--method", "scratch", "--model", "lightnet_plain"),
+        *("--set", "model.widths=[16]", "--set", "data.image_size=[96,96]"),
+        *("--set", "split.kind=fractions", "--set", "split.fractions=[0.96,0.02,0.02]"),
+        *("--set", "split.train_per_class=52", "--batch-size", "auto", "--epochs", "1"),
+        *("--output", tmp_path / "run"),
+    ]
+    environment = {f"POC_{backend.upper()}_PYTHON": str(interpreter)}
+    with (tmp_path / "output").open("w+") as log:
+        command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
+        try:
+            status = command.wait()
+        finally:
+            command.process.terminate()
+    text = (tmp_path / "output").read_text()
+    assert status == 0, text
+    record = RunFolder(tmp_path / "run").read_run()
+    chosen = record["run"]["data"]["batch_size"]
+    assert f"--batch-size auto: {chosen}" in text
+    # 520 examples would allow 512, and 256 of them take 0.5 GB more than there is.
+    assert chosen in [1 << power for power in range(8)]
+    assert record["status"] == "finished"
+    assert RunFolder(tmp_path / "run").read_metrics()[0]["step"] == -(-520 // chosen)
+    print(f"--batch-size auto, {backend}, {LIMITS[backend] / 1e6:.1f} GB: {chosen}")

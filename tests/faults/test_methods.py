@@ -22,6 +22,8 @@ OPTIMIZERS = {
     "adam": {"name": "adam", "weight_decay": 1e-3},
     "adamw": {"name": "adamw", "weight_decay": 1e-2},
 }
+# Two sizes and two phases that fit small images and three epochs.
+OPTIONS = {"fixres": {"train_size": 20, "test_size": 24, "finetune_epochs": 2}}
 # Its gradient passes through its own update, which has no Nesterov form.
 PLAIN = {"l2t-ww": {"nesterov": False}}
 # TensorFlow adds up its second derivatives in an order that depends on the names of operations,
@@ -58,6 +60,7 @@ def make_run(method, optimizer, backend, folder):
     values = {
         "backend": backend,
         "method": method,
+        "method_options": OPTIONS.get(method, {}),
         "model": MODEL,
         "data": DATA,
         "num_epochs": 3,

@@ -85,7 +85,7 @@ def test_a_signal_before_training_ends_at_once(tmp_path):
         time.sleep(0.01)
     command.process.send_signal(signal.SIGINT)
     assert command.wait() == 130
-    assert RunFolder(tmp_path / "run").is_unused()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_worker_without_its_command_saves_and_ends(running, tmp_path):
@@ -201,13 +201,16 @@ def test_processes_that_read_data_end_with_their_worker(victims, tmp_path):
         for number in range(40):
             pixels = draw.integers(0, 255, (40, 40, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
-    settings = ["num_workers=2", "cache=off", "image_size=[32,32]", "batch_size=8"]
+    settings = [
+        *("data.num_workers=2", "data.cache=off", "data.image_size=[32,32]", "data.batch_size=8"),
+        *("data.train_view.horizontal_flip=0.5", "min_validation_images=0"),
+    ]
     folder = tmp_path / "run"
     command = Command.start(
         folder,
         *("--backend", "torch", "--method", "scratch", "--epochs", "500", "--output", folder),
-        *("--data", f"folder:{tmp_path / 'images'}", "--set", "train_view.horizontal_flip=0.5"),
-        *(part for text in settings for part in ("--set", f"data.{text}")),
+        *("--data", f"folder:{tmp_path / 'images'}"),
+        *(part for text in settings for part in ("--set", text)),
         environment=stub_environment(tmp_path),
     )
     assert command.wait_for_start(None)

@@ -127,7 +127,7 @@ class Counting:
     def __call__(self, run: Any, output: Path, **_: Any) -> dict[str, Any]:
         name = output.name
         self.started.append(name)
-        folder = RunFolder.create(output)
+        folder = RunFolder.create(output, overwrite=True)
         folder.write_run({"status": "running", "run": run.model_dump(mode="json")})
         if name in self.failures:
             raise self.failures[name]
@@ -178,11 +178,11 @@ def test_a_second_call_keeps_what_is_finished_and_redoes_the_rest(
     RunFolder(output / "k=3,seed=0").mark("running")
     (output / "k=4,seed=0" / "summary.json").unlink()
     (output / "k=5,seed=0" / "summary.json").write_text("{half")
-    (output / "k=5,seed=0" / "leftover").write_text("")
+    (output / "k=5,seed=0" / "notes.txt").write_text("mine")
     rows = sweep(cells, output)
     assert training.started == ["k=2,seed=0", "k=3,seed=0", "k=4,seed=0", "k=5,seed=0"]
     assert {row["status"] for row in rows} == {"finished"}
-    assert not (output / "k=5,seed=0" / "leftover").exists()
+    assert (output / "k=5,seed=0" / "notes.txt").read_text() == "mine"
 
 
 def test_another_sweep_in_the_same_folder_is_refused(training: Counting, tmp_path: Path) -> None:
