@@ -1,5 +1,6 @@
 """What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ from .summary import finish
 from .timing import time_side
 from .training import Report, TrainingLoop
 from .untrusted import bounded_time
+
+# Images of a trial over those of a batch.
+TRIAL_MARGIN = 1.25
 
 
 class Operations:
@@ -252,13 +256,15 @@ class Operations:
         return row
 
     def try_steps(self, run: Mapping[str, Any], num_steps: int = 2) -> None:
-        """Some steps on noise, to see whether they fit into memory.
+        """Some steps and an evaluation on noise, to see whether a run fits into memory.
+
+        The batches are a quarter larger than the run's: a whole run holds its data beside them.
 
         Raises:
             CheckFailed: They do not.
         """
         spec = self._prepare(run)
-        network, size = spec.trained_network, spec.data.batch_size
+        network, size = spec.trained_network, math.ceil(TRIAL_MARGIN * spec.data.batch_size)
         images = np.random.default_rng(0).random((size, *network.input_shape), dtype=np.float32)
         labels = np.zeros(size, dtype=np.int64)
         try:
@@ -267,6 +273,7 @@ class Operations:
                 noise = draw_noise(network, seed=spec.seed, step=step, batch_size=size)
                 trainer.step(images, labels, 1e-3, noise, known_numbers(spec, 0.0))
             trainer.wait()
+            trainer.logits(images)
         except Exception as error:
             if is_memory_error(error):
                 raise CheckFailed(describe_memory_error(spec)) from None
