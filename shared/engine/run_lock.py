@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from poc.shared.errors import UsageError
 
 from .run_folder import LOCK
 
+SECONDS_FOR_AN_ORPHAN, SECONDS_BETWEEN_TRIES = 30.0, 0.1
 UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -50,21 +52,35 @@ def hold_lock(folder: Path) -> Iterator[int]:
 
 
 def acquire(descriptor: int, folder: Path) -> None:
-    """Take the lock.
+    """Take the lock; wait a while for the worker of a command that is dead.
 
     Raises:
         UsageError: Another process holds it.
     """
+    deadline = time.monotonic() + SECONDS_FOR_AN_ORPHAN
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise refusal(folder, read_owner(descriptor)) from None
+        while not try_lock(descriptor):
+            owner = read_owner(descriptor)
+            # The worker of a command that was killed notices it at its next report.
+            is_dead = is_stale(owner) and owner["process"] != os.getpid()
+            if not is_dead or time.monotonic() > deadline:
+                raise refusal(folder, owner)
+            time.sleep(SECONDS_BETWEEN_TRIES)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
         owner = read_owner(descriptor)
         if owner and not is_stale(owner):
             raise refusal(folder, owner) from None
+
+
+def try_lock(descriptor: int) -> bool:
+    """Whether the kernel gave the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_current(descriptor: int, folder: Path) -> bool:

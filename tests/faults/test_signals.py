@@ -203,12 +203,12 @@ def test_processes_that_read_data_end_with_their_worker(victims, tmp_path):
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
     settings = [
         *("data.num_workers=2", "data.cache=off", "data.image_size=[32,32]", "data.batch_size=8"),
-        *("data.train_view.horizontal_flip=0.5", "min_validation_images=0"),
+        *("data.train_view.horizontal_flip=0.5", "early_stopping.min_validation_images=0"),
     ]
     folder = tmp_path / "run"
     command = Command.start(
         folder,
-        *("--backend", "torch", "--method", "scratch", "--epochs", "500", "--output", folder),
+        *("--backend", "torch", "--method", "lightlayers", "--epochs", "500", "--output", folder),
         *("--data", f"folder:{tmp_path / 'images'}"),
         *(part for text in settings for part in ("--set", text)),
         environment=stub_environment(tmp_path),
