@@ -178,7 +178,13 @@ class Stopwatch:
         return self.clock() - started
 
     def epoch(self) -> float:
-        """Seconds of an epoch from end to end, without validation and checkpoints."""
+        """Seconds of an epoch from end to end, without validation and checkpoints.
+
+        A last batch of another size is compiled before, as in all epochs of a run but the first.
+        """
+        for batch in self.loop.data.train.epoch(2, self.loop.data.train.num_batches - 1):
+            self.loop.step(batch)
+        self.loop.trainer.wait()
         started = self.clock()
         for batch in self.loop.data.train.epoch(2):
             self.loop.step(batch)
