@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
+from poc.shared.engine.heap import keep_heap
 from poc.shared.errors import UsageError
+from poc.shared.spec.methods import find_method
 from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
 
@@ -15,6 +17,8 @@ MATMUL_SIZE, NUM_MATMULS = 1024, 9
 
 def prepare(run: RunSpec) -> None:
     """Set determinism and TF32 before anything is built."""
+    if find_method(run.method).is_second_order:
+        keep_heap()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = not run.deterministic
