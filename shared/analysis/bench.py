@@ -74,7 +74,8 @@ def prove_side(spec: BenchSpec, side: Side) -> str | None:
         CheckFailed: A rung breaks.
     """
     try:
-        rungs = check_parity(spec.run, {side.backend: side.changes})
+        changes = {side.backend: side.changes}
+        rungs = check_parity(spec.run, changes, is_own_optimizer_alone=True)
     except FAILURES as error:
         if side.is_default:
             raise

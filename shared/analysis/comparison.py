@@ -19,7 +19,10 @@ NUM_PARITY_BATCHES = 5
 
 
 def check_parity(
-    run: RunSpec, changes: Mapping[str, Mapping[str, str]] | None = None
+    run: RunSpec,
+    changes: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    is_own_optimizer_alone: bool = False,
 ) -> list[Rung]:
     """Climb the parity ladder on real batches of the run's own data.
 
@@ -32,7 +35,10 @@ def check_parity(
             for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
         ]
     with Worker("tf") as first, Worker("torch") as second:
-        return Ladder(resolved, first, second, changes or {}).climb(batches)
+        ladder = Ladder(
+            resolved, first, second, changes or {}, is_own_optimizer_alone=is_own_optimizer_alone
+        )
+        return ladder.climb(batches)
 
 
 def compare_backends(

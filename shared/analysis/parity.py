@@ -86,7 +86,8 @@ class Rung:
 class Ladder:
     """Climbs the rungs for one run; `first` and `second` are the two backends' workers.
 
-    `changes` are fields of the run that one backend alone sees.
+    `changes` are fields of the run that one backend alone sees. The steps are those of every update
+    rule, or with `is_own_optimizer_alone` those of the run's own.
 
     Raises:
         UsageError: The run's precision is one in which other programs look the same.
@@ -98,6 +99,8 @@ class Ladder:
         first: Caller,
         second: Caller,
         changes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        *,
+        is_own_optimizer_alone: bool = False,
     ) -> None:
         if run.precision not in TOLERANCES:
             raise UsageError(
@@ -106,6 +109,7 @@ class Ladder:
                 "here, and train with it by poc run"
             )
         self._run, self._workers, self._changes = run, (first, second), changes
+        self._is_own_optimizer_alone = is_own_optimizer_alone
         self._network = run.trained_network
         self._spec = run.model_dump(mode="json")
         self._tolerances = TOLERANCES[run.precision]
@@ -123,7 +127,12 @@ class Ladder:
 
     def at_stage(self, name: str) -> "Ladder":
         """The ladder of one stage."""
-        return Ladder(self._run.at_stage(name), *self._workers, self._changes)
+        return Ladder(
+            self._run.at_stage(name),
+            *self._workers,
+            self._changes,
+            is_own_optimizer_alone=self._is_own_optimizer_alone,
+        )
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
         """Every rung, the cheap ones first."""
@@ -143,7 +152,9 @@ class Ladder:
     def optimizers(self) -> list[str]:
         """Update rules that are compared: those that the method can take."""
         allowed = find_method(self._run.method).optimizers
-        return [name for name in RATES[self._run.precision] if name in allowed or not allowed]
+        names = [name for name in RATES[self._run.precision] if name in allowed or not allowed]
+        own = self._run.optimizer.name
+        return [own] if self._is_own_optimizer_alone and own in names else names
 
     def on_smooth_batches(
         self, evaluate: Evaluate, batches: Sequence[Batch], tolerance: float
