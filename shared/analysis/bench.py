@@ -75,7 +75,7 @@ def prove_side(spec: BenchSpec, side: Side) -> str | None:
     """
     try:
         changes = {side.backend: side.changes}
-        rungs = check_parity(spec.run, changes, is_own_optimizer_alone=True)
+        rungs = check_parity(spec.run, changes, is_brief=True)
     except FAILURES as error:
         if side.is_default:
             raise

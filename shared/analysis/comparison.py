@@ -22,11 +22,12 @@ def check_parity(
     run: RunSpec,
     changes: Mapping[str, Mapping[str, str]] | None = None,
     *,
-    is_own_optimizer_alone: bool = False,
+    is_brief: bool = False,
 ) -> list[Rung]:
     """Climb the parity ladder on real batches of the run's own data.
 
-    `changes` are fields of the run that one backend alone sees: its mode, its layout.
+    `changes` are fields of the run that one backend alone sees: its mode, its layout. Brief: see
+    `Ladder`.
     """
     resolved, data = open_data(run)
     with data:
@@ -35,9 +36,7 @@ def check_parity(
             for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
         ]
     with Worker("tf") as first, Worker("torch") as second:
-        ladder = Ladder(
-            resolved, first, second, changes or {}, is_own_optimizer_alone=is_own_optimizer_alone
-        )
+        ladder = Ladder(resolved, first, second, changes or {}, is_brief=is_brief)
         return ladder.climb(batches)
 
 

@@ -28,6 +28,7 @@ RATES = {
     "float32": {"adam": 1e-4, "sgd": 1e-4},
 }
 NUM_PROBES = 12
+NUM_BRIEF_STEPS = 5
 # Fewer examples, fewer units near a kink.
 NUM_PROBED = 16
 LOSS = "loss:"
@@ -86,8 +87,8 @@ class Rung:
 class Ladder:
     """Climbs the rungs for one run; `first` and `second` are the two backends' workers.
 
-    `changes` are fields of the run that one backend alone sees. The steps are those of every update
-    rule, or with `is_own_optimizer_alone` those of the run's own.
+    `changes` are fields of the run that one backend alone sees. Steps are taken with every update
+    rule; with `is_brief` a few, with the run's own.
 
     Raises:
         UsageError: The run's precision is one in which other programs look the same.
@@ -100,7 +101,7 @@ class Ladder:
         second: Caller,
         changes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         *,
-        is_own_optimizer_alone: bool = False,
+        is_brief: bool = False,
     ) -> None:
         if run.precision not in TOLERANCES:
             raise UsageError(
@@ -109,10 +110,12 @@ class Ladder:
                 "here, and train with it by poc run"
             )
         self._run, self._workers, self._changes = run, (first, second), changes
-        self._is_own_optimizer_alone = is_own_optimizer_alone
+        self._is_brief = is_brief
         self._network = run.trained_network
         self._spec = run.model_dump(mode="json")
         self._tolerances = TOLERANCES[run.precision]
+        if is_brief:
+            self._tolerances = replace(self._tolerances, num_steps=NUM_BRIEF_STEPS)
 
     def climb(self, batches: Sequence[Batch]) -> list[Rung]:
         """Every rung of every stage; `batches` hold `images` and `labels`."""
@@ -131,7 +134,7 @@ class Ladder:
             self._run.at_stage(name),
             *self._workers,
             self._changes,
-            is_own_optimizer_alone=self._is_own_optimizer_alone,
+            is_brief=self._is_brief,
         )
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
@@ -154,7 +157,7 @@ class Ladder:
         allowed = find_method(self._run.method).optimizers
         names = [name for name in RATES[self._run.precision] if name in allowed or not allowed]
         own = self._run.optimizer.name
-        return [own] if self._is_own_optimizer_alone and own in names else names
+        return [own] if self._is_brief and own in names else names
 
     def on_smooth_batches(
         self, evaluate: Evaluate, batches: Sequence[Batch], tolerance: float

@@ -356,7 +356,7 @@ def prove(monkeypatch, texts, *, broken=(), crashing=()):
     """Which sides parity was tried with, and what came of it."""
     tried = []
 
-    def check_parity(run, changes, *, is_own_optimizer_alone):
+    def check_parity(run, changes, *, is_brief):
         ((backend, fields),) = changes.items()
         tried.append((backend, *fields.values()))
         if tried[-1] in crashing:
