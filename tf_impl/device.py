@@ -7,9 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from poc.shared.engine.heap import keep_heap
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods import find_method
 from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
 
@@ -18,8 +16,6 @@ MATMUL_SIZE, NUM_MATMULS = 1024, 9
 
 def prepare(run: RunSpec) -> None:
     """Set determinism, TF32 and memory growth before anything is built."""
-    if find_method(run.method).is_second_order:
-        keep_heap()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     # XLA refuses the switch for max-pools; on the CPU its programs repeat to the bit anyway.
     if run.deterministic and run.mode != "compiled":

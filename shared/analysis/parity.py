@@ -29,7 +29,8 @@ RATES = {
 }
 NUM_PROBES = 12
 # A brief climb meets images that nobody chose. Where a bias acts on a batch norm alone, because no
-# unit of its channel is at rest, its gradient is rounding (2e-14 where measured), which Adam divides by 1e-8.
+# unit of its channel is at rest, its gradient is rounding (2e-14 where measured), which Adam
+# divides by 1e-8.
 NUM_BRIEF_STEPS, BRIEF_TOLERANCE = 5, 1e-6
 # Fewer examples, fewer units near a kink.
 NUM_PROBED = 16
