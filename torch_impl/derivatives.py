@@ -141,8 +141,9 @@ class _ConvolutionGradient(torch.autograd.Function):
         ctx: Any, upstream: Any, inputs: Any, kernel: Any, mask: Any, geometry: Any, linear: bool
     ) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(upstream, inputs, kernel)
-        ctx.geometry, ctx.linear_only = geometry, linear
+        # The linear part does not read it: a map of each layer less to keep.
+        ctx.save_for_backward(None if linear else upstream, inputs, kernel)
+        ctx.geometry, ctx.linear_only, ctx.shape = geometry, linear, upstream.shape
         return _convolution_backward(upstream, inputs, kernel, mask, geometry)
 
     @staticmethod
@@ -154,7 +155,7 @@ class _ConvolutionGradient(torch.autograd.Function):
         if for_kernel is not None:
             to_upstream = torch.conv2d(inputs, for_kernel, for_bias, *geometry)
         elif for_bias is not None:
-            to_upstream = for_bias.view(1, -1, 1, 1).expand_as(upstream)
+            to_upstream = for_bias.view(1, -1, 1, 1).expand(ctx.shape)
         if for_inputs is not None:
             part = torch.conv2d(for_inputs, kernel, None, *geometry)
             to_upstream = part if to_upstream is None else part.add_(to_upstream)
@@ -249,7 +250,8 @@ class _BatchNormGradient(torch.autograd.Function):
         to_inputs, to_gamma, to_beta = _batch_norm_backward(
             upstream, inputs, gamma, mean, inverse, epsilon
         )
-        ctx.save_for_backward(upstream, inputs, gamma, mean, inverse, to_gamma, to_beta)
+        kept = None if linear_only else upstream
+        ctx.save_for_backward(kept, inputs, gamma, mean, inverse, to_gamma, to_beta)
         ctx.epsilon, ctx.linear_only = epsilon, linear_only
         return to_inputs, to_gamma, to_beta
 
