@@ -12,17 +12,18 @@ from poc.shared.analysis.parity import Ladder
 from poc.shared.engine.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.layers import Conv2D
+from poc.shared.spec.layers import Conv2D, ScaledAdd
 from poc.shared.spec.models import MODELS
 from poc.shared.spec.network import NetworkBuilder
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.architecture_cases import (
+    CALM,
+    CALM_IN_FLOAT64,
     COUNTS,
     DEEP,
     GIGA_MACS,
-    IN_FLOAT32,
     SMALL,
-    WITHOUT_SMALL_FORM,
+    WITHOUT_FLOAT32_GRADIENTS,
 )
 
 STEPS = 5
@@ -189,15 +190,29 @@ def test_weights_that_meet_no_pixel_move_with_weight_decay_alone(weight_decay, w
 def test_every_model_has_a_small_form():
     covered = {model for model, _, _ in SMALL.values()}
     own = {case.model for case in COUNTS.values()} | {"inception_module", "highway"}
-    assert own <= covered | set(WITHOUT_SMALL_FORM)
+    assert own <= covered
     assert own <= MODELS.keys()
 
 
+def calmed(network, weights):
+    """Each residual branch at `CALM` of its strength, by its last gamma or kernel."""
+    nodes = {node.name: node for node in network.nodes}
+    weights = dict(weights)
+    for node in network.nodes:
+        if node.layer.kind not in ("add", ScaledAdd.kind):
+            continue
+        branch = nodes[node.inputs[1 if node.layer.kind == ScaledAdd.kind else 0]]
+        while not branch.parameters:
+            branch = nodes[branch.inputs[0]]
+        name = branch.parameters[0].name
+        assert name.endswith(("/gamma", "/kernel"))
+        weights[name] = weights[name] * CALM
+    return weights
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("row", "precision"),
-    [*((row, "float64") for row in SMALL), *((row, "float32") for row in IN_FLOAT32)],
-)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("row", SMALL)
 def test_both_backends_compute_the_same(row, precision, workers):
     """Parameters, logits, loss, gradients, five steps and the statistics that they leave.
 
@@ -210,15 +225,19 @@ def test_both_backends_compute_the_same(row, precision, workers):
     ladder._tolerances = dataclasses.replace(ladder._tolerances, num_steps=STEPS)
     batches = [draw_batch(run, seed) for seed in range(2)]
     weights = ladder.perturbed_weights()
+    if precision == "float32" or row in CALM_IN_FLOAT64:
+        weights = calmed(run.network, weights)
     rungs = [
         ladder.compare_parameters(),
         ladder.compare_logits(weights, batches[0]),
         *ladder.compare_gradients(weights, batches[:1]),
-        *ladder.compare_steps("sgd" if row in DEEP else "adam", weights, batches),
     ]
+    if precision == "float32" and row in WITHOUT_FLOAT32_GRADIENTS:
+        rungs.pop()
+    else:
+        rungs += ladder.compare_steps("sgd" if row in DEEP else "adam", weights, batches)
     broken = [f"{rung.name}: {rung.worst} {rung.error:.1e}" for rung in rungs if not rung.is_passed]
     assert broken == []
-    assert len(rungs) == 6
 
 
 WRONG = {

@@ -7,7 +7,7 @@ come in normalised: Keras' in-graph Rescaling and Normalization (7 values) are l
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -74,6 +74,9 @@ class EfficientNetOptions(LiteOptions):
     lineage: Literal["keras", "torchvision"] = Field(
         "keras", description="padding at stride 2, epsilon and momentum of batch norm"
     )
+    width: float = Field(
+        1.0, gt=0, description="factor on every number of channels, beside the variant's own"
+    )
 
 
 Declare = Callable[[EfficientNetOptions, Shape, int], Network]
@@ -91,7 +94,8 @@ def efficientnet(name: str) -> Declare:
             is_symmetric=is_torchvision,
             initializer=INITIALIZER,
         )
-        return declare_network(name, VARIANTS[name], style, options, input_shape, num_classes)
+        variant = replace(VARIANTS[name], width=options.width * VARIANTS[name].width)
+        return declare_network(name, variant, style, options, input_shape, num_classes)
 
     return declare
 
