@@ -27,7 +27,8 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.source_network import starting_weights
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.config import load_run
+from poc.shared.spec.run import RunSpec
 
 PROMISED = {"torch": 11.0, "tf": 12.0}
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))

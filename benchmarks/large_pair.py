@@ -19,7 +19,7 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.noise import draw_noise
 from poc.shared.engine.source_network import starting_weights
-from poc.shared.spec.run import load_run
+from poc.shared.spec.config import load_run
 
 RATE = 1e-4
 CLASSES = 120

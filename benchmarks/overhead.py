@@ -19,7 +19,7 @@ from poc.shared.engine.datasets import open_data
 from poc.shared.engine.noise import draw_noise
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.training import TrainingLoop
-from poc.shared.spec.run import load_run
+from poc.shared.spec.config import load_run
 
 PROMISED_RATIO = 1.05
 

@@ -24,7 +24,8 @@ from poc.shared.engine.datasets import open_data
 from poc.shared.engine.initial_weights import initial_weights
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.training import TrainingLoop
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.config import load_run
+from poc.shared.spec.run import RunSpec
 
 PROMISED_SHARE = 0.95
 MODEL = ("model.name=googlenet", "method=scratch", "data.batch_size=128", "data.drop_last=true")

@@ -280,42 +280,6 @@ class Dropout(keras.layers.Layer):
         return inputs * (tf.cast(kept, inputs.dtype) / (1 - self.rate))
 
 
-class Add(keras.layers.Layer):
-    """Sum of maps of one shape."""
-
-    def __init__(self, *, dtype: str = "float32") -> None:
-        super().__init__(dtype=dtype)
-
-    def call(self, *inputs: tf.Tensor) -> tf.Tensor:
-        """Add."""
-        total = inputs[0]
-        for addend in inputs[1:]:
-            total = total + addend
-        return total
-
-
-class Concatenate(keras.layers.Layer):
-    """Channels one after the other."""
-
-    def __init__(self, *, dtype: str = "float32") -> None:
-        super().__init__(dtype=dtype)
-
-    def call(self, *inputs: tf.Tensor) -> tf.Tensor:
-        """Concatenate."""
-        return tf.concat(inputs, axis=-1)
-
-
-class Multiply(keras.layers.Layer):
-    """Maps (N, H, W, C) times factors (N, 1, 1, C)."""
-
-    def __init__(self, *, dtype: str = "float32") -> None:
-        super().__init__(dtype=dtype)
-
-    def call(self, inputs: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-        """Multiply."""
-        return inputs * factors
-
-
 def _create(
     layer: keras.layers.Layer, name: str, shape: tuple[int, ...], *, trainable: bool = True
 ) -> keras.Variable:

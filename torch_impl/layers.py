@@ -264,42 +264,6 @@ class Dropout(nn.Module):
         return inputs * (kept.to(inputs.dtype) / (1 - self.rate))
 
 
-class Add(nn.Module):
-    """Sum of maps of one shape."""
-
-    def __init__(self, *, dtype: str = "float32") -> None:
-        super().__init__()
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Add."""
-        total = inputs[0]
-        for addend in inputs[1:]:
-            total = total + addend
-        return total
-
-
-class Concatenate(nn.Module):
-    """Channels one after the other."""
-
-    def __init__(self, *, dtype: str = "float32") -> None:
-        super().__init__()
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Concatenate."""
-        return torch.cat(inputs, dim=1)
-
-
-class Multiply(nn.Module):
-    """Maps (N, C, H, W) times factors (N, C, 1, 1)."""
-
-    def __init__(self, *, dtype: str = "float32") -> None:
-        super().__init__()
-
-    def forward(self, inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-        """Multiply."""
-        return inputs * factors
-
-
 def _symmetric(pads: Pads) -> tuple[int, int] | None:
     (top, bottom), (left, right) = pads
     return (top, left) if top == bottom and left == right else None

@@ -13,6 +13,7 @@ from poc.shared.spec.precision import MIXED, Precision, storage_type
 
 from . import layers
 from .light_layers import LightConv2D, LightDense
+from .merging_layers import Add, Concatenate, Multiply
 from .residual_layers import Highway, ScaledAdd, StochasticDepth
 
 
@@ -272,9 +273,9 @@ BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     ),
     "dropout": lambda layer, _, dtype: layers.Dropout(layer.rate, dtype=dtype),
     "flatten": lambda _layer, _, dtype: layers.Flatten(dtype=dtype),
-    "add": lambda _layer, _, dtype: layers.Add(dtype=dtype),
+    "add": lambda _layer, _, dtype: Add(dtype=dtype),
     "scaled_add": lambda layer, _, dtype: ScaledAdd(layer.scale, dtype=dtype),
     "highway": lambda _layer, _, dtype: Highway(dtype=dtype),
-    "concatenate": lambda _layer, _, dtype: layers.Concatenate(dtype=dtype),
-    "multiply": lambda _layer, _, dtype: layers.Multiply(dtype=dtype),
+    "concatenate": lambda _layer, _, dtype: Concatenate(dtype=dtype),
+    "multiply": lambda _layer, _, dtype: Multiply(dtype=dtype),
 }

@@ -11,7 +11,7 @@ from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
 from .comparison import check_parity
-from .parity import Rung
+from .rungs import Rung
 from .timing import derive, verify
 
 Report = Callable[[str], None]

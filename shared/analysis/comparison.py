@@ -12,7 +12,8 @@ from poc.shared.engine.saving import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.worker import Worker
 from poc.shared.spec.run import BACKENDS, RunSpec
 
-from .parity import Batch, Ladder, Rung
+from .parity import Batch, Ladder
+from .rungs import Rung
 
 Report = Callable[[Mapping[str, Any]], None]
 NUM_PARITY_BATCHES = 5

@@ -10,7 +10,7 @@ from poc.shared.spec.layers import Shape
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 
-from .parity import describe, differing_rows
+from .rungs import describe, differing_rows
 
 BYTES_PER_WEIGHT = 4
 

@@ -24,7 +24,8 @@ from poc.shared.engine.metrics import (
 from poc.shared.engine.phases import describe_values, pooled_node
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
-from poc.shared.spec.run import RunSpec, assign
+from poc.shared.spec.config import assign
+from poc.shared.spec.run import RunSpec
 
 from .verification import read_record
 

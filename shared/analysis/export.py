@@ -31,7 +31,7 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .counting import BYTES_PER_WEIGHT
-from .parity import relative_error
+from .rungs import relative_error
 from .verification import read_record
 
 # float32 sums taken in another order; float16 and int8 are other numbers, whose error is stated.

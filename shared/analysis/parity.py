@@ -5,7 +5,7 @@ Finite first, then close; a tolerance stands beside its reason and is never rais
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -16,10 +16,11 @@ from poc.shared.engine.resizing import resize_matrices
 from poc.shared.engine.source_network import starting_weights
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
-from poc.shared.spec.layers import Parameter
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.precision import EXACT
 from poc.shared.spec.run import RunSpec
+
+from .rungs import LOSS, Arrays, Rung, compare, describe, differing_rows, relative_error, split
 
 DITHER = 0.05
 # Small in float32, where a trajectory amplifies rounding; float64 is what discriminates.
@@ -34,8 +35,6 @@ NUM_PROBES = 12
 NUM_BRIEF_STEPS, BRIEF_TOLERANCE = 5, 1e-6
 # Fewer examples, fewer units near a kink.
 NUM_PROBED = 16
-LOSS = "loss:"
-Arrays = dict[str, NDArray[Any]]
 Batch = dict[str, NDArray[Any]]
 Evaluate = Callable[["Caller", str, Sequence[Batch]], "Arrays"]
 
@@ -65,26 +64,6 @@ TOLERANCES = {
     "float64": Tolerances(logits=1e-10, gradients=1e-10, steps=1e-9, num_steps=50),
     "float32": Tolerances(logits=1e-5, gradients=1e-4, steps=1e-3, num_steps=20),
 }
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One rung: the worst tensor, its error and what was allowed."""
-
-    name: str
-    worst: str
-    error: float
-    tolerance: float
-    num_tensors: int
-
-    @property
-    def is_passed(self) -> bool:
-        """Whether the worst error is within the tolerance (a NaN is not)."""
-        return bool(self.error <= self.tolerance)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "is_passed": self.is_passed}
 
 
 class Ladder:
@@ -310,53 +289,3 @@ def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
     rows, columns = matrices
     images = np.einsum("hi,wj,nijc->nhwc", rows, columns, batch["images"], optimize=True)
     return {**batch, "images": images.astype(np.float32)}
-
-
-def split(values: Arrays) -> tuple[Arrays, Arrays]:
-    """Losses, and everything else."""
-    losses = {name: value for name, value in values.items() if name.startswith(LOSS)}
-    return losses, {name: value for name, value in values.items() if name not in losses}
-
-
-def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
-    """Worst relative error over named tensors, each measured against its own largest value."""
-    first, second = pair
-    if first.keys() != second.keys():
-        missing = sorted(first.keys() ^ second.keys())[0]
-        return Rung(name, f"{missing} (one side only)", float("inf"), tolerance, len(first))
-    errors = {key: relative_error(first[key], second[key]) for key in first}
-    worst = max(errors, key=lambda key: errors[key])
-    return Rung(name, worst, errors[worst], tolerance, len(errors))
-
-
-def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Largest absolute difference over the largest value of either side; infinite for a NaN."""
-    if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return float("inf")
-    difference = magnitude(first.astype(np.float64) - second.astype(np.float64))
-    return difference / max(magnitude(first), magnitude(second)) if difference else 0.0
-
-
-def magnitude(value: NDArray[Any]) -> float:
-    """Largest absolute value."""
-    return float(np.abs(value).max(initial=0))
-
-
-def describe(parameter: Parameter) -> dict[str, Any]:
-    """A declared parameter as a worker reports it."""
-    return {
-        "name": parameter.name,
-        "shape": list(parameter.shape),
-        "is_trainable": parameter.is_trainable,
-        "weight_decay": parameter.weight_decay,
-    }
-
-
-def differing_rows(
-    declared: Sequence[Mapping[str, Any]], built: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    """Names of the parameters whose rows differ, missing and extra ones included."""
-    pairs = zip(declared, built, strict=False)
-    wrong = [str(first["name"]) for first, second in pairs if first != second]
-    longer = max(declared, built, key=len)
-    return wrong + [str(row["name"]) for row in longer[min(len(declared), len(built)) :]]

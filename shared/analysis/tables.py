@@ -10,7 +10,7 @@ from rich.table import Table
 from poc.shared.spec.sweep import describe_settings
 
 from .figures import Table as WrittenTable
-from .parity import Rung
+from .rungs import Rung
 
 # Column of the comparison table -> how its value is written.
 COLUMNS: Mapping[str, str] = {

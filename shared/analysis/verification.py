@@ -10,7 +10,7 @@ from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS, RunSpec
 
-from .parity import Rung, compare
+from .rungs import Rung, compare
 
 TOLERANCE = 1e-5
 NUM_IMAGES = 64

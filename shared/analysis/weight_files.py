@@ -19,9 +19,10 @@ from poc.shared.engine.files import Arrays, read_arrays, write_arrays
 from poc.shared.engine.weight_check import check_weights
 from poc.shared.engine.worker import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.models import find_model
 from poc.shared.spec.published.table import find_schemes
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.run import RunSpec
 
 from .counting import parse_input_shape
 

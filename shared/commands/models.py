@@ -65,8 +65,8 @@ def summarize_model(
         summarize_taps,
     )
     from poc.shared.analysis.tables import show, summary_table, taps_table
+    from poc.shared.spec.config import load_run
     from poc.shared.spec.models import find_model
-    from poc.shared.spec.run import load_run
 
     example = find_model(name).example_input
     shape = parse_input_shape(input_shape) if input_shape else example

@@ -76,7 +76,8 @@ def read_run(
     **given: Any,
 ) -> Any:
     """The run spec that the command line describes; `--batch-size auto` is found here."""
-    from poc.shared.spec.run import BACKENDS, load_run
+    from poc.shared.spec.config import load_run
+    from poc.shared.spec.run import BACKENDS
 
     is_auto = given.get("batch_size") == "auto"
     given["batch_size"] = None if is_auto else given.get("batch_size")

@@ -24,7 +24,8 @@ from poc.shared.spec.layers import (
     Pool2D,
 )
 from poc.shared.spec.lowering import inner_factors, lower
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.nodes import Node
 
 Vector = NDArray[np.float64]

@@ -17,7 +17,8 @@ from .layers import (
     SeparableConv2D,
     StochasticDepth,
 )
-from .network import IMAGES, Network, NetworkBuilder
+from .network import IMAGES, Network
+from .network_builder import NetworkBuilder
 from .nodes import Node
 
 

@@ -1,8 +1,6 @@
 """A network as data: named layers, what feeds what, where features are tapped.
 
-One declaration serves both backends, the counts, the shapes and the noise. `NetworkBuilder` checks
-every shape while the network is declared, so a wrong architecture is refused before a framework
-starts.
+One declaration serves both backends, the counts, the shapes and the noise.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,25 +9,20 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
+from .cancellation import added_constants, hands_constants_on
 from .layers import (
     BatchNorm,
-    Conv2D,
     Dropout,
     Layer,
-    LightConv2D,
     Parameter,
-    ScaledAdd,
     Shape,
     StochasticDepth,
 )
 from .nodes import Block, Node, Step, bypass, plan, resolve
 
-__all__ = ["IMAGES", "Block", "Network", "NetworkBuilder", "Node", "Step"]
+__all__ = ["IMAGES", "Block", "Network", "Node", "Step"]
 
 IMAGES = "images"
-NO_PADS = ((0, 0), (0, 0))
-# Layers that hand a constant of each channel on as a constant of each channel.
-PASSES_CONSTANTS = ("add", ScaledAdd.kind, "concatenate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,110 +275,3 @@ class Network:
             first -= 1
         body = tuple(replace(node, is_frozen=True) for node in self.nodes[:first])
         return replace(self, nodes=body + self.nodes[first:])
-
-
-def added_constants(node: Node) -> tuple[str, ...]:
-    """Trainable parameters that add one constant to each channel of the node's output."""
-    trainable = [parameter.name for parameter in node.parameters if parameter.is_trainable]
-    last = tuple(name for name in trainable[-1:] if name.endswith(("/bias", "/beta")))
-    if not last or not isinstance(node.layer, LightConv2D):
-        return last
-    return (
-        *last,
-        *(f"{node.name}/{name}" for name in node.layer.inner_constants(node.input_shapes)),
-    )
-
-
-def hands_constants_on(node: Node) -> bool:
-    """Whether a constant of each channel at the input is one of each channel at the output.
-
-    A 1x1 convolution mixes constants into constants; a larger one meets its padding at the border.
-    """
-    layer = node.layer
-    if isinstance(layer, StochasticDepth):
-        return layer.mode == "batch"
-    if isinstance(layer, Conv2D):
-        is_pointwise = layer.kernel_size == (1, 1) and layer.pads(node.input_shapes[0]) == NO_PADS
-        return is_pointwise and layer.activation is None
-    if layer.kind == "pool2d":
-        return not getattr(layer, "count_padding", False)
-    return layer.kind in PASSES_CONSTANTS
-
-
-class NetworkBuilder:
-    """Collects nodes; `add` returns the new node's name, to be used as the next one's input."""
-
-    def __init__(self, name: str, input_shape: Shape) -> None:
-        self._name = name
-        self._input_shape = input_shape
-        self._nodes: dict[str, Node] = {}
-        self._taps: dict[str, str] = {}
-        self._blocks: dict[str, Block] = {}
-        self._auxiliary: dict[str, float] = {}
-        self._latest = IMAGES
-
-    def add(self, name: str, layer: Layer, *inputs: str) -> str:
-        """Place `layer` under `name`; without `inputs` it follows the latest node.
-
-        Raises:
-            UsageError: The shapes do not fit; the message names the layer.
-        """
-        if name in self._nodes or name == IMAGES:
-            raise ValueError(f"Received the layer name {name!r} twice in {self._name}.")
-        sources = inputs or (self.latest,)
-        shapes = tuple(self.shape(source) for source in sources)
-        try:
-            output_shape = layer.output_shape(shapes)
-            layer.parameters(shapes)
-        except UsageError as error:
-            raise UsageError(f"{self._name}, layer {name}: {error}") from None
-        self._nodes[name] = Node(
-            name=name, layer=layer, inputs=sources, input_shapes=shapes, output_shape=output_shape
-        )
-        self._latest = name
-        return name
-
-    def tap(self, name: str, node: str | None = None) -> None:
-        """Publish a node's output (default: the latest) as the feature `name`."""
-        self._taps[name] = node or self.latest
-
-    def close_block(self, name: str, first: str, shortcut: str, *, is_identity: bool) -> None:
-        """Declare the nodes from `first` to the latest as one block beside `shortcut`."""
-        names = list(self._nodes)
-        nodes = tuple(names[names.index(first) :])
-        gates = [
-            node
-            for node in nodes
-            if isinstance(layer := self._nodes[node].layer, StochasticDepth) and layer.is_gate
-        ]
-        self._blocks[name] = Block(
-            nodes=nodes, shortcut=shortcut, is_identity=is_identity, gate=gates[0] if gates else ""
-        )
-
-    def add_auxiliary(self, weight: float) -> None:
-        """Train the latest node's output as logits too, with this weight in the loss."""
-        self._auxiliary[self.latest] = weight
-
-    def shape(self, name: str) -> Shape:
-        """Output shape of a node, or of the images."""
-        return self._input_shape if name == IMAGES else self._nodes[name].output_shape
-
-    def resume(self, name: str) -> None:
-        """Let the next layer follow this node, as after a side branch."""
-        self._latest = name
-
-    @property
-    def latest(self) -> str:
-        """Name of the node that the next layer follows by default, or of the images."""
-        return self._latest
-
-    def build(self) -> Network:
-        """The finished network."""
-        return Network(
-            name=self._name,
-            input_shape=self._input_shape,
-            nodes=tuple(self._nodes.values()),
-            taps=dict(self._taps),
-            blocks=dict(self._blocks),
-            auxiliary=dict(self._auxiliary),
-        )

@@ -18,7 +18,8 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 
-from .run import RunSpec, assign, parse_value, read_toml, set_value
+from .config import assign, parse_value, read_toml, set_value
+from .run import RunSpec
 
 Product = Mapping[str, Sequence[Any]]
 # These decide what other keys mean, so they are set first.

@@ -27,7 +27,8 @@ from poc.shared.spec.layers import (
     SeparableConv2D,
     StochasticDepth,
 )
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 
 MAP = (6, 5, 4)
 VECTOR = (7,)

@@ -14,7 +14,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.layers import Conv2D, ScaledAdd
 from poc.shared.spec.models import MODELS
-from poc.shared.spec.network import NetworkBuilder
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.architecture_cases import (
     CALM,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.parity import relative_error
+from poc.shared.analysis.rungs import relative_error
 from poc.shared.engine.conversion import to_canonical
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError

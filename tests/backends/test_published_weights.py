@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.analysis.parity import relative_error
+from poc.shared.analysis.rungs import relative_error
 from poc.shared.analysis.weight_files import convert_for
 from poc.shared.engine import initial_weights as start
 from poc.shared.engine.conversion import find_scheme, from_canonical, to_canonical
@@ -18,9 +18,9 @@ from poc.shared.engine.files import read_arrays, write_arrays
 from poc.shared.engine.launch import launch_run
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.published.table import IMAGENET_ORIGINS, find_schemes
-from poc.shared.spec.run import load_run
 from poc.tests.architectures_table import LADDER_CASES, Case
 
 ROOT = Path(__file__).parents[2]

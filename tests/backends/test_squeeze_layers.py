@@ -9,7 +9,7 @@ import pytest
 from poc.shared.engine.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec.layers import Conv2D, GlobalPool, Multiply, StochasticDepth
-from poc.shared.spec.network import NetworkBuilder
+from poc.shared.spec.network_builder import NetworkBuilder
 
 RATE = 0.3
 SCRIPT = """
@@ -17,6 +17,7 @@ import importlib, sys
 import numpy as np
 backend, folder = sys.argv[1:]
 layers = importlib.import_module(f"poc.{backend}_impl.layers")
+merging = importlib.import_module(f"poc.{backend}_impl.merging_layers")
 residual = importlib.import_module(f"poc.{backend}_impl.residual_layers")
 border = importlib.import_module(f"poc.{backend}_impl.border")
 device = "/CPU:0" if backend == "tf" else "cpu"
@@ -32,7 +33,7 @@ kept = border.noise_to_tensors({"kept": given["kept"]}, device=device)["kept"]
 outputs = {
     "mean": layers.GlobalPool(keep_axes=True, dtype="float64")(images),
     "max": layers.GlobalPool(mode="max", keep_axes=True, dtype="float64")(images),
-    "product": layers.Multiply(dtype="float64")(images, factors),
+    "product": merging.Multiply(dtype="float64")(images, factors),
     "dropped": branch(images, kept, training=True),
     "passed": branch(images, training=False),
 }

@@ -7,7 +7,7 @@ import pytest
 
 from poc.shared.engine.files import read_arrays
 from poc.shared.engine.source_network import starting_weights
-from poc.shared.spec.run import load_run
+from poc.shared.spec.config import load_run
 from poc.tests.cli.test_cli import TINY, poc  # noqa: F401 - a fixture
 
 CONV = ["--set", "model=lightnet_residual", "--set", "layer=conv2d"]

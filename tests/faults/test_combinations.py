@@ -7,8 +7,9 @@ import pytest
 from poc.shared.engine import launch
 from poc.shared.engine.files import write_arrays
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.run import RunSpec
 
 # Settings -> words of the message: what does not fit what.
 IMPOSSIBLE = {

@@ -25,8 +25,9 @@ from poc.shared.engine.checkpoints import read_checkpoint
 from poc.shared.engine.files import read_arrays, read_object
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.data import SplitSpec
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.run import RunSpec
 from poc.tests.faults.fuzzing import attempt, bounded, fuzz
 from poc.tests.faults.test_resume import RUN, train
 

@@ -14,8 +14,9 @@ from poc.shared.engine.run_lock import hold_lock
 from poc.shared.engine.run_start import starting
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.run import RunSpec
 from poc.tests.faults.processes import stub_environment
 from poc.tests.faults.test_resume import MODEL
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.run import load_run, read_toml
+from poc.shared.spec.config import load_run, read_toml
 from poc.shared.spec.sweep import load_sweep
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ import pytest
 
 from poc.shared.engine.metrics import average_views, log_softmax
 from poc.shared.engine.worker import Worker
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.run import load_run
 
 pytestmark = [pytest.mark.tf, pytest.mark.torch, pytest.mark.parity]
 BACKENDS = ("tf", "torch")

@@ -14,12 +14,13 @@ from poc.shared.engine.factorization import (
     split_kernel,
 )
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.factors import VARIANTS, Factor, full_rank, is_factorable, kernel_shape
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.layers import Conv2D
 from poc.shared.spec.models import ModelSpec
-from poc.shared.spec.network import NetworkBuilder
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.run import RunSpec
 from poc.tests.reference.layers import apply_network
 
 SHAPE = (3, 2, 5, 7)

@@ -22,8 +22,9 @@ from poc.shared.engine.files import write_arrays
 from poc.shared.engine.initial_weights import initial_weights
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.run import RunSpec
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

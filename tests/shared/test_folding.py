@@ -23,7 +23,7 @@ from poc.shared.spec.layers import (
     SeparableConv2D,
 )
 from poc.shared.spec.models import ModelSpec
-from poc.shared.spec.network import NetworkBuilder
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.tests.reference.layers import apply_network
 
 # Folded weights are rounded to float32, the reference computes in float64.

@@ -5,7 +5,7 @@ import pytest
 
 from poc.shared.engine.noise import draw_mask, draw_noise
 from poc.shared.spec.layers import Dropout, GlobalPool
-from poc.shared.spec.network import NetworkBuilder
+from poc.shared.spec.network_builder import NetworkBuilder
 
 
 def network(first="first", rate=0.3):

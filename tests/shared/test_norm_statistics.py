@@ -6,7 +6,7 @@ import pytest
 from poc.shared.engine.datasets import check_validation
 from poc.shared.engine.norm_statistics import Moments
 from poc.shared.errors import UsageError
-from poc.shared.spec.run import load_run
+from poc.shared.spec.config import load_run
 
 
 def test_joined_moments_are_those_of_all_values():

@@ -16,8 +16,9 @@ from poc.shared.engine.source_network import (
     starting_weights,
 )
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.run import RunSpec, load_run
+from poc.shared.spec.run import RunSpec
 from poc.shared.spec.stages import find_stage, plan_stages
 
 SHAPE = {"input_shape": [28, 28, 1], "num_classes": 10}

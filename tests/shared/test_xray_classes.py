@@ -9,7 +9,7 @@ from PIL import Image
 from poc.shared.data.relabelling import open_classes
 from poc.shared.engine.datasets import open_data
 from poc.shared.errors import UsageError
-from poc.shared.spec.run import load_run
+from poc.shared.spec.config import load_run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "lightlayers" / "chest_xray_3_classes.toml"
 

@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.spec.layers import BatchNorm, Dense, Dropout, GlobalPool, Shape
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.settings import Settings
 
 from .inverted_residual import Block, Style, add_block, add_conv_norm, round_filters

@@ -24,7 +24,8 @@ from poc.shared.spec.layers import (
     Pool2D,
     Shape,
 )
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.settings import Settings
 
 # 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection; table 1 of the paper.

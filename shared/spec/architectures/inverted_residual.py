@@ -18,7 +18,7 @@ from poc.shared.spec.layers import (
     Padding,
     StochasticDepth,
 )
-from poc.shared.spec.network import NetworkBuilder
+from poc.shared.spec.network_builder import NetworkBuilder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.spec.layers import Add, StochasticDepth
-from poc.shared.spec.network import NetworkBuilder
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.settings import Settings
 
 

@@ -21,7 +21,8 @@ from poc.shared.spec.layers import (
     Pool2D,
     Shape,
 )
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 
 from .residual import BlockEnds, ResidualOptions
 

@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, GlobalPool, Highway, Shape
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.settings import Settings
 
 from .residual import BlockEnds, ResidualOptions

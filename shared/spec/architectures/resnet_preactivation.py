@@ -11,7 +11,8 @@ from functools import partial
 from pydantic import Field
 
 from poc.shared.spec.layers import Activate, BatchNorm, Conv2D, Dense, GlobalPool, Pool2D, Shape
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 
 from .residual import BlockEnds, ResidualOptions
 from .resnet import EXPANSION, REPEATS, symmetric

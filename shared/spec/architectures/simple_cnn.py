@@ -12,7 +12,8 @@ from poc.shared.spec.layers import (
     Pool2D,
     Shape,
 )
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.settings import Settings
 
 PADS = ((1, 1), (1, 1))

@@ -19,7 +19,8 @@ from poc.shared.spec.layers import (
     Pool2D,
     Shape,
 )
-from poc.shared.spec.network import Network, NetworkBuilder
+from poc.shared.spec.network import Network
+from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.settings import Settings
 
 VGG16_STAGES = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)

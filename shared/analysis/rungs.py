@@ -1,0 +1,83 @@
+"""One rung of the parity ladder: how far apart two sets of named tensors are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.spec.layers import Parameter
+
+LOSS = "loss:"
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: the worst tensor, its error and what was allowed."""
+
+    name: str
+    worst: str
+    error: float
+    tolerance: float
+    num_tensors: int
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the worst error is within the tolerance (a NaN is not)."""
+        return bool(self.error <= self.tolerance)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "is_passed": self.is_passed}
+
+
+def split(values: Arrays) -> tuple[Arrays, Arrays]:
+    """Losses, and everything else."""
+    losses = {name: value for name, value in values.items() if name.startswith(LOSS)}
+    return losses, {name: value for name, value in values.items() if name not in losses}
+
+
+def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
+    """Worst relative error over named tensors, each measured against its own largest value."""
+    first, second = pair
+    if first.keys() != second.keys():
+        missing = sorted(first.keys() ^ second.keys())[0]
+        return Rung(name, f"{missing} (one side only)", float("inf"), tolerance, len(first))
+    errors = {key: relative_error(first[key], second[key]) for key in first}
+    worst = max(errors, key=lambda key: errors[key])
+    return Rung(name, worst, errors[worst], tolerance, len(errors))
+
+
+def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Largest absolute difference over the largest value of either side; infinite for a NaN."""
+    if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return float("inf")
+    difference = magnitude(first.astype(np.float64) - second.astype(np.float64))
+    return difference / max(magnitude(first), magnitude(second)) if difference else 0.0
+
+
+def magnitude(value: NDArray[Any]) -> float:
+    """Largest absolute value."""
+    return float(np.abs(value).max(initial=0))
+
+
+def describe(parameter: Parameter) -> dict[str, Any]:
+    """A declared parameter as a worker reports it."""
+    return {
+        "name": parameter.name,
+        "shape": list(parameter.shape),
+        "is_trainable": parameter.is_trainable,
+        "weight_decay": parameter.weight_decay,
+    }
+
+
+def differing_rows(
+    declared: Sequence[Mapping[str, Any]], built: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Names of the parameters whose rows differ, missing and extra ones included."""
+    pairs = zip(declared, built, strict=False)
+    wrong = [str(first["name"]) for first, second in pairs if first != second]
+    longer = max(declared, built, key=len)
+    return wrong + [str(row["name"]) for row in longer[min(len(declared), len(built)) :]]

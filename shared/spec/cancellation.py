@@ -1,0 +1,36 @@
+"""Constants that a batch norm behind them subtracts again: which layers add one, or hand one on."""
+
+from .layers import Conv2D, LightConv2D, ScaledAdd, StochasticDepth
+from .nodes import Node
+
+NO_PADS = ((0, 0), (0, 0))
+# Layers that hand a constant of each channel on as a constant of each channel.
+PASSES_CONSTANTS = ("add", ScaledAdd.kind, "concatenate")
+
+
+def added_constants(node: Node) -> tuple[str, ...]:
+    """Trainable parameters that add one constant to each channel of the node's output."""
+    trainable = [parameter.name for parameter in node.parameters if parameter.is_trainable]
+    last = tuple(name for name in trainable[-1:] if name.endswith(("/bias", "/beta")))
+    if not last or not isinstance(node.layer, LightConv2D):
+        return last
+    return (
+        *last,
+        *(f"{node.name}/{name}" for name in node.layer.inner_constants(node.input_shapes)),
+    )
+
+
+def hands_constants_on(node: Node) -> bool:
+    """Whether a constant of each channel at the input is one of each channel at the output.
+
+    A 1x1 convolution mixes constants into constants; a larger one meets its padding at the border.
+    """
+    layer = node.layer
+    if isinstance(layer, StochasticDepth):
+        return layer.mode == "batch"
+    if isinstance(layer, Conv2D):
+        is_pointwise = layer.kernel_size == (1, 1) and layer.pads(node.input_shapes[0]) == NO_PADS
+        return is_pointwise and layer.activation is None
+    if layer.kind == "pool2d":
+        return not getattr(layer, "count_padding", False)
+    return layer.kind in PASSES_CONSTANTS

@@ -1,0 +1,89 @@
+"""Declares a network layer by layer.
+
+Every shape is checked on the way, so a wrong architecture is refused before a framework starts.
+"""
+
+from poc.shared.errors import UsageError
+
+from .layers import Layer, Shape, StochasticDepth
+from .network import IMAGES, Network
+from .nodes import Block, Node
+
+
+class NetworkBuilder:
+    """Collects nodes; `add` returns the new node's name, to be used as the next one's input."""
+
+    def __init__(self, name: str, input_shape: Shape) -> None:
+        self._name = name
+        self._input_shape = input_shape
+        self._nodes: dict[str, Node] = {}
+        self._taps: dict[str, str] = {}
+        self._blocks: dict[str, Block] = {}
+        self._auxiliary: dict[str, float] = {}
+        self._latest = IMAGES
+
+    def add(self, name: str, layer: Layer, *inputs: str) -> str:
+        """Place `layer` under `name`; without `inputs` it follows the latest node.
+
+        Raises:
+            UsageError: The shapes do not fit; the message names the layer.
+        """
+        if name in self._nodes or name == IMAGES:
+            raise ValueError(f"Received the layer name {name!r} twice in {self._name}.")
+        sources = inputs or (self.latest,)
+        shapes = tuple(self.shape(source) for source in sources)
+        try:
+            output_shape = layer.output_shape(shapes)
+            layer.parameters(shapes)
+        except UsageError as error:
+            raise UsageError(f"{self._name}, layer {name}: {error}") from None
+        self._nodes[name] = Node(
+            name=name, layer=layer, inputs=sources, input_shapes=shapes, output_shape=output_shape
+        )
+        self._latest = name
+        return name
+
+    def tap(self, name: str, node: str | None = None) -> None:
+        """Publish a node's output (default: the latest) as the feature `name`."""
+        self._taps[name] = node or self.latest
+
+    def close_block(self, name: str, first: str, shortcut: str, *, is_identity: bool) -> None:
+        """Declare the nodes from `first` to the latest as one block beside `shortcut`."""
+        names = list(self._nodes)
+        nodes = tuple(names[names.index(first) :])
+        gates = [
+            node
+            for node in nodes
+            if isinstance(layer := self._nodes[node].layer, StochasticDepth) and layer.is_gate
+        ]
+        self._blocks[name] = Block(
+            nodes=nodes, shortcut=shortcut, is_identity=is_identity, gate=gates[0] if gates else ""
+        )
+
+    def add_auxiliary(self, weight: float) -> None:
+        """Train the latest node's output as logits too, with this weight in the loss."""
+        self._auxiliary[self.latest] = weight
+
+    def shape(self, name: str) -> Shape:
+        """Output shape of a node, or of the images."""
+        return self._input_shape if name == IMAGES else self._nodes[name].output_shape
+
+    def resume(self, name: str) -> None:
+        """Let the next layer follow this node, as after a side branch."""
+        self._latest = name
+
+    @property
+    def latest(self) -> str:
+        """Name of the node that the next layer follows by default, or of the images."""
+        return self._latest
+
+    def build(self) -> Network:
+        """The finished network."""
+        return Network(
+            name=self._name,
+            input_shape=self._input_shape,
+            nodes=tuple(self._nodes.values()),
+            taps=dict(self._taps),
+            blocks=dict(self._blocks),
+            auxiliary=dict(self._auxiliary),
+        )
