@@ -19,7 +19,10 @@ def images_to_tensor(
     In the layout `channels_first` it is a copy; convolutions keep the layout of what they read.
     """
     tensor = copy_to_device(images, device).to(getattr(torch, dtype)).permute(0, 3, 1, 2)
-    return tensor.contiguous() if layout == "channels_first" else tensor
+    if layout == "channels_last":
+        return tensor
+    # `contiguous` leaves a single channel as it is, and convolutions read it as channels-last.
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def labels_to_tensor(labels: NDArray[Any], *, dtype: str, device: str) -> torch.Tensor:

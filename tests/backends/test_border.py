@@ -15,7 +15,15 @@ def test_arrays_leave_for_a_gpu_from_pinned_memory_and_nobody_waits(backend, pro
 
 
 @TORCH_ALONE
-def test_a_batch_lies_in_memory_as_the_layout_says(backend, probe):
-    images = np.zeros((2, 5, 7, 3), np.float32)
+@pytest.mark.parametrize(
+    ("channels", "last", "first"),
+    [
+        (3, [105, 1, 21, 3], [105, 35, 7, 1]),
+        # Convolutions tell the layout of a single channel by the stride of its axis.
+        (1, [35, 1, 7, 1], [35, 35, 7, 1]),
+    ],
+)
+def test_a_batch_lies_in_memory_as_the_layout_says(channels, last, first, backend, probe):
+    images = np.zeros((2, 5, 7, channels), np.float32)
     found = probe.call("strides", images=images, layouts=["channels_last", "channels_first"])
-    assert found == [[105, 1, 21, 3], [105, 35, 7, 1]]
+    assert found == [last, first]
