@@ -2,6 +2,7 @@
 
     python benchmarks/default_modes.py                      # every model: about 15 minutes
     python benchmarks/default_modes.py lightlayers kd --steps 20 --rounds 2
+    python benchmarks/default_modes.py --backend torch --modes channels_first --rounds 6
 
 Each mode trains in a process of its own; with more rounds, in the order A B, B A. Printed are the
 median steady step, and the share of the fastest mode's speed that the mode reaches. Another
@@ -61,6 +62,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--backend", choices=("tf", "torch"), help="one of them; default: both")
+    parser.add_argument("--modes", nargs="+", help="of the others, these alone; default: all")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
@@ -70,7 +72,7 @@ def main() -> int:
     if unknown := [name for name in arguments.models if name not in MODELS]:
         parser.error(f"unknown model {unknown[0]}; known are {', '.join(MODELS)}")
     started, busy = time.monotonic(), busy_seconds()
-    sides = [s for s in parse_sides([], "all") if arguments.backend in (None, s.backend)]
+    sides = choose_sides(arguments.backend, arguments.modes)
     results = []
     for name in arguments.models or MODELS:
         found = time_model(make_spec(name, sides, arguments), arguments.rounds)
@@ -81,6 +83,16 @@ def main() -> int:
     if arguments.output:
         arguments.output.write_text(json.dumps({"rows": results, "other_share": share}, indent=1))
     return int(any(row["is_default"] and row["share"] < PROMISED_SHARE for row in results))
+
+
+def choose_sides(backend: str | None, modes: Sequence[str] | None) -> list[Side]:
+    """Every mode, or the defaults and those of these names; of both backends, or of one."""
+    return [
+        side
+        for side in parse_sides([], "all")
+        if backend in (None, side.backend)
+        and (modes is None or side.is_default or side.mode in modes)
+    ]
 
 
 def make_spec(name: str, sides: Sequence[Side], arguments: argparse.Namespace) -> BenchSpec:
