@@ -51,6 +51,9 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "l2t-ww": {
         "method": "l2t-ww",
         "model": {"name": "vgg9_bn", "options": {"width": 0.25}},
+        # A source that nobody trained has maps of any size.
+        "method_options": {"standardize": True},
+        "optimizer": {"learning_rate": 1e-3},
         "source": {"model": {"name": "resnet32_cifar"}},
         "data": {"image_size": [32, 32], **COLOUR},
     },
