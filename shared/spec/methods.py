@@ -11,7 +11,7 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 
-from . import distillation, l2t_ww, transfer_learning
+from . import distillation, fitnets, l2t_ww, transfer_learning
 from .settings import Settings
 from .transfer import Transfer
 from .tuning import Tuning
@@ -96,10 +96,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "fitnets": Method(
             summary="FitNets: a middle layer learns a hint through a regressor, then distillation",
-            options=distillation.FitNetsOptions,
+            options=fitnets.FitNetsOptions,
             objective="fitnets",
             default_model="lightnet_plain",
-            transfer=distillation.FITNETS,
+            transfer=fitnets.FITNETS,
         ),
         "attention_transfer": Method(
             summary="Attention Transfer: maps of where the source is active, at matched layers",

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from poc.shared.engine.resizing import resize_matrices
 from poc.shared.engine.source_network import COEFFICIENT_PREFIX
-from poc.shared.spec.distillation import HINT, find_hints, regressor_output
+from poc.shared.spec.fitnets import HINT, find_hints, regressor_output
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.tf_impl.border import known_to_tensors
