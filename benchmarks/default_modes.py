@@ -4,8 +4,8 @@
     python benchmarks/default_modes.py lightlayers kd --steps 20 --rounds 2
     python benchmarks/default_modes.py --backend torch --modes channels_first --rounds 6
 
-Each mode trains in a process of its own; with more rounds, in the order A B, B A. Printed are the
-median steady step, and the share of the fastest mode's speed that the mode reaches. Another
+Each mode trains in a process of its own, and their steps take turns. Printed are the median steady
+step, and the share of the fastest mode's speed that the mode reaches. Another
 precision is another program: its row stands there, but takes no part in the promise. Exits 1 where
 the default reaches less than the promised share. What the modes compute is compared by `poc bench`.
 """
@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.bench import FAILURES, busy_seconds, first_line, other_share, time_process
+from poc.shared.engine.bench import busy_seconds, in_turn, other_share, time_round
 from poc.shared.spec.bench import BenchSpec, Side, parse_sides
 from poc.shared.spec.run import RunSpec
 
@@ -120,15 +120,14 @@ def make_spec(name: str, sides: Sequence[Side], arguments: argparse.Namespace) -
 def time_model(spec: BenchSpec, rounds: int) -> dict[int, list[float] | str]:
     """Place of a side -> its processes' median steps, or why it does not run."""
     found: dict[int, Any] = {}
-    for turn, index in spec.order():
-        if turn >= rounds or isinstance(found.get(index), str):
-            continue
-        try:
-            samples = time_process(spec, spec.sides[index])["seconds"]["step"]
-        except FAILURES as error:
-            found[index] = first_line(error)
-            continue
-        found.setdefault(index, []).append(statistics.median(samples))
+    for number in range(rounds):
+        places = [p for p in range(len(spec.sides)) if not isinstance(found.get(p), str)]
+        for place, samples in time_round(spec, in_turn(places, number)).items():
+            if isinstance(samples, str):
+                found[place] = samples
+            else:
+                median = statistics.median(samples["seconds"]["step"])
+                found.setdefault(place, []).append(median)
     return found
 
 

@@ -144,7 +144,7 @@ def epoch_over_steps(processes: Sequence[Mapping[str, Any]]) -> float:
     return float(
         np.median(
             [
-                process["seconds"]["epoch"][0]
+                np.mean(process["seconds"]["epoch"])
                 / (np.mean(process["seconds"]["step"]) * process["num_batches"])
                 for process in processes
             ]

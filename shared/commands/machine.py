@@ -20,6 +20,7 @@ from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_opti
 @click.option("--processes", type=int, default=5, metavar="N", help="Of each side; default 5.")
 @click.option("--warmup", type=int, default=10, metavar="N", help="Steps not counted; default 10.")
 @click.option("--steps", type=int, default=30, metavar="N", help="Timed steps; default 30.")
+@click.option("--alone", is_flag=True, help="One process at a time: where memory is short.")
 @click.option("--output", type=click.Path(path_type=Path), help="File; default bench.json.")
 @click.option("--report", "page", type=click.Path(path_type=Path), help="Folder for a page.")
 @click.option("--verify", "file", type=click.Path(path_type=Path), help="Check a bench file.")
@@ -30,6 +31,7 @@ def bench(
     processes: int,
     warmup: int,
     steps: int,
+    alone: bool,
     output: Path | None,
     page: Path | None,
     file: Path | None,
@@ -52,6 +54,7 @@ def bench(
             "num_processes": processes,
             "warmup_steps": warmup,
             "timed_steps": steps,
+            "is_alone": alone,
         }
         result = time_sides(
             BenchSpec.parse(values, "bench"),

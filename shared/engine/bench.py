@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.bench import BenchSpec, Side
+from poc.shared.spec.bench import STEPS_AFTER_OTHERS, BenchSpec, Side
 
 from .executors import added_to_environment
 from .worker import Worker, WorkerCrashed
@@ -22,7 +22,7 @@ FAILURES = (UsageError, CheckFailed, WorkerCrashed)
 def run_bench(
     spec: BenchSpec, *, command: str, report: Report, failures: Mapping[int, str] | None = None
 ) -> dict[str, Any]:
-    """Time every side in processes of its own, in the order A B, B A and so on.
+    """Time every side in several rounds, each in a process of its own.
 
     Args:
         spec: What to time, and how often.
@@ -38,18 +38,16 @@ def run_bench(
         CheckFailed: No side runs.
     """
     started, busy = time.time(), busy_seconds()
-    order = spec.order()
     processes, failed = [], dict(failures or {})
-    for number, (turn, index) in enumerate(order, start=1):
-        side = spec.sides[index]
-        if index in failed:
-            continue
-        report(f"process {number} of {len(order)}: {side.name}")
-        try:
-            processes.append({"round": turn, "side": index, **time_process(spec, side)})
-        except FAILURES as error:
-            failed[index] = first_line(error)
-            report(f"{side.name} does not run: {failed[index]}")
+    for number in range(spec.num_processes):
+        places = [place for place in range(len(spec.sides)) if place not in failed]
+        report(f"round {number + 1} of {spec.num_processes}: {len(places)} processes")
+        for place, samples in time_round(spec, in_turn(places, number)).items():
+            if isinstance(samples, str):
+                failed[place] = samples
+                report(f"{spec.sides[place].name} does not run: {samples}")
+            else:
+                processes.append({"round": number, "side": place, **samples})
     ran, processes = leave_out(spec, failed, processes)
     return {
         "format": FORMAT,
@@ -84,19 +82,63 @@ def leave_out(
     return ran, [{**p, "side": places[p["side"]]} for p in processes if p["side"] in places]
 
 
-def time_process(spec: BenchSpec, side: Side) -> dict[str, Any]:
-    """One process of one side."""
+def in_turn(places: Sequence[int], number: int) -> list[int]:
+    """A B, B A, A B, …: a drift hits all sides."""
+    return list(places if number % 2 == 0 else reversed(places))
+
+
+def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, Any] | str]:
+    """One process of each of these sides: its samples, or why it does not run.
+
+    All of them live together and work one at a time: their steps take short turns, so that a slow
+    moment of the machine meets every side.
+    """
+    if spec.is_alone and len(places) > 1:
+        return {key: value for p in places for key, value in time_round(spec, [p]).items()}
     with ExitStack() as stack:
-        stack.enter_context(added_to_environment(thread_variables(side)))
-        worker = stack.enter_context(Worker(side.backend))
-        samples: dict[str, Any] = worker.call(
-            "time_side",
-            run=side.run(spec.run).model_dump(mode="json"),
-            side=side.model_dump(mode="json"),
-            warmup_steps=spec.warmup_steps,
-            timed_steps=spec.timed_steps,
-        )
-    return samples
+        timed = Round(spec, stack)
+        for place in places:
+            timed.start(place)
+        for number, count in enumerate(spec.turns()):
+            warmup = STEPS_AFTER_OTHERS if number else spec.warmup_steps
+            for place in in_turn(places, number):
+                timed.call(place, "time_steps", warmup_steps=warmup, timed_steps=count)
+        for place in places:
+            timed.found[place] = timed.call(place, "finish_timing")
+        return {place: timed.failed.get(place, timed.found[place]) for place in places}
+
+
+class Round:
+    """The processes of a round; one that failed is not called again."""
+
+    def __init__(self, spec: BenchSpec, stack: ExitStack) -> None:
+        self.spec, self.stack = spec, stack
+        self.workers: dict[int, Worker] = {}
+        self.found: dict[int, Any] = {}
+        self.failed: dict[int, str] = {}
+
+    def start(self, place: int) -> None:
+        """Start a process with its side's threads, and take its first step."""
+        side = self.spec.sides[place]
+        try:
+            with added_to_environment(thread_variables(side)):
+                self.workers[place] = self.stack.enter_context(Worker(side.backend))
+        except FAILURES as error:
+            self.failed[place] = first_line(error)
+            return
+        run = side.run(self.spec.run)
+        arguments = {"run": run.model_dump(mode="json"), "side": side.model_dump(mode="json")}
+        self.call(place, "start_timing", **arguments)
+
+    def call(self, place: int, operation: str, **arguments: Any) -> Any:
+        """Run an operation in a process that has not failed."""
+        if place in self.failed:
+            return None
+        try:
+            return self.workers[place].call(operation, **arguments)
+        except FAILURES as error:
+            self.failed[place] = first_line(error)
+            return None
 
 
 def thread_variables(side: Side) -> dict[str, str]:

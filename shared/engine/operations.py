@@ -31,7 +31,7 @@ from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
 from .source_network import known_numbers, require_source, source_weights, starting_weights
 from .summary import finish
-from .timing import time_side
+from .timing import TimedSide
 from .training import Report, TrainingLoop
 from .untrusted import bounded_time
 
@@ -279,13 +279,17 @@ class Operations:
                 raise CheckFailed(describe_memory_error(spec)) from None
             raise
 
-    def time_side(
-        self, run: Mapping[str, Any], side: Mapping[str, Any], warmup_steps: int, timed_steps: int
-    ) -> dict[str, Any]:
-        """Raw timing samples of one side in this process (`poc bench`)."""
-        samples = time_side(
-            self._backend, run, side, warmup_steps=warmup_steps, timed_steps=timed_steps
-        )
+    def start_timing(self, run: Mapping[str, Any], side: Mapping[str, Any]) -> None:
+        """Build one side of a bench and take its first step; it stays in this process."""
+        self._timed = TimedSide(self._backend, run, side)
+
+    def time_steps(self, warmup_steps: int, timed_steps: int) -> None:
+        """A turn of that side."""
+        self._timed.take_turn(warmup_steps, timed_steps)
+
+    def finish_timing(self) -> dict[str, Any]:
+        """Its raw samples."""
+        samples = self._timed.finish()
         samples["seconds"]["import"] = [self._import_seconds]
         return samples
 

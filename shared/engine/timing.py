@@ -10,6 +10,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from poc.shared.data.pipeline import Batch, Pipeline
@@ -25,56 +26,85 @@ from .training import TrainingLoop
 
 Clock = Callable[[], float]
 NUM_EVALUATIONS = 10
+# Epochs are repeated while they take less together.
+MAX_EPOCHS, EPOCH_SECONDS = 5, 3.0
 
 
-def time_side(
-    backend: Backend,
-    run: Mapping[str, Any],
-    side: Mapping[str, Any],
-    *,
-    warmup_steps: int,
-    timed_steps: int,
-    clock: Clock = time.perf_counter,
-) -> dict[str, Any]:
-    """Every sample of one process.
+class TimedSide:
+    """One program that is timed in this process, from its first step to an epoch.
 
-    Each timed round takes one step of the training loop and one bare framework step on tensors
-    that lie on the device already, in turn, so that both meet the same moments of the machine.
-
-    Returns:
-        `seconds`: row -> samples; `memory`, `environment`, `load`, and what a report counts with.
-
-    Raises:
-        CheckFailed: Something was compiled again while the clock ran.
+    Its steps are taken in turns: between two of them the processes of other sides take theirs, so
+    that all sides meet the same moments of the machine.
     """
-    spec, data = open_data(RunSpec.parse(dict(run), ""))
-    backend.prepare(spec)
-    load_before = os.getloadavg()[0]
-    with data, tempfile.TemporaryDirectory() as folder:
-        loop = TrainingLoop(spec, backend, data, RunFolder.create(folder + "/run"), ignore)
-        stopwatch = Stopwatch(loop, clock, Side.model_validate(side).slowdown)
-        seconds = {
+
+    def __init__(
+        self,
+        backend: Backend,
+        run: Mapping[str, Any],
+        side: Mapping[str, Any],
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        self.spec, self.data = open_data(RunSpec.parse(dict(run), ""))
+        self.backend = backend
+        backend.prepare(self.spec)
+        self.load_before = os.getloadavg()[0]
+        self.open = ExitStack()
+        self.open.enter_context(self.data)
+        folder = self.open.enter_context(tempfile.TemporaryDirectory())
+        loop = TrainingLoop(
+            self.spec, backend, self.data, RunFolder.create(folder + "/run"), ignore
+        )
+        self.stopwatch = Stopwatch(loop, clock, Side.model_validate(side).slowdown)
+        self.seconds: dict[str, list[float]] = {
             "build": [loop.state.seconds["build"]],
-            "first_step": [stopwatch.loop_step()],
-            **stopwatch.steps(warmup_steps, timed_steps),
-            "evaluation_batch": stopwatch.evaluations(data.val or data.test or data.train),
-            "pipeline_epoch": [stopwatch.pipeline_epoch()],
-            "epoch": [stopwatch.epoch()],
+            "first_step": [self.stopwatch.loop_step()],
+            "step": [],
+            "bare_step": [],
         }
-    return {
-        "seconds": seconds,
-        **count(spec, data),
-        "matmul_flops_per_second": backend.measure_matmul_flops(spec),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "peak_device_bytes": backend.peak_device_bytes(spec),
-        "environment": {
+
+    def take_turn(self, warmup_steps: int, timed_steps: int) -> None:
+        """Time some steps, after some that are not counted.
+
+        Raises:
+            CheckFailed: Something was compiled again while the clock ran.
+        """
+        for row, samples in self.stopwatch.steps(warmup_steps, timed_steps).items():
+            self.seconds[row] += samples
+
+    def finish(self) -> dict[str, Any]:
+        """Time everything but steps; every sample of this process.
+
+        Returns:
+            `seconds`: row -> samples; `memory`, `environment`, `load`, and what a report counts
+            with.
+        """
+        with self.open:
+            self.seconds |= {
+                "evaluation_batch": self.stopwatch.evaluations(
+                    self.data.val or self.data.test or self.data.train
+                ),
+                "pipeline_epoch": [self.stopwatch.pipeline_epoch()],
+                "epoch": self.stopwatch.epochs(),
+            }
+        return {
+            "seconds": self.seconds,
+            **count(self.spec, self.data),
+            "matmul_flops_per_second": self.backend.measure_matmul_flops(self.spec),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_device_bytes": self.backend.peak_device_bytes(self.spec),
+            "environment": self.environment(),
+            "load": [self.load_before, os.getloadavg()[0]],
+        }
+
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions, threads, and the layout where it is not the usual one."""
+        layout = self.spec.layout
+        return {
             **describe_machine(),
-            **backend.describe(),
+            **self.backend.describe(),
             **thread_variables(),
-            **({"layout": spec.layout} if spec.layout != "channels_last" else {}),
-        },
-        "load": [load_before, os.getloadavg()[0]],
-    }
+            **({"layout": layout} if layout != "channels_last" else {}),
+        }
 
 
 def ignore(event: Mapping[str, Any]) -> None:
@@ -139,7 +169,10 @@ class Stopwatch:
         )
 
     def steps(self, warmup_steps: int, timed_steps: int) -> dict[str, list[float]]:
-        """Samples of loop steps and bare steps in turn, after as many that are not counted.
+        """Samples of loop steps and bare steps in turn, after some that are not counted.
+
+        Each timed round takes one step of the training loop and one bare framework step on tensors
+        that lie on the device already, so that both meet the same moments of the machine.
 
         Raises:
             CheckFailed: Something was compiled again meanwhile.
@@ -177,14 +210,21 @@ class Stopwatch:
             pass
         return self.clock() - started
 
-    def epoch(self) -> float:
-        """Seconds of an epoch from end to end, without validation and checkpoints.
+    def epochs(self) -> list[float]:
+        """Seconds of epochs from end to end, without validation and checkpoints; one if it is long.
 
         A last batch of another size is compiled before, as in all epochs of a run but the first.
         """
         for batch in self.loop.data.train.epoch(2, self.loop.data.train.num_batches - 1):
             self.loop.step(batch)
         self.loop.trainer.wait()
+        samples = [self.epoch()]
+        while len(samples) < MAX_EPOCHS and sum(samples) < EPOCH_SECONDS:
+            samples.append(self.epoch())
+        return samples
+
+    def epoch(self) -> float:
+        """Seconds of one epoch."""
         started = self.clock()
         for batch in self.loop.data.train.epoch(2):
             self.loop.step(batch)

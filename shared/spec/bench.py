@@ -28,6 +28,10 @@ MODES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
 }
 
+# Few, so that a slow moment of the machine meets all sides. The first step after another process'
+# finds cold caches and is not counted.
+STEPS_A_TURN, STEPS_AFTER_OTHERS = 5, 1
+
 
 class Side(Settings):
     """One program to time: a backend in a mode, with so many threads."""
@@ -89,14 +93,14 @@ class BenchSpec(Settings):
     num_processes: int = Field(5, ge=2, description="processes of each side")
     warmup_steps: int = Field(10, ge=1, description="steps before the clock starts")
     timed_steps: int = Field(30, ge=5, description="steps of each process that are timed")
+    is_alone: bool = Field(
+        False, description="one process at a time: for programs that fill the memory together"
+    )
 
-    def order(self) -> list[tuple[int, int]]:
-        """(round, side) of every process: A B, B A, A B, …, so that a drift hits all sides."""
-        turns = []
-        for number in range(self.num_processes):
-            sides = range(len(self.sides))
-            turns += [(number, side) for side in (sides if number % 2 == 0 else reversed(sides))]
-        return turns
+    def turns(self) -> list[int]:
+        """Numbers of steps that a process takes between those of the others."""
+        whole, rest = divmod(self.timed_steps, STEPS_A_TURN)
+        return [STEPS_A_TURN] * whole + ([rest] if rest else [])
 
 
 def parse_sides(texts: Sequence[str], modes: str | None = None) -> tuple[Side, ...]:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from poc.shared.analysis.bench import prove_parity, read_bench, verify_bench
 from poc.shared.analysis.bench_report import findings, ratio_table, write_bench_report
 from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
-from poc.shared.engine.bench import other_share, run_bench
+from poc.shared.engine.bench import other_share, run_bench, time_round
 from poc.shared.engine.timing import Stopwatch
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
@@ -236,9 +237,81 @@ def test_a_recompilation_among_timed_steps_fails_and_one_before_does_not():
         Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
 
 
-def test_sides_take_turns():
-    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), num_processes=3)
-    assert spec.order() == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+class RecordedWorker:
+    """Stands for a process: writes down what it is called for."""
+
+    calls: ClassVar[list] = []
+    alive: ClassVar[list] = []
+
+    def __init__(self, backend):
+        self.backend = backend
+
+    def __enter__(self):
+        self.alive.append(self.backend)
+        return self
+
+    def __exit__(self, *error):
+        self.alive.remove(self.backend)
+
+    def call(self, operation, **arguments):
+        steps = (arguments.get("warmup_steps"), arguments.get("timed_steps"))
+        self.calls.append((operation, self.backend, len(self.alive), *steps))
+        return {"seconds": self.backend}
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    RecordedWorker.calls.clear()
+    monkeypatch.setattr("poc.shared.engine.bench.Worker", RecordedWorker)
+    return RecordedWorker
+
+
+def test_the_steps_of_a_round_take_turns_among_living_processes(recorded):
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), warmup_steps=7, timed_steps=12)
+    found = time_round(spec, [1, 0])
+    assert found == {1: {"seconds": "torch"}, 0: {"seconds": "tf"}}
+    assert recorded.alive == []
+    none = (None, None)
+    assert recorded.calls == [
+        ("start_timing", "torch", 1, *none),
+        ("start_timing", "tf", 2, *none),
+        ("time_steps", "torch", 2, 7, 5),
+        ("time_steps", "tf", 2, 7, 5),
+        # The first step after another process' is not counted.
+        ("time_steps", "tf", 2, 1, 5),
+        ("time_steps", "torch", 2, 1, 5),
+        ("time_steps", "torch", 2, 1, 2),
+        ("time_steps", "tf", 2, 1, 2),
+        ("finish_timing", "torch", 2, *none),
+        ("finish_timing", "tf", 2, *none),
+    ]
+
+
+def test_where_memory_is_short_one_process_lives_at_a_time(recorded):
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), timed_steps=10, is_alone=True)
+    assert time_round(spec, [0, 1]).keys() == {0, 1}
+    assert {(backend, alive) for _, backend, alive, *_ in recorded.calls} == {
+        ("tf", 1),
+        ("torch", 1),
+    }
+
+
+def test_a_process_that_fails_among_its_steps_is_left_alone(recorded, monkeypatch):
+    call = recorded.call
+
+    def fail(worker, operation, **arguments):
+        call(worker, operation, **arguments)
+        if operation == "time_steps" and worker.backend == "tf":
+            raise CheckFailed("compiled while steps were timed\nand more")
+        return {"seconds": worker.backend}
+
+    monkeypatch.setattr(recorded, "call", fail)
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), timed_steps=20)
+    assert time_round(spec, [0, 1]) == {
+        0: "compiled while steps were timed",
+        1: {"seconds": "torch"},
+    }
+    assert [backend for _, backend, *_ in recorded.calls].count("tf") == 2
 
 
 def test_sides_are_read():
@@ -287,15 +360,18 @@ def test_a_side_that_does_not_run_is_a_line_and_the_others_go_on(monkeypatch):
     """Also one that fails in its second process: half a side is not compared."""
     calls = []
 
-    def time_process(spec, side):
-        calls.append(side.name)
-        if side.mode == "xla":
-            raise WorkerCrashed("the tf worker raised no such kernel\n  line of a log")
-        if side.mode == "compile" and calls.count("torch compile") == 2:
-            raise CheckFailed("compiled while steps were timed")
-        return make_sample()
+    def time_round(spec, places):
+        found = {}
+        for place in places:
+            calls.append(spec.sides[place].name)
+            found[place] = make_sample()
+            if spec.sides[place].mode == "xla":
+                found[place] = "the tf worker raised no such kernel"
+            if spec.sides[place].mode == "compile" and calls.count("torch compile") == 2:
+                found[place] = "compiled while steps were timed"
+        return found
 
-    monkeypatch.setattr("poc.shared.engine.bench.time_process", time_process)
+    monkeypatch.setattr("poc.shared.engine.bench.time_round", time_round)
     texts = ["tf:xla", "tf", "torch:compile", "torch"]
     spec = BenchSpec(run=RunSpec(), sides=parse_sides(texts), num_processes=3)
     said = []
@@ -320,10 +396,10 @@ def test_a_side_that_does_not_run_is_a_line_and_the_others_go_on(monkeypatch):
 
 
 def test_a_bench_in_which_no_side_runs_fails(monkeypatch):
-    def time_process(spec, side):
-        raise UsageError("no such device")
+    def time_round(spec, places):
+        return dict.fromkeys(places, "no such device")
 
-    monkeypatch.setattr("poc.shared.engine.bench.time_process", time_process)
+    monkeypatch.setattr("poc.shared.engine.bench.time_round", time_round)
     spec = BenchSpec(run=RunSpec(), sides=parse_sides(["tf", "torch"]))
     with pytest.raises(CheckFailed, match="no side runs: no such device; no such device"):
         run_bench(spec, command="poc bench", report=lambda text: None)
