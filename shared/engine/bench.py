@@ -121,14 +121,13 @@ class Round:
         """Start a process with its side's threads, and take its first step."""
         side = self.spec.sides[place]
         try:
+            run = side.run(self.spec.run).model_dump(mode="json")
             with added_to_environment(thread_variables(side)):
                 self.workers[place] = self.stack.enter_context(Worker(side.backend))
         except FAILURES as error:
             self.failed[place] = first_line(error)
-            return
-        run = side.run(self.spec.run)
-        arguments = {"run": run.model_dump(mode="json"), "side": side.model_dump(mode="json")}
-        self.call(place, "start_timing", **arguments)
+        else:
+            self.call(place, "start_timing", run=run, side=side.model_dump(mode="json"))
 
     def call(self, place: int, operation: str, **arguments: Any) -> Any:
         """Run an operation in a process that has not failed."""

@@ -296,6 +296,15 @@ def test_where_memory_is_short_one_process_lives_at_a_time(recorded):
     }
 
 
+def test_a_mode_that_the_method_refuses_starts_no_process(recorded):
+    run = RunSpec.parse({"method": "l2t-ww"}, "")
+    spec = BenchSpec(run=run, sides=parse_sides(["torch:compile", "torch"]), timed_steps=5)
+    found = time_round(spec, [0, 1])
+    assert "compiler refuses second derivatives" in found[0]
+    assert found[1] == {"seconds": "torch"}
+    assert {alive for _, _, alive, *_ in recorded.calls} == {1}
+
+
 def test_a_process_that_fails_among_its_steps_is_left_alone(recorded, monkeypatch):
     call = recorded.call
 
