@@ -20,7 +20,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +48,9 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     parser.add_argument("--json", type=Path, help="write the samples here")
     arguments = parser.parse_args()
-    sides = make_sides(arguments)
     if arguments.alone:
-        return measure_peak(arguments.backend, sides)
+        return measure_peak(arguments.backend, make_sides(arguments, ("l2t-ww",))["l2t-ww"])
+    sides = make_sides(arguments, ("stock", "own", "l2t-ww"))
     samples = measure(sides, arguments.rounds)
     for name, values in samples.items():
         wall, processor = (statistics.median(column) for column in zip(*values, strict=True))
@@ -73,16 +73,18 @@ def main() -> int:
     return int(ratio > PROMISED[arguments.backend])
 
 
-def measure_peak(backend: str, sides: dict[str, Callable[[], None]]) -> int:
-    """The peak of a process that takes iterations and nothing else."""
+def measure_peak(backend: str, iterate: Callable[[], None]) -> int:
+    """The peak of a process that takes iterations and holds nothing else."""
     for _ in range(3):
-        sides["l2t-ww"]()
+        iterate()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"{backend}: peak of the iteration alone {peak / 1e9:.2f} GB")
     return int(backend == "torch" and peak > PROMISED_PEAK_BYTES)
 
 
-def make_sides(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
+def make_sides(
+    arguments: argparse.Namespace, names: Sequence[str]
+) -> dict[str, Callable[[], None]]:
     """Name -> one step, finished when it returns."""
     run = load_run(
         method="l2t-ww",
@@ -114,11 +116,12 @@ def make_sides(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     backend.prepare(run)
     weights = starting_weights(run)
     stock = {"tf": stock_keras_step, "torch": stock_torch_step}[arguments.backend]
-    return {
-        "stock": stock(images, labels, arguments.classes),
-        "own": trainer_step(backend.Trainer(plain, weights), images, labels),
-        "l2t-ww": trainer_step(backend.Trainer(run, weights), images, labels),
+    makers = {
+        "stock": lambda: stock(images, labels, arguments.classes),
+        "own": lambda: trainer_step(backend.Trainer(plain, weights), images, labels),
+        "l2t-ww": lambda: trainer_step(backend.Trainer(run, weights), images, labels),
     }
+    return {name: makers[name]() for name in names}
 
 
 def trainer_step(trainer, images, labels) -> Callable[[], None]:
