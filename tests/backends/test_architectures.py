@@ -18,12 +18,10 @@ from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.architecture_cases import (
     CALM,
-    CALM_IN_FLOAT64,
+    CHAOTIC,
     COUNTS,
-    DEEP,
     GIGA_MACS,
     SMALL,
-    WITHOUT_FLOAT32_GRADIENTS,
 )
 
 STEPS = 5
@@ -216,26 +214,25 @@ def calmed(network, weights):
 def test_both_backends_compute_the_same(row, precision, workers):
     """Parameters, logits, loss, gradients, five steps and the statistics that they leave.
 
-    TensorFlow traces the rows of `TRACED`; the others run eagerly, which saves the tracing.
+    Narrow nets on small maps have channels without a unit at rest: a bias before a batch norm then
+    has a gradient of zero, in floating point of rounding, which Adam would divide by its epsilon.
+    So the steps are SGD's; Adam's are judged on `LADDER_CASES`. TensorFlow traces the rows of
+    `TRACED`; the others run eagerly, which saves the tracing.
     """
     model, options, shape = SMALL[row]
     mode = "default" if row in TRACED else "eager"
     run = make_run(model, options, shape, precision=precision, mode=mode)
     ladder = Ladder(run, *workers)
-    ladder._tolerances = dataclasses.replace(ladder._tolerances, num_steps=STEPS)
+    steps = 1 if row in CHAOTIC else STEPS
+    ladder._tolerances = dataclasses.replace(ladder._tolerances, num_steps=steps)
     batches = [draw_batch(run, seed) for seed in range(2)]
     weights = ladder.perturbed_weights()
-    if precision == "float32" or row in CALM_IN_FLOAT64:
-        weights = calmed(run.network, weights)
-    rungs = [
-        ladder.compare_parameters(),
-        ladder.compare_logits(weights, batches[0]),
-        *ladder.compare_gradients(weights, batches[:1]),
-    ]
-    if precision == "float32" and row in WITHOUT_FLOAT32_GRADIENTS:
-        rungs.pop()
-    else:
-        rungs += ladder.compare_steps("sgd" if row in DEEP else "adam", weights, batches)
+    calm = calmed(run.network, weights)
+    rungs = [ladder.compare_parameters(), ladder.compare_logits(weights, batches[0])]
+    if precision == "float64" or row not in CHAOTIC:
+        full = weights if precision == "float64" else calm
+        rungs += ladder.compare_gradients(full, batches[:1])
+        rungs += ladder.compare_steps("sgd", calm, batches)
     broken = [f"{rung.name}: {rung.worst} {rung.error:.1e}" for rung in rungs if not rung.is_passed]
     assert broken == []
 
