@@ -24,6 +24,8 @@ ONE_THREAD = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
+# Test processes share the processors: OpenMP threads that spin while they wait starve the others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Fixtures that bring a backend into a test.
 FIXTURES = {"tf": {"tf_worker", "workers"}, "torch": {"torch_worker", "workers"}}
 

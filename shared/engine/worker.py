@@ -161,8 +161,7 @@ def start_process(
     variable = f"POC_{backend.upper()}_PYTHON"
     interpreter = os.environ.get(variable, sys.executable)
     command = [interpreter, "-m", "poc.shared.engine.server", backend]
-    # Waiting threads sleep: spinning ones starve each other on a shared machine.
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
     try:
         if log is None:
             return open_process(command, environment, subprocess.DEVNULL, inherited)
