@@ -69,7 +69,8 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--output", type=Path, help="file for all samples")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.models if name not in MODELS]:
@@ -114,6 +115,7 @@ def make_spec(name: str, sides: Sequence[Side], arguments: argparse.Namespace) -
         num_processes=max(arguments.rounds, 2),
         warmup_steps=arguments.warmup,
         timed_steps=arguments.steps,
+        timed_seconds=arguments.seconds,
     )
 
 

@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--output", type=Path, help="file for every ratio and sample")
     arguments = parser.parse_args()
     spec = make_spec(arguments)
@@ -67,6 +68,7 @@ def make_spec(arguments: argparse.Namespace) -> BenchSpec:
         num_processes=arguments.processes,
         warmup_steps=arguments.warmup,
         timed_steps=arguments.steps,
+        timed_seconds=arguments.seconds,
     )
 
 

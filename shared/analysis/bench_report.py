@@ -19,8 +19,9 @@ METHOD = (
     "A ratio is the geometric mean over rounds of the sides' medians; its 95 % interval is the "
     "expanded percentile bootstrap over rounds. An interval that holds 1 shows no difference.",
     "`bare step` is the same update on tensors that lie on the device already: what the training "
-    "loop adds is the difference. FLOP/s counts 6 operations a multiply-add of the forward pass; "
-    "utilisation is its share of a measured product of 1024 x 1024 matrices.",
+    "loop adds is the difference. FLOP/s counts 6 operations a multiply-add of the trained model's "
+    "forward pass, nothing of a frozen one beside it; utilisation is its share of a measured "
+    "product of 1024 x 1024 matrices.",
 )
 UNFAIR = (
     "Both sides take initial weights, batch order and noise from outside, and PyTorch's published "
@@ -75,8 +76,8 @@ def rates_table(sides: Sequence[Mapping[str, Any]]) -> Table:
             f"{side['flops_per_second'] / 1e9:,.1f}",
             f"{side['matmul_flops_per_second'] / 1e9:,.1f}",
             f"{side['utilisation']:.1%}",
-            f"{side['loop_over_bare']:.3f}",
-            f"{side['epoch_over_steps']:.3f}",
+            write_ratio(side["loop_over_bare"]),
+            write_ratio(side["epoch_over_steps"]),
             write_mebibytes(side["peak_memory_bytes"]),
             write_mebibytes(side["peak_device_bytes"]),
         ]
@@ -87,6 +88,11 @@ def rates_table(sides: Sequence[Mapping[str, Any]]) -> Table:
         *("step over bare step", "epoch over its steps", "peak memory MiB", "peak device MiB"),
     )
     return Table(title="Rates and memory", columns=columns, rows=rows)
+
+
+def write_ratio(found: Mapping[str, float]) -> str:
+    """A ratio and its interval."""
+    return f"{found['ratio']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
 
 def write_mebibytes(count: int | None) -> str:
@@ -101,13 +107,12 @@ def ratio_table(derived: Mapping[str, Any]) -> Table:
         [
             f"{names[item['first']]} / {names[item['second']]}",
             ROW_TITLES[item["row"]],
-            f"{item['ratio']:.3f}",
-            f"{item['low']:.3f} to {item['high']:.3f}",
+            write_ratio(item),
             judge_ratio(item, names, is_doubtful=bool(derived["warnings"])),
         ]
         for item in derived["ratios"]
     ]
-    columns = ("pair", "part", "ratio of seconds", "95 % interval", "verdict")
+    columns = ("pair", "part", "ratio of seconds [95 % interval]", "verdict")
     return Table(title="Ratios", columns=columns, rows=rows, words=("pair", "part", "verdict"))
 
 
@@ -118,6 +123,32 @@ def judge_ratio(item: Mapping[str, Any], names: Sequence[str], *, is_doubtful: b
     faster = names[item["second"] if item["ratio"] > 1 else item["first"]]
     unproved = ", in another precision: not proved equal" if item.get("is_unproved") else ""
     return f"{faster} takes less time{unproved}" + (", but see the warnings" if is_doubtful else "")
+
+
+def draw_rates(bench: Mapping[str, Any]) -> Picture:
+    """Images a second: a bar a side, and the middle half of its steps as a line."""
+    sides = bench["derived"]["sides"]
+    batch_size = bench["processes"][0]["batch_size"]
+    description = f"Images a second of {len(sides)} sides in training."
+    with drawing(9, 1.2 + 0.5 * len(sides)) as figure:
+        axes = figure.subplots()
+        axes.set_xlabel("images a second")
+        axes.grid(axis="x")
+        for index, side in enumerate(sides):
+            colour = BACKEND_COLOURS[bench["spec"]["sides"][index]["backend"]]
+            axes.barh(index, side["images_per_second"], height=0.6, color=colour)
+            row = side["rows"]["step"]
+            middle = [batch_size / row["p75"], batch_size / row["p25"]]
+            axes.plot(middle, [index, index], color=INK, linewidth=1.2)
+        axes.set_yticks(range(len(sides)), [side["name"] for side in sides])
+        axes.invert_yaxis()
+        svg = to_svg(figure, description)
+    return Picture(
+        title="Rates",
+        svg=svg,
+        description=f"{description} The line spans the middle half of the steps.",
+        table=rates_table(sides),
+    )
 
 
 def draw_steps(bench: Mapping[str, Any]) -> Picture:
@@ -192,7 +223,7 @@ def build_bench_report(bench: Mapping[str, Any]) -> Report:
         },
         findings=findings(bench),
         tables=bench_tables(bench),
-        pictures=[draw_steps(bench)],
+        pictures=[draw_rates(bench), draw_steps(bench)],
         confusions=(),
         appendix=[
             Table(

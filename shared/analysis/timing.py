@@ -129,27 +129,25 @@ def summarize_side(processes: Sequence[Mapping[str, Any]], name: str) -> dict[st
         "flops_per_second": flops,
         "matmul_flops_per_second": peak,
         "utilisation": flops / peak,
-        "loop_over_bare": rows["step"]["median"] / rows["bare_step"]["median"],
-        "epoch_over_steps": epoch_over_steps(processes),
+        "loop_over_bare": mean_ratio([loop_over_bare(process) for process in processes]),
+        "epoch_over_steps": mean_ratio([epoch_over_steps(process) for process in processes]),
         "peak_memory_bytes": max(process["peak_memory_bytes"] for process in processes),
         "peak_device_bytes": max((p["peak_device_bytes"] or 0) for p in processes) or None,
     }
 
 
-def epoch_over_steps(processes: Sequence[Mapping[str, Any]]) -> float:
-    """An epoch from end to end over the sum of its steps, median over processes.
+def loop_over_bare(process: Mapping[str, Any]) -> float:
+    """What the training loop makes of a bare framework step: they were taken in turn."""
+    return float(np.median(process["seconds"]["step"]) / np.median(process["seconds"]["bare_step"]))
+
+
+def epoch_over_steps(process: Mapping[str, Any]) -> float:
+    """An epoch from end to end over the sum of its steps.
 
     A sum is a number times a mean: the median step leaves out the slow moments of the machine.
     """
-    return float(
-        np.median(
-            [
-                np.mean(process["seconds"]["epoch"])
-                / (np.mean(process["seconds"]["step"]) * process["num_batches"])
-                for process in processes
-            ]
-        )
-    )
+    seconds = process["seconds"]
+    return float(np.mean(seconds["epoch"]) / (np.mean(seconds["step"]) * process["num_batches"]))
 
 
 def summarize(samples: Sequence[Sequence[float]]) -> dict[str, float]:
@@ -159,6 +157,8 @@ def summarize(samples: Sequence[Sequence[float]]) -> dict[str, float]:
     return {
         "median": float(np.median([np.median(part) for part in samples])),
         "iqr": float(third - first),
+        "p25": float(first),
+        "p75": float(third),
         "p5": float(low),
         "p95": float(high),
         "num_samples": len(values),
@@ -177,20 +177,24 @@ def compare_sides(bench: Mapping[str, Any], first: int, second: int, row: str) -
         for s in (first, second)
     ]
     rounds = sorted(medians[0].keys() & medians[1].keys())
-    logs = np.array([math.log(medians[0][turn] / medians[1][turn]) for turn in rounds])
-    low, high = bootstrap_interval(logs)
+    found = mean_ratio([medians[0][turn] / medians[1][turn] for turn in rounds])
     precisions = {side_precisions(bench)[side] for side in (first, second)}
     return {
         "first": first,
         "second": second,
         "row": row,
-        "ratio": math.exp(float(logs.mean())),
-        "low": math.exp(low),
-        "high": math.exp(high),
-        "is_shown": not low <= 0 <= high,
+        **found,
+        "is_shown": not found["low"] <= 1 <= found["high"],
         # A faster side that computes something else is no finding about speed.
         **({"is_unproved": True} if precisions & set(MIXED) else {}),
     }
+
+
+def mean_ratio(ratios: Sequence[float]) -> dict[str, float]:
+    """Geometric mean of one ratio a process or round, with its 95 % interval."""
+    logs = np.log(ratios)
+    low, high = bootstrap_interval(logs)
+    return {"ratio": math.exp(logs.mean()), "low": math.exp(low), "high": math.exp(high)}
 
 
 def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -19,7 +19,8 @@ from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_opti
 @click.option("--modes", metavar="all", help="Every mode of both backends.")
 @click.option("--processes", type=int, default=5, metavar="N", help="Of each side; default 5.")
 @click.option("--warmup", type=int, default=10, metavar="N", help="Steps not counted; default 10.")
-@click.option("--steps", type=int, default=30, metavar="N", help="Timed steps; default 30.")
+@click.option("--steps", type=int, default=30, metavar="N", help="Timed, at least; default 30.")
+@click.option("--seconds", type=float, default=3.0, help="That they take, at least; default 3.")
 @click.option("--alone", is_flag=True, help="One process at a time: where memory is short.")
 @click.option("--output", type=click.Path(path_type=Path), help="File; default bench.json.")
 @click.option("--report", "page", type=click.Path(path_type=Path), help="Folder for a page.")
@@ -31,6 +32,7 @@ def bench(
     processes: int,
     warmup: int,
     steps: int,
+    seconds: float,
     alone: bool,
     output: Path | None,
     page: Path | None,
@@ -54,6 +56,7 @@ def bench(
             "num_processes": processes,
             "warmup_steps": warmup,
             "timed_steps": steps,
+            "timed_seconds": seconds,
             "is_alone": alone,
         }
         result = time_sides(

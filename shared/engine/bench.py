@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.bench import STEPS_AFTER_OTHERS, BenchSpec, Side
+from poc.shared.spec.bench import BenchSpec, Side
 
 from .executors import added_to_environment
 from .worker import Worker, WorkerCrashed
 
 Report = Callable[[str], None]
-FORMAT = "poc bench 1"
+FORMAT = "poc bench 2"
 # What a mode that this machine or this run does not know may end in.
 FAILURES = (UsageError, CheckFailed, WorkerCrashed)
 
@@ -99,10 +99,9 @@ def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, An
         timed = Round(spec, stack)
         for place in places:
             timed.start(place)
-        for number, count in enumerate(spec.turns()):
-            warmup = STEPS_AFTER_OTHERS if number else spec.warmup_steps
+        for number, turn in enumerate(spec.turns()):
             for place in in_turn(places, number):
-                timed.call(place, "time_steps", warmup_steps=warmup, timed_steps=count)
+                timed.call(place, "time_steps", **turn._asdict())
         for place in places:
             timed.found[place] = timed.call(place, "finish_timing")
         return {place: timed.failed.get(place, timed.found[place]) for place in places}

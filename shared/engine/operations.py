@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.errors import CheckFailed
+from poc.shared.spec.bench import Turn
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.transfer import default_taps
@@ -283,9 +284,9 @@ class Operations:
         """Build one side of a bench and take its first step; it stays in this process."""
         self._timed = TimedSide(self._backend, run, side)
 
-    def time_steps(self, warmup_steps: int, timed_steps: int) -> None:
-        """A turn of that side."""
-        self._timed.take_turn(warmup_steps, timed_steps)
+    def time_steps(self, **turn: Any) -> None:
+        """A turn of that side: see `spec.bench.Turn`."""
+        self._timed.take_turn(Turn(**turn))
 
     def finish_timing(self) -> dict[str, Any]:
         """Its raw samples."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from poc.shared.data.pipeline import Batch, Pipeline
 from poc.shared.errors import CheckFailed
-from poc.shared.spec.bench import Side
+from poc.shared.spec.bench import Side, Turn
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
@@ -62,13 +62,13 @@ class TimedSide:
             "bare_step": [],
         }
 
-    def take_turn(self, warmup_steps: int, timed_steps: int) -> None:
+    def take_turn(self, turn: Turn) -> None:
         """Time some steps, after some that are not counted.
 
         Raises:
             CheckFailed: Something was compiled again while the clock ran.
         """
-        for row, samples in self.stopwatch.steps(warmup_steps, timed_steps).items():
+        for row, samples in self.stopwatch.steps(turn).items():
             self.seconds[row] += samples
 
     def finish(self) -> dict[str, Any]:
@@ -168,22 +168,24 @@ class Stopwatch:
             steps.given_images(batch), batch.learned, steps.rate(step), noise, known
         )
 
-    def steps(self, warmup_steps: int, timed_steps: int) -> dict[str, list[float]]:
+    def steps(self, turn: Turn) -> dict[str, list[float]]:
         """Samples of loop steps and bare steps in turn, after some that are not counted.
 
-        Each timed round takes one step of the training loop and one bare framework step on tensors
-        that lie on the device already, so that both meet the same moments of the machine.
+        Each timed pair is one step of the training loop and one bare framework step on tensors
+        that lie on the device already, so that both meet the same moments of the machine. Pairs
+        are taken until they are as many as asked for, and the loop steps as long.
 
         Raises:
             CheckFailed: Something was compiled again meanwhile.
         """
-        for _ in range(warmup_steps):
+        for _ in range(turn.warmup_steps):
             self.loop_step(), self.bare_step()
         before = self.loop.trainer.num_compilations
         samples: dict[str, list[float]] = {"step": [], "bare_step": []}
-        for number in range(timed_steps):
+        taken = samples["step"]
+        while len(taken) < turn.timed_steps or sum(taken) < turn.timed_seconds:
             pair = [("step", self.loop_step), ("bare_step", self.bare_step)]
-            for name, run in pair if number % 2 == 0 else reversed(pair):
+            for name, run in reversed(pair) if len(taken) % 2 else pair:
                 samples[name].append(run())
         self.loop.trainer.metrics()
         if (after := self.loop.trainer.num_compilations) != before:

@@ -1,7 +1,7 @@
 """What `poc bench` measures: sides, and how often."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,7 @@ MODES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 
 # Few, so that a slow moment of the machine meets all sides. The first step after another process'
 # finds cold caches and is not counted.
-STEPS_A_TURN, STEPS_AFTER_OTHERS = 5, 1
+STEPS_A_TURN, STEPS_AFTER_OTHERS = 3, 1
 
 
 class Side(Settings):
@@ -85,6 +85,14 @@ class Side(Settings):
         return self.mode == next(iter(MODES[self.backend]))
 
 
+class Turn(NamedTuple):
+    """What a process does before it lets the others work: steps not counted, then timed ones."""
+
+    warmup_steps: int
+    timed_steps: int
+    timed_seconds: float
+
+
 class BenchSpec(Settings):
     """A run, the sides that train it, and how often each is timed."""
 
@@ -92,15 +100,24 @@ class BenchSpec(Settings):
     sides: tuple[Side, ...] = Field(min_length=1)
     num_processes: int = Field(5, ge=2, description="processes of each side")
     warmup_steps: int = Field(10, ge=1, description="steps before the clock starts")
-    timed_steps: int = Field(30, ge=5, description="steps of each process that are timed")
+    timed_steps: int = Field(30, ge=5, description="steps of each process that are timed, at least")
+    timed_seconds: float = Field(3.0, ge=0, description="seconds that they take together, at least")
     is_alone: bool = Field(
         False, description="one process at a time: for programs that fill the memory together"
     )
 
-    def turns(self) -> list[int]:
-        """Numbers of steps that a process takes between those of the others."""
+    def turns(self) -> list[Turn]:
+        """The parts of a process' steps between which the others take theirs."""
         whole, rest = divmod(self.timed_steps, STEPS_A_TURN)
-        return [STEPS_A_TURN] * whole + ([rest] if rest else [])
+        counts = [STEPS_A_TURN] * whole + ([rest] if rest else [])
+        return [
+            Turn(
+                STEPS_AFTER_OTHERS if number else self.warmup_steps,
+                count,
+                self.timed_seconds / len(counts),
+            )
+            for number, count in enumerate(counts)
+        ]
 
 
 def parse_sides(texts: Sequence[str], modes: str | None = None) -> tuple[Side, ...]:

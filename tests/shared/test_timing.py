@@ -18,7 +18,7 @@ from poc.shared.engine.bench import other_share, run_bench, time_round
 from poc.shared.engine.timing import Stopwatch
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.bench import BenchSpec, Side, parse_sides
+from poc.shared.spec.bench import BenchSpec, Side, Turn, parse_sides
 from poc.shared.spec.run import RunSpec
 
 MACHINE = {"processor": "P", "num_cpus": 2, "platform": "Linux"}
@@ -59,7 +59,7 @@ def make_bench(processes, num_sides=2, share=0.01):
     sides = [Side(backend="torch"), Side(backend="tf", mode="graph")][:num_sides]
     spec = BenchSpec(run=RunSpec(), sides=tuple(sides))
     return {
-        "format": "poc bench 1",
+        "format": "poc bench 2",
         "command": "poc bench",
         "started": "2000-01-01",
         "wall_seconds": 1.0,
@@ -87,8 +87,8 @@ def test_medians_quartiles_and_rates_are_exact(bench):
     assert first["images_per_second"] == pytest.approx(64 / 0.012)
     assert first["flops_per_second"] == pytest.approx(6e6 * 64 / 0.012)
     assert first["utilisation"] == pytest.approx(6e6 * 64 / 0.012 / 1e11)
-    assert first["loop_over_bare"] == pytest.approx(1 / 0.9)
-    assert first["epoch_over_steps"] == pytest.approx(2.0)
+    for name, value in (("loop_over_bare", 1 / 0.9), ("epoch_over_steps", 2.0)):
+        assert first[name] == pytest.approx({"ratio": value, "low": value, "high": value})
 
 
 def test_a_ratio_of_equal_rounds_is_exact(bench):
@@ -161,6 +161,13 @@ def test_verification_finds_a_changed_number(bench, tmp_path):
         verify_bench(file)
 
 
+def test_a_file_of_an_older_version_says_what_to_do(tmp_path):
+    file = tmp_path / "bench.json"
+    file.write_text('{"format": "poc bench 1"}')
+    with pytest.raises(UsageError, match=r"'poc bench 1'.*'poc bench 2'.*run its command again"):
+        read_bench(file)
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"format": "poc run 1"}'])
 def test_other_files_are_refused(content, tmp_path):
     file = tmp_path / "bench.json"
@@ -224,17 +231,24 @@ class Recorder:
 
 def test_a_step_is_timed_with_the_device_drained_and_without_the_warm_up():
     loop = Recorder()
-    samples = Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
+    samples = Stopwatch(loop, lambda: loop.now).steps(Turn(3, 6, 0.0))
     assert samples == {"step": [pytest.approx(1.0)] * 6, "bare_step": [pytest.approx(0.5)] * 6}
     assert loop.num_steps == 2 * (3 + 6)
 
 
+@pytest.mark.parametrize(("seconds", "count"), [(0.5, 2), (2.0, 2), (6.5, 7)])
+def test_short_steps_are_repeated_until_they_fill_the_time(seconds, count):
+    loop = Recorder()
+    samples = Stopwatch(loop, lambda: loop.now).steps(Turn(1, 2, seconds))
+    assert {len(values) for values in samples.values()} == {count}
+
+
 def test_a_recompilation_among_timed_steps_fails_and_one_before_does_not():
     loop = Recorder(compiles_at=4)
-    Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
+    Stopwatch(loop, lambda: loop.now).steps(Turn(3, 6, 0.0))
     loop = Recorder(compiles_at=8)
     with pytest.raises(CheckFailed, match="compiled while steps were timed"):
-        Stopwatch(loop, lambda: loop.now).steps(warmup_steps=3, timed_steps=6)
+        Stopwatch(loop, lambda: loop.now).steps(Turn(3, 6, 0.0))
 
 
 class RecordedWorker:
@@ -254,8 +268,9 @@ class RecordedWorker:
         self.alive.remove(self.backend)
 
     def call(self, operation, **arguments):
-        steps = (arguments.get("warmup_steps"), arguments.get("timed_steps"))
-        self.calls.append((operation, self.backend, len(self.alive), *steps))
+        self.calls.append(
+            (operation, self.backend, len(self.alive), *map(arguments.get, Turn._fields))
+        )
         return {"seconds": self.backend}
 
 
@@ -267,21 +282,21 @@ def recorded(monkeypatch):
 
 
 def test_the_steps_of_a_round_take_turns_among_living_processes(recorded):
-    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), warmup_steps=7, timed_steps=12)
+    spec = BenchSpec(run=RunSpec(), sides=parse_sides([]), warmup_steps=7, timed_steps=8)
     found = time_round(spec, [1, 0])
     assert found == {1: {"seconds": "torch"}, 0: {"seconds": "tf"}}
     assert recorded.alive == []
-    none = (None, None)
+    none = (None, None, None)
     assert recorded.calls == [
         ("start_timing", "torch", 1, *none),
         ("start_timing", "tf", 2, *none),
-        ("time_steps", "torch", 2, 7, 5),
-        ("time_steps", "tf", 2, 7, 5),
+        ("time_steps", "torch", 2, 7, 3, 1.0),
+        ("time_steps", "tf", 2, 7, 3, 1.0),
         # The first step after another process' is not counted.
-        ("time_steps", "tf", 2, 1, 5),
-        ("time_steps", "torch", 2, 1, 5),
-        ("time_steps", "torch", 2, 1, 2),
-        ("time_steps", "tf", 2, 1, 2),
+        ("time_steps", "tf", 2, 1, 3, 1.0),
+        ("time_steps", "torch", 2, 1, 3, 1.0),
+        ("time_steps", "torch", 2, 1, 2, 1.0),
+        ("time_steps", "tf", 2, 1, 2, 1.0),
         ("finish_timing", "torch", 2, *none),
         ("finish_timing", "tf", 2, *none),
     ]
