@@ -17,6 +17,10 @@ from .rungs import Rung
 
 Report = Callable[[Mapping[str, Any]], None]
 NUM_PARITY_BATCHES = 5
+TIMING_CAVEAT = (
+    "Times are of one run a backend, one after the other, so that their ratios hold the moods of "
+    "the machine: `poc bench` times both in turn."
+)
 
 
 def check_parity(

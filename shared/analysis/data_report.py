@@ -11,7 +11,8 @@ from poc.shared.data.description import describe_source
 from poc.shared.data.leaks import Leak, find_leaks
 from poc.shared.data.relabelling import open_classes
 from poc.shared.data.sources import SCHEMES, open_source
-from poc.shared.data.splits import Split, make_split, parse_definition
+from poc.shared.data.split_files import parse_definition
+from poc.shared.data.splits import Split, make_split
 from poc.shared.engine.files import write_bytes
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec

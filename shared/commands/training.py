@@ -85,6 +85,7 @@ def compare(
 ) -> None:
     """Train both backends; print the comparison, the parity verdict and the timing."""
     from poc.shared.analysis.comparison import (
+        TIMING_CAVEAT,
         check_parity,
         compare_backends,
         difference_verdict,
@@ -110,6 +111,7 @@ def compare(
     else:
         show(comparison_table(rows), parity_table(rungs), timing_table(rows))
         click.echo(difference_verdict(rows))
+        click.echo(TIMING_CAVEAT)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
     judge(rungs)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from poc.shared.errors import UsageError
 
 Indices = NDArray[np.int64]
+Parts = dict[str, Indices]
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int, int]

@@ -1,17 +1,15 @@
 """Splits: which examples train, validate and test, as a definition that can be stored and compared.
 
-How examples are drawn stands in `drawing`; what two parts may not share, in `leaks`.
+How examples are drawn stands in `drawing`, what a file may hold in `split_files`, what two parts
+may not share in `leaks`.
 """
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -19,12 +17,16 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
 
 from .drawing import choose_draw, group_by_class, stratify
-from .source import PARTITIONS, Indices, Source
-
-Parts = dict[str, Indices]
-FORMAT = "poc split 1"
-NUM_NAMED = 5
-NUM_DIGITS = 16
+from .source import PARTITIONS, Indices, Parts, Source
+from .split_files import (
+    FORMAT,
+    NUM_DIGITS,
+    as_indices,
+    check_source,
+    edited,
+    parse_definition,
+    parse_list,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,39 +193,6 @@ MAKERS = {
 }
 
 
-def parse_list(text: str, source: Source) -> Parts:
-    """Parts from CSV lines `id,part`; a first line `id,part` may name the columns.
-
-    Raises:
-        UsageError: A line has another form, names another part, an unknown id or one twice.
-    """
-    position = {name: index for index, name in enumerate(source.ids)}
-    parts: dict[str, list[int]] = {part: [] for part in PARTITIONS}
-    seen: set[str] = set()
-    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
-        fields = [field.strip() for field in row]
-        if not any(fields) or (number == 1 and fields == ["id", "part"]):
-            continue
-        if len(fields) != 2 or fields[1] not in PARTITIONS or fields[0] in seen:
-            raise UsageError(
-                f"received the line {number} of a list of parts, {','.join(row)!r}; allowed is an "
-                f"id, a comma and one of {', '.join(PARTITIONS)}, each id once: correct the line"
-            )
-        if fields[0] not in position:
-            raise UsageError(
-                f"received a list of parts whose line {number} names {fields[0]!r}, which "
-                f"{source.name!r} does not have; allowed are ids such as {source.ids[0]!r}: "
-                "correct the list"
-            )
-        seen.add(fields[0])
-        parts[fields[1]].append(position[fields[0]])
-    if not parts["train"]:
-        raise UsageError(
-            "received a list of parts without a train example; allowed is at least one: correct it"
-        )
-    return {part: as_indices(found) for part, found in parts.items()}
-
-
 def published_part(source: Source, part: str) -> Indices:
     """A published part, or a message that names the alternative."""
     if part not in source.partitions:
@@ -261,76 +230,3 @@ def check_classes(source: Source, part: str, indices: Indices) -> None:
             f"received a split of {source.name!r} that leaves class {name!r} without an example in "
             f"the {part} part; allowed is at least one of each class: change the shares or the data"
         )
-
-
-def check_source(contents: Mapping[str, str], source: Source) -> None:
-    """Compare what a definition was made from with what is there.
-
-    Raises:
-        UsageError: Names the examples that are missing, new or changed.
-    """
-    now = {
-        name: digest[:NUM_DIGITS] for name, digest in zip(source.ids, source.digests, strict=True)
-    }
-    differing = {
-        "missing": [name for name in contents if name not in now],
-        "new": [name for name in now if name not in contents],
-        "changed": [name for name in now if contents.get(name, now[name]) != now[name]],
-    }
-    found = [
-        f"{len(names)} {kind}: {', '.join(names[:NUM_NAMED])}"
-        for kind, names in differing.items()
-        if names
-    ]
-    if found:
-        raise UsageError(
-            f"received a split of other data than {source.name!r} holds ({'; '.join(found)}); "
-            "allowed is the data that it was made from: open that source or make the split again"
-        )
-
-
-def as_indices(positions: Any) -> Indices:
-    """Ascending (k,) int64 positions."""
-    return np.array(sorted(positions), dtype=np.int64)
-
-
-def edited(what: str) -> UsageError:
-    """The refusal of a file that was changed by hand."""
-    return UsageError(
-        f"received a split file that {what}; allowed is an unedited file: make it again"
-    )
-
-
-def parse_definition(text: str) -> Mapping[str, Any]:
-    """The stored object, if it is one of ours."""
-    try:
-        stored = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"received a split file that is no JSON ({error}); allowed is a file that poc wrote: "
-            "make it again"
-        ) from None
-    needed = {"format", "source", "spec", "fingerprint", "contents", *PARTITIONS}
-    if (
-        not isinstance(stored, dict)
-        or stored.get("format") != FORMAT
-        or needed - stored.keys()
-        or not holds_texts(stored)
-    ):
-        raise UsageError(
-            f"received a file that is no split of format {FORMAT!r}; allowed is a file that poc "
-            "wrote: make it again"
-        )
-    return stored
-
-
-def holds_texts(stored: Mapping[str, Any]) -> bool:
-    """Whether parts, contents and spec are of the types that `Split.to_json` writes."""
-    parts, contents = [stored[part] for part in PARTITIONS], stored["contents"]
-    return (
-        all(isinstance(part, list) for part in parts)
-        and isinstance(contents, dict)
-        and isinstance(stored["source"], str)
-        and isinstance(stored["spec"], dict)
-        and all(isinstance(name, str) for part in parts for name in part)
-    )

@@ -2,14 +2,13 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Pipeline
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Turn
 from poc.shared.spec.initializers import Weights
@@ -17,7 +16,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.spec.transfer import default_taps
 
 from .backend import Backend
-from .channel_statistics import ChannelStatistic, add_all
+from .channel_scores import measure_channel_scores
 from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
@@ -30,7 +29,7 @@ from .phases import measure_latency
 from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
-from .source_network import known_numbers, require_source, source_weights, starting_weights
+from .source_network import known_numbers, require_source, starting_weights
 from .summary import finish
 from .timing import TimedSide
 from .training import Report, TrainingLoop
@@ -126,40 +125,10 @@ class Operations:
         if source is None:
             raise ValueError(f"Received the method {spec.method!r} without a source network.")
         self._backend.prepare(spec)
-        shards: list[dict[str, ChannelStatistic]] = [{} for _ in range(num_shards)]
-        pipeline = Pipeline(data.source, data.split.train, spec.data)
-        num_labels, counts = len(data.source.class_names), 0
-        labels: list[NDArray[np.int64]] = []
-
-        def batches() -> Iterator[NDArray[Any]]:
-            for batch in pipeline.epoch(0):
-                labels.append(batch.labels)
-                yield batch.images
-
-        maps = self._backend.map_batches(
-            spec,
-            source,
-            source_weights(spec, source),
-            list(taps) or default_taps(source),
-            batches(),
+        taps = list(taps) or default_taps(source)
+        return measure_channel_scores(
+            self._backend, spec, data, source, taps=taps, num_shards=num_shards
         )
-        for index, found in enumerate(maps):
-            add_all(shards[index % num_shards], found, labels[-1], num_labels)
-            counts += len(labels[-1])
-        first, *others = [shard for shard in shards if shard]
-        for other in others:
-            for tap, statistic in other.items():
-                first[tap].merge(statistic)
-        some = next(iter(first.values()))
-        return {
-            "scores": {tap: statistic.scores() for tap, statistic in first.items()},
-            "labels_without_images": [int(i) for i in np.flatnonzero(some.counts == 0)],
-            "num_images": counts,
-            "data": {
-                "source_fingerprint": data.source.fingerprint,
-                "split_fingerprint": data.split.fingerprint,
-            },
-        }
 
     def export(
         self,
