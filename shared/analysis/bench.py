@@ -110,8 +110,8 @@ def read_bench(path: Path) -> dict[str, Any]:
             f"received {str(path)!r}, which cannot be read ({type(error).__name__}); allowed is a "
             "file that `poc bench --output` wrote"
         ) from None
-    stored = content.get("format") if isinstance(content, dict) else None
-    if str(stored).startswith("poc bench") and stored != FORMAT:
+    stored = str(content.get("format")) if isinstance(content, dict) else ""
+    if stored.startswith("poc bench") and stored != FORMAT:
         raise UsageError(
             f"received {str(path)!r} in the format {stored!r}; allowed is {FORMAT!r}: check it "
             "with the version of poc that wrote it, or run its command again"
@@ -121,7 +121,7 @@ def read_bench(path: Path) -> dict[str, Any]:
             f"received {str(path)!r}, which is no bench file; allowed is one that "
             "`poc bench --output` wrote"
         )
-    return content
+    return dict(content)
 
 
 def verify_bench(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ METHOD = (
     "`bare step` is the same update on tensors that lie on the device already: what the training "
     "loop adds is the difference. FLOP/s counts 6 operations a multiply-add of the trained model's "
     "forward pass, nothing of a frozen one beside it; utilisation is its share of a measured "
-    "product of 1024 x 1024 matrices.",
+    "product of square matrices, 1024 wide (8192 on a GPU).",
 )
 UNFAIR = (
     "Both sides take initial weights, batch order and noise from outside, and PyTorch's published "

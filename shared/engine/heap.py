@@ -1,7 +1,7 @@
 """The C library's heap, kept as it is between steps.
 
-A method that differentiates through its own update frees and takes gigabytes in every step. glibc
-maps such blocks one by one and gives them back, and each comes again as pages that must be cleared.
+PyTorch frees and takes all activations in every step. glibc maps such blocks one by one, or trims
+its heap by them, and each comes again as pages that must be cleared.
 """
 
 import ctypes

@@ -4,6 +4,7 @@ It is started like a worker's interpreter (`python -m poc.shared.engine.server B
 operations to the class and hands over to the server.
 """
 
+import os
 import runpy
 import sys
 from importlib import import_module
@@ -295,9 +296,19 @@ def strides(operations: Operations, images: np.ndarray, layouts: list[str]) -> l
     return [list(convert(images, **kwargs, layout=layout).stride()) for layout in layouts]
 
 
+def workspace_setting(operations: Operations, runs: list[dict[str, Any]]) -> list[str | None]:
+    """What cuBLAS is told about its workspace once a process is prepared for each run."""
+    found = []
+    for run in runs:
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+        module("device").prepare(RunSpec.parse(run, ""))
+        found.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+    return found
+
+
 OPERATIONS = (
     *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
-    *(scaled_steps, copies, strides),
+    *(scaled_steps, copies, strides, workspace_setting),
 )
 for operation in OPERATIONS:
     setattr(Operations, operation.__name__, operation)

@@ -15,6 +15,13 @@ def test_arrays_leave_for_a_gpu_from_pinned_memory_and_nobody_waits(backend, pro
 
 
 @TORCH_ALONE
+def test_a_deterministic_run_tells_cublas_so(backend, probe):
+    """Older versions of PyTorch refuse matrix products on a GPU otherwise."""
+    runs = [{"backend": "torch", "deterministic": value} for value in (False, True)]
+    assert probe.call("workspace_setting", runs=runs) == [None, ":4096:8"]
+
+
+@TORCH_ALONE
 @pytest.mark.parametrize(
     ("channels", "last", "first"),
     [

@@ -1,4 +1,4 @@
-"""The heap that a second-order method keeps."""
+"""The heap that PyTorch's process keeps on a CPU."""
 
 import platform
 import subprocess
