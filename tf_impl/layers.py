@@ -15,6 +15,9 @@ from poc.shared.spec.layers import Pads, Shape, same_pads
 from .derivatives import batch_norm
 
 NO_PADS: Pads = ((0, 0), (0, 0))
+# On the CPU the gradients of a convolution that pads by itself, other than `SAME`, are slow from so
+# many channels on: up to six times as slow as those of a padded map (benchmarks/padding.py).
+MAX_PADDING_CHANNELS = 64
 ACTIVATIONS = {
     None: tf.identity,
     "relu": tf.nn.relu,
@@ -47,12 +50,16 @@ class Conv2D(keras.layers.Layer):
         self.kernel = _create(self, "kernel", shape)
         self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
+        is_cpu = not tf.config.list_logical_devices("GPU")
         # On the CPU TensorFlow has no gradient of a grouped convolution.
-        self.splits = 1 if tf.config.list_logical_devices("GPU") else groups
+        self.splits = groups if is_cpu else 1
+        self.pads_first = is_cpu and shape[2] > MAX_PADDING_CHANNELS
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve, add the bias, activate."""
         padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
+        if self.pads_first and not isinstance(padding, str):
+            inputs, padding = _pad(inputs, self.pads, 0), "VALID"
         if self.splits == 1:
             outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, padding)
         else:
