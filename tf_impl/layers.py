@@ -17,7 +17,7 @@ from .derivatives import batch_norm
 NO_PADS: Pads = ((0, 0), (0, 0))
 # On the CPU the gradients of a convolution that pads by itself, other than `SAME`, are slow from so
 # many channels on: up to six times as slow as those of a padded map (benchmarks/padding.py).
-MAX_PADDING_CHANNELS = 64
+_MAX_PADDING_CHANNELS = 64
 ACTIVATIONS = {
     None: tf.identity,
     "relu": tf.nn.relu,
@@ -53,7 +53,7 @@ class Conv2D(keras.layers.Layer):
         is_cpu = not tf.config.list_logical_devices("GPU")
         # On the CPU TensorFlow has no gradient of a grouped convolution.
         self.splits = groups if is_cpu else 1
-        self.pads_first = is_cpu and shape[2] > MAX_PADDING_CHANNELS
+        self.pads_first = is_cpu and shape[2] > _MAX_PADDING_CHANNELS
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve, add the bias, activate."""
