@@ -85,6 +85,8 @@ CASES: dict[str, Network] = {
     "conv2d same strided": single(Conv2D(filters=3, kernel_size=(3, 2), strides=(2, 3))),
     "conv2d valid": single(Conv2D(filters=3, padding="valid", activation="relu", **WINDOW)),
     "conv2d pads": single(Conv2D(filters=3, padding=PADS, use_bias=False, **WINDOW)),
+    # TensorFlow's layer pads so wide a map before its convolution.
+    "conv2d pads wide": single(Conv2D(filters=3, padding=PADS, **WINDOW), (6, 5, 80)),
     "conv2d symmetric": single(Conv2D(filters=3, kernel_size=(3, 3), padding=((1, 1), (1, 1)))),
     "conv2d groups": single(Conv2D(filters=6, groups=2, **WINDOW)),
     "depthwise": single(DepthwiseConv2D(kernel_size=(3, 2), activation="relu6")),
