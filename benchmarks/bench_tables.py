@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.analysis.bench import verify_bench
-from poc.shared.analysis.bench_report import ROW_TITLES, judge_ratio, write_ratio
+from poc.shared.analysis.bench_report import (
+    ROW_TITLES,
+    judge_ratio,
+    write_mebibytes,
+    write_ratio,
+)
 from poc.shared.analysis.timing import check_one_machine
 
 Benches = Mapping[str, Mapping[str, Any]]
-MEBIBYTE = 2**20
 
 
 def main(paths: Sequence[str]) -> int:
@@ -43,7 +47,7 @@ def side_lines(benches: Benches) -> list[list[str]]:
             f"{side['images_per_second']:,.0f}",
             write_ratio(side["loop_over_bare"]),
             write_ratio(side["epoch_over_steps"]),
-            f"{side['peak_memory_bytes'] / MEBIBYTE:,.0f}",
+            write_mebibytes(side["peak_memory_bytes"]),
         ]
         for name, bench in benches.items()
         for side in bench["derived"]["sides"]
