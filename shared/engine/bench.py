@@ -83,8 +83,15 @@ def leave_out(
 
 
 def in_turn(places: Sequence[int], number: int) -> list[int]:
-    """A B, B A, A B, …: a drift hits all sides."""
-    return list(places if number % 2 == 0 else reversed(places))
+    """A B, B A, A B, …; of more sides the rows of a Williams design (Williams 1949).
+
+    A drift hits all sides, and over the rows each side follows each other one equally often: one
+    that idles leaves a cooler machine to the next.
+    """
+    count = len(places)
+    zigzag = [(step + 1) // 2 if step % 2 else -(step // 2) for step in range(count)]
+    row = [places[(step + number) % count] for step in zigzag]
+    return row[::-1] if count % 2 and number // count % 2 else row
 
 
 def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, Any] | str]:

@@ -4,6 +4,8 @@ import copy
 import json
 import math
 import os
+from collections import Counter
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -14,7 +16,7 @@ from poc.shared.analysis.bench import prove_parity, read_bench, verify_bench
 from poc.shared.analysis.bench_report import findings, ratio_table, write_bench_report
 from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
-from poc.shared.engine.bench import other_share, run_bench, time_round
+from poc.shared.engine.bench import in_turn, other_share, run_bench, time_round
 from poc.shared.engine.timing import Stopwatch
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
@@ -300,6 +302,23 @@ def test_the_steps_of_a_round_take_turns_among_living_processes(recorded):
         ("finish_timing", "torch", 2, *none),
         ("finish_timing", "tf", 2, *none),
     ]
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_each_side_follows_each_other_one_equally_often(count):
+    places = list(range(10, 10 + count))
+    rows = [in_turn(places, number) for number in range(2 * count)]
+    assert rows[0][0] == places[0]
+    assert all(sorted(row) == places for row in rows)
+    follows = Counter(pair for row in rows for pair in pairwise(row))
+    assert set(follows.values()) <= {2}
+    assert len(follows) == count * (count - 1)
+    # Each side has each place in a row equally often: none is always in the middle.
+    assert set(Counter(pair for row in rows for pair in enumerate(row)).values()) == {2}
+
+
+def test_two_sides_take_turns_as_a_b_b_a():
+    assert [in_turn("AB", number) for number in range(3)] == [["A", "B"], ["B", "A"], ["A", "B"]]
 
 
 def test_where_memory_is_short_one_process_lives_at_a_time(recorded):
