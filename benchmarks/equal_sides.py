@@ -11,6 +11,7 @@ second holds it, in more than a tenth of the repeats.
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ def main() -> int:
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--output", type=Path, help="file for every ratio and sample")
+    parser.add_argument("--output", type=Path, help="file for every ratio and process")
     arguments = parser.parse_args()
     spec = make_spec(arguments)
     repeats = []
@@ -86,8 +87,13 @@ def time_repeat(spec: BenchSpec) -> dict[str, Any]:
         "slowed": ratios[SLOWED],
         "started": bench["started"],
         "other_processor_share": bench["other_processor_share"],
-        "step_seconds": [
-            {"side": p["side"], "round": p["round"], "seconds": p["seconds"]["step"]}
+        "median_step_seconds": [
+            {
+                "side": p["side"],
+                "round": p["round"],
+                "num_steps": len(p["seconds"]["step"]),
+                "seconds": statistics.median(p["seconds"]["step"]),
+            }
             for p in bench["processes"]
         ],
     }

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from poc.shared.spec.layers import Pads, Shape, same_pads
 
-from .derivatives import batch_norm
+from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 # On the CPU the gradients of a convolution that pads by itself, other than `SAME`, are slow from so
@@ -174,29 +174,18 @@ class BatchNorm(keras.layers.Layer):
         self.beta = _create(self, "beta", (channels,)) if center else None
         self.moving_mean = _create(self, "moving_mean", (channels,), trainable=False)
         self.moving_variance = _create(self, "moving_variance", (channels,), trainable=False)
-        self.channels, self.momentum, self.epsilon = channels, momentum, epsilon
+        self.momentum, self.epsilon = momentum, epsilon
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Normalise with the batch's statistics (training) or the running ones."""
-        if not training:
-            gamma, beta = self._affine()
-            inverse = tf.math.rsqrt(self.moving_variance + self.epsilon) * gamma
-            outputs = tf.cast(inputs, inverse.dtype) * inverse + (beta - self.moving_mean * inverse)
-            return tf.cast(outputs, inputs.dtype)
-        outputs, mean, variance = self.normalize(inputs)
-        for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            running.assign(running * self.momentum + batch * (1 - self.momentum))
-        return outputs
+        values = (inputs, self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        if training:
+            return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
+        return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
         return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
-
-    def _affine(self) -> tuple[tf.Tensor, tf.Tensor]:
-        dtype = self.variable_dtype
-        gamma = tf.ones(self.channels, dtype) if self.gamma is None else self.gamma
-        beta = tf.zeros(self.channels, dtype) if self.beta is None else self.beta
-        return gamma, beta
 
 
 class Activation(keras.layers.Layer):

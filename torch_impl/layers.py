@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from poc.shared.spec.layers import Pads
 
+from .batch_norm import normalize_by_batch, normalize_by_moving
+
 NO_PADS: Pads = ((0, 0), (0, 0))
 ACTIVATIONS = {
     None: lambda inputs: inputs,
@@ -161,16 +163,10 @@ class BatchNorm(nn.Module):
 
     def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
         """Normalise with the batch's statistics (training) or the running ones."""
-        return F.batch_norm(
-            inputs,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=training,
-            momentum=1 - self.momentum,
-            eps=self.epsilon,
-        )
+        values = (inputs, self.weight, self.bias, self.running_mean, self.running_var)
+        if training:
+            return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
+        return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""

@@ -27,7 +27,8 @@ UNFAIR = (
     "Both sides take initial weights, batch order and noise from outside, and PyTorch's published "
     "optimiser formulas; a user of the bare framework would see other times.",
     "PyTorch reads the NHWC batch as a channels-last view; TensorFlow's layout is NHWC.",
-    "On a CPU PyTorch's process keeps the C library's heap between steps; other loops do not.",
+    "On a CPU PyTorch's process keeps the C library's heap between steps, and its batch norm lays "
+    "pixels side by side where channels do not fill vector registers; other loops do neither.",
     "TF32 is off in both. Operations are deterministic where the run asks for it (the default); "
     "under XLA TensorFlow refuses that switch.",
     "Compiled sides pay for their compilation in the first step, which stands apart.",

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812, TID253
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions
 from poc.shared.spec.layers import prefixed
-from poc.torch_impl import derivatives
+from poc.torch_impl import batch_norm, derivatives
 from poc.torch_impl.derivatives import efficient_second_order
 from poc.torch_impl.matching import Matching
 
@@ -134,7 +134,7 @@ def main():
         errors[f"batch norm {name}, no gamma"] = compare(
             normalise(None), [double(shape), double(3)], written_out(None)
         )
-    calls = dict(derivatives.CALLS)
+    calls = {**derivatives.CALLS, **batch_norm.CALLS}
     with torch.no_grad():
         F.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3))
     print(
@@ -143,7 +143,7 @@ def main():
                 "errors": errors,
                 "gram": matching_forms(),
                 "calls": calls,
-                "calls_outside": dict(derivatives.CALLS),
+                "calls_outside": {**derivatives.CALLS, **batch_norm.CALLS},
             }
         )
     )

@@ -1,30 +1,11 @@
 """Second derivatives once per layer kind, and the two forms of the matching error."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
 from poc.shared.engine.resizing import resize_matrix
+from poc.tests.backends.separate_process import measured
 from poc.tests.reference import l2t_ww as reference
-
-FOLDER = Path(__file__).parent
-
-
-def measured(script: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, str(FOLDER / script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.torch

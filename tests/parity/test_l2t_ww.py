@@ -401,7 +401,7 @@ def test_a_stopped_mean_gradient_is_seen(tmp_path: Path) -> None:
 STOPPED_MEAN = """
 import sys
 import tensorflow as tf
-from poc.tf_impl import derivatives, layers
+from poc.tf_impl import batch_norm
 
 def stopped(inputs, gamma, beta, epsilon):
     axes = tuple(range(inputs.shape.rank - 1))
@@ -409,7 +409,7 @@ def stopped(inputs, gamma, beta, epsilon):
     outputs = (inputs - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
     return outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)
 
-derivatives._written_out = stopped
+batch_norm._written_out = stopped
 from poc.shared.engine.server import main
 main(sys.argv[1])
 """

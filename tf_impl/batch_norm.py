@@ -1,0 +1,207 @@
+"""Batch norm in TensorFlow: its kernels, and first and second derivatives that run them again.
+
+The fused op's own second derivative is assembled from many element-wise operations; here the
+backward pass is a function of its own, whose backward pass runs the fused kernel again.
+`tf.nn.moments` must not be used: it holds the mean fixed in the variance, and its second derivative
+is silently wrong.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# How often each function was traced: a test reads it, since one never called fails silently.
+CALLS = {"batch_norm": 0, "batch_norm_twice": 0}
+# Values of float32 in the widest vector register of a CPU.
+_VECTOR_WIDTH = 16
+
+
+def normalize_by_batch(
+    inputs: tf.Tensor,
+    gamma: tf.Tensor | None,
+    beta: tf.Tensor | None,
+    moving_mean: keras.Variable,
+    moving_variance: keras.Variable,
+    *,
+    momentum: float,
+    epsilon: float,
+) -> tf.Tensor:
+    """Batch norm in training; the moving statistics, (C,), keep the share `momentum` of theirs."""
+    outputs, mean, variance = batch_norm(inputs, gamma, beta, epsilon)
+    update_moving(moving_mean, mean, momentum)
+    update_moving(moving_variance, variance, momentum)
+    return outputs
+
+
+def normalize_by_moving(
+    inputs: tf.Tensor,
+    gamma: tf.Tensor | None,
+    beta: tf.Tensor | None,
+    moving_mean: keras.Variable,
+    moving_variance: keras.Variable,
+    *,
+    epsilon: float,
+) -> tf.Tensor:
+    """Batch norm in evaluation, by the moving statistics."""
+    gamma, beta = _affine(inputs, gamma, beta)
+    if inputs.dtype == tf.float64 or _is_uneven(inputs):
+        inverse = tf.math.rsqrt(moving_variance + epsilon) * gamma
+        outputs = tf.cast(inputs, inverse.dtype) * inverse + (beta - moving_mean * inverse)
+        return tf.cast(outputs, inputs.dtype)
+    outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=_as_maps(inputs),
+        scale=gamma,
+        offset=beta,
+        mean=moving_mean,
+        variance=moving_variance,
+        epsilon=epsilon,
+        is_training=False,
+    )
+    return tf.reshape(outputs, tf.shape(inputs))
+
+
+def update_moving(moving: keras.Variable, batch: tf.Tensor, momentum: float) -> None:
+    """Keep the share `momentum` of a moving statistic, and take the rest from the batch's."""
+    moving.assign(moving * momentum + batch * (1 - momentum))
+
+
+def batch_norm(
+    inputs: tf.Tensor,
+    gamma: tf.Tensor | None,
+    beta: tf.Tensor | None,
+    epsilon: float,
+    *,
+    linear_only: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Batch norm of maps or vectors, with efficient first and second derivatives.
+
+    Args:
+        inputs: (N, H, W, C) or (N, C).
+        gamma: (C,), or none for 1.
+        beta: (C,), or none for 0.
+        epsilon: Added to the variance.
+        linear_only: Only the part of the second derivative that is linear in the gradient from
+            above is wanted; a graph leaves the rest out by itself.
+
+    Returns:
+        Outputs, batch mean (C,) and Bessel-corrected batch variance (C,); the last two are
+        constants to the gradient.
+    """
+    gamma, beta = _affine(inputs, gamma, beta)
+    CALLS["batch_norm"] += 1
+    if inputs.dtype == tf.float64:
+        return _written_out(inputs, gamma, beta, epsilon)
+    outputs, mean, variance = _normalise(_as_maps(inputs), gamma, beta, epsilon)
+    return tf.reshape(outputs, tf.shape(inputs)), mean, variance
+
+
+def _normalise(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    @tf.custom_gradient
+    def forward(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
+        outputs, mean, variance, *reserved = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=gamma,
+            offset=beta,
+            mean=tf.zeros(0),
+            variance=tf.zeros(0),
+            epsilon=epsilon,
+            is_training=True,
+        )
+        constants = (mean, variance, reserved)
+
+        def backward(upstream: tf.Tensor, *_: tf.Tensor) -> Any:
+            return _gradient(upstream, inputs, gamma, constants, epsilon)
+
+        return (outputs, mean, variance), backward
+
+    return forward(inputs, gamma, beta)
+
+
+def _gradient(
+    upstream: tf.Tensor, inputs: tf.Tensor, gamma: tf.Tensor, constants: Any, epsilon: float
+) -> Any:
+    mean, variance, reserved = constants
+
+    @tf.custom_gradient
+    def forward(upstream: tf.Tensor, inputs: tf.Tensor, gamma: tf.Tensor) -> Any:
+        found = _kernel(upstream, inputs, gamma, reserved, epsilon)
+        _, sum_gz, sum_g = found
+
+        def backward(for_inputs: tf.Tensor, for_gamma: tf.Tensor, for_beta: tf.Tensor) -> Any:
+            """Derivatives of <u, r*gamma*P(g)> + <ug, sum(g*z)> + <ub, sum(g)>.
+
+            z is the normalised input, r the inverse deviation and P(g) = g - mean(g) - z*mean(g*z),
+            which is symmetric: r*P(u) is the backward kernel with gamma = 1. Nothing divides by
+            gamma.
+            """
+            CALLS["batch_norm_twice"] += 1
+            g, u, ug, ub = upstream, for_inputs, for_gamma, for_beta
+            count = tf.cast(tf.size(inputs) / inputs.shape[-1], inputs.dtype)
+            r = tf.math.rsqrt(variance * ((count - 1) / count) + epsilon)
+            projected, sum_uz, _ = _kernel(u, inputs, tf.ones_like(gamma), reserved, epsilon)
+            to_upstream = inputs * (ug * r) + projected * gamma + (ub - ug * mean * r)
+            to_gamma = tf.reduce_sum(projected * g, (0, 1, 2))
+            of_g = r * (ug - gamma * r * sum_uz / count)
+            of_z = -(of_g * sum_gz + gamma * to_gamma * r) / count
+            of_u = -gamma * r * sum_gz / count
+            constant = -of_g * sum_g / count - of_z * r * mean
+            to_inputs = inputs * (of_z * r) + g * of_g + projected * of_u + constant
+            return to_upstream, to_inputs, to_gamma
+
+        return found, backward
+
+    return forward(upstream, inputs, gamma)
+
+
+def _kernel(
+    upstream: tf.Tensor, inputs: tf.Tensor, gamma: tf.Tensor, reserved: Any, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    to_inputs, to_gamma, to_beta, *_ = tf.raw_ops.FusedBatchNormGradV3(
+        y_backprop=upstream,
+        x=inputs,
+        scale=gamma,
+        reserve_space_1=reserved[0],
+        reserve_space_2=reserved[1],
+        reserve_space_3=reserved[2],
+        epsilon=epsilon,
+        is_training=True,
+    )
+    return to_inputs, to_gamma, to_beta
+
+
+def _affine(
+    inputs: tf.Tensor, gamma: tf.Tensor | None, beta: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both in the type that the fused op asks for."""
+    channels = inputs.shape[-1]
+    dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
+    gamma = tf.ones(channels, dtype) if gamma is None else tf.convert_to_tensor(gamma)
+    beta = tf.zeros(channels, dtype) if beta is None else tf.convert_to_tensor(beta)
+    return gamma, beta
+
+
+def _is_uneven(inputs: tf.Tensor) -> bool:
+    """Whether evaluation by the formula takes less time (benchmarks/batch_norm.py)."""
+    channels = inputs.shape[-1]
+    return channels > _VECTOR_WIDTH and channels % _VECTOR_WIDTH != 0
+
+
+def _as_maps(inputs: tf.Tensor) -> tf.Tensor:
+    return inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]
+
+
+def _written_out(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The formula with a live mean: the fused op refuses float64."""
+    axes = tuple(range(inputs.shape.rank - 1))
+    mean = tf.reduce_mean(inputs, axes)
+    centred = inputs - mean
+    variance = tf.reduce_mean(tf.square(centred), axes)
+    outputs = centred * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
+    count = tf.cast(tf.size(inputs), inputs.dtype) / inputs.shape[-1]
+    corrected = variance * (count / (count - 1))
+    return outputs, tf.stop_gradient(mean), tf.stop_gradient(corrected)
