@@ -113,7 +113,7 @@ class _BatchNorm(torch.autograd.Function):
                 inputs, gamma, beta, batch_mean, batch_variance, True, 1.0, epsilon
             )
         else:
-            outputs, mean, inverse = _folded_batch_norm(
+            outputs, mean, inverse = _wide_batch_norm(
                 inputs, gamma, beta, batch_mean, batch_variance, epsilon
             )
         ctx.save_for_backward(inputs, gamma, mean, inverse)
@@ -201,7 +201,7 @@ def _batch_norm_backward(
     aside = _pixels_aside(inputs)
     if aside == 1:
         return _backward_kernel(upstream, inputs, gamma, mean, inverse, epsilon, [True] * 3)
-    upstream, maps = _fold(upstream, aside), _fold(inputs, aside)
+    upstream, maps = _widen(upstream, aside), _widen(inputs, aside)
     _, *sums = _backward_kernel(
         upstream,
         maps,
@@ -219,7 +219,7 @@ def _batch_norm_backward(
     constant = -scale * sum_g / count - slope * mean
     scale, slope, constant = torch.stack((scale, slope, constant)).repeat(1, aside)
     to_inputs = torch.addcmul(constant, upstream, scale).addcmul_(maps, slope)
-    return _unfold(to_inputs, inputs), sum_gz, sum_g
+    return _narrow(to_inputs, inputs), sum_gz, sum_g
 
 
 def _backward_kernel(
@@ -230,7 +230,7 @@ def _backward_kernel(
     )
 
 
-def _folded_batch_norm(
+def _wide_batch_norm(
     inputs: Any,
     gamma: Any,
     beta: Any,
@@ -240,7 +240,7 @@ def _folded_batch_norm(
 ) -> Any:
     """Outputs, mean and inverse deviation."""
     aside = _pixels_aside(inputs)
-    maps, count = _fold(inputs, aside), inputs.numel() // inputs.shape[1]
+    maps, count = _widen(inputs, aside), inputs.numel() // inputs.shape[1]
     means, variances = torch.batch_norm_update_stats(maps, None, None, 0.0)
     # The variance of all is the mean of the parts' and the variance of their means.
     between, mean = torch.var_mean(means.view(aside, -1), 0, correction=0)
@@ -251,7 +251,7 @@ def _folded_batch_norm(
     beta = torch.zeros_like(mean) if beta is None else beta
     repeated = torch.stack((gamma, beta, mean, variance)).repeat(1, aside)
     outputs, *_ = torch.native_batch_norm(maps, *repeated, False, 0.0, epsilon)
-    return _unfold(outputs, inputs), mean, torch.rsqrt(variance + epsilon)
+    return _narrow(outputs, inputs), mean, torch.rsqrt(variance + epsilon)
 
 
 def _pixels_aside(inputs: torch.Tensor) -> int:
@@ -269,12 +269,12 @@ def _pixels_aside(inputs: torch.Tensor) -> int:
     return aside if aside >= least else 1
 
 
-def _fold(maps: torch.Tensor, aside: int) -> torch.Tensor:
+def _widen(maps: torch.Tensor, aside: int) -> torch.Tensor:
     """(N, C, H, W) -> (N * H * W / aside, aside * C), a view of channels-last maps."""
     return maps.permute(0, 2, 3, 1).reshape(-1, aside * maps.shape[1])
 
 
-def _unfold(folded: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Back to the shape of the maps that were folded."""
+def _narrow(wide: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Back to the shape of the maps that were widened."""
     count, channels, height, width = like.shape
-    return folded.view(count, height, width, channels).permute(0, 3, 1, 2)
+    return wide.view(count, height, width, channels).permute(0, 3, 1, 2)

@@ -12,8 +12,9 @@ from .report import Report, render_html, render_markdown, write_files
 METHOD = (
     "Parity came first: both backends computed the same logits, gradients and training steps on "
     "the run's own batches, else nothing was timed.",
-    "Every process imports one framework. Sides take turns, A B, B A and so on. A step is forward, "
-    "backward and update; the device is drained before the clock is read.",
+    "Every process imports one framework. Sides take turns, A B, B A and so on; of three or more, "
+    "each follows each other one equally often. A step is forward, backward and update; the device "
+    "is drained before the clock is read.",
     "A median is the median of the processes' medians; quartiles and percentiles are over all "
     "samples. Nothing is left out as an outlier and no best value is taken.",
     "A ratio is the geometric mean over rounds of the sides' medians; its 95 % interval is the "

@@ -25,7 +25,9 @@ from .run_folder import RunFolder
 from .training import TrainingLoop
 
 Clock = Callable[[], float]
-NUM_EVALUATIONS = 10
+# Evaluations are repeated while they are fewer or take less together. As many before them are not
+# counted: the first dozen of a small net take up to twice as long as the rest.
+NUM_EVALUATIONS, EVALUATION_SECONDS = 10, 1.0
 # Epochs are repeated while they take less together.
 MAX_EPOCHS, EPOCH_SECONDS = 5, 10.0
 
@@ -196,14 +198,20 @@ class Stopwatch:
         return samples
 
     def evaluations(self, pipeline: Pipeline) -> list[float]:
-        """Samples of the logits of one full batch; the first, which compiles, is not counted."""
+        """Samples of the logits of one full batch, without those that warm up and compile."""
         images = full_batches(pipeline)[0].images
-        samples = []
-        for _ in range(NUM_EVALUATIONS + 1):
-            started = self.clock()
-            self.loop.trainer.logits(images)
-            samples.append(self.clock() - started)
-        return samples[1:]
+
+        def take() -> list[float]:
+            samples: list[float] = []
+            while len(samples) < NUM_EVALUATIONS or sum(samples) < EVALUATION_SECONDS:
+                started = self.clock()
+                self.loop.trainer.logits(images)
+                samples.append(self.clock() - started)
+            return samples
+
+        self.loop.trainer.logits(images)
+        take()
+        return take()
 
     def pipeline_epoch(self) -> float:
         """Seconds in which the pipeline alone gives an epoch."""

@@ -194,6 +194,7 @@ class Recorder:
 
     def __init__(self, compiles_at=None):
         self.now, self.num_steps, self.compiles_at = 0.0, 0, compiles_at
+        self.evaluations = []
         images, labels = np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int64)
         batch = SimpleNamespace(images=images, labels=labels, learned=labels)
         run = RunSpec(input_shape=(28, 28, 1), num_classes=2)
@@ -226,6 +227,10 @@ class Recorder:
     def metrics(self):
         return {}
 
+    def logits(self, images):
+        self.evaluations.append(0.02 if len(self.evaluations) > 30 else 0.04)
+        self.now += self.evaluations[-1]
+
     @property
     def num_compilations(self):
         return 1 if self.compiles_at is None else 1 + (self.num_steps > self.compiles_at)
@@ -243,6 +248,16 @@ def test_short_steps_are_repeated_until_they_fill_the_time(seconds, count):
     loop = Recorder()
     samples = Stopwatch(loop, lambda: loop.now).steps(Turn(1, 2, seconds))
     assert {len(values) for values in samples.values()} == {count}
+
+
+def test_evaluations_are_timed_for_a_second_after_a_second_of_warming_up():
+    loop = Recorder()
+    samples = Stopwatch(loop, lambda: loop.now).evaluations(loop.data.train)
+    # 31 slow ones first: 26 fill a second, and those that are left stand at the beginning.
+    warm = loop.evaluations[: -len(samples)]
+    assert sum(warm) >= 1.0
+    assert sum(samples) == pytest.approx(1.0, abs=0.05)
+    assert np.median(samples) == pytest.approx(0.02)
 
 
 def test_a_recompilation_among_timed_steps_fails_and_one_before_does_not():
