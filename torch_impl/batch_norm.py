@@ -2,9 +2,9 @@
 
 On a CPU PyTorch's channels-last kernels of training take the channels of one pixel at a time. Where
 these do not fill whole vector registers, the rest goes value by value: eight channels take three
-times as long as they could, three ten times (benchmarks/batch_norm.py). Here neighbouring pixels
-are then laid side by side, as if they were more channels. PyTorch's own second derivative is exact
-and slow, dozens of element-wise operations; here it runs the backward kernel again.
+times as long as they could, three over ten times (benchmarks/batch_norm.py). Here neighbouring
+pixels are then laid side by side, as if they were more channels. PyTorch's own second derivative is
+exact and slow, dozens of element-wise operations; here it runs the backward kernel again.
 """
 
 import math

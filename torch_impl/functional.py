@@ -26,7 +26,7 @@ class PureForward:
     Args:
         model: Any declared network.
         is_efficient: Whether the second derivatives of convolution and batch norm are those of
-            `derivatives`; if not, the framework's own.
+            `derivatives` and `batch_norm`; if not, the framework's own.
     """
 
     def __init__(self, model: Model, *, is_efficient: bool = True) -> None:
@@ -54,7 +54,7 @@ class PureForward:
             images: A batch.
             noise: Masks of the random layers.
             wanted: Nodes whose outputs are returned.
-            linear_only: See `derivatives.batch_norm`.
+            linear_only: See `batch_norm.batch_norm`.
         """
         after = {name: value.detach().clone() for name, value in statistics.items()}
         given = {self._names[n]: v for n, v in {**parameters, **after}.items() if n in self._names}

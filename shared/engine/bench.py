@@ -85,8 +85,8 @@ def leave_out(
 def in_turn(places: Sequence[int], number: int) -> list[int]:
     """A B, B A, A B, …; of more sides the rows of a Williams design (Williams 1949).
 
-    A drift hits all sides, and over the rows each side follows each other one equally often: one
-    that idles leaves a cooler machine to the next.
+    A drift hits all sides, and over the rows each side follows each other one equally often: the
+    state in which one leaves the machine meets all others alike.
     """
     count = len(places)
     zigzag = [(step + 1) // 2 if step % 2 else -(step // 2) for step in range(count)]
