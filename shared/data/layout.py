@@ -84,10 +84,11 @@ def find_layout(name: str, root: Path) -> Layout:
     if any(part == "train" and looks[folder].folders for folder, part in parts.items()):
         return read_parts(name, root, looks, parts)
     if len(set(parts.values())) > 1:
+        first = min(parts, key=lambda folder: PARTITIONS.index(parts[folder]))
         what = "without folders in train" if "train" in parts.values() else "and no train"
         raise UsageError(
             f"received {name!r} with the parts {quote(parts)} {what}; {ALLOWED}: name the "
-            f"training part train, or give one part alone, such as folder:{root / min(parts)}"
+            f"training part train, or give one part alone, such as folder:{root / first}"
         )
     refuse_hidden_parts(name, root, looks)
     return Layout(parts={}, remarks=remark_classes(name, root, looks))
@@ -137,11 +138,11 @@ def refuse_hidden_parts(name: str, root: Path, looks: Mapping[str, Look]) -> Non
     like = {folder: find_word(folder) for folder in looks if looks[folder].is_shelf}
     found = {folder: part for folder, part in like.items() if part}
     if len(set(found.values())) > 1:
-        best = min(found, key=lambda folder: PARTITIONS.index(found[folder]))
+        order = sorted(found, key=lambda folder: PARTITIONS.index(found[folder]))
         raise UsageError(
-            f"received {name!r}, whose folders {quote(found)} look like parts and hold no images "
+            f"received {name!r}, whose folders {quote(order)} look like parts and hold no images "
             f"of their own; {ALLOWED}: give one part alone, such as "
-            f"folder:{descend(root / best)}, or name the folders train, val and test"
+            f"folder:{descend(root / order[0])}, or name the folders train, val and test"
         )
     for folder, seen in looks.items():
         inner = {PART_FOLDERS[below.lower()] for below in parts_among(seen.folders)}

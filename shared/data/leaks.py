@@ -67,12 +67,14 @@ def note_leaks(split: Split, leaks: Sequence[Leak]) -> str:
     """One sentence for a run that starts on a split with leaks; empty where there are none."""
     if not leaks:
         return ""
-    kinds = {kind: sum(leak.kind == kind for leak in leaks) for kind in ("content", "group")}
-    counted = " and ".join(f"{count:,} {kind}s" for kind, count in kinds.items() if count)
+    counts = [
+        f"{count:,} {kind}{'s' if count > 1 else ''}"
+        for kind in ("content", "group")
+        if (count := sum(leak.kind == kind for leak in leaks))
+    ]
     return (
-        f"{counted} of {split.source.name} stand in two parts of the split, so what was trained "
-        f"on is tested too: {describe_leaks(leaks, 1)}. data.split.group_pattern keeps groups "
-        "together; remove copies."
+        f"The parts of {split.source.name} share {' and '.join(counts)}, which makes a test easier "
+        f"than it is: {describe_leaks(leaks, 1)}. poc data verify names them all."
     )
 
 

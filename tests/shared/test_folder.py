@@ -1,6 +1,5 @@
 """`folder:PATH`: every kind of file, every kind of trouble, and what is said about it."""
 
-import io
 import json
 import os
 import time
