@@ -158,7 +158,8 @@ def lay_on_white(samples: Samples, alpha: Samples, top: int, *, is_premultiplied
     """Samples over white; alpha is 0 to 65,535."""
     clear = FULL_TOP - alpha
     if is_premultiplied:
-        return np.minimum(samples + (clear * top + FULL_TOP // 2) // FULL_TOP, top)
+        added: Samples = samples + (clear * top + FULL_TOP // 2) // FULL_TOP
+        return added.clip(max=top)
     return (samples * alpha + top * clear + FULL_TOP // 2) // FULL_TOP
 
 

@@ -80,6 +80,8 @@ def find_layout(name: str, root: Path) -> Layout:
     """
     looks = {folder: look(root / folder) for folder in subfolders(root)}
     parts = {folder: part for folder in looks if (part := PART_FOLDERS.get(folder.lower()))}
+    for folder in parts:
+        subfolders(root / folder)  # A part that may not be listed is no part without classes.
     # A class may be called train; without folders in it, it is no training part.
     if any(part == "train" and looks[folder].folders for folder, part in parts.items()):
         return read_parts(name, root, looks, parts)

@@ -1,6 +1,5 @@
 """`folder:PATH`: every kind of file, every kind of trouble, and what is said about it."""
 
-import json
 import os
 import time
 
@@ -300,33 +299,6 @@ def test_a_file_that_breaks_during_a_run_is_named(tmp_path):
     (tmp_path / "bird" / "1.jpg").write_bytes(b"")
     with pytest.raises(CheckFailed, match=r"1\.jpg' was readable when the run began"):
         source.image(1)
-
-
-def test_files_are_looked_at_once(tmp_path, monkeypatch):
-    make_folder(tmp_path)
-    first = open_source(f"folder:{tmp_path}")
-    seen = []
-    look = inspection.inspect_file
-    monkeypatch.setattr(inspection, "inspect_file", lambda path: seen.append(path) or look(path))
-    again = open_source(f"folder:{tmp_path}")
-    assert not seen
-    assert again.fingerprint == first.fingerprint
-    write(tmp_path / "bird" / "1.jpg", seed=99, size=(13, 9))
-    os.utime(tmp_path / "bird" / "1.jpg", (0, time.time() + 5))
-    changed = open_source(f"folder:{tmp_path}")
-    assert [path.name for path in seen] == ["1.jpg"]
-    assert changed.fingerprint != first.fingerprint
-    assert changed.image_shape is None
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": "other"}', "{"])
-def test_a_foreign_inspection_file_is_ignored(tmp_path, cache, content):
-    make_folder(tmp_path)
-    open_source(f"folder:{tmp_path}")
-    (store,) = (cache / "poc" / "inspections").iterdir()
-    store.write_text(content, encoding="utf-8")
-    assert len(open_source(f"folder:{tmp_path}")) == 8
-    assert len(json.loads(store.read_text(encoding="utf-8"))["files"]) == 8
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch):
