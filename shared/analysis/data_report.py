@@ -73,7 +73,9 @@ def check_split(
             "`poc data split` wrote: correct the path"
         ) from None
     stored = parse_definition(text)
-    split = Split.from_json(text, open_source(source or stored["source"], on_error="skip"))
+    # Anew: a check that believed what an earlier look remembers would check nothing.
+    reopened = open_source(source or stored["source"], on_error="skip", is_anew=True)
+    split = Split.from_json(text, reopened)
     return split, find_leaks(split, group_pattern)
 
 
@@ -125,8 +127,9 @@ def notes_table(facts: Mapping[str, Any]) -> Table:
             [f"{file}: {reason}" for file, reason in facts["unreadable"].items()]
         ),
         "empty classes": named(facts["empty_classes"]),
-        "files that are no images": named(facts["ignored"]),
+        "files left aside": named_by_suffix(facts["ignored"], facts["ignored_by_suffix"]),
         "links in circles": named(facts["loops"]),
+        "folders not used": named(facts["unused_folders"]),
         "fingerprint": facts["fingerprint"][:16],
     }
     table = Table(title="Facts", title_justify="left", box=None, show_header=False)
@@ -150,6 +153,15 @@ def named(names: Sequence[str]) -> str:
     shown = [name.encode("utf-8", "backslashreplace").decode() for name in names[:MAX_NAMED]]
     rest = f"\n… and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return "\n".join([str(len(names)), *shown]) + rest
+
+
+def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
+    """A count, how many of each suffix, and the first names."""
+    if not names:
+        return "0"
+    count, *lines = named(names).split("\n")
+    suffixes = ", ".join(f"{number:,} {suffix}" for suffix, number in counts.items())
+    return "\n".join([f"{count} ({suffixes})", *lines])
 
 
 def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:

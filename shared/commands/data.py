@@ -41,6 +41,8 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
     else:
         show(*facts_tables(facts))
+        for remark in facts["remarks"]:
+            click.echo(remark, err=True)
 
 
 @data.command("apparent-size")

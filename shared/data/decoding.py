@@ -1,7 +1,8 @@
 """From an encoded image file to pixels: one rule for every format, mode and orientation.
 
-EXIF rotation is applied, transparency is laid on white, palettes and CMYK become RGB, 16 bits
-become 8 by rounding, and of an animation the first frame is taken.
+EXIF rotation is applied, transparency is laid on white, palettes and CMYK become RGB, more than 8
+bits become 8 by `depth`, and of an animation the first frame is taken. The look at every file
+before a run and the run itself call the same function, so what the one accepts the other decodes.
 """
 
 import hashlib
@@ -9,20 +10,43 @@ import io
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple, cast
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
-WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
-ALPHA_MODES = {"LA", "La", "RGBA", "RGBa", "PA"}
-# EXIF orientations that exchange height and width.
-TURNED = {5, 6, 7, 8}
+from .depth import narrow, read_deep
+from .regular_files import Stamp, read_regular
+
+GREY_MODES = {"1", "L", "LA", "La"}
+ALPHA_MODES = {"LA", "RGBA", "RGBa", "PA"}
 ORIENTATION = 0x0112
+# What brings a picture upright, by its orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # What is tried: no format whose reader starts another program (EPS) or reads other files.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 # Larger images are refused: Pillow's own limit against decompression bombs.
 MAX_PIXELS = 178_956_970
+
+
+class Decoded(NamedTuple):
+    """What a file's bytes become.
+
+    Attributes:
+        picture: Upright, of 8 bits, in mode `L` or `RGB`.
+        span: Grey levels between the darkest and the brightest pixel, where the file has more than
+            8 bits; else none.
+    """
+
+    picture: Image.Image
+    span: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +54,21 @@ class FileFacts:
     """What one look at a file gives.
 
     Attributes:
+        stamp: Of the file when it was read; empty: it could not be.
         digest: Sha256 of the file's bytes.
-        height: After EXIF rotation.
-        width: After EXIF rotation.
+        height: Of the decoded picture.
+        width: Of the decoded picture.
         is_grey: One channel.
+        span: See `Decoded`.
         error: Why the file cannot be read; empty: it can.
     """
 
+    stamp: Stamp = ()
     digest: str = ""
     height: int = 0
     width: int = 0
     is_grey: bool = False
+    span: int | None = None
     error: str = ""
 
 
@@ -52,25 +80,52 @@ def known_formats() -> tuple[str, ...]:
 
 
 def inspect_file(path: Path) -> FileFacts:
-    """Read and decode a file to its end, as cheaply as its damage can be found."""
+    """Read and decode a file as a run does, and keep what is to be known about it."""
+    stamp: Stamp = ()
     try:
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
+        content, stamp = read_regular(path)
         if not content:
-            return FileFacts(digest=digest, error="is empty (0 bytes)")
-        with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
-            check_picture(picture)
-            width, height = picture.size
-            is_grey = picture.mode in GREY_MODES
-            is_turned = picture.getexif().get(ORIENTATION) in TURNED
-            # JPEG alone: all bytes are read, but only an eighth of each side is computed.
-            picture.draft(None, (max(width // 8, 1), max(height // 8, 1)))
-            picture.load()
+            return FileFacts(stamp=stamp, error="is empty (0 bytes)")
+        picture, span = decode(content)
     except Exception as error:  # Pillow's readers raise anything on damaged files.
-        return FileFacts(error=describe_error(error, path))
-    if is_turned:
-        height, width = width, height
-    return FileFacts(digest=digest, height=height, width=width, is_grey=is_grey)
+        return FileFacts(stamp=stamp, error=describe_error(error, path))
+    return FileFacts(
+        stamp=stamp,
+        digest=hashlib.sha256(content).hexdigest(),
+        height=picture.height,
+        width=picture.width,
+        is_grey=picture.mode == "L",
+        span=span,
+    )
+
+
+def decode_file(path: Path, channels: int) -> Image.Image:
+    """One file as an upright picture of 8 bits in mode `L` (channels 1) or `RGB` (channels 3).
+
+    Raises:
+        Exception: Whatever Pillow raises on a damaged file.
+    """
+    return decode(read_regular(path)[0], channels).picture
+
+
+def decode(content: bytes, channels: int | None = None) -> Decoded:
+    """A file's bytes as a picture, in mode `L` (channels 1) or `RGB` (3); none: as it is.
+
+    Raises:
+        Exception: Whatever Pillow raises on a damaged file.
+    """
+    with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
+        check_picture(picture)
+        deep = read_deep(content, picture)
+        if picture.im.size != picture.size:
+            raise ValueError(f"its size is announced as {picture.size} and is {picture.im.size}")
+        flat = flatten(picture) if deep is None else narrow(content, picture, deep)
+        is_grey = flat.mode == "L" if deep is not None else picture.mode in GREY_MODES
+        # Now, since some formats announce it behind the pixels and TIFF's reader has applied it.
+        upright = turn(flat, picture.getexif().get(ORIENTATION))
+    span = None if deep is None else measure_span(upright)
+    mode = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
+    return Decoded(upright if upright.mode == mode else upright.convert(mode), span)
 
 
 def check_picture(picture: Image.Image) -> None:
@@ -81,6 +136,37 @@ def check_picture(picture: Image.Image) -> None:
         raise ValueError(f"has {picture.width} x {picture.height} pixels, above {MAX_PIXELS:,}")
 
 
+def turn(picture: Image.Image, orientation: object) -> Image.Image:
+    """Upright by transposing the pixels alone: nothing of the file's EXIF is written again."""
+    method = TURNS.get(orientation) if isinstance(orientation, int) else None
+    return picture if method is None else picture.transpose(method)
+
+
+def flatten(picture: Image.Image) -> Image.Image:
+    """A loaded picture of 8 bits without transparency, which is laid on white."""
+    if picture.mode == "La":
+        # Pillow has no direct way from there to RGB.
+        picture = picture.convert("LA")
+    if picture.mode not in ALPHA_MODES and "transparency" not in picture.info:
+        return picture if picture.mode in ("L", "RGB") else picture.convert(plain_mode(picture))
+    colours = picture.convert("RGBA")
+    white = Image.new("RGBA", colours.size, "white")
+    return Image.alpha_composite(white, colours).convert("RGB")
+
+
+def plain_mode(picture: Image.Image) -> str:
+    """`L` or `RGB`, whichever a picture without transparency becomes."""
+    return "L" if picture.mode in GREY_MODES else "RGB"
+
+
+def measure_span(picture: Image.Image) -> int:
+    """Steps of 255 between the darkest and the brightest value of any channel."""
+    extrema = picture.getextrema()
+    pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    low, high = zip(*cast(tuple[tuple[int, int], ...], pairs), strict=True)
+    return int(max(high) - min(low))
+
+
 def describe_error(error: Exception, path: Path) -> str:
     """One line, without the path that stands beside it."""
     if isinstance(error, UnidentifiedImageError):
@@ -89,41 +175,3 @@ def describe_error(error: Exception, path: Path) -> str:
         return f"cannot be opened ({error.strerror})"
     text = (str(error) or type(error).__name__).replace(str(path), "the file").splitlines()[0]
     return f"cannot be decoded ({text})"
-
-
-def decode_file(path: Path, channels: int) -> Image.Image:
-    """One file as an upright picture of 8 bits in mode `L` (channels 1) or `RGB` (channels 3).
-
-    Raises:
-        Exception: Whatever Pillow raises on a damaged file.
-    """
-    with Image.open(path, formats=known_formats()) as picture:
-        check_picture(picture)
-        upright = to_mode(picture, channels)
-        upright.load()
-        return upright
-
-
-def to_mode(picture: Image.Image, channels: int) -> Image.Image:
-    """A picture of any mode, upright, in mode `L` or `RGB`; channels is 1 or 3."""
-    upright = picture
-    if picture.getexif().get(ORIENTATION, 1) != 1:
-        upright = ImageOps.exif_transpose(picture)
-    mode = "L" if channels == 1 else "RGB"
-    flat = narrow(upright) if upright.mode in WIDE_MODES else flatten(upright)
-    return flat if flat.mode == mode else flat.convert(mode)
-
-
-def narrow(picture: Image.Image) -> Image.Image:
-    """16 bits to 8: 65,535 becomes 255, the rest is rounded."""
-    values = np.clip(np.asarray(picture).astype(np.int64), 0, 65_535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-
-
-def flatten(picture: Image.Image) -> Image.Image:
-    """Transparency laid on white; everything else untouched."""
-    if picture.mode not in ALPHA_MODES and "transparency" not in picture.info:
-        return picture
-    colours = picture.convert("RGBA")
-    white = Image.new("RGBA", colours.size, "white")
-    return Image.alpha_composite(white, colours).convert("RGB")

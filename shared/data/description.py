@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .listing import count_suffixes
 from .source import Source
 
 NUM_BINS = 12
@@ -37,7 +38,10 @@ def describe_source(source: Source) -> dict[str, Any]:
         "unreadable": dict(source.unreadable),
         "empty_classes": list(source.empty_classes),
         "ignored": list(source.ignored),
+        "ignored_by_suffix": count_suffixes(source.ignored),
         "loops": list(source.loops),
+        "unused_folders": list(source.unused),
+        "remarks": list(source.remarks),
     }
 
 

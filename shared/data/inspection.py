@@ -1,8 +1,8 @@
 """Every file of a folder looked at once, before work starts, and remembered for the next time.
 
 A file that cannot be read is thus found before the first step and not in the seventh epoch. What
-was found is kept in the user's cache folder and taken again while a file's size and time stay the
-same.
+was found is kept in the user's cache folder and taken again while a file's stamp stays the same:
+size, times of change, inode.
 """
 
 import hashlib
@@ -14,47 +14,65 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import PIL
 
 from .decoding import FileFacts, inspect_file
+from .regular_files import Stamp, take_stamp
 from .storage import cache_root, write_whole
 
-FORMAT = "poc inspection 1"
+# What one version of Pillow reads another may not.
+FORMAT = f"poc inspection 2, Pillow {PIL.__version__}"
 CHUNK_FILES = 512
 SECONDS_BEFORE_NOTE = 5.0
+# A file that changes twice within the clock's step keeps its stamp. What was looked at so soon
+# after its last change is looked at once more.
+SECONDS_UNSURE = 2.0
 
 Note = Callable[[str], None]
+
+
+class Row(NamedTuple):
+    """What one look found, and when it began, in nanoseconds since 1970."""
+
+    looked_ns: int
+    facts: FileFacts
 
 
 def ignore(text: str) -> None:
     """A note that nobody reads."""
 
 
-def inspect_files(root: Path, names: Sequence[str], note: Note = ignore) -> list[FileFacts]:
+def inspect_files(
+    root: Path, names: Sequence[str], note: Note = ignore, *, is_anew: bool = False
+) -> list[FileFacts]:
     """Facts of each file, in the order of `names` (paths below `root`).
 
     Args:
         root: The folder.
         names: Paths below it.
         note: Told once when this takes more than a few seconds.
+        is_anew: Read every file, whatever an earlier look found.
     """
     store = cache_root() / "inspections" / f"{hash_text(str(root.resolve()))}.json"
-    known = read_known(store)
-    stamps = [stamp(root / name) for name in names]
-    stale = [
-        name
-        for name, now in zip(names, stamps, strict=True)
-        if name not in known or known[name]["stamp"] != now
-    ]
-    fresh = dict(zip(stale, inspect_all([root / name for name in stale], note), strict=True))
-    facts = [fresh.get(name) or FileFacts(**known[name]["facts"]) for name in names]
+    known = {} if is_anew else read_known(store)
+    rows = {name: known[name] for name in names if name in known}
+    stale = [name for name in names if not is_sure(rows.get(name), take_stamp(root / name))]
+    looked_ns = time.time_ns()
+    for name, facts in zip(stale, inspect_all([root / name for name in stale], note), strict=True):
+        rows[name] = Row(looked_ns, facts)
     if stale:
-        rows = {
-            name: {"stamp": now, "facts": asdict(fact)}
-            for name, now, fact in zip(names, stamps, facts, strict=True)
-        }
         remember(store, rows)
-    return facts
+    return [rows[name].facts for name in names]
+
+
+def is_sure(row: Row | None, now: Stamp) -> bool:
+    """Whether what was found still holds of a file with this stamp."""
+    if row is None or not now or row.facts.stamp != now:
+        return False
+    last_change_ns = max(now[1:3])
+    return last_change_ns + SECONDS_UNSURE * 1e9 < row.looked_ns
 
 
 def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:
@@ -72,29 +90,28 @@ def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:
                 note(f"Looking at {len(paths):,} files, once: about {total:,.0f} s.")
 
 
-def stamp(path: Path) -> list[int]:
-    """Size and time of change: equal while the file is the same."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return []
-    return [facts.st_size, facts.st_mtime_ns]
-
-
-def read_known(store: Path) -> dict[str, Any]:
+def read_known(store: Path) -> dict[str, Row]:
     """What an earlier look found; nothing where the store is missing or foreign."""
     try:
         stored = json.loads(store.read_text(encoding="utf-8"))
-        return dict(stored["files"]) if stored["format"] == FORMAT else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        if stored["format"] != FORMAT:
+            return {}
+        return {name: read_row(*row) for name, row in stored["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def remember(store: Path, rows: dict[str, Any]) -> None:
+def read_row(looked_ns: int, facts: dict[str, Any]) -> Row:
+    """A stored row; JSON knows no tuples."""
+    return Row(looked_ns, FileFacts(**{**facts, "stamp": tuple(facts["stamp"])}))
+
+
+def remember(store: Path, rows: dict[str, Row]) -> None:
     """Keep the facts; a place that cannot be written to costs only the next look."""
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(store, [json.dumps({"format": FORMAT, "files": rows}).encode()])
+        files = {name: [row.looked_ns, asdict(row.facts)] for name, row in rows.items()}
+        write_whole(store, [json.dumps({"format": FORMAT, "files": files}).encode()])
     except OSError:
         return
 

@@ -63,6 +63,30 @@ def shared_keys(split: Split, kind: str, keys: NDArray[np.str_]) -> list[Leak]:
     return [Leak(kind, key, members) for key, members in found.items() if len(members) > 1]
 
 
+def note_leaks(split: Split, leaks: Sequence[Leak]) -> str:
+    """One sentence for a run that starts on a split with leaks; empty where there are none."""
+    if not leaks:
+        return ""
+    counts = [
+        f"{count:,} {kind}{'s' if count > 1 else ''}"
+        for kind in ("content", "group")
+        if (count := sum(leak.kind == kind for leak in leaks))
+    ]
+    return (
+        f"The parts of {split.source.name} share {' and '.join(counts)}, which makes a test easier "
+        f"than it is: {describe_leaks(leaks, 1)}. poc data verify names them all."
+    )
+
+
+def summarise_leaks(leaks: Sequence[Leak], num_named: int) -> dict[str, Any]:
+    """What `run.json` says: counts, and the first leaks."""
+    return {
+        "num_contents": sum(leak.kind == "content" for leak in leaks),
+        "num_groups": sum(leak.kind == "group" for leak in leaks),
+        "first": [leak.to_json() for leak in leaks[:num_named]],
+    }
+
+
 def describe_leaks(leaks: Sequence[Leak], num_named: int = 3) -> str:
     """One clause with the first leaks."""
     named = [

@@ -46,7 +46,7 @@ class RelabelledSource(Source):
         self.image_shape, self.image_sizes = source.image_shape, source.image_sizes
         self.is_encoded, self.unreadable = source.is_encoded, source.unreadable
         self.empty_classes, self.ignored = source.empty_classes, source.ignored
-        self.loops = source.loops
+        self.loops, self.unused, self.remarks = source.loops, source.unused, source.remarks
 
     @property
     def labels(self) -> Labels:

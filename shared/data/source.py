@@ -37,6 +37,8 @@ class Source(ABC):
         empty_classes: Class folders that were left out.
         ignored: Files that are no images by their name.
         loops: Links that lead back to a folder that was read already.
+        unused: Folders beside the parts.
+        remarks: What a run should tell about the source, one sentence each.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Source(ABC):
     empty_classes: Sequence[str] = ()
     ignored: Sequence[str] = ()
     loops: Sequence[str] = ()
+    unused: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

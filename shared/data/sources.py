@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from poc.shared.errors import UsageError
@@ -13,6 +12,7 @@ from .folder import open_folder
 from .idx import open_idx
 from .inspection import Note, ignore
 from .source import Source
+from .storage import expand_home
 
 __all__ = ["SCHEMES", "Scheme", "Source", "open_source"]
 
@@ -23,14 +23,29 @@ class Scheme:
 
     form: str
     summary: str
-    open: Callable[[str, str, OnError, Note], Source]
+    open: Callable[[str, str, "Opening"], Source]
 
 
-def _open_tfds(name: str, rest: str, on_error: OnError, note: Note) -> Source:
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How a source is opened; see `open_source`."""
+
+    on_error: OnError = "fail"
+    note: Note = ignore
+    is_anew: bool = False
+
+
+def _open_tfds(name: str, rest: str, opening: Opening) -> Source:
     # Loaded only when asked for: tensorflow-datasets takes a third of a second.
     from .tfds import open_tfds
 
     return open_tfds(name, rest)
+
+
+def _open_folder(name: str, rest: str, opening: Opening) -> Source:
+    return open_folder(
+        name, expand_home(rest), opening.on_error, opening.note, is_anew=opening.is_anew
+    )
 
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
@@ -38,24 +53,22 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         "embedded": Scheme(
             form="embedded",
             summary="a cut of Fashion-MNIST that ships in the package",
-            open=lambda name, rest, on_error, note: open_embedded(name),
+            open=lambda name, rest, opening: open_embedded(name),
         ),
         "folder": Scheme(
             form="folder:PATH",
             summary="image files in class folders, flat or below train, val and test",
-            open=lambda name, rest, on_error, note: open_folder(
-                name, Path(rest).expanduser(), on_error, note
-            ),
+            open=_open_folder,
         ),
         "idx": Scheme(
             form="idx:PATH",
             summary="a folder of MNIST-style IDX files, plain or gzipped",
-            open=lambda name, rest, on_error, note: open_idx(name, Path(rest).expanduser()),
+            open=lambda name, rest, opening: open_idx(name, expand_home(rest)),
         ),
         "npz": Scheme(
             form="npz:PATH",
             summary="one NumPy archive of images and labels",
-            open=lambda name, rest, on_error, note: open_npz(name, Path(rest).expanduser()),
+            open=lambda name, rest, opening: open_npz(name, expand_home(rest)),
         ),
         "tfds": Scheme(
             form="tfds:NAME[:CONFIG]",
@@ -66,13 +79,16 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 
 
-def open_source(text: str, *, on_error: OnError = "fail", note: Note = ignore) -> Source:
+def open_source(
+    text: str, *, on_error: OnError = "fail", note: Note = ignore, is_anew: bool = False
+) -> Source:
     """Open one of the `SCHEMES`.
 
     Args:
         text: As given to `--data`.
         on_error: Files that cannot be read: refuse the source, or leave them out.
         note: Told what takes long.
+        is_anew: Read every file of a folder, whatever is remembered of an earlier look.
 
     Raises:
         UsageError: Unknown scheme, missing path, damaged or unsuitable content.
@@ -83,4 +99,5 @@ def open_source(text: str, *, on_error: OnError = "fail", note: Note = ignore) -
         raise UsageError(
             f"received the data source {text!r}; allowed are {allowed}: choose one of them"
         )
-    return SCHEMES[scheme].open(text, rest, on_error, note)
+    opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
+    return SCHEMES[scheme].open(text, rest, opening)

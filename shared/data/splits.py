@@ -8,7 +8,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -27,6 +26,7 @@ from .split_files import (
     parse_definition,
     parse_list,
 )
+from .storage import expand_home
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ def holdout(source: Source, spec: SplitSpec) -> Parts:
 
 def listed(source: Source, spec: SplitSpec) -> Parts:
     """Parts that stand in a file: a stored definition, or a CSV of ids and parts."""
-    path = Path(spec.file or "").expanduser()
+    path = expand_home(spec.file or "")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from poc.shared.data.inspection import Note, ignore
+from poc.shared.data.leaks import Leak, find_leaks, note_leaks, summarise_leaks
+from poc.shared.data.listing import count_suffixes, describe_ignored
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
@@ -20,6 +22,7 @@ from poc.shared.spec.run import RunSpec
 from .source_network import check_source, resolve_source
 
 NUM_NAMED = 100
+NUM_NAMED_LEAKS = 10
 
 
 class Pipelines(NamedTuple):
@@ -45,6 +48,7 @@ class RunData:
         train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
             statistics of it.
         notes: What was chosen for the user, or takes long: one sentence each.
+        leaks: Contents and groups that stand in two parts of the split.
     """
 
     source: Source
@@ -55,6 +59,7 @@ class RunData:
     shown: DataSpec
     train_as_evaluated: Pipeline | None = None
     notes: Sequence[str] = ()
+    leaks: Sequence[Leak] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +99,10 @@ class RunData:
             "num_skipped": len(skipped),
             "skipped": dict(list(skipped.items())[:NUM_NAMED]),
             "empty_classes": list(source.empty_classes),
+            "num_ignored": len(source.ignored),
+            "ignored": count_suffixes(source.ignored),
+            "unused_folders": list(source.unused),
+            "leaks": summarise_leaks(self.leaks, NUM_NAMED_LEAKS),
             "notes": list(self.notes),
         }
 
@@ -123,18 +132,33 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
         tell(
             f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
         )
-    if source.unreadable or source.empty_classes:
-        tell(
-            f"Left out: {len(source.unreadable)} unreadable files and "
-            f"{len(source.empty_classes)} empty classes (run.json names them)."
-        )
+    leaks = find_leaks(split)
+    tell_trouble(source, note_leaks(split, leaks), tell)
     made = make_pipelines(source, split, run)
-    data = RunData(source=source, split=split, shown=run.data, notes=notes, **made._asdict())
+    data = RunData(
+        source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
+    )
     resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
     check_network(resolved)
     check_source(resolved)
     check_stages(resolved)
     return resolved, data
+
+
+def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
+    """Everything about the data that a user would want to know and did not ask."""
+    for remark in source.remarks:
+        tell(remark)
+    if source.ignored:
+        ignored = describe_ignored(source.ignored)
+        tell(f"Left aside of {source.name}: {ignored}; poc data describe names them.")
+    if source.unreadable or source.empty_classes:
+        tell(
+            f"Left out: {len(source.unreadable)} unreadable files or folders and "
+            f"{len(source.empty_classes)} empty classes (run.json names them)."
+        )
+    if leak_note:
+        tell(leak_note)
 
 
 def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:

@@ -1,11 +1,11 @@
 """Where a run's weights start: drawn, read from a canonical file, or published for ImageNet."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from poc.shared.data.storage import cache_root
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
 from poc.shared.spec.models import ModelSpec, find_model
@@ -137,9 +137,8 @@ def fetch_in_worker(backend: str, name: str) -> Arrays:
 
 
 def cache_folder() -> Path:
-    """POC_CACHE, or `poc` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "poc"
-    return Path(os.environ.get("POC_CACHE", default)) / "weights"
+    """Beside the other caches."""
+    return cache_root() / "weights"
 
 
 def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:

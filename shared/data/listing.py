@@ -1,0 +1,165 @@
+"""The image files of a set's class folders, and everything beside them that is not read."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from poc.shared.errors import UsageError
+
+from .layout import find_layout, is_image, subfolders
+
+# Images by their suffix, of formats that nothing here reads.
+FOREIGN_SUFFIXES = {
+    *(".heic", ".heif", ".hif", ".jxl", ".dcm", ".dicom", ".tga", ".svg", ".psd", ".exr", ".hdr"),
+    *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw", ".eps", ".ico"),
+    *(".j2k", ".jpx", ".jpc", ".nii", ".mha", ".mhd", ".nrrd", ".svs", ".ndpi", ".npy"),
+}
+NO_SUFFIX = "no suffix"
+NUM_NAMED = 5
+
+
+@dataclass
+class Listing:
+    """What lies in a folder, before any file is opened.
+
+    Attributes:
+        names: Paths of image files below the folder, in the order of their ids.
+        parts: Part of each; empty text where the folder is flat.
+        classes: Class name of each.
+        empty_classes: Class folders without an image file.
+        ignored: Files that are no images by their suffix, or lie in no class folder.
+        loops: Links that lead back to a folder that was read already.
+        unlisted: Folders in class folders that cannot be listed -> why.
+        unused: Folders beside the parts.
+        remarks: See `layout.Layout`.
+    """
+
+    names: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    empty_classes: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+    unlisted: dict[str, str] = field(default_factory=dict)
+    unused: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+
+
+def list_folder(name: str, root: Path) -> Listing:
+    """All image files below class folders.
+
+    Raises:
+        UsageError: There is no folder, it holds no class folders, or they lie elsewhere in it.
+    """
+    if not root.is_dir():
+        raise UsageError(
+            f"received {name!r}, but there is no folder {str(root)!r}; allowed is a folder with "
+            "one folder a class, or with train, val and test that hold them: correct the path"
+        )
+    listing = Listing()
+    try:
+        list_parts(name, root, listing)
+    except OSError as error:
+        raise UsageError(
+            f"received {name!r}, which cannot be listed ({error.strerror}: {error.filename!r}); "
+            "allowed is a folder that you may read: correct the path or its permissions"
+        ) from None
+    if not listing.names and not listing.empty_classes:
+        raise UsageError(
+            f"received {name!r}, which holds no class folders; allowed is one folder a class: "
+            "correct the path"
+        )
+    return listing
+
+
+def list_parts(name: str, root: Path, listing: Listing) -> None:
+    """Add the class folders of every part, or of the flat folder."""
+    layout = find_layout(name, root)
+    listing.unused, listing.remarks = layout.unused, layout.remarks
+    if layout.parts:
+        listing.ignored += stray_files(root, "")
+    for folder, part in (layout.parts or {"": ""}).items():
+        list_classes(root, folder, part, listing)
+
+
+def list_classes(root: Path, below: str, part: str, listing: Listing) -> None:
+    """Add the class folders of one part."""
+    listing.ignored += stray_files(root, below)
+    for folder in subfolders(root / below):
+        where = f"{below}/{folder}".lstrip("/")
+        found = list(walk(root, where, listing))
+        images = [name for name in found if is_image(name)]
+        listing.ignored += [name for name in found if not is_image(name)]
+        if not images:
+            listing.empty_classes.append(where)
+        listing.names += images
+        listing.parts += [part] * len(images)
+        listing.classes += [unicodedata.normalize("NFC", folder)] * len(images)
+
+
+def stray_files(root: Path, below: str) -> list[str]:
+    """Files that lie beside class folders and not in one."""
+    return [
+        f"{below}/{child.name}".lstrip("/")
+        for child in sorted((root / below).iterdir())
+        if not child.is_dir() and not child.name.startswith(".")
+    ]
+
+
+def walk(root: Path, where: str, listing: Listing) -> Iterator[str]:
+    """Files below a class folder; every real folder once, so that links cannot lead in circles."""
+
+    def keep_error(error: OSError) -> None:
+        folder = Path(os.fsdecode(error.filename)).relative_to(root).as_posix()
+        listing.unlisted[f"{folder}/"] = f"cannot be listed ({error.strerror})"
+
+    above = [root, *(root / parent for parent in Path(where).parents)]
+    seen = {(facts.st_dev, facts.st_ino) for facts in (folder.stat() for folder in above)}
+    for folder, children, files in os.walk(root / where, onerror=keep_error, followlinks=True):
+        facts = Path(folder).stat()
+        if (facts.st_dev, facts.st_ino) in seen:
+            listing.loops.append(Path(folder).relative_to(root).as_posix())
+            children.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        children[:] = sorted(name for name in children if not name.startswith("."))
+        relative = Path(folder).relative_to(root).as_posix()
+        yield from (f"{relative}/{file}" for file in sorted(files) if not file.startswith("."))
+
+
+def count_suffixes(names: Sequence[str]) -> dict[str, int]:
+    """Suffix in lower case -> files, the most frequent first."""
+    counts = Counter(Path(name).suffix.lower() or NO_SUFFIX for name in names)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def describe_ignored(names: Sequence[str]) -> str:
+    """What was left aside, images first; empty where nothing was."""
+    counts = count_suffixes(names)
+    foreign = {suffix: count for suffix, count in counts.items() if suffix in FOREIGN_SUFFIXES}
+    stray = {suffix: count for suffix, count in counts.items() if is_image(f"x{suffix}")}
+    bare = {suffix: count for suffix, count in counts.items() if suffix == NO_SUFFIX}
+    known = foreign | stray | bare
+    other = {suffix: count for suffix, count in counts.items() if suffix not in known}
+    clauses = [
+        state(foreign, "images of a kind that is not read, convert them"),
+        state(stray, "images that lie in no class folder"),
+        state(bare, "files without a suffix"),
+        state(other, "files that are no images"),
+    ]
+    return "; ".join(clause for clause in clauses if clause)
+
+
+def state(counts: Mapping[str, int], what: str) -> str:
+    """How many, of what, and how many of each suffix; empty where there are none."""
+    if not counts:
+        return ""
+    total = f"{sum(counts.values()):,} {what}"
+    if set(counts) == {NO_SUFFIX}:
+        return total
+    named = [f"{count:,} {suffix}" for suffix, count in list(counts.items())[:NUM_NAMED]]
+    rest = ", …" if len(counts) > NUM_NAMED else ""
+    return f"{total} ({', '.join(named)}{rest})"
