@@ -40,6 +40,16 @@ def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
     return lines
 
 
+def read_batches(run: RunSpec) -> tuple[RunSpec, list[Batch]]:
+    """The run with what its data fill in, and its first training batches."""
+    resolved, data = open_data(run)
+    with data:
+        return resolved, [
+            {"images": batch.images, "labels": batch.learned}
+            for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
+        ]
+
+
 def check_parity(
     run: RunSpec,
     changes: Mapping[str, Mapping[str, str]] | None = None,
@@ -51,12 +61,7 @@ def check_parity(
     `changes` are fields of the run that one backend alone sees: its mode, its layout. Brief: see
     `Ladder`.
     """
-    resolved, data = open_data(run)
-    with data:
-        batches: list[Batch] = [
-            {"images": batch.images, "labels": batch.learned}
-            for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
-        ]
+    resolved, batches = read_batches(run)
     with Worker("tf") as first, Worker("torch") as second:
         ladder = Ladder(resolved, first, second, changes or {}, is_brief=is_brief)
         return ladder.climb(batches)

@@ -200,7 +200,7 @@ class Ladder:
             outcome = self.take_steps(milder, weights, batches)
         if not first.is_calm:
             notes = (*notes, explain_chaos(first, outcome, BACKENDS[1]))
-        return outcome.rungs(self._tolerances.steps, notes)
+        return outcome.rungs(first, self._tolerances.steps, notes)
 
     def first_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]
@@ -235,4 +235,6 @@ class Ladder:
         starts = move_weights(weights, self._run.precision)
         moved = [take(start, own, batches) for start in starts]
         parts = worst_parts(steps.name, [values[1], *moved], self._tolerances.steps)
-        return Outcome(steps=steps, values=values, moved=parts)
+        trained = [p.name for p in self._network.parameters if p.is_trainable]
+        movement = max(relative_error(values[1][name], weights[name]) for name in trained)
+        return Outcome(steps=steps, values=values, moved=parts, movement=movement)

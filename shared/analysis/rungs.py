@@ -60,11 +60,8 @@ class Rung:
                 f"broken on the rung {self.name!r}: {self.worst} differs by {self.error:.1e}, "
                 f"allowed is {self.tolerance:.0e}"
             )
-        return (
-            f"not shown on the rung {self.name!r}, which cannot be judged: one backend differs "
-            f"from itself by {self.self_difference:.1e} where its weights move by one unit in the "
-            f"last place, allowed is {self.tolerance:.0e}; try smaller images or another model"
-        )
+        why = self.notes[-1] if self.notes else "rounding alone breaks the bound"
+        return f"not shown on the rung {self.name!r}: {why}; try smaller images or another model"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

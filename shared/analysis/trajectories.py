@@ -72,11 +72,13 @@ class Outcome:
         steps: Those.
         values: Losses and weights, one a backend; the second is the one that was moved.
         moved: How far that one is from itself: its losses, its weights.
+        movement: How far its steps move the trained tensor that they move most.
     """
 
     steps: Steps
     values: Sequence[Arrays]
     moved: Sequence[Rung]
+    movement: float
 
     @property
     def is_calm(self) -> bool:
@@ -88,18 +90,20 @@ class Outcome:
         """Whether the steps of the backend that was moved stay finite."""
         return is_finite(self.values[1])
 
-    def rungs(self, tolerance: float, notes: tuple[str, ...]) -> list[Rung]:
+    def rungs(self, usual: "Outcome", tolerance: float, notes: tuple[str, ...]) -> list[Rung]:
         """Losses, then weights; not judged where rounding alone breaks the bound.
 
+        Nor are steps, milder than the usual ones, that a backend could leave out within the bound.
         Where one backend alone leaves for infinity, that is a difference.
         """
         is_one_sided = is_finite(self.values[0]) != self.is_finite
+        shows = usual is self or self.movement > tolerance
         return [
             replace(
                 rung,
                 self_difference=own.error,
                 learning_rate=self.steps.rate,
-                is_judged=own.is_passed or is_one_sided,
+                is_judged=(own.is_passed and shows) or is_one_sided,
                 notes=notes,
             )
             for rung, own in zip(
@@ -179,6 +183,9 @@ def explain_chaos(chaotic: Outcome, judged: Outcome, backend: str) -> str:
         f"by {own.error:.1e} ({own.worst}) where its weights move by one unit in the last place, "
         f"allowed is {own.tolerance:.0e}"
     )
-    if judged.is_calm:
-        return f"{what}; judged are {judged.steps.name} at a rate of {judged.steps.rate:g}"
-    return f"{what}; nor can {judged.steps.name} at a rate of {judged.steps.rate:g}"
+    milder = f"{judged.steps.name} at a rate of {judged.steps.rate:g}"
+    if not judged.is_calm:
+        return f"{what}; nor can {milder}"
+    if judged.movement <= own.tolerance:
+        return f"{what}; {milder} move the weights by {judged.movement:.1e}, which shows nothing"
+    return f"{what}; judged are {milder}"

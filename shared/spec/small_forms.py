@@ -48,7 +48,8 @@ SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
             "data": {key: value for key, value in DATA.items() if key != "image_size"},
         },
         "kd": TAUGHT,
-        "lwf": TAUGHT,
+        # Its published form trains the source itself.
+        "lwf": {"model": LIGHT, "data": DATA},
         "fitnets": TAUGHT,
         "attention_transfer": TAUGHT,
         "l2t-ww": {**TAUGHT, "model": PLAIN},

@@ -1,7 +1,8 @@
-"""Chaos is told from error: worked by hand on programs of one line that stand in for the backends.
+"""Chaos is told from error: by hand, on programs of one line that stand in for the backends.
 
-A program repels its weights from 1: w += rate * push * (w - 1). Weights of exactly 1 stay, and those
-that are one unit in the last place away are carried off by a factor of 1 + rate * push a step.
+A program repels its weights from 1: w += rate * push * (w - 1). Weights of exactly 1 stay, and
+those that are one unit in the last place away are carried off by a factor of 1 + rate * push a
+step.
 """
 
 import math
@@ -20,9 +21,11 @@ from poc.shared.analysis.trajectories import (
 )
 from poc.shared.commands.options import judge
 from poc.shared.errors import CheckFailed
+from poc.shared.spec.layers import ZEROS, Parameter
 from poc.shared.spec.run import RunSpec
 
-ONES = {"head/kernel": np.ones(3)}
+# The bias falls by the rate a step.
+START = {"head/kernel": np.ones(3), "head/bias": np.full(2, 0.01)}
 ULP = 2.0**-52
 BATCHES = [{"images": np.ones((2, 4, 4, 1), np.float32), "labels": np.zeros(2, np.int64)}]
 
@@ -36,7 +39,7 @@ class Program:
 
     def call(self, operation, *, weights, run, learning_rates=(), **arguments):
         self.asked.append((operation, len(learning_rates), run["precision"]))
-        value = weights["head/kernel"].astype(run["precision"])
+        value, bias = (weights[name].astype(run["precision"]) for name in START)
         if operation == "loss_and_gradients":
             return {"loss": 1.0, "gradients": {"head/kernel": np.full(3, self.error)}}
         with np.errstate(over="ignore", invalid="ignore"):
@@ -44,15 +47,31 @@ class Program:
                 value = value + rate * (self.push * (value - 1) + self.error)
         if self.end is not None:
             value = np.full(3, self.end)
-        losses = [float(value.sum())] * len(learning_rates)
-        return {"losses": losses, "weights": {"head/kernel": value}}
+        bias = bias - sum(learning_rates)
+        return answer(value, bias, len(learning_rates))
+
+
+def answer(value, bias, count):
+    weights = {"head/kernel": value, "head/bias": bias}
+    return {"losses": [float(value[0])] * count, "weights": weights}
+
+
+class Trained:
+    """Of the network, the two tensors that the programs have."""
+
+    parameters = tuple(
+        Parameter(name=name, shape=value.shape, initializer=ZEROS) for name, value in START.items()
+    )
 
 
 def climb(first, second, optimizer="adam", precision="float64"):
-    model = {"name": "lightnet_plain", "options": {"widths": [2]}}
+    options = {"layer": "conv2d", "widths": [2]}
+    model = {"name": "lightnet_plain", "options": options}
     images = {"input_shape": [4, 4, 1], "num_classes": 2}
     run = RunSpec.parse({**images, "model": model, "precision": precision}, "")
-    return Ladder(run, first, second).compare_steps(optimizer, ONES, BATCHES)
+    ladder = Ladder(run, first, second)
+    ladder._network = Trained
+    return ladder.compare_steps(optimizer, START, BATCHES)
 
 
 def growth(rate, push, count):
@@ -121,6 +140,19 @@ def test_what_one_step_cannot_show_is_not_judged_and_never_equal():
         judge(rungs)
 
 
+def test_milder_steps_that_show_nothing_are_not_judged(monkeypatch):
+    """In float32 five steps at 1e-4 move a bias of 1 by 2.3e-4: left out they would pass too."""
+    monkeypatch.setitem(START, "head/bias", np.ones(2))
+    rungs = climb(Program(1e5), Program(1e5), precision="float32")
+    assert [rung.verdict for rung in rungs] == ["not judged", "not judged"]
+    assert "5 adam steps at a rate of 0.0001 move the weights by 2.3e-04" in rungs[0].notes[0]
+    # The same movement by the steps that were asked for is judged as ever.
+    assert [rung.verdict for rung in climb(Program(), Program(), precision="float32")] == [
+        "equal",
+        "equal",
+    ]
+
+
 def test_the_other_backend_has_no_say_in_what_is_judged():
     """The same steps, the same self-difference, whatever the first backend computes."""
     found = [
@@ -153,8 +185,7 @@ class Steep(Program):
         with np.errstate(over="ignore", invalid="ignore"):
             for rate in learning_rates:
                 value = value - rate * self.push * value
-        losses = [float(value.sum())] * len(learning_rates)
-        return {"losses": losses, "weights": {"head/kernel": value}}
+        return answer(value, weights["head/bias"], len(learning_rates))
 
 
 def test_the_rate_follows_the_steepness_of_the_loss():
