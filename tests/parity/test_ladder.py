@@ -6,6 +6,7 @@ Every method is climbed on its small form: what `poc parity --method NAME` does.
 import numpy as np
 import pytest
 
+from poc.shared.analysis import trajectories
 from poc.shared.analysis.comparison import read_batches
 from poc.shared.analysis.ladder_batches import dither
 from poc.shared.analysis.parity import Ladder
@@ -211,23 +212,28 @@ def test_a_planted_error_is_named(error, backend, request, tmp_path, monkeypatch
     assert rungs[-1].notes == ()
 
 
-@pytest.mark.parametrize("backend", ["tf", "torch"])
-def test_a_planted_error_is_found_in_what_chaos_leaves(
+def test_a_planted_error_is_found_in_what_infinity_leaves(
     backend, tf_worker, torch_worker, tmp_path, monkeypatch
 ):
-    """At a thousand times the rate fifty steps are chaos; fewer hold, and show what is wrong."""
-    monkeypatch.setitem(RATES, "float64", {"adam": 1.0})
-    statement = PLANTS["adam epsilon"][0]
-    monkeypatch.setenv(f"POC_{backend.upper()}_PYTHON", str(plant(tmp_path, statement)))
+    """At five hundred times the rate weights leave for infinity; smaller steps show the error.
+
+    Chaos on its way there: test_trajectories.py.
+    """
+    monkeypatch.setitem(RATES, "float64", {"sgd": 5.0})
+    monkeypatch.setattr(trajectories, "STEEPNESS_SHARE", np.inf)
+    monkeypatch.setenv(
+        f"POC_{backend.upper()}_PYTHON", str(plant(tmp_path, PLANTS["sgd momentum"][0]))
+    )
     run = make_run("lightnet_plain", MODEL_OPTIONS["lightnet_plain"], precision="float64")
-    sound = climb_one("weights", run, (tf_worker, torch_worker))
-    assert [rung.verdict for rung in sound] == ["equal", "equal"]
-    assert all("50 adam steps at a rate of 1 cannot be judged" in r.notes[0] for r in sound)
     with Worker(backend, log=tmp_path / "log") as planted:
         pair = (planted, torch_worker) if backend == "tf" else (tf_worker, planted)
-        found = climb_one("weights", run, pair)
+        found = climb_one("sgd", run, pair)
+    sound = climb_one("sgd", run, (tf_worker, torch_worker))
+    assert [rung.verdict for rung in sound] == ["equal", "equal"]
     assert found[-1].verdict == "DIFFERENT"
-    assert "cannot be judged" in found[-1].notes[0]
+    for rung in (*sound, *found):
+        assert "50 sgd steps at a rate of 5 cannot be judged" in rung.notes[0]
+        assert "by inf" in rung.notes[0]
 
 
 def test_an_extra_parameter_is_named(torch_worker, tmp_path, monkeypatch):
