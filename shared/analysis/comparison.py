@@ -10,9 +10,12 @@ from poc.shared.engine.datasets import open_data
 from poc.shared.engine.launch import launch_run
 from poc.shared.engine.saving import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.worker import Worker
+from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import BACKENDS, RunSpec
+from poc.shared.spec.small_forms import Form, describe_form
 
-from .parity import Batch, Ladder
+from .ladder_batches import Batch
+from .parity import Ladder
 from .rungs import Rung
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -21,6 +24,30 @@ TIMING_CAVEAT = (
     "Times are of one run a backend, one after the other, so that their ratios hold the moods of "
     "the machine: `poc bench` times both in turn."
 )
+
+
+def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
+    """What the ladder climbs on that its user did not name: one line each."""
+    lines = []
+    if form is not None:
+        lines.append(
+            f"small form: {describe_form(form)}; --model, --data, --config or --set for others"
+        )
+    if run.source is not None and run.source.weights is None:
+        lines.append("source: drawn, not trained; --source for one of your own")
+    if find_method(run.method).tuning is not None and run.initial_weights is None:
+        lines.append("body: drawn, not pretrained; --weights for one of your own")
+    return lines
+
+
+def read_batches(run: RunSpec) -> tuple[RunSpec, list[Batch]]:
+    """The run with what its data fill in, and its first training batches."""
+    resolved, data = open_data(run)
+    with data:
+        return resolved, [
+            {"images": batch.images, "labels": batch.learned}
+            for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
+        ]
 
 
 def check_parity(
@@ -34,12 +61,7 @@ def check_parity(
     `changes` are fields of the run that one backend alone sees: its mode, its layout. Brief: see
     `Ladder`.
     """
-    resolved, data = open_data(run)
-    with data:
-        batches: list[Batch] = [
-            {"images": batch.images, "labels": batch.learned}
-            for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
-        ]
+    resolved, batches = read_batches(run)
     with Worker("tf") as first, Worker("torch") as second:
         ladder = Ladder(resolved, first, second, changes or {}, is_brief=is_brief)
         return ladder.climb(batches)

@@ -76,7 +76,7 @@ def try_parity(device: str) -> str:
     broken = [rung for rung in rungs if not rung.is_passed]
     if not broken:
         return "holds"
-    return f"{broken[0].name}: {broken[0].worst} differs by {broken[0].error:.1e}"
+    return broken[0].failure
 
 
 def doctor_tables(facts: Mapping[str, Any]) -> list[Table]:

@@ -4,46 +4,40 @@ parameters -> weights -> logits -> loss and every gradient -> optimiser steps ac
 Finite first, then close; a tolerance stands beside its reason and is never raised for flakiness.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poc.shared.engine.resizing import resize_matrices
 from poc.shared.engine.source_network import starting_weights
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.precision import EXACT
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.run import BACKENDS, RunSpec
 
-from .rungs import LOSS, Arrays, Rung, compare, describe, differing_rows, relative_error, split
+from .backend_pair import BackendPair, Caller
+from .ladder_batches import Batch, prepare
+from .rungs import LOSS, Rung, compare, describe, differing_rows, relative_error, split
+from .trajectories import (
+    FOLLOWS_GRADIENT,
+    RATES,
+    Outcome,
+    Steps,
+    explain_chaos,
+    explain_scale,
+    milder_steps,
+    move_weights,
+    scale_steps,
+    worst_parts,
+)
 
-DITHER = 0.05
-# Small in float32, where a trajectory amplifies rounding; float64 is what discriminates.
-RATES = {
-    "float64": {"adam": 1e-3, "sgd": 1e-2},
-    "float32": {"adam": 1e-4, "sgd": 1e-4},
-}
-NUM_PROBES = 12
 # A brief climb meets images that nobody chose. Where a bias acts on a batch norm alone, because no
 # unit of its channel is at rest, its gradient is rounding (2e-14 where measured), which Adam
 # divides by 1e-8.
 NUM_BRIEF_STEPS, BRIEF_TOLERANCE = 5, 1e-6
-# Fewer examples, fewer units near a kink.
-NUM_PROBED = 16
-Batch = dict[str, NDArray[Any]]
-Evaluate = Callable[["Caller", str, Sequence[Batch]], "Arrays"]
-
-
-class Caller(Protocol):
-    """What the ladder needs of a worker."""
-
-    def call(self, operation: str, **arguments: Any) -> Any:
-        """Run one operation in the backend's process."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +85,9 @@ class Ladder:
                 f"programs apart; allowed for parity are {', '.join(EXACT)}: leave precision out "
                 "here, and train with it by poc run"
             )
-        self._run, self._workers, self._changes = run, (first, second), changes
-        self._is_brief = is_brief
+        self._run, self._changes, self._is_brief = run, changes, is_brief
+        self._pair = BackendPair(run, first, second, changes)
         self._network = run.trained_network
-        self._spec = run.model_dump(mode="json")
         self._tolerances = TOLERANCES[run.precision]
         if is_brief:
             tolerance = max(self._tolerances.steps, BRIEF_TOLERANCE)
@@ -115,7 +108,7 @@ class Ladder:
         """The ladder of one stage."""
         return Ladder(
             self._run.at_stage(name),
-            *self._workers,
+            *self._pair.workers,
             self._changes,
             is_brief=self._is_brief,
         )
@@ -123,13 +116,11 @@ class Ladder:
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
         """Every rung, the cheap ones first."""
         weights = self.perturbed_weights()
-        batches = [fit(batch, self._network.input_shape) for batch in batches]
+        batches = prepare(batches, self._network.input_shape, self._run.precision)
         rungs = [self.compare_parameters()]
         if not rungs[0].is_passed:
             return rungs
-        if self._run.precision == "float32":
-            batches = [{key: value[:NUM_PROBED] for key, value in b.items()} for b in batches]
-        rungs.append(self.compare_logits(weights, self.dithered(batches[0], 0)))
+        rungs.append(self.compare_logits(weights, next(self._pair.probes(batches))[0]))
         rungs.extend(self.compare_gradients(weights, batches[:1]))
         for optimizer in self.optimizers():
             rungs.extend(self.compare_steps(optimizer, weights, batches))
@@ -141,37 +132,6 @@ class Ladder:
         names = [name for name in RATES[self._run.precision] if name in allowed or not allowed]
         own = self._run.optimizer.name
         return [own] if self._is_brief and own in names else names
-
-    def on_smooth_batches(
-        self, evaluate: Evaluate, batches: Sequence[Batch], tolerance: float
-    ) -> list[Arrays]:
-        """Both backends' values on dithered batches where their precision can be judged.
-
-        Where a unit sits within rounding of a ReLU's or a max-pool's kink, float32 may fall on
-        either side. Batches are taken when each backend's float32 values agree with its own
-        float64 ones; the other backend is not asked, so the choice hides no difference.
-        """
-        for probe in range(NUM_PROBES):
-            candidates = [self.dithered(b, len(batches) * probe + i) for i, b in enumerate(batches)]
-            values = [evaluate(worker, self._run.precision, candidates) for worker in self._workers]
-            if self._run.precision == "float64":
-                break
-            doubles = [evaluate(worker, "float64", candidates) for worker in self._workers]
-            pairs = zip(values, doubles, strict=True)
-            if all(compare("probe", pair, tolerance).is_passed for pair in pairs):
-                break
-        return values
-
-    def dithered(self, batch: Batch, index: int) -> Batch:
-        """Real images plus faint noise.
-
-        Plain backgrounds make exact ties in max-pools, where the gradient is not defined and the
-        last bit of a sum decides which pixel gets it.
-        """
-        images = batch["images"]
-        generator = np.random.default_rng([self._run.seed, index])
-        noise = generator.normal(0.0, DITHER * float(images.std()), images.shape)
-        return {**batch, "images": (images + noise).astype(np.float32)}
 
     def perturbed_weights(self) -> Weights:
         """Initial weights moved off their special values, so that every parameter acts.
@@ -189,14 +149,14 @@ class Ladder:
 
     def compare_parameters(self) -> Rung:
         """Names, order, shapes and roles; against each other and against the declared network."""
-        tables = [self._call(worker, "parameters") for worker in self._workers]
+        tables = [self._pair.call(worker, "parameters") for worker in self._pair.workers]
         declared = [describe(parameter) for parameter in self._network.parameters]
         wrong = [name for table in tables for name in differing_rows(declared, table)]
         return Rung("parameters", wrong[0] if wrong else "", len(wrong), 0, len(declared))
 
     def compare_logits(self, weights: Weights, batch: Batch) -> Rung:
         """Evaluation mode; a breach names the first layer whose output differs."""
-        values = self._both("logits", weights=weights, images=batch["images"])
+        values = self._pair.both("logits", weights=weights, images=batch["images"])
         rung = compare("logits", [{"logits": value} for value in values], self._tolerances.logits)
         if rung.is_passed:
             return rung
@@ -205,7 +165,7 @@ class Ladder:
     def first_difference(self, weights: Weights, batch: Batch) -> str:
         """Name of the first layer, in the order of computation, whose output differs."""
         names = [node.name for node in self._run.network.nodes]
-        maps = self._both("features", weights=weights, images=batch["images"][:2], taps=names)
+        maps = self._pair.both("features", weights=weights, images=batch["images"][:2], taps=names)
         for name in names:
             error = relative_error(maps[0][name], maps[1][name])
             if not error <= self._tolerances.logits:
@@ -214,78 +174,67 @@ class Ladder:
 
     def compare_gradients(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
         """Loss and gradients of one batch in training mode, noise on."""
-
-        def evaluate(worker: Caller, precision: str, candidates: Sequence[Batch]) -> Arrays:
-            result = self._call(
-                worker, "loss_and_gradients", precision, weights=weights, batch=candidates[0]
-            )
-            return {LOSS: np.asarray(result["loss"]), **result["gradients"]}
-
-        values = self.on_smooth_batches(evaluate, batches, self._tolerances.gradients)
+        tolerance, evaluate = self._tolerances.gradients, partial(self._pair.gradients, weights)
+        for probe in self._pair.probes(batches):
+            values = [evaluate(worker, probe) for worker in self._pair.workers]
+            if self._pair.is_smooth(evaluate, probe, values, tolerance):
+                break
         return [
             compare("loss", [split(value)[0] for value in values], self._tolerances.logits),
-            compare("gradients", [split(value)[1] for value in values], self._tolerances.gradients),
+            compare("gradients", [split(value)[1] for value in values], tolerance),
         ]
 
     def compare_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]
     ) -> list[Rung]:
-        """Real training steps across a drop of the learning rate: losses, then weights."""
-        count, tolerance = self._tolerances.num_steps, self._tolerances.steps
-        base = RATES[self._run.precision][optimizer]
-        rates = [base if step < count // 2 else base / 10 for step in range(count)]
+        """Real training steps across a drop of the learning rate: losses, then weights.
 
-        def evaluate(worker: Caller, precision: str, candidates: Sequence[Batch]) -> Arrays:
-            result = self._call(
-                worker,
-                "train_steps",
-                precision,
-                optimizer=optimizer,
-                weights=weights,
-                batches=list(candidates),
-                learning_rates=rates,
-            )
-            losses = {f"{LOSS} {step}": np.asarray(v) for step, v in enumerate(result["losses"])}
-            return {**losses, **self.judged_weights(precision, result["weights"])}
-
-        values = self.on_smooth_batches(evaluate, batches, tolerance)
-        name = f"{count} {optimizer} steps"
-        return [
-            compare(f"{name}: losses", [split(value)[0] for value in values], tolerance),
-            compare(f"{name}: weights", [split(value)[1] for value in values], tolerance),
-        ]
-
-    def judged_weights(self, precision: str, weights: Weights) -> Weights:
-        """All of them; in float32 without what is trained outside the network.
-
-        Adam's first steps on it follow the sign of a hyper-gradient that float32 cannot tell.
+        They become smaller or fewer until rounding alone stays within the bound.
         """
-        outside = {p.name for p in self._run.meta_parameters} if precision == "float32" else set()
-        return {name: value for name, value in weights.items() if name not in outside}
+        steps, notes = self.first_steps(optimizer, weights, batches)
+        first = outcome = self.take_steps(steps, weights, batches)
+        while not outcome.is_calm:
+            milder = milder_steps(outcome.steps, self._run.precision, is_finite=outcome.is_finite)
+            if milder is None:
+                break
+            outcome = self.take_steps(milder, weights, batches)
+        if not first.is_calm:
+            notes = (*notes, explain_chaos(first, outcome, BACKENDS[1]))
+        return outcome.rungs(first, self._tolerances.steps, notes)
 
-    def _both(self, operation: str, **arguments: Any) -> list[Any]:
-        return [self._call(worker, operation, **arguments) for worker in self._workers]
+    def first_steps(
+        self, optimizer: str, weights: Weights, batches: Sequence[Batch]
+    ) -> tuple[Steps, tuple[str, ...]]:
+        """The ladder's steps, no longer than the loss is steep by one backend; and why."""
+        rate = RATES[self._run.precision][optimizer]
+        usual = Steps(optimizer=optimizer, rate=rate, count=self._tolerances.num_steps)
+        if optimizer not in FOLLOWS_GRADIENT:
+            return usual, ()
+        found = self._pair.gradients(
+            weights, self._pair.workers[1], next(self._pair.probes(batches))
+        )
+        loss = float(found.pop(LOSS))
+        steps = scale_steps(usual, loss, found)
+        return steps, () if steps == usual else (explain_scale(steps, usual, loss),)
 
-    def _call(
-        self,
-        worker: Caller,
-        operation: str,
-        precision: str | None = None,
-        optimizer: str | None = None,
-        **arguments: Any,
-    ) -> Any:
-        backend = "tf" if worker is self._workers[0] else "torch"
-        run = {**self._spec, "backend": backend, **self._changes.get(backend, {})}
-        run["precision"] = precision or self._run.precision
-        run["optimizer"] = {**run["optimizer"], **({"name": optimizer} if optimizer else {})}
-        return worker.call(operation, run=run, **arguments)
+    def take_steps(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
+        """The steps on the first noise on which they can be judged, else on the last one."""
+        evaluate, outcomes = partial(self._pair.trajectory, steps, weights), []
+        for probe in self._pair.probes(batches):
+            outcome = self.take_on(steps, weights, probe)
+            values, tolerance = outcome.values, self._tolerances.steps
+            if outcome.is_calm and self._pair.is_smooth(evaluate, probe, values, tolerance):
+                return outcome
+            outcomes.append(outcome)
+        return next((outcome for outcome in outcomes[::-1] if outcome.is_calm), outcomes[-1])
 
-
-def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
-    """The batch with its images at the size of a stage that has one of its own."""
-    matrices = resize_matrices(batch["images"].shape[1:3], shape)
-    if matrices is None:
-        return batch
-    rows, columns = matrices
-    images = np.einsum("hi,wj,nijc->nhwc", rows, columns, batch["images"], optimize=True)
-    return {**batch, "images": images.astype(np.float32)}
+    def take_on(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
+        """The steps by both backends, and by the second one on moved weights."""
+        take, own = partial(self._pair.trajectory, steps), self._pair.workers[1]
+        values = [take(weights, worker, batches) for worker in self._pair.workers]
+        starts = move_weights(weights, self._run.precision)
+        moved = [take(start, own, batches) for start in starts]
+        parts = worst_parts(steps.name, [values[1], *moved], self._tolerances.steps)
+        trained = [p.name for p in self._network.parameters if p.is_trainable]
+        movement = max(relative_error(values[1][name], weights[name]) for name in trained)
+        return Outcome(steps=steps, values=values, moved=parts, movement=movement)

@@ -15,22 +15,57 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: the worst tensor, its error and what was allowed."""
+    """One rung: the worst tensor, its error and what was allowed.
+
+    Attributes:
+        name: Of the rung; one of steps says how many.
+        worst: The tensor that differs most.
+        error: By how much.
+        tolerance: What was allowed.
+        num_tensors: How many were compared.
+        self_difference: Steps alone: how far one backend is from itself when it starts from weights
+            that are moved by one unit in the last place.
+        learning_rate: Steps alone: that of the first one.
+        is_judged: Whether the rung can tell another program from rounding.
+        notes: What was changed for this run, one sentence each.
+    """
 
     name: str
     worst: str
     error: float
     tolerance: float
     num_tensors: int
+    self_difference: float | None = None
+    learning_rate: float | None = None
+    is_judged: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def is_passed(self) -> bool:
-        """Whether the worst error is within the tolerance (a NaN is not)."""
-        return bool(self.error <= self.tolerance)
+        """Whether it is judged and the worst error within the tolerance (a NaN is not)."""
+        return bool(self.is_judged and self.error <= self.tolerance)
+
+    @property
+    def verdict(self) -> str:
+        """One word or two."""
+        if not self.is_judged:
+            return "not judged"
+        return "equal" if self.is_passed else "DIFFERENT"
+
+    @property
+    def failure(self) -> str:
+        """What is wrong with a rung that is not passed."""
+        if self.is_judged:
+            return (
+                f"broken on the rung {self.name!r}: {self.worst} differs by {self.error:.1e}, "
+                f"allowed is {self.tolerance:.0e}"
+            )
+        why = self.notes[-1] if self.notes else "rounding alone breaks the bound"
+        return f"not shown on the rung {self.name!r}: {why}; try smaller images or another model"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "is_passed": self.is_passed}
+        return {**asdict(self), "verdict": self.verdict, "is_passed": self.is_passed}
 
 
 def split(values: Arrays) -> tuple[Arrays, Arrays]:

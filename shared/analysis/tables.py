@@ -108,20 +108,29 @@ def written(value: Any, form: str) -> str:
 
 
 def parity_table(rungs: Sequence[Rung]) -> Table:
-    """One line a rung."""
+    """One line a rung; `itself`: how far one backend is from itself by rounding alone."""
     table = Table(title="Parity", title_justify="left", box=None, pad_edge=False)
-    for name in ("rung", "tensors", "worst error", "allowed", "verdict", "worst tensor"):
-        table.add_column(name, justify="right" if name in ("tensors", "worst error") else "left")
+    numbers = ("tensors", "worst error", "itself")
+    for name in ("rung", "tensors", "worst error", "itself", "allowed", "verdict", "worst tensor"):
+        table.add_column(name, justify="right" if name in numbers else "left")
     for rung in rungs:
+        own = rung.self_difference
         table.add_row(
             rung.name,
             str(rung.num_tensors),
             f"{rung.error:.1e}",
+            "" if own is None else f"{own:.1e}",
             f"{rung.tolerance:.0e}",
-            "equal" if rung.is_passed else "DIFFERENT",
+            rung.verdict,
             rung.worst,
         )
     return table
+
+
+def rung_notes(rungs: Sequence[Rung]) -> list[str]:
+    """What was changed for some steps, once each."""
+    notes = [f"{rung.name.rpartition(': ')[0]}: {note}." for rung in rungs for note in rung.notes]
+    return list(dict.fromkeys(notes))
 
 
 def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -114,13 +114,10 @@ def named_settings(**given: Any) -> list[str]:
 
 
 def judge(rungs: Any) -> None:
-    """Say the verdict, or fail with the first rung that broke."""
-    for rung in rungs:
+    """Say the verdict, or fail with the first rung that broke, else that cannot be judged."""
+    for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
         if not rung.is_passed:
-            raise CheckFailed(
-                f"parity is broken on the rung {rung.name!r}: {rung.worst} differs by "
-                f"{rung.error:.1e}, allowed is {rung.tolerance:.0e}"
-            )
+            raise CheckFailed(f"parity is {rung.failure}")
     click.echo("Parity holds on every rung.", err=True)
 
 

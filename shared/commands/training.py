@@ -90,7 +90,13 @@ def compare(
         compare_backends,
         difference_verdict,
     )
-    from poc.shared.analysis.tables import comparison_table, parity_table, show, timing_table
+    from poc.shared.analysis.tables import (
+        comparison_table,
+        parity_table,
+        rung_notes,
+        show,
+        timing_table,
+    )
     from poc.shared.engine.progress import TrainingProgress
 
     with TrainingProgress("compare") as progress:
@@ -110,6 +116,8 @@ def compare(
         )
     else:
         show(comparison_table(rows), parity_table(rungs), timing_table(rows))
+        for note in rung_notes(rungs):
+            click.echo(note)
         click.echo(difference_verdict(rows))
         click.echo(TIMING_CAVEAT)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
@@ -119,15 +127,28 @@ def compare(
 @click.command()
 @with_options([*RUN_OPTIONS, JSON_OPTION])
 def parity(as_json: bool, **given: Any) -> None:
-    """Prove that both backends compute the same; exit 1 on a breach, naming the tensor."""
-    from poc.shared.analysis.comparison import check_parity
-    from poc.shared.analysis.tables import parity_table, show
+    """Prove that both backends compute the same; exit 1 on a breach, naming the tensor.
 
-    rungs = check_parity(read_run(**given))
+    Without a model, data, a source or weights of your own it climbs on a small form of the method.
+    """
+    from poc.shared.analysis.comparison import check_parity, describe_parity_run
+    from poc.shared.analysis.tables import parity_table, rung_notes, show
+    from poc.shared.spec.small_forms import load_parity_run
+
+    form = None
+    if given["batch_size"] == "auto":
+        spec = read_run(**given)
+    else:
+        spec, form = load_parity_run(given["config"], named_settings(**given))
+    for line in describe_parity_run(spec, form):
+        click.echo(line, err=as_json)
+    rungs = check_parity(spec)
     if as_json:
         click.echo(json.dumps([rung.to_json() for rung in rungs], indent=1))
     else:
         show(parity_table(rungs))
+        for note in rung_notes(rungs):
+            click.echo(note)
     judge(rungs)
 
 

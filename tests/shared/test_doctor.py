@@ -5,6 +5,7 @@ import typing
 import pytest
 
 from poc.shared.analysis import doctor
+from poc.shared.analysis.rungs import Rung
 from poc.shared.errors import UsageError
 
 FACTS = {"version": "1", "gpus": [], "cuda_libraries": [], "interpreter": "python"}
@@ -84,8 +85,8 @@ def test_cuda_libraries_of_two_versions_are_a_problem(environment):
 
 
 def test_a_broken_rung_is_a_problem(monkeypatch):
-    class Rung:
-        is_passed, name, worst, error = False, "logits", "logits", 0.5
-
-    monkeypatch.setattr(doctor, "check_parity", lambda run: [Rung])
-    assert doctor.try_parity("cpu") == "logits: logits differs by 5.0e-01"
+    rung = Rung("logits", "head", 0.5, 1e-5, 1)
+    monkeypatch.setattr(doctor, "check_parity", lambda run: [rung])
+    assert doctor.try_parity("cpu") == (
+        "broken on the rung 'logits': head differs by 5.0e-01, allowed is 1e-05"
+    )

@@ -1,0 +1,53 @@
+"""The batches that the parity ladder climbs on: real images, fitted, with faint noise on them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.engine.resizing import resize_matrices
+
+Batch = dict[str, NDArray[Any]]
+DITHER = 0.05
+# Noises that are tried in float32 until one keeps all units off their kinks.
+NUM_PROBES = 12
+# Fewer examples, fewer units near a kink.
+NUM_PROBED = 16
+
+
+def prepare(batches: Sequence[Batch], shape: tuple[int, ...], precision: str) -> list[Batch]:
+    """The batches at the size of a stage; in float32 no more examples than can be judged."""
+    fitted = [fit(batch, shape) for batch in batches]
+    if precision != "float32":
+        return fitted
+    return [{key: value[:NUM_PROBED] for key, value in batch.items()} for batch in fitted]
+
+
+def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
+    """The batch with its images at the size of a stage that has one of its own."""
+    matrices = resize_matrices(batch["images"].shape[1:3], shape)
+    if matrices is None:
+        return batch
+    rows, columns = matrices
+    images = np.einsum("hi,wj,nijc->nhwc", rows, columns, batch["images"], optimize=True)
+    return {**batch, "images": images.astype(np.float32)}
+
+
+def draw_probes(batches: Sequence[Batch], seed: int, precision: str) -> Iterator[list[Batch]]:
+    """The batches with one noise after another; float64 needs no second one."""
+    for probe in range(NUM_PROBES if precision == "float32" else 1):
+        first = len(batches) * probe
+        yield [dither(batch, seed, first + index) for index, batch in enumerate(batches)]
+
+
+def dither(batch: Batch, seed: int, index: int) -> Batch:
+    """Real images plus faint noise.
+
+    Plain backgrounds make exact ties in max-pools, where the gradient is not defined and the last
+    bit of a sum decides which pixel gets it.
+    """
+    images = batch["images"]
+    generator = np.random.default_rng([seed, index])
+    noise = generator.normal(0.0, DITHER * float(images.std()), images.shape)
+    return {**batch, "images": (images + noise).astype(np.float32)}
