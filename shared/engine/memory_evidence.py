@@ -47,7 +47,7 @@ class MemoryEvidence:
             message: What is known of its end, with its exit status and its last words.
         """
         if self.has_kernel_killed():
-            return f"While it ran {KERNEL_SIGN}: {describe_memory_error(run)}."
+            return f"While it ran {KERNEL_SIGN}, likely this; {describe_memory_error(run)}."
         if has_memory_sign(message) or (has_died(message) and fits_memory(run)):
             return f"Perhaps {describe_memory_error(run, is_certain=False)}."
         return self._exonerate(run) if was_killed(message) else ""
