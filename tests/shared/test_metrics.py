@@ -40,9 +40,20 @@ def test_top_accuracy():
     )
 
 
+def partition_as_promised(values, kth, axis):
+    """NumPy's argpartition with nothing in order that its page does not promise.
+
+    On some processors it happens to sort more than it says, and hides a wrong place.
+    """
+    order = np.argsort(values, axis=axis)
+    sides = (order[:, :kth][:, ::-1], order[:, kth : kth + 1], order[:, kth + 1 :][:, ::-1])
+    return np.concatenate(sides, axis=1)
+
+
 @pytest.mark.parametrize("count", [1, 5, 20])
-def test_top_accuracy_of_many_classes_counts_the_larger_logits(count):
+def test_top_accuracy_of_many_classes_counts_the_larger_logits(count, monkeypatch):
     """A label is among the largest where fewer than `count` logits are larger."""
+    monkeypatch.setattr("poc.shared.engine.metrics.np.argpartition", partition_as_promised)
     draw = np.random.default_rng(0)
     logits, labels = draw.normal(size=(400, 200)), draw.integers(0, 200, 400)
     # Near the border, where one place more or less shows.
