@@ -10,11 +10,20 @@ from poc.shared.engine.files import write_json
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
+from .bench_seal import CHECKSUM, is_intact, seal, unique_keys
 from .comparison import check_parity
 from .rungs import Rung
 from .timing import derive, verify
 
 Report = Callable[[str], None]
+# As today's but without a checksum: read, and called unsealed.
+UNSEALED_FORMAT = "poc bench 2"
+HOLDS, ONE_BACKEND = "holds", "one backend alone"
+# What a file that was changed may make of the arithmetic.
+BROKEN = (
+    *(AttributeError, KeyError, TypeError, ValueError, IndexError),
+    *(ArithmeticError, UsageError),
+)
 
 
 def bench(spec: BenchSpec, output: Path, *, command: str, report: Report) -> dict[str, Any]:
@@ -33,6 +42,7 @@ def bench(spec: BenchSpec, output: Path, *, command: str, report: Report) -> dic
     result = run_bench(spec, command=command, report=report, failures=failures)
     result["parity"] = parity
     result["derived"] = derive(result)
+    result = seal(result)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, result)
     return result
@@ -50,7 +60,7 @@ def prove_parity(spec: BenchSpec, report: Report) -> tuple[str, dict[int, str]]:
         CheckFailed: A rung breaks.
     """
     if len({side.backend for side in spec.sides}) < 2:
-        return "one backend alone", {}
+        return ONE_BACKEND, {}
     proved: dict[str, str | None] = {}
     failures = {}
     for place, side in enumerate(spec.sides):
@@ -64,7 +74,7 @@ def prove_parity(spec: BenchSpec, report: Report) -> tuple[str, dict[int, str]]:
         if (reason := proved[name]) is not None:
             failures[place] = reason
             report(f"{side.name} does not run: {reason}")
-    return "holds", failures
+    return HOLDS, failures
 
 
 def prove_side(spec: BenchSpec, side: Side) -> str | None:
@@ -103,19 +113,20 @@ def read_bench(path: Path) -> dict[str, Any]:
         UsageError: No such file, or it is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"received {str(path)!r}, which cannot be read ({type(error).__name__}); allowed is a "
             "file that `poc bench --output` wrote"
         ) from None
     stored = str(content.get("format")) if isinstance(content, dict) else ""
-    if stored.startswith("poc bench") and stored != FORMAT:
+    is_known = stored == FORMAT or (stored == UNSEALED_FORMAT and CHECKSUM not in content)
+    if stored.startswith("poc bench") and not is_known:
         raise UsageError(
             f"received {str(path)!r} in the format {stored!r}; allowed is {FORMAT!r}: check it "
             "with the version of poc that wrote it, or run its command again"
         )
-    if stored != FORMAT:
+    if not is_known:
         raise UsageError(
             f"received {str(path)!r}, which is no bench file; allowed is one that "
             "`poc bench --output` wrote"
@@ -124,22 +135,35 @@ def read_bench(path: Path) -> dict[str, Any]:
 
 
 def verify_bench(path: Path) -> dict[str, Any]:
-    """A stored bench whose derived numbers follow from its samples.
+    """A stored bench: its derived numbers follow from its samples, its content from its checksum.
+
+    A file of the format before has no checksum; of such a one only the derived numbers are checked.
 
     Raises:
         UsageError: See `read_bench`.
-        CheckFailed: Some number does not, or the file is not whole.
+        CheckFailed: Something was changed, or the file is not whole.
     """
     content = read_bench(path)
     try:
-        wrong = verify(content)
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        fault = find_fault(content)
+    except BROKEN as error:
+        fault = f"is not whole ({type(error).__name__}: {error})"
+    if fault:
         raise CheckFailed(
-            f"{str(path)!r} is not whole ({type(error).__name__}: {error}); run the bench again"
-        ) from None
-    if wrong:
-        raise CheckFailed(
-            f"{len(wrong)} numbers of {str(path)!r} do not follow from its samples, the first is "
-            f"{wrong[0]}: the file was changed by hand; run the bench again"
+            f"{str(path)!r} {fault}: it was changed after it was written; restore it or run the "
+            "bench again"
         )
     return content
+
+
+def find_fault(content: Mapping[str, Any]) -> str:
+    """What shows that a stored bench is not as it was written; empty: nothing does."""
+    if wrong := verify(content):
+        return f"has {len(wrong)} numbers that do not follow from its samples, first {wrong[0]}"
+    backends = {side["backend"] for side in content["spec"]["sides"]}
+    allowed = {HOLDS} if len(backends) > 1 else {HOLDS, ONE_BACKEND}
+    if content["parity"] not in allowed:
+        return f"says parity {content['parity']!r}, where nothing is timed but after {HOLDS!r}"
+    if content["format"] == FORMAT and not is_intact(content):
+        return "does not have the content of its checksum, though its numbers follow"
+    return ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .bench_seal import CHECKSUM
 from .figures import BACKEND_COLOURS, INK, Picture, Table, drawing, to_svg
 from .report import Report, render_html, render_markdown, write_files
 
@@ -34,6 +35,10 @@ UNFAIR = (
     "under XLA TensorFlow refuses that switch.",
     "Compiled sides pay for their compilation in the first step, which stands apart.",
     "Where a padding rule of one framework is rebuilt in the other, the rebuilt side pays.",
+)
+UNSEALED = (
+    "The file has no checksum, as its format has none: its derived numbers were made again, but a "
+    "change of anything else would not be seen."
 )
 ROW_TITLES = {
     "import": "import",
@@ -205,12 +210,14 @@ def environment_table(bench: Mapping[str, Any]) -> Table:
 
 
 def findings(bench: Mapping[str, Any]) -> list[str]:
-    """What to read before the tables: warnings, deviations, sides that did not run."""
+    """What to read before the tables: warnings, deviations, sides that did not run, the seal."""
     failures = bench.get("failures", {}).items()
     return [
         *bench["derived"]["warnings"],
         *bench["derived"].get("deviations", ()),
         *(f"{name} does not run here: {reason}" for name, reason in failures),
+        *([] if CHECKSUM in bench else [UNSEALED]),
+        *([str(bench["reissued"])] if "reissued" in bench else []),
     ]
 
 

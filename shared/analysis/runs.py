@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poc.shared.data.archives import read_archive
 from poc.shared.engine.files import read_json
 from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.run_lock import is_held
 from poc.shared.engine.sweep import DEFINITION
 from poc.shared.errors import UsageError
 
@@ -201,7 +202,7 @@ def read_run(path: Path) -> Run:
     content = folder.read_run()
     status = content.get("status")
     if status != "finished":
-        raise UsageError(describe_status(status, content))
+        raise UsageError(describe_status(status, content, path))
     record = RunRecord.model_validate(content)
     summary = SummaryRecord.model_validate(folder.read_summary())
     return Run(
@@ -214,10 +215,15 @@ def read_run(path: Path) -> Run:
     )
 
 
-def describe_status(status: Any, content: dict[str, Any]) -> str:
+def describe_status(status: Any, content: dict[str, Any], path: Path) -> str:
     """Why an unfinished run is left out."""
+    if status == "running" and is_held(path):
+        return "half-written: it is still running"
     if status == "running":
-        return "half-written: still running, or ended without a word"
+        return (
+            "half-written: its status is 'running', but no process of this machine holds it, so it "
+            f"ended without a word; go on with `poc run --resume {path}`"
+        )
     if status not in ("interrupted", "failed"):
         return f"run.json is malformed: its status is {status!r}"
     failure = content.get("failure", "error")

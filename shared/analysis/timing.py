@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
+from poc.shared.engine.files import finite
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.precision import MIXED
 
@@ -37,15 +38,17 @@ COMPARED = ("step", "evaluation_batch", "epoch")
 # A forward pass is 2 operations a multiply-add; forward and backward are three of it.
 OPERATIONS_PER_MAC = 6
 IDENTITY = ("processor", "num_cpus", "platform")
+MISSING = object()
 
 
 def derive(bench: Mapping[str, Any]) -> dict[str, Any]:
     """Every number of the tables, from the raw samples alone.
 
     Raises:
-        CheckFailed: The file holds processes of different machines.
+        CheckFailed: The file holds processes of different machines, or a row without samples.
     """
     check_one_machine(bench)
+    check_samples(bench)
     names = distinct([side_name(side) for side in bench["spec"]["sides"]])
     sides = [
         summarize_side([p for p in bench["processes"] if p["side"] == index], name)
@@ -94,6 +97,21 @@ def check_one_machine(bench: Mapping[str, Any]) -> None:
             f"the file holds processes of {len(machines)} machines ({sorted(machines)}); times of "
             "different machines are not compared: bench each machine into a file of its own"
         )
+
+
+def check_samples(bench: Mapping[str, Any]) -> None:
+    """Refuse a row without samples, and times that no clock gives.
+
+    Raises:
+        CheckFailed: See above.
+    """
+    for process in bench["processes"]:
+        for row, samples in process["seconds"].items():
+            if not samples or not all(0 < seconds < math.inf for seconds in samples):
+                raise CheckFailed(
+                    f"received the samples {samples[:3]} of {row!r} in round {process['round']}; "
+                    "allowed are one or more seconds above 0: run the bench again"
+                )
 
 
 def side_name(side: Mapping[str, Any]) -> str:
@@ -233,17 +251,19 @@ def find_warnings(bench: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) 
 
 def verify(bench: Mapping[str, Any]) -> list[str]:
     """Derived numbers of a file that its raw samples do not give; empty: it is sound."""
-    return differences(derive(bench), bench["derived"], "derived")
+    return differences(finite(derive(bench)), bench["derived"], "derived")
 
 
 def differences(expected: Any, stored: Any, where: str) -> list[str]:
-    """Paths at which two JSON values differ."""
+    """Paths at which two JSON values differ; one that stands on one side alone differs."""
     if isinstance(expected, Mapping) and isinstance(stored, Mapping):
         keys = sorted(expected.keys() | stored.keys())
         return [
             text
             for key in keys
-            for text in differences(expected.get(key), stored.get(key), f"{where}.{key}")
+            for text in differences(
+                expected.get(key, MISSING), stored.get(key, MISSING), f"{where}.{key}"
+            )
         ]
     if isinstance(expected, list) and isinstance(stored, list) and len(expected) == len(stored):
         pairs = enumerate(zip(expected, stored, strict=True))

@@ -14,7 +14,7 @@ from .executors import added_to_environment
 from .worker import Worker, WorkerCrashed
 
 Report = Callable[[str], None]
-FORMAT = "poc bench 2"
+FORMAT = "poc bench 3"
 # What a mode that this machine or this run does not know may end in.
 FAILURES = (UsageError, CheckFailed, WorkerCrashed)
 

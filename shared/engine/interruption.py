@@ -29,6 +29,8 @@ class Interruptible(Protocol):
 # Workers of this process, and the signals that it has had.
 LIVE: WeakSet[Interruptible] = WeakSet()
 RECEIVED: list[int] = []
+# Runs of this process that take note of signals.
+LISTENING: "list[Interruption]" = []
 
 
 class StopRequested(Exception):  # noqa: N818 - a request, not an error
@@ -36,27 +38,38 @@ class StopRequested(Exception):  # noqa: N818 - a request, not an error
 
 
 class Interruption:
-    """What has been asked of a run since it began."""
+    """What has been asked of a run since it began.
+
+    Attributes:
+        number: Of the signal that asked it to stop; none: nobody did.
+        has_unsaved: Whether something was done that no checkpoint holds.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.has_unsaved = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take note of signals; outside the main thread Python has no handlers."""
-        with handling(self._take):
-            yield
+        LISTENING.append(self)
+        try:
+            with handling(self._take):
+                yield
+        finally:
+            LISTENING.remove(self)
 
     def request(self, number: int) -> None:
         """Ask the run to stop, as a signal of this number does."""
         self.number = number
 
     def check(self) -> None:
-        """Call where everything can be saved.
+        """Call where everything can be saved: after a step, between two evaluations.
 
         Raises:
             StopRequested: A stop was asked for.
         """
+        self.has_unsaved = True
         if self.number is not None:
             raise StopRequested
 
@@ -64,6 +77,11 @@ class Interruption:
         if self.number is not None:
             raise_signal(number, frame)
         self.number = number
+
+
+def has_unsaved_steps() -> bool:
+    """Whether a run of this process has done something that no checkpoint holds."""
+    return any(run.has_unsaved for run in LISTENING)
 
 
 @contextmanager

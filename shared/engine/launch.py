@@ -10,8 +10,8 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .initial_weights import resolve_imagenet
-from .memory import describe_memory_error, may_be_memory
 from .memory_check import require_memory
+from .memory_evidence import MemoryEvidence
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
@@ -90,6 +90,7 @@ def train_in_worker(
     Raises:
         WorkerCrashed: With what memory may have to do with it; the run is marked.
     """
+    evidence = MemoryEvidence.before()
     try:
         with Worker(run.backend, log=folder.log, report=report, inherited=[lock]) as worker:
             row: dict[str, Any] = worker.call(
@@ -99,18 +100,18 @@ def train_in_worker(
                 **job,
             )
     except WorkerCrashed as error:
-        raise WorkerCrashed(explain_crash(run, folder, str(error))) from None
+        raise WorkerCrashed(explain_crash(run, folder, str(error), evidence)) from None
     return row | {"folder": str(folder.path)}
 
 
-def explain_crash(run: RunSpec, folder: RunFolder, message: str) -> str:
+def explain_crash(run: RunSpec, folder: RunFolder, message: str, evidence: MemoryEvidence) -> str:
     """What a dead worker left: its last words, what memory may have to do with it, how to go on."""
     with suppress(UsageError, OSError, KeyError):
         run = RunSpec.parse(folder.read_run()["run"], "")
         if folder.read_checkpoint() is not None:
             message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
-        if may_be_memory(run, message):
-            message += f"\nPerhaps {describe_memory_error(run, is_certain=False)}."
+        if about_memory := evidence.explain(run, message):
+            message += f"\n{about_memory}"
         folder.mark("failed", error=message)
     return message
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 
-# The kernel ends a process with signal 9 when memory ends; a person may have done so as well.
+# The kernel ends a process with signal 9 when memory ends; a person may have done so as well
+# (memory_evidence.py).
 KILLED_SIGNS = ("exit status -9", "exit status 137")
 # What Python, TensorFlow and PyTorch say when memory ends.
 MEMORY_SIGNS = (
@@ -118,19 +119,6 @@ def has_memory_sign(text: str) -> bool:
 def was_killed(text: str) -> bool:
     """Whether a message says that the process was ended from outside."""
     return any(sign in text.lower() for sign in KILLED_SIGNS)
-
-
-def may_be_memory(run: RunSpec, message: str) -> bool:
-    """Whether a worker's end looks as if memory had ended.
-
-    Some libraries answer a refused allocation with a broken pointer, and so with another signal.
-    """
-    if has_memory_sign(message) or was_killed(message):
-        return True
-    if "exit status -" not in message or run.input_shape is None or run.num_classes is None:
-        return False
-    free = free_bytes()
-    return free is not None and estimate_need(run).total_bytes(run.data.batch_size) > free
 
 
 def describe_memory_error(run: RunSpec, is_certain: bool = True) -> str:

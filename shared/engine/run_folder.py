@@ -20,6 +20,7 @@ from poc.shared.errors import UsageError
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .files import finite, read_json, read_object, read_regular, write_bytes, write_json
+from .reserve import give_room, keep_room, write_with_room
 
 # The file that a run holds while it writes (run_lock.py).
 LOCK = "lock"
@@ -151,8 +152,24 @@ class RunFolder:
         return read_object(self.path / "run.json")
 
     def mark(self, status: Status, **more: Any) -> None:
-        """Set the run's status, and further fields of `run.json`."""
-        self.write_run({**self.read_run(), "status": status, "status_changed": now(), **more})
+        """Set the run's status, and further fields of `run.json`, on a full disk as well."""
+        record = {**self.read_run(), "status": status, "status_changed": now(), **more}
+        write_with_room(self.room, lambda: self.write_run(record))
+        if status != "running":
+            self.give_room()
+
+    @property
+    def room(self) -> Path:
+        """File that keeps room for the last mark; named so that a start clears it away."""
+        return self.path / ".run.json.room"
+
+    def keep_room(self) -> None:
+        """Keep room for the last mark, from before the first one on."""
+        keep_room(self.room)
+
+    def give_room(self) -> None:
+        """Give it back."""
+        give_room(self.room)
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint to resume from."""

@@ -22,6 +22,8 @@ from poc.shared.errors import UsageError
 from .run_folder import LOCK
 
 SECONDS_FOR_AN_ORPHAN, SECONDS_BETWEEN_TRIES = 30.0, 0.1
+# One that looks whether the lock is held, or has only just taken it, has not said who it is.
+SECONDS_FOR_A_STRANGER = 0.5
 UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -57,13 +59,16 @@ def acquire(descriptor: int, folder: Path) -> None:
     Raises:
         UsageError: Another process holds it.
     """
-    deadline = time.monotonic() + SECONDS_FOR_AN_ORPHAN
+    started = time.monotonic()
     try:
         while not try_lock(descriptor):
             owner = read_owner(descriptor)
             # The worker of a command that was killed notices it at its next report.
             is_dead = is_stale(owner) and owner["process"] != os.getpid()
-            if not is_dead or time.monotonic() > deadline:
+            patience = (
+                SECONDS_FOR_AN_ORPHAN if is_dead else 0.0 if owner else SECONDS_FOR_A_STRANGER
+            )
+            if time.monotonic() - started > patience:
                 raise refusal(folder, owner)
             time.sleep(SECONDS_BETWEEN_TRIES)
     except OSError as error:
@@ -81,6 +86,27 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the run folder, as far as this machine can tell.
+
+    The lock is taken for a moment where it is free.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        owner = read_owner(descriptor)
+        return bool(owner) and not is_stale(owner)
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def is_current(descriptor: int, folder: Path) -> bool:

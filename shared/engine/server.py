@@ -15,11 +15,14 @@ from typing import IO, Any
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
 from .interruption import handling, raise_signal
+from .orphan import ORPHAN_STATUS, OrphanWatch
 
 
 def main(name: str) -> None:
     """Serve one backend."""
     requests, replies = take_over_standard_streams()
+    watch = OrphanWatch(requests.fileno())
+    watch.start()
     # Imported late, so that their time is measured and their output goes to the log.
     from .messages import receive, send
 
@@ -32,12 +35,19 @@ def main(name: str) -> None:
             return
         send(replies, {"result": "ready"})
         while True:
+            watch.is_busy = False
             request = receive(requests)
+            watch.is_busy = True
             try:
                 reply = {"result": handle(request)}
             except (Exception, KeyboardInterrupt) as error:
                 reply = failure(error)
+            # Before the other side can read it, and close the line.
+            watch.is_busy = False
             send(replies, reply)
+    if watch.is_orphan:
+        # A framework takes seconds to put itself away, and nobody waits for it.
+        os._exit(ORPHAN_STATUS)
 
 
 def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:

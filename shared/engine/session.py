@@ -73,6 +73,7 @@ class Session:
             UsageError: The data is no longer that of the run's beginning.
         """
         self.spec, record = spec, json.loads(json.dumps(finite(record)))
+        self.folder.keep_room()
         if not self.is_resumed:
             # Until here a former run stands here whole, and its `run.json` a moment longer.
             self.folder.remove_results()
@@ -120,6 +121,7 @@ class Session:
         if self.has_begun:
             with suppress(OSError, UsageError):
                 self.folder.mark(status, **more)
+        self.folder.give_room()
 
     def _stopped(self) -> str:
         return f"stopped after {self._saved()}: go on with `poc run --resume {self.folder.path}`"

@@ -20,6 +20,7 @@ from .executors import Executor, Task
 from .files import read_json, write_json
 from .launch import launch_run, resume_run
 from .memory import has_memory_sign, was_killed
+from .memory_evidence import KERNEL_SIGN
 from .run_folder import RunFolder
 from .worker import WorkerCrashed
 
@@ -199,11 +200,12 @@ def record_failure(task: Task, error: str) -> Row:
 
 
 def kind_of_failure(error: str) -> str:
-    """`out of memory`, `killed, most likely out of memory` or `error`."""
+    """`out of memory`, `killed, most likely out of memory`, `killed` or `error`."""
+    is_about_memory = "memory ended" in error or KERNEL_SIGN in error
     # A process that was killed may have said anything before: what ended it stands first.
     if was_killed(error):
-        return "killed, most likely out of memory"
-    return "out of memory" if has_memory_sign(error) or "memory ended" in error else "error"
+        return "killed, most likely out of memory" if is_about_memory else "killed"
+    return "out of memory" if has_memory_sign(error) or is_about_memory else "error"
 
 
 def describe_row(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Row:

@@ -276,6 +276,7 @@ class TrainingLoop:
         self.best.write(checkpoint.weights)
         self.folder.write_checkpoint(checkpoint)
         self.saver.saved(self.state.step)
+        self.interruption.has_unsaved = False
         self.saved = time.monotonic()
 
     def snapshot(self) -> Checkpoint:

@@ -176,3 +176,12 @@ def is_finished(folder):
     if not (folder / "run.json").exists():
         return False
     return RunFolder(folder).read_run()["status"] == "finished"
+
+
+def is_alive(pid):
+    """Whether a process runs: one that has ended and is not waited for does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"

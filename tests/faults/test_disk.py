@@ -3,12 +3,16 @@
 import errno
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from poc.shared.engine import files
 from poc.shared.engine.checkpoints import read_checkpoint
+from poc.shared.engine.reserve import RESERVE_BYTES
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.saving import Saver
 from poc.shared.errors import CheckFailed
@@ -168,3 +172,112 @@ def test_leftovers_of_killed_writes_are_removed(tmp_path):
         "resume.safetensors",
         "resume_previous.safetensors",
     ]
+
+
+class FullDisk:
+    """Refuses what no longer fits, as a disk does whose last room the run itself has kept."""
+
+    def __init__(self, monkeypatch, room):
+        self.room, real = room, files.os.fdopen
+        monkeypatch.setattr(files.os, "fdopen", lambda *a, **o: Fitting(real(*a, **o), self))
+
+
+class Fitting(Stream):
+    def __init__(self, stream, disk):
+        self._stream, self._disk = stream, disk
+
+    def write(self, content):
+        if self._disk.room.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert len(content) < RESERVE_BYTES
+        return self._stream.write(content)
+
+
+def test_on_a_full_disk_the_end_is_marked_in_the_room_kept_for_it(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def fill(self, step, now):
+        if step == 7:
+            assert RunFolder(folder).room.stat().st_size == RESERVE_BYTES
+            FullDisk(monkeypatch, RunFolder(folder).room)
+        return step == 7
+
+    monkeypatch.setattr(Saver, "is_due", fill)
+    with pytest.raises(CheckFailed, match=r"No space left.*step 5, which is saved"):
+        train(folder, SMALL)
+    record = RunFolder(folder).read_run()
+    assert record["status"] == "failed"
+    assert "No space left" in record["error"]
+    assert not RunFolder(folder).room.exists()
+    monkeypatch.undo()
+    train(folder, SMALL, is_resumed=True)
+    train(tmp_path / "whole", SMALL)
+    assert facts(folder) == facts(tmp_path / "whole")
+
+
+def test_another_refusal_keeps_the_room_and_a_finished_run_has_none(tmp_path, monkeypatch):
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_run({"status": "running"})
+    folder.keep_room()
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+    with pytest.raises(OSError, match="Read-only"):
+        folder.mark("failed")
+    assert folder.room.exists()
+    monkeypatch.undo()
+    folder.mark("running")
+    assert folder.room.exists()
+    folder.mark("finished")
+    assert not folder.room.exists()
+
+
+FILL = """
+import os, sys
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.saving import Saver
+from poc.tests.faults.test_resume import RUN, train
+
+def fill(self, step, now):
+    if step == 7:
+        for size in (1 << 16, 1):
+            with open("filler", "ab", buffering=0) as file:
+                try:
+                    while file.write(os.urandom(size)):
+                        pass
+                except OSError:
+                    pass
+    return step == 7
+
+Saver.is_due = fill
+try:
+    train(RunFolder.create("run").path, RUN)
+except Exception as error:
+    print(error)
+print(RunFolder("run").read_run()["status"])
+"""
+
+
+def can_mount():
+    return (
+        shutil.which("unshare")
+        and not subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="a disk of its own needs the right to mount one")
+def test_a_disk_that_is_really_full_keeps_the_word_of_how_the_run_ended(tmp_path):
+    """Three megabytes of memory as a disk, in a mount namespace that ends with the process."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "fill.py").write_text(FILL)
+    script = (
+        f"mount -t tmpfs -o size=3M tmpfs {tmp_path}/disk && cd {tmp_path}/disk && "
+        f"exec {sys.executable} {tmp_path}/fill.py"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=100
+    )
+    assert REFUSED.search(done.stdout), done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "failed"

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from poc.shared.engine import batch_size, memory
+from poc.shared.engine import batch_size, memory, memory_evidence
 from poc.shared.engine.batch_size import choose_batch_size
 from poc.shared.engine.memory import Need, describe_memory_error, estimate_need, show_bytes
+from poc.shared.engine.memory_evidence import MemoryEvidence, count_kills
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
@@ -137,6 +138,73 @@ def test_what_is_free_is_the_smallest_limit(tmp_path, monkeypatch):
     assert memory.free_bytes() == 300_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes() == 1_024_000
+
+
+KILLED = "the tf worker died with exit status -9"
+RESOLVED = RunSpec.parse({"method": "scratch", "model": {"name": "vgg16"}, **SHAPE}, "")
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Sets what the kernel has counted, what is free, and how large the largest child was."""
+
+    def set_machine(*, kills, free, peak=0):
+        monkeypatch.setattr(memory_evidence, "COUNTERS", (tmp_path / "events",))
+        monkeypatch.setattr(memory_evidence, "free_bytes", lambda: free)
+        monkeypatch.setattr(memory_evidence, "peak_bytes_of_children", lambda: peak)
+        (tmp_path / "events").write_text("" if kills is None else f"oom 7\noom_kill {kills}\n")
+
+    return set_machine
+
+
+@pytest.mark.parametrize(
+    ("kills", "free", "peak", "message", "words"),
+    [
+        # Batches of 64 of VGG16 need 14.0 GB and more.
+        ((3, 4), 99e9, 0, KILLED, "While it ran the kernel ended a process for want of memory"),
+        ((3, 3), 1e9, 0, KILLED, "Perhaps memory ended"),
+        ((3, 3), 99e9, 90e9, KILLED, "Perhaps memory ended"),
+        ((3, 3), 99e9, 0, "raised MemoryError", "Perhaps memory ended"),
+        ((3, 3), 1e9, 0, "died with exit status -11", "Perhaps memory ended"),
+        ((3, 3), 99e9, 88e9, KILLED, "Something ended it by signal 9"),
+        ((None, None), 99e9, 0, KILLED, "Something ended it by signal 9"),
+        ((3, 3), 99e9, 0, "died with exit status -11", ""),
+        ((3, 3), 1e9, 99e9, "raised ValueError", ""),
+        ((None, None), None, 0, KILLED, "Something ended it by signal 9"),
+    ],
+)
+def test_memory_is_named_only_where_something_points_to_it(
+    kills, free, peak, message, words, machine
+):
+    machine(kills=kills[0], free=free, peak=peak)
+    evidence = MemoryEvidence.before()
+    machine(kills=kills[1], free=free, peak=peak)
+    found = evidence.explain(RESOLVED, message)
+    assert found.startswith(words)
+    assert bool(found) == bool(words)
+
+
+def test_a_kill_without_evidence_says_what_is_known(machine):
+    machine(kills=3, free=13.7e9)
+    small = RESOLVED.replace(model={"name": "lightnet_plain"})
+    assert re.search(
+        r"the kernel counted no such end, 13\.7 GB are free, a step needs about [\d.]+ [MG]B\)\.$",
+        MemoryEvidence.before().explain(small, KILLED),
+    )
+    machine(kills=None, free=None)
+    found = MemoryEvidence.before().explain(RunSpec(), KILLED)
+    assert found.endswith("Nothing points to memory (of which nothing is known here).")
+
+
+def test_kills_are_counted_by_the_container_or_else_by_the_machine(tmp_path, monkeypatch):
+    """The files as cgroup v2 and Linux write them."""
+    container, whole = tmp_path / "memory.events", tmp_path / "vmstat"
+    monkeypatch.setattr(memory_evidence, "COUNTERS", (container, whole))
+    assert count_kills() is None
+    whole.write_text("nr_free_pages 1234\noom_kill 5\nunevictable_pgs_scanned 0\n")
+    assert count_kills() == 5
+    container.write_text("low 0\nhigh 0\nmax 4\noom 3\noom_kill 2\noom_group_kill 9\n")
+    assert count_kills() == 2
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """Signals, locks and dead processes, with real processes over the stub backend."""
 
+import fcntl
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from poc.shared.analysis.runs import read_run
 from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.run_lock import hold_lock, is_stale
+from poc.shared.engine.run_lock import hold_lock, is_held, is_stale
 from poc.shared.engine.worker import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.tests.faults.processes import RUN, Command, facts, stub_environment, wait_until_free
@@ -105,7 +108,8 @@ def test_a_killed_worker_is_told_with_its_last_log_lines(running, tmp_path):
     text = output.read_text()
     for part in ("exit status -9", "the framework's last words"):
         assert part in text
-    assert "batches of 10 for the model 'lightnet_plain' need about" in text
+    assert "Something ended it by signal 9" in text
+    assert "memory ended" not in text
     assert "Traceback" not in text
     assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
 
@@ -143,10 +147,30 @@ def test_the_lock_of_a_dead_process_is_free(running, tmp_path):
     command, _ = running()
     with pytest.raises(UsageError, match="holds"), hold_lock(tmp_path / "run"):
         pass
+    with pytest.raises(UsageError, match="half-written: it is still running"):
+        read_run(tmp_path / "run")
     command.kill("both")
     assert (tmp_path / "run" / "lock").read_text(), "the dead process still stands in the file"
+    assert not is_held(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"no process of this machine holds it.*poc run --resume"):
+        read_run(tmp_path / "run")
     with hold_lock(tmp_path / "run"):
-        pass
+        assert is_held(tmp_path / "run")
+
+
+def test_a_look_at_the_lock_stops_nobody_from_taking_it(tmp_path):
+    """Whoever looks holds it for a moment, and has no name."""
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        release = threading.Timer(0.2, fcntl.flock, (file, fcntl.LOCK_UN))
+        release.start()
+        with hold_lock(tmp_path):
+            pass
+        release.join()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(UsageError, match="which a process holds"), hold_lock(tmp_path):
+            pass
 
 
 def test_without_locks_of_the_file_system_a_dead_owner_is_stale(tmp_path, monkeypatch):

@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from poc.shared.engine.loop_state import Sums, selection_score
+from poc.shared.engine.loop_state import LoopState, Sums, selection_score
 from poc.shared.engine.metrics import (
+    average_views,
     classification_metrics,
     log_softmax,
     top_accuracy,
     wilson_interval,
 )
+from poc.shared.spec.run import EarlyStoppingSpec
 
 
 def test_by_hand():
@@ -36,6 +38,42 @@ def test_top_accuracy():
     assert classification_metrics(logits, np.array([4, 5, 0]))["top5_accuracy"] == (
         pytest.approx(2 / 3)
     )
+
+
+def partition_as_promised(values, kth, axis):
+    """NumPy's argpartition with nothing in order that its page does not promise.
+
+    On some processors it happens to sort more than it says, and hides a wrong place.
+    """
+    order = np.argsort(values, axis=axis)
+    sides = (order[:, :kth][:, ::-1], order[:, kth : kth + 1], order[:, kth + 1 :][:, ::-1])
+    return np.concatenate(sides, axis=1)
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_top_accuracy_of_many_classes_counts_the_larger_logits(count, monkeypatch):
+    """A label is among the largest where fewer than `count` logits are larger."""
+    monkeypatch.setattr("poc.shared.engine.metrics.np.argpartition", partition_as_promised)
+    draw = np.random.default_rng(0)
+    logits, labels = draw.normal(size=(400, 200)), draw.integers(0, 200, 400)
+    # Near the border, where one place more or less shows.
+    labels[:300] = np.argsort(-logits[:300], axis=1)[:, count - 1 + np.arange(300) % 2].diagonal()
+    larger = (logits > logits[np.arange(400), labels][:, None]).sum(axis=1)
+    expected = np.mean(larger < count)
+    assert 0.3 < expected < 0.7
+    assert top_accuracy(logits, labels, count) == expected
+
+
+def test_views_of_an_example_are_averaged_as_logits_or_as_probabilities():
+    """Two crops that answer 9 to 1 and 1 to 3: the mean of .9 and .25 is .575."""
+    logits = np.log(np.array([[0.9, 0.1], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]]))
+    softmax = np.exp(average_views(logits, 2, "softmax"))
+    assert softmax == pytest.approx(np.array([[0.575, 0.425], [0.5, 0.5]]))
+    means = average_views(logits, 2, "logits")
+    assert means[0] == pytest.approx([np.log(0.9 * 0.25) / 2, np.log(0.1 * 0.75) / 2])
+    assert average_views(logits, 1, "softmax") is logits
+    for average in ("softmax", "logits"):
+        assert average_views(logits.astype(np.float32), 2, average).dtype == np.float32
 
 
 def test_large_logits_do_not_overflow():
@@ -90,3 +128,46 @@ def test_means_of_an_epoch_are_weighted_by_examples():
 )
 def test_a_score_is_to_be_maximised_and_a_nan_is_the_worst(metrics, metric, score):
     assert selection_score(metrics, metric) == score
+
+
+def judge(state, losses, **stopping):
+    """What is said of each epoch, and the factor of the rate after it."""
+    spec, said = EarlyStoppingSpec(metric="val/loss", **stopping), []
+    for loss in losses:
+        state.epoch += 1
+        is_best = state.judge({"val/loss": loss}, spec)
+        said.append((is_best, state.best_epoch, state.epochs_without_improvement))
+        said[-1] += (pytest.approx(state.rate_factor),)
+    return said
+
+
+def test_a_plateau_reduces_the_rate_and_counts_anew():
+    """Two epochs without improvement halve the rate; patience counts on, the plateau anew."""
+    losses = [1.0, 0.5, 0.6, 0.5, 0.7, 0.8, 0.4, 0.4]
+    assert judge(LoopState(), losses, reduce_patience=2, reduce_factor=0.5) == [
+        (True, 1, 0, 1.0),
+        (True, 2, 0, 1.0),
+        (False, 2, 1, 1.0),
+        (False, 2, 2, 0.5),
+        (False, 2, 3, 0.5),
+        (False, 2, 4, 0.25),
+        (True, 7, 0, 0.25),
+        (False, 7, 1, 0.25),
+    ]
+
+
+def test_without_patience_for_plateaus_the_rate_stays():
+    assert judge(LoopState(), [1.0, 2.0, 3.0])[-1] == (False, 1, 2, 1.0)
+
+
+def test_a_first_epoch_that_is_not_a_number_is_the_best_until_one_is():
+    said = judge(LoopState(), [math.nan, math.nan, 3.0])
+    assert [(is_best, best) for is_best, best, *_ in said] == [(True, 1), (False, 1), (True, 3)]
+
+
+def test_without_validation_the_latest_epoch_is_the_best():
+    state, spec = LoopState(), EarlyStoppingSpec(metric="val/loss")
+    for epoch in (1, 2):
+        state.epoch = epoch
+        assert state.judge({"train/loss": 1.0}, spec)
+        assert state.best_epoch == epoch

@@ -274,3 +274,14 @@ def test_wrong_data_settings_are_refused(values, words):
 def test_settings_survive_a_round_trip():
     spec = DataSpec(image_size=(8, 9), split=SplitSpec(kind="fractions", train_sample=0.5))
     assert DataSpec.parse(spec.model_dump(mode="json"), "data") == spec
+
+
+def test_a_source_that_has_no_digest_for_an_example_is_not_stored():
+    """Pairing would else drop the example's content without a word."""
+    source = make_source(balanced(2, 10), balanced(2, 2))
+    split = make_split(source, SplitSpec())
+    ids = {name for part in split.part_ids.values() for name in part}
+    assert json.loads(split.to_json())["contents"].keys() == ids
+    source.__dict__["digests"] = source.digests[:-1]
+    with pytest.raises(ValueError, match="shorter"):
+        split.to_json()

@@ -151,16 +151,17 @@ def sweep(cells: Sequence[Cell], output: Path, **options: Any) -> list[dict[str,
 def test_a_failed_cell_is_a_row_and_the_others_go_on(training: Counting, tmp_path: Path) -> None:
     cells = load_sweep(axes=["k=1,2,3,4,5"])
     training.failures = {
-        "k=2,seed=0": WorkerCrashed("the tf worker died with exit status -9"),
+        "k=1,seed=0": WorkerCrashed("the tf worker died with exit status -9\nNothing points to it"),
+        "k=2,seed=0": WorkerCrashed("the tf worker died with exit status -9\nPerhaps memory ended"),
         "k=3,seed=0": WorkerCrashed("the tf worker raised ResourceExhaustedError: OOM"),
         "k=4,seed=0": UsageError("received images that do not fit"),
     }
     rows = sweep(cells, tmp_path / "sweep")
     assert [row["status"] for row in rows] == [
-        "finished", "failed", "failed", "failed", "finished",
+        "failed", "failed", "failed", "failed", "finished",
     ]  # fmt: skip
     assert [row.get("failure") for row in rows] == [
-        None, "killed, most likely out of memory", "out of memory", "error", None,
+        "killed", "killed, most likely out of memory", "out of memory", "error", None,
     ]  # fmt: skip
     record = RunFolder(tmp_path / "sweep" / "k=4,seed=0").read_run()
     assert record["status"] == "failed"

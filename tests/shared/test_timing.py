@@ -14,9 +14,10 @@ import pytest
 
 from poc.shared.analysis.bench import prove_parity, read_bench, verify_bench
 from poc.shared.analysis.bench_report import findings, ratio_table, write_bench_report
+from poc.shared.analysis.bench_seal import seal
 from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
-from poc.shared.engine.bench import in_turn, other_share, run_bench, time_round
+from poc.shared.engine.bench import FORMAT, in_turn, other_share, run_bench, time_round
 from poc.shared.engine.timing import Stopwatch
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
@@ -61,7 +62,7 @@ def make_bench(processes, num_sides=2, share=0.01):
     sides = [Side(backend="torch"), Side(backend="tf", mode="graph")][:num_sides]
     spec = BenchSpec(run=RunSpec(), sides=tuple(sides))
     return {
-        "format": "poc bench 2",
+        "format": FORMAT,
         "command": "poc bench",
         "started": "2000-01-01",
         "wall_seconds": 1.0,
@@ -143,7 +144,7 @@ def test_machines_are_not_mixed(bench):
 
 
 def test_verification_finds_a_changed_number(bench, tmp_path):
-    bench["derived"] = derive(bench)
+    bench = seal({**bench, "derived": derive(bench)})
     file = tmp_path / "bench.json"
     file.write_text(json.dumps(bench))
     assert verify_bench(file)["derived"] == bench["derived"]
@@ -166,7 +167,7 @@ def test_verification_finds_a_changed_number(bench, tmp_path):
 def test_a_file_of_an_older_version_says_what_to_do(tmp_path):
     file = tmp_path / "bench.json"
     file.write_text('{"format": "poc bench 1"}')
-    with pytest.raises(UsageError, match=r"'poc bench 1'.*'poc bench 2'.*run its command again"):
+    with pytest.raises(UsageError, match=r"'poc bench 1'.*'poc bench 3'.*run its command again"):
         read_bench(file)
 
 
