@@ -1,4 +1,4 @@
-"""Runs that an older version stored, of a model whose default has changed since."""
+"""Runs that an older version stored: read as they were, never continued as something else."""
 
 import json
 
@@ -6,11 +6,14 @@ import pytest
 
 from poc.shared.analysis.verification import read_record
 from poc.shared.engine.files import write_arrays, write_json
+from poc.shared.engine.former_runs import RUN_FORMAT, changed_rule, check_continuation
 from poc.shared.engine.initial_weights import check_initial_weights
+from poc.shared.engine.launch import resume_run
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.source_network import check_source, resolve_source
 from poc.shared.engine.sweep import store_definition
 from poc.shared.errors import UsageError
+from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.sweep import load_sweep
@@ -98,13 +101,73 @@ def test_a_weight_file_that_lies_alone_is_taken(old, tmp_path):
     check_initial_weights(make_run(WIDTH, initial_weights=str(alone)))
 
 
-def test_an_old_sweep_of_the_model_is_not_continued_with_the_new_form(tmp_path):
-    cells = load_sweep(None, ["model.name=vgg9_bn", "method=scratch"], ["seed=0,1"])
-    store_definition(cells, tmp_path, "")
-    store_definition(cells, tmp_path, "")
-    stored = json.loads((tmp_path / "sweep.json").read_text())
+def age_sweep(path, change=lambda run: None):
+    """Make a sweep's definition one of the first format."""
+    stored = json.loads((path / "sweep.json").read_text())
     for cell in stored["cells"]:
-        del cell["run"]["model"]["options"]["last_pool"]
-    write_json(tmp_path / "sweep.json", stored)
+        change(cell["run"])
+    write_json(path / "sweep.json", {**stored, "format": "poc sweep 1"})
+
+
+def test_an_old_sweep_of_the_model_is_not_continued_with_the_new_form(tmp_path):
+    assignments = ["model.name=vgg9_bn", "method=scratch"]
+    cells = load_sweep(None, assignments, ["seed=0,1"])
+    store_definition(cells, tmp_path, "")
+    store_definition(cells, tmp_path, "")
+    age_sweep(tmp_path, lambda run: run["model"]["options"].pop("last_pool"))
     with pytest.raises(UsageError, match="has changed"):
         store_definition(cells, tmp_path, "")
+    former = load_sweep(None, [*assignments, "last_pool=false"], ["seed=0,1"])
+    store_definition(former, tmp_path, "")
+
+
+# What decides a run's numbers otherwise than in the first format.
+CHANGED = {
+    "the cosine begins where the warm-up ends": ["schedule.name=cosine", "warmup_steps=3"],
+    "AdamW no longer decouples kernel_l2": ["optimizer.name=adamw"],
+    "flips and colours come before the shifted crop": ["train_view.crop=shifted"],
+    "ten crops are cut as torchvision cuts them": ["eval_view.crop=ten"],
+}
+UNCHANGED = {
+    "a cosine alone": ["schedule.name=cosine"],
+    "milestones after a warm-up": ["schedule.name=step", "warmup_steps=3", "milestones=[0.5]"],
+    "AdamW without the layers' own decay": ["optimizer.name=adamw", "kernel_l2=0.0"],
+    "AdamW and layers that ask for none": ["optimizer.name=adamw", "layer=conv2d"],
+    "other crops": ["train_view.crop=random_resized", "eval_view.crop=five"],
+}
+
+
+def store_interrupted(path, assignments, **record):
+    run = load_run(None, assignments).model_dump(mode="json")
+    RunFolder.create(path).write_run({"status": "interrupted", "run": run, **record})
+
+
+@pytest.mark.parametrize("rule", CHANGED)
+def test_what_began_by_another_rule_is_not_continued(rule, tmp_path):
+    store_interrupted(tmp_path / "run", CHANGED[rule], format="poc run 1")
+    with pytest.raises(UsageError, match=f"--resume.*{rule}.*start it again"):
+        resume_run(tmp_path / "run", command="", report=print)
+    cells = load_sweep(None, CHANGED[rule], ["seed=0,1"])
+    store_definition(cells, tmp_path / "sweep", "")
+    store_definition(cells, tmp_path / "sweep", "")
+    age_sweep(tmp_path / "sweep")
+    with pytest.raises(UsageError, match=f"sweep.*{rule}"):
+        store_definition(cells, tmp_path / "sweep", "")
+
+
+def test_the_second_phase_of_fixres_is_one_of_them():
+    fixres = ["method=fixres", "train_size=32", "test_size=64"]
+    assert changed_rule(load_run(None, fixres)) == "flips and colours come before the shifted crop"
+    assert changed_rule(load_run(None, [*fixres, "finetune_view=test"])) is None
+
+
+@pytest.mark.parametrize("what", UNCHANGED)
+def test_everything_else_goes_on(what, tmp_path):
+    run = load_run(None, UNCHANGED[what])
+    assert changed_rule(run) is None
+    check_continuation(run, "--resume 'x'", "poc run 1")
+
+
+@pytest.mark.parametrize("rule", CHANGED)
+def test_what_this_version_began_goes_on(rule):
+    check_continuation(load_run(None, CHANGED[rule]), "--resume 'x'", RUN_FORMAT)
