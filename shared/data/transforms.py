@@ -169,7 +169,7 @@ class Crops:
     def __call__(self, image: Pixels, generator: np.random.Generator) -> list[Pixels]:
         """One kept image (h, w, C) uint8 -> the crops; ten: five of it, five of its mirror image.
 
-        So torchvision orders them. Where the margin is odd, the mirror image's centre is a pixel off.
+        So torchvision has them: at an odd margin the second centre is no mirror image of the first.
         """
         picture, size = to_picture(image), image.shape[:2]
         if self.view.crop == "centre":

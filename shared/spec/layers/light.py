@@ -23,9 +23,9 @@ class LightConv2D(Window):
     """Two convolutions through a bottleneck of `rank` channels (LightLayers, arXiv 2101.02268).
 
     z = inner_activation(conv(x, W1) + b1), y = activation(conv(z, W2) + b2). Strides act once, in
-    the first convolution, or in both with `strides_in="both"`, as in the published code: stride 2
-    then leaves a quarter of each side. `bias_initializer="reference"` draws Glorot-uniform biases as
-    that code does by accident. `kernel_l2` is the Keras-style coefficient a of a * sum(w^2).
+    the first convolution; `strides_in="both"` is the published code, where stride 2 leaves a
+    quarter of each side. `bias_initializer="reference"` draws Glorot-uniform biases as that code
+    does by accident. `kernel_l2` is the Keras-style coefficient a of a * sum(w^2).
     """
 
     kind: ClassVar[str] = "light_conv2d"
