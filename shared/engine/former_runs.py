@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.layers import LightConv2D
 from poc.shared.spec.models import MODELS, ModelSpec
 from poc.shared.spec.run import RunSpec
 
@@ -13,6 +14,8 @@ from .files import read_object
 # Written by this version into `run.json` and `sweep.json`; those of 1 began by some other rules.
 RUN_FORMAT, SWEEP_FORMAT = "poc run 2", "poc sweep 2"
 FORMER_FORMATS = ("poc run 1", "poc sweep 1")
+# Of light layers in nets that do not ask.
+KERNEL_L2 = LightConv2D.kernel_l2
 
 
 def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def changed_rule(run: RunSpec) -> str | None:
         and run.schedule.warmup_steps > 0,
         "AdamW no longer decouples kernel_l2": run.optimizer.name == "adamw"
         and is_light
-        and getattr(options, "kernel_l2", 0.0) > 0,
+        and getattr(options, "kernel_l2", KERNEL_L2) > 0,
         "flips and colours come before the shifted crop": is_tuned_shifted or "shifted" in views,
         "ten crops are cut as torchvision cuts them": "ten" in views,
     }

@@ -155,7 +155,9 @@ def test_what_began_by_another_rule_is_not_continued(rule, tmp_path):
         store_definition(cells, tmp_path / "sweep", "")
 
 
-def test_the_second_phase_of_fixres_is_one_of_them():
+def test_a_net_that_does_not_ask_for_its_l2_and_fixres_are_among_them():
+    chain = ["model=conv2d_chain", "layer=light", "optimizer.name=adamw"]
+    assert changed_rule(load_run(None, chain)) == "AdamW no longer decouples kernel_l2"
     fixres = ["method=fixres", "train_size=32", "test_size=64"]
     assert changed_rule(load_run(None, fixres)) == "flips and colours come before the shifted crop"
     assert changed_rule(load_run(None, [*fixres, "finetune_view=test"])) is None
