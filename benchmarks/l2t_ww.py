@@ -140,13 +140,12 @@ def stock_torch_step(images, labels, num_classes: int) -> Callable[[], None]:
     from torch import nn
 
     layers, channels = [], 3
-    for index, stage in enumerate(STAGES):
+    for stage in STAGES:
         for filters in stage:
             conv = nn.Conv2d(channels, filters, 3, padding=1)
             layers += [conv, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
             channels = filters
-        if index < len(STAGES) - 1:
-            layers.append(nn.MaxPool2d(2))
+        layers.append(nn.MaxPool2d(2))
     model = nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes)
     )
@@ -169,12 +168,11 @@ def stock_keras_step(images, labels, num_classes: int) -> Callable[[], None]:
     import keras
 
     layers = [keras.layers.Input((32, 32, 3))]
-    for index, stage in enumerate(STAGES):
+    for stage in STAGES:
         for filters in stage:
             layers.append(keras.layers.Conv2D(filters, 3, padding="same"))
             layers += [keras.layers.BatchNormalization(), keras.layers.ReLU()]
-        if index < len(STAGES) - 1:
-            layers.append(keras.layers.MaxPooling2D())
+        layers.append(keras.layers.MaxPooling2D())
     head = keras.layers.Dense(num_classes)
     model = keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), head])
     optimizer = keras.optimizers.SGD(RATE, momentum=0.9, weight_decay=1e-4)

@@ -11,8 +11,8 @@ from .layers import NO_PADS, Conv2D, Dense
 class LightConv2D(keras.layers.Layer):
     """Two convolutions through `rank` channels: (N, H, W, in) -> (N, H', W', out).
 
-    z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). Strides act once,
-    in the first convolution; `inner_pads` pad the second.
+    z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). `strides` and
+    `pads` belong to the first convolution, `inner_strides` and `inner_pads` to the second.
     """
 
     def __init__(
@@ -24,6 +24,7 @@ class LightConv2D(keras.layers.Layer):
         rank: int,
         strides: tuple[int, int] = (1, 1),
         pads: Pads = NO_PADS,
+        inner_strides: tuple[int, int] = (1, 1),
         inner_pads: Pads = NO_PADS,
         inner_activation: str | None = "relu",
         activation: str | None = None,
@@ -40,7 +41,13 @@ class LightConv2D(keras.layers.Layer):
             dtype=dtype,
         )
         self.expand = Conv2D(
-            rank, out_channels, kernel_size, pads=inner_pads, activation=activation, dtype=dtype
+            rank,
+            out_channels,
+            kernel_size,
+            strides=inner_strides,
+            pads=inner_pads,
+            activation=activation,
+            dtype=dtype,
         )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

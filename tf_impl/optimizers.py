@@ -2,8 +2,8 @@
 
 Keras' own differ: its momentum buffer holds the learning rate, its Adam puts epsilon elsewhere and
 its weight decay is decoupled (facts: parity, section 2). `weight_decays` has one coupled L2
-coefficient a variable: gradient += coefficient * variable. `rate_factors` has one factor of the
-learning rate a variable; none: 1.
+coefficient a variable: gradient += coefficient * variable, a term of the loss under every rule.
+`rate_factors` has one factor of the learning rate a variable; none: 1.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,10 @@ class SGD(keras.optimizers.Optimizer):
 
 
 class Adam(keras.optimizers.Optimizer):
-    """Moments with bias correction; epsilon is added outside the root, after the correction."""
+    """Moments with bias correction; epsilon is added outside the root, after the correction.
+
+    `decoupled_decay` shrinks every variable by rate * decay, beside the gradient: AdamW.
+    """
 
     def __init__(
         self,
@@ -69,12 +72,12 @@ class Adam(keras.optimizers.Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        is_decoupled: bool = False,
+        decoupled_decay: float = 0.0,
     ) -> None:
         super().__init__(learning_rate=0.0)
         # Keras keeps the rate in float32, too coarse for float64 parity.
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.weight_decays, self.is_decoupled = weight_decays, is_decoupled
+        self.weight_decays, self.decoupled_decay = weight_decays, decoupled_decay
         self.rate_factors = rate_factors or [1.0] * len(variables)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.build(variables)
@@ -93,11 +96,9 @@ class Adam(keras.optimizers.Optimizer):
         """Update one variable."""
         index = self._get_variable_index(variable)
         rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
-        decay = self.weight_decays[index]
-        if self.is_decoupled:
-            variable.assign(variable * (1 - rate * decay))
-        else:
-            gradient = _decayed(gradient, variable, decay)
+        gradient = _decayed(gradient, variable, self.weight_decays[index])
+        if self.decoupled_decay:
+            variable.assign(variable * (1 - rate * self.decoupled_decay))
         first, second = (self.slots[name][index] for name in ("exp_avg", "exp_avg_sq"))
         first.assign(first * self.beta1 + gradient * (1 - self.beta1))
         second.assign(second * self.beta2 + tf.square(gradient) * (1 - self.beta2))
@@ -116,10 +117,14 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """The optimiser of a run.
 
-    `weight_decays` are the coefficients that the layers ask for; the run's own comes on top.
-    `rate_factors` multiply the learning rate, one a variable; none: 1.
+    `weight_decays` are the coefficients that the layers ask for. The run's own comes on top, but
+    for AdamW, which keeps it out of the gradient. `rate_factors` multiply the learning rate, one a
+    variable; none: 1.
     """
-    decays = [decay + spec.weight_decay for decay in weight_decays]
+    coupled, decoupled = spec.weight_decay, 0.0
+    if spec.name == "adamw":
+        coupled, decoupled = decoupled, coupled
+    decays = [decay + coupled for decay in weight_decays]
     if spec.name == "sgd":
         return SGD(
             variables,
@@ -135,7 +140,7 @@ def build_optimizer(
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,
-        is_decoupled=spec.name == "adamw",
+        decoupled_decay=decoupled,
     )
 
 

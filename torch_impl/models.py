@@ -227,6 +227,7 @@ def build_light_conv2d(layer: spec.LightConv2D, shape: spec.Shape, dtype: str) -
         rank=layer.rank,
         strides=layer.strides,
         pads=reduce.pads(shape),
+        inner_strides=layer.inner_strides,
         inner_pads=expand.pads(reduce.output_shape([shape])),
         inner_activation=layer.inner_activation,
         activation=layer.activation,

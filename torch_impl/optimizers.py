@@ -1,6 +1,7 @@
 """PyTorch's optimisers, with one coupled L2 coefficient a parameter.
 
-`weight_decays` are coefficients in the gradient: gradient += coefficient * parameter.
+`weight_decays` are coefficients in the gradient: gradient += coefficient * parameter, a term of the
+loss under every rule.
 `rate_factors` are factors of the learning rate; none: 1.
 """
 
@@ -33,7 +34,10 @@ class SGD(torch.optim.SGD):
 
 
 class Adam(torch.optim.Adam):
-    """Moments with bias correction; epsilon is added outside the root, after the correction."""
+    """Moments with bias correction; epsilon is added outside the root, after the correction.
+
+    `decoupled_decay` shrinks every variable by rate * decay, beside the gradient: AdamW.
+    """
 
     def __init__(
         self,
@@ -44,16 +48,25 @@ class Adam(torch.optim.Adam):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        is_decoupled: bool = False,
+        decoupled_decay: float = 0.0,
     ) -> None:
+        groups = _groups(variables, weight_decays, rate_factors)
+        if decoupled_decay:
+            # PyTorch's rule knows one of the two decays: the coupled one joins the gradient here.
+            groups = [
+                {**group, "weight_decay": decoupled_decay, "coupled_decay": group["weight_decay"]}
+                for group in groups
+            ]
         super().__init__(
-            _groups(variables, weight_decays, rate_factors),
+            groups,
             lr=0.0,
             betas=(beta1, beta2),
             eps=epsilon,
-            decoupled_weight_decay=is_decoupled,
+            decoupled_weight_decay=bool(decoupled_decay),
             fused=True,
         )
+        if decoupled_decay:
+            self.register_step_pre_hook(_couple_decay)
 
 
 def build_optimizer(
@@ -64,10 +77,14 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimiser of a run.
 
-    `weight_decays` are the coefficients that the layers ask for; the run's own comes on top.
-    `rate_factors` multiply the learning rate, one a variable; none: 1.
+    `weight_decays` are the coefficients that the layers ask for. The run's own comes on top, but
+    for AdamW, which keeps it out of the gradient. `rate_factors` multiply the learning rate, one a
+    variable; none: 1.
     """
-    decays = [decay + spec.weight_decay for decay in weight_decays]
+    coupled, decoupled = spec.weight_decay, 0.0
+    if spec.name == "adamw":
+        coupled, decoupled = decoupled, coupled
+    decays = [decay + coupled for decay in weight_decays]
     if spec.name == "sgd":
         return SGD(
             variables,
@@ -83,7 +100,7 @@ def build_optimizer(
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,
-        is_decoupled=spec.name == "adamw",
+        decoupled_decay=decoupled,
     )
 
 
@@ -109,3 +126,13 @@ def _groups(
         {"params": members, "weight_decay": decay, "rate_factor": factor}
         for (decay, factor), members in groups.items()
     ]
+
+
+@torch.no_grad()
+def _couple_decay(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Add coefficient * parameter to the gradients, where PyTorch's rule would decouple it."""
+    for group in optimizer.param_groups:
+        members = [variable for variable in group["params"] if variable.grad is not None]
+        if group["coupled_decay"] and members:
+            gradients = [variable.grad for variable in members]
+            torch._foreach_add_(gradients, members, alpha=group["coupled_decay"])

@@ -94,7 +94,22 @@ class Augmentation:
 
     def __call__(self, image: Pixels, generator: np.random.Generator) -> list[Pixels]:
         """One kept image (h, w, C) uint8 -> one of the model's size."""
-        view, picture = self.view, self.crop(to_picture(image), generator)
+        view, picture = self.view, to_picture(image)
+        steps = [self.crop, self.change]
+        if view.crop == "shifted":
+            # As FixRes: contrast sees the whole image, and what is padded keeps its level.
+            steps.reverse()
+        for step in steps:
+            picture = step(picture, generator)
+        pixels = to_array(picture)
+        if generator.random() < view.erasing:
+            box = erasing_box(self.size, view.erasing_area, view.erasing_aspect, generator)
+            pixels = erase(pixels, box, self.fill) if box else pixels
+        return [pixels]
+
+    def change(self, picture: Image.Image, generator: np.random.Generator) -> Image.Image:
+        """Flips, turns and colours."""
+        view = self.view
         if generator.random() < view.horizontal_flip:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if generator.random() < view.vertical_flip:
@@ -103,11 +118,7 @@ class Augmentation:
             picture = self.move(picture, generator)
         if any(getattr(view, key) for key in COLOUR):
             picture = jitter(picture, view, generator)
-        pixels = to_array(picture)
-        if generator.random() < view.erasing:
-            box = erasing_box(self.size, view.erasing_area, view.erasing_aspect, generator)
-            pixels = erase(pixels, box, self.fill) if box else pixels
-        return [pixels]
+        return picture
 
     def crop(self, picture: Image.Image, generator: np.random.Generator) -> Image.Image:
         """The view's crop, at the model's size."""
@@ -156,13 +167,18 @@ class Crops:
         return {"five": 5, "ten": 10}.get(self.view.crop, 1)
 
     def __call__(self, image: Pixels, generator: np.random.Generator) -> list[Pixels]:
-        """One kept image (h, w, C) uint8 -> the crops; ten: the five, then their mirror images."""
+        """One kept image (h, w, C) uint8 -> the crops; ten: five of it, five of its mirror image.
+
+        So torchvision has them: at an odd margin the second centre is no mirror image of the first.
+        """
         picture, size = to_picture(image), image.shape[:2]
         if self.view.crop == "centre":
             return [to_array(crop_box(picture, centre_box(size, self.size), self.fill))]
-        five = [to_array(crop_box(picture, box, self.fill)) for box in five_boxes(size, self.size)]
-        mirrored = [crop[:, ::-1] for crop in five] if self.view.crop == "ten" else []
-        return five + mirrored
+        pictures = [picture]
+        if self.view.crop == "ten":
+            pictures.append(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+        boxes = five_boxes(size, self.size)
+        return [to_array(crop_box(one, box, self.fill)) for one in pictures for box in boxes]
 
 
 Finish = Augmentation | Crops

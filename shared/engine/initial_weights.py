@@ -15,6 +15,7 @@ from poc.shared.spec.run import RunSpec
 
 from .conversion import find_scheme, to_canonical
 from .files import Arrays, read_arrays, write_arrays
+from .former_runs import check_origin
 from .weight_check import check_weights
 from .worker import Worker
 
@@ -50,6 +51,7 @@ def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True)
         UsageError: As `initial_weights`.
     """
     read = read_arrays(Path(path))
+    check_origin(path, run.model_spec)
     is_head_new = getattr(run.method_settings, "new_head", None)
     if is_head_new is False and knows_classes and replaces_head(run.network, read):
         last = run.network.parameters[-1].name

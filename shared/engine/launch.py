@@ -9,6 +9,7 @@ from typing import Any
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
+from .former_runs import check_continuation
 from .initial_weights import resolve_imagenet
 from .memory_check import require_memory
 from .memory_evidence import MemoryEvidence
@@ -75,6 +76,7 @@ def resume_run(
     run = RunSpec.parse(record.get("run", {}), "")
     if record.get("status") == "finished":
         return folder.read_summary() | {"folder": str(path)}
+    check_continuation(run, f"--resume {str(path)!r}", record.get("format"))
     folder.read_checkpoint()
     require_source(run)
     with hold_lock(path) as lock:

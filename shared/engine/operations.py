@@ -21,6 +21,7 @@ from .datasets import RunData, check_validation, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
+from .former_runs import RUN_FORMAT
 from .fresh_trainers import FreshTrainers
 from .initial_weights import check_initial_weights
 from .memory import describe_memory_error, is_memory_error
@@ -281,7 +282,7 @@ class Operations:
     def _record(self, spec: RunSpec, data: RunData, command: str) -> dict[str, Any]:
         """`run.json` of a run that starts now."""
         return {
-            "format": "poc run 1",
+            "format": RUN_FORMAT,
             "status": "running",
             "started": now(),
             "command": command,

@@ -20,6 +20,7 @@ from poc.shared.errors import UsageError
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .files import finite, read_json, read_object, read_regular, write_bytes, write_json
+from .former_runs import read_as_meant
 from .reserve import give_room, keep_room, write_with_room
 
 # The file that a run holds while it writes (run_lock.py).
@@ -148,8 +149,8 @@ class RunFolder:
         write_json(self.path / "run.json", record)
 
     def read_run(self) -> dict[str, Any]:
-        """Read `run.json`."""
-        return read_object(self.path / "run.json")
+        """Read `run.json`; an older version's says what it meant."""
+        return read_as_meant(read_object(self.path / "run.json"))
 
     def mark(self, status: Status, **more: Any) -> None:
         """Set the run's status, and further fields of `run.json`, on a full disk as well."""

@@ -15,6 +15,7 @@ from poc.shared.spec.source import SOURCE_PREFIX
 
 from .factorization import drawn_weights
 from .files import Arrays, read_arrays
+from .former_runs import check_origin
 from .initial_weights import initial_weights
 from .run_folder import RunFolder
 from .weight_check import check_weights
@@ -113,6 +114,7 @@ def source_weights(run: RunSpec, source: Network) -> Weights:
         return {name.removeprefix(SOURCE_PREFIX): value for name, value in drawn.items()}
     weights: Arrays = read_arrays(Path(run.source.weights))
     try:
+        check_origin(run.source.weights, run.source.model or run.model_spec)
         check_weights(source, weights)
     except UsageError as error:
         raise UsageError(f"source {run.source.weights!r}: {error}") from None

@@ -18,6 +18,13 @@ from poc.shared.spec.sweep import Cell
 
 from .executors import Executor, Task
 from .files import read_json, write_json
+from .former_runs import (
+    FORMER_FORMATS,
+    RUN_FORMAT,
+    SWEEP_FORMAT,
+    check_continuation,
+    read_as_meant,
+)
 from .launch import launch_run, resume_run
 from .memory import has_memory_sign, was_killed
 from .memory_evidence import KERNEL_SIGN
@@ -27,7 +34,6 @@ from .worker import WorkerCrashed
 Row = dict[str, Any]
 Report = Callable[[Row, int], None]
 DEFINITION = "sweep.json"
-FORMAT = "poc sweep 1"
 
 
 def run_sweep(
@@ -90,18 +96,19 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> None:
             f"received the output {str(output)!r}, which cannot be made ({error.strerror}); name a "
             "folder that you may write to"
         ) from None
-    write_json(path, {"format": FORMAT, "command": command, "cells": definition})
+    write_json(path, {"format": SWEEP_FORMAT, "command": command, "cells": definition})
 
 
 def check_definition(cells: Sequence[Mapping[str, Any]], stored: Any, output: Path) -> None:
     """Refuse to continue a sweep with another one, naming the first difference."""
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+    known = (SWEEP_FORMAT, *FORMER_FORMATS)
+    if not isinstance(stored, dict) or stored.get("format") not in known:
         raise UsageError(
             f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
-            f"{FORMAT!r}; name a new folder"
+            f"{SWEEP_FORMAT!r}; name a new folder"
         )
     mine = {cell["name"]: cell for cell in cells}
-    theirs = {cell["name"]: cell for cell in stored["cells"]}
+    theirs = {cell["name"]: read_as_meant(cell) for cell in stored["cells"]}
     for name in [*mine, *theirs]:
         if mine.get(name) != theirs.get(name):
             what = "is new" if name not in theirs else "is gone"
@@ -110,6 +117,9 @@ def check_definition(cells: Sequence[Mapping[str, Any]], stored: Any, output: Pa
                 f"received another sweep than the one in {str(output)!r} (the cell {name!r} "
                 f"{what}); allowed is the same sweep, which continues: name a new --output"
             )
+    for name, cell in mine.items():
+        what = f"the sweep in {str(output)!r} (cell {name!r})"
+        check_continuation(RunSpec.parse(dict(cell["run"]), ""), what, stored["format"])
 
 
 @contextmanager
@@ -193,7 +203,7 @@ def record_failure(task: Task, error: str) -> Row:
     try:
         record = folder.read_run()
     except UsageError:
-        record = {"format": "poc run 1", "command": task["command"], "run": task["run"]}
+        record = {"format": RUN_FORMAT, "command": task["command"], "run": task["run"]}
     folder.write_run(record)
     folder.mark("failed", error=error, failure=failure, sweep=describe_membership(task))
     return describe_row(task, {}) | {"status": "failed", "failure": failure, "error": error}

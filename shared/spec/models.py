@@ -1,11 +1,11 @@
 """The table of models: a new architecture is one row and inherits every command and test."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 
@@ -30,12 +30,18 @@ from .settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One row: the options that the architecture takes and the function that declares it."""
+    """One row: the options that the architecture takes and the function that declares it.
+
+    Attributes:
+        former: Options that came later and changed what their absence means -> what it meant. A
+            spec always names them, so that a stored one without them is known to be older.
+    """
 
     summary: str
     options: type[Settings]
     declare: Callable[[Any, Shape, int], Network]
     example_input: Shape = (28, 28, 1)
+    former: Mapping[str, Any] = field(default_factory=dict)
 
 
 MODELS: Mapping[str, Model] = MappingProxyType(
@@ -163,6 +169,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             options=vgg.VGG9Options,
             declare=vgg.vgg9_bn,
             example_input=(32, 32, 3),
+            former={"last_pool": False},
         ),
         "vgg16": Model(
             summary="VGG16, as Keras and torchvision have it",
@@ -238,6 +245,16 @@ class ModelSpec(Settings):
     factor_initializer: Literal["drawn", "spectral"] = Field(
         "drawn", description='"spectral": the factors start as the SVD of a drawn whole kernel'
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_changed_options(cls, values: Any) -> Any:
+        """Name the options whose absence once meant something else."""
+        row = MODELS.get(str(values.get("name"))) if isinstance(values, dict) else None
+        if row is None or not isinstance(given := values.get("options", {}), Mapping):
+            return values
+        defaults = {key: row.options.model_fields[key].default for key in row.former}
+        return {**values, "options": {**defaults, **given}}
 
     def resolved(self) -> Settings:
         """The model's options, validated, defaults filled in."""

@@ -37,7 +37,9 @@ class OptimizerSpec(Settings):
     beta2: float = Field(0.999, ge=0, lt=1, description="adam: decay of the second moment")
     epsilon: float = Field(1e-8, gt=0, description="adam: added outside the root")
     weight_decay: float = Field(
-        0.0, ge=0, description="coupled L2 on every trainable parameter (adamw: decoupled)"
+        0.0,
+        ge=0,
+        description="coupled L2 on all that trains (adamw: decoupled, the layers' own not)",
     )
 
     @model_validator(mode="after")

@@ -13,14 +13,20 @@ from .settings import Settings
 
 
 class ScheduleSpec(Settings):
-    """How the learning rate moves over the run."""
+    """How the learning rate moves over the run.
+
+    After a warm-up the cosine has the remaining steps to itself and begins at the whole rate, as
+    PyTorch's `SequentialLR` joins the two. Milestones stay shares of the whole run: a warm-up
+    delays no drop, and one that falls into it takes effect at its end.
+    """
 
     name: Literal["constant", "cosine", "step"] = Field("constant", description="shape")
     warmup_steps: int = Field(0, ge=0, description="linear rise from 0 over this many steps")
     milestones: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (),
         examples=[[0.5, 0.75]],
-        description='"step": shares of the run (0 to 1) after which the rate drops',
+        description='"step": shares of the run (0 to 1, warm-up included) after which the rate '
+        "drops",
     )
     factor: float = Field(0.1, gt=0, le=1, description='"step": multiplier at each milestone')
     final_fraction: float = Field(
@@ -40,12 +46,18 @@ def learning_rate(schedule: ScheduleSpec, base: float, step: int, num_steps: int
     Returns:
         The rate, a plain float.
     """
-    if step < schedule.warmup_steps:
-        return base * (step + 1) / schedule.warmup_steps
-    progress = min(step / max(num_steps, 1), 1.0)
+    warmup = schedule.warmup_steps
+    if step < warmup:
+        return base * (step + 1) / warmup
     if schedule.name == "cosine":
-        share = (1 + math.cos(math.pi * progress)) / 2
+        share = (1 + math.cos(math.pi * share_done(step - warmup, num_steps - warmup))) / 2
         return base * (schedule.final_fraction + (1 - schedule.final_fraction) * share)
     if schedule.name == "step":
+        progress = share_done(step, num_steps)
         return base * schedule.factor ** sum(progress >= mark for mark in schedule.milestones)
     return base
+
+
+def share_done(step: int, num_steps: int) -> float:
+    """Part of so many steps that lies before this one, 0 to 1."""
+    return min(step / max(num_steps, 1), 1.0)

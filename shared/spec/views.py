@@ -35,7 +35,8 @@ def check_crop(resize: ResizeRule, crop: str, where: str) -> None:
 class TrainView(Settings):
     """What training sees; the steps run in the order in which they stand here.
 
-    Random numbers depend on (seed, epoch, example) alone.
+    Only the shifted crop comes after flips, turns and colours, as in FixRes. Random numbers depend
+    on (seed, epoch, example) alone.
     """
 
     resize: ResizeRule = Field(
@@ -108,7 +109,7 @@ class EvalView(Settings):
 
     resize: ResizeRule = Field("squash", description="as in train_view")
     crop: Literal["none", "centre", "five", "ten"] = Field(
-        "none", description="five: corners and centre; ten: also their mirror images"
+        "none", description="five: corners and centre; ten: the same five of the mirror image too"
     )
     crop_share: float = Field(
         0.875, gt=0, le=1, description="side of the crop over the resized side"

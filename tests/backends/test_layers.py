@@ -177,6 +177,20 @@ def test_a_tensor_that_nothing_needs_is_freed():
     assert freed == {"first": {"images"}, "second": set(), "sum": {"first", "second"}}
 
 
+@pytest.mark.parametrize(("strides_in", "size"), [("first", (8, 16)), ("both", (4, 16))])
+def test_strides_of_a_light_convolution_act_once_or_twice(strides_in, size):
+    """Stride 2 in height: 16 -> 8, and 8 -> 4 in the published code, which strides both."""
+    layer = spec.LightConv2D(
+        filters=5, rank=2, kernel_size=(3, 3), strides=(2, 1), strides_in=strides_in
+    )
+    assert layer.output_shape([(16, 16, 3)]) == (*size, 5)
+    # 3x3 kernels 3 -> 2 and 2 -> 5, and their biases: whatever the strides.
+    sizes = [parameter.size for parameter in layer.parameters([(16, 16, 3)])]
+    assert sizes == [54, 2, 90, 5]
+    # Positions of the first convolution times 54, of the second times 90.
+    assert layer.macs([(16, 16, 3)]) == 8 * 16 * 54 + size[0] * size[1] * 90
+
+
 @pytest.mark.parametrize("layer", ["depthwise", "separable"])
 def test_unequal_strides_of_a_depthwise_convolution_are_refused(layer):
     window = {"kernel_size": (3, 3), "strides": (2, 1)}

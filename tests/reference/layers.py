@@ -98,14 +98,15 @@ def separable_conv2d(layer: Any, weights: Values, x: Array) -> Array:
 
 
 def light_conv2d(layer: Any, weights: Values, x: Array) -> Array:
-    """Both convolutions at full kernel size; strides act in the first alone."""
+    """Both convolutions at full kernel size; strides act in the first alone, unless in both."""
+    again = {"first": (1, 1), "both": layer.strides}[layer.strides_in]
     middle = conv2d(
         Window(layer, layer.strides, layer.inner_activation),
         {"kernel": weights["reduce/kernel"], "bias": weights["reduce/bias"]},
         x,
     )
     return conv2d(
-        Window(layer, (1, 1), layer.activation),
+        Window(layer, again, layer.activation),
         {"kernel": weights["expand/kernel"], "bias": weights["expand/bias"]},
         middle,
     )

@@ -39,16 +39,13 @@ def adam(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
-    is_decoupled: bool = False,
+    decoupled_decay: float = 0.0,
 ) -> list[Array]:
-    """The value after each step."""
+    """The value after each step; `weight_decay` is a term of the loss, AdamW's other one is not."""
     first, second, history = np.zeros_like(value), np.zeros_like(value), []
     for step, rate in enumerate(rates, start=1):
-        g = gradient(value)
-        if is_decoupled:
-            value = value - rate * weight_decay * value
-        else:
-            g = g + weight_decay * value
+        g = gradient(value) + weight_decay * value
+        value = value - rate * decoupled_decay * value
         first = beta1 * first + (1 - beta1) * g
         second = beta2 * second + (1 - beta2) * g**2
         mean, square = first / (1 - beta1**step), second / (1 - beta2**step)

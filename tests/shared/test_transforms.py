@@ -203,21 +203,68 @@ def test_padded_crop_reaches_every_place():
     assert boxes == {(top, left) for top in range(-2, 3) for left in range(-2, 3)}
 
 
-def test_five_and_ten_crops():
-    image = random_image(10, 12)
-    spec = DataSpec(
-        image_size=(7, 7), eval_view=EvalView(resize="squash", crop="ten", crop_share=0.7)
-    )
+def cut_ten(image, crop_share=0.7):
+    """The ten 7x7 crops of an image, which is not resized."""
+    height, width = image.shape[:2]
+    assert scaled((7, 7), crop_share) == (height, height)
+    view = EvalView(resize="height", crop="ten", crop_share=crop_share)
+    spec = DataSpec(image_size=(7, 7), eval_view=view)
     base, crops = plan_view(spec, (7, 7, 3), 3, is_training=False)
     kept = base(to_picture(image))
-    assert kept.shape == (10, 10, 3)
-    made = finish_images([kept], crops, [np.random.default_rng(0)])
+    assert kept.shape == (height, width, 3)
+    return kept, finish_images([kept], crops, [np.random.default_rng(0)])
+
+
+@pytest.mark.parametrize(("width", "left", "mirrored_left"), [(13, 3, 3), (10, 2, 2), (14, 4, 4)])
+def test_ten_crops_are_five_of_the_image_and_five_of_its_mirror_image(width, left, mirrored_left):
+    """Margins 6, 3 and 7 beside a crop of 7; half of it is rounded half to even, so 2 and 4.
+
+    Of the mirror image too: its centre is not the centre's mirror image where the margin is odd.
+    """
+    kept, made = cut_ten(random_image(10, width))
     assert made.shape == (10, 7, 7, 3)
-    expected = [kept[:7, :7], kept[:7, 3:], kept[3:, :7], kept[3:, 3:], kept[2:9, 2:9]]
-    for crop, wanted in zip(made[:5], expected, strict=True):
-        assert np.array_equal(crop, wanted)
-    assert np.array_equal(made[5:], made[:5, :, ::-1])
+    for image, crops, start in ((kept, made[:5], left), (kept[:, ::-1], made[5:], mirrored_left)):
+        expected = [image[:7, :7], image[:7, -7:], image[3:, :7], image[3:, -7:]]
+        expected.append(image[2:9, start : start + 7])
+        for crop, wanted in zip(crops, expected, strict=True):
+            assert np.array_equal(crop, wanted)
+    is_odd = (width - 7) % 2 == 1
+    assert np.array_equal(made[9], made[4][:, ::-1]) != is_odd
     assert five_boxes((10, 10), (7, 7))[4] == centre_box((10, 10), (7, 7))
+
+
+def test_a_shifted_crop_comes_last():
+    """Mirrored, then its contrast raised about the whole image's mean, then cropped."""
+    # The crop is 8 of 16 columns, so that its own mean is another.
+    image = np.full((8, 16, 3), 100, dtype=np.uint8)
+    image[:, 10:] = 220
+    view = {"resize": "height", "crop": "shifted", "crop_share": 1.0, "horizontal_flip": 1.0}
+    spec = DataSpec(image_size=(8, 8), train_view=TrainView(**view, contrast=0.5))
+    base, finish = plan_view(spec, (8, 8, 3), 3, is_training=True)
+    found = finish_images([base(to_picture(image))], finish, [np.random.default_rng(5)])[0]
+    same = np.random.default_rng(5)
+    same.random(2)
+    same.permutation(1)
+    factor = same.uniform(0.5, 1.5)
+    box = shifted_box((8, 16), (8, 8), same)
+    changed = ImageEnhance.Contrast(Image.fromarray(image[:, ::-1])).enhance(factor)
+    assert np.array_equal(found, np.asarray(changed)[:, box.left : box.left + 8])
+    # The mean of all is (10 * 100 + 6 * 220) / 16 = 145; the grey levels move away from it.
+    for level in np.unique(found):
+        original = 100 if level < 145 else 220
+        assert level == pytest.approx(145 + factor * (original - 145), abs=1)
+
+
+def test_padding_of_a_shifted_crop_keeps_its_level():
+    """A portrait under FixRes's rule of heights: black columns, which no contrast makes grey."""
+    image = np.full((8, 4, 3), 200, dtype=np.uint8)
+    view = {"resize": "height", "crop": "shifted", "crop_share": 1.0, "contrast": 0.5}
+    spec = DataSpec(image_size=(8, 8), train_view=TrainView(**view))
+    base, finish = plan_view(spec, (8, 8, 3), 3, is_training=True)
+    found = finish_images([base(to_picture(image))], finish, [np.random.default_rng(5)])[0]
+    assert (found[:, :2] == 0).all()
+    assert (found[:, 6:] == 0).all()
+    assert (found[:, 2:6] == 200).all()
 
 
 def test_turns_by_hand():

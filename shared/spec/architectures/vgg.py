@@ -29,13 +29,23 @@ POOL = Pool2D(kernel_size=(2, 2), strides=(2, 2), padding="valid")
 PADS = ((1, 1), (1, 1))
 
 
-class VGG9Options(Settings):
-    """Options of VGG9-BN."""
+class WidthOptions(Settings):
+    """What every VGG takes."""
 
     width: float = Field(1.0, gt=0, description="factor on every number of channels")
 
 
-class VGGOptions(VGG9Options):
+class VGG9Options(WidthOptions):
+    """Options of VGG9-BN."""
+
+    last_pool: bool = Field(
+        True,
+        description="max-pool after the last stage, as the authors of L2T-ww have it; false: the "
+        "form of runs before 2026-11-28",
+    )
+
+
+class VGGOptions(WidthOptions):
     """Options of VGG16 and VGG16-BN; `width` acts on the dense layers too."""
 
     head: Literal["dense", "global_average"] = Field(
@@ -57,9 +67,12 @@ def vgg16_bn(options: VGGOptions, input_shape: Shape, num_classes: int) -> Netwo
 
 
 def vgg9_bn(options: VGG9Options, input_shape: Shape, num_classes: int) -> Network:
-    """Eight convolutions with batch norm for 32x32 images, mean, head; the L2T-ww target."""
+    """Eight convolutions with batch norm for 32x32 images, mean, head; the L2T-ww target.
+
+    At 32x32 the last max-pool leaves one pixel, and the mean over it changes nothing.
+    """
     net = NetworkBuilder("vgg9_bn", input_shape)
-    add_stages(net, VGG9_STAGES, options.width, has_norm=True, has_last_pool=False)
+    add_stages(net, VGG9_STAGES, options.width, has_norm=True, has_last_pool=options.last_pool)
     net.add("pool", GlobalPool())
     net.add("head", Dense(units=num_classes, initializer="normal_hundredth"))
     return net.build()

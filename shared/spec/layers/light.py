@@ -23,8 +23,9 @@ class LightConv2D(Window):
     """Two convolutions through a bottleneck of `rank` channels (LightLayers, arXiv 2101.02268).
 
     z = inner_activation(conv(x, W1) + b1), y = activation(conv(z, W2) + b2). Strides act once, in
-    the first convolution. `bias_initializer="reference"` draws Glorot-uniform biases as the
-    published code does by accident. `kernel_l2` is the Keras-style coefficient a of a * sum(w^2).
+    the first convolution; `strides_in="both"` is the published code, where stride 2 leaves a
+    quarter of each side. `bias_initializer="reference"` draws Glorot-uniform biases as that code
+    does by accident. `kernel_l2` is the Keras-style coefficient a of a * sum(w^2).
     """
 
     kind: ClassVar[str] = "light_conv2d"
@@ -34,6 +35,12 @@ class LightConv2D(Window):
     inner_activation: Activation | None = "relu"
     bias_initializer: Literal["zeros", "reference"] = "zeros"
     kernel_l2: float = 1e-4
+    strides_in: Literal["first", "both"] = "first"
+
+    @property
+    def inner_strides(self) -> tuple[int, int]:
+        """Strides of the second convolution."""
+        return self.strides if self.strides_in == "both" else (1, 1)
 
     def convolutions(self) -> tuple[Conv2D, Conv2D]:
         """The two stock convolutions that it consists of."""
@@ -54,7 +61,7 @@ class LightConv2D(Window):
 
         return (
             convolution(self.rank, self.strides, self.inner_activation),
-            convolution(self.filters, (1, 1), self.activation),
+            convolution(self.filters, self.inner_strides, self.activation),
         )
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
