@@ -94,7 +94,7 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
         f"The {len(pairs)} commonest confusions of {plain(group.label)} among {len(names):,} "
         f"classes, over {len(group.runs)} runs: true class → predicted class."
     )
-    with drawing(5.5, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
+    with drawing(4.4, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
         axes = figure.subplots()
         bars = axes.barh(
             range(len(pairs)), [pair.num_images for pair in pairs], color=SEED_COLOURS[0]

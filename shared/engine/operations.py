@@ -29,6 +29,7 @@ from .phases import measure_latency
 from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
+from .single_values import check_single_values
 from .source_network import known_numbers, require_source, starting_weights
 from .summary import finish
 from .timing import TimedSide
@@ -204,6 +205,9 @@ class Operations:
             spec, data = open_data(session.spec, note=session.note)
             require_source(spec)
             check_validation(spec, len(data.split.val))
+            if single := check_single_values(spec, data.train):
+                session.note(single)
+                data.notes = [*data.notes, single]
             check_initial_weights(spec)
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))
