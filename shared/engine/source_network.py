@@ -14,8 +14,9 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
 from .factorization import drawn_weights
-from .files import Arrays, read_arrays
+from .files import Arrays
 from .initial_weights import initial_weights
+from .lineage import read_weights_of
 from .run_folder import RunFolder
 from .weight_check import check_weights
 
@@ -111,7 +112,8 @@ def source_weights(run: RunSpec, source: Network) -> Weights:
             (prefixed(SOURCE_PREFIX.rstrip("/"), p) for p in source.parameters), run.seed
         )
         return {name.removeprefix(SOURCE_PREFIX): value for name, value in drawn.items()}
-    weights: Arrays = read_arrays(Path(run.source.weights))
+    model = run.source.model or run.model_spec
+    weights: Arrays = read_weights_of(model, Path(run.source.weights))
     try:
         check_weights(source, weights)
     except UsageError as error:
