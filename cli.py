@@ -1,6 +1,7 @@
 """The `poc` command. It imports neither a framework nor NumPy until a command needs them."""
 
 import sys
+from contextlib import suppress
 
 import click
 
@@ -37,7 +38,9 @@ for command in (
 def main() -> None:
     """Entry point: turns exceptions into one sentence and an exit code."""
     from poc.shared.engine.interruption import forwarding
+    from poc.shared.engine.output import OutputFailed, prepare_streams
 
+    prepare_streams()
     try:
         with forwarding():
             cli.main(prog_name="poc", standalone_mode=False)
@@ -52,6 +55,8 @@ def main() -> None:
         stop = error.__cause__
         code = stop.exit_code if isinstance(stop, Interrupted) else Interrupted.exit_code
         fail(str(stop or "") or "interrupted; the run folder keeps what was finished", code)
+    except OutputFailed as error:
+        fail(str(error), error.exit_code)
     except RuntimeError as error:
         # A worker that died has said all that helps; a traceback of this side would not.
         if type(error).__name__ != "WorkerCrashed":
@@ -60,8 +65,11 @@ def main() -> None:
 
 
 def fail(message: str, code: int) -> None:
-    """Print one sentence on standard error and leave."""
-    click.echo(f"poc: {message}", err=True)
+    """Print one sentence on standard error, if that can still be written, and leave."""
+    from poc.shared.engine.output import OutputFailed, plain_lines
+
+    with suppress(OutputFailed):
+        click.echo(f"poc: {plain_lines(message)}", err=True)
     sys.exit(code)
 
 

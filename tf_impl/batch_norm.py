@@ -4,6 +4,9 @@ The fused op's own second derivative is assembled from many element-wise operati
 backward pass is a function of its own, whose backward pass runs the fused kernel again.
 `tf.nn.moments` must not be used: it holds the mean fixed in the variance, and its second derivative
 is silently wrong.
+
+Of one value a channel the variance is 0 and the output beta; the moving variance, which would be
+divided by n - 1 = 0, stays as it is.
 """
 
 from typing import Any
@@ -30,8 +33,14 @@ def normalize_by_batch(
     """Batch norm in training; the moving statistics, (C,), keep the share `momentum` of theirs."""
     outputs, mean, variance = batch_norm(inputs, gamma, beta, epsilon)
     update_moving(moving_mean, mean, momentum)
-    update_moving(moving_variance, variance, momentum)
+    if not holds_one_value(inputs):
+        update_moving(moving_variance, variance, momentum)
     return outputs
+
+
+def holds_one_value(inputs: tf.Tensor) -> bool:
+    """Whether the batch has a single value of each channel."""
+    return bool(inputs.shape.num_elements() == inputs.shape[-1])
 
 
 def normalize_by_moving(
@@ -86,14 +95,25 @@ def batch_norm(
 
     Returns:
         Outputs, batch mean (C,) and Bessel-corrected batch variance (C,); the last two are
-        constants to the gradient.
+        constants to the gradient. The variance of one value is 0.
     """
     gamma, beta = _affine(inputs, gamma, beta)
+    if holds_one_value(inputs):
+        return _normalise_one_value(inputs, gamma, beta, epsilon)
     CALLS["batch_norm"] += 1
     if inputs.dtype == tf.float64:
         return _written_out(inputs, gamma, beta, epsilon)
     outputs, mean, variance = _normalise(_as_maps(inputs), gamma, beta, epsilon)
     return tf.reshape(outputs, tf.shape(inputs)), mean, variance
+
+
+def _normalise_one_value(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The kernels differ here from device to device; the difference keeps the gradient, 0."""
+    outputs = tf.cast(inputs - inputs, gamma.dtype) * (gamma * epsilon**-0.5) + beta
+    mean = tf.stop_gradient(tf.cast(tf.reshape(inputs, [-1]), gamma.dtype))
+    return tf.cast(outputs, inputs.dtype), mean, tf.zeros_like(mean)
 
 
 def _normalise(

@@ -51,7 +51,13 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
 
 
 def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write the HDF5 form that `model.load_weights(path, by_name=True)` reads."""
+    """Write the HDF5 form that `model.load_weights` reads: by the ending, Keras 3's or the older.
+
+    Names of Keras 3's are `layers/CLASS_N/LAYER/vars/M` (`spec.published.keras_order`).
+    """
+    if path.endswith(".weights.h5"):
+        _write_numbered(path, tensors)
+        return
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.rpartition("/")[0], []).append(name)
@@ -65,6 +71,18 @@ def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
             group.attrs["weight_names"] = [name.encode() for name in names]
             for name in names:
                 group.create_dataset(name, data=tensors[name])
+    write_bytes(Path(path), buffer.getvalue())
+
+
+def _write_numbered(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Each variable in the group of its layer, which holds the layer's own name."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, value in tensors.items():
+            layers, group, layer, variables, number = name.split("/")
+            owner = file.require_group(f"{layers}/{group}/{variables}")
+            owner.attrs["name"] = layer
+            owner.create_dataset(number, data=value)
     write_bytes(Path(path), buffer.getvalue())
 
 

@@ -5,6 +5,9 @@ these do not fill whole vector registers, the rest goes value by value: eight ch
 times as long as they could, three over ten times (benchmarks/batch_norm.py). Here neighbouring
 pixels are then laid side by side, as if they were more channels. PyTorch's own second derivative is
 exact and slow, dozens of element-wise operations; here it runs the backward kernel again.
+
+Of one value a channel the variance is 0 and the output beta; the moving variance, which would be
+divided by n - 1 = 0, stays as it is.
 """
 
 import math
@@ -31,8 +34,9 @@ def normalize_by_batch(
     epsilon: float,
 ) -> torch.Tensor:
     """Batch norm in training; the moving statistics, (C,), keep the share `momentum` of theirs."""
+    is_single = holds_one_value(inputs)
     # Whoever exchanges derivatives listens to the framework's function.
-    if has_torch_function_unary(inputs) or _pixels_aside(inputs) == 1:
+    if not is_single and (has_torch_function_unary(inputs) or _pixels_aside(inputs) == 1):
         return F.batch_norm(
             inputs,
             moving_mean,
@@ -45,8 +49,14 @@ def normalize_by_batch(
         )
     outputs, mean, variance = batch_norm(inputs, gamma, beta, epsilon)
     update_moving(moving_mean, mean, momentum)
-    update_moving(moving_variance, variance, momentum)
+    if not is_single:
+        update_moving(moving_variance, variance, momentum)
     return outputs
+
+
+def holds_one_value(inputs: torch.Tensor) -> bool:
+    """Whether the batch has a single value of each channel."""
+    return inputs.numel() == inputs.shape[1]
 
 
 def normalize_by_moving(
@@ -87,12 +97,27 @@ def batch_norm(
 
     Returns:
         Outputs, batch mean (C,) and Bessel-corrected batch variance (C,); the last two are
-        constants to the gradient.
+        constants to the gradient. The variance of one value is 0.
     """
+    if holds_one_value(inputs):
+        return _normalise_one_value(inputs, gamma, beta, epsilon)
     mean = torch.zeros(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
     variance = torch.zeros_like(mean)
     outputs = _BatchNorm.apply(inputs, gamma, beta, mean, variance, epsilon, linear_only)
     return outputs, mean, variance
+
+
+def _normalise_one_value(
+    inputs: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """PyTorch's functions refuse it; the difference keeps the gradient, 0."""
+    shape, mean = (1, -1) + (1,) * (inputs.ndim - 2), inputs.detach().flatten()
+    outputs = (inputs - inputs) * epsilon**-0.5
+    if gamma is not None:
+        outputs = outputs * gamma.view(shape)
+    if beta is not None:
+        outputs = outputs + beta.view(shape)
+    return outputs.to(inputs.dtype), mean, torch.zeros_like(mean)
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -231,12 +256,7 @@ def _backward_kernel(
 
 
 def _wide_batch_norm(
-    inputs: Any,
-    gamma: Any,
-    beta: Any,
-    batch_mean: Any,
-    batch_variance: Any,
-    epsilon: float,
+    inputs: Any, gamma: Any, beta: Any, batch_mean: Any, batch_variance: Any, epsilon: float
 ) -> Any:
     """Outputs, mean and inverse deviation."""
     aside = _pixels_aside(inputs)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from poc.shared.spec.layers import Pads
 
-from .batch_norm import normalize_by_batch, normalize_by_moving
+from .batch_norm import batch_norm, holds_one_value, normalize_by_batch, normalize_by_moving
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 ACTIVATIONS = {
@@ -170,6 +170,8 @@ class BatchNorm(nn.Module):
 
     def normalize(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
+        if holds_one_value(inputs):
+            return batch_norm(inputs, self.weight, self.bias, self.epsilon)
         outputs = F.batch_norm(
             inputs, None, None, self.weight, self.bias, training=True, eps=self.epsilon
         )

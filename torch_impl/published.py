@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,12 +15,14 @@ from poc.shared.engine.files import write_bytes
 from poc.shared.engine.untrusted import Budget
 from poc.shared.errors import UsageError
 
-# Where training scripts put the tensors inside a checkpoint.
-_NESTS = ("state_dict", "model_state_dict", "model")
+# How deep the tensors of a checkpoint may lie.
+_MAX_DEPTH = 3
 
 
 def read_published(path: str) -> dict[str, NDArray[Any]]:
     """Tensors of a `.pth` file by their names; nothing but tensors is unpickled.
+
+    Those of a state_dict under a key of the file come as `key/name`.
 
     Raises:
         UsageError: Unreadable, or it holds code or no tensors.
@@ -80,15 +82,12 @@ def _check_archive(path: str) -> None:
 
 
 def _tensors_of(content: Any, budget: Budget) -> dict[str, NDArray[Any]]:
-    """Arrays of a state_dict, where every tensor has as many numbers as its file has bytes for."""
-    for nest in _NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
-    found = {
-        name: value
-        for name, value in (content.items() if isinstance(content, Mapping) else ())
-        if isinstance(value, torch.Tensor)
-    }
+    """Arrays of a file, where every tensor has as many numbers as its file has bytes for."""
+    found: dict[Any, torch.Tensor] = {}
+    for name, value in _walk(content) if isinstance(content, Mapping) else ():
+        if name in found:
+            raise ValueError(f"{name!r} stands there twice")
+        found[name] = value
     for name, value in found.items():
         is_plain = value.layout == torch.strided and not value.is_quantized
         if not isinstance(name, str) or not is_plain or value.is_complex():
@@ -97,7 +96,30 @@ def _tensors_of(content: Any, budget: Budget) -> dict[str, NDArray[Any]]:
         if value.device.type != "cpu" or num_bytes > value.untyped_storage().nbytes():
             raise ValueError(f"{name!r} announces the shape {tuple(value.shape)}")
         budget.take(name, num_bytes)
-    return {
-        name: value.detach().float().numpy() if value.is_floating_point() else value.numpy()
-        for name, value in found.items()
-    }
+    return {name: _to_array(value) for name, value in found.items()}
+
+
+def _walk(
+    content: Mapping[Any, Any], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[Any, Any]]:
+    """Tensors by their names; those of a mapping under a key stand below `key/`.
+
+    An optimiser's state has numbers for names, and is left out.
+    """
+    for name, value in content.items():
+        if isinstance(value, torch.Tensor):
+            yield f"{prefix}{name}" if isinstance(name, str) else name, value
+        elif _has_names(value) and isinstance(name, str) and depth < _MAX_DEPTH:
+            yield from _walk(value, f"{prefix}{name}/", depth + 1)
+
+
+def _has_names(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def _to_array(value: torch.Tensor) -> NDArray[Any]:
+    """A half becomes the equal float32, which NumPy has for every kind of it."""
+    value = value.detach()
+    is_half = value.is_floating_point() and value.element_size() < 4
+    array: NDArray[Any] = (value.float() if is_half else value).numpy()
+    return array

@@ -1,4 +1,8 @@
-"""A confusion matrix as a picture, with its counts."""
+"""A confusion matrix as a picture, with its counts; of many classes the commonest confusions.
+
+A page holds a square for every pair of classes, so its size would grow with the square of their
+number. All counts above 0 stand in confusion.csv, which has at most a line for each test image.
+"""
 
 from collections.abc import Sequence
 
@@ -7,31 +11,45 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from .figures import INK, Picture, Table, drawing, plain, shorten, to_svg
+from poc.shared.engine.output import plain
+
+from .figures import INK, SEED_COLOURS, Picture, Table, drawing, shorten, to_svg
 from .groups import Group
+from .statistics import Confusion
 
 MAX_ANNOTATED_CLASSES = 12
 MAX_NAMED_CLASSES = 40
+MAX_DRAWN_CLASSES = 50
+NUM_PAIRS = 20
 
 
 def draw_confusion(group: Group) -> Picture | None:
-    """A row's confusion matrix over all its runs, as shares of each true class."""
-    counts = group.confusion()
-    if counts is None:
+    """A row's confusion matrix over all its runs, as shares of each true class.
+
+    Above 50 classes: the pairs that are confused most, as bars.
+    """
+    counted, names = group.confused(), group.runs[0].record.data.class_names
+    if counted is None:
         return None
-    names = [shorten(name, 18) for name in group.runs[0].record.data.class_names]
+    commonest = commonest_confusions(counted)
+    counts = None if len(names) > MAX_DRAWN_CLASSES else group.confusion()
+    if counts is None:
+        return draw_pairs(group, commonest, names)
+    shown = [shorten(name, 18) for name in names]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(1.3 + 0.28 * len(names), 7.0)
     description = f"Confusion matrix of {plain(group.label)} over {len(group.runs)} runs."
     with drawing(size + 0.7, size) as figure:
         axes = figure.subplots()
-        draw_shares(axes, shares, names)
+        draw_shares(axes, shares, shown)
         svg = to_svg(figure, description)
     return Picture(
         title=group.label,
         svg=svg,
         description=description,
-        table=confusion_numbers(counts, group),
+        table=count_table(counts, names)
+        if len(names) <= MAX_ANNOTATED_CLASSES
+        else pair_table(commonest, names),
     )
 
 
@@ -67,27 +85,53 @@ def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -
                 )
 
 
-def confusion_numbers(counts: NDArray[np.int64], group: Group) -> Table:
-    """All counts of few classes; the commonest confusions of many."""
-    names = group.runs[0].record.data.class_names
-    if len(names) <= MAX_ANNOTATED_CLASSES:
-        rows = [
-            [name, *(str(count) for count in line)]
-            for name, line in zip(names, counts, strict=True)
-        ]
-        return Table(title="Counts", columns=["true \\ predicted", *names], rows=rows)
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:20]
-    pairs = [divmod(int(index), len(names)) for index in order]
-    rows = [
-        [names[true], names[predicted], str(wrong[true, predicted])]
-        for true, predicted in pairs
-        if wrong[true, predicted]
+def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -> Picture:
+    """Bars of the commonest confusions, where there are too many classes for squares."""
+    labels = [
+        f"{shorten(names[pair.true], 18)} → {shorten(names[pair.predicted], 18)}" for pair in pairs
     ]
+    description = (
+        f"The {len(pairs)} commonest confusions of {plain(group.label)} among {len(names):,} "
+        f"classes, over {len(group.runs)} runs: true class → predicted class."
+    )
+    with drawing(4.4, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
+        axes = figure.subplots()
+        bars = axes.barh(
+            range(len(pairs)), [pair.num_images for pair in pairs], color=SEED_COLOURS[0]
+        )
+        axes.bar_label(bars, padding=3, fontsize=8)
+        axes.set_yticks(range(len(pairs)), labels, fontsize=8)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.invert_yaxis()
+        axes.set_xlabel("images")
+        svg = to_svg(figure, description)
+    return Picture(
+        title=group.label, svg=svg, description=description, table=pair_table(pairs, names)
+    )
+
+
+def commonest_confusions(pairs: Sequence[Confusion]) -> list[Confusion]:
+    """The wrong answers with most images, largest first; equal ones in the order of the classes."""
+    wrong = [pair for pair in pairs if pair.true != pair.predicted]
+    return sorted(wrong, key=lambda pair: -pair.num_images)[:NUM_PAIRS]
+
+
+def count_table(counts: NDArray[np.int64], names: Sequence[str]) -> Table:
+    """All counts of few classes."""
+    rows = [
+        [name, *(str(count) for count in line)] for name, line in zip(names, counts, strict=True)
+    ]
+    return Table(title="Counts", columns=["true \\ predicted", *names], rows=rows)
+
+
+def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
+    """The commonest confusions of many classes."""
     return Table(
         title="The commonest confusions",
         columns=["true", "predicted", "images"],
-        rows=rows,
+        rows=[[names[pair.true], names[pair.predicted], str(pair.num_images)] for pair in pairs],
         note="All counts stand in confusion.csv.",
+        words=["true", "predicted"],
     )

@@ -1,6 +1,7 @@
 """`poc data`: what is printed and drawn about a source, and the checks of a stored split."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from poc.shared.data.sources import SCHEMES, open_source
 from poc.shared.data.split_files import parse_definition
 from poc.shared.data.splits import Split, make_split
 from poc.shared.engine.files import write_bytes
+from poc.shared.engine.output import plain
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
@@ -166,28 +168,32 @@ def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
 
 def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
     """Two pictures: examples a class, and the shorter sides."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     output.mkdir(parents=True, exist_ok=True)
     counts = dict(sorted(facts["counts"].items(), key=lambda item: -item[1]))
     histogram = facts["sizes"]["histogram"]
-    figures = {"class_counts.png": Figure((6, 3.5)), "image_sizes.png": Figure((6, 3.5))}
-    for figure in figures.values():
-        figure.set_layout_engine("constrained")
-    axes = figures["class_counts.png"].add_subplot(
-        title="Examples a class", xlabel="class, largest first", ylabel="examples"
-    )
-    axes.bar(range(len(counts)), list(counts.values()))
-    is_labelled = len(counts) <= MAX_LABELLED_CLASSES
-    axes.set_xticks(range(len(counts)) if is_labelled else [])
-    if is_labelled:
-        axes.set_xticklabels(list(counts), rotation=90 if len(counts) > 8 else 0)
-    axes = figures["image_sizes.png"].add_subplot(
-        title="Image sizes", xlabel="shorter side, pixels", ylabel="images"
-    )
-    axes.stairs(histogram["counts"], histogram["edges"], fill=True)
-    for name, figure in figures.items():
-        figure.savefig(output / name, dpi=80, metadata={"Software": None})
+    # Class names are data: never read as mathematics; a letter that the font has not is a box.
+    with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        figures = {
+            name: Figure((6, 3.5), layout="constrained")
+            for name in ("class_counts.png", "image_sizes.png")
+        }
+        axes = figures["class_counts.png"].add_subplot(
+            title="Examples a class", xlabel="class, largest first", ylabel="examples"
+        )
+        axes.bar(range(len(counts)), list(counts.values()))
+        is_labelled = len(counts) <= MAX_LABELLED_CLASSES
+        names = [plain(name) for name in counts] if is_labelled else []
+        axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
+        axes = figures["image_sizes.png"].add_subplot(
+            title="Image sizes", xlabel="shorter side, pixels", ylabel="images"
+        )
+        axes.stairs(histogram["counts"], histogram["edges"], fill=True)
+        for name, figure in figures.items():
+            figure.savefig(output / name, dpi=80, metadata={"Software": None})
     return [output / name for name in figures]
 
 

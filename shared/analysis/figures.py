@@ -17,6 +17,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from poc.shared.engine.output import plain
+
 from .groups import Group
 
 # Stand-ins that the finished SVG carries as the page's own colours.
@@ -88,13 +90,6 @@ QUANTITIES = (
     Quantity(column="total_seconds", title="Total time, s", form="{:,.1f}"),
     Quantity(column="epoch_seconds", title="Time per epoch, s", form="{:,.2f}"),
 )
-
-
-def plain(text: str) -> str:
-    """The text without what neither SVG nor a terminal can show."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def shorten(text: str, length: int) -> str:

@@ -14,7 +14,15 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .runs import Run, same_images
-from .statistics import Spread, accuracy_interval, area_under_curve, confusion_matrix, spread
+from .statistics import (
+    Confusion,
+    Spread,
+    accuracy_interval,
+    area_under_curve,
+    confusion_matrix,
+    count_pairs,
+    spread,
+)
 
 Settings = Mapping[str, str]
 # Labels name these first; then whatever else tells two rows apart.
@@ -73,14 +81,23 @@ class Group:
         return spread(values) if values else None
 
     def confusion(self) -> NDArray[np.int64] | None:
-        """(C, C) counts over all runs."""
+        """(C, C) counts over all runs: for few classes."""
+        known = self.answers()
         num_classes = len(self.runs[0].record.data.class_names)
-        matrices = [
-            confusion_matrix(run.predictions.labels, run.predictions.predicted, num_classes)
-            for run in self.runs
-            if run.predictions is not None
-        ]
-        return np.sum(matrices, axis=0) if matrices else None
+        return None if known is None else confusion_matrix(*known, num_classes)
+
+    def confused(self) -> list[Confusion] | None:
+        """The same counts where they are above 0, for any number of classes."""
+        known = self.answers()
+        return None if known is None else count_pairs(*known)
+
+    def answers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """(N,) labels and (N,) predicted classes of all runs that were tested."""
+        tested = [run.predictions for run in self.runs if run.predictions is not None]
+        if not tested:
+            return None
+        labels = np.concatenate([item.labels for item in tested])
+        return labels, np.concatenate([item.predicted for item in tested])
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:

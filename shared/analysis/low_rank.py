@@ -19,6 +19,7 @@ from poc.shared.engine.factorization import (
     network_cost,
 )
 from poc.shared.engine.files import read_arrays, write_arrays, write_bytes
+from poc.shared.engine.lineage import weight_metadata
 from poc.shared.engine.weight_check import check_weights
 from poc.shared.errors import UsageError
 from poc.shared.spec.factors import (
@@ -171,7 +172,7 @@ def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> 
         )
     output.mkdir(parents=True, exist_ok=True)
     path = output / "weights.safetensors"
-    write_arrays(path, weights, origin=str(folder))
+    write_arrays(path, weights, origin=str(folder), **weight_metadata(run.model_spec))
     left_out = {"backend", "input_shape", "num_classes", "stage"}
     settings = run.replace(initial_weights=str(path)).model_dump(
         mode="json", exclude=left_out, exclude_defaults=True

@@ -13,10 +13,11 @@ from typing import Any
 import jinja2
 
 from poc.shared.engine.files import write_bytes
+from poc.shared.engine.output import plain
 from poc.shared.errors import UsageError
 
 from .confusion_figure import draw_confusion
-from .figures import Picture, Table, draw_bars, draw_curves, plain
+from .figures import Picture, Table, draw_bars, draw_curves
 from .findings import (
     Pair,
     baseline,

@@ -88,10 +88,7 @@ def confusion_frame(groups: Sequence[Group]) -> pd.DataFrame:
     """Every count above 0 of every confusion matrix."""
     rows = []
     for group in groups:
-        counts = group.confusion()
         names = group.runs[0].record.data.class_names
-        if counts is None:
-            continue
-        for true, predicted in zip(*counts.nonzero(), strict=True):
-            rows.append((group.label, names[true], names[predicted], counts[true, predicted]))
+        for pair in group.confused() or ():
+            rows.append((group.label, names[pair.true], names[pair.predicted], pair.num_images))
     return pd.DataFrame(rows, columns=["row", "true", "predicted", "images"])

@@ -140,6 +140,23 @@ def confusion_matrix(
     return cells.reshape(num_classes, num_classes).astype(np.int64)
 
 
+class Confusion(NamedTuple):
+    """How many images of one class were taken for another, or for what they are."""
+
+    true: int
+    predicted: int
+    num_images: int
+
+
+def count_pairs(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[Confusion]:
+    """Counts above 0 in the order of the classes: as many as there are images, at most."""
+    pairs, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
+    return [
+        Confusion(true, guess, count)
+        for (true, guess), count in zip(pairs.T.tolist(), counts.tolist(), strict=True)
+    ]
+
+
 def area_under_curve(logits: NDArray[Any], labels: NDArray[np.int64]) -> float | None:
     """Area under the ROC curve of two classes, or none where it is not defined."""
     from sklearn.metrics import roc_auc_score

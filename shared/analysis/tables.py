@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from poc.shared.engine.terminal import open_output
 from poc.shared.spec.sweep import describe_settings
 
 from .figures import Table as WrittenTable
@@ -269,9 +269,7 @@ def size_table(result: Mapping[str, Any]) -> Table:
 
 def show(*tables: Table) -> None:
     """Print tables; to a file or a pipe they are never folded."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
+    terminal = open_output()
     for table in tables:
-        console.print(table, highlight=False)
-        console.print()
+        terminal.print(table)
+        terminal.print()

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.engine.files import Arrays
+from poc.shared.engine.output import plain
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
 
-from .figures import SEED_COLOURS, Picture, Table, drawing, plain, shorten, to_svg
+from .figures import SEED_COLOURS, Picture, Table, drawing, shorten, to_svg
 from .groups import Group
 from .runs import Run
 

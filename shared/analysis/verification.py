@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.files import read_arrays
+from poc.shared.engine.lineage import read_weights_of
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.weight_check import check_weights
 from poc.shared.engine.worker import Worker
@@ -23,7 +23,7 @@ def verify_weights(folder: Path, checkpoint: str = "best") -> Rung:
         UsageError: No run folder, no such checkpoint, or a tensor is missing, extra or misshapen.
     """
     run = RunSpec.parse(read_record(folder)["run"], "run")
-    weights = read_arrays(folder / "checkpoints" / f"{checkpoint}.safetensors")
+    weights = read_weights_of(run.model_spec, folder / "checkpoints" / f"{checkpoint}.safetensors")
     # What was trained beside the network is stored with `last`, and takes no part in its logits.
     beside = {p.name for p in run.trained_network.parameters}
     beside -= {p.name for p in run.network.parameters}

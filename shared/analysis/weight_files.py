@@ -4,23 +4,33 @@ PyTorch pickles are opened in the torch worker (tensors only), Keras files in th
 only: no layer is built, no Lambda is run); safetensors needs neither.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from poc.shared.engine.conversion import (
     CANONICAL,
+    Tensors,
+    as_float,
     choose,
     find_scheme,
     from_canonical,
     to_canonical,
 )
-from poc.shared.engine.files import Arrays, read_arrays, write_arrays
+from poc.shared.engine.files import Arrays, read_arrays_and_metadata, write_arrays
+from poc.shared.engine.lineage import LINEAGE, lineage_of, weight_metadata
 from poc.shared.engine.weight_check import check_weights
 from poc.shared.engine.worker import Worker, WorkerCrashed
+from poc.shared.engine.wrapping import unwrap
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
+from poc.shared.spec.initializers import Weights
 from poc.shared.spec.models import find_model
+from poc.shared.spec.network import Network
+from poc.shared.spec.published.keras_order import numbered_names
+from poc.shared.spec.published.schemes import Scheme
 from poc.shared.spec.published.table import find_schemes
 from poc.shared.spec.run import RunSpec
 
@@ -28,6 +38,8 @@ from .counting import parse_input_shape
 
 BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}
 WRITTEN = (".safetensors", ".pth", ".h5")
+# Ending that Keras 3 reads in its own layout only.
+KERAS_3 = ".weights.h5"
 
 
 def convert_for(
@@ -59,49 +71,140 @@ def convert_file(
 
     Args:
         source: `.safetensors`, `.pth`, `.pt`, `.pth.tar`, `.h5` or `.keras`.
-        target: `.safetensors`, `.pth` or `.h5`.
+        target: `.safetensors`, `.pth`, `.h5` or `.weights.h5`.
         run: Its model, `input_shape` and `num_classes` say what the tensors are.
         source_format: `torch`, `keras`, `canonical` or a scheme's name; none: found by the names.
         target_format: The same.
 
     Returns:
-        What was done: model, formats, numbers of tensors and values.
+        What was done: model, formats, lineage, numbers of tensors and values; `notes`, one sentence
+        each, for what a user would not expect.
 
     Raises:
         UsageError: An unreadable file, an unknown format, or a tensor that is missing, extra or
             misshapen.
     """
     network, schemes = run.network, find_schemes(run.model_spec.name)
-    if target.suffix not in WRITTEN:
-        raise UsageError(
-            f"received the output {str(target)!r}; allowed are {', '.join(WRITTEN)}: name one"
-        )
     outgoing = next(iter(choose(schemes, target_format, network.name)), None)
-    tensors = read_tensors(source)
-    incoming = find_scheme(network, schemes, tensors, source_format)
-    if incoming is None:
-        weights = tensors
-        check_weights(network, weights)
-    else:
-        weights = to_canonical(network, incoming, tensors)
-    result = from_canonical(network, outgoing, weights) if outgoing else weights
-    write_tensors(target, result)
+    check_target(target, network, outgoing)
+    tensors, metadata = read_tensors(source)
+    found = unwrap(network, schemes, tensors, source_format)
+    incoming = find_scheme(network, schemes, found.tensors, source_format)
+    lineage = metadata.get(LINEAGE) if incoming is None else incoming.lineage
+    weights = read_weights(run, incoming, found.tensors, lineage)
+    notes = [*found.notes, *describe_lineage(run, incoming, lineage), *describe_types(weights)]
+    write_tensors(
+        target,
+        publish(run, outgoing, weights, target),
+        weight_metadata(run.model_spec, lineage if lineage_of(run.model_spec) else None),
+    )
     origin, form = (scheme.name if scheme else CANONICAL for scheme in (incoming, outgoing))
     num_values = sum(value.size for value in weights.values())
     return {
         "model": network.name,
         "from": origin,
         "to": form,
+        "lineage": lineage or lineage_of(run.model_spec),
         "tensors": len(weights),
         "values": num_values,
         "output": str(target),
+        "notes": notes,
         "summary": f"{network.name}, {len(weights)} tensors, {num_values} values, "
         f"{origin} to {form}",
     }
 
 
-def read_tensors(path: Path) -> Arrays:
-    """Every tensor of a file, under the file's own names.
+def check_target(target: Path, network: Network, outgoing: Scheme | None) -> None:
+    """Refuse an output that cannot be written, before anything is read.
+
+    Raises:
+        UsageError: Its ending, or Keras 3's ending for what Keras 3 would not take.
+    """
+    if target.suffix not in WRITTEN:
+        raise UsageError(
+            f"received the output {str(target)!r}; allowed are {', '.join(WRITTEN)}: name one"
+        )
+    if not target.name.endswith(KERAS_3):
+        return
+    older = target.with_name(f"{target.name.removesuffix(KERAS_3)}.h5")
+    if outgoing is None or outgoing.layout != "keras":
+        raise UsageError(
+            f"received the output {str(target)!r} for names that are not Keras'; {KERAS_3} is "
+            f"Keras 3's own form: add --to keras, or name it {str(older)!r}"
+        )
+    if outgoing.has_statistics:
+        raise UsageError(
+            f"received the output {str(target)!r}; Keras 3 reads {KERAS_3} only with the "
+            f"statistics of {network.name}'s own normalisation, which are not weights here: name "
+            f"it {str(older)!r} and load it with load_weights(..., by_name=True)"
+        )
+
+
+def read_weights(
+    run: RunSpec, incoming: Scheme | None, tensors: Tensors, lineage: str | None
+) -> Weights:
+    """The file's tensors as canonical weights.
+
+    Raises:
+        UsageError: A tensor that is missing, extra or misshapen; names the other lineage where the
+            file is of it.
+    """
+    own = lineage_of(run.model_spec)
+    try:
+        if incoming is not None:
+            return to_canonical(run.network, incoming, tensors)
+        check_weights(run.network, tensors)
+        return {name: as_float(name, value) for name, value in tensors.items()}
+    except UsageError as error:
+        if lineage is None or own in (None, lineage):
+            raise
+        raise UsageError(
+            f"{error} (the file is of the lineage {lineage!r}, the model of {own!r}: add --set "
+            f"model.lineage={lineage})"
+        ) from None
+
+
+def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Path) -> Arrays:
+    """The weights under the names of the output."""
+    if outgoing is None:
+        return weights
+    published = from_canonical(run.network, outgoing, weights)
+    if not target.name.endswith(KERAS_3):
+        return published
+    names = outgoing.tensors(run.network)
+    numbered = numbered_names(run.network, outgoing)
+    return {numbered[own]: published[names[own]] for own in numbered}
+
+
+def describe_lineage(run: RunSpec, incoming: Scheme | None, lineage: str | None) -> Iterator[str]:
+    """What a user should know where names and shapes fit more than one lineage."""
+    own = lineage_of(run.model_spec)
+    if own is None:
+        return
+    if lineage is not None and lineage != own:
+        yield (
+            f"These are weights of the lineage {lineage!r}, and lineage={own} was named: the file "
+            f"says {lineage!r}, and runs that start from it must set model.lineage={lineage}."
+        )
+    elif lineage is None and incoming is not None:
+        yield (
+            f"The names of {incoming.name} fit both lineages; recorded is {own!r}, as named "
+            "(--set model.lineage=... names the other)."
+        )
+
+
+def describe_types(weights: Weights) -> Iterator[str]:
+    """Doubles are rare enough to be said."""
+    doubles = sum(value.dtype == np.float64 for value in weights.values())
+    if doubles:
+        yield (
+            f"{doubles} of {len(weights)} tensors are float64 and stay so; a float32 run rounds "
+            "them when it starts."
+        )
+
+
+def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Every tensor of a file, under the file's own names, and the texts of its header, if any.
 
     Raises:
         UsageError: Missing, of an unknown kind, or unreadable.
@@ -109,7 +212,7 @@ def read_tensors(path: Path) -> Arrays:
     if not path.is_file():
         raise UsageError(f"received the weights {str(path)!r}, which is no file; name one")
     if path.suffix == ".safetensors":
-        return read_arrays(path)
+        return read_arrays_and_metadata(path)
     if path.suffix not in BACKENDS:
         allowed = ", ".join([".safetensors", *BACKENDS])
         raise UsageError(
@@ -117,7 +220,7 @@ def read_tensors(path: Path) -> Arrays:
         )
     with Worker(BACKENDS[path.suffix]) as worker:
         try:
-            return dict(worker.call("read_published", path=str(path.resolve())))
+            return dict(worker.call("read_published", path=str(path.resolve()))), {}
         except WorkerCrashed as error:
             # Compiled readers of damaged files may die, or be ended for their time.
             reason = str(error).splitlines()[0]
@@ -127,14 +230,14 @@ def read_tensors(path: Path) -> Arrays:
             ) from None
 
 
-def write_tensors(path: Path, tensors: Arrays) -> None:
-    """The reverse."""
+def write_tensors(path: Path, tensors: Arrays, metadata: Mapping[str, str]) -> None:
+    """The reverse; safetensors alone has a place for texts."""
     if not path.parent.is_dir():
         raise UsageError(
             f"received the output {str(path)!r}, whose folder does not exist; make it first"
         )
     if path.suffix == ".safetensors":
-        write_arrays(path, tensors)
+        write_arrays(path, tensors, **metadata)
         return
     with Worker(BACKENDS[path.suffix]) as worker:
         worker.call("write_published", path=str(path.resolve()), tensors=tensors)

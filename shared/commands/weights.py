@@ -31,6 +31,8 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
     from poc.shared.analysis.weight_files import convert_for
 
     report = convert_for(source, target, **given)
+    for note in report["notes"]:
+        click.echo(f"Note: {note}", err=True)
     click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
 
 

@@ -1,5 +1,6 @@
 """Weights of the best epoch, in memory until they are worth a write."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ class BestWeights:
     Args:
         path: That file.
         network: The run's network.
+        metadata: Texts for the file's header.
     """
 
-    def __init__(self, path: Path, network: Network) -> None:
+    def __init__(self, path: Path, network: Network, metadata: Mapping[str, str]) -> None:
         self._path, self._names = path, [p.name for p in network.parameters]
+        self._metadata = metadata
         self._unwritten: Weights | None = None
         self._epoch = 0
 
@@ -37,7 +40,7 @@ class BestWeights:
             return
         kept = {**weights, **self._unwritten}
         own = {name: kept[name] for name in self._names}
-        write_arrays(self._path, own, epoch=str(self._epoch))
+        write_arrays(self._path, own, epoch=str(self._epoch), **self._metadata)
         self._unwritten = None
 
     def forget(self) -> None:

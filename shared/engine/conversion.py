@@ -15,9 +15,11 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Dense, DepthwiseConv2D, Flatten, Shape
 from poc.shared.spec.network import Network, Node
+from poc.shared.spec.published.keras_order import keras_order
 from poc.shared.spec.published.schemes import Scheme
+from poc.shared.spec.published.unsupported import find_unsupported
 
-from .weight_check import check_tensors, check_weights
+from .weight_check import check_tensors, check_weights, printable
 
 Tensors = Mapping[str, NDArray[Any]]
 # Counters of PyTorch's batch norm; the statistics of Keras' in-graph normalisation, which is the
@@ -45,9 +47,10 @@ def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
         for parameter in node.parameters
     }
     check_tensors(f"{network.name} as {scheme.name} names it", shapes, tensors)
+    floats = {own: as_float(name, tensors[name]) for own, name in names.items()}
     return {
-        parameter.name: as_float(
-            arrange(network, node, tensors[names[parameter.name]], parameter.shape, scheme)
+        parameter.name: np.ascontiguousarray(
+            arrange(network, node, floats[parameter.name], parameter.shape, scheme)
         )
         for node in network.nodes
         for parameter in node.parameters
@@ -57,14 +60,17 @@ def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
 def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> dict[str, NDArray[Any]]:
     """The reverse; PyTorch's counters come back as zeros, so that a strict load accepts the file.
 
+    Keras' layers stand in the order of its model.
+
     Raises:
         UsageError: The weights are not this network's.
     """
     check_weights(network, weights)
     names = scheme.tensors(network)
+    nodes = keras_order(network, scheme) if scheme.layout == "keras" else network.nodes
     published = {
         names[parameter.name]: arrange_back(network, node, weights[parameter.name], scheme)
-        for node in network.nodes
+        for node in nodes
         for parameter in node.parameters
     }
     if scheme.layout == "torch":
@@ -87,24 +93,42 @@ def find_scheme(
     Raises:
         UsageError: No scheme of that name, or none knows a single tensor.
     """
-    candidates: list[Scheme | None] = [*choose(schemes, wanted, network.name)]
-    if wanted in (None, CANONICAL):
-        candidates.insert(0, None)
-
-    def known(scheme: Scheme | None) -> int:
-        if scheme is None:
-            return sum(parameter.name in tensors for parameter in network.parameters)
-        own = own_tensors(network, scheme, tensors)
-        return sum(name in own for name in scheme.tensors(network).values())
-
-    best = max(candidates, key=known)
-    if not known(best):
-        names = [scheme.name if scheme else CANONICAL for scheme in candidates]
+    candidates = choose_candidates(network, schemes, wanted)
+    best = max(candidates, key=lambda scheme: count_known(network, scheme, tensors))
+    if count_known(network, best, tensors):
+        return best
+    form = find_unsupported(network.name, tensors)
+    if form is not None:
         raise UsageError(
-            f"received a file with tensors such as {next(iter(tensors), 'none')!r}, which no "
-            f"naming of {network.name} knows (tried {', '.join(names)}); name the right --model"
+            f"received a file of {form.owner}, which is another network than {network.name} here "
+            f"({form.differences}) and is not supported; supported: {form.supported}"
         )
-    return best
+    names = [scheme.name if scheme else CANONICAL for scheme in candidates]
+    raise UsageError(
+        f"received a file with tensors such as {printable(next(iter(tensors), 'none'))!r}, which "
+        f"no naming of {network.name} knows; supported are {', '.join(names)}: name the right "
+        "--model, or save the tensors under one of these namings"
+    )
+
+
+def choose_candidates(
+    network: Network, schemes: Sequence[Scheme], wanted: str | None
+) -> list[Scheme | None]:
+    """The namings that a file may have; none stands for canonical names.
+
+    Raises:
+        UsageError: As `choose`.
+    """
+    chosen = choose(schemes, wanted, network.name)
+    return [None, *chosen] if wanted in (None, CANONICAL) else [*chosen]
+
+
+def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> int:
+    """How many of a network's tensors a naming finds."""
+    if scheme is None:
+        return sum(parameter.name in tensors for parameter in network.parameters)
+    own = own_tensors(network, scheme, tensors)
+    return sum(name in own for name in scheme.tensors(network).values())
 
 
 def choose(schemes: Sequence[Scheme], wanted: str | None, model: str) -> list[Scheme]:
@@ -128,11 +152,10 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, model: str) -> list[Sc
 def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> dict[str, NDArray[Any]]:
     """Tensors under the scheme's names, without what no network of ours holds.
 
-    The prefix `module.` of PyTorch's DataParallel goes; Keras' numbered variables (`vars/0`, …) get
-    the names of the layer's parameters, in their order.
+    Layers that the publisher only numbers are numbered anew from 0; Keras' numbered variables
+    (`vars/0`, …) get the names of the layer's parameters, in their order.
     """
-    if tensors and all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    tensors = number_from_zero(tensors, scheme.numbered)
     numbered: dict[str, str] = {}
     if any("/vars/" in name for name in tensors):
         count: dict[str, int] = {}
@@ -146,6 +169,29 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> dict[str,
         for name, value in tensors.items()
         if not ignored.search(name)
     }
+
+
+def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
+    """`conv2d_94/kernel`, … as `conv2d/kernel`, …: a process that made other layers counted on.
+
+    Only numbers without a gap say which layer is which; others are left as they are.
+    """
+    layers = {name.partition("/")[0] for name in tensors}
+    renamed: dict[str, str] = {}
+    for base in bases:
+        found = (re.fullmatch(rf"{base}(?:_(\d+))?", layer) for layer in layers)
+        numbers = {int(match[1] or 0): match[0] for match in found if match}
+        first = min(numbers, default=0)
+        if numbers.keys() == set(range(first, first + len(numbers))):
+            for number, layer in numbers.items():
+                renamed[layer] = f"{base}_{number - first}" if number > first else base
+    return {rename(name, renamed): value for name, value in tensors.items()}
+
+
+def rename(name: str, layers: Mapping[str, str]) -> str:
+    """The tensor's name below the layer's new one."""
+    layer, slash, rest = name.partition("/")
+    return f"{layers.get(layer, layer)}{slash}{rest}"
 
 
 def arrange(
@@ -195,7 +241,16 @@ def flattened_shape(network: Network, node: Node) -> Shape | None:
     return source.input_shapes[0]
 
 
-def as_float(value: NDArray[Any]) -> NDArray[np.floating]:
-    """Half precision widened to float32; contiguous."""
-    dtype = value.dtype if value.dtype == np.float64 else np.dtype(np.float32)
-    return np.ascontiguousarray(value, dtype=dtype)
+def as_float(name: str, value: NDArray[Any]) -> NDArray[np.floating]:
+    """Half precision widened to float32, which is exact; float32 and float64 as they are.
+
+    Raises:
+        UsageError: No floats: a quantised file, whose scales stand elsewhere.
+    """
+    if value.dtype.kind != "f":
+        raise UsageError(
+            f"received {printable(name)} of type {value.dtype}; allowed are floats: save the "
+            "weights as they were before they were quantised"
+        )
+    is_double = value.dtype.itemsize >= np.dtype(np.float64).itemsize
+    return value.astype(np.float64 if is_double else np.float32, copy=False)

@@ -9,13 +9,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
 from poc.shared.errors import UsageError
 
 Arrays = dict[str, NDArray[Any]]
 MAPPED_TYPES = {"F32": np.float32, "F64": np.float64}
+# Types of a safetensors file that NumPy has; bfloat16 is the upper half of a float32.
+NUMPY_TYPES: dict[str, Any] = {
+    **MAPPED_TYPES,
+    "F16": np.float16,
+    "BF16": np.uint16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -98,8 +113,9 @@ def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
     """
     try:
         content = read_regular(path)
-        arrays = dict(load(content))
-        # `load` has checked the header: 8 bytes of its length, then JSON.
+        views = deserialize(content)  # type: ignore[no-untyped-call]
+        arrays = {name: to_array(name, **view) for name, view in views}
+        # `deserialize` has checked the header: 8 bytes of its length, then JSON.
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return arrays, dict(header.get("__metadata__") or {})
     except (OSError, SafetensorError, ValueError, KeyError, RecursionError, MemoryError) as error:
@@ -107,6 +123,20 @@ def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
             f"received {str(path)!r}, which is no readable safetensors file ({error}); name "
             "one that poc wrote"
         ) from None
+
+
+def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> NDArray[Any]:
+    """One tensor of a safetensors file; bfloat16 as the equal float32.
+
+    Raises:
+        ValueError: A type that NumPy has not.
+    """
+    if dtype not in NUMPY_TYPES:
+        raise ValueError(f"{name[:200]!r} is of type {dtype}, allowed are {', '.join(NUMPY_TYPES)}")
+    array = np.frombuffer(data, NUMPY_TYPES[dtype]).reshape(shape)
+    if dtype == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.copy()
 
 
 def read_regular(path: Path) -> bytes:

@@ -14,8 +14,9 @@ from poc.shared.spec.published.table import ImagenetOrigin, find_imagenet_origin
 from poc.shared.spec.run import RunSpec
 
 from .conversion import find_scheme, to_canonical
-from .files import Arrays, read_arrays, write_arrays
+from .files import Arrays, write_arrays
 from .former_runs import check_origin
+from .lineage import read_weights_of, weight_metadata
 from .weight_check import check_weights
 from .worker import Worker
 
@@ -50,7 +51,7 @@ def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True)
     Raises:
         UsageError: As `initial_weights`.
     """
-    read = read_arrays(Path(path))
+    read = read_weights_of(run.model_spec, Path(path))
     check_origin(path, run.model_spec)
     is_head_new = getattr(run.method_settings, "new_head", None)
     if is_head_new is False and knows_classes and replaces_head(run.network, read):
@@ -125,7 +126,8 @@ def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors
         raise ValueError(f"Received the origin {origin}, which names no scheme.")
     weights = to_canonical(network, scheme, tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(path, weights, model=model.name, origin=f"{origin.backend} {origin.name}")
+    metadata = weight_metadata(published)
+    write_arrays(path, weights, origin=f"{origin.backend} {origin.name}", **metadata)
 
 
 def fetch_in_worker(backend: str, name: str) -> Arrays:

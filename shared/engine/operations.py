@@ -17,7 +17,7 @@ from poc.shared.spec.transfer import default_taps
 
 from .backend import Backend
 from .channel_scores import measure_channel_scores
-from .datasets import RunData, check_validation, open_data
+from .datasets import RunData, open_data
 from .environment import cuda_libraries, describe_machine
 from .files import read_arrays
 from .folding import fold
@@ -26,6 +26,7 @@ from .fresh_trainers import FreshTrainers
 from .initial_weights import check_initial_weights
 from .memory import describe_memory_error, is_memory_error
 from .noise import draw_noise
+from .opened_data import check_opened_data
 from .phases import measure_latency
 from .run_folder import RunFolder, now
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
@@ -204,7 +205,7 @@ class Operations:
         with session.guarded(RunSpec.parse(dict(run), "")):
             spec, data = open_data(session.spec, note=session.note)
             require_source(spec)
-            check_validation(spec, len(data.split.val))
+            check_opened_data(spec, data, session.note)
             check_initial_weights(spec)
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))

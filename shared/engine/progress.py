@@ -4,20 +4,21 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .terminal import Terminal
 
 
 class TrainingProgress:
     """Draws what a worker reports; use as a context manager and pass `update` as its report."""
 
     def __init__(self, title: str) -> None:
-        console = Console(stderr=True)
+        console = Terminal(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
@@ -45,9 +46,9 @@ class TrainingProgress:
                 self._task, completed=event["step"], total=event["num_steps"], rate=rate
             )
         elif event["event"] == "epoch":
-            self._bar.console.print(describe_epoch(event), highlight=False, soft_wrap=True)
+            self._bar.console.print(describe_epoch(event), soft_wrap=True)
         elif event["event"] == "note":
-            self._bar.console.print(event["text"], highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(event["text"], soft_wrap=True)
 
 
 def describe_epoch(event: Mapping[str, Any]) -> str:
@@ -64,7 +65,7 @@ class SweepProgress:
     """One line a finished cell and, on a terminal, a bar over all cells with the time left."""
 
     def __init__(self, num_cells: int) -> None:
-        console = Console(stderr=True)
+        console = Terminal(stderr=True)
         self._bar = Progress(
             TextColumn("cells"),
             BarColumn(),
@@ -91,7 +92,7 @@ class SweepProgress:
     def update(self, row: Mapping[str, Any], num_cells: int) -> None:
         """Take the row of one more cell."""
         self._bar.advance(self._task)
-        self._bar.console.print(describe_cell(row), highlight=False, markup=False)
+        self._bar.console.print(describe_cell(row), soft_wrap=True)
 
 
 def describe_cell(row: Mapping[str, Any]) -> str:

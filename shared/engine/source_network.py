@@ -14,9 +14,10 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
 from .factorization import drawn_weights
-from .files import Arrays, read_arrays
+from .files import Arrays
 from .former_runs import check_origin
 from .initial_weights import initial_weights
+from .lineage import read_weights_of
 from .run_folder import RunFolder
 from .weight_check import check_weights
 
@@ -112,9 +113,10 @@ def source_weights(run: RunSpec, source: Network) -> Weights:
             (prefixed(SOURCE_PREFIX.rstrip("/"), p) for p in source.parameters), run.seed
         )
         return {name.removeprefix(SOURCE_PREFIX): value for name, value in drawn.items()}
-    weights: Arrays = read_arrays(Path(run.source.weights))
+    model = run.source.model or run.model_spec
+    weights: Arrays = read_weights_of(model, Path(run.source.weights))
     try:
-        check_origin(run.source.weights, run.source.model or run.model_spec)
+        check_origin(run.source.weights, model)
         check_weights(source, weights)
     except UsageError as error:
         raise UsageError(f"source {run.source.weights!r}: {error}") from None

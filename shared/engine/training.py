@@ -27,6 +27,7 @@ from .evaluation import evaluate
 from .files import write_arrays
 from .interruption import Interruption, StopRequested
 from .kept_outputs import KeptOutputs
+from .lineage import weight_metadata
 from .loop_state import LoopState, Sums
 from .metrics import classification_metrics
 from .norm_statistics import estimate_statistics
@@ -68,7 +69,8 @@ class TrainingLoop:
         self.spec, self.data, self.folder, self.report = run, data, folder, report
         self.backend = backend
         self.saver, self.interruption = saver or Saver(), interruption or Interruption()
-        self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network)
+        self.texts = weight_metadata(run.model_spec)
+        self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network, self.texts)
         self.num_steps = run.num_epochs * data.train.num_batches
         self.started = time.perf_counter()
         self.rewind(folder.read_checkpoint())
@@ -161,7 +163,7 @@ class TrainingLoop:
         before = self.steps.stage
         if stage != before:
             weights = self.trainer.weights()
-            write_arrays(self.folder.stage_end(before.name), weights)
+            write_arrays(self.folder.stage_end(before.name), weights, **self.texts)
             self.start_stage(stage, weights)
         self.state.epoch += 1
         self.state.is_in_epoch, self.sums = True, Sums()
@@ -198,7 +200,7 @@ class TrainingLoop:
         if is_best:
             self.best.note(weights, self.state.epoch)
         last = self.folder.checkpoints / "last.safetensors"
-        write_arrays(last, weights, epoch=str(self.state.epoch))
+        write_arrays(last, weights, epoch=str(self.state.epoch), **self.texts)
         self.save()
 
     def can_wait(self) -> bool:

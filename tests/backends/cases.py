@@ -110,6 +110,9 @@ CASES: dict[str, Network] = {
     "light dense scaled": single(LightDense(units=5, rank=2, scale="reference"), VECTOR),
     "batch norm": single(BatchNorm()),
     "batch norm vector": single(BatchNorm(momentum=0.7, epsilon=1e-5), VECTOR),
+    # With one image a single value a channel.
+    "batch norm one value": single(BatchNorm(momentum=0.7), (1, 1, 4)),
+    "batch norm one value plain": single(BatchNorm(scale=False, center=False), (1, 1, 4)),
     "batch norm no scale": single(BatchNorm(scale=False)),
     "batch norm no centre": single(BatchNorm(center=False)),
     "max pool": single(Pool2D(kernel_size=(2, 2), strides=(2, 2), padding="valid")),

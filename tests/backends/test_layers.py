@@ -17,7 +17,7 @@ BATCH = 3
 TOLERANCES = {"float64": (1e-12, 1e-10), "float32": (1e-5, 1e-4)}
 
 
-def draw_case(network, seed=1):
+def draw_case(network, seed=1, batch=BATCH):
     """Weights away from their special values, images, masks and a random projection."""
     generator = np.random.default_rng(seed)
     weights = {
@@ -25,9 +25,9 @@ def draw_case(network, seed=1):
         for name, value in draw_weights(network.parameters, seed).items()
     }
     # Wide enough that relu6 saturates somewhere.
-    images = generator.normal(0, 3, (BATCH, *network.input_shape))
-    noise = draw_noise(network, seed=seed, step=0, batch_size=BATCH)
-    projection = generator.normal(size=(BATCH, *network.nodes[-1].output_shape))
+    images = generator.normal(0, 3, (batch, *network.input_shape))
+    noise = draw_noise(network, seed=seed, step=0, batch_size=batch)
+    projection = generator.normal(size=(batch, *network.nodes[-1].output_shape))
     return weights, images, noise, projection
 
 
@@ -51,8 +51,8 @@ def expected():
     return find
 
 
-def compute_reference(network, training):
-    weights, images, noise, projection = draw_case(network)
+def compute_reference(network, training, batch=BATCH):
+    weights, images, noise, projection = draw_case(network, batch=batch)
     trainable = {p.name for p in network.parameters if p.is_trainable}
 
     def total(values):
@@ -101,6 +101,35 @@ def test_a_layer_equals_its_numpy_reference(case, precision, training, probe, ex
     assert found["weights"].keys() == after.keys()
     for name, value in after.items():
         assert relative_error(found["weights"][name], value) < forward, name
+
+
+ONE_VALUE = ("batch norm one value", "batch norm vector", "batch norm one value plain")
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("case", ONE_VALUE)
+def test_a_batch_of_one_value_a_channel(case, precision, probe):
+    """Its output is beta, its gradients are 0 but for beta's, its variance is not learned."""
+    network = CASES[case]
+    weights, images, _, projection = draw_case(network, batch=1)
+    output, gradients, after = compute_reference(network, True, batch=1)
+    assert np.array_equal(after["layer/moving_variance"], weights["layer/moving_variance"])
+    assert not np.abs(gradients["images"]).max()
+    found = probe.call(
+        "differentiate_case",
+        case=case,
+        precision=precision,
+        weights=weights,
+        images=images,
+        projection=projection,
+        noise={},
+        training=True,
+    )
+    for name, value in {"output": output, **gradients}.items():
+        computed = found["output"] if name == "output" else found["gradients"][name]
+        assert relative_error(computed, value) < TOLERANCES[precision][1], name
+    for name, value in after.items():
+        assert relative_error(found["weights"][name], value) < TOLERANCES[precision][0], name
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

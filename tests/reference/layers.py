@@ -131,7 +131,10 @@ def light_dense(layer: Any, weights: Values, x: Array) -> Array:
 
 
 def batch_norm(layer: Any, weights: Values, x: Array, training: bool) -> Array:
-    """Training mode also moves the running statistics in `weights` (Bessel-corrected variance)."""
+    """Training mode also moves the running statistics in `weights` (Bessel-corrected variance).
+
+    One value has no such variance: the running one stays.
+    """
     channels = x.shape[-1]
     gamma, beta = weights.get("gamma", np.ones(channels)), weights.get("beta", np.zeros(channels))
     if not training:
@@ -141,7 +144,9 @@ def batch_norm(layer: Any, weights: Values, x: Array, training: bool) -> Array:
         mean = flat.sum(axis=0) / len(flat)
         squares = ((flat - mean) * (flat - mean)).sum(axis=0)
         variance = squares / len(flat)
-        batch = {"moving_mean": mean, "moving_variance": squares / (len(flat) - 1)}
+        batch = {"moving_mean": mean}
+        if len(flat) > 1:
+            batch["moving_variance"] = squares / (len(flat) - 1)
         for name, value in batch.items():
             weights[name] = layer.momentum * weights[name] + (1 - layer.momentum) * value
     return gamma * (x - mean) / np.sqrt(variance + layer.epsilon) + beta

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poc.shared.analysis.confusion_figure import draw_confusion
 from poc.shared.analysis.findings import NOT_ESTABLISHED, compare_pairs
 from poc.shared.analysis.groups import group_runs
 from poc.shared.analysis.report import write_report
@@ -231,6 +232,36 @@ def test_many_classes_are_reported(tmp_path: Path) -> None:
     names = [f"breed {index}" for index in range(120)]
     report(tmp_path / "report", make_run(tmp_path / "run", class_names=names, num_images=480))
     assert "The commonest confusions" in read_page(tmp_path / "report" / "report.html").text
+
+
+def test_a_thousand_classes_give_a_small_page(tmp_path: Path) -> None:
+    """The page does not grow with the square of the classes; the CSV holds every count."""
+    names = [f"breed {index}" for index in range(1000)]
+    make_run(tmp_path / "run", class_names=names, num_images=3000, accuracy=0.5)
+    start = time.perf_counter()
+    report(tmp_path / "report", tmp_path / "run")
+    seconds = time.perf_counter() - start
+    page = read_page(tmp_path / "report" / "report.html")
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "report").iterdir()}
+    print(f"1,000 classes: {seconds:.1f} s, {sizes}")
+    assert max(sizes.values()) < 500_000
+    counts = pd.read_csv(tmp_path / "report" / "confusion.csv")
+    wrong = counts[counts["true"] != counts["predicted"]]
+    first = wrong.sort_values("images", ascending=False, kind="stable").iloc[0]
+    assert counts["images"].sum() == 3000
+    assert "20 commonest confusions of lightnet_plain torch among 1,000 classes" in page.text
+    assert f"{first['true']} → {first['predicted']}" in page.text
+
+
+@pytest.mark.parametrize(("num_classes", "is_drawn"), [(50, True), (51, False)])
+def test_squares_are_drawn_for_up_to_50_classes(
+    num_classes: int, is_drawn: bool, tmp_path: Path
+) -> None:
+    names = [f"breed {index}" for index in range(num_classes)]
+    runs, _ = read_runs([make_run(tmp_path / "run", class_names=names)])
+    picture = draw_confusion(group_runs(runs)[0])
+    assert picture is not None
+    assert picture.description.startswith("Confusion matrix") == is_drawn
 
 
 BREAKAGES = {

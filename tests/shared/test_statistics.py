@@ -13,6 +13,7 @@ from poc.shared.analysis.statistics import (
     area_under_curve,
     combine_p_values,
     confusion_matrix,
+    count_pairs,
     established_winner,
     holm,
     majority_share,
@@ -191,6 +192,7 @@ def test_majority_and_confusion_by_hand() -> None:
     predicted = np.array([0, 1, 0, 2, 1], dtype=np.int64)
     expected = [[1, 0, 0], [1, 2, 0], [0, 0, 1]]
     assert confusion_matrix(labels, predicted, 3).tolist() == expected
+    assert count_pairs(labels, predicted) == [(0, 0, 1), (1, 0, 1), (1, 1, 2), (2, 2, 1)]
 
 
 def test_area_under_curve_by_hand() -> None:

@@ -218,17 +218,31 @@ def stage_and_repeat(block: str) -> tuple[int, int]:
     return int(stage.removeprefix("stage")), int(repeat.removeprefix("block"))
 
 
+# timm gives its models of both lineages the same names.
+TIMM = Scheme(name="timm", layout="torch", layers=timm_efficientnet)
+# That package pads as TensorFlow does.
+EFFICIENTNET_PYTORCH = Scheme(
+    name="efficientnet_pytorch", layout="torch", layers=efficientnet_pytorch, lineage="keras"
+)
 MOBILENET_SCHEMES = (
-    Scheme(name="keras", layout="keras", layers=keras_mobilenet),
-    Scheme(name="torchvision", layout="torch", layers=torchvision_mobilenet),
+    Scheme(name="keras", layout="keras", layers=keras_mobilenet, lineage="keras"),
+    Scheme(name="torchvision", layout="torch", layers=torchvision_mobilenet, lineage="torchvision"),
 )
 EFFICIENTNET_SCHEMES = (
-    Scheme(name="keras", layout="keras", layers=keras_efficientnet),
-    Scheme(name="torchvision", layout="torch", layers=torchvision_efficientnet),
-    Scheme(name="timm", layout="torch", layers=timm_efficientnet),
-    Scheme(name="efficientnet_pytorch", layout="torch", layers=efficientnet_pytorch),
+    Scheme(
+        name="keras",
+        layout="keras",
+        layers=keras_efficientnet,
+        lineage="keras",
+        has_statistics=True,
+    ),
+    Scheme(
+        name="torchvision", layout="torch", layers=torchvision_efficientnet, lineage="torchvision"
+    ),
+    TIMM,
+    EFFICIENTNET_PYTORCH,
 )
 LITE_SCHEMES = (
-    Scheme(name="efficientnet_pytorch", layout="torch", layers=efficientnet_pytorch),
-    Scheme(name="timm", layout="torch", layers=timm_efficientnet),
+    EFFICIENTNET_PYTORCH,
+    TIMM,
 )

@@ -26,11 +26,26 @@ SEPARATORS = {"torch": ".", "keras": "/"}
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """Names of one publisher; `layers` maps each node that has parameters to their layer."""
+    """Names of one publisher.
+
+    Attributes:
+        name: Of the publisher.
+        layout: Whose order of axes the kernels have.
+        layers: Maps each node that has parameters to the publisher's layer.
+        lineage: What such a file computes with, where the model has that option; none: the names
+            do not say.
+        numbered: Layers that the publisher only counts, from any number on.
+        adds_shortcut_first: Whether the publisher's sums name their inputs the other way round.
+        has_statistics: Whether its model normalises images by numbers of its own.
+    """
 
     name: str
     layout: Layout
     layers: Callable[[Network], LayerNames]
+    lineage: str | None = None
+    numbered: tuple[str, ...] = ()
+    adds_shortcut_first: bool = False
+    has_statistics: bool = False
 
     def tensors(self, network: Network) -> dict[str, str]:
         """Canonical name -> published name, in the order of the network's parameters."""

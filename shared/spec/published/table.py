@@ -8,7 +8,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.architectures.efficientnet import VARIANTS
 from poc.shared.spec.models import ModelSpec
 
-from . import inverted_residual, resnet_cifar, vgg
+from . import inception, inverted_residual, resnet, resnet_cifar, vgg
 from .schemes import DOTTED, Scheme
 
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
@@ -17,6 +17,9 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
         "vgg16": vgg.VGG16_SCHEMES,
         "vgg16_bn": vgg.VGG16_BN_SCHEMES,
         "mobilenet_v2": inverted_residual.MOBILENET_SCHEMES,
+        **dict.fromkeys(("resnet50", "resnet101", "resnet152"), resnet.SCHEMES),
+        **dict.fromkeys(("resnet50v2", "resnet101v2", "resnet152v2"), resnet.PREACTIVATION_SCHEMES),
+        **dict.fromkeys(("inception_v3", "inception_resnet_v2"), inception.SCHEMES),
         "efficientnet_lite0": inverted_residual.LITE_SCHEMES,
         **dict.fromkeys(VARIANTS, inverted_residual.EFFICIENTNET_SCHEMES),
     }

@@ -1,0 +1,28 @@
+"""Checks of a run's opened data, before a framework builds anything."""
+
+from poc.shared.data.inspection import Note
+from poc.shared.spec.run import RunSpec
+
+from .datasets import RunData, check_validation
+from .shared_memory import require_shared_memory
+from .single_values import check_single_values
+
+
+def check_opened_data(run: RunSpec, data: RunData, note: Note) -> None:
+    """Refuse data that the run cannot train on, and tell what is odd about it.
+
+    Args:
+        run: Resolved spec.
+        data: Its data; what is told is added to its notes.
+        note: Told each sentence.
+
+    Raises:
+        UsageError: Too few validation images, one value a channel in every batch, or too little
+            shared memory.
+    """
+    check_validation(run, len(data.split.val))
+    require_shared_memory(run, data)
+    single = check_single_values(run, data.train)
+    if single is not None:
+        note(single)
+        data.notes = [*data.notes, single]

@@ -1,0 +1,73 @@
+"""Published forms that share a model's name and are another network: told apart, and refused."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Somebody's network of a model's name.
+
+    Attributes:
+        tensor: A name that only its files hold.
+        owner: Whose network it is.
+        differences: Why its weights mean nothing here.
+        supported: What can be read instead.
+    """
+
+    tensor: str
+    owner: str
+    differences: str
+    supported: str
+
+
+FORMS: Mapping[str, tuple[Form, ...]] = MappingProxyType(
+    {
+        "googlenet": (
+            Form(
+                tensor="inception3a.branch1.conv.weight",
+                owner="torchvision's googlenet",
+                differences="batch norm after every convolution, no biases, 3x3 where the paper "
+                "has 5x5",
+                supported="only files of this declaration, with its own names",
+            ),
+        ),
+        "inception_v3": (
+            Form(
+                tensor="Mixed_5b.branch1x1.conv.weight",
+                owner="torchvision's inception_v3",
+                differences="gamma in every batch norm, averages that count the padding",
+                supported="keras.applications.InceptionV3",
+            ),
+        ),
+        "inception_resnet_v1": (
+            Form(
+                tensor="repeat_1.0.branch0.conv.weight",
+                owner="facenet-pytorch's InceptionResnetV1",
+                differences="a sixth block C without ReLU, a bottleneck of 512 before the head",
+                supported="only files of this declaration, with its own names",
+            ),
+        ),
+        "inception_resnet_v2": (
+            Form(
+                tensor="mixed_5b.branch0.conv.weight",
+                owner="timm's inception_resnet_v2",
+                differences="gamma in every batch norm, averages that leave the padding out",
+                supported="keras.applications.InceptionResNetV2",
+            ),
+        ),
+    }
+)
+
+
+def find_unsupported(model: str, names: Collection[str]) -> Form | None:
+    """The form that a file is of, under any prefix; none: of none that is known."""
+    return next(
+        (
+            form
+            for form in FORMS.get(model, ())
+            if any(name == form.tensor or name.endswith(f".{form.tensor}") for name in names)
+        ),
+        None,
+    )
