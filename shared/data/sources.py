@@ -81,6 +81,17 @@ def open_source(text: str, *, on_error: OnError = "fail", note: Note = ignore) -
     if scheme not in SCHEMES or bool(rest) != (":" in SCHEMES[scheme].form):
         allowed = ", ".join(row.form for row in SCHEMES.values())
         raise UsageError(
-            f"received the data source {text!r}; allowed are {allowed}: choose one of them"
+            f"received the data source {text!r}; allowed are {allowed}: {suggest_source(text)}"
         )
     return SCHEMES[scheme].open(text, rest, on_error, note)
+
+
+def suggest_source(text: str) -> str:
+    """What to write for a path without its scheme."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        is_idx = any("ubyte" in child.name for child in path.iterdir())
+        return f"write {'idx' if is_idx else 'folder'}:{text}"
+    if path.suffix == ".npz":
+        return f"write npz:{text}"
+    return "choose one of them"
