@@ -34,7 +34,9 @@ def examine() -> dict[str, Any]:
         and `problems`, one sentence each. One framework that is not installed is no problem.
     """
     backends = {name: examine_backend(name) for name in BACKENDS}
-    present = {name: facts for name, facts in backends.items() if "missing" not in facts}
+    present: dict[str, Any] = {
+        name: facts for name, facts in backends.items() if "missing" not in facts
+    }
     problems = [facts["error"] for facts in present.values() if "error" in facts]
     problems += [text for name, facts in present.items() for text in find_collisions(name, facts)]
     if not present:
