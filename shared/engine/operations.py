@@ -203,7 +203,9 @@ class Operations:
         with session.guarded(RunSpec.parse(dict(run), "")):
             spec, data = open_data(session.spec, note=session.note)
             require_source(spec)
-            check_validation(spec, len(data.split.val))
+            if text := check_validation(spec, len(data.split.val)):
+                session.note(text)
+                data.notes = [*data.notes, text]
             check_initial_weights(spec)
             self._backend.prepare(spec)
             session.begin(spec, self._record(spec, data, command))
