@@ -5,11 +5,12 @@ from contextlib import suppress
 
 import click
 
-from poc.shared.commands import data, machine, models, results, training, weights
+from poc.shared.commands import configs, data, machine, models, results, training, weights
+from poc.shared.commands.mistakes import Group, explain_usage
 from poc.shared.errors import CheckFailed, Interrupted, UsageError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="poc", prog_name="poc")
 def cli() -> None:
     """Image-classification methods, each in TensorFlow and in PyTorch, compared fairly."""
@@ -29,6 +30,7 @@ for command in (
     machine.bench,
     machine.doctor,
     models.models,
+    configs.configs,
     data.data,
     weights.weights,
 ):
@@ -47,7 +49,7 @@ def main() -> None:
     except UsageError as error:
         fail(str(error), 2)
     except click.ClickException as error:
-        fail(f"{error.format_message()} See `poc --help`.", 2)
+        fail(explain_usage(error), 2)
     except CheckFailed as error:
         fail(str(error), 1)
     except click.Abort as error:

@@ -8,10 +8,11 @@ import click
 
 from poc.shared.errors import CheckFailed
 
+from .mistakes import Group
 from .options import JSON_OPTION
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Sources of images and their splits."""
 

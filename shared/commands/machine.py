@@ -8,10 +8,11 @@ import click
 
 from poc.shared.errors import CheckFailed
 
+from .mistakes import Command
 from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_options
 
 
-@click.command()
+@click.command(cls=Command)
 @with_options([*RUN_OPTIONS])
 @click.option(
     "--side", "sides", multiple=True, metavar="BACKEND[:MODE[:THREADS]]", help="Repeatable."
@@ -76,7 +77,7 @@ def bench(
         click.echo("Written: " + ", ".join(files))
 
 
-@click.command()
+@click.command(cls=Command)
 @JSON_OPTION
 def doctor(as_json: bool) -> None:
     """Say what is installed and what will run, and try a small parity on each device."""

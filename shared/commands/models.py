@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from .mistakes import Group
 from .options import JSON_OPTION
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """The table of models."""
 

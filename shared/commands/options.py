@@ -19,7 +19,11 @@ RUN_OPTIONS = [
         "--source", metavar="PATH", help="Run folder or safetensors file of a trained network."
     ),
     click.option("--k", metavar="N", help="Bottleneck of the light layers (short for --set k=N)."),
-    click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings."),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="TOML file, or a name of `poc config list`.",
+    ),
     click.option(
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable."
     ),

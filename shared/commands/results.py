@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from .mistakes import Command
 from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_options
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as eval_view.crop=ten."
@@ -39,7 +40,7 @@ def evaluate(
         show(evaluation_table(result))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--image", type=click.Path(path_type=Path), help="SVG file for the heat maps.")
 @JSON_OPTION
@@ -65,7 +66,7 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
         click.echo("\n".join(markdown_table(table)) + "\n")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--output", type=click.Path(path_type=Path), default="report", help="Folder; default report."
@@ -86,7 +87,7 @@ def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -
     click.echo("Written: " + ", ".join(result["files"]))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--format", "file_format", required=True, metavar="onnx|tflite", help="File to write."
@@ -117,7 +118,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     click.echo(f"File: {row['file']}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--backend", default="torch", metavar="tf|torch", help="Framework that computes.")
 @click.option("--keep", default=512, metavar="N", help="Channels of each map that has more.")
 @click.option("--shards", default=1, metavar="N", help="Parts that are summed apart and merged.")

@@ -8,6 +8,7 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+from .mistakes import Command
 from .options import (
     JSON_OPTION,
     OUTPUT_OPTIONS,
@@ -21,7 +22,7 @@ from .options import (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--backend", metavar="tf|torch", help="Framework that trains; required.")
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
@@ -78,7 +79,7 @@ def refuse_beside_resume(**given: Any) -> None:
         )
 
 
-@click.command()
+@click.command(cls=Command)
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
 def compare(
     output: Path | None, overwrite: bool, save_every: str | None, as_json: bool, **given: Any
@@ -124,7 +125,7 @@ def compare(
     judge(rungs)
 
 
-@click.command()
+@click.command(cls=Command)
 @with_options([*RUN_OPTIONS, JSON_OPTION])
 def parity(as_json: bool, **given: Any) -> None:
     """Prove that both backends compute the same; exit 1 on a breach, naming the tensor.
@@ -152,7 +153,7 @@ def parity(as_json: bool, **given: Any) -> None:
     judge(rungs)
 
 
-@click.command()
+@click.command(cls=Command)
 @with_options([*RUN_OPTIONS, *SWEEP_OPTIONS, JSON_OPTION])
 def sweep(
     output: Path,
@@ -185,7 +186,7 @@ def sweep(
         raise CheckFailed(f"{len(failed)} of {len(rows)} cells failed, the first is {failed[0]}")
 
 
-@click.command()
+@click.command(cls=Command)
 @with_options([*RUN_OPTIONS, JSON_OPTION])
 @click.option("--folds", type=int, default=5, metavar="N", help="Folds; default 5.")
 @click.option(

@@ -97,7 +97,18 @@ def open_source(
     if scheme not in SCHEMES or bool(rest) != (":" in SCHEMES[scheme].form):
         allowed = ", ".join(row.form for row in SCHEMES.values())
         raise UsageError(
-            f"received the data source {text!r}; allowed are {allowed}: choose one of them"
+            f"received the data source {text!r}; allowed are {allowed}: {suggest_source(text)}"
         )
     opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
     return SCHEMES[scheme].open(text, rest, opening)
+
+
+def suggest_source(text: str) -> str:
+    """What to write for a path without its scheme."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        is_idx = any("ubyte" in child.name for child in path.iterdir())
+        return f"write {'idx' if is_idx else 'folder'}:{text}"
+    if path.suffix == ".npz":
+        return f"write npz:{text}"
+    return "choose one of them"

@@ -182,21 +182,36 @@ def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
     return Pipelines(train, val, test, plain)
 
 
-def check_validation(run: RunSpec, num_images: int) -> None:
-    """Refuse to choose among epochs on a handful of images, which is mostly chance.
+def chooses_epoch(run: RunSpec, num_images: int) -> bool:
+    """Whether the best epoch is looked for on so many validation images.
 
-    A run without a validation part keeps its last epoch; one epoch leaves no choice.
+    On a handful the choice is mostly chance: then none is chosen and the last epoch counts, as it
+    does without a validation part. Asking for it (`min_validation_images`) makes it possible.
+    """
+    return 0 < num_images >= run.early_stopping.min_validation_images
+
+
+def check_validation(run: RunSpec, num_images: int) -> str | None:
+    """The sentence for a run that chooses no epoch since its validation part is small, or none.
 
     Raises:
-        UsageError: Fewer than `early_stopping.min_validation_images`.
+        UsageError: Patience is asked for, which such a part cannot serve.
     """
-    smallest = run.early_stopping.min_validation_images
-    if 0 < num_images < smallest and run.stages[-1].num_epochs > 1:
+    stopping = run.early_stopping
+    smallest = stopping.min_validation_images
+    if not num_images or chooses_epoch(run, num_images) or run.stages[-1].num_epochs == 1:
+        return None
+    if stopping.patience is not None or stopping.reduce_patience is not None:
+        key = "reduce_patience" if stopping.patience is None else "patience"
         raise UsageError(
-            f"received {num_images} validation images to choose the best epoch on; allowed are at "
-            f"least {smallest}: split otherwise (data.split), or accept the choice with --set "
-            f"min_validation_images={num_images}"
+            f"received early_stopping.{key} with {num_images} validation images; allowed is it "
+            f"with at least {smallest}, since fewer show mostly chance: remove {key}, or accept "
+            f"that with --set min_validation_images={num_images}"
         )
+    return (
+        f"No epoch is chosen on {num_images} validation images, fewer than {smallest}: the last "
+        f"one counts (--set min_validation_images={num_images} chooses)."
+    )
 
 
 def check_network(run: RunSpec) -> None:

@@ -17,12 +17,12 @@ def check_opened_data(run: RunSpec, data: RunData, note: Note) -> None:
         note: Told each sentence.
 
     Raises:
-        UsageError: Too few validation images, one value a channel in every batch, or too little
+        UsageError: Patience on too few validation images, one value a channel in every batch, or too little
             shared memory.
     """
-    check_validation(run, len(data.split.val))
+    told = check_validation(run, len(data.split.val))
     require_shared_memory(run, data)
-    single = check_single_values(run, data.train)
-    if single is not None:
-        note(single)
-        data.notes = [*data.notes, single]
+    for text in (told, check_single_values(run, data.train)):
+        if text is not None:
+            note(text)
+            data.notes = [*data.notes, text]

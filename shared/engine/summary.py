@@ -25,6 +25,7 @@ def finish(loop: TrainingLoop, import_seconds: float) -> dict[str, Any]:
         "train_loss": lines[-1]["train/loss"],
         "num_epochs": loop.state.epoch,
         "best_epoch": loop.state.best_epoch,
+        "epoch_choice": loop.spec.early_stopping.metric if loop.chooses_epoch else "last",
         "import_seconds": import_seconds,
         "build_seconds": loop.state.seconds["build"],
         "first_step_seconds": loop.state.seconds["first_step"],

@@ -21,7 +21,7 @@ from poc.shared.spec.stages import Stage, find_stage
 from .backend import Backend, Trainer
 from .best_weights import BestWeights
 from .checkpoints import Checkpoint
-from .datasets import RunData
+from .datasets import RunData, chooses_epoch
 from .diagnosis import NonFinite, check_finite, find_non_finite
 from .evaluation import evaluate
 from .files import write_arrays
@@ -71,6 +71,7 @@ class TrainingLoop:
         self.saver, self.interruption = saver or Saver(), interruption or Interruption()
         self.texts = weight_metadata(run.model_spec)
         self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network, self.texts)
+        self.chooses_epoch = chooses_epoch(run, len(data.split.val))
         self.num_steps = run.num_epochs * data.train.num_batches
         self.started = time.perf_counter()
         self.rewind(folder.read_checkpoint())
@@ -189,7 +190,9 @@ class TrainingLoop:
 
         What a resume does not read is written first: taken again, the epoch writes the same.
         """
-        is_best = self.state.judge(metrics, self.spec.early_stopping)
+        # Judged by nothing, every epoch is better than the last.
+        judged = metrics if self.chooses_epoch else {}
+        is_best = self.state.judge(judged, self.spec.early_stopping)
         self.state.is_in_epoch, self.line = False, line
         if self.can_wait():
             if is_best:

@@ -12,6 +12,8 @@ from .methods import find_method
 from .models import ModelSpec, find_model
 from .run import EarlyStoppingSpec, OptimizerSpec, RunSpec
 from .schedules import ScheduleSpec
+from .shipped import find_config
+from .suggestions import suggest_key
 
 
 def load_run(
@@ -28,36 +30,64 @@ def load_run(
     Raises:
         UsageError: Unreadable file, unknown key or wrong value.
     """
-    values = read_toml(Path(path)) if path else {}
+    values = read_toml(path) if path else {}
     if "grid" in values:
         raise UsageError(
             f"received the config {str(path)!r}, which holds a grid; allowed is one run: use "
             "`poc sweep --config`"
         )
     values.update({key: value for key, value in fields.items() if value is not None})
-    for assignment in assignments:
-        assign(values, assignment)
+    assign_all(values, assignments)
     return RunSpec.parse(values, "")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file as nested dictionaries.
+def read_config(path: Path | str) -> str:
+    """The text of a TOML file or of a shipped config.
+
+    Raises:
+        UsageError: There is neither, or it cannot be read.
+    """
+    file = find_config(path)
+    try:
+        if not file.is_file():
+            raise OSError("no regular file")
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
+        ) from None
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """A TOML file, or a shipped config by its name, as nested dictionaries.
 
     Raises:
         UsageError: Missing, unreadable or malformed file.
     """
+    text = read_config(path)
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("no regular file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"received the config {str(path)!r}, which does not exist; name a TOML file"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
         ) from None
+
+
+def assign_all(values: dict[str, Any], assignments: Iterable[str]) -> None:
+    """Apply several `key=value`, in place.
+
+    Raises:
+        UsageError: One key is given two values: neither is taken silently.
+    """
+    given: dict[tuple[str, ...], str] = {}
+    for assignment in assignments:
+        key, _, text = (part.strip() for part in assignment.partition("="))
+        assign(values, assignment)
+        former = given.setdefault(tuple(full_key(key, values)), text)
+        if parse_value(former) != parse_value(text):
+            raise UsageError(
+                f"received {key}={former} and {key}={text}; allowed is one value: remove one"
+            )
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:
@@ -118,12 +148,8 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
     for owner, fields in owners.items():
         if key in fields:
             return [*owner, key]
-    allowed = sorted(
-        {*RunSpec.model_fields, *(name for fields in owners.values() for name in fields)}
-    )
-    raise UsageError(
-        f"received the unknown key {key!r}; allowed are {', '.join(allowed)}: correct it"
-    )
+    allowed = {*RunSpec.model_fields, *(name for fields in owners.values() for name in fields)}
+    raise UsageError(f"received the unknown key {key!r}; {suggest_key(key, allowed)}")
 
 
 def parse_value(text: str) -> Any:

@@ -26,6 +26,7 @@ from .factors import Factor, factorize
 from .layers import Shape
 from .network import Network
 from .settings import Settings
+from .suggestions import suggest_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,8 +223,7 @@ def find_model(name: str) -> Model:
     """
     if name not in MODELS:
         raise UsageError(
-            f"received the model {name!r}; allowed are {', '.join(sorted(MODELS))}: "
-            "choose one (`poc models list` describes them)"
+            f"received the model {name!r}; {suggest_name(name, MODELS, 'poc models list')}"
         )
     return MODELS[name]
 

@@ -64,7 +64,7 @@ class EarlyStoppingSpec(Settings):
     min_validation_images: int = Field(
         100,
         ge=0,
-        description="an epoch is not chosen on fewer, the run is refused; 0: any number will do",
+        description="on fewer no epoch is chosen, the last one counts; 0: any number will do",
     )
     reduce_factor: float = Field(0.1, gt=0, lt=1, description="that multiplier")
 

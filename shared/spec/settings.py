@@ -7,6 +7,8 @@ from pydantic.fields import FieldInfo
 
 from poc.shared.errors import UsageError
 
+from .suggestions import VALUE_HABITS, leading_key, suggest_key
+
 # What pydantic calls a list that is none, or of another length.
 LIST_PROBLEMS = ("tuple_type", "list_type", "too_short", "too_long")
 
@@ -45,26 +47,46 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     name = f"{where}.{key}" if where and key else where or key
     if kind == "extra_forbidden":
         group = find_group(settings, location[:-1])
-        allowed = ", ".join(sorted(group.model_fields)) if group else "others"
-        return (
-            f"received the unknown key {name!r}; allowed are {allowed or 'none here'}: correct or "
-            "remove it"
+        return f"received the unknown key {name!r}; " + suggest_key(
+            name, group.model_fields if group else ()
         )
+    if kind == "model_type":
+        return explain_group(name, problem["input"], find_group(settings, location))
     allowed = describe_allowed(problem["msg"])
     if kind in LIST_PROBLEMS:
-        allowed = f"allowed is a list in brackets{show_example(settings, location)}"
-    return f"received {name}={shorten(problem['input'])}; {allowed}" + describe_field(
-        settings, location
+        allowed = f"allowed is {describe_list(settings, location, problem['input'])}"
+    received = f"received {name}={shorten(problem['input'])}; {allowed}"
+    if kind == "literal_error" and (meant := VALUE_HABITS.get(str(problem["input"]).lower())):
+        return f"{received}: write {location[-1]}={meant}"
+    return received + describe_field(settings, location)
+
+
+def explain_group(name: str, value: Any, group: type[BaseModel] | None) -> str:
+    """One sentence for a plain value where a group of settings stands."""
+    keys = group.model_fields if group else {}
+    key = leading_key(keys)
+    advice = (
+        f"write {name}.{key}={value}"
+        if key and isinstance(value, str)
+        else f"set one of its keys, {', '.join(sorted(keys))}"
     )
+    return f"received {name}={shorten(value)}, but {name} is a group of settings: {advice}"
 
 
-def show_example(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """`, such as [64, 64]`, where the field knows an example or has a default; else nothing."""
+def describe_list(settings: type[BaseModel], location: tuple[int | str, ...], value: Any) -> str:
+    """`a list in brackets, such as [64, 64]`, where the field knows an example or has a default.
+
+    One number where several are wanted is repeated: it is what the reader will want to type.
+    """
     field = find_field(settings, location)
     default = field.get_default(call_default_factory=True) if field else None
     known = [*(field.examples or ()), default] if field else []
-    example = next((value for value in known if isinstance(value, list | tuple) and value), None)
-    return "" if example is None else f", such as {shorten(list(example))}"
+    example = next((found for found in known if isinstance(found, list | tuple) and found), None)
+    if example is None:
+        return "a list in brackets"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    shown = [value] * len(example) if is_number else list(example)
+    return f"a list in brackets, such as {location[-1]}={shorten(shown)}"
 
 
 def describe_allowed(message: str) -> str:

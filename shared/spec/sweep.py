@@ -18,7 +18,7 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 
-from .config import assign, parse_value, read_toml, set_value
+from .config import assign_all, parse_value, read_toml, set_value
 from .run import RunSpec
 
 Product = Mapping[str, Sequence[Any]]
@@ -61,11 +61,10 @@ def load_sweep(
     Raises:
         UsageError: Unreadable file, wrong grid, or a cell that is no valid run; it is named.
     """
-    values = read_toml(Path(path)) if path else {}
+    values = read_toml(path) if path else {}
     products = read_products(values.pop("grid", {}))
     seeds_in_file = values.pop("seeds", None)
-    for assignment in assignments:
-        assign(values, assignment)
+    assign_all(values, assignments)
     overriding = dict(parse_axis(axis) for axis in axes)
     products = [{**product, **overriding} for product in products]
     num_seeds = num_seeds if num_seeds is not None else seeds_in_file

@@ -76,6 +76,39 @@ def test_a_missing_framework_is_a_problem_and_no_parity_is_tried(environment):
     assert doctor.doctor_tables(facts)
 
 
+def hide(monkeypatch, *missing):
+    """Lets the interpreter lack these backends' packages."""
+    monkeypatch.delenv("POC_TF_PYTHON", raising=False)
+    monkeypatch.delenv("POC_TORCH_PYTHON", raising=False)
+    monkeypatch.setattr(doctor, "missing_packages", lambda name: [name] if name in missing else [])
+
+
+@pytest.mark.parametrize("verdict", ["works", "a loss or a gradient is not finite"])
+def test_one_framework_is_enough_and_is_tried_alone(verdict, environment, monkeypatch):
+    tried = environment(FACTS, FACTS)
+    hide(monkeypatch, "tf")
+    monkeypatch.setattr(doctor, "try_alone", lambda name: verdict)
+    facts = doctor.examine()
+    assert facts["backends"]["tf"] == {"missing": "tf not installed: pip install 'poc[tf]'"}
+    assert facts["tried"] == {"torch alone": verdict}
+    assert facts["problems"] == ([] if verdict == "works" else [f"torch alone: {verdict}"])
+    assert tried == []
+    assert doctor.doctor_tables(facts)
+
+
+def test_no_framework_is_a_problem(environment, monkeypatch):
+    environment(FACTS, FACTS)
+    hide(monkeypatch, "tf", "torch")
+    facts = doctor.examine()
+    assert len(facts["problems"]) == 2
+    assert "pip install 'poc[torch]'" in facts["problems"][1]
+
+
+@pytest.mark.torch
+def test_a_backend_alone_takes_a_step():
+    assert doctor.try_alone("torch") == "works"
+
+
 def test_cuda_libraries_of_two_versions_are_a_problem(environment):
     both = {**FACTS, "cuda_libraries": ["nvidia-cudnn-cu12", "nvidia-cudnn-cu13"]}
     environment(FACTS, both)

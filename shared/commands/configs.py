@@ -1,0 +1,56 @@
+"""`poc config`: the configs that ship with the package."""
+
+import json
+
+import click
+
+from .mistakes import Group
+from .options import JSON_OPTION
+
+
+@click.group("config", cls=Group)
+def configs() -> None:
+    """The shipped configs; `--config` takes their names in any folder."""
+
+
+@configs.command("list")
+@JSON_OPTION
+def list_configs(as_json: bool) -> None:
+    """Every shipped config: its name, what it says first, the command that runs it."""
+    from poc.shared.spec.shipped import describe_config, shipped_configs
+
+    rows = []
+    for name, config in shipped_configs().items():
+        command, summary = describe_config(config)
+        rows.append({"name": name, "summary": summary, "command": command})
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['name']}: {row['summary']}\n    {row['command']}")
+
+
+@configs.command("show")
+@click.argument("name")
+def show_config(name: str) -> None:
+    """Print a config as its file has it: a start for your own."""
+    from poc.shared.spec.config import read_config
+
+    click.echo(read_config(name), nl=False)
+
+
+@configs.command("keys")
+@click.option("--method", default="lightlayers", metavar="NAME", help="Whose options are listed.")
+@click.option("--model", metavar="NAME", help="Likewise; default: the method's.")
+@JSON_OPTION
+def list_keys(method: str, model: str | None, as_json: bool) -> None:
+    """Every key that a config and `--set` take, its default, its meaning."""
+    from poc.shared.spec.keys import list_keys as every_key
+
+    rows = list(every_key(method, model))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        default = "" if row["default"] is None else f" = {json.dumps(row['default'])}"
+        click.echo(f"{row['key']}{default}\n    {row['description']}")

@@ -1,0 +1,140 @@
+"""Forty things that people type wrongly: exit code 2, and what to type instead."""
+
+import re
+
+import numpy as np
+import pytest
+
+from poc.shared.spec.keys import list_keys
+from poc.shared.spec.shipped import describe_config, find_config, shipped_configs
+
+from .test_cli import poc  # noqa: F401 - a fixture
+
+RUN = ["run", "--backend", "torch"]
+
+
+def settings(*texts):
+    return [*RUN, *(word for text in texts for word in ("--set", text))]
+
+
+def photos(folder):
+    """A folder of images whose scheme the user forgets."""
+    (folder / "photos" / "cat").mkdir(parents=True)
+    return folder / "photos"
+
+
+def idx(folder):
+    (folder / "digits").mkdir()
+    (folder / "digits" / "train-images-idx3-ubyte").write_bytes(b"")
+    return folder / "digits"
+
+
+def archive(folder):
+    np.savez(folder / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.arange(2))
+    return folder / "a.npz"
+
+
+# Arguments (a function makes what it needs in the folder), what the answer tells to type.
+MISTAKES = {
+    "--lr": ([*RUN, "--lr", "0.1"], "--set learning_rate=VALUE"),
+    "--learning-rate": ([*RUN, "--learning-rate", "0.1"], "--set learning_rate=VALUE"),
+    "--quiet": ([*RUN, "--quiet"], "2>/dev/null"),
+    "--device": ([*RUN, "--device", "gpu"], "--set device=VALUE"),
+    "--epoch": ([*RUN, "--epoch", "3"], "write --epochs"),
+    "--num-epochs": ([*RUN, "--num-epochs", "3"], "write --epochs"),
+    "--batchsize": ([*RUN, "--batchsize", "3"], "--batch-size"),
+    "--optimizer": ([*RUN, "--optimizer", "adam"], "--set optimizer.name=VALUE"),
+    "--out": ([*RUN, "--out", "x"], "--output"),
+    "--image-size": ([*RUN, "--image-size", "64"], "--set image_size=VALUE"),
+    "epochs=3": ([*RUN, "epochs=3"], "--set num_epochs=3"),
+    "k=3": ([*RUN, "k=3"], "--set k=3"),
+    "--set epochs": (settings("epochs=3"), "num_epochs"),
+    "--set lr": (settings("lr=0.1"), "learning_rate"),
+    "--set optimizer.lr": (settings("optimizer.lr=0.1"), "learning_rate"),
+    "--set wd": (settings("wd=0.1"), "weight_decay"),
+    "--set learningrate": (settings("learningrate=0.1"), "learning_rate"),
+    "--set scheduler": (settings("scheduler=cosine"), "schedule.name"),
+    "--set workers": (settings("workers=2"), "num_workers"),
+    "--set imgsz": (settings("imgsz=224"), "image_size"),
+    "--set data.imagesize": (settings("data.imagesize=[8,8]"), "image_size"),
+    "--set horizontal_flp": (settings("train_view.horizontal_flp=0.5"), "horizontal_flip"),
+    "--set nonsense": (settings("nonsense=1"), "poc config keys"),
+    "image_size=224": (settings("image_size=224"), "image_size=[224, 224]"),
+    "fractions of two": (settings("data.split.fractions=[0.8,0.2]"), "[0.64, 0.16, 0.2]"),
+    "optimizer=adamw": (settings("optimizer=adamw"), "write optimizer.name=adamw"),
+    "schedule=cosine": (settings("schedule=cosine"), "write schedule.name=cosine"),
+    "split=kfold": (settings("split=kfold"), "write data.split.kind=kfold"),
+    "optimizer=3": (settings("optimizer=3"), "learning_rate"),
+    "twice one option": ([*RUN, "--epochs", "3", "--epochs", "5"], "--epochs 2 times"),
+    "twice one setting": (settings("k=2", "k=3"), "k=2 and k=3"),
+    "option and setting": ([*settings("num_epochs=4"), "--epochs", "3"], "allowed is one value"),
+    "tensorflow": (["run", "--backend", "tensorflow"], "write backend=tf"),
+    "pytorch": (["run", "--backend", "pytorch"], "write backend=torch"),
+    "cuda": (settings("device=cuda"), "write device=gpu"),
+    "--data path": (lambda f: [*RUN, "--data", photos(f)], "write folder:"),
+    "--data idx path": (lambda f: [*RUN, "--data", idx(f)], "write idx:"),
+    "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "write npz:"),
+    "resnet-18": ([*RUN, "--model", "resnet-18"], "the nearest resnet18"),
+    "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "the nearest mobilenet_v2"),
+    "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
+    "data command": (["data", "describ"], "describe"),
+    "batch of more than all": (
+        settings("data.split.train_per_class=4", "batch_size=64", "drop_last=true"),
+        "batch_size",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_answered_with_what_to_type(name, poc, tmp_path):  # noqa: F811
+    arguments, answer = MISTAKES[name]
+    code, output, errors = poc(*(arguments(tmp_path) if callable(arguments) else arguments))
+    assert (code, output) == (2, "")
+    assert errors.startswith("poc: ")
+    assert answer in errors
+    # One or two sentences of a length that is read, and the page of that very command.
+    assert len(errors) < 420
+    assert len(re.findall(r"\.(?= [A-Z])", errors)) <= 2
+    if "See `" in errors:
+        assert f"See `poc {arguments[0]} --help`" in errors
+
+
+def test_there_are_forty() -> None:
+    assert len(MISTAKES) >= 40
+
+
+def test_a_shipped_config_is_found_from_any_folder(poc):  # noqa: F811
+    code, output, _ = poc("config", "list")
+    assert code == 0
+    assert "lightlayers/embedded: " in output
+    code, shown, _ = poc("config", "show", "lightlayers/embedded")
+    assert code == 0
+    assert shown == shipped_configs()["lightlayers/embedded"].read_text(encoding="utf-8")
+    # As a page prints it, in a folder that holds no configs.
+    code, again, _ = poc("config", "show", "configs/lightlayers/embedded.toml")
+    assert again == shown
+
+
+def test_a_file_of_ones_own_comes_before_a_shipped_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "configs" / "lightlayers" / "embedded.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("seed = 5")
+    assert find_config("configs/lightlayers/embedded.toml").read_text() == "seed = 5"
+    assert find_config("lightlayers/embedded").read_text() != "seed = 5"
+
+
+def test_every_shipped_config_says_what_it_is():
+    for name, config in shipped_configs().items():
+        command, summary = describe_config(config)
+        assert name in command
+        assert len(summary) > 10
+
+
+def test_every_key_is_listed_once_with_its_meaning():
+    rows = list(list_keys("kd", "resnet18"))
+    keys = [row["key"] for row in rows]
+    assert len(keys) == len(set(keys))
+    assert all(row["description"] for row in rows)
+    known = {"optimizer.learning_rate", "data.train_view.mixup", "method_options.temperature"}
+    assert known <= set(keys)
