@@ -3,14 +3,17 @@
 import pandas as pd
 import pytest
 
+from poc.shared.analysis.bench_report import rates_table
 from poc.shared.analysis.groups import group_runs
 from poc.shared.analysis.report import write_report
 from poc.shared.analysis.report_tables import main_table
 from poc.shared.analysis.runs import read_runs
 from poc.shared.analysis.tables import comparison_table, sweep_table
+from poc.shared.analysis.timing import derive
 from poc.shared.engine.environment import count_threads
 from poc.shared.engine.run_folder import RunFolder
 from poc.tests.shared.test_report import make_run
+from poc.tests.shared.test_timing import MACHINE, make_bench, make_process
 
 
 def record(first, *later):
@@ -103,3 +106,15 @@ def test_what_the_summary_says_wins_over_the_record(tmp_path):
     folder.write_summary({**folder.read_summary(), "threads": "2, then 1"})
     runs, _ = read_runs([run])
     assert runs[0].row["threads"] == "2, then 1"
+
+
+def test_a_benchs_rates_name_the_threads_of_each_side():
+    processes = [
+        make_process(turn, side, [0.01] * 3, environment={**MACHINE, **threads(count)})
+        for side, counts in enumerate([(2, 1), (0, 0)])
+        for turn, count in enumerate(counts)
+    ]
+    bench = make_bench(processes)
+    table = rates_table({**bench, "derived": derive(bench)})
+    place = list(table.columns).index("threads")
+    assert [row[place] for row in table.rows] == ["1; 2", "-"]
