@@ -61,7 +61,7 @@ def ratio_lines(benches: Benches) -> list[list[str]]:
         names = [side["name"] for side in bench["derived"]["sides"]]
         for item in bench["derived"]["ratios"]:
             pair = f"{names[item['first']]} / {names[item['second']]}"
-            verdict = judge_ratio(item, names, is_doubtful=False)
+            verdict = judge_ratio(item, names, is_doubtful=bool(bench["derived"]["warnings"]))
             lines.append([name, ROW_TITLES[item["row"]], pair, write_ratio(item), verdict])
     return lines
 

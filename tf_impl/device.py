@@ -1,5 +1,6 @@
 """TensorFlow's process-wide switches, and what a report says about them."""
 
+import os
 import statistics
 import time
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from poc.shared.data.inspection import count_cpus
 from poc.shared.errors import UsageError
 from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
@@ -73,8 +75,15 @@ def describe() -> dict[str, Any]:
         "keras_version": keras.__version__,
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
         "device": ", ".join(device.name for device in tf.config.list_logical_devices()),
-        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "intra_op_threads": _count_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
         "is_tf32_enabled": tf.config.experimental.tensor_float_32_execution_enabled(),
         "layout": "NHWC",
     }
+
+
+def _count_threads() -> int:
+    """Threads of one operation, by TensorFlow's own order of what it asks; it tells no number."""
+    configured = tf.config.threading.get_intra_op_parallelism_threads()
+    named = os.environ.get("TF_NUM_INTRAOP_THREADS", "").strip()
+    return int(configured or (int(named) if named.isdecimal() else 0) or count_cpus())

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from poc.shared.engine.environment import count_threads
+
 from .bench_seal import CHECKSUM
 from .figures import BACKEND_COLOURS, INK, Picture, Table, drawing, to_svg
+from .groups import list_threads
 from .report import Report, render_html, render_markdown, write_files
 
 METHOD = (
@@ -55,7 +58,7 @@ ROW_TITLES = {
 def bench_tables(bench: Mapping[str, Any]) -> list[Table]:
     """Times, rates and ratios."""
     derived = bench["derived"]
-    return [times_table(derived["sides"]), rates_table(derived["sides"]), ratio_table(derived)]
+    return [times_table(derived["sides"]), rates_table(bench), ratio_table(derived)]
 
 
 def times_table(sides: Sequence[Mapping[str, Any]]) -> Table:
@@ -75,11 +78,12 @@ def numbers(row: Mapping[str, float]) -> list[str]:
     return [*times, f"{row['num_samples']:.0f}", f"{row['num_processes']:.0f}"]
 
 
-def rates_table(sides: Sequence[Mapping[str, Any]]) -> Table:
+def rates_table(bench: Mapping[str, Any]) -> Table:
     """One line a side."""
     rows = [
         [
             side["name"],
+            write_threads(bench, index),
             f"{side['images_per_second']:,.0f}",
             f"{side['flops_per_second'] / 1e9:,.1f}",
             f"{side['matmul_flops_per_second'] / 1e9:,.1f}",
@@ -89,13 +93,19 @@ def rates_table(sides: Sequence[Mapping[str, Any]]) -> Table:
             write_mebibytes(side["peak_memory_bytes"]),
             write_mebibytes(side["peak_device_bytes"]),
         ]
-        for side in sides
+        for index, side in enumerate(bench["derived"]["sides"])
     ]
     columns = (
-        *("side", "images/s", "GFLOP/s", "matmul GFLOP/s", "utilisation"),
+        *("side", "threads", "images/s", "GFLOP/s", "matmul GFLOP/s", "utilisation"),
         *("step over bare step", "epoch over its steps", "peak memory MiB", "peak device MiB"),
     )
     return Table(title="Rates and memory", columns=columns, rows=rows)
+
+
+def write_threads(bench: Mapping[str, Any], side: int) -> str:
+    """Threads of one operation in a side's processes."""
+    processes = [process for process in bench["processes"] if process["side"] == side]
+    return list_threads([{"threads": count_threads(process)} for process in processes])
 
 
 def write_ratio(found: Mapping[str, float]) -> str:
@@ -160,7 +170,7 @@ def draw_rates(bench: Mapping[str, Any]) -> Picture:
         title="Rates",
         svg=svg,
         description=f"{description} The line spans the middle half of the steps.",
-        table=rates_table(sides),
+        table=rates_table(bench),
     )
 
 

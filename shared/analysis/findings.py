@@ -189,6 +189,12 @@ def warn_of_conditions(groups: Sequence[Group]) -> Iterator[str]:
     commits = {str(run.record.environment.get("git_commit")) for run in runs}
     if len(commits) > 1:
         yield f"The runs come from {len(commits)} states of the code: {list_some(sorted(commits))}."
+    threads = {str(run.row["threads"]) for run in runs if run.row["threads"] is not None}
+    if len(threads) > 1:
+        yield (
+            f"The runs had different numbers of threads ({'; '.join(sorted(threads))}): sums are "
+            "added in other orders, so that accuracies of one seed differ for that reason too."
+        )
     beside = {group.label for group in groups for run in group.runs if shares_machine(run)}
     if beside:
         yield (

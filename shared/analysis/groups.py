@@ -65,6 +65,11 @@ class Group:
         """A column of the rows' summaries, one a run that has it."""
         return [run.row[column] for run in self.runs if run.row.get(column) is not None]
 
+    @property
+    def threads(self) -> str:
+        """Threads of one operation in its runs."""
+        return list_threads([run.row for run in self.runs])
+
     def spread(self, column: str) -> Spread | None:
         """Mean and standard deviation of a column."""
         values = self.values(column)
@@ -137,6 +142,12 @@ def resolve_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def seed_of(run: Run) -> int:
     """Seed of a run."""
     return int(run.row["seed"])
+
+
+def list_threads(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Each number of threads that the runs of a row had; a dash where none is known."""
+    known = {str(row["threads"]) for row in rows if row.get("threads") is not None}
+    return "; ".join(sorted(known)) or "-"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

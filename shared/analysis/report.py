@@ -59,6 +59,8 @@ METHOD = (
     "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
     "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
     "left out.",
+    "Threads are those of one operation. Another number of them adds up in another order, so that "
+    "one seed's accuracy changes. A dash: the run does not record it.",
     "The majority baseline always answers the most frequent class of the test images.",
 )
 """How the numbers are made; stands in both documents."""

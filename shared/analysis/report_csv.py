@@ -39,6 +39,7 @@ def row_frame(groups: Sequence[Group]) -> pd.DataFrame:
     for group in groups:
         summary = group.runs[0].row
         row = {"row": group.label, "runs": len(group.runs), "data": group.data[0]}
+        row["threads"] = group.threads
         for name in ("total_parameters", "trainable_parameters", "weight_bytes", "macs"):
             row[name] = summary.get(name)
         for name in SPREAD_COLUMNS:

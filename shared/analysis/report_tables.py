@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from .figures import Table
 from .findings import SIGNIFICANCE, Pair, baseline, by_data, list_machines, machine_of
-from .groups import Group
+from .groups import Group, list_threads
 from .runs import ExportRecord, Problem, Run
 from .statistics import Spread, spread
 
@@ -20,6 +20,7 @@ def main_table(groups: Sequence[Group]) -> Table:
         "row",
         *(["data"] if has_several else []),
         "runs",
+        "threads",
         "parameters",
         "trainable",
         "size, kB",
@@ -38,6 +39,7 @@ def main_table(groups: Sequence[Group]) -> Table:
                 group.label,
                 *([group.data[0]] if has_several else []),
                 str(len(group.runs)),
+                group.threads,
                 f"{summary['total_parameters']:,}",
                 f"{summary['trainable_parameters']:,}",
                 f"{summary['weight_bytes'] / 1e3:,.1f}",
@@ -247,13 +249,14 @@ def run_table(groups: Sequence[Group]) -> Table:
                 [
                     group.label,
                     str(run.row["seed"]),
+                    list_threads([run.row]),
                     "-" if accuracy is None else f"{accuracy:.4f}",
                     f"{run.row['best_epoch']} of {len(run.epochs)}",
                     f"{run.row['total_seconds']:,.1f}",
                     run.name,
                 ]
             )
-    columns = ["row", "seed", "test accuracy", "kept epoch", "total, s", "folder"]
+    columns = ["row", "seed", "threads", "test accuracy", "kept epoch", "total, s", "folder"]
     return Table(title="Every run", columns=columns, rows=rows, words=["row", "folder"])
 
 

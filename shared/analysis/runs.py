@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poc.shared.data.archives import read_archive
+from poc.shared.engine.environment import count_threads
 from poc.shared.engine.files import read_json
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.run_lock import is_held
@@ -208,7 +209,7 @@ def read_run(path: Path) -> Run:
     return Run(
         name=str(path),
         record=record,
-        row=summary.model_dump(),
+        row={"threads": count_threads(content), **summary.model_dump()},
         epochs=read_epochs(folder),
         predictions=read_predictions(path, len(record.data.class_names)),
         exports=tuple(ExportRecord.model_validate(entry) for entry in folder.read_exports()),

@@ -10,6 +10,7 @@ from poc.shared.engine.terminal import open_output
 from poc.shared.spec.sweep import describe_settings
 
 from .figures import Table as WrittenTable
+from .groups import list_threads
 from .rungs import Rung
 
 # Column of the comparison table -> how its value is written.
@@ -19,6 +20,7 @@ COLUMNS: Mapping[str, str] = {
     "options": "{}",
     "backend": "{}",
     "seed": "{}",
+    "threads": "{}",
     "total_parameters": "{:,}",
     "trainable_parameters": "{:,}",
     "parameters_beside": "{:,}",
@@ -140,7 +142,7 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         name = describe_settings(row["settings"]) or "the one cell"
         groups.setdefault(name, []).append(row)
-    for name in ("settings", "runs", "parameters", *SWEEP_COLUMNS, "failed"):
+    for name in ("settings", "runs", "threads", "parameters", *SWEEP_COLUMNS, "failed"):
         table.add_column(name, justify="left" if name in ("settings", "failed") else "right")
     for name, members in groups.items():
         done = [row for row in members if row["status"] == "finished"]
@@ -150,7 +152,8 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             for column, form in SWEEP_COLUMNS.items()
         )
         parameters = f"{done[0]['total_parameters']:,}" if done else "-"
-        table.add_row(name, f"{len(done)}", parameters, *values, "; ".join(failures) or "-")
+        counts = (f"{len(done)}", list_threads(done), parameters)
+        table.add_row(name, *counts, *values, "; ".join(failures) or "-")
     return table
 
 

@@ -105,7 +105,7 @@ def open_source(
 
 def suggest_source(text: str) -> str:
     """What to write for a path without its scheme."""
-    path = Path(text).expanduser()
+    path = expand_home(text)
     if path.is_dir():
         is_idx = any("ubyte" in child.name for child in path.iterdir())
         return f"write {'idx' if is_idx else 'folder'}:{text}"

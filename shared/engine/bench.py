@@ -10,7 +10,7 @@ from typing import Any
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
-from .executors import added_to_environment
+from .executors import THREAD_VARIABLES, added_to_environment
 from .worker import Worker, WorkerCrashed
 
 Report = Callable[[str], None]
@@ -150,8 +150,7 @@ def thread_variables(side: Side) -> dict[str, str]:
     """Environment that holds a side to its threads."""
     if side.num_threads is None:
         return {}
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    return {name: str(side.num_threads) for name in names}
+    return dict.fromkeys(THREAD_VARIABLES, str(side.num_threads))
 
 
 def busy_seconds() -> tuple[float, float] | None:

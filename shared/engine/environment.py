@@ -2,7 +2,9 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import distributions
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,19 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def count_threads(record: Mapping[str, Any]) -> int | str | None:
+    """Threads of one operation, as `run.json` has them; none where it does not say.
+
+    Two numbers of threads add up in two orders, so that their accuracies differ. A run that was
+    resumed on another number has words: `2, then 1`.
+    """
+    first = record["environment"]
+    resumed = [resume.get("environment", first) for resume in record.get("resumes", ())]
+    # TensorFlow's 0 in older records: its own choice, which they do not tell.
+    counts = [part.get("intra_op_threads") or "unknown" for part in (first, *resumed)]
+    kept = [count for count, _ in groupby(counts)]
+    if len(kept) == 1:
+        return None if kept[0] == "unknown" else kept[0]
+    return ", then ".join(str(count) for count in kept)

@@ -19,6 +19,7 @@ Result = dict[str, Any]
 Work = Callable[[Task], Result]
 CONNECT_SECONDS = 10
 ENGINES = ("local", "ray")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
 class Done(NamedTuple):
@@ -37,19 +38,22 @@ def thread_limits(jobs: int) -> dict[str, str]:
     if jobs == 1:
         return {}
     share = str(max(count_cpus() // jobs, 1))
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    return {name: share for name in names if name not in os.environ}
+    return {name: share for name in THREAD_VARIABLES if name not in os.environ}
 
 
 @contextmanager
 def added_to_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that started processes inherit, and remove them again."""
+    """Set variables that started processes inherit, and put back what was there before."""
+    before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name in variables:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Executor(Protocol):
@@ -133,11 +137,12 @@ class RayExecutor:
         """One place a cell, and one GPU where the cluster has some; a cell is never repeated."""
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
         needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
+        limits = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
         if self._address is None:
             # Ray would give each cell one thread, whatever the machine has.
-            limits = {"OMP_NUM_THREADS": str(count_cpus()), **thread_limits(self._jobs)}
-            needs["runtime_env"] = {"env_vars": limits}
-        return needs
+            shares = {"OMP_NUM_THREADS": str(count_cpus()), **thread_limits(self._jobs)}
+            limits = {**shares, **limits}
+        return {**needs, "runtime_env": {"env_vars": limits}} if limits else needs
 
     def _collect(self, reference: Any, task: Task) -> Done:
         try:

@@ -17,8 +17,8 @@ def check_opened_data(run: RunSpec, data: RunData, note: Note) -> None:
         note: Told each sentence.
 
     Raises:
-        UsageError: Patience on too few validation images, one value a channel in every batch, or too little
-            shared memory.
+        UsageError: Patience on too few validation images, one value a channel in every batch, or
+            too little shared memory.
     """
     told = check_validation(run, len(data.split.val))
     require_shared_memory(run, data)

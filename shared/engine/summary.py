@@ -7,6 +7,7 @@ import numpy as np
 
 from poc.shared.data.pipeline import Pipeline
 
+from .environment import count_threads
 from .metrics import classification_metrics, wilson_interval
 from .phases import count_trained, measure_phases
 from .training import TrainingLoop
@@ -68,6 +69,7 @@ def describe_run(loop: TrainingLoop) -> dict[str, Any]:
         "options": dict(spec.model_spec.options) | dict(spec.method_options),
         "backend": spec.backend,
         "seed": spec.seed,
+        "threads": count_threads(loop.folder.read_run()),
         "total_parameters": total,
         "trainable_parameters": count_trained(spec),
         "weight_bytes": 4 * total,

@@ -297,12 +297,15 @@ def test_a_run_leaves_every_file_and_its_weights_cross_over(backend, poc, tmp_pa
 
 
 @pytest.mark.parity
-def test_compare(poc, tmp_path):
+def test_compare(poc, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     code, output, errors = poc("compare", *TINY, "--output", tmp_path / "both", "--json")
     found = json.loads(output)
     assert code == 0, errors
     assert [row["backend"] for row in found["rows"]] == ["tf", "torch"]
     first, second = found["rows"]
+    assert (first["threads"], second["threads"]) == (2, 1)
     assert first["total_parameters"] == second["total_parameters"]
     assert all(rung["is_passed"] for rung in found["parity"])
     # Two epochs of a small run from the same weights and batches: float32 has not drifted far.

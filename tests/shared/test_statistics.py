@@ -44,7 +44,8 @@ def hits(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, 
 
 
 def test_spread_by_hand() -> None:
-    assert spread([0.7, 0.8, 0.9]) == (pytest.approx(0.8), pytest.approx(0.1), 3)
+    """Lopsided, so that the median (.72) is not the mean (.79); .0386 / 2 is the variance."""
+    assert spread([0.7, 0.72, 0.95]) == (pytest.approx(0.79), pytest.approx(sqrt(0.0193)), 3)
     assert spread([0.5]) == (0.5, None, 1)
     assert spread([1.0, 2.0]).write("{:.1f}") == "1.5 ± 0.7"
 
@@ -72,10 +73,10 @@ def test_interval_of_one_run_is_wilsons() -> None:
 
 
 def test_interval_over_seeds_by_hand() -> None:
-    """t(2) = 4.3027; half width sqrt(wilson^2 + (4.3027 * .1 / sqrt 3)^2)."""
-    low, high = accuracy_interval([0.4, 0.5, 0.6], 1000)
+    """Mean .5, median .45, variance .0175; t(2) = 4.3027, and the two parts add as squares."""
+    low, high = accuracy_interval([0.4, 0.45, 0.65], 1000)
     wilson = wilson_interval(500, 1000)
-    seeds = 4.302652729911275 * 0.1 / sqrt(3)
+    seeds = 4.302652729911275 * sqrt(0.0175) / sqrt(3)
     assert low == pytest.approx(0.5 - sqrt((0.5 - wilson.low) ** 2 + seeds**2))
     assert high == pytest.approx(0.5 + sqrt((wilson.high - 0.5) ** 2 + seeds**2))
 
