@@ -100,8 +100,10 @@ CASES: dict[str, Network] = {
     "dense no bias": single(Dense(units=3, use_bias=False), VECTOR),
     "light conv2d": single(LightConv2D(filters=3, kernel_size=(3, 2), rank=2)),
     "light conv2d strided": single(LightConv2D(filters=3, rank=2, activation="relu", **WINDOW)),
+    # Linear inside: one of few values lies so near a ReLU's kink that bfloat16 changes its side.
     "light conv2d strided twice": single(
-        LightConv2D(filters=3, rank=2, strides_in="both", **WINDOW), (9, 8, 3)
+        LightConv2D(filters=3, rank=2, strides_in="both", inner_activation=None, **WINDOW),
+        (9, 8, 3),
     ),
     "light conv2d valid": single(
         LightConv2D(filters=3, kernel_size=(2, 3), rank=2, padding="valid", inner_activation=None)
