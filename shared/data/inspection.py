@@ -71,8 +71,9 @@ def is_sure(row: Row | None, now: Stamp) -> bool:
     """Whether what was found still holds of a file with this stamp."""
     if row is None or not now or row.facts.stamp != now:
         return False
-    last_change_ns = max(now[1:3])
-    return last_change_ns + SECONDS_UNSURE * 1e9 < row.looked_ns
+    # The time that no tool can set: files dated into the future are looked at once like others.
+    changed_ns = now[2]
+    return changed_ns + SECONDS_UNSURE * 1e9 < row.looked_ns
 
 
 def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:

@@ -75,6 +75,15 @@ def test_files_are_looked_at_once(tmp_path, looked):
     assert len(looked) == 24
 
 
+def test_files_dated_into_the_future_are_looked_at_once(tmp_path, looked):
+    for path in write(tmp_path).glob("*/*"):
+        os.utime(path, (time.time() + 1e9,) * 2)
+    time.sleep(0.02)
+    for _ in range(2):
+        open_source(f"folder:{tmp_path}")
+    assert len(looked) == 24
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_file_of_equal_size_and_time_is_another(tmp_path, looked, in_place):
     write(tmp_path)
