@@ -16,14 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import PIL
-
-from .decoding import FileFacts, inspect_file
+from .decoding import DECODING, FileFacts, inspect_file
 from .regular_files import Stamp, take_stamp
 from .storage import cache_root, write_whole
 
-# What one version of Pillow reads another may not.
-FORMAT = f"poc inspection 2, Pillow {PIL.__version__}"
+FORMAT = f"poc inspection 2, {DECODING}"
 CHUNK_FILES = 512
 SECONDS_BEFORE_NOTE = 5.0
 # A file that changes twice within the clock's step keeps its stamp. What was looked at so soon
