@@ -12,10 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 from .depth import narrow, read_deep
 from .regular_files import Stamp, read_regular
+
+# In the key of everything that is kept of decoded pixels: another rule here, or another version of
+# Pillow, makes other pixels of the same bytes.
+DECODING = f"poc decoding 2, Pillow {PIL.__version__}"
 
 GREY_MODES = {"1", "L", "LA", "La"}
 ALPHA_MODES = {"LA", "RGBA", "RGBa", "PA"}

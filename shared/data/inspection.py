@@ -16,14 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import PIL
-
-from .decoding import FileFacts, inspect_file
+from .decoding import DECODING, FileFacts, inspect_file
 from .regular_files import Stamp, take_stamp
 from .storage import cache_root, write_whole
 
-# What one version of Pillow reads another may not.
-FORMAT = f"poc inspection 2, Pillow {PIL.__version__}"
+FORMAT = f"poc inspection 2, {DECODING}"
 CHUNK_FILES = 512
 SECONDS_BEFORE_NOTE = 5.0
 # A file that changes twice within the clock's step keeps its stamp. What was looked at so soon
@@ -71,8 +68,9 @@ def is_sure(row: Row | None, now: Stamp) -> bool:
     """Whether what was found still holds of a file with this stamp."""
     if row is None or not now or row.facts.stamp != now:
         return False
-    last_change_ns = max(now[1:3])
-    return last_change_ns + SECONDS_UNSURE * 1e9 < row.looked_ns
+    # The time that no tool can set: files dated into the future are looked at once like others.
+    changed_ns = now[2]
+    return changed_ns + SECONDS_UNSURE * 1e9 < row.looked_ns
 
 
 def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import PIL
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
+from .decoding import DECODING
 from .inspection import count_cpus
 from .preparation import Images, convert_channels, normalize
 from .source import Indices, Pixels, Shape, Source
@@ -140,7 +140,7 @@ def keep_on_disk(images: SourceImages, spec: DataSpec) -> Kept:
 def cache_key(images: SourceImages) -> str:
     """A name that changes with the content, the order or the preparation of the images."""
     digests = images.source.digests
-    preparation = {**asdict(images.base), "pillow": PIL.__version__, "format": FORMAT}
+    preparation = {**asdict(images.base), "decoding": DECODING, "format": FORMAT}
     content = [digests[index] for index in images.indices]
     return hashlib.sha256(json.dumps([preparation, content]).encode()).hexdigest()[:40]
 

@@ -110,9 +110,12 @@ def read_parts(
             f"received {name!r} with the folders {quote(order)}, two of which are one part; "
             "allowed is one folder a part: rename or move one"
         )
+    classes = looks[order[0]].folders
     for folder in order:
         below = looks[folder].folders
-        if len(below) == 1 and look(root / folder / below[0]).is_shelf:
+        # A test of one class may be meant, a training of one is not.
+        is_class = len(classes) > 1 and below[:1] and below[0] in classes
+        if len(below) == 1 and not is_class and look(root / folder / below[0]).is_shelf:
             raise UsageError(
                 f"received {name!r}, whose part {folder!r} holds one folder, {below[0]!r}, that "
                 f"holds folders; {ALLOWED}: move the class folders up, or give one part alone, "

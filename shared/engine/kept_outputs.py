@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.decoding import DECODING
 from poc.shared.data.storage import cache_root
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
@@ -132,7 +133,7 @@ def outputs_path(run: RunSpec, what: str, images: Mapping[str, Any]) -> Path:
         images: What decides their pixels: content, split, view, resolution.
     """
     key = {"format": FORMAT, "backend": run.backend, "precision": run.precision, "network": what}
-    text = json.dumps({**key, **images}, sort_keys=True)
+    text = json.dumps({**key, "decoding": DECODING, **images}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:40]
     return cache_root(run.data.cache_folder) / "features" / f"{digest}.safetensors"
 

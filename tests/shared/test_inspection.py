@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from poc.shared.analysis.data_report import check_split, store_split
-from poc.shared.data import inspection, storage
-from poc.shared.data.keeping import cache_key
+from poc.shared.data import inspection, keeping, storage
+from poc.shared.data.keeping import SourceImages, cache_key
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.sources import open_source
 from poc.shared.data.storage import NOWHERE, cache_root, expand_home
+from poc.shared.data.transforms import plan_view
 from poc.shared.engine.initial_weights import cache_folder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import DataSpec
@@ -75,6 +76,15 @@ def test_files_are_looked_at_once(tmp_path, looked):
     assert len(looked) == 24
 
 
+def test_files_dated_into_the_future_are_looked_at_once(tmp_path, looked):
+    for path in write(tmp_path).glob("*/*"):
+        os.utime(path, (time.time() + 1e9,) * 2)
+    time.sleep(0.02)
+    for _ in range(2):
+        open_source(f"folder:{tmp_path}")
+    assert len(looked) == 24
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_file_of_equal_size_and_time_is_another(tmp_path, looked, in_place):
     write(tmp_path)
@@ -116,7 +126,16 @@ def test_a_pixel_cache_is_of_the_files_as_they_are(tmp_path):
     source = open_source(f"folder:{tmp_path / 'set'}")
     stacked = np.stack([source.image(index) for index in range(len(source))])
     assert np.allclose(after, stacked / 255, atol=1e-6)
-    assert cache_key.__doc__.startswith("A name that changes with the content")
+
+
+def test_other_rules_of_decoding_make_another_pixel_cache(tmp_path, monkeypatch):
+    source = open_source(f"folder:{write(tmp_path)}")
+    base, _ = plan_view(DataSpec(), (4, 4, 3), 3, is_training=True)
+    images = SourceImages(source, np.arange(24), base)
+    before = cache_key(images)
+    assert cache_key(images) == before
+    monkeypatch.setattr(keeping, "DECODING", "poc decoding 1, Pillow 0.1")
+    assert cache_key(images) != before
 
 
 def test_a_file_that_is_replaced_during_a_run_is_named(tmp_path):
@@ -164,7 +183,7 @@ def test_a_foreign_inspection_file_is_ignored(tmp_path, cache, content):
 def test_another_version_of_pillow_looks_again(tmp_path, looked, monkeypatch):
     write(tmp_path)
     open_source(f"folder:{tmp_path}")
-    monkeypatch.setattr(inspection, "FORMAT", "poc inspection 2, Pillow 0.1")
+    monkeypatch.setattr(inspection, "FORMAT", "poc inspection 2, poc decoding 2, Pillow 0.1")
     open_source(f"folder:{tmp_path}")
     assert len(looked) == 48
 

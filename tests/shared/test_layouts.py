@@ -151,6 +151,16 @@ def test_classes_with_folders_in_them_are_read(tmp_path, folders, classes):
     assert len(source) == 2 * len(folders)
 
 
+def test_a_test_of_one_class_is_a_test(tmp_path):
+    make(tmp_path, *product(["train"], TWO, ["p1", "p2"]), "test/cat/p3", "test/cat/p4")
+    source = open_source(f"folder:{tmp_path}")
+    assert source.class_names == TWO
+    assert [source.ids[index] for index in source.partitions["test"][::2]] == [
+        "test/cat/p3/0.png",
+        "test/cat/p4/0.png",
+    ]
+
+
 def test_folders_of_the_same_names_in_every_class_are_told(tmp_path):
     source = open_source(f"folder:{make(tmp_path, *product(TWO, ['day', 'night']))}")
     (remark,) = source.remarks
