@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.models import ModelSpec
+from poc.shared.spec.run import RunSpec
 
 from .files import read_arrays, write_arrays
 
@@ -15,11 +16,13 @@ class BestWeights:
 
     Args:
         path: That file.
-        network: The run's network.
+        run: Resolved spec; the file tells its model's lineage, where that has one.
     """
 
-    def __init__(self, path: Path, network: Network) -> None:
-        self._path, self._names = path, [p.name for p in network.parameters]
+    def __init__(self, path: Path, run: RunSpec) -> None:
+        self._path, self._names = path, [p.name for p in run.network.parameters]
+        lineage = lineage_of(run.model_spec)
+        self._metadata = {"lineage": lineage} if lineage else {}
         self._unwritten: Weights | None = None
         self._epoch = 0
 
@@ -37,7 +40,7 @@ class BestWeights:
             return
         kept = {**weights, **self._unwritten}
         own = {name: kept[name] for name in self._names}
-        write_arrays(self._path, own, epoch=str(self._epoch))
+        write_arrays(self._path, own, epoch=str(self._epoch), **self._metadata)
         self._unwritten = None
 
     def forget(self) -> None:
@@ -47,3 +50,9 @@ class BestWeights:
     def read(self) -> Weights:
         """What stands in the file."""
         return read_arrays(self._path)
+
+
+def lineage_of(model: ModelSpec) -> str | None:
+    """Whose padding and epsilon a model has, where it can have one or the other's."""
+    lineage = getattr(model.resolved(), "lineage", None)
+    return None if lineage is None else str(lineage)

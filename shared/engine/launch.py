@@ -15,7 +15,8 @@ from .memory_check import require_memory
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
-from .run_start import starting
+from .run_record import anchor
+from .run_start import stamp, starting
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .saving import Saver
 from .source_network import require_source, resolve_source
@@ -48,7 +49,7 @@ def launch_run(
     """
     Saver.parse(save_every)
     check_combination(run)
-    run = resolve_source(resolve_imagenet(run))
+    run = anchor(resolve_source(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)
     with starting(path, overwrite=overwrite) as (folder, lock):
@@ -88,10 +89,18 @@ def train_in_worker(
     """Call `train` in a worker that holds the lock as well.
 
     Raises:
-        WorkerCrashed: With what memory may have to do with it; the run is marked.
+        WorkerCrashed: With what memory may have to do with it; a run that has begun is marked.
     """
+    former, resolved = stamp(folder), [run]
+
+    def watch(event: Mapping[str, Any]) -> None:
+        if event["event"] == "resolved":
+            resolved.append(RunSpec.parse(event["run"], ""))
+        else:
+            report(event)
+
     try:
-        with Worker(run.backend, log=folder.log, report=report, inherited=[lock]) as worker:
+        with Worker(run.backend, log=folder.log, report=watch, inherited=[lock]) as worker:
             row: dict[str, Any] = worker.call(
                 "train",
                 run=run.model_dump(mode="json"),
@@ -99,19 +108,22 @@ def train_in_worker(
                 **job,
             )
     except WorkerCrashed as error:
-        raise WorkerCrashed(explain_crash(run, folder, str(error))) from None
+        # Until it is replaced, `run.json` is that of a former run, which stays as it was.
+        has_begun = bool(job["is_resumed"]) or stamp(folder) != former
+        message = explain_crash(resolved[-1], folder, str(error), has_begun=has_begun)
+        raise WorkerCrashed(message) from None
     return row | {"folder": str(folder.path)}
 
 
-def explain_crash(run: RunSpec, folder: RunFolder, message: str) -> str:
+def explain_crash(run: RunSpec, folder: RunFolder, message: str, *, has_begun: bool) -> str:
     """What a dead worker left: its last words, what memory may have to do with it, how to go on."""
     with suppress(UsageError, OSError, KeyError):
-        run = RunSpec.parse(folder.read_run()["run"], "")
-        if folder.read_checkpoint() is not None:
+        if has_begun and folder.read_checkpoint() is not None:
             message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
         if may_be_memory(run, message):
             message += f"\nPerhaps {describe_memory_error(run, is_certain=False)}."
-        folder.mark("failed", error=message)
+        if has_begun:
+            folder.mark("failed", error=message)
     return message
 
 

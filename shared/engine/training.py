@@ -53,6 +53,7 @@ class TrainingLoop:
         report: Called with progress events.
         saver: When to save between epochs; none: never.
         interruption: Asked after every step whether to stop; none: nobody asks.
+        is_resumed: False: what stands in the folder is a former run's, and is left alone for now.
     """
 
     def __init__(
@@ -64,23 +65,32 @@ class TrainingLoop:
         report: Report,
         saver: Saver | None = None,
         interruption: Interruption | None = None,
+        *,
+        is_resumed: bool = True,
     ) -> None:
         self.spec, self.data, self.folder, self.report = run, data, folder, report
         self.backend = backend
         self.saver, self.interruption = saver or Saver(), interruption or Interruption()
-        self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network)
+        self.best = BestWeights(folder.checkpoints / "best.safetensors", run)
         self.num_steps = run.num_epochs * data.train.num_batches
         self.started = time.perf_counter()
-        self.rewind(folder.read_checkpoint())
+        if is_resumed:
+            self.rewind(folder.read_checkpoint())
+        else:
+            self.stand_at(None)
         self.state.seconds.setdefault("build", time.perf_counter() - self.started)
 
     def rewind(self, checkpoint: Checkpoint | None) -> None:
-        """Stand where a checkpoint stands; none: at the beginning."""
+        """Stand where a checkpoint stands, in the folder too; none: at the beginning."""
+        self.folder.cut_metrics(checkpoint.line if checkpoint else None)
+        self.stand_at(checkpoint)
+
+    def stand_at(self, checkpoint: Checkpoint | None) -> None:
+        """The same for the loop alone; nothing is written."""
         self.state, self.sums = LoopState(), Sums()
         self.best.forget()
         self.saved = -math.inf
         self.line = checkpoint.line if checkpoint else None
-        self.folder.cut_metrics(self.line)
         if checkpoint is None:
             self.start_stage(self.spec.stages[0], {})
             return

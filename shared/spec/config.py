@@ -49,7 +49,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():
             raise OSError("no regular file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Windows editors put a byte order mark first.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(
             f"received the config {str(path)!r}, which does not exist; name a TOML file"
