@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,12 @@ def named_settings(**given: Any) -> list[str]:
 def tell(text: str) -> None:
     """Print a note beside the output."""
     click.echo(text, err=True)
+
+
+def tell_event(event: Mapping[str, Any]) -> None:
+    """Print what a worker notes; its other events are not for reading."""
+    if event["event"] == "note":
+        tell(event["text"])
 
 
 def judge(rungs: Any) -> None:

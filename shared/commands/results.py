@@ -13,6 +13,7 @@ from .options import (
     command_line,
     read_run,
     tell,
+    tell_event,
     with_options,
 )
 
@@ -48,15 +49,17 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
 def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
     """Table and heat maps of FixRes runs: training size x test size, before and after."""
     from poc.shared.analysis.report import markdown_table
+    from poc.shared.analysis.resolution_cells import data_warning, read_grid
     from poc.shared.analysis.resolution_grid import (
         activation_table,
         draw_grid,
         grid_table,
-        read_grid,
         write_picture,
     )
 
     cells = read_grid(folders)
+    if warning := data_warning(cells):
+        tell(warning)
     if image is not None:
         write_picture(draw_grid(cells), image)
     if as_json:
@@ -135,7 +138,8 @@ def channels(
 
     given.setdefault("method", None)
     given["method"] = given["method"] or (None if given["config"] else "l2t-ww")
-    content = select_channels(read_run(backend, **given), output, keep=keep, num_shards=shards)
+    run = read_run(backend, **given)
+    content = select_channels(run, output, keep=keep, num_shards=shards, report=tell_event)
     if as_json:
         click.echo(json.dumps(content, indent=1))
         return

@@ -18,7 +18,7 @@ from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
 from .run_record import RunRecord
-from .source_network import check_source, match_source, resolve_source
+from .source_network import check_source, match_source, resolve_source, tell_kept_head
 
 NUM_NAMED = 100
 
@@ -143,6 +143,8 @@ def open_data(
     resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
     check_network(resolved)
     resolved = match_source(resolved, source.class_names, tell)
+    if record is None:
+        tell_kept_head(resolved, source.class_names, tell)
     check_source(resolved)
     check_stages(resolved)
     return resolved, data

@@ -15,7 +15,7 @@ from .memory_check import require_memory
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
-from .run_record import anchor
+from .run_record import RunRecord, anchor
 from .run_start import stamp, starting
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .saving import Saver
@@ -58,9 +58,21 @@ def launch_run(
 
 
 def resume_run(
-    path: Path, *, command: str, report: Report, save_every: str = DEFAULT_SAVE_EVERY
+    path: Path,
+    *,
+    command: str,
+    report: Report,
+    save_every: str = DEFAULT_SAVE_EVERY,
+    data: str | None = None,
 ) -> dict[str, Any]:
     """Go on with the run of a folder; a finished one only gives its row.
+
+    Args:
+        path: Run folder.
+        command: The command line, kept in the folder.
+        report: Called with progress events.
+        save_every: Steps or minutes between checkpoints within an epoch.
+        data: Where the run's data lies now; none: where it lay.
 
     Raises:
         UsageError: No run has begun there, it is damaged, or another process holds it.
@@ -77,6 +89,8 @@ def resume_run(
     if record.get("status") == "finished":
         return folder.read_summary() | {"folder": str(path)}
     folder.read_checkpoint()
+    located = RunRecord(path, record).locate(data)
+    run = run.replace(data={**run.data.model_dump(mode="json"), "source": located})
     require_source(run)
     with hold_lock(path) as lock:
         job = {"command": command, "save_every": save_every, "is_resumed": True}

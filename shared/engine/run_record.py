@@ -175,8 +175,8 @@ class RunRecord:
             split = make_split(source, spec)
             counts = ", ".join(f"{len(own)} {part}" for part, own in split.parts.items())
             note(
-                f"{source.name} holds none of the run's images: other data, split by the run's "
-                f"rule ({counts})."
+                f"{source.name} has none of the run's image names: taken for other data, split by "
+                f"the run's rule ({counts})."
             )
             return split
         split = Split(source, spec, **parts.place(source))

@@ -9,7 +9,7 @@ import numpy as np
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
-from poc.shared.spec.layers import Conv2D, Dense, prefixed
+from poc.shared.spec.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
@@ -133,6 +133,20 @@ def order_source(
     return run.replace(source={**source.model_dump(mode="json"), "class_order": list(order)})
 
 
+def tell_kept_head(run: RunSpec, class_names: Sequence[str], note: Note) -> None:
+    """Say where a run starts with a head that another run has trained on other classes."""
+    if run.initial_weights is None or getattr(run.method_settings, "new_head", None):
+        return
+    record = RunRecord.find(Path(run.initial_weights))
+    known = record.class_names if record else ()
+    if len(known) == len(class_names) and known != tuple(class_names):
+        note(
+            f"The head of {run.initial_weights!r} was trained on the classes "
+            f"{list_classes(known, class_names)}; it is kept, and learns "
+            f"{list_classes(class_names, known)} from there."
+        )
+
+
 def check_source(run: RunSpec) -> None:
     """Refuse a source that does not fit the run, before anything is built.
 
@@ -204,16 +218,19 @@ def reordered_head(source: Network, weights: Arrays, order: Sequence[int]) -> Ar
             f"received source.class_order={list(order)} for a source of {source.num_classes} "
             f"classes; allowed is each of 0 to {source.num_classes - 1} once: correct it"
         )
-    node = next(node for node in reversed(source.nodes) if node.parameters)
-    if not isinstance(node.layer, Dense | Conv2D) or any(
-        parameter.shape[-1] != source.num_classes for parameter in node.parameters
-    ):
+    head = source.head
+    after = source.nodes[source.nodes.index(head) + 1 :]
+    # A light layer reduces first; its last factor is what gives the logits.
+    last = [p for p in head.parameters if not p.name.startswith(f"{head.name}/reduce/")]
+    is_known = isinstance(head.layer, Dense | Conv2D | LightDense | LightConv2D)
+    is_known &= all(len(node.inputs) == 1 for node in after)
+    if not is_known or any(p.shape[-1] != source.num_classes for p in last):
         raise UsageError(
             f"received a source of the model {source.name!r} whose classes stand in another order, "
-            f"and whose last layer {node.name!r} gives more than its logits; allowed is the run's "
+            f"and whose last layer {head.name!r} gives more than its logits; allowed is the run's "
             "order: train the source on the same classes again"
         )
-    return {p.name: weights[p.name][..., list(order)] for p in node.parameters}
+    return {p.name: weights[p.name][..., list(order)] for p in last}
 
 
 def starting_weights(run: RunSpec) -> Weights:

@@ -164,5 +164,6 @@ def read_weights(record: RunRecord, run: RunSpec, checkpoint: str) -> Weights:
     try:
         check_weights(run.network, weights)
     except UsageError as error:
-        raise UsageError(f"{str(path)!r}: {error}") from None
+        what = str(error).removeprefix("received ")
+        raise UsageError(f"received {str(path)!r}: {what}") from None
     return weights

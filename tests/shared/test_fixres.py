@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.resolution_grid import draw_grid, grid_table, read_grid, write_picture
+from poc.shared.analysis.resolution_cells import read_grid
+from poc.shared.analysis.resolution_grid import draw_grid, grid_table, write_picture
 from poc.shared.analysis.statistics import mcnemar
 from poc.shared.data.apparent import (
     apparent_sizes,

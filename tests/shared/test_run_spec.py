@@ -110,6 +110,7 @@ WRONG = {
     "source.num_classes": 1,
     "source.normalization": "loud",
     "source.cache": "perhaps",
+    "source.class_order": 3,
     "source.model.name": 3,
     "source.model.options": 3,
     "source.model.trainable": "some",
