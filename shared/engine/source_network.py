@@ -1,5 +1,6 @@
 """The source of a transfer method: found, checked, its weights read."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
 from .factorization import drawn_weights
-from .files import Arrays, read_arrays
+from .files import Arrays, read_arrays, read_object, read_regular
 from .initial_weights import initial_weights
 from .run_record import RunRecord, find_order, list_classes
 from .weight_check import check_weights
@@ -77,6 +78,7 @@ def match_source(run: RunSpec, class_names: Sequence[str], note: Note = ignore) 
     transfer = find_method(run.method).transfer
     if transfer is None or run.source is None or run.source.weights is None:
         return run
+    check_selection(run)
     path, record = run.source.weights, RunRecord.find(Path(run.source.weights))
     known = record.class_names if record else ()
     if record is not None and record.spec.input_shape not in (None, run.input_shape):
@@ -92,6 +94,40 @@ def match_source(run: RunSpec, class_names: Sequence[str], note: Note = ignore) 
             f"{list_classes(known, class_names)}; {run.method} does not compare logits."
         )
     return run
+
+
+def check_selection(run: RunSpec) -> None:
+    """Refuse channels that were selected for another source.
+
+    Raises:
+        UsageError: See above; a selection from before digests were kept is believed.
+    """
+    path = getattr(run.method_settings, "channels_file", None)
+    weights = run.source.weights if run.source else None
+    if path is None or weights is None:
+        return
+    recorded = read_object(Path(path)).get("source_digest")
+    if recorded not in (None, digest_weights(weights)):
+        raise UsageError(
+            f"received method_options.channels_file={path!r}, which was selected for another "
+            f"source than {weights!r}; allowed is a selection for this one: make it with "
+            "`poc channels`"
+        )
+
+
+def digest_weights(path: str) -> str:
+    """Sha256 of a weight file.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return hashlib.sha256(read_regular(Path(path))).hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"received the source {path!r}, which cannot be read ({error.strerror}); name a "
+            "canonical safetensors file"
+        ) from None
 
 
 def order_source(

@@ -1,17 +1,31 @@
 """A source's record against the run that learns from it: classes by name, and what may differ."""
 
+import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
+from poc import cli
+from poc.shared.engine import operations
 from poc.shared.engine.datasets import open_data
 from poc.shared.engine.files import read_arrays
 from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.source_network import source_weights, starting_weights
+from poc.shared.engine.source_network import (
+    digest_weights,
+    reordered_head,
+    source_weights,
+    starting_weights,
+)
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
-from poc.tests.shared.test_run_record import add_images, make_archive, train_run
+from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.l2t_ww import SELECTION_FORMAT
+from poc.shared.spec.layers import BatchNorm, Conv2D, Flatten
+from poc.shared.spec.network_builder import NetworkBuilder
+from poc.tests.faults import stub
+from poc.tests.shared.test_run_record import MODEL, add_images, make_archive, train_run
 
 CLASSES = ["ant", "bee", "cat"]
 # Method and its options -> whether it compares the logits of both sides.
@@ -159,7 +173,7 @@ def test_a_layer_that_does_not_end_in_the_logits_cannot_be_mapped():
     net.add("conv", Conv2D(filters=3, kernel_size=(8, 8), strides=(8, 8)))
     net.add("norm", BatchNorm(momentum=0.9, epsilon=1e-5))
     net.add("flat", Flatten())
-    network = net.finish("flat")
+    network = net.build()
     weights = draw_weights(network.parameters, 0)
     with pytest.raises(UsageError, match="last layer 'norm' gives more than its logits"):
         reordered_head(network, weights, [2, 0, 1])
@@ -219,3 +233,49 @@ def test_a_teacher_without_a_record_of_its_data_says_so(teacher, tmp_path):
     RunFolder(tmp_path / "run").write_run({"run": record["run"]})
     _, notes = learn("kd", tmp_path / "run", teacher / "data.npz")
     assert "names no classes" in notes
+
+
+def test_channels_that_were_selected_for_another_source_are_refused(teacher, tmp_path):
+    weights = teacher / "run" / "checkpoints" / "best.safetensors"
+    selection = {"format": SELECTION_FORMAT, "taps": {}}
+    option = f"method_options.channels_file={tmp_path}/channels.json"
+    for digest, is_refused in ((digest_weights(str(weights)), False), ("0" * 64, True)):
+        content = {**selection, "source_digest": digest}
+        (tmp_path / "channels.json").write_text(json.dumps(content))
+        if is_refused:
+            with pytest.raises(UsageError, match="selected for another source"):
+                learn("l2t-ww", teacher / "run", teacher / "data.npz", option)
+        else:
+            learn("l2t-ww", teacher / "run", teacher / "data.npz", option)
+
+
+def test_a_selection_of_channels_says_what_the_source_was_trained_on(
+    teacher, tmp_path, monkeypatch
+):
+    make_archive(tmp_path / "data.npz", ["ant", "bee", "dog"], [0, 1, 2] * 20)
+    monkeypatch.setattr(operations, "measure_channel_scores", lambda *a, **o: {})
+    events = []
+    run = {
+        "method": "l2t-ww",
+        "model": MODEL,
+        "data": {"source": f"npz:{tmp_path}/data.npz"},
+        "source": {"weights": str(teacher / "run")},
+    }
+    operations.Operations(stub, events.append, 0.0).channel_scores(run, [])
+    assert any("was trained on other classes" in event["text"] for event in events)
+
+
+def test_parity_refuses_what_a_run_would_refuse(teacher, tmp_path, monkeypatch, capsys):
+    make_archive(tmp_path / "data.npz", ["ant", "bee", "dog"], [0, 1, 2] * 20)
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            *("poc", "parity", "--method", "kd", "--source", str(teacher / "run")),
+            *("--model", "lightnet_residual", "--data", f"npz:{tmp_path}/data.npz"),
+        ],
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "'ant', 'bee', 'cat'" in capsys.readouterr().err
