@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.channel_statistics import top_channels
 from poc.shared.engine.files import write_arrays, write_json
-from poc.shared.engine.source_network import resolve_source
+from poc.shared.engine.source_network import digest_weights, resolve_source
 from poc.shared.engine.worker import Report, Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.l2t_ww import SELECTION_FORMAT
@@ -67,6 +67,8 @@ def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dic
     """The stored selection; its fingerprint covers the source, the images and what is kept."""
     source = run.source.model_dump(mode="json") if run.source else {}
     what = {"source": source, "data": found["data"], "keep": keep}
+    if run.source is not None and run.source.weights is not None:
+        what["source_digest"] = digest_weights(run.source.weights)
     taps = {
         tap: {
             "channels": top_channels(scores, keep),

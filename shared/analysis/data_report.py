@@ -12,7 +12,7 @@ from poc.shared.data.description import describe_source
 from poc.shared.data.leaks import Leak, find_leaks
 from poc.shared.data.relabelling import open_classes
 from poc.shared.data.sources import SCHEMES, open_source
-from poc.shared.data.split_files import parse_definition
+from poc.shared.data.split_files import parse_definition, read_list
 from poc.shared.data.splits import Split, make_split
 from poc.shared.engine.files import write_bytes
 from poc.shared.engine.output import plain
@@ -68,7 +68,7 @@ def check_split(
         UsageError: No such file, no split, or other data than it was made from.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_list(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"received {str(path)!r}, which cannot be read ({error}); allowed is a file that "

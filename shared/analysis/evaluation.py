@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
-from poc.shared.engine.datasets import RunData, open_data
-from poc.shared.engine.files import read_arrays, write_bytes
+from poc.shared.engine.datasets import RunData
+from poc.shared.engine.files import write_bytes
 from poc.shared.engine.metrics import (
     average_views,
     classification_metrics,
@@ -22,12 +23,10 @@ from poc.shared.engine.metrics import (
     wilson_interval,
 )
 from poc.shared.engine.phases import describe_values, pooled_node
+from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import assign
 from poc.shared.spec.run import RunSpec
-
-from .verification import read_record
 
 PARTS = ("train", "val", "test")
 
@@ -39,6 +38,8 @@ def evaluate_folder(
     checkpoint: str = "best",
     part: str = "test",
     export: Path | None = None,
+    data: str | None = None,
+    note: Note = ignore,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint of a run.
 
@@ -50,20 +51,23 @@ def evaluate_folder(
         part: train (as evaluation shows it), val or test.
         export: npz file for `embeddings` (N, F; of several crops their mean), `softmax` and
             `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
+        data: Where the run's data lies now; none: where it lay.
+        note: Told what differs from the run.
 
     Returns:
         Metrics, their interval, crops and how they are averaged, latency and the statistics of the
         pooled features.
 
     Raises:
-        UsageError: No run folder, a change of something else than its data, or no such part.
+        UsageError: As `open_trained`, or no such part.
     """
-    run = changed(RunSpec.parse(read_record(folder)["run"], "run"), assignments)
-    weights = read_arrays(folder / "checkpoints" / f"{checkpoint}.safetensors")
-    run, data = open_data(run)
-    own = {parameter.name: weights[parameter.name] for parameter in run.network.parameters}
-    with data, Worker(run.backend) as worker:
-        pipeline, ids = find_part(run, data, part)
+    check_part_name(part)
+    trained = open_trained(
+        folder, data=data, assignments=assignments, checkpoint=checkpoint, part=part, note=note
+    )
+    run, own, opened = trained.run, trained.weights, trained.data
+    with opened, Worker(run.backend) as worker:
+        pipeline, ids = find_part(run, opened, part)
         outputs = list(run_batches(worker, run, own, pipeline))
         seconds = worker.call(
             "measure_latency",
@@ -71,7 +75,7 @@ def evaluate_folder(
             weights=own,
             num_images=pipeline.num_views,
         )
-    labels = data.source.labels[pipeline.indices]
+    labels = opened.source.labels[pipeline.indices]
     logits, embeddings = (np.concatenate(values) for values in zip(*outputs, strict=True))
     if export is not None:
         write_outputs(export, logits, embeddings, labels, ids)
@@ -92,37 +96,22 @@ def evaluate_folder(
         "accuracy_high": high,
         "latency_seconds": seconds,
         "embedding": describe_values(embeddings),
+        "notes": list(opened.notes),
     }
 
 
-def changed(run: RunSpec, assignments: Iterable[str]) -> RunSpec:
-    """The run with other data settings.
-
-    Raises:
-        UsageError: A key that is no setting of the data.
-    """
-    values = run.model_dump(mode="json")
-    others = {key: value for key, value in values.items() if key != "data"}
-    for assignment in assignments:
-        assign(values, assignment)
-        if {key: value for key, value in values.items() if key != "data"} != others:
-            raise UsageError(
-                f"received --set {assignment}, which is no setting of the data; allowed are those, "
-                "such as image_size=[224,224] or eval_view.crop=ten: choose one"
-            )
-    # A plan with a size of its own would refuse another; the network alone is evaluated here.
-    values.update(method="scratch", method_options={}, source=None, input_shape=None)
-    return RunSpec.parse(values, "")
+def check_part_name(part: str) -> None:
+    """Refuse what is no part."""
+    if part not in PARTS:
+        raise UsageError(f"received --part {part!r}; allowed are {', '.join(PARTS)}: choose one")
 
 
 def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[str]]:
     """A part under the evaluation view, and the ids of its examples.
 
     Raises:
-        UsageError: No such part, or the split leaves it empty.
+        UsageError: The split leaves it empty.
     """
-    if part not in PARTS:
-        raise UsageError(f"received --part {part!r}; allowed are {', '.join(PARTS)}: choose one")
     indices = data.split.parts[part]
     if not len(indices):
         raise UsageError(

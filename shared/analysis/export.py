@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
-from poc.shared.engine.datasets import RunData, open_data
+from poc.shared.engine.datasets import RunData
 from poc.shared.engine.exported import (
     FORMATS,
     PRECISIONS,
@@ -21,10 +22,9 @@ from poc.shared.engine.exported import (
     find_format,
     measure_latency,
 )
-from poc.shared.engine.files import read_arrays
 from poc.shared.engine.metrics import average_views
 from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.weight_check import check_weights
+from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.initializers import Weights
@@ -32,7 +32,6 @@ from poc.shared.spec.run import RunSpec
 
 from .counting import BYTES_PER_WEIGHT
 from .rungs import relative_error
-from .verification import read_record
 
 # float32 sums taken in another order; float16 and int8 are other numbers, whose error is stated.
 TOLERANCE = 1e-5
@@ -68,6 +67,8 @@ def export_run(
     output: Path | None = None,
     merges_shortcuts: bool | None = None,
     num_images: int = NUM_IMAGES,
+    data: str | None = None,
+    note: Note = ignore,
 ) -> dict[str, Any]:
     """Fold, write, run, compare, measure, and note it in the run folder.
 
@@ -79,12 +80,14 @@ def export_run(
         merges_shortcuts: Write a block's last two convolutions as one; none: except in int8, where
             their inputs would have to share one scale.
         num_images: Evaluation images that the file is judged on, at most.
+        data: Where the run's data lies now; none: where it lay.
+        note: Told what differs from the run.
 
     Returns:
         Sizes in bytes, errors, accuracies and latencies: the entry of `exports.json`.
 
     Raises:
-        UsageError: No run folder, unknown format or precision, or a package is missing.
+        UsageError: As `open_trained`, unknown format or precision, or a package is missing.
         CheckFailed: The float32 file does not answer like the trained network.
     """
     find_format(file_format)
@@ -94,14 +97,13 @@ def export_run(
         )
     if merges_shortcuts is None:
         merges_shortcuts = precision != "int8"
-    run, data = open_data(RunSpec.parse(read_record(folder)["run"], "run"))
-    weights = read_arrays(folder / CHECKPOINT)
-    check_weights(run.network, weights)
+    trained = open_trained(folder, data=data, note=note)
+    run, weights, opened = trained.run, trained.weights, trained.data
     target = output or folder / "exports" / f"{precision}.{file_format}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with data, tempfile.TemporaryDirectory(dir=target.parent, prefix=".export.") as partial:
+    with opened, tempfile.TemporaryDirectory(dir=target.parent, prefix=".export.") as partial:
         written = Path(partial) / f"model.{file_format}"
-        evaluation = evaluate_trained(run, weights, data, num_images)
+        evaluation = evaluate_trained(run, weights, opened, num_images)
         with Worker(FORMATS[file_format].backend, log=Path(partial) / "log") as worker:
             counts = worker.call(
                 "export",
@@ -109,7 +111,7 @@ def export_run(
                 weights=weights,
                 path=str(written.resolve()),
                 precision=precision,
-                calibration=calibration_images(run, data),
+                calibration=calibration_images(run, opened),
                 merges_shortcuts=merges_shortcuts,
             )
         row = {
@@ -121,6 +123,7 @@ def export_run(
             **describe_sizes(run, folder, written),
             **counts,
             **describe_answers(FORMATS[file_format].open(written), evaluation, precision),
+            "notes": list(opened.notes),
         }
         written.replace(target)
     RunFolder(folder).add_export(row, KEYS)

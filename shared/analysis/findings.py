@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .groups import Group, share_test_images
+from .groups import DataKey, Group, share_test_images
 from .runs import Run
 from .statistics import (
     MIN_RUNS_TO_RANK,
@@ -70,7 +70,7 @@ def collect_findings(groups: Sequence[Group]) -> list[str]:
 
 def by_data(groups: Sequence[Group]) -> list[list[Group]]:
     """Rows that share their data, in their order."""
-    found: dict[tuple[str, str], list[Group]] = {}
+    found: dict[DataKey, list[Group]] = {}
     for group in groups:
         found.setdefault(group.data, []).append(group)
     return list(found.values())

@@ -25,8 +25,11 @@ from .statistics import (
 )
 
 Settings = Mapping[str, str]
+DataKey = tuple[str, str, tuple[str, ...]]
 # Labels name these first; then whatever else tells two rows apart.
 LEADING_KEYS = ("method", "model.name", "model.options.layer", "model.options.k", "backend")
+# Told only where nothing else tells two rows apart.
+CLASSES = "data.class_names"
 PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
 
@@ -43,10 +46,10 @@ class Group:
         return str(self.runs[0].row["backend"])
 
     @property
-    def data(self) -> tuple[str, str]:
-        """Source and split: rows of other data are not compared."""
+    def data(self) -> DataKey:
+        """Source, split and classes: rows of other data are not compared."""
         record = self.runs[0].record.data
-        return record.source, record.split_fingerprint
+        return record.source, record.split_fingerprint, tuple(record.class_names)
 
     @property
     def num_test_images(self) -> int:
@@ -123,9 +126,14 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def described(settings: Mapping[str, Any], run: Run) -> Settings:
-    """A run's settings without its seed, and its split."""
+    """A run's settings without its seed, its split and its classes."""
     flat = flatten({key: value for key, value in settings.items() if key != "seed"})
-    return {**flat, "data.split_fingerprint": run.record.data.split_fingerprint[:8]}
+    recorded = run.record.data
+    return {
+        **flat,
+        "data.split_fingerprint": recorded.split_fingerprint[:8],
+        CLASSES: json.dumps(recorded.class_names, ensure_ascii=False),
+    }
 
 
 def resolve_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -170,7 +178,8 @@ def tell_apart(given: Sequence[Settings], full: Sequence[Settings]) -> list[str]
     """
     present = {key for row in full for key in row}
     keys = [key for key in LEADING_KEYS if key in present]
-    keys += sorted(present - {*LEADING_KEYS, "input_shape", "num_classes"})
+    keys += sorted(present - {*LEADING_KEYS, CLASSES, "input_shape", "num_classes"})
+    keys.append(CLASSES)
     chosen: list[str] = []
     for key in keys:
         if num_kinds(full, [*chosen, key]) > num_kinds(full, chosen):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.datasets import open_data
+from poc.shared.data.inspection import Note, ignore
 from poc.shared.engine.factorization import (
     Measure,
     choose_factors,
@@ -18,9 +18,9 @@ from poc.shared.engine.factorization import (
     layer_cost,
     network_cost,
 )
-from poc.shared.engine.files import read_arrays, write_arrays, write_bytes
+from poc.shared.engine.files import write_arrays, write_bytes
 from poc.shared.engine.lineage import weight_metadata
-from poc.shared.engine.weight_check import check_weights
+from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import UsageError
 from poc.shared.spec.factors import (
     VARIANTS,
@@ -34,8 +34,7 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 
-from .export import CHECKPOINT, NUM_IMAGES, evaluate_trained
-from .verification import read_record
+from .export import NUM_IMAGES, evaluate_trained
 
 MEASURES: tuple[Measure, ...] = ("parameters", "macs")
 
@@ -49,6 +48,8 @@ def factorize_run(
     budget_parameters: float | None = None,
     budget_macs: float | None = None,
     num_images: int = NUM_IMAGES,
+    data: str | None = None,
+    note: Note = ignore,
 ) -> dict[str, Any]:
     """Convert a run's best weights; write `weights.safetensors` and `run.toml` into `output`.
 
@@ -60,13 +61,14 @@ def factorize_run(
         budget_parameters: Largest count, or a share of the trained network's.
         budget_macs: The same of the multiply-adds of one image.
         num_images: Evaluation images for the accuracy before and after, at most.
+        data: Where the run's data lies now; none: where it lay.
+        note: Told what differs from the run.
 
     Raises:
-        UsageError: No run folder, a wrong or unreachable budget, or nothing to factorise.
+        UsageError: As `open_trained`, a wrong or unreachable budget, or nothing to factorise.
     """
-    run, data = open_data(RunSpec.parse(read_record(folder)["run"], "run"))
-    weights = read_arrays(folder / CHECKPOINT)
-    check_weights(run.network, weights)
+    trained = open_trained(folder, data=data, note=note)
+    run, weights = trained.run, trained.weights
     if run.model_spec.factors:
         raise UsageError(
             f"received {str(folder)!r}, whose network has factors already; name the folder of the "
@@ -80,10 +82,14 @@ def factorize_run(
     }
     factored = run.replace(model=model)
     converted = factorize_weights(weights, factors)
-    write_result(folder, output, factored, converted)
-    with data:
-        before = evaluate_trained(run, weights, data, num_images)
-        after = evaluate_trained(factored, converted, data, num_images)
+    recorded = trained.record.spec.model_dump(mode="json")
+    fine_tuned = run.replace(
+        **{key: recorded[key] for key in ("method", "method_options", "source")}, model=model
+    )
+    write_result(folder, output, fine_tuned, converted)
+    with trained.data as opened:
+        before = evaluate_trained(run, weights, opened, num_images)
+        after = evaluate_trained(factored, converted, opened, num_images)
     return {
         "output": str(output),
         "variant": name,
@@ -93,6 +99,7 @@ def factorize_run(
         "num_images": len(before.labels),
         "accuracy_before": float(before.hits(before.logits).mean()),
         "accuracy_after": float(after.hits(after.logits).mean()),
+        "notes": list(opened.notes),
     }
 
 

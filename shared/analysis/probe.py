@@ -19,6 +19,7 @@ from poc.shared.spec.run import BACKENDS
 from poc.shared.spec.sweep import load_sweep
 
 from .runs import Predictions, read_predictions
+from .same_data import require_same_data
 from .statistics import mcnemar, spread
 
 STARTS = ("pretrained", "drawn")
@@ -85,7 +86,21 @@ def read_probe(output: Path, num_folds: int) -> dict[str, Any]:
         `rows`: one a start and backend; `differing`: start -> test images that the two backends
         class differently; `gain`: backend -> accuracy of pretrained less that of drawn;
         `p_values`: backend -> exact McNemar test of the two starts on the same images.
+
+    Raises:
+        UsageError: Some of the runs were trained on other data than the others.
     """
+    by_fold = [
+        [
+            output / start / f"backend={backend},split.fold={fold},seed=0"
+            for start in STARTS
+            for backend in BACKENDS
+        ]
+        for fold in range(num_folds)
+    ]
+    require_same_data([folder for folders in by_fold for folder in folders], is_split_same=False)
+    for folders in by_fold:
+        require_same_data(folders, is_split_same=True)
     found = {
         (start, backend): read_folds(
             output / start / f"backend={backend},split.fold={fold},seed=0"

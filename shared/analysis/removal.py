@@ -12,42 +12,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.files import read_arrays
+from poc.shared.data.inspection import Note, ignore
+from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 
-from .verification import read_record
-
 Batches = list[tuple[NDArray[Any], NDArray[np.int64]]]
 NUM_RANDOM = 10
 
 
-def measure_removals(folder: Path, *, num_batches: int | None = None) -> list[dict[str, Any]]:
+def measure_removals(
+    folder: Path,
+    *,
+    num_batches: int | None = None,
+    data: str | None = None,
+    note: Note = ignore,
+) -> list[dict[str, Any]]:
     """Error of a run's best weights without each block, and without 1 to 10 random ones.
 
     Args:
         folder: Run folder.
         num_batches: Test batches that are evaluated; none: all.
+        data: Where the run's data lies now; none: where it lay.
+        note: Told what differs from the run.
 
     Returns:
         One row a measurement: `removed` (names), `kind` ("none", "identity", "projection" or
         "random"), `error` (share of wrong answers) and `num_images`.
 
     Raises:
-        UsageError: No run folder, or a network without removable blocks.
+        UsageError: As `open_trained`, or a network without removable blocks.
     """
-    record = read_record(folder)
-    run, data = open_data(RunSpec.parse(record["run"], ""))
-    choices = removals(run.network, run.seed)
-    pipeline = data.test or data.val or data.train
-    batches: Batches = [
-        (batch.images, batch.labels) for batch in islice(pipeline.epoch(0), num_batches)
-    ]
-    weights = read_arrays(folder / "checkpoints" / "best.safetensors")
+    trained = open_trained(folder, data=data, note=note)
+    run, weights = trained.run, trained.weights
+    with trained.data as opened:
+        choices = removals(run.network, run.seed)
+        pipeline = opened.test or opened.val or opened.train
+        batches: Batches = [
+            (batch.images, batch.labels) for batch in islice(pipeline.epoch(0), num_batches)
+        ]
     with Worker(run.backend) as worker:
         return [
             {

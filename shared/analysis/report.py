@@ -39,7 +39,8 @@ from .report_tables import (
     problem_table,
     run_table,
 )
-from .resolution_grid import draw_grid, grid_of_runs
+from .resolution_cells import grid_of_runs
+from .resolution_grid import draw_grid
 from .runs import Problem, Run, read_runs
 from .time_to_accuracy import draw_time_to_accuracy
 from .transfer_figures import draw_learned_weights

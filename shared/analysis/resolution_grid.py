@@ -4,10 +4,8 @@ A cell whose two sizes agree is, before its second phase, the control that train
 size directly; every other cell of its column is compared with it on the same test images.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,89 +14,17 @@ from numpy.typing import NDArray
 
 from poc.shared.data.apparent import ideal_ratio
 from poc.shared.engine.files import write_bytes
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.sweep import kind_of_failure
 from poc.shared.errors import UsageError
-from poc.shared.spec.run import BACKENDS, RunSpec
+from poc.shared.spec.run import BACKENDS
 
 from .figures import INK, Picture, Table, drawing, to_svg
-from .runs import Predictions, Run, find_run_folders, read_or_explain, read_predictions
+from .resolution_cells import Cell, control_of
+from .runs import Predictions, same_images
 from .statistics import mcnemar
 
-METHOD = "fixres"
 WHEN = ("before", "after")
 # Of the colours beyond the smallest and the largest accuracy.
 PADDING = 0.02
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One run of the grid; `failure` says why it has no numbers."""
-
-    backend: str
-    seed: int
-    train_size: int
-    test_size: int
-    crop_share: float
-    row: Mapping[str, Any]
-    before: Predictions | None = None
-    after: Predictions | None = None
-    failure: str = ""
-
-
-def read_grid(folders: Iterable[Path]) -> list[Cell]:
-    """Every FixRes run in or below the folders; failed ones with their reason.
-
-    Raises:
-        UsageError: There is none.
-    """
-    folders = list(folders)
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"received {str(folder)!r}, which is no folder; name a sweep's folder")
-    paths = [path for folder in folders for path in find_run_folders(folder)]
-    cells = [cell for path in paths if (cell := read_cell(path)) is not None]
-    if not cells:
-        raise UsageError(
-            f"received {', '.join(str(folder) for folder in folders)}, which hold no run of the "
-            "method fixres; name a sweep of it"
-        )
-    return sorted(cells, key=lambda c: (c.backend, c.train_size, c.test_size, c.seed))
-
-
-def read_cell(path: Path) -> Cell | None:
-    """One folder's cell; none where it is a run of another method or not begun."""
-    try:
-        record = RunFolder(path).read_run()
-        run = RunSpec.parse(record["run"], "run")
-    except (UsageError, KeyError, TypeError):
-        return None
-    if run.method != METHOD:
-        return None
-    options: Any = run.method_settings
-    place: dict[str, Any] = {
-        "backend": run.backend,
-        "seed": run.seed,
-        "train_size": options.train_size,
-        "test_size": options.test_size,
-        "crop_share": run.data.eval_view.crop_share if run.data.eval_view.crop != "none" else 1.0,
-    }
-    found = read_or_explain(path)
-    if not isinstance(found, Run):
-        failure = record.get("failure") or kind_of_failure(str(record.get("error", found.reason)))
-        return Cell(**place, row={}, failure=str(failure))
-    classes = len(found.record.data.class_names)
-    before = read_predictions(path, classes, "predictions_before.npz")
-    return Cell(**place, row=found.row, before=before, after=found.predictions)
-
-
-def control_of(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
-    """The cell that was trained at this one's test size, itself left out."""
-    for other in cells:
-        is_control = other.train_size == other.test_size == cell.test_size
-        if is_control and (other.backend, other.seed) == (cell.backend, cell.seed):
-            return None if other is cell else other
-    return None
 
 
 def grid_table(cells: Sequence[Cell]) -> Table:
@@ -151,7 +77,7 @@ def table_row(cell: Cell, cells: Sequence[Cell]) -> list[str]:
 
 def paired(first: Predictions | None, second: Predictions | None) -> str:
     """P of the exact McNemar test; a dash where the images are not the same."""
-    if first is None or second is None or not np.array_equal(first.ids, second.ids):
+    if first is None or second is None or not same_images(first, second):
         return "-"
     return f"{mcnemar(first.hits, second.hits).p_value:.3f}"
 
@@ -261,12 +187,6 @@ def accuracies(
             if known:
                 values[line, place] = float(np.mean(known))
     return values
-
-
-def grid_of_runs(runs: Sequence[Run]) -> list[Cell]:
-    """The FixRes cells of a report's runs."""
-    paths = [Path(run.name) for run in runs if run.record.run.get("method") == METHOD]
-    return [cell for path in paths if (cell := read_cell(path)) is not None]
 
 
 def write_picture(picture: Picture, path: Path) -> None:

@@ -1,14 +1,11 @@
 """`poc weights verify`: one weight file, both backends, the same logits."""
 
 from pathlib import Path
-from typing import Any
 
-from poc.shared.engine.lineage import read_weights_of
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.weight_check import check_weights
+from poc.shared.data.inspection import Note, ignore
+from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker import Worker
-from poc.shared.errors import UsageError
-from poc.shared.spec.run import BACKENDS, RunSpec
+from poc.shared.spec.run import BACKENDS
 
 from .rungs import Rung, compare
 
@@ -16,41 +13,28 @@ TOLERANCE = 1e-5
 NUM_IMAGES = 64
 
 
-def verify_weights(folder: Path, checkpoint: str = "best") -> Rung:
+def verify_weights(
+    folder: Path, checkpoint: str = "best", *, data: str | None = None, note: Note = ignore
+) -> Rung:
     """Compare both backends' logits from a run's checkpoint on its own evaluation images.
 
+    Args:
+        folder: Run folder.
+        checkpoint: File below `checkpoints`, without its ending.
+        data: Where the run's data lies now; none: where it lay.
+        note: Told what differs from the run.
+
     Raises:
-        UsageError: No run folder, no such checkpoint, or a tensor is missing, extra or misshapen.
+        UsageError: As `open_trained`.
     """
-    run = RunSpec.parse(read_record(folder)["run"], "run")
-    weights = read_weights_of(run.model_spec, folder / "checkpoints" / f"{checkpoint}.safetensors")
-    # What was trained beside the network is stored with `last`, and takes no part in its logits.
-    beside = {p.name for p in run.trained_network.parameters}
-    beside -= {p.name for p in run.network.parameters}
-    check_weights(run.network, {k: v for k, v in weights.items() if k not in beside})
-    logits = []
+    trained = open_trained(folder, data=data, checkpoint=checkpoint, note=note)
+    with trained.data as opened:
+        pipeline = opened.test or opened.val or opened.train
+        images = next(pipeline.epoch(0)).images[:NUM_IMAGES]
+    spec, logits = trained.run.model_dump(mode="json"), []
     for backend in BACKENDS:
         with Worker(backend) as worker:
             logits.append(
-                worker.call(
-                    "verify",
-                    folder=str(folder.resolve()),
-                    checkpoint=checkpoint,
-                    num_images=NUM_IMAGES,
-                )
+                {"logits": worker.call("logits", run=spec, weights=trained.weights, images=images)}
             )
     return compare("logits", logits, TOLERANCE)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """`run.json` of a folder.
-
-    Raises:
-        UsageError: It is no run folder.
-    """
-    if not (folder / "run.json").is_file():
-        raise UsageError(
-            f"received {str(folder)!r}, which holds no run.json; name the folder "
-            "that `poc run` printed"
-        )
-    return RunFolder(folder).read_run()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .mistakes import Group
-from .options import JSON_OPTION
+from .options import DATA_OPTION, JSON_OPTION, tell
 
 
 @click.group(cls=Group)
@@ -88,13 +88,14 @@ def summarize_model(
 @models.command("removal")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--batches", type=int, metavar="N", help="Test batches to evaluate; default all.")
+@DATA_OPTION
 @JSON_OPTION
-def remove_blocks(folder: Path, batches: int | None, as_json: bool) -> None:
+def remove_blocks(folder: Path, batches: int | None, data: str | None, as_json: bool) -> None:
     """Leave single blocks out of a trained run's network and print the test error."""
     from poc.shared.analysis.removal import measure_removals
     from poc.shared.analysis.tables import removal_table, show
 
-    rows = measure_removals(folder, num_batches=batches)
+    rows = measure_removals(folder, num_batches=batches, data=data, note=tell)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:

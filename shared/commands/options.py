@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ SWEEP_OPTIONS = [
     click.option("--address", metavar="ADDRESS", help="Ray cluster; default: this machine."),
     click.option("--jobs", type=int, metavar="N", help="Cells at a time; default 1."),
 ]
+# Of commands that open a run folder.
+DATA_OPTION = click.option(
+    "--data", metavar="SOURCE", help="Where the run's data lies now; default: where it lay."
+)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -115,6 +119,17 @@ def named_settings(**given: Any) -> list[str]:
         )
     named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
     return [*named, *given["assignments"]]
+
+
+def tell(text: str) -> None:
+    """Print a note beside the output."""
+    click.echo(text, err=True)
+
+
+def tell_event(event: Mapping[str, Any]) -> None:
+    """Print what a worker notes; its other events are not for reading."""
+    if event["event"] == "note":
+        tell(event["text"])
 
 
 def judge(rungs: Any) -> None:

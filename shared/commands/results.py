@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from .mistakes import Command
-from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_options
+from .options import (
+    DATA_OPTION,
+    JSON_OPTION,
+    RUN_OPTIONS,
+    command_line,
+    read_run,
+    tell,
+    tell_event,
+    with_options,
+)
 
 
 @click.command(cls=Command)
@@ -20,20 +29,14 @@ from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_opti
 @click.option(
     "--export", type=click.Path(path_type=Path), help="npz file for embeddings and softmax."
 )
+@DATA_OPTION
 @JSON_OPTION
-def evaluate(
-    folder: Path,
-    assignments: tuple[str, ...],
-    checkpoint: str,
-    part: str,
-    export: Path | None,
-    as_json: bool,
-) -> None:
+def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     """Evaluate a run's network at another size or with several crops; train nothing."""
     from poc.shared.analysis.evaluation import evaluate_folder, evaluation_table
     from poc.shared.analysis.tables import show
 
-    result = evaluate_folder(folder, assignments, checkpoint=checkpoint, part=part, export=export)
+    result = evaluate_folder(folder, note=tell, **given)
     if as_json:
         click.echo(json.dumps(result, indent=1))
     else:
@@ -47,15 +50,17 @@ def evaluate(
 def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
     """Table and heat maps of FixRes runs: training size x test size, before and after."""
     from poc.shared.analysis.report import markdown_table
+    from poc.shared.analysis.resolution_cells import data_warning, read_grid
     from poc.shared.analysis.resolution_grid import (
         activation_table,
         draw_grid,
         grid_table,
-        read_grid,
         write_picture,
     )
 
     cells = read_grid(folders)
+    if warning := data_warning(cells):
+        tell(warning)
     if image is not None:
         write_picture(draw_grid(cells), image)
     if as_json:
@@ -103,13 +108,14 @@ def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -
     help="Write a block's last two convolutions as one, or as two (default in int8).",
 )
 @click.option("--images", "num_images", type=int, default=512, help="Images that judge the file.")
+@DATA_OPTION
 @JSON_OPTION
 def export(folder: Path, as_json: bool, **given: Any) -> None:
     """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
     from poc.shared.analysis.export import describe_export, export_run
     from poc.shared.analysis.tables import export_table, show
 
-    row = export_run(folder, **given)
+    row = export_run(folder, note=tell, **given)
     if as_json:
         click.echo(json.dumps(row, indent=1))
         return
@@ -134,7 +140,8 @@ def channels(
 
     given.setdefault("method", None)
     given["method"] = given["method"] or (None if given["config"] else "l2t-ww")
-    content = select_channels(read_run(backend, **given), output, keep=keep, num_shards=shards)
+    run = read_run(backend, **given)
+    content = select_channels(run, output, keep=keep, num_shards=shards, report=tell_event)
     if as_json:
         click.echo(json.dumps(content, indent=1))
         return

@@ -44,9 +44,12 @@ def run(
 
     saving = {"save_every": save_every} if save_every else {}
     if resume is not None:
+        data = given.pop("data")
         refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
         with TrainingProgress("resume") as progress:
-            row = resume_run(resume, command=command_line(), report=progress.update, **saving)
+            row = resume_run(
+                resume, command=command_line(), report=progress.update, data=data, **saving
+            )
     elif backend is None:
         raise UsageError(
             "received no --backend; allowed are tf and torch: add --backend, or --resume DIR"
@@ -74,8 +77,8 @@ def refuse_beside_resume(**given: Any) -> None:
     if named:
         named = ["--set" if name == "--assignments" else name for name in named]
         raise UsageError(
-            f"received --resume with {', '.join(named)}; allowed beside it are --save-every and "
-            "--json, since a run goes on as it began: remove the others"
+            f"received --resume with {', '.join(named)}; allowed beside it are --data, "
+            "--save-every and --json, since a run goes on as it began: remove the others"
         )
 
 

@@ -9,7 +9,7 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Group
-from .options import JSON_OPTION
+from .options import DATA_OPTION, JSON_OPTION, tell
 
 
 @click.group(cls=Group)
@@ -46,13 +46,14 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
     "--budget-parameters", type=float, metavar="N", help="Largest count, or a share up to 1."
 )
 @click.option("--budget-macs", type=float, metavar="N", help="The same of the multiply-adds.")
+@DATA_OPTION
 @JSON_OPTION
 def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
     """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
     from poc.shared.analysis.low_rank import factorize_run
     from poc.shared.analysis.tables import factor_table, show
 
-    result = factorize_run(folder, output, **given)
+    result = factorize_run(folder, output, note=tell, **given)
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
@@ -67,12 +68,13 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 @weights.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best")
+@DATA_OPTION
 @JSON_OPTION
-def verify(folder: Path, checkpoint: str, as_json: bool) -> None:
+def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> None:
     """Load a run's checkpoint into both backends and compare their logits."""
     from poc.shared.analysis.verification import verify_weights
 
-    rung = verify_weights(folder, checkpoint)
+    rung = verify_weights(folder, checkpoint, data=data, note=tell)
     if as_json:
         click.echo(json.dumps(rung.to_json(), indent=1))
     elif rung.is_passed:

@@ -5,48 +5,33 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
+from .drawing import group_of
 from .inspection import Note, ignore
 from .source import Indices, Labels, Pixels, Source
 from .sources import open_source
 
 
 class RelabelledSource(Source):
-    """Another source's images, some of them in classes that their ids name."""
+    """Another source's images under other classes, or under the same ones in another order."""
 
-    def __init__(self, source: Source, pattern: str) -> None:
-        """Look for the pattern in every id; an example without a match keeps its class.
+    def __init__(self, source: Source, class_names: Sequence[str], labels: Labels) -> None:
+        """Take over all that the source says of itself, but for its classes.
 
-        Raises:
-            UsageError: It is found nowhere, or leaves fewer than two classes.
+        Args:
+            source: Gives images, ids and published parts.
+            class_names: One name a class.
+            labels: (n,) int64 positions in `class_names`.
         """
-        found = [re.search(pattern, text) for text in source.ids]
-        if not any(found):
-            raise UsageError(
-                f"received data.class_pattern={pattern!r}, which no example's id holds (the first "
-                f"is {source.ids[0]!r}); correct it"
-            )
-        classes = [
-            match[match.re.groups and 1] if match else source.class_names[label]
-            for match, label in zip(found, source.labels, strict=True)
-        ]
-        self.class_names = tuple(sorted(set(classes)))
-        if len(self.class_names) < 2:
-            raise UsageError(
-                f"received data.class_pattern={pattern!r}, which puts every example into "
-                f"{self.class_names[0]!r}; allowed are at least 2 classes: correct it"
-            )
-        position = {name: index for index, name in enumerate(self.class_names)}
-        self._labels = np.array([position[name] for name in classes], dtype=np.int64)
-        self._source = source
-        self.name, self.ids, self.partitions = source.name, source.ids, source.partitions
-        self.image_shape, self.image_sizes = source.image_shape, source.image_sizes
-        self.is_encoded, self.unreadable = source.is_encoded, source.unreadable
-        self.empty_classes, self.ignored = source.empty_classes, source.ignored
-        self.loops, self.unused, self.remarks = source.loops, source.unused, source.remarks
+        for fact in Source.__annotations__:
+            if hasattr(source, fact):
+                setattr(self, fact, getattr(source, fact))
+        self.class_names = tuple(class_names)
+        self._labels, self._source = labels, source
 
     @property
     def labels(self) -> Labels:
@@ -56,6 +41,10 @@ class RelabelledSource(Source):
     def image(self, index: int) -> Pixels:
         """One image: (H, W, C) uint8."""
         return self._source.image(index)
+
+    def picture(self, index: int) -> Image.Image:
+        """The same image as Pillow holds it."""
+        return self._source.picture(index)
 
     def images(self, indices: Indices) -> Pixels:
         """Images at these positions: (k, H, W, C) uint8."""
@@ -71,6 +60,41 @@ class RelabelledSource(Source):
         return self._source.contents()
 
 
+def relabel(source: Source, pattern: str) -> RelabelledSource:
+    """Look for the pattern in every id; an example without a match keeps its class.
+
+    What the pattern finds is read as in `split.group_pattern`.
+
+    Raises:
+        UsageError: It is found nowhere, or leaves fewer than two classes.
+    """
+    found = [re.search(pattern, text) for text in source.ids]
+    if not any(found):
+        raise UsageError(
+            f"received data.class_pattern={pattern!r}, which no example's id holds (the first "
+            f"is {source.ids[0]!r}); correct it"
+        )
+    classes = [
+        group_of(match) if match else source.class_names[label]
+        for match, label in zip(found, source.labels, strict=True)
+    ]
+    class_names = sorted(set(classes))
+    if len(class_names) < 2:
+        raise UsageError(
+            f"received data.class_pattern={pattern!r}, which puts every example into "
+            f"{class_names[0]!r}; allowed are at least 2 classes: correct it"
+        )
+    position = {name: index for index, name in enumerate(class_names)}
+    labels = np.array([position[name] for name in classes], dtype=np.int64)
+    return RelabelledSource(source, class_names, labels)
+
+
+def reorder_classes(source: Source, order: Sequence[int]) -> RelabelledSource:
+    """The same classes in another order: the new class `i` was `order[i]`."""
+    names = [source.class_names[old] for old in order]
+    return RelabelledSource(source, names, np.argsort(order).astype(np.int64)[source.labels])
+
+
 def open_classes(spec: DataSpec, note: Note = ignore) -> Source:
     """The source that a run trains on, its classes as the run wants them.
 
@@ -78,4 +102,4 @@ def open_classes(spec: DataSpec, note: Note = ignore) -> Source:
         UsageError: It cannot be read, or the pattern of the classes does not fit.
     """
     source = open_source(spec.source, on_error=spec.on_error, note=note)
-    return RelabelledSource(source, spec.class_pattern) if spec.class_pattern else source
+    return relabel(source, spec.class_pattern) if spec.class_pattern else source

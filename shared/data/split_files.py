@@ -1,9 +1,14 @@
-"""Files that hold a split: a stored definition, or a CSV of ids and parts; what they may say."""
+"""Files that hold a split: a stored definition, or a CSV of ids and parts; what they may say.
+
+Ids are compared in Unicode's composed form (NFC), since other systems write accents in two pieces.
+"""
 
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +20,15 @@ from .source import PARTITIONS, Indices, Parts, Source
 FORMAT = "poc split 1"
 NUM_NAMED = 5
 NUM_DIGITS = 16
+
+
+def read_list(path: Path) -> str:
+    """Text of a file, in composed form and without the byte order mark that Excel puts first.
+
+    Raises:
+        OSError, UnicodeDecodeError: It cannot be read, or is no UTF-8.
+    """
+    return unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig"))
 
 
 def parse_definition(text: str) -> Mapping[str, Any]:
@@ -58,9 +72,8 @@ def check_source(contents: Mapping[str, str], source: Source) -> None:
     Raises:
         UsageError: Names the examples that are missing, new or changed.
     """
-    now = {
-        name: digest[:NUM_DIGITS] for name, digest in zip(source.ids, source.digests, strict=True)
-    }
+    names = positions_of(source)
+    now = {name: digest[:NUM_DIGITS] for name, digest in zip(names, source.digests, strict=True)}
     differing = {
         "missing": [name for name in contents if name not in now],
         "new": [name for name in now if name not in contents],
@@ -84,7 +97,7 @@ def parse_list(text: str, source: Source) -> Parts:
     Raises:
         UsageError: A line has another form, names another part, an unknown id or one twice.
     """
-    position = {name: index for index, name in enumerate(source.ids)}
+    position = positions_of(source)
     parts: dict[str, list[int]] = {part: [] for part in PARTITIONS}
     seen: set[str] = set()
     for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
@@ -109,6 +122,11 @@ def parse_list(text: str, source: Source) -> Parts:
             "received a list of parts without a train example; allowed is at least one: correct it"
         )
     return {part: as_indices(found) for part, found in parts.items()}
+
+
+def positions_of(source: Source) -> dict[str, int]:
+    """Id in composed form -> position, in the order of the source."""
+    return {unicodedata.normalize("NFC", name): index for index, name in enumerate(source.ids)}
 
 
 def as_indices(positions: Any) -> Indices:

@@ -25,6 +25,8 @@ from .split_files import (
     edited,
     parse_definition,
     parse_list,
+    positions_of,
+    read_list,
 )
 from .storage import expand_home
 
@@ -87,7 +89,7 @@ class Split:
         """
         stored = parse_definition(text)
         check_source(stored["contents"], source)
-        position = {name: index for index, name in enumerate(source.ids)}
+        position = positions_of(source)
         unknown = [name for part in PARTITIONS for name in stored[part] if name not in position]
         if unknown:
             raise edited(f"names {unknown[0]!r} in a part and not in its contents")
@@ -173,7 +175,7 @@ def listed(source: Source, spec: SplitSpec) -> Parts:
     """Parts that stand in a file: a stored definition, or a CSV of ids and parts."""
     path = expand_home(spec.file or "")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_list(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"received split.file={spec.file!r}, which cannot be read ({error}); allowed is a file "

@@ -19,7 +19,8 @@ from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
-from .source_network import check_source, resolve_source
+from .run_record import RunRecord
+from .source_network import check_source, match_source, resolve_source, tell_kept_head
 
 NUM_NAMED = 100
 NUM_NAMED_LEAKS = 10
@@ -107,15 +108,18 @@ class RunData:
         }
 
 
-def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
+def open_data(
+    run: RunSpec, note: Note = ignore, record: RunRecord | None = None
+) -> tuple[RunSpec, RunData]:
     """Open a run's data, and fill the images' shape and the number of classes into its spec.
 
     Args:
         run: Its `data` says what to open.
         note: Told each note when it comes up.
+        record: Of the finished run whose data this must be; none: a new run begins.
 
     Raises:
-        UsageError: The source, the split or the images do not fit the spec.
+        UsageError: The source, the split or the images do not fit the spec, or the record.
     """
     notes: list[str] = []
 
@@ -125,9 +129,15 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
 
     run = resolve_source(run)
     source = open_classes(run.data, tell)
+    if record is not None:
+        source = record.match_classes(source, tell)
     run = choose_size(run, source, tell)
-    split = make_split(source, run.data.split)
-    if run.data.split.kind == "auto" and not source.partitions:
+    split = (
+        make_split(source, run.data.split)
+        if record is None
+        else record.find_split(source, run.data.split, tell)
+    )
+    if record is None and run.data.split.kind == "auto" and not source.partitions:
         shares = ", ".join(f"{share:g}" for share in run.data.split.fractions)
         tell(
             f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
@@ -140,6 +150,9 @@ def open_data(run: RunSpec, note: Note = ignore) -> tuple[RunSpec, RunData]:
     )
     resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
     check_network(resolved)
+    resolved = match_source(resolved, source.class_names, tell)
+    if record is None:
+        tell_kept_head(resolved, source.class_names, tell)
     check_source(resolved)
     check_stages(resolved)
     return resolved, data

@@ -16,7 +16,8 @@ from .memory_evidence import MemoryEvidence
 from .precheck import check_combination
 from .run_folder import RunFolder
 from .run_lock import hold_lock
-from .run_start import starting
+from .run_record import RunRecord, anchor
+from .run_start import stamp, starting
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .saving import Saver
 from .source_network import require_source, resolve_source
@@ -49,7 +50,7 @@ def launch_run(
     """
     Saver.parse(save_every)
     check_combination(run)
-    run = resolve_source(resolve_imagenet(run))
+    run = anchor(resolve_source(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)
     with starting(path, overwrite=overwrite) as (folder, lock):
@@ -58,9 +59,21 @@ def launch_run(
 
 
 def resume_run(
-    path: Path, *, command: str, report: Report, save_every: str = DEFAULT_SAVE_EVERY
+    path: Path,
+    *,
+    command: str,
+    report: Report,
+    save_every: str = DEFAULT_SAVE_EVERY,
+    data: str | None = None,
 ) -> dict[str, Any]:
     """Go on with the run of a folder; a finished one only gives its row.
+
+    Args:
+        path: Run folder.
+        command: The command line, kept in the folder.
+        report: Called with progress events.
+        save_every: Steps or minutes between checkpoints within an epoch.
+        data: Where the run's data lies now; none: where it lay.
 
     Raises:
         UsageError: No run has begun there, it is damaged, or another process holds it.
@@ -78,6 +91,8 @@ def resume_run(
         return folder.read_summary() | {"folder": str(path)}
     check_continuation(run, f"--resume {str(path)!r}", record.get("format"))
     folder.read_checkpoint()
+    located = RunRecord(path, record).locate(data)
+    run = run.replace(data={**run.data.model_dump(mode="json"), "source": located})
     require_source(run)
     with hold_lock(path) as lock:
         job = {"command": command, "save_every": save_every, "is_resumed": True}
@@ -90,11 +105,19 @@ def train_in_worker(
     """Call `train` in a worker that holds the lock as well.
 
     Raises:
-        WorkerCrashed: With what memory may have to do with it; the run is marked.
+        WorkerCrashed: With what memory may have to do with it; a run that has begun is marked.
     """
     evidence = MemoryEvidence.before()
+    former, resolved = stamp(folder), [run]
+
+    def watch(event: Mapping[str, Any]) -> None:
+        if event["event"] == "resolved":
+            resolved.append(RunSpec.parse(event["run"], ""))
+        else:
+            report(event)
+
     try:
-        with Worker(run.backend, log=folder.log, report=report, inherited=[lock]) as worker:
+        with Worker(run.backend, log=folder.log, report=watch, inherited=[lock]) as worker:
             row: dict[str, Any] = worker.call(
                 "train",
                 run=run.model_dump(mode="json"),
@@ -102,19 +125,24 @@ def train_in_worker(
                 **job,
             )
     except WorkerCrashed as error:
-        raise WorkerCrashed(explain_crash(run, folder, str(error), evidence)) from None
+        # Until it is replaced, `run.json` is that of a former run, which stays as it was.
+        has_begun = bool(job["is_resumed"]) or stamp(folder) != former
+        message = explain_crash(resolved[-1], folder, str(error), evidence, has_begun=has_begun)
+        raise WorkerCrashed(message) from None
     return row | {"folder": str(folder.path)}
 
 
-def explain_crash(run: RunSpec, folder: RunFolder, message: str, evidence: MemoryEvidence) -> str:
+def explain_crash(
+    run: RunSpec, folder: RunFolder, message: str, evidence: MemoryEvidence, *, has_begun: bool
+) -> str:
     """What a dead worker left: its last words, what memory may have to do with it, how to go on."""
     with suppress(UsageError, OSError, KeyError):
-        run = RunSpec.parse(folder.read_run()["run"], "")
-        if folder.read_checkpoint() is not None:
+        if has_begun and folder.read_checkpoint() is not None:
             message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
         if about_memory := evidence.explain(run, message):
             message += f"\n{about_memory}"
-        folder.mark("failed", error=message)
+        if has_begun:
+            folder.mark("failed", error=message)
     return message
 
 

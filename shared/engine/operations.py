@@ -19,7 +19,6 @@ from .backend import Backend
 from .channel_scores import measure_channel_scores
 from .datasets import RunData, open_data
 from .environment import cuda_libraries, describe_machine
-from .files import read_arrays
 from .folding import fold
 from .former_runs import RUN_FORMAT
 from .fresh_trainers import FreshTrainers
@@ -29,6 +28,7 @@ from .noise import draw_noise
 from .opened_data import check_opened_data
 from .phases import measure_latency
 from .run_folder import RunFolder, now
+from .run_record import relative_path
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .session import Session
 from .source_network import known_numbers, require_source, starting_weights
@@ -122,7 +122,7 @@ class Operations:
         self, run: Mapping[str, Any], taps: Sequence[str], num_shards: int = 1
     ) -> dict[str, Any]:
         """Channel-selection statistic of the source's taps over the training images."""
-        spec, data = open_data(RunSpec.parse(dict(run), ""))
+        spec, data = open_data(RunSpec.parse(dict(run), ""), note=self._note)
         source = spec.source_network
         if source is None:
             raise ValueError(f"Received the method {spec.method!r} without a source network.")
@@ -204,13 +204,15 @@ class Operations:
         session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
         with session.guarded(RunSpec.parse(dict(run), "")):
             spec, data = open_data(session.spec, note=session.note)
+            session.resolve(spec)
             require_source(spec)
             check_opened_data(spec, data, session.note)
             check_initial_weights(spec)
             self._backend.prepare(spec)
-            session.begin(spec, self._record(spec, data, command))
-            # Until here a signal ends the run at once; from here on after its step.
-            with data, session.interruption.listening():
+            record = self._record(spec, data, command, session.folder)
+            with data:
+                if is_resumed:
+                    session.begin(record, data.split)
                 loop = TrainingLoop(
                     spec,
                     self._backend,
@@ -219,12 +221,17 @@ class Operations:
                     session.report,
                     session.saver,
                     session.interruption,
+                    is_resumed=is_resumed,
                 )
-                session.note_position(loop.state)
-                loop.run()
-                row = finish(loop, self._import_seconds)
-                session.folder.write_summary(row)
-                session.folder.mark("finished")
+                if not is_resumed:
+                    session.begin(record, data.split)
+                # Until here a signal ends the run at once; from here on after its step.
+                with session.interruption.listening():
+                    session.note_position(loop.state)
+                    loop.run()
+                    row = finish(loop, self._import_seconds)
+                    session.folder.write_summary(row)
+                    session.folder.mark("finished")
         return row
 
     def try_steps(self, run: Mapping[str, Any], num_steps: int = 2) -> None:
@@ -265,22 +272,17 @@ class Operations:
         samples["seconds"]["import"] = [self._import_seconds]
         return samples
 
-    def verify(self, folder: str, checkpoint: str, num_images: int) -> dict[str, Any]:
-        """Logits of a run's checkpoint on its first evaluation images."""
-        record = RunFolder(folder).read_run()
-        spec, data = open_data(RunSpec.parse(record["run"], ""))
-        pipeline = data.test or data.val or data.train
-        images = next(pipeline.epoch(0)).images[:num_images]
-        weights = read_arrays(Path(folder) / "checkpoints" / f"{checkpoint}.safetensors")
-        self._backend.prepare(spec)
-        return {"logits": self._backend.features(spec, weights, images, ["logits"])["logits"]}
-
     def _prepare(self, run: Mapping[str, Any]) -> RunSpec:
         spec = RunSpec.parse(dict(run), "")
         self._backend.prepare(spec)
         return spec
 
-    def _record(self, spec: RunSpec, data: RunData, command: str) -> dict[str, Any]:
+    def _note(self, text: str) -> None:
+        self._report({"event": "note", "text": text})
+
+    def _record(
+        self, spec: RunSpec, data: RunData, command: str, folder: RunFolder
+    ) -> dict[str, Any]:
         """`run.json` of a run that starts now."""
         return {
             "format": RUN_FORMAT,
@@ -288,7 +290,7 @@ class Operations:
             "started": now(),
             "command": command,
             "run": spec.model_dump(mode="json"),
-            "data": data.describe(),
+            "data": {**data.describe(), "relative_path": relative_path(spec, folder.path)},
             "environment": {
                 **describe_machine(),
                 **self._backend.describe(),

@@ -2,7 +2,8 @@
 
 `run.json` (resolved spec, command, environment, status), `metrics.jsonl` (one object an epoch),
 `summary.json` (the row of the comparison table), `predictions.npz` (test logits, labels, ids),
-`checkpoints/`, `worker.log` and, once the run has been exported, `exports.json`.
+`split.npz` (which examples each part held), `checkpoints/`, `worker.log` and, once the run has been
+exported, `exports.json`.
 """
 
 import io
@@ -26,6 +27,8 @@ from .reserve import give_room, keep_room, write_with_room
 # The file that a run holds while it writes (run_lock.py).
 LOCK = "lock"
 EXPORTS = "exports.json"
+# Which examples each part held (data/recorded_parts.py).
+SPLIT = "split.npz"
 Status = Literal["running", "finished", "interrupted", "failed"]
 
 
@@ -137,7 +140,7 @@ class RunFolder:
             "summary.json",
             "predictions.npz",
             "predictions_before.npz",
-            "split.json",
+            SPLIT,
             EXPORTS,
         ]
         written = [*self.checkpoints.glob("*.*"), *(self.path / "exports").glob("*.*")]
@@ -231,6 +234,11 @@ class RunFolder:
             buffer, logits=logits, labels=labels, ids=np.asarray(ids, dtype=np.str_)
         )
         write_bytes(self.path / name, buffer.getvalue())
+
+    def keep_split(self, content: bytes) -> None:
+        """Write which examples each part holds, unless the run's beginning has done so."""
+        if not (self.path / SPLIT).exists():
+            write_bytes(self.path / SPLIT, content)
 
     def read_exports(self) -> list[dict[str, Any]]:
         """What was exported, one object a file; empty where nothing was."""

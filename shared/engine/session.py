@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from poc.shared.data.recorded_parts import RecordedParts
+from poc.shared.data.splits import Split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 
@@ -66,13 +68,22 @@ class Session:
                 raise
             raise CheckFailed(message) from error
 
-    def begin(self, spec: RunSpec, record: dict[str, Any]) -> None:
-        """Write `run.json` of a run that starts or goes on, with the spec that its data filled in.
+    def resolve(self, spec: RunSpec) -> None:
+        """Take the spec that the data filled in, and tell it to who must explain a crash."""
+        self.spec = spec
+        self.report({"event": "resolved", "run": spec.model_dump(mode="json")})
+
+    def begin(self, record: dict[str, Any], split: Split) -> None:
+        """Write `run.json` of a run that starts or goes on, and which images it trains on.
+
+        Args:
+            record: What `run.json` will hold.
+            split: Parts of the run.
 
         Raises:
             UsageError: The data is no longer that of the run's beginning.
         """
-        self.spec, record = spec, json.loads(json.dumps(finite(record)))
+        record = json.loads(json.dumps(finite(record)))
         self.folder.keep_room()
         if not self.is_resumed:
             # Until here a former run stands here whole, and its `run.json` a moment longer.
@@ -80,6 +91,7 @@ class Session:
             self.folder.make(self.folder.checkpoints)
             self.folder.write_run(record)
             self.has_begun = True
+            self.folder.keep_split(RecordedParts.of(split).to_bytes())
             return
         former = self.folder.read_run()
         for key in DATA_KEYS:
@@ -97,6 +109,7 @@ class Session:
             self.note("The environment is not that of the run's beginning; bits may differ.")
         self.folder.write_run({**record, **kept, "resumes": self.resumes})
         self.has_begun = True
+        self.folder.keep_split(RecordedParts.of(split).to_bytes())
 
     def note_position(self, state: LoopState) -> None:
         """Say where a resumed run goes on."""

@@ -1,24 +1,27 @@
 """The source of a transfer method: found, checked, its weights read."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from poc.shared.data.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
-from poc.shared.spec.layers import prefixed
+from poc.shared.spec.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
 from .factorization import drawn_weights
-from .files import Arrays
+from .files import Arrays, read_object, read_regular
 from .former_runs import check_origin
 from .initial_weights import initial_weights
 from .lineage import read_weights_of
-from .run_folder import RunFolder
+from .run_record import RunRecord, find_order, list_classes
 from .weight_check import check_weights
 
 COEFFICIENT_PREFIX = "coefficient/"
@@ -54,13 +57,132 @@ def resolve_source(run: RunSpec) -> RunSpec:
 
 def read_source_folder(path: Path) -> dict[str, Any]:
     """What a run folder says about the network that it trained."""
-    trained = RunFolder(path).read_run()["run"]
+    trained = RunRecord.read(path).spec.model_dump(mode="json")
     return {
         "weights": str((path / CHECKPOINT).resolve()),
         "model": trained["model"],
         "num_classes": trained["num_classes"],
         "normalization": trained["data"]["normalization"],
     }
+
+
+def match_source(run: RunSpec, class_names: Sequence[str], note: Note = ignore) -> RunSpec:
+    """Compare what the source was trained on with what it sees here; order its logits by name.
+
+    Args:
+        run: With its source resolved and the images' shape filled in.
+        class_names: The run's classes, in the order of its labels.
+        note: Told what differs and does no harm.
+
+    Raises:
+        UsageError: Logits are compared, and the source knows other classes; names both lists.
+    """
+    transfer = find_method(run.method).transfer
+    if transfer is None or run.source is None or run.source.weights is None:
+        return run
+    check_selection(run)
+    path, record = run.source.weights, RunRecord.find(Path(run.source.weights))
+    known = record.class_names if record else ()
+    if record is not None and record.spec.input_shape not in (None, run.input_shape):
+        note(
+            f"The source was trained on images of shape {record.spec.input_shape} and sees "
+            f"{run.input_shape} here."
+        )
+    if transfer.compares_logits(run.method_settings):
+        return order_source(run, known, class_names, note)
+    if known and find_order(class_names, known) is None:
+        note(
+            f"The source {path!r} was trained on other classes, "
+            f"{list_classes(known, class_names)}; {run.method} does not compare logits."
+        )
+    return run
+
+
+def check_selection(run: RunSpec) -> None:
+    """Refuse channels that were selected for another source.
+
+    Raises:
+        UsageError: See above; a selection from before digests were kept is believed.
+    """
+    path = getattr(run.method_settings, "channels_file", None)
+    weights = run.source.weights if run.source else None
+    if path is None or weights is None:
+        return
+    recorded = read_object(Path(path)).get("source_digest")
+    if recorded not in (None, digest_weights(weights)):
+        raise UsageError(
+            f"received method_options.channels_file={path!r}, which was selected for another "
+            f"source than {weights!r}; allowed is a selection for this one: make it with "
+            "`poc channels`"
+        )
+
+
+def digest_weights(path: str) -> str:
+    """Sha256 of a weight file.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return hashlib.sha256(read_regular(Path(path))).hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"received the source {path!r}, which cannot be read ({error.strerror}); name a "
+            "canonical safetensors file"
+        ) from None
+
+
+def order_source(
+    run: RunSpec, known: Sequence[str], class_names: Sequence[str], note: Note
+) -> RunSpec:
+    """The run with its source's logits in the order of its own classes.
+
+    Args:
+        run: Its method compares logits.
+        known: Classes of the source in the order of its logits; empty: nobody knows.
+        class_names: The run's classes.
+        note: See `match_source`.
+    """
+    source: Any = run.source
+    given = source.class_order
+    if not known:
+        if given is None:
+            note(
+                f"The source {source.weights!r} names no classes: its logits are taken in the "
+                f"order {list_classes(class_names, ())}; source.class_order says another."
+            )
+        return run
+    order = find_order(class_names, known)
+    if order is None:
+        raise UsageError(
+            f"received the source {source.weights!r} of the classes "
+            f"{list_classes(known, class_names)} for {run.method}, which compares logits, on the "
+            f"classes {list_classes(class_names, known)}; allowed are the same classes: use "
+            "another source, or a method that matches maps"
+        )
+    if given not in (None, order):
+        raise UsageError(
+            f"received source.class_order={list(given)} for the source {source.weights!r}, whose "
+            f"class names say {list(order)}; leave source.class_order out"
+        )
+    if order == tuple(range(len(order))):
+        return run
+    note("The source's classes stand in another order than the run's; they are matched by name.")
+    return run.replace(source={**source.model_dump(mode="json"), "class_order": list(order)})
+
+
+def tell_kept_head(run: RunSpec, class_names: Sequence[str], note: Note) -> None:
+    """Say where a run starts with a head that another run has trained on other classes."""
+    if run.initial_weights is None or getattr(run.method_settings, "new_head", None):
+        return
+    record = RunRecord.find(Path(run.initial_weights))
+    known = record.class_names if record else ()
+    if len(known) == len(class_names) and known != tuple(class_names):
+        note(
+            f"The head of {run.initial_weights!r} was trained on the classes "
+            f"{list_classes(known, class_names)}; it is kept, and learns "
+            f"{list_classes(class_names, known)} from there."
+        )
 
 
 def check_source(run: RunSpec) -> None:
@@ -120,7 +242,35 @@ def source_weights(run: RunSpec, source: Network) -> Weights:
         check_weights(source, weights)
     except UsageError as error:
         raise UsageError(f"source {run.source.weights!r}: {error}") from None
+    if run.source.class_order is not None:
+        return weights | reordered_head(source, weights, run.source.class_order)
     return weights
+
+
+def reordered_head(source: Network, weights: Arrays, order: Sequence[int]) -> Arrays:
+    """The last layer's weights, its logits in another order: logit `i` was `order[i]`.
+
+    Raises:
+        UsageError: The order is none of its logits, or its last layer is not a plain one.
+    """
+    if sorted(order) != list(range(source.num_classes)):
+        raise UsageError(
+            f"received source.class_order={list(order)} for a source of {source.num_classes} "
+            f"classes; allowed is each of 0 to {source.num_classes - 1} once: correct it"
+        )
+    head = source.head
+    after = source.nodes[source.nodes.index(head) + 1 :]
+    # A light layer reduces first; its last factor is what gives the logits.
+    last = [p for p in head.parameters if not p.name.startswith(f"{head.name}/reduce/")]
+    is_known = isinstance(head.layer, Dense | Conv2D | LightDense | LightConv2D)
+    is_known &= all(len(node.inputs) == 1 for node in after)
+    if not is_known or any(p.shape[-1] != source.num_classes for p in last):
+        raise UsageError(
+            f"received a source of the model {source.name!r} whose classes stand in another order, "
+            f"and whose last layer {head.name!r} gives more than its logits; allowed is the run's "
+            "order: train the source on the same classes again"
+        )
+    return {p.name: weights[p.name][..., list(order)] for p in last}
 
 
 def starting_weights(run: RunSpec) -> Weights:

@@ -54,6 +54,7 @@ class TrainingLoop:
         report: Called with progress events.
         saver: When to save between epochs; none: never.
         interruption: Asked after every step whether to stop; none: nobody asks.
+        is_resumed: False: what stands in the folder is a former run's, and is left alone for now.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class TrainingLoop:
         report: Report,
         saver: Saver | None = None,
         interruption: Interruption | None = None,
+        *,
+        is_resumed: bool = True,
     ) -> None:
         self.spec, self.data, self.folder, self.report = run, data, folder, report
         self.backend = backend
@@ -74,16 +77,23 @@ class TrainingLoop:
         self.chooses_epoch = chooses_epoch(run, len(data.split.val))
         self.num_steps = run.num_epochs * data.train.num_batches
         self.started = time.perf_counter()
-        self.rewind(folder.read_checkpoint())
+        if is_resumed:
+            self.rewind(folder.read_checkpoint())
+        else:
+            self.stand_at(None)
         self.state.seconds.setdefault("build", time.perf_counter() - self.started)
 
     def rewind(self, checkpoint: Checkpoint | None) -> None:
-        """Stand where a checkpoint stands; none: at the beginning."""
+        """Stand where a checkpoint stands, in the folder too; none: at the beginning."""
+        self.folder.cut_metrics(checkpoint.line if checkpoint else None)
+        self.stand_at(checkpoint)
+
+    def stand_at(self, checkpoint: Checkpoint | None) -> None:
+        """The same for the loop alone; nothing is written."""
         self.state, self.sums = LoopState(), Sums()
         self.best.forget()
         self.saved = -math.inf
         self.line = checkpoint.line if checkpoint else None
-        self.folder.cut_metrics(self.line)
         if checkpoint is None:
             self.start_stage(self.spec.stages[0], {})
             return

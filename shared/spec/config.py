@@ -51,7 +51,8 @@ def read_config(path: Path | str) -> str:
     try:
         if not file.is_file():
             raise OSError("no regular file")
-        return file.read_text(encoding="utf-8")
+        # Windows editors put a byte order mark first.
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(
             f"received the config {str(path)!r}, which is no TOML ({error}); correct it"

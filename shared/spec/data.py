@@ -38,8 +38,8 @@ class DataSpec(Settings):
     )
     class_pattern: str | None = Field(
         None,
-        description="regular expression that finds a class in an example's id: its first bracket, "
-        "else the match; where it is not found, the folder is the class",
+        description="regular expression that finds a class in an example's id, read as "
+        "split.group_pattern is; where it is not found, the folder is the class",
     )
     split: SplitSpec = Field(default_factory=SplitSpec, description="train, val and test parts")
     image_size: tuple[int, int] | None = Field(

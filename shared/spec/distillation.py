@@ -120,6 +120,11 @@ def extend_kd(options: KDOptions, target: Network, source: Network, stage: str) 
     return target
 
 
+def compares_always(options: KDOptions) -> bool:
+    """The soft loss is the method."""
+    return True
+
+
 def extend_lwf(options: LwFOptions, target: Network, source: Network, stage: str) -> Network:
     """The head of the old task beside the new one."""
     if options.form == "original":
@@ -186,16 +191,21 @@ def find_attention_pairs(
     return find_pairs(options.pairs, target, source, default="one_to_one")
 
 
+def has_soft_loss(options: AttentionTransferOptions) -> bool:
+    """Whether distillation is mixed in."""
+    return options.alpha > 0
+
+
 def extend_attention(
     options: AttentionTransferOptions, target: Network, source: Network, stage: str
 ) -> Network:
     """Nothing is trained beside the target; its tapped nodes are read by the loss."""
-    if options.alpha:
+    if has_soft_loss(options):
         check_same_classes("the soft loss of attention_transfer", target, source)
     pairs = find_attention_pairs(options, target, source)
     return target.observing({pair.target for pair in pairs})
 
 
-KD = Transfer(extend=extend_kd)
+KD = Transfer(extend=extend_kd, compares_logits=compares_always)
 LWF = Transfer(extend=extend_lwf, stages=plan_lwf, inherit=inherit_lwf)
-ATTENTION_TRANSFER = Transfer(extend=extend_attention)
+ATTENTION_TRANSFER = Transfer(extend=extend_attention, compares_logits=has_soft_loss)

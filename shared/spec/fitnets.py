@@ -75,7 +75,7 @@ def extend_fitnets(
     options: FitNetsOptions, target: Network, source: Network, stage: str
 ) -> Network:
     """A regressor a pair; the hint stage trains up to the guided layers and stops there."""
-    if any(options.resolved_soft_weights):
+    if has_soft_loss(options):
         check_same_classes("the soft loss of fitnets", target, source)
     if options.stages == "two" and stage != HINT:
         return target
@@ -86,6 +86,11 @@ def extend_fitnets(
         return extended
     outputs = [regressor_output(options, pair) for pair in find_hints(options, target, source)]
     return extended.training_only({node.name for node in extended.needed(outputs)})
+
+
+def has_soft_loss(options: FitNetsOptions) -> bool:
+    """Whether the source's logits are distilled at all."""
+    return any(options.resolved_soft_weights)
 
 
 def regressor_output(options: FitNetsOptions, pair: Pair) -> str:
@@ -160,4 +165,9 @@ def soft_weight(options: FitNetsOptions, progress: float) -> Mapping[str, float]
     return {"soft": first + (last - first) * progress}
 
 
-FITNETS = Transfer(extend=extend_fitnets, stages=plan_fitnets, coefficients=soft_weight)
+FITNETS = Transfer(
+    extend=extend_fitnets,
+    stages=plan_fitnets,
+    coefficients=soft_weight,
+    compares_logits=has_soft_loss,
+)

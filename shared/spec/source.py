@@ -25,6 +25,11 @@ class SourceSpec(Settings):
     num_classes: int | None = Field(
         None, ge=2, description="classes that it was trained on; none: those of the target"
     )
+    class_order: tuple[int, ...] | None = Field(
+        None,
+        description="position of each of the run's classes among those of the source, where its "
+        "logits are compared; none: found by their names, else the same order",
+    )
     normalization: Normalization | None = Field(
         None, description="of the images that it was trained on; none: as data.normalization"
     )

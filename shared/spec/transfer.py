@@ -46,6 +46,11 @@ def no_coefficients(options: Any, progress: float) -> Mapping[str, float]:
     return {}
 
 
+def compares_nothing(options: Any) -> bool:
+    """No loss compares logits of the source with logits of the target."""
+    return False
+
+
 def no_parameters(options: Any, target: Network, source: Network) -> tuple[Parameter, ...]:
     """Nothing is trained outside the network."""
     return ()
@@ -63,6 +68,8 @@ class Transfer:
             from.
         coefficients: (options, progress) -> numbers of a step, where `progress` runs from 0 to 1
             over the last stage.
+        compares_logits: (options) -> whether logits of the source are compared with those of the
+            target, column by column, so that both must know the same classes in the same order.
         meta_parameters: (options, target, source) -> what is trained outside any network, by an
             update rule of the method's own.
     """
@@ -71,6 +78,7 @@ class Transfer:
     stages: Callable[[Any, int], tuple[Stage, ...]] = one_stage
     inherit: Callable[[Any, Network, Network], Mapping[str, str]] = inherit_nothing
     coefficients: Callable[[Any, float], Mapping[str, float]] = no_coefficients
+    compares_logits: Callable[[Any], bool] = compares_nothing
     meta_parameters: Callable[[Any, Network, Network], tuple[Parameter, ...]] = no_parameters
 
 

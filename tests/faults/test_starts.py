@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from poc.shared.engine.files import write_arrays
-from poc.shared.engine.launch import launch_run
+from poc.shared.engine.launch import launch_run, resume_run
 from poc.shared.engine.run_folder import LOCK, RunFolder
 from poc.shared.engine.run_lock import hold_lock
 from poc.shared.engine.run_start import starting
+from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
@@ -129,6 +130,54 @@ def test_a_crashed_start_leaves_its_log_alone_and_is_not_in_the_way(launch, tmp_
     monkeypatch.setenv("POC_TORCH_PYTHON", stub)
     launch(SHORT, tmp_path / "run")
     assert RunFolder(tmp_path / "run").read_run()["status"] == "finished"
+
+
+@pytest.mark.parametrize("place", ["data", "network"])
+def test_a_crash_before_training_leaves_a_finished_run_as_it_was(
+    place, launch, tmp_path, monkeypatch
+):
+    """The worker dies while it opens the data, or while it builds the network."""
+    folder = tmp_path / "run"
+    launch(SHORT, folder)
+    before = contents(folder)
+    monkeypatch.setenv("STUB_DIES_AT", place)
+    with pytest.raises(WorkerCrashed, match="worker died with exit status"):
+        launch([*SHORT, "seed=5"], folder, overwrite=True)
+    assert {**contents(folder), LOCK: b""} == {**before, LOCK: b""}
+    assert RunFolder(folder).read_run()["status"] == "finished"
+    monkeypatch.delenv("STUB_DIES_AT")
+    launch([*SHORT, "seed=5"], folder, overwrite=True)
+    assert RunFolder(folder).read_run()["run"]["seed"] == 5
+
+
+def test_a_run_on_a_relative_path_is_read_and_resumed_from_elsewhere(
+    launch, material, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = [*RUN, "num_epochs=1", "min_validation_images=1"]
+    launch([*settings, "data.source=folder:images"], tmp_path / "run")
+    record = RunFolder(tmp_path / "run").read_run()
+    assert record["run"]["data"]["source"] == f"folder:{tmp_path}/images"
+    assert record["data"]["relative_path"] == "../images"
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    with open_trained(tmp_path / "run").data as data:
+        assert not data.notes
+    # As if it had been stopped; then again, with data that has been moved.
+    silent = {"command": "", "report": lambda event: None}
+    for place, given in (("images", None), ("moved", f"folder:{tmp_path}/moved")):
+        if given:
+            (tmp_path / "images").rename(tmp_path / place)
+        RunFolder(tmp_path / "run").mark("interrupted")
+        if given:
+            with pytest.raises(UsageError, match="--data folder:PATH"):
+                resume_run(tmp_path / "run", **silent)
+        resume_run(tmp_path / "run", data=given, **silent)
+        assert RunFolder(tmp_path / "run").read_run()["status"] == "finished"
+    (tmp_path / "moved" / "a").rename(tmp_path / "moved" / "c")
+    RunFolder(tmp_path / "run").mark("interrupted")
+    with pytest.raises(UsageError, match="data has changed"):
+        resume_run(tmp_path / "run", data=given, **silent)
 
 
 def test_a_start_that_was_killed_is_not_in_the_way(tmp_path):

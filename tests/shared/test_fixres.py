@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.resolution_grid import draw_grid, grid_table, read_grid, write_picture
+from poc.shared.analysis.resolution_cells import data_warning, read_grid
+from poc.shared.analysis.resolution_grid import draw_grid, grid_table, write_picture
 from poc.shared.analysis.statistics import mcnemar
 from poc.shared.data.apparent import (
     apparent_sizes,
@@ -253,3 +254,23 @@ def test_a_folder_without_such_runs_is_refused(tmp_path):
 def test_rows_are_read_as_json(tmp_path):
     write_cell(tmp_path, 32, 64, before=2, after=8)
     assert json.dumps([dict(cell.row) for cell in read_grid([tmp_path])])
+
+
+def test_cells_of_other_classes_or_labels_are_not_compared(tmp_path):
+    """The control's class list was changed: same ids, same numbers, and no p-value."""
+    write_cell(tmp_path, 64, 64, before=9, after=9)
+    write_cell(tmp_path, 32, 64, before=2, after=8)
+    assert data_warning(read_grid([tmp_path])) is None
+    folder = RunFolder(tmp_path / "torch-64-64")
+    record = folder.read_run()
+    record["data"]["class_names"] = ["a", "c"]
+    folder.write_run(record)
+    cells = read_grid([tmp_path])
+    rows = {(row[1], row[2]): row for row in grid_table(cells).rows}
+    assert rows["32", "64"][8:11] == ["0.031", "-", "-"]
+    assert "trained on 2 different sets" in data_warning(cells)
+    labels = np.ones(10, np.int64)
+    folder = RunFolder(tmp_path / "torch-32-64")
+    folder.write_predictions(np.eye(2)[labels], labels, [str(index) for index in range(10)])
+    rows = {(row[1], row[2]): row for row in grid_table(read_grid([tmp_path])).rows}
+    assert rows["32", "64"][8] == "-"

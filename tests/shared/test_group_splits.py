@@ -1,6 +1,7 @@
 """Splits that keep groups together, folds, lists, stored definitions and leaks."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
 
 PATTERN = r"(person\d+)"
+PARTS_OF_LIST = ["train", "val", "test", "train"]
 
 
 def make_source(labels, groups=None, same_content=False):
@@ -180,6 +182,40 @@ def test_list_of_parts(tmp_path):
     )
     split = make_split(source, SplitSpec(kind="listed", file=str(path)))
     assert [at.tolist() for at in split.parts.values()] == [[0, 1], [4], [3]]
+
+
+ACCENTED = ["\u00c4pfel/1.png", "\u00c4pfel/2.png", "Birnen/1.png", "Birnen/2.png"]
+
+
+def accented_source():
+    """Ids in composed form, as class folders give them."""
+    source = make_source([0, 0, 1, 1])
+    source.ids = tuple(ACCENTED)
+    return source
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_list_of_another_system_names_the_same_images(form, encoding, newline, tmp_path):
+    """Accents in two pieces (macOS), a byte order mark and long line ends (Excel)."""
+    lines = ["id,part", *(f"{a},{b}" for a, b in zip(ACCENTED, PARTS_OF_LIST, strict=True)), ""]
+    path = tmp_path / "list.csv"
+    path.write_bytes(unicodedata.normalize(form, newline.join(lines)).encode(encoding))
+    split = make_split(accented_source(), SplitSpec(kind="listed", file=str(path)))
+    assert [at.tolist() for at in split.parts.values()] == [[0, 3], [1], [2]]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_stored_split_of_another_system_names_the_same_images(form, tmp_path):
+    listed = tmp_path / "list.csv"
+    rows = zip(ACCENTED, PARTS_OF_LIST, strict=True)
+    listed.write_text("\n".join(f"{a},{b}" for a, b in rows), encoding="utf-8")
+    split = make_split(accented_source(), SplitSpec(kind="listed", file=str(listed)))
+    path = tmp_path / "split.json"
+    path.write_text(unicodedata.normalize(form, split.to_json()), encoding="utf-8-sig")
+    again = make_split(accented_source(), SplitSpec(kind="listed", file=str(path)))
+    assert again.part_ids == split.part_ids
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ WRONG = {
     "source.num_classes": 1,
     "source.normalization": "loud",
     "source.cache": "perhaps",
+    "source.class_order": 3,
     "source.model.name": 3,
     "source.model.options": 3,
     "source.model.trainable": "some",
@@ -238,3 +239,9 @@ def test_images_that_are_too_small_for_the_model_name_the_layer():
     )
     with pytest.raises(UsageError, match="conv2d_chain, layer stage"):
         run.network  # noqa: B018
+
+
+def test_a_config_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("num_epochs = 7\n", encoding="utf-8-sig")
+    assert load_run(path).num_epochs == 7

@@ -68,6 +68,25 @@ def test_the_same_folder_without_the_pattern_has_its_two_classes(folder: Path) -
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    [
+        r"person\d+_(bacteria|virus)",
+        r"(bacteria)|(virus)",
+        r"bacteria|virus",
+        r"(person\d+)_(?P<group>bacteria|virus)",
+        r"(?P<group>bacteria|virus)_(\d+)",
+    ],
+)
+def test_a_pattern_is_read_as_that_of_groups_is(pattern: str, folder: Path) -> None:
+    """What the bracket named `group` matched, else the first bracket that took part, else all."""
+    expected = open_classes(load_run(CONFIG, [f"data.source=folder:{folder}"]).data)
+    run = load_run(None, [f"data.source=folder:{folder}", f"data.class_pattern='{pattern}'"])
+    source = open_classes(run.data)
+    assert source.class_names == ("NORMAL", "bacteria", "virus")
+    np.testing.assert_array_equal(source.labels, expected.labels)
+
+
+@pytest.mark.parametrize(
     ("pattern", "message"),
     [("nowhere", "which no example's id holds"), (".*()", "every example into ''")],
 )
