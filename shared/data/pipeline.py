@@ -37,6 +37,7 @@ from .reading import (
     count_batches,
     open_stream,
 )
+from .shared_memory import batches_alive, require_room
 from .source import Indices, Shape, Source
 from .storage import StoredImages
 from .transforms import plan_view
@@ -224,7 +225,13 @@ class Pipeline:
         records = Records(self._reader, self._plan, first)
         if not self.num_workers:
             records = Records(self._reader, self._plan, first, end - first)
+        require_room(self._shared_bytes, self.num_workers, self._spec.batch_size)
         return open_stream(records, self.prefetch_batches, self.num_workers)
+
+    def _shared_bytes(self, num_workers: int) -> int:
+        """Shared memory that so many processes take."""
+        images = min(self._spec.batch_size, self.examples) * self.num_views
+        return images * math.prod(self.image_shape) * batches_alive(num_workers)
 
     def _assemble(self, part: Part, read: NDArray[Any]) -> Batch:
         """Normalise and mix what was read."""

@@ -6,14 +6,13 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from poc.shared.data import shared_memory
 from poc.shared.data.reading import open_stream
-from poc.shared.engine import shared_memory
+from poc.shared.data.shared_memory import BATCHES_A_WORKER, BATCHES_HERE, free_shared_bytes
 from poc.shared.engine.datasets import open_data
 from poc.shared.engine.opened_data import check_opened_data
 from poc.shared.engine.shared_memory import (
-    BATCHES_A_WORKER,
-    BATCHES_HERE,
-    free_shared_bytes,
+    images_of_batches,
     require_shared_memory,
     shared_bytes,
 )
@@ -54,10 +53,11 @@ def test_what_is_needed_by_hand(opened):
     """Three parts, 16 images of 256 * 256 * 3 bytes: 3 MiB a batch; 4 * 6 + 1 batches of each."""
     run, data = opened("data.num_workers=4", "data.train_view.horizontal_flip=0.5")
     with data:
-        assert shared_bytes(run, data, 4) == 3 * 3 * MIB * 25
+        assert images_of_batches(run, data) == 3 * 16
+        assert shared_bytes(run, 48, 4) == 3 * 3 * MIB * 25
     run, data = opened("data.num_workers=0", "data.train_view.horizontal_flip=0.5")
     with data:
-        assert shared_bytes(run, data, 0) == 0
+        assert images_of_batches(run, data) == 0
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,14 @@ def test_a_small_shared_memory_is_refused_with_what_fits(free, advice, opened, m
     assert f"need up to 225 MiB of shared memory; /dev/shm has {free} MiB free" in text
     assert advice in text
     assert "--shm-size=225m" in text
+
+
+def test_one_part_is_refused_when_its_processes_would_start(opened, monkeypatch):
+    """As `poc evaluate` reads it: 16 images of 192 KiB, 25 times."""
+    monkeypatch.setattr(shared_memory, "free_shared_bytes", lambda: 74 * MIB)
+    _, data = opened("data.num_workers=4", "data.train_view.horizontal_flip=0.5")
+    with data, pytest.raises(UsageError, match=r"up to 75 MiB .* 74 MiB free: set .*=3 or 0,"):
+        next(data.test.epoch(0))
 
 
 @pytest.mark.parametrize("free", [None, 225 * MIB])

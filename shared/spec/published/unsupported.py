@@ -41,22 +41,6 @@ FORMS: Mapping[str, tuple[Form, ...]] = MappingProxyType(
                 supported="keras.applications.InceptionV3",
             ),
         ),
-        "inception_resnet_v1": (
-            Form(
-                tensor="repeat_1.0.branch0.conv.weight",
-                owner="facenet-pytorch's InceptionResnetV1",
-                differences="a sixth block C without ReLU, a bottleneck of 512 before the head",
-                supported="only files of this declaration, with its own names",
-            ),
-        ),
-        "inception_resnet_v2": (
-            Form(
-                tensor="mixed_5b.branch0.conv.weight",
-                owner="timm's inception_resnet_v2",
-                differences="gamma in every batch norm, averages that leave the padding out",
-                supported="keras.applications.InceptionResNetV2",
-            ),
-        ),
     }
 )
 
