@@ -2,13 +2,14 @@
 
 import pytest
 
+from poc.shared.analysis.comparison import read_batches
 from poc.shared.analysis.parity import Ladder
-from poc.tests.parity.test_ladder import ROWS, draw_batches, make_run
+from poc.shared.spec.small_forms import load_parity_run
 
 
-@pytest.mark.parametrize("row", ["lightlayers-float64", "kd-float64"])
-def test_the_other_layout_computes_the_same(row, workers):
-    run = make_run(**ROWS[row])
+@pytest.mark.parametrize("method", ["lightlayers", "kd"])
+def test_the_other_layout_computes_the_same(method, workers):
+    run, batches = read_batches(load_parity_run(None, [f"method={method}", "precision=float64"])[0])
     changes = {"torch": {"layout": "channels_first"}}
-    rungs = Ladder(run, *workers, changes).climb(draw_batches(run))
+    rungs = Ladder(run, *workers, changes).climb(batches)
     assert [rung.name for rung in rungs if not rung.is_passed] == []
