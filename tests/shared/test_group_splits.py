@@ -281,8 +281,8 @@ def test_wrong_settings_are_refused(values, words):
 def test_a_rare_class_counts_by_its_share():
     """Twenty of one class and four of the other, in halves; groups one after the other.
 
-    The first two go apart. The third, (2, 1), would add 2 * 2 * 5 / 20^2 = .05 by the frequent class
-    in the first part, and take 2 * 1 * 1 / 4^2 = .125 by the rare one: it goes to the first. By bare
+    The first two go apart. In the first part the third, (2, 1), costs 2 * 2 * 5 / 20^2 = .05 more
+    by the frequent class and 2 * 1 * 1 / 4^2 = .125 less by the rare one: it goes there. By bare
     numbers it would go to the second.
     """
     counts = np.array([[6, 0], [1, 1], [2, 1], [11, 2]])
