@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.worker import Worker
@@ -26,6 +27,9 @@ ONE_THREAD = {
 }
 # Test processes share the processors: OpenMP threads that spin while they wait starve the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# On a busy machine an example may take any time: that is no finding about what it computes.
+settings.register_profile("poc", deadline=None)
+settings.load_profile("poc")
 # Fixtures that bring a backend into a test.
 FIXTURES = {"tf": {"tf_worker", "workers"}, "torch": {"torch_worker", "workers"}}
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poc.shared.data.arrays import ArraySource
+from poc.shared.data.drawing import find_groups, place_groups
 from poc.shared.data.leaks import describe_leaks, find_leaks
 from poc.shared.data.splits import Split, make_split
 from poc.shared.errors import UsageError
@@ -117,8 +118,6 @@ def test_published_train_is_carved_by_group():
     ],
 )
 def test_what_a_pattern_finds(pattern, name, group):
-    from poc.shared.data.drawing import find_groups
-
     source = make_source([0, 1])
     source.ids = (name, name)
     assert find_groups(source, pattern).tolist() == [group] * 2
@@ -313,3 +312,14 @@ def test_wrong_settings_are_refused(values, words):
     with pytest.raises(UsageError) as error:
         SplitSpec.parse(values, "split")
     assert words in str(error.value)
+
+
+def test_a_rare_class_counts_by_its_share():
+    """Twenty of one class and four of the other, in halves; groups one after the other.
+
+    The first two go apart. In the first part the third, (2, 1), costs 2 * 2 * 5 / 20^2 = .05 more
+    by the frequent class and 2 * 1 * 1 / 4^2 = .125 less by the rare one: it goes there. By bare
+    numbers it would go to the second.
+    """
+    counts = np.array([[6, 0], [1, 1], [2, 1], [11, 2]])
+    assert place_groups(counts, [0, 1, 2, 3], np.array([0.5, 0.5])).tolist() == [0, 1, 0, 1]

@@ -109,6 +109,16 @@ def test_wilson_without_examples_and_at_the_ends():
     assert wilson_interval(0, 10).low == 0.0
 
 
+def test_wilson_stays_a_share_where_rounding_would_leave_it():
+    """At the ends the formula gives 0 and 1 exactly; in floating point a little less or more."""
+    found = [
+        (wilson_interval(0, count).low, wilson_interval(count, count).high)
+        for count in range(1, 500)
+    ]
+    assert all(low >= 0 and high <= 1 for low, high in found)
+    assert found == pytest.approx(np.tile([0.0, 1.0], (499, 1)))
+
+
 def test_means_of_an_epoch_are_weighted_by_examples():
     sums = Sums()
     sums.add({"loss": 1.0, "accuracy": 0.5, "count": 30.0}, 3)

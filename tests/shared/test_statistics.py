@@ -201,5 +201,8 @@ def test_area_under_curve_by_hand() -> None:
     logits = np.array([[0.0, 1.0], [0.0, 3.0], [0.0, 2.0], [0.0, 4.0]], dtype=np.float32)
     labels = np.array([0, 0, 1, 1], dtype=np.int64)
     assert area_under_curve(logits, labels) == 0.75
+    # What counts is by how much the second logit is larger: the same, on other levels.
+    levels = np.array([[9.0], [-9.0], [4.0], [0.0]], dtype=np.float32)
+    assert area_under_curve(logits + levels, labels) == 0.75
     assert area_under_curve(logits, np.zeros(4, dtype=np.int64)) is None
     assert area_under_curve(np.zeros((4, 3), dtype=np.float32), labels) is None
