@@ -5,6 +5,7 @@ interrupted continues, and its table can be printed again from what is there.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from poc.shared.engine.executors import LocalExecutor
 from poc.shared.engine.metrics import wilson_interval
 from poc.shared.engine.sweep import run_sweep
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.pretrained import WeightDefaults
 from poc.shared.spec.run import BACKENDS
 from poc.shared.spec.sweep import load_sweep
 
@@ -52,8 +54,11 @@ def run_probe(
     output: Path,
     command: str,
     report: Report,
+    defaults: WeightDefaults | None = None,
 ) -> dict[str, Any]:
     """Train and test every fold of both starts in both backends; those that are done are kept.
+
+    Both starts see the images as the weights ask for, where the settings say nothing else.
 
     Returns:
         What `read_probe` gives.
@@ -70,8 +75,10 @@ def run_probe(
     ]
     common = [*assignments, "split.kind=kfold", f"split.num_folds={num_folds}"]
     for start in STARTS:
-        own = [*common, f"initial_weights={weights}"] if start == STARTS[0] else common
-        cells = load_sweep(config, own, axes)
+        own = [*common, f"initial_weights={weights}"]
+        cells = load_sweep(config, own, axes, defaults=defaults)
+        if start != STARTS[0]:
+            cells = [replace(cell, run=cell.run.replace(initial_weights=None)) for cell in cells]
         rows = run_sweep(cells, output / start, LocalExecutor(), command=command, report=report)
         failed = [row["cell"] for row in rows if row["status"] != "finished"]
         if failed:

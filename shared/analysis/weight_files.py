@@ -4,6 +4,7 @@ PyTorch pickles are opened in the torch worker (tensors only), Keras files in th
 only: no layer is built, no Lambda is run); safetensors needs neither.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from poc.shared.engine.conversion import (
 from poc.shared.engine.files import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.engine.lineage import LINEAGE, lineage_of, weight_metadata
 from poc.shared.engine.weight_check import check_weights
+from poc.shared.engine.weight_header import CLASSES, VIEW, read_view
 from poc.shared.engine.worker import Worker, WorkerCrashed
 from poc.shared.engine.wrapping import unwrap
 from poc.shared.errors import UsageError
@@ -29,9 +31,11 @@ from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.models import find_model
 from poc.shared.spec.network import Network
+from poc.shared.spec.pretrained import merge
 from poc.shared.spec.published.keras_order import numbered_names
 from poc.shared.spec.published.schemes import Scheme
 from poc.shared.spec.published.table import find_schemes
+from poc.shared.spec.published.views import find_view
 from poc.shared.spec.run import RunSpec
 
 from .counting import parse_input_shape
@@ -93,11 +97,11 @@ def convert_file(
     lineage = metadata.get(LINEAGE) if incoming is None else incoming.lineage
     weights = read_weights(run, incoming, found.tensors, lineage)
     notes = [*found.notes, *describe_lineage(run, incoming, lineage), *describe_types(weights)]
-    write_tensors(
-        target,
-        publish(run, outgoing, weights, target),
-        weight_metadata(run.model_spec, lineage if lineage_of(run.model_spec) else None),
-    )
+    texts = {
+        **weight_metadata(run.model_spec, lineage if lineage_of(run.model_spec) else None),
+        **view_texts(run, incoming, lineage, metadata),
+    }
+    write_tensors(target, publish(run, outgoing, weights, target), texts)
     origin, form = (scheme.name if scheme else CANONICAL for scheme in (incoming, outgoing))
     num_values = sum(value.size for value in weights.values())
     return {
@@ -107,11 +111,27 @@ def convert_file(
         "lineage": lineage or lineage_of(run.model_spec),
         "tensors": len(weights),
         "values": num_values,
+        "view": read_view(texts),
         "output": str(target),
         "notes": notes,
         "summary": f"{network.name}, {len(weights)} tensors, {num_values} values, "
         f"{origin} to {form}",
     }
+
+
+def view_texts(
+    run: RunSpec, incoming: Scheme | None, lineage: str | None, metadata: Mapping[str, str]
+) -> dict[str, str]:
+    """What the file says of the images that its weights were tested with, and of its classes.
+
+    Options of the command win, then what the file said, then the table of published forms.
+    """
+    publisher = lineage or (incoming.layout if incoming else "")
+    publisher = "torchvision" if publisher == "torch" else publisher
+    known = find_view(run.model_spec.name, publisher, run.num_classes or 0)
+    stored = read_view(metadata) or (known.settings() if known else {})
+    view = merge(stored, run.data.model_dump(mode="json", exclude_unset=True))
+    return {CLASSES: str(run.num_classes), **({VIEW: json.dumps(view)} if view else {})}
 
 
 def check_target(target: Path, network: Network, outgoing: Scheme | None) -> None:

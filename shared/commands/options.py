@@ -10,6 +10,8 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+# What `--weights` takes for a drawn body, where a method expects a trained one.
+NO_WEIGHTS = "none"
 Command = Callable[..., Any]
 RUN_OPTIONS = [
     click.option("--method", metavar="NAME", help="Method; default lightlayers."),
@@ -34,7 +36,9 @@ RUN_OPTIONS = [
     click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
     click.option("--seed", metavar="N", help="Initial weights, order and noise."),
     click.option("--dtype", metavar="NAME", help="float32, float64, bfloat16 or float16."),
-    click.option("--weights", metavar="PATH|imagenet", help="Start from these; default: drawn."),
+    click.option(
+        "--weights", metavar="PATH|imagenet|none", help="Start from these; default: drawn."
+    ),
 ]
 SAVE_OPTION = click.option(
     "--save-every",
@@ -89,12 +93,49 @@ def read_run(
 
     is_auto = given.get("batch_size") == "auto"
     given["batch_size"] = None if is_auto else given.get("batch_size")
-    spec = load_run(given["config"], named_settings(**given), backend=backend)
+    spec = load_run(
+        given["config"], named_settings(**given), defaults=weight_defaults(), backend=backend
+    )
+    require_weights(spec, given.get("weights"))
     if not is_auto:
         return spec
     from poc.shared.engine.batch_size import choose_batch_size
 
     return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
+
+
+def weight_defaults() -> Any:
+    """How weights fill in what a command line leaves open; what they ask for is printed once."""
+    from functools import cache
+
+    from poc.shared.analysis.foreign_weights import locate_canonical
+    from poc.shared.engine.weight_header import describe_weights
+    from poc.shared.spec.pretrained import WeightDefaults
+
+    @cache
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
+
+    return WeightDefaults(
+        describe=describe_weights,
+        locate=lambda path, values: locate_canonical(path, values, tell),
+        note=tell,
+    )
+
+
+def require_weights(spec: Any, given: str | None) -> None:
+    """Refuse to fine-tune a body that nobody has trained, unless that is asked for.
+
+    Raises:
+        UsageError: The method starts from weights and none are named.
+    """
+    from poc.shared.spec.methods import find_method
+
+    if find_method(spec.method).tuning and spec.initial_weights is None and given != NO_WEIGHTS:
+        raise UsageError(
+            f"received method {spec.method!r} without --weights; allowed are a file, imagenet, or "
+            "none for a drawn body: add --weights FILE (`poc weights convert` makes one)"
+        )
 
 
 def named_settings(**given: Any) -> list[str]:
@@ -117,6 +158,8 @@ def named_settings(**given: Any) -> list[str]:
             f"received --model {given['model']} and --target {given['target']}, two names of one "
             "option; allowed is one of them: remove one"
         )
+    if given.get("weights") == NO_WEIGHTS:
+        given["weights"] = None
     named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
     return [*named, *given["assignments"]]
 

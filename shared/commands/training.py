@@ -18,6 +18,8 @@ from .options import (
     judge,
     named_settings,
     read_run,
+    require_weights,
+    weight_defaults,
     with_options,
 )
 
@@ -175,7 +177,10 @@ def sweep(
     from poc.shared.engine.sweep import run_sweep
     from poc.shared.spec.sweep import load_sweep
 
-    cells = load_sweep(given["config"], named_settings(**given), axes, seeds)
+    settings = named_settings(**given)
+    cells = load_sweep(given["config"], settings, axes, seeds, defaults=weight_defaults())
+    for cell in cells:
+        require_weights(cell.run, given["weights"])
     executor = make_executor(engine, address=address, jobs=jobs)
     with SweepProgress(len(cells)) as progress:
         rows = run_sweep(cells, output, executor, command=command_line(), report=progress.update)
@@ -216,6 +221,7 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
             num_folds=folds,
             output=output,
             command=command_line(),
+            defaults=weight_defaults(),
             report=progress.update,
         )
     if as_json:

@@ -10,14 +10,21 @@ from poc.shared.errors import UsageError
 from .data import DataSpec, SplitSpec
 from .methods import find_method
 from .models import ModelSpec, find_model
+from .pretrained import WeightDefaults
 from .run import EarlyStoppingSpec, OptimizerSpec, RunSpec
 from .schedules import ScheduleSpec
 from .shipped import find_config
 from .suggestions import suggest_key
 
+WEIGHTS = "initial_weights"
+
 
 def load_run(
-    path: Path | str | None = None, assignments: Iterable[str] = (), **fields: Any
+    path: Path | str | None = None,
+    assignments: Iterable[str] = (),
+    *,
+    defaults: WeightDefaults | None = None,
+    **fields: Any,
 ) -> RunSpec:
     """Read a run from a TOML file, `key=value` assignments and named fields, later ones winning.
 
@@ -25,6 +32,8 @@ def load_run(
         path: TOML file, or none for the defaults.
         assignments: As given to `--set`: dotted keys of the run spec, or a bare option name of the
             model or the method (`k=3`).
+        defaults: How the weights that the run starts from fill in what it does not set; none: they
+            do not.
         **fields: Top-level fields that are not none.
 
     Raises:
@@ -37,7 +46,9 @@ def load_run(
             "`poc sweep --config`"
         )
     values.update({key: value for key, value in fields.items() if value is not None})
-    assign_all(values, assignments)
+    assign_all(values, assignments, defaults)
+    if defaults is not None:
+        defaults.take_view(values)
     return RunSpec.parse(values, "")
 
 
@@ -74,21 +85,43 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         ) from None
 
 
-def assign_all(values: dict[str, Any], assignments: Iterable[str]) -> None:
-    """Apply several `key=value`, in place.
+def assign_all(
+    values: dict[str, Any], assignments: Iterable[str], defaults: WeightDefaults | None = None
+) -> None:
+    """Apply several `key=value`, in place; weights first, since they may name the model.
 
     Raises:
         UsageError: One key is given two values: neither is taken silently.
     """
+    ordered = list(assignments)
     given: dict[tuple[str, ...], str] = {}
-    for assignment in assignments:
-        key, _, text = (part.strip() for part in assignment.partition("="))
-        assign(values, assignment)
-        former = given.setdefault(tuple(full_key(key, values)), text)
-        if parse_value(former) != parse_value(text):
-            raise UsageError(
-                f"received {key}={former} and {key}={text}; allowed is one value: remove one"
-            )
+    for assignment in filter(leads, ordered):
+        assign_once(values, assignment, given)
+    if defaults is not None:
+        defaults.name_model(values)
+    for assignment in ordered:
+        if not leads(assignment):
+            assign_once(values, assignment, given)
+
+
+def assign_once(values: dict[str, Any], assignment: str, given: dict[tuple[str, ...], str]) -> None:
+    """Apply one `key=value`, in place; `given` holds what was given before, by its whole key.
+
+    Raises:
+        UsageError: The key has another value already.
+    """
+    key, _, text = (part.strip() for part in assignment.partition("="))
+    assign(values, assignment)
+    former = given.setdefault(tuple(full_key(key, values)), text)
+    if parse_value(former) != parse_value(text):
+        raise UsageError(
+            f"received {key}={former} and {key}={text}; allowed is one value: remove one"
+        )
+
+
+def leads(assignment: str) -> bool:
+    """Whether an assignment decides what others mean: the method, the model, then the weights."""
+    return assignment.partition("=")[0].strip() in ("method", "model", "model.name", WEIGHTS)
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from poc.shared.errors import UsageError
 
 from .config import assign_all, parse_value, read_toml, set_value
+from .pretrained import WeightDefaults
 from .run import RunSpec
 
 Product = Mapping[str, Sequence[Any]]
@@ -49,6 +50,8 @@ def load_sweep(
     assignments: Iterable[str] = (),
     axes: Iterable[str] = (),
     num_seeds: int | None = None,
+    *,
+    defaults: WeightDefaults | None = None,
 ) -> list[Cell]:
     """Read a sweep's cells from a TOML file and the command line, which wins.
 
@@ -57,6 +60,7 @@ def load_sweep(
         assignments: `key=value`, for every cell.
         axes: `key=value,value`: an axis of every product of the file, in place of its own.
         num_seeds: Runs a combination, with the seeds seed, seed+1, …; none: the file's, or 1.
+        defaults: As `load_run` takes it, for every cell.
 
     Raises:
         UsageError: Unreadable file, wrong grid, or a cell that is no valid run; it is named.
@@ -64,12 +68,14 @@ def load_sweep(
     values = read_toml(path) if path else {}
     products = read_products(values.pop("grid", {}))
     seeds_in_file = values.pop("seeds", None)
-    assign_all(values, assignments)
+    assign_all(values, assignments, defaults)
     overriding = dict(parse_axis(axis) for axis in axes)
     products = [{**product, **overriding} for product in products]
     num_seeds = num_seeds if num_seeds is not None else seeds_in_file
     check_seeds(num_seeds, products)
-    return unique(cell for product in products for cell in expand(values, product, num_seeds or 1))
+    return unique(
+        cell for product in products for cell in expand(values, product, num_seeds or 1, defaults)
+    )
 
 
 def read_products(grid: Any) -> list[Product]:
@@ -123,18 +129,24 @@ def check_seeds(num_seeds: Any, products: Sequence[Product]) -> None:
         )
 
 
-def expand(values: Mapping[str, Any], product: Product, num_seeds: int) -> Iterator[Cell]:
+def expand(
+    values: Mapping[str, Any], product: Product, num_seeds: int, defaults: WeightDefaults | None
+) -> Iterator[Cell]:
     """Every cell of one product, the seeds innermost."""
     keys = sorted(product, key=lambda key: key not in LEADING_KEYS)
     for combination in itertools.product(*(product[key] for key in keys)):
         chosen = dict(zip(keys, combination, strict=True))
         settings = {key: chosen[key] for key in product}
         for offset in range(num_seeds):
-            yield make_cell(values, settings, keys, offset)
+            yield make_cell(values, settings, keys, offset, defaults)
 
 
 def make_cell(
-    values: Mapping[str, Any], settings: Mapping[str, Any], keys: Sequence[str], offset: int
+    values: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    keys: Sequence[str],
+    offset: int,
+    defaults: WeightDefaults | None = None,
 ) -> Cell:
     """One validated cell."""
     own = deepcopy(dict(values))
@@ -142,6 +154,8 @@ def make_cell(
     try:
         for key in keys:
             set_value(own, key, settings[key])
+        if defaults is not None:
+            defaults.take_view(own)
         run = RunSpec.parse(own, "")
         run = run.replace(seed=run.seed + offset)
     except UsageError as error:

@@ -1,0 +1,116 @@
+"""`--weights` with somebody else's file: converted on the way where its form is recognised."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from poc.shared.engine.conversion import find_scheme, published_shape
+from poc.shared.engine.initial_weights import cache_folder
+from poc.shared.engine.weight_header import IMAGENET, read_names
+from poc.shared.engine.wrapping import unwrap
+from poc.shared.errors import UsageError
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.models import ModelSpec, find_model
+from poc.shared.spec.network import Network
+from poc.shared.spec.published.table import find_schemes
+from poc.shared.spec.run import RunSpec
+
+from .weight_files import BACKENDS, convert_file, read_tensors
+
+# Any number serves to declare a network whose head is then looked for in the file.
+SOME_CLASSES = 1000
+
+
+def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str], None]) -> str:
+    """Path of the canonical form of a weight file: its own, or that of a converted copy.
+
+    Args:
+        path: As given to `--weights`.
+        values: The run so far: says which model the file is for.
+        note: Told of a conversion.
+
+    Raises:
+        UsageError: The file's form is not recognised; names the command that converts it.
+    """
+    file = Path(path)
+    is_known = file.suffix == ".safetensors" or file.suffix in BACKENDS
+    if path == IMAGENET or not file.is_file() or not is_known:
+        return path
+    model = named_model(values)
+    network = declare(model, SOME_CLASSES)
+    if file.suffix == ".safetensors" and is_canonical(network, read_names(file)):
+        return path
+    return convert_copy(file, model, network, note)
+
+
+def named_model(values: Mapping[str, Any]) -> ModelSpec:
+    """The model that the run names, or its method's own."""
+    given = dict(values.get("model") or {})
+    method = find_method(str(values.get("method", "lightlayers")))
+    return ModelSpec.parse({"name": method.default_model, **given}, "model")
+
+
+def declare(model: ModelSpec, num_classes: int) -> Network:
+    """The network at the size that its publication has."""
+    return model.declare(find_model(model.name).example_input, num_classes)
+
+
+def is_canonical(network: Network, names: set[str]) -> bool:
+    """Whether a file's names are the project's own: those of most of the network's tensors."""
+    own = {parameter.name for parameter in network.parameters}
+    return 2 * len(own & names) > len(own)
+
+
+def convert_copy(
+    file: Path, model: ModelSpec, network: Network, note: Callable[[str], None]
+) -> str:
+    """Convert into the cache, once for each content and model."""
+    digest = hashlib.sha256(file.read_bytes() + model.model_dump_json().encode()).hexdigest()[:16]
+    target = cache_folder() / f"{file.stem}-{model.name}-{digest}.safetensors"
+    if not target.exists():
+        run = RunSpec.parse(
+            {
+                "method": "scratch",
+                "model": model.model_dump(mode="json"),
+                "input_shape": list(find_model(model.name).example_input),
+                "num_classes": count_classes(file, model, network),
+            },
+            "",
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}")
+        for text in convert_file(file, partial, run, source_format=None, target_format="canonical")[
+            "notes"
+        ]:
+            note(text)
+        partial.replace(target)
+    note(f"Converted {str(file)!r} for {model.name}: {target}.")
+    return str(target)
+
+
+def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
+    """How many classes the head in a published file gives.
+
+    Raises:
+        UsageError: The names are not those of the model.
+    """
+    schemes = find_schemes(model.name)
+    try:
+        tensors = unwrap(network, schemes, read_tensors(file)[0]).tensors
+        scheme = find_scheme(network, schemes, tensors)
+    except UsageError as error:
+        raise UsageError(
+            f"{error} (or, with the right names filled in: poc weights convert {file} "
+            f"{file.with_suffix('.safetensors').name} --model {model.name} --classes N)"
+        ) from None
+    head = network.parameters[-1]
+    name = head.name if scheme is None else scheme.tensors(network)[head.name]
+    node = next(node for node in reversed(network.nodes) if node.parameters)
+    shape = head.shape if scheme is None else published_shape(network, node, head.shape, scheme)
+    if name not in tensors:
+        raise UsageError(
+            f"received {str(file)!r} without {name}, the head of {model.name}; name a file with "
+            "its head, or convert it by `poc weights convert`"
+        )
+    return int(tensors[name].shape[shape.index(SOME_CLASSES)])
