@@ -15,6 +15,7 @@ import numpy as np
 
 from poc.shared.errors import UsageError
 
+from .regular_files import read_regular
 from .source import PARTITIONS, Indices, Parts, Source
 
 FORMAT = "poc split 1"
@@ -26,9 +27,10 @@ def read_list(path: Path) -> str:
     """Text of a file, in composed form and without the byte order mark that Excel puts first.
 
     Raises:
-        OSError, UnicodeDecodeError: It cannot be read, or is no UTF-8.
+        OSError, ValueError: It cannot be read, is no regular file, or no UTF-8.
     """
-    return unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig"))
+    content, _ = read_regular(path)
+    return unicodedata.normalize("NFC", content.decode("utf-8-sig"))
 
 
 def parse_definition(text: str) -> Mapping[str, Any]:

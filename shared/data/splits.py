@@ -176,7 +176,7 @@ def listed(source: Source, spec: SplitSpec) -> Parts:
     path = expand_home(spec.file or "")
     try:
         text = read_list(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"received split.file={spec.file!r}, which cannot be read ({error}); allowed is a file "
             "of `poc data split` or a CSV with the columns id and part: correct the path"

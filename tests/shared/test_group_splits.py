@@ -1,6 +1,7 @@
 """Splits that keep groups together, folds, lists, stored definitions and leaks."""
 
 import json
+import os
 import unicodedata
 
 import numpy as np
@@ -312,6 +313,13 @@ def test_wrong_settings_are_refused(values, words):
     with pytest.raises(UsageError) as error:
         SplitSpec.parse(values, "split")
     assert words in str(error.value)
+
+
+def test_a_list_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "list.csv")
+    spec = SplitSpec(kind="listed", file=str(tmp_path / "list.csv"))
+    with pytest.raises(UsageError, match="named pipe"):
+        make_split(make_source(np.tile([0, 1], 20)), spec)
 
 
 def test_a_rare_class_counts_by_its_share():
