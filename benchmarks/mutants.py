@@ -290,7 +290,7 @@ def is_swappable(node: ast.Call) -> bool:
 
 
 def is_removable(statement: ast.stmt) -> bool:
-    """Whether all names are still bound without it."""
+    """Whether it is a call, an addition in place, or a store into something else than one name."""
     is_call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     is_store = isinstance(statement, ast.Assign) and not isinstance(statement.targets[0], ast.Name)
     return is_call or is_store or isinstance(statement, ast.AugAssign)
