@@ -55,16 +55,34 @@ def check_parity(
     changes: Mapping[str, Mapping[str, str]] | None = None,
     *,
     is_brief: bool = False,
+    report: Report | None = None,
 ) -> list[Rung]:
     """Climb the parity ladder on real batches of the run's own data.
 
-    `changes` are fields of the run that one backend alone sees: its mode, its layout. Brief: see
-    `Ladder`.
+    Args:
+        run: What is compared.
+        changes: Fields of the run that one backend alone sees: its mode, its layout.
+        is_brief: See `Ladder`.
+        report: Called with progress events: the start, then each rung with its seconds.
     """
     resolved, batches = read_batches(run)
+    tell = None if report is None else tell_rungs(report)
     with Worker("tf") as first, Worker("torch") as second:
-        ladder = Ladder(resolved, first, second, changes or {}, is_brief=is_brief)
+        ladder = Ladder(resolved, first, second, changes or {}, is_brief=is_brief, tell=tell)
         return ladder.climb(batches)
+
+
+def tell_rungs(report: Report) -> Callable[[Rung], None]:
+    """What turns rungs into notes; says at once that the ladder has begun."""
+    report({"event": "note", "text": "parity: climbing the ladder"})
+    clock = [time.monotonic()]
+
+    def tell(rung: Rung) -> None:
+        seconds, clock[0] = time.monotonic() - clock[0], time.monotonic()
+        text = f"parity: {rung.name}: {rung.verdict}, {seconds:.1f} s"
+        report({"event": "note", "text": text})
+
+    return tell
 
 
 def compare_backends(

@@ -4,7 +4,7 @@ parameters -> weights -> logits -> loss and every gradient -> optimiser steps ac
 Finite first, then close; a tolerance stands beside its reason and is never raised for flakiness.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -64,7 +64,7 @@ class Ladder:
     """Climbs the rungs for one run; `first` and `second` are the two backends' workers.
 
     `changes` are fields of the run that one backend alone sees. Steps are taken with every update
-    rule; with `is_brief` a few, with the run's own.
+    rule; with `is_brief` a few, with the run's own. `tell` hears of each rung when it is known.
 
     Raises:
         UsageError: The run's precision is one in which other programs look the same.
@@ -78,6 +78,7 @@ class Ladder:
         changes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         *,
         is_brief: bool = False,
+        tell: Callable[[Rung], None] | None = None,
     ) -> None:
         if run.precision not in TOLERANCES:
             raise UsageError(
@@ -85,7 +86,7 @@ class Ladder:
                 f"programs apart; allowed for parity are {', '.join(EXACT)}: leave precision out "
                 "here, and train with it by poc run"
             )
-        self._run, self._changes, self._is_brief = run, changes, is_brief
+        self._run, self._changes, self._is_brief, self._tell = run, changes, is_brief, tell
         self._pair = BackendPair(run, first, second, changes)
         self._network = run.trained_network
         self._tolerances = TOLERANCES[run.precision]
@@ -111,20 +112,30 @@ class Ladder:
             *self._pair.workers,
             self._changes,
             is_brief=self._is_brief,
+            tell=self._tell,
         )
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
-        """Every rung, the cheap ones first."""
+        """Every rung, the cheap ones first; each is told as soon as it is known."""
+        rungs = []
+        for rung in self.reach_rungs(batches):
+            rungs.append(rung)
+            if self._tell is not None:
+                self._tell(rung)
+        return rungs
+
+    def reach_rungs(self, batches: Sequence[Batch]) -> Iterator[Rung]:
+        """The rungs one after the other; wrong parameters leave nothing to compare."""
         weights = self.perturbed_weights()
         batches = prepare(batches, self._network.input_shape, self._run.precision)
-        rungs = [self.compare_parameters()]
-        if not rungs[0].is_passed:
-            return rungs
-        rungs.append(self.compare_logits(weights, next(self._pair.probes(batches))[0]))
-        rungs.extend(self.compare_gradients(weights, batches[:1]))
+        parameters = self.compare_parameters()
+        yield parameters
+        if not parameters.is_passed:
+            return
+        yield self.compare_logits(weights, next(self._pair.probes(batches))[0])
+        yield from self.compare_gradients(weights, batches[:1])
         for optimizer in self.optimizers():
-            rungs.extend(self.compare_steps(optimizer, weights, batches))
-        return rungs
+            yield from self.compare_steps(optimizer, weights, batches)
 
     def optimizers(self) -> list[str]:
         """Update rules that are compared: those that the method can take."""

@@ -86,8 +86,14 @@ def refuse_beside_resume(**given: Any) -> None:
 
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
+@click.option("--no-parity", is_flag=True, help="Leave the parity ladder out.")
 def compare(
-    output: Path | None, overwrite: bool, save_every: str | None, as_json: bool, **given: Any
+    output: Path | None,
+    overwrite: bool,
+    save_every: str | None,
+    as_json: bool,
+    no_parity: bool,
+    **given: Any,
 ) -> None:
     """Train both backends; print the comparison, the parity verdict and the timing."""
     from poc.shared.analysis.comparison import (
@@ -107,7 +113,7 @@ def compare(
 
     with TrainingProgress("compare") as progress:
         spec = read_run(report=progress.update, **given)
-        rungs = check_parity(spec)
+        rungs = [] if no_parity else check_parity(spec, report=progress.update)
         rows = compare_backends(
             spec,
             output,
@@ -121,13 +127,20 @@ def compare(
             json.dumps({"rows": rows, "parity": [rung.to_json() for rung in rungs]}, indent=1)
         )
     else:
-        show(comparison_table(rows), parity_table(rungs), timing_table(rows))
+        show(
+            comparison_table(rows),
+            *([] if no_parity else [parity_table(rungs)]),
+            timing_table(rows),
+        )
         for note in rung_notes(rungs):
             click.echo(note)
         click.echo(difference_verdict(rows))
         click.echo(TIMING_CAVEAT)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
-    judge(rungs)
+    if no_parity:
+        click.echo("Parity was left out: `poc parity` proves it.", err=True)
+    else:
+        judge(rungs)
 
 
 @click.command(cls=Command)
@@ -148,7 +161,7 @@ def parity(as_json: bool, **given: Any) -> None:
         spec, form = load_parity_run(given["config"], named_settings(**given))
     for line in describe_parity_run(spec, form):
         click.echo(line, err=as_json)
-    rungs = check_parity(spec)
+    rungs = check_parity(spec, report=lambda event: click.echo(event["text"], err=True))
     if as_json:
         click.echo(json.dumps([rung.to_json() for rung in rungs], indent=1))
     else:
