@@ -96,7 +96,7 @@ def evaluate_folder(
         "accuracy_high": high,
         "latency_seconds": seconds,
         "embedding": describe_values(embeddings),
-        "notes": list(opened.notes),
+        "notes": list(trained.notes),
     }
 
 

@@ -123,7 +123,7 @@ def export_run(
             **describe_sizes(run, folder, written),
             **counts,
             **describe_answers(FORMATS[file_format].open(written), evaluation, precision),
-            "notes": list(opened.notes),
+            "notes": list(trained.notes),
         }
         written.replace(target)
     RunFolder(folder).add_export(row, KEYS)

@@ -99,7 +99,7 @@ def factorize_run(
         "num_images": len(before.labels),
         "accuracy_before": float(before.hits(before.logits).mean()),
         "accuracy_after": float(after.hits(after.logits).mean()),
-        "notes": list(opened.notes),
+        "notes": list(trained.notes),
     }
 
 

@@ -74,7 +74,7 @@ class RunRecord:
     @cached_property
     def spec(self) -> RunSpec:
         """The run's spec."""
-        return RunSpec.parse(self.content["run"], "run")
+        return RunSpec.parse(self.content.get("run", {}), "run")
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -200,7 +200,8 @@ class RunRecord:
 
     def _tell_other_split(self, split: Split, note: Note) -> None:
         """Say what is known about parts that were made again."""
-        counts = self.data.get("counts") or {}
+        counts = self.data.get("counts")
+        counts = counts if isinstance(counts, dict) else {}
         now = ", ".join(f"{part} {len(own)}" for part, own in split.parts.items())
         before = ", ".join(f"{part} {count}" for part, count in counts.items())
         if self.data.get("split_fingerprint") != split.fingerprint:

@@ -31,12 +31,14 @@ class TrainedRun:
         run: The network alone, on the data as it is opened now.
         data: That data, its classes in the order of the logits.
         weights: Of the checkpoint, the network's own.
+        notes: What differs from the run, one sentence each.
     """
 
     record: RunRecord
     run: RunSpec
     data: RunData
     weights: Weights
+    notes: Sequence[str]
 
 
 def open_trained(
@@ -62,12 +64,17 @@ def open_trained(
         UsageError: No run folder, other classes, images that it trained on in a part that tests
             it, other weights, or a change of something else than its data.
     """
-    assignments = list(assignments)
+    assignments, notes = list(assignments), []
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        note(text)
+
     record = replace(RunRecord.read(folder), is_split_anew=any(map(is_of_split, assignments)))
     run = network_alone(record, data, assignments)
-    run, opened = open_data(run, note, record)
+    run, opened = open_data(run, tell, record)
     try:
-        tell_views(record.spec, run, note)
+        tell_views(record.spec, run, tell)
         split = opened.split
         judged = part or next(name for name in JUDGED if len(split.parts[name]))
         if judged in split.parts:
@@ -76,7 +83,7 @@ def open_trained(
     except BaseException:
         opened.close()
         raise
-    return TrainedRun(record=record, run=run, data=opened, weights=weights)
+    return TrainedRun(record=record, run=run, data=opened, weights=weights, notes=notes)
 
 
 def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str]) -> RunSpec:
