@@ -33,12 +33,12 @@ NUMPY_TYPES: dict[str, Any] = {
 }
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, then rename over it."""
+def write_bytes(path: Path, *contents: bytes | memoryview) -> None:
+    """Write one after the other beside the target, flush to the disk, then rename over it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines(contents)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
@@ -91,9 +91,15 @@ def finite(value: Any) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str) -> None:
-    """A safetensors file: data only, never code."""
+    """A safetensors file: data only, never code; equal arrays and texts give equal bytes."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_bytes(path, save(contiguous, metadata=metadata or None))
+    content = save(contiguous)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    # The library writes several texts in an order that changes from call to call.
+    text = json.dumps({**({"__metadata__": metadata} if metadata else {}), **header}).encode()
+    padded = text.ljust(-(-len(text) // 8) * 8)
+    write_bytes(path, len(padded).to_bytes(8, "little"), padded, memoryview(content)[start:])
 
 
 def read_arrays(path: Path) -> Arrays:

@@ -6,10 +6,12 @@ import os
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from poc.shared.engine import files
 from poc.shared.engine.files import (
     read_arrays,
+    read_arrays_and_metadata,
     read_json,
     write_arrays,
     write_bytes,
@@ -37,6 +39,20 @@ def test_an_injected_failure_leaves_the_old_file(moment, tmp_path, monkeypatch):
         write_bytes(path, b"new and longer")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+def test_equal_arrays_and_texts_give_equal_bytes(tmp_path):
+    """As a resumed run's files must; the library shuffles the texts of a header."""
+    arrays = {"größe/kernel": np.ones((2, 3), np.float32), "b": np.arange(5)}
+    texts = {name: name * 3 for name in ("epoch", "model", "lineage", "format", "loop")}
+    for number in range(20):
+        write_arrays(tmp_path / f"{number}", arrays, **texts)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    found, metadata = read_arrays_and_metadata(tmp_path / "0")
+    assert metadata == texts
+    assert all(np.array_equal(found[name], value) for name, value in arrays.items())
+    loaded = load_file(tmp_path / "0")
+    assert all(np.array_equal(loaded[name], value) for name, value in arrays.items())
 
 
 def test_json_round_trip(tmp_path):
