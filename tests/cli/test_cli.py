@@ -321,7 +321,10 @@ def test_a_planted_error_breaks_parity_with_exit_code_1(poc, tmp_path, monkeypat
     assert code == 1
     assert "block1/norm1" in errors
     assert "parity is broken on the rung 'logits'" in errors
-    assert_one_sentence(errors)
+    # What was climbed on stands before it, beside the object on standard output.
+    form, failure = errors.splitlines(keepends=True)
+    assert form.startswith("small form: method=lightlayers model.name=lightnet_plain model.k=3")
+    assert_one_sentence(failure)
     assert not all(rung["is_passed"] for rung in json.loads(output))
 
 
