@@ -193,4 +193,5 @@ def widen(mean: float, weight: float) -> Interval:
     """All a with (mean - a)^2 <= weight * a (1 - a): Wilson's interval where weight is z^2 / n."""
     centre = (mean + weight / 2) / (1 + weight)
     half = math.sqrt(mean * (1 - mean) * weight + weight**2 / 4) / (1 + weight)
-    return Interval(max(centre - half, 0.0), min(centre + half, 1.0))
+    # Rounding may put an end a last bit inside the mean, or outside of 0 to 1.
+    return Interval(max(min(centre - half, mean), 0.0), min(max(centre + half, mean), 1.0))
