@@ -144,7 +144,7 @@ def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Itera
         rest = [(tf, pair) for tf, pair in known if not pair.winner]
         tf, widest = max(rest, key=lambda item: abs(item[1].difference or 0.0))
         others = " in the other rows" if shown else ""
-        most = f"; the largest difference{where(tf)} is" if len(rest) > 1 else ":"
+        most = f"; most apart are the two{where(tf)}:" if len(rest) > 1 else ":"
         yield f"The frameworks are not shown to differ{others}{most} {write_points(widest)}."
 
 
@@ -184,21 +184,21 @@ def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterato
 
 
 def describe_remedies(rivals: Sequence[Rival]) -> Iterator[str]:
-    """What would settle the open comparisons of the best row."""
+    """What would settle the closest of the open comparisons; the table has the others."""
     unsettled = [rival for rival in rivals if rival.remedy is not None]
-    is_short = len(unsettled) <= MAX_NAMES
-    for rival in unsettled if is_short else unsettled[:1]:
-        if rival.remedy is not None:
-            yield (
-                f"{rival.best} and {rival.other} are {write_points(rival.pair)} apart: if that is "
-                f"the true difference, {write_remedy(rival.remedy)} would show it."
-            )
-    if not is_short:
-        yield "What would settle the others stands in the table of this page."
+    for rival in unsettled[:1]:
+        yield (
+            f"{rival.best} and {rival.other} are {write_points(rival.pair)} apart: if that is "
+            f"the true difference, {write_remedy(rival.remedy)} would show it."
+        )
+    if unsettled[1:]:
+        yield "The table says what would settle each of the others."
 
 
-def write_remedy(remedy: Remedy) -> str:
-    """`about 400 more test images or 5 more seeds`."""
+def write_remedy(remedy: Remedy | None) -> str:
+    """`about 400 more test images or 5 more seeds a row`; empty where nothing is open."""
+    if remedy is None:
+        return ""
     parts = []
     if remedy.images is not None:
         parts.append(f"{remedy.images:,} more test images")

@@ -21,9 +21,9 @@ S - 1 degrees of freedom. Sums over a grid of k give the posterior (variances ar
 rows lend it, or the prior. Given k the mean is taken to be normal; the interval is Wilson's (1927)
 with z^2 / n replaced, so that it is right near 0 and 1.
 
-What is assumed: `MIDDLE_SHARE` and the two scatters. They are a little wider than what 29 rows of
-three to five seeds showed, and where rows have five seeds or more they hardly count.
-`benchmarks/verdicts.py` measures what they cost (docs/results/2026-11-28-verdicts.md).
+What is assumed: `MIDDLE_SHARE` and the two scatters. 23 rows of three seeds of this project's own
+studies had a middle k of 0.024, from 0 to 0.09. With five seeds a row the assumption hardly counts;
+`benchmarks/verdicts.py` measures what it costs with fewer (docs/results/2026-11-28-verdicts.md).
 """
 
 import math

@@ -15,7 +15,7 @@ def rival_table(rivals: Sequence[Rival]) -> Table | None:
             rival.best,
             write_points(rival.pair),
             rival.pair.reason or judge_pair(rival.pair),
-            write_remedy(rival.remedy) if rival.remedy else "",
+            write_remedy(rival.remedy),
         ]
         for rival in rivals
     ]
