@@ -55,9 +55,9 @@ METHOD = (
     "Two rows are compared image by image, on the same images, with the same two sources of "
     "chance; so a difference can be shown where two intervals overlap. `adjusted` is Holm's "
     "correction for all comparisons of the page, the majority baseline's included: with it the "
-    "chance that a page says of any two equally good methods that one is better is at most 5 %. "
-    "With many rows it can leave a difference open where two intervals, each 95 % by itself, do "
-    "not meet.",
+    "chance that a page says of any two equally good methods that one is better is at most 5 %, "
+    "in simulations with seeds that move an accuracy by up to two points (sd). With many rows it "
+    "can leave a difference open where two intervals, each 95 % by itself, do not meet.",
     "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
     "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
     "left out.",
