@@ -14,6 +14,7 @@ from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import BACKENDS, RunSpec
 from poc.shared.spec.small_forms import Form, describe_form
 
+from .headline import read_headline
 from .ladder_batches import Batch
 from .parity import Ladder
 from .rungs import Rung
@@ -110,11 +111,10 @@ def compare_backends(
 
 
 def difference_verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the runs' accuracies differ by more than the size of the test part explains."""
-    best = max(rows, key=lambda row: row.get("test_accuracy_low", 0.0))
-    others = [row.get("test_accuracy_high", 1.0) for row in rows if row is not best]
-    if max(others) >= best.get("test_accuracy_low", 0.0):
-        return "The 95 % intervals of the accuracies overlap: no difference is shown."
-    return (
-        f"{best['backend']} is more accurate on this test part with this seed; others may differ."
-    )
+    """Whether the runs show that the frameworks differ, in the words and the model of a report.
+
+    Args:
+        rows: Summaries of finished runs; `folder` holds their predictions.
+    """
+    sentences = read_headline([Path(row["folder"]) for row in rows]).sentences
+    return "\n".join(sentences) or "The runs have no test part: nothing is said of a difference."

@@ -1,125 +1,70 @@
-"""What a report's reader must know before believing its table: warnings, in plain sentences."""
+"""Comparisons of a report's rows, and what its reader must know: warnings in plain sentences."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .groups import DataKey, Group, share_test_images
+from .differences import Difference
+from .groups import Group, by_data, share_test_images
 from .runs import Run
-from .statistics import (
-    MIN_RUNS_TO_RANK,
-    combine_p_values,
-    established_winner,
-    holm,
-    majority_share,
-    mcnemar,
-    overlap,
-)
+from .statistics import holm, holm_levels, majority_share
+from .uncertainty import SHARES, SIGNIFICANCE, Evidence, SeedModel
 
 MIN_VALIDATION_IMAGES = 100
-SIGNIFICANCE = 0.05
 MACHINE_KEYS = ("platform", "processor", "num_cpus", "device")
-NOT_ESTABLISHED = "This ranking is not established"
+# A constant answer has no seed; a million of them stand for that.
+NUM_BASELINE_SEEDS = 1_000_000
 
 
 class Pair(NamedTuple):
-    """McNemar tests of two rows, seed by seed; `reason` says why there are none.
+    """Two rows compared, or a row with the majority baseline; `reason` says why they are not.
 
-    `only_first` and `only_second` are images, summed over the tests; `num_first` and `num_second`
-    are the tests that alone show that row to be right more often.
+    `difference` is the accuracy of the first less that of the second. `low` and `high` are its
+    interval at the level (`level`) at which Holm's rule judged the pair, so that it holds 0 exactly
+    where no difference is shown. `adjusted` is Holm's p value over all pairs of the page.
     """
 
     first: str
     second: str
-    only_first: int = 0
-    only_second: int = 0
-    num_tests: int = 0
-    num_first: int = 0
-    num_second: int = 0
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
     p_value: float | None = None
     adjusted: float | None = None
+    level: float = SIGNIFICANCE
+    is_baseline: bool = False
     reason: str = ""
 
     @property
     def winner(self) -> str | None:
-        """The row that is right more often: every test shows it, and so does the pair's p value.
-
-        A small p of the pair says that some two models differ. Where another seed shows nothing, or
-        the opposite, that is no property of the rows.
-        """
-        if self.adjusted is None or self.adjusted >= SIGNIFICANCE:
+        """The row that is shown to be more accurate."""
+        if self.difference is None or self.adjusted is None or self.adjusted >= SIGNIFICANCE:
             return None
-        if self.num_tests in (self.num_first, self.num_second):
-            return self.first if self.num_first else self.second
-        return None
+        return self.first if self.difference > 0 else self.second
 
 
 def collect_findings(groups: Sequence[Group]) -> list[str]:
-    """Every warning about the rows, the verdict on the ranking first."""
+    """Every warning about the rows."""
     return [
-        *judge_ranking(groups),
-        *warn_of_baseline(groups),
+        *warn_of_several_data(groups),
         *warn_of_constant_answers(groups),
         *warn_of_small_validation(groups),
         *warn_of_conditions(groups),
     ]
 
 
-def by_data(groups: Sequence[Group]) -> list[list[Group]]:
-    """Rows that share their data, in their order."""
-    found: dict[DataKey, list[Group]] = {}
-    for group in groups:
-        found.setdefault(group.data, []).append(group)
-    return list(found.values())
-
-
-def judge_ranking(groups: Sequence[Group]) -> Iterator[str]:
-    """Which row is the best, or that none is shown to be."""
+def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
+    """Rows that are not compared, since their images differ."""
     parts = by_data(groups)
     if len(parts) > 1:
         yield (
             f"The rows come from {len(parts)} different data sets or splits; rows of different "
             "data are not compared."
         )
-    for members in parts:
-        ranked = [group for group in members if group.interval]
-        if len(ranked) < 2:
-            continue
-        intervals = {group.label: group.interval for group in ranked if group.interval}
-        counts = {group.label: len(group.values("test_accuracy")) for group in ranked}
-        winner = established_winner(intervals, counts)
-        yield (
-            describe_doubt(ranked)
-            if winner is None
-            else (f"{winner} is the most accurate row: its 95 % interval lies above every other.")
-        )
-
-
-def describe_doubt(ranked: Sequence[Group]) -> str:
-    """Why no row is called the best."""
-    best = max(ranked, key=mean_accuracy)
-    rivals = [
-        group.label
-        for group in ranked
-        if group is not best
-        and group.interval
-        and best.interval
-        and overlap(group.interval, best.interval)
-    ]
-    if rivals:
-        return (
-            f"{NOT_ESTABLISHED}: {best.label} has the highest mean accuracy, but its 95 % interval "
-            f"overlaps with that of {len(rivals)} of {len(ranked) - 1} other rows "
-            f"({list_some(rivals)})."
-        )
-    single = [row.label for row in ranked if len(row.values("test_accuracy")) < MIN_RUNS_TO_RANK]
-    return (
-        f"{NOT_ESTABLISHED}: of {list_some(single)} there is one run, which says nothing about the "
-        f"next seed; at least {MIN_RUNS_TO_RANK} runs a row are needed."
-    )
 
 
 def mean_accuracy(group: Group) -> float:
@@ -137,20 +82,6 @@ def baseline(group: Group) -> tuple[str, float] | None:
     return None
 
 
-def warn_of_baseline(groups: Sequence[Group]) -> Iterator[str]:
-    """Rows that are not shown to beat a constant answer."""
-    low = []
-    for group in groups:
-        known = baseline(group)
-        if known and group.interval and group.interval.low <= known[1]:
-            low.append(group.label)
-    if low:
-        yield (
-            f"Not shown to be better than always answering the most frequent class: "
-            f"{list_some(low)}."
-        )
-
-
 def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
     """Runs that answer one class for every test image."""
     names = [
@@ -160,7 +91,7 @@ def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
         if run.predictions is not None and len(np.unique(run.predictions.predicted)) == 1
     ]
     if names:
-        yield f"Collapsed, one answer for every test image: {list_some(names)}."
+        yield f"Collapsed, one answer for every test image: {list_names(names)}."
 
 
 def warn_of_small_validation(groups: Sequence[Group]) -> Iterator[str]:
@@ -170,11 +101,12 @@ def warn_of_small_validation(groups: Sequence[Group]) -> Iterator[str]:
         for group in groups
         for run in group.runs
         if 0 < run.record.data.counts.get("val", 0) < MIN_VALIDATION_IMAGES
+        and run.row.get("epoch_choice") != "last"
     }
     if small:
         yield (
             f"The kept epoch was chosen on fewer than {MIN_VALIDATION_IMAGES} validation images "
-            f"({min(small.values())} of {list_some(list(small))}): that choice is mostly chance."
+            f"({min(small.values())} of {list_names(list(small))}): that choice is mostly chance."
         )
 
 
@@ -188,7 +120,8 @@ def warn_of_conditions(groups: Sequence[Group]) -> Iterator[str]:
         yield f"The runs come from different machines ({listed}); do not compare their times."
     commits = {str(run.record.environment.get("git_commit")) for run in runs}
     if len(commits) > 1:
-        yield f"The runs come from {len(commits)} states of the code: {list_some(sorted(commits))}."
+        listed = list_names(sorted(commits))
+        yield f"The runs come from {len(commits)} states of the code: {listed}."
     threads = {str(run.row["threads"]) for run in runs if run.row["threads"] is not None}
     if len(threads) > 1:
         yield (
@@ -229,44 +162,91 @@ def name_machine(index: int) -> str:
 
 
 def compare_pairs(groups: Sequence[Group]) -> list[Pair]:
-    """McNemar tests of every two rows, adjusted for their number."""
-    pairs = [compare_pair(first, second) for first, second in combinations(groups, 2)]
-    known = [pair.p_value for pair in pairs if pair.p_value is not None]
-    adjusted = iter(holm(known))
-    return [
-        pair if pair.p_value is None else pair._replace(adjusted=next(adjusted)) for pair in pairs
-    ]
+    """Every two rows, then every row and the majority baseline, adjusted for their number."""
+    pairs, known = [], []
+    for first, second in combinations(groups, 2):
+        found = find_difference(first, second)
+        pairs.append(
+            Pair(first.label, second.label, reason="" if found else why_not(first, second))
+        )
+        known.append(found)
+    for group in groups:
+        if found := find_lead(group):
+            pairs.append(Pair(group.label, name_baseline(group), is_baseline=True))
+            known.append(found)
+    return judge_pairs(pairs, known)
 
 
-def compare_pair(first: Group, second: Group) -> Pair:
-    """One test a seed that both rows have; without such a seed, in the order of the seeds."""
-    if not share_test_images(first, second):
-        return Pair(first.label, second.label, reason="other test images, or predictions missing")
-    tests = []
-    for one, other in match_runs(first, second):
-        if one.predictions is not None and other.predictions is not None:
-            tests.append(mcnemar(one.predictions.hits, other.predictions.hits))
-    shown = [test for test in tests if test.p_value < SIGNIFICANCE]
-    return Pair(
-        first.label,
-        second.label,
-        only_first=sum(test.only_first for test in tests),
-        only_second=sum(test.only_second for test in tests),
-        num_tests=len(tests),
-        num_first=sum(test.only_first > test.only_second for test in shown),
-        num_second=sum(test.only_second > test.only_first for test in shown),
-        p_value=combine_p_values([test.p_value for test in tests]),
+def judge_pairs(pairs: Sequence[Pair], found: Sequence[Difference | None]) -> list[Pair]:
+    """The pairs with their figures; those without a difference as they are."""
+    p_values = [item.p_value for item in found if item]
+    judged = iter(zip(p_values, holm(p_values), holm_levels(p_values, SIGNIFICANCE), strict=True))
+    filled = []
+    for pair, item in zip(pairs, found, strict=True):
+        if item is None:
+            filled.append(pair)
+            continue
+        p_value, adjusted, level = next(judged)
+        reach = item.reach(level)
+        filled.append(
+            pair._replace(
+                difference=item.value,
+                low=max(item.value - reach, -1.0),
+                high=min(item.value + reach, 1.0),
+                p_value=p_value,
+                adjusted=adjusted,
+                level=level,
+            )
+        )
+    return filled
+
+
+def find_difference(first: Group, second: Group) -> Difference | None:
+    """The difference of two rows of one page; none where their images are not the same."""
+    one, other = first.answers_by_seed, second.answers_by_seed
+    if one is None or other is None or why_not(first, second):
+        return None
+    if first.seed_model is None or first.seed_model is not second.seed_model:
+        return None
+    return Difference(
+        (first.seed_model.rows[first.place], second.seed_model.rows[second.place]),
+        first.seed_model.of_pair(first.place, second.place),
+        one.mean(axis=0) - other.mean(axis=0),
     )
 
 
-def match_runs(first: Group, second: Group) -> list[tuple[Run, Run]]:
-    """Runs of equal seed; where there are none, runs in their order."""
-    seeds: dict[Any, Run] = {run.row["seed"]: run for run in second.runs}
-    matched = [(run, seeds[run.row["seed"]]) for run in first.runs if run.row["seed"] in seeds]
-    return matched or list(zip(first.runs, second.runs, strict=False))
+def why_not(first: Group, second: Group) -> str:
+    """Why two rows are not compared; empty where they are."""
+    if first.data != second.data:
+        return "other data"
+    return "" if share_test_images(first, second) else "other test images, or predictions missing"
 
 
-def list_some(names: Sequence[str], count: int = 6) -> str:
-    """The first names, and how many more there are."""
-    listed = ", ".join(names[:count])
-    return listed if len(names) <= count else f"{listed} and {len(names) - count} more"
+def find_lead(group: Group) -> Difference | None:
+    """A row's lead over always answering the most frequent class, which no seed moves."""
+    answers, predictions = group.answers_by_seed, group.runs[0].predictions
+    if answers is None or predictions is None or group.seed_model is None:
+        return None
+    is_right = predictions.labels == majority_share(predictions.labels)[0]
+    return constant_difference(group.seed_model, group.place, answers.mean(axis=0), is_right)
+
+
+def constant_difference(
+    model: SeedModel, place: int, shares: NDArray[np.float64], is_right: NDArray[np.bool_]
+) -> Difference:
+    """A row's (N,) shares of right answers less those of a constant answer, right or not."""
+    weights = np.zeros((len(SHARES), len(SHARES)))
+    weights[:, 0] = model.of_row(place)
+    constant = Evidence(float(is_right.mean()), len(is_right), NUM_BASELINE_SEEDS)
+    return Difference((model.rows[place], constant), weights, shares - is_right)
+
+
+def name_baseline(group: Group) -> str:
+    """`always “cat”`: the answer that a row is compared with."""
+    known = baseline(group)
+    return f"always “{known[0]}”" if known else "the most frequent class"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """All names: `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.metrics import Interval
 from poc.shared.errors import UsageError
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .runs import Run, same_images
 from .statistics import (
     Confusion,
     Spread,
-    accuracy_interval,
     area_under_curve,
     confusion_matrix,
     count_pairs,
     spread,
 )
+from .uncertainty import Evidence, SeedModel, weigh_accuracies, weigh_answers
 
 Settings = Mapping[str, str]
 DataKey = tuple[str, str, tuple[str, ...]]
@@ -35,10 +35,16 @@ PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
 @dataclass(frozen=True)
 class Group:
-    """One row: runs of one setting, over seeds."""
+    """One row: runs of one setting, over seeds.
+
+    `seed_model` is that of all rows of the same data, this one at `place`; without it a row speaks
+    for itself.
+    """
 
     label: str
     runs: tuple[Run, ...]
+    seed_model: SeedModel | None = None
+    place: int = 0
 
     @property
     def backend(self) -> str:
@@ -58,11 +64,41 @@ class Group:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % interval of the test accuracy."""
-        accuracies = self.values("test_accuracy")
+        """95 % interval of the method's accuracy, over test images and seeds."""
+        if self.evidence is None:
+            return None
+        if self.seed_model is None:
+            return SeedModel([self.evidence]).interval(0)
+        return self.seed_model.interval(self.place)
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What the test answers say; none without a test part."""
+        answers = self.answers_by_seed
+        if answers is not None:
+            return weigh_answers(answers)
+        accuracies: dict[int, list[float]] = {}
+        for run in self.runs:
+            if run.row.get("test_accuracy") is not None:
+                accuracies.setdefault(seed_of(run), []).append(run.row["test_accuracy"])
         if not accuracies or not self.num_test_images:
             return None
-        return accuracy_interval(accuracies, self.num_test_images)
+        means = [float(np.mean(values)) for values in accuracies.values()]
+        return weigh_accuracies(means, self.num_test_images)
+
+    @cached_property
+    def answers_by_seed(self) -> NDArray[np.float64] | None:
+        """(S, N) 1 where right; runs of one seed are averaged, since they are no further seed.
+
+        None where a run has no predictions, or on other images.
+        """
+        if not share_test_images(self, self):
+            return None
+        answers: dict[int, list[NDArray[np.bool_]]] = {}
+        for run in self.runs:
+            if run.predictions is not None:
+                answers.setdefault(seed_of(run), []).append(run.predictions.hits)
+        return np.stack([np.mean(hits, axis=0) for hits in answers.values()])
 
     def values(self, column: str) -> list[float]:
         """A column of the rows' summaries, one a run that has it."""
@@ -122,7 +158,36 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         full[key] = resolved
     labels = tell_apart(list(given.values()), list(full.values()))
     rows = zip(labels, members.values(), strict=True)
-    return [Group(label, tuple(sorted(own, key=seed_of))) for label, own in rows]
+    return lend_seeds([Group(label, tuple(sorted(own, key=seed_of))) for label, own in rows])
+
+
+def lend_seeds(groups: Sequence[Group]) -> list[Group]:
+    """The rows, those of the same data with one model of how far seeds move them."""
+    placed = {id(group): group for group in groups}
+    for members in by_data(groups):
+        known = [(group, group.evidence) for group in members if group.evidence]
+        model = SeedModel([evidence for _, evidence in known]) if known else None
+        for place, (group, _) in enumerate(known):
+            placed[id(group)] = replace(group, seed_model=model, place=place)
+    return list(placed.values())
+
+
+def by_data(groups: Sequence[Group]) -> list[list[Group]]:
+    """Rows that share their data, in their order."""
+    found: dict[DataKey, list[Group]] = {}
+    for group in groups:
+        found.setdefault(group.data, []).append(group)
+    return list(found.values())
+
+
+def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Rows that differ in nothing but the framework: (tf, torch)."""
+    found: dict[str, dict[str, Group]] = {}
+    for group in groups:
+        settings = described(resolve_options(group.runs[0].record.run), group.runs[0])
+        key = json.dumps({**settings, "backend": ""}, sort_keys=True)
+        found.setdefault(key, {})[group.backend] = group
+    return [(own["tf"], own["torch"]) for own in found.values() if len(own) == len(BACKENDS)]
 
 
 def described(settings: Mapping[str, Any], run: Run) -> Settings:
@@ -216,4 +281,4 @@ def share_test_images(first: Group, second: Group) -> bool:
     """Whether all runs of two rows were tested on the same labelled images."""
     predictions = [run.predictions for run in (*first.runs, *second.runs)]
     known = [item for item in predictions if item is not None]
-    return len(known) == len(predictions) and all(same_images(known[0], item) for item in known)
+    return len(known) == len(predictions) > 0 and all(same_images(known[0], item) for item in known)

@@ -21,21 +21,20 @@ from .figures import Picture, Table, draw_bars, draw_curves
 from .findings import (
     Pair,
     baseline,
-    by_data,
     collect_findings,
     compare_pairs,
     list_machines,
     machine_of,
     mean_accuracy,
 )
-from .groups import Group, group_runs
+from .groups import Group, by_data, group_runs
+from .headline import Headline, write_headline
 from .report_csv import csv_files
 from .report_tables import (
     environment_table,
     export_table,
     further_table,
     main_table,
-    pair_table,
     problem_table,
     run_table,
 )
@@ -44,19 +43,23 @@ from .resolution_grid import draw_grid
 from .runs import Problem, Run, read_runs
 from .time_to_accuracy import draw_time_to_accuracy
 from .transfer_figures import draw_learned_weights
+from .verdict_tables import describe_rivals, pair_table, rival_table
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
 METHOD = (
     "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
-    "(n - 1). The 95 % interval of an accuracy adds, in quadrature, Wilson's interval for the test "
-    "images and Student's interval for the seeds; of a single run it covers the test images alone.",
-    "A row is called the most accurate only where its interval lies above every other row's and no "
-    "row is a single run.",
-    "McNemar's test compares two trained models on the same images: exact, two-sided, one test for "
-    "each common seed. The p value of a pair is twice the median over its seeds; `adjusted` is "
-    "Holm's correction for the number of pairs. A row is named only where each test of the pair "
-    "alone (p < 0.05) shows it to be right more often.",
+    "(n - 1).",
+    "The 95 % interval is that of the method: the share of right answers to be expected over "
+    "images like the test images and over seeds, not that of the networks trained here. Both count "
+    "in it. How far a seed moves an accuracy is estimated from all rows together and from what "
+    "earlier studies showed (about one point); of a row of one seed it is taken from the others.",
+    "Two rows are compared image by image, on the same images, with the same two sources of "
+    "chance; so a difference can be shown where two intervals overlap. `adjusted` is Holm's "
+    "correction for all comparisons of the page, the majority baseline's included: with it the "
+    "chance that a page says of any two equally good methods that one is better is at most 5 %, "
+    "in simulations with seeds that move an accuracy by up to two points (sd). With many rows it "
+    "can leave a difference open where two intervals, each 95 % by itself, do not meet.",
     "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
     "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
     "left out.",
@@ -80,6 +83,8 @@ class Report:
     pictures: Sequence[Picture]
     confusions: Sequence[Picture]
     appendix: Sequence[Table]
+    headline: Sequence[str] = ()
+    rivals: Table | None = None
     method: Sequence[str] = METHOD
 
 
@@ -89,7 +94,8 @@ def write_report(
     """Write `report.html`, `report.md` and the CSV files.
 
     Returns:
-        `files` (their paths), `findings`, `rows`, `pairs` and `problems`, as JSON values.
+        `files` (their paths), `headline`, `rivals`, `findings`, `rows`, `pairs` and `problems`,
+        as JSON values.
 
     Raises:
         UsageError: A folder is missing, no run in them is whole, or the output cannot be written.
@@ -103,7 +109,8 @@ def write_report(
         )
     groups = group_runs(runs)
     pairs = compare_pairs(groups)
-    report = build_report(groups, pairs, problems, title=title, command=command)
+    headline = write_headline(groups, pairs)
+    report = build_report(groups, pairs, headline, title=title, command=command, problems=problems)
     contents = {
         "report.html": render_html(report),
         "report.md": render_markdown(report),
@@ -112,9 +119,11 @@ def write_report(
     written = write_files(output, contents)
     return {
         "files": written,
+        "headline": list(report.headline),
+        "rivals": describe_rivals(report.rivals),
         "findings": list(report.findings),
         "rows": [describe_group(group) for group in groups],
-        "pairs": [pair._asdict() for pair in pairs],
+        "pairs": [{**pair._asdict(), "winner": pair.winner} for pair in pairs],
         "problems": [{"folder": problem.name, "reason": problem.reason} for problem in problems],
     }
 
@@ -136,10 +145,11 @@ def write_files(output: Path, contents: Mapping[str, str]) -> list[str]:
 def build_report(
     groups: Sequence[Group],
     pairs: Sequence[Pair],
-    problems: Sequence[Problem],
+    headline: Headline,
     *,
     title: str,
     command: str,
+    problems: Sequence[Problem],
 ) -> Report:
     """Tables and pictures of the rows."""
     runs = [run for group in groups for run in group.runs]
@@ -159,6 +169,8 @@ def build_report(
         command=command,
         written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         facts=describe_facts(groups, runs, problems),
+        headline=headline.sentences,
+        rivals=rival_table(headline.rivals),
         findings=collect_findings(groups),
         tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
         pictures=[
@@ -220,6 +232,8 @@ def render_html(report: Report) -> str:
 def render_markdown(report: Report) -> str:
     """The same in Markdown, pictures as their numbers."""
     lines = [f"# {escape(report.title)}", ""]
+    lines += [line for sentence in report.headline for line in (escape(sentence), "")]
+    lines += markdown_table(report.rivals) if report.rivals else []
     lines += [f"{escape(key)}: {escape(value)}  " for key, value in report.facts.items()]
     lines += ["", f"Written {report.written} by: {escape(report.command)}", ""]
     findings = [f"- {escape(finding)}" for finding in report.findings] or ["Nothing to warn of."]

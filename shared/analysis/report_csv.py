@@ -28,7 +28,10 @@ def csv_files(groups: Sequence[Group], pairs: Sequence[Pair]) -> dict[str, str]:
         "curves.csv": curve_frame(groups),
         "confusion.csv": confusion_frame(groups),
         "exports.csv": export_frame(groups),
-        "pairs.csv": pd.DataFrame([pair._asdict() for pair in pairs], columns=Pair._fields),
+        "pairs.csv": pd.DataFrame(
+            [{**pair._asdict(), "winner": pair.winner} for pair in pairs],
+            columns=[*Pair._fields, "winner"],
+        ),
     }
     return {name: frame.to_csv(index=False) for name, frame in frames.items()}
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from poc.shared.engine.metrics import wilson_interval
+
 from .figures import Table
-from .findings import SIGNIFICANCE, Pair, baseline, by_data, list_machines, machine_of
-from .groups import Group, list_threads
+from .findings import baseline, list_machines, machine_of
+from .groups import Group, by_data, list_threads
 from .runs import ExportRecord, Problem, Run
 from .statistics import Spread, spread
 
 ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", "platform")
-MAX_PAIRS = 300
 
 
 def main_table(groups: Sequence[Group]) -> Table:
@@ -164,6 +165,9 @@ def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[
         name, share = known
         cells = dict.fromkeys(columns, "")
         cells |= {"row": f"majority baseline: always “{name}”", "test accuracy": f"{share:.4f}"}
+        num_images = members[0].num_test_images
+        low, high = wilson_interval(round(share * num_images), num_images)
+        cells["95 % interval"] = f"{low:.3f} to {high:.3f}"
         if "data" in cells:
             cells["data"] = members[0].data[0]
         rows.append(list(cells.values()))
@@ -181,55 +185,6 @@ def write(value: Spread | None, form: str = "{:.4f}", scale: float = 1.0) -> str
 def write_interval(group: Group) -> str:
     """`low to high`, or a dash."""
     return f"{group.interval.low:.3f} to {group.interval.high:.3f}" if group.interval else "-"
-
-
-def pair_table(pairs: Sequence[Pair]) -> Table:
-    """McNemar tests between rows, the smallest p first."""
-    ordered = sorted(pairs, key=lambda pair: (pair.p_value is None, pair.p_value))
-    rows = [
-        [
-            pair.first,
-            pair.second,
-            str(pair.num_tests),
-            str(pair.only_first),
-            str(pair.only_second),
-            "-" if pair.p_value is None else write_p(pair.p_value),
-            "-" if pair.adjusted is None else write_p(pair.adjusted),
-            pair.reason or judge_pair(pair),
-        ]
-        for pair in ordered[:MAX_PAIRS]
-    ]
-    columns = [
-        "first", "second", "tests", "only first right", "only second right", "p", "adjusted p",
-        "verdict",
-    ]  # fmt: skip
-    note = "Counts of images are summed over the tests."
-    if len(pairs) > MAX_PAIRS:
-        note += f" The {MAX_PAIRS} smallest p of {len(pairs)}; all stand in pairs.csv."
-    return Table(
-        title="Paired McNemar tests between rows",
-        columns=columns,
-        rows=rows,
-        note=note,
-        words=["first", "second", "verdict"],
-    )
-
-
-def judge_pair(pair: Pair) -> str:
-    """What a pair's tests show."""
-    if pair.adjusted is None or pair.adjusted >= SIGNIFICANCE:
-        return "no difference shown"
-    if pair.winner is None:
-        return (
-            f"not established: of {pair.num_tests} tests {pair.num_first} show {pair.first} to be "
-            f"right more often, {pair.num_second} show {pair.second}"
-        )
-    return f"{pair.winner} is right more often"
-
-
-def write_p(value: float) -> str:
-    """A p value."""
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:

@@ -1,22 +1,11 @@
-"""What repeated runs on one test set show, and what they do not.
+"""Figures and tests of classifiers on one test set; the intervals are in `uncertainty`."""
 
-Two things move an accuracy: the seed and the choice of test images. An interval here covers both,
-and a row is called the best only where its interval lies above every other.
-"""
-
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, t
-
-from poc.shared.engine.metrics import Interval, wilson_interval
-
-CONFIDENCE = 0.95
-# One run says nothing about the next seed: a row of one run is never called the best.
-MIN_RUNS_TO_RANK = 2
+from scipy.stats import binomtest
 
 
 class Spread(NamedTuple):
@@ -36,27 +25,6 @@ def spread(values: Sequence[float]) -> Spread:
     """Mean and standard deviation of at least one value."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Spread(float(np.mean(values)), sd, len(values))
-
-
-def accuracy_interval(accuracies: Sequence[float], num_images: int) -> Interval:
-    """95 % interval of a row's accuracy over seeds and over test images.
-
-    Wilson's interval at the mean accuracy (which test images were drawn) and Student's interval of
-    the mean (which seeds were drawn) are added in quadrature on each side. All runs share the test
-    images, so more runs narrow the second part alone. Of one run only the first part is known.
-
-    Args:
-        accuracies: One a run, as fractions.
-        num_images: Test images.
-    """
-    mean, sd, num_runs = spread(accuracies)
-    images = wilson_interval(round(mean * num_images), num_images)
-    seeds = 0.0
-    if sd is not None:
-        seeds = float(t.ppf((1 + CONFIDENCE) / 2, num_runs - 1)) * sd / math.sqrt(num_runs)
-    low = mean - math.hypot(max(mean - images.low, 0.0), seeds)
-    high = mean + math.hypot(max(images.high - mean, 0.0), seeds)
-    return Interval(max(low, 0.0), min(high, 1.0))
 
 
 class McNemar(NamedTuple):
@@ -105,25 +73,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def overlap(first: Interval, second: Interval) -> bool:
-    """Whether two intervals have a point in common."""
-    return first.low <= second.high and second.low <= first.high
+def holm_levels(p_values: Sequence[float], significance: float) -> list[float]:
+    """The level at which Holm's rule judges each p value, in the given order.
 
-
-def established_winner(
-    intervals: Mapping[str, Interval], num_runs: Mapping[str, int]
-) -> str | None:
-    """The row that is shown to be the best, or none.
-
-    Its interval lies above every other, and neither it nor any other is a single run.
+    The smallest of m is judged at `significance` / m, the next at `significance` / (m - 1), up to
+    the first that fails; what comes after it is judged at that level. A p value lies below its
+    level exactly where `holm` adjusts it to less than `significance`.
     """
-    if len(intervals) < 2 or min(num_runs.values()) < MIN_RUNS_TO_RANK:
-        return None
-    best = max(intervals, key=lambda name: intervals[name].low)
-    others = [interval for name, interval in intervals.items() if name != best]
-    if any(overlap(intervals[best], other) for other in others):
-        return None
-    return best
+    levels = [significance] * len(p_values)
+    judged_at = 0.0
+    has_failed = False
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if not has_failed:
+            judged_at = significance / (len(p_values) - rank)
+        levels[index] = judged_at
+        has_failed = has_failed or p_values[index] >= judged_at
+    return levels
 
 
 def majority_share(labels: NDArray[np.int64]) -> tuple[int, float]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+import click
 from rich.table import Table
 
+from poc.shared.engine.output import plain
 from poc.shared.engine.terminal import open_output
 from poc.shared.spec.sweep import describe_settings
 
@@ -194,6 +196,19 @@ def plain_table(table: WrittenTable) -> Table:
     for row in table.rows:
         shown.add_row(*row)
     return shown
+
+
+def print_headline(sentences: Sequence[str], rivals: Sequence[Mapping[str, str]]) -> None:
+    """The headline of a report: its sentences, then the best row against each other one."""
+    for sentence in sentences:
+        click.echo(plain(sentence))
+    if len(rivals) > 1:
+        columns = list(rivals[0])
+        rows = [[plain(cell) for cell in rival.values()] for rival in rivals]
+        click.echo()
+        show(plain_table(WrittenTable(title="", columns=columns, rows=rows, words=columns)))
+    elif sentences:
+        click.echo()
 
 
 def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -81,12 +81,14 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
 def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -> None:
     """Write Markdown, CSV and one HTML page about run folders and sweeps."""
     from poc.shared.analysis.report import write_report
+    from poc.shared.analysis.tables import print_headline
     from poc.shared.engine.output import plain
 
     result = write_report(folders, output, title=title, command=command_line())
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
+    print_headline(result["headline"], result["rivals"])
     for finding in result["findings"]:
         click.echo(f"- {plain(finding)}")
     click.echo("Written: " + ", ".join(result["files"]))

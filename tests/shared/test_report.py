@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from poc.shared.analysis.confusion_figure import draw_confusion
-from poc.shared.analysis.findings import NOT_ESTABLISHED, compare_pairs
+from poc.shared.analysis.findings import compare_pairs
 from poc.shared.analysis.groups import group_runs
 from poc.shared.analysis.report import write_report
 from poc.shared.analysis.runs import read_runs
@@ -161,7 +161,7 @@ def test_thirty_runs_in_time_with_everything_on_the_page(tmp_path: Path) -> None
     page = read_page(tmp_path / "report" / "report.html")
     for row in result["rows"]:
         assert row["row"] in page.text
-    for title in ("Table 1", "Paired McNemar", "Learning curves: accuracy", "Environment"):
+    for title in ("Table 1", "Paired comparisons", "Learning curves: accuracy", "Environment"):
         assert title in page.text
     assert "majority baseline: always “class 0”" in page.text
     # Bars, two sets of curves, ten confusion matrices; each with its numbers as a table.
@@ -327,14 +327,15 @@ def test_nothing_to_report_is_refused(tmp_path: Path) -> None:
 
 
 def findings(tmp_path: Path) -> str:
-    return "\n".join(report(tmp_path / "report", tmp_path / "runs")["findings"])
+    result = report(tmp_path / "report", tmp_path / "runs")
+    return "\n".join([*result["headline"], *result["findings"]])
 
 
 def test_overlapping_intervals_are_no_ranking(tmp_path: Path) -> None:
     for k in (1, 3):
         for seed in range(3):
             make_run(tmp_path / "runs" / f"{k}-{seed}", k=k, seed=seed, accuracy=0.8)
-    assert NOT_ESTABLISHED in findings(tmp_path)
+    assert "not shown to be better than" in findings(tmp_path)
 
 
 def test_a_large_difference_over_seeds_is_a_ranking(tmp_path: Path) -> None:
@@ -342,14 +343,20 @@ def test_a_large_difference_over_seeds_is_a_ranking(tmp_path: Path) -> None:
         for seed in range(3):
             make_run(tmp_path / "runs" / f"{k}-{seed}", k=k, seed=seed, accuracy=accuracy)
     found = findings(tmp_path)
-    assert NOT_ESTABLISHED not in found
-    assert "k=3 is the most accurate row" in found
+    assert "not shown" not in found
+    assert "k=3 is the best" in found
 
 
-def test_single_runs_are_no_ranking_however_far_apart(tmp_path: Path) -> None:
+def test_single_runs_are_ranked_by_what_is_assumed_of_seeds(tmp_path: Path) -> None:
+    """Sixty points are more than seeds do; four points are not. The page says what it assumes."""
     make_run(tmp_path / "runs" / "1", k=1, accuracy=0.3)
-    make_run(tmp_path / "runs" / "3", k=3, accuracy=0.95)
-    assert NOT_ESTABLISHED in findings(tmp_path)
+    make_run(tmp_path / "runs" / "3", k=3, accuracy=0.9)
+    make_run(tmp_path / "runs" / "4", k=4, accuracy=0.86)
+    found = findings(tmp_path)
+    assert "k=3 has the highest mean" in found
+    assert "It is better than k=1, but not shown to be better than k=4." in found
+    assert "There is one seed a row" in found
+    assert "is assumed, not measured" in found
 
 
 def test_conditions_that_spoil_a_comparison_are_named(tmp_path: Path) -> None:
@@ -359,7 +366,7 @@ def test_conditions_that_spoil_a_comparison_are_named(tmp_path: Path) -> None:
     assert "different machines" in found
     assert "states of the code" in found
     assert "16 of k=1" in found
-    assert "most frequent class: k=3" in found
+    assert "Worse than the majority baseline (always “class 0”): k=3." in found
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "| machine |" in markdown
 
@@ -379,10 +386,10 @@ def test_pairs_need_the_same_images(tmp_path: Path) -> None:
     with np.load(first / "predictions.npz") as file:
         logits, labels, ids = file["logits"], file["labels"], file["ids"]
     RunFolder(first).write_predictions(logits[::-1], labels[::-1], ids[::-1])
-    (pair,) = compare_pairs(group_runs(read_runs([tmp_path / "runs"])[0]))
+    pair = compare_pairs(group_runs(read_runs([tmp_path / "runs"])[0]))[0]
     assert pair.p_value is not None
     RunFolder(first).write_predictions(logits, labels, ["another", *ids[1:]])
-    (pair,) = compare_pairs(group_runs(read_runs([tmp_path / "runs"])[0]))
+    pair = compare_pairs(group_runs(read_runs([tmp_path / "runs"])[0]))[0]
     assert pair.p_value is None
     assert "other test images" in pair.reason
 

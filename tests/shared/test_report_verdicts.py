@@ -1,4 +1,4 @@
-"""What a report says of pairs whose seeds disagree, and of exported files."""
+"""What a report says of pairs of rows, and of exported files."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import pytest
 
 from poc.shared.analysis.findings import Pair, compare_pairs
 from poc.shared.analysis.groups import group_runs
-from poc.shared.analysis.report_tables import judge_pair
 from poc.shared.analysis.runs import Problem, read_runs
+from poc.shared.analysis.verdict_tables import judge_pair
 from poc.shared.engine.run_folder import RunFolder
 from poc.tests.shared.test_report import make_run, read_page, report
 
@@ -45,31 +45,51 @@ def pair_of(folder: Path, right: dict[int, tuple[int, int]]) -> Pair:
             (3, (index < only_second) | (index >= only_second + only_first)),
         ):
             set_hits(make_run(folder / f"{k}-{seed}", k=k, seed=seed), hits)
-    (pair,) = compare_pairs(group_runs(read_runs([folder])[0]))
+    pair, *baselines = compare_pairs(group_runs(read_runs([folder])[0]))
+    assert [item.is_baseline for item in baselines] == [True, True]
     return pair
 
 
 def test_seeds_that_point_in_opposite_ways_name_no_row(tmp_path: Path) -> None:
-    """The planted disagreement: both tests are significant, the sums favour the second row."""
+    """The planted disagreement: each seed alone is significant, the means are 2.5 points apart."""
     pair = pair_of(tmp_path, {0: (40, 5), 1: (5, 60)})
-    assert (pair.only_first, pair.only_second) == (45, 65)
-    assert pair.adjusted is not None
-    assert pair.adjusted < 0.001
-    assert (pair.num_first, pair.num_second, pair.winner) == (1, 1, None)
-    assert judge_pair(pair).startswith("not established: of 2 tests 1 show k=1")
-
-
-def test_a_seed_that_shows_nothing_names_no_row(tmp_path: Path) -> None:
-    pair = pair_of(tmp_path, {0: (5, 60), 1: (20, 22)})
-    assert pair.adjusted is not None
-    assert pair.adjusted < 0.001
-    assert (pair.num_first, pair.num_second, pair.winner) == (0, 1, None)
+    assert pair.difference == pytest.approx((45 - 65) / 800)
+    assert pair.winner is None
+    assert judge_pair(pair) == "no difference shown"
 
 
 def test_seeds_that_agree_name_the_row(tmp_path: Path) -> None:
     pair = pair_of(tmp_path, {0: (5, 60), 1: (6, 40), 2: (4, 50)})
-    assert (pair.num_second, pair.winner) == (3, "k=3")
-    assert judge_pair(pair) == "k=3 is right more often"
+    assert pair.winner == "k=3"
+    assert judge_pair(pair) == "k=3 is better"
+    assert pair.high is not None
+    assert pair.high < 0
+
+
+def test_the_same_seed_twice_is_no_second_seed(tmp_path: Path) -> None:
+    """A copy of a run agrees with itself: it narrows nothing."""
+    make_run(tmp_path / "one" / "a")
+    make_run(tmp_path / "two" / "a")
+    make_run(tmp_path / "two" / "b")
+    (single,) = group_runs(read_runs([tmp_path / "one"])[0])
+    (double,) = group_runs(read_runs([tmp_path / "two"])[0])
+    assert len(double.runs) == 2
+    assert double.evidence == single.evidence
+    assert double.interval == single.interval
+
+
+def test_rows_without_predictions_have_an_interval_and_no_pair(tmp_path: Path) -> None:
+    for k in (1, 3):
+        for seed in range(2):
+            run = make_run(tmp_path / f"{k}-{seed}", k=k, seed=seed, accuracy=0.5 + 0.1 * k)
+            (run / "predictions.npz").unlink()
+    groups = group_runs(read_runs([tmp_path])[0])
+    (pair,) = compare_pairs(groups)
+    assert (pair.winner, pair.reason) == (None, "other test images, or predictions missing")
+    for group in groups:
+        assert group.interval is not None
+        low, high = group.interval
+        assert low < np.mean(group.values("test_accuracy")) < high
 
 
 def test_exports_join_the_report(tmp_path: Path) -> None:

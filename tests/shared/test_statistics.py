@@ -5,27 +5,21 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poc.shared.analysis.statistics import (
-    accuracy_interval,
     area_under_curve,
     combine_p_values,
     confusion_matrix,
     count_pairs,
-    established_winner,
     holm,
+    holm_levels,
     majority_share,
     mcnemar,
-    overlap,
     spread,
 )
-from poc.shared.engine.metrics import Interval, wilson_interval
 
-fractions = st.floats(0, 1)
-# Past 1e-9 a gap is a gap; below it, rounding.
-intervals = st.tuples(fractions, fractions).map(lambda ends: Interval(min(ends), max(ends)))
 p_values = st.floats(0, 1)
 
 
@@ -65,99 +59,6 @@ def test_mcnemar_is_the_exact_binomial_test(
     assert mcnemar(*hits(both, second, first, neither)).p_value == pytest.approx(test.p_value)
 
 
-def test_interval_of_one_run_is_wilsons() -> None:
-    """Wilson for 390 of 624, as in the study: .5864 to .6621."""
-    interval = accuracy_interval([390 / 624], 624)
-    assert interval == pytest.approx(wilson_interval(390, 624))
-    assert interval == pytest.approx((0.5864, 0.6621), abs=1e-4)
-
-
-def test_interval_over_seeds_by_hand() -> None:
-    """Mean .5, median .45, variance .0175; t(2) = 4.3027, and the two parts add as squares."""
-    low, high = accuracy_interval([0.4, 0.45, 0.65], 1000)
-    wilson = wilson_interval(500, 1000)
-    seeds = 4.302652729911275 * sqrt(0.0175) / sqrt(3)
-    assert low == pytest.approx(0.5 - sqrt((0.5 - wilson.low) ** 2 + seeds**2))
-    assert high == pytest.approx(0.5 + sqrt((wilson.high - 0.5) ** 2 + seeds**2))
-
-
-@given(st.lists(fractions, min_size=1, max_size=6), st.integers(1, 10_000))
-def test_an_interval_holds_its_mean_and_is_no_narrower_than_one_run(
-    accuracies: list[float], num_images: int
-) -> None:
-    low, high = accuracy_interval(accuracies, num_images)
-    mean = float(np.mean(accuracies))
-    assert 0 <= low <= mean + 1e-12
-    assert mean - 1e-12 <= high <= 1
-    wilson = wilson_interval(round(mean * num_images), num_images)
-    # The count of hits is rounded: half an image either way.
-    slack = 0.5 / num_images + 1e-9
-    assert low <= max(wilson.low, 0) + slack
-    assert high >= min(wilson.high, 1) - slack
-
-
-@given(
-    st.dictionaries(st.text(min_size=1, max_size=3), intervals, min_size=1, max_size=6),
-    st.integers(1, 5),
-)
-def test_a_winner_is_apart_from_all_others_and_ran_more_than_once(
-    rows: dict[str, Interval], num_runs: int
-) -> None:
-    winner = established_winner(rows, dict.fromkeys(rows, num_runs))
-    if winner is None:
-        return
-    assert num_runs >= 2
-    assert len(rows) > 1
-    for name, interval in rows.items():
-        assert name == winner or (
-            interval.high < rows[winner].low and not overlap(interval, rows[winner])
-        )
-
-
-@given(st.lists(fractions, min_size=2, max_size=5), st.integers(2, 6), st.integers(10, 5000))
-def test_equal_rows_have_no_winner(accuracies: list[float], num_rows: int, num_images: int) -> None:
-    interval = accuracy_interval(accuracies, num_images)
-    rows = {f"row {index}": interval for index in range(num_rows)}
-    assert established_winner(rows, dict.fromkeys(rows, len(accuracies))) is None
-
-
-def test_a_single_run_beside_others_stops_the_crowning() -> None:
-    rows = {"good": Interval(0.9, 0.95), "bad": Interval(0.1, 0.2)}
-    assert established_winner(rows, {"good": 3, "bad": 3}) == "good"
-    assert established_winner(rows, {"good": 3, "bad": 1}) is None
-    assert established_winner(rows, {"good": 1, "bad": 3}) is None
-
-
-@settings(max_examples=5, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3, 5]), st.sampled_from([0.0, 0.01, 0.1]))
-def test_noise_alone_crowns_no_more_often_than_it_may(
-    seed: int, num_runs: int, seed_deviation: float
-) -> None:
-    """Eight rows of one and the same true accuracy, 200 studies: a winner in at most 5 %."""
-    random = np.random.default_rng(seed)
-    num_images, num_crowned = 624, 0
-    for _ in range(200):
-        true = np.clip(0.8 + seed_deviation * random.standard_normal((8, num_runs)), 0, 1)
-        seen = random.binomial(num_images, true) / num_images
-        rows = {
-            str(index): accuracy_interval(list(row), num_images) for index, row in enumerate(seen)
-        }
-        num_crowned += established_winner(rows, dict.fromkeys(rows, num_runs)) is not None
-    assert num_crowned <= 10
-
-
-def test_a_real_difference_is_found() -> None:
-    """15 points at 624 images, seeds that differ by one point: seen in most of 200 studies."""
-    random, num_found = np.random.default_rng(0), 0
-    for _ in range(200):
-        rows = {}
-        for name, accuracy in (("low", 0.70), ("high", 0.85)):
-            true = accuracy + 0.01 * random.standard_normal(3)
-            rows[name] = accuracy_interval(list(random.binomial(624, true) / 624), 624)
-        num_found += established_winner(rows, dict.fromkeys(rows, 3)) == "high"
-    assert num_found > 100
-
-
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
@@ -171,6 +72,20 @@ def test_holm_is_at_least_p_keeps_the_order_and_at_most_bonferroni(values: list[
     order = np.argsort(values, kind="stable")
     assert (np.diff(np.array(adjusted)[order]) >= 0).all()
     assert min(adjusted) == pytest.approx(min(1, len(values) * min(values)))
+
+
+def test_holm_levels_by_hand() -> None:
+    """.01 < .05 / 3 passes, .03 fails at .05 / 2, and .04 is judged at that level too."""
+    assert holm_levels([0.01, 0.04, 0.03], 0.05) == pytest.approx([0.05 / 3, 0.025, 0.025])
+    assert holm_levels([0.001, 0.02, 0.04], 0.05) == pytest.approx([0.05 / 3, 0.025, 0.05])
+    assert holm_levels([], 0.05) == []
+
+
+@given(st.lists(p_values, max_size=8))
+def test_a_p_value_is_below_its_level_exactly_where_holm_shows_it(values: list[float]) -> None:
+    for value, adjusted, level in zip(values, holm(values), holm_levels(values, 0.05), strict=True):
+        # A tie to the last bit may round either way.
+        assert (value < level) == (adjusted < 0.05) or value == pytest.approx(level, rel=1e-12)
 
 
 def test_combined_p_values_by_hand() -> None:

@@ -1,0 +1,267 @@
+"""The headline: plain sentences that never say other than the tables of their page."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poc.cli import cli
+from poc.shared.analysis.comparison import difference_verdict
+from poc.shared.analysis.differences import Remedy
+from poc.shared.analysis.findings import Pair, compare_pairs, list_names
+from poc.shared.analysis.groups import Group, group_runs, match_backends
+from poc.shared.analysis.headline import Headline, write_headline, write_remedy
+from poc.shared.analysis.report_tables import main_table
+from poc.shared.analysis.runs import DataRecord, Predictions, Run, RunRecord
+from poc.shared.analysis.verdict_tables import pair_table, rival_table
+from poc.shared.engine.run_folder import RunFolder
+from poc.shared.spec.run import RunSpec
+from poc.tests.shared.test_report import make_run, report
+
+NAMES = [f"class {index}" for index in range(3)]
+
+
+def make_answers(hits: np.ndarray, *, k: int, backend: str, seed: int, data: str = "a") -> Run:
+    """A run that is right where `hits` (N,) says so; the first class is 4 of 10 images."""
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * (len(hits) // 10 + 1), dtype=np.int64)
+    labels = labels[: len(hits)]
+    predicted = np.where(hits, labels, (labels + 1) % len(NAMES))
+    options = {"name": "lightnet_plain", "options": {"k": k}}
+    spec = RunSpec.parse({"backend": backend, "seed": seed, "model": options}, "")
+    counts = {"test": len(hits)}
+    return Run(
+        name=f"{k}-{backend}-{seed}",
+        record=RunRecord(
+            status="finished",
+            run=spec.model_dump(mode="json"),
+            data=DataRecord(
+                source=data, split_fingerprint=data * 64, counts=counts, class_names=NAMES
+            ),
+            environment={},
+        ),
+        row={"seed": seed, "backend": backend, "test_accuracy": float(hits.mean())},
+        epochs=(),
+        predictions=Predictions(
+            logits=np.eye(len(NAMES), dtype=np.float32)[predicted],
+            labels=labels,
+            ids=np.array([f"{data}{index:05}" for index in range(len(hits))]),
+        ),
+    )
+
+
+def make_groups(
+    seed: int, accuracies: list[float], num_seeds: list[int], num_images: int
+) -> list[Group]:
+    """Rows k=1 tf, k=1 torch, k=2 tf, …; images are hard or easy for all."""
+    random = np.random.default_rng(seed)
+    ease = random.random(num_images)
+    runs = []
+    for row, (accuracy, count) in enumerate(zip(accuracies, num_seeds, strict=True)):
+        for index in range(count):
+            own = random.random(num_images)
+            answers = np.where(random.random(num_images) < 0.6, ease, own) < accuracy
+            backend = ("tf", "torch")[row % 2]
+            runs.append(make_answers(answers, k=row // 2 + 1, backend=backend, seed=index))
+    return group_runs(runs)
+
+
+def read_names(text: str) -> list[str]:
+    """`a, b and c` -> its names."""
+    return [name for name in re.split(r", | and ", text) if name]
+
+
+def check_best(sentence: str, groups: list[Group], winners: dict[frozenset[str], str | None]):
+    """Every name in the first sentence against the judged pairs."""
+    best = max(groups, key=lambda group: float(np.mean(group.values("test_accuracy")))).label
+    assert sentence.startswith(best)
+    others = [group.label for group in groups if group.label != best]
+    beaten = {name for name in others if winners[frozenset({best, name})] == best}
+    assert (" is the best: " in sentence) == (beaten == set(others))
+    said = re.search(r"(?:is|It is) better than (.*?)(?:, but|;|\.$)", sentence)
+    unsaid = re.search(r"not shown to be better than (.*?)(?:;|\.$)", sentence)
+    for found, expected in ((said, beaten), (unsaid, set(others) - beaten)):
+        assert (found is not None) == bool(expected)
+        if found and len(expected) <= 4:
+            assert set(read_names(found[1])) == expected
+        elif found:
+            assert found[1] == f"{len(expected)} other rows"
+            assert "the table names each" in sentence or len(expected) == len(others)
+
+
+def check_frameworks(headline: Headline, groups: list[Group], pairs: list[Pair]) -> None:
+    """Who leads where; rows that are not shown to differ are in no such sentence."""
+    text = "\n".join(headline.sentences)
+    decided = {}
+    for tf, torch in match_backends(groups):
+        pair = next(pair for pair in pairs if {pair.first, pair.second} == {tf.label, torch.label})
+        k = tf.label.split()[0]
+        decided[k if k != "tf" else ""] = None if pair.winner is None else pair.winner.split()[-1]
+    said = dict(re.findall(r"The frameworks differ(?: with (k=\d))?: (tf|torch) is more", text))
+    assert said == {key: value for key, value in decided.items() if value}
+    assert ("frameworks are not shown to differ" in text) == (None in decided.values())
+
+
+def check_baseline(headline: Headline, groups: list[Group], pairs: list[Pair]) -> None:
+    """Rows better, worse, or neither than the majority baseline."""
+    text = "\n".join(headline.sentences)
+    found: dict[str, set[str]] = {"better": set(), "unclear": set(), "worse": set()}
+    for pair in (pair for pair in pairs if pair.is_baseline):
+        kind = "unclear" if pair.winner is None else "better"
+        found["worse" if pair.winner == pair.second else kind].add(pair.first)
+    unclear = re.search(r"Not shown to be better than the majority baseline \(.*?\): (.*)\.", text)
+    worse = re.search(r"Worse than the majority baseline \(.*?\): (.*)\.", text)
+    assert set(read_names(unclear[1]) if unclear else []) == found["unclear"]
+    assert set(read_names(worse[1]) if worse else []) == found["worse"]
+    is_all = "is better than the majority baseline" in text
+    assert is_all == (len(found["better"]) == len(groups))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_sentences_tables_and_intervals_agree_over_random_pages(data: st.DataObject) -> None:
+    num_rows = data.draw(st.integers(2, 8))
+    rows = st.lists(st.sampled_from([0.2, 0.4, 0.5, 0.7, 0.75, 0.95]), min_size=num_rows)
+    accuracies = data.draw(rows.map(lambda values: values[:num_rows]))
+    seeds = data.draw(st.lists(st.integers(1, 3), min_size=num_rows, max_size=num_rows))
+    groups = make_groups(
+        data.draw(st.integers(0, 2**32 - 1)),
+        accuracies,
+        seeds,
+        data.draw(st.sampled_from([20, 65, 400])),
+    )
+    pairs = compare_pairs(groups)
+    winners = {frozenset({pair.first, pair.second}): pair.winner for pair in pairs}
+    for pair in pairs:
+        assert pair.low is not None
+        assert pair.high is not None
+        ahead = [pair.first] * (pair.low > 0) + [pair.second] * (pair.high < 0)
+        assert ahead == ([pair.winner] if pair.winner else [])
+    for group in groups:
+        assert group.interval is not None
+        assert group.interval.low <= np.mean(group.values("test_accuracy")) <= group.interval.high
+    headline = write_headline(groups, pairs)
+    check_best(headline.sentences[0], groups, winners)
+    check_frameworks(headline, groups, pairs)
+    check_baseline(headline, groups, pairs)
+    rivals = rival_table(headline.rivals)
+    assert rivals is not None
+    written = {frozenset(row[:2]): row[-1] for row in pair_table(pairs).rows}
+    for row in rivals.rows:
+        assert row[3] == written[frozenset(row[:2])]
+        assert (row[3] == "no difference shown") == bool(row[4])
+
+
+def test_a_headline_by_hand() -> None:
+    """Three rows of which two are the same: the words, whole."""
+    index = np.arange(400)
+    runs = []
+    for seed in range(3):
+        shift = 4 * seed
+        runs.append(make_answers(index >= 44 + shift, k=1, backend="tf", seed=seed))
+        runs.append(make_answers(index >= 46 + shift, k=1, backend="torch", seed=seed))
+        runs.append(make_answers(index >= 200 + shift, k=2, backend="tf", seed=seed))
+    groups = group_runs(runs)
+    sentences = write_headline(groups, compare_pairs(groups)).sentences
+    low, high = groups[0].interval or (0, 0)
+    assert sentences[:3] == [
+        f"k=1 tf has the highest mean, test accuracy 0.880 (95 % interval {low:.3f} to "
+        f"{high:.3f}). It is better than k=2 tf, but not shown to be better than k=1 torch.",
+        sentences[1],
+        "Every row is better than the majority baseline (always “class 0”).",
+    ]
+    assert re.fullmatch(
+        r"The frameworks are not shown to differ: 0\.5 points \(-\d\.\d to \d\.\d\)\.", sentences[1]
+    )
+    assert sentences[3].startswith("k=1 tf and k=1 torch are 0.5 points (")
+    assert sentences[3].endswith(" would show it.")
+
+
+def test_many_rows_are_counted_in_the_sentence_and_named_in_the_table() -> None:
+    groups = make_groups(0, [0.95, *[0.5] * 9], [2] * 10, 400)
+    headline = write_headline(groups, compare_pairs(groups))
+    assert headline.sentences[0].endswith("It is better than 9 other rows.")
+    table = rival_table(headline.rivals)
+    assert table is not None
+    assert sorted(row[0] for row in table.rows) == sorted(group.label for group in groups[1:])
+
+
+def test_rows_of_one_seed_say_what_is_taken_for_granted() -> None:
+    groups = make_groups(0, [0.9, 0.5], [1, 1], 400)
+    text = "\n".join(write_headline(groups, compare_pairs(groups)).sentences)
+    assert "There is one seed a row: that another seed moves an accuracy by about" in text
+    assert "is assumed, not measured." in text
+    groups = make_groups(0, [0.9, 0.5], [3, 1], 400)
+    text = "\n".join(write_headline(groups, compare_pairs(groups)).sentences)
+    assert "There is one seed of torch:" in text
+    assert "is lent by the other rows." in text
+
+
+def test_other_data_have_their_own_headline_and_no_pair() -> None:
+    hits = np.arange(200) < 150
+    runs = [
+        make_answers(hits, k=k, backend="tf", seed=0, data=data) for k in (1, 2) for data in "ab"
+    ]
+    groups = group_runs(runs)
+    pairs = compare_pairs(groups)
+    assert [pair.reason for pair in pairs if pair.reason] == ["other data"] * 4
+    sentences = write_headline(groups, pairs).sentences
+    assert {sentence[:6] for sentence in sentences} == {"On a: ", "On b: "}
+
+
+def test_remedies_in_words() -> None:
+    assert write_remedy(Remedy(400, 5)) == "about 400 more test images or 5 more seeds a row"
+    assert write_remedy(Remedy(seeds=1)) == "about 1 more seed a row"
+    both = write_remedy(Remedy(both=(1500, 6)))
+    assert both == "about 1,500 more test images with 6 more seeds a row"
+    assert write_remedy(Remedy()) == "no number of images or seeds within reach"
+
+
+def test_no_name_is_left_out() -> None:
+    assert list_names([f"row {index}" for index in range(9)]).count("row") == 9
+    assert (list_names(["a"]), list_names(["a", "b", "c"])) == ("a", "a, b and c")
+
+
+def test_the_headline_opens_the_page_and_the_terminal(tmp_path: Path) -> None:
+    for k, accuracy in ((1, 0.5), (2, 0.8), (3, 0.9)):
+        make_run(tmp_path / "study" / str(k), k=k, accuracy=accuracy, num_epochs=2)
+    result = report(tmp_path / "report", tmp_path / "study")
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    first = result["headline"][0]
+    assert markdown.splitlines()[2] == first.replace("~", "&#126;")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.index(first) < page.index('<dl class="facts">')
+    assert "more (" not in first
+    done = CliRunner().invoke(
+        cli, ["report", str(tmp_path / "study"), "--output", str(tmp_path / "again")]
+    )
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0] == first
+    for row in result["rows"]:
+        assert row["row"] in done.output
+
+
+def test_the_baseline_has_an_interval_too() -> None:
+    """160 of 400: Wilson .353 to .449."""
+    groups = make_groups(0, [0.9, 0.5], [2, 2], 400)
+    for group in groups:
+        for run in group.runs:
+            run.row.update(total_parameters=1, trainable_parameters=1, weight_bytes=4)
+    table = main_table(groups)
+    assert table.rows[-1][list(table.columns).index("95 % interval")] == "0.353 to 0.449"
+
+
+@pytest.mark.parametrize(("accuracy", "expected"), [(0.9, "differ: torch is more"), (0.8, "not")])
+def test_the_verdict_of_a_comparison_of_two_frameworks(
+    accuracy: float, expected: str, tmp_path: Path
+) -> None:
+    rows = []
+    for backend, value in (("tf", 0.6 if accuracy > 0.85 else accuracy), ("torch", accuracy)):
+        folder = make_run(tmp_path / backend, backend=backend, accuracy=value)
+        rows.append({**RunFolder(folder).read_summary(), "folder": str(folder)})
+    verdict = difference_verdict(rows)
+    assert f"The frameworks {expected}" in verdict.replace("are not", "not")
+    assert "There is one seed a row" in verdict
