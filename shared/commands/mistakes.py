@@ -71,8 +71,9 @@ def explain_option(option: str, ctx: click.Context | None) -> str | None:
     key = name.replace("-", "_")
     known = known_keys()
     meant = KEY_HABITS.get(key) or (key if key in known else None)
-    if meant and f"--{meant.removeprefix('num_').replace('_', '-')}" in options:
-        return f"received the unknown option {option}: write --{meant.removeprefix('num_')}."
+    own = f"--{(meant or '').removeprefix('num_').replace('_', '-')}"
+    if meant and own in options:
+        return f"received the unknown option {option}: write {own}."
     if meant:
         return f"received the unknown option {option}: write --set {meant}=VALUE."
     near = [f"--{other}" for other in nearest(name, [opt.lstrip("-") for opt in options])]

@@ -322,8 +322,11 @@ def test_a_planted_error_breaks_parity_with_exit_code_1(poc, tmp_path, monkeypat
     assert "block1/norm1" in errors
     assert "parity is broken on the rung 'logits'" in errors
     # What was climbed on stands before it, beside the object on standard output.
-    form, failure = errors.splitlines(keepends=True)
+    form, *rungs, failure = errors.splitlines(keepends=True)
     assert form.startswith("small form: method=lightlayers model.name=lightnet_plain model.k=3")
+    # Each rung is told when it is known; the last line says what broke.
+    assert all(line.startswith("parity: ") for line in rungs)
+    assert any("logits: DIFFERENT" in line for line in rungs)
     assert_one_sentence(failure)
     assert not all(rung["is_passed"] for rung in json.loads(output))
 

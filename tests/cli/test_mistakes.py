@@ -42,6 +42,8 @@ MISTAKES = {
     "--device": ([*RUN, "--device", "gpu"], "--set device=VALUE"),
     "--epoch": ([*RUN, "--epoch", "3"], "write --epochs"),
     "--num-epochs": ([*RUN, "--num-epochs", "3"], "write --epochs"),
+    "--batch_size": ([*RUN, "--batch_size", "3"], "write --batch-size."),
+    "--batch": ([*RUN, "--batch", "3"], "write --batch-size."),
     "--batchsize": ([*RUN, "--batchsize", "3"], "--batch-size"),
     "--optimizer": ([*RUN, "--optimizer", "adam"], "--set optimizer.name=VALUE"),
     "--out": ([*RUN, "--out", "x"], "--output"),

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from poc.shared.analysis.verification import read_record
 from poc.shared.engine.files import write_arrays, write_json
 from poc.shared.engine.former_runs import RUN_FORMAT, changed_rule, check_continuation
 from poc.shared.engine.initial_weights import check_initial_weights
@@ -55,7 +54,7 @@ def names(run):
 
 
 def test_an_old_run_is_read_without_the_last_pool_and_a_new_one_with_it(old, new):
-    runs = [RunSpec.parse(read_record(folder)["run"], "") for folder in (old, new)]
+    runs = [RunSpec.parse(RunFolder(folder).read_run()["run"], "") for folder in (old, new)]
     assert ["stage5/pool" in names(run) for run in runs] == [False, True]
 
 

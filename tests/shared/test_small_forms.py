@@ -91,7 +91,7 @@ def test_an_option_of_the_default_model_is_one_of_a_model_of_ones_own():
         run, form = load_parity_run(None, ["method=l2t-ww", assignment])
         assert form is None
         assert run.model_spec.name == "vgg9_bn"
-        assert run.model_spec.options == {"width": 0.25}
+        assert run.model_spec.options["width"] == 0.25
 
 
 def test_a_config_is_a_run_of_ones_own(tmp_path):
@@ -148,7 +148,9 @@ def test_the_command_says_what_it_climbs_on(is_json, monkeypatch, capsys):
     from poc.cli import cli
 
     seen = []
-    monkeypatch.setattr(comparison, "check_parity", lambda run: seen.append(run) or RUNGS[:2])
+    monkeypatch.setattr(
+        comparison, "check_parity", lambda run, report: seen.append(run) or RUNGS[:2]
+    )
     arguments = ["parity", "--method", "l2t-ww", *(["--json"] if is_json else [])]
     cli.main(arguments, standalone_mode=False)
     output = capsys.readouterr()

@@ -231,7 +231,7 @@ def test_definition_is_refused_when_data_or_file_changed():
     ("values", "words"),
     [
         ({"kind": "random"}, ["split.kind", "'random'", "'holdout'"]),
-        ({"fraction": 0.1}, ["unknown key", "split.fraction", "train_sample"]),
+        ({"fraction": 0.1}, ["unknown key", "split.fraction", "nearest fractions"]),
         ({"val_fraction": 1.0}, ["split.val_fraction=1.0", "less than 1"]),
         ({"kind": "fractions", "fractions": [0.5, 0.5, 0.5]}, ["split.fractions", "sum to 1"]),
         ({"kind": "fractions", "fractions": [0.0, 0.5, 0.5]}, ["split.fractions", "above 0"]),
