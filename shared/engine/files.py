@@ -38,7 +38,8 @@ def write_bytes(path: Path, *contents: bytes | memoryview) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.writelines(contents)
+            for content in contents:
+                file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

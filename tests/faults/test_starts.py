@@ -26,7 +26,10 @@ SHORT = [*RUN, "train_per_class=3", "num_epochs=1"]
 # Settings that only the worker can refuse -> words of the message.
 REFUSED = {
     "no data": (["data.source=folder:nowhere"], "there is no folder"),
-    "too few images": (["data.source=folder:IMAGES", "num_epochs=2"], "validation images"),
+    "too few images": (
+        ["data.source=folder:IMAGES", "num_epochs=2", "patience=1"],
+        "validation images",
+    ),
     "other weights": (
         ["data.source=folder:IMAGES", "num_epochs=1", "initial_weights=WEIGHTS", "widths=[2,3]"],
         "WEIGHTS.*lightnet_plain allows",
@@ -82,7 +85,10 @@ def test_a_refused_start_leaves_nothing(name, launch, material, tmp_path):
     settings, words = REFUSED[name]
     words = words.replace("WEIGHTS", str(material["WEIGHTS"]))
     with pytest.raises(UsageError, match=words) as caught:
-        launch([*RUN, *settings], tmp_path / "new" / "run")
+        # A key has one value: what is set anew takes the place of what every run has.
+        anew = {text.partition("=")[0] for text in settings}
+        common = [text for text in RUN if text.partition("=")[0] not in anew]
+        launch([*common, *settings], tmp_path / "new" / "run")
     assert str(caught.value).startswith("received")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "new").exists()
