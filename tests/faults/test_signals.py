@@ -20,7 +20,7 @@ from poc.shared.engine.worker import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.tests.faults.processes import RUN, Command, facts, stub_environment, wait_until_free
 
-LONG = [*RUN, "--set", "num_epochs=200", "--save-every", "1000"]
+LONG = [*RUN[:-1], "200", "--save-every", "1000"]
 
 
 CODES = [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]

@@ -84,10 +84,10 @@ def contents(folder):
 def test_a_refused_start_leaves_nothing(name, launch, material, tmp_path):
     settings, words = REFUSED[name]
     words = words.replace("WEIGHTS", str(material["WEIGHTS"]))
+    # A key has one value: what is set anew takes the place of what every run has.
+    anew = {text.partition("=")[0] for text in settings}
+    common = [text for text in RUN if text.partition("=")[0] not in anew]
     with pytest.raises(UsageError, match=words) as caught:
-        # A key has one value: what is set anew takes the place of what every run has.
-        anew = {text.partition("=")[0] for text in settings}
-        common = [text for text in RUN if text.partition("=")[0] not in anew]
         launch([*common, *settings], tmp_path / "new" / "run")
     assert str(caught.value).startswith("received")
     assert "\n" not in str(caught.value)
