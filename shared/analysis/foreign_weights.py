@@ -46,7 +46,8 @@ def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str],
 
 def named_model(values: Mapping[str, Any]) -> ModelSpec:
     """The model that the run names, or its method's own."""
-    given = dict(values.get("model") or {})
+    # What is no table is refused later, by name.
+    given = dict(found) if isinstance(found := values.get("model"), Mapping) else {}
     method = find_method(str(values.get("method", "lightlayers")))
     return ModelSpec.parse({"name": method.default_model, **given}, "model")
 

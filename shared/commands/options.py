@@ -116,11 +116,16 @@ def weight_defaults() -> Any:
     def tell(text: str) -> None:
         click.echo(text, err=True)
 
-    return WeightDefaults(
-        describe=describe_weights,
-        locate=lambda path, values: locate_canonical(path, values, tell),
-        note=tell,
-    )
+    # A sweep asks for every cell: a file is read and hashed once for each model.
+    located: dict[tuple[str, str, str], str] = {}
+
+    def locate(path: str, values: Mapping[str, Any]) -> str:
+        key = (path, repr(values.get("model")), str(values.get("method")))
+        if key not in located:
+            located[key] = locate_canonical(path, values, tell)
+        return located[key]
+
+    return WeightDefaults(describe=describe_weights, locate=locate, note=tell)
 
 
 def require_weights(spec: Any, given: str | None) -> None:

@@ -125,6 +125,10 @@ def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
         # `deserialize` has checked the header: 8 bytes of its length, then JSON.
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return arrays, dict(header.get("__metadata__") or {})
+    except FileNotFoundError:
+        raise UsageError(
+            f"received {str(path)!r}, which is not there; restore it, or name a file that is"
+        ) from None
     except (OSError, SafetensorError, ValueError, KeyError, RecursionError, MemoryError) as error:
         raise UsageError(
             f"received {str(path)!r}, which is no readable safetensors file ({error}); name "

@@ -53,9 +53,28 @@ def launch_run(
     run = anchor(resolve_source(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)
+    refuse_own_weights(run, path)
     with starting(path, overwrite=overwrite) as (folder, lock):
         job = {"command": command, "save_every": save_every, "is_resumed": False}
         return train_in_worker(run, folder, lock, report, job)
+
+
+def refuse_own_weights(run: RunSpec, path: Path) -> None:
+    """Refuse to replace the run whose weights this one needs.
+
+    Raises:
+        UsageError: The source or the initial weights lie in the run's own folder.
+    """
+    needed = {
+        "source": run.source.weights if run.source else None,
+        "weights": run.initial_weights,
+    }
+    for option, file in needed.items():
+        if file is not None and Path(file).resolve().is_relative_to(path.resolve()):
+            raise UsageError(
+                f"received --{option} {file!r} with the output {str(path)!r}, which holds it and "
+                "would be replaced; allowed is another folder: name one with --output"
+            )
 
 
 def resume_run(

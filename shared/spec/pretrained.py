@@ -71,6 +71,7 @@ class WeightDefaults:
         if sets_size(values):
             view.pop("image_size", None)
         if not view:
+            self.note_unknown(path, data)
             return
         contradicted = list(contradictions(view, data, ""))
         values["data"] = merge(view, data)
@@ -78,13 +79,22 @@ class WeightDefaults:
         for text in contradicted:
             self.note(text)
 
+    def note_unknown(self, path: str, data: Mapping[str, Any]) -> None:
+        """Say that nobody knows how the weights want to see images, where the run does not say."""
+        if missing := [key for key in ("image_size", "normalization") if key not in data]:
+            self.note(
+                f"The weights {path!r} name no view: set {' and '.join(missing)} as they were "
+                "trained (`poc weights convert --set` records it in the file)."
+            )
+
 
 def sets_size(values: Mapping[str, Any]) -> bool:
     """Whether the method itself names the images' size."""
     method = find_method(str(values.get("method", "lightlayers")))
     if method.tuning is None:
         return False
-    options = method.options.parse(dict(values.get("method_options") or {}), "method_options")
+    given = values.get("method_options")
+    options = method.options.parse(dict(given) if isinstance(given, Mapping) else {}, "")
     return method.tuning.image_side(options) is not None
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from poc.shared.analysis.foreign_weights import locate_canonical
+from poc.shared.analysis.foreign_weights import locate_canonical, named_model
 from poc.shared.engine.files import write_arrays
 from poc.shared.engine.weight_header import describe_weights, read_names, read_texts
 from poc.shared.errors import UsageError
@@ -91,7 +91,20 @@ def test_weights_that_say_nothing_change_nothing():
     told = []
     run = load(told=told, model=None, view={})
     assert run.data == load_run(None, [], method="transfer").data
+    assert len(told) == 1
+    assert "name no view: set image_size and normalization" in told[0]
+    told.clear()
+    load("image_size=160x160", "normalization=tf", told=told, model=None, view={})
     assert told == []
+
+
+@pytest.mark.parametrize("values", [{"model": "resnet18"}, {"method_options": "x"}])
+def test_what_is_no_table_is_refused_later_by_name(values):
+    """Looking for the weights' view meets values that nobody has checked yet."""
+    told = []
+    given = {"method": "transfer", "initial_weights": "w.safetensors", **values}
+    defaults(told).take_view(given)
+    assert named_model(given).name == "efficientnet_lite0"
 
 
 def test_every_cell_of_a_sweep_takes_the_view():
