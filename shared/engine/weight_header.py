@@ -55,7 +55,7 @@ def describe_weights(path: str, values: Mapping[str, Any]) -> Described:
         return describe_imagenet(values)
     file = Path(path)
     if not file.is_file() or file.suffix != ".safetensors":
-        return Described()
+        return Described(is_there=False)
     texts = read_texts(file)
     model = texts.get("model")
     return Described(

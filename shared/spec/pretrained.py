@@ -24,11 +24,13 @@ class Described:
         model: A row of the table of models.
         lineage: Option of that model, where it has one.
         view: Settings of `data`.
+        is_there: Whether there is such a file; one that is missing is refused later, by name.
     """
 
     model: str | None = None
     lineage: str | None = None
     view: Mapping[str, Any] = field(default_factory=dict)
+    is_there: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +69,13 @@ class WeightDefaults:
         if not isinstance(path, str) or not isinstance(data, dict):
             return
         path = values["initial_weights"] = self.locate(path, values)
-        view = dict(self.describe(path, values).view)
+        found = self.describe(path, values)
+        view = dict(found.view)
         if sets_size(values):
             view.pop("image_size", None)
         if not view:
-            self.note_unknown(path, data)
+            if found.is_there:
+                self.note_unknown(path, data)
             return
         contradicted = list(contradictions(view, data, ""))
         values["data"] = merge(view, data)

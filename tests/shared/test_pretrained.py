@@ -95,6 +95,7 @@ def test_weights_that_say_nothing_change_nothing():
     assert "name no view: set image_size and normalization" in told[0]
     told.clear()
     load("image_size=160x160", "normalization=tf", told=told, model=None, view={})
+    load(told=told, model=None, view={}, is_there=False)
     assert told == []
 
 
