@@ -55,9 +55,13 @@ class BackendPair:
         """
         if self.run.precision == "float64":
             return True
-        doubles = [evaluate(worker, batches, "float64") for worker in self.workers]
+        doubles = self.in_double(evaluate, batches)
         pairs = zip(values, doubles, strict=True)
         return all(compare("probe", pair, tolerance).is_passed for pair in pairs)
+
+    def in_double(self, evaluate: Evaluate, batches: Sequence[Batch]) -> list[Arrays]:
+        """Both backends' values in float64."""
+        return [evaluate(worker, batches, "float64") for worker in self.workers]
 
     def gradients(
         self, weights: Weights, worker: Caller, batches: Sequence[Batch], precision: str = ""

@@ -1,7 +1,8 @@
 """`poc compare` and `poc parity`: both backends, one process each."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from poc.shared.spec.small_forms import Form, describe_form
 
 from .headline import read_headline
 from .ladder_batches import Batch
+from .ladder_progress import LadderProgress, Report
+from .ladder_size import describe_shrinking, shrink
 from .parity import Ladder
 from .rungs import Rung
 
-Report = Callable[[Mapping[str, Any]], None]
 NUM_PARITY_BATCHES = 5
 TIMING_CAVEAT = (
     "Times are of one run a backend, one after the other, so that their ratios hold the moods of "
@@ -56,6 +58,7 @@ def check_parity(
     changes: Mapping[str, Mapping[str, str]] | None = None,
     *,
     is_brief: bool = False,
+    is_small: bool = False,
     report: Report | None = None,
 ) -> list[Rung]:
     """Climb the parity ladder on real batches of the run's own data.
@@ -64,26 +67,19 @@ def check_parity(
         run: What is compared.
         changes: Fields of the run that one backend alone sees: its mode, its layout.
         is_brief: See `Ladder`.
+        is_small: On smaller images where these have the same parameters; a note says so.
         report: Called with progress events: the start, then each rung with its seconds.
     """
     resolved, batches = read_batches(run)
-    tell = None if report is None else tell_rungs(report)
+    climbed = shrink(resolved) if is_small else resolved
+    note = describe_shrinking(resolved, climbed)
+    progress = None if report is None else LadderProgress(report)
+    if progress is not None and note:
+        progress.say(note)
     with Worker("tf") as first, Worker("torch") as second:
-        ladder = Ladder(resolved, first, second, changes or {}, is_brief=is_brief, tell=tell)
-        return ladder.climb(batches)
-
-
-def tell_rungs(report: Report) -> Callable[[Rung], None]:
-    """What turns rungs into notes; says at once that the ladder has begun."""
-    report({"event": "note", "text": "parity: climbing the ladder"})
-    clock = [time.monotonic()]
-
-    def tell(rung: Rung) -> None:
-        seconds, clock[0] = time.monotonic() - clock[0], time.monotonic()
-        text = f"parity: {rung.name}: {rung.verdict}, {seconds:.1f} s"
-        report({"event": "note", "text": text})
-
-    return tell
+        ladder = Ladder(climbed, first, second, changes or {}, is_brief=is_brief, progress=progress)
+        rungs = ladder.climb(batches)
+    return [replace(rungs[0], notes=(*rungs[0].notes, note)), *rungs[1:]] if note else rungs
 
 
 def compare_backends(

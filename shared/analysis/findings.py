@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .differences import Difference
 from .groups import Group, by_data, share_test_images
+from .machine_load import load_notes
 from .runs import Run
 from .statistics import holm, holm_levels, majority_share
 from .uncertainty import SHARES, SIGNIFICANCE, Evidence, SeedModel
@@ -54,6 +55,7 @@ def collect_findings(groups: Sequence[Group]) -> list[str]:
         *warn_of_constant_answers(groups),
         *warn_of_small_validation(groups),
         *warn_of_conditions(groups),
+        *load_notes([run.row for group in groups for run in group.runs]),
     ]
 
 

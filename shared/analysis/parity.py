@@ -4,7 +4,7 @@ parameters -> weights -> logits -> loss and every gradient -> optimiser steps ac
 Finite first, then close; a tolerance stands beside its reason and is never raised for flakiness.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -19,10 +19,22 @@ from poc.shared.spec.precision import EXACT
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .backend_pair import BackendPair, Caller
-from .ladder_batches import Batch, prepare
-from .rungs import LOSS, Rung, compare, describe, differing_rows, relative_error, split
+from .ladder_batches import NUM_PROBES, Batch, prepare
+from .ladder_progress import LadderProgress
+from .rungs import (
+    LOSS,
+    Arrays,
+    Rung,
+    compare,
+    describe,
+    differing_rows,
+    excuse_kink,
+    relative_error,
+    split,
+)
 from .trajectories import (
     FOLLOWS_GRADIENT,
+    NUM_MOVES,
     RATES,
     Outcome,
     Steps,
@@ -64,7 +76,7 @@ class Ladder:
     """Climbs the rungs for one run; `first` and `second` are the two backends' workers.
 
     `changes` are fields of the run that one backend alone sees. Steps are taken with every update
-    rule; with `is_brief` a few, with the run's own. `tell` hears of each rung when it is known.
+    rule; with `is_brief` a few, with the run's own. `progress` hears of each rung when it is known.
 
     Raises:
         UsageError: The run's precision is one in which other programs look the same.
@@ -78,7 +90,7 @@ class Ladder:
         changes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         *,
         is_brief: bool = False,
-        tell: Callable[[Rung], None] | None = None,
+        progress: LadderProgress | None = None,
     ) -> None:
         if run.precision not in TOLERANCES:
             raise UsageError(
@@ -86,7 +98,7 @@ class Ladder:
                 f"programs apart; allowed for parity are {', '.join(EXACT)}: leave precision out "
                 "here, and train with it by poc run"
             )
-        self._run, self._changes, self._is_brief, self._tell = run, changes, is_brief, tell
+        self._run, self._changes, self._is_brief, self._progress = run, changes, is_brief, progress
         self._pair = BackendPair(run, first, second, changes)
         self._network = run.trained_network
         self._tolerances = TOLERANCES[run.precision]
@@ -112,7 +124,7 @@ class Ladder:
             *self._pair.workers,
             self._changes,
             is_brief=self._is_brief,
-            tell=self._tell,
+            progress=self._progress,
         )
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
@@ -120,8 +132,8 @@ class Ladder:
         rungs = []
         for rung in self.reach_rungs(batches):
             rungs.append(rung)
-            if self._tell is not None:
-                self._tell(rung)
+            if self._progress is not None:
+                self._progress.tell_rung(rung)
         return rungs
 
     def reach_rungs(self, batches: Sequence[Batch]) -> Iterator[Rung]:
@@ -189,10 +201,33 @@ class Ladder:
         for probe in self._pair.probes(batches):
             values = [evaluate(worker, probe) for worker in self._pair.workers]
             if self._pair.is_smooth(evaluate, probe, values, tolerance):
-                break
+                return self.loss_and_gradients(values, self._tolerances)
+        return self.excuse_kinks(values, self._pair.in_double(evaluate, probe))
+
+    def excuse_kinks(self, values: Sequence[Arrays], doubles: Sequence[Arrays]) -> list[Rung]:
+        """Loss and gradients on a batch that is smooth for no backend; see `excuse_kink`."""
+        rungs = self.loss_and_gradients(values, self._tolerances)
+        exact = self.loss_and_gradients(doubles, TOLERANCES["float64"])
+        own = [
+            self.loss_and_gradients(pair, self._tolerances)
+            for pair in zip(values, doubles, strict=True)
+        ]
         return [
-            compare("loss", [split(value)[0] for value in values], self._tolerances.logits),
-            compare("gradients", [split(value)[1] for value in values], tolerance),
+            excuse_kink(
+                rung,
+                exact[index],
+                {name: own[side][index].error for side, name in enumerate(BACKENDS)},
+                NUM_PROBES,
+            )
+            for index, rung in enumerate(rungs)
+        ]
+
+    def loss_and_gradients(self, values: Sequence[Arrays], tolerances: Tolerances) -> list[Rung]:
+        """The loss of both backends, then their gradients."""
+        parts = [split(value) for value in values]
+        return [
+            compare("loss", [part[0] for part in parts], tolerances.logits),
+            compare("gradients", [part[1] for part in parts], tolerances.gradients),
         ]
 
     def compare_steps(
@@ -241,10 +276,15 @@ class Ladder:
 
     def take_on(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
         """The steps by both backends, and by the second one on moved weights."""
-        take, own = partial(self._pair.trajectory, steps), self._pair.workers[1]
-        values = [take(weights, worker, batches) for worker in self._pair.workers]
-        starts = move_weights(weights, self._run.precision)
-        moved = [take(start, own, batches) for start in starts]
+        own = self._pair.workers[1]
+        starts = [weights, weights, *move_weights(weights, self._run.precision)]
+        passes = zip(starts, (*self._pair.workers, *[own] * NUM_MOVES), strict=True)
+        trajectories = []
+        for start, worker in passes:
+            trajectories.append(self._pair.trajectory(steps, start, worker, batches))
+            if self._progress is not None:
+                self._progress.tell_pass(steps.name, len(trajectories), len(starts))
+        values, moved = trajectories[:2], trajectories[2:]
         parts = worst_parts(steps.name, [values[1], *moved], self._tolerances.steps)
         trained = [p.name for p in self._network.parameters if p.is_trainable]
         movement = max(relative_error(values[1][name], weights[name]) for name in trained)

@@ -13,7 +13,6 @@ from poc.shared.spec.sweep import describe_settings
 
 from .figures import Table as WrittenTable
 from .groups import list_threads
-from .rungs import Rung
 
 # Column of the comparison table -> how its value is written.
 COLUMNS: Mapping[str, str] = {
@@ -48,6 +47,8 @@ TIMES: Mapping[str, str] = {
     "eval_seconds": "{:.3f}",
     "total_seconds": "{:.2f}",
     "images_per_second": "{:,.0f}",
+    "kept_images_per_second": "{:,.0f}",
+    "other_processor_share": "{:.0%}",
 }
 
 EXPORT_FIGURES: Mapping[str, str] = {
@@ -85,9 +86,15 @@ def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     if len(rows) != 2:
         return transposed("Timing", rows, TIMES)
     first, second = rows
-    ratios = {name: f"{first[name] / second[name]:.2f}" for name in TIMES}
+    ratios = {name: f"{first[name] / second[name]:.2f}" for name in shared_times(first, second)}
     ratio = {**ratios, "backend": f"{first['backend']} / {second['backend']}"}
     return transposed("Timing", [first, second, ratio], TIMES)
+
+
+def shared_times(*rows: Mapping[str, Any]) -> list[str]:
+    """Times and rates that all rows have; of what others used there is no ratio."""
+    names = [name for name in TIMES if name != "other_processor_share"]
+    return [name for name in names if all(row.get(name) for row in rows)]
 
 
 def transposed(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
@@ -109,32 +116,6 @@ def written(value: Any, form: str) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key}={item}" for key, item in value.items()) or "-"
     return form.format(value)
-
-
-def parity_table(rungs: Sequence[Rung]) -> Table:
-    """One line a rung; `itself`: how far one backend is from itself by rounding alone."""
-    table = Table(title="Parity", title_justify="left", box=None, pad_edge=False)
-    numbers = ("tensors", "worst error", "itself")
-    for name in ("rung", "tensors", "worst error", "itself", "allowed", "verdict", "worst tensor"):
-        table.add_column(name, justify="right" if name in numbers else "left")
-    for rung in rungs:
-        own = rung.self_difference
-        table.add_row(
-            rung.name,
-            str(rung.num_tensors),
-            f"{rung.error:.1e}",
-            "" if own is None else f"{own:.1e}",
-            f"{rung.tolerance:.0e}",
-            rung.verdict,
-            rung.worst,
-        )
-    return table
-
-
-def rung_notes(rungs: Sequence[Rung]) -> list[str]:
-    """What was changed for some steps, once each."""
-    notes = [f"{rung.name.rpartition(': ')[0]}: {note}." for rung in rungs for note in rung.notes]
-    return list(dict.fromkeys(notes))
 
 
 def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:

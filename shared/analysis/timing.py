@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from poc.shared.engine.files import finite
+from poc.shared.engine.machine_load import MAX_OTHER_SHARE
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.precision import MIXED
 
 CONFIDENCE, NUM_RESAMPLES = 0.95, 4000
 # Interquartile range over median from which a row is called unsteady, and very unsteady.
 UNSTEADY, VERY_UNSTEADY = 0.10, 0.25
-# Share of the processors that others may use before the bench says that the machine is loaded.
-MAX_OTHER_SHARE = 0.10
 ROWS = (
     "import",
     "build",

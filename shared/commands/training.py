@@ -40,6 +40,7 @@ def run(
     **given: Any,
 ) -> None:
     """Train one backend; print the run's row and its folder."""
+    from poc.shared.analysis.machine_load import load_notes
     from poc.shared.analysis.tables import comparison_table, show, timing_table
     from poc.shared.engine.launch import launch_run, resume_run
     from poc.shared.engine.progress import TrainingProgress
@@ -70,6 +71,8 @@ def run(
         click.echo(json.dumps(row, indent=1))
         return
     show(comparison_table([row]), timing_table([row]))
+    for note in load_notes([row]):
+        click.echo(note)
     click.echo(f"Run folder: {row['folder']}")
 
 
@@ -102,18 +105,14 @@ def compare(
         compare_backends,
         difference_verdict,
     )
-    from poc.shared.analysis.tables import (
-        comparison_table,
-        parity_table,
-        rung_notes,
-        show,
-        timing_table,
-    )
+    from poc.shared.analysis.machine_load import load_notes
+    from poc.shared.analysis.parity_table import parity_table, rung_notes
+    from poc.shared.analysis.tables import comparison_table, show, timing_table
     from poc.shared.engine.progress import TrainingProgress
 
     with TrainingProgress("compare") as progress:
         spec = read_run(report=progress.update, **given)
-        rungs = [] if no_parity else check_parity(spec, report=progress.update)
+        rungs = [] if no_parity else check_parity(spec, is_small=True, report=progress.update)
         rows = compare_backends(
             spec,
             output,
@@ -135,7 +134,8 @@ def compare(
         for note in rung_notes(rungs):
             click.echo(note)
         click.echo(difference_verdict(rows))
-        click.echo(TIMING_CAVEAT)
+        for note in (TIMING_CAVEAT, *load_notes(rows)):
+            click.echo(note)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
     if no_parity:
         click.echo("Parity was left out: `poc parity` proves it.", err=True)
@@ -151,7 +151,8 @@ def parity(as_json: bool, **given: Any) -> None:
     Without a model, data, a source or weights of your own it climbs on a small form of the method.
     """
     from poc.shared.analysis.comparison import check_parity, describe_parity_run
-    from poc.shared.analysis.tables import parity_table, rung_notes, show
+    from poc.shared.analysis.parity_table import parity_table, rung_notes
+    from poc.shared.analysis.tables import show
     from poc.shared.spec.small_forms import load_parity_run
 
     form = None
@@ -185,6 +186,7 @@ def sweep(
 ) -> None:
     """Train every cell of a grid, each in a process of its own; called again, it continues."""
     from poc.shared.analysis.headline import read_headline
+    from poc.shared.analysis.machine_load import load_notes
     from poc.shared.analysis.tables import print_headline, show, sweep_table
     from poc.shared.analysis.verdict_tables import describe_rivals, rival_table
     from poc.shared.engine.executors import make_executor
@@ -205,6 +207,8 @@ def sweep(
         headline = read_headline([output])
         print_headline(headline.sentences, describe_rivals(rival_table(headline.rivals)))
         show(sweep_table(rows))
+        for note in load_notes(rows):
+            click.echo(note)
         click.echo(f"Sweep folder: {output}")
     failed = [row["cell"] for row in rows if row["status"] != "finished"]
     if failed:

@@ -1,16 +1,15 @@
 """`poc bench`: processes in turn, their raw samples in one file."""
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
 from .executors import THREAD_VARIABLES, added_to_environment
+from .machine_load import busy_seconds, other_share
 from .worker import Worker, WorkerCrashed
 
 Report = Callable[[str], None]
@@ -151,29 +150,3 @@ def thread_variables(side: Side) -> dict[str, str]:
     if side.num_threads is None:
         return {}
     return dict.fromkeys(THREAD_VARIABLES, str(side.num_threads))
-
-
-def busy_seconds() -> tuple[float, float] | None:
-    """(of the whole machine, of this process and its ended children); none where unknown."""
-    path = Path("/proc/stat")
-    if not path.exists():
-        return None
-    fields = [int(text) for text in path.read_text(encoding="ascii").split("\n", 1)[0].split()[1:]]
-    # user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user already.
-    busy = sum(fields[:8]) - fields[3] - fields[4]
-    own = os.times()
-    mine = own.user + own.system + own.children_user + own.children_system
-    return busy / os.sysconf("SC_CLK_TCK"), mine
-
-
-def other_share(
-    before: tuple[float, float] | None, after: tuple[float, float] | None, seconds: float
-) -> float | None:
-    """Share of all processors that others used meanwhile; none where it is not known.
-
-    On a machine of two processors, 0.5 means that others kept one of them busy.
-    """
-    if before is None or after is None or seconds <= 0:
-        return None
-    others = (after[0] - before[0]) - (after[1] - before[1])
-    return max(others, 0.0) / (seconds * (os.cpu_count() or 1))

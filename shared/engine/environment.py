@@ -1,5 +1,6 @@
 """The machine under a run: what a report must say about it."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -34,6 +35,15 @@ def processor_name() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def thread_variables() -> dict[str, str]:
+    """Environment variables that decide about threads, where they are set."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("OMP_", "KMP_", "MKL_", "TF_NUM_", "TF_XLA", "XLA_FLAGS"))
+    }
 
 
 def git_commit() -> str | None:

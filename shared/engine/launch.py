@@ -11,6 +11,7 @@ from poc.shared.spec.run import RunSpec
 
 from .former_runs import check_continuation
 from .initial_weights import resolve_imagenet
+from .machine_load import describe_neighbours
 from .memory_check import require_memory
 from .memory_evidence import MemoryEvidence
 from .precheck import check_combination
@@ -126,6 +127,8 @@ def train_in_worker(
     Raises:
         WorkerCrashed: With what memory may have to do with it; a run that has begun is marked.
     """
+    if neighbours := describe_neighbours(run.backend):
+        report({"event": "note", "text": neighbours})
     evidence = MemoryEvidence.before()
     former, resolved = stamp(folder), [run]
 

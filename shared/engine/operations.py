@@ -18,7 +18,7 @@ from poc.shared.spec.transfer import default_taps
 from .backend import Backend
 from .channel_scores import measure_channel_scores
 from .datasets import RunData, open_data
-from .environment import cuda_libraries, describe_machine
+from .environment import cuda_libraries, describe_machine, thread_variables
 from .folding import fold
 from .former_runs import RUN_FORMAT
 from .fresh_trainers import FreshTrainers
@@ -294,5 +294,6 @@ class Operations:
             "environment": {
                 **describe_machine(),
                 **self._backend.describe(),
+                **thread_variables(),
             },
         }

@@ -57,8 +57,15 @@ def describe_epoch(event: Mapping[str, Any]) -> str:
     values = "  ".join(f"{name} {event[name]:.4f}" for name in names if name in event)
     return (
         f"{event['backend']} epoch {event['epoch']}/{event['num_epochs']}  {values}  "
-        f"{event['epoch_seconds']:.2f} s  {event['images_per_second']:,.0f} images/s"
+        f"{event['epoch_seconds']:.2f} s  {describe_rate(event)}"
     )
+
+
+def describe_rate(event: Mapping[str, Any]) -> str:
+    """How fast, or on what: an epoch on kept features is no rate of training on images."""
+    if "images_per_second" in event:
+        return f"{event['images_per_second']:,.0f} images/s"
+    return "on kept features" if "kept_images_per_second" in event else "computing features"
 
 
 class SweepProgress:

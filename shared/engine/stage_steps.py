@@ -67,13 +67,18 @@ class StageSteps:
         """Whether kept outputs stand for the images, and not beside them."""
         return self.kept is not None and self.whole_run.source is None
 
+    @property
+    def has_kept_all(self) -> bool:
+        """Whether every value that is kept is there already."""
+        return self.kept is not None and self.kept.is_whole
+
     def batches(self, epoch: int, first: int, end: int | None = None) -> Iterator[Batch]:
         """Training batches of one epoch, counted from 0; closed as soon as nobody reads on.
 
         They hold no images where all that is needed of them is kept.
         """
-        train, is_whole = self.data.train, self.kept is not None and self.kept.is_whole
-        read = train.labelled if self.needs_no_images and is_whole else train.epoch
+        train = self.data.train
+        read = train.labelled if self.needs_no_images and self.has_kept_all else train.epoch
         for position, batch in enumerate(read(epoch, first), start=first):
             yield batch
             if end is not None and position + 1 >= end:

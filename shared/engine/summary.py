@@ -1,6 +1,7 @@
 """The row that a finished run leaves: what was trained, how well and in what time."""
 
 import resource
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from poc.shared.data.pipeline import Pipeline
 
 from .environment import count_threads
+from .epoch_line import RATES
+from .machine_load import watched_share
 from .metrics import classification_metrics, wilson_interval
 from .phases import count_trained, measure_phases
 from .training import TrainingLoop
@@ -22,6 +25,7 @@ def finish(loop: TrainingLoop, import_seconds: float) -> dict[str, Any]:
     if loop.data.test is not None:
         row |= judge_test(loop, loop.data.test)
     steady = lines[1:] or lines
+    loop.load.add_to(loop.state.seconds)
     return row | {
         "train_loss": lines[-1]["train/loss"],
         "num_epochs": loop.state.epoch,
@@ -30,13 +34,19 @@ def finish(loop: TrainingLoop, import_seconds: float) -> dict[str, Any]:
         "import_seconds": import_seconds,
         "build_seconds": loop.state.seconds["build"],
         "first_step_seconds": loop.state.seconds["first_step"],
-        "epoch_seconds": float(np.median([line["epoch_seconds"] for line in steady])),
-        "eval_seconds": float(np.median([line["eval_seconds"] for line in steady])),
+        "epoch_seconds": median(steady, "epoch_seconds"),
+        "eval_seconds": median(steady, "eval_seconds"),
         "total_seconds": loop.total_seconds,
-        "images_per_second": float(np.median([line["images_per_second"] for line in steady])),
+        **{name: median(steady, name) for name in RATES if any(name in line for line in steady)},
+        "other_processor_share": watched_share(loop.state.seconds),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "folder": str(loop.folder.path),
     }
+
+
+def median(lines: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Of the epochs that have the value."""
+    return float(np.median([line[name] for line in lines if name in line]))
 
 
 def judge_test(loop: TrainingLoop, test: Pipeline) -> dict[str, Any]:

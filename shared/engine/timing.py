@@ -20,7 +20,7 @@ from poc.shared.spec.run import RunSpec
 
 from .backend import Backend
 from .datasets import RunData, open_data
-from .environment import describe_machine
+from .environment import describe_machine, thread_variables
 from .run_folder import RunFolder
 from .training import TrainingLoop
 
@@ -123,15 +123,6 @@ def count(spec: RunSpec, data: RunData) -> dict[str, Any]:
         "precision": spec.precision,
         "is_deterministic": spec.deterministic,
         "input_shape": list(spec.input_shape or ()),
-    }
-
-
-def thread_variables() -> dict[str, str]:
-    """Environment variables that decide about threads, where they are set."""
-    return {
-        name: value
-        for name, value in sorted(os.environ.items())
-        if name.startswith(("OMP_", "KMP_", "MKL_", "TF_NUM_", "TF_XLA", "XLA_FLAGS"))
     }
 
 

@@ -23,12 +23,14 @@ from .best_weights import BestWeights
 from .checkpoints import Checkpoint
 from .datasets import RunData, chooses_epoch
 from .diagnosis import NonFinite, check_finite, find_non_finite
+from .epoch_line import describe_epoch
 from .evaluation import evaluate
 from .files import write_arrays
 from .interruption import Interruption, StopRequested
 from .kept_outputs import KeptOutputs
 from .lineage import weight_metadata
 from .loop_state import LoopState, Sums
+from .machine_load import LoadMeter
 from .metrics import classification_metrics
 from .norm_statistics import estimate_statistics
 from .run_folder import RunFolder
@@ -76,7 +78,7 @@ class TrainingLoop:
         self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network, self.texts)
         self.chooses_epoch = chooses_epoch(run, len(data.split.val))
         self.num_steps = run.num_epochs * data.train.num_batches
-        self.started = time.perf_counter()
+        self.started, self.load = time.perf_counter(), LoadMeter()
         if is_resumed:
             self.rewind(folder.read_checkpoint())
         else:
@@ -152,6 +154,7 @@ class TrainingLoop:
         """What is left of one pass over the training part, validation, checkpoints, one line."""
         if not self.state.is_in_epoch:
             self.begin_epoch()
+        was_kept = self.steps.has_kept_all
         sums = self.train_epoch()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in sums.items()}
@@ -160,7 +163,9 @@ class TrainingLoop:
             values = classification_metrics(*self.evaluate(self.data.val, self.steps.kept_val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
         evaluated = time.perf_counter()
-        line = self.describe_epoch(metrics, evaluated - trained)
+        line = describe_epoch(
+            self.state, self.steps, metrics, evaluated - trained, was_kept=was_kept
+        )
         self.end_epoch(metrics, line)
         line["epoch_seconds"] += time.perf_counter() - evaluated
         self.folder.append_metrics(line)
@@ -179,21 +184,6 @@ class TrainingLoop:
         self.state.epoch += 1
         self.state.is_in_epoch, self.sums = True, Sums()
         self.state.seconds["train"] = 0.0
-
-    def describe_epoch(self, metrics: Mapping[str, float], eval_seconds: float) -> dict[str, Any]:
-        """The epoch's metrics line."""
-        train_seconds = self.state.seconds["train"]
-        return {
-            "epoch": self.state.epoch,
-            "step": self.state.step,
-            "learning_rate": self.steps.rate(self.state.step - 1, self.state.rate_factor),
-            **({"stage": name} if (name := self.steps.stage.name) else {}),
-            **metrics,
-            "train_seconds": train_seconds,
-            "eval_seconds": eval_seconds,
-            "epoch_seconds": train_seconds + eval_seconds,
-            "images_per_second": self.data.train.examples / train_seconds,
-        }
 
     def end_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
         """Judge the epoch and save: all or nothing of it is in the checkpoint.
@@ -296,6 +286,7 @@ class TrainingLoop:
 
     def snapshot(self) -> Checkpoint:
         """All that a resume needs; waits for the device."""
+        self.load.add_to(self.state.seconds)
         self.state.seconds["before"] = self.total_seconds
         self.started = time.perf_counter()
         return Checkpoint(

@@ -70,3 +70,32 @@ def test_kept_features_give_the_head_and_logits_of_computed_ones(photos, tmp_pat
     for name, value in heads["off"].items():
         np.testing.assert_allclose(heads["memory"][name], value, rtol=0, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(logits["memory"], logits["off"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["transfer", "scratch"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_only_epochs_on_images_have_a_rate_of_images(tmp_path, backend, method):
+    """The first epoch of a frozen body computes features, the others train on them."""
+    options = {"layer": "conv2d", "head": "dense", "widths": [2, 3], "dropout": 0.0}
+    run = RunSpec.parse(
+        {
+            "backend": backend,
+            "method": method,
+            "model": {"name": "lightnet_plain", "options": options},
+            "num_epochs": 3,
+            "data": {"split": {"train_per_class": 8}, "batch_size": 32},
+        },
+        "",
+    )
+    row = launch_run(run, tmp_path, command="", overwrite=False, report=lambda event: None)
+    lines = RunFolder(tmp_path).read_metrics()
+    names = [[name for name in line if name.endswith("_per_second")] for line in lines]
+    images, kept, computed = ["images_per_second"], ["kept_images_per_second"], "computed"
+    if method == "scratch":
+        assert names == [images] * 3
+    else:
+        assert names == [[f"{computed}_images_per_second"], kept, kept]
+    assert [name for name in row if name.endswith("_per_second")] == names[-1]
+    assert row[names[-1][0]] == np.median([line[names[-1][0]] for line in lines[1:]])
+    # A run of less than half a second does not tell.
+    assert 0 <= (row["other_processor_share"] or 0) <= 1

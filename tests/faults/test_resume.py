@@ -56,7 +56,7 @@ def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
 def facts(folder):
     """Everything that must be bit-equal: metrics without clocks, weights, predictions, the row."""
     output = RunFolder(folder)
-    clocks = ("_seconds", "_per_second", "_bytes", "folder")
+    clocks = ("_seconds", "_per_second", "_bytes", "folder", "_processor_share")
     rows = [*output.read_metrics(), output.read_summary()]
     files = {
         name: (output.checkpoints / f"{name}.safetensors").read_bytes() for name in ("best", "last")

@@ -3,8 +3,6 @@
 import copy
 import json
 import math
-import os
-import time
 from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
@@ -20,13 +18,12 @@ from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
 from poc.shared.engine.bench import (
     FORMAT,
-    busy_seconds,
     in_turn,
-    other_share,
     run_bench,
     time_round,
 )
-from poc.shared.engine.timing import Stopwatch, TimedSide, thread_variables
+from poc.shared.engine.environment import thread_variables
+from poc.shared.engine.timing import Stopwatch, TimedSide
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side, Turn, parse_sides
@@ -412,27 +409,10 @@ def test_wrong_sides_are_refused(texts, modes, word):
         parse_sides(texts, modes)
 
 
-def test_the_share_of_others_leaves_this_process_out():
-    others = other_share((100.0, 10.0), (104.0, 11.0), 2.0)
-    assert others == pytest.approx(3.0 / (2.0 * os.cpu_count()))
-    assert other_share(None, (1.0, 1.0), 2.0) is None
-
-
-def test_the_machine_is_busy_where_it_is_neither_idle_nor_waits_for_a_disk(tmp_path, monkeypatch):
-    """User, nice, system, idle, iowait, irq, softirq, steal; guests are in user already."""
-    stat = tmp_path / "stat"
-    monkeypatch.setattr("poc.shared.engine.bench.Path", lambda text: stat)
-    assert busy_seconds() is None
-    stat.write_text("cpu  100 10 20 500 30 5 6 7 90 9\ncpu0 1 2 3 4 5 6 7 8 9 10\n")
-    busy, own = busy_seconds()
-    assert busy == pytest.approx((100 + 10 + 20 + 5 + 6 + 7) / os.sysconf("SC_CLK_TCK"))
-    assert own >= time.process_time() / 2 > 0
-
-
 def test_the_environment_names_what_decides_about_threads_and_an_unusual_layout(monkeypatch):
     kept = {"OMP_NUM_THREADS": "3", "TF_NUM_INTRAOP_THREADS": "2", "XLA_FLAGS": "--a"}
     others = {"HOME": "/home", "MY_OMP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    monkeypatch.setattr("poc.shared.engine.timing.os.environ", {**kept, **others})
+    monkeypatch.setattr("poc.shared.engine.environment.os.environ", {**kept, **others})
     assert thread_variables() == kept
     monkeypatch.setattr("poc.shared.engine.timing.describe_machine", lambda: {"num_cpus": 2})
     side = TimedSide.__new__(TimedSide)

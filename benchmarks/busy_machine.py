@@ -1,0 +1,124 @@
+"""What a step costs beside busy programs, and which setting of the threads helps.
+
+    python benchmarks/busy_machine.py
+    python benchmarks/busy_machine.py --backend torch --models lightlayers --neighbours 0 1
+
+Beside no, one and two processes that are always busy, the steps of three settings take short turns,
+each in a process of its own: the frameworks' own choice; waiting threads that sleep
+(OMP_WAIT_POLICY=PASSIVE); and one thread. Printed is the median of the steps, and how it stands to
+the frameworks' own choice on the same machine alone. `--rounds` is how often the processes are
+started anew.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from default_modes import MODELS
+
+from poc.shared.engine.bench import in_turn
+from poc.shared.engine.executors import THREAD_VARIABLES, added_to_environment
+from poc.shared.engine.worker import Worker
+from poc.shared.spec.bench import BenchSpec, Side
+from poc.shared.spec.run import RunSpec
+
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "own choice": {},
+    "waiting threads sleep": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "one thread": dict.fromkeys(THREAD_VARIABLES, "1"),
+}
+SIDES = {"tf": Side(backend="tf", mode="graph"), "torch": Side(backend="torch", mode="eager")}
+SPIN = "print('on', flush=True)\nwhile True: pass"
+
+
+def main() -> int:
+    """Print one line a model, backend, number of neighbours and setting."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=tuple(SIDES), help="one of them; default: both")
+    parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=["lightlayers", "kd"])
+    parser.add_argument("--neighbours", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="file for all samples")
+    arguments = parser.parse_args()
+    rows = []
+    for name in arguments.models:
+        for backend in [arguments.backend] if arguments.backend else SIDES:
+            rows += time_backend(name, backend, arguments)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+def time_backend(name: str, backend: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of one model in one backend, printed as they come."""
+    spec, alone, rows = make_spec(name, backend, arguments.steps), 0.0, []
+    for count in arguments.neighbours:
+        samples: dict[str, list[float]] = {setting: [] for setting in SETTINGS}
+        for number in range(arguments.rounds):
+            with busy_neighbours(count):
+                for setting, steps in time_settings(spec, backend, number).items():
+                    samples[setting] += steps
+        for setting, steps in samples.items():
+            median = statistics.median(steps)
+            alone = alone or median
+            row = {"model": name, "backend": backend, "neighbours": count, "setting": setting}
+            rows.append({**row, "step_seconds": steps})
+            print(
+                f"{name:14} {backend:6} {count} busy beside  {setting:22} "
+                f"{1000 * median:9.2f} ms a step  {median / alone:6.2f} of alone",
+                flush=True,
+            )
+    return rows
+
+
+def make_spec(name: str, backend: str, num_steps: int) -> BenchSpec:
+    """One side of a model on a small cut of the embedded images."""
+    row = MODELS[name]
+    data = {**row.get("data", {}), "batch_size": 32, "split": {"train_per_class": 20}}
+    run = RunSpec.parse({**row, "data": {**data, "drop_last": True}}, "")
+    return BenchSpec(run=run, sides=(SIDES[backend],), timed_steps=num_steps, timed_seconds=0.0)
+
+
+def time_settings(spec: BenchSpec, backend: str, number: int) -> dict[str, list[float]]:
+    """Steps of a process a setting; all live together and take turns."""
+    names, side = list(SETTINGS), spec.sides[0]
+    run = side.run(spec.run).model_dump(mode="json")
+    with ExitStack() as stack:
+        workers = {}
+        for name in names:
+            with added_to_environment(SETTINGS[name]):
+                workers[name] = stack.enter_context(Worker(backend))
+            workers[name].call("start_timing", run=run, side=side.model_dump(mode="json"))
+        for place, turn in enumerate(spec.turns()):
+            for index in in_turn(range(len(names)), number + place):
+                workers[names[index]].call("time_steps", **turn._asdict())
+        return {
+            name: worker.call("finish_timing")["seconds"]["step"]
+            for name, worker in workers.items()
+        }
+
+
+@contextmanager
+def busy_neighbours(count: int) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """So many processes that are always busy."""
+    command = [sys.executable, "-c", SPIN]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
+    try:
+        time.sleep(0.5 if count else 0)
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

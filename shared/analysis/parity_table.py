@@ -1,0 +1,33 @@
+"""The rungs of a parity ladder as a table, and what was changed for some of them."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from .rungs import Rung
+
+
+def parity_table(rungs: Sequence[Rung]) -> Table:
+    """One line a rung; `itself`: how far one backend is from itself by rounding alone."""
+    table = Table(title="Parity", title_justify="left", box=None, pad_edge=False)
+    numbers = ("tensors", "worst error", "itself")
+    for name in ("rung", "tensors", "worst error", "itself", "allowed", "verdict", "worst tensor"):
+        table.add_column(name, justify="right" if name in numbers else "left")
+    for rung in rungs:
+        own = rung.self_difference
+        table.add_row(
+            rung.name,
+            str(rung.num_tensors),
+            f"{rung.error:.1e}",
+            "" if own is None else f"{own:.1e}",
+            f"{rung.tolerance:.0e}",
+            rung.verdict,
+            rung.worst,
+        )
+    return table
+
+
+def rung_notes(rungs: Sequence[Rung]) -> list[str]:
+    """What was changed for some steps, once each."""
+    places = [(rung.name.rpartition(": ")[:2], note) for rung in rungs for note in rung.notes]
+    return list(dict.fromkeys(f"{''.join(place)}{note}." for place, note in places))

@@ -1,0 +1,83 @@
+"""What float32 cannot judge is told from another program: programs of one line, by hand."""
+
+import numpy as np
+import pytest
+
+from poc.shared.analysis.ladder_batches import NUM_PROBES
+from poc.shared.analysis.parity import Ladder
+from poc.shared.commands.options import judge
+from poc.shared.errors import CheckFailed
+from poc.shared.spec.run import RunSpec
+
+# The noise is a share of the images' deviation.
+IMAGES = np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
+BATCHES = [{"images": IMAGES, "labels": np.zeros(2, np.int64)}]
+
+
+class Program:
+    """Answers a gradient of (1, 1), off by `kink` in float32 and by `error` in both precisions.
+
+    The kink is met on the first `num_kinks` noises; None stands for all of them.
+    """
+
+    def __init__(self, kink=0.0, error=0.0, num_kinks=None):
+        self.kink, self.error, self.num_kinks = kink, error, num_kinks
+        self.seen = []
+
+    def call(self, operation, *, run, batch, **_):
+        assert operation == "loss_and_gradients"
+        value = np.array([1.0, 1.0 + self.error])
+        if run["precision"] == "float32":
+            self.seen.append(batch["images"])
+            if self.num_kinks is None or len(self.seen) <= self.num_kinks:
+                value[0] += self.kink
+        return {"loss": 1.0, "gradients": {"kernel": value}}
+
+
+def climb(first, second):
+    model = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [2]}}
+    images = {"input_shape": [4, 4, 1], "num_classes": 2, "precision": "float32"}
+    ladder = Ladder(RunSpec.parse({**images, "model": model}, ""), first, second)
+    return ladder.compare_gradients({}, BATCHES)
+
+
+def test_programs_without_kinks_are_judged_on_the_first_noise():
+    first = Program()
+    assert [rung.verdict for rung in climb(first, Program())] == ["equal", "equal"]
+    assert len(first.seen) == 1
+
+
+def test_a_kink_on_two_noises_is_left_for_the_third():
+    first = Program(kink=0.01, num_kinks=2)
+    assert [rung.verdict for rung in climb(first, Program())] == ["equal", "equal"]
+    assert len(first.seen) == 3
+    assert not np.array_equal(first.seen[0], first.seen[1])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_kink_on_every_noise_is_not_judged_and_never_equal(is_first):
+    pair = [Program(), Program()]
+    pair[0 if is_first else 1].kink = 0.01
+    loss, gradients = rungs = climb(*pair)
+    assert len(pair[0].seen) == NUM_PROBES == 12
+    assert (loss.verdict, gradients.verdict) == ("equal", "not judged")
+    assert not gradients.is_passed
+    (note,) = gradients.notes
+    # 0.01 of the largest value, which is 1.01 with the kink.
+    far, near = ("tf by 9.9e-03", "torch by 0.0e+00") if is_first else ("tf by 0", "torch by 9.9e")
+    assert far in note
+    assert near in note
+    assert "in float64 the backends agree within 0.0e+00" in note
+    with pytest.raises(CheckFailed, match="not shown on the rung 'gradients': gradients cannot"):
+        judge(rungs)
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.01])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_another_program_differs_with_and_without_kinks(is_first, kink):
+    """What float64 tells apart is no kink; 1e-9 alone is within the bound of float32."""
+    pair = [Program(kink=kink), Program()]
+    pair[0 if is_first else 1].error = 1e-3
+    assert climb(*pair)[1].verdict == "DIFFERENT"
+    pair[0 if is_first else 1].error = 1e-9
+    assert climb(*pair)[1].verdict == ("DIFFERENT" if kink else "equal")
