@@ -9,7 +9,7 @@ from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .ladder_batches import Batch, draw_probes
-from .rungs import LOSS, Arrays, compare
+from .rungs import LOSS, Arrays
 from .trajectories import Steps
 
 # A backend's values on some batches, in a precision that is the run's own where none is named.
@@ -40,27 +40,10 @@ class BackendPair:
         """See `draw_probes`."""
         return draw_probes(batches, self.run.seed, self.run.precision)
 
-    def is_smooth(
-        self,
-        evaluate: Evaluate,
-        batches: Sequence[Batch],
-        values: Sequence[Arrays],
-        tolerance: float,
-    ) -> bool:
-        """Whether the precision can judge these values of both backends; float64 always can.
-
-        Where a unit sits within rounding of a ReLU's or a max-pool's kink, float32 may fall on
-        either side. Each backend's float32 values must agree with its own float64 ones; the other
-        backend is not asked, so the choice hides no difference.
-        """
+    def in_double(self, evaluate: Evaluate, batches: Sequence[Batch]) -> list[Arrays] | None:
+        """Both backends' values in float64; none for a run in float64, which can always judge."""
         if self.run.precision == "float64":
-            return True
-        doubles = self.in_double(evaluate, batches)
-        pairs = zip(values, doubles, strict=True)
-        return all(compare("probe", pair, tolerance).is_passed for pair in pairs)
-
-    def in_double(self, evaluate: Evaluate, batches: Sequence[Batch]) -> list[Arrays]:
-        """Both backends' values in float64."""
+            return None
         return [evaluate(worker, batches, "float64") for worker in self.workers]
 
     def gradients(

@@ -19,7 +19,8 @@ from poc.shared.spec.precision import EXACT
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .backend_pair import BackendPair, Caller
-from .ladder_batches import NUM_PROBES, Batch, prepare
+from .kinks import excuse_kinks
+from .ladder_batches import Batch, prepare
 from .ladder_progress import LadderProgress
 from .rungs import (
     LOSS,
@@ -28,11 +29,12 @@ from .rungs import (
     compare,
     describe,
     differing_rows,
-    excuse_kink,
+    is_smooth,
     relative_error,
     split,
 )
 from .trajectories import (
+    EXACT_TOLERANCE,
     FOLLOWS_GRADIENT,
     NUM_MOVES,
     RATES,
@@ -67,7 +69,7 @@ class Tolerances:
 
 
 TOLERANCES = {
-    "float64": Tolerances(logits=1e-10, gradients=1e-10, steps=1e-9, num_steps=50),
+    "float64": Tolerances(logits=1e-10, gradients=1e-10, steps=EXACT_TOLERANCE, num_steps=50),
     "float32": Tolerances(logits=1e-5, gradients=1e-4, steps=1e-3, num_steps=20),
 }
 
@@ -197,30 +199,19 @@ class Ladder:
 
     def compare_gradients(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
         """Loss and gradients of one batch in training mode, noise on."""
-        tolerance, evaluate = self._tolerances.gradients, partial(self._pair.gradients, weights)
+        evaluate, bounds = partial(self._pair.gradients, weights), self._tolerances
         for probe in self._pair.probes(batches):
             values = [evaluate(worker, probe) for worker in self._pair.workers]
-            if self._pair.is_smooth(evaluate, probe, values, tolerance):
-                return self.loss_and_gradients(values, self._tolerances)
-        return self.excuse_kinks(values, self._pair.in_double(evaluate, probe))
-
-    def excuse_kinks(self, values: Sequence[Arrays], doubles: Sequence[Arrays]) -> list[Rung]:
-        """Loss and gradients on a batch that is smooth for no backend; see `excuse_kink`."""
-        rungs = self.loss_and_gradients(values, self._tolerances)
+            rungs = self.loss_and_gradients(values, bounds)
+            if all(rung.is_passed for rung in rungs):
+                return rungs
+            found = self._pair.in_double(evaluate, probe)
+            if found is None or is_smooth(values, found, bounds.gradients):
+                return rungs
+            doubles = found
         exact = self.loss_and_gradients(doubles, TOLERANCES["float64"])
-        own = [
-            self.loss_and_gradients(pair, self._tolerances)
-            for pair in zip(values, doubles, strict=True)
-        ]
-        return [
-            excuse_kink(
-                rung,
-                exact[index],
-                {name: own[side][index].error for side, name in enumerate(BACKENDS)},
-                NUM_PROBES,
-            )
-            for index, rung in enumerate(rungs)
-        ]
+        own = [self.loss_and_gradients(pair, bounds) for pair in zip(values, doubles, strict=True)]
+        return excuse_kinks(rungs, exact, own)
 
     def loss_and_gradients(self, values: Sequence[Arrays], tolerances: Tolerances) -> list[Rung]:
         """The loss of both backends, then their gradients."""
@@ -265,12 +256,17 @@ class Ladder:
 
     def take_steps(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
         """The steps on the first noise on which they can be judged, else on the last one."""
-        evaluate, outcomes = partial(self._pair.trajectory, steps, weights), []
+        evaluate, tolerance = partial(self._pair.trajectory, steps, weights), self._tolerances.steps
+        outcomes = []
         for probe in self._pair.probes(batches):
             outcome = self.take_on(steps, weights, probe)
-            values, tolerance = outcome.values, self._tolerances.steps
-            if outcome.is_calm and self._pair.is_smooth(evaluate, probe, values, tolerance):
-                return outcome
+            if outcome.is_calm:
+                if outcome.is_equal(tolerance):
+                    return outcome
+                doubles = self._pair.in_double(evaluate, probe)
+                if doubles is None or is_smooth(outcome.values, doubles, tolerance):
+                    return outcome
+                outcome = replace(outcome, doubles=doubles)
             outcomes.append(outcome)
         return next((outcome for outcome in outcomes[::-1] if outcome.is_calm), outcomes[-1])
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from poc.shared.spec.initializers import Weights
 
+from .kinks import excuse_kinks
 from .rungs import Arrays, Rung, compare, split
 
 # Small in float32, where a trajectory amplifies rounding; float64 is what discriminates.
@@ -34,6 +35,8 @@ NUM_SMALLER: Mapping[str, int] = {"float64": 1, "float32": 0}
 # The same for steps that leave for infinity.
 NUM_SMALLER_TO_STAY = 6
 NUM_MOVES = 2
+# Of steps in float64.
+EXACT_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +76,24 @@ class Outcome:
         values: Losses and weights, one a backend; the second is the one that was moved.
         moved: How far that one is from itself: its losses, its weights.
         movement: How far its steps move the trained tensor that they move most.
+        doubles: Both backends' values in float64, where float32 cannot judge; see `kinks`.
     """
 
     steps: Steps
     values: Sequence[Arrays]
     moved: Sequence[Rung]
     movement: float
+    doubles: Sequence[Arrays] | None = None
 
     @property
     def is_calm(self) -> bool:
         """Whether rounding alone stays within the bound."""
         return all(rung.is_passed for rung in self.moved)
+
+    def is_equal(self, tolerance: float) -> bool:
+        """Whether the backends agree: no kink needs to be looked for then."""
+        rungs = compare_parts(self.steps.name, self.values, tolerance)
+        return all(rung.is_passed for rung in rungs)
 
     @property
     def is_finite(self) -> bool:
@@ -98,7 +108,7 @@ class Outcome:
         """
         is_one_sided = is_finite(self.values[0]) != self.is_finite
         shows = usual is self or self.movement > tolerance
-        return [
+        rungs = [
             replace(
                 rung,
                 self_difference=own.error,
@@ -110,6 +120,12 @@ class Outcome:
                 compare_parts(self.steps.name, self.values, tolerance), self.moved, strict=True
             )
         ]
+        if self.doubles is None:
+            return rungs
+        pairs = zip(self.values, self.doubles, strict=True)
+        own = [compare_parts(self.steps.name, pair, tolerance) for pair in pairs]
+        exact = compare_parts(self.steps.name, self.doubles, EXACT_TOLERANCE)
+        return excuse_kinks(rungs, exact, own)
 
 
 def is_finite(values: Arrays) -> bool:

@@ -7,6 +7,7 @@ from poc.shared.analysis.ladder_batches import NUM_PROBES
 from poc.shared.analysis.parity import Ladder
 from poc.shared.commands.options import judge
 from poc.shared.errors import CheckFailed
+from poc.shared.spec.layers import ZEROS, Parameter
 from poc.shared.spec.run import RunSpec
 
 # The noise is a share of the images' deviation.
@@ -81,3 +82,49 @@ def test_another_program_differs_with_and_without_kinks(is_first, kink):
     assert climb(*pair)[1].verdict == "DIFFERENT"
     pair[0 if is_first else 1].error = 1e-9
     assert climb(*pair)[1].verdict == ("DIFFERENT" if kink else "equal")
+
+
+class Trained:
+    """Of the network, the one tensor that the walkers have."""
+
+    parameters = (Parameter(name="kernel", shape=(2,), initializer=ZEROS),)
+
+
+class Walker:
+    """Moves its weights by the rate a step; off by `kink` in float32, by `error` in both."""
+
+    def __init__(self, kink=0.0, error=0.0):
+        self.kink, self.error, self.num_doubles = kink, error, 0
+
+    def call(self, operation, *, run, weights, learning_rates, **_):
+        assert operation == "train_steps"
+        rough = run["precision"] == "float32"
+        self.num_doubles += not rough
+        value = weights["kernel"] - sum(learning_rates) + self.error
+        value = value + (self.kink if rough else 0.0)
+        return {"losses": [1.0] * len(learning_rates), "weights": {"kernel": value}}
+
+
+def walk(first, second):
+    model = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [2]}}
+    images = {"input_shape": [4, 4, 1], "num_classes": 2, "precision": "float32"}
+    ladder = Ladder(RunSpec.parse({**images, "model": model}, ""), first, second)
+    ladder._network = Trained
+    return ladder.compare_steps("adam", {"kernel": np.full(2, 0.01)}, BATCHES)
+
+
+def test_steps_that_agree_need_no_float64():
+    pair = [Walker(), Walker()]
+    assert [rung.verdict for rung in walk(*pair)] == ["equal", "equal"]
+    assert [walker.num_doubles for walker in pair] == [0, 0]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_steps_across_a_kink_on_every_noise_are_not_judged(is_first):
+    pair = [Walker(), Walker()]
+    pair[0 if is_first else 1].kink = 0.01
+    losses, weights = walk(*pair)
+    assert (losses.verdict, weights.verdict) == ("equal", "not judged")
+    assert "20 adam steps: weights cannot be judged in float32" in weights.notes[-1]
+    pair[0 if is_first else 1].error = 1e-3
+    assert walk(*pair)[1].verdict == "DIFFERENT"
