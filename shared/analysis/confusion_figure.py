@@ -6,14 +6,13 @@ number. All counts above 0 stand in confusion.csv, which has at most a line for 
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from poc.shared.engine.output import plain
 
-from .figures import INK, SEED_COLOURS, Picture, Table, drawing, shorten, to_svg
+from .figures import INK, SHADE, Picture, Table, drawing, make_shades, shorten, to_svg
 from .groups import Group
 from .statistics import Confusion
 
@@ -45,7 +44,7 @@ def draw_confusion(group: Group) -> Picture | None:
         svg = to_svg(figure, description)
     return Picture(
         title=group.label,
-        svg=svg,
+        panels=[svg],
         description=description,
         table=count_table(counts, names)
         if len(names) <= MAX_ANNOTATED_CLASSES
@@ -55,10 +54,7 @@ def draw_confusion(group: Group) -> Picture | None:
 
 def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -> None:
     """The squares, their shares where there is room, and the class names."""
-    colours = mpl.colors.LinearSegmentedColormap.from_list(
-        "shares", [(0.24, 0.49, 0.86, 0.03), (0.24, 0.49, 0.86, 1.0)]
-    )
-    axes.pcolormesh(shares[::-1], cmap=colours, vmin=0, vmax=1)
+    axes.pcolormesh(shares[::-1], cmap=make_shades(), vmin=0, vmax=1)
     num_classes = len(names)
     places = np.arange(num_classes) + 0.5
     axes.tick_params(length=0)
@@ -80,8 +76,8 @@ def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -
                     place,
                     ha="center",
                     va="center",
-                    fontsize=6.5,
-                    color="white" if share > 0.6 else INK,
+                    fontsize=7.5,
+                    color="white" if share > 0.7 else INK,
                 )
 
 
@@ -96,9 +92,7 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
     )
     with drawing(4.4, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
         axes = figure.subplots()
-        bars = axes.barh(
-            range(len(pairs)), [pair.num_images for pair in pairs], color=SEED_COLOURS[0]
-        )
+        bars = axes.barh(range(len(pairs)), [pair.num_images for pair in pairs], color=SHADE)
         axes.bar_label(bars, padding=3, fontsize=8)
         axes.set_yticks(range(len(pairs)), labels, fontsize=8)
         axes.set_xticks([])
@@ -108,7 +102,7 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
         axes.set_xlabel("images")
         svg = to_svg(figure, description)
     return Picture(
-        title=group.label, svg=svg, description=description, table=pair_table(pairs, names)
+        title=group.label, panels=[svg], description=description, table=pair_table(pairs, names)
     )
 
 

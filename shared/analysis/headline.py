@@ -29,6 +29,8 @@ class Rival(NamedTuple):
 
     best: str
     other: str
+    accuracy: float
+    """Mean test accuracy of the other."""
     pair: Pair
     remedy: Remedy | None
 
@@ -84,7 +86,7 @@ def find_rivals(ranked: Sequence[Group], pairs: Sequence[Pair]) -> list[Rival]:
         is_open = pair.winner is None and pair.difference is not None
         difference = find_difference(best, other) if is_open else None
         remedy = difference.find_remedy(pair.level) if difference else None
-        rivals.append(Rival(best.label, other.label, pair, remedy))
+        rivals.append(Rival(best.label, other.label, mean_accuracy(other), pair, remedy))
     return rivals
 
 

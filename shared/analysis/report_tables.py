@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from poc.shared.engine.metrics import wilson_interval
 
-from .figures import Table
+from .figures import Table, drop_silent_columns
 from .findings import baseline, list_machines, machine_of
 from .groups import Group, by_data, list_threads
 from .runs import ExportRecord, Problem, Run
@@ -52,11 +52,13 @@ def main_table(groups: Sequence[Group]) -> Table:
             ]
         )
     rows += baseline_rows(groups, columns)
-    return Table(
-        title="Table 1: the rows, mean ± sd over seeds",
-        columns=columns,
-        rows=rows,
-        words=["row", "data"],
+    return drop_silent_columns(
+        Table(
+            title="Table 1: the rows, mean ± sd over seeds",
+            columns=columns,
+            rows=rows,
+            words=["row", "data"],
+        )
     )
 
 
@@ -88,11 +90,13 @@ def further_table(groups: Sequence[Group]) -> Table:
                 write(group.spread("peak_memory_bytes"), "{:,.0f}", 1e-6),
             ]
         )
-    return Table(
-        title="Table 2: further figures, mean ± sd over seeds",
-        columns=columns,
-        rows=rows,
-        words=["row"],
+    return drop_silent_columns(
+        Table(
+            title="Table 2: further figures, mean ± sd over seeds",
+            columns=columns,
+            rows=rows,
+            words=["row"],
+        )
     )
 
 
@@ -191,7 +195,9 @@ def problem_table(problems: Sequence[Problem]) -> Table:
     """Folders that are left out."""
     rows = [[problem.name, problem.reason] for problem in problems]
     columns = ["folder", "reason"]
-    return Table(title="Left out of this report", columns=columns, rows=rows, words=columns)
+    return Table(
+        title="Left out of this report", columns=columns, rows=rows, words=columns, is_stacked=True
+    )
 
 
 def run_table(groups: Sequence[Group]) -> Table:
@@ -229,4 +235,4 @@ def environment_table(runs: Sequence[Run]) -> Table:
     letters = [machines[machine_of(members[0])] for members in found.values()]
     rows = [["machine", *letters]]
     rows += [[key, *(dict(values).get(key, "-") for values in found)] for key in ordered]
-    return Table(title="Environment", columns=columns, rows=rows, words=columns)
+    return Table(title="Environment", columns=columns, rows=rows, words=columns, is_stacked=True)

@@ -186,7 +186,7 @@ def sweep(
     """Train every cell of a grid, each in a process of its own; called again, it continues."""
     from poc.shared.analysis.headline import read_headline
     from poc.shared.analysis.tables import print_headline, show, sweep_table
-    from poc.shared.analysis.verdict_tables import describe_rivals, rival_table
+    from poc.shared.analysis.verdict_tables import rival_table
     from poc.shared.engine.executors import make_executor
     from poc.shared.engine.progress import SweepProgress
     from poc.shared.engine.sweep import run_sweep
@@ -203,7 +203,7 @@ def sweep(
         click.echo(json.dumps(rows, indent=1))
     else:
         headline = read_headline([output])
-        print_headline(headline.sentences, describe_rivals(rival_table(headline.rivals)))
+        print_headline(headline.sentences, rival_table(headline.rivals))
         show(sweep_table(rows))
         click.echo(f"Sweep folder: {output}")
     failed = [row["cell"] for row in rows if row["status"] != "finished"]
