@@ -25,6 +25,8 @@ from .statistics import Spread
 # Inches: the title and the ticks; a row's bar, and the space above and below it.
 FRAME_HEIGHT, BAR_HEIGHT, BAR_SPACE = 0.62, 0.11, 0.05
 
+LOG = ", log axis"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
@@ -59,9 +61,13 @@ QUANTITIES = (
 )
 
 
-def draw_bars(groups: Sequence[Group], majority: float | None) -> Picture:
-    """The panels of the quantities that any row has."""
-    shown = [item for item in QUANTITIES if any(group.values(item.column) for group in groups)]
+def draw_bars(groups: Sequence[Group], majority: float | None) -> Picture | None:
+    """A panel for each quantity in which the rows differ, and for the accuracy."""
+    known = [item for item in QUANTITIES if any(group.values(item.column) for group in groups)]
+    shown = [item for item in known if item.is_accuracy or is_telling(item, groups)]
+    if not shown:
+        return None
+    equal = [item for item in known if item not in shown] if groups[1:] else []
     height = FRAME_HEIGHT + row_height(groups) * len(groups)
     panels = []
     for quantity in shown:
@@ -69,14 +75,30 @@ def draw_bars(groups: Sequence[Group], majority: float | None) -> Picture:
             draw_quantity(figure.subplots(), groups, quantity, majority)
             panels.append(to_svg(figure, f"Bars: {quantity.title} of {len(groups)} rows."))
     return Picture(
-        title="Accuracy, time, parameters and size",
+        title="Side by side" if groups[1:] else shown[0].title,
         panels=panels,
         legend=mark_backends([group.backend for group in groups]),
-        description=f"Bar charts of {len(shown)} quantities for {len(groups)} rows. Whiskers: 95 % "
-        "interval of the accuracy, standard deviation over seeds elsewhere; dashed: the majority "
-        "baseline; points in place of bars: the axis is logarithmic.",
+        description="; ".join(
+            [
+                "Whiskers: 95 % interval of the accuracy, standard deviation over seeds elsewhere",
+                *(["dashed: the majority baseline"] if majority is not None else []),
+                *(["points: the axis is logarithmic"] if LOG in "".join(panels) else []),
+            ]
+        )
+        + f".{describe_equal(equal, groups[0])}",
         table=bar_numbers(groups),
     )
+
+
+def is_telling(quantity: Quantity, groups: Sequence[Group]) -> bool:
+    """Whether the rows differ in a quantity."""
+    return len({tuple(group.values(quantity.column)) for group in groups}) > 1
+
+
+def describe_equal(quantities: Sequence[Quantity], group: Group) -> str:
+    """A sentence about what is not drawn, since all rows have the same."""
+    values = [f"{item.title} ({write_spread(group, item)})" for item in quantities]
+    return f" Equal in all rows, so not drawn: {'; '.join(values)}." if values else ""
 
 
 def row_height(groups: Sequence[Group]) -> float:
@@ -91,7 +113,7 @@ def draw_quantity(
     """One panel: a row's name, below it the bar and its whisker, the value at the right."""
     bars = [measure(group, quantity) for group in groups]
     is_log = scale_values(axes, quantity, [bar for bar in bars if bar])
-    axes.set_title(f"{quantity.title}{', log axis' if is_log else ''}")
+    axes.set_title(f"{quantity.title}{LOG if is_log else ''}")
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_yticks([])
     axes.tick_params(length=0)
@@ -99,7 +121,7 @@ def draw_quantity(
     axes.grid(axis="x")
     height = row_height(groups)
     for index, (group, bar) in enumerate(zip(groups, bars, strict=True)):
-        place = index + 0.5 - (BAR_SPACE + BAR_HEIGHT / 2) / height
+        place = place_bar(index, height)
         write_name(axes, group.label, place - (BAR_SPACE + BAR_HEIGHT) / 2 / height)
         text = "-"
         if bar:
@@ -107,7 +129,24 @@ def draw_quantity(
             text = quantity.form.format(bar.value)
         write_value(axes, text, place)
     if quantity.is_accuracy and majority is not None:
-        axes.axvline(majority, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        for index in range(len(groups)):
+            draw_baseline(axes, majority, place_bar(index, height), BAR_HEIGHT / height)
+
+
+def place_bar(index: int, height: float) -> float:
+    """Middle of a row's bar, in rows; the bar stands at the foot of the row.
+
+    Args:
+        index: Of the row.
+        height: Of a row, in inches.
+    """
+    return index + 0.5 - (BAR_SPACE + BAR_HEIGHT / 2) / height
+
+
+def draw_baseline(axes: Axes, majority: float, place: float, height: float) -> None:
+    """A dashed line across a bar, so that it runs through no name."""
+    ends = [place - 0.7 * height, place + 0.7 * height]
+    axes.plot([majority, majority], ends, color=INK, linewidth=1.2, linestyle=(0, (2, 1)))
 
 
 def draw_bar(axes: Axes, bar: Bar, span: tuple[float, float], colour: str) -> None:

@@ -61,7 +61,8 @@ def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -
     axes.spines[:].set_visible(False)
     axes.set_aspect("equal")
     shown = names if num_classes <= MAX_NAMED_CLASSES else ["" for _ in names]
-    axes.set_xticks(places, shown, rotation=90)
+    is_long = any(len(name) > 2 for name in names)
+    axes.set_xticks(places, shown, rotation=90 if is_long else 0)
     axes.set_yticks(places, shown[::-1])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")

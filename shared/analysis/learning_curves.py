@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from matplotlib.axes import Axes
 
@@ -22,8 +23,9 @@ from .runs import Run
 
 # Panels whose largest values are further apart than this have an axis of their own each.
 COMMON_RATIO = 4
-# In one panel: so much more in training than in validation, or less, needs a logarithmic axis.
-PART_RATIO = 10
+# In one panel: a first epoch so far above the others, or one part so far above the other one, would
+# leave the rest flat on a linear axis.
+SPAN_RATIO = 10
 # Metrics between 0 and 1: always on one linear axis.
 SHARES = ("accuracy",)
 # Of (training, validation).
@@ -92,11 +94,11 @@ def share_axis(values: Sequence[Values]) -> bool:
 
 
 def scale_metric(axes: Axes, values: Values, *, is_share: bool) -> None:
-    """Limits that hold all values; a logarithmic axis where one part would be flat on the other."""
+    """Limits that hold all values; a logarithmic axis where a linear one would flatten some."""
     everything = [*values[0], *values[1]]
     low, high = min(everything), max(everything)
-    largest = [max(own) for own in values if own]
-    if not is_share and low > 0 and max(largest) > PART_RATIO * min(largest):
+    typical = min([median(everything), *(max(own) for own in values if own)])
+    if not is_share and low > 0 and high > SPAN_RATIO * typical:
         axes.set_yscale("log")
         axes.set_ylim(low / LOG_MARGIN, high * LOG_MARGIN)
         label_log(axes.yaxis)
@@ -109,7 +111,8 @@ def scale_metric(axes: Axes, values: Values, *, is_share: bool) -> None:
 def scale_epochs(axes: Axes, groups: Sequence[Group]) -> None:
     """Whole epochs, the same in every panel."""
     epochs = [line["epoch"] for group in groups for run in group.runs for line in run.epochs]
-    axes.set_xlim(*linear_limits(min(epochs), max(epochs)))
+    # No tick at an epoch 0 that was not.
+    axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     label_linear(axes.xaxis, is_whole=True)
     axes.set_xlabel("epoch")
 

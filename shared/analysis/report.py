@@ -187,8 +187,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
         findings=collect_findings(groups),
         tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
         pictures=[
-            draw_bars(groups, majority),
-            *(curve for curve in curves if curve),
+            *(picture for picture in (draw_bars(groups, majority), *curves) if picture),
             *draw_learned_weights(groups),
         ],
         confusions=[picture for picture in confusions if picture],

@@ -14,21 +14,21 @@ ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", 
 
 
 def main_table(groups: Sequence[Group]) -> Table:
-    """Table 1, the study's columns: one line a row, then the majority baseline."""
+    """Table 1, the accuracy first: one line a row, then the majority baseline."""
     has_several = len(by_data(groups)) > 1
     machines = list_machines([run for group in groups for run in group.runs])
     columns = [
         "row",
         *(["data"] if has_several else []),
         "runs",
-        "threads",
-        "parameters",
-        "trainable",
-        "size, kB",
         "test accuracy",
         "95 % interval",
         "total, s",
         "per epoch, s",
+        "parameters",
+        "trainable",
+        "size, kB",
+        "threads",
         *(["machine"] if len(machines) > 1 else []),
     ]
     rows = []
@@ -40,14 +40,14 @@ def main_table(groups: Sequence[Group]) -> Table:
                 group.label,
                 *([group.data[0]] if has_several else []),
                 str(len(group.runs)),
-                group.threads,
-                f"{summary['total_parameters']:,}",
-                f"{summary['trainable_parameters']:,}",
-                f"{summary['weight_bytes'] / 1e3:,.1f}",
                 write(group.spread("test_accuracy")),
                 write_interval(group),
                 write(group.spread("total_seconds"), "{:,.1f}"),
                 write(group.spread("epoch_seconds"), "{:,.2f}"),
+                f"{summary['total_parameters']:,}",
+                f"{summary['trainable_parameters']:,}",
+                f"{summary['weight_bytes'] / 1e3:,.1f}",
+                group.threads,
                 *([", ".join(letters)] if len(machines) > 1 else []),
             ]
         )

@@ -37,7 +37,7 @@ def draw_pair_weights(group: Group) -> Picture | None:
     weights = mean_pair_weights(group.runs, names)
     pairs = [name.removeprefix(PAIR_WEIGHT) for name in names]
     description = f"Mean weight of each pair by epoch, {plain(group.label)}."
-    with drawing(WIDTH, 0.9 + 0.2 * len(pairs)) as figure:
+    with drawing(WIDTH, max(0.9 + 0.2 * len(pairs), 1.9)) as figure:
         axes = figure.subplots()
         edges = np.arange(len(weights) + 1) + 0.5, np.arange(len(pairs) + 1)
         mesh = axes.pcolormesh(*edges, weights.T[::-1], cmap=make_shades(), vmin=0)

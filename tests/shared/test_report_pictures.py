@@ -209,7 +209,7 @@ def test_epochs_are_whole(last: int) -> None:
     low, high = axes.get_xlim()
     ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
     assert ticks
-    assert all(tick == round(tick) for tick in ticks)
+    assert all(tick == round(tick) >= 1 for tick in ticks)
     assert len(ticks) <= 7
 
 
@@ -258,6 +258,14 @@ def test_a_loss_thirty_times_larger_does_not_flatten_the_others(tmp_path: Path) 
     assert "log axis" in texts(distilled)
     assert {"1", "10"} <= set(tick_texts(distilled, "y"))
     assert "each panel has an axis of its own" in picture.description
+
+
+def test_a_first_epoch_far_above_the_others_does_not_flatten_them(tmp_path: Path) -> None:
+    losses = [140.0, 4.0, 2.0, 1.5, 1.2, 1.0]
+    lines = [{"epoch": epoch, "val/loss": loss} for epoch, loss in enumerate(losses, 1)]
+    picture = draw_curves(read_groups(set_metrics(make_run(tmp_path / "one"), lines)), "loss")
+    assert picture is not None
+    assert {"1", "10", "100"} <= set(tick_texts(read_panels(picture)[0], "y"))
 
 
 def test_accuracies_share_an_axis_and_so_do_losses_of_one_size(tmp_path: Path) -> None:
@@ -322,7 +330,7 @@ def test_a_picture_says_its_width_so_that_letters_keep_their_size(tmp_path: Path
     write_report([tmp_path / "runs"], tmp_path / "report", title="", command="")
     page = read_page(tmp_path / "report" / "report.html")
     pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(pictures) > 8
+    assert len(pictures) == 5
     for picture in pictures:
         width = float(str(picture["viewbox"]).split()[2])
         assert picture["style"] == f"--units: {width:.0f}"
@@ -331,13 +339,51 @@ def test_a_picture_says_its_width_so_that_letters_keep_their_size(tmp_path: Path
     assert "min-width: calc(var(--units) * 1px)" in source
 
 
-def test_quantities_that_no_row_has_are_no_panel(tmp_path: Path) -> None:
-    make_run(tmp_path / "one")
+def draw_titles(groups: list[Group]) -> list[str]:
+    picture = draw_bars(groups, None)
+    titles = {quantity.title for quantity in QUANTITIES}
+    if picture is None:
+        return []
+    return [text for panel in read_panels(picture) for text in texts(panel) if text in titles]
+
+
+def test_quantities_that_are_equal_or_missing_in_all_rows_are_no_panel(tmp_path: Path) -> None:
+    for k in (1, 3):
+        make_run(tmp_path / str(k), k=k, accuracy=0.2 * k)
     groups = read_groups(tmp_path)
-    assert len(draw_bars(groups, None).panels) == len(QUANTITIES)
-    for run in groups[0].runs:
-        run.row["test_accuracy"] = None
-    assert len(draw_bars(groups, None).panels) == len(QUANTITIES) - 1
+    assert draw_titles(groups) == [quantity.title for quantity in QUANTITIES]
+    for group in groups:
+        group.runs[0].row.update(total_parameters=5, total_seconds=2.0, epoch_seconds=None)
+    assert draw_titles(groups) == [
+        "Test accuracy", "Trainable parameters", "Size of the weights, kB"
+    ]  # fmt: skip
+    picture = draw_bars(groups, None)
+    assert picture is not None
+    assert "so not drawn: Total time, s (2.0); Parameters (5)." in picture.description
+    for group in groups:
+        group.runs[0].row["test_accuracy"] = None
+    assert "Test accuracy" not in draw_titles(groups)
+
+
+def test_one_row_has_nothing_beside_it(tmp_path: Path) -> None:
+    groups = read_groups(make_run(tmp_path / "one"))
+    assert draw_titles(groups) == ["Test accuracy"]
+    picture = draw_bars(groups, 0.25)
+    assert picture is not None
+    assert picture.title == "Test accuracy"
+    groups[0].runs[0].row["test_accuracy"] = None
+    assert draw_bars(groups, 0.25) is None
+
+
+def test_the_baseline_runs_through_no_name() -> None:
+    axes = Figure().subplots()
+    draw_quantity(axes, make_bars([(0.5, 0.1), (0.6, 0.1)]), ACCURACY, 0.2)
+    lines = [line for line in axes.lines if list(line.get_xdata()) == [0.2, 0.2]]
+    names = [text.get_position()[1] for text in axes.texts if text.get_text().startswith("row")]
+    assert len(lines) == len(names) == 2
+    for line, name in zip(lines, names, strict=True):
+        assert min(line.get_ydata()) > name
+        assert max(line.get_ydata()) < name + 1
 
 
 def test_a_row_without_a_value_says_so() -> None:
