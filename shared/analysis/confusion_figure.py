@@ -14,6 +14,7 @@ from poc.shared.engine.output import plain
 
 from .figures import INK, SHADE, Picture, Table, drawing, make_shades, shorten, to_svg
 from .groups import Group
+from .headline import count
 from .statistics import Confusion
 
 MAX_ANNOTATED_CLASSES = 12
@@ -37,7 +38,7 @@ def draw_confusion(group: Group) -> Picture | None:
     shown = [shorten(name, 18) for name in names]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(1.3 + 0.28 * len(names), 7.0)
-    description = f"Confusion matrix of {plain(group.label)} over {len(group.runs)} runs."
+    description = f"Confusion matrix of {plain(group.label)} over {count(len(group.runs), 'run')}."
     with drawing(size + 0.7, size) as figure:
         axes = figure.subplots()
         draw_shares(axes, shares, shown)
@@ -89,7 +90,7 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
     ]
     description = (
         f"The {len(pairs)} commonest confusions of {plain(group.label)} among {len(names):,} "
-        f"classes, over {len(group.runs)} runs: true class → predicted class."
+        f"classes, over {count(len(group.runs), 'run')}: true class → predicted class."
     )
     with drawing(4.4, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
         axes = figure.subplots()

@@ -59,10 +59,12 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
         if not ranked:
             continue
         found = find_rivals(ranked, pairs)
+        # Sentences name rows in the order of the tables.
+        labels = [group.label for group in members]
         lines = [
-            *describe_best(ranked, found),
+            *describe_best(ranked, sorted(found, key=lambda rival: labels.index(rival.other))),
             *describe_frameworks(ranked, pairs),
-            *describe_baseline(ranked, pairs),
+            *describe_baseline([group for group in members if group.interval], pairs),
             *describe_remedies(found),
             *describe_seeds(ranked),
         ]

@@ -51,20 +51,25 @@ def draw_curves(groups: Sequence[Group], metric: str) -> Picture | None:
         with drawing(PANEL_WIDTH, height) as figure:
             axes = figure.subplots()
             draw_panel(axes, group, names, colours)
-            scale_epochs(axes, groups)
+            scale_epochs(axes, group)
             shown = joined if is_common or not any(own) else own
             scale_metric(axes, shown, is_share=is_share)
             panels.append(to_svg(figure, f"Learning curves: {metric} by epoch, {group.label}."))
-    axis = "one axis for all panels" if is_common else "each panel has an axis of its own"
     return Picture(
         title=f"Learning curves: {metric}",
         panels=panels,
         legend=mark_seeds(colours),
-        description=f"{metric.capitalize()} by epoch for every run, one panel a row; {axis}. "
-        "Solid: validation; dashed: training; one colour a seed; dot: the epoch whose weights "
-        "were kept.",
+        description=f"{metric.capitalize()} by epoch for every run"
+        f"{describe_axes(is_common=is_common) if groups[1:] else ''}. Solid: validation; dashed: "
+        "training; one colour a seed; dot: the epoch whose weights were kept.",
         table=curve_numbers(groups, metric),
     )
+
+
+def describe_axes(*, is_common: bool) -> str:
+    """What panels share."""
+    values = "one axis for all" if is_common else "an axis of its own"
+    return f", one panel a row, with epochs of its own and {values}"
 
 
 def find_curve(run: Run, name: str) -> Curve:
@@ -108,9 +113,9 @@ def scale_metric(axes: Axes, values: Values, *, is_share: bool) -> None:
         label_linear(axes.yaxis)
 
 
-def scale_epochs(axes: Axes, groups: Sequence[Group]) -> None:
-    """Whole epochs, the same in every panel."""
-    epochs = [line["epoch"] for group in groups for run in group.runs for line in run.epochs]
+def scale_epochs(axes: Axes, group: Group) -> None:
+    """Whole epochs, as many as the row has."""
+    epochs = [line["epoch"] for run in group.runs for line in run.epochs]
     # No tick at an epoch 0 that was not.
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     label_linear(axes.xaxis, is_whole=True)

@@ -7,9 +7,19 @@ from poc.shared.engine.metrics import wilson_interval
 from .figures import Table, drop_silent_columns
 from .findings import baseline, list_machines, machine_of
 from .groups import Group, by_data, list_threads
+from .headline import count
 from .runs import ExportRecord, Problem, Run
 from .statistics import Spread, spread
 
+FACTS: Mapping[str, str] = {
+    "num_cpus": "processors",
+    "git_commit": "state of the code",
+    "intra_op_threads": "threads of an operation",
+    "inter_op_threads": "threads between operations",
+    "is_tf32_enabled": "TF32",
+}
+"""Key of a record's environment -> what a person reads; others lose their underscores."""
+ANSWERS = {"True": "yes", "False": "no", "None": "-", "[]": "none"}
 ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", "platform")
 
 
@@ -20,9 +30,9 @@ def main_table(groups: Sequence[Group]) -> Table:
     columns = [
         "row",
         *(["data"] if has_several else []),
-        "runs",
         "test accuracy",
         "95 % interval",
+        "runs",
         "total, s",
         "per epoch, s",
         "parameters",
@@ -39,9 +49,9 @@ def main_table(groups: Sequence[Group]) -> Table:
             [
                 group.label,
                 *([group.data[0]] if has_several else []),
-                str(len(group.runs)),
                 write(group.spread("test_accuracy")),
                 write_interval(group),
+                str(len(group.runs)),
                 write(group.spread("total_seconds"), "{:,.1f}"),
                 write(group.spread("epoch_seconds"), "{:,.2f}"),
                 f"{summary['total_parameters']:,}",
@@ -231,8 +241,21 @@ def environment_table(runs: Sequence[Run]) -> Table:
     keys = {key for values in found for key, _ in values}
     ordered = [key for key in ENVIRONMENT_FIRST if key in keys]
     ordered += sorted(keys - set(ordered))
-    columns = ["", *(f"{len(members)} runs" for members in found.values())]
+    columns = ["", *(count(len(members), "run") for members in found.values())]
     letters = [machines[machine_of(members[0])] for members in found.values()]
     rows = [["machine", *letters]]
-    rows += [[key, *(dict(values).get(key, "-") for values in found)] for key in ordered]
+    rows += [
+        [name_fact(key), *(write_fact(dict(values).get(key)) for values in found)]
+        for key in ordered
+    ]
     return Table(title="Environment", columns=columns, rows=rows, words=columns, is_stacked=True)
+
+
+def name_fact(key: str) -> str:
+    """A key of the environment in words."""
+    return FACTS.get(key) or key.removeprefix("is_").replace("_", " ")
+
+
+def write_fact(value: str | None) -> str:
+    """A value of the environment; a dash where it is not recorded."""
+    return "-" if value is None else ANSWERS.get(value, value)

@@ -24,6 +24,8 @@ from .statistics import mcnemar
 WHEN = ("before", "after")
 # Of the colours beyond the smallest and the largest accuracy.
 PADDING = 0.02
+# Inches, for titles and labels.
+MIN_WIDTH = 4.0
 
 
 def grid_table(cells: Sequence[Cell]) -> Table:
@@ -122,7 +124,7 @@ def draw_grid(cells: Sequence[Cell]) -> Picture:
     ]
     limits = (min(known, default=0.0) - PADDING, max(known, default=1.0) + PADDING)
     height = 1.1 + 0.5 * len(trains)
-    with drawing(1.4 + 1.2 * len(tests), height * len(backends)) as figure:
+    with drawing(max(1.4 + 1.2 * len(tests), MIN_WIDTH), height * len(backends)) as figure:
         panels = figure.subplots(len(backends), len(WHEN), squeeze=False)
         for line, backend in enumerate(backends):
             for place, when in enumerate(WHEN):

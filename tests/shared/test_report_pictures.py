@@ -205,7 +205,7 @@ def test_epochs_are_whole(last: int) -> None:
     axes = Figure().subplots()
     lines = [{"epoch": epoch} for epoch in range(1, last + 1)]
     group: Any = SimpleNamespace(runs=[SimpleNamespace(epochs=lines)])
-    learning_curves.scale_epochs(axes, [group])
+    learning_curves.scale_epochs(axes, group)
     low, high = axes.get_xlim()
     ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
     assert ticks
@@ -257,7 +257,17 @@ def test_a_loss_thirty_times_larger_does_not_flatten_the_others(tmp_path: Path) 
     # Its own validation loss is thirty times smaller than its training loss: neither is flat.
     assert "log axis" in texts(distilled)
     assert {"1", "10"} <= set(tick_texts(distilled, "y"))
-    assert "each panel has an axis of its own" in picture.description
+    assert "with epochs of its own and an axis of its own" in picture.description
+
+
+def test_a_row_of_few_epochs_fills_its_panel(tmp_path: Path) -> None:
+    for k, last in ((1, 4), (3, 100)):
+        make_run(tmp_path / str(k), k=k, num_epochs=last)
+    picture = draw_curves(read_groups(tmp_path), "accuracy")
+    assert picture is not None
+    short, long = read_panels(picture)
+    assert tick_texts(short, "x") == ["1", "2", "3", "4"]
+    assert tick_texts(long, "x")[-1] == "100"
 
 
 def test_a_first_epoch_far_above_the_others_does_not_flatten_them(tmp_path: Path) -> None:
@@ -275,7 +285,7 @@ def test_accuracies_share_an_axis_and_so_do_losses_of_one_size(tmp_path: Path) -
     assert picture is not None
     first, second = read_panels(picture)
     assert tick_texts(first, "y") == tick_texts(second, "y") != []
-    assert "one axis for all panels" in picture.description
+    assert "one axis for all" in picture.description
     assert share_axis([([2.0], [1.0]), ([4.0], [3.9])])
     assert not share_axis([([2.0], [1.0]), ([60.0], [3.9])])
 
