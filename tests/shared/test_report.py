@@ -155,9 +155,10 @@ def read_page(path: Path) -> Reader:
 
 def test_thirty_runs_in_time_with_everything_on_the_page(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
-    started = time.perf_counter()
+    # Seconds of the processor: those of the clock tell how busy the machine is.
+    started = time.process_time()
     result = report(tmp_path / "report", study)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 10
     assert len(result["rows"]) == 10
     assert result["problems"] == []
     page = read_page(tmp_path / "report" / "report.html")
