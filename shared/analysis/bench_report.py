@@ -8,10 +8,12 @@ import numpy as np
 
 from poc.shared.engine.environment import count_threads
 
+from .axis_scales import label_linear
 from .bench_seal import CHECKSUM
-from .figures import BACKEND_COLOURS, INK, Picture, Table, drawing, to_svg
+from .figures import BACKEND_COLOURS, INK, Mark, Picture, Table, drawing, mark_backends, to_svg
 from .groups import list_threads
-from .report import Report, render_html, render_markdown, write_files
+from .report import Report, render_html, render_markdown
+from .report_folder import write_files
 
 METHOD = (
     "Parity came first: both backends computed the same logits, gradients and training steps on "
@@ -43,6 +45,8 @@ UNSEALED = (
     "The file has no checksum, as its format has none: its derived numbers were made again, but a "
     "change of anything else would not be seen."
 )
+# Inches of a picture.
+WIDTH = 4.9
 ROW_TITLES = {
     "import": "import",
     "build": "model build",
@@ -146,9 +150,15 @@ def judge_ratio(item: Mapping[str, Any], names: Sequence[str], *, is_doubtful: b
 def label_axes(axes: Any, sides: Sequence[Mapping[str, Any]], quantity: str) -> None:
     """Sides from top to bottom, the quantity to the right."""
     axes.set_xlabel(quantity)
+    label_linear(axes.xaxis)
     axes.grid(axis="x")
     axes.set_yticks(range(len(sides)), [side["name"] for side in sides])
     axes.invert_yaxis()
+
+
+def mark_sides(bench: Mapping[str, Any]) -> list[Mark]:
+    """The legend of the sides' frameworks."""
+    return mark_backends([side["backend"] for side in bench["spec"]["sides"]])
 
 
 def draw_rates(bench: Mapping[str, Any]) -> Picture:
@@ -156,7 +166,7 @@ def draw_rates(bench: Mapping[str, Any]) -> Picture:
     sides = bench["derived"]["sides"]
     batch_size = bench["processes"][0]["batch_size"]
     description = f"Images a second of {len(sides)} sides in training."
-    with drawing(9, 1.2 + 0.5 * len(sides)) as figure:
+    with drawing(WIDTH, 1.2 + 0.5 * len(sides)) as figure:
         axes = figure.subplots()
         for index, side in enumerate(sides):
             colour = BACKEND_COLOURS[bench["spec"]["sides"][index]["backend"]]
@@ -168,7 +178,8 @@ def draw_rates(bench: Mapping[str, Any]) -> Picture:
         svg = to_svg(figure, description)
     return Picture(
         title="Rates",
-        svg=svg,
+        panels=[svg],
+        legend=mark_sides(bench),
         description=f"{description} The line spans the middle half of the steps.",
         table=rates_table(bench),
     )
@@ -178,7 +189,7 @@ def draw_steps(bench: Mapping[str, Any]) -> Picture:
     """Every sample of the steady step, one line of points a process."""
     sides = bench["derived"]["sides"]
     description = f"Milliseconds of each timed step of {len(sides)} sides, by process."
-    with drawing(9, 1.2 + 0.7 * len(sides)) as figure:
+    with drawing(WIDTH, 1.2 + 0.7 * len(sides)) as figure:
         axes = figure.subplots()
         for index in range(len(sides)):
             backend = bench["spec"]["sides"][index]["backend"]
@@ -195,7 +206,8 @@ def draw_steps(bench: Mapping[str, Any]) -> Picture:
         svg = to_svg(figure, description)
     return Picture(
         title="Steps",
-        svg=svg,
+        panels=[svg],
+        legend=mark_sides(bench),
         description=f"{description} Lines of points are processes; the bar is the median.",
         table=times_table([{**side, "rows": {"step": side["rows"]["step"]}} for side in sides]),
     )
@@ -263,6 +275,7 @@ def build_bench_report(bench: Mapping[str, Any]) -> Report:
 def write_bench_report(bench: Mapping[str, Any], output: Path) -> list[str]:
     """Write `report.html` and `report.md`; returns their paths."""
     report = build_bench_report(bench)
+    texts = {"report.html": render_html(report), "report.md": render_markdown(report)}
     return write_files(
-        output, {"report.html": render_html(report), "report.md": render_markdown(report)}
+        output, {name: text.encode("utf-8", errors="replace") for name, text in texts.items()}
     )

@@ -6,15 +6,15 @@ number. All counts above 0 stand in confusion.csv, which has at most a line for 
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from poc.shared.engine.output import plain
 
-from .figures import INK, SEED_COLOURS, Picture, Table, drawing, shorten, to_svg
+from .figures import INK, SHADE, Picture, Table, drawing, make_shades, shorten, to_svg
 from .groups import Group
+from .headline import count
 from .statistics import Confusion
 
 MAX_ANNOTATED_CLASSES = 12
@@ -38,14 +38,14 @@ def draw_confusion(group: Group) -> Picture | None:
     shown = [shorten(name, 18) for name in names]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(1.3 + 0.28 * len(names), 7.0)
-    description = f"Confusion matrix of {plain(group.label)} over {len(group.runs)} runs."
+    description = f"Confusion matrix of {plain(group.label)} over {count(len(group.runs), 'run')}."
     with drawing(size + 0.7, size) as figure:
         axes = figure.subplots()
         draw_shares(axes, shares, shown)
         svg = to_svg(figure, description)
     return Picture(
         title=group.label,
-        svg=svg,
+        panels=[svg],
         description=description,
         table=count_table(counts, names)
         if len(names) <= MAX_ANNOTATED_CLASSES
@@ -55,17 +55,15 @@ def draw_confusion(group: Group) -> Picture | None:
 
 def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -> None:
     """The squares, their shares where there is room, and the class names."""
-    colours = mpl.colors.LinearSegmentedColormap.from_list(
-        "shares", [(0.24, 0.49, 0.86, 0.03), (0.24, 0.49, 0.86, 1.0)]
-    )
-    axes.pcolormesh(shares[::-1], cmap=colours, vmin=0, vmax=1)
+    axes.pcolormesh(shares[::-1], cmap=make_shades(), vmin=0, vmax=1)
     num_classes = len(names)
     places = np.arange(num_classes) + 0.5
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_aspect("equal")
     shown = names if num_classes <= MAX_NAMED_CLASSES else ["" for _ in names]
-    axes.set_xticks(places, shown, rotation=90)
+    is_long = any(len(name) > 2 for name in names)
+    axes.set_xticks(places, shown, rotation=90 if is_long else 0)
     axes.set_yticks(places, shown[::-1])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -80,8 +78,8 @@ def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -
                     place,
                     ha="center",
                     va="center",
-                    fontsize=6.5,
-                    color="white" if share > 0.6 else INK,
+                    fontsize=7.5,
+                    color="white" if share > 0.7 else INK,
                 )
 
 
@@ -92,13 +90,11 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
     ]
     description = (
         f"The {len(pairs)} commonest confusions of {plain(group.label)} among {len(names):,} "
-        f"classes, over {len(group.runs)} runs: true class → predicted class."
+        f"classes, over {count(len(group.runs), 'run')}: true class → predicted class."
     )
     with drawing(4.4, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
         axes = figure.subplots()
-        bars = axes.barh(
-            range(len(pairs)), [pair.num_images for pair in pairs], color=SEED_COLOURS[0]
-        )
+        bars = axes.barh(range(len(pairs)), [pair.num_images for pair in pairs], color=SHADE)
         axes.bar_label(bars, padding=3, fontsize=8)
         axes.set_yticks(range(len(pairs)), labels, fontsize=8)
         axes.set_xticks([])
@@ -108,7 +104,7 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
         axes.set_xlabel("images")
         svg = to_svg(figure, description)
     return Picture(
-        title=group.label, svg=svg, description=description, table=pair_table(pairs, names)
+        title=group.label, panels=[svg], description=description, table=pair_table(pairs, names)
     )
 
 

@@ -1,4 +1,4 @@
-"""Rows of a report: runs that differ in nothing but the seed, under the shortest telling label."""
+"""Rows of a report: runs that differ in nothing but the seed."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from poc.shared.engine.metrics import Interval
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS, RunSpec
 
+from .row_labels import CLASSES, Settings, flatten, place_row, tell_apart
 from .runs import Run, same_images
 from .statistics import (
     Confusion,
@@ -24,13 +25,7 @@ from .statistics import (
 )
 from .uncertainty import Evidence, SeedModel, weigh_accuracies, weigh_answers
 
-Settings = Mapping[str, str]
 DataKey = tuple[str, str, tuple[str, ...]]
-# Labels name these first; then whatever else tells two rows apart.
-LEADING_KEYS = ("method", "model.name", "model.options.layer", "model.options.k", "backend")
-# Told only where nothing else tells two rows apart.
-CLASSES = "data.class_names"
-PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,7 @@ class Group:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Runs into rows, in the order in which they come."""
+    """Runs into rows: those of one method together, then by their numbers, tf before torch."""
     members: dict[str, list[Run]] = {}
     given: dict[str, Settings] = {}
     full: dict[str, Settings] = {}
@@ -157,8 +152,12 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         given.setdefault(key, settings)
         full[key] = resolved
     labels = tell_apart(list(given.values()), list(full.values()))
-    rows = zip(labels, members.values(), strict=True)
-    return lend_seeds([Group(label, tuple(sorted(own, key=seed_of))) for label, own in rows])
+    rows = [
+        (label, Group(label.text, tuple(sorted(own, key=seed_of))))
+        for label, own in zip(labels, members.values(), strict=True)
+    ]
+    rows.sort(key=lambda row: place_row(row[0].words, row[1].backend))
+    return lend_seeds([group for _, group in rows])
 
 
 def lend_seeds(groups: Sequence[Group]) -> list[Group]:
@@ -221,60 +220,6 @@ def list_threads(rows: Iterable[Mapping[str, Any]]) -> str:
     """Each number of threads that the runs of a row had; a dash where none is known."""
     known = {str(row["threads"]) for row in rows if row.get("threads") is not None}
     return "; ".join(sorted(known)) or "-"
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys and written values."""
-    found: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flatten(value, f"{prefix}{key}.")
-        elif value is not None:
-            found[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
-    return found
-
-
-def tell_apart(given: Sequence[Settings], full: Sequence[Settings]) -> list[str]:
-    """One label a row from the fewest settings that tell all rows apart.
-
-    Args:
-        given: What each run was told.
-        full: The same with defaults; read where a label would otherwise be a part of another one.
-    """
-    present = {key for row in full for key in row}
-    keys = [key for key in LEADING_KEYS if key in present]
-    keys += sorted(present - {*LEADING_KEYS, CLASSES, "input_shape", "num_classes"})
-    keys.append(CLASSES)
-    chosen: list[str] = []
-    for key in keys:
-        if num_kinds(full, [*chosen, key]) > num_kinds(full, chosen):
-            chosen.append(key)
-    chosen = chosen or ["model.name", "backend"]
-    parts = [label_parts(row, chosen) for row in given]
-    return [
-        " ".join(label_parts(full[index], chosen) if is_part_of_another(own, parts) else own)
-        or "defaults"
-        for index, own in enumerate(parts)
-    ]
-
-
-def num_kinds(settings: Iterable[Settings], keys: Sequence[str]) -> int:
-    """How many rows these keys tell apart."""
-    return len({tuple(row.get(key) for key in keys) for row in settings})
-
-
-def label_parts(row: Settings, keys: Sequence[str]) -> list[str]:
-    """`["k=3", "tf"]`."""
-    return [
-        row[key] if key in PLAIN_KEYS else f"{key.rpartition('.')[2]}={row[key]}"
-        for key in keys
-        if key in row
-    ]
-
-
-def is_part_of_another(own: Sequence[str], parts: Sequence[Sequence[str]]) -> bool:
-    """Whether all that a label says is said by another row's label too."""
-    return sum(set(own) <= set(other) for other in parts) > 1
 
 
 def share_test_images(first: Group, second: Group) -> bool:

@@ -29,6 +29,8 @@ class Rival(NamedTuple):
 
     best: str
     other: str
+    accuracy: float
+    """Mean test accuracy of the other."""
     pair: Pair
     remedy: Remedy | None
 
@@ -57,10 +59,12 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
         if not ranked:
             continue
         found = find_rivals(ranked, pairs)
+        # Sentences name rows in the order of the tables.
+        labels = [group.label for group in members]
         lines = [
-            *describe_best(ranked, found),
+            *describe_best(ranked, sorted(found, key=lambda rival: labels.index(rival.other))),
             *describe_frameworks(ranked, pairs),
-            *describe_baseline(ranked, pairs),
+            *describe_baseline([group for group in members if group.interval], pairs),
             *describe_remedies(found),
             *describe_seeds(ranked),
         ]
@@ -84,7 +88,7 @@ def find_rivals(ranked: Sequence[Group], pairs: Sequence[Pair]) -> list[Rival]:
         is_open = pair.winner is None and pair.difference is not None
         difference = find_difference(best, other) if is_open else None
         remedy = difference.find_remedy(pair.level) if difference else None
-        rivals.append(Rival(best.label, other.label, pair, remedy))
+        rivals.append(Rival(best.label, other.label, mean_accuracy(other), pair, remedy))
     return rivals
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import jinja2
 
-from poc.shared.engine.files import write_bytes
 from poc.shared.engine.output import plain
 from poc.shared.errors import UsageError
 
+from .bar_charts import draw_bars
 from .confusion_figure import draw_confusion
-from .figures import Picture, Table, draw_bars, draw_curves
+from .figures import Picture, Table
 from .findings import (
     Pair,
     baseline,
@@ -29,7 +29,9 @@ from .findings import (
 )
 from .groups import Group, by_data, group_runs
 from .headline import Headline, write_headline
+from .learning_curves import draw_curves
 from .report_csv import csv_files
+from .report_folder import write_report_folder
 from .report_tables import (
     environment_table,
     export_table,
@@ -43,7 +45,7 @@ from .resolution_grid import draw_grid
 from .runs import Problem, Run, read_runs
 from .time_to_accuracy import draw_time_to_accuracy
 from .transfer_figures import draw_learned_weights
-from .verdict_tables import describe_rivals, pair_table, rival_table
+from .verdict_tables import describe_rival, pair_table, rival_table
 
 MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
@@ -88,17 +90,22 @@ class Report:
     method: Sequence[str] = METHOD
 
 
-def write_report(
-    folders: Sequence[Path], output: Path, *, title: str, command: str
-) -> dict[str, Any]:
-    """Write `report.html`, `report.md` and the CSV files.
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a report is about: its rows, how they compare, and what is left out."""
 
-    Returns:
-        `files` (their paths), `headline`, `rivals`, `findings`, `rows`, `pairs` and `problems`,
-        as JSON values.
+    folders: Sequence[Path]
+    groups: Sequence[Group]
+    pairs: Sequence[Pair]
+    headline: Headline
+    problems: Sequence[Problem]
+
+
+def read_study(folders: Sequence[Path]) -> Study:
+    """The finished runs in or below the folders.
 
     Raises:
-        UsageError: A folder is missing, no run in them is whole, or the output cannot be written.
+        UsageError: A folder is missing, or no run in them is whole.
     """
     runs, problems = read_runs(folders)
     if not runs:
@@ -109,49 +116,55 @@ def write_report(
         )
     groups = group_runs(runs)
     pairs = compare_pairs(groups)
-    headline = write_headline(groups, pairs)
-    report = build_report(groups, pairs, headline, title=title, command=command, problems=problems)
+    return Study(
+        folders=folders,
+        groups=groups,
+        pairs=pairs,
+        headline=write_headline(groups, pairs),
+        problems=problems,
+    )
+
+
+def write_report(
+    folders: Sequence[Path], output: Path, *, title: str, command: str
+) -> dict[str, Any]:
+    """Read a study and write its report; see `read_study` and `write_study`."""
+    return write_study(read_study(folders), output, title=title, command=command)
+
+
+def write_study(study: Study, output: Path, *, title: str, command: str) -> dict[str, Any]:
+    """Write `report.html`, `report.md` and the CSV files.
+
+    Returns:
+        `files` (their paths), `headline`, `rivals`, `findings`, `rows`, `pairs` and `problems`,
+        as JSON values.
+
+    Raises:
+        UsageError: The output cannot be written without losing what somebody put there.
+    """
+    report = build_report(study, title=title, command=command)
     contents = {
         "report.html": render_html(report),
         "report.md": render_markdown(report),
-        **csv_files(groups, pairs),
+        **csv_files(study.groups, study.pairs),
     }
-    written = write_files(output, contents)
+    written = write_report_folder(output, contents, study.folders, command)
     return {
         "files": written,
         "headline": list(report.headline),
-        "rivals": describe_rivals(report.rivals),
+        "rivals": [describe_rival(rival) for rival in study.headline.rivals],
         "findings": list(report.findings),
-        "rows": [describe_group(group) for group in groups],
-        "pairs": [{**pair._asdict(), "winner": pair.winner} for pair in pairs],
-        "problems": [{"folder": problem.name, "reason": problem.reason} for problem in problems],
+        "rows": [describe_group(group) for group in study.groups],
+        "pairs": [{**pair._asdict(), "winner": pair.winner} for pair in study.pairs],
+        "problems": [
+            {"folder": problem.name, "reason": problem.reason} for problem in study.problems
+        ],
     }
 
 
-def write_files(output: Path, contents: Mapping[str, str]) -> list[str]:
-    """Write each file whole; returns their paths."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            write_bytes(output / name, text.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise UsageError(
-            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
-            "name a folder that you may write to"
-        ) from None
-    return [str(output / name) for name in contents]
-
-
-def build_report(
-    groups: Sequence[Group],
-    pairs: Sequence[Pair],
-    headline: Headline,
-    *,
-    title: str,
-    command: str,
-    problems: Sequence[Problem],
-) -> Report:
+def build_report(study: Study, *, title: str, command: str) -> Report:
     """Tables and pictures of the rows."""
+    groups, problems = study.groups, study.problems
     runs = [run for group in groups for run in group.runs]
     shares = {known[1] for group in groups if (known := baseline(group))}
     majority = shares.pop() if len(shares) == 1 else None
@@ -169,18 +182,17 @@ def build_report(
         command=command,
         written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         facts=describe_facts(groups, runs, problems),
-        headline=headline.sentences,
-        rivals=rival_table(headline.rivals),
+        headline=study.headline.sentences,
+        rivals=rival_table(study.headline.rivals),
         findings=collect_findings(groups),
         tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
         pictures=[
-            draw_bars(groups, majority),
-            *(curve for curve in curves if curve),
+            *(picture for picture in (draw_bars(groups, majority), *curves) if picture),
             *draw_learned_weights(groups),
         ],
         confusions=[picture for picture in confusions if picture],
         appendix=[
-            *([pair_table(pairs)] if pairs else []),
+            *([pair_table(study.pairs)] if study.pairs else []),
             run_table(groups),
             environment_table(runs),
         ],

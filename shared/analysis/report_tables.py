@@ -4,31 +4,41 @@ from collections.abc import Mapping, Sequence
 
 from poc.shared.engine.metrics import wilson_interval
 
-from .figures import Table
+from .figures import Table, drop_silent_columns
 from .findings import baseline, list_machines, machine_of
 from .groups import Group, by_data, list_threads
+from .headline import count
 from .runs import ExportRecord, Problem, Run
 from .statistics import Spread, spread
 
+FACTS: Mapping[str, str] = {
+    "num_cpus": "processors",
+    "git_commit": "state of the code",
+    "intra_op_threads": "threads of an operation",
+    "inter_op_threads": "threads between operations",
+    "is_tf32_enabled": "TF32",
+}
+"""Key of a record's environment -> what a person reads; others lose their underscores."""
+ANSWERS = {"True": "yes", "False": "no", "None": "-", "[]": "none"}
 ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", "platform")
 
 
 def main_table(groups: Sequence[Group]) -> Table:
-    """Table 1, the study's columns: one line a row, then the majority baseline."""
+    """Table 1, the accuracy first: one line a row, then the majority baseline."""
     has_several = len(by_data(groups)) > 1
     machines = list_machines([run for group in groups for run in group.runs])
     columns = [
         "row",
         *(["data"] if has_several else []),
+        "test accuracy",
+        "95 % interval",
         "runs",
-        "threads",
+        "total, s",
+        "per epoch, s",
         "parameters",
         "trainable",
         "size, kB",
-        "test accuracy",
-        "95 % interval",
-        "total, s",
-        "per epoch, s",
+        "threads",
         *(["machine"] if len(machines) > 1 else []),
     ]
     rows = []
@@ -39,24 +49,26 @@ def main_table(groups: Sequence[Group]) -> Table:
             [
                 group.label,
                 *([group.data[0]] if has_several else []),
+                write(group.spread("test_accuracy")),
+                write_interval(group),
                 str(len(group.runs)),
-                group.threads,
+                write(group.spread("total_seconds"), "{:,.1f}"),
+                write(group.spread("epoch_seconds"), "{:,.2f}"),
                 f"{summary['total_parameters']:,}",
                 f"{summary['trainable_parameters']:,}",
                 f"{summary['weight_bytes'] / 1e3:,.1f}",
-                write(group.spread("test_accuracy")),
-                write_interval(group),
-                write(group.spread("total_seconds"), "{:,.1f}"),
-                write(group.spread("epoch_seconds"), "{:,.2f}"),
+                group.threads,
                 *([", ".join(letters)] if len(machines) > 1 else []),
             ]
         )
     rows += baseline_rows(groups, columns)
-    return Table(
-        title="Table 1: the rows, mean ± sd over seeds",
-        columns=columns,
-        rows=rows,
-        words=["row", "data"],
+    return drop_silent_columns(
+        Table(
+            title="Table 1: the rows, mean ± sd over seeds",
+            columns=columns,
+            rows=rows,
+            words=["row", "data"],
+        )
     )
 
 
@@ -88,11 +100,13 @@ def further_table(groups: Sequence[Group]) -> Table:
                 write(group.spread("peak_memory_bytes"), "{:,.0f}", 1e-6),
             ]
         )
-    return Table(
-        title="Table 2: further figures, mean ± sd over seeds",
-        columns=columns,
-        rows=rows,
-        words=["row"],
+    return drop_silent_columns(
+        Table(
+            title="Table 2: further figures, mean ± sd over seeds",
+            columns=columns,
+            rows=rows,
+            words=["row"],
+        )
     )
 
 
@@ -191,7 +205,9 @@ def problem_table(problems: Sequence[Problem]) -> Table:
     """Folders that are left out."""
     rows = [[problem.name, problem.reason] for problem in problems]
     columns = ["folder", "reason"]
-    return Table(title="Left out of this report", columns=columns, rows=rows, words=columns)
+    return Table(
+        title="Left out of this report", columns=columns, rows=rows, words=columns, is_stacked=True
+    )
 
 
 def run_table(groups: Sequence[Group]) -> Table:
@@ -225,8 +241,21 @@ def environment_table(runs: Sequence[Run]) -> Table:
     keys = {key for values in found for key, _ in values}
     ordered = [key for key in ENVIRONMENT_FIRST if key in keys]
     ordered += sorted(keys - set(ordered))
-    columns = ["", *(f"{len(members)} runs" for members in found.values())]
+    columns = ["", *(count(len(members), "run") for members in found.values())]
     letters = [machines[machine_of(members[0])] for members in found.values()]
     rows = [["machine", *letters]]
-    rows += [[key, *(dict(values).get(key, "-") for values in found)] for key in ordered]
-    return Table(title="Environment", columns=columns, rows=rows, words=columns)
+    rows += [
+        [name_fact(key), *(write_fact(dict(values).get(key)) for values in found)]
+        for key in ordered
+    ]
+    return Table(title="Environment", columns=columns, rows=rows, words=columns, is_stacked=True)
+
+
+def name_fact(key: str) -> str:
+    """A key of the environment in words."""
+    return FACTS.get(key) or key.removeprefix("is_").replace("_", " ")
+
+
+def write_fact(value: str | None) -> str:
+    """A value of the environment; a dash where it is not recorded."""
+    return "-" if value is None else ANSWERS.get(value, value)

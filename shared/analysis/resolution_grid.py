@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from poc.shared.data.apparent import ideal_ratio
@@ -17,7 +16,7 @@ from poc.shared.engine.files import write_bytes
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS
 
-from .figures import INK, Picture, Table, drawing, to_svg
+from .figures import INK, Picture, Table, drawing, make_shades, to_svg
 from .resolution_cells import Cell, control_of
 from .runs import Predictions, same_images
 from .statistics import mcnemar
@@ -25,6 +24,8 @@ from .statistics import mcnemar
 WHEN = ("before", "after")
 # Of the colours beyond the smallest and the largest accuracy.
 PADDING = 0.02
+# Inches, for titles and labels.
+MIN_WIDTH = 4.0
 
 
 def grid_table(cells: Sequence[Cell]) -> Table:
@@ -123,7 +124,7 @@ def draw_grid(cells: Sequence[Cell]) -> Picture:
     ]
     limits = (min(known, default=0.0) - PADDING, max(known, default=1.0) + PADDING)
     height = 1.1 + 0.5 * len(trains)
-    with drawing(1.4 + 1.5 * len(tests), height * len(backends)) as figure:
+    with drawing(max(1.4 + 1.2 * len(tests), MIN_WIDTH), height * len(backends)) as figure:
         panels = figure.subplots(len(backends), len(WHEN), squeeze=False)
         for line, backend in enumerate(backends):
             for place, when in enumerate(WHEN):
@@ -134,7 +135,7 @@ def draw_grid(cells: Sequence[Cell]) -> Picture:
         svg = to_svg(figure, description)
     return Picture(
         title="FixRes: accuracy by training and test size",
-        svg=svg,
+        panels=[svg],
         description=description,
         table=grid_table(cells),
     )
@@ -150,11 +151,8 @@ def draw_panel(
 ) -> None:
     """One heat map; a cell without a number says why."""
     low, high = limits
-    colours = LinearSegmentedColormap.from_list(
-        "accuracy", [(0.24, 0.49, 0.86, 0.03), (0.24, 0.49, 0.86, 1.0)]
-    )
     values = accuracies(cells, trains, tests, when)
-    axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high)
+    axes.pcolormesh(np.ma.masked_invalid(values), cmap=make_shades(), vmin=low, vmax=high)
     axes.set_xticks(np.arange(len(tests)) + 0.5, [str(size) for size in tests])
     axes.set_yticks(np.arange(len(trains)) + 0.5, [str(size) for size in trains])
     axes.set_xlabel("test size")
@@ -167,7 +165,7 @@ def draw_panel(
             value = values[line, column]
             text = "failed" if (train, test) in failed else ""
             text = text if np.isnan(value) else f"{value:.3f}"
-            colour = "white" if value - low > 0.6 * (high - low) else INK
+            colour = "white" if value - low > 0.7 * (high - low) else INK
             axes.annotate(text, (column + 0.5, line + 0.5), ha="center", va="center", color=colour)
 
 

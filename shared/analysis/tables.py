@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.table import Table
@@ -14,71 +14,87 @@ from poc.shared.spec.sweep import describe_settings
 from .figures import Table as WrittenTable
 from .groups import list_threads
 
-# Column of the comparison table -> how its value is written.
-COLUMNS: Mapping[str, str] = {
-    "method": "{}",
-    "model": "{}",
-    "options": "{}",
-    "backend": "{}",
-    "seed": "{}",
-    "threads": "{}",
-    "total_parameters": "{:,}",
-    "trainable_parameters": "{:,}",
-    "parameters_beside": "{:,}",
-    "weight_bytes": "{:,}",
-    "macs": "{:,}",
-    "test_accuracy": "{:.4f}",
-    "test_accuracy_low": "{:.4f}",
-    "test_accuracy_high": "{:.4f}",
-    "test_top5_accuracy": "{:.4f}",
-    "test_balanced_accuracy": "{:.4f}",
-    "test_loss": "{:.4f}",
-    "best_val_accuracy": "{:.4f}",
-    "train_loss": "{:.4f}",
-    "num_epochs": "{}",
-    "best_epoch": "{}",
-    "peak_memory_bytes": "{:,}",
+
+class Line(NamedTuple):
+    """A line or column of a table: its title, and the form and the unit of its values."""
+
+    title: str
+    form: str = "{}"
+    scale: float = 1.0
+
+
+INTERVAL = "test_interval"
+# Key of a summary -> how the comparison shows it. The keys themselves stand in JSON and CSV.
+COLUMNS: Mapping[str, Line] = {
+    "method": Line("method"),
+    "model": Line("model"),
+    "options": Line("options"),
+    "seed": Line("seed"),
+    "threads": Line("threads"),
+    "total_parameters": Line("parameters", "{:,}"),
+    "trainable_parameters": Line("trainable parameters", "{:,}"),
+    "parameters_beside": Line("parameters beside the model", "{:,}"),
+    "weight_bytes": Line("size of the weights, kB", "{:,.1f}", 1e-3),
+    "macs": Line("multiply-adds of an image", "{:,}"),
+    "test_accuracy": Line("test accuracy", "{:.4f}"),
+    INTERVAL: Line("95 % interval"),
+    "test_top5_accuracy": Line("top-5 accuracy", "{:.4f}"),
+    "test_balanced_accuracy": Line("balanced accuracy", "{:.4f}"),
+    "test_loss": Line("test loss", "{:.4f}"),
+    "best_val_accuracy": Line("best validation accuracy", "{:.4f}"),
+    "train_loss": Line("training loss", "{:.4f}"),
+    "num_epochs": Line("epochs"),
+    "best_epoch": Line("kept epoch"),
+    "peak_memory_bytes": Line("peak memory, MB", "{:,.0f}", 1e-6),
 }
-TIMES: Mapping[str, str] = {
-    "import_seconds": "{:.2f}",
-    "build_seconds": "{:.3f}",
-    "first_step_seconds": "{:.3f}",
-    "epoch_seconds": "{:.3f}",
-    "eval_seconds": "{:.3f}",
-    "total_seconds": "{:.2f}",
-    "images_per_second": "{:,.0f}",
-    "kept_images_per_second": "{:,.0f}",
-    "other_processor_share": "{:.0%}",
+TIMES: Mapping[str, Line] = {
+    "import_seconds": Line("import, s", "{:.2f}"),
+    "build_seconds": Line("model build, s", "{:.3f}"),
+    "first_step_seconds": Line("first step, s", "{:.3f}"),
+    "epoch_seconds": Line("training epoch, s", "{:.3f}"),
+    "eval_seconds": Line("evaluation, s", "{:.3f}"),
+    "total_seconds": Line("total, s", "{:.2f}"),
+    "images_per_second": Line("training images per second", "{:,.0f}"),
+    "kept_images_per_second": Line("kept features per second", "{:,.0f}"),
+    "other_processor_share": Line("used by other programs", "{:.0%}"),
 }
 
-EXPORT_FIGURES: Mapping[str, str] = {
-    "total_parameters": "{:,}",
-    "weight_bytes": "{:,}",
-    "safetensors_bytes": "{:,}",
-    "exported_parameters": "{:,}",
-    "exported_macs": "{:,}",
-    "file_bytes": "{:,}",
-    "logit_error": "{:.1e}",
-    "trained_accuracy": "{:.4f}",
-    "exported_accuracy": "{:.4f}",
-    "latency_1_seconds": "{:.6f}",
-    "latency_64_seconds": "{:.6f}",
-    "runtime": "{}",
+EXPORT_FIGURES: Mapping[str, Line] = {
+    "total_parameters": Line("parameters as trained", "{:,}"),
+    "weight_bytes": Line("weights as trained, kB", "{:,.1f}", 1e-3),
+    "safetensors_bytes": Line("safetensors file, kB", "{:,.1f}", 1e-3),
+    "exported_parameters": Line("parameters of the file", "{:,}"),
+    "exported_macs": Line("multiply-adds of the file", "{:,}"),
+    "file_bytes": Line("file, kB", "{:,.1f}", 1e-3),
+    "logit_error": Line("logit error", "{:.1e}"),
+    "trained_accuracy": Line("accuracy as trained", "{:.4f}"),
+    "exported_accuracy": Line("accuracy of the file", "{:.4f}"),
+    "latency_1_seconds": Line("1 image, ms", "{:.3f}", 1e3),
+    "latency_64_seconds": Line("64 images, ms", "{:.2f}", 1e3),
+    "runtime": Line("runtime"),
 }
 
 # Columns of a sweep's table that are means over seeds.
-SWEEP_COLUMNS: Mapping[str, str] = {
-    "test_accuracy": "{:.4f}",
-    "test_loss": "{:.4f}",
-    "best_val_accuracy": "{:.4f}",
-    "epoch_seconds": "{:.2f}",
-    "total_seconds": "{:.1f}",
+SWEEP_COLUMNS: Mapping[str, Line] = {
+    "test_accuracy": Line("test accuracy", "{:.4f}"),
+    "test_loss": Line("test loss", "{:.4f}"),
+    "best_val_accuracy": Line("best validation accuracy", "{:.4f}"),
+    "epoch_seconds": Line("per epoch, s", "{:.2f}"),
+    "total_seconds": Line("total, s", "{:.1f}"),
 }
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One column a run, one line a metric."""
-    return transposed("Comparison", rows, COLUMNS)
+    shown = [{**row, **write_interval(row)} for row in rows]
+    return transposed("Comparison", shown, COLUMNS)
+
+
+def write_interval(row: Mapping[str, Any]) -> dict[str, str]:
+    """The interval of a run's accuracy as one value; nothing where it has none."""
+    low, high = row.get("test_accuracy_low"), row.get("test_accuracy_high")
+    known = low is not None and high is not None
+    return {INTERVAL: f"{low:.3f} to {high:.3f}"} if known else {}
 
 
 def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -97,25 +113,25 @@ def shared_times(*rows: Mapping[str, Any]) -> list[str]:
     return [name for name in names if all(row.get(name) for row in rows)]
 
 
-def transposed(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
+def transposed(title: str, rows: Sequence[Mapping[str, Any]], lines: Mapping[str, Line]) -> Table:
     """A table with one column a row, for a terminal that is higher than wide."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for row in rows:
         table.add_column(str(row["backend"]), justify="right")
-    for name, form in columns.items():
+    for name, line in lines.items():
         if any(name in row for row in rows):
-            table.add_row(name, *(written(row.get(name), form) for row in rows))
+            table.add_row(line.title, *(written(row.get(name), line) for row in rows))
     return table
 
 
-def written(value: Any, form: str) -> str:
+def written(value: Any, line: Line) -> str:
     """A value as a cell; a missing one is a dash."""
     if value is None or isinstance(value, str):
         return value or "-"
     if isinstance(value, Mapping):
         return " ".join(f"{key}={item}" for key, item in value.items()) or "-"
-    return form.format(value)
+    return line.form.format(value if line.scale == 1 else value * line.scale)
 
 
 def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -125,14 +141,15 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         name = describe_settings(row["settings"]) or "the one cell"
         groups.setdefault(name, []).append(row)
-    for name in ("settings", "runs", "threads", "parameters", *SWEEP_COLUMNS, "failed"):
+    titles = [line.title for line in SWEEP_COLUMNS.values()]
+    for name in ("settings", "runs", "threads", "parameters", *titles, "failed"):
         table.add_column(name, justify="left" if name in ("settings", "failed") else "right")
     for name, members in groups.items():
         done = [row for row in members if row["status"] == "finished"]
         failures = [f"seed {row['seed']}: {row['failure']}" for row in members if row not in done]
         values = (
-            spread([row[column] for row in done if row.get(column) is not None], form)
-            for column, form in SWEEP_COLUMNS.items()
+            spread([row[column] for row in done if row.get(column) is not None], line.form)
+            for column, line in SWEEP_COLUMNS.items()
         )
         parameters = f"{done[0]['total_parameters']:,}" if done else "-"
         counts = (f"{len(done)}", list_threads(done), parameters)
@@ -148,26 +165,6 @@ def spread(values: Sequence[float], form: str) -> str:
     return f"{mean} ± {form.format(stdev(values))}" if len(values) > 1 else mean
 
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
-    """One line a layer, then the totals."""
-    shape = "x".join(str(side) for side in summary["input_shape"])
-    table = Table(title=f"{summary['model']} on {shape}", title_justify="left", box=None)
-    for name in ("layer", "kind", "output shape"):
-        table.add_column(name)
-    for name in ("parameters", "live", "macs"):
-        table.add_column(name, justify="right")
-    for row in summary["layers"]:
-        size = "x".join(str(side) for side in row["output_shape"])
-        numbers = (f"{row[name]:,}" for name in ("parameters", "live_parameters", "macs"))
-        table.add_row(row["name"], row["kind"], size, *numbers)
-    for name in ("total_parameters", "learnable_parameters", "trainable_parameters"):
-        table.add_row(name, "", "", f"{summary[name]:,}", "", "")
-    table.add_row("live_parameters", "", "", "", f"{summary['live_parameters']:,}", "")
-    table.add_row("weight_bytes", "", "", f"{summary['weight_bytes']:,}", "", "")
-    table.add_row("macs", "", "", "", "", f"{summary['macs']:,}")
-    return table
-
-
 def plain_table(table: WrittenTable) -> Table:
     """A report's table for the terminal."""
     shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
@@ -179,31 +176,15 @@ def plain_table(table: WrittenTable) -> Table:
     return shown
 
 
-def print_headline(sentences: Sequence[str], rivals: Sequence[Mapping[str, str]]) -> None:
+def print_headline(sentences: Sequence[str], rivals: WrittenTable | None) -> None:
     """The headline of a report: its sentences, then the best row against each other one."""
     for sentence in sentences:
         click.echo(plain(sentence))
-    if len(rivals) > 1:
-        columns = list(rivals[0])
-        rows = [[plain(cell) for cell in rival.values()] for rival in rivals]
+    if rivals and len(rivals.rows) > 1:
         click.echo()
-        show(plain_table(WrittenTable(title="", columns=columns, rows=rows, words=columns)))
+        show(plain_table(rivals))
     elif sentences:
         click.echo()
-
-
-def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a measurement: what was left out, the error, and what it adds to the full net's."""
-    table = Table(title="Blocks left out", title_justify="left", box=None, pad_edge=False)
-    for name in ("kind", "removed"):
-        table.add_column(name)
-    for name in ("error", "change"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        change = row["error"] - rows[0]["error"]
-        names = ", ".join(row["removed"]) or "-"
-        table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
-    return table
 
 
 def export_table(row: Mapping[str, Any]) -> Table:
@@ -212,57 +193,8 @@ def export_table(row: Mapping[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("", justify="right")
-    for name, form in EXPORT_FIGURES.items():
-        table.add_row(name, form.format(row[name]))
-    return table
-
-
-def factor_table(result: Mapping[str, Any]) -> Table:
-    """One line a convolution, then the network."""
-    title = f"Factors, {result['variant']}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    names = ("layer", "kernel", "rank", "discarded energy", "parameters", "", "macs", "")
-    for name in names:
-        table.add_column(name, justify="left" if name in ("layer", "kernel") else "right")
-    for row in [*result["layers"], {"layer": "network", **result}]:
-        kernel = "x".join(str(side) for side in row.get("kernel", ()))
-        rank = str(row.get("rank") or "whole") if kernel else ""
-        energy = f"{row['discarded_energy']:.4f}" if kernel else ""
-        costs = (
-            f"{row[f'{measure}_{when}']:,}"
-            for measure in ("parameters", "macs")
-            for when in ("before", "after")
-        )
-        table.add_row(row["layer"], kernel, rank, energy, *costs)
-    return table
-
-
-def taps_table(summary: Mapping[str, Any]) -> Table:
-    """One line a tap."""
-    size = "x".join(str(side) for side in summary["input_shape"])
-    table = Table(title=f"Taps of {summary['model']} on {size}", title_justify="left", box=None)
-    for name in ("tap", "layer", "shape"):
-        table.add_column(name)
-    for row in summary["taps"]:
-        table.add_row(row["name"], row["layer"], "x".join(str(side) for side in row["shape"]))
-    return table
-
-
-def size_table(result: Mapping[str, Any]) -> Table:
-    """Apparent sizes: the ideal, then one line an image shape."""
-    train, test = result["train_size"], result["test_size"]
-    title = (
-        f"Size of objects, test at {test} over training at {train} (test images resized to "
-        f"{result['resized']}, rule {result['rule']}; last map {result['train_grid']} -> "
-        f"{result['test_grid']} of side; equal size from test {result['matching_test_size']})"
-    )
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("image, width x height", "side share of training's crop", "size ratio"):
-        table.add_column(name, justify="left" if name.startswith("image") else "right")
-    table.add_row("ideal", f"{result['ideal_crop_share']:.4f}", f"{result['ideal_ratio']:.3f}")
-    for row in result["measured"]:
-        shape = f"{row['width']} x {row['height']}"
-        table.add_row(shape, f"{row['crop_share']:.3f}", f"{row['ratio']:.3f}")
+    for name, line in EXPORT_FIGURES.items():
+        table.add_row(line.title, written(row[name], line))
     return table
 
 

@@ -1,12 +1,22 @@
 """Validation accuracy over seconds: what a row's accuracy costs in time."""
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate
 
 from matplotlib.axes import Axes
 
-from .figures import BACKEND_COLOURS, SEED_COLOURS, Picture, Table, drawing, shorten, to_svg
+from .axis_scales import label_linear, linear_limits
+from .figures import (
+    PANEL_WIDTH,
+    Picture,
+    Table,
+    colour_backend,
+    drawing,
+    fold,
+    mark_backends,
+    panel_height,
+    to_svg,
+)
 from .groups import Group
 from .runs import Run
 
@@ -37,25 +47,25 @@ def draw_time_to_accuracy(groups: Sequence[Group]) -> Picture | None:
     if not curves:
         return None
     goal = SHARE * min(curve[-1][1] for *_, curve in curves)
-    panels: dict[str, list[tuple[str, Curve]]] = {}
+    accuracies = [accuracy for *_, curve in curves for _, accuracy in curve]
+    settings: dict[str, list[tuple[str, Curve]]] = {}
     for group, _, curve in curves:
-        panels.setdefault(name_setting(group), []).append((group.backend, curve))
-    columns = min(4, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    description = f"Best validation accuracy so far over seconds, for {len(curves)} runs."
-    with drawing(max(4.5, 2.8 * columns), 0.9 + 2.2 * lines) as figure:
-        figure.subplots(lines, columns, sharey=True, squeeze=False)
-        for axes, (name, members) in zip(figure.axes, panels.items(), strict=False):
+        settings.setdefault(name_setting(group), []).append((group.backend, curve))
+    panels = []
+    for name, members in settings.items():
+        with drawing(PANEL_WIDTH, panel_height(list(settings))) as figure:
+            axes = figure.subplots()
             draw_setting(axes, name, members)
-        for axes in figure.axes[len(panels) :]:
-            axes.set_visible(False)
-        figure.supxlabel("seconds of training and validation", fontsize=9)
-        svg = to_svg(figure, description)
+            axes.set_ylim(*linear_limits(min(accuracies), max(accuracies)))
+            label_linear(axes.yaxis)
+            panels.append(to_svg(figure, f"Validation accuracy over seconds, {name}."))
     return Picture(
         title="Time to accuracy",
-        svg=svg,
-        description=f"{description} One panel a setting, one line a run, the backends in their "
-        "colours; each panel has seconds of its own. Import and model build are left out.",
+        panels=panels,
+        legend=mark_backends([group.backend for group, *_ in curves]),
+        description=f"Best validation accuracy so far over seconds of training and validation, for "
+        f"{len(curves)} runs. One panel a setting, one line a run, the backends in their colours; "
+        "each panel has seconds of its own. Import and model build are left out.",
         table=time_numbers([(group, run) for group, run, _ in curves], goal),
     )
 
@@ -68,21 +78,21 @@ def name_setting(group: Group) -> str:
 
 def draw_setting(axes: Axes, name: str, members: Sequence[tuple[str, Curve]]) -> None:
     """One setting's runs."""
-    axes.set_title(shorten(name, 34))
+    axes.set_title("\n".join(fold(name)))
     axes.grid(axis="y")
     axes.tick_params(length=0)
-    named = set()
     for backend, curve in members:
+        marker = "." if len(curve) == 1 else None
         axes.step(
             *zip(*curve, strict=True),
             where="post",
-            color=BACKEND_COLOURS.get(backend, SEED_COLOURS[0]),
+            color=colour_backend(backend),
             linewidth=1.1,
-            label=None if backend in named else backend,
+            marker=marker,
         )
-        named.add(backend)
-    axes.set_xlim(left=0)
-    axes.legend(loc="lower right", fontsize=7, frameon=False)
+    axes.set_xlim(0, linear_limits(0, max(curve[-1][0] for _, curve in members))[1])
+    label_linear(axes.xaxis)
+    axes.set_xlabel("seconds")
 
 
 def time_numbers(runs: Sequence[tuple[Group, Run]], goal: float) -> Table:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +11,16 @@ from poc.shared.engine.output import plain
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
 
-from .figures import SEED_COLOURS, Picture, Table, drawing, shorten, to_svg
+from .axis_scales import label_linear
+from .figures import SEED_COLOURS, Picture, Table, drawing, make_shades, shorten, to_svg
 from .groups import Group
 from .runs import Run
 
 PAIR_WEIGHT = "train/pair_weight/"
 CHANNEL_WEIGHT = "channel_weight/"
 NUM_BINS = 40
+# Inches: what a phone shows whole.
+WIDTH = 4.9
 
 
 def draw_learned_weights(groups: Sequence[Group]) -> list[Picture]:
@@ -35,16 +37,16 @@ def draw_pair_weights(group: Group) -> Picture | None:
     weights = mean_pair_weights(group.runs, names)
     pairs = [name.removeprefix(PAIR_WEIGHT) for name in names]
     description = f"Mean weight of each pair by epoch, {plain(group.label)}."
-    with drawing(9, 0.9 + 0.2 * len(pairs)) as figure:
+    with drawing(WIDTH, max(0.9 + 0.2 * len(pairs), 1.9)) as figure:
         axes = figure.subplots()
-        colours = mpl.colors.LinearSegmentedColormap.from_list(
-            "weights", [(0.24, 0.49, 0.86, 0.03), (0.24, 0.49, 0.86, 1.0)]
-        )
-        mesh = axes.pcolormesh(weights.T[::-1], cmap=colours, vmin=0)
-        axes.set_yticks(np.arange(len(pairs)) + 0.5, [shorten(p, 40) for p in pairs[::-1]])
+        edges = np.arange(len(weights) + 1) + 0.5, np.arange(len(pairs) + 1)
+        mesh = axes.pcolormesh(*edges, weights.T[::-1], cmap=make_shades(), vmin=0)
+        axes.set_yticks(np.arange(len(pairs)) + 0.5, [shorten(p, 30) for p in pairs[::-1]])
+        label_linear(axes.xaxis, is_whole=True)
         axes.set_xlabel("epoch")
         axes.tick_params(length=0)
-        figure.colorbar(mesh, ax=axes, label="mean pair weight")
+        bar = figure.colorbar(mesh, ax=axes, label="mean pair weight", fraction=0.06)
+        label_linear(bar.ax.yaxis)
         svg = to_svg(figure, description)
     rows = [
         [pair, *(f"{values[epoch]:.4f}" for epoch in (0, len(values) // 2, -1))]
@@ -57,7 +59,7 @@ def draw_pair_weights(group: Group) -> Picture | None:
         words=["source > target"],
     )
     title = f"Pair weights: {group.label}"
-    return Picture(title=title, svg=svg, description=description, table=table)
+    return Picture(title=title, panels=[svg], description=description, table=table)
 
 
 def mean_pair_weights(runs: Sequence[Run], names: Sequence[str]) -> NDArray[np.float64]:
@@ -86,7 +88,7 @@ def draw_channels(group: Group) -> Picture | None:
     description = f"Channel weights of the last epoch, 1 = an equal share, {plain(group.label)}."
     largest = max(float(values.max()) for values in relative.values())
     edges = np.linspace(0, max(largest, 1.1), NUM_BINS + 1)
-    with drawing(9, 2.6) as figure:
+    with drawing(WIDTH, 2.6) as figure:
         axes = figure.subplots()
         for index, source in enumerate(sources):
             own = [values for pair, values in relative.items() if pair.startswith(f"{source}>")]
@@ -94,6 +96,8 @@ def draw_channels(group: Group) -> Picture | None:
             colour = SEED_COLOURS[index % len(SEED_COLOURS)]
             axes.stairs(counts, edges, color=colour, label=shorten(source, 30))
         axes.set(xlabel="weight times number of channels", ylabel="channels")
+        label_linear(axes.xaxis)
+        label_linear(axes.yaxis, is_whole=True)
         axes.legend(fontsize="small")
         svg = to_svg(figure, description)
     rows = [
@@ -109,7 +113,7 @@ def draw_channels(group: Group) -> Picture | None:
         words=columns[:1],
     )
     title = f"Channel weights: {group.label}"
-    return Picture(title=title, svg=svg, description=description, table=table)
+    return Picture(title=title, panels=[svg], description=description, table=table)
 
 
 def read_channel_weights(run: Run) -> Arrays:

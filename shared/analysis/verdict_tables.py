@@ -1,40 +1,70 @@
 """The tables of a report that judge: every comparison, and the best row against each other one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from .figures import Table
+from .figures import Table, drop_silent_columns
 from .findings import Pair
 from .headline import Rival, write_points, write_remedy
+
+SETTLING = "what would settle it"
+REMEDY_NOTE = (
+    "What would settle it: so that a true difference of the size seen is shown in four studies of "
+    "five."
+)
 
 
 def rival_table(rivals: Sequence[Rival]) -> Table | None:
     """The best row of each data set against each other one; none where there is but one row."""
+    if not rivals:
+        return None
+    bests = list(dict.fromkeys(rival.best for rival in rivals))
     rows = [
         [
             rival.other,
-            rival.best,
+            rival.best if bests[1:] else "",
+            f"{rival.accuracy:.4f}",
             write_points(rival.pair),
             rival.pair.reason or judge_pair(rival.pair),
             write_remedy(rival.remedy),
         ]
         for rival in rivals
     ]
-    if not rows:
-        return None
-    columns = ["row", "against the best", "apart (interval)", "verdict", "what would settle it"]
-    return Table(
-        title="The best row and each other one",
-        columns=columns,
-        rows=rows,
-        note="What would settle it: so that a true difference of the size seen is shown in four "
-        "studies of five.",
-        words=[column for column in columns if column != "apart (interval)"],
+    numbers = ("test accuracy", "apart (interval)")
+    columns = ["row", "against the best", *numbers, "verdict", SETTLING]
+    which = "The best row" if bests[1:] else f"The best row, {bests[0]},"
+    table = drop_silent_columns(
+        Table(
+            title=f"{which} against each other one, the nearest first",
+            columns=columns,
+            rows=rows,
+            words=[column for column in columns if column not in numbers],
+            is_stacked=True,
+        )
     )
+    return replace(table, note=REMEDY_NOTE) if SETTLING in table.columns else table
 
 
-def describe_rivals(table: Table | None) -> list[dict[str, str]]:
-    """The best row against each other one, as JSON values."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows] if table else []
+def describe_rival(rival: Rival) -> dict[str, Any]:
+    """The best row less another one, as JSON values."""
+    pair = rival.pair
+    sign = 1 if pair.first == rival.best else -1
+    ends = (pair.low, pair.high) if sign == 1 else (pair.high, pair.low)
+    difference, low, high = (
+        None if value is None else sign * value for value in (pair.difference, *ends)
+    )
+    return {
+        "row": rival.other,
+        "best": rival.best,
+        "test_accuracy_mean": rival.accuracy,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "winner": pair.winner,
+        "reason": pair.reason,
+        "remedy": rival.remedy._asdict() if rival.remedy else None,
+    }
 
 
 def pair_table(pairs: Sequence[Pair]) -> Table:
@@ -60,8 +90,8 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
         title="Paired comparisons of the rows",
         columns=columns,
         rows=rows,
-        note="Each interval is at the level at which its pair was judged, so that it holds 0 "
-        "exactly where no difference is shown.",
+        note="The smallest p first. Each interval is at the level at which its pair was judged, so "
+        "that it holds 0 exactly where no difference is shown.",
         words=["first", "second", "verdict"],
     )
 

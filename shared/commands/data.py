@@ -61,7 +61,8 @@ def apparent_size(
     train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
 ) -> None:
     """How large the test shows objects over how large training did: ideal and measured."""
-    from poc.shared.analysis.tables import show, size_table
+    from poc.shared.analysis.network_tables import size_table
+    from poc.shared.analysis.tables import show
     from poc.shared.data.apparent import apparent_sizes
 
     rule: Any = resize

@@ -65,7 +65,8 @@ def summarize_model(
         summarize_built,
         summarize_taps,
     )
-    from poc.shared.analysis.tables import show, summary_table, taps_table
+    from poc.shared.analysis.network_tables import summary_table, taps_table
+    from poc.shared.analysis.tables import show
     from poc.shared.spec.config import load_run
     from poc.shared.spec.models import find_model
 
@@ -92,8 +93,9 @@ def summarize_model(
 @JSON_OPTION
 def remove_blocks(folder: Path, batches: int | None, data: str | None, as_json: bool) -> None:
     """Leave single blocks out of a trained run's network and print the test error."""
+    from poc.shared.analysis.network_tables import removal_table
     from poc.shared.analysis.removal import measure_removals
-    from poc.shared.analysis.tables import removal_table, show
+    from poc.shared.analysis.tables import show
 
     rows = measure_removals(folder, num_batches=batches, data=data, note=tell)
     if as_json:

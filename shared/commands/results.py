@@ -46,8 +46,9 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
 @click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--image", type=click.Path(path_type=Path), help="SVG file for the heat maps.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown.")
 @JSON_OPTION
-def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
+def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_json: bool) -> None:
     """Table and heat maps of FixRes runs: training size x test size, before and after."""
     from poc.shared.analysis.report import markdown_table
     from poc.shared.analysis.resolution_cells import data_warning, read_grid
@@ -57,6 +58,7 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
         grid_table,
         write_picture,
     )
+    from poc.shared.analysis.tables import plain_table, show
 
     cells = read_grid(folders)
     if warning := data_warning(cells):
@@ -68,27 +70,38 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     for table in (grid_table(cells), activation_table(cells)):
-        click.echo("\n".join(markdown_table(table)) + "\n")
+        if as_markdown:
+            click.echo("\n".join(markdown_table(table)) + "\n")
+            continue
+        show(plain_table(table))
+        click.echo(f"{table.note}\n" if table.note else "", nl=False)
 
 
 @click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--output", type=click.Path(path_type=Path), default="report", help="Folder; default report."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder; default report, or report-2 and so on where that is another report.",
 )
 @click.option("--title", default="Comparison of runs", help="Heading of the report.")
 @JSON_OPTION
-def report(folders: tuple[Path, ...], output: Path, title: str, as_json: bool) -> None:
+def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: bool) -> None:
     """Write Markdown, CSV and one HTML page about run folders and sweeps."""
-    from poc.shared.analysis.report import write_report
+    from poc.shared.analysis.report import read_study, write_study
+    from poc.shared.analysis.report_folder import choose_output
     from poc.shared.analysis.tables import print_headline
+    from poc.shared.analysis.verdict_tables import rival_table
     from poc.shared.engine.output import plain
 
-    result = write_report(folders, output, title=title, command=command_line())
+    study = read_study(folders)
+    if output is None:
+        output = choose_output(folders, note=tell)
+    result = write_study(study, output, title=title, command=command_line())
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
-    print_headline(result["headline"], result["rivals"])
+    print_headline(result["headline"], rival_table(study.headline.rivals))
     for finding in result["findings"]:
         click.echo(f"- {plain(finding)}")
     click.echo("Written: " + ", ".join(result["files"]))

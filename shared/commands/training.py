@@ -188,7 +188,7 @@ def sweep(
     from poc.shared.analysis.headline import read_headline
     from poc.shared.analysis.machine_load import load_notes
     from poc.shared.analysis.tables import print_headline, show, sweep_table
-    from poc.shared.analysis.verdict_tables import describe_rivals, rival_table
+    from poc.shared.analysis.verdict_tables import rival_table
     from poc.shared.engine.executors import make_executor
     from poc.shared.engine.progress import SweepProgress
     from poc.shared.engine.sweep import run_sweep
@@ -205,7 +205,7 @@ def sweep(
         click.echo(json.dumps(rows, indent=1))
     else:
         headline = read_headline([output])
-        print_headline(headline.sentences, describe_rivals(rival_table(headline.rivals)))
+        print_headline(headline.sentences, rival_table(headline.rivals))
         show(sweep_table(rows))
         for note in load_notes(rows):
             click.echo(note)

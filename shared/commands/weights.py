@@ -51,7 +51,8 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
 def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
     """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
     from poc.shared.analysis.low_rank import factorize_run
-    from poc.shared.analysis.tables import factor_table, show
+    from poc.shared.analysis.network_tables import factor_table
+    from poc.shared.analysis.tables import show
 
     result = factorize_run(folder, output, note=tell, **given)
     if as_json:

@@ -69,8 +69,14 @@ def test_two_phases_then_the_grid_then_another_size(poc, tmp_path):
     assert moved == {"head/kernel", "head/bias", *(f"block2/norm2/{part}" for part in parts)}
     code, output, _ = poc("grid", tmp_path / "run", "--image", tmp_path / "grid.svg")
     assert code == 0
-    assert f"| torch | 16 | 20 | 0.97 | {row['before_test_accuracy']:.4f} |" in output
+    # A table for the eye; Markdown where it is asked for.
+    assert "|" not in output
+    cells = ["torch", "16", "20", "0.97", f"{row['before_test_accuracy']:.4f}"]
+    assert cells in [line.split()[:5] for line in output.splitlines()]
     assert (tmp_path / "grid.svg").read_text().startswith("<svg")
+    code, output, _ = poc("grid", tmp_path / "run", "--markdown")
+    assert code == 0
+    assert f"| {' | '.join(cells)} |" in output
     code, output, _ = poc(
         *("evaluate", tmp_path / "run", "--set", "eval_view.crop=five", "--json"),
         *("--set", "image_size=[20,20]", "--export", tmp_path / "outputs.npz"),

@@ -31,6 +31,8 @@ HOSTILE = [
     "{{ 7 * 7 }}{% raw %}",
 ]
 CHROMIUM = shutil.which("chromium")
+# Of `make_study`.
+NUM_PANELS = 6 + 2 * 10 + 10
 
 
 def make_run(
@@ -153,9 +155,10 @@ def read_page(path: Path) -> Reader:
 
 def test_thirty_runs_in_time_with_everything_on_the_page(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
-    started = time.perf_counter()
+    # Seconds of the processor: those of the clock tell how busy the machine is.
+    started = time.process_time()
     result = report(tmp_path / "report", study)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 10
     assert len(result["rows"]) == 10
     assert result["problems"] == []
     page = read_page(tmp_path / "report" / "report.html")
@@ -165,11 +168,12 @@ def test_thirty_runs_in_time_with_everything_on_the_page(tmp_path: Path) -> None
         assert title in page.text
     assert "majority baseline: always “class 0”" in page.text
     # Bars, two sets of curves, ten confusion matrices; each with its numbers as a table.
+    tags = [tag for tag, _ in page.tags]
+    assert [tags.count(tag) for tag in ("figure", "figcaption", "details")] == [13, 13, 13]
+    # Six quantities, ten rows' curves twice, ten matrices.
     pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(pictures) == 13
+    assert len(pictures) == NUM_PANELS
     assert all(picture["aria-label"] for picture in pictures)
-    assert [tag for tag, _ in page.tags].count("figcaption") == 13
-    assert [tag for tag, _ in page.tags].count("details") == 13
 
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
@@ -403,7 +407,7 @@ def test_defaults_and_the_same_settings_named_are_one_row(tmp_path: Path) -> Non
             RunFolder(run).write_run(record)
     make_run(tmp_path / "runs" / "other", k=1)
     groups = group_runs(read_runs([tmp_path / "runs"])[0])
-    assert [(group.label, len(group.runs)) for group in groups] == [("k=3", 2), ("k=1", 1)]
+    assert [(group.label, len(group.runs)) for group in groups] == [("k=1", 1), ("k=3", 2)]
 
 
 @pytest.mark.chromium
@@ -435,5 +439,5 @@ def test_the_page_renders_without_a_word_on_the_console(tmp_path: Path) -> None:
         check=True,
         timeout=120,
     )
-    assert dump.stdout.count("<svg") == 13
+    assert dump.stdout.count("<svg") == NUM_PANELS
     assert "<script" not in dump.stdout

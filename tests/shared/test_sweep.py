@@ -273,7 +273,7 @@ def test_a_sweeps_table_holds_hand_computed_means_and_deviations() -> None:
         for seed, accuracy in enumerate((0.7, 0.72, 0.95))
     ]
     columns = {column.header: list(column.cells) for column in sweep_table(rows).columns}
-    assert columns["test_accuracy"] == ["0.7900 ± 0.1389"]
+    assert columns["test accuracy"] == ["0.7900 ± 0.1389"]
     assert columns["runs"] == ["3"]
 
 

@@ -41,8 +41,12 @@ def test_both_backends_of_a_setting_share_a_panel():
         for row in ("k=3", "k=5")
         for backend in ("tf", "torch")
     ]
-    svg = draw_time_to_accuracy(groups).svg
-    assert [svg.count(f">{text}</text>") for text in ("k=3", "k=5", "tf", "torch")] == [1, 1, 2, 2]
+    picture = draw_time_to_accuracy(groups)
+    assert len(picture.panels) == 2
+    assert [picture.svg.count(f">{text}</text>") for text in ("k=3", "k=5")] == [1, 1]
+    assert [mark.name for mark in picture.legend] == ["tf", "torch"]
+    for panel in picture.panels:
+        assert all(mark.colour in panel for mark in picture.legend)
 
 
 def test_without_validation_there_is_no_picture():

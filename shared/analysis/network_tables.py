@@ -1,0 +1,95 @@
+"""Tables for the terminal about networks: layers, taps, factors, blocks, sizes of objects."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+TOTALS: Mapping[str, str] = {
+    "all parameters": "total_parameters",
+    "learnable parameters": "learnable_parameters",
+    "trainable parameters": "trainable_parameters",
+}
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """One line a layer, then the totals."""
+    shape = "x".join(str(side) for side in summary["input_shape"])
+    table = Table(title=f"{summary['model']} on {shape}", title_justify="left", box=None)
+    for name in ("layer", "kind", "output shape"):
+        table.add_column(name)
+    for name in ("parameters", "live", "multiply-adds"):
+        table.add_column(name, justify="right")
+    for row in summary["layers"]:
+        size = "x".join(str(side) for side in row["output_shape"])
+        numbers = (f"{row[name]:,}" for name in ("parameters", "live_parameters", "macs"))
+        table.add_row(row["name"], row["kind"], size, *numbers)
+    for title, name in TOTALS.items():
+        table.add_row(title, "", "", f"{summary[name]:,}", "", "")
+    table.add_row("live parameters", "", "", "", f"{summary['live_parameters']:,}", "")
+    table.add_row("size of the weights, bytes", "", "", f"{summary['weight_bytes']:,}", "", "")
+    table.add_row("multiply-adds of an image", "", "", "", "", f"{summary['macs']:,}")
+    return table
+
+
+def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a measurement: what was left out, the error, and what it adds to the full net's."""
+    table = Table(title="Blocks left out", title_justify="left", box=None, pad_edge=False)
+    for name in ("kind", "removed"):
+        table.add_column(name)
+    for name in ("error", "change"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        change = row["error"] - rows[0]["error"]
+        names = ", ".join(row["removed"]) or "-"
+        table.add_row(row["kind"], names, f"{row['error']:.4f}", f"{change:+.4f}")
+    return table
+
+
+def factor_table(result: Mapping[str, Any]) -> Table:
+    """One line a convolution, then the network."""
+    title = f"Factors, {result['variant']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    names = ("layer", "kernel", "rank", "discarded energy", "parameters", "", "multiply-adds", "")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("layer", "kernel") else "right")
+    for row in [*result["layers"], {"layer": "network", **result}]:
+        kernel = "x".join(str(side) for side in row.get("kernel", ()))
+        rank = str(row.get("rank") or "whole") if kernel else ""
+        energy = f"{row['discarded_energy']:.4f}" if kernel else ""
+        costs = (
+            f"{row[f'{measure}_{when}']:,}"
+            for measure in ("parameters", "macs")
+            for when in ("before", "after")
+        )
+        table.add_row(row["layer"], kernel, rank, energy, *costs)
+    return table
+
+
+def taps_table(summary: Mapping[str, Any]) -> Table:
+    """One line a tap."""
+    size = "x".join(str(side) for side in summary["input_shape"])
+    table = Table(title=f"Taps of {summary['model']} on {size}", title_justify="left", box=None)
+    for name in ("tap", "layer", "shape"):
+        table.add_column(name)
+    for row in summary["taps"]:
+        table.add_row(row["name"], row["layer"], "x".join(str(side) for side in row["shape"]))
+    return table
+
+
+def size_table(result: Mapping[str, Any]) -> Table:
+    """Apparent sizes: the ideal, then one line an image shape."""
+    train, test = result["train_size"], result["test_size"]
+    title = (
+        f"Size of objects, test at {test} over training at {train} (test images resized to "
+        f"{result['resized']}, rule {result['rule']}; last map {result['train_grid']} -> "
+        f"{result['test_grid']} of side; equal size from test {result['matching_test_size']})"
+    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("image, width x height", "side share of training's crop", "size ratio"):
+        table.add_column(name, justify="left" if name.startswith("image") else "right")
+    table.add_row("ideal", f"{result['ideal_crop_share']:.4f}", f"{result['ideal_ratio']:.3f}")
+    for row in result["measured"]:
+        shape = f"{row['width']} x {row['height']}"
+        table.add_row(shape, f"{row['crop_share']:.3f}", f"{row['ratio']:.3f}")
+    return table
