@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.engine.conversion import find_scheme, published_shape
-from poc.shared.engine.files import find_frozen_file
+from poc.shared.engine.files import read_frozen_arrays
 from poc.shared.engine.initial_weights import cache_folder
 from poc.shared.engine.weight_header import IMAGENET, read_names, read_texts
 from poc.shared.engine.wrapping import unwrap
@@ -66,11 +66,15 @@ def declare(model: ModelSpec, num_classes: int) -> Network:
 def is_canonical(network: Network, file: Path) -> bool:
     """Whether a file's names are the project's own: those of most of the network's tensors.
 
-    One that left its frozen tensors to another file is a run's, whether that file is there or not.
+    One that left its frozen tensors to another file is a run's.
+
+    Raises:
+        UsageError: That other file is missing, or is not what was written.
     """
+    if read_frozen_arrays(file, read_texts(file)):
+        return True
     own = {parameter.name for parameter in network.parameters}
-    is_of_run = find_frozen_file(file, read_texts(file)) is not None
-    return is_of_run or 2 * len(own & read_names(file)) > len(own)
+    return 2 * len(own & read_names(file)) > len(own)
 
 
 def convert_copy(

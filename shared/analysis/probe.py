@@ -6,6 +6,7 @@ interrupted continues, and its table can be printed again from what is there.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -93,13 +94,23 @@ def run_probe(
             output / start,
             LocalExecutor(),
             command=command,
-            report=progress.update,
-            watch=progress.watch,
+            report=partial(tell_row, progress, start),
+            watch=partial(watch_cell, progress, start),
         )
         failed = [row["cell"] for row in rows if row["status"] != "finished"]
         if failed:
             raise CheckFailed(f"{len(failed)} folds failed, the first is {start}/{failed[0]}")
     return read_probe(output, num_folds)
+
+
+def tell_row(progress: Progress, start: str, row: Mapping[str, Any], num_cells: int) -> None:
+    """Tell of a run, named as its folder lies below the probe's."""
+    progress.update({**row, "cell": f"{start}/{row['cell']}"}, num_cells)
+
+
+def watch_cell(progress: Progress, start: str, cell: str, event: Mapping[str, Any]) -> None:
+    """Tell of a run that trains, likewise."""
+    progress.watch(f"{start}/{cell}", event)
 
 
 def read_probe(output: Path, num_folds: int) -> dict[str, Any]:

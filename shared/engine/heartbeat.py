@@ -20,13 +20,15 @@ class Heartbeat:
 
     Args:
         say: Prints one line.
+        patience: Times the usual silence before the first line.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], patience: float = 1.0) -> None:
+        self._first_seconds = patience * FIRST_SECONDS
         self._say, self._lock, self._ended = say, threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._text, self._done, self._total = "", 0, 0
-        self._patience = FIRST_SECONDS
+        self._patience = self._first_seconds
         self._begun = self._spoken = 0.0
         self._done_before = 0
 
@@ -55,7 +57,7 @@ class Heartbeat:
         now = time.monotonic() if now is None else now
         with self._lock:
             if text != self._text or done < self._done:
-                self._text, self._patience = text, FIRST_SECONDS
+                self._text, self._patience = text, self._first_seconds
                 self._begun = self._spoken = now
                 self._done_before = done
             self._done, self._total = done, total
@@ -68,16 +70,16 @@ class Heartbeat:
     def look(self, now: float) -> str:
         """The line that is due; empty: none is."""
         with self._lock:
-            if not self._text or now - self._spoken < self._patience:
+            is_done = 0 < self._total <= self._done
+            if not self._text or is_done or now - self._spoken < self._patience:
                 return ""
             self._spoken, self._patience = now, min(2 * self._patience, LONGEST_SECONDS)
-            if not self._total:
-                return f"{self._text}, for {write_seconds(now - self._begun)} so far"
             counted = f"{self._text}: {self._done:,} of {self._total:,}"
-            new = self._done - self._done_before
-            if not new:
-                return counted
-            left = (now - self._begun) * (self._total - self._done) / new
+            counted = counted if self._total else self._text
+            new, seconds = self._done - self._done_before, now - self._begun
+            if not self._total or not new:
+                return f"{counted}, for {write_seconds(seconds)} so far"
+            left = seconds * (self._total - self._done) / new
             return f"{counted}, about {write_seconds(left)} left"
 
     def _watch(self) -> None:

@@ -26,9 +26,10 @@ class WorkProgress:
 
     Args:
         title: What works, such as a backend; stands before each text.
+        patience: As `Heartbeat` takes it.
     """
 
-    def __init__(self, title: str = "") -> None:
+    def __init__(self, title: str = "", patience: float = 1.0) -> None:
         console = Terminal(stderr=True)
         self._title = title
         self._bar = Progress(
@@ -44,7 +45,7 @@ class WorkProgress:
         )
         self._task: TaskID | None = None
         self._text = ""
-        self._heartbeat = None if console.is_terminal else Heartbeat(self._print)
+        self._heartbeat = None if console.is_terminal else Heartbeat(self._print, patience)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -120,7 +121,8 @@ class SweepProgress(WorkProgress):
     """One line a finished cell, with the time left, and where the cell stands that trains now."""
 
     def __init__(self, num_cells: int) -> None:
-        super().__init__()
+        # A cell that ends is a line already.
+        super().__init__(patience=5.0)
         self._num_cells, self._num_told = num_cells, 0
         # When the first cell of this call began, and how many rows were there before it.
         self._begun, self._num_kept = 0.0, 0

@@ -235,6 +235,7 @@ class TrainingLoop:
     def train_epoch(self) -> dict[str, float]:
         """Every step that is left of the epoch; returns the means over all its examples."""
         started = reported = time.monotonic()
+        self.report_step(0.0)
         earlier, examples = self.state.seconds["train"], 0
         done = self.state.step - self.first_step_of_epoch()
         for batch in self.steps.batches(self.state.epoch - 1, done):
@@ -258,7 +259,7 @@ class TrainingLoop:
         """Tell where the run stands: while values are computed that are then kept, with these."""
         kept = self.steps.kept
         if kept is not None and not kept.is_whole:
-            text = "computing what stays the same, once an image"
+            text = "computing the outputs of what is frozen, once an image"
             counts = {"done": kept.num_kept, "total": kept.num_images}
             self.report({"event": "work", "text": text, **counts})
             return

@@ -181,6 +181,21 @@ def test_a_checkpoint_without_its_frozen_file_is_no_checkpoint(tmp_path):
         read_checkpoint(folder)
 
 
+def test_a_checkpoint_names_its_frozen_file_under_its_digest(tmp_path):
+    """Another sound file in its place would give another network."""
+    folder, weights = make_folder(tmp_path, "run"), make_weights()
+    checkpoint = Checkpoint(loop=LoopState(epoch=1, step=4), sums=Sums(), weights=weights)
+    write_checkpoint(folder, checkpoint, FrozenTensors(folder, NAMES))
+    own = frozen_file(folder).name
+    write(folder, make_weights(seed=1), "other")
+    (other,) = (path.name for path in folder.glob("frozen-*") if path.name != own)
+    content = (folder / "resume.safetensors").read_bytes()
+    assert content.count(own.encode()) == 1
+    (folder / "resume.safetensors").write_bytes(content.replace(own.encode(), other.encode()))
+    with pytest.raises(UsageError, match="damaged or of another format"):
+        read_checkpoint(folder)
+
+
 def name_frozen(**changes):
     model = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [2, 3]}}
     run = {"method": "transfer", "model": model, "input_shape": [28, 28, 1], "num_classes": 10}
@@ -273,7 +288,9 @@ def test_a_weight_file_that_was_copied_alone_says_what_to_type(trained, poc, tmp
     common = ["--backend", "torch", "--output", "x", "--set", "model.layer=conv2d"]
     code, _, errors = poc("run", "--method", "transfer", "--weights", "alone.safetensors", *common)
     assert code == 2
-    assert "poc weights convert RUN_FOLDER FILE" in errors.splitlines()[-1]
+    # At once: before a process is started, and before anything is said of their view.
+    (line,) = errors.splitlines()
+    assert "poc weights convert RUN_FOLDER FILE" in line
     assert not (tmp_path / "x").exists()
 
 

@@ -26,6 +26,9 @@ def test_work_of_known_size_is_told_with_what_is_left(quiet):
     quiet.note("features", 30, 120, now=110.0)
     # 30 in 10 s: the other 90 take 30 s.
     assert quiet.look(110.0) == "features: 30 of 120, about 30 s left"
+    quiet.note("features", 120, 120, now=140.0)
+    # What is done is not worth a line, however long the next thing takes to begin.
+    assert quiet.look(1e6) == ""
 
 
 def test_each_silence_is_twice_as_long_as_the_last(quiet):
@@ -34,9 +37,15 @@ def test_each_silence_is_twice_as_long_as_the_last(quiet):
     assert said == [2, 6, 14, 30, 62, 122, 182]
 
 
+def test_who_has_other_lines_waits_longer():
+    patient = Heartbeat(lambda line: None, 5.0)
+    patient.note("tests", 0, 0, now=0.0)
+    assert [second for second in range(100) if patient.look(float(second))] == [10, 30, 70]
+
+
 def test_other_work_is_timed_anew(quiet):
     quiet.note("first", 1, 10, now=0.0)
-    assert quiet.look(50.0) == "first: 1 of 10"
+    assert quiet.look(50.0) == "first: 1 of 10, for 50 s so far"
     quiet.note("second", 4, 10, now=60.0)
     assert quiet.look(61.0) == ""
     quiet.note("second", 6, 10, now=62.0)
@@ -44,7 +53,7 @@ def test_other_work_is_timed_anew(quiet):
     # The same work once more: it began again.
     quiet.note("second", 0, 10, now=70.0)
     assert quiet.look(71.0) == ""
-    assert quiet.look(72.0) == "second: 0 of 10"
+    assert quiet.look(72.0) == "second: 0 of 10, for 2 s so far"
 
 
 def test_work_of_unknown_size_is_told_with_its_time(quiet):
