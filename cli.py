@@ -39,6 +39,7 @@ for command in (
 
 def main() -> None:
     """Entry point: turns exceptions into one sentence and an exit code."""
+    from poc.shared.data.shown_names import plain
     from poc.shared.engine.interruption import forwarding
     from poc.shared.engine.output import OutputFailed, prepare_streams
 
@@ -47,11 +48,11 @@ def main() -> None:
         with forwarding():
             cli.main(prog_name="poc", standalone_mode=False)
     except UsageError as error:
-        fail(str(error), 2)
+        fail(plain(str(error)), 2)
     except click.ClickException as error:
-        fail(explain_usage(error), 2)
+        fail(plain(explain_usage(error)), 2)
     except CheckFailed as error:
-        fail(str(error), 1)
+        fail(plain(str(error)), 1)
     except click.Abort as error:
         # What click makes of a KeyboardInterrupt.
         stop = error.__cause__

@@ -11,11 +11,11 @@ from rich.table import Table
 from poc.shared.data.description import describe_source
 from poc.shared.data.leaks import Leak, find_leaks
 from poc.shared.data.relabelling import open_classes
+from poc.shared.data.shown_names import plain
 from poc.shared.data.sources import SCHEMES, open_source
 from poc.shared.data.split_files import parse_definition, read_list
 from poc.shared.data.splits import Split, make_split
 from poc.shared.engine.files import write_bytes
-from poc.shared.engine.output import plain
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
@@ -95,7 +95,7 @@ def class_table(facts: Mapping[str, Any]) -> Table:
     largest = max(facts["counts"].values())
     for name, count in facts["counts"].items():
         row = [f"{parts[part][name]:,}" for part in parts]
-        table.add_row(name, *row, f"{count:,}", bar(count, largest))
+        table.add_row(plain(name), *row, f"{count:,}", bar(count, largest))
     totals = [f"{sum(parts[part].values()):,}" for part in parts]
     table.add_row(f"{facts['num_classes']} classes", *totals, f"{facts['num_examples']:,}", "")
     return table
@@ -120,7 +120,8 @@ def notes_table(facts: Mapping[str, Any]) -> Table:
     rows = {
         "channels": "grey" if facts["channels"] == 1 else "RGB",
         **{key: spread(facts["sizes"][key]) for key in ("height", "width", "width_over_height")},
-        "majority baseline": f"{balance['majority_accuracy']:.4f} ({balance['largest_class']})",
+        "majority baseline": f"{balance['majority_accuracy']:.4f} "
+        f"({plain(balance['largest_class'])})",
         "largest over smallest class": f"{balance['largest_over_smallest']:.2f}",
         "contents that occur twice": f"{duplicates['num_contents']} "
         f"({duplicates['num_across_parts']} across parts, "
@@ -152,7 +153,7 @@ def spread(values: Mapping[str, float]) -> str:
 
 def named(names: Sequence[str]) -> str:
     """A count and the first names."""
-    shown = [name.encode("utf-8", "backslashreplace").decode() for name in names[:MAX_NAMED]]
+    shown = [plain(name) for name in names[:MAX_NAMED]]
     rest = f"\n… and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return "\n".join([str(len(names)), *shown]) + rest
 
@@ -162,7 +163,7 @@ def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
     if not names:
         return "0"
     count, *lines = named(names).split("\n")
-    suffixes = ", ".join(f"{number:,} {suffix}" for suffix, number in counts.items())
+    suffixes = ", ".join(f"{number:,} {plain(suffix)}" for suffix, number in counts.items())
     return "\n".join([f"{count} ({suffixes})", *lines])
 
 

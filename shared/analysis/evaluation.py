@@ -4,7 +4,7 @@ Nothing is trained, and the run folder stays as it is.
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.engine.datasets import RunData
 from poc.shared.engine.files import write_bytes
@@ -24,6 +23,7 @@ from poc.shared.engine.metrics import (
 )
 from poc.shared.engine.phases import describe_values, pooled_node
 from poc.shared.engine.trained_run import open_trained
+from poc.shared.engine.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
@@ -39,7 +39,7 @@ def evaluate_folder(
     part: str = "test",
     export: Path | None = None,
     data: str | None = None,
-    note: Note = ignore,
+    report: Report = unheard,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint of a run.
 
@@ -52,7 +52,7 @@ def evaluate_folder(
         export: npz file for `embeddings` (N, F; of several crops their mean), `softmax` and
             `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
         data: Where the run's data lies now; none: where it lay.
-        note: Told what differs from the run.
+        report: Called with progress events, and with what differs from the run.
 
     Returns:
         Metrics, their interval, crops and how they are averaged, latency and the statistics of the
@@ -63,12 +63,20 @@ def evaluate_folder(
     """
     check_part_name(part)
     trained = open_trained(
-        folder, data=data, assignments=assignments, checkpoint=checkpoint, part=part, note=note
+        folder,
+        data=data,
+        assignments=assignments,
+        checkpoint=checkpoint,
+        part=part,
+        note=noting(report),
     )
     run, own, opened = trained.run, trained.weights, trained.data
+    WorkCount(report, f"starting {run.backend}")
     with opened, Worker(run.backend) as worker:
         pipeline, ids = find_part(run, opened, part)
-        outputs = list(run_batches(worker, run, own, pipeline))
+        count = WorkCount(report, f"computing {part} images", len(ids))
+        outputs = list(run_batches(worker, run, own, pipeline, count))
+        WorkCount(report, "measuring the latency of one image")
         seconds = worker.call(
             "measure_latency",
             run=run.model_dump(mode="json"),
@@ -122,10 +130,17 @@ def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[st
 
 
 def run_batches(
-    worker: Worker, run: RunSpec, weights: Mapping[str, NDArray[Any]], pipeline: Pipeline
+    worker: Worker,
+    run: RunSpec,
+    weights: Mapping[str, NDArray[Any]],
+    pipeline: Pipeline,
+    told: Callable[[int], None],
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Logits (N, C) and embeddings (N, F) of each batch, several crops averaged."""
-    tap = pooled_node(run.network)
+    """Logits (N, C) and embeddings (N, F) of each batch, several crops averaged.
+
+    `told` is called with the number of images so far.
+    """
+    tap, done = pooled_node(run.network), 0
     for batch in pipeline.epoch(0):
         found = worker.call(
             "features",
@@ -134,6 +149,8 @@ def run_batches(
             images=batch.images,
             taps=["logits", tap],
         )
+        done += len(batch.labels)
+        told(done)
         values = found[tap].reshape(len(batch.labels), pipeline.num_views, -1)
         yield (
             average_views(found["logits"], pipeline.num_views, pipeline.average),

@@ -5,14 +5,13 @@ The file is renamed to its place only after it has answered like the trained net
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.engine.datasets import RunData
 from poc.shared.engine.exported import (
@@ -25,6 +24,8 @@ from poc.shared.engine.exported import (
 from poc.shared.engine.metrics import average_views
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.trained_run import open_trained
+from poc.shared.engine.weight_header import count_file_bytes
+from poc.shared.engine.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.initializers import Weights
@@ -62,13 +63,13 @@ class Evaluation(NamedTuple):
 def export_run(
     folder: Path,
     *,
-    file_format: str,
+    file_format: str | None,
     precision: str = "float32",
     output: Path | None = None,
     merges_shortcuts: bool | None = None,
     num_images: int = NUM_IMAGES,
     data: str | None = None,
-    note: Note = ignore,
+    report: Report = unheard,
 ) -> dict[str, Any]:
     """Fold, write, run, compare, measure, and note it in the run folder.
 
@@ -81,7 +82,7 @@ def export_run(
             their inputs would have to share one scale.
         num_images: Evaluation images that the file is judged on, at most.
         data: Where the run's data lies now; none: where it lay.
-        note: Told what differs from the run.
+        report: Called with progress events, and with what differs from the run.
 
     Returns:
         Sizes in bytes, errors, accuracies and latencies: the entry of `exports.json`.
@@ -90,6 +91,11 @@ def export_run(
         UsageError: As `open_trained`, unknown format or precision, or a package is missing.
         CheckFailed: The float32 file does not answer like the trained network.
     """
+    if file_format is None:
+        raise UsageError(
+            f"received no --format; allowed are {', '.join(FORMATS)}: add --format "
+            f"{next(iter(FORMATS))}, say"
+        )
     find_format(file_format)
     if precision not in PRECISIONS:
         raise UsageError(
@@ -97,13 +103,14 @@ def export_run(
         )
     if merges_shortcuts is None:
         merges_shortcuts = precision != "int8"
-    trained = open_trained(folder, data=data, note=note)
+    trained = open_trained(folder, data=data, note=noting(report))
     run, weights, opened = trained.run, trained.weights, trained.data
     target = output or folder / "exports" / f"{precision}.{file_format}"
     target.parent.mkdir(parents=True, exist_ok=True)
     with opened, tempfile.TemporaryDirectory(dir=target.parent, prefix=".export.") as partial:
         written = Path(partial) / f"model.{file_format}"
-        evaluation = evaluate_trained(run, weights, opened, num_images)
+        evaluation = evaluate_trained(run, weights, opened, num_images, report)
+        WorkCount(report, f"writing {precision} {file_format}")
         with Worker(FORMATS[file_format].backend, log=Path(partial) / "log") as worker:
             counts = worker.call(
                 "export",
@@ -122,7 +129,7 @@ def export_run(
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             **describe_sizes(run, folder, written),
             **counts,
-            **describe_answers(FORMATS[file_format].open(written), evaluation, precision),
+            **describe_answers(FORMATS[file_format].open(written), evaluation, precision, report),
             "notes": list(trained.notes),
         }
         written.replace(target)
@@ -130,18 +137,24 @@ def export_run(
     return row
 
 
-def evaluate_trained(run: RunSpec, weights: Weights, data: RunData, num_images: int) -> Evaluation:
+def evaluate_trained(
+    run: RunSpec, weights: Weights, data: RunData, num_images: int, report: Report = unheard
+) -> Evaluation:
     """The trained network's logits of evaluation images, from the backend that trained it."""
     pipeline = data.test or data.val or data.train
     images, labels, logits, left = [], [], [], num_images
+    WorkCount(report, f"starting {run.backend}")
     with Worker(run.backend) as worker:
+        total = min(num_images, pipeline.examples)
+        count = WorkCount(report, "computing images as they were trained", total)
         for batch in pipeline.epoch(0):
-            count = min(left, len(batch.labels))
-            images.append(batch.images[: count * pipeline.num_views])
-            labels.append(batch.labels[:count])
+            taken = min(left, len(batch.labels))
+            images.append(batch.images[: taken * pipeline.num_views])
+            labels.append(batch.labels[:taken])
             spec = run.model_dump(mode="json")
             logits.append(worker.call("logits", run=spec, weights=weights, images=images[-1]))
-            left -= count
+            left -= taken
+            count(num_images - left)
             if not left:
                 break
     parts = (np.concatenate(part) for part in (images, labels, logits))
@@ -163,20 +176,21 @@ def describe_sizes(run: RunSpec, folder: Path, written: Path) -> dict[str, int]:
     return {
         "total_parameters": total,
         "weight_bytes": BYTES_PER_WEIGHT * total,
-        "safetensors_bytes": (folder / CHECKPOINT).stat().st_size,
+        "safetensors_bytes": count_file_bytes(folder / CHECKPOINT),
         "file_bytes": written.stat().st_size,
     }
 
 
 def describe_answers(
-    model: ExportedModel, evaluation: Evaluation, precision: str
+    model: ExportedModel, evaluation: Evaluation, precision: str, report: Report = unheard
 ) -> dict[str, Any]:
     """How the file answers beside the trained network, and how fast.
 
     Raises:
         CheckFailed: A float32 file answers otherwise.
     """
-    logits = np.concatenate(list(answer(model, evaluation.images)))
+    count = WorkCount(report, "running the file on images", len(evaluation.images))
+    logits = np.concatenate(list(answer(model, evaluation.images, count)))
     error = relative_error(logits, evaluation.logits)
     if precision == "float32" and not error <= TOLERANCE:
         raise CheckFailed(
@@ -184,6 +198,7 @@ def describe_answers(
             f"is {TOLERANCE:.0e}; the file was not kept"
         )
     trained, exported = evaluation.hits(evaluation.logits), evaluation.hits(logits)
+    WorkCount(report, "measuring the file's latency")
     latencies = {size: measure_latency(model, evaluation.images, size) for size in BATCH_SIZES}
     return {
         "logit_error": error,
@@ -199,10 +214,13 @@ def describe_answers(
     }
 
 
-def answer(model: ExportedModel, images: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Logits, a batch at a time."""
+def answer(
+    model: ExportedModel, images: NDArray[np.float32], told: Callable[[int], None]
+) -> Iterator[NDArray[np.float32]]:
+    """Logits, a batch at a time; `told` is called with the number of images so far."""
     size = BATCH_SIZES[-1]
     for start in range(0, len(images), size):
+        told(start)
         yield model.logits(np.ascontiguousarray(images[start : start + size], np.float32))
 
 

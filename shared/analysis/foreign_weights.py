@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.engine.conversion import find_scheme, published_shape
+from poc.shared.engine.files import read_frozen_arrays
 from poc.shared.engine.initial_weights import cache_folder
-from poc.shared.engine.weight_header import IMAGENET, read_names
+from poc.shared.engine.weight_header import IMAGENET, read_names, read_texts
 from poc.shared.engine.wrapping import unwrap
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods import find_method
+from poc.shared.spec.config import DEFAULT_METHOD
+from poc.shared.spec.methods import find_method, tell_default
 from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.network import Network
 from poc.shared.spec.published.table import find_schemes
@@ -39,16 +41,20 @@ def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str],
         return path
     model = named_model(values)
     network = declare(model, SOME_CLASSES)
-    if file.suffix == ".safetensors" and is_canonical(network, read_names(file)):
+    if file.suffix == ".safetensors" and is_canonical(network, file):
         return path
-    return convert_copy(file, model, network, note)
+    try:
+        return convert_copy(file, model, network, note)
+    except UsageError as error:
+        told = tell_default(str(values.get("method", DEFAULT_METHOD)), model.name)
+        raise UsageError(f"{error}{told}") from None
 
 
 def named_model(values: Mapping[str, Any]) -> ModelSpec:
     """The model that the run names, or its method's own."""
     # What is no table is refused later, by name.
     given = dict(found) if isinstance(found := values.get("model"), Mapping) else {}
-    method = find_method(str(values.get("method", "lightlayers")))
+    method = find_method(str(values.get("method", DEFAULT_METHOD)))
     return ModelSpec.parse({"name": method.default_model, **given}, "model")
 
 
@@ -57,10 +63,18 @@ def declare(model: ModelSpec, num_classes: int) -> Network:
     return model.declare(find_model(model.name).example_input, num_classes)
 
 
-def is_canonical(network: Network, names: set[str]) -> bool:
-    """Whether a file's names are the project's own: those of most of the network's tensors."""
+def is_canonical(network: Network, file: Path) -> bool:
+    """Whether a file's names are the project's own: those of most of the network's tensors.
+
+    One that left its frozen tensors to another file is a run's.
+
+    Raises:
+        UsageError: That other file is missing, or is not what was written.
+    """
+    if read_frozen_arrays(file, read_texts(file)):
+        return True
     own = {parameter.name for parameter in network.parameters}
-    return 2 * len(own & names) > len(own)
+    return 2 * len(own & read_names(file)) > len(own)
 
 
 def convert_copy(
@@ -86,7 +100,7 @@ def convert_copy(
         ]:
             note(text)
         partial.replace(target)
-    note(f"Converted {str(file)!r} for {model.name}: {target}.")
+        note(f"Converted {str(file)!r} for {model.name}: {target}.")
     return str(target)
 
 

@@ -4,17 +4,18 @@ Each fold of each start in each backend is a run folder of a sweep, so that a pr
 interrupted continues, and its table can be printed again from what is there.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from rich.table import Table
 
 from poc.shared.engine.executors import LocalExecutor
 from poc.shared.engine.metrics import wilson_interval
-from poc.shared.engine.sweep import run_sweep
+from poc.shared.engine.sweep import find_cell_folders, run_sweep
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.pretrained import WeightDefaults
 from poc.shared.spec.run import BACKENDS
@@ -25,7 +26,16 @@ from .same_data import require_same_data
 from .statistics import mcnemar, spread
 
 STARTS = ("pretrained", "drawn")
-Report = Callable[[Mapping[str, Any], int], None]
+
+
+class Progress(Protocol):
+    """What a probe tells of its runs."""
+
+    def update(self, row: Mapping[str, Any], num_cells: int = 0) -> None:
+        """Take the row of a run."""
+
+    def watch(self, cell: str, event: Mapping[str, Any]) -> None:
+        """Take an event of a run that trains."""
 
 
 class Folds(NamedTuple):
@@ -53,7 +63,7 @@ def run_probe(
     num_folds: int,
     output: Path,
     command: str,
-    report: Report,
+    progress: Progress,
     defaults: WeightDefaults | None = None,
 ) -> dict[str, Any]:
     """Train and test every fold of both starts in both backends; those that are done are kept.
@@ -79,11 +89,28 @@ def run_probe(
         cells = load_sweep(config, own, axes, defaults=defaults)
         if start != STARTS[0]:
             cells = [replace(cell, run=cell.run.replace(initial_weights=None)) for cell in cells]
-        rows = run_sweep(cells, output / start, LocalExecutor(), command=command, report=report)
+        rows = run_sweep(
+            cells,
+            output / start,
+            LocalExecutor(),
+            command=command,
+            report=partial(tell_row, progress, start),
+            watch=partial(watch_cell, progress, start),
+        )
         failed = [row["cell"] for row in rows if row["status"] != "finished"]
         if failed:
             raise CheckFailed(f"{len(failed)} folds failed, the first is {start}/{failed[0]}")
     return read_probe(output, num_folds)
+
+
+def tell_row(progress: Progress, start: str, row: Mapping[str, Any], num_cells: int) -> None:
+    """Tell of a run, named as its folder lies below the probe's."""
+    progress.update({**row, "cell": f"{start}/{row['cell']}"}, num_cells)
+
+
+def watch_cell(progress: Progress, start: str, cell: str, event: Mapping[str, Any]) -> None:
+    """Tell of a run that trains, likewise."""
+    progress.watch(f"{start}/{cell}", event)
 
 
 def read_probe(output: Path, num_folds: int) -> dict[str, Any]:
@@ -97,22 +124,17 @@ def read_probe(output: Path, num_folds: int) -> dict[str, Any]:
     Raises:
         UsageError: Some of the runs were trained on other data than the others.
     """
-    by_fold = [
-        [
-            output / start / f"backend={backend},split.fold={fold},seed=0"
-            for start in STARTS
-            for backend in BACKENDS
-        ]
-        for fold in range(num_folds)
-    ]
-    require_same_data([folder for folders in by_fold for folder in folders], is_split_same=False)
-    for folders in by_fold:
-        require_same_data(folders, is_split_same=True)
+    folders = {
+        (start, cell["settings"]["backend"], cell["settings"]["split.fold"]): folder
+        for start in STARTS
+        for cell, folder in find_cell_folders(output / start)
+    }
+    require_same_data(list(folders.values()), is_split_same=False)
+    for fold in range(num_folds):
+        of_fold = [folders[start, backend, fold] for start in STARTS for backend in BACKENDS]
+        require_same_data(of_fold, is_split_same=True)
     found = {
-        (start, backend): read_folds(
-            output / start / f"backend={backend},split.fold={fold},seed=0"
-            for fold in range(num_folds)
-        )
+        (start, backend): read_folds(folders[start, backend, fold] for fold in range(num_folds))
         for start in STARTS
         for backend in BACKENDS
     }

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from poc.shared.engine.output import plain
 from poc.shared.engine.terminal import open_output
-from poc.shared.spec.sweep import describe_settings
+from poc.shared.spec.cell_names import label_settings
 
 from .figures import Table as WrittenTable
 from .groups import list_threads
@@ -138,9 +138,8 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a combination of settings: mean ± standard deviation over its seeds."""
     table = Table(title="Sweep, mean ± sd over seeds", title_justify="left", box=None)
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        name = describe_settings(row["settings"]) or "the one cell"
-        groups.setdefault(name, []).append(row)
+    for row, name in zip(rows, label_settings([row["settings"] for row in rows]), strict=True):
+        groups.setdefault(name or "the one cell", []).append(row)
     titles = [line.title for line in SWEEP_COLUMNS.values()]
     for name in ("settings", "runs", "threads", "parameters", *titles, "failed"):
         table.add_column(name, justify="left" if name in ("settings", "failed") else "right")

@@ -50,14 +50,26 @@ def convert_for(
     source: Path,
     target: Path,
     *,
-    model: str,
-    classes: str,
+    model: str | None,
+    classes: str | None,
     assignments: Iterable[str] = (),
     shape: str | None = None,
     origin: str | None = None,
     to: str = CANONICAL,
 ) -> dict[str, Any]:
-    """The command: `convert_file` for a model and options as they are typed."""
+    """The command: `convert_file` for a model and options as they are typed.
+
+    Raises:
+        UsageError: No model or no number of classes, or as `convert_file`.
+    """
+    if model is None or classes is None:
+        missing = " and ".join(
+            option for option, value in (("--model", model), ("--classes", classes)) if not value
+        )
+        raise UsageError(
+            f"received the file {str(source)!r} without {missing}; allowed without is a run "
+            "folder, which says itself what it holds: add --model NAME --classes N"
+        )
     row = find_model(model)
     run = load_run(
         None,

@@ -112,20 +112,17 @@ def weight_defaults() -> Any:
     from poc.shared.engine.weight_header import describe_weights
     from poc.shared.spec.pretrained import WeightDefaults
 
-    @cache
-    def tell(text: str) -> None:
-        click.echo(text, err=True)
-
+    tell_once = cache(tell)
     # A sweep asks for every cell: a file is read and hashed once for each model.
     located: dict[tuple[str, str, str], str] = {}
 
     def locate(path: str, values: Mapping[str, Any]) -> str:
         key = (path, repr(values.get("model")), str(values.get("method")))
         if key not in located:
-            located[key] = locate_canonical(path, values, tell)
+            located[key] = locate_canonical(path, values, tell_once)
         return located[key]
 
-    return WeightDefaults(describe=describe_weights, locate=locate, note=tell)
+    return WeightDefaults(describe=describe_weights, locate=locate, note=tell_once)
 
 
 def require_weights(spec: Any, given: str | None) -> None:
@@ -170,8 +167,10 @@ def named_settings(**given: Any) -> list[str]:
 
 
 def tell(text: str) -> None:
-    """Print a note beside the output."""
-    click.echo(text, err=True)
+    """Print a note beside the output, in one line whatever names it holds."""
+    from poc.shared.data.shown_names import plain
+
+    click.echo(plain(text), err=True)
 
 
 def tell_event(event: Mapping[str, Any]) -> None:

@@ -35,8 +35,10 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     """Evaluate a run's network at another size or with several crops; train nothing."""
     from poc.shared.analysis.evaluation import evaluate_folder, evaluation_table
     from poc.shared.analysis.tables import show
+    from poc.shared.engine.progress import WorkProgress
 
-    result = evaluate_folder(folder, note=tell, **given)
+    with WorkProgress("evaluate") as progress:
+        result = evaluate_folder(folder, report=progress.update, **given)
     if as_json:
         click.echo(json.dumps(result, indent=1))
     else:
@@ -109,9 +111,7 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
 
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "file_format", required=True, metavar="onnx|tflite", help="File to write."
-)
+@click.option("--format", "file_format", metavar="onnx|tflite", help="File to write; required.")
 @click.option(
     "--precision", default="float32", metavar="NAME", help="float32 (default), float16 or int8."
 )
@@ -129,8 +129,10 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
     from poc.shared.analysis.export import describe_export, export_run
     from poc.shared.analysis.tables import export_table, show
+    from poc.shared.engine.progress import WorkProgress
 
-    row = export_run(folder, note=tell, **given)
+    with WorkProgress("export") as progress:
+        row = export_run(folder, report=progress.update, **given)
     if as_json:
         click.echo(json.dumps(row, indent=1))
         return

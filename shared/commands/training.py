@@ -200,7 +200,14 @@ def sweep(
         require_weights(cell.run, given["weights"])
     executor = make_executor(engine, address=address, jobs=jobs)
     with SweepProgress(len(cells)) as progress:
-        rows = run_sweep(cells, output, executor, command=command_line(), report=progress.update)
+        rows = run_sweep(
+            cells,
+            output,
+            executor,
+            command=command_line(),
+            report=progress.update,
+            watch=progress.watch,
+        )
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
@@ -243,7 +250,7 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
             output=output,
             command=command_line(),
             defaults=weight_defaults(),
-            report=progress.update,
+            progress=progress,
         )
     if as_json:
         click.echo(json.dumps(result, indent=1))

@@ -9,7 +9,7 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Group
-from .options import DATA_OPTION, JSON_OPTION, tell
+from .options import DATA_OPTION, JSON_OPTION
 
 
 @click.group(cls=Group)
@@ -20,18 +20,27 @@ def weights() -> None:
 @weights.command("convert")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="NAME", help="A row of `poc models list`.")
+@click.option("--model", metavar="NAME", help="A row of `poc models list`.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
-@click.option("--classes", required=True, metavar="N", help="Number of classes.")
+@click.option("--classes", metavar="N", help="Number of classes.")
 @click.option("--input", "shape", metavar="HxWxC", help="Image shape; default: the publication's.")
 @click.option("--from", "origin", metavar="FORMAT", help="torch, keras, canonical or a scheme.")
 @click.option("--to", metavar="FORMAT", default="canonical", help="The same; default canonical.")
 @JSON_OPTION
 def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
-    """Convert published weights into canonical ones, or back; check every name and shape."""
+    """Convert published weights into canonical ones, or back; check every name and shape.
+
+    SOURCE may be a run folder, which needs neither --model nor --classes.
+    """
+    from poc.shared.analysis.run_weights import convert_run
     from poc.shared.analysis.weight_files import convert_for
 
-    report = convert_for(source, target, **given)
+    if source.is_dir():
+        named = {"set" if key == "assignments" else key: value for key, value in given.items()}
+        named["from"], named["input"] = named.pop("origin"), named.pop("shape")
+        report = convert_run(source, target, **named)
+    else:
+        report = convert_for(source, target, **given)
     for note in report["notes"]:
         click.echo(f"Note: {note}", err=True)
     click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
@@ -53,8 +62,11 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
     from poc.shared.analysis.low_rank import factorize_run
     from poc.shared.analysis.network_tables import factor_table
     from poc.shared.analysis.tables import show
+    from poc.shared.engine.progress import WorkProgress
 
-    result = factorize_run(folder, output, note=tell, **given)
+    with WorkProgress("factorize") as progress:
+        progress.show("two networks on the run's images")
+        result = factorize_run(folder, output, note=progress.say, **given)
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
@@ -74,8 +86,11 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> None:
     """Load a run's checkpoint into both backends and compare their logits."""
     from poc.shared.analysis.verification import verify_weights
+    from poc.shared.engine.progress import WorkProgress
 
-    rung = verify_weights(folder, checkpoint, data=data, note=tell)
+    with WorkProgress("verify") as progress:
+        progress.show("both backends on the same images")
+        rung = verify_weights(folder, checkpoint, data=data, note=progress.say)
     if as_json:
         click.echo(json.dumps(rung.to_json(), indent=1))
     elif rung.is_passed:

@@ -22,6 +22,7 @@ from .inspection import Note, ignore, inspect_files
 from .layout import suggest_deeper
 from .listing import Listing, list_folder
 from .regular_files import read_regular
+from .shown_names import plain
 from .source import PARTITIONS, Labels, Pixels, Source, to_array
 
 NUM_NAMED = 5
@@ -144,7 +145,7 @@ def refuse_names(names: Sequence[str], facts: Sequence[FileFacts]) -> list[FileF
     for name, fact in zip(names, facts, strict=True):
         error = ""
         identity = unicodedata.normalize("NFC", name)
-        if shown(name) != name:
+        if not is_utf8(name):
             error = "has a name that is not UTF-8"
         elif identity in seen:
             error = "has the same name as another file, but for the way its accents are written"
@@ -187,7 +188,7 @@ def refuse_problems(name: str, errors: Mapping[str, str], empty_classes: Sequenc
     problems += [f"{folder}/ holds no image" for folder in empty_classes]
     if not problems:
         return
-    named = "; ".join(shown(text) for text in problems[:NUM_NAMED])
+    named = "; ".join(plain(text) for text in problems[:NUM_NAMED])
     rest = f" and {len(problems) - NUM_NAMED} more" if len(problems) > NUM_NAMED else ""
     num_folders = sum(file.endswith("/") for file in errors)
     folders = f", {num_folders} unreadable folders" if num_folders else ""
@@ -211,6 +212,10 @@ def remark_spans(name: str, spans: Sequence[int]) -> list[str]:
     ]
 
 
-def shown(text: str) -> str:
-    """The text with undecodable bytes of a file name made visible."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def is_utf8(name: str) -> bool:
+    """Whether a file's name is text, and not bytes that no encoding explains."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -33,6 +33,11 @@ SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
 }
+# What macOS, Windows and Synology put into folders and archives: no class is meant by them.
+LITTER = {
+    *("__macosx", "$recycle.bin", "system volume information", "@eadir"),
+    *(".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".localized"),
+}
 ALLOWED = "allowed is one folder a class, or train, val and test that hold them"
 MAX_DEPTH = 6
 NUM_NAMED = 5
@@ -202,7 +207,7 @@ def look(folder: Path) -> Look:
     """What lies directly in a folder; nothing where it cannot be listed, which is told later."""
     try:
         with os.scandir(folder) as entries:
-            shown = [(entry.name, is_folder(entry)) for entry in entries if entry.name[0] != "."]
+            shown = [(entry.name, is_folder(entry)) for entry in entries if is_shown(entry.name)]
     except OSError:
         return Look(folders=(), has_images=False)
     return Look(
@@ -222,7 +227,17 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder, hidden ones left out, in Unicode's order."""
     names = (child.name for child in folder.iterdir() if child.is_dir())
-    return sorted(name for name in names if not name.startswith("."))
+    return sorted(name for name in names if is_shown(name))
+
+
+def is_shown(name: str) -> bool:
+    """Whether a file or folder is looked at: neither hidden nor litter."""
+    return not name.startswith(".") and not is_litter(name)
+
+
+def is_litter(name: str) -> bool:
+    """Whether a system put this file or folder there, and nobody else."""
+    return name.lower() in LITTER or name.startswith("._")
 
 
 def is_image(file: str) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from poc.shared.errors import UsageError
 
-from .layout import find_layout, is_image, subfolders
+from .layout import find_layout, is_image, is_litter, is_shown, subfolders
+from .shown_names import plain
 
 # Images by their suffix, of formats that nothing here reads.
 FOREIGN_SUFFIXES = {
@@ -17,7 +18,7 @@ FOREIGN_SUFFIXES = {
     *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw", ".eps", ".ico"),
     *(".j2k", ".jpx", ".jpc", ".nii", ".mha", ".mhd", ".nrrd", ".svs", ".ndpi", ".npy"),
 }
-NO_SUFFIX = "no suffix"
+NO_SUFFIX, LITTER = "no suffix", "of a system"
 NUM_NAMED = 5
 
 
@@ -30,7 +31,8 @@ class Listing:
         parts: Part of each; empty text where the folder is flat.
         classes: Class name of each.
         empty_classes: Class folders without an image file.
-        ignored: Files that are no images by their suffix, or lie in no class folder.
+        ignored: Files that are no images by their suffix, or lie in no class folder; files and
+            folders that a system put there. Those of folders end in a slash.
         loops: Links that lead back to a folder that was read already.
         unlisted: Folders in class folders that cannot be listed -> why.
         unused: Folders beside the parts.
@@ -91,8 +93,9 @@ def list_classes(root: Path, below: str, part: str, listing: Listing) -> None:
     for folder in subfolders(root / below):
         where = f"{below}/{folder}".lstrip("/")
         found = list(walk(root, where, listing))
-        images = [name for name in found if is_image(name)]
-        listing.ignored += [name for name in found if not is_image(name)]
+        images = [name for name in found if is_image(name) and not is_litter(Path(name).name)]
+        kept = set(images)
+        listing.ignored += [name for name in found if name not in kept]
         if not images:
             listing.empty_classes.append(where)
         listing.names += images
@@ -101,11 +104,11 @@ def list_classes(root: Path, below: str, part: str, listing: Listing) -> None:
 
 
 def stray_files(root: Path, below: str) -> list[str]:
-    """Files that lie beside class folders and not in one."""
+    """Files that lie beside class folders and not in one, and folders that a system put there."""
     return [
-        f"{below}/{child.name}".lstrip("/")
+        f"{below}/{child.name}{'/' if child.is_dir() else ''}".lstrip("/")
         for child in sorted((root / below).iterdir())
-        if not child.is_dir() and not child.name.startswith(".")
+        if is_litter(child.name) or (not child.is_dir() and is_shown(child.name))
     ]
 
 
@@ -125,14 +128,18 @@ def walk(root: Path, where: str, listing: Listing) -> Iterator[str]:
             children.clear()
             continue
         seen.add((facts.st_dev, facts.st_ino))
-        children[:] = sorted(name for name in children if not name.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
-        yield from (f"{relative}/{file}" for file in sorted(files) if not file.startswith("."))
+        listing.ignored += [f"{relative}/{name}/" for name in sorted(children) if is_litter(name)]
+        children[:] = sorted(name for name in children if is_shown(name))
+        yield from (f"{relative}/{x}" for x in sorted(files) if is_shown(x) or is_litter(x))
 
 
 def count_suffixes(names: Sequence[str]) -> dict[str, int]:
-    """Suffix in lower case -> files, the most frequent first."""
-    counts = Counter(Path(name).suffix.lower() or NO_SUFFIX for name in names)
+    """Suffix in lower case -> files, the most frequent first; what systems leave is one kind."""
+    counts = Counter(
+        LITTER if is_litter(Path(name).name) else Path(name).suffix.lower() or NO_SUFFIX
+        for name in names
+    )
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -142,13 +149,15 @@ def describe_ignored(names: Sequence[str]) -> str:
     foreign = {suffix: count for suffix, count in counts.items() if suffix in FOREIGN_SUFFIXES}
     stray = {suffix: count for suffix, count in counts.items() if is_image(f"x{suffix}")}
     bare = {suffix: count for suffix, count in counts.items() if suffix == NO_SUFFIX}
-    known = foreign | stray | bare
+    litter = {suffix: count for suffix, count in counts.items() if suffix == LITTER}
+    known = foreign | stray | bare | litter
     other = {suffix: count for suffix, count in counts.items() if suffix not in known}
     clauses = [
         state(foreign, "images of a kind that is not read, convert them"),
         state(stray, "images that lie in no class folder"),
         state(bare, "files without a suffix"),
         state(other, "files that are no images"),
+        state(litter, "files or folders that macOS or Windows made"),
     ]
     return "; ".join(clause for clause in clauses if clause)
 
@@ -158,8 +167,8 @@ def state(counts: Mapping[str, int], what: str) -> str:
     if not counts:
         return ""
     total = f"{sum(counts.values()):,} {what}"
-    if set(counts) == {NO_SUFFIX}:
+    if set(counts) <= {NO_SUFFIX, LITTER}:
         return total
-    named = [f"{count:,} {suffix}" for suffix, count in list(counts.items())[:NUM_NAMED]]
+    named = [f"{count:,} {plain(suffix)}" for suffix, count in list(counts.items())[:NUM_NAMED]]
     rest = ", …" if len(counts) > NUM_NAMED else ""
     return f"{total} ({', '.join(named)}{rest})"

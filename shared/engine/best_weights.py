@@ -8,7 +8,8 @@ import numpy as np
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network
 
-from .files import read_arrays, write_arrays
+from .files import read_arrays
+from .frozen_tensors import FrozenTensors
 
 
 class BestWeights:
@@ -18,11 +19,14 @@ class BestWeights:
         path: That file.
         network: The run's network.
         metadata: Texts for the file's header.
+        frozen: Takes out what never moves.
     """
 
-    def __init__(self, path: Path, network: Network, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, network: Network, metadata: Mapping[str, str], frozen: FrozenTensors
+    ) -> None:
         self._path, self._names = path, [p.name for p in network.parameters]
-        self._metadata = metadata
+        self._metadata, self._frozen = metadata, frozen
         self._unwritten: Weights | None = None
         self._epoch = 0
 
@@ -40,7 +44,7 @@ class BestWeights:
             return
         kept = {**weights, **self._unwritten}
         own = {name: kept[name] for name in self._names}
-        write_arrays(self._path, own, epoch=str(self._epoch), **self._metadata)
+        self._frozen.write(self._path, own, {"epoch": str(self._epoch), **self._metadata})
         self._unwritten = None
 
     def forget(self) -> None:
@@ -48,5 +52,5 @@ class BestWeights:
         self._unwritten = None
 
     def read(self) -> Weights:
-        """What stands in the file."""
+        """What stands in the file, with what never moves."""
         return read_arrays(self._path)

@@ -3,7 +3,9 @@
 `resume.safetensors` holds the weights, the trainer's state and, as JSON in its header, the loop's
 state, the sums of the open epoch, the last metrics line and a digest of it all. One file is
 replaced by one rename, so that no two halves of different steps can meet; the former one stays as
-`resume_previous.safetensors`, for a disk that has lost what it promised to hold.
+`resume_previous.safetensors`, for a disk that has lost what it promised to hold. Weights that never
+move stand in a file beside both, written before them and never again: its name is the sha256 of its
+content (frozen_tensors.py), and the digest covers that name.
 """
 
 import hashlib
@@ -17,13 +19,20 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 
-from .files import Arrays, read_arrays_and_metadata, remove_temporaries, write_arrays
+from .files import (
+    FROZEN_FILE,
+    Arrays,
+    read_frozen_arrays,
+    read_own_arrays,
+    remove_temporaries,
+    write_arrays,
+)
+from .frozen_tensors import FrozenTensors
 from .loop_state import LoopState, Sums
 
-FORMAT = "poc checkpoint 1"
+# A checkpoint of the second form has left its frozen weights to another file.
+FORMAT, FROZEN_FORMAT = "poc checkpoint 1", "poc checkpoint 2"
 LATEST, PREVIOUS = "resume.safetensors", "resume_previous.safetensors"
-# First part of an array's name in the file -> field of the checkpoint.
-SECTIONS = {"weights": "weights", "state": "trainer_state"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +56,24 @@ class Checkpoint:
     counts: dict[str, float] = field(default_factory=dict)
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(
+    folder: Path, checkpoint: Checkpoint, frozen: FrozenTensors | None = None
+) -> None:
     """Replace the latest checkpoint, keeping it as the previous one.
+
+    Args:
+        folder: That of the checkpoints.
+        checkpoint: What a resume needs.
+        frozen: Takes out of the weights what never moves; none: nothing is taken out.
 
     Raises:
         OSError: The folder takes no file; the latest checkpoint is then the former one.
     """
+    weights, texts = frozen.split(checkpoint.weights) if frozen else (checkpoint.weights, {})
     arrays = {
         f"{section}/{name}": array
-        for section, key in SECTIONS.items()
-        for name, array in getattr(checkpoint, key).items()
+        for section, own in (("weights", weights), ("state", checkpoint.trainer_state))
+        for name, array in own.items()
     }
     tree = {
         "loop": asdict(checkpoint.loop),
@@ -67,7 +84,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     text = json.dumps(tree)
     remove_temporaries(folder)
     keep_previous(folder)
-    write_arrays(folder / LATEST, arrays, format=FORMAT, loop=text, digest=digest_of(arrays, text))
+    texts["format"] = FROZEN_FORMAT if texts else FORMAT
+    texts["digest"] = digest_of(arrays, text + texts.get(FROZEN_FILE, ""))
+    write_arrays(folder / LATEST, arrays, loop=text, **texts)
 
 
 def keep_previous(folder: Path) -> None:
@@ -104,21 +123,23 @@ def read_one(path: Path) -> Checkpoint:
     Raises:
         UsageError: Unreadable, of another format, or not what was written.
     """
-    arrays, metadata = read_arrays_and_metadata(path)
-    text = metadata.get("loop", "")
-    if metadata.get("format") != FORMAT or metadata.get("digest") != digest_of(arrays, text):
+    arrays, metadata = read_own_arrays(path)
+    text, beside = metadata.get("loop", ""), metadata.get(FROZEN_FILE, "")
+    is_known = metadata.get("format") == (FROZEN_FORMAT if beside else FORMAT)
+    if not is_known or metadata.get("digest") != digest_of(arrays, text + beside):
         raise UsageError(
             f"received the checkpoint {str(path)!r}, which is damaged or of another format; "
-            f"allowed is one of the format {FORMAT!r}: start the run again"
+            f"allowed is one of the format {FORMAT!r} or {FROZEN_FORMAT!r}: start the run again"
         )
     # The digest says that this is what `write_checkpoint` wrote.
-    tree = json.loads(text)
+    tree, frozen = json.loads(text), read_frozen_arrays(path, metadata)
     return Checkpoint(
         loop=LoopState(**tree["loop"]),
         sums=Sums(**tree["sums"]),
         line=tree["line"],
         counts=tree["counts"],
-        **{key: select(arrays, f"{section}/") for section, key in SECTIONS.items()},
+        weights={**frozen, **select(arrays, "weights/")},
+        trainer_state=select(arrays, "state/"),
     )
 
 

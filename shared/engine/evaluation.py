@@ -16,21 +16,22 @@ def evaluate(
     trainer: Trainer,
     pipeline: Pipeline,
     kept: KeptOutputs | None = None,
-    check: Callable[[], None] = lambda: None,
+    told: Callable[[int], None] = lambda done: None,
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Logits (N, num_classes) and labels (N,) of a part, in its own order.
 
     Where an example has several crops, its logits are their average; of averaged softmax values,
-    their logarithm. Values of a frozen part that are `kept` are computed once. `check` is called
-    after every batch.
+    their logarithm. Values of a frozen part that are `kept` are computed once. `told` is called
+    after every batch with the number of examples so far.
     """
-    logits, labels = [], []
+    logits, labels, done = [], [], 0
     is_whole = kept is not None and kept.is_whole
     for batch in pipeline.labelled(0) if is_whole else pipeline.epoch(0):
         crops = evaluate_batch(trainer, batch, kept)
         logits.append(average_views(crops, pipeline.num_views, pipeline.average))
         labels.append(batch.labels)
-        check()
+        done += len(batch.labels)
+        told(done)
     return np.concatenate(logits), np.concatenate(labels)
 
 

@@ -1,7 +1,13 @@
-"""Writes that leave either the old file or the whole new one."""
+"""Writes that leave either the old file or the whole new one; reads that refuse what is not whole.
 
+A weight file may leave out the tensors that never move and name another file beside it, by its
+content, that holds them (frozen_tensors.py writes both). Readers get the two as one.
+"""
+
+import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +21,9 @@ from safetensors.numpy import save
 from poc.shared.errors import UsageError
 
 Arrays = dict[str, NDArray[Any]]
+# The text of a header that names the file with the frozen tensors.
+FROZEN_FILE = "frozen_file"
+FROZEN_NAME = re.compile(r"frozen-([0-9a-f]{64})\.safetensors")
 MAPPED_TYPES = {"F32": np.float32, "F64": np.float64}
 # Types of a safetensors file that NumPy has; bfloat16 is the upper half of a float32.
 NUMPY_TYPES: dict[str, Any] = {
@@ -93,6 +102,13 @@ def finite(value: Any) -> Any:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str) -> None:
     """A safetensors file: data only, never code; equal arrays and texts give equal bytes."""
+    write_bytes(path, *encode_arrays(arrays, **metadata))
+
+
+def encode_arrays(
+    arrays: Mapping[str, NDArray[Any]], **metadata: str
+) -> tuple[bytes | memoryview, ...]:
+    """The content of such a file, in parts that follow each other."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(contiguous)
     start = 8 + int.from_bytes(content[:8], "little")
@@ -100,31 +116,36 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str
     # The library writes several texts in an order that changes from call to call.
     text = json.dumps({**({"__metadata__": metadata} if metadata else {}), **header}).encode()
     padded = text.ljust(-(-len(text) // 8) * 8)
-    write_bytes(path, len(padded).to_bytes(8, "little"), padded, memoryview(content)[start:])
+    return len(padded).to_bytes(8, "little"), padded, memoryview(content)[start:]
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Arrays of a safetensors file.
+    """Arrays of a safetensors file, those that it left to another one included.
 
     Raises:
-        UsageError: Missing or malformed.
+        UsageError: Missing or malformed, or that other file is.
     """
     return read_arrays_and_metadata(path)[0]
 
 
 def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Arrays of a safetensors file, and the texts of its header.
+    """The same, and the texts of its header.
+
+    Raises:
+        UsageError: Missing or malformed, or that other file is.
+    """
+    own, metadata = read_own_arrays(path)
+    return {**read_frozen_arrays(path, metadata), **own}, metadata
+
+
+def read_own_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Arrays that stand in this very file, and the texts of its header.
 
     Raises:
         UsageError: Missing or malformed.
     """
     try:
-        content = read_regular(path)
-        views = deserialize(content)  # type: ignore[no-untyped-call]
-        arrays = {name: to_array(name, **view) for name, view in views}
-        # `deserialize` has checked the header: 8 bytes of its length, then JSON.
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return arrays, dict(header.get("__metadata__") or {})
+        return decode_arrays(read_regular(path))
     except FileNotFoundError:
         raise UsageError(
             f"received {str(path)!r}, which is not there; restore it, or name a file that is"
@@ -134,6 +155,61 @@ def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
             f"received {str(path)!r}, which is no readable safetensors file ({error}); name "
             "one that poc wrote"
         ) from None
+
+
+def decode_arrays(content: bytes) -> tuple[Arrays, dict[str, str]]:
+    """Arrays and texts of a safetensors file's content.
+
+    Raises:
+        SafetensorError, ValueError, KeyError, RecursionError: It is not whole.
+    """
+    views = deserialize(content)  # type: ignore[no-untyped-call]
+    arrays = {name: to_array(name, **view) for name, view in views}
+    # `deserialize` has checked the header: 8 bytes of its length, then JSON.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return arrays, dict(header.get("__metadata__") or {})
+
+
+def read_frozen_arrays(path: Path, metadata: Mapping[str, str]) -> Arrays:
+    """Arrays that a weight file left to the one that its header names; none where it names none.
+
+    Raises:
+        UsageError: That file is not beside it, or is no longer what was written.
+    """
+    beside = find_frozen_file(path, metadata)
+    if beside is None:
+        return {}
+    rest = f"received {str(path)!r}, whose frozen tensors lie in {beside.name!r}"
+    try:
+        content = read_regular(beside)
+    except OSError as error:
+        reason = "which is not beside it"
+        if not isinstance(error, FileNotFoundError):
+            reason = f"which cannot be read ({error.strerror or error})"
+        raise UsageError(
+            f"{rest}, {reason}; allowed are both in one folder: copy it there, or write the run's "
+            "weights into one file with `poc weights convert RUN_FOLDER FILE`"
+        ) from None
+    if frozen_name(content) != beside.name:
+        raise UsageError(
+            f"{rest}, which has changed since it was written; allowed is its former content: "
+            "restore it, or copy it from a run folder that has a file of this name"
+        )
+    return decode_arrays(content)[0]
+
+
+def find_frozen_file(path: Path, metadata: Mapping[str, str]) -> Path | None:
+    """The file that holds what a weight file left out; none: it is whole."""
+    name = metadata.get(FROZEN_FILE, "")
+    return path.parent / name if FROZEN_NAME.fullmatch(name) else None
+
+
+def frozen_name(*contents: bytes | memoryview) -> str:
+    """The name of a file with this content: its sha256, as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(content)
+    return f"frozen-{digest.hexdigest()}.safetensors"
 
 
 def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> NDArray[Any]:

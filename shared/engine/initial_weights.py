@@ -8,6 +8,7 @@ import numpy as np
 from poc.shared.data.storage import cache_root
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights, draw_weights
+from poc.shared.spec.methods import tell_default
 from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.network import Network
 from poc.shared.spec.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
@@ -66,7 +67,8 @@ def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True)
         transfer(run.network, read, outlines, is_head_new=bool(is_head_new))
     except UsageError as error:
         what = str(error).removeprefix("received ")
-        raise UsageError(f"received {path!r}: {what}") from None
+        told = tell_default(run.method, run.model_spec.name)
+        raise UsageError(f"received {path!r}: {what}{told}") from None
     return read
 
 

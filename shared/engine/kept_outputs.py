@@ -62,6 +62,16 @@ class KeptOutputs:
         """Whether every image has been seen, so that none is needed any more."""
         return bool(self._is_kept.all())
 
+    @property
+    def num_images(self) -> int:
+        """How many images there are."""
+        return len(self._is_kept)
+
+    @property
+    def num_kept(self) -> int:
+        """How many of them have been seen."""
+        return int(self._is_kept.sum())
+
     def look_up(self, indices: NDArray[np.int64], compute: Compute) -> Arrays:
         """Outputs for these images, each (N * num_views, …).
 

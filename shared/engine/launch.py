@@ -1,7 +1,7 @@
 """Starting runs from the command's side: a folder, a worker, and what it reports."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from .run_start import stamp, starting
 from .saving import DEFAULT as DEFAULT_SAVE_EVERY
 from .saving import Saver
 from .source_network import require_source, resolve_source
+from .work_count import Report, WorkCount
 from .worker import Worker, WorkerCrashed
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 def launch_run(
@@ -129,6 +128,7 @@ def train_in_worker(
     """
     if neighbours := describe_neighbours(run.backend):
         report({"event": "note", "text": neighbours})
+    WorkCount(report, f"starting {run.backend}")
     evidence = MemoryEvidence.before()
     former, resolved = stamp(folder), [run]
 

@@ -34,8 +34,9 @@ from .session import Session
 from .source_network import known_numbers, require_source, starting_weights
 from .summary import finish
 from .timing import TimedSide
-from .training import Report, TrainingLoop
+from .training import TrainingLoop
 from .untrusted import bounded_time
+from .work_count import Report
 
 # Images of a trial over those of a batch.
 TRIAL_MARGIN = 1.25

@@ -12,6 +12,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from poc.shared.data.shown_names import plain as plain  # The layers above know it from here.
+
 HANDLER = "poc.ascii"
 # Signs that poc itself prints, and what stands for them; any other sign becomes a question mark.
 ASCII_FORMS = {
@@ -82,15 +84,8 @@ class Output(io.TextIOWrapper):
         raise OutputFailed(self.title, error) from None
 
 
-def plain(text: str) -> str:
-    """The text without what neither SVG nor a terminal can show."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-
-
 def plain_lines(text: str) -> str:
-    """The same, line by line."""
+    """A text of several lines, what commands a terminal escaped in each."""
     return "\n".join(plain(line) for line in text.split("\n"))
 
 

@@ -17,6 +17,7 @@ from .evaluation import evaluate
 from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
 from .training import TrainingLoop
+from .work_count import WorkCount
 
 NUM_WARM, NUM_TIMED = 2, 10
 NUM_IMAGES = 64
@@ -45,6 +46,7 @@ def measure_phases(loop: TrainingLoop, ids: Sequence[str]) -> dict[str, Any]:
     stages = loop.spec.stages
     if tuning is None or len(stages) == 1 or test is None:
         return {}
+    WorkCount(loop.report, "measuring both phases")
     after = loop.trainer.weights()
     before = {**after, **read_arrays(loop.folder.stage_end(stages[0].name))}
     loop.trainer.load(before)

@@ -1,33 +1,56 @@
-"""A progress bar over training events: rate and time left, silent without a terminal."""
+"""Progress of long work: a bar with rate and time left; without a terminal a line now and then."""
 
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from poc.shared.data.shown_names import plain
+
+from .heartbeat import Heartbeat, write_seconds
 from .terminal import Terminal
 
 
-class TrainingProgress:
-    """Draws what a worker reports; use as a context manager and pass `update` as its report."""
+class WorkProgress:
+    """Draws what is reported; use as a context manager and pass `update` as the report.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        title: What works, such as a backend; stands before each text.
+        patience: As `Heartbeat` takes it.
+    """
+
+    def __init__(self, title: str = "", patience: float = 1.0) -> None:
         console = Terminal(stderr=True)
+        self._title = title
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", markup=False),
+            TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task(title, total=None, rate="")
+        self._task: TaskID | None = None
+        self._text = ""
+        self._heartbeat = None if console.is_terminal else Heartbeat(self._print, patience)
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if self._heartbeat:
+            self._heartbeat.__enter__()
         return self
 
     def __exit__(
@@ -36,19 +59,52 @@ class TrainingProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._heartbeat:
+            self._heartbeat.__exit__(kind, error, trace)
         self._bar.stop()
 
     def update(self, event: Mapping[str, Any]) -> None:
-        """Take one event: `step` moves the bar, `epoch` and `note` print a line."""
+        """Take one event: `work` says what is being done and how far it is, `note` a sentence."""
+        if event["event"] == "work":
+            self.show(event["text"], event.get("done", 0), event.get("total", 0))
+        elif event["event"] == "note":
+            self.say(event["text"])
+
+    def show(self, text: str, done: int = 0, total: int = 0, rate: str = "") -> None:
+        """Show what is being done, how much of it is, and of how much; total 0: nobody knows."""
+        is_told = not self._title or self._title in text.split()
+        text = text if is_told else f"{self._title}: {text}"
+        if self._heartbeat:
+            self._heartbeat.note(text, done, total)
+            return
+        if text != self._text or self._task is None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._text, self._task = text, self._bar.add_task(text, total=None, rate="")
+        self._bar.update(self._task, completed=done, total=total or None, rate=rate)
+
+    def say(self, text: str) -> None:
+        """Print a line, in one line whatever names it holds."""
+        self._print(plain(text))
+        if self._heartbeat:
+            self._heartbeat.spoke()
+
+    def _print(self, text: str) -> None:
+        self._bar.console.print(text, soft_wrap=True)
+
+
+class TrainingProgress(WorkProgress):
+    """Draws what a worker reports while it trains."""
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        """Take one event: `step` moves the bar, `epoch` prints a line; the others as above."""
         if event["event"] == "step":
             rate = f"{event['images_per_second']:,.0f} images/s"
-            self._bar.update(
-                self._task, completed=event["step"], total=event["num_steps"], rate=rate
-            )
+            self.show("steps", event["step"], event["num_steps"], rate)
         elif event["event"] == "epoch":
-            self._bar.console.print(describe_epoch(event), soft_wrap=True)
-        elif event["event"] == "note":
-            self._bar.console.print(event["text"], soft_wrap=True)
+            self.say(describe_epoch(event))
+        else:
+            super().update(event)
 
 
 def describe_epoch(event: Mapping[str, Any]) -> str:
@@ -68,38 +124,35 @@ def describe_rate(event: Mapping[str, Any]) -> str:
     return "on kept features" if "kept_images_per_second" in event else "computing features"
 
 
-class SweepProgress:
-    """One line a finished cell and, on a terminal, a bar over all cells with the time left."""
+class SweepProgress(WorkProgress):
+    """One line a finished cell, with the time left, and where the cell stands that trains now."""
 
     def __init__(self, num_cells: int) -> None:
-        console = Terminal(stderr=True)
-        self._bar = Progress(
-            TextColumn("cells"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=num_cells)
+        # A cell that ends is a line already.
+        super().__init__(patience=5.0)
+        self._num_cells, self._num_told = num_cells, 0
+        # When the first cell of this call began, and how many rows were there before it.
+        self._begun, self._num_kept = 0.0, 0
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
+    def watch(self, cell: str, event: Mapping[str, Any]) -> None:
+        """Take an event of a cell that trains."""
+        if not self._begun:
+            self._begun, self._num_kept = time.monotonic(), self._num_told
+        if event["event"] == "step":
+            rate = f"{event['images_per_second']:,.0f} images/s"
+            self.show(f"{cell}: steps", event["step"], event["num_steps"], rate)
+        elif event["event"] == "work":
+            text = f"{cell}: {event['text']}"
+            self.show(text, event.get("done", 0), event.get("total", 0))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def update(self, row: Mapping[str, Any], num_cells: int) -> None:
-        """Take the row of one more cell."""
-        self._bar.advance(self._task)
-        self._bar.console.print(describe_cell(row), soft_wrap=True)
+    def update(self, row: Mapping[str, Any], num_cells: int = 0) -> None:
+        """Take the row of one more cell; `num_cells` of its sweep, which may be one of several."""
+        self._num_told += 1
+        left, new = "", self._num_told - self._num_kept
+        if self._begun and new > 0 and self._num_told < self._num_cells:
+            seconds = (time.monotonic() - self._begun) * (self._num_cells - self._num_told) / new
+            left = f", about {write_seconds(seconds)} left"
+        self.say(f"{describe_cell(row)} ({self._num_told} of {self._num_cells}{left})")
 
 
 def describe_cell(row: Mapping[str, Any]) -> str:

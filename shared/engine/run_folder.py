@@ -22,6 +22,7 @@ from poc.shared.errors import UsageError
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .files import finite, read_json, read_object, read_regular, write_bytes, write_json
 from .former_runs import read_as_meant
+from .frozen_tensors import FrozenTensors
 from .reserve import give_room, keep_room, write_with_room
 
 # The file that a run holds while it writes (run_lock.py).
@@ -175,9 +176,9 @@ class RunFolder:
         """Give it back."""
         give_room(self.room)
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def write_checkpoint(self, checkpoint: Checkpoint, frozen: FrozenTensors) -> None:
         """Replace the checkpoint to resume from."""
-        write_checkpoint(self.checkpoints, checkpoint)
+        write_checkpoint(self.checkpoints, checkpoint, frozen)
 
     def read_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to resume from, or none where nothing was saved yet."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from poc.shared.errors import UsageError
 
@@ -25,6 +25,30 @@ SECONDS_FOR_AN_ORPHAN, SECONDS_BETWEEN_TRIES = 30.0, 0.1
 # One that looks whether the lock is held, or has only just taken it, has not said who it is.
 SECONDS_FOR_A_STRANGER = 0.5
 UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+class LockContent(NamedTuple):
+    """What a run's lock file held before it was taken, and when that was written; maybe nothing."""
+
+    text: bytes = b""
+    times_ns: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """That of a folder; of one without a lock, nothing."""
+        try:
+            status = (folder / LOCK).stat()
+            return cls((folder / LOCK).read_bytes(), (status.st_atime_ns, status.st_mtime_ns))
+        except OSError:
+            return cls()
+
+    def put_back(self, descriptor: int) -> None:
+        """Leave the file as it was, where there was one: the run that it belongs to stays."""
+        if self.times_ns is not None:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, self.text, 0)
+                os.utime(descriptor, ns=self.times_ns)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .run_folder import LOCK, RunFolder
-from .run_lock import hold_lock
+from .run_lock import LockContent, hold_lock
 from .worker import WorkerCrashed
 
 # Where a former run's log waits.
@@ -27,7 +27,7 @@ def starting(path: Path, *, overwrite: bool) -> Iterator[tuple[RunFolder, int]]:
     folder, missing = RunFolder(path), missing_folders(path)
     try:
         RunFolder.reserve(path, overwrite=overwrite)
-        found = set(path.iterdir())
+        found, former_lock = set(path.iterdir()), LockContent.of(path)
         with hold_lock(path) as lock:
             former = stamp(folder)
             try:
@@ -36,6 +36,7 @@ def starting(path: Path, *, overwrite: bool) -> Iterator[tuple[RunFolder, int]]:
             finally:
                 if stamp(folder) == former:
                     give_back(folder, found)
+                    former_lock.put_back(lock)
     finally:
         for made in missing:
             # Only where it is empty.

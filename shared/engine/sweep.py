@@ -6,9 +6,12 @@ stopped. A cell that fails is a row that says so, and the others go on.
 """
 
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.sweep import Cell
 
-from .executors import Executor, Task
+from .executors import Executor, LocalExecutor, Task
 from .files import read_json, write_json
 from .former_runs import (
     FORMER_FORMATS,
@@ -33,6 +36,7 @@ from .worker import WorkerCrashed
 
 Row = dict[str, Any]
 Report = Callable[[Row, int], None]
+Watch = Callable[[str, Mapping[str, Any]], None]
 DEFINITION = "sweep.json"
 
 
@@ -43,6 +47,7 @@ def run_sweep(
     *,
     command: str,
     report: Report = lambda row, num_cells: None,
+    watch: Watch = lambda cell, event: None,
 ) -> list[Row]:
     """Run every cell that is not yet done.
 
@@ -52,6 +57,8 @@ def run_sweep(
         executor: Where the cells run.
         command: The command line, kept in each run folder.
         report: Called with each row, the kept ones first, and the number of cells.
+        watch: Called with a cell's name and each event of its training, where it runs in a process
+            that this one starts.
 
     Returns:
         One row a cell, in the cells' order: the run's row of the comparison table with `cell`,
@@ -60,7 +67,7 @@ def run_sweep(
     Raises:
         UsageError: The folder holds something else or another sweep, or a sweep runs there now.
     """
-    store_definition(cells, output, command)
+    cells = store_definition(cells, output, command)
     with locked(output):
         rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}
         for row in rows.values():
@@ -70,20 +77,25 @@ def run_sweep(
             for cell in cells
             if cell.name not in rows
         ]
-        for task, result, error in executor.run(run_cell, tasks):
+        is_local = isinstance(executor, LocalExecutor)
+        work = partial(run_cell, watch=watch) if is_local else run_cell
+        for task, result, error in executor.run(work, tasks):
             row = result or record_failure(task, error or "gave no result")
             rows[task["name"]] = row
             report(row, len(cells))
     return [rows[cell.name] for cell in cells]
 
 
-def store_definition(cells: Sequence[Cell], output: Path, command: str) -> None:
-    """Write the definition into a new folder, or compare it with the one that is there."""
-    definition = [cell.to_json() for cell in cells]
+def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[Cell]:
+    """Write the definition into a new folder, or compare it with the one that is there.
+
+    Returns:
+        The cells under the names that their folders have, which another version may have given.
+    """
     path = output / DEFINITION
     if path.is_file():
-        check_definition(definition, read_json(path), output)
-        return
+        names = check_definition(cells, read_json(path), output)
+        return [replace(cell, name=names[run_key(cell.to_json())]) for cell in cells]
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"received the output {str(output)!r}, which holds something that is no sweep; name a "
@@ -96,30 +108,60 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> None:
             f"received the output {str(output)!r}, which cannot be made ({error.strerror}); name a "
             "folder that you may write to"
         ) from None
+    definition = [cell.to_json() for cell in cells]
     write_json(path, {"format": SWEEP_FORMAT, "command": command, "cells": definition})
+    return list(cells)
 
 
-def check_definition(cells: Sequence[Mapping[str, Any]], stored: Any, output: Path) -> None:
-    """Refuse to continue a sweep with another one, naming the first difference."""
-    known = (SWEEP_FORMAT, *FORMER_FORMATS)
-    if not isinstance(stored, dict) or stored.get("format") not in known:
+def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[str, str]:
+    """Refuse to continue a sweep with another one, naming the first difference.
+
+    Returns:
+        `run_key` of each cell -> its stored name.
+    """
+    mine = {run_key(cell.to_json()): cell.to_json() for cell in cells}
+    theirs = {run_key(cell): cell for cell in read_cells(stored, output)}
+    common = mine.keys() & theirs.keys()
+    odd = [cell["name"] for key, cell in {**mine, **theirs}.items() if key not in common]
+    if odd:
+        is_mine, is_theirs = (odd[0] in {c["name"] for c in own.values()} for own in (mine, theirs))
+        what = "has changed" if is_mine and is_theirs else "is new" if is_mine else "is gone"
         raise UsageError(
-            f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
-            f"{SWEEP_FORMAT!r}; name a new folder"
+            f"received another sweep than the one in {str(output)!r} (the cell {odd[0]!r} "
+            f"{what}); allowed is the same sweep, which continues: name a new --output"
         )
-    mine = {cell["name"]: cell for cell in cells}
-    theirs = {cell["name"]: read_as_meant(cell) for cell in stored["cells"]}
-    for name in [*mine, *theirs]:
-        if mine.get(name) != theirs.get(name):
-            what = "is new" if name not in theirs else "is gone"
-            what = "has changed" if name in mine and name in theirs else what
-            raise UsageError(
-                f"received another sweep than the one in {str(output)!r} (the cell {name!r} "
-                f"{what}); allowed is the same sweep, which continues: name a new --output"
-            )
-    for name, cell in mine.items():
-        what = f"the sweep in {str(output)!r} (cell {name!r})"
-        check_continuation(RunSpec.parse(dict(cell["run"]), ""), what, stored["format"])
+    for key, cell in theirs.items():
+        what = f"the sweep in {str(output)!r} (cell {cell['name']!r})"
+        check_continuation(RunSpec.parse(dict(mine[key]["run"]), ""), what, stored["format"])
+    return {key: str(cell["name"]) for key, cell in theirs.items()}
+
+
+def read_cells(stored: Any, output: Path) -> list[dict[str, Any]]:
+    """The cells of a sweep's definition; an older version's say what they meant.
+
+    Raises:
+        UsageError: It is of another format, or a name is not that of a folder in `output`.
+    """
+    known = (SWEEP_FORMAT, *FORMER_FORMATS)
+    with suppress(KeyError, TypeError):
+        cells = [read_as_meant(cell) for cell in stored["cells"]]
+        is_whole = all(is_folder_name(cell["name"]) and run_key(cell) for cell in cells)
+        if stored["format"] in known and is_whole:
+            return cells
+    raise UsageError(
+        f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
+        f"{SWEEP_FORMAT!r}; name a new folder"
+    )
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a name is that of a folder right below another one."""
+    return Path(name).name == name and name not in ("", "..")
+
+
+def run_key(cell: Mapping[str, Any]) -> str:
+    """What makes a cell that of a folder: its run and the keys of the grid that it stands for."""
+    return json.dumps([cell["run"], cell["settings"]], sort_keys=True)
 
 
 @contextmanager
@@ -137,6 +179,16 @@ def locked(output: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def find_cell_folders(output: Path) -> list[tuple[dict[str, Any], Path]]:
+    """Each cell of a sweep's folder as its definition stores it, and its run folder.
+
+    Raises:
+        UsageError: The folder holds no sweep.
+    """
+    cells = read_cells(read_json(output / DEFINITION), output)
+    return [(cell, output / cell["name"]) for cell in cells]
 
 
 def finished_row(cell: Cell, output: Path) -> Row | None:
@@ -163,11 +215,11 @@ def make_task(
     }
 
 
-def run_cell(task: Task) -> Row:
+def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
     """Train one cell, or what is left of it; whatever goes wrong is told in the row."""
     path = Path(task["folder"])
     run = RunSpec.parse(task["run"], "")
-    options: dict[str, Any] = {"command": task["command"], "report": lambda event: None}
+    options: dict[str, Any] = {"command": task["command"], "report": partial(watch, task["name"])}
     try:
         if can_resume(path):
             row = resume_run(path, **options)

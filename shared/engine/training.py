@@ -6,7 +6,7 @@ metrics, when to stop, what is kept) happens here, once.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from .datasets import RunData, chooses_epoch
 from .diagnosis import NonFinite, check_finite, find_non_finite
 from .epoch_line import describe_epoch
 from .evaluation import evaluate
-from .files import write_arrays
+from .frozen_tensors import FrozenTensors, frozen_names
 from .interruption import Interruption, StopRequested
 from .kept_outputs import KeptOutputs
 from .lineage import weight_metadata
@@ -36,9 +36,8 @@ from .norm_statistics import estimate_statistics
 from .run_folder import RunFolder
 from .saving import Saver
 from .stage_steps import StageSteps
+from .work_count import SECONDS_BETWEEN_REPORTS, Report, WorkCount
 
-Report = Callable[[Mapping[str, Any]], None]
-SECONDS_BETWEEN_REPORTS = 0.1
 # A non-finite loss is looked for this often, so that no step waits for the device.
 STEPS_BETWEEN_CHECKS = 200
 # Of a run whose epochs take no images: such an epoch takes less time than a write.
@@ -75,7 +74,9 @@ class TrainingLoop:
         self.backend = backend
         self.saver, self.interruption = saver or Saver(), interruption or Interruption()
         self.texts = weight_metadata(run.model_spec)
-        self.best = BestWeights(folder.checkpoints / "best.safetensors", run.network, self.texts)
+        self.frozen = FrozenTensors(folder.checkpoints, frozen_names(run))
+        best = folder.checkpoints / "best.safetensors"
+        self.best = BestWeights(best, run.network, self.texts, self.frozen)
         self.chooses_epoch = chooses_epoch(run, len(data.split.val))
         self.num_steps = run.num_epochs * data.train.num_batches
         self.started, self.load = time.perf_counter(), LoadMeter()
@@ -179,7 +180,7 @@ class TrainingLoop:
         before = self.steps.stage
         if stage != before:
             weights = self.trainer.weights()
-            write_arrays(self.folder.stage_end(before.name), weights, **self.texts)
+            self.frozen.write(self.folder.stage_end(before.name), weights, self.texts)
             self.start_stage(stage, weights)
         self.state.epoch += 1
         self.state.is_in_epoch, self.sums = True, Sums()
@@ -203,7 +204,7 @@ class TrainingLoop:
         if is_best:
             self.best.note(weights, self.state.epoch)
         last = self.folder.checkpoints / "last.safetensors"
-        write_arrays(last, weights, epoch=str(self.state.epoch), **self.texts)
+        self.frozen.write(last, weights, {"epoch": str(self.state.epoch), **self.texts})
         self.save()
 
     def can_wait(self) -> bool:
@@ -224,6 +225,7 @@ class TrainingLoop:
     def train_epoch(self) -> dict[str, float]:
         """Every step that is left of the epoch; returns the means over all its examples."""
         started = reported = time.monotonic()
+        self.report_step(0.0)
         earlier, examples = self.state.seconds["train"], 0
         done = self.state.step - self.first_step_of_epoch()
         for batch in self.steps.batches(self.state.epoch - 1, done):
@@ -244,7 +246,13 @@ class TrainingLoop:
         return self.sums.means()
 
     def report_step(self, images_per_second: float) -> None:
-        """Tell where the run stands."""
+        """Tell where the run stands: while values are computed that are then kept, with these."""
+        kept = self.steps.kept
+        if kept is not None and not kept.is_whole:
+            text = "computing the outputs of what is frozen, once an image"
+            counts = {"done": kept.num_kept, "total": kept.num_images}
+            self.report({"event": "work", "text": text, **counts})
+            return
         self.report(
             {
                 "event": "step",
@@ -279,7 +287,7 @@ class TrainingLoop:
         checkpoint = self.snapshot()
         check_finite(checkpoint, self.sums.steps + self.first_step_of_epoch(), self.state.step)
         self.best.write(checkpoint.weights)
-        self.folder.write_checkpoint(checkpoint)
+        self.folder.write_checkpoint(checkpoint, self.frozen)
         self.saver.saved(self.state.step)
         self.interruption.has_unsaved = False
         self.saved = time.monotonic()
@@ -311,4 +319,10 @@ class TrainingLoop:
         self, pipeline: Pipeline, kept: KeptOutputs | None = None
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
         """Logits and labels of a part; it can be stopped between two batches."""
-        return evaluate(self.trainer, pipeline, kept, self.interruption.check)
+        count = WorkCount(self.report, "evaluation", pipeline.examples)
+
+        def tell(done: int) -> None:
+            self.interruption.check()
+            count(done)
+
+        return evaluate(self.trainer, pipeline, kept, tell)

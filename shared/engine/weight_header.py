@@ -10,6 +10,7 @@ from poc.shared.spec.models import MODELS, ModelSpec
 from poc.shared.spec.pretrained import Described
 from poc.shared.spec.published.views import find_view
 
+from .files import find_frozen_file
 from .lineage import LINEAGE, lineage_of
 from .run_folder import RunFolder
 
@@ -34,8 +35,16 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def read_names(path: Path) -> set[str]:
-    """The names of a file's tensors."""
-    return set(read_header(path)) - {METADATA}
+    """The names of a file's tensors, with those of the file that holds the frozen ones."""
+    beside = find_frozen_file(path, read_texts(path))
+    names = set(read_header(path)) | (set(read_header(beside)) if beside else set())
+    return names - {METADATA}
+
+
+def count_file_bytes(path: Path) -> int:
+    """Bytes on the disk of a weight file and of the one that holds its frozen tensors."""
+    beside = find_frozen_file(path, read_texts(path))
+    return path.stat().st_size + (beside.stat().st_size if beside else 0)
 
 
 def read_texts(path: Path) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import Any
 from poc.shared.errors import UsageError
 
 from .data import DataSpec, SplitSpec
-from .methods import find_method
-from .models import ModelSpec, find_model
+from .methods import find_method, tell_default
+from .models import MODELS, ModelSpec, find_model
 from .pretrained import WeightDefaults
 from .run import EarlyStoppingSpec, OptimizerSpec, RunSpec
 from .schedules import ScheduleSpec
@@ -17,6 +17,7 @@ from .shipped import find_config
 from .suggestions import suggest_key
 
 WEIGHTS = "initial_weights"
+DEFAULT_METHOD: str = RunSpec.model_fields["method"].default
 
 
 def load_run(
@@ -161,7 +162,7 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         return ["data", *parts]
     if len(parts) > 1 or key in RunSpec.model_fields:
         return parts
-    method = find_method(values.get("method", RunSpec.model_fields["method"].default))
+    method = find_method(values.get("method", DEFAULT_METHOD))
     model = values.get("model") or {}
     owners = {
         ("model", "options"): find_model(
@@ -183,7 +184,10 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         if key in fields:
             return [*owner, key]
     allowed = {*RunSpec.model_fields, *(name for fields in owners.values() for name in fields)}
-    raise UsageError(f"received the unknown key {key!r}; {suggest_key(key, allowed)}")
+    told = ""
+    if "name" not in model and any(key in row.options.model_fields for row in MODELS.values()):
+        told = tell_default(str(values.get("method", DEFAULT_METHOD)), method.default_model)
+    raise UsageError(f"received the unknown key {key!r}; {suggest_key(key, allowed)}{told}")
 
 
 def parse_value(text: str) -> Any:

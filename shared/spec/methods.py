@@ -141,3 +141,10 @@ def find_method(name: str) -> Method:
             f"received the method {name!r}; allowed are {', '.join(sorted(METHODS))}: choose one"
         )
     return METHODS[name]
+
+
+def tell_default(method: str, model: str) -> str:
+    """What an error about a model adds where perhaps nobody has named it; else empty."""
+    if model != find_method(method).default_model:
+        return ""
+    return f". {model} is the default model of {method}: name another with --model"

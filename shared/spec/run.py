@@ -13,7 +13,7 @@ from poc.shared.errors import UsageError
 
 from .data import DataSpec
 from .layers import Parameter, Shape
-from .methods import METHODS, Method, find_method
+from .methods import METHODS, Method, find_method, tell_default
 from .models import ModelSpec
 from .network import Network
 from .precision import EXACT, Precision, storage_type
@@ -143,7 +143,7 @@ class RunSpec(Settings):
         """Refuse a model that the method cannot train, and wrong options of either."""
         method = find_method(self.method)
         method.options.parse(dict(self.method_options), "method_options")
-        self.model_spec.resolved()
+        self._check_model()
         self._check_side(method)
         if self.source is not None and self.source.model is not None:
             self.source.model.resolved()
@@ -164,10 +164,29 @@ class RunSpec(Settings):
         self._check_program(method)
         if method.models and self.model_spec.name not in method.models:
             raise UsageError(
-                f"received model {self.model_spec.name!r} for method {self.method!r}; allowed are "
-                f"{', '.join(method.models)}: choose one of them or --method scratch"
+                f"received model {self.model_spec.name!r} for {self._describe_method()}; allowed "
+                f"are {', '.join(method.models)}: {self._suggest_method()}"
             )
         return self
+
+    def _check_model(self) -> None:
+        """Refuse wrong options of the model; says so where it may be one that nobody has named."""
+        try:
+            self.model_spec.resolved()
+        except UsageError as error:
+            told = tell_default(self.method, self.model_spec.name)
+            raise UsageError(f"{error}{told}") from None
+
+    def _describe_method(self) -> str:
+        """The method, and that nobody has named it where that is so."""
+        default = "" if "method" in self.model_fields_set else ", the default"
+        return f"method {self.method!r}{default}"
+
+    def _suggest_method(self) -> str:
+        """What to type where the method cannot train the model."""
+        if self.initial_weights is None:
+            return "choose one of them or --method scratch"
+        return "add --method transfer for a new head on these weights, or --method scratch"
 
     def _check_program(self, method: Method) -> None:
         """Refuse a layout, a precision or a mode that the backend or the method cannot have."""

@@ -5,19 +5,17 @@ axis, any other value a fixed setting. `[[grid]]`, several times, is the union o
 so a study that varies k in one network and nothing in another is one file.
 """
 
-import hashlib
 import itertools
-import json
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import UsageError
 
+from .cell_names import name_cells, write_value
 from .config import assign_all, parse_value, read_toml, set_value
 from .pretrained import WeightDefaults
 from .run import RunSpec
@@ -25,12 +23,14 @@ from .run import RunSpec
 Product = Mapping[str, Sequence[Any]]
 # These decide what other keys mean, so they are set first.
 LEADING_KEYS = ("method", "model", "model.name")
-MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One run of a sweep; `settings` are the grid's own keys, the seed apart."""
+    """One run of a sweep; `settings` are the grid's own keys, the seed apart.
+
+    The name is that of its folder: what differs from the sweep's other cells.
+    """
 
     name: str
     settings: Mapping[str, Any]
@@ -73,9 +73,11 @@ def load_sweep(
     products = [{**product, **overriding} for product in products]
     num_seeds = num_seeds if num_seeds is not None else seeds_in_file
     check_seeds(num_seeds, products)
-    return unique(
+    cells = unique(
         cell for product in products for cell in expand(values, product, num_seeds or 1, defaults)
     )
+    names = name_cells([{**cell.settings, "seed": cell.run.seed} for cell in cells])
+    return [replace(cell, name=name) for cell, name in zip(cells, names, strict=True)]
 
 
 def read_products(grid: Any) -> list[Product]:
@@ -148,7 +150,7 @@ def make_cell(
     offset: int,
     defaults: WeightDefaults | None = None,
 ) -> Cell:
-    """One validated cell."""
+    """One validated cell, as yet under a name that says all its settings."""
     own = deepcopy(dict(values))
     described = describe_settings(settings)
     try:
@@ -162,25 +164,12 @@ def make_cell(
         raise UsageError(f"in the cell {described or 'without settings'}: {error}") from None
     settings = {key: value for key, value in settings.items() if key != "seed"}
     described = describe_settings({**settings, "seed": run.seed})
-    return Cell(name=folder_name(described), settings=settings, run=run)
+    return Cell(name=described, settings=settings, run=run)
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
     """`k=3,backend=tf`."""
     return ",".join(f"{key}={write_value(value)}" for key, value in settings.items())
-
-
-def write_value(value: Any) -> str:
-    """A value as `--set` reads it."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def folder_name(described: str) -> str:
-    """A name that any file system takes; what is lost by that is kept as a digest."""
-    name = re.sub(r"[^A-Za-z0-9.=,_+-]", "-", described)
-    if name == described and len(name) <= MAX_NAME_LENGTH:
-        return name
-    return f"{name[:MAX_NAME_LENGTH]}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
 
 
 def unique(cells: Iterable[Cell]) -> list[Cell]:

@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from poc.shared.engine.files import write_arrays
 from poc.shared.spec.keys import list_keys
+from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.shipped import describe_config, find_config, shipped_configs
 
 from .test_cli import poc  # noqa: F401 - a fixture
@@ -32,6 +34,19 @@ def idx(folder):
 def archive(folder):
     np.savez(folder / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.arange(2))
     return folder / "a.npz"
+
+
+def odd_weights(folder):
+    write_arrays(folder / "odd.safetensors", {"some.tensor": np.zeros(3, np.float32)})
+    return folder / "odd.safetensors"
+
+
+def weights_of(name, folder):
+    """A canonical file of a model."""
+    network = ModelSpec(name=name).declare(find_model(name).example_input, 10)
+    arrays = {p.name: np.zeros(p.shape, np.float32) for p in network.parameters}
+    write_arrays(folder / "w.safetensors", arrays, model=name)
+    return folder / "w.safetensors"
 
 
 # Arguments (a function makes what it needs in the folder), what the answer tells to type.
@@ -73,6 +88,12 @@ MISTAKES = {
     "tensorflow": (["run", "--backend", "tensorflow"], "write backend=tf"),
     "pytorch": (["run", "--backend", "pytorch"], "write backend=torch"),
     "cuda": (settings("device=cuda"), "write device=gpu"),
+    "export of no format": (["export", "runs/x"], "allowed are onnx, tflite: add --format onnx"),
+    "model without a method": ([*RUN, "--model", "resnet18"], "or --method scratch"),
+    "option of another model": (
+        settings("lineage=keras"),
+        "lightnet_plain is the default model of lightlayers: name another with --model",
+    ),
     "--data path": (lambda f: [*RUN, "--data", photos(f)], "write folder:"),
     "--data idx path": (lambda f: [*RUN, "--data", idx(f)], "write idx:"),
     "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "write npz:"),
@@ -99,6 +120,32 @@ def test_a_mistake_is_answered_with_what_to_type(name, poc, tmp_path):  # noqa: 
     assert len(re.findall(r"\.(?= [A-Z])", errors)) <= 2
     if "See `" in errors:
         assert f"See `poc {arguments[0]} --help`" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "answer"),
+    [
+        (["--model", "resnet18"], "resnet18",
+         "for method 'lightlayers', the default; allowed are lightnet_plain, lightnet_residual, "
+         "conv2d_chain: add --method transfer for a new head on these weights"),
+        ([], "resnet18", "add --method transfer for a new head on these weights"),
+        (["--method", "lightlayers", "--model", "resnet18"], "resnet18",
+         "for method 'lightlayers'; allowed are"),
+        (["--method", "transfer"], "odd",
+         "efficientnet_lite0 is the default model of transfer: name another with --model"),
+    ],
+)  # fmt: skip
+def test_weights_for_something_else_are_answered_with_what_to_type(
+    arguments,
+    file,
+    answer,
+    poc,  # noqa: F811
+    tmp_path,
+):
+    path = odd_weights(tmp_path) if file == "odd" else weights_of(file, tmp_path)
+    code, output, errors = poc(*RUN, *arguments, "--weights", path)
+    assert (code, output) == (2, "")
+    assert answer in errors.splitlines()[-1]
 
 
 def test_there_are_forty() -> None:

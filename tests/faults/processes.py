@@ -28,6 +28,11 @@ RUN = [
     *("--set", "schedule.name=cosine", "--set", "early_stopping.reduce_patience=1"),
     *("--batch-size", "10", "--epochs", "4"),
 ]
+# The same with a body that never moves and takes more than a block of the disk.
+FROZEN = [
+    *("--method", "transfer", "--weights", "none", "--model", "lightnet_plain"),
+    *("--set", "model.layer=conv2d", "--set", "model.widths=[8,16]", *RUN[8:]),
+]
 
 
 def stub_environment(folder, seconds_a_step=0.02):
@@ -118,7 +123,9 @@ def facts(folder):
     clocks = ("_seconds", "_per_second", "_bytes", "folder", "_processor_share")
     rows = [*output.read_metrics(), output.read_summary()]
     files = {
-        name: (output.checkpoints / f"{name}.safetensors").read_bytes() for name in ("best", "last")
+        path.name: path.read_bytes()
+        for path in output.checkpoints.glob("*.safetensors")
+        if not path.name.startswith("resume")
     }
     with np.load(output.path / "predictions.npz") as arrays:
         predictions = {name: arrays[name].tobytes() for name in arrays.files}

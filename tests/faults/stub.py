@@ -13,6 +13,8 @@ import time
 
 import numpy as np
 
+from poc.shared.spec.freezing import moving_names
+
 SECONDS_A_STEP = float(os.environ.get("STUB_SECONDS_A_STEP", 0))
 
 
@@ -21,13 +23,16 @@ class Trainer:
         die_at("network")
         names = [p.name for p in run.trained_network.parameters]
         self._run, self.own = run, {name: weights[name].astype(np.float64) for name in names}
-        self.momenta = {name: np.zeros_like(value) for name, value in self.own.items()}
+        self.moving = moving_names(run.trained_network)
+        self.momenta = {n: np.zeros_like(v) for n, v in self.own.items() if n in self.moving}
         self.num_steps, self.totals, self.step_counter = 0, {}, 0
 
     def step(self, images, labels, learning_rate, noise, known=None):
         time.sleep(SECONDS_A_STEP)
         loss, gradients = pseudo_gradients(self.own, images, labels, noise, known or {})
         for name, gradient in gradients.items():
+            if name not in self.moving:
+                continue
             self.momenta[name] = 0.9 * self.momenta[name] + gradient
             self.own[name] = self.own[name] - learning_rate * self.momenta[name]
         hits = float((labels % 3 == 0).sum())
@@ -56,10 +61,12 @@ class Trainer:
     def load(self, weights):
         self.own = {name: weights[name].astype(np.float64) for name in self.own}
 
-    def logits(self, images):
+    def logits(self, images, known=None):
+        # What is kept of an image stands for it.
+        means = known["logits"][:, 0] if known else images.mean(axis=(1, 2, 3))
         scale = sum(float(value.sum()) for value in self.own.values())
         columns = np.linspace(-1, 1, self._run.num_classes)
-        return np.sin(np.outer(images.mean(axis=(1, 2, 3)) * 7, columns) * scale)
+        return np.sin(np.outer(means * 7, columns) * scale)
 
     def weights(self):
         return dict(self.own)
@@ -69,7 +76,7 @@ class Trainer:
         return {**slots, "step": np.asarray(self.step_counter)}
 
     def restore(self, state):
-        self.momenta = {name: state[f"{name}/momentum"] for name in self.own}
+        self.momenta = {name: state[f"{name}/momentum"] for name in self.momenta}
         self.step_counter = int(state["step"])
 
     def counts(self):

@@ -16,9 +16,10 @@ from poc.shared.engine.reserve import RESERVE_BYTES
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.saving import Saver
 from poc.shared.errors import CheckFailed
-from poc.tests.faults.test_resume import RUN, facts, train
+from poc.tests.faults.test_resume import FROZEN, RUN, facts, train
 
 SMALL = {**RUN, "num_epochs": 2}
+SMALL_FROZEN = {**FROZEN, "num_epochs": 2}
 REFUSED = re.compile("^the file system refused.*No space left")
 # Everything by which a run changes its folder.
 CALLS = [
@@ -76,17 +77,17 @@ class Stream:
         self._stream.close()
 
 
-def count_calls(tmp_path):
+def count_calls(folder, run):
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch)
-        train(tmp_path / "counted", SMALL, save_every="4")
+        train(folder, run, save_every="4")
     return disk.count
 
 
-def refusal(folder):
+def refusal(folder, run):
     """What the run says; none: it ended well, since what failed was no more than tidying."""
     try:
-        train(folder, SMALL, save_every="4")
+        train(folder, run, save_every="4")
     except CheckFailed as error:
         return str(error)
     return None
@@ -97,24 +98,26 @@ EVERY = pytest.param(1, marks=pytest.mark.slow)
 
 @pytest.mark.parametrize("stride", [16, EVERY])
 @pytest.mark.parametrize("for_ever", [False, True], ids=["one call", "full from then on"])
-def test_every_refused_write_is_one_sentence_and_loses_nothing(for_ever, stride, tmp_path):
-    train(tmp_path / "whole", SMALL)
-    num_calls, stopped = count_calls(tmp_path), 0
+@pytest.mark.parametrize("run", [SMALL, SMALL_FROZEN], ids=["all moves", "frozen body"])
+def test_every_refused_write_is_one_sentence_and_loses_nothing(run, for_ever, stride, tmp_path):
+    # Each in a folder of its own, so that none finds the frozen part of another.
+    train(tmp_path / "whole" / "run", run)
+    num_calls, stopped = count_calls(tmp_path / "counted" / "run", run), 0
     tried = range(1, num_calls + 1, stride)
     for refused in tried:
-        folder = tmp_path / f"{refused}"
+        folder = tmp_path / f"{refused}" / "run"
         RunFolder.create(folder)
         with pytest.MonkeyPatch.context() as patch:
             Disk(patch, refused, for_ever=for_ever)
-            message = refusal(folder)
+            message = refusal(folder, run)
         assert message is None or REFUSED.search(message), message
         stopped += message is not None
         # Whatever stands there can be read, and goes on to the same end.
         saved = read_checkpoint(RunFolder(folder).checkpoints)
         has_begun = (folder / "run.json").exists()
         assert has_begun or saved is None
-        train(folder, SMALL, is_resumed=has_begun)
-        assert facts(folder) == facts(tmp_path / "whole")
+        train(folder, run, is_resumed=has_begun)
+        assert facts(folder) == facts(tmp_path / "whole" / "run")
     print(
         f"refused writes ({'for ever' if for_ever else 'once'}): {len(tried)} of {num_calls}, "
         f"{stopped} of them stopped the run, lost: nothing that was saved"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from poc.tests.faults.processes import kill_at_random, stub_environment
+from poc.tests.faults.processes import FROZEN, RUN, kill_at_random, stub_environment
 
 BACKENDS = [
     pytest.param("tf", marks=pytest.mark.tf),
@@ -23,11 +23,14 @@ def test_kills_of_the_loop(tmp_path):
 
 
 @pytest.mark.slow
-def test_many_kills_of_the_loop(tmp_path):
-    tell("SIGKILL, stub", *kill_at_random("torch", tmp_path, stub_environment(tmp_path), 100))
+@pytest.mark.parametrize("run", [RUN, FROZEN], ids=["all moves", "frozen body"])
+def test_many_kills_of_the_loop(run, tmp_path):
+    found = kill_at_random("torch", tmp_path, stub_environment(tmp_path), 100, run)
+    tell("SIGKILL, stub", *found)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("run", [RUN, FROZEN], ids=["all moves", "frozen body"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_thirty_kills_of_a_backend(backend, tmp_path):
-    tell(f"SIGKILL, {backend}", *kill_at_random(backend, tmp_path, {}, 30))
+def test_thirty_kills_of_a_backend(backend, run, tmp_path):
+    tell(f"SIGKILL, {backend}", *kill_at_random(backend, tmp_path, {}, 30, run))

@@ -30,6 +30,12 @@ RUN = {
     "precision": "float64",
 }
 STEPS_A_EPOCH = 5
+# Its body never moves, and takes more than a block of the disk.
+FROZEN = {
+    **RUN,
+    "method": "transfer",
+    "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [8, 16]}},
+}
 
 
 def with_source(folder, **options):
@@ -59,7 +65,9 @@ def facts(folder):
     clocks = ("_seconds", "_per_second", "_bytes", "folder", "_processor_share")
     rows = [*output.read_metrics(), output.read_summary()]
     files = {
-        name: (output.checkpoints / f"{name}.safetensors").read_bytes() for name in ("best", "last")
+        path.name: path.read_bytes()
+        for path in output.checkpoints.glob("*.safetensors")
+        if not path.name.startswith("resume")
     }
     with np.load(output.path / "predictions.npz") as arrays:
         predictions = {name: arrays[name].tobytes() for name in arrays.files}
@@ -67,10 +75,10 @@ def facts(folder):
     return {"rows": kept, **files, **predictions}
 
 
-@pytest.mark.parametrize("kind", ["supervised", "stages"])
+@pytest.mark.parametrize("kind", ["supervised", "stages", "frozen"])
 def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     """One process a step: each resume takes one step and is asked to stop again."""
-    run = RUN if kind == "supervised" else with_source(tmp_path)
+    run = {"supervised": RUN, "frozen": FROZEN}.get(kind) or with_source(tmp_path)
     train(tmp_path / "whole", run)
     expected = facts(tmp_path / "whole")
     steps = run["num_epochs"] * STEPS_A_EPOCH

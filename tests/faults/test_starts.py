@@ -80,6 +80,11 @@ def contents(folder):
     }
 
 
+def times(folder):
+    """When each file below a folder was written; its log waits under another name for a while."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refused_start_leaves_nothing(name, launch, material, tmp_path):
     settings, words = REFUSED[name]
@@ -121,12 +126,17 @@ def test_a_refused_overwrite_keeps_the_former_run_and_the_next_one_replaces_it(l
     (folder / "exports").mkdir()
     (folder / "exports" / "model.onnx").write_bytes(b"old")
     (folder / "worker.log").write_text("what the former run printed")
-    before = contents(folder)
+    before, stamps = contents(folder), times(folder)
     assert {"summary.json", "metrics.jsonl", "checkpoints/best.safetensors"} < before.keys()
     with pytest.raises(UsageError, match="there is no folder"):
         launch([*RUN, *REFUSED["no data"][0]], folder, overwrite=True)
-    # Who holds the lock is told in it, until it is free.
-    assert {**contents(folder), LOCK: b""} == {**before, LOCK: b""}
+    assert (contents(folder), times(folder)) == (before, stamps)
+    # One that names a process which has ended, as a killed run leaves it.
+    (folder / LOCK).write_text('{"process": 4194304, "machine": "elsewhere"}')
+    before, stamps = contents(folder), times(folder)
+    with pytest.raises(UsageError, match="there is no folder"):
+        launch([*RUN, *REFUSED["no data"][0]], folder, overwrite=True)
+    assert (contents(folder), times(folder)) == (before, stamps)
     row = launch([*SHORT, "seed=5"], folder, overwrite=True)
     after = contents(folder)
     assert RunFolder(folder).read_run()["run"]["seed"] == 5
@@ -162,7 +172,7 @@ def test_a_crash_before_training_leaves_a_finished_run_as_it_was(
     monkeypatch.setenv("STUB_DIES_AT", place)
     with pytest.raises(WorkerCrashed, match="worker died with exit status"):
         launch([*SHORT, "seed=5"], folder, overwrite=True)
-    assert {**contents(folder), LOCK: b""} == {**before, LOCK: b""}
+    assert contents(folder) == before
     assert RunFolder(folder).read_run()["status"] == "finished"
     monkeypatch.delenv("STUB_DIES_AT")
     launch([*SHORT, "seed=5"], folder, overwrite=True)

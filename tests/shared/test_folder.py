@@ -9,6 +9,7 @@ from PIL import Image
 
 from poc.shared.data import inspection
 from poc.shared.data.decoding import decode_file, inspect_file
+from poc.shared.data.listing import count_suffixes, describe_ignored
 from poc.shared.data.source import to_array
 from poc.shared.data.sources import open_source
 from poc.shared.data.splits import make_split
@@ -275,7 +276,38 @@ def test_other_files_are_left_aside(tmp_path):
     (tmp_path / ".git").mkdir()
     source = open_source(f"folder:{tmp_path}")
     assert len(source) == 8
-    assert source.ignored == ["LICENSE", "bird/notes.csv"]
+    # `.git` is somebody's own, and hidden; what macOS left is told.
+    assert source.ignored == ["LICENSE", "bird/.DS_Store", "bird/._0.jpg", "bird/notes.csv"]
+
+
+def test_what_a_system_put_there_is_no_class_and_is_told(tmp_path):
+    make_folder(tmp_path / "train")
+    for folder in ("__MACOSX/train/bird", "train/__MACOSX/bird", "train/bird/@eaDir"):
+        (tmp_path / folder).mkdir(parents=True)
+        write(tmp_path / folder / "picture.jpg")
+    (tmp_path / "train" / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "train" / "fish" / "desktop.ini").write_bytes(b"x")
+    source = open_source(f"folder:{tmp_path}")
+    assert source.class_names == open_source(f"folder:{tmp_path / 'train'}").class_names
+    assert "__MACOSX" not in source.class_names
+    assert len(source) == 8
+    assert sorted(source.ignored) == [
+        "__MACOSX/", "train/Thumbs.db", "train/__MACOSX/", "train/bird/@eaDir/",
+        "train/fish/desktop.ini",
+    ]  # fmt: skip
+    assert describe_ignored(source.ignored) == "5 files or folders that macOS or Windows made"
+    assert count_suffixes(source.ignored) == {"of a system": 5}
+
+
+def test_names_with_line_breaks_are_read_and_shown_in_one_line(tmp_path):
+    make_folder(tmp_path, classes=("a\nb", "c\x1b[2Jd"))
+    source = open_source(f"folder:{tmp_path}")
+    assert source.class_names == ("a\nb", "c\x1b[2Jd")
+    (tmp_path / "a\nb" / "broken\r.jpg").write_bytes(b"x")
+    with pytest.raises(UsageError) as caught:
+        open_source(f"folder:{tmp_path}")
+    assert "a\\nb/broken\\r.jpg" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

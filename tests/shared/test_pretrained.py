@@ -169,9 +169,11 @@ def test_a_foreign_file_is_converted_on_the_way_once(num_classes, tmp_path, monk
     assert (texts["model"], texts["classes"]) == ("efficientnet_lite0", str(num_classes))
     assert ("view" in texts) == (num_classes == 1000)
     assert "Converted" in told[-1]
+    num_told = len(told)
     stamp = (tmp_path / found).stat().st_mtime_ns
     assert locate_canonical(str(file), values, told.append) == found
     assert (tmp_path / found).stat().st_mtime_ns == stamp
+    assert len(told) == num_told
     # Its own form is taken as it is, and says what it is for.
     assert locate_canonical(found, values, told.append) == found
     assert describe_weights(found, values).model == "efficientnet_lite0"

@@ -6,8 +6,10 @@ import pytest
 from poc.shared.analysis.probe import STARTS, read_probe
 from poc.shared.analysis.report import write_report
 from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.sweep import store_definition
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS, RunSpec
+from poc.shared.spec.sweep import load_sweep
 from poc.tests.shared.test_report import make_run
 
 
@@ -24,12 +26,14 @@ def write_fold(folder, fold, names=("a", "b"), source="s", split=None):
 
 def write_probe(root, odd=None, **changes):
     """Two folds of both starts in both backends; `odd` is trained on something else."""
+    axes = [f"backend={','.join(BACKENDS)}", "split.fold=0,1"]
     for start in STARTS:
-        for backend in BACKENDS:
-            for fold in range(2):
-                place = (start, backend, fold)
-                name = f"backend={backend},split.fold={fold},seed=0"
-                write_fold(root / start / name, fold, **(changes if place == odd else {}))
+        cells = load_sweep(None, ["split.kind=kfold", "split.num_folds=2"], axes)
+        store_definition(cells, root / start, "")
+        for cell in cells:
+            backend, fold = cell.settings["backend"], cell.settings["split.fold"]
+            own = changes if (start, backend, fold) == odd else {}
+            write_fold(root / start / cell.name, fold, **own)
     return root
 
 
@@ -51,7 +55,7 @@ def test_a_probe_whose_data_changed_on_the_way_is_refused(changes, word, tmp_pat
     root = write_probe(tmp_path / "probe", odd=("drawn", "torch", 1), **changes)
     with pytest.raises(UsageError, match=word) as caught:
         read_probe(root, 2)
-    assert "drawn/backend=torch,split.fold=1" in str(caught.value)
+    assert "drawn/backend=torch,fold=1" in str(caught.value)
 
 
 def test_a_report_keeps_runs_of_other_class_names_apart(tmp_path):

@@ -15,8 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from poc.shared.analysis.tables import sweep_table
 from poc.shared.engine import sweep as engine
@@ -34,7 +32,7 @@ from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.sweep import kind_of_failure, run_sweep
 from poc.shared.engine.worker import WorkerCrashed
 from poc.shared.errors import UsageError
-from poc.shared.spec.sweep import MAX_NAME_LENGTH, Cell, folder_name, load_sweep
+from poc.shared.spec.sweep import Cell, load_sweep
 
 SMALL = ["num_epochs=1", "data.split.train_per_class=4", "data.batch_size=32"]
 
@@ -48,8 +46,8 @@ def write_config(tmp_path: Path, text: str) -> Path:
 def test_a_grid_is_the_product_of_its_axes_and_seeds() -> None:
     cells = load_sweep(None, ["seed=5"], ["k=1,2,3", "backend=tf,torch"], 2)
     assert len(cells) == 12
-    assert cells[0].name == "k=1,backend=tf,seed=5"
-    assert cells[-1].name == "k=3,backend=torch,seed=6"
+    assert cells[0].name == "backend=tf,k=1,seed=5"
+    assert cells[-1].name == "backend=torch,k=3,seed=6"
     assert cells[-1].settings == {"k": 3, "backend": "torch"}
     run = cells[-1].run
     assert (run.backend, run.seed, dict(run.model_spec.options)) == ("torch", 6, {"k": 3})
@@ -120,14 +118,6 @@ def test_wrong_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
         load_sweep(write_config(tmp_path, text))
 
 
-@given(st.text(max_size=200), st.text(max_size=200))
-def test_folder_names_are_safe_and_differ_where_settings_differ(first: str, second: str) -> None:
-    one, other = folder_name(f"k={first}"), folder_name(f"k={second}")
-    assert len(one) <= MAX_NAME_LENGTH + 9
-    assert not set(one) & set("/\\\0 \n<>&\"'")
-    assert (one == other) == (first == second)
-
-
 class Counting:
     """A stand-in for training: writes a finished run, or fails as told."""
 
@@ -135,8 +125,9 @@ class Counting:
         self.failures = failures or {}
         self.started: list[str] = []
 
-    def __call__(self, run: Any, output: Path, **_: Any) -> dict[str, Any]:
+    def __call__(self, run: Any, output: Path, **options: Any) -> dict[str, Any]:
         name = output.name
+        options["report"]({"event": "step", "step": 1})
         self.started.append(name)
         folder = RunFolder.create(output, overwrite=True)
         folder.write_run({"status": "running", "run": run.model_dump(mode="json")})
@@ -162,10 +153,10 @@ def sweep(cells: Sequence[Cell], output: Path, **options: Any) -> list[dict[str,
 def test_a_failed_cell_is_a_row_and_the_others_go_on(training: Counting, tmp_path: Path) -> None:
     cells = load_sweep(axes=["k=1,2,3,4,5"])
     training.failures = {
-        "k=1,seed=0": WorkerCrashed("the tf worker died with exit status -9\nNothing points to it"),
-        "k=2,seed=0": WorkerCrashed("the tf worker died with exit status -9\nPerhaps memory ended"),
-        "k=3,seed=0": WorkerCrashed("the tf worker raised ResourceExhaustedError: OOM"),
-        "k=4,seed=0": UsageError("received images that do not fit"),
+        "k=1": WorkerCrashed("the tf worker died with exit status -9\nNothing points to it"),
+        "k=2": WorkerCrashed("the tf worker died with exit status -9\nPerhaps memory ended"),
+        "k=3": WorkerCrashed("the tf worker raised ResourceExhaustedError: OOM"),
+        "k=4": UsageError("received images that do not fit"),
     }
     rows = sweep(cells, tmp_path / "sweep")
     assert [row["status"] for row in rows] == [
@@ -174,35 +165,86 @@ def test_a_failed_cell_is_a_row_and_the_others_go_on(training: Counting, tmp_pat
     assert [row.get("failure") for row in rows] == [
         "killed", "killed, most likely out of memory", "out of memory", "error", None,
     ]  # fmt: skip
-    record = RunFolder(tmp_path / "sweep" / "k=4,seed=0").read_run()
+    record = RunFolder(tmp_path / "sweep" / "k=4").read_run()
     assert record["status"] == "failed"
     assert record["error"] == "received images that do not fit"
     assert record["sweep"]["settings"] == {"k": 4}
+
+
+def test_events_of_a_cell_come_with_its_name(training: Counting, tmp_path: Path) -> None:
+    heard: list[tuple[str, Any]] = []
+    run_sweep(
+        load_sweep(axes=["k=1,2"]),
+        tmp_path / "sweep",
+        LocalExecutor(),
+        command="poc sweep",
+        watch=lambda cell, event: heard.append((cell, event["step"])),
+    )
+    assert heard == [("k=1", 1), ("k=2", 1)]
 
 
 def test_a_second_call_keeps_what_is_finished_and_redoes_the_rest(
     training: Counting, tmp_path: Path
 ) -> None:
     cells, output = load_sweep(axes=["k=1,2,3,4,5"]), tmp_path / "sweep"
-    training.failures = {"k=2,seed=0": WorkerCrashed("died")}
+    training.failures = {"k=2": WorkerCrashed("died")}
     sweep(cells, output)
     training.failures, training.started = {}, []
-    RunFolder(output / "k=3,seed=0").mark("running")
-    (output / "k=4,seed=0" / "summary.json").unlink()
-    (output / "k=5,seed=0" / "summary.json").write_text("{half")
-    (output / "k=5,seed=0" / "notes.txt").write_text("mine")
+    RunFolder(output / "k=3").mark("running")
+    (output / "k=4" / "summary.json").unlink()
+    (output / "k=5" / "summary.json").write_text("{half")
+    (output / "k=5" / "notes.txt").write_text("mine")
     rows = sweep(cells, output)
-    assert training.started == ["k=2,seed=0", "k=3,seed=0", "k=4,seed=0", "k=5,seed=0"]
+    assert training.started == ["k=2", "k=3", "k=4", "k=5"]
     assert {row["status"] for row in rows} == {"finished"}
-    assert (output / "k=5,seed=0" / "notes.txt").read_text() == "mine"
+    assert (output / "k=5" / "notes.txt").read_text() == "mine"
+
+
+def age(output: Path, names: dict[str, str]) -> None:
+    """Give a sweep's cells and their folders the names that a former version gave them."""
+    stored = json.loads((output / "sweep.json").read_text())
+    for cell in stored["cells"]:
+        former = names[cell["name"]]
+        (output / cell["name"]).rename(output / former)
+        cell["name"] = former
+    (output / "sweep.json").write_text(json.dumps(stored))
+
+
+def test_a_sweep_of_former_names_goes_on_under_them(training: Counting, tmp_path: Path) -> None:
+    cells, output = load_sweep(axes=["k=1,2,3"]), tmp_path / "sweep"
+    training.failures = {"k=2": WorkerCrashed("died")}
+    sweep(cells, output)
+    names = {f"k={k}": f"k={k},seed=0" for k in (1, 2, 3)}
+    age(output, names)
+    training.failures, training.started = {}, []
+    rows = sweep(cells, output)
+    assert training.started == ["k=2,seed=0"]
+    assert [row["cell"] for row in rows] == list(names.values())
+    assert {row["status"] for row in rows} == {"finished"}
+    assert sorted(path.name for path in output.iterdir()) == [*names.values(), "sweep.json"]
+
+
+@pytest.mark.parametrize("name", ["../k=1", "/tmp/k=1", "..", "", "a/b", 3, None])
+def test_a_definition_names_folders_in_its_own_folder_alone(
+    name: Any, training: Counting, tmp_path: Path
+) -> None:
+    output = tmp_path / "sweep"
+    sweep(load_sweep(axes=["k=1,2"]), output)
+    stored = json.loads((output / "sweep.json").read_text())
+    stored["cells"][0]["name"] = name
+    (output / "sweep.json").write_text(json.dumps(stored))
+    training.started = []
+    with pytest.raises(UsageError, match="not of the format"):
+        sweep(load_sweep(axes=["k=1,2"]), output)
+    assert training.started == []
 
 
 def test_another_sweep_in_the_same_folder_is_refused(training: Counting, tmp_path: Path) -> None:
     sweep(load_sweep(axes=["k=1,2"]), tmp_path / "sweep")
     others = {
-        "'k=3,seed=0' is new": load_sweep(axes=["k=1,2,3"]),
-        "'k=2,seed=0' is gone": load_sweep(axes=["k=1"]),
-        "'k=1,seed=0' has changed": load_sweep(None, ["num_epochs=3"], ["k=1,2"]),
+        "'k=3' is new": load_sweep(axes=["k=1,2,3"]),
+        "'k=2' is gone": load_sweep(axes=["k=1"]),
+        "'k=1' has changed": load_sweep(None, ["num_epochs=3"], ["k=1,2"]),
     }
     training.started = []
     for message, cells in others.items():
@@ -249,7 +291,7 @@ def test_a_task_that_the_executor_loses_is_a_row(training: Counting, tmp_path: P
 
     rows = run_sweep(load_sweep(axes=["k=1"]), tmp_path / "s", Losing(), command="poc sweep")
     assert rows[0]["error"] == "the node is gone"
-    assert RunFolder(tmp_path / "s" / "k=1,seed=0").read_run()["status"] == "failed"
+    assert RunFolder(tmp_path / "s" / "seed=0").read_run()["status"] == "failed"
 
 
 def test_jobs_share_the_processors_and_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,14 +456,14 @@ def test_an_interrupted_command_continues(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
     )
-    second = output / "num_epochs=15,seed=0" / "metrics.jsonl"
+    second = output / "num_epochs=15" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not second.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert second.exists()
-    first = output / "num_epochs=1,seed=0" / "summary.json"
+    first = output / "num_epochs=1" / "summary.json"
     written = first.stat().st_mtime_ns
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300, env=environment
