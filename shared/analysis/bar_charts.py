@@ -24,7 +24,6 @@ from .statistics import Spread
 
 # Inches: the title and the ticks; a row's bar, and the space above and below it.
 FRAME_HEIGHT, BAR_HEIGHT, BAR_SPACE = 0.62, 0.11, 0.05
-
 LOG = ", log axis"
 
 
@@ -92,7 +91,7 @@ def draw_bars(groups: Sequence[Group], majority: float | None) -> Picture | None
 
 def is_telling(quantity: Quantity, groups: Sequence[Group]) -> bool:
     """Whether the rows differ in a quantity."""
-    return len({tuple(group.values(quantity.column)) for group in groups}) > 1
+    return len({frozenset(group.values(quantity.column)) for group in groups}) > 1
 
 
 def describe_equal(quantities: Sequence[Quantity], group: Group) -> str:

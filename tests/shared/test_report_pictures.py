@@ -358,20 +358,22 @@ def draw_titles(groups: list[Group]) -> list[str]:
 
 
 def test_quantities_that_are_equal_or_missing_in_all_rows_are_no_panel(tmp_path: Path) -> None:
-    for k in (1, 3):
-        make_run(tmp_path / str(k), k=k, accuracy=0.2 * k)
+    for k, seeds in ((1, (0,)), (3, (0, 1))):
+        for seed in seeds:
+            make_run(tmp_path / f"{k}-{seed}", k=k, seed=seed, accuracy=0.2 * k)
     groups = read_groups(tmp_path)
     assert draw_titles(groups) == [quantity.title for quantity in QUANTITIES]
-    for group in groups:
-        group.runs[0].row.update(total_parameters=5, total_seconds=2.0, epoch_seconds=None)
+    runs = [run for group in groups for run in group.runs]
+    for run in runs:
+        run.row.update(total_parameters=5, total_seconds=2.0, epoch_seconds=None)
     assert draw_titles(groups) == [
         "Test accuracy", "Trainable parameters", "Size of the weights, kB"
     ]  # fmt: skip
     picture = draw_bars(groups, None)
     assert picture is not None
     assert "so not drawn: Total time, s (2.0); Parameters (5)." in picture.description
-    for group in groups:
-        group.runs[0].row["test_accuracy"] = None
+    for run in runs:
+        run.row["test_accuracy"] = None
     assert "Test accuracy" not in draw_titles(groups)
 
 
