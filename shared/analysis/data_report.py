@@ -89,7 +89,7 @@ def facts_tables(facts: Mapping[str, Any]) -> list[Table]:
 def class_table(facts: Mapping[str, Any]) -> Table:
     """One line a class: examples in each published part, in all, and a bar."""
     parts = facts["parts"]
-    table = Table(title=f"Classes of {facts['source']}", title_justify="left", box=None)
+    table = Table(title=f"Classes of {plain(facts['source'])}", title_justify="left", box=None)
     for name in ("class", *parts, "examples", ""):
         table.add_column(name, justify="left" if name in ("class", "") else "right")
     largest = max(facts["counts"].values())
@@ -200,13 +200,14 @@ def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
 
 def split_table(split: Split) -> Table:
     """One line a class, one column a part."""
-    table = Table(title=f"Split of {split.source.name}", title_justify="left", box=None)
+    title = f"Split of {plain(split.source.name)}"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("class")
     for part in split.parts:
         table.add_column(part, justify="right")
     labels = {part: split.source.labels[at].tolist() for part, at in split.parts.items()}
     for label, name in enumerate(split.source.class_names):
-        table.add_row(name, *(f"{values.count(label):,}" for values in labels.values()))
+        table.add_row(plain(name), *(f"{values.count(label):,}" for values in labels.values()))
     table.add_row("all", *(f"{len(values):,}" for values in labels.values()))
     return table
 

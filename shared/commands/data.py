@@ -9,7 +9,7 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Group
-from .options import JSON_OPTION
+from .options import JSON_OPTION, tell
 
 
 @click.group(cls=Group)
@@ -43,7 +43,7 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
     else:
         show(*facts_tables(facts))
         for remark in facts["remarks"]:
-            click.echo(remark, err=True)
+            tell(remark)
 
 
 @data.command("apparent-size")

@@ -9,7 +9,7 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Group
-from .options import DATA_OPTION, JSON_OPTION
+from .options import DATA_OPTION, JSON_OPTION, tell
 
 
 @click.group(cls=Group)
@@ -42,7 +42,7 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
     else:
         report = convert_for(source, target, **given)
     for note in report["notes"]:
-        click.echo(f"Note: {note}", err=True)
+        tell(f"Note: {note}")
     click.echo(json.dumps(report, indent=1) if as_json else "{output}: {summary}".format(**report))
 
 

@@ -132,3 +132,13 @@ def test_wrong_use_is_one_sentence(arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_names_with_line_breaks_stay_in_their_line(photos, tmp_path):
+    (photos / "cat").rename(photos / "c\nt\x1b[2J")
+    (photos / "ant" / "no\rtes.txt").write_text("x")
+    for arguments in (["describe"], ["split", "--output", tmp_path / "split.json"]):
+        done = poc(arguments[0], f"folder:{photos}", *arguments[1:])
+        assert done.returncode == 0
+        assert not set(done.stdout + done.stderr) & set("\x1b\r")
+        assert any(line.strip().startswith("c\\nt\\x1b[2J") for line in done.stdout.splitlines())
