@@ -10,6 +10,7 @@ import numpy as np
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.leaks import Leak, find_leaks, note_leaks, summarise_leaks
 from poc.shared.data.listing import count_suffixes, describe_ignored
+from poc.shared.data.photos import are_photos
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
@@ -17,6 +18,7 @@ from poc.shared.data.splits import Split, make_split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods import find_method
+from poc.shared.spec.recipe import TrainingImages, describe_recipe, fill_in
 from poc.shared.spec.run import RunSpec
 
 from .run_record import RunRecord
@@ -111,7 +113,9 @@ class RunData:
 def open_data(
     run: RunSpec, note: Note = ignore, record: RunRecord | None = None
 ) -> tuple[RunSpec, RunData]:
-    """Open a run's data, and fill the images' shape and the number of classes into its spec.
+    """Open a run's data, and fill into its spec what follows from them.
+
+    That is the images' shape, the number of classes, and what the run leaves to the recipe.
 
     Args:
         run: Its `data` says what to open.
@@ -142,6 +146,7 @@ def open_data(
         tell(
             f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
         )
+    run = fill_open(run, split, tell)
     leaks = find_leaks(split)
     tell_trouble(source, note_leaks(split, leaks), tell)
     made = make_pipelines(source, split, run)
@@ -156,6 +161,18 @@ def open_data(
     check_source(resolved)
     check_stages(resolved)
     return resolved, data
+
+
+def fill_open(run: RunSpec, split: Split, tell: Note) -> RunSpec:
+    """The run with what it leaves to the recipe filled in; the recipe is told."""
+    if not run.open_settings:
+        return run
+    count = len(split.train)
+    images = TrainingImages(num_images=count, are_photos=are_photos(split.source, split.train))
+    filled = fill_in(run, images)
+    if text := describe_recipe(run, filled, count):
+        tell(text)
+    return filled
 
 
 def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:

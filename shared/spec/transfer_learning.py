@@ -14,6 +14,7 @@ from poc.shared.errors import UsageError
 
 from .freezing import NormMode, TrainedBlocks, partly_frozen
 from .network import Network
+from .open_settings import BY_RECIPE
 from .settings import Settings
 from .stages import Stage, plan_stages
 from .tuning import Tuning
@@ -65,7 +66,12 @@ class FixResOptions(TransferOptions):
 
     train_size: int = Field(224, ge=1, description="pixels of a side in the first phase")
     test_size: int = Field(224, ge=1, description="pixels of a side in the second phase and test")
-    finetune_epochs: int = Field(5, ge=1, description="epochs of the second phase, of num_epochs")
+    finetune_epochs: int = Field(
+        5,
+        ge=1,
+        description="epochs of the second phase, of num_epochs",
+        json_schema_extra=BY_RECIPE,
+    )
     finetune_bn_mode: NormMode = Field(
         "adapt_last_affine", description="bn_mode of the second phase"
     )
