@@ -10,6 +10,7 @@ OpenSetting = Literal[
     "schedule",
     "data.train_view",
     "method_options.finetune_epochs",
+    "method_options.head_initializer",
 ]
 OPEN_SETTINGS: tuple[OpenSetting, ...] = get_args(OpenSetting)
 # Marks a field that the recipe fills in, where a run sets nothing of its key above.

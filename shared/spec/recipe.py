@@ -18,7 +18,7 @@ from .run import RunSpec, fill_defaults
 # Drawn: all weights are; head: they stand still, but for the head; tuned: they move with the head.
 Kind = Literal["drawn", "head", "tuned"]
 
-EPOCHS, RATE, SCHEDULE, VIEW, FINETUNE = OPEN_SETTINGS
+EPOCHS, RATE, SCHEDULE, VIEW, FINETUNE, HEAD = OPEN_SETTINGS
 # A small set is passed until so many steps are done, a large one at least so often.
 MIN_STEPS, MIN_EPOCHS = 600, 10
 # Where an epoch is one step, more passes than this learn the same few images by heart.
@@ -34,6 +34,9 @@ RATES: Mapping[Kind, Mapping[str, float]] = MappingProxyType(
         "tuned": {"adam": 1e-4, "adamw": 1e-4, "sgd": 0.01},
     }
 )
+# The declared one is made for a thousand classes: with five it starts so large that what it does
+# not unlearn costs a tenth of the accuracy.
+HEAD_INITIALIZER = "torch_uniform"
 # Mirror images and mild crops leave a photo what it is.
 PHOTO_VIEW: Mapping[str, Any] = MappingProxyType(
     {"crop": "random_resized", "area": (0.5, 1.0), "horizontal_flip": 0.5}
@@ -72,11 +75,15 @@ def leave_open(values: dict[str, Any]) -> None:
 
 def is_given(key: str, values: Mapping[str, Any]) -> bool:
     """Whether a run sets a key, or anything of it where it is a group; or rules it out."""
-    if key == FINETUNE:
-        options = find_method(str(values.get("method", "lightlayers"))).options
-        # Without room of its own the second phase takes from the first.
-        is_meant = "finetune_epochs" in options.model_fields and not is_given(EPOCHS, values)
-        return not is_meant or find(key, values) is not None
+    group, _, option = key.partition(".")
+    known = find_method(str(values.get("method", "lightlayers"))).options.model_fields
+    if group == "method_options" and option not in known:
+        return True
+    if key == FINETUNE and is_given(EPOCHS, values):
+        # Without room of its own the second phase would take from the first.
+        return True
+    if key == HEAD and find("method_options.new_head", values) is False:
+        return True
     if key == SCHEDULE and any(
         find(f"early_stopping.{rule}", values) for rule in ("patience", "reduce_patience")
     ):
@@ -131,7 +138,7 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
     """
     still_open = set(run.open_settings)
     steps = count_steps(run, images.num_images)
-    planned = run.replace(**plan_epochs(run, steps), open_settings=[])
+    planned = run.replace(**plan(run, steps), open_settings=[])
     values = planned.model_dump(mode="json")
     changes: dict[str, Any] = {}
     if SCHEDULE in still_open:
@@ -147,16 +154,18 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
     return planned.replace(**changes)
 
 
-def plan_epochs(run: RunSpec, num_steps: int) -> dict[str, Any]:
-    """Fields of the run that say how many epochs of so many steps it takes; empty: it says so."""
-    if EPOCHS not in run.open_settings:
-        return {}
-    epochs, options = count_epochs(num_steps), dict(run.method_options)
-    if FINETUNE in run.open_settings:
-        wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS / num_steps)
-        options["finetune_epochs"] = max(MIN_FINETUNE_EPOCHS, min(epochs, wanted))
-    # The phases of FixRes share the epochs.
-    epochs += options.get("finetune_epochs", 0)
+def plan(run: RunSpec, num_steps: int) -> dict[str, Any]:
+    """The run's epochs, of so many steps each, and the options of its method."""
+    epochs, options = run.num_epochs, dict(run.method_options)
+    if HEAD in run.open_settings:
+        options["head_initializer"] = HEAD_INITIALIZER
+    if EPOCHS in run.open_settings:
+        epochs = count_epochs(num_steps)
+        if FINETUNE in run.open_settings:
+            wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS / num_steps)
+            options["finetune_epochs"] = max(MIN_FINETUNE_EPOCHS, min(epochs, wanted))
+        # The phases of FixRes share the epochs.
+        epochs += options.get("finetune_epochs", 0)
     return {"num_epochs": epochs, "method_options": options}
 
 
@@ -169,7 +178,7 @@ def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | Non
         num_images: That it trains on.
     """
     filled = set(before.open_settings)
-    if before.data.train_view == run.data.train_view and filled <= {VIEW}:
+    if before.data.train_view == run.data.train_view and filled <= {VIEW, HEAD}:
         return None
     steps = count_steps(run, num_images)
     epochs = f"{run.num_epochs:,} epochs of {steps:,} steps ({run.num_epochs * steps:,})"
@@ -182,6 +191,8 @@ def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | Non
         SCHEDULE: describe_schedule(run),
         VIEW: describe_view(before, run),
     }
+    if HEAD in filled:
+        parts[HEAD] = "a small new head"
     told = ", ".join(text if key in filled else f"{text} as set" for key, text in parts.items())
     return f"Recipe for {num_images:,} training images: {told}."
 

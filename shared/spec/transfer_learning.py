@@ -6,6 +6,7 @@ look like those of the test.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 from poc.shared.errors import UsageError
 
 from .freezing import NormMode, TrainedBlocks, partly_frozen
+from .layers import Conv2D, Dense
 from .network import Network
 from .open_settings import BY_RECIPE
 from .settings import Settings
@@ -29,6 +31,12 @@ class TransferOptions(Settings):
 
     new_head: bool = Field(
         True, description="false: the weight file's own head, which must fit the classes"
+    )
+    head_initializer: Literal["declared", "torch_uniform"] = Field(
+        "declared",
+        description="of the new head's last layer; declared: the architecture's own, made for a "
+        "thousand classes; torch_uniform: U(-a, a), a = 1 / sqrt(inputs), small for any number",
+        json_schema_extra=BY_RECIPE,
     )
     trained_blocks: TrainedBlocks = Field(
         0, description="blocks of the body that are trained, counted from the head; or all"
@@ -88,12 +96,22 @@ class FixResOptions(TransferOptions):
 def extend(options: TransferOptions, network: Network, stage: str) -> Network:
     """The network of which the options' blocks and norms are trained."""
     return partly_frozen(
-        network,
+        with_head_initializer(network, options.head_initializer),
         trained_blocks=options.trained_blocks,
         bn_mode=options.bn_mode,
         body_rate=options.body_rate,
         rate_decay=options.rate_decay,
     )
+
+
+def with_head_initializer(network: Network, distribution: str) -> Network:
+    """The network whose last layer is drawn so, where it is a plain one; `declared`: as it is."""
+    head = network.head
+    if distribution == "declared" or not isinstance(head.layer, Dense | Conv2D):
+        return network
+    drawn = replace(head, layer=replace(head.layer, initializer=distribution))
+    nodes = tuple(drawn if node.name == head.name else node for node in network.nodes)
+    return replace(network, nodes=nodes)
 
 
 def extend_phase(options: FixResOptions, network: Network, stage: str) -> Network:
