@@ -118,6 +118,7 @@ def extend_phase(options: FixResOptions, network: Network, stage: str) -> Networ
     """The same in the first phase; in the second, the head and the last norm."""
     if stage == TRAIN:
         return extend(options, network, stage)
+    network = with_head_initializer(network, options.head_initializer)
     return partly_frozen(network, trained_blocks=0, bn_mode=options.finetune_bn_mode)
 
 
