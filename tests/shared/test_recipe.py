@@ -11,16 +11,23 @@ from poc.shared.data.arrays import ArraySource
 from poc.shared.data.photos import are_photos, is_photo
 from poc.shared.engine.datasets import open_data
 from poc.shared.engine.factorization import drawn_weights
+from poc.shared.engine.files import write_arrays
 from poc.shared.engine.operations import Operations
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.saving import Saver
+from poc.shared.engine.source_network import starting_weights
 from poc.shared.errors import Terminated, UsageError
 from poc.shared.spec.config import load_run
+from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.keys import list_keys
+from poc.shared.spec.layers import Parameter
+from poc.shared.spec.layers.declaration import Initializer
 from poc.shared.spec.methods import METHODS
+from poc.shared.spec.models import ModelSpec
 from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.pretrained import Described, WeightDefaults
 from poc.shared.spec.recipe import TrainingImages, count_epochs, describe_recipe, fill_in
+from poc.shared.spec.run import RunSpec
 from poc.shared.spec.sweep import load_sweep
 from poc.tests.faults import stub
 
@@ -237,6 +244,40 @@ def test_a_new_head_starts_small():
     assert head_kernel(method="fixres") == recipe
     assert head_kernel("head_initializer=declared") == declared
     assert head_kernel("new_head=false") == declared
+
+
+def test_a_run_from_a_file_starts_with_such_a_head(tmp_path):
+    """The body is the file's; the head is not that of the architecture, nor the file's."""
+    model = ModelSpec(name="lightnet_plain", options={"layer": "conv2d", "widths": [2, 64]})
+    network = model.declare((28, 28, 1), 7)
+    path = tmp_path / "body.safetensors"
+    file = draw_weights(network.parameters, 3)
+    write_arrays(path, file)
+    options = {"model": model.model_dump(), "initial_weights": str(path), "num_classes": 5}
+    run = RunSpec.parse(
+        {
+            **options,
+            "method": "transfer",
+            "method_options": {"head_initializer": "torch_uniform"},
+            "input_shape": [28, 28, 1],
+        },
+        "",
+    )
+    weights = starting_weights(run)
+    body = [name for name in file if not name.startswith("head/")]
+    assert all((weights[name] == file[name]).all() for name in body)
+    wanted = draw_weights(
+        [
+            Parameter(
+                name="head/kernel",
+                shape=(64, 5),
+                initializer=Initializer(distribution="torch_uniform", fan_in=64, fan_out=5),
+            )
+        ],
+        run.seed,
+    )
+    assert (weights["head/kernel"] == wanted["head/kernel"]).all()
+    assert np.abs(weights["head/kernel"]).max() <= 1 / 8
 
 
 def test_only_the_last_layer_of_a_head_is_drawn_so():
