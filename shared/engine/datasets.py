@@ -10,7 +10,6 @@ import numpy as np
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.data.leaks import Leak, find_leaks, note_leaks, summarise_leaks
 from poc.shared.data.listing import count_suffixes, describe_ignored
-from poc.shared.data.photos import are_photos
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.relabelling import open_classes
 from poc.shared.data.source import Source
@@ -18,9 +17,9 @@ from poc.shared.data.splits import Split, make_split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods import find_method
-from poc.shared.spec.recipe import TrainingImages, describe_recipe, fill_in
 from poc.shared.spec.run import RunSpec
 
+from .filled_settings import fill_open
 from .run_record import RunRecord
 from .source_network import check_source, match_source, resolve_source, tell_kept_head
 
@@ -161,18 +160,6 @@ def open_data(
     check_source(resolved)
     check_stages(resolved)
     return resolved, data
-
-
-def fill_open(run: RunSpec, split: Split, tell: Note) -> RunSpec:
-    """The run with what it leaves to the recipe filled in; the recipe is told."""
-    if not run.open_settings:
-        return run
-    count = len(split.train)
-    images = TrainingImages(num_images=count, are_photos=are_photos(split.source, split.train))
-    filled = fill_in(run, images)
-    if text := describe_recipe(run, filled, count):
-        tell(text)
-    return filled
 
 
 def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:

@@ -15,21 +15,27 @@ from .methods import find_method
 from .open_settings import OPEN_SETTINGS
 from .run import RunSpec, fill_defaults
 
-# Drawn: all weights are; head: they stand still, but for the head; tuned: they move with the head.
-Kind = Literal["drawn", "head", "tuned"]
+# Normed: drawn weights behind batch norms; plain: drawn ones without, or all of a trained network;
+# head: a new head on a body that stands still; tuned: on one that moves.
+Kind = Literal["normed", "plain", "head", "tuned"]
 
 EPOCHS, RATE, SCHEDULE, VIEW, FINETUNE, HEAD = OPEN_SETTINGS
 # A small set is passed until so many steps are done, a large one at least so often.
-MIN_STEPS, MIN_EPOCHS = 600, 10
+MIN_STEPS: Mapping[Kind, int] = MappingProxyType(
+    {"normed": 1200, "plain": 1200, "head": 600, "tuned": 600}
+)
+MIN_EPOCHS = 10
 # Where an epoch is one step, more passes than this learn the same few images by heart.
 MAX_EPOCHS = 300
 # Of the steps of the shortest stage, since every stage has the schedule to itself.
 WARMUP_SHARE = 0.05
 # Of the steps of FixRes, for its second phase, and its fewest epochs.
 FINETUNE_SHARE, MIN_FINETUNE_EPOCHS = 0.1, 5
+# A rate that batch norms make good use of is too much for a deep network without any.
 RATES: Mapping[Kind, Mapping[str, float]] = MappingProxyType(
     {
-        "drawn": {"adam": 1e-3, "adamw": 1e-3, "sgd": 0.05},
+        "normed": {"adam": 3e-3, "adamw": 3e-3, "sgd": 0.05},
+        "plain": {"adam": 1e-3, "adamw": 1e-3, "sgd": 0.01},
         "head": {"adam": 1e-3, "adamw": 1e-3, "sgd": 0.01},
         "tuned": {"adam": 1e-4, "adamw": 1e-4, "sgd": 0.01},
     }
@@ -51,10 +57,12 @@ class TrainingImages:
     Attributes:
         num_images: In the training part.
         are_photos: Whether they are pictures in colour, whose mirror images show the same thing.
+        has_norms: Whether the network that learns from them has batch norms.
     """
 
     num_images: int
     are_photos: bool
+    has_norms: bool
 
 
 def leave_open(values: dict[str, Any]) -> None:
@@ -102,12 +110,20 @@ def find(key: str, values: Mapping[str, Any]) -> Any:
     return found
 
 
-def kind_of(run: RunSpec) -> Kind:
-    """What of its network a run trains."""
-    if find_method(run.method).tuning is None:
-        return "drawn"
+def kind_of(run: RunSpec, *, has_norms: bool) -> Kind:
+    """What of its network a run trains, and from where."""
     options: Any = run.method_settings
-    return "head" if not options.trained_blocks and options.bn_mode != "adapt_all" else "tuned"
+    if find_method(run.method).tuning is not None:
+        return "tuned" if moves_body(run) else "head"
+    # LwF's original form goes on with the source itself.
+    is_drawn = run.initial_weights is None and getattr(options, "form", "") != "original"
+    return "normed" if is_drawn and has_norms else "plain"
+
+
+def moves_body(run: RunSpec) -> bool:
+    """Whether a method with a pretrained body trains more than the head of it."""
+    options: Any = run.method_settings
+    return bool(options.trained_blocks) or options.bn_mode == "adapt_all"
 
 
 def keeps_outputs(run: RunSpec) -> bool:
@@ -115,7 +131,7 @@ def keeps_outputs(run: RunSpec) -> bool:
     if find_method(run.method).tuning is None:
         return run.source is not None and bool(run.source.cache)
     cache = getattr(run.method_settings, "feature_cache", "off")
-    return cache in ("memory", "disk") or (cache == "auto" and kind_of(run) == "head")
+    return cache in ("memory", "disk") or (cache == "auto" and not moves_body(run))
 
 
 def count_steps(run: RunSpec, num_images: int) -> int:
@@ -124,9 +140,9 @@ def count_steps(run: RunSpec, num_images: int) -> int:
     return max(1, math.floor(batches) if run.data.drop_last else math.ceil(batches))
 
 
-def count_epochs(num_steps: int) -> int:
+def count_epochs(kind: Kind, num_steps: int) -> int:
     """Epochs of so many steps that the recipe takes."""
-    return max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(MIN_STEPS / num_steps)))
+    return max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(MIN_STEPS[kind] / num_steps)))
 
 
 def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
@@ -136,9 +152,9 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
         run: As its user has written it.
         images: Those that it trains on.
     """
-    still_open = set(run.open_settings)
+    still_open, kind = set(run.open_settings), kind_of(run, has_norms=images.has_norms)
     steps = count_steps(run, images.num_images)
-    planned = run.replace(**plan(run, steps), open_settings=[])
+    planned = run.replace(**plan(run, kind, steps), open_settings=[])
     values = planned.model_dump(mode="json")
     changes: dict[str, Any] = {}
     if SCHEDULE in still_open:
@@ -146,7 +162,7 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
         warmup = round(WARMUP_SHARE * shortest)
         changes["schedule"] = {**values["schedule"], "name": "cosine", "warmup_steps": warmup}
     if RATE in still_open:
-        rate = RATES[kind_of(run)][run.optimizer.name]
+        rate = RATES[kind][run.optimizer.name]
         changes["optimizer"] = {**values["optimizer"], "learning_rate": rate}
     if VIEW in still_open and images.are_photos and not keeps_outputs(run):
         view = {**values["data"]["train_view"], **PHOTO_VIEW}
@@ -154,15 +170,15 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
     return planned.replace(**changes)
 
 
-def plan(run: RunSpec, num_steps: int) -> dict[str, Any]:
+def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, Any]:
     """The run's epochs, of so many steps each, and the options of its method."""
     epochs, options = run.num_epochs, dict(run.method_options)
     if HEAD in run.open_settings:
         options["head_initializer"] = HEAD_INITIALIZER
     if EPOCHS in run.open_settings:
-        epochs = count_epochs(num_steps)
+        epochs = count_epochs(kind, num_steps)
         if FINETUNE in run.open_settings:
-            wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS / num_steps)
+            wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS[kind] / num_steps)
             options["finetune_epochs"] = max(MIN_FINETUNE_EPOCHS, min(epochs, wanted))
         # The phases of FixRes share the epochs.
         epochs += options.get("finetune_epochs", 0)

@@ -10,11 +10,11 @@ from poc.tests.faults.processes import stub_environment
 
 SMALL = [
     *("--set", "model.widths=[2,2]", "--k", "1"),
-    *("--set", "data.split.train_per_class=10", "--batch-size", "2"),
+    *("--set", "data.split.train_per_class=10", "--batch-size", "1"),
 ]
-# 10 of each of 10 classes, by 2.
+# 10 of each of 10 classes, one at a time.
 LINE = (
-    "Recipe for 100 training images: 12 epochs of 50 steps (600), Adam 0.001, cosine after 30 "
+    "Recipe for 100 training images: 12 epochs of 100 steps (1,200), Adam 0.003, cosine after 60 "
     "steps of warm-up, no augmentation."
 )
 
@@ -52,9 +52,9 @@ def test_a_run_tells_its_recipe_and_records_its_numbers(poc, tmp_path):
     run = read_run(tmp_path / "run")
     assert (run["num_epochs"], run["schedule"]["name"], run["schedule"]["warmup_steps"]) == (
         *(12, "cosine"),
-        30,
+        60,
     )
-    assert (run["optimizer"]["learning_rate"], run["open_settings"]) == (1e-3, [])
+    assert (run["optimizer"]["learning_rate"], run["open_settings"]) == (3e-3, [])
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 12
 
 
@@ -63,8 +63,8 @@ def test_both_backends_of_a_comparison_get_the_same_numbers(poc, tmp_path):
         "compare", *SMALL, "--epochs", "2", "--no-parity", "--output", tmp_path / "pair"
     )
     assert code == 0, errors
-    told = LINE.replace("12 epochs of 50 steps (600)", "2 epochs of 50 steps (100) as set")
-    told = told.replace("after 30 steps", "after 5 steps")
+    told = LINE.replace("12 epochs of 100 steps (1,200)", "2 epochs of 100 steps (200) as set")
+    told = told.replace("after 60 steps", "after 10 steps")
     assert told in errors.splitlines()
     runs = [read_run(tmp_path / "pair" / backend) for backend in ("tf", "torch")]
     assert [run.pop("backend") for run in runs] == ["tf", "torch"]
@@ -79,8 +79,8 @@ def test_cells_of_a_sweep_hold_numbers_and_the_sweep_continues(poc, tmp_path):
         assert code == 0, errors
         assert [row["num_epochs"] for row in json.loads(output)] == [1, 2]
     runs = [read_run(path.parent) for path in sorted((tmp_path / "sweep").glob("*/run.json"))]
-    # 5 % of 50 and of 100 steps, 2.5 rounded to the even number.
-    assert [run["schedule"]["warmup_steps"] for run in runs] == [2, 5]
+    # 5 % of 100 and of 200 steps.
+    assert [run["schedule"]["warmup_steps"] for run in runs] == [5, 10]
     assert [run["open_settings"] for run in runs] == [[], []]
 
 
