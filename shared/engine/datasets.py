@@ -145,10 +145,12 @@ def open_data(
         tell(
             f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
         )
-    run = fill_open(run, split, tell)
+    run, recipe = fill_open(run, split)
     leaks = find_leaks(split)
     tell_trouble(source, note_leaks(split, leaks), tell)
     made = make_pipelines(source, split, run)
+    if recipe is not None:
+        tell(recipe)
     data = RunData(
         source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
     )
