@@ -194,10 +194,11 @@ def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | Non
         num_images: That it trains on.
     """
     filled = set(before.open_settings)
-    if before.data.train_view == run.data.train_view and filled <= {VIEW, HEAD}:
+    if before.data.train_view == run.data.train_view and filled <= {VIEW}:
         return None
     steps = count_steps(run, num_images)
-    epochs = f"{run.num_epochs:,} epochs of {steps:,} steps ({run.num_epochs * steps:,})"
+    epochs = f"{say(run.num_epochs, 'epoch')} of {say(steps, 'step')}"
+    epochs += f" ({run.num_epochs * steps:,})"
     if len(run.stages) > 1 and (last := getattr(run.method_settings, "finetune_epochs", 0)):
         epochs += f", the last {last:,} to fine-tune"
     rate = f"{OPTIMIZER_NAMES[run.optimizer.name]} {run.optimizer.learning_rate:g}"
@@ -215,8 +216,8 @@ def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | Non
 
 def describe_schedule(run: RunSpec) -> str:
     """`cosine after 30 steps of warm-up`."""
-    warmup = run.schedule.warmup_steps
-    return f"{run.schedule.name} after {warmup:,} steps of warm-up" if warmup else run.schedule.name
+    name, warmup = run.schedule.name, run.schedule.warmup_steps
+    return f"{name} after {say(warmup, 'step')} of warm-up" if warmup else name
 
 
 def describe_view(before: RunSpec, run: RunSpec) -> str:
@@ -226,3 +227,8 @@ def describe_view(before: RunSpec, run: RunSpec) -> str:
     if before.data.train_view != run.data.train_view:
         return "flips and mild crops"
     return "no augmentation"
+
+
+def say(count: int, what: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -181,6 +181,15 @@ def test_a_run_that_sets_everything_is_told_nothing():
     plan = ["num_epochs=3", "learning_rate=0.5", "schedule.name=constant"]
     assert resolve(*plan)[1] is None
     assert resolve(*plan, are_photos=True)[1].endswith("as set, flips and mild crops.")
+    # What such a run does not set is told, though it be a detail.
+    told = resolve(*plan, "train_view.crop=none", method="transfer")[1]
+    assert told.endswith("constant as set, views as set, a small new head.")
+
+
+def test_one_is_no_plural():
+    told = resolve("num_epochs=1", "warmup_steps=1", num_images=10)[1]
+    assert "1 epoch of 1 step (1) as set" in told
+    assert "constant after 1 step of warm-up as set" in told
 
 
 # What training sees -> method, settings; of photos.
