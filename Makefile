@@ -14,7 +14,7 @@ FIND_PYTHON = for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$name && break; done
 PYTHON ?= $(shell $(FIND_PYTHON))
-RUN_ARGS ?= --method lightlayers --k 3 --epochs 20
+RUN_ARGS ?= --config lightlayers/embedded
 # Two processes, one test file in each at a time; the slow tests have a target of their own.
 PYTEST_ARGS ?= -n 2 --dist loadfile -m "not slow"
 

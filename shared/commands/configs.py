@@ -53,4 +53,6 @@ def list_keys(method: str, model: str | None, as_json: bool) -> None:
         return
     for row in rows:
         default = "" if row["default"] is None else f" = {json.dumps(row['default'])}"
+        if row["by_recipe"]:
+            default = " by the recipe, from the training images"
         click.echo(f"{row['key']}{default}\n    {row['description']}")

@@ -19,6 +19,7 @@ from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import RunSpec
 
+from .filled_settings import fill_open
 from .run_record import RunRecord
 from .source_network import check_source, match_source, resolve_source, tell_kept_head
 
@@ -111,7 +112,9 @@ class RunData:
 def open_data(
     run: RunSpec, note: Note = ignore, record: RunRecord | None = None
 ) -> tuple[RunSpec, RunData]:
-    """Open a run's data, and fill the images' shape and the number of classes into its spec.
+    """Open a run's data, and fill into its spec what follows from them.
+
+    That is the images' shape, the number of classes, and what the run leaves to the recipe.
 
     Args:
         run: Its `data` says what to open.
@@ -142,9 +145,12 @@ def open_data(
         tell(
             f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
         )
+    run, recipe = fill_open(run, split)
     leaks = find_leaks(split)
     tell_trouble(source, note_leaks(split, leaks), tell)
     made = make_pipelines(source, split, run)
+    if recipe is not None:
+        tell(recipe)
     data = RunData(
         source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
     )

@@ -23,6 +23,9 @@ def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
     run = record.get("run")
     if not isinstance(run, Mapping):
         return dict(record)
+    if "num_epochs" in run:
+        # Before there was a recipe, nothing was left open.
+        run = {"open_settings": [], **run}
     changed = {"model": model_as_meant(run.get("model"))}
     if isinstance(source := run.get("source"), Mapping):
         changed["source"] = {**source, "model": model_as_meant(source.get("model"))}

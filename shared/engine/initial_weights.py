@@ -33,7 +33,9 @@ def initial_weights(run: RunSpec) -> Weights:
     Raises:
         UsageError: The file is unreadable, or one of its tensors is missing, extra or misshapen.
     """
-    drawn = draw_weights(run.network.parameters, run.seed)
+    own = {parameter.name for parameter in run.network.parameters}
+    # The method may draw a head otherwise than the architecture declares it.
+    drawn = draw_weights((p for p in run.trained_network.parameters if p.name in own), run.seed)
     if run.initial_weights is None:
         return drawn
     read = read_initial_weights(run, run.initial_weights)

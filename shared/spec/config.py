@@ -11,9 +11,11 @@ from .data import DataSpec, SplitSpec
 from .methods import find_method, tell_default
 from .models import MODELS, ModelSpec, find_model
 from .pretrained import WeightDefaults
-from .run import EarlyStoppingSpec, OptimizerSpec, RunSpec
+from .recipe import leave_open
+from .run import OptimizerSpec, RunSpec
 from .schedules import ScheduleSpec
 from .shipped import find_config
+from .stopping import EarlyStoppingSpec
 from .suggestions import suggest_key
 
 WEIGHTS = "initial_weights"
@@ -33,8 +35,8 @@ def load_run(
         path: TOML file, or none for the defaults.
         assignments: As given to `--set`: dotted keys of the run spec, or a bare option name of the
             model or the method (`k=3`).
-        defaults: How the weights that the run starts from fill in what it does not set; none: they
-            do not.
+        defaults: How the weights that the run starts from fill in what it does not set, and the
+            recipe what they leave open; none: neither does.
         **fields: Top-level fields that are not none.
 
     Raises:
@@ -49,6 +51,7 @@ def load_run(
     values.update({key: value for key, value in fields.items() if value is not None})
     assign_all(values, assignments, defaults)
     if defaults is not None:
+        leave_open(values)
         defaults.take_view(values)
     return RunSpec.parse(values, "")
 

@@ -16,11 +16,13 @@ from .layers import Parameter, Shape
 from .methods import METHODS, Method, find_method, tell_default
 from .models import ModelSpec
 from .network import Network
+from .open_settings import BY_RECIPE, OpenSetting
 from .precision import EXACT, Precision, storage_type
 from .schedules import ScheduleSpec
 from .settings import Settings
 from .source import SourceSpec
 from .stages import Stage, plan_stages
+from .stopping import EarlyStoppingSpec
 
 Backend = Literal["tf", "torch"]
 BACKENDS: tuple[Backend, ...] = ("tf", "torch")
@@ -30,7 +32,9 @@ class OptimizerSpec(Settings):
     """Optimiser with PyTorch's published formulas in both backends."""
 
     name: Literal["sgd", "adam", "adamw"] = Field("adam", description="update rule")
-    learning_rate: float = Field(1e-3, gt=0, description="rate before the schedule")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="rate before the schedule", json_schema_extra=BY_RECIPE
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the buffer kept")
     nesterov: bool = Field(False, description="sgd: look-ahead form")
     beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the first moment")
@@ -53,22 +57,6 @@ class OptimizerSpec(Settings):
         return self
 
 
-class EarlyStoppingSpec(Settings):
-    """Stop when the validation metric has not improved."""
-
-    patience: int | None = Field(None, ge=1, description="epochs without improvement; none: off")
-    metric: Literal["val/loss", "val/accuracy"] = Field("val/loss", description="what is watched")
-    reduce_patience: int | None = Field(
-        None, ge=1, description="epochs without improvement before the rate is multiplied"
-    )
-    min_validation_images: int = Field(
-        100,
-        ge=0,
-        description="on fewer no epoch is chosen, the last one counts; 0: any number will do",
-    )
-    reduce_factor: float = Field(0.1, gt=0, lt=1, description="that multiplier")
-
-
 class RunSpec(Settings):
     """Everything that decides the numbers of a run.
 
@@ -87,7 +75,9 @@ class RunSpec(Settings):
         None, description="network that the method learns from; none: drawn like the target"
     )
     data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
-    num_epochs: int = Field(10, ge=1, description="passes over the training examples")
+    num_epochs: int = Field(
+        10, ge=1, description="passes over the training examples", json_schema_extra=BY_RECIPE
+    )
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
     early_stopping: EarlyStoppingSpec = Field(
@@ -121,6 +111,9 @@ class RunSpec(Settings):
     num_classes: int | None = Field(None, ge=2, description="number of classes")
     stage: str = Field(
         "", description="set by the training loop: stage of the method's plan; empty: the last"
+    )
+    open_settings: tuple[OpenSetting, ...] = Field(
+        (), description="set by the program: what the recipe fills in when the data is opened"
     )
 
     @model_validator(mode="before")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .open_settings import BY_RECIPE
 from .settings import Settings
 
 
@@ -20,8 +21,15 @@ class ScheduleSpec(Settings):
     delays no drop, and one that falls into it takes effect at its end.
     """
 
-    name: Literal["constant", "cosine", "step"] = Field("constant", description="shape")
-    warmup_steps: int = Field(0, ge=0, description="linear rise from 0 over this many steps")
+    name: Literal["constant", "cosine", "step"] = Field(
+        "constant", description="shape", json_schema_extra=BY_RECIPE
+    )
+    warmup_steps: int = Field(
+        0,
+        ge=0,
+        description="linear rise from 0 over this many steps",
+        json_schema_extra=BY_RECIPE,
+    )
     milestones: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (),
         examples=[[0.5, 0.75]],

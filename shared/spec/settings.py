@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 
 from poc.shared.errors import UsageError
 
+from .open_settings import is_by_recipe
 from .suggestions import VALUE_HABITS, leading_key, suggest_key
 
 # What pydantic calls a list that is none, or of another length.
@@ -106,7 +107,8 @@ def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -
     meaning = f" ({field.description})" if field.description else ""
     default = field.get_default(call_default_factory=True)
     is_plain = default is not None and isinstance(default, str | int | float | tuple)
-    advice = f"correct it or leave it out for {shorten(default)}" if is_plain else "correct it"
+    stands_in = "the recipe's" if is_by_recipe(field) else shorten(default)
+    advice = f"correct it or leave it out for {stands_in}" if is_plain else "correct it"
     return f"{meaning}: {advice}"
 
 

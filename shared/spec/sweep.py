@@ -18,6 +18,7 @@ from poc.shared.errors import UsageError
 from .cell_names import name_cells, write_value
 from .config import assign_all, parse_value, read_toml, set_value
 from .pretrained import WeightDefaults
+from .recipe import leave_open
 from .run import RunSpec
 
 Product = Mapping[str, Sequence[Any]]
@@ -157,6 +158,7 @@ def make_cell(
         for key in keys:
             set_value(own, key, settings[key])
         if defaults is not None:
+            leave_open(own)
             defaults.take_view(own)
         run = RunSpec.parse(own, "")
         run = run.replace(seed=run.seed + offset)

@@ -6,6 +6,7 @@ look like those of the test.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +14,9 @@ from pydantic import Field, model_validator
 from poc.shared.errors import UsageError
 
 from .freezing import NormMode, TrainedBlocks, partly_frozen
+from .layers import Conv2D, Dense
 from .network import Network
+from .open_settings import BY_RECIPE
 from .settings import Settings
 from .stages import Stage, plan_stages
 from .tuning import Tuning
@@ -28,6 +31,12 @@ class TransferOptions(Settings):
 
     new_head: bool = Field(
         True, description="false: the weight file's own head, which must fit the classes"
+    )
+    head_initializer: Literal["declared", "torch_uniform"] = Field(
+        "declared",
+        description="of the new head's last layer; declared: the architecture's own, made for a "
+        "thousand classes; torch_uniform: U(-a, a), a = 1 / sqrt(inputs), small for any number",
+        json_schema_extra=BY_RECIPE,
     )
     trained_blocks: TrainedBlocks = Field(
         0, description="blocks of the body that are trained, counted from the head; or all"
@@ -65,7 +74,12 @@ class FixResOptions(TransferOptions):
 
     train_size: int = Field(224, ge=1, description="pixels of a side in the first phase")
     test_size: int = Field(224, ge=1, description="pixels of a side in the second phase and test")
-    finetune_epochs: int = Field(5, ge=1, description="epochs of the second phase, of num_epochs")
+    finetune_epochs: int = Field(
+        5,
+        ge=1,
+        description="epochs of the second phase, of num_epochs",
+        json_schema_extra=BY_RECIPE,
+    )
     finetune_bn_mode: NormMode = Field(
         "adapt_last_affine", description="bn_mode of the second phase"
     )
@@ -82,7 +96,7 @@ class FixResOptions(TransferOptions):
 def extend(options: TransferOptions, network: Network, stage: str) -> Network:
     """The network of which the options' blocks and norms are trained."""
     return partly_frozen(
-        network,
+        with_head_initializer(network, options.head_initializer),
         trained_blocks=options.trained_blocks,
         bn_mode=options.bn_mode,
         body_rate=options.body_rate,
@@ -90,10 +104,21 @@ def extend(options: TransferOptions, network: Network, stage: str) -> Network:
     )
 
 
+def with_head_initializer(network: Network, distribution: str) -> Network:
+    """The network whose last layer is drawn so, where it is a plain one; `declared`: as it is."""
+    head = network.head
+    if distribution == "declared" or not isinstance(head.layer, Dense | Conv2D):
+        return network
+    drawn = replace(head, layer=replace(head.layer, initializer=distribution))
+    nodes = tuple(drawn if node.name == head.name else node for node in network.nodes)
+    return replace(network, nodes=nodes)
+
+
 def extend_phase(options: FixResOptions, network: Network, stage: str) -> Network:
     """The same in the first phase; in the second, the head and the last norm."""
     if stage == TRAIN:
         return extend(options, network, stage)
+    network = with_head_initializer(network, options.head_initializer)
     return partly_frozen(network, trained_blocks=0, bn_mode=options.finetune_bn_mode)
 
 

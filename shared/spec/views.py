@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 
+from .open_settings import BY_RECIPE
 from .settings import Settings
 
 ResizeRule = Literal["squash", "shorter_side", "height", "fit"]
@@ -48,14 +49,21 @@ class TrainView(Settings):
         "none",
         description="random_resized: torchvision's rule, in place of resize; shifted: centre crop "
         "moved sideways (FixRes); padded: pad, then a random crop (CIFAR)",
+        json_schema_extra=BY_RECIPE,
     )
     crop_share: float = Field(
         0.875, gt=0, le=1, description="centre, shifted: side of the crop over the resized side"
     )
-    area: Interval = Field((0.08, 1.0), description="random_resized: share of the image's area")
+    area: Interval = Field(
+        (0.08, 1.0),
+        description="random_resized: share of the image's area",
+        json_schema_extra=BY_RECIPE,
+    )
     aspect: Interval = Field((0.75, 4 / 3), description="random_resized: width over height")
     pad_pixels: int = Field(4, ge=1, description="padded: pixels added on each side")
-    horizontal_flip: float = Field(0, ge=0, le=1, description="probability")
+    horizontal_flip: float = Field(
+        0, ge=0, le=1, description="probability", json_schema_extra=BY_RECIPE
+    )
     vertical_flip: float = Field(0, ge=0, le=1, description="probability")
     rotation_degrees: float = Field(0, ge=0, le=180, description="largest turn to either side")
     shift: float = Field(0, ge=0, lt=1, description="largest shift, as a share of each side")

@@ -106,6 +106,7 @@ WRONG = {
     "input_shape": [28, 28],
     "num_classes": 1,
     "stage": 3,
+    "open_settings": 3,
     "source.weights": 3,
     "source.num_classes": 1,
     "source.normalization": "loud",

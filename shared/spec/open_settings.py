@@ -1,0 +1,23 @@
+"""Settings that a run may leave open until its data is: the recipe (`recipe.py`) fills them in."""
+
+from typing import Any, Literal, get_args
+
+from pydantic.fields import FieldInfo
+
+OpenSetting = Literal[
+    "num_epochs",
+    "optimizer.learning_rate",
+    "schedule",
+    "data.train_view",
+    "method_options.finetune_epochs",
+    "method_options.head_initializer",
+]
+OPEN_SETTINGS: tuple[OpenSetting, ...] = get_args(OpenSetting)
+# Marks a field that the recipe fills in, where a run sets nothing of its key above.
+BY_RECIPE: dict[str, Any] = {"by_recipe": True}
+
+
+def is_by_recipe(field: FieldInfo) -> bool:
+    """Whether the recipe fills in a field that a run does not set."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("by_recipe"))
