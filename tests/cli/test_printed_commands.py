@@ -1,0 +1,197 @@
+"""No printed command can rot: each is taken by the tool as it stands, on data of the named kind.
+
+A command that trains is planned: options, config, keys, data, recipe, weights and networks are made
+as ever, and it stops where a process would start. What reads a finished run works on a real one.
+Where the named data or weights are not at hand (ImageNet, tfds, the paper's dogs), it must come as
+far as asking for them.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+
+from poc.cli import cli
+from poc.shared.analysis import bench, comparison, probe
+from poc.shared.engine import launch, sweep
+from poc.shared.engine.datasets import open_data
+from poc.shared.errors import UsageError
+from poc.tests.cli.printed import ROOT, printed_commands
+
+DATA = ROOT.parent / "shared" / "data"
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there"),
+]
+# Of commands whose data or weights are of other people: they come as far as asking for them.
+ELSEWHERE = re.compile(
+    r"imagenet_resnet|resnext101_\w+\.toml|inception_resnet_v2_dogs|/paper_|/study_|cifar100\b"
+    r"|chest_xray|--weights imagenet|cifar100_"
+)
+ASKS = re.compile(r"\b(PATH|FILE|RUN_FOLDER|SOURCE|tfds|imagenet|keras|torchvision)\b")
+# Cells of a sweep that are planned: the rest differs in a number.
+NUM_PLANNED_CELLS = 4
+
+
+class Planned(Exception):  # noqa: N818 - it is no error
+    """All that comes before a process was done."""
+
+
+def plan(run, *_, **__):
+    """Open the data, let the recipe fill in, and declare the networks of all stages."""
+    resolved, data = open_data(run)
+    with data:
+        for stage in resolved.stages:
+            assert resolved.at_stage(stage.name).trained_network.parameters
+        next(iter(data.train.epoch(0)))
+    return resolved
+
+
+def plan_run(run, folder, *_, **__):
+    raise Planned(plan(run))
+
+
+def plan_cells(cells, *_, **__):
+    for cell in cells[:NUM_PLANNED_CELLS]:
+        plan(cell.run)
+    raise Planned
+
+
+def plan_parity(run, *_, **__):
+    plan(run)
+    return []
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with everything that the commands name, made by a few of them."""
+    folder = tmp_path_factory.mktemp("printed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        for name in ("configs", "docs"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "made").mkdir()
+        (folder / "PATH").symlink_to(DATA / "photos")
+        (folder / "FASHION").symlink_to(DATA / "fashion_mnist")
+        shutil.copy(ROOT / "docs/results/bench/2026-11-28-l2t_ww.json", "stored.json")
+        weights = DATA / "weights"
+        for target, source, model, classes in (
+            ("LITE0.safetensors", "efficientnet_lite0_imagenet", "efficientnet_lite0", 1000),
+            ("DOGS.safetensors", "mobilenetv2_dogs19", "mobilenet_v2", 19),
+            ("r32.safetensors", "resnet32_tinyimagenet", "resnet32_cifar", 200),
+        ):
+            file = weights / f"{source}.safetensors"
+            call(f"poc weights convert {file} {target} --model {model} --classes {classes}")
+        few = "--data idx:FASHION --set data.split.train_per_class"
+        small = "--model lightnet_plain --set layer=conv2d --set widths=[4,6]"
+        for run in (
+            "--config scratch/embedded_teacher --epochs 1 --output runs/teacher",
+            "--epochs 1 --output default",
+            f"--config scratch/fashion_mnist_teacher {few}=20 --epochs 1 "
+            "--output runs/fashion_teacher",
+            f"--config scratch/fashion_mnist_vgg9 {few}=6 --epochs 1 --output runs/vgg9",
+            f"--method scratch {small} --data folder:PATH --set image_size=[32,32] --epochs 1 "
+            "--output photos",
+            f"--method fixres --weights none {small} --set train_size=16 --set test_size=24 "
+            "--set finetune_epochs=1 --epochs 2 --set data.channels=3 --output cell",
+        ):
+            call(f"poc run --backend torch {run}")
+        call("poc weights factorize runs/teacher --budget-macs 0.4 --output halved")
+    return folder
+
+
+def call(command):
+    """Run a command in this process."""
+    return cli.main(shlex.split(command)[1:], standalone_mode=False)
+
+
+@pytest.fixture
+def planning(workplace, monkeypatch):
+    """The workplace, where what would start a training process is planned."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+    monkeypatch.setattr(launch, "train_in_worker", plan_run)
+    monkeypatch.setattr(sweep, "run_sweep", plan_cells)
+    monkeypatch.setattr(probe, "run_sweep", plan_cells)
+    monkeypatch.setattr(comparison, "check_parity", plan_parity)
+    monkeypatch.setattr(bench, "prove_parity", lambda spec, report: ("not climbed", {}))
+    monkeypatch.setattr(bench, "run_bench", lambda spec, **_: plan_run(spec.run, None))
+    return workplace
+
+
+RUNS = ("RUN", "RUN_FOLDER", "DIR", "conv", "study", "embedded", "bf16", "four", "goog_tf")
+NAMES = {
+    **dict.fromkeys((*RUNS, "goog_torch"), "runs/teacher"),
+    **dict.fromkeys(("bench.json", "FILE"), "stored.json"),
+    "idx:PATH": "idx:FASHION",
+    "idx:FASHION_MNIST": "idx:FASHION",
+    "folder:OTHER": "folder:PATH",
+    "folder:../shared/data/photos": "folder:PATH",
+    "LITE0": "LITE0.safetensors",
+    "DOGS": "DOGS.safetensors",
+    "FILE.safetensors": "r32.safetensors",
+    "resnet32_tinyimagenet.safetensors": "r32.safetensors",
+    "CHECKPOINT": str(DATA / "weights" / "resnet32_tinyimagenet.safetensors"),
+}
+
+
+def fit(command):
+    """The words of a command with its names for files and folders replaced by the workplace's."""
+    words, names = shlex.split(command), dict(NAMES)
+    if "GRID/" in command or words[1] == "grid":
+        names |= dict.fromkeys(("grid", "DIR", "GRID", "CONTROL"), "cell")
+    if words[1] == "evaluate" and "--data" in words:
+        names |= dict.fromkeys(RUNS, "photos")
+    if "lwf" in words and "--target" not in words:
+        names["RUN_FOLDER"] = "default"
+    if "--weights" in words:
+        names["FILE"] = "DOGS.safetensors" if "mobilenet_v2" in words else "LITE0.safetensors"
+        if "collapse" in command:
+            names["FILE"] = "runs/vgg9/checkpoints/best.safetensors"
+    fitted = ["cell" if word.startswith("GRID/") else names.get(word, word) for word in words[2:]]
+    made = f"made/{len(list(Path('made').iterdir()))}"
+    for option in ("--output", "--image", "--report", "--export"):
+        if option in fitted:
+            fitted[fitted.index(option) + 1] = made + Path(words[words.index(option) + 1]).suffix
+    if words[1:3] == ["weights", "convert"]:
+        fitted[2] = f"{made}.safetensors"
+    return shlex.join([*words[:2], *fitted])
+
+
+COMMANDS = printed_commands()
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not ELSEWHERE.search(c)])
+def test_a_printed_command_is_taken(command, planning, capsys):
+    fitted = fit(command)
+    try:
+        call(fitted)
+    except Planned:
+        return
+    except (UsageError, click.UsageError) as error:
+        pytest.fail(f"{COMMANDS[command]} prints {command}, here {fitted}: {error}")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if ELSEWHERE.search(c)])
+def test_a_command_on_data_of_others_asks_for_them(command, tmp_path, monkeypatch, planning):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    with pytest.raises(UsageError) as caught:
+        call(command)
+    assert ASKS.search(str(caught.value)), caught.value
+
+
+def test_rot_is_seen(planning):
+    """An option, a key or a config that is gone."""
+    for command in (
+        "poc run --backend torch --colour red",
+        "poc run --backend torch --set colour=red",
+        "poc run --backend torch --config configs/scratch/gone.toml",
+    ):
+        with pytest.raises((UsageError, click.UsageError)):
+            call(fit(command))
