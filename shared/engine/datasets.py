@@ -149,8 +149,6 @@ def open_data(
     leaks = find_leaks(split)
     tell_trouble(source, note_leaks(split, leaks), tell)
     made = make_pipelines(source, split, run)
-    if recipe is not None:
-        tell(recipe)
     data = RunData(
         source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
     )
@@ -161,6 +159,8 @@ def open_data(
         tell_kept_head(resolved, source.class_names, tell)
     check_source(resolved)
     check_stages(resolved)
+    if recipe is not None:
+        tell(recipe)
     return resolved, data
 
 
