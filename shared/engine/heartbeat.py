@@ -28,7 +28,8 @@ class Heartbeat:
         self._say, self._lock, self._ended = say, threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._text, self._done, self._total = "", 0, 0
-        self._patience = self._first_seconds
+        # Of each text: an epoch that comes again and again need not be told each time.
+        self._patience: dict[str, float] = {}
         self._begun = self._spoken = 0.0
         self._done_before = 0
 
@@ -57,8 +58,7 @@ class Heartbeat:
         now = time.monotonic() if now is None else now
         with self._lock:
             if text != self._text or done < self._done:
-                self._text, self._patience = text, self._first_seconds
-                self._begun = self._spoken = now
+                self._text, self._begun, self._spoken = text, now, now
                 self._done_before = done
             self._done, self._total = done, total
 
@@ -71,9 +71,11 @@ class Heartbeat:
         """The line that is due; empty: none is."""
         with self._lock:
             is_done = 0 < self._total <= self._done
-            if not self._text or is_done or now - self._spoken < self._patience:
+            patience = self._patience.get(self._text, self._first_seconds)
+            if not self._text or is_done or now - self._spoken < patience:
                 return ""
-            self._spoken, self._patience = now, min(2 * self._patience, LONGEST_SECONDS)
+            self._spoken = now
+            self._patience[self._text] = min(2 * patience, LONGEST_SECONDS)
             counted = f"{self._text}: {self._done:,} of {self._total:,}"
             counted = counted if self._total else self._text
             new, seconds = self._done - self._done_before, now - self._begun

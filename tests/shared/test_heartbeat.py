@@ -50,10 +50,10 @@ def test_other_work_is_timed_anew(quiet):
     assert quiet.look(61.0) == ""
     quiet.note("second", 6, 10, now=62.0)
     assert quiet.look(62.0) == "second: 6 of 10, about 4 s left"
-    # The same work once more: it began again.
+    # The same work once more: it began again, and has been told of before.
     quiet.note("second", 0, 10, now=70.0)
-    assert quiet.look(71.0) == ""
-    assert quiet.look(72.0) == "second: 0 of 10, for 2 s so far"
+    assert quiet.look(73.0) == ""
+    assert quiet.look(74.0) == "second: 0 of 10, for 4 s so far"
 
 
 def test_work_of_unknown_size_is_told_with_its_time(quiet):
