@@ -100,8 +100,9 @@ def test_a_head_of_the_wrong_size_is_wrong_use(poc, tmp_path):
         *("--set", "new_head=false", "--output", tmp_path / "run"),
     )
     assert code == 2
-    assert "gives 7 classes; the data has 10: set new_head=true" in errors
-    assert len(errors.strip().splitlines()) == 1
+    note, refusal = errors.strip().splitlines()
+    assert "name no view" in note
+    assert "gives 7 classes; the data has 10: set new_head=true" in refusal
 
 
 def test_apparent_sizes_are_printed(poc):
