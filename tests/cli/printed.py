@@ -43,7 +43,8 @@ def commands_of(path: Path) -> Iterator[str]:
         for command in [whole[1]] if whole else SPAN.findall(line):
             words = split_words(command)
             # A sentence names commands and formats too, in two or three words.
-            if (whole or len(words) > 3) and not FORM.search(" ".join(words)):
+            is_typed = whole or (len(words) > 3 and not words[-1].startswith("--"))
+            if is_typed and not FORM.search(" ".join(words)):
                 yield shlex.join(words)
 
 
