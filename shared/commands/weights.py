@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from poc.shared.errors import CheckFailed
+from poc.shared.errors import CheckFailed, UsageError
 
 from .mistakes import Group
 from .options import DATA_OPTION, JSON_OPTION, tell
@@ -26,8 +26,9 @@ def weights() -> None:
 @click.option("--input", "shape", metavar="HxWxC", help="Image shape; default: the publication's.")
 @click.option("--from", "origin", metavar="FORMAT", help="torch, keras, canonical or a scheme.")
 @click.option("--to", metavar="FORMAT", default="canonical", help="The same; default canonical.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that stands at TARGET.")
 @JSON_OPTION
-def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
+def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given: Any) -> None:
     """Convert published weights into canonical ones, or back; check every name and shape.
 
     SOURCE may be a run folder, which needs neither --model nor --classes.
@@ -35,6 +36,11 @@ def convert(source: Path, target: Path, as_json: bool, **given: Any) -> None:
     from poc.shared.analysis.run_weights import convert_run
     from poc.shared.analysis.weight_files import convert_for
 
+    if target.exists() and not overwrite:
+        raise UsageError(
+            f"received the output {str(target)!r}, which exists; allowed is a new file: name "
+            "another, or add --overwrite"
+        )
     if source.is_dir():
         named = {"set" if key == "assignments" else key: value for key, value in given.items()}
         named["from"], named["input"] = named.pop("origin"), named.pop("shape")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poc.cli import cli
 from poc.shared.analysis.rungs import relative_error
 from poc.shared.analysis.weight_files import convert_for
 from poc.shared.engine import initial_weights as start
@@ -106,6 +107,18 @@ def workers():
 def softmax(logits: np.ndarray) -> np.ndarray:
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def test_a_file_that_stands_there_is_replaced_only_when_asked(tmp_path):
+    write_arrays(tmp_path / "in.safetensors", drawn(MOBILENET))
+    (tmp_path / "out.safetensors").write_text("mine")
+    files = [str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")]
+    options = ["--model", "mobilenet_v2", "--classes", "3", "--set", "width=0.125"]
+    with pytest.raises(UsageError, match="which exists; allowed is a new file"):
+        cli.main(["weights", "convert", *files, *options], standalone_mode=False)
+    assert (tmp_path / "out.safetensors").read_text() == "mine"
+    cli.main(["weights", "convert", *files, *options, "--overwrite"], standalone_mode=False)
+    assert len(read_arrays(tmp_path / "out.safetensors")) == len(drawn(MOBILENET))
 
 
 @pytest.mark.parity
