@@ -112,8 +112,10 @@ def describe_best(ranked: Sequence[Group], rivals: Sequence[Rival]) -> Iterator[
         return
     parts = [f"better than {name_rows(beaten)}"] if beaten else []
     parts.append(f"not shown to be better than {name_rows(unbeaten)}")
+    tied = [group.label for group in ranked[1:] if mean_accuracy(group) == mean_accuracy(best)]
+    mean = f"shares the highest mean with {name_rows(tied)}" if tied else "has the highest mean"
     yield (
-        f"{best.label} has the highest mean, {accuracy}. It is {', but '.join(parts)}"
+        f"{best.label} {mean}, {accuracy}. It is {', but '.join(parts)}"
         f"{'; the table names each' if max(len(beaten), len(unbeaten)) > MAX_NAMES else ''}."
     )
 

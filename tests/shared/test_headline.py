@@ -182,6 +182,17 @@ def test_a_headline_by_hand() -> None:
     assert sentences[3].endswith(" would show it.")
 
 
+def test_rows_of_the_same_mean_share_it() -> None:
+    """Both frameworks are right on the same 70 of 100 images, a third row on 60."""
+    hits = np.arange(100) < 70
+    runs = [make_answers(hits, k=1, backend=name, seed=0) for name in ("tf", "torch")]
+    groups = group_runs([*runs, make_answers(np.arange(100) < 60, k=2, backend="tf", seed=0)])
+    (first, *_), _ = write_headline(groups, compare_pairs(groups))
+    assert first.startswith("k=1 tf shares the highest mean with k=1 torch, test accuracy 0.700")
+    (alone, *_), _ = write_headline(groups[::2], compare_pairs(groups[::2]))
+    assert alone.startswith("k=1 tf has the highest mean") or " is the best" in alone
+
+
 def test_many_rows_are_counted_in_the_sentence_and_named_in_the_table() -> None:
     groups = make_groups(0, [0.95, *[0.5] * 9], [2] * 10, 400)
     headline = write_headline(groups, compare_pairs(groups))
