@@ -126,8 +126,7 @@ def train_in_worker(
     Raises:
         WorkerCrashed: With what memory may have to do with it; a run that has begun is marked.
     """
-    if neighbours := describe_neighbours(run.backend):
-        report({"event": "note", "text": neighbours})
+    neighbours = describe_neighbours(run.backend)
     WorkCount(report, f"starting {run.backend}")
     evidence = MemoryEvidence.before()
     former, resolved = stamp(folder), [run]
@@ -135,6 +134,9 @@ def train_in_worker(
     def watch(event: Mapping[str, Any]) -> None:
         if event["event"] == "resolved":
             resolved.append(RunSpec.parse(event["run"], ""))
+            # Told once nothing is refused any more.
+            if neighbours:
+                report({"event": "note", "text": neighbours})
         else:
             report(event)
 

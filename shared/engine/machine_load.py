@@ -38,7 +38,7 @@ def living_children() -> dict[int, float]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             # The name, in brackets, may hold blanks and brackets.
-            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+            fields = path.read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue  # It ended meanwhile.
         number = int(path.parent.name)

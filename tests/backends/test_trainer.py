@@ -194,7 +194,7 @@ EMBEDDED = {
     "data": {"split": {"train_per_class": 8}, "batch_size": 32},
     "num_epochs": 2,
 }
-SECONDS = ("seconds", "images_per_second")
+SECONDS = ("seconds", "images_per_second", "processor_share")
 
 
 def train(worker, folder, **fields):

@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from poc.shared.engine import heartbeat
+from poc.shared.engine import heartbeat, launch
 
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """No line about what takes long: whether one comes is a matter of the machine's load."""
+    """No line about what takes long or who is busy: these are a matter of the machine's load."""
+    monkeypatch.setattr(launch, "describe_neighbours", lambda backend: "")
     monkeypatch.setattr(heartbeat, "FIRST_SECONDS", math.inf)
