@@ -126,7 +126,7 @@ def planning(workplace, monkeypatch):
 
 RUNS = ("RUN", "RUN_FOLDER", "DIR", "conv", "study", "embedded", "bf16", "four", "goog_tf")
 NAMES = {
-    **dict.fromkeys((*RUNS, "goog_torch"), "runs/teacher"),
+    **dict.fromkeys((*RUNS, "goog_torch", "runs/collapse"), "runs/teacher"),
     **dict.fromkeys(("bench.json", "FILE"), "stored.json"),
     "idx:PATH": "idx:FASHION",
     "idx:FASHION_MNIST": "idx:FASHION",
