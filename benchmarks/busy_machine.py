@@ -1,7 +1,7 @@
 """What a step costs beside busy programs, and which setting of the threads helps.
 
     python benchmarks/busy_machine.py
-    python benchmarks/busy_machine.py --backend torch --models lightlayers --neighbours 0 1
+    python benchmarks/busy_machine.py --backend torch --models lightlayers --neighbours 1
 
 Beside no, one and two processes that are always busy, the steps of three settings take short turns,
 each in a process of its own: the frameworks' own choice; waiting threads that sleep
@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=tuple(SIDES), help="one of them; default: both")
     parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=["lightlayers", "kd"])
-    parser.add_argument("--neighbours", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--neighbours", nargs="+", type=int, default=[1, 2], help="beside none")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="file for all samples")
@@ -60,7 +60,7 @@ def main() -> int:
 def time_backend(name: str, backend: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of one model in one backend, printed as they come."""
     spec, alone, rows = make_spec(name, backend, arguments.steps), 0.0, []
-    for count in arguments.neighbours:
+    for count in sorted({0, *arguments.neighbours}):
         samples: dict[str, list[float]] = {setting: [] for setting in SETTINGS}
         for number in range(arguments.rounds):
             with busy_neighbours(count):

@@ -25,7 +25,7 @@ def load_notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     runs = f"{len(loaded)} of {len(known)} runs" if len(known) > 1 else "this run"
     return [
         f"Other programs used up to {percent(max(largest.values()))} of the machine's processors "
-        f"in {runs} ({each}): their times, and ratios of them, are not to be trusted."
+        f"in {runs} ({each}): these times, and ratios of them, are not to be trusted."
     ]
 
 

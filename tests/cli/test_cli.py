@@ -25,24 +25,6 @@ TINY = [
 ]
 
 
-@pytest.fixture
-def poc(capsys, monkeypatch, tmp_path):
-    """Runs `main` as the command does, in an empty folder: (exit code, output, errors)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poc", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
-
-
 def write_npz(path, train_labels, **arrays):
     count = len(train_labels)
     images = np.zeros((count, 8, 8), dtype=np.uint8)

@@ -1,11 +1,9 @@
 """The recipe from the command line: told in one line, recorded as numbers (on a stub backend)."""
 
 import json
-import sys
 
 import pytest
 
-from poc import cli
 from poc.tests.faults.processes import stub_environment
 
 SMALL = [
@@ -20,33 +18,21 @@ LINE = (
 
 
 @pytest.fixture
-def poc(capsys, monkeypatch, tmp_path):
-    """Runs `main` as the command does, in an empty folder: (exit code, output, errors)."""
-    monkeypatch.chdir(tmp_path)
+def stubbed(poc, monkeypatch, tmp_path):
+    """The same, where a stub of NumPy takes the place of both backends."""
     stub = stub_environment(tmp_path, seconds_a_step=0)
     monkeypatch.setenv("POC_TORCH_PYTHON", stub["POC_TORCH_PYTHON"])
     monkeypatch.setenv("POC_TF_PYTHON", stub["POC_TORCH_PYTHON"])
     monkeypatch.setenv("STUB_SECONDS_A_STEP", stub["STUB_SECONDS_A_STEP"])
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poc", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
+    return poc
 
 
 def read_run(folder):
     return json.loads((folder / "run.json").read_text())["run"]
 
 
-def test_a_run_tells_its_recipe_and_records_its_numbers(poc, tmp_path):
-    code, _, errors = poc("run", "--backend", "torch", *SMALL, "--output", tmp_path / "run")
+def test_a_run_tells_its_recipe_and_records_its_numbers(stubbed, tmp_path):
+    code, _, errors = stubbed("run", "--backend", "torch", *SMALL, "--output", tmp_path / "run")
     assert code == 0, errors
     assert errors.splitlines().count(LINE) == 1
     run = read_run(tmp_path / "run")
@@ -58,8 +44,8 @@ def test_a_run_tells_its_recipe_and_records_its_numbers(poc, tmp_path):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 12
 
 
-def test_both_backends_of_a_comparison_get_the_same_numbers(poc, tmp_path):
-    code, _, errors = poc(
+def test_both_backends_of_a_comparison_get_the_same_numbers(stubbed, tmp_path):
+    code, _, errors = stubbed(
         "compare", *SMALL, "--epochs", "2", "--no-parity", "--output", tmp_path / "pair"
     )
     assert code == 0, errors
@@ -72,10 +58,10 @@ def test_both_backends_of_a_comparison_get_the_same_numbers(poc, tmp_path):
     assert runs[0]["num_epochs"] == 2
 
 
-def test_cells_of_a_sweep_hold_numbers_and_the_sweep_continues(poc, tmp_path):
+def test_cells_of_a_sweep_hold_numbers_and_the_sweep_continues(stubbed, tmp_path):
     arguments = ["sweep", *SMALL, "--grid", "num_epochs=1,2", "--output", tmp_path / "sweep"]
     for _ in range(2):
-        code, output, errors = poc(*arguments, "--json")
+        code, output, errors = stubbed(*arguments, "--json")
         assert code == 0, errors
         assert [row["num_epochs"] for row in json.loads(output)] == [1, 2]
     runs = [read_run(path.parent) for path in sorted((tmp_path / "sweep").glob("*/run.json"))]
@@ -84,18 +70,18 @@ def test_cells_of_a_sweep_hold_numbers_and_the_sweep_continues(poc, tmp_path):
     assert [run["open_settings"] for run in runs] == [[], []]
 
 
-def test_config_keys_say_which_defaults_depend_on_the_images(poc):
-    code, output, _ = poc("config", "keys")
+def test_config_keys_say_which_defaults_depend_on_the_images(stubbed):
+    code, output, _ = stubbed("config", "keys")
     lines = output.splitlines()
     assert code == 0
     assert "num_epochs by the recipe, from the training images" in lines
     assert "schedule.name by the recipe, from the training images" in lines
     assert 'optimizer.name = "adam"' in lines
-    code, output, _ = poc("config", "keys", "--method", "l2t-ww")
+    code, output, _ = stubbed("config", "keys", "--method", "l2t-ww")
     assert "optimizer.learning_rate = 0.1" in output.splitlines()
 
 
-def test_a_wrong_number_is_not_answered_with_a_default_that_nobody_gets(poc):
-    code, _, errors = poc("run", "--backend", "torch", "--epochs", "none")
+def test_a_wrong_number_is_not_answered_with_a_default_that_nobody_gets(stubbed):
+    code, _, errors = stubbed("run", "--backend", "torch", "--epochs", "none")
     assert code == 2
     assert "leave it out for the recipe's" in errors

@@ -1,12 +1,10 @@
 """Transfer learning and FixRes from the command line: a run end to end, and wrong use."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from poc import cli
 from poc.shared.engine.files import read_arrays, write_arrays
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.models import ModelSpec
@@ -18,24 +16,6 @@ SMALL = [
     *("--set", "data.split.train_per_class=4"),
     *("--batch-size", "16"),
 ]
-
-
-@pytest.fixture
-def poc(capsys, monkeypatch, tmp_path):
-    """Runs `main` as the command does, in an empty folder: (exit code, output, errors)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poc", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
 
 
 def write_weights(path, num_classes):

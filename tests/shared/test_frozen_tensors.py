@@ -3,13 +3,11 @@
 import hashlib
 import os
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from poc import cli
 from poc.shared.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from poc.shared.engine.files import read_arrays, read_arrays_and_metadata
 from poc.shared.engine.frozen_tensors import BLOCK_BYTES, FrozenTensors, frozen_names
@@ -252,23 +250,6 @@ def test_a_finished_run_holds_its_body_once(trained):
         "head/kernel",
         "head/bias",
     }
-
-
-@pytest.fixture
-def poc(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poc", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
 
 
 def test_a_run_folder_is_written_into_one_whole_file(trained, poc, tmp_path):

@@ -113,7 +113,7 @@ def test_times_of_a_loaded_machine_say_so():
     (note,) = load_notes(ROWS)
     assert note == (
         "Other programs used up to 31 % of the machine's processors in 1 of 2 runs "
-        "(tf 31 %, torch 2 %): their times, and ratios of them, are not to be trusted."
+        "(tf 31 %, torch 2 %): these times, and ratios of them, are not to be trusted."
     )
     assert load_notes(ROWS[1:]) == []
     assert load_notes([]) == []
