@@ -10,11 +10,11 @@ from poc.shared.analysis.export import export_run
 from poc.shared.engine import exported
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
-from poc.tests.cli.test_cli import TINY, poc  # noqa: F401 - a fixture
+from poc.tests.cli.test_cli import TINY
 
 
 @pytest.fixture
-def run(poc, tmp_path):  # noqa: F811
+def run(poc, tmp_path):
     """A trained run of the PyTorch backend."""
     options = ["--backend", "torch", "--k", "2", *TINY, "--set", "model=lightnet_residual"]
     code, _, errors = poc("run", *options, "--output", tmp_path / "run")
@@ -24,7 +24,7 @@ def run(poc, tmp_path):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parity
-def test_one_run_becomes_both_files(run, poc):  # noqa: F811
+def test_one_run_becomes_both_files(run, poc):
     for file_format in ("onnx", "tflite"):
         code, output, errors = poc("export", run, "--format", file_format, "--json")
         assert code == 0, errors
@@ -77,7 +77,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_wrong_use_is_one_sentence(case, poc, tmp_path):  # noqa: F811
+def test_wrong_use_is_one_sentence(case, poc, tmp_path):
     options, message = REFUSED[case]
     code, _, errors = poc("export", tmp_path, *options)
     assert code == 2

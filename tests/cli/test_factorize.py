@@ -8,13 +8,13 @@ import pytest
 from poc.shared.engine.files import read_arrays
 from poc.shared.engine.source_network import starting_weights
 from poc.shared.spec.config import load_run
-from poc.tests.cli.test_cli import TINY, poc  # noqa: F401 - a fixture
+from poc.tests.cli.test_cli import TINY
 
 CONV = ["--set", "model=lightnet_residual", "--set", "layer=conv2d"]
 
 
 @pytest.fixture
-def run(poc, tmp_path):  # noqa: F811
+def run(poc, tmp_path):
     options = ["--backend", "torch", *TINY, *CONV]
     code, _, errors = poc("run", *options, "--output", tmp_path / "run")
     assert code == 0, errors
@@ -22,7 +22,7 @@ def run(poc, tmp_path):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_full_rank_keeps_the_logits_and_both_backends_go_on(run, poc, workers, tmp_path):  # noqa: F811
+def test_full_rank_keeps_the_logits_and_both_backends_go_on(run, poc, workers, tmp_path):
     code, output, errors = poc(
         "weights", "factorize", run, "--rank", 99, "--output", tmp_path / "full", "--json"
     )
@@ -45,7 +45,7 @@ def test_full_rank_keeps_the_logits_and_both_backends_go_on(run, poc, workers, t
 
 
 @pytest.mark.slow
-def test_a_budget_then_fine_tuning_in_both_backends(run, poc, tmp_path):  # noqa: F811
+def test_a_budget_then_fine_tuning_in_both_backends(run, poc, tmp_path):
     code, output, errors = poc(
         "weights", "factorize", run, "--budget-macs", 0.7, "--output", tmp_path / "less", "--json"
     )
@@ -73,7 +73,7 @@ REFUSED = {
 
 @pytest.mark.slow
 @pytest.mark.torch
-def test_wrong_use_is_one_sentence(run, poc, tmp_path):  # noqa: F811
+def test_wrong_use_is_one_sentence(run, poc, tmp_path):
     for options, message in REFUSED.values():
         code, _, errors = poc("weights", "factorize", run, *options, "--output", tmp_path / "o")
         assert code == 2

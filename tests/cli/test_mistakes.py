@@ -10,8 +10,6 @@ from poc.shared.spec.keys import list_keys
 from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.shipped import describe_config, find_config, shipped_configs
 
-from .test_cli import poc  # noqa: F401 - a fixture
-
 RUN = ["run", "--backend", "torch"]
 
 
@@ -109,7 +107,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_answered_with_what_to_type(name, poc, tmp_path):  # noqa: F811
+def test_a_mistake_is_answered_with_what_to_type(name, poc, tmp_path):
     arguments, answer = MISTAKES[name]
     code, output, errors = poc(*(arguments(tmp_path) if callable(arguments) else arguments))
     assert (code, output) == (2, "")
@@ -139,7 +137,7 @@ def test_weights_for_something_else_are_answered_with_what_to_type(
     arguments,
     file,
     answer,
-    poc,  # noqa: F811
+    poc,
     tmp_path,
 ):
     path = odd_weights(tmp_path) if file == "odd" else weights_of(file, tmp_path)
@@ -152,7 +150,7 @@ def test_there_are_forty() -> None:
     assert len(MISTAKES) >= 40
 
 
-def test_a_shipped_config_is_found_from_any_folder(poc):  # noqa: F811
+def test_a_shipped_config_is_found_from_any_folder(poc):
     code, output, _ = poc("config", "list")
     assert code == 0
     assert "lightlayers/embedded: " in output
