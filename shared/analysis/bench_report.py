@@ -13,7 +13,7 @@ from .bench_seal import CHECKSUM
 from .figures import BACKEND_COLOURS, INK, Mark, Picture, Table, drawing, mark_backends, to_svg
 from .groups import list_threads
 from .report import Report, render_html, render_markdown
-from .report_folder import write_files
+from .report_folder import refuse_foreign, write_report_folder
 
 METHOD = (
     "Parity came first: both backends computed the same logits, gradients and training steps on "
@@ -47,6 +47,7 @@ UNSEALED = (
 )
 # Inches of a picture.
 WIDTH = 4.9
+FILES = ("report.html", "report.md")
 ROW_TITLES = {
     "import": "import",
     "build": "model build",
@@ -272,10 +273,20 @@ def build_bench_report(bench: Mapping[str, Any]) -> Report:
     )
 
 
-def write_bench_report(bench: Mapping[str, Any], output: Path) -> list[str]:
-    """Write `report.html` and `report.md`; returns their paths."""
+def check_page(output: Path) -> None:
+    """Refuse a page where something else stands, before anything is timed.
+
+    Raises:
+        UsageError: A file of another origin stands in the way.
+    """
+    refuse_foreign(output, FILES, "bench", "--report")
+
+
+def write_bench_report(bench: Mapping[str, Any], file: Path, output: Path) -> list[str]:
+    """Write `report.html`, `report.md` and what they are about; returns their paths."""
+    check_page(output)
     report = build_bench_report(bench)
-    texts = {"report.html": render_html(report), "report.md": render_markdown(report)}
-    return write_files(
-        output, {name: text.encode("utf-8", errors="replace") for name, text in texts.items()}
+    texts = (render_html(report), render_markdown(report))
+    return write_report_folder(
+        output, dict(zip(FILES, texts, strict=True)), [file], bench["command"]
     )

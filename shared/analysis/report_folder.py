@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,7 @@ def write_report_folder(
     Raises:
         UsageError: A file of another origin stands in the way, or the folder cannot be written.
     """
-    marker = read_marker(output)
-    foreign = find_foreign(output, [*contents, *([] if marker else [MARKER])])
-    if foreign:
-        raise UsageError(
-            f"received the output {str(output)!r}, whose {', '.join(foreign)} no `poc report` left "
-            "as they are; name another folder with --output, or move them away"
-        )
+    refuse_foreign(output, contents)
     encoded = {name: text.encode("utf-8", errors="replace") for name, text in contents.items()}
     facts = {
         "format": FORMAT,
@@ -118,6 +112,28 @@ def write_report_folder(
     }
     encoded[MARKER] = (json.dumps(facts, indent=1) + "\n").encode()
     return write_files(output, encoded)
+
+
+def refuse_foreign(
+    output: Path, names: Iterable[str], command: str = "report", option: str = "--output"
+) -> None:
+    """Refuse to write a report over what somebody else has made or changed.
+
+    Args:
+        output: Folder of the report.
+        names: Files that would be written.
+        command: That writes it.
+        option: Of the command, which names the folder.
+
+    Raises:
+        UsageError: A file of another origin stands in the way.
+    """
+    foreign = find_foreign(output, [*names, *([] if read_marker(output) else [MARKER])])
+    if foreign:
+        raise UsageError(
+            f"received the output {str(output)!r}, whose {', '.join(foreign)} no `poc {command}` "
+            f"left as they are; name another folder with {option}, or move them away"
+        )
 
 
 def write_files(output: Path, contents: Mapping[str, bytes]) -> list[str]:

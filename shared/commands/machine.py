@@ -44,10 +44,18 @@ def bench(
     """Time both backends side by side, after a proof that they compute the same."""
     from poc.shared.analysis.bench import bench as time_sides
     from poc.shared.analysis.bench import verify_bench
-    from poc.shared.analysis.bench_report import bench_tables, findings, write_bench_report
+    from poc.shared.analysis.bench_report import (
+        bench_tables,
+        check_page,
+        findings,
+        write_bench_report,
+    )
     from poc.shared.analysis.tables import plain_table, show
     from poc.shared.spec.bench import BenchSpec, parse_sides
 
+    output = output or Path("bench.json")
+    if page is not None:
+        check_page(page)
     if file is not None:
         result = verify_bench(file)
     else:
@@ -62,11 +70,11 @@ def bench(
         }
         result = time_sides(
             BenchSpec.parse(values, "bench"),
-            output or Path("bench.json"),
+            output,
             command=command_line(),
             report=lambda text: click.echo(text, err=True),
         )
-    files = write_bench_report(result, page) if page else []
+    files = write_bench_report(result, file or output, page) if page else []
     if as_json:
         click.echo(json.dumps(result["derived"], indent=1))
         return

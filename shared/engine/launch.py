@@ -136,7 +136,7 @@ def train_in_worker(
             resolved.append(RunSpec.parse(event["run"], ""))
             # Told once nothing is refused any more.
             if neighbours:
-                report({"event": "note", "text": neighbours})
+                report({"event": "note", "text": neighbours, "about": "load"})
         else:
             report(event)
 

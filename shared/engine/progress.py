@@ -45,6 +45,8 @@ class WorkProgress:
         )
         self._task: TaskID | None = None
         self._text = ""
+        # Runs of one command have much to note that is the same.
+        self._noted: set[str] = set()
         self._heartbeat = None if console.is_terminal else Heartbeat(self._print, patience)
 
     def __enter__(self) -> Self:
@@ -64,10 +66,11 @@ class WorkProgress:
         self._bar.stop()
 
     def update(self, event: Mapping[str, Any]) -> None:
-        """Take one event: `work` says what is being done and how far it is, `note` a sentence."""
+        """Take one event: `work` says what is done and how far it is, `note` a sentence, once."""
         if event["event"] == "work":
             self.show(event["text"], event.get("done", 0), event.get("total", 0))
-        elif event["event"] == "note":
+        elif event["event"] == "note" and event["text"] not in self._noted:
+            self._noted.add(event["text"])
             self.say(event["text"])
 
     def show(self, text: str, done: int = 0, total: int = 0, rate: str = "") -> None:
@@ -144,6 +147,9 @@ class SweepProgress(WorkProgress):
         elif event["event"] == "work":
             text = f"{cell}: {event['text']}"
             self.show(text, event.get("done", 0), event.get("total", 0))
+        elif event.get("about") != "load":
+            # How busy the machine was is told once, of all cells, when they are done.
+            super().update(event)
 
     def update(self, row: Mapping[str, Any], num_cells: int = 0) -> None:
         """Take the row of one more cell; `num_cells` of its sweep, which may be one of several."""

@@ -1,7 +1,8 @@
 """No printed command can rot: each is taken by the tool as it stands, on data of the named kind.
 
 A command that trains is planned: options, config, keys, data, recipe, weights and networks are made
-as ever, and it stops where a process would start. What reads a finished run works on a real one.
+as ever, and it stops where a process would start. Those of the README are trained as well, among
+the slow tests. What reads a finished run works on a real one.
 Where the named data or weights are not at hand (ImageNet, tfds, the paper's dogs), it must come as
 far as asking for them.
 """
@@ -185,6 +186,29 @@ def test_a_command_on_data_of_others_asks_for_them(command, tmp_path, monkeypatc
     with pytest.raises(UsageError) as caught:
         call(command)
     assert ASKS.search(str(caught.value)), caught.value
+
+
+TRAINS = re.compile(r"poc (run|compare|parity|sweep|probe|bench) (?!.*--resume)")
+README = [c for c, page in COMMANDS.items() if page == "README.md" and TRAINS.match(f"{c} ")]
+
+
+def shorten(command):
+    """The command with as little training as it can have."""
+    kind = command.split()[1]
+    if kind == "bench":
+        return f"{command} --processes 2 --warmup 1 --steps 3 --seconds 0.1"
+    if "fixres" in command:
+        return f"{command} --epochs 2 --set finetune_epochs=1"
+    return command if kind == "parity" else f"{command} --epochs 1"
+
+
+@pytest.mark.slow
+@pytest.mark.tf
+@pytest.mark.parametrize("command", README)
+def test_a_command_of_the_readme_trains(command, workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    call(shorten(fit(command)))
+    assert capsys.readouterr().out
 
 
 def test_rot_is_seen(planning):

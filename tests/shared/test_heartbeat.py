@@ -114,7 +114,9 @@ def test_a_sweep_tells_where_its_cell_stands_and_what_is_left(impatient, capsys,
         progress.update(ROW, 3)
         progress.watch("k=2", {"event": "work", "text": "evaluation", "done": 1, "total": 5})
         wait_for(capsys, "k=2: evaluation: 1 of 5")
-        progress.watch("k=2", {"event": "note", "text": "not told"})
+        progress.watch("k=2", {"event": "note", "text": "not told", "about": "load"})
+        for cell in ("k=2", "k=3"):
+            progress.watch(cell, {"event": "note", "text": "told once"})
         # One new cell in 100 s, one more to come; the kept one took no time.
         monkeypatch.setattr(progress, "_begun", time.monotonic() - 100)
         progress.update({**ROW, "cell": "k=2"}, 3)
@@ -123,6 +125,7 @@ def test_a_sweep_tells_where_its_cell_stands_and_what_is_left(impatient, capsys,
     assert "k=2: accuracy 0.5000, 3.0 s (2 of 3, about 100 s left)" in lines
     assert "k=3: accuracy 0.5000, 3.0 s (3 of 3)" in lines
     assert not any("not told" in line for line in lines)
+    assert lines.count("told once") == 1
 
 
 def test_names_in_lines_are_escaped(capsys):

@@ -5,6 +5,7 @@ import json
 import math
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.bench import prove_parity, read_bench, verify_bench
-from poc.shared.analysis.bench_report import findings, ratio_table, write_bench_report
+from poc.shared.analysis.bench_report import check_page, findings, ratio_table, write_bench_report
 from poc.shared.analysis.bench_seal import seal
 from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
@@ -187,12 +188,24 @@ def test_other_files_are_refused(content, tmp_path):
 
 def test_the_page_holds_every_side(bench, tmp_path):
     bench["derived"] = derive(bench)
-    write_bench_report(bench, tmp_path)
+    write_bench_report(bench, Path("bench.json"), tmp_path)
     page = (tmp_path / "report.html").read_text()
     text = (tmp_path / "report.md").read_text()
     for words in ("torch eager", "tf graph", "Where the comparison is not fair", "0.500"):
         assert words in page
         assert words in text
+
+
+def test_a_page_is_written_again_and_never_over_anything_else(bench, tmp_path):
+    bench["derived"] = derive(bench)
+    for _ in range(2):
+        write_bench_report(bench, Path("bench.json"), tmp_path)
+    (tmp_path / "report.md").write_text("my remarks")
+    with pytest.raises(UsageError, match=r"whose report\.md no `poc bench` left as they are"):
+        check_page(tmp_path)
+    with pytest.raises(UsageError, match="name another folder with --report"):
+        write_bench_report(bench, Path("bench.json"), tmp_path)
+    assert (tmp_path / "report.md").read_text() == "my remarks"
 
 
 class Recorder:
