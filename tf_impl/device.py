@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from poc.shared.data.inspection import count_cpus
 from poc.shared.errors import UsageError
+from poc.shared.machine import count_cpus
 from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
 

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.files import write_bytes
 from poc.shared.engine.untrusted import NUMBER_KINDS, Budget
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import write_bytes
 
 _WEIGHTS_OF_ARCHIVE = "model.weights.h5"
 _MAX_DEPTH = 64

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.engine.files import write_bytes
 from poc.shared.engine.untrusted import Budget
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import write_bytes
 
 # How deep the tensors of a checkpoint may lie.
 _MAX_DEPTH = 3

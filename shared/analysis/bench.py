@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.engine.bench import FAILURES, FORMAT, first_line, run_bench
-from poc.shared.engine.files import write_json
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.whole import write_json
 from poc.shared.spec.bench import BenchSpec, Side
 
 from .bench_seal import CHECKSUM, is_intact, seal, unique_keys

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from poc.shared.engine.files import finite
+from poc.shared.files.whole import finite
 
 CHECKSUM = "checksum"
 

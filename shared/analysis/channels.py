@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.engine.channel_statistics import top_channels
-from poc.shared.engine.files import write_arrays, write_json
 from poc.shared.engine.source_network import digest_weights, resolve_source
 from poc.shared.engine.worker import Report, Worker
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
+from poc.shared.files.whole import write_json
 from poc.shared.spec.l2t_ww import SELECTION_FORMAT
 from poc.shared.spec.run import RunSpec
 

@@ -15,8 +15,8 @@ from poc.shared.data.shown_names import plain
 from poc.shared.data.sources import SCHEMES, open_source
 from poc.shared.data.split_files import parse_definition, read_list
 from poc.shared.data.splits import Split, make_split
-from poc.shared.engine.files import write_bytes
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import write_bytes
 from poc.shared.spec.data import DataSpec
 
 BAR_WIDTH = 30

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.engine.datasets import RunData
-from poc.shared.engine.files import write_bytes
 from poc.shared.engine.metrics import (
     average_views,
     classification_metrics,
@@ -26,6 +25,7 @@ from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import RunSpec
 
 PARTS = ("train", "val", "test")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.engine.conversion import find_scheme, published_shape
-from poc.shared.engine.files import read_frozen_arrays
-from poc.shared.engine.initial_weights import cache_folder
+from poc.shared.engine.imagenet import cache_folder
 from poc.shared.engine.weight_header import IMAGENET, read_names, read_texts
 from poc.shared.engine.wrapping import unwrap
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_frozen_arrays
 from poc.shared.spec.config import DEFAULT_METHOD
 from poc.shared.spec.methods import find_method, tell_default
 from poc.shared.spec.models import ModelSpec, find_model

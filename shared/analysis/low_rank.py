@@ -18,10 +18,11 @@ from poc.shared.engine.factorization import (
     layer_cost,
     network_cost,
 )
-from poc.shared.engine.files import write_arrays, write_bytes
 from poc.shared.engine.lineage import weight_metadata
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
+from poc.shared.files.whole import write_bytes
 from poc.shared.spec.factors import (
     VARIANTS,
     Factor,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.files import read_json, write_bytes
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import read_json, write_bytes
 
 MARKER = "report.json"
 FORMAT = "poc report 1"

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from poc.shared.data.apparent import ideal_ratio
-from poc.shared.engine.files import write_bytes
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
 from .figures import INK, Picture, Table, drawing, make_shades, to_svg

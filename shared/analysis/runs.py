@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poc.shared.data.archives import read_archive
 from poc.shared.engine.environment import count_threads
-from poc.shared.engine.files import read_json
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.run_lock import is_held
 from poc.shared.engine.sweep import DEFINITION
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import read_json
 
 # Any of these makes a folder one that a run has written into.
 RUN_FILES = ("run.json", "summary.json", "metrics.jsonl", "checkpoints", "worker.log")

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from poc.shared.engine.files import finite
 from poc.shared.engine.machine_load import MAX_OTHER_SHARE
 from poc.shared.errors import CheckFailed
+from poc.shared.files.whole import finite
 from poc.shared.spec.precision import MIXED
 
 CONFIDENCE, NUM_RESAMPLES = 0.95, 4000

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.files import Arrays
 from poc.shared.engine.output import plain
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays
 
 from .axis_scales import label_linear
 from .figures import SEED_COLOURS, Picture, Table, drawing, make_shades, shorten, to_svg

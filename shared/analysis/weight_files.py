@@ -20,13 +20,13 @@ from poc.shared.engine.conversion import (
     from_canonical,
     to_canonical,
 )
-from poc.shared.engine.files import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.engine.lineage import LINEAGE, lineage_of, weight_metadata
 from poc.shared.engine.weight_check import check_weights
 from poc.shared.engine.weight_header import CLASSES, VIEW, read_view
 from poc.shared.engine.worker import Worker, WorkerCrashed
 from poc.shared.engine.wrapping import unwrap
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.models import find_model

@@ -7,7 +7,6 @@ size, times of change, inode.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from poc.shared.files.cache import cache_root
+from poc.shared.files.whole import write_bytes
+from poc.shared.machine import count_cpus
+
 from .decoding import DECODING, FileFacts, inspect_file
 from .regular_files import Stamp, take_stamp
-from .storage import cache_root, write_whole
 
 FORMAT = f"poc inspection 2, {DECODING}"
 CHUNK_FILES = 512
@@ -109,16 +111,9 @@ def remember(store: Path, rows: dict[str, Row]) -> None:
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         files = {name: [row.looked_ns, asdict(row.facts)] for name, row in rows.items()}
-        write_whole(store, [json.dumps({"format": FORMAT, "files": files}).encode()])
+        write_bytes(store, json.dumps({"format": FORMAT, "files": files}).encode())
     except OSError:
         return
-
-
-def count_cpus() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def hash_text(text: str) -> str:

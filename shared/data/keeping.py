@@ -18,13 +18,14 @@ from typing import Literal
 import numpy as np
 
 from poc.shared.errors import UsageError
+from poc.shared.files.cache import cache_root
+from poc.shared.machine import count_cpus
 from poc.shared.spec.data import DataSpec
 
 from .decoding import DECODING
-from .inspection import count_cpus
 from .preparation import Images, convert_channels, normalize
 from .source import Indices, Pixels, Shape, Source
-from .storage import StoredImages, cache_root
+from .storage import StoredImages
 from .transforms import Base
 
 FORMAT = "poc pixels 1"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from poc.shared.errors import UsageError
+from poc.shared.files.cache import expand_home
 from poc.shared.spec.data import OnError
 
 from .arrays import open_embedded, open_npz
@@ -12,7 +13,6 @@ from .folder import open_folder
 from .idx import open_idx
 from .inspection import Note, ignore
 from .source import Source
-from .storage import expand_home
 
 __all__ = ["SCHEMES", "Scheme", "Source", "open_source"]
 

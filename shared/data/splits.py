@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from poc.shared.errors import UsageError
+from poc.shared.files.cache import expand_home
 from poc.shared.spec.data import SplitSpec
 
 from .drawing import choose_draw, group_by_class, stratify
@@ -28,7 +29,6 @@ from .split_files import (
     positions_of,
     read_list,
 )
-from .storage import expand_home
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,7 @@ that is killed leaves either the whole file or none.
 """
 
 import math
-import os
-import stat
 import struct
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,69 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import LEFTOVER, write_pieces
 
 from .source import Indices, Pixels
 
 MAGIC = b"poc pixels 1\0\0\0\0"
 FOOTER = struct.Struct("<QQ16s")
-LEFTOVER = ".part-"
 # A process that still writes has touched its file within this time.
 SECONDS_BEFORE_LEFTOVER = 3600
-# A folder that can never be: nothing is found there, and nothing is kept.
-NOWHERE = Path(os.devnull) / "poc"
-
-
-def cache_root(folder: str | None = None) -> Path:
-    """Where all caches lie.
-
-    The given folder, else POC_CACHE, else `poc` in the user's cache folder, else (a user without a
-    home) a temporary folder of this user's own, else nowhere.
-    """
-    given = folder or os.environ.get("POC_CACHE")
-    if given:
-        return expand_home(given)
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "poc"
-    try:
-        return Path.home() / ".cache" / "poc"
-    except RuntimeError:
-        return temporary_root()
-
-
-def temporary_root() -> Path:
-    """A folder that nobody else can write to: what lies in a cache is believed."""
-    user = getattr(os, "getuid", lambda: "user")()
-    path = Path(tempfile.gettempdir()) / f"poc-{user}"
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        facts = path.lstat()
-    except OSError:
-        return NOWHERE
-    is_own = facts.st_uid == user and stat.S_ISDIR(facts.st_mode) and not facts.st_mode & 0o022
-    return path if is_own else NOWHERE
-
-
-def expand_home(text: str) -> Path:
-    """The path, with `~` as the user's home where there is one."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
-def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write beside the target, flush to the disk, then rename over it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{LEFTOVER}{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            for piece in pieces:
-                stream.write(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +95,7 @@ class StoredImages:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(path)
-            write_whole(path, cache_pieces(images))
+            write_pieces(path, cache_pieces(images))
         except OSError as error:
             raise UsageError(
                 f"received the cache folder {str(path.parent)!r}, which cannot take the decoded "

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network
 
-from .files import read_arrays
 from .frozen_tensors import FrozenTensors
 
 

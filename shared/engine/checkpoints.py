@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import UsageError
-
-from .files import (
+from poc.shared.files.arrays import (
     FROZEN_FILE,
     Arrays,
     read_frozen_arrays,
     read_own_arrays,
-    remove_temporaries,
     write_arrays,
 )
+from poc.shared.files.whole import remove_temporaries
+
 from .frozen_tensors import FrozenTensors
 from .loop_state import LoopState, Sums
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from poc.shared.data.inspection import count_cpus
+from poc.shared.machine import count_cpus
 
 
 def describe_machine() -> dict[str, Any]:

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from poc.shared.data.inspection import count_cpus
 from poc.shared.errors import UsageError
+from poc.shared.machine import count_cpus
 
 Task = Mapping[str, Any]
 Result = dict[str, Any]

@@ -16,11 +16,10 @@ from poc.shared.spec.factors import (
     is_factorable,
     kernel_shape,
 )
-from poc.shared.spec.initializers import Weights, draw_weights
+from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import Conv2D, Layer, Shape
 from poc.shared.spec.network import Network
 from poc.shared.spec.nodes import Node
-from poc.shared.spec.run import RunSpec
 
 Kernel = NDArray[np.float64]
 Measure = Literal["parameters", "macs"]
@@ -64,21 +63,6 @@ def factorize_weights(
         if f"{name}/bias" in found:
             found[f"{name}/expand/bias"] = found.pop(f"{name}/bias")
     return found
-
-
-def drawn_weights(run: RunSpec) -> Weights:
-    """Initial weights; with `factor_initializer="spectral"` the SVD of those of the whole network.
-
-    Spectral initialisation (Khodak et al., ICLR 2021): a product of two drawn factors has other
-    singular values than a drawn kernel.
-    """
-    weights = draw_weights(run.trained_network.parameters, run.seed)
-    model = run.model_spec
-    if model.factor_initializer != "spectral" or run.input_shape is None or not run.num_classes:
-        return weights
-    whole = model.model_copy(update={"factors": {}}).declare(run.input_shape, run.num_classes)
-    drawn = factorize_weights(draw_weights(whole.parameters, run.seed), model.factors)
-    return weights | {name: value for name, value in drawn.items() if name in weights}
 
 
 @dataclass

@@ -2,11 +2,11 @@
 
 from collections import OrderedDict
 
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .backend import Backend, Trainer
-from .files import Arrays
 
 # The parity ladder asks for one run in two precisions, in turn.
 MAX_TRAINERS = 2

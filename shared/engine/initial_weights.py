@@ -1,28 +1,22 @@
-"""Where a run's weights start: drawn, read from a canonical file, or published for ImageNet."""
+"""Where a run's weights start: drawn, or read from a canonical file."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from poc.shared.data.storage import cache_root
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.initializers import Weights, draw_weights
 from poc.shared.spec.methods import tell_default
-from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.network import Network
-from poc.shared.spec.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
 from poc.shared.spec.run import RunSpec
 
-from .conversion import find_scheme, to_canonical
-from .files import Arrays, write_arrays
-from .former_runs import check_origin
-from .lineage import read_weights_of, weight_metadata
+from .factorization import factorize_weights
+from .lineage import read_weights_of
 from .weight_check import check_weights
-from .worker import Worker
+from .weight_origin import check_origin
 
-Fetch = Callable[[str, str], Arrays]
-IMAGENET, IMAGENET_CLASSES = "imagenet", 1000
+IMAGENET = "imagenet"
 # A classifier is the last layer with parameters and, in VGG, the dense layers before it.
 DENSE_LAYERS = ("dense1", "dense2")
 
@@ -41,6 +35,21 @@ def initial_weights(run: RunSpec) -> Weights:
     read = read_initial_weights(run, run.initial_weights)
     is_head_new = getattr(run.method_settings, "new_head", None)
     return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
+
+
+def drawn_weights(run: RunSpec) -> Weights:
+    """Initial weights; with `factor_initializer="spectral"` the SVD of those of the whole network.
+
+    Spectral initialisation (Khodak et al., ICLR 2021): a product of two drawn factors has other
+    singular values than a drawn kernel.
+    """
+    weights = draw_weights(run.trained_network.parameters, run.seed)
+    model = run.model_spec
+    if model.factor_initializer != "spectral" or run.input_shape is None or not run.num_classes:
+        return weights
+    whole = model.model_copy(update={"factors": {}}).declare(run.input_shape, run.num_classes)
+    drawn = factorize_weights(draw_weights(whole.parameters, run.seed), model.factors)
+    return weights | {name: value for name, value in drawn.items() if name in weights}
 
 
 def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True) -> Arrays:
@@ -99,54 +108,6 @@ def is_of_head(network: Network, name: str) -> bool:
     """Whether a tensor belongs to the classifier."""
     last = next(node.name for node in reversed(network.nodes) if node.parameters)
     return name.partition("/")[0] in DENSE_LAYERS or name.startswith(f"{last}/")
-
-
-def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
-    """Replace `imagenet` by the path of the cached canonical file, made at the first use.
-
-    Both backends then start from the same file, whichever framework published it. `fetch` takes a
-    backend and a model's name there; none: in that framework's worker.
-
-    Raises:
-        UsageError: Nobody publishes ImageNet weights of this model and these options.
-    """
-    if run.initial_weights != IMAGENET:
-        return run
-    origin = find_imagenet_origin(run.model_spec)
-    path = cache_folder() / f"{run.model_spec.name}-{origin.backend}-{origin.name}.safetensors"
-    if not path.exists():
-        tensors = (fetch or fetch_in_worker)(origin.backend, origin.name)
-        write_imagenet(path, run.model_spec, origin, tensors)
-    return run.replace(initial_weights=str(path))
-
-
-def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors: Arrays) -> None:
-    """Convert downloaded tensors and keep them."""
-    published = ModelSpec(name=model.name, options=dict(origin.options))
-    shape = find_model(model.name).example_input
-    network = published.declare(shape, IMAGENET_CLASSES)
-    scheme = find_scheme(network, find_schemes(model.name), tensors, origin.scheme)
-    if scheme is None:
-        raise ValueError(f"Received the origin {origin}, which names no scheme.")
-    weights = to_canonical(network, scheme, tensors)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = weight_metadata(published)
-    write_arrays(path, weights, origin=f"{origin.backend} {origin.name}", **metadata)
-
-
-def fetch_in_worker(backend: str, name: str) -> Arrays:
-    """Download in the process of the framework that publishes.
-
-    Raises:
-        UsageError: The download failed.
-    """
-    with Worker(backend) as worker:
-        return dict(worker.call("fetch_imagenet", name=name))
-
-
-def cache_folder() -> Path:
-    """Beside the other caches."""
-    return cache_root() / "weights"
 
 
 def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:

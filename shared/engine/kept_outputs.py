@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.decoding import DECODING
-from poc.shared.data.storage import cache_root
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays, map_arrays, write_arrays
+from poc.shared.files.cache import cache_root
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
-
-from .files import Arrays, map_arrays, write_arrays
 
 FORMAT = "poc features 1"
 KEPT_PREFIX = "kept/"

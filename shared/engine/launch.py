@@ -10,7 +10,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .former_runs import check_continuation
-from .initial_weights import resolve_imagenet
+from .imagenet import resolve_imagenet
 from .machine_load import describe_neighbours
 from .memory_check import require_memory
 from .memory_evidence import MemoryEvidence

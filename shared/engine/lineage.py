@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays, read_arrays_and_metadata
 from poc.shared.spec.models import ModelSpec
-
-from .files import Arrays, read_arrays_and_metadata
 
 LINEAGE = "lineage"
 

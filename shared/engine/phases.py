@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.freezing import head_names
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.network import Network
@@ -14,7 +15,6 @@ from poc.shared.spec.run import RunSpec
 
 from .backend import Backend, Trainer
 from .evaluation import evaluate
-from .files import read_arrays
 from .metrics import classification_metrics, wilson_interval
 from .training import TrainingLoop
 from .work_count import WorkCount

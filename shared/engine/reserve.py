@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .files import write_bytes
+from poc.shared.files.whole import write_bytes
 
 # `run.json` is some kilobytes, its error text included.
 RESERVE_BYTES = 1 << 17

@@ -18,10 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import (
+    finite,
+    read_json,
+    read_object,
+    read_regular,
+    write_bytes,
+    write_json,
+)
+from poc.shared.spec.stored_runs import read_as_meant
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from .files import finite, read_json, read_object, read_regular, write_bytes, write_json
-from .former_runs import read_as_meant
 from .frozen_tensors import FrozenTensors
 from .reserve import give_room, keep_room, write_with_room
 

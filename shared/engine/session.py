@@ -8,10 +8,10 @@ from typing import Any
 from poc.shared.data.recorded_parts import RecordedParts
 from poc.shared.data.splits import Split
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.whole import finite
 from poc.shared.spec.run import RunSpec
 
 from .checkpoints import read_checkpoint
-from .files import finite
 from .interruption import SIGTERM, Interruption, StopRequested, interruption_error
 from .loop_state import LoopState
 from .memory import describe_memory_error, is_memory_error

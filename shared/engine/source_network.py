@@ -9,6 +9,8 @@ import numpy as np
 
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays
+from poc.shared.files.whole import read_object, read_regular
 from poc.shared.spec.initializers import Weights, draw_weights
 from poc.shared.spec.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
 from poc.shared.spec.methods import find_method
@@ -16,13 +18,11 @@ from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 
-from .factorization import drawn_weights
-from .files import Arrays, read_object, read_regular
-from .former_runs import check_origin
-from .initial_weights import initial_weights
+from .initial_weights import drawn_weights, initial_weights
 from .lineage import read_weights_of
 from .run_record import RunRecord, find_order, list_classes
 from .weight_check import check_weights
+from .weight_origin import check_origin
 
 COEFFICIENT_PREFIX = "coefficient/"
 CHECKPOINT = Path("checkpoints") / "best.safetensors"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from poc.shared.data.pipeline import Batch, Pipeline
 from poc.shared.data.preparation import Images
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.schedules import learning_rate
@@ -15,7 +16,6 @@ from poc.shared.spec.stages import Stage
 
 from .backend import Backend, Trainer
 from .datasets import RunData
-from .files import Arrays
 from .frozen_part import keep_for_training, keep_frozen_part
 from .kept_outputs import KeptOutputs
 from .loop_state import LoopState

@@ -16,18 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.whole import read_json, write_json
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.stored_runs import read_as_meant
 from poc.shared.spec.sweep import Cell
 
 from .executors import Executor, LocalExecutor, Task
-from .files import read_json, write_json
-from .former_runs import (
-    FORMER_FORMATS,
-    RUN_FORMAT,
-    SWEEP_FORMAT,
-    check_continuation,
-    read_as_meant,
-)
+from .former_runs import FORMER_FORMATS, RUN_FORMAT, SWEEP_FORMAT, check_continuation
 from .launch import launch_run, resume_run
 from .memory import has_memory_sign, was_killed
 from .memory_evidence import KERNEL_SIGN

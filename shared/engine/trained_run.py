@@ -7,12 +7,12 @@ from typing import Any
 
 from poc.shared.data.inspection import Note, ignore
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays_and_metadata
 from poc.shared.spec.config import assign, full_key
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 from .datasets import RunData, open_data
-from .files import read_arrays_and_metadata
 from .lineage import lineage_of
 from .run_record import RunRecord
 from .weight_check import check_weights

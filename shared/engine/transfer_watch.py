@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import CheckFailed
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions
-
-from .files import Arrays
 
 JUDGED = (
     "the cross-entropy of phase 3",

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import find_frozen_file
 from poc.shared.spec.models import MODELS, ModelSpec
 from poc.shared.spec.pretrained import Described
 from poc.shared.spec.published.views import find_view
 
-from .files import find_frozen_file
 from .lineage import LINEAGE, lineage_of
-from .run_folder import RunFolder
+from .weight_origin import stored_run
 
 IMAGENET = "imagenet"
 VIEW, CLASSES = "view", "classes"
@@ -98,11 +98,6 @@ def read_view(texts: Mapping[str, str]) -> dict[str, Any]:
 
 def view_of_run(file: Path) -> dict[str, Any]:
     """The evaluation view of the run whose checkpoint this is; empty where it is none."""
-    folder = file.resolve().parent.parent
-    if not (folder / "run.json").is_file():
-        return {}
-    try:
-        data = RunFolder(folder).read_run()["run"]["data"]
-        return {key: data[key] for key in VIEW_KEYS if data.get(key) is not None}
-    except (UsageError, KeyError, TypeError, AttributeError):
-        return {}
+    data = stored_run(file.resolve().parent.parent).get("data")
+    data = data if isinstance(data, dict) else {}
+    return {key: data[key] for key in VIEW_KEYS if data.get(key) is not None}

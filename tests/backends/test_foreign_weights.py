@@ -13,10 +13,10 @@ from poc.shared.analysis.rungs import relative_error
 from poc.shared.analysis.weight_files import convert_for
 from poc.shared.engine import initial_weights as start
 from poc.shared.engine.conversion import from_canonical, number_from_zero, to_canonical
-from poc.shared.engine.files import read_arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.engine.source_network import source_weights
 from poc.shared.engine.wrapping import unwrap
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.spec.published.keras_order import keras_order, numbered_names
 from poc.shared.spec.published.table import find_schemes
 from poc.tests.architectures_table import Case

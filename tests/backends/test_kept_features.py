@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.files import read_arrays
 from poc.shared.engine.launch import launch_run
 from poc.shared.engine.run_folder import RunFolder
+from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec
 
 COUNT, SIDE = 24, 139

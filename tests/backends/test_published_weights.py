@@ -13,12 +13,13 @@ import pytest
 from poc.cli import cli
 from poc.shared.analysis.rungs import relative_error
 from poc.shared.analysis.weight_files import convert_for
+from poc.shared.engine import imagenet
 from poc.shared.engine import initial_weights as start
 from poc.shared.engine.conversion import find_scheme, from_canonical, to_canonical
-from poc.shared.engine.files import read_arrays, write_arrays
 from poc.shared.engine.launch import launch_run
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.published.table import IMAGENET_ORIGINS, find_schemes
@@ -384,9 +385,9 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
         )
         return from_canonical(network, scheme, drawn(published))
 
-    resolved = start.resolve_imagenet(run, fetch)
+    resolved = imagenet.resolve_imagenet(run, fetch)
     assert Path(resolved.initial_weights).is_relative_to(tmp_path)
-    assert start.resolve_imagenet(run, fetch) == resolved
+    assert imagenet.resolve_imagenet(run, fetch) == resolved
     origin = IMAGENET_ORIGINS[model, lineage]
     assert calls == [(origin.backend, origin.name)]
     weights = start.initial_weights(resolved)
@@ -397,7 +398,7 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
 def test_imagenet_is_refused_where_nobody_publishes_it():
     run = LADDER_CASES["simple_cnn"].run(initial_weights="imagenet")
     with pytest.raises(UsageError, match="imagenet for simple_cnn"):
-        start.resolve_imagenet(run)
+        imagenet.resolve_imagenet(run)
 
 
 def test_a_missing_file_is_refused_before_a_worker_starts(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from poc.shared.data.inspection import count_cpus
+from poc.shared.machine import count_cpus
 from poc.tests.conftest import start_worker
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from poc.shared.engine.files import write_arrays
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.keys import list_keys
 from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.shipped import describe_config, find_config, shipped_configs

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.engine.files import read_arrays, write_arrays
+from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.models import ModelSpec
 

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from poc.shared.engine import launch
-from poc.shared.engine.files import write_arrays
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec

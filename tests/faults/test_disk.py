@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from poc.shared.engine import files
 from poc.shared.engine.checkpoints import read_checkpoint
 from poc.shared.engine.reserve import RESERVE_BYTES
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.saving import Saver
 from poc.shared.errors import CheckFailed
+from poc.shared.files import whole
 from poc.tests.faults.test_resume import FROZEN, RUN, facts, train
 
 SMALL = {**RUN, "num_epochs": 2}
@@ -23,8 +23,8 @@ SMALL_FROZEN = {**FROZEN, "num_epochs": 2}
 REFUSED = re.compile("^the file system refused.*No space left")
 # Everything by which a run changes its folder.
 CALLS = [
-    (files.tempfile, "mkstemp"),
-    (files.os, "fdopen"),
+    (whole.tempfile, "mkstemp"),
+    (whole.os, "fdopen"),
     (os, "fsync"),
     (os, "link"),
     (Path, "replace"),
@@ -144,14 +144,14 @@ def test_a_folder_without_write_permission_keeps_its_checkpoint(tmp_path, monkey
 
     def protect(self, step, now):
         if step == 7:
-            real = files.tempfile.mkstemp
+            real = whole.tempfile.mkstemp
 
             def refuse(*arguments, **options):
                 if str(options.get("dir", "")).startswith(str(folder)):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
                 return real(*arguments, **options)
 
-            monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+            monkeypatch.setattr(whole.tempfile, "mkstemp", refuse)
         return False
 
     monkeypatch.setattr(Saver, "is_due", protect)
@@ -181,8 +181,8 @@ class FullDisk:
     """Refuses what no longer fits, as a disk does whose last room the run itself has kept."""
 
     def __init__(self, monkeypatch, room):
-        self.room, real = room, files.os.fdopen
-        monkeypatch.setattr(files.os, "fdopen", lambda *a, **o: Fitting(real(*a, **o), self))
+        self.room, real = room, whole.os.fdopen
+        monkeypatch.setattr(whole.os, "fdopen", lambda *a, **o: Fitting(real(*a, **o), self))
 
 
 class Fitting(Stream):
@@ -226,7 +226,7 @@ def test_another_refusal_keeps_the_room_and_a_finished_run_has_none(tmp_path, mo
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(whole.tempfile, "mkstemp", refuse)
     with pytest.raises(OSError, match="Read-only"):
         folder.mark("failed")
     assert folder.room.exists()

@@ -22,9 +22,10 @@ from poc.shared.data.idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
 from poc.shared.data.sources import open_source
 from poc.shared.data.splits import Split, make_split
 from poc.shared.engine.checkpoints import read_checkpoint
-from poc.shared.engine.files import read_arrays, read_object
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays
+from poc.shared.files.whole import read_object
 from poc.shared.spec.config import load_run
 from poc.shared.spec.data import SplitSpec
 from poc.shared.spec.run import RunSpec

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from poc.shared.engine.files import write_arrays
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import Terminated
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.methods import METHODS
 from poc.shared.spec.run import RunSpec

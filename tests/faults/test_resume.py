@@ -9,12 +9,12 @@ import pytest
 
 from poc.shared.engine import checkpoints
 from poc.shared.engine.checkpoints import LATEST, PREVIOUS, Checkpoint, read_checkpoint
-from poc.shared.engine.files import read_arrays, write_arrays
 from poc.shared.engine.loop_state import LoopState, Sums
 from poc.shared.engine.operations import Operations
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.saving import Saver
 from poc.shared.errors import Interrupted, Terminated, UsageError
+from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults import stub

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.datasets import open_data
-from poc.shared.engine.files import read_arrays
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.single_values import check_single_values
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec
 
 # The ladder allows 1e-9 after 50 steps in float64; these are three, of few values a batch norm.

@@ -8,11 +8,11 @@ import pytest
 from poc.shared.engine.factorization import (
     choose_factors,
     discarded_energy,
-    drawn_weights,
     factorize_weights,
     network_cost,
     split_kernel,
 )
+from poc.shared.engine.initial_weights import drawn_weights
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
 from poc.shared.spec.factors import VARIANTS, Factor, full_rank, is_factorable, kernel_shape

@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from poc.shared.engine import files
-from poc.shared.engine.files import (
-    read_arrays,
-    read_arrays_and_metadata,
-    read_json,
-    write_arrays,
-    write_bytes,
-    write_json,
-)
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError
+from poc.shared.files import whole
+from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
+from poc.shared.files.whole import read_json, write_bytes, write_json
 
 
 class DiskFullError(OSError):
@@ -33,7 +27,7 @@ def test_an_injected_failure_leaves_the_old_file(moment, tmp_path, monkeypatch):
     def fail(*arguments):
         raise DiskFullError
 
-    target = (files.os, "fsync") if moment == "fsync" else (files.Path, "replace")
+    target = (whole.os, "fsync") if moment == "fsync" else (whole.Path, "replace")
     monkeypatch.setattr(*target, fail)
     with pytest.raises(DiskFullError):
         write_bytes(path, b"new and longer")

@@ -19,10 +19,10 @@ from poc.shared.data.apparent import (
 )
 from poc.shared.engine import memory_check as memory
 from poc.shared.engine.datasets import make_pipelines, open_data
-from poc.shared.engine.files import write_arrays
 from poc.shared.engine.initial_weights import initial_weights
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from poc.shared.engine.files import write_arrays, write_json
 from poc.shared.engine.former_runs import RUN_FORMAT, changed_rule, check_continuation
 from poc.shared.engine.initial_weights import check_initial_weights
 from poc.shared.engine.launch import resume_run
@@ -12,6 +11,8 @@ from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.source_network import check_source, resolve_source
 from poc.shared.engine.sweep import store_definition
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
+from poc.shared.files.whole import write_json
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec

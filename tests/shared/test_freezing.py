@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.files import map_arrays, write_arrays
 from poc.shared.engine.kept_outputs import KeptOutputs
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import map_arrays, write_arrays
 from poc.shared.spec.freezing import body_units, frontier, head_names, partly_frozen
 from poc.shared.spec.models import ModelSpec
 from poc.shared.spec.run import RunSpec

@@ -9,12 +9,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from poc.shared.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from poc.shared.engine.files import read_arrays, read_arrays_and_metadata
 from poc.shared.engine.frozen_tensors import BLOCK_BYTES, FrozenTensors, frozen_names
 from poc.shared.engine.loop_state import LoopState, Sums
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.weight_header import count_file_bytes, read_names, read_texts
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults.test_resume import FROZEN, RUN, train
 
@@ -160,7 +160,7 @@ def test_a_missing_or_changed_file_is_refused_in_one_sentence(damage, words, tmp
 
 @pytest.mark.parametrize("text", ["", "../frozen.safetensors", "frozen-0.safetensors", "true"])
 def test_a_text_that_names_no_such_file_is_no_reference(text, tmp_path):
-    from poc.shared.engine.files import write_arrays
+    from poc.shared.files.arrays import write_arrays
 
     write_arrays(tmp_path / "x.safetensors", make_weights(), frozen_file=text)
     assert_equal(read_arrays(tmp_path / "x.safetensors"), make_weights())

@@ -12,14 +12,15 @@ import pytest
 from PIL import Image
 
 from poc.shared.analysis.data_report import check_split, store_split
-from poc.shared.data import inspection, keeping, storage
+from poc.shared.data import inspection, keeping
 from poc.shared.data.keeping import SourceImages, cache_key
 from poc.shared.data.pipeline import Pipeline
 from poc.shared.data.sources import open_source
-from poc.shared.data.storage import NOWHERE, cache_root, expand_home
 from poc.shared.data.transforms import plan_view
-from poc.shared.engine.initial_weights import cache_folder
+from poc.shared.engine.imagenet import cache_folder
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files import cache as files_cache
+from poc.shared.files.cache import NOWHERE, cache_root, expand_home
 from poc.shared.spec.data import DataSpec
 
 
@@ -212,7 +213,7 @@ def homeless(tmp_path, monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     monkeypatch.setattr(Path, "expanduser", lambda path: no_home())
-    monkeypatch.setattr(storage.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(files_cache.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     return tmp_path / "temporary" / f"poc-{os.getuid()}"
 

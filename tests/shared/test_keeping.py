@@ -18,9 +18,10 @@ from poc.shared.data.keeping import SourceImages, cache_key, choose_place
 from poc.shared.data.mixing import draw_box, draw_mix
 from poc.shared.data.pipeline import Pipeline, Shard
 from poc.shared.data.sources import open_source
-from poc.shared.data.storage import StoredImages, write_whole
+from poc.shared.data.storage import StoredImages
 from poc.shared.data.transforms import plan_view
 from poc.shared.errors import UsageError
+from poc.shared.files.whole import write_pieces
 from poc.shared.spec.data import DataSpec, TrainView
 
 ROOT = Path(__file__).parents[2]
@@ -322,7 +323,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path):
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        write_whole(tmp_path / "x", pieces())
+        write_pieces(tmp_path / "x", pieces())
     assert not list(tmp_path.iterdir())
 
 

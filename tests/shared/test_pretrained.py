@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.foreign_weights import locate_canonical, named_model
-from poc.shared.engine.files import write_arrays
 from poc.shared.engine.weight_header import describe_weights, read_names, read_texts
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.models import ModelSpec

@@ -9,13 +9,13 @@ from PIL import Image
 from poc.shared.data.arrays import ArraySource
 from poc.shared.data.photos import are_photos, is_photo
 from poc.shared.engine.datasets import open_data
-from poc.shared.engine.factorization import drawn_weights
-from poc.shared.engine.files import write_arrays
+from poc.shared.engine.initial_weights import drawn_weights
 from poc.shared.engine.operations import Operations
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.saving import Saver
 from poc.shared.engine.source_network import starting_weights
 from poc.shared.errors import Terminated
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.layers import Parameter

@@ -10,7 +10,6 @@ import pytest
 from poc import cli
 from poc.shared.engine import operations
 from poc.shared.engine.datasets import open_data
-from poc.shared.engine.files import read_arrays
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.source_network import (
     digest_weights,
@@ -19,6 +18,7 @@ from poc.shared.engine.source_network import (
     starting_weights,
 )
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.l2t_ww import SELECTION_FORMAT

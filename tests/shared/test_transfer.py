@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.engine.files import write_arrays
 from poc.shared.engine.frozen_part import keep_for_training
 from poc.shared.engine.resizing import average_matrices, average_matrix, resize_matrix
 from poc.shared.engine.source_network import (
@@ -16,6 +15,7 @@ from poc.shared.engine.source_network import (
     starting_weights,
 )
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec

@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.engine.files import Arrays
 from poc.shared.engine.transfer_watch import (
     check_finite,
     describe_totals,
     split_channels,
     total_shapes,
 )
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.run import OptimizerSpec, RunSpec

@@ -1,4 +1,4 @@
-"""Writes that leave either the old file or the whole new one; reads that refuse what is not whole.
+"""Safetensors files: reads refuse what is not whole.
 
 A weight file may leave out the tensors that never move and name another file beside it, by its
 content, that holds them (frozen_tensors.py writes both). Readers get the two as one.
@@ -6,9 +6,7 @@ content, that holds them (frozen_tensors.py writes both). Readers get the two as
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from poc.shared.errors import UsageError
+
+from .whole import read_regular, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 # The text of a header that names the file with the frozen tensors.
@@ -40,64 +40,6 @@ NUMPY_TYPES: dict[str, Any] = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
-
-
-def write_bytes(path: Path, *contents: bytes | memoryview) -> None:
-    """Write one after the other beside the target, flush to the disk, then rename over it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for content in contents:
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Readable JSON, non-finite numbers as null."""
-    write_bytes(path, (json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """The file's value.
-
-    Raises:
-        UsageError: Missing or malformed.
-    """
-    try:
-        return json.loads(read_regular(path).decode())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"received {str(path)!r}, which cannot be read as JSON ({error}); name a "
-            "file that poc wrote"
-        ) from None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file.
-
-    Raises:
-        UsageError: Missing, malformed or no object.
-    """
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UsageError(
-            f"received {str(path)!r}, which holds no JSON object; name a file that poc wrote"
-        )
-    return value
-
-
-def finite(value: Any) -> Any:
-    """The value with NaN and infinity replaced by none, which JSON can hold."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str) -> None:
@@ -224,23 +166,6 @@ def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> NDArray[An
     if dtype == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array.copy()
-
-
-def read_regular(path: Path) -> bytes:
-    """Bytes of a file; a device or a pipe, which may never end, is refused.
-
-    Raises:
-        OSError: No regular file, or unreadable.
-    """
-    if path.exists() and not path.is_file():
-        raise OSError("no regular file")
-    return path.read_bytes()
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed process left of its writes; only one process writes into a folder."""
-    for leftover in folder.glob(".*.*"):
-        leftover.unlink(missing_ok=True)
 
 
 def map_arrays(path: Path) -> Arrays:

@@ -1,0 +1,46 @@
+"""The run that a weight file lies in: what its network was, and how it was tested."""
+
+from pathlib import Path
+from typing import Any
+
+from poc.shared.errors import UsageError
+from poc.shared.files.whole import read_object
+from poc.shared.spec.models import MODELS, ModelSpec
+from poc.shared.spec.stored_runs import read_as_meant
+
+
+def check_origin(path: str, model: ModelSpec) -> None:
+    """Refuse a run's weights for a network that differs in what their shapes do not show.
+
+    A weight file names no network; the run folder that it lies in does.
+
+    Raises:
+        UsageError: An option that came later differs.
+    """
+    stored = model_of_run(Path(path).resolve().parent.parent)
+    if stored.get("name") != model.name:
+        return
+    for key in MODELS[model.name].former:
+        was, wanted = stored["options"].get(key), model.options.get(key)
+        if was != wanted:
+            raise UsageError(
+                f"received {path!r}, written by a run whose {model.name} has {key}={was!r}, for "
+                f"{key}={wanted!r}; every tensor would fit, but into another network: set "
+                f"model.{key} to {str(was).lower()}, or train that run again"
+            )
+
+
+def model_of_run(folder: Path) -> dict[str, Any]:
+    """The model that a run folder names; empty where it is none, or says nothing readable."""
+    model = stored_run(folder).get("model")
+    is_whole = isinstance(model, dict) and isinstance(model.get("options"), dict)
+    return dict(model) if is_whole and model else {}
+
+
+def stored_run(folder: Path) -> dict[str, Any]:
+    """The run of a run folder, as it was meant; empty where there is none that can be read."""
+    try:
+        run = read_as_meant(read_object(folder / "run.json")).get("run")
+    except UsageError:
+        return {}
+    return dict(run) if isinstance(run, dict) else {}
