@@ -39,9 +39,9 @@ for command in (
 
 def main() -> None:
     """Entry point: turns exceptions into one sentence and an exit code."""
-    from poc.shared.data.shown_names import plain
     from poc.shared.engine.interruption import forwarding
     from poc.shared.engine.output import OutputFailed, prepare_streams
+    from poc.shared.shown_names import plain
 
     prepare_streams()
     try:

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from poc.shared.data.pipeline import Pipeline
-from poc.shared.data.sources import open_source
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.table import open_source
 from poc.shared.spec.data import DataSpec
 
 SIZES = ((500, 375), (375, 500), (500, 333), (640, 480))

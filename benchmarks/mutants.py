@@ -47,7 +47,7 @@ AREAS = {
         ("tests/shared/test_metrics.py", "tests/shared/test_fixres.py"),
     ),
     "splits": Area(
-        ("shared/data/splits.py", "shared/data/drawing.py"),
+        ("shared/data/splits/split.py", "shared/data/splits/partition.py"),
         ("tests/shared/test_splits.py", "tests/shared/test_group_splits.py"),
     ),
     "resume": Area(

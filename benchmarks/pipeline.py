@@ -21,9 +21,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.pipeline import Pipeline
-from poc.shared.data.sources import Source, open_source
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.sources.table import Source, open_source
 from poc.shared.spec.data import DataSpec
 
 PROMISED_IMAGES_PER_SECOND = 300_000

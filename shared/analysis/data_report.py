@@ -8,15 +8,15 @@ from typing import Any
 
 from rich.table import Table
 
-from poc.shared.data.description import describe_source
-from poc.shared.data.leaks import Leak, find_leaks
-from poc.shared.data.relabelling import open_classes
-from poc.shared.data.shown_names import plain
-from poc.shared.data.sources import SCHEMES, open_source
-from poc.shared.data.split_files import parse_definition, read_list
-from poc.shared.data.splits import Split, make_split
+from poc.shared.data.sources.description import describe_source
+from poc.shared.data.sources.table import SCHEMES, open_source
+from poc.shared.data.splits.files import parse_definition, read_list
+from poc.shared.data.splits.leaks import Leak, find_leaks
+from poc.shared.data.splits.relabelling import open_classes
+from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
+from poc.shared.shown_names import plain
 from poc.shared.spec.data import DataSpec
 
 BAR_WIDTH = 30

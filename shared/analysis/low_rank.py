@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.data.inspection import Note, ignore
+from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.factorization import (
     Measure,
     choose_factors,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.inspection import Note, ignore
+from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker import Worker
 from poc.shared.errors import UsageError

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from poc.shared.data.apparent import ideal_ratio
+from poc.shared.data.views.object_size import ideal_ratio
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS

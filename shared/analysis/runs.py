@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from poc.shared.data.archives import read_archive
+from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.environment import count_threads
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.engine.run_lock import is_held

@@ -63,7 +63,7 @@ def apparent_size(
     """How large the test shows objects over how large training did: ideal and measured."""
     from poc.shared.analysis.network_tables import size_table
     from poc.shared.analysis.tables import show
-    from poc.shared.data.apparent import apparent_sizes
+    from poc.shared.data.views.object_size import apparent_sizes
 
     rule: Any = resize
     result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
@@ -105,7 +105,7 @@ def verify_data(file: Path, source: str | None, group_pattern: str | None, as_js
     """Check a split file against its data; exit 1 where two parts share a content or a group."""
     from poc.shared.analysis.data_report import check_split, split_facts, split_table
     from poc.shared.analysis.tables import show
-    from poc.shared.data.leaks import describe_leaks
+    from poc.shared.data.splits.leaks import describe_leaks
 
     split, leaks = check_split(file, source, group_pattern)
     if as_json:

@@ -168,7 +168,7 @@ def named_settings(**given: Any) -> list[str]:
 
 def tell(text: str) -> None:
     """Print a note beside the output, in one line whatever names it holds."""
-    from poc.shared.data.shown_names import plain
+    from poc.shared.shown_names import plain
 
     click.echo(plain(text), err=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
 

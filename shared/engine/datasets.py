@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from poc.shared.data.inspection import Note, ignore
-from poc.shared.data.leaks import Leak, find_leaks, note_leaks, summarise_leaks
-from poc.shared.data.listing import count_suffixes, describe_ignored
-from poc.shared.data.pipeline import Pipeline
-from poc.shared.data.relabelling import open_classes
-from poc.shared.data.source import Source
-from poc.shared.data.splits import Split, make_split
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.base import Source
+from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.data.sources.listing import count_suffixes, describe_ignored
+from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise_leaks
+from poc.shared.data.splits.relabelling import open_classes
+from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods import find_method

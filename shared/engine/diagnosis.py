@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Batch
+from poc.shared.data.batches.pipeline import Batch
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.run import RunSpec
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Batch, Pipeline
+from poc.shared.data.batches.pipeline import Batch, Pipeline
 
 from .backend import Trainer
 from .kept_outputs import KeptOutputs

@@ -1,8 +1,8 @@
 """What a run leaves open, filled in by what its data and its network are."""
 
-from poc.shared.data.photos import are_photos
-from poc.shared.data.preparation import prepared_shape
-from poc.shared.data.splits import Split
+from poc.shared.data.splits.split import Split
+from poc.shared.data.views.normalization import prepared_shape
+from poc.shared.data.views.photos import are_photos
 from poc.shared.spec.layers import BatchNorm
 from poc.shared.spec.recipe import TrainingImages, describe_recipe, fill_in
 from poc.shared.spec.run import RunSpec

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
 from poc.shared.spec.freezing import frontier
 from poc.shared.spec.initializers import Weights

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.decoding import DECODING
+from poc.shared.data.sources.decoding import DECODING
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, map_arrays, write_arrays
 from poc.shared.files.cache import cache_root

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.layers import BatchNorm
 from poc.shared.spec.network import Network

@@ -1,6 +1,6 @@
 """Checks of a run's opened data, before a framework builds anything."""
 
-from poc.shared.data.inspection import Note
+from poc.shared.data.sources.inspection import Note
 from poc.shared.spec.run import RunSpec
 
 from .datasets import RunData, check_validation

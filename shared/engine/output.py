@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from poc.shared.data.shown_names import plain as plain  # The layers above know it from here.
+from poc.shared.shown_names import plain as plain  # The layers above know it from here.
 
 HANDLER = "poc.ascii"
 # Signs that poc itself prints, and what stands for them; any other sign becomes a question mark.

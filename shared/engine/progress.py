@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from poc.shared.data.shown_names import plain
+from poc.shared.shown_names import plain
 
 from .heartbeat import Heartbeat, write_seconds
 from .terminal import Terminal

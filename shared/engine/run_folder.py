@@ -35,7 +35,7 @@ from .reserve import give_room, keep_room, write_with_room
 # The file that a run holds while it writes (run_lock.py).
 LOCK = "lock"
 EXPORTS = "exports.json"
-# Which examples each part held (data/recorded_parts.py).
+# Which examples each part held (data/splits/recorded.py).
 SPLIT = "split.npz"
 Status = Literal["running", "finished", "interrupted", "failed"]
 

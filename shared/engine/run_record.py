@@ -12,13 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from poc.shared.data.archives import read_archive
-from poc.shared.data.inspection import Note
-from poc.shared.data.recorded_parts import RecordedParts
-from poc.shared.data.relabelling import reorder_classes
-from poc.shared.data.source import Source
-from poc.shared.data.sources import SCHEMES
-from poc.shared.data.splits import Split, make_split
+from poc.shared.data.sources.base import Source
+from poc.shared.data.sources.inspection import Note
+from poc.shared.data.sources.npz import read_archive
+from poc.shared.data.sources.table import SCHEMES
+from poc.shared.data.splits.recorded import RecordedParts
+from poc.shared.data.splits.relabelling import reorder_classes
+from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
 from poc.shared.spec.run import RunSpec

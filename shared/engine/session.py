@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from poc.shared.data.recorded_parts import RecordedParts
-from poc.shared.data.splits import Split
+from poc.shared.data.splits.recorded import RecordedParts
+from poc.shared.data.splits.split import Split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.whole import finite
 from poc.shared.spec.run import RunSpec

@@ -2,7 +2,7 @@
 
 import math
 
-from poc.shared.data.shared_memory import batches_alive, require_room
+from poc.shared.data.batches.shared_memory import batches_alive, require_room
 from poc.shared.spec.run import RunSpec
 
 from .datasets import RunData

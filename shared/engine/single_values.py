@@ -7,7 +7,7 @@ would ever pass anything on, and the run is refused.
 
 from collections.abc import Iterator
 
-from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
 from poc.shared.spec.layers import BatchNorm
 from poc.shared.spec.network import Network, Node

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from poc.shared.data.inspection import Note, ignore
+from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.files.whole import read_object, read_regular

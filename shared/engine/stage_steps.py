@@ -6,8 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Batch, Pipeline
-from poc.shared.data.preparation import Images
+from poc.shared.data.batches.pipeline import Batch, Pipeline
+from poc.shared.data.views.normalization import Images
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from poc.shared.data.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline
 
 from .environment import count_threads
 from .epoch_line import RATES

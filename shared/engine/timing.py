@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from poc.shared.data.pipeline import Batch, Pipeline
+from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Side, Turn
 from poc.shared.spec.run import RunSpec

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from poc.shared.data.inspection import Note, ignore
+from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays_and_metadata
 from poc.shared.spec.config import assign, full_key

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.pipeline import Batch, Pipeline
+from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.spec.freezing import moving_names
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec

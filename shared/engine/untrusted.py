@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from poc.shared.data.archives import MAX_BYTES, MAX_EXPANSION
+from poc.shared.data.sources.npz import MAX_BYTES, MAX_EXPANSION
 
 # NumPy's letters for truth values, integers and floats.
 NUMBER_KINDS = "buif"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.data.transforms import finish_images, plan_view
+from poc.shared.data.views.view import finish_images, plan_view
 from poc.shared.spec.data import DataSpec
 from poc.shared.spec.views import EvalView
 from poc.tests.backends.separate_process import measured

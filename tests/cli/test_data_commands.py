@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.description import describe_source
-from poc.shared.data.sources import open_source
+from poc.shared.data.sources.description import describe_source
+from poc.shared.data.sources.table import open_source
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_describe(photos, tmp_path):
 def test_describe_finds_duplicates():
     pixels = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
     pixels[5] = pixels[0]
-    from poc.shared.data.arrays import ArraySource
+    from poc.shared.data.sources.arrays import ArraySource
 
     labels = np.array([0, 1])
     source = ArraySource(

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save
 
-from poc.shared.data.arrays import open_npz
-from poc.shared.data.decoding import decode_file, inspect_file
-from poc.shared.data.idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
-from poc.shared.data.sources import open_source
-from poc.shared.data.splits import Split, make_split
+from poc.shared.data.sources.arrays import open_npz
+from poc.shared.data.sources.decoding import decode_file, inspect_file
+from poc.shared.data.sources.idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.splits.split import Split, make_split
 from poc.shared.engine.checkpoints import read_checkpoint
 from poc.shared.engine.run_folder import RunFolder
 from poc.shared.errors import UsageError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.sources import open_source
+from poc.shared.data.sources.table import open_source
 from poc.tests.faults.fuzzing import bounded, mutate
 from poc.tests.reference.image_files import LETTERS, exif, jpeg, png, tiff
 

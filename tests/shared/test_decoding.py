@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.decoding import decode, inspect_file
+from poc.shared.data.sources.decoding import decode, inspect_file
 from poc.tests.reference.image_files import SHORT, exif, jpeg, png, tiff
 
 DRAW = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def test_a_picture_is_turned_once_and_has_the_announced_size(tmp_path, form, kin
 
 
 def test_a_turned_tiff_set_is_read_in_its_announced_shape(tmp_path, monkeypatch):
-    from poc.shared.data.sources import open_source
+    from poc.shared.data.sources.table import open_source
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("a/0", "b/1"):

@@ -10,7 +10,7 @@ import pytest
 from poc.shared.analysis.resolution_cells import data_warning, read_grid
 from poc.shared.analysis.resolution_grid import draw_grid, grid_table, write_picture
 from poc.shared.analysis.statistics import mcnemar
-from poc.shared.data.apparent import (
+from poc.shared.data.views.object_size import (
     apparent_sizes,
     final_grid,
     ideal_crop_share,

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data import inspection
-from poc.shared.data.decoding import decode_file, inspect_file
-from poc.shared.data.listing import count_suffixes, describe_ignored
-from poc.shared.data.source import to_array
-from poc.shared.data.sources import open_source
-from poc.shared.data.splits import make_split
+from poc.shared.data.sources import inspection
+from poc.shared.data.sources.base import to_array
+from poc.shared.data.sources.decoding import decode_file, inspect_file
+from poc.shared.data.sources.listing import count_suffixes, describe_ignored
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.splits.split import make_split
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import SplitSpec
 

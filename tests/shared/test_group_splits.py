@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.drawing import find_groups, place_groups
-from poc.shared.data.leaks import describe_leaks, find_leaks
-from poc.shared.data.splits import Split, make_split
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.splits.leaks import describe_leaks, find_leaks
+from poc.shared.data.splits.partition import find_groups, place_groups
+from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
 

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from poc.shared.analysis.data_report import check_split, store_split
-from poc.shared.data import inspection, keeping
-from poc.shared.data.keeping import SourceImages, cache_key
-from poc.shared.data.pipeline import Pipeline
-from poc.shared.data.sources import open_source
-from poc.shared.data.transforms import plan_view
+from poc.shared.data.batches import image_cache as keeping
+from poc.shared.data.batches.image_cache import SourceImages, cache_key
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources import inspection
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.views.view import plan_view
 from poc.shared.engine.imagenet import cache_folder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files import cache as files_cache

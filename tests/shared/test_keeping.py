@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.keeping import SourceImages, cache_key, choose_place
-from poc.shared.data.mixing import draw_box, draw_mix
-from poc.shared.data.pipeline import Pipeline, Shard
-from poc.shared.data.sources import open_source
-from poc.shared.data.storage import StoredImages
-from poc.shared.data.transforms import plan_view
+from poc.shared.data.batches.image_cache import SourceImages, cache_key, choose_place
+from poc.shared.data.batches.pipeline import Pipeline, Shard
+from poc.shared.data.batches.pixel_store import StoredImages
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.views.mixing import draw_box, draw_mix
+from poc.shared.data.views.view import plan_view
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_pieces
 from poc.shared.spec.data import DataSpec, TrainView
@@ -281,7 +281,7 @@ WRITER = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
-from poc.shared.data.storage import StoredImages
+from poc.shared.data.batches.pixel_store import StoredImages
 
 def images():
     for index in range(10_000):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from poc.shared.data.layout import find_word
-from poc.shared.data.listing import describe_ignored, list_folder
-from poc.shared.data.sources import open_source
+from poc.shared.data.sources.layout import find_word
+from poc.shared.data.sources.listing import describe_ignored, list_folder
+from poc.shared.data.sources.table import open_source
 from poc.shared.errors import UsageError
 
 

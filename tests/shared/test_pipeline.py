@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.pipeline import Pipeline
-from poc.shared.data.preparation import convert_channels, normalize, prepare_image, resize
-from poc.shared.data.source import Source, example_ids
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.sources.base import Source, example_ids
+from poc.shared.data.views.normalization import convert_channels, normalize, prepare_image, resize
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.photos import are_photos, is_photo
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.views.photos import are_photos, is_photo
 from poc.shared.engine.datasets import open_data
 from poc.shared.engine.initial_weights import drawn_weights
 from poc.shared.engine.operations import Operations

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.leaks import find_leaks, note_leaks
-from poc.shared.data.splits import make_split
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.splits.leaks import find_leaks, note_leaks
+from poc.shared.data.splits.split import make_split
 from poc.shared.engine.datasets import open_data
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.config import load_run

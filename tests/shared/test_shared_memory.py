@@ -6,9 +6,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from poc.shared.data import shared_memory
-from poc.shared.data.reading import open_stream
-from poc.shared.data.shared_memory import BATCHES_A_WORKER, BATCHES_HERE, free_shared_bytes
+from poc.shared.data.batches import shared_memory
+from poc.shared.data.batches.plan import open_stream
+from poc.shared.data.batches.shared_memory import BATCHES_A_WORKER, BATCHES_HERE, free_shared_bytes
 from poc.shared.engine.datasets import open_data
 from poc.shared.engine.opened_data import check_opened_data
 from poc.shared.engine.shared_memory import (

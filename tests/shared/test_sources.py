@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.data.embedded.build import build
-from poc.shared.data.idx import LABELS_MAGIC, read_idx
-from poc.shared.data.sources import open_source
+from poc.shared.data.sources.embedded.build import build
+from poc.shared.data.sources.idx import LABELS_MAGIC, read_idx
+from poc.shared.data.sources.table import open_source
 from poc.shared.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 FASHION_MNIST = ROOT.parent / "shared" / "data" / "fashion_mnist"
-EMBEDDED = files("poc.shared.data.embedded")
+EMBEDDED = files("poc.shared.data.sources.embedded")
 
 needs_fashion_mnist = pytest.mark.skipif(
     not FASHION_MNIST.is_dir(), reason="the original Fashion-MNIST files are not on this machine"
@@ -306,9 +306,9 @@ READ_MOCK_DATA = """
 import sys
 import numpy as np
 import tensorflow_datasets as tfds
-from poc.shared.data.pipeline import Pipeline
-from poc.shared.data.sources import open_source
-from poc.shared.data.splits import make_split
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.splits.split import make_split
 from poc.shared.spec.data import DataSpec, SplitSpec
 
 with tfds.testing.mock_data(num_examples=300):
@@ -359,7 +359,7 @@ def test_tfds_is_read_without_a_framework(tmp_path):
 
 
 REFUSALS = """
-from poc.shared.data.sources import open_source
+from poc.shared.data.sources.table import open_source
 from poc.shared.errors import UsageError
 for text in ("tfds:no_such_set", "tfds:mnist", "tfds:mnist:no_such_config", "tfds:imdb_reviews"):
     try:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poc.shared.data.arrays import ArraySource
-from poc.shared.data.drawing import apportion, stratify
-from poc.shared.data.sources import open_source
-from poc.shared.data.splits import Split, make_split
+from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.splits.partition import apportion, stratify
+from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, SplitSpec
 

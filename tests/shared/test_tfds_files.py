@@ -58,8 +58,8 @@ def test_real_files_are_read(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     code = """
 import json
-from poc.shared.data.sources import open_source
-from poc.shared.data.splits import make_split
+from poc.shared.data.sources.table import open_source
+from poc.shared.data.splits.split import make_split
 from poc.shared.spec.data import SplitSpec
 source = open_source("tfds:stanford_dogs")
 values = [int(source.image(index).flat[0]) for index in range(28)]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from scipy import stats
 
-from poc.shared.data.colour import erase, erasing_box, jitter, turn_hue
-from poc.shared.data.geometry import (
+from poc.shared.data.views.color import erase, erasing_box, jitter, turn_hue
+from poc.shared.data.views.geometry import (
     Box,
     centre_box,
     crop_box,
@@ -23,7 +23,7 @@ from poc.shared.data.geometry import (
     shifted_box,
     turn,
 )
-from poc.shared.data.transforms import (
+from poc.shared.data.views.view import (
     Base,
     example_generator,
     finish_images,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.relabelling import open_classes
+from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.engine.datasets import open_data
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run

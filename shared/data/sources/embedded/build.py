@@ -1,6 +1,6 @@
 """Rebuild `fashion_mnist.npz` byte for byte from the four original IDX files.
 
-Run: python -m poc.shared.data.embedded.build FOLDER [OUTPUT]
+Run: python -m poc.shared.data.sources.embedded.build FOLDER [OUTPUT]
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.idx import read_pair
+from poc.shared.data.sources.idx import read_pair
 
 COUNTS = {"train": 200, "test": 100}
 CLASS_NAMES = (

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.sources.base import Indices, Labels, Pixels
+from poc.shared.data.views.mixing import Mix, draw_mix, is_mixing
+from poc.shared.data.views.normalization import Images
+from poc.shared.data.views.view import Finish, example_generator, finish_images
 from poc.shared.spec.views import TrainView
 
-from .keeping import Kept
-from .mixing import Mix, draw_mix, is_mixing
-from .preparation import Images
-from .source import Indices, Labels, Pixels
-from .transforms import Finish, example_generator, finish_images
+from .image_cache import Kept
 
 # More batches than any run takes: a stream of batches that workers read has no end of its own.
 ENDLESS = 1 << 40

@@ -13,10 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.sources.base import Indices, Shape, Source
+from poc.shared.data.views.normalization import convert_channels, normalize, prepared_shape
+from poc.shared.data.views.view import plan_view
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
-from .keeping import (
+from .image_cache import (
     Kept,
     SourceImages,
     choose_place,
@@ -24,8 +27,8 @@ from .keeping import (
     keep_normalized,
     keep_on_disk,
 )
-from .preparation import convert_channels, normalize, prepared_shape
-from .reading import (
+from .pixel_store import StoredImages
+from .plan import (
     Batch,
     NormalizedReader,
     Part,
@@ -38,9 +41,6 @@ from .reading import (
     open_stream,
 )
 from .shared_memory import batches_alive, require_room
-from .source import Indices, Shape, Source
-from .storage import StoredImages
-from .transforms import plan_view
 
 __all__ = ["RESIDENT_BYTES", "Batch", "Pipeline", "Shard"]
 

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 
 from poc.shared.errors import UsageError
 
-from .source import Labels, Pixels, Shape, Source, consecutive, example_ids
+from .base import Labels, Pixels, Shape, Source, consecutive, example_ids
 
 FILE_FORMAT = "array_record"
 PART_NAMES = {"train": "train", "validation": "val", "val": "val", "test": "test"}

@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.sources.base import Indices, Source
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
-
-from .source import Indices, Source
 
 Draw = Callable[[Indices, Sequence[float], str], list[Indices]]
 NUM_NAMED = 5

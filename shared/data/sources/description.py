@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .base import Source
 from .listing import count_suffixes
-from .source import Source
 
 NUM_BINS = 12
 

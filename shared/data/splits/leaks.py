@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawing import find_groups
-from .splits import Split
+from .partition import find_groups
+from .split import Split
 
 
 @dataclass(frozen=True)

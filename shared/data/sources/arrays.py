@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
 
-from .archives import read_archive
-from .source import PARTITIONS, Indices, Labels, Pixels, Source, consecutive, example_ids
+from .base import PARTITIONS, Indices, Labels, Pixels, Source, consecutive, example_ids
+from .npz import read_archive
 
 Part = tuple[Pixels, Labels]
 
@@ -113,7 +113,7 @@ def name_classes(name: str, labels: Labels, class_names: tuple[str, ...] | None)
 
 def open_embedded(name: str) -> ArraySource:
     """The cut of Fashion-MNIST that ships in the package (`embedded/PROVENANCE.md`)."""
-    with as_file(files("poc.shared.data.embedded") / "fashion_mnist.npz") as path:
+    with as_file(files("poc.shared.data.sources.embedded") / "fashion_mnist.npz") as path:
         return open_npz(name, path)
 
 

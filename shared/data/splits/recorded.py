@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .source import PARTITIONS, Indices, Parts, Source
-from .split_files import NUM_DIGITS, as_indices, positions_of
-from .splits import Split
+from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
+
+from .files import NUM_DIGITS, as_indices, positions_of
+from .split import Split
 
 BITS = {part: 1 << place for place, part in enumerate(PARTITIONS)}
 # Ids of other sources say where an example stands in its file, and not which one it is.

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.sources.base import Indices, Labels
 from poc.shared.spec.views import TrainView
 
 from .geometry import Box
-from .source import Indices, Labels
 
 Images = NDArray[np.float32]
 SALT = 0x6D6978

@@ -17,10 +17,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.sources.base import Indices, Pixels
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import LEFTOVER, write_pieces
-
-from .source import Indices, Pixels
 
 MAGIC = b"poc pixels 1\0\0\0\0"
 FOOTER = struct.Struct("<QQ16s")

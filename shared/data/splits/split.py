@@ -12,13 +12,12 @@ from typing import Self
 
 import numpy as np
 
+from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
 from poc.shared.spec.data import SplitSpec
 
-from .drawing import choose_draw, group_by_class, stratify
-from .source import PARTITIONS, Indices, Parts, Source
-from .split_files import (
+from .files import (
     FORMAT,
     NUM_DIGITS,
     as_indices,
@@ -29,6 +28,7 @@ from .split_files import (
     positions_of,
     read_list,
 )
+from .partition import choose_draw, group_by_class, stratify
 
 
 @dataclass(frozen=True, eq=False)

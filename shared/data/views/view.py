@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from poc.shared.data.sources.base import Pixels, Shape, to_array, to_picture
 from poc.shared.spec.data import DataSpec, Interpolation
 from poc.shared.spec.views import EvalView, ResizeRule, TrainView
 
-from .colour import erase, erasing_box, jitter
+from .color import erase, erasing_box, jitter
 from .geometry import (
     Size,
     centre_box,
@@ -30,7 +31,6 @@ from .geometry import (
     shifted_box,
     turn,
 )
-from .source import Pixels, Shape, to_array, to_picture
 
 GEOMETRY = ("rotation_degrees", "shift", "zoom")
 COLOUR = ("brightness", "contrast", "saturation", "hue")

@@ -17,16 +17,16 @@ from typing import Literal
 
 import numpy as np
 
+from poc.shared.data.sources.base import Indices, Pixels, Shape, Source
+from poc.shared.data.sources.decoding import DECODING
+from poc.shared.data.views.normalization import Images, convert_channels, normalize
+from poc.shared.data.views.view import Base
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import cache_root
 from poc.shared.machine import count_cpus
 from poc.shared.spec.data import DataSpec
 
-from .decoding import DECODING
-from .preparation import Images, convert_channels, normalize
-from .source import Indices, Pixels, Shape, Source
-from .storage import StoredImages
-from .transforms import Base
+from .pixel_store import StoredImages
 
 FORMAT = "poc pixels 1"
 CHUNK_EXAMPLES = 256

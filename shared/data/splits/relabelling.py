@@ -7,13 +7,13 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from poc.shared.data.sources.base import Indices, Labels, Pixels, Source
+from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.data.sources.table import open_source
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 
-from .drawing import group_of
-from .inspection import Note, ignore
-from .source import Indices, Labels, Pixels, Source
-from .sources import open_source
+from .partition import group_of
 
 
 class RelabelledSource(Source):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from poc.shared.errors import UsageError
 
-from .source import PARTITIONS
+from .base import PARTITIONS
 
 PART_FOLDERS = {
     "train": "train",

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from poc.shared.data.sources.base import Pixels
 from poc.shared.spec.views import Interval, TrainView
 
 from .geometry import Box
-from .source import Pixels
 
 NUM_TRIES = 10
 

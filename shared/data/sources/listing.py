@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poc.shared.errors import UsageError
+from poc.shared.shown_names import plain
 
 from .layout import find_layout, is_image, is_litter, is_shown, subfolders
-from .shown_names import plain
 
 # Images by their suffix, of formats that nothing here reads.
 FOREIGN_SUFFIXES = {

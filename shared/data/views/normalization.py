@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from poc.shared.data.sources.base import Pixels, Shape, Source
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, Normalization
-
-from .source import Pixels, Shape, Source
 
 Images = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ label. They are grey (also where they are stored as RGB), or small.
 
 import numpy as np
 
-from .source import Indices, Pixels, Source
+from poc.shared.data.sources.base import Indices, Pixels, Source
 
 NUM_SAMPLED = 16
 MIN_SIDE = 64

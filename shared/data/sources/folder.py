@@ -15,15 +15,15 @@ import numpy as np
 from PIL import Image
 
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.shown_names import plain
 from poc.shared.spec.data import OnError
 
+from .base import PARTITIONS, Labels, Pixels, Source, to_array
 from .decoding import FileFacts, decode, describe_error
 from .inspection import Note, ignore, inspect_files
 from .layout import suggest_deeper
 from .listing import Listing, list_folder
 from .regular_files import read_regular
-from .shown_names import plain
-from .source import PARTITIONS, Labels, Pixels, Source, to_array
 
 NUM_NAMED = 5
 # Steps of 255 that a picture of more than 8 bits should span once it has 8.

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
+from poc.shared.data.sources.regular_files import read_regular
 from poc.shared.errors import UsageError
-
-from .regular_files import read_regular
-from .source import PARTITIONS, Indices, Parts, Source
 
 FORMAT = "poc split 1"
 NUM_NAMED = 5

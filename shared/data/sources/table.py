@@ -9,10 +9,10 @@ from poc.shared.files.cache import expand_home
 from poc.shared.spec.data import OnError
 
 from .arrays import open_embedded, open_npz
+from .base import Source
 from .folder import open_folder
 from .idx import open_idx
 from .inspection import Note, ignore
-from .source import Source
 
 __all__ = ["SCHEMES", "Scheme", "Source", "open_source"]
 

@@ -1,0 +1,1 @@
+"""Images in the order of training, kept where that is faster."""

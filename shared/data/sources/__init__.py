@@ -1,0 +1,1 @@
+"""Where images come from: folders, files, data sets, decoded and looked over."""
