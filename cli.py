@@ -39,8 +39,8 @@ for command in (
 
 def main() -> None:
     """Entry point: turns exceptions into one sentence and an exit code."""
-    from poc.shared.engine.interruption import forwarding
-    from poc.shared.engine.output import OutputFailed, prepare_streams
+    from poc.shared.engine.console.output import OutputFailed, prepare_streams
+    from poc.shared.engine.worker.interruption import forwarding
     from poc.shared.shown_names import plain
 
     prepare_streams()
@@ -69,7 +69,7 @@ def main() -> None:
 
 def fail(message: str, code: int) -> None:
     """Print one sentence on standard error, if that can still be written, and leave."""
-    from poc.shared.engine.output import OutputFailed, plain_lines
+    from poc.shared.engine.console.output import OutputFailed, plain_lines
 
     with suppress(OutputFailed):
         click.echo(f"poc: {plain_lines(message)}", err=True)

@@ -48,7 +48,7 @@ def make_torch_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]
     import torch
     from torch.nn import functional as F  # noqa: N812
 
-    from poc.shared.engine.heap import keep_heap
+    from poc.shared.engine.machine.malloc import keep_heap
     from poc.torch_impl.layers import BatchNorm
 
     keep_heap()

@@ -23,9 +23,9 @@ from typing import Any
 
 from default_modes import MODELS
 
-from poc.shared.engine.bench import in_turn
-from poc.shared.engine.executors import THREAD_VARIABLES, added_to_environment
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.launch.executors import THREAD_VARIABLES, added_to_environment
+from poc.shared.engine.timing.rounds import in_turn
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.bench import BenchSpec, Side
 from poc.shared.spec.run import RunSpec
 

@@ -17,8 +17,8 @@ import time
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.channel_statistics import add_all
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.numerics.channel_statistics import add_all
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.transfer import default_taps
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.bench import in_turn, time_round
-from poc.shared.engine.machine_load import busy_seconds, other_share
+from poc.shared.engine.machine.load import busy_seconds, other_share
+from poc.shared.engine.timing.rounds import in_turn, time_round
 from poc.shared.spec.bench import BenchSpec, Side, parse_sides
 from poc.shared.spec.run import RunSpec
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from poc.shared.commands.options import weight_defaults
 from poc.shared.engine.backend import load
-from poc.shared.engine.operations import Operations
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.server.operations import Operations
 from poc.shared.spec.config import load_run
 from poc.shared.spec.sweep import parse_axis, write_value
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.noise import draw_noise
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.run import RunSpec
 
 PROMISED_RATIO = 1.05

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.config import load_run
 from poc.shared.spec.run import RunSpec
 

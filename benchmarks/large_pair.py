@@ -17,8 +17,8 @@ import time
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.noise import draw_noise
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.config import load_run
 
 RATE = 1e-4

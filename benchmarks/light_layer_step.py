@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.run import RunSpec
 
 PROMISED_RATIO = 1.0

@@ -43,7 +43,7 @@ AREAS = {
         ("tests/shared/test_statistics.py", "tests/shared/test_report_verdicts.py"),
     ),
     "metrics": Area(
-        ("shared/engine/metrics.py",),
+        ("shared/engine/numerics/metrics.py",),
         ("tests/shared/test_metrics.py", "tests/shared/test_fixres.py"),
     ),
     "splits": Area(
@@ -52,10 +52,10 @@ AREAS = {
     ),
     "resume": Area(
         (
-            "shared/engine/loop_state.py",
-            "shared/engine/checkpoints.py",
-            "shared/engine/saving.py",
-            "shared/engine/best_weights.py",
+            "shared/engine/folder/loop_state.py",
+            "shared/engine/folder/checkpoints.py",
+            "shared/engine/folder/save_schedule.py",
+            "shared/engine/training/best_weights.py",
         ),
         (
             "tests/shared/test_metrics.py",
@@ -64,7 +64,11 @@ AREAS = {
         ),
     ),
     "timing": Area(
-        ("shared/analysis/timing.py", "shared/engine/timing.py", "shared/engine/bench.py"),
+        (
+            "shared/analysis/timing.py",
+            "shared/engine/timing/stopwatch.py",
+            "shared/engine/timing/rounds.py",
+        ),
         ("tests/shared/test_timing.py", "tests/shared/test_bench_files.py"),
     ),
 }

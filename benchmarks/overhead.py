@@ -15,10 +15,10 @@ import tempfile
 import time
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.noise import draw_noise
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.training import TrainingLoop
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.spec.config import load_run
 
 PROMISED_RATIO = 1.05

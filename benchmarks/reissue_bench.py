@@ -14,7 +14,7 @@ from pathlib import Path
 
 from poc.shared.analysis.bench import UNSEALED_FORMAT, verify_bench
 from poc.shared.analysis.bench_seal import seal
-from poc.shared.engine.bench import FORMAT
+from poc.shared.engine.timing.rounds import FORMAT
 from poc.shared.files.whole import write_json
 
 

@@ -20,12 +20,12 @@ from collections.abc import Callable
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.initial_weights import initial_weights
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.training import TrainingLoop
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.spec.config import load_run
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.start import initial_weights
 
 PROMISED_SHARE = 0.95
 MODEL = ("model.name=googlenet", "method=scratch", "data.batch_size=128", "data.drop_last=true")

@@ -35,7 +35,7 @@ from poc.shared.analysis.differences import Difference
 from poc.shared.analysis.findings import constant_difference
 from poc.shared.analysis.statistics import combine_p_values, holm
 from poc.shared.analysis.uncertainty import SIGNIFICANCE, SeedModel, weigh_answers
-from poc.shared.engine.metrics import Interval, wilson_interval
+from poc.shared.engine.numerics.metrics import Interval, wilson_interval
 
 NUM_ROWS = 4
 NUM_SEEDS = (1, 2, 3, 5, 10)

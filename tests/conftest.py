@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from poc.shared.engine.backend import missing_packages
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import BACKENDS
 
 # Tensors are tiny here: threads that wait for each other would double the time.

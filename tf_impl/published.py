@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.untrusted import NUMBER_KINDS, Budget
+from poc.shared.engine.machine.limits import NUMBER_KINDS, Budget
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Known
-from poc.shared.engine.noise import Noise
+from poc.shared.engine.numerics.noise import Noise
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.precision import SCALED

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Known
-from poc.shared.engine.noise import Noise
+from poc.shared.engine.numerics.noise import Noise
 
 
 def images_to_tensor(

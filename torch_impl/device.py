@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from poc.shared.engine.heap import keep_heap
+from poc.shared.engine.machine.malloc import keep_heap
 from poc.shared.errors import UsageError
 from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec

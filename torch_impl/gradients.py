@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from poc.shared.engine.source_network import COEFFICIENT_PREFIX
+from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 
 from .loss_scale import LossScale
 from .methods import Objective, Outcome

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.engine.untrusted import Budget
+from poc.shared.engine.machine.limits import Budget
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.bench import FAILURES, FORMAT, first_line, run_bench
+from poc.shared.engine.timing.rounds import FAILURES, FORMAT, first_line, run_bench
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.whole import write_json
 from poc.shared.spec.bench import BenchSpec, Side

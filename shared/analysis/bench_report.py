@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from poc.shared.engine.environment import count_threads
+from poc.shared.engine.machine.environment import count_threads
 
 from .axis_scales import label_linear
 from .bench_seal import CHECKSUM

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.channel_statistics import top_channels
-from poc.shared.engine.source_network import digest_weights, resolve_source
-from poc.shared.engine.worker import Report, Worker
+from poc.shared.engine.numerics.channel_statistics import top_channels
+from poc.shared.engine.teacher import digest_weights, resolve_source
+from poc.shared.engine.worker.handle import Report, Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json

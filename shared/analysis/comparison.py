@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.launch import launch_run
-from poc.shared.engine.saving import DEFAULT as DEFAULT_SAVE_EVERY
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.launch.run import launch_run
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.methods import find_method
 from poc.shared.spec.run import BACKENDS, RunSpec
 from poc.shared.spec.small_forms import Form, describe_form

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from poc.shared.engine.output import plain
+from poc.shared.engine.console.output import plain
 
 from .figures import INK, SHADE, Picture, Table, drawing, make_shades, shorten, to_svg
 from .groups import Group

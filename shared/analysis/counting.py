@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.layers import Shape
 from poc.shared.spec.network import Network

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from poc.shared.engine.backend import missing_packages
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.environment import describe_machine
-from poc.shared.engine.source_network import starting_weights
-from poc.shared.engine.worker import Worker, WorkerCrashed
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.machine.environment import describe_machine
+from poc.shared.engine.teacher import starting_weights
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.bench import MODES
 from poc.shared.spec.run import BACKENDS, RunSpec

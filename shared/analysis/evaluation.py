@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from poc.shared.data.batches.pipeline import Pipeline
-from poc.shared.engine.datasets import RunData
-from poc.shared.engine.metrics import (
+from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
+from poc.shared.engine.inputs.run_data import RunData
+from poc.shared.engine.numerics.metrics import (
     average_views,
     classification_metrics,
     log_softmax,
     wilson_interval,
 )
-from poc.shared.engine.phases import describe_values, pooled_node
 from poc.shared.engine.trained_run import open_trained
-from poc.shared.engine.work_count import Report, WorkCount, noting, unheard
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import RunSpec

@@ -13,23 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Pipeline
-from poc.shared.engine.datasets import RunData
-from poc.shared.engine.exported import (
+from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
+from poc.shared.engine.export.runtimes import (
     FORMATS,
     PRECISIONS,
     ExportedModel,
     find_format,
     measure_latency,
 )
-from poc.shared.engine.metrics import average_views
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import RunData
+from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.trained_run import open_trained
-from poc.shared.engine.weight_header import count_file_bytes
-from poc.shared.engine.work_count import Report, WorkCount, noting, unheard
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.header import count_file_bytes
 
 from .counting import BYTES_PER_WEIGHT
 from .rungs import relative_error

@@ -18,7 +18,7 @@ import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from poc.shared.engine.output import plain
+from poc.shared.engine.console.output import plain
 
 # Stand-ins that the finished SVG carries as the page's own colours.
 INK, LINE = "#010203", "#010204"

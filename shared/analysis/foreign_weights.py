@@ -5,10 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.conversion import find_scheme, published_shape
-from poc.shared.engine.imagenet import cache_folder
-from poc.shared.engine.weight_header import IMAGENET, read_names, read_texts
-from poc.shared.engine.wrapping import unwrap
+from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
 from poc.shared.spec.config import DEFAULT_METHOD
@@ -17,6 +14,9 @@ from poc.shared.spec.models import ModelSpec, find_model
 from poc.shared.spec.network import Network
 from poc.shared.spec.published.table import find_schemes
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.conversion import find_scheme, published_shape
+from poc.shared.weights.header import IMAGENET, read_names, read_texts
+from poc.shared.weights.wrapping import unwrap
 
 from .weight_files import BACKENDS, convert_file, read_tensors
 

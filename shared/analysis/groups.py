@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.metrics import Interval
+from poc.shared.engine.numerics.metrics import Interval
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS, RunSpec
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.resizing import resize_matrices
+from poc.shared.engine.numerics.resizing import resize_matrices
 
 Batch = dict[str, NDArray[Any]]
 DITHER = 0.05

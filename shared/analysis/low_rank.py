@@ -9,16 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.data.sources.inspection import Note, ignore
-from poc.shared.engine.factorization import (
-    Measure,
-    choose_factors,
-    discarded_energy,
-    factored_cost,
-    factorize_weights,
-    layer_cost,
-    network_cost,
-)
-from poc.shared.engine.lineage import weight_metadata
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
@@ -34,6 +24,16 @@ from poc.shared.spec.factors import (
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.factorization import (
+    Measure,
+    choose_factors,
+    discarded_energy,
+    factored_cost,
+    factorize_weights,
+    layer_cost,
+    network_cost,
+)
+from poc.shared.weights.lineage import weight_metadata
 
 from .export import NUM_IMAGES, evaluate_trained
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from poc.shared.engine.machine_load import MAX_OTHER_SHARE
+from poc.shared.engine.machine.load import MAX_OTHER_SHARE
 
 SHARE = "other_processor_share"
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.methods import find_method

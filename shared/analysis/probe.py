@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from rich.table import Table
 
-from poc.shared.engine.executors import LocalExecutor
-from poc.shared.engine.metrics import wilson_interval
-from poc.shared.engine.sweep import find_cell_folders, run_sweep
+from poc.shared.engine.launch.executors import LocalExecutor
+from poc.shared.engine.launch.sweep import find_cell_folders, run_sweep
+from poc.shared.engine.numerics.metrics import wilson_interval
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.pretrained import WeightDefaults
 from poc.shared.spec.run import BACKENDS

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.network import Network

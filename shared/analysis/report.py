@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from poc.shared.engine.output import plain
+from poc.shared.engine.console.output import plain
 from poc.shared.errors import UsageError
 
 from .bar_charts import draw_bars

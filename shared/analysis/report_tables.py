@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from poc.shared.engine.metrics import wilson_interval
+from poc.shared.engine.numerics.metrics import wilson_interval
 
 from .figures import Table, drop_silent_columns
 from .findings import baseline, list_machines, machine_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.run_record import RunRecord
-from poc.shared.engine.sweep import kind_of_failure
+from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.launch.sweep import kind_of_failure
 from poc.shared.errors import UsageError
 
 from .runs import Predictions, Run, find_run_folders, read_or_explain, read_predictions

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.conversion import CANONICAL
-from poc.shared.engine.run_record import RunRecord
-from poc.shared.engine.source_network import CHECKPOINT
-from poc.shared.engine.weight_header import view_of_run
+from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.teacher import CHECKPOINT
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.conversion import CANONICAL
+from poc.shared.weights.header import view_of_run
 
 from .weight_files import convert_file
 

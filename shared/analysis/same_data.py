@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.run_record import RunRecord, list_classes
+from poc.shared.engine.folder.record import RunRecord, list_classes
 from poc.shared.errors import UsageError
 
 SOURCE, SPLIT = "source_fingerprint", "split_fingerprint"

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import click
 from rich.table import Table
 
-from poc.shared.engine.output import plain
-from poc.shared.engine.terminal import open_output
+from poc.shared.engine.console.output import plain
+from poc.shared.engine.console.terminal import open_output
 from poc.shared.spec.cell_names import label_settings
 
 from .figures import Table as WrittenTable

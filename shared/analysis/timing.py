@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from poc.shared.engine.machine_load import MAX_OTHER_SHARE
+from poc.shared.engine.machine.load import MAX_OTHER_SHARE
 from poc.shared.errors import CheckFailed
 from poc.shared.files.whole import finite
 from poc.shared.spec.precision import MIXED

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.engine.output import plain
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.console.output import plain
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 

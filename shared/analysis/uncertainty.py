@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from poc.shared.engine.metrics import Interval
+from poc.shared.engine.numerics.metrics import Interval
 
 SIGNIFICANCE = 0.05
 MIDDLE_SHARE = 0.0275

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import BACKENDS
 
 from .rungs import Rung, compare

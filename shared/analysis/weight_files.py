@@ -11,20 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from poc.shared.engine.conversion import (
-    CANONICAL,
-    Tensors,
-    as_float,
-    choose,
-    find_scheme,
-    from_canonical,
-    to_canonical,
-)
-from poc.shared.engine.lineage import LINEAGE, lineage_of, weight_metadata
-from poc.shared.engine.weight_check import check_weights
-from poc.shared.engine.weight_header import CLASSES, VIEW, read_view
-from poc.shared.engine.worker import Worker, WorkerCrashed
-from poc.shared.engine.wrapping import unwrap
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.spec.config import load_run
@@ -37,6 +24,19 @@ from poc.shared.spec.published.schemes import Scheme
 from poc.shared.spec.published.table import find_schemes
 from poc.shared.spec.published.views import find_view
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.check import check_weights
+from poc.shared.weights.conversion import (
+    CANONICAL,
+    Tensors,
+    as_float,
+    choose,
+    find_scheme,
+    from_canonical,
+    to_canonical,
+)
+from poc.shared.weights.header import CLASSES, VIEW, read_view
+from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.wrapping import unwrap
 
 from .counting import parse_input_shape
 

@@ -99,7 +99,7 @@ def read_run(
     require_weights(spec, given.get("weights"))
     if not is_auto:
         return spec
-    from poc.shared.engine.batch_size import choose_batch_size
+    from poc.shared.engine.launch.batch_size import choose_batch_size
 
     return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
 
@@ -109,8 +109,8 @@ def weight_defaults() -> Any:
     from functools import cache
 
     from poc.shared.analysis.foreign_weights import locate_canonical
-    from poc.shared.engine.weight_header import describe_weights
     from poc.shared.spec.pretrained import WeightDefaults
+    from poc.shared.weights.header import describe_weights
 
     tell_once = cache(tell)
     # A sweep asks for every cell: a file is read and hashed once for each model.

@@ -35,7 +35,7 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     """Evaluate a run's network at another size or with several crops; train nothing."""
     from poc.shared.analysis.evaluation import evaluate_folder, evaluation_table
     from poc.shared.analysis.tables import show
-    from poc.shared.engine.progress import WorkProgress
+    from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("evaluate") as progress:
         result = evaluate_folder(folder, report=progress.update, **given)
@@ -94,7 +94,7 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
     from poc.shared.analysis.report_folder import choose_output
     from poc.shared.analysis.tables import print_headline
     from poc.shared.analysis.verdict_tables import rival_table
-    from poc.shared.engine.output import plain
+    from poc.shared.engine.console.output import plain
 
     study = read_study(folders)
     if output is None:
@@ -129,7 +129,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
     from poc.shared.analysis.export import describe_export, export_run
     from poc.shared.analysis.tables import export_table, show
-    from poc.shared.engine.progress import WorkProgress
+    from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("export") as progress:
         row = export_run(folder, report=progress.update, **given)

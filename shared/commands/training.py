@@ -42,8 +42,8 @@ def run(
     """Train one backend; print the run's row and its folder."""
     from poc.shared.analysis.machine_load import load_notes
     from poc.shared.analysis.tables import comparison_table, show, timing_table
-    from poc.shared.engine.launch import launch_run, resume_run
-    from poc.shared.engine.progress import TrainingProgress
+    from poc.shared.engine.console.progress import TrainingProgress
+    from poc.shared.engine.launch.run import launch_run, resume_run
 
     saving = {"save_every": save_every} if save_every else {}
     if resume is not None:
@@ -108,7 +108,7 @@ def compare(
     from poc.shared.analysis.machine_load import load_notes
     from poc.shared.analysis.parity_table import parity_table, rung_notes
     from poc.shared.analysis.tables import comparison_table, show, timing_table
-    from poc.shared.engine.progress import TrainingProgress
+    from poc.shared.engine.console.progress import TrainingProgress
 
     with TrainingProgress("compare") as progress:
         spec = read_run(report=progress.update, **given)
@@ -189,9 +189,9 @@ def sweep(
     from poc.shared.analysis.machine_load import load_notes
     from poc.shared.analysis.tables import print_headline, show, sweep_table
     from poc.shared.analysis.verdict_tables import rival_table
-    from poc.shared.engine.executors import make_executor
-    from poc.shared.engine.progress import SweepProgress
-    from poc.shared.engine.sweep import run_sweep
+    from poc.shared.engine.console.progress import SweepProgress
+    from poc.shared.engine.launch.executors import make_executor
+    from poc.shared.engine.launch.sweep import run_sweep
     from poc.shared.spec.sweep import load_sweep
 
     settings = named_settings(**given)
@@ -232,7 +232,7 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
     """Test a pretrained body on every fold against a drawn one, in both backends."""
     from poc.shared.analysis.probe import probe_table, run_probe
     from poc.shared.analysis.tables import show
-    from poc.shared.engine.progress import SweepProgress
+    from poc.shared.engine.console.progress import SweepProgress
 
     weights = given.pop("weights")
     if weights is None:

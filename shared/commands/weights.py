@@ -68,7 +68,7 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
     from poc.shared.analysis.low_rank import factorize_run
     from poc.shared.analysis.network_tables import factor_table
     from poc.shared.analysis.tables import show
-    from poc.shared.engine.progress import WorkProgress
+    from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("factorize") as progress:
         progress.show("two networks on the run's images")
@@ -92,7 +92,7 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> None:
     """Load a run's checkpoint into both backends and compare their logits."""
     from poc.shared.analysis.verification import verify_weights
-    from poc.shared.engine.progress import WorkProgress
+    from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("verify") as progress:
         progress.show("both backends on the same images")

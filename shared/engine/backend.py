@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poc.shared.spec.network import Network
     from poc.shared.spec.run import RunSpec
 
-    from .noise import Noise
+    from .numerics.noise import Noise
 
 Known = Mapping[str, "NDArray[Any]"]
 PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}

@@ -11,11 +11,11 @@ from poc.shared.files.arrays import read_arrays_and_metadata
 from poc.shared.spec.config import assign, full_key
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.check import check_weights
+from poc.shared.weights.lineage import lineage_of
 
-from .datasets import RunData, open_data
-from .lineage import lineage_of
-from .run_record import RunRecord
-from .weight_check import check_weights
+from .folder.record import RunRecord
+from .inputs.run_data import RunData, open_data
 
 # Settings of the data that say what an image looks like to a network that is not trained.
 SEEN = ("class_pattern", "image_size", "channels", "interpolation", "fill", "eval_view")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.noise import draw_noise
-from poc.shared.engine.operations import Operations
+from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.server.operations import Operations
 from poc.shared.spec.precision import SCALED, storage_type
 from poc.shared.spec.run import OptimizerSpec, RunSpec
 from poc.tests.backends.cases import CASES, same_padding_case

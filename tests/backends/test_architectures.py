@@ -9,7 +9,7 @@ import pytest
 
 from poc.shared.analysis.counting import summarize
 from poc.shared.analysis.parity import Ladder
-from poc.shared.engine.noise import draw_noise
+from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.layers import Conv2D, ScaledAdd

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.engine.exported import FORMATS
+from poc.shared.engine.export.runtimes import FORMATS
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 

@@ -11,14 +11,14 @@ import pytest
 
 from poc.shared.analysis.rungs import relative_error
 from poc.shared.analysis.weight_files import convert_for
-from poc.shared.engine import initial_weights as start
-from poc.shared.engine.conversion import from_canonical, number_from_zero, to_canonical
-from poc.shared.engine.source_network import source_weights
-from poc.shared.engine.wrapping import unwrap
+from poc.shared.engine.teacher import source_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.spec.published.keras_order import keras_order, numbered_names
 from poc.shared.spec.published.table import find_schemes
+from poc.shared.weights import start
+from poc.shared.weights.conversion import from_canonical, number_from_zero, to_canonical
+from poc.shared.weights.wrapping import unwrap
 from poc.tests.architectures_table import Case
 
 FOLDER = Path(__file__).parent

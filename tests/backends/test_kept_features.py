@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.launch import launch_run
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch.run import launch_run
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec
 

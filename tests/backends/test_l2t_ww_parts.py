@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.resizing import resize_matrix
+from poc.shared.engine.numerics.resizing import resize_matrix
 from poc.tests.backends.separate_process import measured
 from poc.tests.reference import l2t_ww as reference
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.noise import draw_noise
+from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec import layers as spec
 from poc.shared.spec.initializers import draw_weights

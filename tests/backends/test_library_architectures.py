@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.rungs import relative_error
-from poc.shared.engine.conversion import to_canonical
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.models import MODELS
 from poc.shared.spec.published.table import SCHEMES, find_schemes
+from poc.shared.weights.conversion import to_canonical
 from poc.tests.architectures_table import (
     COUNTS,
     KERAS_TOTALS,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec

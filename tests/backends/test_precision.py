@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from poc.shared.engine.memory import estimate_need
+from poc.shared.engine.machine.memory import estimate_need
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW

@@ -13,16 +13,16 @@ import pytest
 from poc.cli import cli
 from poc.shared.analysis.rungs import relative_error
 from poc.shared.analysis.weight_files import convert_for
-from poc.shared.engine import imagenet
-from poc.shared.engine import initial_weights as start
-from poc.shared.engine.conversion import find_scheme, from_canonical, to_canonical
-from poc.shared.engine.launch import launch_run
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.launch import imagenet
+from poc.shared.engine.launch.run import launch_run
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.published.table import IMAGENET_ORIGINS, find_schemes
+from poc.shared.weights import start
+from poc.shared.weights.conversion import find_scheme, from_canonical, to_canonical
 from poc.tests.architectures_table import LADDER_CASES, Case
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from poc.shared.engine.noise import draw_noise
+from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec.layers import Conv2D, GlobalPool, Multiply, StochasticDepth
 from poc.shared.spec.network_builder import NetworkBuilder

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.initializers import draw_weights

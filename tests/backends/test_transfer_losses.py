@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from poc.shared.engine.resizing import average_matrix, resize_matrix
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.numerics.resizing import average_matrix, resize_matrix
+from poc.shared.engine.worker.handle import Worker
 from poc.tests.backends.transfer_probe import open_probe
 from poc.tests.reference import transfer_losses as reference
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from poc.shared.engine.source_network import starting_weights
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.teacher import starting_weights
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.source import SOURCE_PREFIX
 from poc.tests.backends.transfer_probe import open_probe

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.engine.noise import draw_noise
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.worker.handle import Worker
 
 BACKEND = sys.argv[-1]
 Arrays = dict[str, np.ndarray]
@@ -95,7 +95,7 @@ def walk(
 
 
 if __name__ == "__main__":
-    from poc.shared.engine.operations import Operations
+    from poc.shared.engine.server.operations import Operations
 
     for operation in (evaluate_loss, walk):
         setattr(Operations, operation.__name__, operation)

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from poc.shared.engine import heartbeat, launch
+from poc.shared.engine.console import heartbeat
+from poc.shared.engine.launch import run as launch
 
 
 @pytest.fixture(autouse=True)

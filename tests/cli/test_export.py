@@ -7,8 +7,8 @@ import pytest
 
 from poc.shared.analysis import export as module
 from poc.shared.analysis.export import export_run
-from poc.shared.engine import exported
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.export import runtimes as exported
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.cli.test_cli import TINY
 

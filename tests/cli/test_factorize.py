@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.config import load_run
 from poc.tests.cli.test_cli import TINY

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from poc.shared.analysis.data_report import read_facts
 from poc.shared.analysis.tables import show
-from poc.shared.engine.output import replace_by_ascii
-from poc.shared.engine.progress import SweepProgress
+from poc.shared.engine.console.output import replace_by_ascii
+from poc.shared.engine.console.progress import SweepProgress
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -64,7 +64,7 @@ def test_rich_is_reached_through_one_door():
         for path in sorted((ROOT / "shared").rglob("*.py"))
         if pattern.search(path.read_text())
     ]
-    assert found == ["shared/engine/terminal.py"]
+    assert found == ["shared/engine/console/terminal.py"]
     text = (ROOT / "shared" / "engine" / "progress.py").read_text()
     assert text.count("TextColumn(") == text.count("markup=False") == 2
 

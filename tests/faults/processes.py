@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
 
 SECONDS_AT_MOST = 300
 ONE_THREAD = {

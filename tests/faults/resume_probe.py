@@ -3,8 +3,8 @@
 import runpy
 import sys
 
-from poc.shared.engine.operations import Operations
-from poc.shared.engine.saving import Saver
+from poc.shared.engine.folder.save_schedule import Saver
+from poc.shared.engine.server.operations import Operations
 from poc.tests.faults.stub import stop_at
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from poc.shared.engine import launch
+from poc.shared.engine.launch import run as launch
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
@@ -88,7 +88,7 @@ def test_it_is_refused_at_once(name, weights, tmp_path, monkeypatch):
         raise AssertionError("a worker was started")
 
     monkeypatch.setattr(launch, "Worker", loaded)
-    monkeypatch.setattr("poc.shared.engine.initial_weights.Worker", loaded)
+    monkeypatch.setattr("poc.shared.engine.launch.imagenet.Worker", loaded)
     assignments, words = IMPOSSIBLE[name]
 
     def fill(text):

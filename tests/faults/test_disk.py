@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from poc.shared.engine.checkpoints import read_checkpoint
-from poc.shared.engine.reserve import RESERVE_BYTES
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.saving import Saver
+from poc.shared.engine.folder.checkpoints import read_checkpoint
+from poc.shared.engine.folder.disk_reserve import RESERVE_BYTES
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.errors import CheckFailed
 from poc.shared.files import whole
 from poc.tests.faults.test_resume import FROZEN, RUN, facts, train
@@ -239,8 +239,8 @@ def test_another_refusal_keeps_the_room_and_a_finished_run_has_none(tmp_path, mo
 
 FILL = """
 import os, sys
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.saving import Saver
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.save_schedule import Saver
 from poc.tests.faults.test_resume import RUN, train
 
 def fill(self, step, now):

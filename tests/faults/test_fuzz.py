@@ -21,8 +21,8 @@ from poc.shared.data.sources.decoding import decode_file, inspect_file
 from poc.shared.data.sources.idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import Split, make_split
-from poc.shared.engine.checkpoints import read_checkpoint
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.checkpoints import read_checkpoint
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.files.whole import read_object

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.weight_files import convert_for
-from poc.shared.engine.untrusted import Budget
-from poc.shared.engine.weight_check import check_tensors
+from poc.shared.engine.machine.limits import Budget
 from poc.shared.errors import UsageError
+from poc.shared.weights.check import check_tensors
 from poc.tests.conftest import write_interpreter
 
 FOLDER = Path(__file__).parent

@@ -5,12 +5,13 @@ import sys
 
 import pytest
 
-from poc.shared.engine import batch_size, memory, memory_evidence
-from poc.shared.engine.batch_size import choose_batch_size
-from poc.shared.engine.memory import Need, describe_memory_error, estimate_need, show_bytes
-from poc.shared.engine.memory_evidence import MemoryEvidence, count_kills
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.worker import WorkerCrashed
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch import batch_size
+from poc.shared.engine.launch.batch_size import choose_batch_size
+from poc.shared.engine.machine import memory, memory_evidence
+from poc.shared.engine.machine.memory import Need, describe_memory_error, estimate_need, show_bytes
+from poc.shared.engine.machine.memory_evidence import MemoryEvidence, count_kills
+from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults import stub

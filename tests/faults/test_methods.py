@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.initializers import draw_weights

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine import diagnosis
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.training import non_finite as diagnosis
 from poc.shared.errors import CheckFailed
 from poc.tests.faults import stub
 from poc.tests.faults.test_resume import RUN, train

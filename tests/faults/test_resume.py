@@ -7,12 +7,12 @@ import signal
 import numpy as np
 import pytest
 
-from poc.shared.engine import checkpoints
-from poc.shared.engine.checkpoints import LATEST, PREVIOUS, Checkpoint, read_checkpoint
-from poc.shared.engine.loop_state import LoopState, Sums
-from poc.shared.engine.operations import Operations
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.saving import Saver
+from poc.shared.engine.folder import checkpoints
+from poc.shared.engine.folder.checkpoints import LATEST, PREVIOUS, Checkpoint, read_checkpoint
+from poc.shared.engine.folder.loop_state import LoopState, Sums
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.save_schedule import Saver
+from poc.shared.engine.server.operations import Operations
 from poc.shared.errors import Interrupted, Terminated, UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.initializers import draw_weights
@@ -133,7 +133,7 @@ def test_saving_often_changes_nothing(save_every, tmp_path):
 
 def test_more_steps_than_between_two_looks_at_the_loss(tmp_path, monkeypatch):
     """Totals that were fetched before the stop, and some that were not."""
-    monkeypatch.setattr("poc.shared.engine.training.STEPS_BETWEEN_CHECKS", 2)
+    monkeypatch.setattr("poc.shared.engine.training.loop.STEPS_BETWEEN_CHECKS", 2)
     train(tmp_path / "whole", RUN)
     monkeypatch.setattr(Saver, "is_due", stub.stop_at({3, 4, 8}))
     for is_resumed in (False, True, True):
@@ -232,7 +232,7 @@ def test_save_every_counts_steps_or_minutes():
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
-    from poc.shared.engine.launch import resume_run
+    from poc.shared.engine.launch.run import resume_run
 
     row = train(tmp_path / "run", RUN)
     before = (tmp_path / "run" / "run.json").read_bytes()
@@ -243,7 +243,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 
 
 def test_a_sweep_goes_on_with_a_stopped_cell_and_repeats_a_failed_one(tmp_path, monkeypatch):
-    from poc.shared.engine import sweep
+    from poc.shared.engine.launch import sweep
 
     called = []
     for name in ("launch_run", "resume_run"):

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from poc.shared.analysis.runs import read_run
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.run_lock import hold_lock, is_held, is_stale
-from poc.shared.engine.worker import Worker, WorkerCrashed
+from poc.shared.engine.folder.lock import hold_lock, is_held, is_stale
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.tests.faults.processes import RUN, Command, facts, stub_environment, wait_until_free
 
@@ -177,7 +177,7 @@ def test_without_locks_of_the_file_system_a_dead_owner_is_stale(tmp_path, monkey
     def unsupported(*arguments):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("poc.shared.engine.run_lock.fcntl.flock", unsupported)
+    monkeypatch.setattr("poc.shared.engine.folder.lock.fcntl.flock", unsupported)
     ended = subprocess.Popen(["true"])
     ended.wait()
     machine = os.uname().nodename

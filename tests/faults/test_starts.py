@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.engine.launch import launch_run, resume_run
-from poc.shared.engine.run_folder import LOCK, RunFolder
-from poc.shared.engine.run_lock import hold_lock
-from poc.shared.engine.run_start import starting
+from poc.shared.engine.folder.lock import hold_lock
+from poc.shared.engine.folder.reservation import starting
+from poc.shared.engine.folder.run_folder import LOCK, RunFolder
+from poc.shared.engine.launch.run import launch_run, resume_run
 from poc.shared.engine.trained_run import open_trained
-from poc.shared.engine.worker import WorkerCrashed
+from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.parity import Ladder
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.tests.architectures_table import LADDER_CASES
 
 BATCH, NUM_BATCHES = 8, 2

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.engine.source_network import starting_weights
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.teacher import starting_weights
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
 from poc.shared.spec.l2t_ww import find_pairs
@@ -410,7 +410,7 @@ def stopped(inputs, gamma, beta, epsilon):
     return outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)
 
 batch_norm._written_out = stopped
-from poc.shared.engine.server import main
+from poc.shared.engine.server.__main__ import main
 main(sys.argv[1])
 """
 

@@ -11,7 +11,7 @@ from poc.shared.analysis.comparison import read_batches
 from poc.shared.analysis.ladder_batches import dither
 from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.trajectories import RATES
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.methods import METHODS
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.small_forms import load_parity_run

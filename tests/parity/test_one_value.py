@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.single_values import check_single_values
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.inputs.single_values import check_single_values
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec

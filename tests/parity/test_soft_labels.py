@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.metrics import average_views, log_softmax
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.numerics.metrics import average_views, log_softmax
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.parity import Ladder
-from poc.shared.engine.worker import Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import RunSpec
 
 OPTIONS = {"layer": "conv2d", "widths": [4, 6], "dropout": 0.25}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.channels import describe_selection, draw_scores
-from poc.shared.engine.channel_statistics import ChannelStatistic, add_all, top_channels
+from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all, top_channels
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
 from poc.shared.spec.l2t_ww import read_selection

@@ -5,14 +5,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from poc.shared.engine.factorization import (
-    choose_factors,
-    discarded_energy,
-    factorize_weights,
-    network_cost,
-    split_kernel,
-)
-from poc.shared.engine.initial_weights import drawn_weights
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
 from poc.shared.spec.factors import VARIANTS, Factor, full_rank, is_factorable, kernel_shape
@@ -21,6 +13,14 @@ from poc.shared.spec.layers import Conv2D
 from poc.shared.spec.models import ModelSpec
 from poc.shared.spec.network_builder import NetworkBuilder
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.factorization import (
+    choose_factors,
+    discarded_energy,
+    factorize_weights,
+    network_cost,
+    split_kernel,
+)
+from poc.shared.weights.start import drawn_weights
 from poc.tests.reference.layers import apply_network
 
 SHAPE = (3, 2, 5, 7)

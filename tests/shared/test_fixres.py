@@ -17,15 +17,15 @@ from poc.shared.data.views.object_size import (
     ideal_ratio,
     measure_size,
 )
-from poc.shared.engine import memory_check as memory
-from poc.shared.engine.datasets import make_pipelines, open_data
-from poc.shared.engine.initial_weights import initial_weights
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import make_pipelines, open_data
+from poc.shared.engine.launch import memory_check as memory
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.start import initial_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

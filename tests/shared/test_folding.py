@@ -6,7 +6,6 @@ Expected counts are those of the facts: 672 batch-norm numbers go from the study
 import numpy as np
 import pytest
 
-from poc.shared.engine.folding import fold
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.layers import (
     Activate,
@@ -24,6 +23,7 @@ from poc.shared.spec.layers import (
 )
 from poc.shared.spec.models import ModelSpec
 from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.weights.folding import fold
 from poc.tests.reference.layers import apply_network
 
 # Folded weights are rounded to float32, the reference computes in float64.

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from poc.shared.engine.former_runs import RUN_FORMAT, changed_rule, check_continuation
-from poc.shared.engine.initial_weights import check_initial_weights
-from poc.shared.engine.launch import resume_run
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.source_network import check_source, resolve_source
-from poc.shared.engine.sweep import store_definition
+from poc.shared.engine.folder.former_runs import RUN_FORMAT, changed_rule, check_continuation
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch.run import resume_run
+from poc.shared.engine.launch.sweep import store_definition
+from poc.shared.engine.teacher import check_source, resolve_source
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json
@@ -17,6 +16,7 @@ from poc.shared.spec.config import load_run
 from poc.shared.spec.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.sweep import load_sweep
+from poc.shared.weights.start import check_initial_weights
 
 SHAPE = {"input_shape": [32, 32, 3], "num_classes": 3}
 WIDTH = {"width": 0.02}

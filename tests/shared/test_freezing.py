@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.kept_outputs import KeptOutputs
+from poc.shared.engine.training.output_cache import KeptOutputs
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import map_arrays, write_arrays
 from poc.shared.spec.freezing import body_units, frontier, head_names, partly_frozen

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from poc.shared.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from poc.shared.engine.frozen_tensors import BLOCK_BYTES, FrozenTensors, frozen_names
-from poc.shared.engine.loop_state import LoopState, Sums
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.weight_header import count_file_bytes, read_names, read_texts
+from poc.shared.engine.folder.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from poc.shared.engine.folder.frozen_tensors import BLOCK_BYTES, FrozenTensors, frozen_names
+from poc.shared.engine.folder.loop_state import LoopState, Sums
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.header import count_file_bytes, read_names, read_texts
 from poc.tests.faults.test_resume import FROZEN, RUN, train
 
 NAMES = ("body/kernel", "body/bias")
@@ -294,14 +294,14 @@ def test_wrong_use_of_convert_is_one_sentence(arguments, words, trained, poc):
 
 def test_a_run_of_the_former_form_goes_on_and_is_stored_once_from_then_on(tmp_path, monkeypatch):
     """Its checkpoint and weight files are whole; what comes out has the same tensors."""
-    from poc.shared.engine.saving import Saver
+    from poc.shared.engine.folder.save_schedule import Saver
     from poc.shared.errors import Terminated
     from poc.tests.faults import stub
 
     train(tmp_path / "whole" / "run", FROZEN)
     monkeypatch.setattr(Saver, "is_due", stub.stop_at({7}))
     with monkeypatch.context() as patch:
-        patch.setattr("poc.shared.engine.training.frozen_names", lambda run: frozenset())
+        patch.setattr("poc.shared.engine.training.loop.frozen_names", lambda run: frozenset())
         with pytest.raises(Terminated):
             train(tmp_path / "parts" / "run", FROZEN)
     before = RunFolder(tmp_path / "parts" / "run").checkpoints

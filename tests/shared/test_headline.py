@@ -18,7 +18,7 @@ from poc.shared.analysis.headline import Headline, write_headline, write_remedy
 from poc.shared.analysis.report_tables import main_table
 from poc.shared.analysis.runs import DataRecord, Predictions, Run, RunRecord
 from poc.shared.analysis.verdict_tables import pair_table, rival_table
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.spec.run import RunSpec
 from poc.tests.shared.test_report import make_run, report
 

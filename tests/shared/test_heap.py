@@ -10,7 +10,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from poc.shared.engine.heap import keep_heap
+from poc.shared.engine.machine.malloc import keep_heap
 
 def resident_bytes():
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from poc.shared.engine import heartbeat
-from poc.shared.engine.heartbeat import Heartbeat, write_seconds
-from poc.shared.engine.progress import SweepProgress, TrainingProgress, WorkProgress
-from poc.shared.engine.work_count import WorkCount
+from poc.shared.engine.console import heartbeat
+from poc.shared.engine.console.heartbeat import Heartbeat, write_seconds
+from poc.shared.engine.console.progress import SweepProgress, TrainingProgress, WorkProgress
+from poc.shared.engine.console.work_count import WorkCount
 
 ROW = {"cell": "k=1", "status": "finished", "test_accuracy": 0.5, "total_seconds": 3.0}
 
@@ -135,7 +135,7 @@ def test_names_in_lines_are_escaped(capsys):
 
 
 def test_an_output_that_is_gone_ends_the_lines_and_not_the_work(impatient):
-    from poc.shared.engine.output import OutputFailed
+    from poc.shared.engine.console.output import OutputFailed
 
     tried = []
 
@@ -153,7 +153,7 @@ def test_an_output_that_is_gone_ends_the_lines_and_not_the_work(impatient):
 
 def test_counts_are_reported_at_once_and_then_not_too_often(monkeypatch):
     events, clock = [], iter([0.0, 0.05, 0.2, 0.25])
-    monkeypatch.setattr("poc.shared.engine.work_count.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("poc.shared.engine.console.work_count.time.monotonic", lambda: next(clock))
     count = WorkCount(events.append, "images", 9)
     for done in (1, 2, 3):
         count(done)

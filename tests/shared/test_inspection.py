@@ -18,7 +18,7 @@ from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources import inspection
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.views.view import plan_view
-from poc.shared.engine.imagenet import cache_folder
+from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files import cache as files_cache
 from poc.shared.files.cache import NOWHERE, cache_root, expand_home

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from poc.shared.analysis.machine_load import load_notes
-from poc.shared.engine import machine_load
-from poc.shared.engine.machine_load import (
+from poc.shared.engine.machine import load as machine_load
+from poc.shared.engine.machine.load import (
     MIN_SECONDS,
     THREADS,
     LoadMeter,

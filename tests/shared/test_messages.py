@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from poc.shared.engine.messages import receive, send
+from poc.shared.engine.worker.messages import receive, send
 
 
 def round_trip(message):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from poc.shared.engine.loop_state import LoopState, Sums, selection_score
-from poc.shared.engine.metrics import (
+from poc.shared.engine.folder.loop_state import LoopState, Sums, selection_score
+from poc.shared.engine.numerics.metrics import (
     average_views,
     classification_metrics,
     log_softmax,
@@ -53,7 +53,7 @@ def partition_as_promised(values, kth, axis):
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_top_accuracy_of_many_classes_counts_the_larger_logits(count, monkeypatch):
     """A label is among the largest where fewer than `count` logits are larger."""
-    monkeypatch.setattr("poc.shared.engine.metrics.np.argpartition", partition_as_promised)
+    monkeypatch.setattr("poc.shared.engine.numerics.metrics.np.argpartition", partition_as_promised)
     draw = np.random.default_rng(0)
     logits, labels = draw.normal(size=(400, 200)), draw.integers(0, 200, 400)
     # Near the border, where one place more or less shows.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.noise import draw_mask, draw_noise
+from poc.shared.engine.numerics.noise import draw_mask, draw_noise
 from poc.shared.spec.layers import Dropout, GlobalPool
 from poc.shared.spec.network_builder import NetworkBuilder
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.datasets import check_validation, chooses_epoch
-from poc.shared.engine.norm_statistics import Moments
+from poc.shared.engine.inputs.run_data import check_validation, chooses_epoch
+from poc.shared.engine.training.norm_statistics import Moments
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
 

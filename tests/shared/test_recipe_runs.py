@@ -8,12 +8,11 @@ from PIL import Image
 
 from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.views.photos import are_photos, is_photo
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.initial_weights import drawn_weights
-from poc.shared.engine.operations import Operations
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.saving import Saver
-from poc.shared.engine.source_network import starting_weights
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.save_schedule import Saver
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.server.operations import Operations
+from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run
@@ -25,6 +24,7 @@ from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.pretrained import Described, WeightDefaults
 from poc.shared.spec.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.start import drawn_weights
 from poc.tests.faults import stub
 
 NOBODY_SAYS = WeightDefaults(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from poc import cli
-from poc.shared.engine import operations
-from poc.shared.engine.datasets import open_data
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.source_network import (
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.server import operations
+from poc.shared.engine.teacher import (
     digest_weights,
     reordered_head,
     source_weights,

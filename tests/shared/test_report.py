@@ -18,7 +18,7 @@ from poc.shared.analysis.findings import compare_pairs
 from poc.shared.analysis.groups import group_runs
 from poc.shared.analysis.report import write_report
 from poc.shared.analysis.runs import read_runs
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 

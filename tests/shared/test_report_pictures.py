@@ -22,7 +22,7 @@ from poc.shared.analysis.report import write_report
 from poc.shared.analysis.runs import read_runs
 from poc.shared.analysis.statistics import Spread
 from poc.shared.analysis.time_to_accuracy import draw_time_to_accuracy
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.tests.shared.test_report import make_run, read_page
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,8 +10,8 @@ from PIL import Image
 
 from poc import cli
 from poc.shared.analysis import evaluation, export, low_rank, removal, verification
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.run_record import RunRecord, find_order, list_classes
+from poc.shared.engine.folder.record import RunRecord, find_order, list_classes
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays

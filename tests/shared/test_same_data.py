@@ -5,8 +5,8 @@ import pytest
 
 from poc.shared.analysis.probe import STARTS, read_probe
 from poc.shared.analysis.report import write_report
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.sweep import store_definition
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch.sweep import store_definition
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS, RunSpec
 from poc.shared.spec.sweep import load_sweep

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from poc.shared.analysis.tables import sweep_table
-from poc.shared.engine import sweep as engine
-from poc.shared.engine.executors import (
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch import sweep as engine
+from poc.shared.engine.launch.executors import (
     THREAD_VARIABLES,
     Done,
     LocalExecutor,
@@ -28,9 +29,8 @@ from poc.shared.engine.executors import (
     added_to_environment,
     make_executor,
 )
-from poc.shared.engine.run_folder import RunFolder
-from poc.shared.engine.sweep import kind_of_failure, run_sweep
-from poc.shared.engine.worker import WorkerCrashed
+from poc.shared.engine.launch.sweep import kind_of_failure, run_sweep
+from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.sweep import Cell, load_sweep
 
@@ -296,7 +296,7 @@ def test_a_task_that_the_executor_loses_is_a_row(training: Counting, tmp_path: P
 
 def test_jobs_share_the_processors_and_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("poc.shared.engine.executors.count_cpus", lambda: 8)
+    monkeypatch.setattr("poc.shared.engine.launch.executors.count_cpus", lambda: 8)
 
     def look(task: Task) -> dict[str, Any]:
         return {"threads": os.environ.get("OMP_NUM_THREADS")}
@@ -365,9 +365,9 @@ def test_ray_leaves_the_users_own_number_of_threads(
         monkeypatch.delenv(name, raising=False)
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("poc.shared.engine.executors.count_cpus", lambda: 8)
+    monkeypatch.setattr("poc.shared.engine.launch.executors.count_cpus", lambda: 8)
     silent = SilentRay()
-    monkeypatch.setattr("poc.shared.engine.executors.import_ray", lambda: silent)
+    monkeypatch.setattr("poc.shared.engine.launch.executors.import_ray", lambda: silent)
     executor = RayExecutor(address, 2)
     done = list(executor.run(dict, [{"name": "a"}, {"name": "b"}]))
     assert [item.result for item in done] == [{"name": "a"}, {"name": "b"}]

@@ -10,8 +10,8 @@ from poc.shared.analysis.report_tables import main_table
 from poc.shared.analysis.runs import read_runs
 from poc.shared.analysis.tables import comparison_table, sweep_table
 from poc.shared.analysis.timing import derive
-from poc.shared.engine.environment import count_threads
-from poc.shared.engine.run_folder import RunFolder
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.machine.environment import count_threads
 from poc.tests.shared.test_report import make_run
 from poc.tests.shared.test_timing import MACHINE, make_bench, make_process
 

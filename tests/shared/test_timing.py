@@ -17,15 +17,10 @@ from poc.shared.analysis.bench_report import check_page, findings, ratio_table, 
 from poc.shared.analysis.bench_seal import seal
 from poc.shared.analysis.parity import Ladder
 from poc.shared.analysis.timing import bootstrap_interval, derive, verify
-from poc.shared.engine.bench import (
-    FORMAT,
-    in_turn,
-    run_bench,
-    time_round,
-)
-from poc.shared.engine.environment import thread_variables
-from poc.shared.engine.timing import Stopwatch, TimedSide
-from poc.shared.engine.worker import WorkerCrashed
+from poc.shared.engine.machine.environment import thread_variables
+from poc.shared.engine.timing.rounds import FORMAT, in_turn, run_bench, time_round
+from poc.shared.engine.timing.stopwatch import Stopwatch, TimedSide
+from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side, Turn, parse_sides
 from poc.shared.spec.run import RunSpec
@@ -313,7 +308,7 @@ class RecordedWorker:
 @pytest.fixture
 def recorded(monkeypatch):
     RecordedWorker.calls.clear()
-    monkeypatch.setattr("poc.shared.engine.bench.Worker", RecordedWorker)
+    monkeypatch.setattr("poc.shared.engine.timing.rounds.Worker", RecordedWorker)
     return RecordedWorker
 
 
@@ -425,9 +420,11 @@ def test_wrong_sides_are_refused(texts, modes, word):
 def test_the_environment_names_what_decides_about_threads_and_an_unusual_layout(monkeypatch):
     kept = {"OMP_NUM_THREADS": "3", "TF_NUM_INTRAOP_THREADS": "2", "XLA_FLAGS": "--a"}
     others = {"HOME": "/home", "MY_OMP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    monkeypatch.setattr("poc.shared.engine.environment.os.environ", {**kept, **others})
+    monkeypatch.setattr("poc.shared.engine.machine.environment.os.environ", {**kept, **others})
     assert thread_variables() == kept
-    monkeypatch.setattr("poc.shared.engine.timing.describe_machine", lambda: {"num_cpus": 2})
+    monkeypatch.setattr(
+        "poc.shared.engine.timing.stopwatch.describe_machine", lambda: {"num_cpus": 2}
+    )
     side = TimedSide.__new__(TimedSide)
     side.backend = SimpleNamespace(describe=lambda: {"version": "1"})
     side.spec = SimpleNamespace(layout="channels_last")
@@ -456,7 +453,7 @@ def test_a_side_that_does_not_run_is_a_line_and_the_others_go_on(monkeypatch):
                 found[place] = "compiled while steps were timed"
         return found
 
-    monkeypatch.setattr("poc.shared.engine.bench.time_round", time_round)
+    monkeypatch.setattr("poc.shared.engine.timing.rounds.time_round", time_round)
     texts = ["tf:xla", "tf", "torch:compile", "torch"]
     spec = BenchSpec(run=RunSpec(), sides=parse_sides(texts), num_processes=3)
     said = []
@@ -484,7 +481,7 @@ def test_a_bench_in_which_no_side_runs_fails(monkeypatch):
     def time_round(spec, places):
         return dict.fromkeys(places, "no such device")
 
-    monkeypatch.setattr("poc.shared.engine.bench.time_round", time_round)
+    monkeypatch.setattr("poc.shared.engine.timing.rounds.time_round", time_round)
     spec = BenchSpec(run=RunSpec(), sides=parse_sides(["tf", "torch"]))
     with pytest.raises(CheckFailed, match="no side runs: no such device; no such device"):
         run_bench(spec, command="poc bench", report=lambda text: None)

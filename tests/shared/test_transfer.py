@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.engine.frozen_part import keep_for_training
-from poc.shared.engine.resizing import average_matrices, average_matrix, resize_matrix
-from poc.shared.engine.source_network import (
+from poc.shared.engine.numerics.resizing import average_matrices, average_matrix, resize_matrix
+from poc.shared.engine.teacher import (
     check_source,
     known_numbers,
     require_source,
     resolve_source,
     starting_weights,
 )
+from poc.shared.engine.training.cache_plan import keep_for_training
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run

@@ -9,9 +9,9 @@ import pytest
 
 from poc.shared.analysis.groups import Group
 from poc.shared.analysis.transfer_figures import draw_learned_weights
-from poc.shared.engine.checkpoints import Checkpoint, write_checkpoint
-from poc.shared.engine.loop_state import LoopState, Sums
-from poc.shared.engine.transfer_watch import (
+from poc.shared.engine.folder.checkpoints import Checkpoint, write_checkpoint
+from poc.shared.engine.folder.loop_state import LoopState, Sums
+from poc.shared.engine.training.l2t_watch import (
     check_finite,
     describe_totals,
     split_channels,

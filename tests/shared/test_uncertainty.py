@@ -25,7 +25,7 @@ from poc.shared.analysis.uncertainty import (
     weigh_answers,
     widen,
 )
-from poc.shared.engine.metrics import Z_95, wilson_interval
+from poc.shared.engine.numerics.metrics import Z_95, wilson_interval
 
 NO_SEEDS = np.eye(len(SHARES))[0]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from poc.shared.engine.resizing import average_matrices, resize_matrices
+from poc.shared.engine.numerics.resizing import average_matrices, resize_matrices
 from poc.shared.spec.distillation import find_attention_pairs
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from poc.shared.engine.resizing import resize_matrices
-from poc.shared.engine.source_network import COEFFICIENT_PREFIX
+from poc.shared.engine.numerics.resizing import resize_matrices
+from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 from poc.shared.spec.fitnets import HINT, find_hints, regressor_output
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec

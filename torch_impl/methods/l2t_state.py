@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.engine.transfer_watch import (
+from poc.shared.engine.training.l2t_watch import (
     check_finite,
     describe_totals,
     split_channels,

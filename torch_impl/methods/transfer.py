@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from poc.shared.engine.kept_outputs import KEPT_PREFIX
+from poc.shared.engine.training.output_cache import KEPT_PREFIX
 from poc.shared.spec.freezing import frontier
 from poc.shared.spec.initializers import Weights
 from poc.shared.spec.run import RunSpec

@@ -1,0 +1,1 @@
+"""A run with its data opened and what these fill in."""

@@ -1,0 +1,288 @@
+"""A run's data: its source, split and the three pipelines, and what they fill in of the spec."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.base import Source
+from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.data.sources.listing import count_suffixes, describe_ignored
+from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise_leaks
+from poc.shared.data.splits.relabelling import open_classes
+from poc.shared.data.splits.split import Split, make_split
+from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.teacher import check_source, match_source, resolve_source, tell_kept_head
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.run import RunSpec
+
+from .filled_settings import fill_open
+
+NUM_NAMED = 100
+NUM_NAMED_LEAKS = 10
+
+
+class Pipelines(NamedTuple):
+    """Batches of a run's parts; see `RunData`."""
+
+    train: Pipeline
+    val: Pipeline | None
+    test: Pipeline | None
+    train_as_evaluated: Pipeline | None
+
+
+@dataclass(kw_only=True)
+class RunData:
+    """Opened data of one run; a context manager that ends its worker processes.
+
+    Attributes:
+        source: Where the examples come from.
+        split: Which of them train, validate and test.
+        train: Batches of each part; `val` and `test` are none where the split has no such part.
+        val: See `train`.
+        test: See `train`.
+        shown: Settings that the three pipelines were made with.
+        train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
+            statistics of it.
+        notes: What was chosen for the user, or takes long: one sentence each.
+        leaks: Contents and groups that stand in two parts of the split.
+    """
+
+    source: Source
+    split: Split
+    train: Pipeline
+    val: Pipeline | None
+    test: Pipeline | None
+    shown: DataSpec
+    train_as_evaluated: Pipeline | None = None
+    notes: Sequence[str] = ()
+    leaks: Sequence[Leak] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes."""
+        for pipeline in (self.train, self.val, self.test, self.train_as_evaluated):
+            if pipeline is not None:
+                pipeline.close()
+
+    def show(self, run: RunSpec) -> None:
+        """Let the pipelines give what a stage of the run sees; the split stays."""
+        if run.data == self.shown:
+            return
+        self.close()
+        made = make_pipelines(self.source, self.split, run)
+        self.train, self.val, self.test, self.train_as_evaluated = made
+        self.shown = run.data
+
+    def describe(self) -> dict[str, Any]:
+        """What `run.json` says about the data."""
+        source, skipped = self.source, self.source.unreadable
+        return {
+            "source": source.name,
+            "source_fingerprint": source.fingerprint,
+            "split_fingerprint": self.split.fingerprint,
+            "counts": {part: len(indices) for part, indices in self.split.parts.items()},
+            "class_names": list(source.class_names),
+            "num_skipped": len(skipped),
+            "skipped": dict(list(skipped.items())[:NUM_NAMED]),
+            "empty_classes": list(source.empty_classes),
+            "num_ignored": len(source.ignored),
+            "ignored": count_suffixes(source.ignored),
+            "unused_folders": list(source.unused),
+            "leaks": summarise_leaks(self.leaks, NUM_NAMED_LEAKS),
+            "notes": list(self.notes),
+        }
+
+
+def open_data(
+    run: RunSpec, note: Note = ignore, record: RunRecord | None = None
+) -> tuple[RunSpec, RunData]:
+    """Open a run's data, and fill into its spec what follows from them.
+
+    That is the images' shape, the number of classes, and what the run leaves to the recipe.
+
+    Args:
+        run: Its `data` says what to open.
+        note: Told each note when it comes up.
+        record: Of the finished run whose data this must be; none: a new run begins.
+
+    Raises:
+        UsageError: The source, the split or the images do not fit the spec, or the record.
+    """
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        note(text)
+
+    run = resolve_source(run)
+    source = open_classes(run.data, tell)
+    if record is not None:
+        source = record.match_classes(source, tell)
+    run = choose_size(run, source, tell)
+    split = (
+        make_split(source, run.data.split)
+        if record is None
+        else record.find_split(source, run.data.split, tell)
+    )
+    if record is None and run.data.split.kind == "auto" and not source.partitions:
+        shares = ", ".join(f"{share:g}" for share in run.data.split.fractions)
+        tell(
+            f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
+        )
+    run, recipe = fill_open(run, split)
+    leaks = find_leaks(split)
+    tell_trouble(source, note_leaks(split, leaks), tell)
+    made = make_pipelines(source, split, run)
+    data = RunData(
+        source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
+    )
+    resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
+    check_network(resolved)
+    resolved = match_source(resolved, source.class_names, tell)
+    if record is None:
+        tell_kept_head(resolved, source.class_names, tell)
+    check_source(resolved)
+    check_stages(resolved)
+    if recipe is not None:
+        tell(recipe)
+    return resolved, data
+
+
+def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
+    """Everything about the data that a user would want to know and did not ask."""
+    for remark in source.remarks:
+        tell(remark)
+    if source.ignored:
+        ignored = describe_ignored(source.ignored)
+        tell(f"Left aside of {source.name}: {ignored}; poc data describe names them.")
+    if source.unreadable or source.empty_classes:
+        tell(
+            f"Left out: {len(source.unreadable)} unreadable files or folders and "
+            f"{len(source.empty_classes)} empty classes (run.json names them)."
+        )
+    if leak_note:
+        tell(leak_note)
+
+
+def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
+    """Pipelines of the three parts, in the run's views.
+
+    Raises:
+        CheckFailed: A training example validates or tests too.
+    """
+    shared = np.intersect1d(split.train, np.concatenate([split.val, split.test]))
+    if len(shared):
+        raise CheckFailed(
+            f"{len(shared)} training examples also validate or test, the first is "
+            f"{source.ids[int(shared[0])]!r}: correct the split"
+        )
+    train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True)
+    val, test = (
+        Pipeline(source, indices, run.data) if len(indices) else None
+        for indices in (split.val, split.test)
+    )
+    plain = Pipeline(source, split.train, run.data) if run.norm_statistics == "exact" else None
+    return Pipelines(train, val, test, plain)
+
+
+def chooses_epoch(run: RunSpec, num_images: int) -> bool:
+    """Whether the best epoch is looked for on so many validation images.
+
+    On a handful the choice is mostly chance: then none is chosen and the last epoch counts, as it
+    does without a validation part. Asking for it (`min_validation_images`) makes it possible.
+    """
+    return 0 < num_images >= run.early_stopping.min_validation_images
+
+
+def check_validation(run: RunSpec, num_images: int) -> str | None:
+    """The sentence for a run that chooses no epoch since its validation part is small, or none.
+
+    Raises:
+        UsageError: Patience is asked for, which such a part cannot serve.
+    """
+    stopping = run.early_stopping
+    smallest = stopping.min_validation_images
+    if not num_images or chooses_epoch(run, num_images) or run.stages[-1].num_epochs == 1:
+        return None
+    if stopping.patience is not None or stopping.reduce_patience is not None:
+        key = "reduce_patience" if stopping.patience is None else "patience"
+        raise UsageError(
+            f"received early_stopping.{key} with {num_images} validation images; allowed is it "
+            f"with at least {smallest}, since fewer show mostly chance: remove {key}, or accept "
+            f"that with --set min_validation_images={num_images}"
+        )
+    return (
+        f"No epoch is chosen on {num_images} validation images, fewer than {smallest}: the last "
+        f"one counts (--set min_validation_images={num_images} chooses)."
+    )
+
+
+def check_network(run: RunSpec) -> None:
+    """Refuse, before a framework starts, images that do not fit and a model that ends in a map.
+
+    Raises:
+        UsageError: See above.
+    """
+    shape = run.network.nodes[-1].output_shape
+    if len(shape) != 1:
+        raise UsageError(
+            f"received the model {run.model_spec.name!r} that ends in a map of shape {shape}; "
+            "allowed is one that ends in logits: set the option that gives it a head, "
+            "model.head=dense"
+        )
+
+
+def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
+    """The run with the default size where its images differ in size and it sets none."""
+    tuning = find_method(run.method).tuning
+    side = tuning.image_side(run.method_settings) if tuning else None
+    if side is not None:
+        return run.replace(data={**run.data.model_dump(mode="json"), "image_size": [side, side]})
+    if source.image_shape is not None or run.data.image_size is not None:
+        return run
+    height, width = DEFAULT_IMAGE_SIZE
+    tell(
+        f"The images of {source.name} differ in size: resized to {height}x{width} "
+        "(data.image_size sets another size)."
+    )
+    return run.replace(
+        data={**run.data.model_dump(mode="json"), "image_size": list(DEFAULT_IMAGE_SIZE)}
+    )
+
+
+def check_stages(run: RunSpec) -> None:
+    """Refuse a plan whose stages cannot hand their weights on.
+
+    Raises:
+        UsageError: The network has other shapes at another stage's size.
+    """
+    if find_method(run.method).tuning is None:
+        return
+    shapes = {parameter.name: parameter.shape for parameter in run.network.parameters}
+    for stage in run.stages:
+        staged = run.at_stage(stage.name)
+        staged.trained_network  # noqa: B018 - it refuses what cannot be frozen
+        for parameter in staged.network.parameters:
+            if shapes[parameter.name] != parameter.shape:
+                raise UsageError(
+                    f"received {run.model_spec.name} for images of two sizes, where "
+                    f"{parameter.name} has the shapes {parameter.shape} and "
+                    f"{shapes[parameter.name]}; allowed is a net that ends in a global pool: "
+                    "choose another model"
+                )

@@ -1,0 +1,1 @@
+"""Starting runs and sweeps: what is refused first, and where they work."""

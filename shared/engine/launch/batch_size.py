@@ -1,0 +1,78 @@
+"""`--batch-size auto`: the largest power of two that fits, estimated and then tried."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.machine.memory import (
+    SHARE_FOR_A_RUN,
+    estimate_need,
+    free_bytes,
+    has_memory_sign,
+    was_killed,
+)
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.run import RunSpec
+
+Report = Callable[[Mapping[str, Any]], None]
+# Larger batches gain little and change what is learned.
+LARGEST = 512
+
+
+def choose_batch_size(run: RunSpec, backends: Sequence[str], report: Report) -> RunSpec:
+    """The run with a batch size that every one of these backends can take.
+
+    Raises:
+        UsageError: Not even one image fits.
+    """
+    resolved, data = open_data(run)
+    free = free_bytes()
+    with data:
+        limit = min(LARGEST, data.train.examples)
+    size = 1 << (limit.bit_length() - 1)
+    if free is not None:
+        size = min(size, estimate_need(resolved).largest_batch(int(SHARE_FOR_A_RUN * free)))
+    for backend in backends:
+        size = largest_that_runs(resolved, backend, size)
+    report({"event": "note", "text": f"--batch-size auto: {size}"})
+    return with_batch_size(run, size)
+
+
+def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
+    """Halve the batch until two steps of it run in a process of their own.
+
+    Raises:
+        UsageError: Not even one image fits.
+    """
+    last = ""
+    while size:
+        candidate = with_batch_size(run.replace(backend=backend), size)
+        try:
+            with Worker(backend) as worker:
+                worker.call("try_steps", run=candidate.model_dump(mode="json"))
+            return size
+        except (CheckFailed, WorkerCrashed) as error:
+            last = str(error).splitlines()[0]
+            if not is_want_of_memory(str(error)):
+                raise
+        size //= 2
+    raise UsageError(
+        f"received --batch-size auto for the model {run.model_spec.name!r}, of which not even one "
+        f"image fits into memory ({last}); allowed is a smaller model or image: set "
+        "data.image_size"
+    )
+
+
+def is_want_of_memory(text: str) -> bool:
+    """Whether a trial ended for want of memory, as far as its message tells.
+
+    TensorFlow answers a refused allocation with a broken pointer, and so dies of any signal.
+    """
+    died = "exit status -" in text or was_killed(text)
+    return died or has_memory_sign(text) or "memory ended" in text
+
+
+def with_batch_size(run: RunSpec, size: int) -> RunSpec:
+    """The run with another batch size."""
+    return run.replace(data={**run.data.model_dump(mode="json"), "batch_size": size})

@@ -1,0 +1,65 @@
+"""Weights published for ImageNet: downloaded once, kept as a canonical file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from poc.shared.engine.worker.handle import Worker
+from poc.shared.files.arrays import Arrays, write_arrays
+from poc.shared.files.cache import cache_root
+from poc.shared.spec.models import ModelSpec, find_model
+from poc.shared.spec.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
+from poc.shared.spec.run import RunSpec
+from poc.shared.weights.conversion import find_scheme, to_canonical
+from poc.shared.weights.lineage import weight_metadata
+from poc.shared.weights.start import IMAGENET
+
+Fetch = Callable[[str, str], Arrays]
+IMAGENET_CLASSES = 1000
+
+
+def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
+    """Replace `imagenet` by the path of the cached canonical file, made at the first use.
+
+    Both backends then start from the same file, whichever framework published it. `fetch` takes a
+    backend and a model's name there; none: in that framework's worker.
+
+    Raises:
+        UsageError: Nobody publishes ImageNet weights of this model and these options.
+    """
+    if run.initial_weights != IMAGENET:
+        return run
+    origin = find_imagenet_origin(run.model_spec)
+    path = cache_folder() / f"{run.model_spec.name}-{origin.backend}-{origin.name}.safetensors"
+    if not path.exists():
+        tensors = (fetch or fetch_in_worker)(origin.backend, origin.name)
+        write_imagenet(path, run.model_spec, origin, tensors)
+    return run.replace(initial_weights=str(path))
+
+
+def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors: Arrays) -> None:
+    """Convert downloaded tensors and keep them."""
+    published = ModelSpec(name=model.name, options=dict(origin.options))
+    shape = find_model(model.name).example_input
+    network = published.declare(shape, IMAGENET_CLASSES)
+    scheme = find_scheme(network, find_schemes(model.name), tensors, origin.scheme)
+    if scheme is None:
+        raise ValueError(f"Received the origin {origin}, which names no scheme.")
+    weights = to_canonical(network, scheme, tensors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = weight_metadata(published)
+    write_arrays(path, weights, origin=f"{origin.backend} {origin.name}", **metadata)
+
+
+def fetch_in_worker(backend: str, name: str) -> Arrays:
+    """Download in the process of the framework that publishes.
+
+    Raises:
+        UsageError: The download failed.
+    """
+    with Worker(backend) as worker:
+        return dict(worker.call("fetch_imagenet", name=name))
+
+
+def cache_folder() -> Path:
+    """Beside the other caches."""
+    return cache_root() / "weights"

@@ -1,0 +1,98 @@
+"""How much memory a run needs at least, and whether this machine has it."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from poc.shared.engine.machine.memory import ITEM_BYTES, SLOTS, free_bytes
+from poc.shared.errors import UsageError
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.network import IMAGES, Network
+from poc.shared.spec.run import RunSpec
+
+# The file's arrays, the drawn ones, the model's own, and one copy that a checkpoint takes.
+WEIGHT_COPIES = 4
+GIB = 1 << 30
+GPU = Path("/dev/nvidia0")
+# Below this a run is never refused: nothing could be learned from an estimate so small.
+SMALL_BYTES = 4 * GIB
+
+
+def needed_bytes(run: RunSpec) -> int:
+    """A lower bound: weights, gradients, optimiser state, and the values of one batch.
+
+    Values of the part that learns are kept for the way back; of the frozen part only those that
+    are still read. Workspaces of the framework are not counted.
+    """
+    is_tuned = find_method(run.method).tuning is not None
+    network = run.trained_network if is_tuned else run.network
+    learning = learning_nodes(network)
+    weights = sum(parameter.size for parameter in network.parameters)
+    trained = sum(p.size for p in network.parameters if p.is_trainable)
+    kept = total(network, learning)
+    values = (kept + peak_of_others(network, learning)) * run.data.batch_size
+    stored = WEIGHT_COPIES * weights + (1 + SLOTS[run.optimizer.name]) * trained
+    return ITEM_BYTES[run.dtype] * stored + ITEM_BYTES[run.precision] * values
+
+
+def learning_nodes(network: Network) -> frozenset[str]:
+    """Nodes that a gradient passes: those with trained parameters and all that follow them."""
+    found: set[str] = set()
+    for node in network.needed([network.output]):
+        is_trained = any(parameter.is_trainable for parameter in node.parameters)
+        if is_trained or found.intersection(node.inputs):
+            found.add(node.name)
+    return frozenset(found)
+
+
+def peak_of_others(network: Network, learning: Collection[str]) -> int:
+    """Most values of one image that are alive at once before any gradient passes."""
+    alive, peak = {IMAGES}, 0
+    for step in network.plan([network.output], training=False):
+        if step.output in learning:
+            continue
+        alive.add(step.output)
+        peak = max(peak, total(network, alive))
+        alive.difference_update(step.freed)
+    return peak
+
+
+def total(network: Network, names: Collection[str]) -> int:
+    """Values of several nodes."""
+    return sum(count(network, name) for name in names)
+
+
+def count(network: Network, name: str) -> int:
+    """Values of a node for one image."""
+    size = 1
+    for side in network.shape_of(name):
+        size *= side
+    return size
+
+
+def require_memory(run: RunSpec) -> None:
+    """Refuse a run that cannot fit, before anything is read.
+
+    Where a size is only known from the data, or a GPU brings memory of its own, nothing is refused.
+
+    Raises:
+        UsageError: Says how much memory the run needs and how much there is.
+    """
+    tuning = find_method(run.method).tuning
+    side = tuning.image_side(run.method_settings) if tuning else None
+    size = run.data.image_size or ((side, side) if side else None)
+    available = free_bytes()
+    has_own_memory = run.device != "cpu" and GPU.exists()
+    if size is None or available is None or has_own_memory:
+        return
+    filled = run.replace(
+        input_shape=[*size, run.data.channels or 3], num_classes=run.num_classes or 10
+    )
+    stages = [filled.at_stage(stage.name) for stage in filled.stages]
+    needed, largest = max((needed_bytes(run), run.network.input_shape[:2]) for run in stages)
+    if needed > max(available, SMALL_BYTES):
+        raise UsageError(
+            f"received {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "
+            f"{run.data.batch_size}, which needs at least {needed / GIB:.1f} GiB of memory; this "
+            f"machine has {available / GIB:.1f} GiB left: lower data.batch_size or the image size, "
+            "or run it on a larger machine"
+        )

@@ -1,0 +1,63 @@
+"""Combinations that cannot work, refused before data is opened or a framework starts.
+
+What the images are is known early for the embedded set, and where the settings say it. Everything
+else is refused when the worker has opened the data.
+"""
+
+from poc.shared.engine.teacher import check_source, require_source, resolve_source
+from poc.shared.errors import UsageError
+from poc.shared.spec.layers import Shape
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.run import RunSpec
+from poc.shared.weights.start import check_initial_weights
+
+EMBEDDED = "embedded"
+EMBEDDED_SHAPE, EMBEDDED_CLASSES = (28, 28, 1), 10
+RGB_NORMALIZATIONS = ("torch", "caffe")
+
+
+def check_combination(run: RunSpec) -> None:
+    """Refuse what can be known to fail: method, model, source, weights, images.
+
+    Raises:
+        UsageError: Names both sides.
+    """
+    check_initial_weights(run)
+    require_source(run)
+    run = resolve_source(run)
+    shape = early_shape(run)
+    if shape is None:
+        return
+    check_normalization(run, shape)
+    is_embedded = run.data.source == EMBEDDED
+    classes = EMBEDDED_CLASSES if is_embedded else 2
+    resolved = run.replace(input_shape=shape, num_classes=run.num_classes or classes)
+    resolved.network  # noqa: B018 - a size that does not fit is refused
+    knows_classes = is_embedded and run.data.class_pattern is None
+    check_initial_weights(resolved, knows_classes=knows_classes)
+    if is_embedded:
+        check_source(resolved)
+
+
+def early_shape(run: RunSpec) -> Shape | None:
+    """(H, W, C) of the model's input, as far as it is known without the data."""
+    data = run.data
+    own = EMBEDDED_SHAPE if data.source == EMBEDDED else None
+    tuning = find_method(run.method).tuning
+    side = tuning.image_side(run.method_settings) if tuning else None
+    size = data.image_size or ((side, side) if side else None) or (own[:2] if own else None)
+    channels = data.channels or (own[2] if own else 3)
+    return None if size is None else (*size, channels)
+
+
+def check_normalization(run: RunSpec, shape: Shape) -> None:
+    """Refuse RGB statistics for images that are known to be grey.
+
+    Raises:
+        UsageError: See above.
+    """
+    if run.data.normalization in RGB_NORMALIZATIONS and shape[2] != 3:
+        raise UsageError(
+            f"received data.normalization={run.data.normalization!r} for images of {shape[2]} "
+            "channels; allowed is it with 3: set data.channels=3 or data.normalization=unit"
+        )

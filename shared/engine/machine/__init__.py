@@ -1,0 +1,1 @@
+"""Memory, processors and versions of the machine that works."""

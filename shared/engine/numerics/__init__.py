@@ -1,0 +1,1 @@
+"""Metrics, noise and statistics in NumPy."""

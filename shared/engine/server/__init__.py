@@ -1,0 +1,1 @@
+"""The process of a framework, from inside: `python -m` this package."""

@@ -1,0 +1,100 @@
+"""The worker's own side: load one backend, then answer requests until the line closes.
+
+Run as `python -m poc.shared.engine.server BACKEND`. Standard input and output carry messages;
+whatever the framework prints goes to standard error, which the other side keeps as a log.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import IO, Any
+
+from poc.shared.engine.worker.interruption import handling, raise_signal
+from poc.shared.engine.worker.orphan import ORPHAN_STATUS, OrphanWatch
+from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
+
+
+def main(name: str) -> None:
+    """Serve one backend."""
+    requests, replies = take_over_standard_streams()
+    watch = OrphanWatch(requests.fileno())
+    watch.start()
+    # Imported late, so that their time is measured and their output goes to the log.
+    from poc.shared.engine.worker.messages import receive, send
+
+    # A closed line means that the other process is gone: there is nobody left to serve.
+    with suppress(BrokenPipeError, EOFError, Interrupted), handling(raise_signal):
+        try:
+            handle = load_operations(name, lambda event: send(replies, event))
+        except (Exception, KeyboardInterrupt) as error:
+            send(replies, failure(error))
+            return
+        send(replies, {"result": "ready"})
+        while True:
+            watch.is_busy = False
+            request = receive(requests)
+            watch.is_busy = True
+            try:
+                reply = {"result": handle(request)}
+            except (Exception, KeyboardInterrupt) as error:
+                reply = failure(error)
+            # Before the other side can read it, and close the line.
+            watch.is_busy = False
+            send(replies, reply)
+    if watch.is_orphan:
+        # A framework takes seconds to put itself away, and nobody waits for it.
+        os._exit(ORPHAN_STATUS)
+
+
+def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep the line for messages and send every print to standard error."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return requests, replies
+
+
+def load_operations(
+    name: str, report: Callable[[Mapping[str, Any]], None]
+) -> Callable[[Mapping[str, Any]], Any]:
+    """Import the backend; returns the function that answers a request."""
+    started = time.perf_counter()
+    from poc.shared.engine.backend import load
+
+    from .operations import Operations
+
+    backend = load(name)
+    operations = Operations(backend, report, time.perf_counter() - started)
+
+    def handle(request: Mapping[str, Any]) -> Any:
+        operation = request["operation"]
+        if operation.startswith("_") or not hasattr(Operations, operation):
+            raise ValueError(f"Received the operation {operation!r}, which no worker has.")
+        return getattr(operations, operation)(**request["arguments"])
+
+    return handle
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The reply that stands for an exception."""
+    kinds: dict[type[BaseException], str] = {
+        UsageError: "usage",
+        CheckFailed: "check",
+        Terminated: "terminated",
+        KeyboardInterrupt: "interrupted",
+    }
+    kind = next((name for type_, name in kinds.items() if isinstance(error, type_)), "crash")
+    if kind == "crash":
+        with suppress(OSError):
+            traceback.print_exception(error)
+    message = str(error) if kind != "crash" else f"{type(error).__name__}: {error}"
+    return {"error": {"kind": kind, "message": message}}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,300 @@
+"""What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.engine.backend import Backend
+from poc.shared.engine.console.work_count import Report
+from poc.shared.engine.folder.former_runs import RUN_FORMAT
+from poc.shared.engine.folder.record import relative_path
+from poc.shared.engine.folder.run_folder import RunFolder, now
+from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
+from poc.shared.engine.folder.session import Session
+from poc.shared.engine.inputs.opened_data import check_opened_data
+from poc.shared.engine.inputs.run_data import RunData, open_data
+from poc.shared.engine.machine.environment import cuda_libraries, describe_machine, thread_variables
+from poc.shared.engine.machine.limits import bounded_time
+from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
+from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.teacher import known_numbers, require_source, starting_weights
+from poc.shared.engine.timing.stopwatch import TimedSide
+from poc.shared.engine.training.fixres_columns import measure_latency
+from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.engine.training.summary import finish
+from poc.shared.errors import CheckFailed
+from poc.shared.spec.bench import Turn
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.transfer import default_taps
+from poc.shared.weights.folding import fold
+from poc.shared.weights.start import check_initial_weights
+
+from .channel_scores import measure_channel_scores
+from .fresh_trainers import FreshTrainers
+
+# Images of a trial over those of a batch.
+TRIAL_MARGIN = 1.25
+
+
+class Operations:
+    """Operations of one worker process; each public method is one."""
+
+    def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
+        self._backend, self._report, self._import_seconds = backend, report, import_seconds
+        self._trainers = FreshTrainers(backend)
+
+    def describe(self) -> dict[str, Any]:
+        """Versions, device and switches, and the interpreter that holds them."""
+        interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
+        return {**self._backend.describe(), **interpreter}
+
+    def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The built model's parameter table: name, shape, is_trainable, weight_decay."""
+        spec = self._prepare(run)
+        return [
+            {
+                "name": parameter.name,
+                "shape": list(parameter.shape),
+                "is_trainable": parameter.is_trainable,
+                "weight_decay": parameter.weight_decay,
+            }
+            for parameter in self._backend.parameters(spec)
+        ]
+
+    def logits(
+        self, run: Mapping[str, Any], weights: Weights, images: NDArray[Any]
+    ) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode."""
+        return self._backend.features(self._prepare(run), weights, images, ["logits"])["logits"]
+
+    def features(
+        self, run: Mapping[str, Any], weights: Weights, images: NDArray[Any], taps: Sequence[str]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Named maps in evaluation mode."""
+        return self._backend.features(self._prepare(run), weights, images, taps)
+
+    def loss_and_gradients(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        batch: Mapping[str, NDArray[Any]],
+        step: int = 0,
+    ) -> dict[str, Any]:
+        """Loss of one batch and every gradient; the noise is that of `step`."""
+        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = draw_noise(spec.trained_network, seed=spec.seed, step=step, batch_size=len(images))
+        loss, gradients = self._backend.loss_and_gradients(
+            spec, weights, images, labels, noise, known_numbers(spec, 0.0)
+        )
+        return {"loss": loss, "gradients": gradients}
+
+    def measure_latency(
+        self, run: Mapping[str, Any], weights: Weights, num_images: int = 1
+    ) -> float:
+        """Median seconds of the logits of so many images at once."""
+        spec = self._prepare(run)
+        trainer = self._backend.Trainer(spec, weights)
+        return measure_latency(trainer, spec.network.input_shape, num_images)
+
+    def hyper_gradients(
+        self,
+        run: Mapping[str, Any],
+        weights: Sequence[Weights],
+        state: Mapping[str, NDArray[Any]],
+        batch: Mapping[str, NDArray[Any]],
+        learning_rate: float,
+    ) -> list[dict[str, Any]]:
+        """Outer loss and hyper-gradient of one batch, for each set of weights."""
+        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = draw_noise(spec.trained_network, seed=spec.seed, step=0, batch_size=len(images))
+        found = [
+            self._backend.hyper_gradient(spec, one, state, images, labels, learning_rate, noise)
+            for one in weights
+        ]
+        return [{"loss": loss, "gradients": gradients} for loss, gradients in found]
+
+    def channel_scores(
+        self, run: Mapping[str, Any], taps: Sequence[str], num_shards: int = 1
+    ) -> dict[str, Any]:
+        """Channel-selection statistic of the source's taps over the training images."""
+        spec, data = open_data(RunSpec.parse(dict(run), ""), note=self._note)
+        source = spec.source_network
+        if source is None:
+            raise ValueError(f"Received the method {spec.method!r} without a source network.")
+        self._backend.prepare(spec)
+        taps = list(taps) or default_taps(source)
+        return measure_channel_scores(
+            self._backend, spec, data, source, taps=taps, num_shards=num_shards
+        )
+
+    def export(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        path: str,
+        *,
+        precision: str,
+        calibration: NDArray[np.float32],
+        merges_shortcuts: bool,
+    ) -> dict[str, int]:
+        """Fold a trained network and write it as this backend's file; its parameters and MACs."""
+        network, folded = fold(
+            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
+        )
+        self._backend.export_network(
+            network, folded, path, precision=precision, calibration=calibration
+        )
+        total = sum(parameter.size for parameter in network.parameters)
+        return {"exported_parameters": total, "exported_macs": network.macs}
+
+    def read_published(self, path: str) -> dict[str, NDArray[Any]]:
+        """Arrays of a file in the framework's own format, by its own names."""
+        with bounded_time(Path(path)):
+            return self._backend.read_published(path)
+
+    def write_published(self, path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Write such a file."""
+        self._backend.write_published(path, tensors)
+
+    def fetch_imagenet(self, name: str) -> dict[str, NDArray[Any]]:
+        """Download ImageNet weights of one of the framework's own models."""
+        return self._backend.fetch_imagenet(name)
+
+    def train_steps(
+        self,
+        run: Mapping[str, Any],
+        weights: Weights,
+        batches: Sequence[Mapping[str, NDArray[Any]]],
+        learning_rates: Sequence[float],
+    ) -> dict[str, Any]:
+        """Some steps of the real trainer: loss of each, then weights and optimiser state."""
+        spec = self._prepare(run)
+        trainer, losses = self._trainers.start(spec, weights), []
+        for step, rate in enumerate(learning_rates):
+            batch = batches[step % len(batches)]
+            images, labels = batch["images"], batch["labels"]
+            noise = draw_noise(
+                spec.trained_network, seed=spec.seed, step=step, batch_size=len(images)
+            )
+            known = known_numbers(spec, step / max(len(learning_rates) - 1, 1))
+            trainer.step(images, labels, rate, noise, known)
+            losses.append(trainer.metrics()["loss"])
+        return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
+
+    def train(
+        self,
+        run: Mapping[str, Any],
+        folder: str,
+        command: str,
+        save_every: str = DEFAULT_SAVE_EVERY,
+        is_resumed: bool = False,
+    ) -> dict[str, Any]:
+        """A whole run into its folder, or what is left of it; returns the comparison table's row.
+
+        Raises:
+            UsageError: The spec or the data do not allow it.
+            CheckFailed: Not finite, out of memory, or the file system refused a file.
+            Interrupted, Terminated: A signal came; everything is saved.
+        """
+        session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
+        with session.guarded(RunSpec.parse(dict(run), "")):
+            spec, data = open_data(session.spec, note=session.note)
+            session.resolve(spec)
+            require_source(spec)
+            check_opened_data(spec, data, session.note)
+            check_initial_weights(spec)
+            self._backend.prepare(spec)
+            record = self._record(spec, data, command, session.folder)
+            with data:
+                if is_resumed:
+                    session.begin(record, data.split)
+                loop = TrainingLoop(
+                    spec,
+                    self._backend,
+                    data,
+                    session.folder,
+                    session.report,
+                    session.saver,
+                    session.interruption,
+                    is_resumed=is_resumed,
+                )
+                if not is_resumed:
+                    session.begin(record, data.split)
+                # Until here a signal ends the run at once; from here on after its step.
+                with session.interruption.listening():
+                    session.note_position(loop.state)
+                    loop.run()
+                    row = finish(loop, self._import_seconds)
+                    session.folder.write_summary(row)
+                    session.folder.mark("finished")
+        return row
+
+    def try_steps(self, run: Mapping[str, Any], num_steps: int = 2) -> None:
+        """Some steps and an evaluation on noise, to see whether a run fits into memory.
+
+        The batches are a quarter larger than the run's: a whole run holds its data beside them.
+
+        Raises:
+            CheckFailed: They do not.
+        """
+        spec = self._prepare(run)
+        network, size = spec.trained_network, math.ceil(TRIAL_MARGIN * spec.data.batch_size)
+        images = np.random.default_rng(0).random((size, *network.input_shape), dtype=np.float32)
+        labels = np.zeros(size, dtype=np.int64)
+        try:
+            trainer = self._backend.Trainer(spec, starting_weights(spec))
+            for step in range(num_steps):
+                noise = draw_noise(network, seed=spec.seed, step=step, batch_size=size)
+                trainer.step(images, labels, 1e-3, noise, known_numbers(spec, 0.0))
+            trainer.wait()
+            trainer.logits(images)
+        except Exception as error:
+            if is_memory_error(error):
+                raise CheckFailed(describe_memory_error(spec)) from None
+            raise
+
+    def start_timing(self, run: Mapping[str, Any], side: Mapping[str, Any]) -> None:
+        """Build one side of a bench and take its first step; it stays in this process."""
+        self._timed = TimedSide(self._backend, run, side)
+
+    def time_steps(self, **turn: Any) -> None:
+        """A turn of that side: see `spec.bench.Turn`."""
+        self._timed.take_turn(Turn(**turn))
+
+    def finish_timing(self) -> dict[str, Any]:
+        """Its raw samples."""
+        samples = self._timed.finish()
+        samples["seconds"]["import"] = [self._import_seconds]
+        return samples
+
+    def _prepare(self, run: Mapping[str, Any]) -> RunSpec:
+        spec = RunSpec.parse(dict(run), "")
+        self._backend.prepare(spec)
+        return spec
+
+    def _note(self, text: str) -> None:
+        self._report({"event": "note", "text": text})
+
+    def _record(
+        self, spec: RunSpec, data: RunData, command: str, folder: RunFolder
+    ) -> dict[str, Any]:
+        """`run.json` of a run that starts now."""
+        return {
+            "format": RUN_FORMAT,
+            "status": "running",
+            "started": now(),
+            "command": command,
+            "run": spec.model_dump(mode="json"),
+            "data": {**data.describe(), "relative_path": relative_path(spec, folder.path)},
+            "environment": {
+                **describe_machine(),
+                **self._backend.describe(),
+                **thread_variables(),
+            },
+        }

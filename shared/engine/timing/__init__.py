@@ -1,0 +1,1 @@
+"""Samples of time, taken in turn."""

@@ -1,0 +1,151 @@
+"""`poc bench`: processes in turn, their raw samples in one file."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from poc.shared.engine.launch.executors import THREAD_VARIABLES, added_to_environment
+from poc.shared.engine.machine.load import busy_seconds, other_share
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.bench import BenchSpec, Side
+
+Report = Callable[[str], None]
+FORMAT = "poc bench 3"
+# What a mode that this machine or this run does not know may end in.
+FAILURES = (UsageError, CheckFailed, WorkerCrashed)
+
+
+def run_bench(
+    spec: BenchSpec, *, command: str, report: Report, failures: Mapping[int, str] | None = None
+) -> dict[str, Any]:
+    """Time every side in several rounds, each in a process of its own.
+
+    Args:
+        spec: What to time, and how often.
+        command: The command line, kept in the result.
+        report: Told which process comes next, and which side does not run.
+        failures: Sides, by their place, that are known not to run, and why.
+
+    Returns:
+        What a bench file holds but for the parity verdict: the spec of the sides that ran, the
+        machine's load and every process with its raw samples; `failures` has the other sides.
+
+    Raises:
+        CheckFailed: No side runs.
+    """
+    started, busy = time.time(), busy_seconds()
+    processes, failed = [], dict(failures or {})
+    for number in range(spec.num_processes):
+        places = [place for place in range(len(spec.sides)) if place not in failed]
+        report(f"round {number + 1} of {spec.num_processes}: {len(places)} processes")
+        for place, samples in time_round(spec, in_turn(places, number)).items():
+            if isinstance(samples, str):
+                failed[place] = samples
+                report(f"{spec.sides[place].name} does not run: {samples}")
+            else:
+                processes.append({"round": number, "side": place, **samples})
+    ran, processes = leave_out(spec, failed, processes)
+    return {
+        "format": FORMAT,
+        "command": command,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
+        "wall_seconds": time.time() - started,
+        "other_processor_share": other_share(busy, busy_seconds(), time.time() - started),
+        "spec": ran.model_dump(mode="json"),
+        "processes": processes,
+        "failures": {spec.sides[index].name: reason for index, reason in sorted(failed.items())},
+    }
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without a worker's log."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def leave_out(
+    spec: BenchSpec, failed: Mapping[int, str], processes: Sequence[dict[str, Any]]
+) -> tuple[BenchSpec, list[dict[str, Any]]]:
+    """The spec and the processes of the sides that ran, numbered anew.
+
+    Raises:
+        CheckFailed: There is none.
+    """
+    kept = [index for index in range(len(spec.sides)) if index not in failed]
+    if not kept:
+        raise CheckFailed("no side runs: " + "; ".join(failed.values()))
+    ran = spec.model_copy(update={"sides": tuple(spec.sides[index] for index in kept)})
+    places = {index: place for place, index in enumerate(kept)}
+    return ran, [{**p, "side": places[p["side"]]} for p in processes if p["side"] in places]
+
+
+def in_turn(places: Sequence[int], number: int) -> list[int]:
+    """A B, B A, A B, …; of more sides the rows of a Williams design (Williams 1949).
+
+    A drift hits all sides, and over the rows each side follows each other one equally often: the
+    state in which one leaves the machine meets all others alike.
+    """
+    count = len(places)
+    zigzag = [(step + 1) // 2 if step % 2 else -(step // 2) for step in range(count)]
+    row = [places[(step + number) % count] for step in zigzag]
+    return row[::-1] if count % 2 and number // count % 2 else row
+
+
+def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, Any] | str]:
+    """One process of each of these sides: its samples, or why it does not run.
+
+    All of them live together and work one at a time: their steps take short turns, so that a slow
+    moment of the machine meets every side.
+    """
+    if spec.is_alone and len(places) > 1:
+        return {key: value for p in places for key, value in time_round(spec, [p]).items()}
+    with ExitStack() as stack:
+        timed = Round(spec, stack)
+        for place in places:
+            timed.start(place)
+        for number, turn in enumerate(spec.turns()):
+            for place in in_turn(places, number):
+                timed.call(place, "time_steps", **turn._asdict())
+        for place in places:
+            timed.found[place] = timed.call(place, "finish_timing")
+        return {place: timed.failed.get(place, timed.found[place]) for place in places}
+
+
+class Round:
+    """The processes of a round; one that failed is not called again."""
+
+    def __init__(self, spec: BenchSpec, stack: ExitStack) -> None:
+        self.spec, self.stack = spec, stack
+        self.workers: dict[int, Worker] = {}
+        self.found: dict[int, Any] = {}
+        self.failed: dict[int, str] = {}
+
+    def start(self, place: int) -> None:
+        """Start a process with its side's threads, and take its first step."""
+        side = self.spec.sides[place]
+        try:
+            run = side.run(self.spec.run).model_dump(mode="json")
+            with added_to_environment(thread_variables(side)):
+                self.workers[place] = self.stack.enter_context(Worker(side.backend))
+        except FAILURES as error:
+            self.failed[place] = first_line(error)
+        else:
+            self.call(place, "start_timing", run=run, side=side.model_dump(mode="json"))
+
+    def call(self, place: int, operation: str, **arguments: Any) -> Any:
+        """Run an operation in a process that has not failed."""
+        if place in self.failed:
+            return None
+        try:
+            return self.workers[place].call(operation, **arguments)
+        except FAILURES as error:
+            self.failed[place] = first_line(error)
+            return None
+
+
+def thread_variables(side: Side) -> dict[str, str]:
+    """Environment that holds a side to its threads."""
+    if side.num_threads is None:
+        return {}
+    return dict.fromkeys(THREAD_VARIABLES, str(side.num_threads))

@@ -1,0 +1,239 @@
+"""Timing one program in one process: raw samples, each with the device drained.
+
+Medians, ratios and verdicts are made of them elsewhere (shared/analysis/timing.py), so that they
+can be made again from the stored file.
+"""
+
+import itertools
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from poc.shared.data.batches.pipeline import Batch, Pipeline
+from poc.shared.engine.backend import Backend
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.inputs.run_data import RunData, open_data
+from poc.shared.engine.machine.environment import describe_machine, thread_variables
+from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.errors import CheckFailed
+from poc.shared.spec.bench import Side, Turn
+from poc.shared.spec.run import RunSpec
+
+Clock = Callable[[], float]
+# Evaluations are repeated while they are fewer or take less together. As many before them are not
+# counted: the first dozen of a small net take up to twice as long as the rest.
+NUM_EVALUATIONS, EVALUATION_SECONDS = 10, 1.0
+# Epochs are repeated while they take less together.
+MAX_EPOCHS, EPOCH_SECONDS = 5, 10.0
+
+
+class TimedSide:
+    """One program that is timed in this process, from its first step to an epoch.
+
+    Its steps are taken in turns: between two of them the processes of other sides take theirs, so
+    that all sides meet the same moments of the machine.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        run: Mapping[str, Any],
+        side: Mapping[str, Any],
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        self.spec, self.data = open_data(RunSpec.parse(dict(run), ""))
+        self.backend = backend
+        backend.prepare(self.spec)
+        self.load_before = os.getloadavg()[0]
+        self.open = ExitStack()
+        self.open.enter_context(self.data)
+        folder = self.open.enter_context(tempfile.TemporaryDirectory())
+        loop = TrainingLoop(
+            self.spec, backend, self.data, RunFolder.create(folder + "/run"), ignore
+        )
+        self.stopwatch = Stopwatch(loop, clock, Side.model_validate(side).slowdown)
+        self.seconds: dict[str, list[float]] = {
+            "build": [loop.state.seconds["build"]],
+            "first_step": [self.stopwatch.loop_step()],
+            "step": [],
+            "bare_step": [],
+        }
+
+    def take_turn(self, turn: Turn) -> None:
+        """Time some steps, after some that are not counted.
+
+        Raises:
+            CheckFailed: Something was compiled again while the clock ran.
+        """
+        for row, samples in self.stopwatch.steps(turn).items():
+            self.seconds[row] += samples
+
+    def finish(self) -> dict[str, Any]:
+        """Time everything but steps; every sample of this process.
+
+        Returns:
+            `seconds`: row -> samples; `memory`, `environment`, `load`, and what a report counts
+            with.
+        """
+        with self.open:
+            self.seconds |= {
+                "evaluation_batch": self.stopwatch.evaluations(
+                    self.data.val or self.data.test or self.data.train
+                ),
+                "pipeline_epoch": [self.stopwatch.pipeline_epoch()],
+                "epoch": self.stopwatch.epochs(),
+            }
+        return {
+            "seconds": self.seconds,
+            **count(self.spec, self.data),
+            "matmul_flops_per_second": self.backend.measure_matmul_flops(self.spec),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_device_bytes": self.backend.peak_device_bytes(self.spec),
+            "environment": self.environment(),
+            "load": [self.load_before, os.getloadavg()[0]],
+        }
+
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions, threads, and the layout where it is not the usual one."""
+        layout = self.spec.layout
+        return {
+            **describe_machine(),
+            **self.backend.describe(),
+            **thread_variables(),
+            **({"layout": layout} if layout != "channels_last" else {}),
+        }
+
+
+def ignore(event: Mapping[str, Any]) -> None:
+    """A report that goes nowhere."""
+
+
+def count(spec: RunSpec, data: RunData) -> dict[str, Any]:
+    """What turns seconds into rates."""
+    return {
+        "batch_size": spec.data.batch_size,
+        "num_batches": data.train.num_batches,
+        "num_images": data.train.examples,
+        "macs": spec.network.macs,
+        "precision": spec.precision,
+        "is_deterministic": spec.deterministic,
+        "input_shape": list(spec.input_shape or ()),
+    }
+
+
+class Stopwatch:
+    """Times parts of one training loop; a planted slowdown follows every loop step."""
+
+    def __init__(self, loop: TrainingLoop, clock: Clock, slowdown: float = 0.0) -> None:
+        self.loop, self.clock, self.slowdown = loop, clock, slowdown
+        self.batches: Iterator[Batch] = itertools.cycle(full_batches(loop.data.train))
+
+    def loop_step(self) -> float:
+        """Seconds of one step as a run takes it: noise, rate, tensors, update."""
+        batch = next(self.batches)
+        started = self.clock()
+        self.loop.step(batch)
+        self.loop.trainer.wait()
+        if self.slowdown:
+            time.sleep(self.slowdown * (self.clock() - started))
+        return self.clock() - started
+
+    def bare_step(self) -> float:
+        """Seconds of the same update on tensors that were made before."""
+        step = self.prepare_step()
+        self.loop.trainer.wait()
+        started = self.clock()
+        step()
+        self.loop.trainer.wait()
+        return self.clock() - started
+
+    def prepare_step(self) -> Callable[[], None]:
+        """The next update, with its arguments where the device reads them."""
+        loop, batch = self.loop, next(self.batches)
+        steps, step = loop.steps, loop.state.step
+        noise, known = steps.inputs(batch, step)
+        return loop.trainer.prepared_step(
+            steps.given_images(batch), batch.learned, steps.rate(step), noise, known
+        )
+
+    def steps(self, turn: Turn) -> dict[str, list[float]]:
+        """Samples of loop steps and bare steps in turn, after some that are not counted.
+
+        Each timed pair is one step of the training loop and one bare framework step on tensors
+        that lie on the device already, so that both meet the same moments of the machine. Pairs
+        are taken until they are as many as asked for, and the loop steps as long.
+
+        Raises:
+            CheckFailed: Something was compiled again meanwhile.
+        """
+        for _ in range(turn.warmup_steps):
+            self.loop_step(), self.bare_step()
+        before = self.loop.trainer.num_compilations
+        samples: dict[str, list[float]] = {"step": [], "bare_step": []}
+        taken = samples["step"]
+        while len(taken) < turn.timed_steps or sum(taken) < turn.timed_seconds:
+            pair = [("step", self.loop_step), ("bare_step", self.bare_step)]
+            for name, run in reversed(pair) if len(taken) % 2 else pair:
+                samples[name].append(run())
+        self.loop.trainer.metrics()
+        if (after := self.loop.trainer.num_compilations) != before:
+            raise CheckFailed(
+                f"{after - before} programs were compiled while steps were timed; the samples are "
+                "not steady: give every batch the same size (data.drop_last=true)"
+            )
+        return samples
+
+    def evaluations(self, pipeline: Pipeline) -> list[float]:
+        """Samples of the logits of one full batch, without those that warm up and compile."""
+        images = full_batches(pipeline)[0].images
+
+        def take() -> list[float]:
+            samples: list[float] = []
+            while len(samples) < NUM_EVALUATIONS or sum(samples) < EVALUATION_SECONDS:
+                started = self.clock()
+                self.loop.trainer.logits(images)
+                samples.append(self.clock() - started)
+            return samples
+
+        self.loop.trainer.logits(images)
+        take()
+        return take()
+
+    def pipeline_epoch(self) -> float:
+        """Seconds in which the pipeline alone gives an epoch."""
+        started = self.clock()
+        for _ in self.loop.data.train.epoch(1):
+            pass
+        return self.clock() - started
+
+    def epochs(self) -> list[float]:
+        """Seconds of epochs from end to end, without validation and checkpoints; one if it is long.
+
+        A last batch of another size is compiled before, as in all epochs of a run but the first.
+        """
+        for batch in self.loop.data.train.epoch(2, self.loop.data.train.num_batches - 1):
+            self.loop.step(batch)
+        self.loop.trainer.wait()
+        samples = [self.epoch()]
+        while len(samples) < MAX_EPOCHS and sum(samples) < EPOCH_SECONDS:
+            samples.append(self.epoch())
+        return samples
+
+    def epoch(self) -> float:
+        """Seconds of one epoch."""
+        started = self.clock()
+        for batch in self.loop.data.train.epoch(2):
+            self.loop.step(batch)
+        self.loop.trainer.metrics()
+        return self.clock() - started
+
+
+def full_batches(pipeline: Pipeline, limit: int = 50) -> list[Batch]:
+    """The first `limit` batches, without a smaller last one."""
+    batches = list(itertools.islice(pipeline.epoch(0), limit))
+    size = len(batches[0].images)
+    return [batch for batch in batches if len(batch.images) == size]

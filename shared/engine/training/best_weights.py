@@ -1,0 +1,55 @@
+"""Weights of the best epoch, in memory until they are worth a write."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from poc.shared.engine.folder.frozen_tensors import FrozenTensors
+from poc.shared.files.arrays import read_arrays
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.network import Network
+
+
+class BestWeights:
+    """`best.safetensors` of a run: the network alone, without what is trained beside it.
+
+    Args:
+        path: That file.
+        network: The run's network.
+        metadata: Texts for the file's header.
+        frozen: Takes out what never moves.
+    """
+
+    def __init__(
+        self, path: Path, network: Network, metadata: Mapping[str, str], frozen: FrozenTensors
+    ) -> None:
+        self._path, self._names = path, [p.name for p in network.parameters]
+        self._metadata, self._frozen = metadata, frozen
+        self._unwritten: Weights | None = None
+        self._epoch = 0
+
+    def note(self, weights: Weights, epoch: int) -> None:
+        """Take the weights of a better epoch; those that never move may be left out."""
+        self._unwritten, self._epoch = dict(weights), epoch
+
+    def copy(self, weights: Weights, epoch: int) -> None:
+        """Take them where the trainer goes on writing into the arrays."""
+        self.note({name: np.array(value) for name, value in weights.items()}, epoch)
+
+    def write(self, weights: Weights) -> None:
+        """Write them, unless they are written already; what does not move is in `weights`."""
+        if self._unwritten is None:
+            return
+        kept = {**weights, **self._unwritten}
+        own = {name: kept[name] for name in self._names}
+        self._frozen.write(self._path, own, {"epoch": str(self._epoch), **self._metadata})
+        self._unwritten = None
+
+    def forget(self) -> None:
+        """Drop what was not written: the run stands where its checkpoint stands."""
+        self._unwritten = None
+
+    def read(self) -> Weights:
+        """What stands in the file, with what never moves."""
+        return read_arrays(self._path)

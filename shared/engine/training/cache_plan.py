@@ -1,0 +1,117 @@
+"""Which values of a run's frozen part are kept, and under which key."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.errors import UsageError
+from poc.shared.spec.freezing import frontier
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.methods import find_method
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.source import SOURCE_PREFIX
+
+from .output_cache import LIMIT_BYTES, KeptOutputs, fingerprint_frozen, frozen_bytes, outputs_path
+
+PARTS = ("train", "val", "test")
+
+
+def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> KeptOutputs | None:
+    """Where the outputs of what is frozen are kept for the training images; none: nowhere.
+
+    Raises:
+        UsageError: Keeping was asked for and cannot be.
+    """
+    if find_method(run.method).tuning is not None:
+        return keep_frozen_part(run, pipeline, weights, is_training=True)
+    source = run.source
+    if source is None or not source.cache:
+        return None
+    path = None
+    if source.cache == "disk" and run.source_network is not None:
+        own = {
+            k.removeprefix(SOURCE_PREFIX): v
+            for k, v in weights.items()
+            if k.startswith(SOURCE_PREFIX)
+        }
+        network = run.source_network
+        method = {"method": run.method, "options": run.method_settings.model_dump(mode="json")}
+        what = fingerprint_frozen(network, [network.output], own)
+        path = outputs_path(
+            run,
+            what,
+            {
+                **describe_images(run, pipeline, is_training=True),
+                **method,
+                "stage": run.stage,
+                "target": repr(run.network),
+            },
+        )
+    return KeptOutputs(pipeline.indices, setting="source.cache", path=path)
+
+
+def keep_frozen_part(
+    run: RunSpec, pipeline: Pipeline, weights: Weights, *, is_training: bool
+) -> KeptOutputs | None:
+    """The same for the frozen part of a network that is tuned, in training or in evaluation.
+
+    Raises:
+        UsageError: Keeping was asked for and cannot be.
+    """
+    tuning, network = find_method(run.method).tuning, run.trained_network
+    setting = str(getattr(run.method_settings, "feature_cache", "off"))
+    if tuning is None or setting == "off":
+        return None
+    values = frontier(network)
+    reason = refusal(run, values)
+    if reason and setting != "auto" and is_training:
+        raise UsageError(
+            f"received feature_cache={setting!r} with {reason}; allowed is off or auto: set one"
+        )
+    size = frozen_bytes(network, values, len(pipeline.indices) * pipeline.num_views)
+    if (reason and (is_training or not values)) or (setting == "auto" and size > LIMIT_BYTES):
+        return None
+    path = None
+    if setting == "disk":
+        what = fingerprint_frozen(network, values, weights)
+        path = outputs_path(run, what, describe_images(run, pipeline, is_training=is_training))
+    return KeptOutputs(
+        pipeline.indices,
+        setting=f"feature_cache={setting}",
+        num_views=pipeline.num_views,
+        path=path,
+    )
+
+
+def refusal(run: RunSpec, values: tuple[str, ...]) -> str:
+    """Why nothing can be kept for the training images; empty where it can."""
+    if not values:
+        return "a network whose first layers are trained, so that nothing stays the same"
+    if run.data.has_random_views:
+        return "random views of the images, which look different in every epoch"
+    return ""
+
+
+def describe_images(run: RunSpec, pipeline: Pipeline, *, is_training: bool) -> Mapping[str, Any]:
+    """What decides the pixels of a part's images: content, split, view and resolution."""
+    data = run.data
+    view = data.train_view if is_training else data.eval_view
+    return {
+        "images": [pipeline.source.digests[index] for index in np.sort(pipeline.indices)],
+        "split": fingerprint_positions(pipeline.indices),
+        "view": view.model_dump(mode="json"),
+        "image_shape": list(pipeline.image_shape),
+        "interpolation": data.interpolation,
+        "fill": data.fill,
+        "normalization": data.normalization,
+    }
+
+
+def fingerprint_positions(indices: NDArray[np.int64]) -> str:
+    """Sha256 of the positions."""
+    return hashlib.sha256(json.dumps(np.sort(indices).tolist()).encode()).hexdigest()

@@ -1,0 +1,45 @@
+"""Logits of a part of the data, one row an example."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.pipeline import Batch, Pipeline
+from poc.shared.engine.backend import Trainer
+from poc.shared.engine.numerics.metrics import average_views
+
+from .output_cache import KeptOutputs
+
+
+def evaluate(
+    trainer: Trainer,
+    pipeline: Pipeline,
+    kept: KeptOutputs | None = None,
+    told: Callable[[int], None] = lambda done: None,
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Logits (N, num_classes) and labels (N,) of a part, in its own order.
+
+    Where an example has several crops, its logits are their average; of averaged softmax values,
+    their logarithm. Values of a frozen part that are `kept` are computed once. `told` is called
+    after every batch with the number of examples so far.
+    """
+    logits, labels, done = [], [], 0
+    is_whole = kept is not None and kept.is_whole
+    for batch in pipeline.labelled(0) if is_whole else pipeline.epoch(0):
+        crops = evaluate_batch(trainer, batch, kept)
+        logits.append(average_views(crops, pipeline.num_views, pipeline.average))
+        labels.append(batch.labels)
+        done += len(batch.labels)
+        told(done)
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def evaluate_batch(
+    trainer: Trainer, batch: Batch, kept: KeptOutputs | None
+) -> NDArray[np.floating]:
+    """Logits (N * num_views, num_classes) of one batch."""
+    if kept is None:
+        return trainer.logits(batch.images)
+    known = kept.look_up(batch.indices, lambda: trainer.source_outputs(batch.images))
+    return trainer.logits(batch.images[:, :0, :0], known)

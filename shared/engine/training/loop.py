@@ -1,0 +1,328 @@
+"""The only training loop: both backends, every method.
+
+A backend takes steps and gives logits; everything else that decides a number (order, noise, rates,
+metrics, when to stop, what is kept) happens here, once.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.pipeline import Batch, Pipeline
+from poc.shared.engine.backend import Backend, Trainer
+from poc.shared.engine.console.work_count import SECONDS_BETWEEN_REPORTS, Report, WorkCount
+from poc.shared.engine.folder.checkpoints import Checkpoint
+from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
+from poc.shared.engine.folder.loop_state import LoopState, Sums
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.save_schedule import Saver
+from poc.shared.engine.inputs.run_data import RunData, chooses_epoch
+from poc.shared.engine.machine.load import LoadMeter
+from poc.shared.engine.numerics.metrics import classification_metrics
+from poc.shared.engine.worker.interruption import Interruption, StopRequested
+from poc.shared.spec.freezing import moving_names
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.stages import Stage, find_stage
+from poc.shared.weights.lineage import weight_metadata
+
+from .best_weights import BestWeights
+from .epoch_line import describe_epoch
+from .evaluation import evaluate
+from .non_finite import NonFinite, check_finite, find_non_finite
+from .norm_statistics import estimate_statistics
+from .output_cache import KeptOutputs
+from .stage import StageSteps
+
+# A non-finite loss is looked for this often, so that no step waits for the device.
+STEPS_BETWEEN_CHECKS = 200
+# Of a run whose epochs take no images: such an epoch takes less time than a write.
+SECONDS_BETWEEN_SAVES = 5
+
+
+class TrainingLoop:
+    """One run: `run()` trains to the end, or from where its folder's checkpoint stands.
+
+    Args:
+        run: Resolved spec.
+        backend: That of the run.
+        data: Its opened data.
+        folder: Where checkpoints and metrics go.
+        report: Called with progress events.
+        saver: When to save between epochs; none: never.
+        interruption: Asked after every step whether to stop; none: nobody asks.
+        is_resumed: False: what stands in the folder is a former run's, and is left alone for now.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        backend: Backend,
+        data: RunData,
+        folder: RunFolder,
+        report: Report,
+        saver: Saver | None = None,
+        interruption: Interruption | None = None,
+        *,
+        is_resumed: bool = True,
+    ) -> None:
+        self.spec, self.data, self.folder, self.report = run, data, folder, report
+        self.backend = backend
+        self.saver, self.interruption = saver or Saver(), interruption or Interruption()
+        self.texts = weight_metadata(run.model_spec)
+        self.frozen = FrozenTensors(folder.checkpoints, frozen_names(run))
+        best = folder.checkpoints / "best.safetensors"
+        self.best = BestWeights(best, run.network, self.texts, self.frozen)
+        self.chooses_epoch = chooses_epoch(run, len(data.split.val))
+        self.num_steps = run.num_epochs * data.train.num_batches
+        self.started, self.load = time.perf_counter(), LoadMeter()
+        if is_resumed:
+            self.rewind(folder.read_checkpoint())
+        else:
+            self.stand_at(None)
+        self.state.seconds.setdefault("build", time.perf_counter() - self.started)
+
+    def rewind(self, checkpoint: Checkpoint | None) -> None:
+        """Stand where a checkpoint stands, in the folder too; none: at the beginning."""
+        self.folder.cut_metrics(checkpoint.line if checkpoint else None)
+        self.stand_at(checkpoint)
+
+    def stand_at(self, checkpoint: Checkpoint | None) -> None:
+        """The same for the loop alone; nothing is written."""
+        self.state, self.sums = LoopState(), Sums()
+        self.best.forget()
+        self.saved = -math.inf
+        self.line = checkpoint.line if checkpoint else None
+        if checkpoint is None:
+            self.start_stage(self.spec.stages[0], {})
+            return
+        loop = checkpoint.loop
+        self.start_stage(find_stage(self.spec.stages, loop.epoch), checkpoint.weights)
+        self.trainer.restore(checkpoint.trainer_state)
+        self.trainer.restore_counts(checkpoint.counts)
+        self.state, self.sums = loop, checkpoint.sums
+        self.steps.refill_cache(self.state.step)
+
+    def start_stage(self, stage: Stage, weights: Weights) -> None:
+        """A fresh trainer and optimiser; `weights` are those that a former stage has trained."""
+        self.steps = StageSteps(self.spec, stage, self.backend, self.data, weights)
+        # What is best, and when to stop, is a matter of the last stage.
+        self.state = LoopState(
+            epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
+        )
+
+    @property
+    def trainer(self) -> Trainer:
+        """That of the current stage."""
+        return self.steps.trainer
+
+    def run(self) -> None:
+        """Train until the last epoch or until patience ends; stop early where that is asked for.
+
+        Raises:
+            StopRequested: After everything was saved.
+            CheckFailed: Something is not finite.
+        """
+        try:
+            self.run_epochs()
+        except NonFinite as problem:
+            raise find_non_finite(self, problem) from None
+
+    def run_epochs(self) -> None:
+        """Train until nothing is left; a stop that was asked for leaves a checkpoint."""
+        try:
+            while self.state.is_in_epoch or not self.is_finished():
+                self.run_epoch()
+        except StopRequested:
+            if self.state.step != self.saver.last_step:
+                self.save()
+            raise
+
+    def is_finished(self) -> bool:
+        """Whether the last epoch is over; early stopping can only end the last stage."""
+        if self.state.epoch >= self.spec.num_epochs:
+            return True
+        patience = self.spec.early_stopping.patience
+        if patience is None or self.steps.stage != self.spec.stages[-1]:
+            return False
+        return self.state.epochs_without_improvement >= patience
+
+    def run_epoch(self) -> dict[str, Any]:
+        """What is left of one pass over the training part, validation, checkpoints, one line."""
+        if not self.state.is_in_epoch:
+            self.begin_epoch()
+        was_kept = self.steps.has_kept_all
+        sums = self.train_epoch()
+        trained = time.perf_counter()
+        metrics = {f"train/{name}": value for name, value in sums.items()}
+        self.settle_norms()
+        if self.data.val is not None:
+            values = classification_metrics(*self.evaluate(self.data.val, self.steps.kept_val))
+            metrics |= {f"val/{name}": value for name, value in values.items()}
+        evaluated = time.perf_counter()
+        line = describe_epoch(
+            self.state, self.steps, metrics, evaluated - trained, was_kept=was_kept
+        )
+        self.end_epoch(metrics, line)
+        line["epoch_seconds"] += time.perf_counter() - evaluated
+        self.folder.append_metrics(line)
+        constants = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
+        self.report({"event": "epoch", **constants, **line})
+        return line
+
+    def begin_epoch(self) -> None:
+        """Count the next epoch, in the stage that it belongs to."""
+        stage = find_stage(self.spec.stages, self.state.epoch + 1)
+        before = self.steps.stage
+        if stage != before:
+            weights = self.trainer.weights()
+            self.frozen.write(self.folder.stage_end(before.name), weights, self.texts)
+            self.start_stage(stage, weights)
+        self.state.epoch += 1
+        self.state.is_in_epoch, self.sums = True, Sums()
+        self.state.seconds["train"] = 0.0
+
+    def end_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
+        """Judge the epoch and save: all or nothing of it is in the checkpoint.
+
+        What a resume does not read is written first: taken again, the epoch writes the same.
+        """
+        # Judged by nothing, every epoch is better than the last.
+        judged = metrics if self.chooses_epoch else {}
+        is_best = self.state.judge(judged, self.spec.early_stopping)
+        self.state.is_in_epoch, self.line = False, line
+        if self.can_wait():
+            if is_best:
+                moving = self.trainer.weights(moving_names(self.steps.network))
+                self.best.copy(moving, self.state.epoch)
+            return
+        weights = self.trainer.weights()
+        if is_best:
+            self.best.note(weights, self.state.epoch)
+        last = self.folder.checkpoints / "last.safetensors"
+        self.frozen.write(last, weights, {"epoch": str(self.state.epoch), **self.texts})
+        self.save()
+
+    def can_wait(self) -> bool:
+        """Whether this epoch need not be written: one on kept values takes less than a write."""
+        is_recent = time.monotonic() - self.saved < SECONDS_BETWEEN_SAVES
+        is_end = self.is_finished() or self.state.epoch == self.steps.stage.last_epoch
+        return self.steps.needs_no_images and is_recent and not is_end
+
+    def settle_norms(self) -> None:
+        """Replace the running statistics by those of the training part, where the run wants it."""
+        if self.data.train_as_evaluated is not None:
+            statistics = estimate_statistics(
+                self.trainer, self.steps.network, self.data.train_as_evaluated
+            )
+            if statistics:
+                self.trainer.load({**self.trainer.weights(), **statistics})
+
+    def train_epoch(self) -> dict[str, float]:
+        """Every step that is left of the epoch; returns the means over all its examples."""
+        started = reported = time.monotonic()
+        self.report_step(0.0)
+        earlier, examples = self.state.seconds["train"], 0
+        done = self.state.step - self.first_step_of_epoch()
+        for batch in self.steps.batches(self.state.epoch - 1, done):
+            self.step(batch)
+            if self.state.step % STEPS_BETWEEN_CHECKS == 0:
+                self.collect()
+            examples += len(batch.labels)
+            now = time.monotonic()
+            if now - reported > SECONDS_BETWEEN_REPORTS:
+                reported = now
+                self.report_step(examples / (now - started))
+            self.state.seconds["train"] = earlier + now - started
+            if self.saver.is_due(self.state.step, now):
+                self.save()
+            self.interruption.check()
+        self.collect()
+        self.state.seconds["train"] = earlier + time.monotonic() - started
+        return self.sums.means()
+
+    def report_step(self, images_per_second: float) -> None:
+        """Tell where the run stands: while values are computed that are then kept, with these."""
+        kept = self.steps.kept
+        if kept is not None and not kept.is_whole:
+            text = "computing the outputs of what is frozen, once an image"
+            counts = {"done": kept.num_kept, "total": kept.num_images}
+            self.report({"event": "work", "text": text, **counts})
+            return
+        self.report(
+            {
+                "event": "step",
+                "step": self.state.step,
+                "num_steps": self.num_steps,
+                "images_per_second": images_per_second,
+            }
+        )
+
+    def step(self, batch: Batch) -> None:
+        """One update of the weights."""
+        self.steps.step(batch, self.state)
+
+    def collect(self) -> None:
+        """Fetch the device's totals and refuse a non-finite loss."""
+        metrics = self.trainer.metrics()
+        bad_step = int(metrics.pop("bad_step"))
+        if bad_step >= 0:
+            raise NonFinite(self.sums.steps + bad_step + self.first_step_of_epoch())
+        self.sums.add(metrics, self.state.step - self.first_step_of_epoch())
+
+    def first_step_of_epoch(self) -> int:
+        """Index of the first step of the current epoch."""
+        return (self.state.epoch - 1) * self.data.train.num_batches
+
+    def save(self) -> None:
+        """Write the checkpoint to resume from, unless something in it is not finite.
+
+        Raises:
+            NonFinite: The checkpoint of before is kept.
+        """
+        checkpoint = self.snapshot()
+        check_finite(checkpoint, self.sums.steps + self.first_step_of_epoch(), self.state.step)
+        self.best.write(checkpoint.weights)
+        self.folder.write_checkpoint(checkpoint, self.frozen)
+        self.saver.saved(self.state.step)
+        self.interruption.has_unsaved = False
+        self.saved = time.monotonic()
+
+    def snapshot(self) -> Checkpoint:
+        """All that a resume needs; waits for the device."""
+        self.load.add_to(self.state.seconds)
+        self.state.seconds["before"] = self.total_seconds
+        self.started = time.perf_counter()
+        return Checkpoint(
+            loop=self.state,
+            sums=self.sums,
+            line=self.line,
+            weights=self.trainer.weights(),
+            trainer_state=self.trainer.state(),
+            counts=self.trainer.counts(),
+        )
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of the run so far, those of earlier processes included."""
+        return self.state.seconds.get("before", 0.0) + time.perf_counter() - self.started
+
+    def best_weights(self) -> Weights:
+        """Weights of the best epoch; what stands beside the network is the latest."""
+        return {**self.trainer.weights(), **self.best.read()}
+
+    def evaluate(
+        self, pipeline: Pipeline, kept: KeptOutputs | None = None
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Logits and labels of a part; it can be stopped between two batches."""
+        count = WorkCount(self.report, "evaluation", pipeline.examples)
+
+        def tell(done: int) -> None:
+            self.interruption.check()
+            count(done)
+
+        return evaluate(self.trainer, pipeline, kept, tell)

@@ -1,0 +1,75 @@
+"""Batch-norm statistics of the whole training part, in the place of the running averages.
+
+A running average with momentum 0.99 still holds 44 % of its initial value after an epoch of 82
+steps, so a short run is evaluated with statistics that belong to no network. One pass over the
+training part gives each batch norm the mean and variance of all that it reads, with the layers
+before it normalised by their own batches (Wu and Johnson 2021, section 3.2).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.engine.backend import Trainer
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.layers import BatchNorm
+from poc.shared.spec.network import Network
+
+Vector = NDArray[np.float64]
+
+
+@dataclass
+class Moments:
+    """Count, mean and sum of squared deviations, (C,), of values seen so far."""
+
+    count: int = 0
+    mean: Vector = field(default_factory=lambda: np.zeros(1))
+    deviations: Vector = field(default_factory=lambda: np.zeros(1))
+
+    def add(self, count: int, mean: Vector, variance: Vector) -> None:
+        """Join a batch of `count` values, its variance Bessel-corrected (Chan et al. 1979)."""
+        total = self.count + count
+        shift = mean - self.mean
+        within = variance * (count - 1) if count > 1 else np.zeros_like(mean)
+        self.deviations = self.deviations + within + shift**2 * (self.count * count / total)
+        self.mean = self.mean + shift * (count / total)
+        self.count = total
+
+    @property
+    def variance(self) -> Vector:
+        """Bessel-corrected, as running variances are."""
+        return self.deviations / max(self.count - 1, 1)
+
+
+def estimate_statistics(trainer: Trainer, network: Network, pipeline: Pipeline) -> Weights:
+    """Mean and variance of every batch norm that is not frozen, under their canonical names.
+
+    Args:
+        trainer: Holds the weights; nothing in it is changed.
+        network: Its network.
+        pipeline: The training part as evaluation sees it.
+    """
+    nodes = [
+        node
+        for node in network.needed([network.output])
+        if isinstance(node.layer, BatchNorm) and node.uses_batch_statistics
+    ]
+    if not nodes:
+        return {}
+    moments = {node.name: Moments() for node in nodes}
+    for batch in pipeline.epoch(0):
+        found = trainer.norm_statistics(batch.images)
+        for node in nodes:
+            positions = int(np.prod(node.output_shape[:-1], dtype=np.int64))
+            mean, variance = (
+                np.asarray(found[f"{node.name}/{name}"], np.float64)
+                for name in ("moving_mean", "moving_variance")
+            )
+            moments[node.name].add(len(batch.images) * positions, mean, variance)
+    statistics: Weights = {}
+    for name, known in moments.items():
+        statistics[f"{name}/moving_mean"] = known.mean
+        statistics[f"{name}/moving_variance"] = known.variance
+    return statistics

@@ -1,0 +1,127 @@
+"""The steps of one stage: a trainer, and what each of its steps takes."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.pipeline import Batch, Pipeline
+from poc.shared.data.views.normalization import Images
+from poc.shared.engine.backend import Backend, Trainer
+from poc.shared.engine.folder.loop_state import LoopState
+from poc.shared.engine.inputs.run_data import RunData
+from poc.shared.engine.numerics.noise import Noise, draw_noise
+from poc.shared.engine.teacher import known_numbers, starting_weights
+from poc.shared.files.arrays import Arrays
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.run import RunSpec
+from poc.shared.spec.schedules import learning_rate
+from poc.shared.spec.stages import Stage
+
+from .cache_plan import keep_for_training, keep_frozen_part
+from .output_cache import KeptOutputs
+
+
+class StageSteps:
+    """A fresh trainer and optimiser for one stage of a run, and its batches, noise and rates.
+
+    Args:
+        run: Resolved spec of the whole run.
+        stage: One of its stages; the data are shown as this stage sees them.
+        backend: That of the run.
+        data: Its opened data.
+        weights: Those that a former stage has trained.
+    """
+
+    def __init__(
+        self, run: RunSpec, stage: Stage, backend: Backend, data: RunData, weights: Weights
+    ) -> None:
+        self.whole_run, self.stage, self.data = run, stage, data
+        self.run = run.at_stage(stage.name)
+        data.show(self.run)
+        self.network = self.run.trained_network
+        started = {**starting_weights(self.run), **weights}
+        self.trainer: Trainer = backend.Trainer(self.run, started)
+        self.kept = keep_for_training(self.run, data.train, started)
+        self.kept_val = self.keep_part(data.val, started)
+
+    def keep_part(self, pipeline: Pipeline | None, weights: Weights) -> KeptOutputs | None:
+        """Where a part that is evaluated keeps values of the network's frozen part."""
+        if pipeline is None:
+            return None
+        return keep_frozen_part(self.run, pipeline, weights, is_training=False)
+
+    @property
+    def first_step(self) -> int:
+        """Index of the first step, counted over the whole run."""
+        return (self.stage.first_epoch - 1) * self.data.train.num_batches
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of this stage."""
+        return self.stage.num_epochs * self.data.train.num_batches
+
+    @property
+    def needs_no_images(self) -> bool:
+        """Whether kept outputs stand for the images, and not beside them."""
+        return self.kept is not None and self.whole_run.source is None
+
+    @property
+    def has_kept_all(self) -> bool:
+        """Whether every value that is kept is there already."""
+        return self.kept is not None and self.kept.is_whole
+
+    def batches(self, epoch: int, first: int, end: int | None = None) -> Iterator[Batch]:
+        """Training batches of one epoch, counted from 0; closed as soon as nobody reads on.
+
+        They hold no images where all that is needed of them is kept.
+        """
+        train = self.data.train
+        read = train.labelled if self.needs_no_images and self.has_kept_all else train.epoch
+        for position, batch in enumerate(read(epoch, first), start=first):
+            yield batch
+            if end is not None and position + 1 >= end:
+                return
+
+    def step(self, batch: Batch, state: LoopState) -> None:
+        """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
+        images, labels = self.given_images(batch), batch.learned
+        noise, known = self.inputs(batch, state.step)
+        started = time.perf_counter()
+        self.trainer.step(images, labels, self.rate(state.step, state.rate_factor), noise, known)
+        if state.step == 0:
+            self.trainer.wait()
+            state.seconds["first_step"] = time.perf_counter() - started
+        state.step += 1
+
+    def given_images(self, batch: Batch) -> Images:
+        """What a step takes of the images; height and width 0 where kept outputs stand for them."""
+        return batch.images[:, :0, :0] if self.needs_no_images else batch.images
+
+    def inputs(self, batch: Batch, step: int) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
+        """What a step takes beside the batch: masks, kept outputs and coefficients."""
+        seed, size = self.whole_run.seed, len(batch.images)
+        noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
+        progress = (step - self.first_step) / max(self.num_steps - 1, 1)
+        return noise, known_numbers(self.whole_run, progress) | self.look_up(batch)
+
+    def look_up(self, batch: Batch) -> Arrays:
+        """Kept outputs for this batch, computed when its images are first seen."""
+        if self.kept is None:
+            return {}
+        return self.kept.look_up(batch.indices, lambda: self.trainer.source_outputs(batch.images))
+
+    def rate(self, step: int, factor: float = 1.0) -> float:
+        """Learning rate of a step, times a factor; each stage has the whole schedule to itself."""
+        base = self.run.optimizer.learning_rate * factor
+        return learning_rate(self.run.schedule, base, step - self.first_step, self.num_steps)
+
+    def refill_cache(self, end: int) -> None:
+        """Compute the kept outputs of the steps before `end` again, in the batches of before."""
+        step, steps = self.first_step, self.data.train.num_batches
+        while self.kept and step < end and not self.kept.is_whole:
+            epoch = step // steps
+            for batch in self.batches(epoch, 0, min(steps, end - step)):
+                self.look_up(batch)
+            step = (epoch + 1) * steps

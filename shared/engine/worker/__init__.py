@@ -1,0 +1,1 @@
+"""The process of a framework, from the side that calls it."""

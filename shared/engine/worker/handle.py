@@ -1,0 +1,195 @@
+"""A worker: one process that holds one backend, and the handle to call it.
+
+TensorFlow and torchvision cannot share a process, and two frameworks in one would share threads
+and memory. The interpreter is the running one, or the one that POC_TF_PYTHON or POC_TORCH_PYTHON
+names: on a GPU each framework needs an environment of its own.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
+
+from .interruption import LIVE, interruption_error, refuse_after_signal
+from .messages import receive, send
+from .output import ProcessOutput
+
+Report = Callable[[Mapping[str, Any]], None]
+LOG_LINES = 15
+# The first two signals ask the worker to stop; the next one ends it.
+SIGNALS_BEFORE_KILL = 2
+
+
+class WorkerCrashed(RuntimeError):  # noqa: N818 - said as users would say it
+    """A worker died or raised something unforeseen; the message holds its last log lines."""
+
+
+class Worker:
+    """Handle of a worker process; use as a context manager.
+
+    Args:
+        backend: `tf` or `torch`.
+        log: File that takes what the process prints; none: discarded, and not shown on a crash.
+        report: Called with every event that an operation sends (progress).
+        inherited: Descriptors that the process keeps open: the lock of its run folder.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        *,
+        log: Path | None = None,
+        report: Report | None = None,
+        inherited: Sequence[int] = (),
+    ) -> None:
+        self.backend, self._log = backend, log
+        self._report = report or (lambda event: None)
+        self._signals: list[int] = []
+        refuse_after_signal()
+        self._process = start_process(backend, log, inherited)
+        self._output = ProcessOutput(self._process, lambda: self.interrupt(signal.SIGINT))
+        LIVE.add(self)
+        try:
+            self._receive()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Run one operation in the worker.
+
+        Raises:
+            UsageError, CheckFailed, Interrupted, Terminated: Raised there, raised again here.
+            WorkerCrashed: Anything else, or the process died.
+        """
+        try:
+            send(self._stream("stdin"), {"operation": operation, "arguments": arguments})
+        except BrokenPipeError:
+            raise self._died() from None
+        return self._receive()
+
+    def interrupt(self, number: int) -> None:
+        """Pass a signal on: the worker has a process group of its own, and none by itself."""
+        self._signals.append(number)
+        is_last = len(self._signals) > SIGNALS_BEFORE_KILL
+        self._process.send_signal(signal.SIGKILL if is_last else number)
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(BrokenPipeError):
+            self._stream("stdin").close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stream("stdout").close()
+        LIVE.discard(self)
+
+    def _receive(self) -> Any:
+        """Wait for the answer, passing events on."""
+        while True:
+            try:
+                message = receive(self._output)
+            except EOFError:
+                raise self._died() from None
+            if "event" in message:
+                self._report(message)
+            elif "error" in message:
+                raise self._raised(**message["error"])
+            else:
+                return message["result"]
+
+    def _died(self) -> BaseException:
+        """The exception of a process that is gone."""
+        status = self._process.wait()
+        # Its group is its own; processes that read its data may be left there.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._signals:
+            return interruption_error(self._signals[-1], "the worker was stopped by a signal")
+        return self._crash(f"died with exit status {status}")
+
+    def _raised(self, kind: str, message: str) -> BaseException:
+        """The exception that stands for an error in the worker."""
+        if kind == "crash":
+            return self._crash(f"raised {message}")
+        kinds: dict[str, type[BaseException]] = {
+            "usage": UsageError,
+            "check": CheckFailed,
+            "interrupted": Interrupted,
+            "terminated": Terminated,
+        }
+        return kinds[kind](message)
+
+    def _crash(self, what: str) -> WorkerCrashed:
+        lines = []
+        if self._log and self._log.exists():
+            lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        tail = "\n  ".join(["", *lines]) if lines else ""
+        return WorkerCrashed(f"the {self.backend} worker {what}{tail}")
+
+    def _stream(self, name: str) -> IO[bytes]:
+        stream: IO[bytes] | None = getattr(self._process, name)
+        if stream is None:
+            raise RuntimeError(f"The worker has no {name}.")
+        return stream
+
+
+def start_process(
+    backend: str, log: Path | None, inherited: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start the server side with the backend's interpreter."""
+    variable = f"POC_{backend.upper()}_PYTHON"
+    interpreter = os.environ.get(variable, sys.executable)
+    command = [interpreter, "-m", "poc.shared.engine.server", backend]
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
+    try:
+        if log is None:
+            return open_process(command, environment, subprocess.DEVNULL, inherited)
+        with log.open("ab") as stream:
+            return open_process(command, environment, stream, inherited)
+    except OSError as error:
+        raise UsageError(
+            f"received {variable}={interpreter!r}, which cannot be started ({error.strerror}); "
+            "name a Python interpreter that has poc installed"
+        ) from None
+
+
+def open_process(
+    command: list[str],
+    environment: Mapping[str, str],
+    stderr: int | IO[bytes],
+    inherited: Sequence[int],
+) -> "subprocess.Popen[bytes]":
+    """A process whose standard input and output carry messages.
+
+    Its process group is its own: Ctrl-C in a terminal would else end it before it can save.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=dict(environment),
+        process_group=0,
+        pass_fds=tuple(inherited),
+    )

@@ -1,0 +1,1 @@
+"""Canonical weights: where they start, what they say, other names for them."""

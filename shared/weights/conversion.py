@@ -1,0 +1,256 @@
+"""Published weights into canonical ones and back: pure renaming and transposition.
+
+Canonical kernels are HWIO, dense (in, out) after an (H, W, C) flatten. PyTorch files hold OIHW,
+depthwise (C, 1, H, W), dense (out, in) after a (C, H, W) flatten; Keras' layouts are canonical.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.layers import Dense, DepthwiseConv2D, Flatten, Shape
+from poc.shared.spec.network import Network, Node
+from poc.shared.spec.published.keras_order import keras_order
+from poc.shared.spec.published.schemes import Scheme
+from poc.shared.spec.published.unsupported import find_unsupported
+
+from .check import check_tensors, check_weights, printable
+
+Tensors = Mapping[str, NDArray[Any]]
+# Counters of PyTorch's batch norm; the statistics of Keras' in-graph normalisation, which is the
+# data's task here.
+IGNORED = {
+    "torch": re.compile(r"num_batches_tracked$"),
+    "keras": re.compile(r"(^|/)normalization(_\d+)?/"),
+}
+# Canonical axes of a PyTorch kernel.
+TORCH_CONV, TORCH_DEPTHWISE = (2, 3, 1, 0), (2, 3, 0, 1)
+CANONICAL = "canonical"
+
+
+def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
+    """Rename and transpose a published file's tensors.
+
+    Raises:
+        UsageError: Names the first tensor that is missing, extra or misshapen.
+    """
+    tensors = own_tensors(network, scheme, tensors)
+    names = scheme.tensors(network)
+    shapes = {
+        names[parameter.name]: published_shape(network, node, parameter.shape, scheme)
+        for node in network.nodes
+        for parameter in node.parameters
+    }
+    check_tensors(f"{network.name} as {scheme.name} names it", shapes, tensors)
+    floats = {own: as_float(name, tensors[name]) for own, name in names.items()}
+    return {
+        parameter.name: np.ascontiguousarray(
+            arrange(network, node, floats[parameter.name], parameter.shape, scheme)
+        )
+        for node in network.nodes
+        for parameter in node.parameters
+    }
+
+
+def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> dict[str, NDArray[Any]]:
+    """The reverse; PyTorch's counters come back as zeros, so that a strict load accepts the file.
+
+    Keras' layers stand in the order of its model.
+
+    Raises:
+        UsageError: The weights are not this network's.
+    """
+    check_weights(network, weights)
+    names = scheme.tensors(network)
+    nodes = keras_order(network, scheme) if scheme.layout == "keras" else network.nodes
+    published = {
+        names[parameter.name]: arrange_back(network, node, weights[parameter.name], scheme)
+        for node in nodes
+        for parameter in node.parameters
+    }
+    if scheme.layout == "torch":
+        owners = [name.rpartition(".")[0] for name in published if name.endswith("running_var")]
+        published |= {f"{owner}.num_batches_tracked": np.array(0) for owner in owners}
+    return published
+
+
+def find_scheme(
+    network: Network, schemes: Sequence[Scheme], tensors: Tensors, wanted: str | None = None
+) -> Scheme | None:
+    """The scheme that knows most of the tensors; none stands for canonical names.
+
+    Args:
+        network: What the tensors are for.
+        schemes: Its published schemes.
+        tensors: By the names in the file.
+        wanted: `torch`, `keras`, `canonical`, or the name of one scheme; none: any.
+
+    Raises:
+        UsageError: No scheme of that name, or none knows a single tensor.
+    """
+    candidates = choose_candidates(network, schemes, wanted)
+    best = max(candidates, key=lambda scheme: count_known(network, scheme, tensors))
+    if count_known(network, best, tensors):
+        return best
+    form = find_unsupported(network.name, tensors)
+    if form is not None:
+        raise UsageError(
+            f"received a file of {form.owner}, which is another network than {network.name} here "
+            f"({form.differences}) and is not supported; supported: {form.supported}"
+        )
+    names = [scheme.name if scheme else CANONICAL for scheme in candidates]
+    raise UsageError(
+        f"received a file with tensors such as {printable(next(iter(tensors), 'none'))!r}, which "
+        f"no naming of {network.name} knows; supported are {', '.join(names)}: name the right "
+        "--model, or save the tensors under one of these namings"
+    )
+
+
+def choose_candidates(
+    network: Network, schemes: Sequence[Scheme], wanted: str | None
+) -> list[Scheme | None]:
+    """The namings that a file may have; none stands for canonical names.
+
+    Raises:
+        UsageError: As `choose`.
+    """
+    chosen = choose(schemes, wanted, network.name)
+    return [None, *chosen] if wanted in (None, CANONICAL) else [*chosen]
+
+
+def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> int:
+    """How many of a network's tensors a naming finds."""
+    if scheme is None:
+        return sum(parameter.name in tensors for parameter in network.parameters)
+    own = own_tensors(network, scheme, tensors)
+    return sum(name in own for name in scheme.tensors(network).values())
+
+
+def choose(schemes: Sequence[Scheme], wanted: str | None, model: str) -> list[Scheme]:
+    """The schemes that a format's name stands for.
+
+    Raises:
+        UsageError: The model has none of that name.
+    """
+    if wanted == CANONICAL:
+        return []
+    chosen = [scheme for scheme in schemes if wanted in (None, scheme.layout, scheme.name)]
+    if wanted and not chosen:
+        allowed = [CANONICAL, *dict.fromkeys(s for x in schemes for s in (x.layout, x.name))]
+        raise UsageError(
+            f"received the format {wanted!r} for {model}; allowed are {', '.join(allowed)}: "
+            "choose one"
+        )
+    return chosen
+
+
+def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """Tensors under the scheme's names, without what no network of ours holds.
+
+    Layers that the publisher only numbers are numbered anew from 0; Keras' numbered variables
+    (`vars/0`, …) get the names of the layer's parameters, in their order.
+    """
+    tensors = number_from_zero(tensors, scheme.numbered)
+    numbered: dict[str, str] = {}
+    if any("/vars/" in name for name in tensors):
+        count: dict[str, int] = {}
+        for name in scheme.tensors(network).values():
+            layer = name.rpartition("/")[0]
+            numbered[f"{layer}/vars/{count.setdefault(layer, 0)}"] = name
+            count[layer] += 1
+    ignored = IGNORED[scheme.layout]
+    return {
+        numbered.get(name, name): value
+        for name, value in tensors.items()
+        if not ignored.search(name)
+    }
+
+
+def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
+    """`conv2d_94/kernel`, … as `conv2d/kernel`, …: a process that made other layers counted on.
+
+    Only numbers without a gap say which layer is which; others are left as they are.
+    """
+    layers = {name.partition("/")[0] for name in tensors}
+    renamed: dict[str, str] = {}
+    for base in bases:
+        found = (re.fullmatch(rf"{base}(?:_(\d+))?", layer) for layer in layers)
+        numbers = {int(match[1] or 0): match[0] for match in found if match}
+        first = min(numbers, default=0)
+        if numbers.keys() == set(range(first, first + len(numbers))):
+            for number, layer in numbers.items():
+                renamed[layer] = f"{base}_{number - first}" if number > first else base
+    return {rename(name, renamed): value for name, value in tensors.items()}
+
+
+def rename(name: str, layers: Mapping[str, str]) -> str:
+    """The tensor's name below the layer's new one."""
+    layer, slash, rest = name.partition("/")
+    return f"{layers.get(layer, layer)}{slash}{rest}"
+
+
+def arrange(
+    network: Network, node: Node, value: NDArray[Any], shape: Shape, scheme: Scheme
+) -> NDArray[Any]:
+    """A published tensor in canonical layout."""
+    if scheme.layout == "keras" or value.ndim < 2:
+        return value
+    if isinstance(node.layer, Dense):
+        if flat := flattened_shape(network, node):
+            height, width, channels = flat
+            value = value.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        return value.reshape(len(value), -1).T.reshape(shape)
+    return value.transpose(kernel_axes(node))
+
+
+def arrange_back(network: Network, node: Node, value: NDArray[Any], scheme: Scheme) -> NDArray[Any]:
+    """A canonical tensor in the published layout."""
+    if scheme.layout == "keras" or value.ndim < 2:
+        return np.asarray(value)
+    if isinstance(node.layer, Dense):
+        if flat := flattened_shape(network, node):
+            value = value.reshape(*flat, -1).transpose(2, 0, 1, 3).reshape(value.shape)
+        return np.ascontiguousarray(value.T)
+    return np.ascontiguousarray(value.transpose(np.argsort(kernel_axes(node))))
+
+
+def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
+    """Shape of a tensor in the published layout."""
+    if scheme.layout == "keras" or len(shape) < 2:
+        return shape
+    if isinstance(node.layer, Dense):
+        return shape[::-1]
+    return tuple(shape[axis] for axis in np.argsort(kernel_axes(node)))
+
+
+def kernel_axes(node: Node) -> tuple[int, ...]:
+    """Axes of a PyTorch convolution kernel, in canonical order."""
+    return TORCH_DEPTHWISE if isinstance(node.layer, DepthwiseConv2D) else TORCH_CONV
+
+
+def flattened_shape(network: Network, node: Node) -> Shape | None:
+    """(H, W, C) of the map that was flattened for a dense layer; none where nothing was."""
+    source = next((other for other in network.nodes if other.name == node.inputs[0]), None)
+    if source is None or not isinstance(source.layer, Flatten):
+        return None
+    return source.input_shapes[0]
+
+
+def as_float(name: str, value: NDArray[Any]) -> NDArray[np.floating]:
+    """Half precision widened to float32, which is exact; float32 and float64 as they are.
+
+    Raises:
+        UsageError: No floats: a quantised file, whose scales stand elsewhere.
+    """
+    if value.dtype.kind != "f":
+        raise UsageError(
+            f"received {printable(name)} of type {value.dtype}; allowed are floats: save the "
+            "weights as they were before they were quantised"
+        )
+    is_double = value.dtype.itemsize >= np.dtype(np.float64).itemsize
+    return value.astype(np.float64 if is_double else np.float32, copy=False)

@@ -1,0 +1,103 @@
+"""What a canonical weight file says about itself, read without its tensors."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from poc.shared.errors import UsageError
+from poc.shared.files.arrays import find_frozen_file
+from poc.shared.spec.models import MODELS, ModelSpec
+from poc.shared.spec.pretrained import Described
+from poc.shared.spec.published.views import find_view
+
+from .lineage import LINEAGE, lineage_of
+from .origin import stored_run
+
+IMAGENET = "imagenet"
+VIEW, CLASSES = "view", "classes"
+METADATA = "__metadata__"
+# A header of 10,000 tensors takes 1 MB.
+MAX_HEADER_BYTES = 25_000_000
+# Of a run's data, what belongs to the view that its weights were tested with.
+VIEW_KEYS = ("image_size", "channels", "interpolation", "fill", "normalization", "eval_view")
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """A safetensors file's header; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length <= MAX_HEADER_BYTES else {}
+        return dict(header) if isinstance(header, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def read_names(path: Path) -> set[str]:
+    """The names of a file's tensors, with those of the file that holds the frozen ones."""
+    beside = find_frozen_file(path, read_texts(path))
+    names = set(read_header(path)) | (set(read_header(beside)) if beside else set())
+    return names - {METADATA}
+
+
+def count_file_bytes(path: Path) -> int:
+    """Bytes on the disk of a weight file and of the one that holds its frozen tensors."""
+    beside = find_frozen_file(path, read_texts(path))
+    return path.stat().st_size + (beside.stat().st_size if beside else 0)
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts of a file's header."""
+    texts = read_header(path).get(METADATA)
+    return {str(k): str(v) for k, v in texts.items()} if isinstance(texts, dict) else {}
+
+
+def describe_weights(path: str, values: Mapping[str, Any]) -> Described:
+    """What a run that starts from these weights should take from them.
+
+    Args:
+        path: Canonical file, a run's checkpoint, or `imagenet`.
+        values: The run so far: says the model whose ImageNet weights are meant.
+    """
+    if path == IMAGENET:
+        return describe_imagenet(values)
+    file = Path(path)
+    if not file.is_file() or file.suffix != ".safetensors":
+        return Described(is_there=False)
+    texts = read_texts(file)
+    model = texts.get("model")
+    return Described(
+        model=model if model in MODELS else None,
+        lineage=texts.get(LINEAGE),
+        view=read_view(texts) or view_of_run(file),
+    )
+
+
+def describe_imagenet(values: Mapping[str, Any]) -> Described:
+    """The published view of a named model."""
+    given = values.get("model") or {}
+    if not isinstance(given, Mapping) or given.get("name") not in MODELS:
+        return Described()
+    try:
+        lineage = lineage_of(ModelSpec.model_validate(dict(given)))
+    except (UsageError, ValueError):
+        return Described()
+    view = find_view(str(given["name"]), lineage or "torchvision")
+    return Described(view=view.settings() if view else {})
+
+
+def read_view(texts: Mapping[str, str]) -> dict[str, Any]:
+    """The view that a header names; empty where it names none."""
+    try:
+        view = json.loads(texts.get(VIEW, "{}"))
+    except ValueError:
+        return {}
+    return dict(view) if isinstance(view, dict) else {}
+
+
+def view_of_run(file: Path) -> dict[str, Any]:
+    """The evaluation view of the run whose checkpoint this is; empty where it is none."""
+    data = stored_run(file.resolve().parent.parent).get("data")
+    data = data if isinstance(data, dict) else {}
+    return {key: data[key] for key in VIEW_KEYS if data.get(key) is not None}
