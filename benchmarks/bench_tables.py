@@ -11,14 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from poc.shared.analysis.bench import verify_bench
-from poc.shared.analysis.bench_report import (
-    ROW_TITLES,
-    judge_ratio,
-    write_mebibytes,
-    write_ratio,
-)
-from poc.shared.analysis.timing import check_one_machine
+from poc.shared.actions.bench import verify_bench
+from poc.shared.analysis.timing.report import ROW_TITLES, judge_ratio, write_mebibytes, write_ratio
+from poc.shared.analysis.timing.samples import check_one_machine
 
 Benches = Mapping[str, Mapping[str, Any]]
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.analysis.timing import derive
+from poc.shared.analysis.timing.samples import derive
 from poc.shared.engine.timing.rounds import run_bench
 from poc.shared.spec.bench import MODES, BenchSpec, Side
 from poc.shared.spec.config import load_run

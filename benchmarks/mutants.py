@@ -39,7 +39,7 @@ class Area(NamedTuple):
 
 AREAS = {
     "statistics": Area(
-        ("shared/analysis/statistics.py",),
+        ("shared/analysis/statistics/intervals.py",),
         ("tests/shared/test_statistics.py", "tests/shared/test_report_verdicts.py"),
     ),
     "metrics": Area(
@@ -65,7 +65,7 @@ AREAS = {
     ),
     "timing": Area(
         (
-            "shared/analysis/timing.py",
+            "shared/analysis/timing/samples.py",
             "shared/engine/timing/stopwatch.py",
             "shared/engine/timing/rounds.py",
         ),

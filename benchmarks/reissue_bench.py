@@ -12,8 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-from poc.shared.analysis.bench import UNSEALED_FORMAT, verify_bench
-from poc.shared.analysis.bench_seal import seal
+from poc.shared.actions.bench import UNSEALED_FORMAT, verify_bench
+from poc.shared.analysis.timing.seal import seal
 from poc.shared.engine.timing.rounds import FORMAT
 from poc.shared.files.whole import write_json
 

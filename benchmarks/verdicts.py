@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri, stdtrit
 
-from poc.shared.analysis.differences import Difference
-from poc.shared.analysis.findings import constant_difference
-from poc.shared.analysis.statistics import combine_p_values, holm
-from poc.shared.analysis.uncertainty import SIGNIFICANCE, SeedModel, weigh_answers
+from poc.shared.analysis.statistics.differences import Difference
+from poc.shared.analysis.statistics.intervals import combine_p_values, holm
+from poc.shared.analysis.statistics.uncertainty import SIGNIFICANCE, SeedModel, weigh_answers
+from poc.shared.analysis.verdicts.findings import constant_difference
 from poc.shared.engine.numerics.metrics import Interval, wilson_interval
 
 NUM_ROWS = 4

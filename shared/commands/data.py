@@ -21,7 +21,7 @@ def data() -> None:
 @JSON_OPTION
 def list_data(as_json: bool) -> None:
     """Every kind of source, as --data takes it."""
-    from poc.shared.analysis.data_report import list_sources
+    from poc.shared.actions.describe_data import list_sources
 
     rows = list_sources()
     lines = (f"{row['form']:20} {row['summary']}" for row in rows)
@@ -34,8 +34,8 @@ def list_data(as_json: bool) -> None:
 @JSON_OPTION
 def describe_data(source: str, output: Path | None, as_json: bool) -> None:
     """Counts, sizes, balance, duplicates and unreadable files of a source."""
-    from poc.shared.analysis.data_report import facts_tables, read_facts
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.describe_data import facts_tables, read_facts
+    from poc.shared.analysis.tables.terminal import show
 
     facts = read_facts(source, output)
     if as_json:
@@ -61,8 +61,8 @@ def apparent_size(
     train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
 ) -> None:
     """How large the test shows objects over how large training did: ideal and measured."""
-    from poc.shared.analysis.network_tables import size_table
-    from poc.shared.analysis.tables import show
+    from poc.shared.analysis.tables.networks import size_table
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.views.object_size import apparent_sizes
 
     rule: Any = resize
@@ -85,8 +85,8 @@ def split_data(
     source: str, config: Path | None, assignments: tuple[str, ...], output: Path, as_json: bool
 ) -> None:
     """Write a split as a readable file; --set split.kind=listed --set split.file=FILE uses it."""
-    from poc.shared.analysis.data_report import split_facts, split_table, store_split
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.describe_data import split_facts, split_table, store_split
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.spec.config import load_run
 
     split = store_split(load_run(config, [f"data.source={source}", *assignments]).data, output)
@@ -103,8 +103,8 @@ def split_data(
 @JSON_OPTION
 def verify_data(file: Path, source: str | None, group_pattern: str | None, as_json: bool) -> None:
     """Check a split file against its data; exit 1 where two parts share a content or a group."""
-    from poc.shared.analysis.data_report import check_split, split_facts, split_table
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.describe_data import check_split, split_facts, split_table
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.splits.leaks import describe_leaks
 
     split, leaks = check_split(file, source, group_pattern)

@@ -42,15 +42,15 @@ def bench(
     **given: Any,
 ) -> None:
     """Time both backends side by side, after a proof that they compute the same."""
-    from poc.shared.analysis.bench import bench as time_sides
-    from poc.shared.analysis.bench import verify_bench
-    from poc.shared.analysis.bench_report import (
+    from poc.shared.actions.bench import bench as time_sides
+    from poc.shared.actions.bench import verify_bench
+    from poc.shared.analysis.tables.terminal import plain_table, show
+    from poc.shared.analysis.timing.report import (
         bench_tables,
         check_page,
         findings,
         write_bench_report,
     )
-    from poc.shared.analysis.tables import plain_table, show
     from poc.shared.spec.bench import BenchSpec, parse_sides
 
     output = output or Path("bench.json")
@@ -89,8 +89,8 @@ def bench(
 @JSON_OPTION
 def doctor(as_json: bool) -> None:
     """Say what is installed and what will run, and try a small parity on each device."""
-    from poc.shared.analysis.doctor import doctor_tables, examine
-    from poc.shared.analysis.tables import plain_table, show
+    from poc.shared.actions.doctor import doctor_tables, examine
+    from poc.shared.analysis.tables.terminal import plain_table, show
 
     facts = examine()
     if as_json:

@@ -59,14 +59,14 @@ def summarize_model(
     as_json: bool,
 ) -> None:
     """Layers, shapes, parameters and multiply-adds of a model."""
-    from poc.shared.analysis.counting import (
+    from poc.shared.actions.count import (
         parse_input_shape,
         summarize,
         summarize_built,
         summarize_taps,
     )
-    from poc.shared.analysis.network_tables import summary_table, taps_table
-    from poc.shared.analysis.tables import show
+    from poc.shared.analysis.tables.networks import summary_table, taps_table
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.spec.config import load_run
     from poc.shared.spec.models import find_model
 
@@ -93,9 +93,9 @@ def summarize_model(
 @JSON_OPTION
 def remove_blocks(folder: Path, batches: int | None, data: str | None, as_json: bool) -> None:
     """Leave single blocks out of a trained run's network and print the test error."""
-    from poc.shared.analysis.network_tables import removal_table
-    from poc.shared.analysis.removal import measure_removals
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.ablation import measure_removals
+    from poc.shared.analysis.tables.networks import removal_table
+    from poc.shared.analysis.tables.terminal import show
 
     rows = measure_removals(folder, num_batches=batches, data=data, note=tell)
     if as_json:

@@ -108,7 +108,7 @@ def weight_defaults() -> Any:
     """How weights fill in what a command line leaves open; what they ask for is printed once."""
     from functools import cache
 
-    from poc.shared.analysis.foreign_weights import locate_canonical
+    from poc.shared.actions.weights.foreign import locate_canonical
     from poc.shared.spec.pretrained import WeightDefaults
     from poc.shared.weights.header import describe_weights
 

@@ -33,8 +33,8 @@ from .options import (
 @JSON_OPTION
 def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     """Evaluate a run's network at another size or with several crops; train nothing."""
-    from poc.shared.analysis.evaluation import evaluate_folder, evaluation_table
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.evaluate import evaluate_folder, evaluation_table
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("evaluate") as progress:
@@ -52,15 +52,15 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
 @JSON_OPTION
 def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_json: bool) -> None:
     """Table and heat maps of FixRes runs: training size x test size, before and after."""
-    from poc.shared.analysis.report import markdown_table
-    from poc.shared.analysis.resolution_cells import data_warning, read_grid
-    from poc.shared.analysis.resolution_grid import (
+    from poc.shared.analysis.figures.resolution_cells import data_warning, read_grid
+    from poc.shared.analysis.figures.resolution_grid import (
         activation_table,
         draw_grid,
         grid_table,
         write_picture,
     )
-    from poc.shared.analysis.tables import plain_table, show
+    from poc.shared.analysis.report.page import markdown_table
+    from poc.shared.analysis.tables.terminal import plain_table, show
 
     cells = read_grid(folders)
     if warning := data_warning(cells):
@@ -90,10 +90,10 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
 @JSON_OPTION
 def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: bool) -> None:
     """Write Markdown, CSV and one HTML page about run folders and sweeps."""
-    from poc.shared.analysis.report import read_study, write_study
-    from poc.shared.analysis.report_folder import choose_output
-    from poc.shared.analysis.tables import print_headline
-    from poc.shared.analysis.verdict_tables import rival_table
+    from poc.shared.analysis.report.folder import choose_output
+    from poc.shared.analysis.report.page import read_study, write_study
+    from poc.shared.analysis.tables.terminal import print_headline
+    from poc.shared.analysis.tables.verdicts import rival_table
     from poc.shared.engine.console.output import plain
 
     study = read_study(folders)
@@ -127,8 +127,8 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
 @JSON_OPTION
 def export(folder: Path, as_json: bool, **given: Any) -> None:
     """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
-    from poc.shared.analysis.export import describe_export, export_run
-    from poc.shared.analysis.tables import export_table, show
+    from poc.shared.actions.export import describe_export, export_run
+    from poc.shared.analysis.tables.terminal import export_table, show
     from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("export") as progress:
@@ -153,7 +153,7 @@ def channels(
     backend: str, keep: int, shards: int, output: Path, as_json: bool, **given: Any
 ) -> None:
     """Which channels of a source tell the labels apart: statistic, selection, picture."""
-    from poc.shared.analysis.channels import select_channels
+    from poc.shared.actions.channels import select_channels
 
     given.setdefault("method", None)
     given["method"] = given["method"] or (None if given["config"] else "l2t-ww")

@@ -40,8 +40,8 @@ def run(
     **given: Any,
 ) -> None:
     """Train one backend; print the run's row and its folder."""
-    from poc.shared.analysis.machine_load import load_notes
-    from poc.shared.analysis.tables import comparison_table, show, timing_table
+    from poc.shared.analysis.runs.load import load_notes
+    from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
     from poc.shared.engine.launch.run import launch_run, resume_run
 
@@ -99,15 +99,15 @@ def compare(
     **given: Any,
 ) -> None:
     """Train both backends; print the comparison, the parity verdict and the timing."""
-    from poc.shared.analysis.comparison import (
+    from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
         check_parity,
         compare_backends,
         difference_verdict,
     )
-    from poc.shared.analysis.machine_load import load_notes
-    from poc.shared.analysis.parity_table import parity_table, rung_notes
-    from poc.shared.analysis.tables import comparison_table, show, timing_table
+    from poc.shared.analysis.parity.table import parity_table, rung_notes
+    from poc.shared.analysis.runs.load import load_notes
+    from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
 
     with TrainingProgress("compare") as progress:
@@ -150,9 +150,9 @@ def parity(as_json: bool, **given: Any) -> None:
 
     Without a model, data, a source or weights of your own it climbs on a small form of the method.
     """
-    from poc.shared.analysis.comparison import check_parity, describe_parity_run
-    from poc.shared.analysis.parity_table import parity_table, rung_notes
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.comparison import check_parity, describe_parity_run
+    from poc.shared.analysis.parity.table import parity_table, rung_notes
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.spec.small_forms import load_parity_run
 
     form = None
@@ -185,10 +185,10 @@ def sweep(
     **given: Any,
 ) -> None:
     """Train every cell of a grid, each in a process of its own; called again, it continues."""
-    from poc.shared.analysis.headline import read_headline
-    from poc.shared.analysis.machine_load import load_notes
-    from poc.shared.analysis.tables import print_headline, show, sweep_table
-    from poc.shared.analysis.verdict_tables import rival_table
+    from poc.shared.analysis.runs.load import load_notes
+    from poc.shared.analysis.tables.terminal import print_headline, show, sweep_table
+    from poc.shared.analysis.tables.verdicts import rival_table
+    from poc.shared.analysis.verdicts.headline import read_headline
     from poc.shared.engine.console.progress import SweepProgress
     from poc.shared.engine.launch.executors import make_executor
     from poc.shared.engine.launch.sweep import run_sweep
@@ -230,8 +230,8 @@ def sweep(
 )
 def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
     """Test a pretrained body on every fold against a drawn one, in both backends."""
-    from poc.shared.analysis.probe import probe_table, run_probe
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.probe import probe_table, run_probe
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import SweepProgress
 
     weights = given.pop("weights")

@@ -33,8 +33,8 @@ def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given:
 
     SOURCE may be a run folder, which needs neither --model nor --classes.
     """
-    from poc.shared.analysis.run_weights import convert_run
-    from poc.shared.analysis.weight_files import convert_for
+    from poc.shared.actions.weights.convert import convert_for
+    from poc.shared.actions.weights.of_run import convert_run
 
     if target.exists() and not overwrite:
         raise UsageError(
@@ -65,9 +65,9 @@ def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given:
 @JSON_OPTION
 def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
     """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
-    from poc.shared.analysis.low_rank import factorize_run
-    from poc.shared.analysis.network_tables import factor_table
-    from poc.shared.analysis.tables import show
+    from poc.shared.actions.weights.factorize import factorize_run
+    from poc.shared.analysis.tables.networks import factor_table
+    from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("factorize") as progress:
@@ -91,7 +91,7 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 @JSON_OPTION
 def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> None:
     """Load a run's checkpoint into both backends and compare their logits."""
-    from poc.shared.analysis.verification import verify_weights
+    from poc.shared.actions.weights.verify import verify_weights
     from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("verify") as progress:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.counting import summarize
-from poc.shared.analysis.parity import Ladder
+from poc.shared.actions.count import summarize
+from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec.initializers import draw_weights

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.analysis.rungs import relative_error
-from poc.shared.analysis.weight_files import convert_for
+from poc.shared.actions.weights.convert import convert_for
+from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.teacher import source_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.rungs import relative_error
+from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.models import MODELS

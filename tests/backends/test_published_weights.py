@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from poc.cli import cli
-from poc.shared.analysis.rungs import relative_error
-from poc.shared.analysis.weight_files import convert_for
+from poc.shared.actions.weights.convert import convert_for
+from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.launch import imagenet
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.worker.handle import Worker

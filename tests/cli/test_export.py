@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.analysis import export as module
-from poc.shared.analysis.export import export_run
+from poc.shared.actions import export as module
+from poc.shared.actions.export import export_run
 from poc.shared.engine.export import runtimes as exported
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError

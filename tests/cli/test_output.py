@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from rich.table import Table
 
-from poc.shared.analysis.data_report import read_facts
-from poc.shared.analysis.tables import show
+from poc.shared.actions.describe_data import read_facts
+from poc.shared.analysis.tables.terminal import show
 from poc.shared.engine.console.output import replace_by_ascii
 from poc.shared.engine.console.progress import SweepProgress
 

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from poc.cli import cli
-from poc.shared.analysis import bench, comparison, probe
+from poc.shared.actions import bench, comparison, probe
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep

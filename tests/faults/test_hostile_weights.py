@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from poc.shared.analysis.weight_files import convert_for
+from poc.shared.actions.weights.convert import convert_for
 from poc.shared.engine.machine.limits import Budget
 from poc.shared.errors import UsageError
 from poc.shared.weights.check import check_tensors

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.analysis.runs import read_run
+from poc.shared.analysis.runs.reading import read_run
 from poc.shared.engine.folder.lock import hold_lock, is_held, is_stale
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.analysis.parity import Ladder
+from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.worker.handle import Worker
 from poc.tests.architectures_table import LADDER_CASES
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poc.shared.analysis.ladder_batches import NUM_PROBES
-from poc.shared.analysis.parity import Ladder
+from poc.shared.analysis.parity.batches import NUM_PROBES
+from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.commands.options import judge
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.layers import ZEROS, Parameter

@@ -6,11 +6,11 @@ Every method is climbed on its small form: what `poc parity --method NAME` does.
 import numpy as np
 import pytest
 
-from poc.shared.analysis import trajectories
-from poc.shared.analysis.comparison import read_batches
-from poc.shared.analysis.ladder_batches import dither
-from poc.shared.analysis.parity import Ladder
-from poc.shared.analysis.trajectories import RATES
+from poc.shared.actions.comparison import read_batches
+from poc.shared.analysis.parity import trajectories
+from poc.shared.analysis.parity.batches import dither
+from poc.shared.analysis.parity.ladder import Ladder
+from poc.shared.analysis.parity.trajectories import RATES
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.methods import METHODS
 from poc.shared.spec.run import RunSpec

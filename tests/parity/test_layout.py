@@ -2,8 +2,8 @@
 
 import pytest
 
-from poc.shared.analysis.comparison import read_batches
-from poc.shared.analysis.parity import Ladder
+from poc.shared.actions.comparison import read_batches
+from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.spec.small_forms import load_parity_run
 
 

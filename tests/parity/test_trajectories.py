@@ -10,9 +10,9 @@ import math
 import numpy as np
 import pytest
 
-from poc.shared.analysis.parity import Ladder
-from poc.shared.analysis.rungs import Rung
-from poc.shared.analysis.trajectories import (
+from poc.shared.analysis.parity.ladder import Ladder
+from poc.shared.analysis.parity.rungs import Rung
+from poc.shared.analysis.parity.trajectories import (
     RATES,
     Steps,
     milder_steps,

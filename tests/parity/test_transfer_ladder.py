@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from poc.shared.analysis.parity import Ladder
+from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import RunSpec
 

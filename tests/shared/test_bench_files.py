@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from poc.benchmarks.reissue_bench import reissue
-from poc.shared.analysis.bench import read_bench, verify_bench
-from poc.shared.analysis.bench_report import findings
-from poc.shared.analysis.bench_seal import checksum_of, seal
-from poc.shared.analysis.timing import derive, verify
+from poc.shared.actions.bench import read_bench, verify_bench
+from poc.shared.analysis.timing.report import findings
+from poc.shared.analysis.timing.samples import derive, verify
+from poc.shared.analysis.timing.seal import checksum_of, seal
 from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.shared.test_timing import make_bench, make_process
 

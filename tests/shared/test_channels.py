@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.analysis.channels import describe_selection, draw_scores
+from poc.shared.actions.channels import describe_selection, draw_scores
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all, top_channels
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run

@@ -4,8 +4,8 @@ import typing
 
 import pytest
 
-from poc.shared.analysis import doctor
-from poc.shared.analysis.rungs import Rung
+from poc.shared.actions import doctor
+from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.errors import UsageError
 
 FACTS = {"version": "1", "gpus": [], "cuda_libraries": [], "interpreter": "python"}

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poc.cli import cli
-from poc.shared.analysis.comparison import difference_verdict
-from poc.shared.analysis.differences import Remedy
-from poc.shared.analysis.findings import Pair, compare_pairs, list_names
-from poc.shared.analysis.groups import Group, group_runs, match_backends
-from poc.shared.analysis.headline import Headline, write_headline, write_remedy
-from poc.shared.analysis.report_tables import main_table
-from poc.shared.analysis.runs import DataRecord, Predictions, Run, RunRecord
-from poc.shared.analysis.verdict_tables import pair_table, rival_table
+from poc.shared.actions.comparison import difference_verdict
+from poc.shared.analysis.report.tables import main_table
+from poc.shared.analysis.runs.groups import Group, group_runs, match_backends
+from poc.shared.analysis.runs.reading import DataRecord, Predictions, Run, RunRecord
+from poc.shared.analysis.statistics.differences import Remedy
+from poc.shared.analysis.tables.verdicts import pair_table, rival_table
+from poc.shared.analysis.verdicts.findings import Pair, compare_pairs, list_names
+from poc.shared.analysis.verdicts.headline import Headline, write_headline, write_remedy
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.spec.run import RunSpec
 from poc.tests.shared.test_report import make_run, report

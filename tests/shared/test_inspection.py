@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.analysis.data_report import check_split, store_split
+from poc.shared.actions.describe_data import check_split, store_split
 from poc.shared.data.batches import image_cache as keeping
 from poc.shared.data.batches.image_cache import SourceImages, cache_key
 from poc.shared.data.batches.pipeline import Pipeline

@@ -2,11 +2,11 @@
 
 import pytest
 
-from poc.shared.analysis import comparison
-from poc.shared.analysis.ladder_progress import QUIET_SECONDS, LadderProgress
-from poc.shared.analysis.ladder_size import describe_shrinking, has_same_parameters, scale, shrink
-from poc.shared.analysis.parity_table import rung_notes
-from poc.shared.analysis.rungs import Rung
+from poc.shared.actions import comparison
+from poc.shared.analysis.parity.progress import QUIET_SECONDS, LadderProgress
+from poc.shared.analysis.parity.rungs import Rung
+from poc.shared.analysis.parity.size import describe_shrinking, has_same_parameters, scale, shrink
+from poc.shared.analysis.parity.table import rung_notes
 from poc.shared.spec.run import RunSpec
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from poc.shared.analysis.machine_load import load_notes
+from poc.shared.analysis.runs.load import load_notes
 from poc.shared.engine.machine import load as machine_load
 from poc.shared.engine.machine.load import (
     MIN_SECONDS,

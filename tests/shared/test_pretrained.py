@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from poc.shared.analysis.foreign_weights import locate_canonical, named_model
+from poc.shared.actions.weights.foreign import locate_canonical, named_model
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.config import load_run

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poc.shared.analysis.confusion_figure import draw_confusion
-from poc.shared.analysis.findings import compare_pairs
-from poc.shared.analysis.groups import group_runs
-from poc.shared.analysis.report import write_report
-from poc.shared.analysis.runs import read_runs
+from poc.shared.analysis.figures.confusion import draw_confusion
+from poc.shared.analysis.report.page import write_report
+from poc.shared.analysis.runs.groups import group_runs
+from poc.shared.analysis.runs.reading import read_runs
+from poc.shared.analysis.verdicts.findings import compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec

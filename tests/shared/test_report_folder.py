@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from poc.shared.analysis.report import write_report
-from poc.shared.analysis.report_folder import choose_output, read_marker
+from poc.shared.analysis.report.folder import choose_output, read_marker
+from poc.shared.analysis.report.page import write_report
 from poc.shared.errors import UsageError
 from poc.tests.shared.test_report import make_run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poc.shared.analysis.report import write_report
+from poc.shared.analysis.report.page import write_report
 from poc.tests.shared.test_report import make_run, make_study
 
 CHROMIUM = shutil.which("chromium")

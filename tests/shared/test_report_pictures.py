@@ -12,16 +12,16 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from poc.shared.analysis import bar_charts, learning_curves
-from poc.shared.analysis.axis_scales import label_linear, label_log, write_tick
-from poc.shared.analysis.bar_charts import QUANTITIES, draw_bars, draw_quantity
-from poc.shared.analysis.figures import BACKEND_COLOURS, SEED_COLOURS, SHADE, Picture, fold
-from poc.shared.analysis.groups import Group, group_runs
-from poc.shared.analysis.learning_curves import draw_curves, share_axis
-from poc.shared.analysis.report import write_report
-from poc.shared.analysis.runs import read_runs
-from poc.shared.analysis.statistics import Spread
-from poc.shared.analysis.time_to_accuracy import draw_time_to_accuracy
+from poc.shared.analysis.figures import bar_charts, learning_curves
+from poc.shared.analysis.figures.axis_scales import label_linear, label_log, write_tick
+from poc.shared.analysis.figures.bar_charts import QUANTITIES, draw_bars, draw_quantity
+from poc.shared.analysis.figures.drawing import BACKEND_COLOURS, SEED_COLOURS, SHADE, Picture, fold
+from poc.shared.analysis.figures.learning_curves import draw_curves, share_axis
+from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
+from poc.shared.analysis.report.page import write_report
+from poc.shared.analysis.runs.groups import Group, group_runs
+from poc.shared.analysis.runs.reading import read_runs
+from poc.shared.analysis.statistics.intervals import Spread
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.tests.shared.test_report import make_run, read_page
 

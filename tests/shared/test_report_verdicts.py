@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poc.shared.analysis.findings import Pair, compare_pairs
-from poc.shared.analysis.groups import group_runs
-from poc.shared.analysis.runs import Problem, read_runs
-from poc.shared.analysis.verdict_tables import judge_pair
+from poc.shared.analysis.runs.groups import group_runs
+from poc.shared.analysis.runs.reading import Problem, read_runs
+from poc.shared.analysis.tables.verdicts import judge_pair
+from poc.shared.analysis.verdicts.findings import Pair, compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.tests.shared.test_report import make_run, read_page, report
 

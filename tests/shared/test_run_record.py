@@ -9,7 +9,11 @@ import pytest
 from PIL import Image
 
 from poc import cli
-from poc.shared.analysis import evaluation, export, low_rank, removal, verification
+from poc.shared.actions import ablation as removal
+from poc.shared.actions import evaluate as evaluation
+from poc.shared.actions import export
+from poc.shared.actions.weights import factorize as low_rank
+from poc.shared.actions.weights import verify as verification
 from poc.shared.engine.folder.record import RunRecord, find_order, list_classes
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.trained_run import open_trained

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poc.shared.analysis.probe import STARTS, read_probe
-from poc.shared.analysis.report import write_report
+from poc.shared.actions.probe import STARTS, read_probe
+from poc.shared.analysis.report.page import write_report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch.sweep import store_definition
 from poc.shared.errors import UsageError

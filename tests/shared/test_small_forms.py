@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from poc.shared.analysis import comparison
-from poc.shared.analysis.comparison import describe_parity_run
-from poc.shared.analysis.parity_table import parity_table, rung_notes
-from poc.shared.analysis.rungs import Rung
+from poc.shared.actions import comparison
+from poc.shared.actions.comparison import describe_parity_run
+from poc.shared.analysis.parity.rungs import Rung
+from poc.shared.analysis.parity.table import parity_table, rung_notes
 from poc.shared.errors import UsageError
 from poc.shared.spec.config import load_run
 from poc.shared.spec.methods import METHODS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poc.shared.analysis.statistics import (
+from poc.shared.analysis.statistics.intervals import (
     area_under_curve,
     combine_p_values,
     confusion_matrix,

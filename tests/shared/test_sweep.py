@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from poc.shared.analysis.tables import sweep_table
+from poc.shared.analysis.tables.terminal import sweep_table
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch import sweep as engine
 from poc.shared.engine.launch.executors import (

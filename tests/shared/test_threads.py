@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from poc.shared.analysis.bench_report import rates_table
-from poc.shared.analysis.groups import group_runs
-from poc.shared.analysis.report import write_report
-from poc.shared.analysis.report_tables import main_table
-from poc.shared.analysis.runs import read_runs
-from poc.shared.analysis.tables import comparison_table, sweep_table
-from poc.shared.analysis.timing import derive
+from poc.shared.analysis.report.page import write_report
+from poc.shared.analysis.report.tables import main_table
+from poc.shared.analysis.runs.groups import group_runs
+from poc.shared.analysis.runs.reading import read_runs
+from poc.shared.analysis.tables.terminal import comparison_table, sweep_table
+from poc.shared.analysis.timing.report import rates_table
+from poc.shared.analysis.timing.samples import derive
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.machine.environment import count_threads
 from poc.tests.shared.test_report import make_run

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from poc.shared.analysis.time_to_accuracy import (
+from poc.shared.analysis.figures.time_to_accuracy import (
     draw_time_to_accuracy,
     seconds_to_reach,
     time_curve,

@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from poc.shared.analysis.bench import prove_parity, read_bench, verify_bench
-from poc.shared.analysis.bench_report import check_page, findings, ratio_table, write_bench_report
-from poc.shared.analysis.bench_seal import seal
-from poc.shared.analysis.parity import Ladder
-from poc.shared.analysis.timing import bootstrap_interval, derive, verify
+from poc.shared.actions.bench import prove_parity, read_bench, verify_bench
+from poc.shared.analysis.parity.ladder import Ladder
+from poc.shared.analysis.timing.report import check_page, findings, ratio_table, write_bench_report
+from poc.shared.analysis.timing.samples import bootstrap_interval, derive, verify
+from poc.shared.analysis.timing.seal import seal
 from poc.shared.engine.machine.environment import thread_variables
 from poc.shared.engine.timing.rounds import FORMAT, in_turn, run_bench, time_round
 from poc.shared.engine.timing.stopwatch import Stopwatch, TimedSide
@@ -521,7 +521,7 @@ def prove(monkeypatch, texts, *, broken=(), crashing=()):
             raise WorkerCrashed("no compiler here")
         return [Rung(tried[-1] not in broken)]
 
-    monkeypatch.setattr("poc.shared.analysis.bench.check_parity", check_parity)
+    monkeypatch.setattr("poc.shared.actions.bench.check_parity", check_parity)
     spec = BenchSpec(run=RunSpec(), sides=parse_sides(texts))
     return tried, lambda: prove_parity(spec, lambda text: None)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.analysis.groups import Group
-from poc.shared.analysis.transfer_figures import draw_learned_weights
+from poc.shared.analysis.figures.l2t_weights import draw_learned_weights
+from poc.shared.analysis.runs.groups import Group
 from poc.shared.engine.folder.checkpoints import Checkpoint, write_checkpoint
 from poc.shared.engine.folder.loop_state import LoopState, Sums
 from poc.shared.engine.training.l2t_watch import (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poc.shared.analysis.differences import Difference, Remedy, round_up
-from poc.shared.analysis.statistics import mcnemar
-from poc.shared.analysis.uncertainty import (
+from poc.shared.analysis.statistics.differences import Difference, Remedy, round_up
+from poc.shared.analysis.statistics.intervals import mcnemar
+from poc.shared.analysis.statistics.uncertainty import (
     MIDDLE_SHARE,
     PAGE_SCATTER,
     ROW_SCATTER,

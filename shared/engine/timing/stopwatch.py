@@ -1,7 +1,7 @@
 """Timing one program in one process: raw samples, each with the device drained.
 
-Medians, ratios and verdicts are made of them elsewhere (shared/analysis/timing.py), so that they
-can be made again from the stored file.
+Medians, ratios and verdicts are made of them elsewhere (shared/analysis/timing/samples.py), so that
+they can be made again from the stored file.
 """
 
 import itertools

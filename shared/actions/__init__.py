@@ -1,0 +1,1 @@
+"""What a command does: starts workers, writes files for the user."""

@@ -1,0 +1,107 @@
+"""Counting a network: parameters, weight bytes and multiply-adds, layer by layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from poc.shared.analysis.parity.rungs import describe, differing_rows
+from poc.shared.engine.worker.handle import Worker
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.layers import Shape
+from poc.shared.spec.network import Network
+from poc.shared.spec.run import RunSpec
+
+BYTES_PER_WEIGHT = 4
+
+
+def summarize(run: RunSpec) -> dict[str, Any]:
+    """Totals and layers of a declared network.
+
+    Totals count running statistics, as Keras does. `learnable_parameters` leaves them out, as
+    PyTorch does; `trainable_parameters` is what gradients reach, less what is frozen;
+    `live_parameters` is the total less kernel taps that meet only padding at this input size.
+    """
+    network = run.network
+    parameters = network.parameters
+    total = sum(parameter.size for parameter in parameters)
+    return {
+        "model": network.name,
+        "input_shape": list(network.input_shape),
+        "num_classes": network.num_classes,
+        "total_parameters": total,
+        "learnable_parameters": network.learnable_parameters,
+        "trainable_parameters": sum(p.size for p in parameters if p.is_trainable),
+        "live_parameters": network.live_parameters,
+        "weight_bytes": BYTES_PER_WEIGHT * total,
+        "macs": network.macs,
+        "layers": layer_rows(network),
+    }
+
+
+def layer_rows(network: Network) -> list[dict[str, Any]]:
+    """One row a layer: name, kind, output shape, parameters, live ones, multiply-adds."""
+    return [
+        {
+            "name": node.name,
+            "kind": node.layer.kind,
+            "output_shape": list(node.output_shape),
+            "parameters": sum(parameter.size for parameter in node.parameters),
+            "live_parameters": sum(p.size for p in node.parameters) - node.dead_parameters,
+            "macs": node.macs,
+        }
+        for node in network.nodes
+    ]
+
+
+def summarize_taps(run: RunSpec) -> dict[str, Any]:
+    """The features that a network names: tap, the layer behind it, its output's shape."""
+    network = run.network
+    return {
+        "model": network.name,
+        "input_shape": list(network.input_shape),
+        "taps": [
+            {"name": tap, "layer": node, "shape": list(network.shape_of(node))}
+            for tap, node in network.taps.items()
+        ],
+    }
+
+
+def summarize_built(run: RunSpec) -> dict[str, Any]:
+    """The same, with the counts read off the model that the run's backend builds.
+
+    Raises:
+        CheckFailed: The built model is not the declared one; the message names the parameter.
+    """
+    with Worker(run.backend) as worker:
+        built = worker.call("parameters", run=run.model_dump(mode="json"))
+    check_built(run.network, built)
+    sizes = [(math.prod(row["shape"]), row["is_trainable"]) for row in built]
+    return {
+        **summarize(run),
+        "backend": run.backend,
+        "total_parameters": sum(size for size, _ in sizes),
+        "trainable_parameters": sum(size for size, is_trainable in sizes if is_trainable),
+    }
+
+
+def check_built(network: Network, built: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a built model whose parameter table is not the declared one."""
+    wrong = differing_rows([describe(parameter) for parameter in network.parameters], built)
+    if wrong:
+        raise CheckFailed(f"the built {network.name} differs from its declaration at {wrong[0]}")
+
+
+def parse_input_shape(text: str) -> Shape:
+    """`299x299x3` -> (299, 299, 3).
+
+    Raises:
+        UsageError: Not three positive numbers.
+    """
+    parts = text.lower().split("x")
+    if len(parts) == 3 and all(part.isdigit() and int(part) > 0 for part in parts):
+        height, width, channels = (int(part) for part in parts)
+        return height, width, channels
+    raise UsageError(
+        f"received --input {text!r}; allowed is HEIGHTxWIDTHxCHANNELS in pixels: write for example "
+        "224x224x3"
+    )

@@ -1,0 +1,211 @@
+"""Linear probe: a new head on a frozen body, tested on every fold, against a body that is drawn.
+
+Each fold of each start in each backend is a run folder of a sweep, so that a probe that was
+interrupted continues, and its table can be printed again from what is there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from rich.table import Table
+
+from poc.shared.analysis.runs.reading import Predictions, read_predictions
+from poc.shared.analysis.runs.same_data import require_same_data
+from poc.shared.analysis.statistics.intervals import mcnemar, spread
+from poc.shared.engine.launch.executors import LocalExecutor
+from poc.shared.engine.launch.sweep import find_cell_folders, run_sweep
+from poc.shared.engine.numerics.metrics import wilson_interval
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.pretrained import WeightDefaults
+from poc.shared.spec.run import BACKENDS
+from poc.shared.spec.sweep import load_sweep
+
+STARTS = ("pretrained", "drawn")
+
+
+class Progress(Protocol):
+    """What a probe tells of its runs."""
+
+    def update(self, row: Mapping[str, Any], num_cells: int = 0) -> None:
+        """Take the row of a run."""
+
+    def watch(self, cell: str, event: Mapping[str, Any]) -> None:
+        """Take an event of a run that trains."""
+
+
+class Folds(NamedTuple):
+    """Predictions of every fold, one after the other, and the accuracy of each."""
+
+    predictions: Predictions
+    accuracies: list[float]
+
+    @property
+    def chosen(self) -> Any:
+        """(N,) the predicted classes."""
+        return self.predictions.logits.argmax(axis=1)
+
+    @property
+    def hits(self) -> Any:
+        """(N,) whether the predicted class is right."""
+        return self.chosen == self.predictions.labels
+
+
+def run_probe(
+    config: Path | None,
+    assignments: Sequence[str],
+    *,
+    weights: str,
+    num_folds: int,
+    output: Path,
+    command: str,
+    progress: Progress,
+    defaults: WeightDefaults | None = None,
+) -> dict[str, Any]:
+    """Train and test every fold of both starts in both backends; those that are done are kept.
+
+    Both starts see the images as the weights ask for, where the settings say nothing else.
+
+    Returns:
+        What `read_probe` gives.
+
+    Raises:
+        UsageError: The settings are no valid run, or `output` holds another probe.
+        CheckFailed: A fold failed.
+    """
+    if num_folds < 2:
+        raise UsageError(f"received --folds {num_folds}; allowed is at least 2: raise it")
+    axes = [
+        f"backend={','.join(BACKENDS)}",
+        f"split.fold={','.join(str(fold) for fold in range(num_folds))}",
+    ]
+    common = [*assignments, "split.kind=kfold", f"split.num_folds={num_folds}"]
+    for start in STARTS:
+        own = [*common, f"initial_weights={weights}"]
+        cells = load_sweep(config, own, axes, defaults=defaults)
+        if start != STARTS[0]:
+            cells = [replace(cell, run=cell.run.replace(initial_weights=None)) for cell in cells]
+        rows = run_sweep(
+            cells,
+            output / start,
+            LocalExecutor(),
+            command=command,
+            report=partial(tell_row, progress, start),
+            watch=partial(watch_cell, progress, start),
+        )
+        failed = [row["cell"] for row in rows if row["status"] != "finished"]
+        if failed:
+            raise CheckFailed(f"{len(failed)} folds failed, the first is {start}/{failed[0]}")
+    return read_probe(output, num_folds)
+
+
+def tell_row(progress: Progress, start: str, row: Mapping[str, Any], num_cells: int) -> None:
+    """Tell of a run, named as its folder lies below the probe's."""
+    progress.update({**row, "cell": f"{start}/{row['cell']}"}, num_cells)
+
+
+def watch_cell(progress: Progress, start: str, cell: str, event: Mapping[str, Any]) -> None:
+    """Tell of a run that trains, likewise."""
+    progress.watch(f"{start}/{cell}", event)
+
+
+def read_probe(output: Path, num_folds: int) -> dict[str, Any]:
+    """Accuracies over the folds of a finished probe.
+
+    Returns:
+        `rows`: one a start and backend; `differing`: start -> test images that the two backends
+        class differently; `gain`: backend -> accuracy of pretrained less that of drawn;
+        `p_values`: backend -> exact McNemar test of the two starts on the same images.
+
+    Raises:
+        UsageError: Some of the runs were trained on other data than the others.
+    """
+    folders = {
+        (start, cell["settings"]["backend"], cell["settings"]["split.fold"]): folder
+        for start in STARTS
+        for cell, folder in find_cell_folders(output / start)
+    }
+    require_same_data(list(folders.values()), is_split_same=False)
+    for fold in range(num_folds):
+        of_fold = [folders[start, backend, fold] for start in STARTS for backend in BACKENDS]
+        require_same_data(of_fold, is_split_same=True)
+    found = {
+        (start, backend): read_folds(folders[start, backend, fold] for fold in range(num_folds))
+        for start in STARTS
+        for backend in BACKENDS
+    }
+    rows = [describe_folds(start, backend, folds) for (start, backend), folds in found.items()]
+    pairs = {
+        backend: (found[STARTS[0], backend].hits, found[STARTS[1], backend].hits)
+        for backend in BACKENDS
+    }
+    return {
+        "rows": rows,
+        "differing": {
+            start: int((found[start, BACKENDS[0]].chosen != found[start, BACKENDS[1]].chosen).sum())
+            for start in STARTS
+        },
+        "gain": {
+            backend: float(first.mean() - second.mean())
+            for backend, (first, second) in pairs.items()
+        },
+        "p_values": {backend: mcnemar(*hits).p_value for backend, hits in pairs.items()},
+    }
+
+
+def read_folds(folders: Iterable[Path]) -> Folds:
+    """Predictions of some runs, one after the other."""
+    parts = []
+    for folder in folders:
+        with np.load(folder / "predictions.npz", allow_pickle=False) as file:
+            num_classes = file["logits"].shape[1]
+        found = read_predictions(folder, num_classes)
+        if found is None:
+            raise UsageError(f"received {str(folder)!r}, which holds no predictions; run it again")
+        parts.append(found)
+    pooled = Predictions(
+        logits=np.concatenate([part.logits for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        ids=np.concatenate([part.ids for part in parts]),
+    )
+    hits = [float((part.logits.argmax(axis=1) == part.labels).mean()) for part in parts]
+    return Folds(pooled, hits)
+
+
+def describe_folds(start: str, backend: str, folds: Folds) -> dict[str, Any]:
+    """One row: mean and deviation over the folds, and all test images as one proportion."""
+    mean, deviation, _ = spread(folds.accuracies)
+    hits, count = int(folds.hits.sum()), len(folds.hits)
+    low, high = wilson_interval(hits, count)
+    return {
+        "start": start,
+        "backend": backend,
+        "fold_accuracies": folds.accuracies,
+        "accuracy_mean": mean,
+        "accuracy_deviation": deviation,
+        "hits": hits,
+        "images": count,
+        "accuracy_low": low,
+        "accuracy_high": high,
+    }
+
+
+def probe_table(result: Mapping[str, Any]) -> Table:
+    """One line a start and backend."""
+    table = Table(title="Linear probe", title_justify="left", box=None, pad_edge=False)
+    names = ("body", "backend", "folds, mean ± sd", "right", "95 % interval", "backends differ on")
+    for name in names:
+        table.add_column(name, justify="left" if name in names[:2] else "right")
+    for row in result["rows"]:
+        table.add_row(
+            row["start"],
+            row["backend"],
+            f"{row['accuracy_mean']:.4f} ± {row['accuracy_deviation']:.4f}",
+            f"{row['hits']} of {row['images']}",
+            f"{row['accuracy_low']:.4f} to {row['accuracy_high']:.4f}",
+            f"{result['differing'][row['start']]} images",
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Weight files: converted, factorised, checked."""

@@ -1,0 +1,274 @@
+"""`poc weights convert`: files of PyTorch and Keras into canonical safetensors, and back.
+
+PyTorch pickles are opened in the torch worker (tensors only), Keras files in the tf worker (arrays
+only: no layer is built, no Lambda is run); safetensors needs neither.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poc.shared.actions.count import parse_input_shape
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
+from poc.shared.spec.config import load_run
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.models import find_model
+from poc.shared.spec.network import Network
+from poc.shared.spec.pretrained import merge
+from poc.shared.spec.published.keras_order import numbered_names
+from poc.shared.spec.published.schemes import Scheme
+from poc.shared.spec.published.table import find_schemes
+from poc.shared.spec.published.views import find_view
+from poc.shared.spec.run import RunSpec
+from poc.shared.weights.check import check_weights
+from poc.shared.weights.conversion import (
+    CANONICAL,
+    Tensors,
+    as_float,
+    choose,
+    find_scheme,
+    from_canonical,
+    to_canonical,
+)
+from poc.shared.weights.header import CLASSES, VIEW, read_view
+from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.wrapping import unwrap
+
+BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}
+WRITTEN = (".safetensors", ".pth", ".h5")
+# Ending that Keras 3 reads in its own layout only.
+KERAS_3 = ".weights.h5"
+
+
+def convert_for(
+    source: Path,
+    target: Path,
+    *,
+    model: str | None,
+    classes: str | None,
+    assignments: Iterable[str] = (),
+    shape: str | None = None,
+    origin: str | None = None,
+    to: str = CANONICAL,
+) -> dict[str, Any]:
+    """The command: `convert_file` for a model and options as they are typed.
+
+    Raises:
+        UsageError: No model or no number of classes, or as `convert_file`.
+    """
+    if model is None or classes is None:
+        missing = " and ".join(
+            option for option, value in (("--model", model), ("--classes", classes)) if not value
+        )
+        raise UsageError(
+            f"received the file {str(source)!r} without {missing}; allowed without is a run "
+            "folder, which says itself what it holds: add --model NAME --classes N"
+        )
+    row = find_model(model)
+    run = load_run(
+        None,
+        [f"model.name={model}", f"num_classes={classes}", *assignments],
+        method="scratch",
+        input_shape=parse_input_shape(shape) if shape else row.example_input,
+    )
+    return convert_file(source, target, run, source_format=origin, target_format=to)
+
+
+def convert_file(
+    source: Path, target: Path, run: RunSpec, *, source_format: str | None, target_format: str
+) -> dict[str, Any]:
+    """Read, check every name and shape, rename, transpose, write.
+
+    Args:
+        source: `.safetensors`, `.pth`, `.pt`, `.pth.tar`, `.h5` or `.keras`.
+        target: `.safetensors`, `.pth`, `.h5` or `.weights.h5`.
+        run: Its model, `input_shape` and `num_classes` say what the tensors are.
+        source_format: `torch`, `keras`, `canonical` or a scheme's name; none: found by the names.
+        target_format: The same.
+
+    Returns:
+        What was done: model, formats, lineage, numbers of tensors and values; `notes`, one sentence
+        each, for what a user would not expect.
+
+    Raises:
+        UsageError: An unreadable file, an unknown format, or a tensor that is missing, extra or
+            misshapen.
+    """
+    network, schemes = run.network, find_schemes(run.model_spec.name)
+    outgoing = next(iter(choose(schemes, target_format, network.name)), None)
+    check_target(target, network, outgoing)
+    tensors, metadata = read_tensors(source)
+    found = unwrap(network, schemes, tensors, source_format)
+    incoming = find_scheme(network, schemes, found.tensors, source_format)
+    lineage = metadata.get(LINEAGE) if incoming is None else incoming.lineage
+    weights = read_weights(run, incoming, found.tensors, lineage)
+    notes = [*found.notes, *describe_lineage(run, incoming, lineage), *describe_types(weights)]
+    texts = {
+        **weight_metadata(run.model_spec, lineage if lineage_of(run.model_spec) else None),
+        **view_texts(run, incoming, lineage, metadata),
+    }
+    write_tensors(target, publish(run, outgoing, weights, target), texts)
+    origin, form = (scheme.name if scheme else CANONICAL for scheme in (incoming, outgoing))
+    num_values = sum(value.size for value in weights.values())
+    return {
+        "model": network.name,
+        "from": origin,
+        "to": form,
+        "lineage": lineage or lineage_of(run.model_spec),
+        "tensors": len(weights),
+        "values": num_values,
+        "view": read_view(texts),
+        "output": str(target),
+        "notes": notes,
+        "summary": f"{network.name}, {len(weights)} tensors, {num_values} values, "
+        f"{origin} to {form}",
+    }
+
+
+def view_texts(
+    run: RunSpec, incoming: Scheme | None, lineage: str | None, metadata: Mapping[str, str]
+) -> dict[str, str]:
+    """What the file says of the images that its weights were tested with, and of its classes.
+
+    Options of the command win, then what the file said, then the table of published forms.
+    """
+    publisher = lineage or (incoming.layout if incoming else "")
+    publisher = "torchvision" if publisher == "torch" else publisher
+    known = find_view(run.model_spec.name, publisher, run.num_classes or 0)
+    stored = read_view(metadata) or (known.settings() if known else {})
+    view = merge(stored, run.data.model_dump(mode="json", exclude_unset=True))
+    return {CLASSES: str(run.num_classes), **({VIEW: json.dumps(view)} if view else {})}
+
+
+def check_target(target: Path, network: Network, outgoing: Scheme | None) -> None:
+    """Refuse an output that cannot be written, before anything is read.
+
+    Raises:
+        UsageError: Its ending, or Keras 3's ending for what Keras 3 would not take.
+    """
+    if target.suffix not in WRITTEN:
+        raise UsageError(
+            f"received the output {str(target)!r}; allowed are {', '.join(WRITTEN)}: name one"
+        )
+    if not target.name.endswith(KERAS_3):
+        return
+    older = target.with_name(f"{target.name.removesuffix(KERAS_3)}.h5")
+    if outgoing is None or outgoing.layout != "keras":
+        raise UsageError(
+            f"received the output {str(target)!r} for names that are not Keras'; {KERAS_3} is "
+            f"Keras 3's own form: add --to keras, or name it {str(older)!r}"
+        )
+    if outgoing.has_statistics:
+        raise UsageError(
+            f"received the output {str(target)!r}; Keras 3 reads {KERAS_3} only with the "
+            f"statistics of {network.name}'s own normalisation, which are not weights here: name "
+            f"it {str(older)!r} and load it with load_weights(..., by_name=True)"
+        )
+
+
+def read_weights(
+    run: RunSpec, incoming: Scheme | None, tensors: Tensors, lineage: str | None
+) -> Weights:
+    """The file's tensors as canonical weights.
+
+    Raises:
+        UsageError: A tensor that is missing, extra or misshapen; names the other lineage where the
+            file is of it.
+    """
+    own = lineage_of(run.model_spec)
+    try:
+        if incoming is not None:
+            return to_canonical(run.network, incoming, tensors)
+        check_weights(run.network, tensors)
+        return {name: as_float(name, value) for name, value in tensors.items()}
+    except UsageError as error:
+        if lineage is None or own in (None, lineage):
+            raise
+        raise UsageError(
+            f"{error} (the file is of the lineage {lineage!r}, the model of {own!r}: add --set "
+            f"model.lineage={lineage})"
+        ) from None
+
+
+def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Path) -> Arrays:
+    """The weights under the names of the output."""
+    if outgoing is None:
+        return weights
+    published = from_canonical(run.network, outgoing, weights)
+    if not target.name.endswith(KERAS_3):
+        return published
+    names = outgoing.tensors(run.network)
+    numbered = numbered_names(run.network, outgoing)
+    return {numbered[own]: published[names[own]] for own in numbered}
+
+
+def describe_lineage(run: RunSpec, incoming: Scheme | None, lineage: str | None) -> Iterator[str]:
+    """What a user should know where names and shapes fit more than one lineage."""
+    own = lineage_of(run.model_spec)
+    if own is None:
+        return
+    if lineage is not None and lineage != own:
+        yield (
+            f"These are weights of the lineage {lineage!r}, and lineage={own} was named: the file "
+            f"says {lineage!r}, and runs that start from it must set model.lineage={lineage}."
+        )
+    elif lineage is None and incoming is not None:
+        yield (
+            f"The names of {incoming.name} fit both lineages; recorded is {own!r}, as named "
+            "(--set model.lineage=... names the other)."
+        )
+
+
+def describe_types(weights: Weights) -> Iterator[str]:
+    """Doubles are rare enough to be said."""
+    doubles = sum(value.dtype == np.float64 for value in weights.values())
+    if doubles:
+        yield (
+            f"{doubles} of {len(weights)} tensors are float64 and stay so; a float32 run rounds "
+            "them when it starts."
+        )
+
+
+def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Every tensor of a file, under the file's own names, and the texts of its header, if any.
+
+    Raises:
+        UsageError: Missing, of an unknown kind, or unreadable.
+    """
+    if not path.is_file():
+        raise UsageError(f"received the weights {str(path)!r}, which is no file; name one")
+    if path.suffix == ".safetensors":
+        return read_arrays_and_metadata(path)
+    if path.suffix not in BACKENDS:
+        allowed = ", ".join([".safetensors", *BACKENDS])
+        raise UsageError(
+            f"received the weights {str(path)!r}; allowed are {allowed}: name such a file"
+        )
+    with Worker(BACKENDS[path.suffix]) as worker:
+        try:
+            return dict(worker.call("read_published", path=str(path.resolve()))), {}
+        except WorkerCrashed as error:
+            # Compiled readers of damaged files may die, or be ended for their time.
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"received the weights {str(path)!r}, at which their reader failed ({reason}); "
+                "name a sound file, or write the tensors as safetensors"
+            ) from None
+
+
+def write_tensors(path: Path, tensors: Arrays, metadata: Mapping[str, str]) -> None:
+    """The reverse; safetensors alone has a place for texts."""
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"received the output {str(path)!r}, whose folder does not exist; make it first"
+        )
+    if path.suffix == ".safetensors":
+        write_arrays(path, tensors, **metadata)
+        return
+    with Worker(BACKENDS[path.suffix]) as worker:
+        worker.call("write_published", path=str(path.resolve()), tensors=tensors)

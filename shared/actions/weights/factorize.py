@@ -1,0 +1,208 @@
+"""`poc weights factorize`: a trained network's convolutions in two low-rank factors each.
+
+The result is a folder with weights and a run's config, from which either backend fine-tunes.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from poc.shared.actions.export import NUM_IMAGES, evaluate_trained
+from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.engine.trained_run import open_trained
+from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
+from poc.shared.files.whole import write_bytes
+from poc.shared.spec.factors import (
+    VARIANTS,
+    Factor,
+    Variant,
+    full_rank,
+    is_factorable,
+    kernel_shape,
+)
+from poc.shared.spec.initializers import Weights
+from poc.shared.spec.network import Network
+from poc.shared.spec.run import RunSpec
+from poc.shared.weights.factorization import (
+    Measure,
+    choose_factors,
+    discarded_energy,
+    factored_cost,
+    factorize_weights,
+    layer_cost,
+    network_cost,
+)
+from poc.shared.weights.lineage import weight_metadata
+
+MEASURES: tuple[Measure, ...] = ("parameters", "macs")
+
+
+def factorize_run(
+    folder: Path,
+    output: Path,
+    *,
+    variant: str = "spatial",
+    rank: int | None = None,
+    budget_parameters: float | None = None,
+    budget_macs: float | None = None,
+    num_images: int = NUM_IMAGES,
+    data: str | None = None,
+    note: Note = ignore,
+) -> dict[str, Any]:
+    """Convert a run's best weights; write `weights.safetensors` and `run.toml` into `output`.
+
+    Args:
+        folder: Run folder; whichever backend trained it.
+        output: New or empty folder.
+        variant: `basis` or `spatial`.
+        rank: Of every convolution, where it has as many.
+        budget_parameters: Largest count, or a share of the trained network's.
+        budget_macs: The same of the multiply-adds of one image.
+        num_images: Evaluation images for the accuracy before and after, at most.
+        data: Where the run's data lies now; none: where it lay.
+        note: Told what differs from the run.
+
+    Raises:
+        UsageError: As `open_trained`, a wrong or unreachable budget, or nothing to factorise.
+    """
+    trained = open_trained(folder, data=data, note=note)
+    run, weights = trained.run, trained.weights
+    if run.model_spec.factors:
+        raise UsageError(
+            f"received {str(folder)!r}, whose network has factors already; name the folder of the "
+            "whole network"
+        )
+    name = check_variant(variant)
+    factors = find_factors(run.network, weights, name, rank, budget_parameters, budget_macs)
+    model = {
+        **run.model_spec.model_dump(mode="json"),
+        "factors": {key: factor.model_dump(mode="json") for key, factor in factors.items()},
+    }
+    factored = run.replace(model=model)
+    converted = factorize_weights(weights, factors)
+    recorded = trained.record.spec.model_dump(mode="json")
+    fine_tuned = run.replace(
+        **{key: recorded[key] for key in ("method", "method_options", "source")}, model=model
+    )
+    write_result(folder, output, fine_tuned, converted)
+    with trained.data as opened:
+        before = evaluate_trained(run, weights, opened, num_images)
+        after = evaluate_trained(factored, converted, opened, num_images)
+    return {
+        "output": str(output),
+        "variant": name,
+        "layers": layer_rows(run.network, weights, factors),
+        **{f"{m}_before": network_cost(run.network, m) for m in MEASURES},
+        **{f"{m}_after": network_cost(factored.network, m) for m in MEASURES},
+        "num_images": len(before.labels),
+        "accuracy_before": float(before.hits(before.logits).mean()),
+        "accuracy_after": float(after.hits(after.logits).mean()),
+        "notes": list(trained.notes),
+    }
+
+
+def check_variant(variant: str) -> Variant:
+    """The variant of that name."""
+    for known in VARIANTS:
+        if variant == known:
+            return known
+    raise UsageError(
+        f"received the variant {variant!r}; allowed are {', '.join(VARIANTS)}: choose one"
+    )
+
+
+def find_factors(
+    network: Network,
+    weights: Weights,
+    variant: Variant,
+    rank: int | None,
+    budget_parameters: float | None,
+    budget_macs: float | None,
+) -> dict[str, Factor]:
+    """The factors that one of the three options asks for."""
+    given = {"--rank": rank, "parameters": budget_parameters, "macs": budget_macs}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        raise UsageError(
+            f"received {len(chosen)} of --rank, --budget-parameters and --budget-macs; allowed is "
+            "exactly one: name one"
+        )
+    nodes = [node for node in network.nodes if is_factorable(node)]
+    if not nodes:
+        raise UsageError(
+            f"received {network.name}, which has no ordinary convolution; allowed is a network "
+            "with some, such as lightnet_residual with layer=conv2d"
+        )
+    if rank is not None:
+        return {
+            node.name: Factor.parse(
+                {"variant": variant, "rank": min(rank, full_rank(kernel_shape(node), variant))},
+                "--rank",
+            )
+            for node in nodes
+        }
+    measure: Measure = "parameters" if budget_parameters is not None else "macs"
+    budget = budget_parameters if budget_parameters is not None else budget_macs or 0
+    if budget <= 1:
+        budget *= network_cost(network, measure)
+    return choose_factors(network, weights, variant=variant, budget=int(budget), measure=measure)
+
+
+def layer_rows(
+    network: Network, weights: Weights, factors: Mapping[str, Factor]
+) -> list[dict[str, Any]]:
+    """Each convolution: its kernel, its rank, what that leaves out, and both costs."""
+    rows = []
+    for node in network.nodes:
+        if not is_factorable(node):
+            continue
+        factor = factors.get(node.name)
+        row: dict[str, Any] = {"layer": node.name, "kernel": list(kernel_shape(node))}
+        row["rank"] = factor.rank if factor else None
+        kernel = weights[f"{node.name}/kernel"]
+        row["discarded_energy"] = discarded_energy(kernel, factor) if factor else 0.0
+        for measure in MEASURES:
+            whole = layer_cost(node.layer, node.input_shapes, measure)
+            row[f"{measure}_before"] = whole
+            row[f"{measure}_after"] = factored_cost(node, factor, measure) if factor else whole
+        rows.append(row)
+    return rows
+
+
+def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> None:
+    """The folder from which either backend goes on."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(
+            f"received the output {str(output)!r}, which already holds something; name a new folder"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "weights.safetensors"
+    write_arrays(path, weights, origin=str(folder), **weight_metadata(run.model_spec))
+    left_out = {"backend", "input_shape", "num_classes", "stage"}
+    settings = run.replace(initial_weights=str(path)).model_dump(
+        mode="json", exclude=left_out, exclude_defaults=True
+    )
+    head = [
+        f"# poc run --backend tf --config {output / 'run.toml'}",
+        "#",
+        f"# Fine-tuning of {folder} in low-rank factors; a lower rate is usual: ",
+        "# --set learning_rate=1e-4",
+    ]
+    text = "\n".join([*(line.rstrip() for line in head), "", *toml_lines(settings)]) + "\n"
+    write_bytes(output / "run.toml", text.encode())
+
+
+def toml_lines(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[str]:
+    """Nested settings as TOML: values first, then one table for each group."""
+    lines = [
+        f"{key} = {json.dumps(value)}"
+        for key, value in values.items()
+        if value is not None and not isinstance(value, Mapping)
+    ]
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            inner = (*path, key if key.isidentifier() else json.dumps(key))
+            lines += ["", f"[{'.'.join(inner)}]", *toml_lines(value, inner)]
+    return lines

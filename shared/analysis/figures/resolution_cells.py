@@ -1,0 +1,122 @@
+"""Cells of the FixRes grid, read off run folders, and which of them may be compared."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poc.shared.analysis.runs.reading import (
+    Predictions,
+    Run,
+    find_run_folders,
+    read_or_explain,
+    read_predictions,
+)
+from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.launch.sweep import kind_of_failure
+from poc.shared.errors import UsageError
+
+METHOD = "fixres"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run of the grid; `failure` says why it has no numbers."""
+
+    backend: str
+    seed: int
+    train_size: int
+    test_size: int
+    crop_share: float
+    row: Mapping[str, Any]
+    before: Predictions | None = None
+    after: Predictions | None = None
+    failure: str = ""
+    class_names: tuple[str, ...] = ()
+    source_fingerprint: str = ""
+
+
+def read_grid(folders: Iterable[Path]) -> list[Cell]:
+    """Every FixRes run in or below the folders; failed ones with their reason.
+
+    Raises:
+        UsageError: There is none.
+    """
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"received {str(folder)!r}, which is no folder; name a sweep's folder")
+    paths = [path for folder in folders for path in find_run_folders(folder)]
+    cells = [cell for path in paths if (cell := read_cell(path)) is not None]
+    if not cells:
+        raise UsageError(
+            f"received {', '.join(str(folder) for folder in folders)}, which hold no run of the "
+            "method fixres; name a sweep of it"
+        )
+    return sorted(cells, key=lambda c: (c.backend, c.train_size, c.test_size, c.seed))
+
+
+def read_cell(path: Path) -> Cell | None:
+    """One folder's cell; none where it is a run of another method or not begun."""
+    try:
+        record = RunRecord.read(path)
+        run = record.spec
+    except UsageError:
+        return None
+    if run.method != METHOD:
+        return None
+    options: Any = run.method_settings
+    place: dict[str, Any] = {
+        "backend": run.backend,
+        "seed": run.seed,
+        "train_size": options.train_size,
+        "test_size": options.test_size,
+        "crop_share": run.data.eval_view.crop_share if run.data.eval_view.crop != "none" else 1.0,
+    }
+    found = read_or_explain(path)
+    if not isinstance(found, Run):
+        content = record.content
+        failure = content.get("failure") or kind_of_failure(str(content.get("error", found.reason)))
+        return Cell(**place, row={}, failure=str(failure))
+    classes = len(found.record.data.class_names)
+    before = read_predictions(path, classes, "predictions_before.npz")
+    return Cell(
+        **place,
+        row=found.row,
+        before=before,
+        after=found.predictions,
+        class_names=record.class_names,
+        source_fingerprint=str(record.data.get("source_fingerprint")),
+    )
+
+
+def control_of(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
+    """The cell that was trained at this one's test size on the same data, itself left out."""
+    for other in cells:
+        is_control = other.train_size == other.test_size == cell.test_size
+        is_control &= describe_data(other) == describe_data(cell)
+        if is_control and (other.backend, other.seed) == (cell.backend, cell.seed):
+            return None if other is cell else other
+    return None
+
+
+def describe_data(cell: Cell) -> tuple[tuple[str, ...], str]:
+    """What two cells must share to be compared."""
+    return cell.class_names, cell.source_fingerprint
+
+
+def data_warning(cells: Sequence[Cell]) -> str | None:
+    """A sentence where the cells were not all trained on the same data, or none."""
+    kinds = {describe_data(cell) for cell in cells if not cell.failure}
+    if len(kinds) < 2:
+        return None
+    return (
+        f"These runs were trained on {len(kinds)} different sets of images or classes; only those "
+        "of one set are compared with each other."
+    )
+
+
+def grid_of_runs(runs: Sequence[Run]) -> list[Cell]:
+    """The FixRes cells of a report's runs."""
+    paths = [Path(run.name) for run in runs if run.record.run.get("method") == METHOD]
+    return [cell for path in paths if (cell := read_cell(path)) is not None]

@@ -1,0 +1,111 @@
+"""Validation accuracy over seconds: what a row's accuracy costs in time."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from matplotlib.axes import Axes
+
+from poc.shared.analysis.runs.groups import Group
+from poc.shared.analysis.runs.reading import Run
+
+from .axis_scales import label_linear, linear_limits
+from .drawing import (
+    PANEL_WIDTH,
+    Picture,
+    Table,
+    colour_backend,
+    drawing,
+    fold,
+    mark_backends,
+    panel_height,
+    to_svg,
+)
+
+METRIC = "val/accuracy"
+# The accuracy whose time stands in the table, as a share of what every run reaches at its best.
+SHARE = 0.98
+Curve = list[tuple[float, float]]
+
+
+def time_curve(run: Run) -> Curve:
+    """(seconds since the first epoch began, best validation accuracy so far) after each epoch."""
+    names = (METRIC, "epoch_seconds")
+    lines = [line for line in run.epochs if all(line.get(name) is not None for name in names)]
+    seconds = accumulate(line["epoch_seconds"] for line in lines)
+    best = accumulate((line[METRIC] for line in lines), max)
+    return list(zip(seconds, best, strict=True))
+
+
+def seconds_to_reach(run: Run, accuracy: float) -> float | None:
+    """Seconds after which the validation accuracy was there first; none: never."""
+    return next((seconds for seconds, reached in time_curve(run) if reached >= accuracy), None)
+
+
+def draw_time_to_accuracy(groups: Sequence[Group]) -> Picture | None:
+    """Every run's curve: a panel a setting, both backends in it; none without a validation part."""
+    curves = [(group, run, time_curve(run)) for group in groups for run in group.runs]
+    curves = [item for item in curves if item[2]]
+    if not curves:
+        return None
+    goal = SHARE * min(curve[-1][1] for *_, curve in curves)
+    accuracies = [accuracy for *_, curve in curves for _, accuracy in curve]
+    settings: dict[str, list[tuple[str, Curve]]] = {}
+    for group, _, curve in curves:
+        settings.setdefault(name_setting(group), []).append((group.backend, curve))
+    panels = []
+    for name, members in settings.items():
+        with drawing(PANEL_WIDTH, panel_height(list(settings))) as figure:
+            axes = figure.subplots()
+            draw_setting(axes, name, members)
+            axes.set_ylim(*linear_limits(min(accuracies), max(accuracies)))
+            label_linear(axes.yaxis)
+            panels.append(to_svg(figure, f"Validation accuracy over seconds, {name}."))
+    return Picture(
+        title="Time to accuracy",
+        panels=panels,
+        legend=mark_backends([group.backend for group, *_ in curves]),
+        description=f"Best validation accuracy so far over seconds of training and validation, for "
+        f"{len(curves)} runs. One panel a setting, one line a run, the backends in their colours; "
+        "each panel has seconds of its own. Import and model build are left out.",
+        table=time_numbers([(group, run) for group, run, _ in curves], goal),
+    )
+
+
+def name_setting(group: Group) -> str:
+    """The row's label without its backend."""
+    words = [word for word in group.label.split() if word != group.backend]
+    return " ".join(words) or group.label
+
+
+def draw_setting(axes: Axes, name: str, members: Sequence[tuple[str, Curve]]) -> None:
+    """One setting's runs."""
+    axes.set_title("\n".join(fold(name)))
+    axes.grid(axis="y")
+    axes.tick_params(length=0)
+    for backend, curve in members:
+        marker = "." if len(curve) == 1 else None
+        axes.step(
+            *zip(*curve, strict=True),
+            where="post",
+            color=colour_backend(backend),
+            linewidth=1.1,
+            marker=marker,
+        )
+    axes.set_xlim(0, linear_limits(0, max(curve[-1][0] for _, curve in members))[1])
+    label_linear(axes.xaxis)
+    axes.set_xlabel("seconds")
+
+
+def time_numbers(runs: Sequence[tuple[Group, Run]], goal: float) -> Table:
+    """Seconds of each run to an accuracy that all of them reach."""
+    rows = []
+    for group, run in runs:
+        seconds = seconds_to_reach(run, goal)
+        reached = "never" if seconds is None else f"{seconds:,.1f}"
+        rows.append([group.label, str(run.row["seed"]), reached])
+    return Table(
+        title=f"Seconds to a validation accuracy of {goal:.4f}",
+        columns=("row", "seed", "seconds"),
+        rows=rows,
+        note=f"The accuracy is {SHARE:.0%} of the best that the weakest run reached.",
+    )

@@ -1,0 +1,1 @@
+"""The report on runs: one page, Markdown and CSV."""

@@ -1,0 +1,285 @@
+"""`poc report`: run folders in, Markdown, CSV and one HTML page out.
+
+Every number comes from run folders; names that stand in them are data and are escaped everywhere.
+"""
+
+import html
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from poc.shared.analysis.figures.bar_charts import draw_bars
+from poc.shared.analysis.figures.confusion import draw_confusion
+from poc.shared.analysis.figures.drawing import Picture, Table
+from poc.shared.analysis.figures.l2t_weights import draw_learned_weights
+from poc.shared.analysis.figures.learning_curves import draw_curves
+from poc.shared.analysis.figures.resolution_cells import grid_of_runs
+from poc.shared.analysis.figures.resolution_grid import draw_grid
+from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
+from poc.shared.analysis.runs.groups import Group, by_data, group_runs
+from poc.shared.analysis.runs.reading import Problem, Run, read_runs
+from poc.shared.analysis.tables.verdicts import describe_rival, pair_table, rival_table
+from poc.shared.analysis.verdicts.findings import (
+    Pair,
+    baseline,
+    collect_findings,
+    compare_pairs,
+    list_machines,
+    machine_of,
+    mean_accuracy,
+)
+from poc.shared.analysis.verdicts.headline import Headline, write_headline
+from poc.shared.engine.console.output import plain
+from poc.shared.errors import UsageError
+
+from .csv_files import csv_files
+from .folder import write_report_folder
+from .tables import (
+    environment_table,
+    export_table,
+    further_table,
+    main_table,
+    problem_table,
+    run_table,
+)
+
+MARKDOWN_SIGNS = "\\`*[]|$~"
+PAGE = "report.html.jinja"
+METHOD = (
+    "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
+    "(n - 1).",
+    "The 95 % interval is that of the method: the share of right answers to be expected over "
+    "images like the test images and over seeds, not that of the networks trained here. Both count "
+    "in it. How far a seed moves an accuracy is estimated from all rows together and from what "
+    "earlier studies showed (about one point); of a row of one seed it is taken from the others.",
+    "Two rows are compared image by image, on the same images, with the same two sources of "
+    "chance; so a difference can be shown where two intervals overlap. `adjusted` is Holm's "
+    "correction for all comparisons of the page, the majority baseline's included: with it the "
+    "chance that a page says of any two equally good methods that one is better is at most 5 %, "
+    "in simulations with seeds that move an accuracy by up to two points (sd). With many rows it "
+    "can leave a difference open where two intervals, each 95 % by itself, do not meet.",
+    "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
+    "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
+    "left out.",
+    "Threads are those of one operation. Another number of them adds up in another order, so that "
+    "one seed's accuracy changes. A dash: the run does not record it.",
+    "The majority baseline always answers the most frequent class of the test images.",
+)
+"""How the numbers are made; stands in both documents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that the documents say, as plain text, tables and pictures."""
+
+    title: str
+    command: str
+    written: str
+    facts: Mapping[str, str]
+    findings: Sequence[str]
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    confusions: Sequence[Picture]
+    appendix: Sequence[Table]
+    headline: Sequence[str] = ()
+    rivals: Table | None = None
+    method: Sequence[str] = METHOD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a report is about: its rows, how they compare, and what is left out."""
+
+    folders: Sequence[Path]
+    groups: Sequence[Group]
+    pairs: Sequence[Pair]
+    headline: Headline
+    problems: Sequence[Problem]
+
+
+def read_study(folders: Sequence[Path]) -> Study:
+    """The finished runs in or below the folders.
+
+    Raises:
+        UsageError: A folder is missing, or no run in them is whole.
+    """
+    runs, problems = read_runs(folders)
+    if not runs:
+        why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
+        raise UsageError(
+            f"received {', '.join(str(folder) for folder in folders)}, which hold no finished "
+            f"run{why}; name run folders or a sweep's folder"
+        )
+    groups = group_runs(runs)
+    pairs = compare_pairs(groups)
+    return Study(
+        folders=folders,
+        groups=groups,
+        pairs=pairs,
+        headline=write_headline(groups, pairs),
+        problems=problems,
+    )
+
+
+def write_report(
+    folders: Sequence[Path], output: Path, *, title: str, command: str
+) -> dict[str, Any]:
+    """Read a study and write its report; see `read_study` and `write_study`."""
+    return write_study(read_study(folders), output, title=title, command=command)
+
+
+def write_study(study: Study, output: Path, *, title: str, command: str) -> dict[str, Any]:
+    """Write `report.html`, `report.md` and the CSV files.
+
+    Returns:
+        `files` (their paths), `headline`, `rivals`, `findings`, `rows`, `pairs` and `problems`,
+        as JSON values.
+
+    Raises:
+        UsageError: The output cannot be written without losing what somebody put there.
+    """
+    report = build_report(study, title=title, command=command)
+    contents = {
+        "report.html": render_html(report),
+        "report.md": render_markdown(report),
+        **csv_files(study.groups, study.pairs),
+    }
+    written = write_report_folder(output, contents, study.folders, command)
+    return {
+        "files": written,
+        "headline": list(report.headline),
+        "rivals": [describe_rival(rival) for rival in study.headline.rivals],
+        "findings": list(report.findings),
+        "rows": [describe_group(group) for group in study.groups],
+        "pairs": [{**pair._asdict(), "winner": pair.winner} for pair in study.pairs],
+        "problems": [
+            {"folder": problem.name, "reason": problem.reason} for problem in study.problems
+        ],
+    }
+
+
+def build_report(study: Study, *, title: str, command: str) -> Report:
+    """Tables and pictures of the rows."""
+    groups, problems = study.groups, study.problems
+    runs = [run for group in groups for run in group.runs]
+    shares = {known[1] for group in groups if (known := baseline(group))}
+    majority = shares.pop() if len(shares) == 1 else None
+    curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
+    curves.append(draw_time_to_accuracy(groups))
+    confusions = [draw_confusion(group) for group in groups]
+    exports = export_table(groups)
+    exported = [exports] if exports else []
+    problem_tables = [problem_table(problems)] if problems else []
+    grid = grid_of_runs(runs)
+    if grid:
+        curves.append(draw_grid(grid))
+    return Report(
+        title=title,
+        command=command,
+        written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        facts=describe_facts(groups, runs, problems),
+        headline=study.headline.sentences,
+        rivals=rival_table(study.headline.rivals),
+        findings=collect_findings(groups),
+        tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
+        pictures=[
+            *(picture for picture in (draw_bars(groups, majority), *curves) if picture),
+            *draw_learned_weights(groups),
+        ],
+        confusions=[picture for picture in confusions if picture],
+        appendix=[
+            *([pair_table(study.pairs)] if study.pairs else []),
+            run_table(groups),
+            environment_table(runs),
+        ],
+    )
+
+
+def describe_facts(
+    groups: Sequence[Group], runs: Sequence[Run], problems: Sequence[Problem]
+) -> dict[str, str]:
+    """The few numbers at the head of the page."""
+    facts = {"rows": str(len(groups)), "runs": str(len(runs)), "left out": str(len(problems))}
+    if len(by_data(groups)) == 1:
+        group = groups[0]
+        facts["data"] = group.data[0]
+        facts["test images"] = f"{group.num_test_images:,}"
+        if known := baseline(group):
+            facts["majority baseline"] = f"{known[1]:.4f}"
+    facts["machines"] = str(len(list_machines(runs)))
+    return facts
+
+
+def describe_group(group: Group) -> dict[str, Any]:
+    """A row as JSON values."""
+    accuracy = group.spread("test_accuracy")
+    return {
+        "row": group.label,
+        "runs": [run.name for run in group.runs],
+        "machines": sorted({" ".join(machine_of(run)) for run in group.runs}),
+        "total_parameters": group.runs[0].row["total_parameters"],
+        "test_accuracy_mean": mean_accuracy(group) if accuracy else None,
+        "test_accuracy_sd": accuracy.sd if accuracy else None,
+        "test_accuracy_interval": list(group.interval) if group.interval else None,
+    }
+
+
+def render_html(report: Report) -> str:
+    """One page that loads nothing; Jinja escapes every value but the pictures' SVG."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    return environment.get_template(PAGE).render(report=report)
+
+
+def render_markdown(report: Report) -> str:
+    """The same in Markdown, pictures as their numbers."""
+    lines = [f"# {escape(report.title)}", ""]
+    lines += [line for sentence in report.headline for line in (escape(sentence), "")]
+    lines += markdown_table(report.rivals) if report.rivals else []
+    lines += [f"{escape(key)}: {escape(value)}  " for key, value in report.facts.items()]
+    lines += ["", f"Written {report.written} by: {escape(report.command)}", ""]
+    findings = [f"- {escape(finding)}" for finding in report.findings] or ["Nothing to warn of."]
+    lines += ["## Findings", "", *findings, ""]
+    for table in report.tables:
+        lines += markdown_table(table)
+    for picture in report.pictures:
+        lines += [f"## {escape(picture.title)}", "", escape(picture.description), ""]
+        lines += markdown_table(picture.table, level=3)
+    if report.confusions:
+        lines += ["## Confusion matrices", "", "Counts, summed over runs.", ""]
+    for picture in report.confusions:
+        lines += [f"### {escape(picture.title)}", "", *markdown_table(picture.table, level=4)]
+    for table in report.appendix:
+        lines += markdown_table(table)
+    lines += ["## How the numbers are made", "", *(f"- {escape(line)}" for line in report.method)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table(table: Table, level: int = 2) -> list[str]:
+    """A heading, a pipe table and its note."""
+    lines = [f"{'#' * level} {escape(table.title)}", ""]
+    lines.append("| " + " | ".join(escape(column) for column in table.columns) + " |")
+    lines.append("|" + "".join(rule(column, table) for column in table.columns))
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in table.rows]
+    return [*lines, "", *([escape(table.note), ""] if table.note else [])]
+
+
+def rule(column: str, table: Table) -> str:
+    """The line under a column's heading: words stand left, numbers right."""
+    return " :-- |" if column in table.words or column == table.columns[0] else " --: |"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown, and the HTML inside it, show as it is."""
+    text = html.escape(plain(text.replace("\n", " ")), quote=False)
+    return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in text)

@@ -1,0 +1,234 @@
+"""Rows of a report: runs that differ in nothing but the seed."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.analysis.statistics.intervals import (
+    Confusion,
+    Spread,
+    area_under_curve,
+    confusion_matrix,
+    count_pairs,
+    spread,
+)
+from poc.shared.analysis.statistics.uncertainty import (
+    Evidence,
+    SeedModel,
+    weigh_accuracies,
+    weigh_answers,
+)
+from poc.shared.engine.numerics.metrics import Interval
+from poc.shared.errors import UsageError
+from poc.shared.spec.run import BACKENDS, RunSpec
+
+from .reading import Run, same_images
+from .row_labels import CLASSES, Settings, flatten, place_row, tell_apart
+
+DataKey = tuple[str, str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row: runs of one setting, over seeds.
+
+    `seed_model` is that of all rows of the same data, this one at `place`; without it a row speaks
+    for itself.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    seed_model: SeedModel | None = None
+    place: int = 0
+
+    @property
+    def backend(self) -> str:
+        """`tf` or `torch`."""
+        return str(self.runs[0].row["backend"])
+
+    @property
+    def data(self) -> DataKey:
+        """Source, split and classes: rows of other data are not compared."""
+        record = self.runs[0].record.data
+        return record.source, record.split_fingerprint, tuple(record.class_names)
+
+    @property
+    def num_test_images(self) -> int:
+        """Test images, 0 without a test part."""
+        return self.runs[0].record.data.counts.get("test", 0)
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """95 % interval of the method's accuracy, over test images and seeds."""
+        if self.evidence is None:
+            return None
+        if self.seed_model is None:
+            return SeedModel([self.evidence]).interval(0)
+        return self.seed_model.interval(self.place)
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What the test answers say; none without a test part."""
+        answers = self.answers_by_seed
+        if answers is not None:
+            return weigh_answers(answers)
+        accuracies: dict[int, list[float]] = {}
+        for run in self.runs:
+            if run.row.get("test_accuracy") is not None:
+                accuracies.setdefault(seed_of(run), []).append(run.row["test_accuracy"])
+        if not accuracies or not self.num_test_images:
+            return None
+        means = [float(np.mean(values)) for values in accuracies.values()]
+        return weigh_accuracies(means, self.num_test_images)
+
+    @cached_property
+    def answers_by_seed(self) -> NDArray[np.float64] | None:
+        """(S, N) 1 where right; runs of one seed are averaged, since they are no further seed.
+
+        None where a run has no predictions, or on other images.
+        """
+        if not share_test_images(self, self):
+            return None
+        answers: dict[int, list[NDArray[np.bool_]]] = {}
+        for run in self.runs:
+            if run.predictions is not None:
+                answers.setdefault(seed_of(run), []).append(run.predictions.hits)
+        return np.stack([np.mean(hits, axis=0) for hits in answers.values()])
+
+    def values(self, column: str) -> list[float]:
+        """A column of the rows' summaries, one a run that has it."""
+        return [run.row[column] for run in self.runs if run.row.get(column) is not None]
+
+    @property
+    def threads(self) -> str:
+        """Threads of one operation in its runs."""
+        return list_threads([run.row for run in self.runs])
+
+    def spread(self, column: str) -> Spread | None:
+        """Mean and standard deviation of a column."""
+        values = self.values(column)
+        return spread(values) if values else None
+
+    def area_under_curve(self) -> Spread | None:
+        """Area under the ROC curve, of two classes."""
+        known = [
+            area_under_curve(run.predictions.logits, run.predictions.labels)
+            for run in self.runs
+            if run.predictions is not None
+        ]
+        values = [value for value in known if value is not None]
+        return spread(values) if values else None
+
+    def confusion(self) -> NDArray[np.int64] | None:
+        """(C, C) counts over all runs: for few classes."""
+        known = self.answers()
+        num_classes = len(self.runs[0].record.data.class_names)
+        return None if known is None else confusion_matrix(*known, num_classes)
+
+    def confused(self) -> list[Confusion] | None:
+        """The same counts where they are above 0, for any number of classes."""
+        known = self.answers()
+        return None if known is None else count_pairs(*known)
+
+    def answers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """(N,) labels and (N,) predicted classes of all runs that were tested."""
+        tested = [run.predictions for run in self.runs if run.predictions is not None]
+        if not tested:
+            return None
+        labels = np.concatenate([item.labels for item in tested])
+        return labels, np.concatenate([item.predicted for item in tested])
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Runs into rows: those of one method together, then by their numbers, tf before torch."""
+    members: dict[str, list[Run]] = {}
+    given: dict[str, Settings] = {}
+    full: dict[str, Settings] = {}
+    for run in runs:
+        settings = described(run.record.run, run)
+        resolved = described(resolve_options(run.record.run), run)
+        key = json.dumps(resolved, sort_keys=True)
+        members.setdefault(key, []).append(run)
+        given.setdefault(key, settings)
+        full[key] = resolved
+    labels = tell_apart(list(given.values()), list(full.values()))
+    rows = [
+        (label, Group(label.text, tuple(sorted(own, key=seed_of))))
+        for label, own in zip(labels, members.values(), strict=True)
+    ]
+    rows.sort(key=lambda row: place_row(row[0].words, row[1].backend))
+    return lend_seeds([group for _, group in rows])
+
+
+def lend_seeds(groups: Sequence[Group]) -> list[Group]:
+    """The rows, those of the same data with one model of how far seeds move them."""
+    placed = {id(group): group for group in groups}
+    for members in by_data(groups):
+        known = [(group, group.evidence) for group in members if group.evidence]
+        model = SeedModel([evidence for _, evidence in known]) if known else None
+        for place, (group, _) in enumerate(known):
+            placed[id(group)] = replace(group, seed_model=model, place=place)
+    return list(placed.values())
+
+
+def by_data(groups: Sequence[Group]) -> list[list[Group]]:
+    """Rows that share their data, in their order."""
+    found: dict[DataKey, list[Group]] = {}
+    for group in groups:
+        found.setdefault(group.data, []).append(group)
+    return list(found.values())
+
+
+def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Rows that differ in nothing but the framework: (tf, torch)."""
+    found: dict[str, dict[str, Group]] = {}
+    for group in groups:
+        settings = described(resolve_options(group.runs[0].record.run), group.runs[0])
+        key = json.dumps({**settings, "backend": ""}, sort_keys=True)
+        found.setdefault(key, {})[group.backend] = group
+    return [(own["tf"], own["torch"]) for own in found.values() if len(own) == len(BACKENDS)]
+
+
+def described(settings: Mapping[str, Any], run: Run) -> Settings:
+    """A run's settings without its seed, its split and its classes."""
+    flat = flatten({key: value for key, value in settings.items() if key != "seed"})
+    recorded = run.record.data
+    return {
+        **flat,
+        "data.split_fingerprint": recorded.split_fingerprint[:8],
+        CLASSES: json.dumps(recorded.class_names, ensure_ascii=False),
+    }
+
+
+def resolve_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings with the model's defaults filled in, where this version knows the model."""
+    try:
+        run = RunSpec.parse(dict(settings), "")
+        options = run.model_spec.resolved().model_dump(mode="json")
+    except UsageError:
+        return settings
+    model = {**run.model_spec.model_dump(mode="json"), "options": options}
+    return {**settings, "model": model}
+
+
+def seed_of(run: Run) -> int:
+    """Seed of a run."""
+    return int(run.row["seed"])
+
+
+def list_threads(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Each number of threads that the runs of a row had; a dash where none is known."""
+    known = {str(row["threads"]) for row in rows if row.get("threads") is not None}
+    return "; ".join(sorted(known)) or "-"
+
+
+def share_test_images(first: Group, second: Group) -> bool:
+    """Whether all runs of two rows were tested on the same labelled images."""
+    predictions = [run.predictions for run in (*first.runs, *second.runs)]
+    known = [item for item in predictions if item is not None]
+    return len(known) == len(predictions) > 0 and all(same_images(known[0], item) for item in known)

@@ -1,0 +1,204 @@
+"""Tables for the terminal and for files: the same columns for both backends, units in the names."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import click
+from rich.table import Table
+
+from poc.shared.analysis.figures.drawing import Table as WrittenTable
+from poc.shared.analysis.runs.groups import list_threads
+from poc.shared.engine.console.output import plain
+from poc.shared.engine.console.terminal import open_output
+from poc.shared.spec.cell_names import label_settings
+
+
+class Line(NamedTuple):
+    """A line or column of a table: its title, and the form and the unit of its values."""
+
+    title: str
+    form: str = "{}"
+    scale: float = 1.0
+
+
+INTERVAL = "test_interval"
+# Key of a summary -> how the comparison shows it. The keys themselves stand in JSON and CSV.
+COLUMNS: Mapping[str, Line] = {
+    "method": Line("method"),
+    "model": Line("model"),
+    "options": Line("options"),
+    "seed": Line("seed"),
+    "threads": Line("threads"),
+    "total_parameters": Line("parameters", "{:,}"),
+    "trainable_parameters": Line("trainable parameters", "{:,}"),
+    "parameters_beside": Line("parameters beside the model", "{:,}"),
+    "weight_bytes": Line("size of the weights, kB", "{:,.1f}", 1e-3),
+    "macs": Line("multiply-adds of an image", "{:,}"),
+    "test_accuracy": Line("test accuracy", "{:.4f}"),
+    INTERVAL: Line("95 % interval"),
+    "test_top5_accuracy": Line("top-5 accuracy", "{:.4f}"),
+    "test_balanced_accuracy": Line("balanced accuracy", "{:.4f}"),
+    "test_loss": Line("test loss", "{:.4f}"),
+    "best_val_accuracy": Line("best validation accuracy", "{:.4f}"),
+    "train_loss": Line("training loss", "{:.4f}"),
+    "num_epochs": Line("epochs"),
+    "best_epoch": Line("kept epoch"),
+    "peak_memory_bytes": Line("peak memory, MB", "{:,.0f}", 1e-6),
+}
+TIMES: Mapping[str, Line] = {
+    "import_seconds": Line("import, s", "{:.2f}"),
+    "build_seconds": Line("model build, s", "{:.3f}"),
+    "first_step_seconds": Line("first step, s", "{:.3f}"),
+    "epoch_seconds": Line("training epoch, s", "{:.3f}"),
+    "eval_seconds": Line("evaluation, s", "{:.3f}"),
+    "total_seconds": Line("total, s", "{:.2f}"),
+    "images_per_second": Line("training images per second", "{:,.0f}"),
+    "kept_images_per_second": Line("kept features per second", "{:,.0f}"),
+    "other_processor_share": Line("used by other programs", "{:.0%}"),
+}
+
+EXPORT_FIGURES: Mapping[str, Line] = {
+    "total_parameters": Line("parameters as trained", "{:,}"),
+    "weight_bytes": Line("weights as trained, kB", "{:,.1f}", 1e-3),
+    "safetensors_bytes": Line("safetensors file, kB", "{:,.1f}", 1e-3),
+    "exported_parameters": Line("parameters of the file", "{:,}"),
+    "exported_macs": Line("multiply-adds of the file", "{:,}"),
+    "file_bytes": Line("file, kB", "{:,.1f}", 1e-3),
+    "logit_error": Line("logit error", "{:.1e}"),
+    "trained_accuracy": Line("accuracy as trained", "{:.4f}"),
+    "exported_accuracy": Line("accuracy of the file", "{:.4f}"),
+    "latency_1_seconds": Line("1 image, ms", "{:.3f}", 1e3),
+    "latency_64_seconds": Line("64 images, ms", "{:.2f}", 1e3),
+    "runtime": Line("runtime"),
+}
+
+# Columns of a sweep's table that are means over seeds.
+SWEEP_COLUMNS: Mapping[str, Line] = {
+    "test_accuracy": Line("test accuracy", "{:.4f}"),
+    "test_loss": Line("test loss", "{:.4f}"),
+    "best_val_accuracy": Line("best validation accuracy", "{:.4f}"),
+    "epoch_seconds": Line("per epoch, s", "{:.2f}"),
+    "total_seconds": Line("total, s", "{:.1f}"),
+}
+
+
+def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One column a run, one line a metric."""
+    shown = [{**row, **write_interval(row)} for row in rows]
+    return transposed("Comparison", shown, COLUMNS)
+
+
+def write_interval(row: Mapping[str, Any]) -> dict[str, str]:
+    """The interval of a run's accuracy as one value; nothing where it has none."""
+    low, high = row.get("test_accuracy_low"), row.get("test_accuracy_high")
+    known = low is not None and high is not None
+    return {INTERVAL: f"{low:.3f} to {high:.3f}"} if known else {}
+
+
+def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Where the seconds went; of two runs also the ratio of the first to the second."""
+    if len(rows) != 2:
+        return transposed("Timing", rows, TIMES)
+    first, second = rows
+    ratios = {name: f"{first[name] / second[name]:.2f}" for name in shared_times(first, second)}
+    ratio = {**ratios, "backend": f"{first['backend']} / {second['backend']}"}
+    return transposed("Timing", [first, second, ratio], TIMES)
+
+
+def shared_times(*rows: Mapping[str, Any]) -> list[str]:
+    """Times and rates that all rows have; of what others used there is no ratio."""
+    names = [name for name in TIMES if name != "other_processor_share"]
+    return [name for name in names if all(row.get(name) for row in rows)]
+
+
+def transposed(title: str, rows: Sequence[Mapping[str, Any]], lines: Mapping[str, Line]) -> Table:
+    """A table with one column a row, for a terminal that is higher than wide."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for row in rows:
+        table.add_column(str(row["backend"]), justify="right")
+    for name, line in lines.items():
+        if any(name in row for row in rows):
+            table.add_row(line.title, *(written(row.get(name), line) for row in rows))
+    return table
+
+
+def written(value: Any, line: Line) -> str:
+    """A value as a cell; a missing one is a dash."""
+    if value is None or isinstance(value, str):
+        return value or "-"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={item}" for key, item in value.items()) or "-"
+    return line.form.format(value if line.scale == 1 else value * line.scale)
+
+
+def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a combination of settings: mean ± standard deviation over its seeds."""
+    table = Table(title="Sweep, mean ± sd over seeds", title_justify="left", box=None)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row, name in zip(rows, label_settings([row["settings"] for row in rows]), strict=True):
+        groups.setdefault(name or "the one cell", []).append(row)
+    titles = [line.title for line in SWEEP_COLUMNS.values()]
+    for name in ("settings", "runs", "threads", "parameters", *titles, "failed"):
+        table.add_column(name, justify="left" if name in ("settings", "failed") else "right")
+    for name, members in groups.items():
+        done = [row for row in members if row["status"] == "finished"]
+        failures = [f"seed {row['seed']}: {row['failure']}" for row in members if row not in done]
+        values = (
+            spread([row[column] for row in done if row.get(column) is not None], line.form)
+            for column, line in SWEEP_COLUMNS.items()
+        )
+        parameters = f"{done[0]['total_parameters']:,}" if done else "-"
+        counts = (f"{len(done)}", list_threads(done), parameters)
+        table.add_row(name, *counts, *values, "; ".join(failures) or "-")
+    return table
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """`mean ± sd`; of one value the value, of none a dash."""
+    if not values:
+        return "-"
+    mean = form.format(fmean(values))
+    return f"{mean} ± {form.format(stdev(values))}" if len(values) > 1 else mean
+
+
+def plain_table(table: WrittenTable) -> Table:
+    """A report's table for the terminal."""
+    shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+    for column in table.columns:
+        is_word = column in table.words or column == table.columns[0]
+        shown.add_column(column, justify="left" if is_word else "right")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
+def print_headline(sentences: Sequence[str], rivals: WrittenTable | None) -> None:
+    """The headline of a report: its sentences, then the best row against each other one."""
+    for sentence in sentences:
+        click.echo(plain(sentence))
+    if rivals and len(rivals.rows) > 1:
+        click.echo()
+        show(plain_table(rivals))
+    elif sentences:
+        click.echo()
+
+
+def export_table(row: Mapping[str, Any]) -> Table:
+    """One line a figure of an exported file."""
+    title = f"Export: {row['format']}, {row['precision']}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, line in EXPORT_FIGURES.items():
+        table.add_row(line.title, written(row[name], line))
+    return table
+
+
+def show(*tables: Table) -> None:
+    """Print tables; to a file or a pipe they are never folded."""
+    terminal = open_output()
+    for table in tables:
+        terminal.print(table)
+        terminal.print()

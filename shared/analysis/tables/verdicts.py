@@ -1,0 +1,113 @@
+"""The tables of a report that judge: every comparison, and the best row against each other one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from poc.shared.analysis.figures.drawing import Table, drop_silent_columns
+from poc.shared.analysis.verdicts.findings import Pair
+from poc.shared.analysis.verdicts.headline import Rival, write_points, write_remedy
+
+SETTLING = "what would settle it"
+REMEDY_NOTE = (
+    "What would settle it: so that a true difference of the size seen is shown in four studies of "
+    "five."
+)
+
+
+def rival_table(rivals: Sequence[Rival]) -> Table | None:
+    """The best row of each data set against each other one; none where there is but one row."""
+    if not rivals:
+        return None
+    bests = list(dict.fromkeys(rival.best for rival in rivals))
+    rows = [
+        [
+            rival.other,
+            rival.best if bests[1:] else "",
+            f"{rival.accuracy:.4f}",
+            write_points(rival.pair),
+            rival.pair.reason or judge_pair(rival.pair),
+            write_remedy(rival.remedy),
+        ]
+        for rival in rivals
+    ]
+    numbers = ("test accuracy", "apart (interval)")
+    columns = ["row", "against the best", *numbers, "verdict", SETTLING]
+    which = "The best row" if bests[1:] else f"The best row, {bests[0]},"
+    table = drop_silent_columns(
+        Table(
+            title=f"{which} against each other one, the nearest first",
+            columns=columns,
+            rows=rows,
+            words=[column for column in columns if column not in numbers],
+            is_stacked=True,
+        )
+    )
+    return replace(table, note=REMEDY_NOTE) if SETTLING in table.columns else table
+
+
+def describe_rival(rival: Rival) -> dict[str, Any]:
+    """The best row less another one, as JSON values."""
+    pair = rival.pair
+    sign = 1 if pair.first == rival.best else -1
+    ends = (pair.low, pair.high) if sign == 1 else (pair.high, pair.low)
+    difference, low, high = (
+        None if value is None else sign * value for value in (pair.difference, *ends)
+    )
+    return {
+        "row": rival.other,
+        "best": rival.best,
+        "test_accuracy_mean": rival.accuracy,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "winner": pair.winner,
+        "reason": pair.reason,
+        "remedy": rival.remedy._asdict() if rival.remedy else None,
+    }
+
+
+def pair_table(pairs: Sequence[Pair]) -> Table:
+    """Every comparison of the page, the smallest p first."""
+    ordered = sorted(pairs, key=lambda pair: (pair.p_value is None, pair.p_value))
+    rows = [
+        [
+            pair.first,
+            pair.second,
+            "-" if pair.difference is None else f"{100 * pair.difference:+.1f}",
+            write_ends(pair),
+            "-" if pair.p_value is None else write_p(pair.p_value),
+            "-" if pair.adjusted is None else write_p(pair.adjusted),
+            pair.reason or judge_pair(pair),
+        ]
+        for pair in ordered
+    ]
+    columns = [
+        "first", "second", "first less second, points", "interval, points", "p", "adjusted p",
+        "verdict",
+    ]  # fmt: skip
+    return Table(
+        title="Paired comparisons of the rows",
+        columns=columns,
+        rows=rows,
+        note="The smallest p first. Each interval is at the level at which its pair was judged, so "
+        "that it holds 0 exactly where no difference is shown.",
+        words=["first", "second", "verdict"],
+    )
+
+
+def write_ends(pair: Pair) -> str:
+    """`-0.4 to +2.8`, or a dash."""
+    if pair.low is None or pair.high is None:
+        return "-"
+    return f"{100 * pair.low:+.1f} to {100 * pair.high:+.1f}"
+
+
+def judge_pair(pair: Pair) -> str:
+    """What a comparison shows."""
+    return f"{pair.winner} is better" if pair.winner else "no difference shown"
+
+
+def write_p(value: float) -> str:
+    """A p value."""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -1,0 +1,254 @@
+"""Comparisons of a report's rows, and what its reader must know: warnings in plain sentences."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.analysis.runs.groups import Group, by_data, share_test_images
+from poc.shared.analysis.runs.load import load_notes
+from poc.shared.analysis.runs.reading import Run
+from poc.shared.analysis.statistics.differences import Difference
+from poc.shared.analysis.statistics.intervals import holm, holm_levels, majority_share
+from poc.shared.analysis.statistics.uncertainty import SHARES, SIGNIFICANCE, Evidence, SeedModel
+
+MIN_VALIDATION_IMAGES = 100
+MACHINE_KEYS = ("platform", "processor", "num_cpus", "device")
+# A constant answer has no seed; a million of them stand for that.
+NUM_BASELINE_SEEDS = 1_000_000
+
+
+class Pair(NamedTuple):
+    """Two rows compared, or a row with the majority baseline; `reason` says why they are not.
+
+    `difference` is the accuracy of the first less that of the second. `low` and `high` are its
+    interval at the level (`level`) at which Holm's rule judged the pair, so that it holds 0 exactly
+    where no difference is shown. `adjusted` is Holm's p value over all pairs of the page.
+    """
+
+    first: str
+    second: str
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    adjusted: float | None = None
+    level: float = SIGNIFICANCE
+    is_baseline: bool = False
+    reason: str = ""
+
+    @property
+    def winner(self) -> str | None:
+        """The row that is shown to be more accurate."""
+        if self.difference is None or self.adjusted is None or self.adjusted >= SIGNIFICANCE:
+            return None
+        return self.first if self.difference > 0 else self.second
+
+
+def collect_findings(groups: Sequence[Group]) -> list[str]:
+    """Every warning about the rows."""
+    return [
+        *warn_of_several_data(groups),
+        *warn_of_constant_answers(groups),
+        *warn_of_small_validation(groups),
+        *warn_of_conditions(groups),
+        *load_notes([run.row for group in groups for run in group.runs]),
+    ]
+
+
+def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
+    """Rows that are not compared, since their images differ."""
+    parts = by_data(groups)
+    if len(parts) > 1:
+        yield (
+            f"The rows come from {len(parts)} different data sets or splits; rows of different "
+            "data are not compared."
+        )
+
+
+def mean_accuracy(group: Group) -> float:
+    """Mean test accuracy; a row without one comes last."""
+    accuracy = group.spread("test_accuracy")
+    return accuracy.mean if accuracy else -1.0
+
+
+def baseline(group: Group) -> tuple[str, float] | None:
+    """The most frequent class of a row's test images, and its share."""
+    for run in group.runs:
+        if run.predictions is not None:
+            label, share = majority_share(run.predictions.labels)
+            return run.record.data.class_names[label], share
+    return None
+
+
+def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
+    """Runs that answer one class for every test image."""
+    names = [
+        f"{group.label} seed {run.row['seed']}"
+        for group in groups
+        for run in group.runs
+        if run.predictions is not None and len(np.unique(run.predictions.predicted)) == 1
+    ]
+    if names:
+        yield f"Collapsed, one answer for every test image: {list_names(names)}."
+
+
+def warn_of_small_validation(groups: Sequence[Group]) -> Iterator[str]:
+    """Runs whose weights were chosen on too few images."""
+    small = {
+        group.label: run.record.data.counts["val"]
+        for group in groups
+        for run in group.runs
+        if 0 < run.record.data.counts.get("val", 0) < MIN_VALIDATION_IMAGES
+        and run.row.get("epoch_choice") != "last"
+    }
+    if small:
+        yield (
+            f"The kept epoch was chosen on fewer than {MIN_VALIDATION_IMAGES} validation images "
+            f"({min(small.values())} of {list_names(list(small))}): that choice is mostly chance."
+        )
+
+
+def warn_of_conditions(groups: Sequence[Group]) -> Iterator[str]:
+    """Times and results that were not taken under the same conditions."""
+    runs = [run for group in groups for run in group.runs]
+    machines = list_machines(runs)
+    if len(machines) > 1:
+        counts = Counter(machine_of(run) for run in runs)
+        listed = ", ".join(f"{name}: {counts[key]} runs" for key, name in machines.items())
+        yield f"The runs come from different machines ({listed}); do not compare their times."
+    commits = {str(run.record.environment.get("git_commit")) for run in runs}
+    if len(commits) > 1:
+        listed = list_names(sorted(commits))
+        yield f"The runs come from {len(commits)} states of the code: {listed}."
+    threads = {str(run.row["threads"]) for run in runs if run.row["threads"] is not None}
+    if len(threads) > 1:
+        yield (
+            f"The runs had different numbers of threads ({'; '.join(sorted(threads))}): sums are "
+            "added in other orders, so that accuracies of one seed differ for that reason too."
+        )
+    beside = {group.label for group in groups for run in group.runs if shares_machine(run)}
+    if beside:
+        yield (
+            f"Several runs at a time shared a machine or a cluster ({len(beside)} rows): their "
+            "times are no measurement."
+        )
+
+
+def shares_machine(run: Run) -> bool:
+    """Whether other runs of a sweep went on beside a run, as far as is known."""
+    sweep = run.record.sweep
+    return bool(sweep) and sweep.get("jobs") != 1
+
+
+def machine_of(run: Run) -> tuple[str, ...]:
+    """What tells one machine from another; both frameworks name a device in their own way."""
+    values = [str(run.record.environment.get(key, "unknown")) for key in MACHINE_KEYS]
+    return (*values[:-1], values[-1].lower().replace("/device:", "").partition(":")[0])
+
+
+def list_machines(runs: Sequence[Run]) -> dict[tuple[str, ...], str]:
+    """Each machine, and the letter that stands for it."""
+    found: dict[tuple[str, ...], str] = {}
+    for run in runs:
+        found.setdefault(machine_of(run), name_machine(len(found)))
+    return found
+
+
+def name_machine(index: int) -> str:
+    """A, B, … Z, then numbers."""
+    return chr(ord("A") + index) if index < 26 else str(index + 1)
+
+
+def compare_pairs(groups: Sequence[Group]) -> list[Pair]:
+    """Every two rows, then every row and the majority baseline, adjusted for their number."""
+    pairs, known = [], []
+    for first, second in combinations(groups, 2):
+        found = find_difference(first, second)
+        pairs.append(
+            Pair(first.label, second.label, reason="" if found else why_not(first, second))
+        )
+        known.append(found)
+    for group in groups:
+        if found := find_lead(group):
+            pairs.append(Pair(group.label, name_baseline(group), is_baseline=True))
+            known.append(found)
+    return judge_pairs(pairs, known)
+
+
+def judge_pairs(pairs: Sequence[Pair], found: Sequence[Difference | None]) -> list[Pair]:
+    """The pairs with their figures; those without a difference as they are."""
+    p_values = [item.p_value for item in found if item]
+    judged = iter(zip(p_values, holm(p_values), holm_levels(p_values, SIGNIFICANCE), strict=True))
+    filled = []
+    for pair, item in zip(pairs, found, strict=True):
+        if item is None:
+            filled.append(pair)
+            continue
+        p_value, adjusted, level = next(judged)
+        reach = item.reach(level)
+        filled.append(
+            pair._replace(
+                difference=item.value,
+                low=max(item.value - reach, -1.0),
+                high=min(item.value + reach, 1.0),
+                p_value=p_value,
+                adjusted=adjusted,
+                level=level,
+            )
+        )
+    return filled
+
+
+def find_difference(first: Group, second: Group) -> Difference | None:
+    """The difference of two rows of one page; none where their images are not the same."""
+    one, other = first.answers_by_seed, second.answers_by_seed
+    if one is None or other is None or why_not(first, second):
+        return None
+    if first.seed_model is None or first.seed_model is not second.seed_model:
+        return None
+    return Difference(
+        (first.seed_model.rows[first.place], second.seed_model.rows[second.place]),
+        first.seed_model.of_pair(first.place, second.place),
+        one.mean(axis=0) - other.mean(axis=0),
+    )
+
+
+def why_not(first: Group, second: Group) -> str:
+    """Why two rows are not compared; empty where they are."""
+    if first.data != second.data:
+        return "other data"
+    return "" if share_test_images(first, second) else "other test images, or predictions missing"
+
+
+def find_lead(group: Group) -> Difference | None:
+    """A row's lead over always answering the most frequent class, which no seed moves."""
+    answers, predictions = group.answers_by_seed, group.runs[0].predictions
+    if answers is None or predictions is None or group.seed_model is None:
+        return None
+    is_right = predictions.labels == majority_share(predictions.labels)[0]
+    return constant_difference(group.seed_model, group.place, answers.mean(axis=0), is_right)
+
+
+def constant_difference(
+    model: SeedModel, place: int, shares: NDArray[np.float64], is_right: NDArray[np.bool_]
+) -> Difference:
+    """A row's (N,) shares of right answers less those of a constant answer, right or not."""
+    weights = np.zeros((len(SHARES), len(SHARES)))
+    weights[:, 0] = model.of_row(place)
+    constant = Evidence(float(is_right.mean()), len(is_right), NUM_BASELINE_SEEDS)
+    return Difference((model.rows[place], constant), weights, shares - is_right)
+
+
+def name_baseline(group: Group) -> str:
+    """`always “cat”`: the answer that a row is compared with."""
+    known = baseline(group)
+    return f"always “{known[0]}”" if known else "the most frequent class"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """All names: `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

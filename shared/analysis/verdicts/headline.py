@@ -1,0 +1,233 @@
+"""What a report says first, in plain words.
+
+The best row, what it is better than, whether the frameworks differ, and what would settle what is
+open. Each sentence reads the judged pairs of the page, so that none can say other than their table.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from poc.shared.analysis.runs.groups import Group, by_data, group_runs, match_backends
+from poc.shared.analysis.runs.reading import read_runs
+from poc.shared.analysis.statistics.differences import Remedy
+
+from .findings import Pair, compare_pairs, find_difference, list_names, mean_accuracy, name_baseline
+
+MAX_NAMES = 4
+"""More names than these stand in the table below the sentences, not in a sentence."""
+
+
+class Rival(NamedTuple):
+    """A row beside the best one: how they compare, and what would settle it if that is open."""
+
+    best: str
+    other: str
+    accuracy: float
+    """Mean test accuracy of the other."""
+    pair: Pair
+    remedy: Remedy | None
+
+
+class Headline(NamedTuple):
+    """Sentences, the most important first, and the best row against each other one."""
+
+    sentences: list[str]
+    rivals: list[Rival]
+
+
+def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
+    """The headline of a page.
+
+    Args:
+        groups: Its rows.
+        pairs: `compare_pairs` of these rows.
+    """
+    parts = by_data(groups)
+    sentences: list[str] = []
+    rivals: list[Rival] = []
+    for members in parts:
+        ranked = sorted(
+            (group for group in members if group.interval), key=mean_accuracy, reverse=True
+        )
+        if not ranked:
+            continue
+        found = find_rivals(ranked, pairs)
+        # Sentences name rows in the order of the tables.
+        labels = [group.label for group in members]
+        lines = [
+            *describe_best(ranked, sorted(found, key=lambda rival: labels.index(rival.other))),
+            *describe_frameworks(ranked, pairs),
+            *describe_baseline([group for group in members if group.interval], pairs),
+            *describe_remedies(found),
+            *describe_seeds(ranked),
+        ]
+        sentences += [f"On {members[0].data[0]}: {line}" for line in lines] if parts[1:] else lines
+        rivals += found
+    return Headline(sentences, rivals)
+
+
+def read_headline(folders: Sequence[Path]) -> Headline:
+    """The headline of run folders and sweeps; empty where no run is whole."""
+    groups = group_runs(read_runs(folders)[0])
+    return write_headline(groups, compare_pairs(groups))
+
+
+def find_rivals(ranked: Sequence[Group], pairs: Sequence[Pair]) -> list[Rival]:
+    """The best row against each other one, from the highest accuracy down."""
+    best = ranked[0]
+    rivals = []
+    for other in ranked[1:]:
+        pair = find_pair(pairs, best, other)
+        is_open = pair.winner is None and pair.difference is not None
+        difference = find_difference(best, other) if is_open else None
+        remedy = difference.find_remedy(pair.level) if difference else None
+        rivals.append(Rival(best.label, other.label, mean_accuracy(other), pair, remedy))
+    return rivals
+
+
+def find_pair(pairs: Sequence[Pair], first: Group, second: Group) -> Pair:
+    """The pair of two rows, whichever stands first in it."""
+    names = {first.label, second.label}
+    return next(pair for pair in pairs if {pair.first, pair.second} == names)
+
+
+def describe_best(ranked: Sequence[Group], rivals: Sequence[Rival]) -> Iterator[str]:
+    """The best row, its interval, and what it is shown to be better than."""
+    best = ranked[0]
+    accuracy = f"test accuracy {write_accuracy(best)}"
+    if not rivals:
+        yield f"{best.label}: {accuracy}."
+        return
+    beaten = [rival.other for rival in rivals if rival.pair.winner == best.label]
+    unbeaten = [rival.other for rival in rivals if rival.pair.winner != best.label]
+    if not unbeaten:
+        yield f"{best.label} is the best: {accuracy}. It is better than {name_rows(beaten)}."
+        return
+    parts = [f"better than {name_rows(beaten)}"] if beaten else []
+    parts.append(f"not shown to be better than {name_rows(unbeaten)}")
+    tied = [group.label for group in ranked[1:] if mean_accuracy(group) == mean_accuracy(best)]
+    mean = f"shares the highest mean with {name_rows(tied)}" if tied else "has the highest mean"
+    yield (
+        f"{best.label} {mean}, {accuracy}. It is {', but '.join(parts)}"
+        f"{'; the table names each' if max(len(beaten), len(unbeaten)) > MAX_NAMES else ''}."
+    )
+
+
+def name_rows(names: Sequence[str]) -> str:
+    """The names; of many their number, since the table below names each."""
+    return list_names(names) if len(names) <= MAX_NAMES else f"{len(names)} other rows"
+
+
+def write_accuracy(group: Group) -> str:
+    """`0.871 (95 % interval 0.84 to 0.90)`."""
+    if group.interval is None:
+        return f"{mean_accuracy(group):.3f}"
+    low, high = group.interval
+    return f"{mean_accuracy(group):.3f} (95 % interval {low:.3f} to {high:.3f})"
+
+
+def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
+    """Whether tf and torch differ where all else is equal."""
+    matched = match_backends(groups)
+    known = [(tf, find_pair(pairs, tf, torch)) for tf, torch in matched]
+    known = [(tf, pair) for tf, pair in known if pair.difference is not None]
+    if not known:
+        return
+    shown = [(tf, pair) for tf, pair in known if pair.winner]
+    for tf, pair in shown:
+        leader = "tf" if pair.winner == tf.label else "torch"
+        yield (
+            f"The frameworks differ{where(tf)}: {leader} is more accurate by {write_points(pair)}."
+        )
+    if len(shown) < len(known):
+        rest = [(tf, pair) for tf, pair in known if not pair.winner]
+        tf, widest = max(rest, key=lambda item: abs(item[1].difference or 0.0))
+        others = " in the other rows" if shown else ""
+        most = f"; most apart are the two{where(tf)}:" if len(rest) > 1 else ":"
+        yield f"The frameworks are not shown to differ{others}{most} {write_points(widest)}."
+
+
+def where(group: Group) -> str:
+    """What the two rows of a method have in common: ` with k=3`."""
+    words = [word for word in group.label.split() if word != group.backend]
+    return f" with {' '.join(words)}" if words else ""
+
+
+def write_points(pair: Pair) -> str:
+    """`1.2 points (-0.4 to 2.8)`; the sign is dropped where the winner is named beside it."""
+    if pair.difference is None or pair.low is None or pair.high is None:
+        return "-"
+    sign = -1 if pair.difference < 0 else 1
+    ends = sorted(100 * sign * end for end in (pair.low, pair.high))
+    return f"{100 * abs(pair.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
+
+
+def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
+    """Rows against a constant answer."""
+    known = [pair for pair in pairs if pair.is_baseline]
+    labels = [group.label for group in groups]
+    known = sorted(
+        (pair for pair in known if pair.first in labels), key=lambda pair: labels.index(pair.first)
+    )
+    if not known:
+        return
+    constant = f"the majority baseline ({name_baseline(groups[0])})"
+    worse = [pair.first for pair in known if pair.winner == pair.second]
+    unclear = [pair.first for pair in known if pair.winner is None]
+    if not worse and not unclear:
+        yield f"{'Every row' if known[1:] else known[0].first} is better than {constant}."
+    if unclear:
+        yield f"Not shown to be better than {constant}: {list_names(unclear)}."
+    if worse:
+        yield f"Worse than {constant}: {list_names(worse)}."
+
+
+def describe_remedies(rivals: Sequence[Rival]) -> Iterator[str]:
+    """What would settle the closest of the open comparisons; the table has the others."""
+    unsettled = [rival for rival in rivals if rival.remedy is not None]
+    for rival in unsettled[:1]:
+        yield (
+            f"{rival.best} and {rival.other} are {write_points(rival.pair)} apart: if that is "
+            f"the true difference, {write_remedy(rival.remedy)} would show it."
+        )
+    if unsettled[1:]:
+        yield "The table says what would settle each of the others."
+
+
+def write_remedy(remedy: Remedy | None) -> str:
+    """`about 400 more test images or 5 more seeds a row`; empty where nothing is open."""
+    if remedy is None:
+        return ""
+    parts = []
+    if remedy.images is not None:
+        parts.append(f"{remedy.images:,} more test images")
+    if remedy.seeds is not None:
+        parts.append(f"{count(remedy.seeds, 'more seed')} a row")
+    if remedy.both is not None:
+        images, seeds = remedy.both
+        parts.append(f"{images:,} more test images with {count(seeds, 'more seed')} a row")
+    return f"about {' or '.join(parts)}" if parts else "no number of images or seeds within reach"
+
+
+def count(number: int, word: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def describe_seeds(groups: Sequence[Group]) -> Iterator[str]:
+    """What is taken for granted about rows of one seed."""
+    single = [group for group in groups if group.evidence and group.evidence.num_runs == 1]
+    if not single:
+        return
+    deviations = [
+        100 * group.seed_model.seed_deviation(group.place) for group in single if group.seed_model
+    ]
+    low, high = min(deviations), max(deviations)
+    size = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    if len(single) == len(groups):
+        which, how = "There is one seed a row", "is assumed, not measured"
+    else:
+        which = f"There is one seed of {list_names([group.label for group in single])}"
+        how = "is lent by the other rows"
+    yield f"{which}: that another seed moves an accuracy by about {size} points (sd) {how}."
