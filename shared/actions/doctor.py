@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from poc.shared.analysis.figures.drawing import Table
+from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.machine.environment import describe_machine

@@ -59,7 +59,7 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
         grid_table,
         write_picture,
     )
-    from poc.shared.analysis.report.page import markdown_table
+    from poc.shared.analysis.tables.markdown import markdown_table
     from poc.shared.analysis.tables.terminal import plain_table, show
 
     cells = read_grid(folders)

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from poc.shared.analysis.figures.drawing import Table, drop_silent_columns
 from poc.shared.analysis.report.page import read_study, write_report
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import read_runs
 from poc.shared.analysis.runs.row_labels import place_row
+from poc.shared.analysis.tables.table import Table, drop_silent_columns
 from poc.shared.analysis.tables.terminal import COLUMNS, comparison_table, timing_table
 from poc.shared.analysis.tables.verdicts import rival_table
 from poc.tests.shared.test_report import make_run, read_page

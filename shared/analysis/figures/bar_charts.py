@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.intervals import Spread
+from poc.shared.analysis.tables.table import Table
 
 from .axis_scales import LOG_MARGIN, MARGIN, label_linear, label_log, needs_log
 from .drawing import (
@@ -15,7 +16,6 @@ from .drawing import (
     LINE_HEIGHT,
     PANEL_WIDTH,
     Picture,
-    Table,
     colour_backend,
     drawing,
     fold,

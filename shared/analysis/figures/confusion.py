@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.intervals import Confusion
+from poc.shared.analysis.tables.table import Table
 from poc.shared.analysis.verdicts.headline import count
 from poc.shared.engine.console.output import plain
 
-from .drawing import INK, SHADE, Picture, Table, drawing, make_shades, shorten, to_svg
+from .drawing import INK, SHADE, Picture, drawing, make_shades, shorten, to_svg
 
 MAX_ANNOTATED_CLASSES = 12
 MAX_NAMED_CLASSES = 40

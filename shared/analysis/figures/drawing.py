@@ -11,13 +11,14 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
+from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.console.output import plain
 
 # Stand-ins that the finished SVG carries as the page's own colours.
@@ -34,7 +35,6 @@ PANEL_HEIGHT = 1.95
 POINTS_PER_INCH = 72
 # Letters of a line across a panel; lines of a label; inches of a line.
 LINE_LENGTH, MAX_LINES, LINE_HEIGHT = 42, 3, 0.15
-BLANKS = ("", "-")
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -59,20 +59,6 @@ SETTINGS: Any = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Cells as they are read, not yet escaped for any format."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    words: Sequence[str] = ()
-    """Columns that hold words, not numbers."""
-    is_stacked: bool = False
-    """Whether a phone shows a row as a list of its cells; others scroll sideways."""
-
-
 class Mark(NamedTuple):
     """What a colour stands for."""
 
@@ -94,20 +80,6 @@ class Picture:
     def svg(self) -> str:
         """All panels."""
         return "\n".join(self.panels)
-
-
-def drop_silent_columns(table: Table) -> Table:
-    """The table without the columns that say nothing in any row."""
-    places = [
-        place
-        for place in range(len(table.columns))
-        if place == 0 or any(row[place] not in BLANKS for row in table.rows)
-    ]
-    return replace(
-        table,
-        columns=[table.columns[place] for place in places],
-        rows=[[row[place] for place in places] for row in table.rows],
-    )
 
 
 def mark_backends(backends: Sequence[str]) -> list[Mark]:

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.runs.reading import Run
+from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.console.output import plain
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 
 from .axis_scales import label_linear
-from .drawing import SEED_COLOURS, Picture, Table, drawing, make_shades, shorten, to_svg
+from .drawing import SEED_COLOURS, Picture, drawing, make_shades, shorten, to_svg
 
 PAIR_WEIGHT = "train/pair_weight/"
 CHANNEL_WEIGHT = "channel_weight/"

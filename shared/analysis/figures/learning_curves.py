@@ -8,19 +8,10 @@ from matplotlib.axes import Axes
 
 from poc.shared.analysis.runs.groups import Group, seed_of
 from poc.shared.analysis.runs.reading import Run
+from poc.shared.analysis.tables.table import Table
 
 from .axis_scales import LOG_MARGIN, label_linear, label_log, linear_limits
-from .drawing import (
-    PANEL_WIDTH,
-    SEED_COLOURS,
-    Mark,
-    Picture,
-    Table,
-    drawing,
-    fold,
-    panel_height,
-    to_svg,
-)
+from .drawing import PANEL_WIDTH, SEED_COLOURS, Mark, Picture, drawing, fold, panel_height, to_svg
 
 # Panels whose largest values are further apart than this have an axis of their own each.
 COMMON_RATIO = 4

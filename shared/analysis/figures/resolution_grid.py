@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.reading import Predictions, same_images
 from poc.shared.analysis.statistics.intervals import mcnemar
+from poc.shared.analysis.tables.table import Table
 from poc.shared.data.views.object_size import ideal_ratio
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
-from .drawing import INK, Picture, Table, drawing, make_shades, to_svg
+from .drawing import INK, Picture, drawing, make_shades, to_svg
 from .resolution_cells import Cell, control_of
 
 WHEN = ("before", "after")

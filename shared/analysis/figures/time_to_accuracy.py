@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.runs.reading import Run
+from poc.shared.analysis.tables.table import Table
 
 from .axis_scales import label_linear, linear_limits
 from .drawing import (
     PANEL_WIDTH,
     Picture,
-    Table,
     colour_backend,
     drawing,
     fold,

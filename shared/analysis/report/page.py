@@ -3,7 +3,6 @@
 Every number comes from run folders; names that stand in them are data and are escaped everywhere.
 """
 
-import html
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import jinja2
 
 from poc.shared.analysis.figures.bar_charts import draw_bars
 from poc.shared.analysis.figures.confusion import draw_confusion
-from poc.shared.analysis.figures.drawing import Picture, Table
+from poc.shared.analysis.figures.drawing import Picture
 from poc.shared.analysis.figures.l2t_weights import draw_learned_weights
 from poc.shared.analysis.figures.learning_curves import draw_curves
 from poc.shared.analysis.figures.resolution_cells import grid_of_runs
@@ -22,6 +21,8 @@ from poc.shared.analysis.figures.resolution_grid import draw_grid
 from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
 from poc.shared.analysis.runs.groups import Group, by_data, group_runs
 from poc.shared.analysis.runs.reading import Problem, Run, read_runs
+from poc.shared.analysis.tables.markdown import escape, markdown_table
+from poc.shared.analysis.tables.table import Table
 from poc.shared.analysis.tables.verdicts import describe_rival, pair_table, rival_table
 from poc.shared.analysis.verdicts.findings import (
     Pair,
@@ -47,7 +48,6 @@ from .tables import (
     run_table,
 )
 
-MARKDOWN_SIGNS = "\\`*[]|$~"
 PAGE = "report.html.jinja"
 METHOD = (
     "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
@@ -263,23 +263,3 @@ def render_markdown(report: Report) -> str:
         lines += markdown_table(table)
     lines += ["## How the numbers are made", "", *(f"- {escape(line)}" for line in report.method)]
     return "\n".join(lines) + "\n"
-
-
-def markdown_table(table: Table, level: int = 2) -> list[str]:
-    """A heading, a pipe table and its note."""
-    lines = [f"{'#' * level} {escape(table.title)}", ""]
-    lines.append("| " + " | ".join(escape(column) for column in table.columns) + " |")
-    lines.append("|" + "".join(rule(column, table) for column in table.columns))
-    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in table.rows]
-    return [*lines, "", *([escape(table.note), ""] if table.note else [])]
-
-
-def rule(column: str, table: Table) -> str:
-    """The line under a column's heading: words stand left, numbers right."""
-    return " :-- |" if column in table.words or column == table.columns[0] else " --: |"
-
-
-def escape(text: str) -> str:
-    """Text that Markdown, and the HTML inside it, show as it is."""
-    text = html.escape(plain(text.replace("\n", " ")), quote=False)
-    return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in text)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from poc.shared.analysis.figures.drawing import Table, drop_silent_columns
 from poc.shared.analysis.runs.groups import Group, by_data, list_threads
 from poc.shared.analysis.runs.reading import ExportRecord, Problem, Run
 from poc.shared.analysis.statistics.intervals import Spread, spread
+from poc.shared.analysis.tables.table import Table, drop_silent_columns
 from poc.shared.analysis.verdicts.findings import baseline, list_machines, machine_of
 from poc.shared.analysis.verdicts.headline import count
 from poc.shared.engine.numerics.metrics import wilson_interval

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from poc.shared.analysis.figures.drawing import Table, drop_silent_columns
 from poc.shared.analysis.verdicts.findings import Pair
 from poc.shared.analysis.verdicts.headline import Rival, write_points, write_remedy
+
+from .table import Table, drop_silent_columns
 
 SETTLING = "what would settle it"
 REMEDY_NOTE = (

@@ -1,0 +1,29 @@
+"""Tables as Markdown."""
+
+import html
+
+from poc.shared.engine.console.output import plain
+
+from .table import Table
+
+MARKDOWN_SIGNS = "\\`*[]|$~"
+
+
+def markdown_table(table: Table, level: int = 2) -> list[str]:
+    """A heading, a pipe table and its note."""
+    lines = [f"{'#' * level} {escape(table.title)}", ""]
+    lines.append("| " + " | ".join(escape(column) for column in table.columns) + " |")
+    lines.append("|" + "".join(rule(column, table) for column in table.columns))
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in table.rows]
+    return [*lines, "", *([escape(table.note), ""] if table.note else [])]
+
+
+def rule(column: str, table: Table) -> str:
+    """The line under a column's heading: words stand left, numbers right."""
+    return " :-- |" if column in table.words or column == table.columns[0] else " --: |"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown, and the HTML inside it, show as it is."""
+    text = html.escape(plain(text.replace("\n", " ")), quote=False)
+    return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in text)
