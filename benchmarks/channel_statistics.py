@@ -19,8 +19,8 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.channel_statistics import add_all
 from poc.shared.engine.teacher import starting_weights
+from poc.shared.spec.methods.distilling import default_taps
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.transfer import default_taps
 
 PROMISED = 1.15
 NUM_LABELS, NUM_BATCHES = 20, 4

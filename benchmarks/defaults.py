@@ -26,8 +26,8 @@ from poc.shared.commands.options import weight_defaults
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.server.operations import Operations
-from poc.shared.spec.config import load_run
-from poc.shared.spec.sweep import parse_axis, write_value
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.sweep import parse_axis, write_value
 
 COLUMNS = ("test_accuracy", "test_loss", "train_loss", "num_epochs", "total_seconds")
 

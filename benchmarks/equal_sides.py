@@ -20,7 +20,7 @@ from typing import Any
 from poc.shared.analysis.timing.samples import derive
 from poc.shared.engine.timing.rounds import run_bench
 from poc.shared.spec.bench import MODES, BenchSpec, Side
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 
 SLOWDOWN = 0.1
 ALLOWED_SHARE = 0.1

@@ -27,7 +27,7 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.teacher import starting_weights
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 
 PROMISED = {"torch": 11.0, "tf": 12.0}

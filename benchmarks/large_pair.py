@@ -19,7 +19,7 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.teacher import starting_weights
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 
 RATE = 1e-4
 CLASSES = 120

@@ -23,7 +23,7 @@ from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.training.loop import TrainingLoop
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
 

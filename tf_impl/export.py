@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.network import Network
 
 from .models import Model
 from .weights import load_weights

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Known
 from poc.shared.engine.numerics.noise import Noise
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.layers import Parameter
-from poc.shared.spec.methods import find_method
-from poc.shared.spec.network import Network
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers import Parameter
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .border import (

@@ -1,4 +1,4 @@
-"""Layers in Keras: one class for each kind that `poc.shared.spec.layers` declares.
+"""Layers in Keras: one class for each kind that `poc.shared.spec.networks.layers` declares.
 
 Maps are (N, H, W, C), kernels HWIO. Layers take `in_channels` and explicit padding, and create
 their variables at once; values come from the shared layer.
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from poc.shared.spec.layers import Pads, Shape, same_pads
+from poc.shared.spec.networks.layers import Pads, Shape, same_pads
 
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
 

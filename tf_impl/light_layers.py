@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from poc.shared.spec.layers import Pads
+from poc.shared.spec.networks.layers import Pads
 
 from .layers import NO_PADS, Conv2D, Dense
 

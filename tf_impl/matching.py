@@ -13,7 +13,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from poc.shared.engine.numerics.resizing import resize_matrices
-from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions, group_by_target, takes_gram_form
+from poc.shared.spec.methods.l2t_ww import (
+    ChannelPair,
+    L2TWWOptions,
+    group_by_target,
+    takes_gram_form,
+)
 
 from .derivatives import channel_products
 

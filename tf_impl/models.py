@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from poc.shared.spec import layers as spec
-from poc.shared.spec.network import IMAGES, Network, Node, Step
+from poc.shared.spec.networks import layers as spec
+from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
 from poc.shared.spec.precision import MIXED, Precision
 
 from . import layers

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 
 from .models import Model
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.network import Network
 
 from .models import Model
 from .weights import load_weights

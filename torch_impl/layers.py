@@ -1,4 +1,4 @@
-"""Layers in PyTorch: one class for each kind that `poc.shared.spec.layers` declares.
+"""Layers in PyTorch: one class for each kind that `poc.shared.spec.networks.layers` declares.
 
 Maps are (N, C, H, W), kernels OIHW, as PyTorch has them; `weights.py` translates. Layers take
 `in_channels` and explicit padding; values come from the shared layer.
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from poc.shared.spec.layers import Pads
+from poc.shared.spec.networks.layers import Pads
 
 from .batch_norm import batch_norm, holds_one_value, normalize_by_batch, normalize_by_moving
 

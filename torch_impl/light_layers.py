@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from poc.shared.spec.layers import Pads
+from poc.shared.spec.networks.layers import Pads
 
 from .layers import NO_PADS, Conv2D, Dense
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from poc.shared.spec import layers as spec
-from poc.shared.spec.network import IMAGES, Network, Node, Step
+from poc.shared.spec.networks import layers as spec
+from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
 from poc.shared.spec.precision import MIXED, Precision, storage_type
 
 from . import layers

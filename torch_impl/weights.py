@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 
 from .layers import BatchNorm, DepthwiseConv2D
 from .models import Model

@@ -16,8 +16,8 @@ from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 Batches = list[tuple[NDArray[Any], NDArray[np.int64]]]

@@ -17,9 +17,9 @@ from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.worker.handle import Worker
-from poc.shared.spec.methods import find_method
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.reading.small_forms import Form, describe_form
 from poc.shared.spec.run import BACKENDS, RunSpec
-from poc.shared.spec.small_forms import Form, describe_form
 
 NUM_PARITY_BATCHES = 5
 TIMING_CAVEAT = (

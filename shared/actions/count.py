@@ -7,8 +7,8 @@ from typing import Any
 from poc.shared.analysis.parity.rungs import describe, differing_rows
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.layers import Shape
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 BYTES_PER_WEIGHT = 4

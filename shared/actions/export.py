@@ -28,7 +28,7 @@ from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.header import count_file_bytes
 

@@ -20,9 +20,9 @@ from poc.shared.engine.launch.executors import LocalExecutor
 from poc.shared.engine.launch.sweep import find_cell_folders, run_sweep
 from poc.shared.engine.numerics.metrics import wilson_interval
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.pretrained import WeightDefaults
+from poc.shared.spec.reading.pretrained import WeightDefaults
+from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import BACKENDS
-from poc.shared.spec.sweep import load_sweep
 
 STARTS = ("pretrained", "drawn")
 

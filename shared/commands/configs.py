@@ -17,7 +17,7 @@ def configs() -> None:
 @JSON_OPTION
 def list_configs(as_json: bool) -> None:
     """Every shipped config: its name, what it says first, the command that runs it."""
-    from poc.shared.spec.shipped import describe_config, shipped_configs
+    from poc.shared.spec.reading.shipped import describe_config, shipped_configs
 
     rows = []
     for name, config in shipped_configs().items():
@@ -34,7 +34,7 @@ def list_configs(as_json: bool) -> None:
 @click.argument("name")
 def show_config(name: str) -> None:
     """Print a config as its file has it: a start for your own."""
-    from poc.shared.spec.config import read_config
+    from poc.shared.spec.reading.config import read_config
 
     click.echo(read_config(name), nl=False)
 
@@ -45,7 +45,7 @@ def show_config(name: str) -> None:
 @JSON_OPTION
 def list_keys(method: str, model: str | None, as_json: bool) -> None:
     """Every key that a config and `--set` take, its default, its meaning."""
-    from poc.shared.spec.keys import list_keys as every_key
+    from poc.shared.spec.reading.keys import list_keys as every_key
 
     rows = list(every_key(method, model))
     if as_json:

@@ -87,7 +87,7 @@ def split_data(
     """Write a split as a readable file; --set split.kind=listed --set split.file=FILE uses it."""
     from poc.shared.actions.describe_data import split_facts, split_table, store_split
     from poc.shared.analysis.tables.terminal import show
-    from poc.shared.spec.config import load_run
+    from poc.shared.spec.reading.config import load_run
 
     split = store_split(load_run(config, [f"data.source={source}", *assignments]).data, output)
     if as_json:

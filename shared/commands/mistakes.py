@@ -98,6 +98,6 @@ def takes_settings(ctx: click.Context | None) -> bool:
 
 def known_keys() -> set[Any]:
     """The last names of all keys of a run."""
-    from poc.shared.spec.keys import list_keys
+    from poc.shared.spec.reading.keys import list_keys
 
     return {row["key"].rpartition(".")[2] for row in list_keys("lightlayers")}

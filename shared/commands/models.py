@@ -19,7 +19,7 @@ def models() -> None:
 @JSON_OPTION
 def list_models(as_json: bool) -> None:
     """Every architecture, with its options."""
-    from poc.shared.spec.models import MODELS
+    from poc.shared.spec.networks.models import MODELS
 
     rows: list[dict[str, Any]] = [
         {
@@ -67,8 +67,8 @@ def summarize_model(
     )
     from poc.shared.analysis.tables.networks import summary_table, taps_table
     from poc.shared.analysis.tables.terminal import show
-    from poc.shared.spec.config import load_run
-    from poc.shared.spec.models import find_model
+    from poc.shared.spec.networks.models import find_model
+    from poc.shared.spec.reading.config import load_run
 
     example = find_model(name).example_input
     shape = parse_input_shape(input_shape) if input_shape else example

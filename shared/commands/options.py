@@ -88,7 +88,7 @@ def read_run(
     **given: Any,
 ) -> Any:
     """The run spec that the command line describes; `--batch-size auto` is found here."""
-    from poc.shared.spec.config import load_run
+    from poc.shared.spec.reading.config import load_run
     from poc.shared.spec.run import BACKENDS
 
     is_auto = given.get("batch_size") == "auto"
@@ -109,7 +109,7 @@ def weight_defaults() -> Any:
     from functools import cache
 
     from poc.shared.actions.weights.foreign import locate_canonical
-    from poc.shared.spec.pretrained import WeightDefaults
+    from poc.shared.spec.reading.pretrained import WeightDefaults
     from poc.shared.weights.header import describe_weights
 
     tell_once = cache(tell)
@@ -131,7 +131,7 @@ def require_weights(spec: Any, given: str | None) -> None:
     Raises:
         UsageError: The method starts from weights and none are named.
     """
-    from poc.shared.spec.methods import find_method
+    from poc.shared.spec.methods.table import find_method
 
     if find_method(spec.method).tuning and spec.initial_weights is None and given != NO_WEIGHTS:
         raise UsageError(

@@ -153,7 +153,7 @@ def parity(as_json: bool, **given: Any) -> None:
     from poc.shared.actions.comparison import check_parity, describe_parity_run
     from poc.shared.analysis.parity.table import parity_table, rung_notes
     from poc.shared.analysis.tables.terminal import show
-    from poc.shared.spec.small_forms import load_parity_run
+    from poc.shared.spec.reading.small_forms import load_parity_run
 
     form = None
     if given["batch_size"] == "auto":
@@ -192,7 +192,7 @@ def sweep(
     from poc.shared.engine.console.progress import SweepProgress
     from poc.shared.engine.launch.executors import make_executor
     from poc.shared.engine.launch.sweep import run_sweep
-    from poc.shared.spec.sweep import load_sweep
+    from poc.shared.spec.reading.sweep import load_sweep
 
     settings = named_settings(**given)
     cells = load_sweep(given["config"], settings, axes, seeds, defaults=weight_defaults())

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from poc.shared.spec.initializers import Weights
-    from poc.shared.spec.layers import Parameter
-    from poc.shared.spec.network import Network
+    from poc.shared.spec.networks.initializers import Weights
+    from poc.shared.spec.networks.layers import Parameter
+    from poc.shared.spec.networks.network import Network
     from poc.shared.spec.run import RunSpec
 
     from .numerics.noise import Noise

@@ -11,12 +11,12 @@ from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.files.whole import read_object, read_regular
-from poc.shared.spec.initializers import Weights, draw_weights
-from poc.shared.spec.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
-from poc.shared.spec.methods import find_method
-from poc.shared.spec.network import Network
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.initializers import Weights, draw_weights
+from poc.shared.spec.networks.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.source import SOURCE_PREFIX
+from poc.shared.spec.teacher import SOURCE_PREFIX
 from poc.shared.weights.check import check_weights
 from poc.shared.weights.lineage import read_weights_of
 from poc.shared.weights.origin import check_origin

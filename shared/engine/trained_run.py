@@ -8,8 +8,8 @@ from typing import Any
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays_and_metadata
-from poc.shared.spec.config import assign, full_key
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.reading.config import assign, full_key
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.check import check_weights
 from poc.shared.weights.lineage import lineage_of

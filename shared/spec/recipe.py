@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from .methods import find_method
+from .methods.table import find_method
 from .open_settings import OPEN_SETTINGS
 from .run import RunSpec, fill_defaults
 

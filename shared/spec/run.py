@@ -12,17 +12,17 @@ from pydantic import Field, model_validator
 from poc.shared.errors import UsageError
 
 from .data import DataSpec
-from .layers import Parameter, Shape
-from .methods import METHODS, Method, find_method, tell_default
-from .models import ModelSpec
-from .network import Network
+from .methods.table import METHODS, Method, find_method, tell_default
+from .networks.layers import Parameter, Shape
+from .networks.models import ModelSpec
+from .networks.network import Network
 from .open_settings import BY_RECIPE, OpenSetting
 from .precision import EXACT, Precision, storage_type
 from .schedules import ScheduleSpec
 from .settings import Settings
-from .source import SourceSpec
 from .stages import Stage, plan_stages
 from .stopping import EarlyStoppingSpec
+from .teacher import SourceSpec
 
 Backend = Literal["tf", "torch"]
 BACKENDS: tuple[Backend, ...] = ("tf", "torch")

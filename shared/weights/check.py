@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.network import Network
 
 # Characters of a name in a message.
 MAX_SHOWN = 200

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.layers import Dense, DepthwiseConv2D, Flatten, Shape
-from poc.shared.spec.network import Network, Node
-from poc.shared.spec.published.keras_order import keras_order
-from poc.shared.spec.published.schemes import Scheme
-from poc.shared.spec.published.unsupported import find_unsupported
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers import Dense, DepthwiseConv2D, Flatten, Shape
+from poc.shared.spec.networks.network import Network, Node
 
 from .check import check_tensors, check_weights, printable
+from .published.keras_order import keras_order
+from .published.schemes import Scheme
+from .published.unsupported import find_unsupported
 
 Tensors = Mapping[str, NDArray[Any]]
 # Counters of PyTorch's batch norm; the statistics of Keras' in-graph normalisation, which is the

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.factors import (
+from poc.shared.spec.networks.factors import (
     Factor,
     Variant,
     convolutions,
@@ -16,10 +16,10 @@ from poc.shared.spec.factors import (
     is_factorable,
     kernel_shape,
 )
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.layers import Conv2D, Layer, Shape
-from poc.shared.spec.network import Network
-from poc.shared.spec.nodes import Node
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers import Conv2D, Layer, Shape
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.networks.nodes import Node
 
 Kernel = NDArray[np.float64]
 Measure = Literal["parameters", "macs"]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.layers import (
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers import (
     Add,
     BatchNorm,
     Concatenate,
@@ -23,10 +24,9 @@ from poc.shared.spec.layers import (
     GlobalPool,
     Pool2D,
 )
-from poc.shared.spec.lowering import inner_factors, lower
-from poc.shared.spec.network import Network
-from poc.shared.spec.network_builder import NetworkBuilder
-from poc.shared.spec.nodes import Node
+from poc.shared.spec.networks.lowering import inner_factors, lower
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.networks.nodes import Node
 
 Vector = NDArray[np.float64]
 NO_PADS = ((0, 0), (0, 0))

@@ -7,12 +7,12 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import find_frozen_file
-from poc.shared.spec.models import MODELS, ModelSpec
-from poc.shared.spec.pretrained import Described
-from poc.shared.spec.published.views import find_view
+from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.reading.pretrained import Described
 
 from .lineage import LINEAGE, lineage_of
 from .origin import stored_run
+from .published.views import find_view
 
 IMAGENET = "imagenet"
 VIEW, CLASSES = "view", "classes"

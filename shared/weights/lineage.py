@@ -9,7 +9,7 @@ from pathlib import Path
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata
-from poc.shared.spec.models import ModelSpec
+from poc.shared.spec.networks.models import ModelSpec
 
 LINEAGE = "lineage"
 

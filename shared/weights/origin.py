@@ -5,8 +5,8 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_object
-from poc.shared.spec.models import MODELS, ModelSpec
-from poc.shared.spec.stored_runs import read_as_meant
+from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.reading.stored_runs import read_as_meant
 
 
 def check_origin(path: str, model: ModelSpec) -> None:

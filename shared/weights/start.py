@@ -6,9 +6,9 @@ import numpy as np
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.initializers import Weights, draw_weights
-from poc.shared.spec.methods import tell_default
-from poc.shared.spec.network import Network
+from poc.shared.spec.methods.table import tell_default
+from poc.shared.spec.networks.initializers import Weights, draw_weights
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .check import check_weights

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.network import Network
-from poc.shared.spec.published.schemes import Scheme
+from poc.shared.spec.networks.network import Network
 
 from .check import printable
 from .conversion import choose_candidates, count_known
+from .published.schemes import Scheme
 
 Tensors = Mapping[str, NDArray[Any]]
 # Numbers of updates, which are no weights.

@@ -6,7 +6,8 @@ cannot hide.
 
 from collections.abc import Sequence
 
-from poc.shared.spec.layers import (
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.layers import (
     Activate,
     Add,
     BatchNorm,
@@ -27,8 +28,7 @@ from poc.shared.spec.layers import (
     SeparableConv2D,
     StochasticDepth,
 )
-from poc.shared.spec.network import Network
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks.network import Network
 
 MAP = (6, 5, 4)
 VECTOR = (7,)

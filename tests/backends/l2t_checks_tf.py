@@ -5,9 +5,9 @@ import json
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions
-from poc.shared.spec.layers import prefixed
+from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import prefixed
 from poc.tf_impl.batch_norm import CALLS, batch_norm
 from poc.tf_impl.matching import Matching
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253
 
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions
-from poc.shared.spec.layers import prefixed
+from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import prefixed
 from poc.torch_impl import batch_norm, derivatives
 from poc.torch_impl.derivatives import efficient_second_order
 from poc.torch_impl.matching import Matching

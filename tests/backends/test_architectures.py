@@ -11,10 +11,10 @@ from poc.shared.actions.count import summarize
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.layers import Conv2D, ScaledAdd
-from poc.shared.spec.models import MODELS
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import Conv2D, ScaledAdd
+from poc.shared.spec.networks.models import MODELS
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.architecture_cases import (
     CALM,

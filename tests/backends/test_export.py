@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.export.runtimes import FORMATS
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 
 # float32 sums taken in another order.
 TOLERANCE = 1e-5

@@ -14,10 +14,10 @@ from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.teacher import source_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
-from poc.shared.spec.published.keras_order import keras_order, numbered_names
-from poc.shared.spec.published.table import find_schemes
 from poc.shared.weights import start
 from poc.shared.weights.conversion import from_canonical, number_from_zero, to_canonical
+from poc.shared.weights.published.keras_order import keras_order, numbered_names
+from poc.shared.weights.published.table import find_schemes
 from poc.shared.weights.wrapping import unwrap
 from poc.tests.architectures_table import Case
 

@@ -5,10 +5,10 @@ import pytest
 
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
-from poc.shared.spec import layers as spec
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.layers import same_pads
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks import layers as spec
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import same_pads
 from poc.tests.backends.cases import CASES, same_padding_case
 from poc.tests.reference import layers as reference
 

@@ -12,9 +12,9 @@ import pytest
 from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
-from poc.shared.spec.models import MODELS
-from poc.shared.spec.published.table import SCHEMES, find_schemes
+from poc.shared.spec.networks.models import MODELS
 from poc.shared.weights.conversion import to_canonical
+from poc.shared.weights.published.table import SCHEMES, find_schemes
 from poc.tests.architectures_table import (
     COUNTS,
     KERAS_TOTALS,

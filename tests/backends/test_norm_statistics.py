@@ -5,7 +5,7 @@ import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.tests.reference.layers import apply_network
 

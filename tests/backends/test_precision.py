@@ -7,7 +7,7 @@ import pytest
 
 from poc.shared.engine.machine.memory import estimate_need
 from poc.shared.errors import UsageError
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.cases import CASES

@@ -18,11 +18,11 @@ from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.published.table import IMAGENET_ORIGINS, find_schemes
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 from poc.shared.weights import start
 from poc.shared.weights.conversion import find_scheme, from_canonical, to_canonical
+from poc.shared.weights.published.table import IMAGENET_ORIGINS, find_schemes
 from poc.tests.architectures_table import LADDER_CASES, Case
 
 ROOT = Path(__file__).parents[2]

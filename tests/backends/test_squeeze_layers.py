@@ -8,8 +8,8 @@ import pytest
 
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
-from poc.shared.spec.layers import Conv2D, GlobalPool, Multiply, StochasticDepth
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.layers import Conv2D, GlobalPool, Multiply, StochasticDepth
 
 RATE = 0.3
 SCRIPT = """

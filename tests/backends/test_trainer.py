@@ -10,7 +10,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.tests.reference import optimizers as reference
 

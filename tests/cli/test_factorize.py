@@ -7,7 +7,7 @@ import pytest
 
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 from poc.tests.cli.test_cli import TINY
 
 CONV = ["--set", "model=lightnet_residual", "--set", "layer=conv2d"]

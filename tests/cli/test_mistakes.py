@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.keys import list_keys
-from poc.shared.spec.models import ModelSpec, find_model
-from poc.shared.spec.shipped import describe_config, find_config, shipped_configs
+from poc.shared.spec.networks.models import ModelSpec, find_model
+from poc.shared.spec.reading.keys import list_keys
+from poc.shared.spec.reading.shipped import describe_config, find_config, shipped_configs
 
 RUN = ["run", "--backend", "torch"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from poc.shared.files.arrays import read_arrays, write_arrays
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.models import ModelSpec
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.models import ModelSpec
 
 SMALL = [
     *("--model", "lightnet_plain"),

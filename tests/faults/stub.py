@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from poc.shared.spec.freezing import moving_names
+from poc.shared.spec.networks.freezing import moving_names
 
 SECONDS_A_STEP = float(os.environ.get("STUB_SECONDS_A_STEP", 0))
 

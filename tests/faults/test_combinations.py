@@ -7,8 +7,8 @@ import pytest
 from poc.shared.engine.launch import run as launch
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 
 # Settings -> words of the message: what does not fit what.

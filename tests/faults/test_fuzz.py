@@ -26,8 +26,8 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.files.whole import read_object
-from poc.shared.spec.config import load_run
 from poc.shared.spec.data import SplitSpec
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults.fuzzing import attempt, bounded, fuzz
 from poc.tests.faults.test_resume import RUN, train

@@ -9,8 +9,8 @@ import pytest
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.methods import METHODS
+from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.tests.conftest import start_worker, write_interpreter
 from poc.tests.faults.processes import facts

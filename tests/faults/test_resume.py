@@ -15,7 +15,7 @@ from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.server.operations import Operations
 from poc.shared.errors import Interrupted, Terminated, UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults import stub
 

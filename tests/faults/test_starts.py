@@ -15,8 +15,8 @@ from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults.processes import stub_environment
 from poc.tests.faults.test_resume import MODEL

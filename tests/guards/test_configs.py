@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run, read_toml
-from poc.shared.spec.pretrained import Described, WeightDefaults
-from poc.shared.spec.sweep import load_sweep
+from poc.shared.spec.reading.config import load_run, read_toml
+from poc.shared.spec.reading.pretrained import Described, WeightDefaults
+from poc.shared.spec.reading.sweep import load_sweep
 
 NOBODY_SAYS = WeightDefaults(
     describe=lambda path, values: Described(),

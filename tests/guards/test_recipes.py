@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from poc.shared.spec.config import load_run, read_toml
+from poc.shared.spec.reading.config import load_run, read_toml
+from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.sweep import load_sweep
 
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(

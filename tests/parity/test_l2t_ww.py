@@ -14,8 +14,8 @@ import pytest
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
-from poc.shared.spec.l2t_ww import find_pairs
+from poc.shared.spec.methods.l2t_ww import find_pairs
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.tests.reference import l2t_ww as reference
 

@@ -12,9 +12,9 @@ from poc.shared.analysis.parity.batches import dither
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.analysis.parity.trajectories import RATES
 from poc.shared.engine.worker.handle import Worker
-from poc.shared.spec.methods import METHODS
+from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.reading.small_forms import load_parity_run
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.small_forms import load_parity_run
 from poc.tests.parity.plants import plant
 
 BATCH = 8

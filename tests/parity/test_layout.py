@@ -4,7 +4,7 @@ import pytest
 
 from poc.shared.actions.comparison import read_batches
 from poc.shared.analysis.parity.ladder import Ladder
-from poc.shared.spec.small_forms import load_parity_run
+from poc.shared.spec.reading.small_forms import load_parity_run
 
 
 @pytest.mark.parametrize("method", ["lightlayers", "kd"])

@@ -5,8 +5,8 @@ import pytest
 
 from poc.shared.engine.numerics.metrics import average_views, log_softmax
 from poc.shared.engine.worker.handle import Worker
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 
 pytestmark = [pytest.mark.tf, pytest.mark.torch, pytest.mark.parity]
 BACKENDS = ("tf", "torch")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poc.shared.spec.cell_names import MAX_NAME_LENGTH, label_settings, name_cells
-from poc.shared.spec.sweep import load_sweep
+from poc.shared.spec.reading.cell_names import MAX_NAME_LENGTH, label_settings, name_cells
+from poc.shared.spec.reading.sweep import load_sweep
 
 RUNS = "runs/20261128-1200-scratch-resnet32-torch/checkpoints/best.safetensors"
 

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
-from poc.shared.spec.factors import VARIANTS, Factor, full_rank, is_factorable, kernel_shape
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.layers import Conv2D
-from poc.shared.spec.models import ModelSpec
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.factors import (
+    VARIANTS,
+    Factor,
+    full_rank,
+    is_factorable,
+    kernel_shape,
+)
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import Conv2D
+from poc.shared.spec.networks.models import ModelSpec
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.factorization import (
     choose_factors,
@@ -64,7 +70,7 @@ LAYERS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_full_rank_computes_the_same_whatever_the_geometry(name, variant):
-    from poc.shared.spec.factors import factorize
+    from poc.shared.spec.networks.factors import factorize
 
     network = single(LAYERS[name])
     generator = np.random.default_rng(1)

@@ -22,8 +22,8 @@ from poc.shared.engine.inputs.run_data import make_pipelines, open_data
 from poc.shared.engine.launch import memory_check as memory
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
 

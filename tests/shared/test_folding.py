@@ -6,8 +6,9 @@ Expected counts are those of the facts: 672 batch-norm numbers go from the study
 import numpy as np
 import pytest
 
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.layers import (
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import (
     Activate,
     Add,
     BatchNorm,
@@ -21,8 +22,7 @@ from poc.shared.spec.layers import (
     Pool2D,
     SeparableConv2D,
 )
-from poc.shared.spec.models import ModelSpec
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.weights.folding import fold
 from poc.tests.reference.layers import apply_network
 

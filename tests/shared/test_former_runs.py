@@ -12,10 +12,10 @@ from poc.shared.engine.teacher import check_source, resolve_source
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.sweep import load_sweep
 from poc.shared.weights.start import check_initial_weights
 
 SHAPE = {"input_shape": [32, 32, 3], "num_classes": 3}

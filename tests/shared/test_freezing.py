@@ -6,8 +6,8 @@ import pytest
 from poc.shared.engine.training.output_cache import KeptOutputs
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import map_arrays, write_arrays
-from poc.shared.spec.freezing import body_units, frontier, head_names, partly_frozen
-from poc.shared.spec.models import ModelSpec
+from poc.shared.spec.networks.freezing import body_units, frontier, head_names, partly_frozen
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.run import RunSpec
 
 

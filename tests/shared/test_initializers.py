@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from poc.shared.spec.initializers import DISTRIBUTIONS, draw_parameter, draw_weights
-from poc.shared.spec.layers import Conv2D, Initializer, Parameter
+from poc.shared.spec.networks.initializers import DISTRIBUTIONS, draw_parameter, draw_weights
+from poc.shared.spec.networks.layers import Conv2D, Initializer, Parameter
 from poc.shared.spec.run import RunSpec
 
 FANS = {"fan_in": 30, "fan_out": 50}

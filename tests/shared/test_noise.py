@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.numerics.noise import draw_mask, draw_noise
-from poc.shared.spec.layers import Dropout, GlobalPool
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.layers import Dropout, GlobalPool
 
 
 def network(first="first", rate=0.3):

@@ -6,7 +6,7 @@ import pytest
 from poc.shared.engine.inputs.run_data import check_validation, chooses_epoch
 from poc.shared.engine.training.norm_statistics import Moments
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 
 
 def test_joined_moments_are_those_of_all_values():

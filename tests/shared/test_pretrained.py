@@ -10,13 +10,13 @@ import pytest
 from poc.shared.actions.weights.foreign import locate_canonical, named_model
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.models import ModelSpec
-from poc.shared.spec.pretrained import Described, WeightDefaults
-from poc.shared.spec.published.views import EFFICIENTNET_SIDES, VIEWS, find_view
-from poc.shared.spec.sweep import load_sweep
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.models import ModelSpec
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.pretrained import Described, WeightDefaults
+from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.weights.header import describe_weights, read_names, read_texts
+from poc.shared.weights.published.views import EFFICIENTNET_SIDES, VIEWS, find_view
 
 LITE0 = VIEWS["efficientnet_lite0", "keras"].settings()
 WEIGHTS = "initial_weights=w.safetensors"
@@ -147,8 +147,8 @@ def test_torchvisions_views_are_what_torchvision_says():
 
 def published_file(path, num_classes):
     """A Lite0 with the names of its publication, drawn; and the canonical weights."""
-    from poc.shared.spec.published.table import find_schemes
     from poc.shared.weights.conversion import from_canonical
+    from poc.shared.weights.published.table import find_schemes
 
     network = ModelSpec(name="efficientnet_lite0").declare((224, 224, 3), num_classes)
     weights = draw_weights(network.parameters, 0)

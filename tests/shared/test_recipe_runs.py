@@ -15,13 +15,13 @@ from poc.shared.engine.server.operations import Operations
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.layers import Parameter
-from poc.shared.spec.layers.declaration import Initializer
-from poc.shared.spec.models import ModelSpec
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import Parameter
+from poc.shared.spec.networks.layers.declaration import Initializer
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.open_settings import OPEN_SETTINGS
-from poc.shared.spec.pretrained import Described, WeightDefaults
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.pretrained import Described, WeightDefaults
 from poc.shared.spec.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import drawn_weights

@@ -19,11 +19,11 @@ from poc.shared.engine.teacher import (
 )
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
-from poc.shared.spec.l2t_ww import SELECTION_FORMAT
-from poc.shared.spec.layers import BatchNorm, Conv2D, Flatten
-from poc.shared.spec.network_builder import NetworkBuilder
+from poc.shared.spec.methods.l2t_ww import SELECTION_FORMAT
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
+from poc.shared.spec.reading.config import load_run
 from poc.tests.faults import stub
 from poc.tests.shared.test_run_record import MODEL, add_images, make_archive, train_run
 

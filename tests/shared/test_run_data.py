@@ -12,8 +12,8 @@ from poc.shared.data.splits.leaks import find_leaks, note_leaks
 from poc.shared.data.splits.split import make_split
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.errors import CheckFailed
-from poc.shared.spec.config import load_run
 from poc.shared.spec.data import SplitSpec
+from poc.shared.spec.reading.config import load_run
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 
 # Dotted key -> a value that it must refuse.

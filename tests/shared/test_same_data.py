@@ -8,8 +8,8 @@ from poc.shared.analysis.report.page import write_report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch.sweep import store_definition
 from poc.shared.errors import UsageError
+from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import BACKENDS, RunSpec
-from poc.shared.spec.sweep import load_sweep
 from poc.tests.shared.test_report import make_run
 
 

@@ -17,7 +17,7 @@ from poc.shared.engine.inputs.shared_memory import (
     shared_bytes,
 )
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 
 MIB = 1 << 20
 

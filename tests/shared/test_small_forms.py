@@ -9,9 +9,9 @@ from poc.shared.actions.comparison import describe_parity_run
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.parity.table import parity_table, rung_notes
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
-from poc.shared.spec.methods import METHODS
-from poc.shared.spec.small_forms import SMALL_FORMS, describe_form, load_parity_run
+from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.small_forms import SMALL_FORMS, describe_form, load_parity_run
 
 # Beside 2,000 images of 28 x 28 in batches of 64 this is small.
 MOST_PARAMETERS, MOST_PIXELS, BATCH = 10_000, 24 * 22, 8

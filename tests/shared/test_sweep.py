@@ -32,7 +32,7 @@ from poc.shared.engine.launch.executors import (
 from poc.shared.engine.launch.sweep import kind_of_failure, run_sweep
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import UsageError
-from poc.shared.spec.sweep import Cell, load_sweep
+from poc.shared.spec.reading.sweep import Cell, load_sweep
 
 SMALL = ["num_epochs=1", "data.split.train_per_class=4", "data.batch_size=32"]
 

@@ -16,8 +16,8 @@ from poc.shared.engine.teacher import (
 from poc.shared.engine.training.cache_plan import keep_for_training
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import draw_weights
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.stages import find_stage, plan_stages
 

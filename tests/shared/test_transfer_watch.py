@@ -18,7 +18,7 @@ from poc.shared.engine.training.l2t_watch import (
     total_shapes,
 )
 from poc.shared.errors import CheckFailed
-from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions
+from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 
 PAIRS = tuple(
     ChannelPair(source=m, target="t", source_shape=(4, 4, channels), target_shape=(2, 2, 3))

@@ -9,7 +9,7 @@ from PIL import Image
 from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.errors import UsageError
-from poc.shared.spec.config import load_run
+from poc.shared.spec.reading.config import load_run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "lightlayers" / "chest_xray_3_classes.toml"
 

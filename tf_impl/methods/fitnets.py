@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from poc.shared.engine.numerics.resizing import resize_matrices
 from poc.shared.engine.teacher import COEFFICIENT_PREFIX
-from poc.shared.spec.fitnets import HINT, find_hints, regressor_output
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.methods.fitnets import HINT, find_hints, regressor_output
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.tf_impl.border import known_to_tensors
 from poc.tf_impl.device import find_device

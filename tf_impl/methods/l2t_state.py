@@ -15,8 +15,8 @@ from poc.shared.engine.training.l2t_watch import (
     total_shapes,
 )
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.l2t_ww import L2TWWOptions, find_pairs
+from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import OptimizerSpec, RunSpec
 from poc.tf_impl.device import find_device
 from poc.tf_impl.functional import PureForward

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.tf_impl.models import Model
 

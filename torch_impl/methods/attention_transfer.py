@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 
 from poc.shared.engine.numerics.resizing import average_matrices, resize_matrices
-from poc.shared.spec.distillation import find_attention_pairs
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.methods.distillation import find_attention_pairs
+from poc.shared.spec.methods.distilling import Pair
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.transfer import Pair
 from poc.torch_impl.border import known_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.losses import cross_entropy

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.source import SOURCE_PREFIX
+from poc.shared.spec.teacher import SOURCE_PREFIX
 from poc.torch_impl.device import find_device
 from poc.torch_impl.models import Model
 from poc.torch_impl.weights import load_weights

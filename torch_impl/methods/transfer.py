@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 
 from poc.shared.engine.training.output_cache import KEPT_PREFIX
-from poc.shared.spec.freezing import frontier
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.freezing import frontier
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model

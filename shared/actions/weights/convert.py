@@ -15,15 +15,11 @@ from poc.shared.actions.count import parse_input_shape
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
-from poc.shared.spec.config import load_run
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.models import find_model
-from poc.shared.spec.network import Network
-from poc.shared.spec.pretrained import merge
-from poc.shared.spec.published.keras_order import numbered_names
-from poc.shared.spec.published.schemes import Scheme
-from poc.shared.spec.published.table import find_schemes
-from poc.shared.spec.published.views import find_view
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.models import find_model
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.pretrained import merge
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.check import check_weights
 from poc.shared.weights.conversion import (
@@ -37,6 +33,10 @@ from poc.shared.weights.conversion import (
 )
 from poc.shared.weights.header import CLASSES, VIEW, read_view
 from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.published.keras_order import numbered_names
+from poc.shared.weights.published.schemes import Scheme
+from poc.shared.weights.published.table import find_schemes
+from poc.shared.weights.published.views import find_view
 from poc.shared.weights.wrapping import unwrap
 
 BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}

@@ -14,7 +14,7 @@ from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_bytes
-from poc.shared.spec.factors import (
+from poc.shared.spec.networks.factors import (
     VARIANTS,
     Factor,
     Variant,
@@ -22,8 +22,8 @@ from poc.shared.spec.factors import (
     is_factorable,
     kernel_shape,
 )
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.factorization import (
     Measure,

@@ -8,14 +8,14 @@ from typing import Any
 from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
-from poc.shared.spec.config import DEFAULT_METHOD
-from poc.shared.spec.methods import find_method, tell_default
-from poc.shared.spec.models import ModelSpec, find_model
-from poc.shared.spec.network import Network
-from poc.shared.spec.published.table import find_schemes
+from poc.shared.spec.methods.table import find_method, tell_default
+from poc.shared.spec.networks.models import ModelSpec, find_model
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.reading.config import DEFAULT_METHOD
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, published_shape
 from poc.shared.weights.header import IMAGENET, read_names, read_texts
+from poc.shared.weights.published.table import find_schemes
 from poc.shared.weights.wrapping import unwrap
 
 from .convert import BACKENDS, convert_file, read_tensors

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .batches import Batch, draw_probes

@@ -13,8 +13,8 @@ import numpy as np
 
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import UsageError
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.methods import find_method
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import EXACT
 from poc.shared.spec.run import BACKENDS, RunSpec
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.spec.layers import Parameter
+from poc.shared.spec.networks.layers import Parameter
 
 LOSS = "loss:"
 Arrays = dict[str, NDArray[Any]]

@@ -10,7 +10,7 @@ from rich.table import Table
 from poc.shared.analysis.runs.groups import list_threads
 from poc.shared.engine.console.output import plain
 from poc.shared.engine.console.terminal import open_output
-from poc.shared.spec.cell_names import label_settings
+from poc.shared.spec.reading.cell_names import label_settings
 
 from .table import Table as WrittenTable
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.layers import LightConv2D
+from poc.shared.spec.networks.layers import LightConv2D
 from poc.shared.spec.run import RunSpec
 
 # Written by this version into `run.json` and `sweep.json`; those of 1 began by some other rules.

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from poc.shared.files.arrays import FROZEN_FILE, encode_arrays, frozen_name, write_arrays
 from poc.shared.files.whole import read_regular, write_bytes
-from poc.shared.spec.freezing import moving_names
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.freezing import moving_names
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 # A file takes a block of the disk at least: less than that is not worth one.

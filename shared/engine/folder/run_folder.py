@@ -26,7 +26,7 @@ from poc.shared.files.whole import (
     write_bytes,
     write_json,
 )
-from poc.shared.spec.stored_runs import read_as_meant
+from poc.shared.spec.reading.stored_runs import read_as_meant
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .disk_reserve import give_room, keep_room, write_with_room

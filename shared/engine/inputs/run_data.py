@@ -18,7 +18,7 @@ from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.teacher import check_source, match_source, resolve_source, tell_kept_head
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
-from poc.shared.spec.methods import find_method
+from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run import RunSpec
 
 from .filled_settings import fill_open

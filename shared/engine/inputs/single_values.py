@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
-from poc.shared.spec.layers import BatchNorm
-from poc.shared.spec.network import Network, Node
+from poc.shared.spec.networks.layers import BatchNorm
+from poc.shared.spec.networks.network import Network, Node
 from poc.shared.spec.run import RunSpec
 
 

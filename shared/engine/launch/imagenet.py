@@ -6,11 +6,11 @@ from pathlib import Path
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.files.arrays import Arrays, write_arrays
 from poc.shared.files.cache import cache_root
-from poc.shared.spec.models import ModelSpec, find_model
-from poc.shared.spec.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
+from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, to_canonical
 from poc.shared.weights.lineage import weight_metadata
+from poc.shared.weights.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
 from poc.shared.weights.start import IMAGENET
 
 Fetch = Callable[[str, str], Arrays]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from poc.shared.engine.machine.memory import ITEM_BYTES, SLOTS, free_bytes
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods import find_method
-from poc.shared.spec.network import IMAGES, Network
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.network import IMAGES, Network
 from poc.shared.spec.run import RunSpec
 
 # The file's arrays, the drawn ones, the model's own, and one copy that a checkpoint takes.

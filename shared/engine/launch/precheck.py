@@ -6,8 +6,8 @@ else is refused when the worker has opened the data.
 
 from poc.shared.engine.teacher import check_source, require_source, resolve_source
 from poc.shared.errors import UsageError
-from poc.shared.spec.layers import Shape
-from poc.shared.spec.methods import find_method
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
 

@@ -27,9 +27,9 @@ from poc.shared.engine.machine.memory_evidence import KERNEL_SIGN
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.whole import read_json, write_json
+from poc.shared.spec.reading.stored_runs import read_as_meant
+from poc.shared.spec.reading.sweep import Cell
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.stored_runs import read_as_meant
-from poc.shared.spec.sweep import Cell
 
 from .executors import Executor, LocalExecutor, Task
 from .run import launch_run, resume_run

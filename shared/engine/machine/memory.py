@@ -5,7 +5,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 # The kernel ends a process with signal 9 when memory ends; a person may have done so as well

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.network import Network
 
 Noise = dict[str, NDArray[np.bool_]]
 

@@ -11,7 +11,7 @@ from poc.shared.engine.backend import Backend
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all
 from poc.shared.engine.teacher import source_weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 Shard = dict[str, ChannelStatistic]

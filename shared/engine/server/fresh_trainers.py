@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 # The parity ladder asks for one run in two precisions, in turn.

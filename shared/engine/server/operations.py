@@ -29,9 +29,9 @@ from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.summary import finish
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Turn
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.methods.distilling import default_taps
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.transfer import default_taps
 from poc.shared.weights.folding import fold
 from poc.shared.weights.start import check_initial_weights
 

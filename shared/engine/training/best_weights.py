@@ -7,8 +7,8 @@ import numpy as np
 
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.network import Network
 
 
 class BestWeights:

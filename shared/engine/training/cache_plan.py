@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
-from poc.shared.spec.freezing import frontier
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.methods import find_method
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.freezing import frontier
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.source import SOURCE_PREFIX
+from poc.shared.spec.teacher import SOURCE_PREFIX
 
 from .output_cache import LIMIT_BYTES, KeptOutputs, fingerprint_frozen, frozen_bytes, outputs_path
 

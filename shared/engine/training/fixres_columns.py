@@ -11,9 +11,9 @@ from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.freezing import head_names
-from poc.shared.spec.methods import find_method
-from poc.shared.spec.network import Network
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.freezing import head_names
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .evaluation import evaluate

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from poc.shared.errors import CheckFailed
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.l2t_ww import ChannelPair, L2TWWOptions
+from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 
 JUDGED = (
     "the cross-entropy of phase 3",

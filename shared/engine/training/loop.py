@@ -24,8 +24,8 @@ from poc.shared.engine.inputs.run_data import RunData, chooses_epoch
 from poc.shared.engine.machine.load import LoadMeter
 from poc.shared.engine.numerics.metrics import classification_metrics
 from poc.shared.engine.worker.interruption import Interruption, StopRequested
-from poc.shared.spec.freezing import moving_names
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.freezing import moving_names
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.stages import Stage, find_stage
 from poc.shared.weights.lineage import weight_metadata

@@ -17,8 +17,8 @@ from poc.shared.data.sources.decoding import DECODING
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, map_arrays, write_arrays
 from poc.shared.files.cache import cache_root
-from poc.shared.spec.initializers import Weights
-from poc.shared.spec.network import Network
+from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 FORMAT = "poc features 1"

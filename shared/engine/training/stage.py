@@ -14,7 +14,7 @@ from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.teacher import known_numbers, starting_weights
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.initializers import Weights
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.schedules import learning_rate
 from poc.shared.spec.stages import Stage

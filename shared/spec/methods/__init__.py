@@ -1,0 +1,1 @@
+"""The table of methods, and what each declares."""

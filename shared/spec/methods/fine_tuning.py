@@ -1,0 +1,41 @@
+"""What a method that starts from pretrained weights declares, as plain functions of its options."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.stages import Stage, plan_stages
+
+
+def one_stage(options: Any, num_epochs: int) -> tuple[Stage, ...]:
+    """The whole run."""
+    return plan_stages(num_epochs)
+
+
+def keep_settings(options: Any, run: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """Every stage has the run's own settings."""
+    return {}
+
+
+def no_side(options: Any) -> int | None:
+    """The method does not ask for a size."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Functions that take the method's options first.
+
+    Attributes:
+        extend: (options, network, stage) -> the network with what this stage freezes.
+        stages: (options, num_epochs) -> the plan.
+        settings: (options, the run as JSON, stage) -> fields of the run that the stage changes.
+        image_side: (options) -> side in pixels of the images that the finished network is for;
+            none: as the data says.
+    """
+
+    extend: Callable[[Any, Network, str], Network]
+    stages: Callable[[Any, int], tuple[Stage, ...]] = one_stage
+    settings: Callable[[Any, Mapping[str, Any], str], Mapping[str, Any]] = keep_settings
+    image_side: Callable[[Any], int | None] = no_side

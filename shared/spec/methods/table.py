@@ -1,0 +1,150 @@
+"""The table of methods: what each trains, with which hyper-parameters and on which model.
+
+A method is an objective that both trees implement under `methods/`, plus defaults. A new method is
+one row here, one file in each tree, one config and one NumPy reference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.settings import Settings
+
+from . import distillation, fitnets, l2t_ww, transfer_learning
+from .distilling import Transfer
+from .fine_tuning import Tuning
+
+
+class SupervisedOptions(Settings):
+    """Cross-entropy alone has no hyper-parameters of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row: what it is, its hyper-parameters, its objective and the model that it trains.
+
+    Attributes:
+        summary: One line.
+        options: Its hyper-parameters.
+        objective: Its class in both trees.
+        default_model: Where none is named.
+        models: Those that it can train; none: all.
+        transfer: There for a method that learns from a source network.
+        tuning: There for one that starts from pretrained weights and freezes parts of them.
+        defaults: Other defaults of the run spec, by group; what is given wins.
+        optimizers: Update rules that it can take; none: all.
+        is_second_order: Whether it differentiates through its own update: float32 or float64
+            alone, and not through a program that torch.compile made.
+    """
+
+    summary: str
+    options: type[Settings]
+    objective: str
+    default_model: str
+    models: tuple[str, ...] = ()
+    transfer: Transfer | None = None
+    tuning: Tuning | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    optimizers: tuple[str, ...] = ()
+    is_second_order: bool = False
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "lightlayers": Method(
+            summary="LightLayers: convolutions and dense layers through a narrow bottleneck",
+            options=SupervisedOptions,
+            objective="supervised",
+            default_model="lightnet_plain",
+            models=("lightnet_plain", "lightnet_residual", "conv2d_chain"),
+        ),
+        "scratch": Method(
+            summary="supervised training of any model from drawn weights",
+            options=SupervisedOptions,
+            objective="supervised",
+            default_model="conv2d_chain",
+        ),
+        "transfer": Method(
+            summary="transfer learning: a new head on pretrained weights, the rest frozen or tuned",
+            options=transfer_learning.TransferOptions,
+            objective="transfer",
+            default_model="efficientnet_lite0",
+            tuning=transfer_learning.TRANSFER,
+        ),
+        "fixres": Method(
+            summary="FixRes: train at one resolution, tune head and last norm at that of the test",
+            options=transfer_learning.FixResOptions,
+            objective="transfer",
+            default_model="efficientnet_lite0",
+            tuning=transfer_learning.FIXRES,
+        ),
+        "kd": Method(
+            summary="knowledge distillation: softened logits of a teacher beside the labels",
+            options=distillation.KDOptions,
+            objective="kd",
+            default_model="lightnet_plain",
+            transfer=distillation.KD,
+        ),
+        "lwf": Method(
+            summary="Learning without Forgetting: a second head keeps the source's outputs",
+            options=distillation.LwFOptions,
+            objective="lwf",
+            default_model="lightnet_plain",
+            transfer=distillation.LWF,
+        ),
+        "fitnets": Method(
+            summary="FitNets: a middle layer learns a hint through a regressor, then distillation",
+            options=fitnets.FitNetsOptions,
+            objective="fitnets",
+            default_model="lightnet_plain",
+            transfer=fitnets.FITNETS,
+        ),
+        "attention_transfer": Method(
+            summary="Attention Transfer: maps of where the source is active, at matched layers",
+            options=distillation.AttentionTransferOptions,
+            objective="attention_transfer",
+            default_model="lightnet_plain",
+            transfer=distillation.ATTENTION_TRANSFER,
+        ),
+        "l2t-ww": Method(
+            summary="Learning What and Where to Transfer: learned weights of source maps",
+            options=l2t_ww.L2TWWOptions,
+            objective="l2t_ww",
+            default_model="vgg9_bn",
+            transfer=l2t_ww.L2T_WW,
+            defaults={
+                "optimizer": {
+                    "name": "sgd",
+                    "learning_rate": 0.1,
+                    "momentum": 0.9,
+                    "weight_decay": 1e-4,
+                },
+                "schedule": {"name": "cosine"},
+            },
+            optimizers=("sgd",),
+            is_second_order=True,
+        ),
+    }
+)
+
+
+def find_method(name: str) -> Method:
+    """The row of a method.
+
+    Raises:
+        UsageError: No such method.
+    """
+    if name not in METHODS:
+        raise UsageError(
+            f"received the method {name!r}; allowed are {', '.join(sorted(METHODS))}: choose one"
+        )
+    return METHODS[name]
+
+
+def tell_default(method: str, model: str) -> str:
+    """What an error about a model adds where perhaps nobody has named it; else empty."""
+    if model != find_method(method).default_model:
+        return ""
+    return f". {model} is the default model of {method}: name another with --model"

@@ -1,0 +1,180 @@
+"""Options of transfer learning and of FixRes, and what they declare.
+
+Transfer learning puts a new head on a pretrained body. FixRes (arXiv 1906.06423) trains at one
+resolution and then fine-tunes the classifier and the last batch norm at another, on images that
+look like those of the test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.networks.freezing import NormMode, TrainedBlocks, partly_frozen
+from poc.shared.spec.networks.layers import Conv2D, Dense
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.open_settings import BY_RECIPE
+from poc.shared.spec.settings import Settings
+from poc.shared.spec.stages import Stage, plan_stages
+
+from .fine_tuning import Tuning
+
+TRAIN, FINETUNE = "train", "finetune"
+# Colours of FixRes' second transforms, and its flips.
+FINETUNE_COLOUR, FLIP = 0.05, 0.5
+
+
+class TransferOptions(Settings):
+    """Transfer learning: what is new, what is trained, how fast, and what batch norms do."""
+
+    new_head: bool = Field(
+        True, description="false: the weight file's own head, which must fit the classes"
+    )
+    head_initializer: Literal["declared", "torch_uniform"] = Field(
+        "declared",
+        description="of the new head's last layer; declared: the architecture's own, made for a "
+        "thousand classes; torch_uniform: U(-a, a), a = 1 / sqrt(inputs), small for any number",
+        json_schema_extra=BY_RECIPE,
+    )
+    trained_blocks: TrainedBlocks = Field(
+        0, description="blocks of the body that are trained, counted from the head; or all"
+    )
+    bn_mode: NormMode = Field(
+        "frozen",
+        description="frozen: no batch norm moves; adapt_all: all normalise with the batch; "
+        "adapt_last_stats: the last re-estimates its statistics; adapt_last_affine: and learns",
+    )
+    body_rate: float = Field(
+        1.0, gt=0, description="learning rate of the last trained block over the head's"
+    )
+    rate_decay: float = Field(
+        1.0, gt=0, le=1, description="learning rate of a trained block over that of the next one"
+    )
+    feature_cache: Literal["auto", "memory", "disk", "off"] = Field(
+        "auto",
+        description="values of the frozen part, computed once an image; auto: in memory where "
+        "every epoch sees the same images; disk: kept for later runs too",
+    )
+
+    @model_validator(mode="after")
+    def _check_blocks(self) -> Self:
+        """A number of blocks is not negative."""
+        if self.trained_blocks != "all" and self.trained_blocks < 0:
+            raise UsageError(
+                f"received trained_blocks={self.trained_blocks}; allowed is 0, a number of blocks "
+                "or all: correct it"
+            )
+        return self
+
+
+class FixResOptions(TransferOptions):
+    """FixRes: training at one resolution, fine-tuning and test at another."""
+
+    train_size: int = Field(224, ge=1, description="pixels of a side in the first phase")
+    test_size: int = Field(224, ge=1, description="pixels of a side in the second phase and test")
+    finetune_epochs: int = Field(
+        5,
+        ge=1,
+        description="epochs of the second phase, of num_epochs",
+        json_schema_extra=BY_RECIPE,
+    )
+    finetune_bn_mode: NormMode = Field(
+        "adapt_last_affine", description="bn_mode of the second phase"
+    )
+    finetune_view: Literal["test", "shifted"] = Field(
+        "shifted",
+        description="test: exactly the test's transform; shifted: also flips, faint colour jitter "
+        "and a sideways shift of the crop",
+    )
+    finetune_rate: float = Field(
+        0.1, gt=0, description="learning rate of the second phase over that of the first"
+    )
+
+
+def extend(options: TransferOptions, network: Network, stage: str) -> Network:
+    """The network of which the options' blocks and norms are trained."""
+    return partly_frozen(
+        with_head_initializer(network, options.head_initializer),
+        trained_blocks=options.trained_blocks,
+        bn_mode=options.bn_mode,
+        body_rate=options.body_rate,
+        rate_decay=options.rate_decay,
+    )
+
+
+def with_head_initializer(network: Network, distribution: str) -> Network:
+    """The network whose last layer is drawn so, where it is a plain one; `declared`: as it is."""
+    head = network.head
+    if distribution == "declared" or not isinstance(head.layer, Dense | Conv2D):
+        return network
+    drawn = replace(head, layer=replace(head.layer, initializer=distribution))
+    nodes = tuple(drawn if node.name == head.name else node for node in network.nodes)
+    return replace(network, nodes=nodes)
+
+
+def extend_phase(options: FixResOptions, network: Network, stage: str) -> Network:
+    """The same in the first phase; in the second, the head and the last norm."""
+    if stage == TRAIN:
+        return extend(options, network, stage)
+    network = with_head_initializer(network, options.head_initializer)
+    return partly_frozen(network, trained_blocks=0, bn_mode=options.finetune_bn_mode)
+
+
+def plan_phases(options: FixResOptions, num_epochs: int) -> tuple[Stage, ...]:
+    """First phase, then `finetune_epochs` of the second.
+
+    Raises:
+        UsageError: Nothing is left for the first phase.
+    """
+    if options.finetune_epochs >= num_epochs:
+        raise UsageError(
+            f"received finetune_epochs={options.finetune_epochs} with num_epochs={num_epochs}, "
+            "which both phases share; allowed is less: raise num_epochs"
+        )
+    first = (TRAIN, num_epochs - options.finetune_epochs)
+    return plan_stages(num_epochs, first, last=FINETUNE)
+
+
+def phase_settings(options: FixResOptions, run: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """Fields of the run that a phase changes: size, training view, learning rate."""
+    if stage == TRAIN:
+        side = options.train_size
+        changes: dict[str, Any] = {"data": {**run["data"], "image_size": [side, side]}}
+    else:
+        side = options.test_size
+        view = finetune_view(options.finetune_view, run["data"]["eval_view"])
+        rate = run["optimizer"]["learning_rate"] * options.finetune_rate
+        data = {**run["data"], "image_size": [side, side], "train_view": view}
+        optimizer = {**run["optimizer"], "learning_rate": rate}
+        changes = {"data": data, "optimizer": optimizer}
+    if run["input_shape"] is not None:
+        changes["input_shape"] = [side, side, run["input_shape"][2]]
+    return changes
+
+
+def finetune_view(kind: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The training view that looks like the test's."""
+    crop = evaluation["crop"] if evaluation["crop"] == "none" else "centre"
+    view = {
+        "resize": evaluation["resize"],
+        "crop": crop,
+        "crop_share": evaluation["crop_share"],
+    }
+    if kind == "test":
+        return view
+    colour = dict.fromkeys(("brightness", "contrast", "saturation"), FINETUNE_COLOUR)
+    moved = "shifted" if crop == "centre" else crop
+    return {**view, "crop": moved, "horizontal_flip": FLIP, **colour}
+
+
+def image_side(options: FixResOptions) -> int:
+    """Pixels of a side at the test."""
+    return options.test_size
+
+
+TRANSFER = Tuning(extend=extend)
+FIXRES = Tuning(
+    extend=extend_phase, stages=plan_phases, settings=phase_settings, image_side=image_side
+)

@@ -1,0 +1,1 @@
+"""Declared networks: nodes, layers, architectures."""

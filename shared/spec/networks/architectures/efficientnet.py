@@ -1,0 +1,172 @@
+"""EfficientNet B0 to B7 (arXiv 1905.11946) from one table and the compound-scaling rule, and Lite0.
+
+The lineage decides what the two publications do differently: TensorFlow's "same" padding and batch
+norm epsilon 1e-3 (Keras), or symmetric padding and, up to B4, epsilon 1e-5 (torchvision). Images
+come in normalised: Keras' in-graph Rescaling and Normalization (7 values) are left to the data.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydantic import Field
+
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.layers import BatchNorm, Dense, Dropout, GlobalPool, Shape
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.settings import Settings
+
+from .inverted_residual import Block, Style, add_block, add_conv_norm, round_filters
+
+# Table 1 of the paper: expansion, kernel, filters, repeats, stride of the first repeat.
+STAGES = (
+    (1, 3, 16, 1, 1),
+    (6, 3, 24, 2, 2),
+    (6, 5, 40, 2, 2),
+    (6, 3, 80, 3, 2),
+    (6, 5, 112, 3, 1),
+    (6, 5, 192, 4, 2),
+    (6, 3, 320, 1, 1),
+)
+STEM_FILTERS, TOP_FILTERS = 32, 1280
+INITIALIZER = "variance_scaling_fan_out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """Factors of one member of the family, its image size and its dropout."""
+
+    width: float
+    depth: float
+    image_size: int
+    dropout: float
+
+
+VARIANTS = {
+    "efficientnet_b0": Variant(width=1.0, depth=1.0, image_size=224, dropout=0.2),
+    "efficientnet_b1": Variant(width=1.0, depth=1.1, image_size=240, dropout=0.2),
+    "efficientnet_b2": Variant(width=1.1, depth=1.2, image_size=260, dropout=0.3),
+    "efficientnet_b3": Variant(width=1.2, depth=1.4, image_size=300, dropout=0.3),
+    "efficientnet_b4": Variant(width=1.4, depth=1.8, image_size=380, dropout=0.4),
+    "efficientnet_b5": Variant(width=1.6, depth=2.2, image_size=456, dropout=0.4),
+    "efficientnet_b6": Variant(width=1.8, depth=2.6, image_size=528, dropout=0.5),
+    "efficientnet_b7": Variant(width=2.0, depth=3.1, image_size=600, dropout=0.5),
+}
+TENSORFLOW_NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
+TORCHVISION_SMALL = ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+                     "efficientnet_b4")  # fmt: skip
+
+
+class LiteOptions(Settings):
+    """Options of EfficientNet-Lite0, published in TensorFlow's lineage only."""
+
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="rate before the head; none: the publication's"
+    )
+    drop_connect: float = Field(
+        0.2, ge=0, lt=1, description="rate of the last block's branch; block b of n has b/n of it"
+    )
+
+
+class EfficientNetOptions(LiteOptions):
+    """Options of B0 to B7."""
+
+    lineage: Literal["keras", "torchvision"] = Field(
+        "keras", description="padding at stride 2, epsilon and momentum of batch norm"
+    )
+    width: float = Field(
+        1.0, gt=0, description="factor on every number of channels, beside the variant's own"
+    )
+
+
+Declare = Callable[[EfficientNetOptions, Shape, int], Network]
+
+
+def efficientnet(name: str) -> Declare:
+    """The function that declares one of B0 to B7."""
+
+    def declare(options: EfficientNetOptions, input_shape: Shape, num_classes: int) -> Network:
+        is_torchvision = options.lineage == "torchvision"
+        is_small = is_torchvision and name in TORCHVISION_SMALL
+        style = Style(
+            norm=BatchNorm(momentum=0.9, epsilon=1e-5) if is_small else TENSORFLOW_NORM,
+            activation="swish",
+            is_symmetric=is_torchvision,
+            initializer=INITIALIZER,
+        )
+        variant = replace(VARIANTS[name], width=options.width * VARIANTS[name].width)
+        return declare_network(name, variant, style, options, input_shape, num_classes)
+
+    return declare
+
+
+def efficientnet_lite0(options: LiteOptions, input_shape: Shape, num_classes: int) -> Network:
+    """B0 without squeeze-and-excite, ReLU6 in place of swish."""
+    style = Style(
+        norm=TENSORFLOW_NORM, activation="relu6", is_symmetric=False, initializer=INITIALIZER
+    )
+    variant = VARIANTS["efficientnet_b0"]
+    return declare_network("efficientnet_lite0", variant, style, options, input_shape, num_classes)
+
+
+def declare_network(
+    name: str,
+    variant: Variant,
+    style: Style,
+    options: LiteOptions,
+    input_shape: Shape,
+    num_classes: int,
+) -> Network:
+    """Stem, seven stages, 1x1 convolution, mean, dropout, head.
+
+    Taps `reduction1` … `reduction5`: the map before each halving, and before the mean.
+    """
+    net = NetworkBuilder(name, input_shape)
+    has_squeeze = name != "efficientnet_lite0"
+    add_conv_norm(net, "stem", round_filters(STEM_FILTERS * variant.width), 3, style, stride=2)
+    reductions = 0
+    for block_name, block in scaled_blocks(variant, options.drop_connect, has_squeeze):
+        if block.stride == 2:
+            reductions += 1
+            net.tap(f"reduction{reductions}")
+        add_block(net, block_name, block, style)
+    add_conv_norm(net, "top", round_filters(TOP_FILTERS * variant.width), 1, style)
+    net.tap(f"reduction{reductions + 1}")
+    net.add("pool", GlobalPool())
+    dropout = variant.dropout if options.dropout is None else options.dropout
+    if dropout:
+        net.add("dropout", Dropout(rate=dropout))
+    net.add("head", Dense(units=num_classes, initializer="uniform_fan_out"))
+    return net.build()
+
+
+def scaled_blocks(
+    variant: Variant, drop_connect: float, has_squeeze: bool
+) -> list[tuple[str, Block]]:
+    """Names and blocks: repeats are rounded up, filters to multiples of 8, drop rates grow."""
+    rows = [
+        (
+            f"stage{stage}/block{repeat + 1}",
+            expansion,
+            kernel_size,
+            filters,
+            stride if repeat == 0 else 1,
+        )
+        for stage, (expansion, kernel_size, filters, repeats, stride) in enumerate(STAGES, start=1)
+        for repeat in range(math.ceil(repeats * variant.depth))
+    ]
+    return [
+        (
+            name,
+            Block(
+                expansion=expansion,
+                kernel_size=kernel_size,
+                stride=stride,
+                filters=round_filters(filters * variant.width),
+                has_squeeze=has_squeeze,
+                drop_rate=drop_connect * index / len(rows),
+            ),
+        )
+        for index, (name, expansion, kernel_size, filters, stride) in enumerate(rows)
+    ]

@@ -1,0 +1,140 @@
+"""Inception-ResNet v1 and v2 (arXiv 1602.07261).
+
+Residual branches end in a 1x1 convolution with bias and without batch norm or ReLU, are scaled and
+added. Version 2 is in the Keras lineage (batch norm without gamma, a last block at scale 1 without
+ReLU). Version 1 is the paper's, 5, 10 and 5 blocks, batch norm with gamma or without as an option.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from poc.shared.spec.networks.layers import Activate, BatchNorm, Conv2D, ScaledAdd, Shape
+from poc.shared.spec.networks.network import Network
+
+from .inception import InceptionBuilder, InceptionOptions, add_mixed_5x5, add_stem
+
+Branch = Sequence[tuple[int, int, int]]
+
+
+class InceptionResNetOptions(InceptionOptions):
+    """Options of both versions."""
+
+    repeats: tuple[int, int, int] | None = Field(
+        None, description="blocks of each kind; none: the published numbers"
+    )
+
+
+class InceptionResNetV1Options(InceptionResNetOptions):
+    """Options of version 1."""
+
+    gamma: bool = Field(True, description="batch norm with gamma")
+
+
+def inception_resnet_v1(
+    options: InceptionResNetV1Options, input_shape: Shape, num_classes: int
+) -> Network:
+    """Stem, 5 blocks A, reduction, 10 blocks B, reduction, 5 blocks C, pool, classifier."""
+    norm = BatchNorm(scale=options.gamma)
+    net = InceptionBuilder("inception_resnet_v1", input_shape, options, norm)
+    add_stem_v1(net)
+    for index in range(1, (options.repeats or (5, 10, 5))[0] + 1):
+        branches: list[Branch] = [
+            [(32, 1, 1)],
+            [(32, 1, 1), (32, 3, 3)],
+            [(32, 1, 1), (32, 3, 3), (32, 3, 3)],
+        ]
+        add_residual(net, f"a{index}", branches, scale=0.17)
+    add_reduction(net, "reduction_a", [[(384, 3, 3)], [(192, 1, 1), (192, 3, 3), (256, 3, 3)]])
+    for index in range(1, (options.repeats or (5, 10, 5))[1] + 1):
+        branches = [[(128, 1, 1)], [(128, 1, 1), (128, 1, 7), (128, 7, 1)]]
+        add_residual(net, f"b{index}", branches, scale=0.10)
+    branches = [
+        [(256, 1, 1), (384, 3, 3)],
+        [(256, 1, 1), (256, 3, 3)],
+        [(256, 1, 1), (256, 3, 3), (256, 3, 3)],
+    ]
+    add_reduction(net, "reduction_b", branches)
+    for index in range(1, (options.repeats or (5, 10, 5))[2] + 1):
+        branches = [[(192, 1, 1)], [(192, 1, 1), (192, 1, 3), (192, 3, 1)]]
+        add_residual(net, f"c{index}", branches, scale=0.20)
+    return net.finish(num_classes)
+
+
+def inception_resnet_v2(
+    options: InceptionResNetOptions, input_shape: Shape, num_classes: int
+) -> Network:
+    """Stem, mixed 5b, 10 blocks 35, reduction, 20 blocks 17, reduction, 10 blocks 8, 1x1, head."""
+    net = InceptionBuilder("inception_resnet_v2", input_shape, options, BatchNorm(scale=False))
+    first, second, third = options.repeats or (10, 20, 10)
+    add_stem(net)
+    add_mixed_5x5(net, "mixed5b", 64, plain=96)
+    for index in range(1, first + 1):
+        branches: list[Branch] = [
+            [(32, 1, 1)],
+            [(32, 1, 1), (32, 3, 3)],
+            [(32, 1, 1), (48, 3, 3), (64, 3, 3)],
+        ]
+        add_residual(net, f"block35_{index}", branches, scale=0.17)
+    add_reduction(net, "mixed6a", [[(384, 3, 3)], [(256, 1, 1), (256, 3, 3), (384, 3, 3)]])
+    for index in range(1, second + 1):
+        branches = [[(192, 1, 1)], [(128, 1, 1), (160, 1, 7), (192, 7, 1)]]
+        add_residual(net, f"block17_{index}", branches, scale=0.10)
+    branches = [
+        [(256, 1, 1), (384, 3, 3)],
+        [(256, 1, 1), (288, 3, 3)],
+        [(256, 1, 1), (288, 3, 3), (320, 3, 3)],
+    ]
+    add_reduction(net, "mixed7a", branches)
+    branches = [[(192, 1, 1)], [(192, 1, 1), (224, 1, 3), (256, 3, 1)]]
+    for index in range(1, third):
+        add_residual(net, f"block8_{index}", branches, scale=0.20)
+    add_residual(net, f"block8_{third}", branches, scale=1.0, has_relu=False)
+    net.unit("last", (1536, 1, 1))
+    return net.finish(num_classes)
+
+
+def add_stem_v1(net: InceptionBuilder) -> None:
+    """299x299x3 -> 35x35x256, the last halving by a convolution."""
+    net.unit("stem/conv1", (32, 3, 3), strides=2, padding="valid")
+    net.unit("stem/conv2", (32, 3, 3), padding="valid")
+    net.unit("stem/conv3", (64, 3, 3))
+    net.halving_pool("stem/pool")
+    net.unit("stem/conv4", (80, 1, 1))
+    net.unit("stem/conv5", (192, 3, 3), padding="valid")
+    net.unit("stem/conv6", (256, 3, 3), strides=2, padding="valid")
+    net.tap("stem")
+
+
+def add_residual(
+    net: InceptionBuilder,
+    name: str,
+    branches: Sequence[Branch],
+    *,
+    scale: float,
+    has_relu: bool = True,
+) -> None:
+    """X + scale * expand(concatenated branches), then ReLU."""
+    source = net.latest
+    outputs = [
+        net.branch(f"{name}/branch{index}", branch, source)
+        for index, branch in enumerate(branches, start=1)
+    ]
+    net.join(name, *outputs)
+    expand = Conv2D(filters=net.shape(source)[-1], kernel_size=(1, 1))
+    residual = net.add(f"{name}/expand", expand)
+    net.add(f"{name}/add", ScaledAdd(scale=scale), source, residual)
+    net.close_block(name, f"{name}/branch1/1", source, is_identity=True)
+    if has_relu:
+        net.add(f"{name}/relu", Activate(activation="relu"))
+    net.tap(name)
+
+
+def add_reduction(net: InceptionBuilder, name: str, branches: Sequence[Branch]) -> None:
+    """Branches that end in a 3x3/2 convolution, and a pool/2, concatenated."""
+    source = net.latest
+    outputs = [
+        net.branch(f"{name}/branch{index}", branch, source, halves=True)
+        for index, branch in enumerate(branches, start=1)
+    ]
+    net.join(name, *outputs, net.halving_pool(f"{name}/pool", source))

@@ -1,0 +1,138 @@
+"""The block that MobileNetV2 and EfficientNet share: expand, filter each channel, project, add.
+
+Sources: arXiv 1801.04381 (inverted residual with a linear bottleneck), arXiv 1905.11946 (the same
+with squeeze-and-excite and swish, "MBConv").
+"""
+
+from dataclasses import dataclass
+
+from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.layers import (
+    Activate,
+    Activation,
+    Add,
+    BatchNorm,
+    Conv2D,
+    DepthwiseConv2D,
+    GlobalPool,
+    Multiply,
+    Padding,
+    StochasticDepth,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """What a lineage decides: batch norm, activation, padding rule, initial kernels.
+
+    `is_symmetric` pads (k - 1) / 2 on every side (torchvision); else TensorFlow's "same", which
+    at stride 2 puts the odd pixel after. The two agree at stride 1 and on odd sizes only.
+    """
+
+    norm: BatchNorm
+    activation: Activation
+    is_symmetric: bool
+    initializer: str
+
+    def padding(self, kernel_size: int) -> Padding:
+        """The padding of a square kernel."""
+        pads = ((kernel_size - 1) // 2,) * 2
+        return (pads, pads) if self.is_symmetric else "same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One inverted residual; squeeze-and-excite narrows to a quarter of the block's input."""
+
+    expansion: int
+    kernel_size: int
+    stride: int
+    filters: int
+    has_squeeze: bool = False
+    drop_rate: float = 0.0
+
+
+def add_conv_norm(
+    net: NetworkBuilder,
+    name: str,
+    filters: int,
+    kernel_size: int,
+    style: Style,
+    *,
+    stride: int = 1,
+    separator: str = "/",
+    is_activated: bool = True,
+) -> None:
+    """Convolution without bias, batch norm and, unless linear, the activation."""
+    net.add(
+        f"{name}{separator}conv",
+        Conv2D(
+            filters=filters,
+            kernel_size=(kernel_size, kernel_size),
+            strides=(stride, stride),
+            padding=style.padding(kernel_size),
+            use_bias=False,
+            initializer=style.initializer,
+        ),
+    )
+    net.add(f"{name}{separator}norm", style.norm)
+    if is_activated:
+        net.add(f"{name}{separator}activation", Activate(activation=style.activation))
+
+
+def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> None:
+    """Expansion (absent at 1), depthwise convolution, squeeze-and-excite, linear projection, sum.
+
+    The input is added where the stride is 1 and the number of channels stays.
+    """
+    block_input = net.latest
+    in_channels = net.shape(block_input)[-1]
+    expanded = block.expansion * in_channels
+    if block.expansion != 1:
+        add_conv_norm(net, f"{name}/expand", expanded, 1, style, separator="_")
+    net.add(
+        f"{name}/depthwise_conv",
+        DepthwiseConv2D(
+            kernel_size=(block.kernel_size, block.kernel_size),
+            strides=(block.stride, block.stride),
+            padding=style.padding(block.kernel_size),
+            use_bias=False,
+            initializer=style.initializer,
+        ),
+    )
+    net.add(f"{name}/depthwise_norm", style.norm)
+    net.add(f"{name}/depthwise_activation", Activate(activation=style.activation))
+    if block.has_squeeze:
+        add_squeeze_excite(net, name, max(1, in_channels // 4), style)
+    add_conv_norm(
+        net, f"{name}/project", block.filters, 1, style, separator="_", is_activated=False
+    )
+    if block.stride == 1 and block.filters == in_channels:
+        if block.drop_rate:
+            layer = StochasticDepth(survival=1 - block.drop_rate, mode="row", scaling="train")
+            net.add(f"{name}/drop_path", layer)
+        net.add(f"{name}/add", Add(), net.latest, block_input)
+
+
+def add_squeeze_excite(net: NetworkBuilder, name: str, filters: int, style: Style) -> None:
+    """Scale each channel by sigmoid(conv(swish(conv(mean)))); both 1x1 convolutions have biases."""
+    maps = net.latest
+    net.add(f"{name}/se_squeeze", GlobalPool(keep_axes=True))
+    for part, width, activation in (
+        ("reduce", filters, style.activation),
+        ("expand", net.shape(maps)[-1], "sigmoid"),
+    ):
+        layer = Conv2D(
+            filters=width,
+            kernel_size=(1, 1),
+            activation=activation,
+            initializer=style.initializer,
+        )
+        net.add(f"{name}/se_{part}", layer)
+    net.add(f"{name}/se_excite", Multiply(), maps, net.latest)
+
+
+def round_filters(filters: float, divisor: int = 8) -> int:
+    """Nearest multiple of `divisor`, at least one, and never more than 10 % below `filters`."""
+    rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * filters else rounded

@@ -1,0 +1,140 @@
+"""Convolutions in two low-rank factors, as an option of every model.
+
+basis: W = A @ B with A (kh, kw, C, r) and B (r, F): a convolution to r channels, then a 1x1 one.
+spatial: A (kh, 1, C, r), B (1, kw, r, F): a vertical convolution, then a horizontal one. Nothing
+lies between the factors, so both are one convolution of rank r (facts: LightLayers, section 5).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.settings import Settings
+
+from .layers import Conv2D, Shape
+from .network import Network
+from .nodes import Block, Node
+
+Variant = Literal["basis", "spatial"]
+VARIANTS: tuple[Variant, ...] = ("basis", "spatial")
+
+
+class Factor(Settings):
+    """How one convolution is written as two."""
+
+    variant: Variant = Field("spatial", description="which two convolutions")
+    rank: int = Field(ge=1, description="channels between them")
+
+
+def is_factorable(node: Node) -> bool:
+    """Whether a node is an ordinary convolution."""
+    return isinstance(node.layer, Conv2D) and node.layer.groups == 1
+
+
+def kernel_shape(node: Node) -> Shape:
+    """(kh, kw, C, F) of a convolution."""
+    if not isinstance(node.layer, Conv2D):
+        raise ValueError(f"Received the node {node.name}, which is no convolution.")
+    return node.layer.kernel_shape(node.input_shapes)
+
+
+def full_rank(shape: Shape, variant: Variant) -> int:
+    """The rank from which on every kernel (kh, kw, C, F) is reproduced."""
+    height, width, channels, filters = shape
+    if variant == "basis":
+        return min(height * width * channels, filters)
+    return min(height * channels, width * filters)
+
+
+def convolutions(layer: Conv2D, factor: Factor) -> tuple[Conv2D, Conv2D]:
+    """The two convolutions; bias and activation belong to the second."""
+    (height, width), (down, across) = layer.kernel_size, layer.strides
+    padding = layer.padding
+    if factor.variant == "basis":
+        first = replace(layer, filters=factor.rank, use_bias=False, activation=None)
+        return first, replace(layer, kernel_size=(1, 1), strides=(1, 1), padding="valid")
+    vertical = horizontal = padding
+    if not isinstance(padding, str):
+        vertical, horizontal = (padding[0], (0, 0)), ((0, 0), padding[1])
+    first = replace(
+        layer,
+        filters=factor.rank,
+        kernel_size=(height, 1),
+        strides=(down, 1),
+        padding=vertical,
+        use_bias=False,
+        activation=None,
+    )
+    return first, replace(layer, kernel_size=(1, width), strides=(1, across), padding=horizontal)
+
+
+def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
+    """The network whose named convolutions are two each, `name/reduce` and `name/expand`.
+
+    Raises:
+        UsageError: No such convolution, or a rank above the full one.
+    """
+    nodes: list[Node] = []
+    for node in network.nodes:
+        inputs = tuple(second_of(name, factors) for name in node.inputs)
+        nodes += split_node(replace(node, inputs=inputs), factors)
+    if unknown := sorted(set(factors) - {node.name for node in network.nodes}):
+        names = [node.name for node in network.nodes if is_factorable(node)]
+        raise UsageError(
+            f"received model.factors for {unknown[0]!r}, which {network.name} has not; allowed are "
+            f"{', '.join(names)}: choose among them"
+        )
+    return replace(
+        network,
+        nodes=tuple(nodes),
+        taps={tap: second_of(name, factors) for tap, name in network.taps.items()},
+        blocks={name: split_block(block, factors) for name, block in network.blocks.items()},
+        auxiliary={second_of(n, factors): weight for n, weight in network.auxiliary.items()},
+    )
+
+
+def second_of(name: str, factors: Mapping[str, Factor]) -> str:
+    """The node that computes what `name` computed."""
+    return f"{name}/expand" if name in factors else name
+
+
+def split_node(node: Node, factors: Mapping[str, Factor]) -> list[Node]:
+    """The node's two factors, or the node itself."""
+    if node.name not in factors:
+        return [node]
+    factor = factors[node.name]
+    if not is_factorable(node) or not isinstance(node.layer, Conv2D):
+        raise UsageError(
+            f"received model.factors for {node.name!r}, which is a {node.layer.kind}; allowed are "
+            "convolutions without groups: remove it"
+        )
+    largest = full_rank(kernel_shape(node), factor.variant)
+    if factor.rank > largest:
+        raise UsageError(
+            f"received rank {factor.rank} for {node.name!r}; allowed is at most {largest}, where "
+            "its kernel is reproduced: lower it"
+        )
+    first, second = convolutions(node.layer, factor)
+    middle = first.output_shape(node.input_shapes)
+    reduce = replace(node, name=f"{node.name}/reduce", layer=first, output_shape=middle)
+    expand = replace(
+        node,
+        name=f"{node.name}/expand",
+        layer=second,
+        inputs=(reduce.name,),
+        input_shapes=(middle,),
+    )
+    return [reduce, expand]
+
+
+def split_block(block: Block, factors: Mapping[str, Factor]) -> Block:
+    """The block with the new nodes."""
+    nodes = [
+        new
+        for name in block.nodes
+        for new in ((f"{name}/reduce", f"{name}/expand") if name in factors else (name,))
+    ]
+    return replace(block, nodes=tuple(nodes), shortcut=second_of(block.shortcut, factors))

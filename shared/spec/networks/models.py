@@ -1,0 +1,270 @@
+"""The table of models: a new architecture is one row and inherits every command and test."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.settings import Settings
+from poc.shared.spec.suggestions import suggest_name
+
+from .architectures import (
+    efficientnet,
+    googlenet,
+    inception,
+    inception_resnet,
+    lightnet,
+    mobilenet,
+    resnet,
+    resnet_cifar,
+    resnet_preactivation,
+    simple_cnn,
+    vgg,
+)
+from .factors import Factor, factorize
+from .layers import Shape
+from .network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One row: the options that the architecture takes and the function that declares it.
+
+    Attributes:
+        former: Options that came later and changed what their absence means -> what it meant. A
+            spec always names them, so that a stored one without them is known to be older.
+    """
+
+    summary: str
+    options: type[Settings]
+    declare: Callable[[Any, Shape, int], Network]
+    example_input: Shape = (28, 28, 1)
+    former: Mapping[str, Any] = field(default_factory=dict)
+
+
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {
+        "lightnet_plain": Model(
+            summary="LightLayers paper, MNIST and Fashion-MNIST: plain blocks",
+            options=lightnet.LightNetOptions,
+            declare=lightnet.lightnet_plain,
+        ),
+        "lightnet_residual": Model(
+            summary="LightLayers paper (CIFAR) and chest X-ray study: residual blocks",
+            options=lightnet.LightNetOptions,
+            declare=lightnet.lightnet_residual,
+            example_input=(32, 32, 3),
+        ),
+        "conv2d_chain": Model(
+            summary="chest X-ray study's baseline: nine 3x3 convolutions without padding",
+            options=lightnet.ConvChainOptions,
+            declare=lightnet.conv2d_chain,
+            example_input=(64, 64, 3),
+        ),
+        "googlenet": Model(
+            summary="Inception v1 with biases: the course's net for Fashion-MNIST; the paper's",
+            options=googlenet.GoogLeNetOptions,
+            declare=googlenet.googlenet,
+        ),
+        "inception_module": Model(
+            summary="one Inception module, naive or reduced, to count its multiply-adds",
+            options=googlenet.InceptionModuleOptions,
+            declare=googlenet.inception_module,
+            example_input=(28, 28, 256),
+        ),
+        "inception_v3": Model(
+            summary="InceptionV3, Keras lineage",
+            options=inception.InceptionOptions,
+            declare=inception.inception_v3,
+            example_input=(299, 299, 3),
+        ),
+        "inception_resnet_v1": Model(
+            summary="Inception-ResNet v1, the paper's 5, 10 and 5 blocks",
+            options=inception_resnet.InceptionResNetV1Options,
+            declare=inception_resnet.inception_resnet_v1,
+            example_input=(299, 299, 3),
+        ),
+        "inception_resnet_v2": Model(
+            summary="Inception-ResNet v2, Keras lineage",
+            options=inception_resnet.InceptionResNetOptions,
+            declare=inception_resnet.inception_resnet_v2,
+            example_input=(299, 299, 3),
+        ),
+        "resnet18": Model(
+            summary="ResNet-18, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(18),
+            example_input=(224, 224, 3),
+        ),
+        "resnet34": Model(
+            summary="ResNet-34, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(34),
+            example_input=(224, 224, 3),
+        ),
+        "resnet50": Model(
+            summary="ResNet-50, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(50),
+            example_input=(224, 224, 3),
+        ),
+        "resnet101": Model(
+            summary="ResNet-101, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(101),
+            example_input=(224, 224, 3),
+        ),
+        "resnet152": Model(
+            summary="ResNet-152, torchvision lineage; Keras' as an option",
+            options=resnet.ResNetOptions,
+            declare=resnet.of_depth(152),
+            example_input=(224, 224, 3),
+        ),
+        "resnet50v2": Model(
+            summary="ResNet-50 with pre-activation, Keras lineage",
+            options=resnet_preactivation.ResNetV2Options,
+            declare=resnet_preactivation.resnet50v2,
+            example_input=(224, 224, 3),
+        ),
+        "resnet101v2": Model(
+            summary="ResNet-101 with pre-activation, Keras lineage",
+            options=resnet_preactivation.ResNetV2Options,
+            declare=resnet_preactivation.resnet101v2,
+            example_input=(224, 224, 3),
+        ),
+        "resnet152v2": Model(
+            summary="ResNet-152 with pre-activation, Keras lineage",
+            options=resnet_preactivation.ResNetV2Options,
+            declare=resnet_preactivation.resnet152v2,
+            example_input=(224, 224, 3),
+        ),
+        "resnext101_32x8d": Model(
+            summary="ResNeXt-101, 32 groups of width 8",
+            options=resnet.ResNetOptions,
+            declare=resnet.resnext101(8),
+            example_input=(224, 224, 3),
+        ),
+        "resnext101_32x48d": Model(
+            summary="ResNeXt-101, 32 groups of width 48",
+            options=resnet.ResNetOptions,
+            declare=resnet.resnext101(48),
+            example_input=(224, 224, 3),
+        ),
+        "resnet32_cifar": Model(
+            summary="CIFAR ResNet-32 of L2T-ww: basic blocks of 16, 32, 64 filters",
+            options=resnet_cifar.ResNetCifarOptions,
+            declare=resnet_cifar.resnet32_cifar,
+            example_input=(32, 32, 3),
+        ),
+        "highway": Model(
+            summary="Highway net of the CIFAR form: gates in the place of sums",
+            options=resnet_cifar.HighwayOptions,
+            declare=resnet_cifar.highway,
+            example_input=(32, 32, 3),
+        ),
+        "vgg9_bn": Model(
+            summary="VGG with eight convolutions and batch norm, the target of L2T-ww",
+            options=vgg.VGG9Options,
+            declare=vgg.vgg9_bn,
+            example_input=(32, 32, 3),
+            former={"last_pool": False},
+        ),
+        "vgg16": Model(
+            summary="VGG16, as Keras and torchvision have it",
+            options=vgg.VGGOptions,
+            declare=vgg.vgg16,
+            example_input=(224, 224, 3),
+        ),
+        "vgg16_bn": Model(
+            summary="VGG16 with batch norm, as torchvision has it",
+            options=vgg.VGGOptions,
+            declare=vgg.vgg16_bn,
+            example_input=(224, 224, 3),
+        ),
+        "simple_cnn": Model(
+            summary="three convolutions and a global max-pool, the L2T-ww study's small target",
+            options=simple_cnn.SimpleCNNOptions,
+            declare=simple_cnn.simple_cnn,
+            example_input=(256, 256, 3),
+        ),
+        "mobilenet_v2": Model(
+            summary="MobileNetV2: 17 inverted residuals; lineage of Keras or torchvision",
+            options=mobilenet.MobileNetV2Options,
+            declare=mobilenet.mobilenet_v2,
+            example_input=(224, 224, 3),
+        ),
+        "efficientnet_lite0": Model(
+            summary="EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6",
+            options=efficientnet.LiteOptions,
+            declare=efficientnet.efficientnet_lite0,
+            example_input=(224, 224, 3),
+        ),
+        **{
+            name: Model(
+                summary=f"EfficientNet-{name[-2:].upper()}; lineage of Keras or torchvision",
+                options=efficientnet.EfficientNetOptions,
+                declare=efficientnet.efficientnet(name),
+                example_input=(variant.image_size, variant.image_size, 3),
+            )
+            for name, variant in efficientnet.VARIANTS.items()
+        },
+    }
+)
+
+
+def find_model(name: str) -> Model:
+    """The row of a model.
+
+    Raises:
+        UsageError: No such model.
+    """
+    if name not in MODELS:
+        raise UsageError(
+            f"received the model {name!r}; {suggest_name(name, MODELS, 'poc models list')}"
+        )
+    return MODELS[name]
+
+
+class ModelSpec(Settings):
+    """Which architecture, with which of its own options."""
+
+    name: str = Field(description="a row of `poc models list`")
+    options: Mapping[str, Any] = Field(default_factory=dict, description="the model's own options")
+    trainable: Literal["all", "head"] = Field(
+        "all", description='"head": only the last layer with parameters; the rest is frozen'
+    )
+    removed: tuple[str, ...] = Field(
+        (), examples=[["block1"]], description="blocks that are replaced by their shortcuts"
+    )
+    factors: Mapping[str, Factor] = Field(
+        default_factory=dict, description="convolutions that are two of low rank: variant, rank"
+    )
+    factor_initializer: Literal["drawn", "spectral"] = Field(
+        "drawn", description='"spectral": the factors start as the SVD of a drawn whole kernel'
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_changed_options(cls, values: Any) -> Any:
+        """Name the options whose absence once meant something else."""
+        row = MODELS.get(str(values.get("name"))) if isinstance(values, dict) else None
+        if row is None or not isinstance(given := values.get("options", {}), Mapping):
+            return values
+        defaults = {key: row.options.model_fields[key].default for key in row.former}
+        return {**values, "options": {**defaults, **given}}
+
+    def resolved(self) -> Settings:
+        """The model's options, validated, defaults filled in."""
+        return find_model(self.name).options.parse(dict(self.options), "model")
+
+    def declare(self, input_shape: Shape, num_classes: int) -> Network:
+        """The declared network for images of `input_shape` (H, W, C)."""
+        network = find_model(self.name).declare(self.resolved(), input_shape, num_classes)
+        if self.factors:
+            network = factorize(network, self.factors)
+        if self.removed:
+            network = network.without(self.removed)
+        return network.with_frozen_body() if self.trainable == "head" else network

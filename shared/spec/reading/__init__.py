@@ -1,0 +1,1 @@
+"""How a run is written and stored: files, keys, names, sweeps."""

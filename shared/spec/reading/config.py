@@ -1,0 +1,201 @@
+"""A run as its user writes it: a TOML file, `key=value` assignments, named fields."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.data import DataSpec, SplitSpec
+from poc.shared.spec.methods.table import find_method, tell_default
+from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
+from poc.shared.spec.recipe import leave_open
+from poc.shared.spec.run import OptimizerSpec, RunSpec
+from poc.shared.spec.schedules import ScheduleSpec
+from poc.shared.spec.stopping import EarlyStoppingSpec
+from poc.shared.spec.suggestions import suggest_key
+
+from .pretrained import WeightDefaults
+from .shipped import find_config
+
+WEIGHTS = "initial_weights"
+DEFAULT_METHOD: str = RunSpec.model_fields["method"].default
+
+
+def load_run(
+    path: Path | str | None = None,
+    assignments: Iterable[str] = (),
+    *,
+    defaults: WeightDefaults | None = None,
+    **fields: Any,
+) -> RunSpec:
+    """Read a run from a TOML file, `key=value` assignments and named fields, later ones winning.
+
+    Args:
+        path: TOML file, or none for the defaults.
+        assignments: As given to `--set`: dotted keys of the run spec, or a bare option name of the
+            model or the method (`k=3`).
+        defaults: How the weights that the run starts from fill in what it does not set, and the
+            recipe what they leave open; none: neither does.
+        **fields: Top-level fields that are not none.
+
+    Raises:
+        UsageError: Unreadable file, unknown key or wrong value.
+    """
+    values = read_toml(path) if path else {}
+    if "grid" in values:
+        raise UsageError(
+            f"received the config {str(path)!r}, which holds a grid; allowed is one run: use "
+            "`poc sweep --config`"
+        )
+    values.update({key: value for key, value in fields.items() if value is not None})
+    assign_all(values, assignments, defaults)
+    if defaults is not None:
+        leave_open(values)
+        defaults.take_view(values)
+    return RunSpec.parse(values, "")
+
+
+def read_config(path: Path | str) -> str:
+    """The text of a TOML file or of a shipped config.
+
+    Raises:
+        UsageError: There is neither, or it cannot be read.
+    """
+    file = find_config(path)
+    try:
+        if not file.is_file():
+            raise OSError("no regular file")
+        # Windows editors put a byte order mark first.
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
+        ) from None
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """A TOML file, or a shipped config by its name, as nested dictionaries.
+
+    Raises:
+        UsageError: Missing, unreadable or malformed file.
+    """
+    text = read_config(path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
+        ) from None
+
+
+def assign_all(
+    values: dict[str, Any], assignments: Iterable[str], defaults: WeightDefaults | None = None
+) -> None:
+    """Apply several `key=value`, in place; weights first, since they may name the model.
+
+    Raises:
+        UsageError: One key is given two values: neither is taken silently.
+    """
+    ordered = list(assignments)
+    given: dict[tuple[str, ...], str] = {}
+    for assignment in filter(leads, ordered):
+        assign_once(values, assignment, given)
+    if defaults is not None:
+        defaults.name_model(values)
+    for assignment in ordered:
+        if not leads(assignment):
+            assign_once(values, assignment, given)
+
+
+def assign_once(values: dict[str, Any], assignment: str, given: dict[tuple[str, ...], str]) -> None:
+    """Apply one `key=value`, in place; `given` holds what was given before, by its whole key.
+
+    Raises:
+        UsageError: The key has another value already.
+    """
+    key, _, text = (part.strip() for part in assignment.partition("="))
+    assign(values, assignment)
+    former = given.setdefault(tuple(full_key(key, values)), text)
+    if parse_value(former) != parse_value(text):
+        raise UsageError(
+            f"received {key}={former} and {key}={text}; allowed is one value: remove one"
+        )
+
+
+def leads(assignment: str) -> bool:
+    """Whether an assignment decides what others mean: the method, the model, then the weights."""
+    return assignment.partition("=")[0].strip() in ("method", "model", "model.name", WEIGHTS)
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `key=value` to nested dictionaries, in place."""
+    key, separator, text = assignment.partition("=")
+    if not separator or not key.strip():
+        raise UsageError(f"received --set {assignment!r}; allowed is key=value, such as k=3")
+    set_value(values, key.strip(), parse_value(text.strip()))
+
+
+def set_value(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a key (as `--set` knows keys) of nested dictionaries, in place."""
+    *parents, last = full_key(key, values)
+    target = values
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise UsageError(
+                f"received --set {key}={value}, but {parent!r} is no group of settings; name a "
+                "setting of a group"
+            )
+    target[last] = value
+
+
+def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
+    """Path of a key in the run spec; a bare name may be an option of the model or the method."""
+    parts = key.split(".")
+    if parts == ["model"]:
+        return ["model", "name"]
+    if parts[0] == "model" and len(parts) == 2 and parts[1] not in ModelSpec.model_fields:
+        return ["model", "options", parts[1]]
+    if parts[:2] == ["source", "model"] and len(parts) < 4:
+        known = len(parts) == 3 and parts[2] in ModelSpec.model_fields
+        option = ["options", *parts[2:]] if len(parts) == 3 else ["name"]
+        return parts if known else [*parts[:2], *option]
+    if parts[0] in ("split", "train_view", "eval_view"):
+        return ["data", *parts]
+    if len(parts) > 1 or key in RunSpec.model_fields:
+        return parts
+    method = find_method(values.get("method", DEFAULT_METHOD))
+    model = values.get("model") or {}
+    owners = {
+        ("model", "options"): find_model(
+            model.get("name", method.default_model)
+        ).options.model_fields,
+        ("model",): {
+            name: field
+            for name, field in ModelSpec.model_fields.items()
+            if name not in ("name", "options")
+        },
+        ("method_options",): method.options.model_fields,
+        ("optimizer",): OptimizerSpec.model_fields,
+        ("data",): DataSpec.model_fields,
+        ("data", "split"): SplitSpec.model_fields,
+        ("schedule",): ScheduleSpec.model_fields,
+        ("early_stopping",): EarlyStoppingSpec.model_fields,
+    }
+    for owner, fields in owners.items():
+        if key in fields:
+            return [*owner, key]
+    allowed = {*RunSpec.model_fields, *(name for fields in owners.values() for name in fields)}
+    told = ""
+    if "name" not in model and any(key in row.options.model_fields for row in MODELS.values()):
+        told = tell_default(str(values.get("method", DEFAULT_METHOD)), method.default_model)
+    raise UsageError(f"received the unknown key {key!r}; {suggest_key(key, allowed)}{told}")
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML writes it; anything that TOML refuses is a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

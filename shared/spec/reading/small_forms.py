@@ -1,0 +1,115 @@
+"""The table of small forms: what `poc parity` runs where its user names no model and no data.
+
+Parity is a matter of the program, not of the size: a small net on small images shows the same
+formulas in a minute. Images are no squares and have three channels, so that swapped axes differ;
+dropout is on, so that the noise is compared too. A new method is one row.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.networks.models import find_model
+from poc.shared.spec.run import RunSpec
+
+from .config import full_key, load_run
+
+Form = Mapping[str, Any]
+
+DATA: Form = {"image_size": [12, 10], "channels": 3, "batch_size": 8}
+LIGHT: Form = {
+    "name": "lightnet_plain",
+    "options": {"k": 3, "widths": [4, 6], "dropout": 0.25},
+}
+PLAIN: Form = {
+    "name": "lightnet_plain",
+    "options": {"layer": "conv2d", "head": "dense", "widths": [4, 6], "dropout": 0.25},
+}
+TEACHER: Form = {"name": "lightnet_residual", "options": {"layer": "conv2d", "widths": [3, 5]}}
+TAUGHT: Form = {"model": LIGHT, "source": {"model": TEACHER}, "data": DATA}
+
+SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
+    {
+        "lightlayers": {"model": LIGHT, "data": DATA},
+        # The smallest images that nine convolutions without padding leave something of.
+        "scratch": {
+            "model": {"name": "conv2d_chain", "options": {"widths": [4, 6], "dropout": 0.25}},
+            "data": {**DATA, "image_size": [24, 22]},
+        },
+        "transfer": {"model": PLAIN, "data": DATA},
+        "fixres": {
+            "model": PLAIN,
+            "method_options": {"train_size": 9, "test_size": 12},
+            "data": {key: value for key, value in DATA.items() if key != "image_size"},
+        },
+        "kd": TAUGHT,
+        # Its published form trains the source itself.
+        "lwf": {"model": LIGHT, "data": DATA},
+        "fitnets": TAUGHT,
+        "attention_transfer": TAUGHT,
+        "l2t-ww": {**TAUGHT, "model": PLAIN},
+    }
+)
+# Settings that say: not on the small form. Others change it.
+OWN_KEYS = ("model", "model.name", "data.source", "initial_weights", "source")
+
+
+def load_parity_run(
+    path: Path | None, assignments: Sequence[str], backend: str | None = None
+) -> tuple[RunSpec, Form | None]:
+    """The run that `poc parity` compares, and the small form that it was made of, if any.
+
+    The form stands in for what is not said: there is none beside a config file, or beside a model,
+    data, a source or weights of the user's own.
+
+    Raises:
+        UsageError: As `load_run`.
+    """
+    form = None if path else find_form(assignments)
+    return load_run(path, assignments, backend=backend, **deepcopy(dict(form or {}))), form
+
+
+def find_form(assignments: Sequence[str]) -> Form | None:
+    """The small form that these `key=value` leave in place, if any.
+
+    Raises:
+        UsageError: No such method.
+    """
+    given = {key.strip(): value for key, _, value in (text.partition("=") for text in assignments)}
+    method = given.get("method", RunSpec.model_fields["method"].default).strip()
+    find_method(method)
+    form = {"method": method, **SMALL_FORMS[method]}
+    return None if any(is_own(key, form) for key in given) else form
+
+
+def is_own(key: str, form: Form) -> bool:
+    """Whether a setting names a model, data, a source or weights, or an option of another model."""
+    if key in OWN_KEYS or key.startswith("source."):
+        return True
+    try:
+        parent, *rest = full_key(key, form)
+    except UsageError:
+        return True
+    known = find_model(form["model"]["name"]).options.model_fields
+    return parent == "model" and rest[0] == "options" and rest[-1] not in known
+
+
+def describe_form(form: Form) -> str:
+    """The form as one would type it."""
+    pairs = ((key, json.dumps(value, separators=(",", ":"))) for key, value in flatten(form))
+    return " ".join(f"{key}={value}" for key, value in pairs).replace('"', "")
+
+
+def flatten(values: Form, parents: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values; options stand beside the name of their model."""
+    for key, value in values.items():
+        path = parents if key == "options" else f"{parents}.{key}".removeprefix(".")
+        if isinstance(value, Mapping):
+            yield from flatten(value, path)
+        else:
+            yield path, value

@@ -1,0 +1,28 @@
+"""Runs that an older version stored, read as what they meant."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from poc.shared.spec.networks.models import MODELS
+
+
+def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
+    """`run.json` with the options that came later named as what their absence meant."""
+    run = record.get("run")
+    if not isinstance(run, Mapping):
+        return dict(record)
+    if "num_epochs" in run:
+        # Before there was a recipe, nothing was left open.
+        run = {"open_settings": [], **run}
+    changed = {"model": model_as_meant(run.get("model"))}
+    if isinstance(source := run.get("source"), Mapping):
+        changed["source"] = {**source, "model": model_as_meant(source.get("model"))}
+    return {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
+
+
+def model_as_meant(model: Any) -> Any:
+    """A stored model, likewise; what is no model stays as it is."""
+    row = MODELS.get(str(model.get("name"))) if isinstance(model, Mapping) else None
+    if row is None or not isinstance(options := model.get("options", {}), Mapping):
+        return model
+    return {**model, "options": {**row.former, **options}}

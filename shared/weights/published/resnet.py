@@ -1,0 +1,71 @@
+"""Published names of keras.applications' ResNets: `conv2_block1_1_conv`, `conv2_block1_1_bn`, ….
+
+torchvision's are the canonical ones with dots.
+"""
+
+import re
+
+from poc.shared.spec.networks.network import Network
+
+from .schemes import DOTTED, LayerNames, Scheme, layers_with_parameters
+
+ENDS = {"conv1": "conv1_conv", "bn1": "conv1_bn", "fc": "predictions"}
+PREACTIVATION_ENDS = {"conv1": "conv1_conv", "norm": "post_bn", "head": "predictions"}
+BLOCK = re.compile(r"layer(\d+)/(\d+)/(?:(conv|bn)(\d)|downsample/([01]))")
+PREACTIVATION_BLOCK = re.compile(r"stage(\d+)/block(\d+)/(?:(conv|norm)(\d)|(shortcut))")
+
+
+def keras_resnet(network: Network) -> LayerNames:
+    """Stages count from 2, blocks from 1; the projection is number 0."""
+
+    def block_layer(name: str) -> str:
+        stage, block, kind, number, projection = match(BLOCK, name)
+        suffix = f"{number}_{kind}" if kind else f"0_{'conv' if projection == '0' else 'bn'}"
+        return f"conv{int(stage) + 1}_block{int(block) + 1}_{suffix}"
+
+    return {
+        node.name: ENDS.get(node.name) or block_layer(node.name)
+        for node in layers_with_parameters(network)
+    }
+
+
+def keras_resnet_preactivation(network: Network) -> LayerNames:
+    """The same, each block with a batch norm before its first convolution."""
+
+    def block_layer(name: str) -> str:
+        stage, block, kind, number, _ = match(PREACTIVATION_BLOCK, name)
+        suffix = {None: "0_conv", "conv": f"{number}_conv", "norm": f"{number}_bn"}[kind]
+        suffix = "preact_bn" if suffix == "0_bn" else suffix
+        return f"conv{int(stage) + 1}_block{block}_{suffix}"
+
+    return {
+        node.name: PREACTIVATION_ENDS.get(node.name) or block_layer(node.name)
+        for node in layers_with_parameters(network)
+    }
+
+
+def match(pattern: re.Pattern[str], name: str) -> tuple[str, ...]:
+    """Groups of a name that follows the pattern."""
+    found = pattern.fullmatch(name)
+    if found is None:
+        raise ValueError(f"Received the layer {name!r}, which {pattern.pattern!r} does not know.")
+    return found.groups()
+
+
+KERAS = Scheme(
+    name="keras",
+    layout="keras",
+    layers=keras_resnet,
+    lineage="keras",
+    adds_shortcut_first=True,
+)
+SCHEMES = (DOTTED, KERAS)
+PREACTIVATION_SCHEMES = (
+    DOTTED,
+    Scheme(
+        name="keras",
+        layout="keras",
+        layers=keras_resnet_preactivation,
+        adds_shortcut_first=True,
+    ),
+)

@@ -1,0 +1,76 @@
+"""A naming scheme: canonical tensor name <-> the name in somebody else's file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from poc.shared.spec.networks.network import Network, Node
+
+Layout = Literal["torch", "keras"]
+LayerNames = dict[str, str]
+SUFFIXES: Mapping[str, Mapping[str, str]] = {
+    "torch": {
+        "kernel": "weight",
+        "bias": "bias",
+        "gamma": "weight",
+        "beta": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    },
+    "keras": {
+        name: name for name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+    },
+}
+SEPARATORS = {"torch": ".", "keras": "/"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """Names of one publisher.
+
+    Attributes:
+        name: Of the publisher.
+        layout: Whose order of axes the kernels have.
+        layers: Maps each node that has parameters to the publisher's layer.
+        lineage: What such a file computes with, where the model has that option; none: the names
+            do not say.
+        numbered: Layers that the publisher only counts, from any number on.
+        adds_shortcut_first: Whether the publisher's sums name their inputs the other way round.
+        has_statistics: Whether its model normalises images by numbers of its own.
+    """
+
+    name: str
+    layout: Layout
+    layers: Callable[[Network], LayerNames]
+    lineage: str | None = None
+    numbered: tuple[str, ...] = ()
+    adds_shortcut_first: bool = False
+    has_statistics: bool = False
+
+    def tensors(self, network: Network) -> dict[str, str]:
+        """Canonical name -> published name, in the order of the network's parameters."""
+        layers = self.layers(network)
+        return {
+            parameter.name: self.published_name(
+                layers[node.name], parameter.name.removeprefix(f"{node.name}/")
+            )
+            for node in network.nodes
+            for parameter in node.parameters
+        }
+
+    def published_name(self, layer: str, suffix: str) -> str:
+        """Name of one tensor of a published layer."""
+        return f"{layer}{SEPARATORS[self.layout]}{SUFFIXES[self.layout][suffix]}"
+
+
+def layers_with_parameters(network: Network) -> list[Node]:
+    """The nodes that a scheme must name."""
+    return [node for node in network.nodes if node.parameters]
+
+
+def dotted_layers(network: Network) -> LayerNames:
+    """Canonical names with dots: what PyTorch calls the layers of a net whose names it gave."""
+    return {node.name: node.name.replace("/", ".") for node in layers_with_parameters(network)}
+
+
+DOTTED = Scheme(name="dotted", layout="torch", layers=dotted_layers)

@@ -1,0 +1,86 @@
+"""Which naming schemes each model has, and where its ImageNet weights come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
+from poc.shared.spec.networks.models import ModelSpec
+
+from . import inception, inverted_residual, resnet, resnet_cifar, vgg
+from .schemes import DOTTED, Scheme
+
+SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
+    {
+        "resnet32_cifar": resnet_cifar.SCHEMES,
+        "vgg16": vgg.VGG16_SCHEMES,
+        "vgg16_bn": vgg.VGG16_BN_SCHEMES,
+        "mobilenet_v2": inverted_residual.MOBILENET_SCHEMES,
+        **dict.fromkeys(("resnet50", "resnet101", "resnet152"), resnet.SCHEMES),
+        **dict.fromkeys(("resnet50v2", "resnet101v2", "resnet152v2"), resnet.PREACTIVATION_SCHEMES),
+        **dict.fromkeys(("inception_v3", "inception_resnet_v2"), inception.SCHEMES),
+        "efficientnet_lite0": inverted_residual.LITE_SCHEMES,
+        **dict.fromkeys(VARIANTS, inverted_residual.EFFICIENTNET_SCHEMES),
+    }
+)
+
+
+def find_schemes(model: str) -> tuple[Scheme, ...]:
+    """Published names of a model; one that is not listed has its canonical names, with dots."""
+    return SCHEMES.get(model, (DOTTED,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagenetOrigin:
+    """Who publishes ImageNet weights of a model: framework, the model's name there, its options."""
+
+    backend: str
+    name: str
+    scheme: str
+    options: Mapping[str, str]
+
+
+def torchvision_origin(model: str, **options: str) -> ImagenetOrigin:
+    """Weights `IMAGENET1K_V1` of torchvision, whose names are the models' own."""
+    return ImagenetOrigin(backend="torch", name=model, scheme="torchvision", options=options)
+
+
+def keras_origin(name: str, **options: str) -> ImagenetOrigin:
+    """Weights of keras.applications."""
+    return ImagenetOrigin(backend="tf", name=name, scheme="keras", options=options)
+
+
+# (model, lineage) -> origin; a model without lineage stands under "".
+IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
+    {
+        ("vgg16", ""): torchvision_origin("vgg16"),
+        ("vgg16_bn", ""): torchvision_origin("vgg16_bn"),
+        ("mobilenet_v2", "keras"): keras_origin("MobileNetV2", lineage="keras"),
+        ("mobilenet_v2", "torchvision"): torchvision_origin("mobilenet_v2", lineage="torchvision"),
+        **{
+            (name, "keras"): keras_origin(f"EfficientNet{name[-2:].upper()}", lineage="keras")
+            for name in VARIANTS
+        },
+        **{
+            (name, "torchvision"): torchvision_origin(name, lineage="torchvision")
+            for name in VARIANTS
+        },
+    }
+)
+
+
+def find_imagenet_origin(model: ModelSpec) -> ImagenetOrigin:
+    """Where ImageNet weights of a model and its lineage come from.
+
+    Raises:
+        UsageError: Nobody publishes them.
+    """
+    lineage = getattr(model.resolved(), "lineage", "")
+    if (model.name, lineage) not in IMAGENET_ORIGINS:
+        allowed = ", ".join(dict.fromkeys(name for name, _ in IMAGENET_ORIGINS))
+        raise UsageError(
+            f"received --weights imagenet for {model.name}; allowed are {allowed}: choose one, or "
+            "name a canonical safetensors file"
+        )
+    return IMAGENET_ORIGINS[model.name, lineage]

@@ -1,0 +1,124 @@
+"""The images that published weights were tested on: size, resize, crop and normalisation.
+
+Sources: torchvision's `Weights.transforms()`; the publications of EfficientNet and Lite0 (bicubic,
+a centre crop that leaves 16 pixels on each side); keras.applications' `preprocess_input` and
+default sizes. Keras publishes no crop: there the run's own rule stands.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from poc.shared.spec.data import Interpolation, Normalization
+from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
+
+KERAS, TORCHVISION = "keras", "torchvision"
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedView:
+    """What evaluation sees.
+
+    Attributes:
+        size: Side of the square image in pixels.
+        resized: Side that the shorter side has before the centre crop; none: no crop is published.
+        interpolation: Of that resize.
+        normalization: Of the pixels.
+    """
+
+    size: int
+    resized: int | None = None
+    interpolation: Interpolation = "bilinear"
+    normalization: Normalization = "torch"
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of `data`."""
+        found: dict[str, Any] = {
+            "image_size": [self.size, self.size],
+            "channels": 3,
+            "normalization": self.normalization,
+        }
+        if self.resized is None:
+            return found
+        view = {
+            "resize": "shorter_side",
+            "crop": "centre",
+            "crop_share": self.size / self.resized,
+        }
+        return {
+            **found,
+            "interpolation": self.interpolation,
+            "train_view": view,
+            "eval_view": view,
+        }
+
+
+PLAIN = PublishedView(size=224, resized=256)
+# Size, and the side before the crop, of torchvision's EfficientNets.
+EFFICIENTNET_SIDES = {
+    "b0": (224, 256),
+    "b1": (240, 256),
+    "b2": (288, 288),
+    "b3": (300, 320),
+    "b4": (380, 384),
+    "b5": (456, 456),
+    "b6": (528, 528),
+    "b7": (600, 600),
+}
+KERAS_EFFICIENTNET_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
+# Pixels that the EfficientNet publication leaves around the crop, both sides together.
+CROP_PADDING = 32
+
+VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
+    {
+        **{(name, TORCHVISION): PLAIN for name in ("vgg16", "vgg16_bn", "mobilenet_v2")},
+        **{(f"resnet{depth}", TORCHVISION): PLAIN for depth in (18, 34, 50, 101, 152)},
+        **{
+            (f"efficientnet_{variant}", TORCHVISION): PublishedView(
+                size=size, resized=resized, interpolation="bicubic"
+            )
+            for variant, (size, resized) in EFFICIENTNET_SIDES.items()
+        },
+        **{
+            (name, KERAS): PublishedView(
+                size=size, resized=size + CROP_PADDING, interpolation="bicubic"
+            )
+            for name, size in zip(sorted(VARIANTS), KERAS_EFFICIENTNET_SIZES, strict=True)
+        },
+        ("efficientnet_lite0", KERAS): PublishedView(
+            size=224, resized=256, interpolation="bicubic", normalization="tf"
+        ),
+        ("mobilenet_v2", KERAS): PublishedView(size=224, normalization="tf"),
+        **{(name, KERAS): PublishedView(size=224, normalization="caffe") for name in ("vgg16",)},
+        **{
+            (f"resnet{depth}", KERAS): PublishedView(size=224, normalization="caffe")
+            for depth in (50, 101, 152)
+        },
+        **{
+            (f"resnet{depth}v2", KERAS): PublishedView(size=224, normalization="tf")
+            for depth in (50, 101, 152)
+        },
+        **{
+            (name, KERAS): PublishedView(size=299, normalization="tf")
+            for name in ("inception_v3", "inception_resnet_v2")
+        },
+    }
+)
+
+
+def find_view(
+    model: str, publisher: str, num_classes: int = IMAGENET_CLASSES
+) -> PublishedView | None:
+    """The view of a published form, or none where it is not known.
+
+    Args:
+        model: A row of the table of models.
+        publisher: `keras` or `torchvision`; a model with one published form has it under any.
+        num_classes: Weights of another number of classes are nobody's published form.
+    """
+    if num_classes != IMAGENET_CLASSES:
+        return None
+    own = [view for (name, _), view in VIEWS.items() if name == model]
+    return VIEWS.get((model, publisher)) or (own[0] if len(own) == 1 else None)
