@@ -49,7 +49,7 @@ def make_torch_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]
     from torch.nn import functional as F  # noqa: N812
 
     from poc.shared.engine.machine.malloc import keep_heap
-    from poc.torch_impl.layers import BatchNorm
+    from poc.torch_impl.layers.basic import BatchNorm
 
     keep_heap()
     layer = BatchNorm(channels, momentum=MOMENTUM, epsilon=EPSILON)
@@ -76,7 +76,7 @@ def make_tf_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]:
     """The formula, the fused operation and the layer in evaluation."""
     import tensorflow as tf
 
-    from poc.tf_impl.layers import BatchNorm
+    from poc.tf_impl.layers.basic import BatchNorm
 
     layer = BatchNorm(channels, momentum=MOMENTUM, epsilon=EPSILON)
     maps = tf.random.normal((batch, size, size, channels))

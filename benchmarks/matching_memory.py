@@ -94,7 +94,7 @@ def run_torch(options, pairs, arrays, weights):
     """Loss and gradients in PyTorch."""
     import torch
 
-    from poc.torch_impl.matching import Matching
+    from poc.torch_impl.methods.l2t_ww.matching import Matching
 
     matching = Matching(options, pairs, dtype="float32", device="cpu")
     maps = {n: torch.from_numpy(a.transpose(0, 3, 1, 2).copy()) for n, a in arrays.items()}
@@ -120,7 +120,7 @@ def run_tf(options, pairs, arrays, weights):
     """Loss and gradients in TensorFlow."""
     import tensorflow as tf
 
-    from poc.tf_impl.matching import Matching
+    from poc.tf_impl.methods.l2t_ww.matching import Matching
 
     matching = Matching(options, pairs, dtype="float32", device="/CPU:0")
     maps = {n: tf.constant(a) for n, a in arrays.items()}

@@ -9,10 +9,10 @@ from poc.shared.spec.networks import layers as spec
 from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
 from poc.shared.spec.precision import MIXED, Precision
 
-from . import layers
-from .light_layers import LightConv2D, LightDense
-from .merging_layers import Add, Concatenate, Multiply
-from .residual_layers import Highway, ScaledAdd, StochasticDepth
+from .layers import basic as layers
+from .layers.light import LightConv2D, LightDense
+from .layers.merging import Add, Concatenate, Multiply
+from .layers.residual import Highway, ScaledAdd, StochasticDepth
 
 
 class Model(keras.Model):

@@ -14,7 +14,7 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import SCALED
 from poc.shared.spec.run import RunSpec
 
-from .border import (
+from .arrays import (
     images_to_tensor,
     known_to_tensors,
     labels_to_tensor,

@@ -15,7 +15,7 @@ from poc.shared.spec.networks.layers import Parameter
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
-from .border import (
+from .arrays import (
     images_to_tensor,
     known_to_tensors,
     labels_to_tensor,

@@ -10,7 +10,7 @@ from torch import nn
 
 from poc.shared.spec.networks.initializers import Weights
 
-from .layers import BatchNorm, DepthwiseConv2D
+from .layers.basic import BatchNorm, DepthwiseConv2D
 from .models import Model
 
 _NAMES = {"weight": "kernel", "bias": "bias"}

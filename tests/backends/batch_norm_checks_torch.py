@@ -5,8 +5,8 @@ import json
 import torch  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253
 
-from poc.torch_impl import batch_norm
-from poc.torch_impl.layers import BatchNorm
+from poc.torch_impl.layers import batch_norm
+from poc.torch_impl.layers.basic import BatchNorm
 
 # (N, C, H, W) of float64 maps, channels last.
 CASES = {

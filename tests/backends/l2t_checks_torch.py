@@ -9,9 +9,9 @@ from torch.nn import functional as F  # noqa: N812, TID253
 from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import prefixed
-from poc.torch_impl import batch_norm, derivatives
-from poc.torch_impl.derivatives import efficient_second_order
-from poc.torch_impl.matching import Matching
+from poc.torch_impl.layers import batch_norm, derivatives
+from poc.torch_impl.layers.derivatives import efficient_second_order
+from poc.torch_impl.methods.l2t_ww.matching import Matching
 
 torch.manual_seed(0)
 CONVOLUTIONS = {

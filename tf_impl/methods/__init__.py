@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from .attention_transfer import AttentionTransfer
 from .fitnets import FitNets
 from .kd import KnowledgeDistillation
-from .l2t_ww import L2TWW
+from .l2t_ww.step import L2TWW
 from .lwf import LearningWithoutForgetting
 from .objective import Objective, Outcome
 from .supervised import Supervised

@@ -9,7 +9,7 @@ from poc.shared.spec.methods.distillation import find_attention_pairs
 from poc.shared.spec.methods.distilling import Pair
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.tf_impl.border import known_to_tensors
+from poc.tf_impl.arrays import known_to_tensors
 from poc.tf_impl.device import find_device
 from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.models import Model
@@ -20,7 +20,7 @@ from poc.tf_impl.transfer_losses import (
     soft_cross_entropy,
 )
 
-from .taught import Taught
+from .distilled import Taught
 
 ATTENTION_PREFIX = "attention/"
 

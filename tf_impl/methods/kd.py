@@ -7,7 +7,7 @@ import tensorflow as tf
 from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.transfer_losses import soft_cross_entropy
 
-from .taught import Taught
+from .distilled import Taught
 
 
 class KnowledgeDistillation(Taught):

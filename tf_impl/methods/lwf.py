@@ -8,7 +8,7 @@ from poc.shared.spec.methods.distillation import OLD_HEAD, WARMUP
 from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.transfer_losses import soft_cross_entropy
 
-from .taught import Taught
+from .distilled import Taught
 
 
 class LearningWithoutForgetting(Taught):

@@ -9,7 +9,7 @@ from poc.shared.spec.methods.distillation import find_attention_pairs
 from poc.shared.spec.methods.distilling import Pair
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.torch_impl.border import known_to_tensors
+from poc.torch_impl.arrays import known_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
@@ -20,7 +20,7 @@ from poc.torch_impl.transfer_losses import (
     soft_cross_entropy,
 )
 
-from .taught import Taught
+from .distilled import Taught
 
 ATTENTION_PREFIX = "attention/"
 

@@ -9,13 +9,13 @@ from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 from poc.shared.spec.methods.fitnets import HINT, find_hints, regressor_output
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.torch_impl.border import known_to_tensors
+from poc.torch_impl.arrays import known_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
 from poc.torch_impl.transfer_losses import resize_maps, soft_cross_entropy, squared_error
 
-from .taught import Taught
+from .distilled import Taught
 
 HINT_PREFIX = "hint/"
 SOFT = COEFFICIENT_PREFIX + "soft"

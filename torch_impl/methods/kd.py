@@ -7,7 +7,7 @@ import torch
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.transfer_losses import soft_cross_entropy
 
-from .taught import Taught
+from .distilled import Taught
 
 
 class KnowledgeDistillation(Taught):

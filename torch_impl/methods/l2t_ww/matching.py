@@ -20,8 +20,7 @@ from poc.shared.spec.methods.l2t_ww import (
     group_by_target,
     takes_gram_form,
 )
-
-from .derivatives import channel_products
+from poc.torch_impl.layers.derivatives import channel_products
 
 
 class Constants(NamedTuple):

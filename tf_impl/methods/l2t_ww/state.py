@@ -19,8 +19,7 @@ from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import OptimizerSpec, RunSpec
 from poc.tf_impl.device import find_device
-from poc.tf_impl.functional import PureForward
-from poc.tf_impl.matching import Gates, Matching
+from poc.tf_impl.methods.distilled import Taught
 from poc.tf_impl.models import Model
 from poc.tf_impl.optimizers import build_optimizer
 from poc.tf_impl.weights import (
@@ -29,7 +28,8 @@ from poc.tf_impl.weights import (
     trainable_names,
 )
 
-from .taught import Taught
+from .functional import PureForward
+from .matching import Gates, Matching
 
 SLOTS = ("exp_avg", "exp_avg_sq")
 # What a batch shows: name -> sums over its examples.

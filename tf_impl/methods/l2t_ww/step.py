@@ -14,8 +14,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from poc.tf_impl.derivatives import efficient_second_order
-from poc.tf_impl.hyper_gradients import (
+from poc.tf_impl.layers.derivatives import efficient_second_order
+from poc.tf_impl.losses import cross_entropy
+from poc.tf_impl.methods.objective import Outcome
+from poc.tf_impl.optimizers import set_learning_rate
+
+from .hyper_gradients import (
     Derivative,
     Descent,
     Record,
@@ -31,21 +35,8 @@ from poc.tf_impl.hyper_gradients import (
     record,
     reverse,
 )
-from poc.tf_impl.losses import cross_entropy
-from poc.tf_impl.optimizers import set_learning_rate
-
-from .l2t_scene import (
-    MAP_PREFIX,
-    Batch,
-    Evaluation,
-    LookAhead,
-    Point,
-    Scene,
-    detached,
-    part,
-)
-from .l2t_state import L2TState, Seen
-from .objective import Outcome
+from .records import MAP_PREFIX, Batch, Evaluation, LookAhead, Point, Scene, detached, part
+from .state import L2TState, Seen
 
 HARD, MATCHING = ("hard",), ("matching",)
 BOTH = (*HARD, *MATCHING)

@@ -1,15 +1,15 @@
-"""LightLayers in PyTorch (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
+"""LightLayers in Keras (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
 
-import torch
-from torch import nn
+import keras
+import tensorflow as tf
 
 from poc.shared.spec.networks.layers import Pads
 
-from .layers import NO_PADS, Conv2D, Dense
+from .basic import NO_PADS, Conv2D, Dense
 
 
-class LightConv2D(nn.Module):
-    """Two convolutions through `rank` channels: (N, in, H, W) -> (N, out, H', W').
+class LightConv2D(keras.layers.Layer):
+    """Two convolutions through `rank` channels: (N, H, W, in) -> (N, H', W', out).
 
     z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). `strides` and
     `pads` belong to the first convolution, `inner_strides` and `inner_pads` to the second.
@@ -30,7 +30,7 @@ class LightConv2D(nn.Module):
         activation: str | None = None,
         dtype: str = "float32",
     ) -> None:
-        super().__init__()
+        super().__init__(dtype=dtype)
         self.reduce = Conv2D(
             in_channels,
             rank,
@@ -50,12 +50,12 @@ class LightConv2D(nn.Module):
             dtype=dtype,
         )
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Reduce to `rank` channels, then expand."""
         return self.expand(self.reduce(inputs))
 
 
-class LightDense(nn.Module):
+class LightDense(keras.layers.Layer):
     """y = activation((x @ (W1 * s)) @ (W2 * s) + b): (N, in) -> (N, out) with s = `factor`."""
 
     def __init__(
@@ -68,11 +68,11 @@ class LightDense(nn.Module):
         activation: str | None = None,
         dtype: str = "float32",
     ) -> None:
-        super().__init__()
+        super().__init__(dtype=dtype)
         self.reduce = Dense(in_channels, rank, use_bias=False, dtype=dtype)
         self.expand = Dense(rank, out_channels, activation=activation, dtype=dtype)
         self.factor = factor
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Both products; s * s is applied once, to the narrow vector between them."""
         return self.expand(self.reduce(inputs) * self.factor**2)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from .derivatives import efficient_second_order
-from .models import Model
-from .weights import named_variables
+from poc.torch_impl.layers.derivatives import efficient_second_order
+from poc.torch_impl.models import Model
+from poc.torch_impl.weights import named_variables
 
 
 class Pass(NamedTuple):

@@ -1,15 +1,15 @@
-"""LightLayers in Keras (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
+"""LightLayers in PyTorch (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
 
-import keras
-import tensorflow as tf
+import torch
+from torch import nn
 
 from poc.shared.spec.networks.layers import Pads
 
-from .layers import NO_PADS, Conv2D, Dense
+from .basic import NO_PADS, Conv2D, Dense
 
 
-class LightConv2D(keras.layers.Layer):
-    """Two convolutions through `rank` channels: (N, H, W, in) -> (N, H', W', out).
+class LightConv2D(nn.Module):
+    """Two convolutions through `rank` channels: (N, in, H, W) -> (N, out, H', W').
 
     z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). `strides` and
     `pads` belong to the first convolution, `inner_strides` and `inner_pads` to the second.
@@ -30,7 +30,7 @@ class LightConv2D(keras.layers.Layer):
         activation: str | None = None,
         dtype: str = "float32",
     ) -> None:
-        super().__init__(dtype=dtype)
+        super().__init__()
         self.reduce = Conv2D(
             in_channels,
             rank,
@@ -50,12 +50,12 @@ class LightConv2D(keras.layers.Layer):
             dtype=dtype,
         )
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Reduce to `rank` channels, then expand."""
         return self.expand(self.reduce(inputs))
 
 
-class LightDense(keras.layers.Layer):
+class LightDense(nn.Module):
     """y = activation((x @ (W1 * s)) @ (W2 * s) + b): (N, in) -> (N, out) with s = `factor`."""
 
     def __init__(
@@ -68,11 +68,11 @@ class LightDense(keras.layers.Layer):
         activation: str | None = None,
         dtype: str = "float32",
     ) -> None:
-        super().__init__(dtype=dtype)
+        super().__init__()
         self.reduce = Dense(in_channels, rank, use_bias=False, dtype=dtype)
         self.expand = Dense(rank, out_channels, activation=activation, dtype=dtype)
         self.factor = factor
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Both products; s * s is applied once, to the narrow vector between them."""
         return self.expand(self.reduce(inputs) * self.factor**2)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import tensorflow as tf
+import torch
 
-from poc.tf_impl.hyper_gradients import Descent, Record, Tensors
-from poc.tf_impl.matching import Constants, Gates
+from .hyper_gradients import Descent, Record, Tensors
+from .matching import Constants, Gates
 
 MAP_PREFIX = "source_map/"
 
@@ -14,10 +14,10 @@ MAP_PREFIX = "source_map/"
 class Batch(NamedTuple):
     """Images, labels, masks and source maps that every phase shares."""
 
-    images: tf.Tensor
-    labels: tf.Tensor
-    noise: Mapping[str, tf.Tensor]
-    known: Mapping[str, tf.Tensor]
+    images: torch.Tensor
+    labels: torch.Tensor
+    noise: Mapping[str, torch.Tensor]
+    known: Mapping[str, torch.Tensor]
 
 
 class Scene(NamedTuple):
@@ -42,8 +42,8 @@ class Evaluation(NamedTuple):
     """Loss terms (N,), their mean, logits, statistics after the pass, error of every channel."""
 
     terms: Tensors
-    loss: tf.Tensor
-    logits: tf.Tensor
+    loss: torch.Tensor
+    logits: torch.Tensor
     statistics: Tensors
     errors: Tensors
 
@@ -58,14 +58,14 @@ class LookAhead(NamedTuple):
     end: Point
     statistics: Tensors
     records: list[Record]
-    matching: tf.Tensor
-    hard: tf.Tensor
+    matching: torch.Tensor
+    hard: torch.Tensor
 
 
 def part(batch: Batch, rows: slice) -> Batch:
     """Some examples of a batch; masks that hold for the whole batch stay."""
     noise = {
-        name: mask[rows] if mask.shape[0] == batch.labels.shape[0] else mask
+        name: mask[rows] if len(mask) == len(batch.labels) else mask
         for name, mask in batch.noise.items()
     }
     known = {
@@ -74,6 +74,6 @@ def part(batch: Batch, rows: slice) -> Batch:
     return Batch(batch.images[rows], batch.labels[rows], noise, known)
 
 
-def detached(tensors: Mapping[str, tf.Tensor]) -> Tensors:
+def detached(tensors: Mapping[str, torch.Tensor]) -> Tensors:
     """The same values, as constants."""
-    return {name: tf.stop_gradient(tensor) for name, tensor in tensors.items()}
+    return {name: tensor.detach() for name, tensor in tensors.items()}

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from .derivatives import efficient_second_order
-from .models import Model
-from .weights import named_variables
+from poc.tf_impl.layers.derivatives import efficient_second_order
+from poc.tf_impl.models import Model
+from poc.tf_impl.weights import named_variables
 
 
 class Pass(NamedTuple):

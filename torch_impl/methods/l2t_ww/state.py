@@ -17,8 +17,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import OptimizerSpec, RunSpec
-from poc.torch_impl.functional import PureForward
-from poc.torch_impl.matching import Gates, Matching
+from poc.torch_impl.methods.distilled import Taught
 from poc.torch_impl.models import Model
 from poc.torch_impl.optimizers import build_optimizer
 from poc.torch_impl.weights import (
@@ -29,7 +28,8 @@ from poc.torch_impl.weights import (
     trainable_names,
 )
 
-from .taught import Taught
+from .functional import PureForward
+from .matching import Gates, Matching
 
 SLOTS = ("exp_avg", "exp_avg_sq")
 # What a batch shows: name -> sums over its examples.

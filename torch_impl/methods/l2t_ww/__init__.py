@@ -1,0 +1,1 @@
+"""Learning what and where to transfer, in PyTorch."""
