@@ -197,7 +197,7 @@ def shorten(command):
     """The command with as little training as it can have."""
     kind = command.split()[1]
     if kind == "bench":
-        return f"{command} --processes 2 --warmup 1 --steps 3 --seconds 0.1"
+        return f"{command} --processes 2 --warmup 1 --steps 5 --seconds 0.1"
     if "fixres" in command:
         return f"{command} --epochs 2 --set finetune_epochs=1"
     return command if kind == "parity" else f"{command} --epochs 1"
