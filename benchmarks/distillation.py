@@ -74,9 +74,9 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
     kept = {**numbers, **trainers["kept"].source_outputs(images)}
     noise = draw_noise(student.network, seed=0, step=0, batch_size=batch_size)
 
-    def stepper(name: str, known: dict[str, np.ndarray]) -> Callable[[], None]:
+    def stepper(name: str, extras: dict[str, np.ndarray]) -> Callable[[], None]:
         def step() -> None:
-            trainers[name].step(images, labels, 1e-3, noise, known)
+            trainers[name].step(images, labels, 1e-3, noise, extras)
             trainers[name].wait()
 
         return step

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.engine.backend import Known
+from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
 
 
@@ -34,9 +34,9 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, tf.Tensor]:
     return {name: copy_to_device(mask, device) for name, mask in noise.items()}
 
 
-def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, tf.Tensor]:
+def extras_to_tensors(extras: Extras, *, dtype: str, device: str) -> dict[str, tf.Tensor]:
     """Kept outputs (N, …) and scalars, in the type of the losses."""
-    return {name: tf.cast(copy_to_device(value, device), dtype) for name, value in known.items()}
+    return {name: tf.cast(copy_to_device(value, device), dtype) for name, value in extras.items()}
 
 
 def copy_to_device(values: NDArray[Any], device: str) -> tf.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.engine.backend import Known
+from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
@@ -16,15 +16,15 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .arrays import (
+    extras_to_tensors,
     images_to_tensor,
-    known_to_tensors,
     labels_to_tensor,
     map_to_array,
     noise_to_tensors,
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import complete_known, compute_gradients
+from .gradients import complete_extras, compute_gradients
 from .methods import OBJECTIVES
 from .models import Model
 from .weights import canonical_shape, load_weights, named_variables, to_canonical
@@ -57,7 +57,7 @@ def loss_and_gradients(
     images: NDArray[Any],
     labels: NDArray[Any],
     noise: Noise,
-    known: Known,
+    extras: Extras,
 ) -> tuple[float, Weights]:
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
     model = Model(run.trained_network, dtype=run.precision)
@@ -70,7 +70,7 @@ def loss_and_gradients(
         images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout),
         labels_to_tensor(labels, dtype=run.dtype, device=device),
         noise_to_tensors(noise, device=device),
-        known_to_tensors(known, dtype=run.dtype, device=device),
+        extras_to_tensors(extras, dtype=run.dtype, device=device),
     )
     return float(result.loss), {
         name: to_canonical(model, name, gradient) for name, gradient in result.by_name.items()
@@ -123,12 +123,12 @@ def hyper_gradient(
     objective.restore(state)
     device = find_device(run)
     inputs = images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout)
-    loss, gradients = objective.judge(
+    loss, gradients = objective.outer_gradient(
         inputs,
         labels_to_tensor(labels, dtype=run.dtype, device=device),
         rate_to_tensor(learning_rate),
         noise_to_tensors(noise, device=device),
-        complete_known(objective, inputs, {}),
+        complete_extras(objective, inputs, {}),
     )
     return float(loss), {
         name: objective.to_array(name, gradient) for name, gradient in gradients.items()

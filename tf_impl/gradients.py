@@ -18,12 +18,12 @@ def compute_gradients(
     images: tf.Tensor,
     labels: tf.Tensor,
     noise: Mapping[str, tf.Tensor],
-    known: Mapping[str, tf.Tensor],
+    extras: Mapping[str, tf.Tensor],
     loss_scale: LossScale | None = None,
 ) -> Outcome:
     """Forward and backward in training mode.
 
-    What `known` does not hold of the source's outputs is computed here, unrecorded.
+    What `extras` does not hold of the source's outputs is computed here, unrecorded.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
@@ -31,9 +31,9 @@ def compute_gradients(
     """
     variables = named_variables(model)
     learning = {name: variables[name].value for name in learning_names(model)}
-    known = complete_known(objective, images, known)
+    extras = complete_extras(objective, images, extras)
     with tf.GradientTape() as tape:
-        losses, logits = objective.losses(images, labels, noise, known)
+        losses, logits = objective.losses(images, labels, noise, extras)
         loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
         scaled = loss if loss_scale is None else loss_scale.enlarge(loss)
     found = tape.gradient(scaled, learning, unconnected_gradients="zero")
@@ -44,10 +44,10 @@ def compute_gradients(
     return Outcome(losses, logits, loss, gradients)
 
 
-def complete_known(
-    objective: Objective, images: tf.Tensor, known: Mapping[str, tf.Tensor]
+def complete_extras(
+    objective: Objective, images: tf.Tensor, extras: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """`known` with the source's outputs, which are computed unless all of them are kept."""
-    if any(not name.startswith(COEFFICIENT_PREFIX) for name in known):
-        return dict(known)
-    return {**objective.source_outputs(images), **known}
+    """`extras` with the source's outputs, which are computed unless all of them are kept."""
+    if any(not name.startswith(COEFFICIENT_PREFIX) for name in extras):
+        return dict(extras)
+    return {**objective.source_outputs(images), **extras}

@@ -26,7 +26,7 @@ class Model(keras.Model):
         policy = f"mixed_{dtype}" if dtype in MIXED else dtype
         super().__init__(dtype=policy)
         self.network = network
-        self.blocks = {node.name: build_layer(node, dtype=policy) for node in network.nodes}
+        self.node_layers = {node.name: build_layer(node, dtype=policy) for node in network.nodes}
 
     def call(
         self,
@@ -52,7 +52,10 @@ class Model(keras.Model):
         values, found = {IMAGES: tf.cast(images, self.compute_dtype)}, {}
         for step in self.network.plan([self.network.output], training=False):
             for node in step.nodes:
-                arguments, layer = [values[name] for name in node.inputs], self.blocks[node.name]
+                arguments, layer = (
+                    [values[name] for name in node.inputs],
+                    self.node_layers[node.name],
+                )
                 if isinstance(layer, layers.BatchNorm) and node.uses_batch_statistics:
                     values[node.name], mean, variance = layer.normalize(*arguments)
                     found[f"{node.name}/moving_mean"] = mean
@@ -75,8 +78,8 @@ class Model(keras.Model):
 
         What is `given` of the values is neither computed nor are the images read for it.
         """
-        known = {IMAGES: images, **(given or {})}
-        values = {name: tf.cast(value, self.compute_dtype) for name, value in known.items()}
+        extras = {IMAGES: images, **(given or {})}
+        values = {name: tf.cast(value, self.compute_dtype) for name, value in extras.items()}
         for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
             values[step.output] = self.apply_step(step, values, noise or {}, training)
             for name in step.freed:
@@ -111,7 +114,7 @@ class Model(keras.Model):
         training: bool,
     ) -> tf.Tensor:
         """One layer: random ones take their mask, batch norm takes the mode."""
-        layer = self.blocks[node.name]
+        layer = self.node_layers[node.name]
         if isinstance(layer, layers.Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
         if isinstance(layer, StochasticDepth):

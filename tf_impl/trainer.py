@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.engine.backend import Known
+from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
@@ -15,15 +15,15 @@ from poc.shared.spec.precision import SCALED
 from poc.shared.spec.run import RunSpec
 
 from .arrays import (
+    extras_to_tensors,
     images_to_tensor,
-    known_to_tensors,
     labels_to_tensor,
     map_to_array,
     noise_to_tensors,
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import complete_known, compute_gradients
+from .gradients import complete_extras, compute_gradients
 from .loss_scale import LossScale
 from .methods import OBJECTIVES, Outcome
 from .models import Model
@@ -79,10 +79,10 @@ class Trainer:
         labels: NDArray[Any],
         learning_rate: float,
         noise: Noise,
-        known: Known | None = None,
+        extras: Extras | None = None,
     ) -> None:
         """One update; never waits for the device."""
-        self.prepared_step(images, labels, learning_rate, noise, known)()
+        self.prepared_step(images, labels, learning_rate, noise, extras)()
 
     def prepared_step(
         self,
@@ -90,17 +90,17 @@ class Trainer:
         labels: NDArray[Any],
         learning_rate: float,
         noise: Noise,
-        known: Known | None = None,
+        extras: Extras | None = None,
     ) -> Callable[[], None]:
         """The update with its arguments on the device already."""
         tensor = self._to_tensor(images)
-        self.objective.observe(tensor)
+        self.objective.on_batch(tensor)
         arguments = (
             tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
             rate_to_tensor(learning_rate),
             noise_to_tensors(noise, device=self.device),
-            known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
+            extras_to_tensors(extras or {}, dtype=self.dtype, device=self.device),
         )
 
         def run() -> None:
@@ -139,12 +139,12 @@ class Trainer:
         load_weights(self.model, weights)
         self.objective.load(weights)
 
-    def logits(self, images: NDArray[Any], known: Known | None = None) -> NDArray[np.floating]:
-        """(N, num_classes) in evaluation mode; what is known of the frozen part is not computed."""
+    def logits(self, images: NDArray[Any], extras: Extras | None = None) -> NDArray[np.floating]:
+        """(N, num_classes) in evaluation mode; what is kept of the frozen part is not computed."""
         outputs: NDArray[np.floating] = np.asarray(
             self._run_logits(
                 self._to_tensor(images),
-                known_to_tensors(known or {}, dtype=self.dtype, device=self.device),
+                extras_to_tensors(extras or {}, dtype=self.dtype, device=self.device),
             )
         )
         return outputs
@@ -204,15 +204,15 @@ class Trainer:
         labels: tf.Tensor,
         learning_rate: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> None:
         if self.optimizer is None:
-            known = complete_known(self.objective, images, known)
-            outcome = self.objective.update(images, labels, learning_rate, noise, known)
+            extras = complete_extras(self.objective, images, extras)
+            outcome = self.objective.update(images, labels, learning_rate, noise, extras)
             self._count(outcome, labels[: outcome.losses["hard"].shape[0]])
             return
         result = compute_gradients(
-            self.objective, self.model, images, labels, noise, known, self.loss_scale
+            self.objective, self.model, images, labels, noise, extras, self.loss_scale
         )
         set_learning_rate(self.optimizer, learning_rate)
         gradients = [result.by_name[name] for name in self.names]

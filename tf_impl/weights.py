@@ -19,8 +19,8 @@ def named_variables(model: Model) -> dict[str, keras.Variable]:
     """Canonical name -> variable, in the order of the network's parameter table."""
     return {
         name: variable
-        for block, layer in model.blocks.items()
-        for name, variable in _walk(layer, block)
+        for node, layer in model.node_layers.items()
+        for name, variable in _walk(layer, node)
     }
 
 

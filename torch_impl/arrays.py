@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.engine.backend import Known
+from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
 
 
@@ -50,11 +50,11 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
     }
 
 
-def known_to_tensors(known: Known, *, dtype: str, device: str) -> dict[str, torch.Tensor]:
+def extras_to_tensors(extras: Extras, *, dtype: str, device: str) -> dict[str, torch.Tensor]:
     """Kept outputs (N, …) and scalars, in the type of the losses."""
     tensors = {
         name: copy_to_device(value, device).to(getattr(torch, dtype))
-        for name, value in known.items()
+        for name, value in extras.items()
     }
     return {
         name: value.permute(0, 3, 1, 2) if value.ndim == 4 else value

@@ -18,12 +18,12 @@ def compute_gradients(
     images: torch.Tensor,
     labels: torch.Tensor,
     noise: Mapping[str, torch.Tensor],
-    known: Mapping[str, torch.Tensor],
+    extras: Mapping[str, torch.Tensor],
     loss_scale: LossScale | None = None,
 ) -> Outcome:
     """Forward and backward in training mode; gradients also stand in `.grad`.
 
-    What `known` does not hold of the source's outputs is computed here, unrecorded.
+    What `extras` does not hold of the source's outputs is computed here, unrecorded.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
@@ -31,8 +31,8 @@ def compute_gradients(
     """
     variables = named_variables(model)
     model.zero_grad()
-    known = complete_known(objective, images, known)
-    losses, logits = objective.losses(images, labels, noise, known)
+    extras = complete_extras(objective, images, extras)
+    losses, logits = objective.losses(images, labels, noise, extras)
     loss = torch.stack([values.mean() for values in losses.values()]).sum()
     # backward() lays each gradient out like its parameter, which the fused optimisers take for
     # granted; autograd.grad does not, and their update is then silently wrong.
@@ -46,10 +46,10 @@ def compute_gradients(
     return Outcome(losses, logits, loss, gradients)
 
 
-def complete_known(
-    objective: Objective, images: torch.Tensor, known: Mapping[str, torch.Tensor]
+def complete_extras(
+    objective: Objective, images: torch.Tensor, extras: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """`known` with the source's outputs, which are computed unless all of them are kept."""
-    if any(not name.startswith(COEFFICIENT_PREFIX) for name in known):
-        return dict(known)
-    return {**objective.source_outputs(images), **known}
+    """`extras` with the source's outputs, which are computed unless all of them are kept."""
+    if any(not name.startswith(COEFFICIENT_PREFIX) for name in extras):
+        return dict(extras)
+    return {**objective.source_outputs(images), **extras}

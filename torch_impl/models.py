@@ -28,7 +28,7 @@ class Model(nn.Module):
         self.network, self.is_mixed = network, dtype in MIXED
         self.compute_dtype = getattr(torch, dtype)
         self.variable_dtype = getattr(torch, storage_type(dtype))
-        self.blocks = nn.ModuleDict(
+        self.node_layers = nn.ModuleDict(
             {node.name: build_layer(node, dtype=storage_type(dtype)) for node in network.nodes}
         )
 
@@ -58,7 +58,7 @@ class Model(nn.Module):
             for step in self.network.plan([self.network.output], training=False):
                 for node in step.nodes:
                     arguments = [values[name] for name in node.inputs]
-                    layer = self.blocks[node.name]
+                    layer = self.node_layers[node.name]
                     if isinstance(layer, layers.BatchNorm) and node.uses_batch_statistics:
                         values[node.name], mean, variance = layer.normalize(*arguments)
                         found[f"{node.name}/moving_mean"] = mean
@@ -81,8 +81,8 @@ class Model(nn.Module):
 
         What is `given` of the values is neither computed nor are the images read for it.
         """
-        known = {IMAGES: images, **(given or {})}
-        values = {name: value.to(self.compute_dtype) for name, value in known.items()}
+        extras = {IMAGES: images, **(given or {})}
+        values = {name: value.to(self.compute_dtype) for name, value in extras.items()}
         with self._computing(images.device):
             for step in self.network.plan(wanted, training=training, given=tuple(given or ())):
                 values[step.output] = self.apply_step(step, values, noise or {}, training)
@@ -124,7 +124,7 @@ class Model(nn.Module):
         training: bool,
     ) -> torch.Tensor:
         """One layer: random ones take their mask, batch norm takes the mode."""
-        layer = self.blocks[node.name]
+        layer = self.node_layers[node.name]
         if isinstance(layer, layers.Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
         if isinstance(layer, StochasticDepth):

@@ -26,8 +26,8 @@ def named_variables(model: Model) -> dict[str, torch.Tensor]:
     """Canonical name -> tensor, in the order of the network's parameter table."""
     return {
         name: variable
-        for block, layer in model.blocks.items()
-        for name, variable in _walk(layer, block)
+        for node, layer in model.node_layers.items()
+        for name, variable in _walk(layer, node)
     }
 
 
@@ -86,7 +86,7 @@ def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
         return ()
     if rank == 2:
         return (1, 0)
-    owner = model.blocks
+    owner = model.node_layers
     for part in _path(model, name):
         owner = owner.get_submodule(part)
     return (2, 3, 0, 1) if isinstance(owner, DepthwiseConv2D) else (2, 3, 1, 0)
@@ -95,7 +95,7 @@ def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
 def _path(model: Model, name: str) -> list[str]:
     """Module names that lead to the owner of a canonical name."""
     owner = name.rpartition("/")[0]
-    if owner in model.blocks:
+    if owner in model.node_layers:
         return [owner]
     block, _, part = owner.rpartition("/")
     return [block, part]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .numerics.noise import Noise
 
-Known = Mapping[str, "NDArray[Any]"]
+Extras = Mapping[str, "NDArray[Any]"]
 PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
 
 
@@ -42,11 +42,11 @@ class Trainer(Protocol):
         labels: "NDArray[Any]",
         learning_rate: float,
         noise: "Noise",
-        known: "Known | None" = None,
+        extras: "Extras | None" = None,
     ) -> None:
         """One update; never waits for the device.
 
-        `known` is what the loop knows beside the batch: kept outputs of the source network, each
+        `extras` is what the loop knows beside the batch: kept outputs of the source network, each
         (N, …) under the name that `source_outputs` gives it, and numbers of this step, each a
         scalar under `coefficient/…`.
         """
@@ -57,7 +57,7 @@ class Trainer(Protocol):
         labels: "NDArray[Any]",
         learning_rate: float,
         noise: "Noise",
-        known: "Known | None" = None,
+        extras: "Extras | None" = None,
     ) -> "Callable[[], None]":
         """The same update with its arguments on the device already: what a step costs bare."""
 
@@ -82,11 +82,11 @@ class Trainer(Protocol):
         """Replace the weights; the optimiser's state stays."""
 
     def logits(
-        self, images: "NDArray[Any]", known: "Known | None" = None
+        self, images: "NDArray[Any]", extras: "Extras | None" = None
     ) -> "NDArray[np.floating]":
         """(N, num_classes) in evaluation mode.
 
-        Where `known` holds all that `source_outputs` gave of the images, they are not looked at
+        Where `extras` holds all that `source_outputs` gave of the images, they are not looked at
         and may be of height and width 0.
         """
 
@@ -148,7 +148,7 @@ class Backend(Protocol):
         images: "NDArray[Any]",
         labels: "NDArray[Any]",
         noise: "Noise",
-        known: "Known",
+        extras: "Extras",
     ) -> "tuple[float, Weights]":
         """Loss of one batch in training mode, and the gradient of every trainable parameter."""
 

@@ -293,7 +293,7 @@ def starting_weights(run: RunSpec) -> Weights:
     return weights | {SOURCE_PREFIX + name: value for name, value in origin.items()}
 
 
-def known_numbers(run: RunSpec, progress: float) -> Arrays:
+def step_coefficients(run: RunSpec, progress: float) -> Arrays:
     """The step's coefficients as a trainer takes them; `progress` is 0 to 1 over the stage."""
     numbers = run.coefficients(progress)
     return {COEFFICIENT_PREFIX + name: np.asarray(value) for name, value in numbers.items()}

@@ -96,7 +96,7 @@ def walk(probe, run, keep=False):
         run={**run.model_dump(mode="json"), "backend": probe.backend},
         weights=perturbed(run),
         batches=BATCHES,
-        known={},
+        extras={},
         keep=keep,
     )["weights"]
 
@@ -145,7 +145,7 @@ def test_each_group_has_its_own_rate(probe, optimizer):
             run={**run.model_dump(mode="json"), "backend": probe.backend},
             weights=start,
             batches=BATCHES[:1],
-            known={},
+            extras={},
         )["weights"]
         for run in (full, half)
     ]

@@ -60,7 +60,7 @@ def walk(probe, run, weights=None, keep=False):
         run={**run.model_dump(mode="json"), "backend": probe.backend},
         weights=starting_weights(run) if weights is None else weights,
         batches=BATCHES,
-        known=SOFT if run.coefficients(0.0) else {},
+        extras=SOFT if run.coefficients(0.0) else {},
         keep=keep,
     )
 

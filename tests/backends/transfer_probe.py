@@ -72,13 +72,13 @@ def walk(
     run: dict[str, Any],
     weights: Arrays,
     batches: list[Arrays],
-    known: dict[str, float],
+    extras: dict[str, float],
     keep: bool = False,
 ) -> dict[str, Any]:
     """A step a batch at rate 0.01; `keep` passes the source's outputs in as kept ones."""
     spec = operations._prepare(run)
     trainer = operations._backend.Trainer(spec, weights)
-    numbers = {name: np.asarray(value) for name, value in known.items()}
+    numbers = {name: np.asarray(value) for name, value in extras.items()}
     metrics = []
     for step, batch in enumerate(batches):
         images, labels = batch["images"], batch["labels"]

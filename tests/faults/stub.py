@@ -27,9 +27,9 @@ class Trainer:
         self.momenta = {n: np.zeros_like(v) for n, v in self.own.items() if n in self.moving}
         self.num_steps, self.totals, self.step_counter = 0, {}, 0
 
-    def step(self, images, labels, learning_rate, noise, known=None):
+    def step(self, images, labels, learning_rate, noise, extras=None):
         time.sleep(SECONDS_A_STEP)
-        loss, gradients = pseudo_gradients(self.own, images, labels, noise, known or {})
+        loss, gradients = pseudo_gradients(self.own, images, labels, noise, extras or {})
         for name, gradient in gradients.items():
             if name not in self.moving:
                 continue
@@ -61,9 +61,9 @@ class Trainer:
     def load(self, weights):
         self.own = {name: weights[name].astype(np.float64) for name in self.own}
 
-    def logits(self, images, known=None):
+    def logits(self, images, extras=None):
         # What is kept of an image stands for it.
-        means = known["logits"][:, 0] if known else images.mean(axis=(1, 2, 3))
+        means = extras["logits"][:, 0] if extras else images.mean(axis=(1, 2, 3))
         scale = sum(float(value.sum()) for value in self.own.values())
         columns = np.linspace(-1, 1, self._run.num_classes)
         return np.sin(np.outer(means * 7, columns) * scale)
@@ -88,12 +88,12 @@ class Trainer:
         self.totals = totals
 
 
-def pseudo_gradients(weights, images, labels, noise, known):
+def pseudo_gradients(weights, images, labels, noise, extras):
     """A scalar of everything that comes in, and each weight pulled by it."""
     order = np.arange(1, len(images) + 1)
     scalar = float((images.mean(axis=(1, 2, 3)) * order).mean())
     scalar += 1e-3 * sum(float(mask.sum()) for mask in noise.values())
-    scalar += sum(float(np.asarray(value).sum()) * 1e-3 for value in known.values())
+    scalar += sum(float(np.asarray(value).sum()) * 1e-3 for value in extras.values())
     target = float((np.asarray(labels, dtype=np.float64).reshape(len(images), -1)[:, 0]).mean())
     gradients = {name: np.tanh(value * scalar) + 1e-3 * target for name, value in weights.items()}
     loss = float(np.mean([np.square(value).mean() for value in weights.values()])) + scalar
@@ -115,9 +115,9 @@ def die_at(place):
         os._exit(7)
 
 
-def loss_and_gradients(run, weights, images, labels, noise, known):
+def loss_and_gradients(run, weights, images, labels, noise, extras):
     own = {p.name: weights[p.name] for p in run.trained_network.parameters}
-    return pseudo_gradients(own, images, labels, noise, known)
+    return pseudo_gradients(own, images, labels, noise, extras)
 
 
 def serve():

@@ -338,8 +338,8 @@ def test_a_cache_folder_that_cannot_be_written(photos, tmp_path):
 
 
 def place(source, spec, *, resident_bytes=10**6, is_drawn=False):
-    base, _ = plan_view(spec, (16, 16, 3), 3, is_training=True)
-    images = SourceImages(source, np.arange(len(source)), base)
+    resize, _ = plan_view(spec, (16, 16, 3), 3, is_training=True)
+    images = SourceImages(source, np.arange(len(source)), resize)
     return choose_place(images, spec, resident_bytes=resident_bytes, is_drawn=is_drawn)
 
 
@@ -362,9 +362,9 @@ def test_cache_key_depends_on_the_preparation(photos):
     keys = set()
     for changes in ({}, {"image_size": (8, 8)}, {"interpolation": "bicubic"}, {"fill": 9}):
         spec = DataSpec(**{"image_size": (16, 16), **changes})
-        base, _ = plan_view(spec, (*spec.image_size, 3), 3, is_training=True)
-        keys.add(cache_key(SourceImages(source, np.arange(24), base)))
-        keys.add(cache_key(SourceImages(source, np.arange(23), base)))
+        resize, _ = plan_view(spec, (*spec.image_size, 3), 3, is_training=True)
+        keys.add(cache_key(SourceImages(source, np.arange(24), resize)))
+        keys.add(cache_key(SourceImages(source, np.arange(23), resize)))
     assert len(keys) == 8
 
 

@@ -8,10 +8,10 @@ import pytest
 from poc.shared.engine.numerics.resizing import average_matrices, average_matrix, resize_matrix
 from poc.shared.engine.teacher import (
     check_source,
-    known_numbers,
     require_source,
     resolve_source,
     starting_weights,
+    step_coefficients,
 )
 from poc.shared.engine.training.cache_plan import keep_for_training
 from poc.shared.errors import UsageError
@@ -54,7 +54,7 @@ def test_fitnets_stages_and_its_falling_weight():
     assert [(s.name, s.num_epochs) for s in run.stages] == [("hint", 3), ("distillation", 7)]
     assert run.coefficients(0.0) == {"soft": 4.0}
     assert run.coefficients(1.0) == {"soft": 1.0}
-    assert known_numbers(run, 0.5) == {"coefficient/soft": np.asarray(2.5)}
+    assert step_coefficients(run, 0.5) == {"coefficient/soft": np.asarray(2.5)}
     assert len(make_run("fitnets", {"stages": "one"}).stages) == 1
 
 

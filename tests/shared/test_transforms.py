@@ -24,9 +24,9 @@ from poc.shared.data.views.geometry import (
     turn,
 )
 from poc.shared.data.views.view import (
-    Base,
+    Resize,
+    augment_images,
     example_generator,
-    finish_images,
     plan_view,
     to_array,
     to_picture,
@@ -75,23 +75,25 @@ def test_resize_before_the_crop_is_that_of_fixres(test_size, resized):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_resize_equals_pillow(interpolation, size, channels):
     image = random_image(channels=channels)
-    base = Base(channels=channels, rule="squash", target=size, interpolation=interpolation, fill=0)
+    resize = Resize(
+        channels=channels, rule="squash", target=size, interpolation=interpolation, fill=0
+    )
     picture = Image.fromarray(image[..., 0] if channels == 1 else image)
     expected = picture.resize(size[::-1], getattr(Image.Resampling, interpolation.upper()))
-    assert np.array_equal(base(to_picture(image)), np.asarray(expected).reshape(*size, channels))
+    assert np.array_equal(resize(to_picture(image)), np.asarray(expected).reshape(*size, channels))
 
 
 def test_shrinking_is_antialiased_as_a_triangle_filter():
     """Bilinear at a quarter is a triangle of twice four pixels, computed here by hand."""
     row = np.random.default_rng(1).integers(0, 256, 32, dtype=np.uint8)
     image = np.tile(row, (32, 1))[..., np.newaxis]
-    base = Base(channels=1, rule="squash", target=(8, 8), interpolation="bilinear", fill=0)
+    resize = Resize(channels=1, rule="squash", target=(8, 8), interpolation="bilinear", fill=0)
     centres = np.arange(8) * 4 + 2.0
     distances = np.abs(np.arange(32) + 0.5 - centres[:, np.newaxis]) / 4
     weights = np.clip(1 - distances, 0, None)
     expected = (weights / weights.sum(axis=1, keepdims=True)) @ row
     # Pillow rounds its weights to 22 bits and its result to whole levels.
-    assert np.abs(base(to_picture(image))[4, :, 0] - expected).max() <= 0.51
+    assert np.abs(resize(to_picture(image))[4, :, 0] - expected).max() <= 0.51
 
 
 def test_centre_crop_equals_pillow():
@@ -118,9 +120,9 @@ def test_what_lies_outside_is_filled(fill):
 
 
 def test_a_fitted_image_is_whole_and_centred():
-    base = Base(channels=3, rule="fit", target=(20, 20), interpolation="bilinear", fill=255)
+    resize = Resize(channels=3, rule="fit", target=(20, 20), interpolation="bilinear", fill=255)
     image = random_image(30, 60)
-    fitted = base(to_picture(image))
+    fitted = resize(to_picture(image))
     expected = np.asarray(Image.fromarray(image).resize((20, 10), Image.Resampling.BILINEAR))
     assert np.array_equal(fitted[5:15], expected)
     assert (fitted[:5] == 255).all()
@@ -209,10 +211,10 @@ def cut_ten(image, crop_share=0.7):
     assert scaled((7, 7), crop_share) == (height, height)
     view = EvalView(resize="height", crop="ten", crop_share=crop_share)
     spec = DataSpec(image_size=(7, 7), eval_view=view)
-    base, crops = plan_view(spec, (7, 7, 3), 3, is_training=False)
-    kept = base(to_picture(image))
+    resize, crops = plan_view(spec, (7, 7, 3), 3, is_training=False)
+    kept = resize(to_picture(image))
     assert kept.shape == (height, width, 3)
-    return kept, finish_images([kept], crops, [np.random.default_rng(0)])
+    return kept, augment_images([kept], crops, [np.random.default_rng(0)])
 
 
 @pytest.mark.parametrize(("width", "left", "mirrored_left"), [(13, 3, 3), (10, 2, 2), (14, 4, 4)])
@@ -240,8 +242,8 @@ def test_a_shifted_crop_comes_last():
     image[:, 10:] = 220
     view = {"resize": "height", "crop": "shifted", "crop_share": 1.0, "horizontal_flip": 1.0}
     spec = DataSpec(image_size=(8, 8), train_view=TrainView(**view, contrast=0.5))
-    base, finish = plan_view(spec, (8, 8, 3), 3, is_training=True)
-    found = finish_images([base(to_picture(image))], finish, [np.random.default_rng(5)])[0]
+    resize, augment = plan_view(spec, (8, 8, 3), 3, is_training=True)
+    found = augment_images([resize(to_picture(image))], augment, [np.random.default_rng(5)])[0]
     same = np.random.default_rng(5)
     same.random(2)
     same.permutation(1)
@@ -260,8 +262,8 @@ def test_padding_of_a_shifted_crop_keeps_its_level():
     image = np.full((8, 4, 3), 200, dtype=np.uint8)
     view = {"resize": "height", "crop": "shifted", "crop_share": 1.0, "contrast": 0.5}
     spec = DataSpec(image_size=(8, 8), train_view=TrainView(**view))
-    base, finish = plan_view(spec, (8, 8, 3), 3, is_training=True)
-    found = finish_images([base(to_picture(image))], finish, [np.random.default_rng(5)])[0]
+    resize, augment = plan_view(spec, (8, 8, 3), 3, is_training=True)
+    found = augment_images([resize(to_picture(image))], augment, [np.random.default_rng(5)])[0]
     assert (found[:, :2] == 0).all()
     assert (found[:, 6:] == 0).all()
     assert (found[:, 2:6] == 200).all()
@@ -354,10 +356,10 @@ def make_view(view=HEAVY, channels=3):
 
 
 def test_a_view_depends_on_seed_epoch_and_id_alone():
-    image, finish = random_image(), make_view()
+    image, augment = random_image(), make_view()
 
     def view(seed, epoch, name):
-        return finish(image, example_generator(seed, epoch, name))[0]
+        return augment(image, example_generator(seed, epoch, name))[0]
 
     first = view(1, 2, "a/b.jpg")
     assert first.shape == (16, 16, 3)
@@ -376,9 +378,9 @@ PINNED = [358, 315, 152, 611]
 
 
 def test_flip_rates():
-    image, finish = random_image(), make_view(TrainView(horizontal_flip=0.3))
+    image, augment = random_image(), make_view(TrainView(horizontal_flip=0.3))
     flipped = sum(
-        np.array_equal(finish(image, example_generator(0, epoch, "x"))[0], image[:, ::-1])
+        np.array_equal(augment(image, example_generator(0, epoch, "x"))[0], image[:, ::-1])
         for epoch in range(2000)
     )
     assert flipped / 2000 == pytest.approx(0.3, abs=0.04)
@@ -386,11 +388,11 @@ def test_flip_rates():
 
 def test_grey_images_are_kept_grey():
     spec = DataSpec(image_size=(8, 8), channels=3)
-    base, _ = plan_view(spec, (8, 8, 3), 1, is_training=True)
-    assert base(to_picture(random_image(channels=1))).shape == (8, 8, 1)
+    resize, _ = plan_view(spec, (8, 8, 3), 1, is_training=True)
+    assert resize(to_picture(random_image(channels=1))).shape == (8, 8, 1)
     spec = DataSpec(image_size=(8, 8), channels=1)
-    base, _ = plan_view(spec, (8, 8, 1), 3, is_training=True)
-    assert base(to_picture(random_image(channels=3))).shape == (8, 8, 1)
+    resize, _ = plan_view(spec, (8, 8, 1), 3, is_training=True)
+    assert resize(to_picture(random_image(channels=3))).shape == (8, 8, 1)
 
 
 sides = st.integers(1, 70)
@@ -409,10 +411,10 @@ def test_every_view_of_every_size_has_the_wanted_size(height, width, crop, rule,
         return
     view = TrainView(resize=rule, crop=crop)
     spec = DataSpec(image_size=(9, 13), train_view=view)
-    base, finish = plan_view(spec, (9, 13, 3), 3, is_training=True)
-    kept = base(to_picture(random_image(height, width)))
-    assert kept.shape == base.shape((height, width))
-    made = finish(kept, np.random.default_rng(seed))[0]
+    resize, augment = plan_view(spec, (9, 13, 3), 3, is_training=True)
+    kept = resize(to_picture(random_image(height, width)))
+    assert kept.shape == resize.shape((height, width))
+    made = augment(kept, np.random.default_rng(seed))[0]
     assert made.shape == (9, 13, 3)
     assert made.dtype == np.uint8
 

@@ -8,10 +8,10 @@ from poc.shared.spec.methods.distillation import OLD_HEAD, WARMUP
 from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.transfer_losses import soft_cross_entropy
 
-from .distilled import Taught
+from .distilled import Distilled
 
 
-class LearningWithoutForgetting(Taught):
+class LearningWithoutForgetting(Distilled):
     """Objective of `lwf` (arXiv 1606.09282); docs/methods/lwf.md."""
 
     def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -24,7 +24,7 @@ class LearningWithoutForgetting(Taught):
         images: tf.Tensor,
         labels: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The term `hard` (labels) and, but for the warm-up, `old` (source)."""
         options, network = self.options, self.model.network
@@ -35,7 +35,7 @@ class LearningWithoutForgetting(Taught):
         logits = values[network.output]
         old = soft_cross_entropy(
             values[OLD_HEAD],
-            known["source_logits"],
+            extras["source_logits"],
             temperature=options.temperature,
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,

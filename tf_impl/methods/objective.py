@@ -42,8 +42,8 @@ class Objective(ABC):
         """What the loss needs from what is frozen, each (N, …); never differentiated."""
         return {}
 
-    def logits(self, images: tf.Tensor, known: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """(N, num_classes) in evaluation mode; `known` may stand for the images."""
+    def logits(self, images: tf.Tensor, extras: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """(N, num_classes) in evaluation mode; `extras` may stand for the images."""
         return self.model(images)
 
     @abstractmethod
@@ -52,15 +52,15 @@ class Objective(ABC):
         images: tf.Tensor,
         labels: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes).
 
-        `known` holds the source's outputs and the step's coefficients. The logits are none in a
+        `extras` holds the source's outputs and the step's coefficients. The logits are none in a
         stage that does not compute them.
         """
 
-    def observe(self, images: tf.Tensor) -> None:  # noqa: B027 - most methods do not look
+    def on_batch(self, images: tf.Tensor) -> None:  # noqa: B027 - most methods do not look
         """See a batch before its step, outside any compiled function."""
 
     def update(
@@ -69,18 +69,18 @@ class Objective(ABC):
         labels: tf.Tensor,
         learning_rate: tf.Tensor | float,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> Outcome:
         """The method's own update of the model and of all else that it trains."""
         raise NotImplementedError
 
-    def judge(
+    def outer_gradient(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         learning_rate: tf.Tensor | float,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Outer loss and hyper-gradient of a batch, for methods with meta-parameters."""
         raise NotImplementedError

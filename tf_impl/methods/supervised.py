@@ -17,7 +17,7 @@ class Supervised(Objective):
         images: tf.Tensor,
         labels: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The term `hard`: cross-entropy with the labels; one more for each auxiliary head."""
         network = self.model.network

@@ -26,25 +26,27 @@ class TransferLearning(Objective):
         values = self.model.values(images, self.frontier)
         return {KEPT_PREFIX + name: tf.stop_gradient(value) for name, value in values.items()}
 
-    def logits(self, images: tf.Tensor, known: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """(N, num_classes) in evaluation mode, from what is known of the frozen part."""
+    def logits(self, images: tf.Tensor, extras: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """(N, num_classes) in evaluation mode, from what is kept of the frozen part."""
         output = self.model.network.output
-        return self.model.values(images, [output], given=self.given(known))[output]
+        return self.model.values(images, [output], given=self.given(extras))[output]
 
     def losses(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The term `hard`: cross-entropy with the labels."""
         output = self.model.network.output
-        values = self.model.values(images, [output], noise, training=True, given=self.given(known))
+        values = self.model.values(images, [output], noise, training=True, given=self.given(extras))
         return {"hard": cross_entropy(values[output], labels)}, values[output]
 
-    def given(self, known: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Node -> its value, of what is known."""
+    def given(self, extras: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Node -> its value, of what is kept."""
         return {
-            name: known[KEPT_PREFIX + name] for name in self.frontier if KEPT_PREFIX + name in known
+            name: extras[KEPT_PREFIX + name]
+            for name in self.frontier
+            if KEPT_PREFIX + name in extras
         }

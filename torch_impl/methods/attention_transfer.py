@@ -9,7 +9,7 @@ from poc.shared.spec.methods.distillation import find_attention_pairs
 from poc.shared.spec.methods.distilling import Pair
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.torch_impl.arrays import known_to_tensors
+from poc.torch_impl.arrays import extras_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
@@ -20,12 +20,12 @@ from poc.torch_impl.transfer_losses import (
     soft_cross_entropy,
 )
 
-from .distilled import Taught
+from .distilled import Distilled
 
 ATTENTION_PREFIX = "attention/"
 
 
-class AttentionTransfer(Taught):
+class AttentionTransfer(Distilled):
     """Objective of `attention_transfer` (arXiv 1612.03928); docs/methods/attention_transfer.md."""
 
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
@@ -43,7 +43,7 @@ class AttentionTransfer(Taught):
             if not (resize and side == "target") and (matrices := plan(*shapes))
         }
         self.resizes = {
-            key: known_to_tensors(
+            key: extras_to_tensors(
                 dict(zip(("rows", "columns"), matrices, strict=True)),
                 dtype=run.dtype,
                 device=find_device(run),
@@ -73,7 +73,7 @@ class AttentionTransfer(Taught):
         images: torch.Tensor,
         labels: torch.Tensor,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The terms `hard`, `attention_SOURCE>TARGET` for each pair, and `soft` if asked for."""
         options, output = self.options, self.model.network.output
@@ -83,12 +83,12 @@ class AttentionTransfer(Taught):
         for pair in self.pairs:
             own = self.attention(values[pair.target], "target", pair)
             distance = attention_distance(
-                own, known[ATTENTION_PREFIX + pair.name], form=options.form
+                own, extras[ATTENTION_PREFIX + pair.name], form=options.form
             )
             terms[f"attention_{pair.name}"] = options.resolved_beta * distance
         if options.alpha:
             soft = soft_cross_entropy(
-                values[output], known["source_logits"], temperature=options.temperature
+                values[output], extras["source_logits"], temperature=options.temperature
             )
             terms["soft"] = options.alpha * soft
         return terms, values[output]

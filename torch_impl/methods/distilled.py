@@ -15,7 +15,7 @@ from poc.torch_impl.weights import load_weights
 from .objective import Objective
 
 
-class Taught(Objective):
+class Distilled(Objective):
     """An objective with a source: evaluation mode, no gradients, statistics left alone."""
 
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:

@@ -9,19 +9,19 @@ from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 from poc.shared.spec.methods.fitnets import HINT, find_hints, regressor_output
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.torch_impl.arrays import known_to_tensors
+from poc.torch_impl.arrays import extras_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
 from poc.torch_impl.transfer_losses import resize_maps, soft_cross_entropy, squared_error
 
-from .distilled import Taught
+from .distilled import Distilled
 
 HINT_PREFIX = "hint/"
 SOFT = COEFFICIENT_PREFIX + "soft"
 
 
-class FitNets(Taught):
+class FitNets(Distilled):
     """Objective of `fitnets` (arXiv 1412.6550); docs/methods/fitnets.md."""
 
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
@@ -33,7 +33,7 @@ class FitNets(Taught):
         self.has_soft = run.stage != HINT and any(self.options.resolved_soft_weights)
         shapes = {node.name: node.output_shape for node in model.network.nodes}
         self.resizes = {
-            pair.name: known_to_tensors(
+            pair.name: extras_to_tensors(
                 dict(zip(("rows", "columns"), matrices, strict=True)),
                 dtype=run.dtype,
                 device=find_device(run),
@@ -63,7 +63,7 @@ class FitNets(Taught):
         images: torch.Tensor,
         labels: torch.Tensor,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The terms `hint`, `hard` and `soft`, as far as the stage has them."""
         output = self.model.network.output
@@ -74,7 +74,7 @@ class FitNets(Taught):
         terms = {}
         for name, node in regressors.items():
             error = squared_error(
-                values[node], known[HINT_PREFIX + name], reduction=self.options.resolved_reduction
+                values[node], extras[HINT_PREFIX + name], reduction=self.options.resolved_reduction
             )
             terms[f"hint_{name}"] = self.options.hint_weight * error
         if is_hint:
@@ -83,10 +83,10 @@ class FitNets(Taught):
         if self.has_soft:
             soft = soft_cross_entropy(
                 values[output],
-                known["source_logits"],
+                extras["source_logits"],
                 temperature=self.options.temperature,
                 subtract_entropy=False,
                 scale_by_temperature_squared=False,
             )
-            terms["soft"] = known[SOFT] * soft
+            terms["soft"] = extras[SOFT] * soft
         return terms, values[output]

@@ -7,10 +7,10 @@ import torch
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.transfer_losses import soft_cross_entropy
 
-from .distilled import Taught
+from .distilled import Distilled
 
 
-class KnowledgeDistillation(Taught):
+class KnowledgeDistillation(Distilled):
     """Objective of `kd` (arXiv 1503.02531); docs/methods/kd.md."""
 
     def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -23,14 +23,14 @@ class KnowledgeDistillation(Taught):
         images: torch.Tensor,
         labels: torch.Tensor,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The terms `hard` (labels) and `soft` (teacher), weighted."""
         options = self.options
         logits = self.model(images, noise, training=True)
         soft = soft_cross_entropy(
             logits,
-            known["source_logits"],
+            extras["source_logits"],
             temperature=options.temperature,
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,

@@ -42,8 +42,8 @@ class Objective(ABC):
         """What the loss needs from what is frozen, each (N, …); never differentiated."""
         return {}
 
-    def logits(self, images: torch.Tensor, known: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """(N, num_classes) in evaluation mode; `known` may stand for the images."""
+    def logits(self, images: torch.Tensor, extras: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(N, num_classes) in evaluation mode; `extras` may stand for the images."""
         return self.model(images)
 
     @abstractmethod
@@ -52,15 +52,15 @@ class Objective(ABC):
         images: torch.Tensor,
         labels: torch.Tensor,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes).
 
-        `known` holds the source's outputs and the step's coefficients. The logits are none in a
+        `extras` holds the source's outputs and the step's coefficients. The logits are none in a
         stage that does not compute them.
         """
 
-    def observe(self, images: torch.Tensor) -> None:  # noqa: B027 - most methods do not look
+    def on_batch(self, images: torch.Tensor) -> None:  # noqa: B027 - most methods do not look
         """See a batch before its step, outside any compiled function."""
 
     def update(
@@ -69,18 +69,18 @@ class Objective(ABC):
         labels: torch.Tensor,
         learning_rate: torch.Tensor | float,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> Outcome:
         """The method's own update of the model and of all else that it trains."""
         raise NotImplementedError
 
-    def judge(
+    def outer_gradient(
         self,
         images: torch.Tensor,
         labels: torch.Tensor,
         learning_rate: torch.Tensor | float,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Outer loss and hyper-gradient of a batch, for methods with meta-parameters."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ class Supervised(Objective):
         images: torch.Tensor,
         labels: torch.Tensor,
         noise: Mapping[str, torch.Tensor],
-        known: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The term `hard`: cross-entropy with the labels; one more for each auxiliary head."""
         network = self.model.network

@@ -1,6 +1,6 @@
 """Where a pipeline's decoded images are kept: in memory, in a mapped file, or nowhere.
 
-What is kept is the base of the view (`transforms.Base`): decoded, channels settled, resized. A file
+What is kept is the first half of the view (`view.Resize`): decoded, channels settled, resized. A file
 is keyed by the content of its images and by how they were prepared, so it can never be stale.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from poc.shared.data.sources.base import Indices, Pixels, Shape, Source
 from poc.shared.data.sources.decoding import DECODING
 from poc.shared.data.views.normalization import Images, convert_channels, normalize
-from poc.shared.data.views.view import Base
+from poc.shared.data.views.view import Resize
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import cache_root
 from poc.shared.machine import count_cpus
@@ -40,23 +40,25 @@ class SourceImages:
     Attributes:
         source: Where they come from.
         indices: (k,) int64, position -> position in the source.
-        base: What is done to each.
+        resize: What is done to each.
     """
 
     source: Source
     indices: Indices
-    base: Base
+    resize: Resize
 
     def gather(self, positions: Indices) -> Pixels | list[Pixels]:
         """Images at these positions: one array where the source's all agree, else a list."""
         shape = self.source.image_shape
-        if shape is not None and self.base.shape(shape[:2])[:2] == shape[:2]:
-            return convert_channels(self.source.images(self.indices[positions]), self.base.channels)
+        if shape is not None and self.resize.shape(shape[:2])[:2] == shape[:2]:
+            return convert_channels(
+                self.source.images(self.indices[positions]), self.resize.channels
+            )
         return [self.image(int(position)) for position in positions]
 
     def image(self, position: int) -> Pixels:
         """One image (H, W, C) uint8."""
-        return self.base(self.source.picture(int(self.indices[position])))
+        return self.resize(self.source.picture(int(self.indices[position])))
 
     def __iter__(self) -> Iterator[Pixels]:
         """Every image in order; encoded ones are decoded by several threads."""
@@ -76,16 +78,16 @@ Kept = SourceImages | StoredImages
 
 def count_bytes(images: SourceImages) -> int | None:
     """Bytes of all images as they are kept; none where they are not known without decoding."""
-    source, base = images.source, images.base
-    if base.rule in ("squash", "fit"):
-        return len(images.indices) * math.prod((*base.target, base.channels))
+    source, resize = images.source, images.resize
+    if resize.rule in ("squash", "fit"):
+        return len(images.indices) * math.prod((*resize.target, resize.channels))
     if source.image_shape is not None:
-        return len(images.indices) * math.prod(base.shape(source.image_shape[:2]))
+        return len(images.indices) * math.prod(resize.shape(source.image_shape[:2]))
     if source.image_sizes is None:
         return None
     sizes = source.image_sizes[images.indices]
     unique, counts = np.unique(sizes, axis=0, return_counts=True)
-    shapes = [base.shape((int(height), int(width))) for height, width in unique]
+    shapes = [resize.shape((int(height), int(width))) for height, width in unique]
     return sum(int(n) * math.prod(shape) for n, shape in zip(counts, shapes, strict=True))
 
 
@@ -141,7 +143,7 @@ def keep_on_disk(images: SourceImages, spec: DataSpec) -> Kept:
 def cache_key(images: SourceImages) -> str:
     """A name that changes with the content, the order or the preparation of the images."""
     digests = images.source.digests
-    preparation = {**asdict(images.base), "decoding": DECODING, "format": FORMAT}
+    preparation = {**asdict(images.resize), "decoding": DECODING, "format": FORMAT}
     content = [digests[index] for index in images.indices]
     return hashlib.sha256(json.dumps([preparation, content]).encode()).hexdigest()[:40]
 

@@ -94,10 +94,10 @@ class Pipeline:
         self.source, self.indices = source, indices
         self.image_shape: Shape = prepared_shape(source, spec)
         channels = (source.image_shape or source.image(0).shape)[2]
-        base, self._finish = plan_view(spec, self.image_shape, channels, is_training=is_training)
-        self.num_views = self._finish.num_views
+        resize, self._augment = plan_view(spec, self.image_shape, channels, is_training=is_training)
+        self.num_views = self._augment.num_views
         self.average = spec.eval_view.average
-        self._images = SourceImages(source, indices, base)
+        self._images = SourceImages(source, indices, resize)
         self._spec, self._seed = spec, seed
         self._resident_bytes = resident_bytes
         self._prefetch_batches = prefetch_batches
@@ -105,7 +105,7 @@ class Pipeline:
             self._images,
             spec,
             resident_bytes=resident_bytes,
-            is_drawn=is_training and not self._finish.is_nothing,
+            is_drawn=is_training and not self._augment.is_nothing,
         )
         self.examples, self.num_batches = count_batches(
             len(indices), spec.batch_size, is_rest_dropped=is_training and spec.drop_last
@@ -186,7 +186,7 @@ class Pipeline:
         None for data in memory, which they would only copy, and none for a mapped file whose images
         are already what the model sees.
         """
-        is_ready = self.place == "disk" and self._finish.is_nothing
+        is_ready = self.place == "disk" and self._augment.is_nothing
         return 0 if self.is_resident or is_ready else self._spec.num_workers
 
     def _read_now(self, epoch: int, start_step: int) -> Iterator[Batch]:
@@ -254,10 +254,10 @@ class Pipeline:
     def _reader(self) -> Reader:
         """Made when the first batch is asked for: this is where images are decoded and kept."""
         num_bytes = 4 * len(self.indices) * math.prod(self.image_shape)
-        if self.is_resident and self._finish.is_nothing and num_bytes <= self._resident_bytes:
+        if self.is_resident and self._augment.is_nothing and num_bytes <= self._resident_bytes:
             return NormalizedReader(keep_normalized(self._images, self.image_shape, self._spec))
         ids = [self.source.ids[index] for index in self.indices]
-        return ViewReader(self._keep(), ids, self._finish, self._seed)
+        return ViewReader(self._keep(), ids, self._augment, self._seed)
 
     def _keep(self) -> Kept:
         """Decoded images where they are kept."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from poc.shared.data.sources.base import Indices, Labels, Pixels
 from poc.shared.data.views.mixing import Mix, draw_mix, is_mixing
 from poc.shared.data.views.normalization import Images
-from poc.shared.data.views.view import Finish, example_generator, finish_images
+from poc.shared.data.views.view import Augment, augment_images, example_generator
 from poc.shared.spec.views import TrainView
 
 from .image_cache import Kept
@@ -160,23 +160,23 @@ class ViewReader:
     Attributes:
         kept: Position -> base image.
         ids: Of each position: keys the random numbers.
-        finish: The second half of the view.
+        augment: The second half of the view.
         seed: Keys them too.
     """
 
     kept: Kept
     ids: Sequence[str]
-    finish: Finish
+    augment: Augment
     seed: int
 
     def __call__(self, positions: Indices, epoch: int) -> Pixels:
         """(N * num_views, H, W, c) uint8."""
         images = self.kept.gather(positions)
-        if not self.finish.is_nothing:
+        if not self.augment.is_nothing:
             generators = [
                 example_generator(self.seed, epoch, self.ids[position]) for position in positions
             ]
-            return finish_images(images, self.finish, generators)
+            return augment_images(images, self.augment, generators)
         return images if isinstance(images, np.ndarray) else np.stack(images)
 
 

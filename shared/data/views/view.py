@@ -37,7 +37,7 @@ COLOUR = ("brightness", "contrast", "saturation", "hue")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
+class Resize:
     """The half of a view that is the same in every epoch.
 
     Attributes:
@@ -181,12 +181,12 @@ class Crops:
         return [to_array(crop_box(one, box, self.fill)) for one in pictures for box in boxes]
 
 
-Finish = Augmentation | Crops
+Augment = Augmentation | Crops
 
 
 def plan_view(
     spec: DataSpec, shape: Shape, channels: int, *, is_training: bool
-) -> tuple[Base, Finish]:
+) -> tuple[Resize, Augment]:
     """The two halves of a view.
 
     Args:
@@ -198,7 +198,7 @@ def plan_view(
     size = shape[:2]
     view = spec.train_view if is_training else spec.eval_view
     is_cut = view.crop not in ("none", "padded")
-    base = Base(
+    resize = Resize(
         channels=min(channels, shape[2]),
         rule=None if view.crop == "random_resized" else view.resize,
         target=scaled(size, view.crop_share) if is_cut else size,
@@ -206,8 +206,8 @@ def plan_view(
         fill=spec.fill,
     )
     if isinstance(view, EvalView):
-        return base, Crops(view=view, size=size, fill=spec.fill)
-    return base, Augmentation(
+        return resize, Crops(view=view, size=size, fill=spec.fill)
+    return resize, Augmentation(
         view=view, size=size, interpolation=spec.interpolation, fill=spec.fill
     )
 
@@ -219,9 +219,9 @@ def example_generator(seed: int, epoch: int, example_id: str) -> np.random.Gener
     return np.random.Generator(np.random.Philox(key))
 
 
-def finish_images(
-    images: Sequence[Pixels] | Pixels, finish: Finish, generators: Sequence[np.random.Generator]
+def augment_images(
+    images: Sequence[Pixels] | Pixels, augment: Augment, generators: Sequence[np.random.Generator]
 ) -> Pixels:
     """Kept images -> (N * num_views, H, W, C) uint8; the views of one example lie together."""
     pairs = zip(images, generators, strict=True)
-    return np.stack([view for image, generator in pairs for view in finish(image, generator)])
+    return np.stack([view for image, generator in pairs for view in augment(image, generator)])

@@ -22,7 +22,7 @@ from poc.shared.engine.machine.environment import cuda_libraries, describe_machi
 from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.numerics.noise import draw_noise
-from poc.shared.engine.teacher import known_numbers, require_source, starting_weights
+from poc.shared.engine.teacher import require_source, starting_weights, step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
 from poc.shared.engine.training.fixres_columns import measure_latency
 from poc.shared.engine.training.loop import TrainingLoop
@@ -90,7 +90,7 @@ class Operations:
         spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = draw_noise(spec.trained_network, seed=spec.seed, step=step, batch_size=len(images))
         loss, gradients = self._backend.loss_and_gradients(
-            spec, weights, images, labels, noise, known_numbers(spec, 0.0)
+            spec, weights, images, labels, noise, step_coefficients(spec, 0.0)
         )
         return {"loss": loss, "gradients": gradients}
 
@@ -182,8 +182,8 @@ class Operations:
             noise = draw_noise(
                 spec.trained_network, seed=spec.seed, step=step, batch_size=len(images)
             )
-            known = known_numbers(spec, step / max(len(learning_rates) - 1, 1))
-            trainer.step(images, labels, rate, noise, known)
+            extras = step_coefficients(spec, step / max(len(learning_rates) - 1, 1))
+            trainer.step(images, labels, rate, noise, extras)
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
 
@@ -251,7 +251,7 @@ class Operations:
             trainer = self._backend.Trainer(spec, starting_weights(spec))
             for step in range(num_steps):
                 noise = draw_noise(network, seed=spec.seed, step=step, batch_size=size)
-                trainer.step(images, labels, 1e-3, noise, known_numbers(spec, 0.0))
+                trainer.step(images, labels, 1e-3, noise, step_coefficients(spec, 0.0))
             trainer.wait()
             trainer.logits(images)
         except Exception as error:

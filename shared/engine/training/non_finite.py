@@ -130,7 +130,10 @@ def repeat_steps(loop: Loop, problem: NonFinite) -> NonFinite:
 
 def names_after_step(loop: Loop, batch: Batch) -> tuple[str, ...]:
     """Take a step; names of what was not finite in it: loss, gradients, then weights."""
-    before, (noise, known) = loop.steps.trainer.weights(), loop.steps.inputs(batch, loop.state.step)
+    before, (noise, extras) = (
+        loop.steps.trainer.weights(),
+        loop.steps.inputs(batch, loop.state.step),
+    )
     loop.step(batch)
     metrics, after = loop.steps.trainer.metrics(), non_finite_names(loop.steps.trainer.weights())
     if metrics["bad_step"] < 0 and not after:
@@ -138,7 +141,7 @@ def names_after_step(loop: Loop, batch: Batch) -> tuple[str, ...]:
     run = loop.spec.at_stage(loop.steps.stage.name)
     weights = {**starting_weights(run), **before}
     loss, gradients = loop.backend.loss_and_gradients(
-        run, weights, loop.steps.given_images(batch), batch.learned, noise, known
+        run, weights, loop.steps.given_images(batch), batch.learned, noise, extras
     )
     broken = tuple(f"the gradient of {name}" for name in non_finite_names(gradients))
     losses = () if np.isfinite(loss) else ("the loss",)

@@ -12,7 +12,7 @@ from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.noise import Noise, draw_noise
-from poc.shared.engine.teacher import known_numbers, starting_weights
+from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
@@ -87,9 +87,9 @@ class StageSteps:
     def step(self, batch: Batch, state: LoopState) -> None:
         """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
         images, labels = self.given_images(batch), batch.learned
-        noise, known = self.inputs(batch, state.step)
+        noise, extras = self.inputs(batch, state.step)
         started = time.perf_counter()
-        self.trainer.step(images, labels, self.rate(state.step, state.rate_factor), noise, known)
+        self.trainer.step(images, labels, self.rate(state.step, state.rate_factor), noise, extras)
         if state.step == 0:
             self.trainer.wait()
             state.seconds["first_step"] = time.perf_counter() - started
@@ -104,7 +104,7 @@ class StageSteps:
         seed, size = self.whole_run.seed, len(batch.images)
         noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
         progress = (step - self.first_step) / max(self.num_steps - 1, 1)
-        return noise, known_numbers(self.whole_run, progress) | self.look_up(batch)
+        return noise, step_coefficients(self.whole_run, progress) | self.look_up(batch)
 
     def look_up(self, batch: Batch) -> Arrays:
         """Kept outputs for this batch, computed when its images are first seen."""

@@ -17,15 +17,15 @@ class Batch(NamedTuple):
     images: tf.Tensor
     labels: tf.Tensor
     noise: Mapping[str, tf.Tensor]
-    known: Mapping[str, tf.Tensor]
+    extras: Mapping[str, tf.Tensor]
 
 
-class Scene(NamedTuple):
-    """What stays the same within a batch; `judge` is what phase 4 measures theta on."""
+class BatchConstants(NamedTuple):
+    """What stays the same within a batch; `outer` is what phase 4 measures theta on."""
 
     train: Batch
-    judge: Batch
-    constants: Constants
+    outer: Batch
+    matching: Constants
     gates: Gates
     descent: Descent
 
@@ -68,10 +68,10 @@ def part(batch: Batch, rows: slice) -> Batch:
         name: mask[rows] if mask.shape[0] == batch.labels.shape[0] else mask
         for name, mask in batch.noise.items()
     }
-    known = {
-        name: values[rows] for name, values in batch.known.items() if name.startswith(MAP_PREFIX)
+    extras = {
+        name: values[rows] for name, values in batch.extras.items() if name.startswith(MAP_PREFIX)
     }
-    return Batch(batch.images[rows], batch.labels[rows], noise, known)
+    return Batch(batch.images[rows], batch.labels[rows], noise, extras)
 
 
 def detached(tensors: Mapping[str, tf.Tensor]) -> Tensors:

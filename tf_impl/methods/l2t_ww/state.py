@@ -19,7 +19,7 @@ from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import OptimizerSpec, RunSpec
 from poc.tf_impl.device import find_device
-from poc.tf_impl.methods.distilled import Taught
+from poc.tf_impl.methods.distilled import Distilled
 from poc.tf_impl.models import Model
 from poc.tf_impl.optimizers import build_optimizer
 from poc.tf_impl.weights import (
@@ -36,7 +36,7 @@ SLOTS = ("exp_avg", "exp_avg_sq")
 Seen = dict[str, tf.Tensor]
 
 
-class L2TState(Taught):
+class L2TState(Distilled):
     """State of `l2t-ww`, apart from what it does with it.
 
     `meta` is canonical name -> variable, beside the model that holds the regressors too;
@@ -112,7 +112,7 @@ class L2TState(Taught):
         for name, value in velocity.items():
             self.velocity[name].assign(value)
 
-    def look_at(self, gates: Gates, errors: Mapping[str, tf.Tensor]) -> Seen:
+    def record(self, gates: Gates, errors: Mapping[str, tf.Tensor]) -> Seen:
         """What phase 1 shows of every pair and channel."""
         return {
             "pair_weight": tf.reduce_sum(gates.pair_weights, 0),

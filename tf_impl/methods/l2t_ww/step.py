@@ -35,7 +35,7 @@ from .hyper_gradients import (
     record,
     reverse,
 )
-from .records import MAP_PREFIX, Batch, Evaluation, LookAhead, Point, Scene, detached, part
+from .records import MAP_PREFIX, Batch, BatchConstants, Evaluation, LookAhead, Point, detached, part
 from .state import L2TState, Seen
 
 HARD, MATCHING = ("hard",), ("matching",)
@@ -50,16 +50,16 @@ class L2TWW(L2TState):
         images: tf.Tensor,
         labels: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """Phase 1 without its step: the terms `hard` and `matching`, and the logits."""
-        scene = self.prepare(Batch(images, labels, noise, known), 0.0)
-        weights = scene.gates.weights
+        constants = self.prepare(Batch(images, labels, noise, extras), 0.0)
+        weights = constants.gates.weights
         theta = {**self.theta(), **self.live_variables()}
-        found = self.evaluate(scene, theta, self.statistics(), dict(weights), BOTH)
+        found = self.evaluate(constants, theta, self.statistics(), dict(weights), BOTH)
         return found.terms, found.logits
 
-    def observe(self, images: tf.Tensor) -> None:
+    def on_batch(self, images: tf.Tensor) -> None:
         """Take the constants of `standardize` on the first batch."""
         if not self.options.standardize or self.scales:
             return
@@ -74,43 +74,43 @@ class L2TWW(L2TState):
         labels: tf.Tensor,
         learning_rate: tf.Tensor | float,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> Outcome:
         """All four phases on one batch."""
-        scene = self.prepare(Batch(images, labels, noise, known), learning_rate)
+        constants = self.prepare(Batch(images, labels, noise, extras), learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
-        point, outcome, seen = self.first_step(scene, point)
+        point, outcome, seen = self.first_step(constants, point)
         self.count(seen)
         is_meta = self.is_meta_step()
         if is_meta is True:
-            point, seen = self.meta_phases(scene, point)
+            point, seen = self.meta_phases(constants, point)
             self.count(seen)
         elif is_meta is not False:
             here = point, self._nothing_seen()
-            there = lambda: self.meta_phases(scene, here[0])  # noqa: E731
+            there = lambda: self.meta_phases(constants, here[0])  # noqa: E731
             point, seen = tf.cond(is_meta, there, lambda: here)
             self.count(seen)
         self.keep(*point)
         return outcome
 
-    def judge(
+    def outer_gradient(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         learning_rate: tf.Tensor | float,
         noise: Mapping[str, tf.Tensor],
-        known: Mapping[str, tf.Tensor],
+        extras: Mapping[str, tf.Tensor],
     ) -> tuple[tf.Tensor, Tensors]:
         """Outer loss and hyper-gradient where theta_0 is what stands; nothing is changed."""
-        scene = self.prepare(Batch(images, labels, noise, known), learning_rate)
+        constants = self.prepare(Batch(images, labels, noise, extras), learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
-        ahead = self.look_ahead(scene, point)
-        return self.hyper_gradient(scene, ahead)
+        ahead = self.look_ahead(constants, point)
+        return self.hyper_gradient(constants, ahead)
 
-    def meta_phases(self, scene: Scene, point: Point) -> tuple[Point, Seen]:
+    def meta_phases(self, constants: BatchConstants, point: Point) -> tuple[Point, Seen]:
         """Phases 2 to 4 from theta_0; where the batch ends, and what was seen on the way."""
-        ahead = self.look_ahead(scene, point)
-        outer, gradients = self.hyper_gradient(scene, ahead)
+        ahead = self.look_ahead(constants, point)
+        outer, gradients = self.hyper_gradient(constants, ahead)
         self.learn_meta(gradients)
         seen = {
             "look_ahead": ahead.matching,
@@ -121,86 +121,88 @@ class L2TWW(L2TState):
         # The pass at theta_0 has left its statistics: the second of the batch's two updates.
         return point._replace(statistics=ahead.statistics), seen
 
-    def prepare(self, batch: Batch, learning_rate: tf.Tensor | float) -> Scene:
+    def prepare(self, batch: Batch, learning_rate: tf.Tensor | float) -> BatchConstants:
         """The source's maps, once; W, once."""
-        train = judge = batch
+        train = outer = batch
         if self.options.meta_batch == "held_out":
             half = batch.labels.shape[0] // 2
-            train, judge = part(batch, slice(None, half)), part(batch, slice(half, None))
-        constants = self.matching.prepare(self.source_maps(train.known))
-        gates = self.matching.gates(constants.pooled, detached(self.meta))
+            train, outer = part(batch, slice(None, half)), part(batch, slice(half, None))
+        matching = self.matching.prepare(self.source_maps(train.extras))
+        gates = self.matching.gates(matching.pooled, detached(self.meta))
         descent = Descent(learning_rate, self.run.optimizer.momentum, self.weight_decays)
-        return Scene(train, judge, constants, gates, descent)
+        return BatchConstants(train, outer, matching, gates, descent)
 
     def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Matched maps of the source (N, H, W, C)."""
         values = self.source_values(images, list(self.source_nodes.values()))
         return {MAP_PREFIX + tap: values[node] for tap, node in self.source_nodes.items()}
 
-    def source_maps(self, known: Mapping[str, tf.Tensor]) -> Tensors:
+    def source_maps(self, extras: Mapping[str, tf.Tensor]) -> Tensors:
         """The same by tap, standardised where that is asked for."""
-        maps = {tap: known[MAP_PREFIX + tap] for tap in self.source_nodes}
+        maps = {tap: extras[MAP_PREFIX + tap] for tap in self.source_nodes}
         for tap, (mean, deviation) in self.scales.items():
             maps[tap] = (maps[tap] - mean) / deviation
         return maps
 
-    def first_step(self, scene: Scene, point: Point) -> tuple[Point, Outcome, Seen]:
+    def first_step(self, constants: BatchConstants, point: Point) -> tuple[Point, Outcome, Seen]:
         """Phase 1: theta_0."""
-        weights = dict(scene.gates.weights)
+        weights = dict(constants.gates.weights)
         found, gradients = differentiate(
-            lambda theta: self.evaluate(scene, theta, point.statistics, weights, BOTH),
+            lambda theta: self.evaluate(constants, theta, point.statistics, weights, BOTH),
             point.theta,
             self.learning,
         )
         gradients = clip(gradients, self.options.clip_norm)
-        moved = descend(point.theta, point.velocity, gradients, scene.descent)
+        moved = descend(point.theta, point.velocity, gradients, constants.descent)
         outcome = Outcome(detached(found.terms), found.logits, found.loss, gradients)
-        seen = self.look_at(scene.gates, detached(found.errors))
+        seen = self.record(constants.gates, detached(found.errors))
         return Point(*moved, found.statistics), outcome, seen
 
-    def look_ahead(self, scene: Scene, point: Point) -> LookAhead:
+    def look_ahead(self, constants: BatchConstants, point: Point) -> LookAhead:
         """Phases 2 and 3, from theta_0 to theta_{T+1}, every step recorded."""
         records, passes = [], []
         for index in range(self.options.num_inner_steps + 1):
             term = MATCHING if index < self.options.num_inner_steps else HARD
-            step, found = self.record_step(scene, point, term, index == 0)
-            moved = descend(point.theta, point.velocity, step.gradients, scene.descent)
+            step, found = self.record_step(constants, point, term, index == 0)
+            moved = descend(point.theta, point.velocity, step.gradients, constants.descent)
             point = Point(*moved, found.statistics)
             records.append(step)
             passes.append(found._replace(errors=detached(found.errors)))
         matching = [
-            self.matching.by_pair(scene.gates.weights, found.errors) for found in passes[:-1]
+            self.matching.by_pair(constants.gates.weights, found.errors) for found in passes[:-1]
         ]
         hard = passes[-1].loss
         return LookAhead(point, passes[0].statistics, records, tf.stack(matching), hard)
 
     def record_step(
-        self, scene: Scene, point: Point, term: tuple[str, ...], is_first: bool
+        self, constants: BatchConstants, point: Point, term: tuple[str, ...], is_first: bool
     ) -> tuple[Record, Evaluation]:
         """One recorded step, and what its pass gave."""
         kind, is_matching = self.options.hyper_gradient, term == MATCHING
-        weights = dict(scene.gates.weights) if is_matching else {}
+        weights = dict(constants.gates.weights) if is_matching else {}
         # The first step's own theta is not differentiated, nor any where the Hessian is left out.
         is_linear = is_matching and ((kind == "exact" and is_first) or kind == "first_order")
 
         def evaluate(theta: Tensors, weights: Tensors) -> Evaluation:
             return self.evaluate(
-                scene, theta, point.statistics, weights, term, linear_only=is_linear
+                constants, theta, point.statistics, weights, term, linear_only=is_linear
             )
 
         keeps_graph = kind == "exact" or (kind == "first_order" and is_matching)
         return record(evaluate, point.theta, weights, self.learning, keeps_graph=keeps_graph)
 
-    def hyper_gradient(self, scene: Scene, ahead: LookAhead) -> tuple[tf.Tensor, Tensors]:
+    def hyper_gradient(
+        self, constants: BatchConstants, ahead: LookAhead
+    ) -> tuple[tf.Tensor, Tensors]:
         """Phase 4 up to Adam: the outer loss, and its gradient on phi."""
-        judged = scene._replace(train=scene.judge)
+        judged = constants._replace(train=constants.outer)
         found, outer = differentiate(
             lambda theta: self.evaluate(judged, theta, ahead.end.statistics, {}, HARD),
             ahead.end.theta,
             self.learning,
         )
-        adjoint = reverse(ahead.records, outer, scene.descent, self.derivative())
-        pooled = scene.constants.pooled
+        adjoint = reverse(ahead.records, outer, constants.descent, self.derivative())
+        pooled = constants.matching.pooled
         gradients = pull_back(
             lambda meta: dict(self.matching.gates(pooled, meta).weights),
             detached(self.meta),
@@ -217,7 +219,7 @@ class L2TWW(L2TState):
 
     def evaluate(
         self,
-        scene: Scene,
+        constants: BatchConstants,
         theta: Tensors,
         statistics: Tensors,
         weights: Mapping[str, tf.Tensor],
@@ -230,7 +232,7 @@ class L2TWW(L2TState):
         The whole network is passed in every phase, since its batch norms are: what lies behind the
         last matched map costs a forward pass and no derivative.
         """
-        network, batch = self.model.network, scene.train
+        network, batch = self.model.network, constants.train
         wanted = [*dict.fromkeys([network.output, *self.target_nodes.values()])]
         values, after = self.forward(
             theta, statistics, batch.images, batch.noise, wanted, linear_only=linear_only
@@ -242,7 +244,7 @@ class L2TWW(L2TState):
         if "matching" in terms:
             maps = {tap: values[node] for tap, node in self.target_nodes.items()}
             with efficient_second_order(linear_only=linear_only):
-                errors = self.matching.errors(scene.constants, maps, theta)
+                errors = self.matching.errors(constants.matching, maps, theta)
             found["matching"] = self.matching.losses(weights, errors)
         loss = tf.add_n([tf.reduce_mean(term) for term in found.values()])
         return Evaluation(found, loss, values[network.output], dict(after), errors)

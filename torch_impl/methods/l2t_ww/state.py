@@ -17,7 +17,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import OptimizerSpec, RunSpec
-from poc.torch_impl.methods.distilled import Taught
+from poc.torch_impl.methods.distilled import Distilled
 from poc.torch_impl.models import Model
 from poc.torch_impl.optimizers import build_optimizer
 from poc.torch_impl.weights import (
@@ -36,7 +36,7 @@ SLOTS = ("exp_avg", "exp_avg_sq")
 Seen = dict[str, torch.Tensor]
 
 
-class L2TState(Taught):
+class L2TState(Distilled):
     """State of `l2t-ww`, apart from what it does with it.
 
     `meta` is canonical name -> variable, beside the model that holds the regressors too;
@@ -113,7 +113,7 @@ class L2TState(Taught):
                 variables[name].copy_(value)
         self.velocity = dict(velocity)
 
-    def look_at(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> Seen:
+    def record(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> Seen:
         """What phase 1 shows of every pair and channel."""
         return {
             "pair_weight": gates.pair_weights.sum(0),
