@@ -55,17 +55,17 @@ def main() -> int:
 
 def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
     """Tensors of every batch of an epoch."""
-    border = __import__(f"poc.{backend}_impl.border", fromlist=["border"])
+    arrays = __import__(f"poc.{backend}_impl.arrays", fromlist=["arrays"])
     spec, trainer = loop.spec, loop.trainer
     steps = []
     for step, batch in enumerate(loop.data.train.epoch(0)):
         noise = draw_noise(loop.steps.network, seed=0, step=step, batch_size=len(batch.labels))
         steps.append(
             (
-                border.images_to_tensor(batch.images, dtype=spec.precision, device=trainer.device),
-                border.labels_to_tensor(batch.labels, dtype=spec.precision, device=trainer.device),
-                border.rate_to_tensor(loop.steps.rate(step)),
-                border.noise_to_tensors(noise, device=trainer.device),
+                arrays.images_to_tensor(batch.images, dtype=spec.precision, device=trainer.device),
+                arrays.labels_to_tensor(batch.labels, dtype=spec.precision, device=trainer.device),
+                arrays.rate_to_tensor(loop.steps.rate(step)),
+                arrays.noise_to_tensors(noise, device=trainer.device),
                 {},
             )
         )

@@ -10,7 +10,8 @@ from torch import nn
 
 from poc.shared.spec.networks.initializers import Weights
 
-from .layers.basic import BatchNorm, DepthwiseConv2D
+from .layers.basic import BatchNorm
+from .layers.convolution import DepthwiseConv2D
 from .models import Model
 
 _NAMES = {"weight": "kernel", "bias": "bias"}

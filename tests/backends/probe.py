@@ -44,12 +44,12 @@ def outputs_of(
     operations: Operations, networks: list[str], weights: list[Arrays], images: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Output of each network in evaluation mode, float64."""
-    border = module("border")
+    arrays = module("arrays")
     outputs = []
     for name, own, values in zip(networks, weights, images, strict=True):
         model = build_model(find_network(name), "float64", own)
-        inputs = border.images_to_tensor(values, dtype="float64", device=device())
-        outputs.append(border.map_to_array(model.features(inputs, ["logits"]))["logits"])
+        inputs = arrays.images_to_tensor(values, dtype="float64", device=device())
+        outputs.append(arrays.map_to_array(model.features(inputs, ["logits"]))["logits"])
     return outputs
 
 
@@ -107,20 +107,20 @@ def differentiate_torch(
     noise: Arrays,
     training: bool,
 ) -> tuple[np.ndarray, Arrays]:
-    border, weights = module("border"), module("weights")
+    arrays, weights = module("arrays"), module("weights")
     leaf = (
-        border.images_to_tensor(images, dtype=precision, device="cpu")
+        arrays.images_to_tensor(images, dtype=precision, device="cpu")
         if images.ndim == 4
         else (as_tensor(images, precision))
     )
     inputs = leaf.detach().requires_grad_()
-    output = model(inputs, border.noise_to_tensors(noise, device="cpu"), training=training)
+    output = model(inputs, arrays.noise_to_tensors(noise, device="cpu"), training=training)
     target = as_tensor(projection, precision)
     (output * (target.permute(0, 3, 1, 2) if target.ndim == 4 else target)).sum().backward()
     names = weights.trainable_names(model)
     variables = weights.named_variables(model)
     gradients = {name: weights.to_canonical(model, name, variables[name].grad) for name in names}
-    moved = border.map_to_array({"images": inputs.grad, "output": output})
+    moved = arrays.map_to_array({"images": inputs.grad, "output": output})
     return moved["output"], {"images": moved["images"], **gradients}
 
 
@@ -263,7 +263,7 @@ def scaled_steps(
 
 def copies(operations: Operations, devices: list[str]) -> list[list[str]]:
     """What is asked of a tensor on its way to each device."""
-    border, found = module("border"), []
+    arrays, found = module("arrays"), []
 
     class Tensor:
         def pin_memory(self) -> "Tensor":
@@ -279,19 +279,19 @@ def copies(operations: Operations, devices: list[str]) -> list[list[str]]:
         def from_numpy(values: np.ndarray) -> Tensor:
             return Tensor()
 
-    real, border.torch = border.torch, Fake
+    real, arrays.torch = arrays.torch, Fake
     try:
         for device in devices:
             found.append([])
-            border.copy_to_device(np.zeros(3), device)
+            arrays.copy_to_device(np.zeros(3), device)
     finally:
-        border.torch = real
+        arrays.torch = real
     return found
 
 
 def strides(operations: Operations, images: np.ndarray, layouts: list[str]) -> list[list[int]]:
     """How a batch lies in memory, in PyTorch's order of axes."""
-    convert = module("border").images_to_tensor
+    convert = module("arrays").images_to_tensor
     kwargs = {"dtype": "float32", "device": device()}
     return [list(convert(images, **kwargs, layout=layout).stride()) for layout in layouts]
 

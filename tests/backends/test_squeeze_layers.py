@@ -17,27 +17,25 @@ import importlib, sys
 import numpy as np
 backend, folder = sys.argv[1:]
 layers = importlib.import_module(f"poc.{backend}_impl.layers")
-merging = importlib.import_module(f"poc.{backend}_impl.merging_layers")
-residual = importlib.import_module(f"poc.{backend}_impl.residual_layers")
-border = importlib.import_module(f"poc.{backend}_impl.border")
+arrays = importlib.import_module(f"poc.{backend}_impl.arrays")
 device = "/CPU:0" if backend == "tf" else "cpu"
 given = np.load(folder + "/given.npz")
 images, factors = (
-    border.images_to_tensor(given[name], dtype="float64", device=device)
+    arrays.images_to_tensor(given[name], dtype="float64", device=device)
     for name in ("images", "factors")
 )
-branch = residual.StochasticDepth(
+branch = layers.StochasticDepth(
     training_factor=1 / (1 - float(given["rate"])), evaluation_factor=1, dtype="float64"
 )
-kept = border.noise_to_tensors({"kept": given["kept"]}, device=device)["kept"]
+kept = arrays.noise_to_tensors({"kept": given["kept"]}, device=device)["kept"]
 outputs = {
     "mean": layers.GlobalPool(keep_axes=True, dtype="float64")(images),
     "max": layers.GlobalPool(mode="max", keep_axes=True, dtype="float64")(images),
-    "product": merging.Multiply(dtype="float64")(images, factors),
+    "product": layers.Multiply(dtype="float64")(images, factors),
     "dropped": branch(images, kept, training=True),
     "passed": branch(images, training=False),
 }
-np.savez(folder + f"/{backend}.npz", **border.map_to_array(outputs))
+np.savez(folder + f"/{backend}.npz", **arrays.map_to_array(outputs))
 """
 
 

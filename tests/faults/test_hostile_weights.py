@@ -246,8 +246,8 @@ def test_the_command_refuses_code_with_one_sentence(torch_files, tmp_path):
 
 SCRIPT = """
 import runpy, sys
-from poc.shared.engine import untrusted
-untrusted.SECONDS_AT_LEAST = 4
+from poc.shared.engine.machine import limits
+limits.SECONDS_AT_LEAST = 4
 sys.argv = ["server", sys.argv[-1]]
 runpy.run_module("poc.shared.engine.server", run_name="__main__")
 """

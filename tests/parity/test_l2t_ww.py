@@ -401,7 +401,7 @@ def test_a_stopped_mean_gradient_is_seen(tmp_path: Path) -> None:
 STOPPED_MEAN = """
 import sys
 import tensorflow as tf
-from poc.tf_impl import batch_norm
+from poc.tf_impl.layers import batch_norm
 
 def stopped(inputs, gamma, beta, epsilon):
     axes = tuple(range(inputs.shape.rank - 1))

@@ -1,4 +1,4 @@
-"""Layers in Keras: one class for each kind that `poc.shared.spec.networks.layers` declares.
+"""Layers of vectors and those that keep the shape of maps, in Keras.
 
 Maps are (N, H, W, C), kernels HWIO. Layers take `in_channels` and explicit padding, and create
 their variables at once; values come from the shared layer.
@@ -10,14 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from poc.shared.spec.networks.layers import Pads, Shape, same_pads
-
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
 
-NO_PADS: Pads = ((0, 0), (0, 0))
-# On the CPU the gradients of a convolution that pads by itself, other than `SAME`, are slow from so
-# many channels on: up to six times as slow as those of a padded map (benchmarks/padding.py).
-_MAX_PADDING_CHANNELS = 64
 ACTIVATIONS = {
     None: tf.identity,
     "relu": tf.nn.relu,
@@ -27,103 +21,6 @@ ACTIVATIONS = {
     "softmax": tf.nn.softmax,
     "tanh": tf.nn.tanh,
 }
-
-
-class Conv2D(keras.layers.Layer):
-    """Convolution with explicit padding: (N, H, W, in) -> (N, H', W', out)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int] = (1, 1),
-        pads: Pads = NO_PADS,
-        groups: int = 1,
-        use_bias: bool = True,
-        activation: str | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(dtype=dtype)
-        shape = (*kernel_size, in_channels // groups, out_channels)
-        self.kernel = _create(self, "kernel", shape)
-        self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
-        self.strides, self.pads, self.activation = strides, pads, activation
-        is_cpu = not tf.config.list_logical_devices("GPU")
-        # On the CPU TensorFlow has no gradient of a grouped convolution.
-        self.splits = groups if is_cpu else 1
-        self.pads_first = is_cpu and shape[2] > _MAX_PADDING_CHANNELS
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Convolve, add the bias, activate."""
-        padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
-        if self.pads_first and not isinstance(padding, str):
-            inputs, padding = _pad(inputs, self.pads, 0), "VALID"
-        if self.splits == 1:
-            outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, padding)
-        else:
-            parts = [tf.split(value, self.splits, axis=-1) for value in (inputs, self.kernel.value)]
-            maps = [tf.nn.conv2d(*part, self.strides, padding) for part in zip(*parts, strict=True)]
-            outputs = tf.concat(maps, axis=-1)
-        if self.bias is not None:
-            outputs = _add_bias(outputs, self.bias)
-        return ACTIVATIONS[self.activation](outputs)
-
-
-class DepthwiseConv2D(keras.layers.Layer):
-    """One filter for each channel: (N, H, W, C) -> (N, H', W', C)."""
-
-    def __init__(
-        self,
-        channels: int,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int] = (1, 1),
-        pads: Pads = NO_PADS,
-        use_bias: bool = True,
-        activation: str | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(dtype=dtype)
-        self.kernel = _create(self, "kernel", (*kernel_size, channels, 1))
-        self.bias = _create(self, "bias", (channels,)) if use_bias else None
-        self.strides, self.pads, self.activation = strides, pads, activation
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Convolve each channel, add the bias, activate."""
-        padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
-        outputs = tf.nn.depthwise_conv2d(inputs, self.kernel, (1, *self.strides, 1), padding)
-        if self.bias is not None:
-            outputs = _add_bias(outputs, self.bias)
-        return ACTIVATIONS[self.activation](outputs)
-
-
-class SeparableConv2D(keras.layers.Layer):
-    """Depthwise convolution, then 1x1 convolution with the only bias."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int] = (1, 1),
-        pads: Pads = NO_PADS,
-        activation: str | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(dtype=dtype)
-        self.depthwise = DepthwiseConv2D(
-            in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
-        )
-        self.pointwise = Conv2D(
-            in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
-        )
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Depthwise, then pointwise."""
-        return self.pointwise(self.depthwise(inputs))
 
 
 class Dense(keras.layers.Layer):
@@ -200,57 +97,6 @@ class Activation(keras.layers.Layer):
         return ACTIVATIONS[self.activation](inputs)
 
 
-class Pool2D(keras.layers.Layer):
-    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
-
-    def __init__(
-        self,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int],
-        pads: Pads = NO_PADS,
-        mode: str = "max",
-        count_padding: bool = False,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(dtype=dtype)
-        self.kernel_size, self.strides, self.pads = kernel_size, strides, pads
-        self.mode, self.count_padding = mode, count_padding
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Pool."""
-        if self.mode == "max":
-            padding = _padding(self.pads, inputs.shape, self.kernel_size, self.strides)
-            if self.count_padding or not isinstance(padding, str):
-                lowest = 0 if self.count_padding else inputs.dtype.min
-                inputs, padding = _pad(inputs, self.pads, lowest), "VALID"
-            return tf.nn.max_pool2d(inputs, self.kernel_size, self.strides, padding)
-        padded = _pad(inputs, self.pads, 0)
-        means = tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")
-        if self.count_padding or self.pads == NO_PADS:
-            return means
-        ones = _pad(tf.ones_like(inputs[:1, :, :, :1]), self.pads, 0)
-        return means / tf.nn.avg_pool2d(ones, self.kernel_size, self.strides, "VALID")
-
-
-class GlobalPool(keras.layers.Layer):
-    """Mean or maximum over height and width: (N, H, W, C) -> (N, C), or (N, 1, 1, C)."""
-
-    def __init__(
-        self, *, mode: str = "average", keep_axes: bool = False, dtype: str = "float32"
-    ) -> None:
-        super().__init__(dtype=dtype)
-        self.mode, self.keep_axes = mode, keep_axes
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Pool."""
-        if self.mode != "average":
-            return tf.reduce_max(inputs, axis=(1, 2), keepdims=self.keep_axes)
-        # Sums of lower types do not round once, at the end, as everywhere else.
-        values = tf.cast(inputs, self.variable_dtype)
-        return tf.cast(tf.reduce_mean(values, (1, 2), keepdims=self.keep_axes), inputs.dtype)
-
-
 class Flatten(keras.layers.Layer):
     """(N, H, W, C) -> (N, H * W * C), channels fastest."""
 
@@ -310,19 +156,3 @@ def _add_bias(maps: tf.Tensor, bias: keras.Variable) -> tf.Tensor:
         return tf.nn.bias_add(maps, tf.cast(bias, maps.dtype)), backward
 
     return add(maps, tf.convert_to_tensor(bias))
-
-
-def _padding(
-    pads: Pads, shape: tf.TensorShape, kernel_size: Shape, strides: tuple[int, int]
-) -> str | list[tuple[int, int]]:
-    """TensorFlow's name for these pads where it has one: explicit pads take 2.6 times as long."""
-    if pads == NO_PADS:
-        return "VALID"
-    same = tuple(same_pads(shape[i + 1], kernel_size[i], strides[i]) for i in (0, 1))
-    return "SAME" if pads == same else [(0, 0), *pads, (0, 0)]
-
-
-def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
-    if pads == NO_PADS:
-        return inputs
-    return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value)

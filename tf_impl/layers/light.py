@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from poc.shared.spec.networks.layers import Pads
 
-from .basic import NO_PADS, Conv2D, Dense
+from .basic import Dense
+from .convolution import NO_PADS, Conv2D
 
 
 class LightConv2D(keras.layers.Layer):

@@ -1,20 +1,15 @@
-"""Layers in PyTorch: one class for each kind that `poc.shared.spec.networks.layers` declares.
+"""Layers of vectors and those that keep the shape of maps, in PyTorch.
 
 Maps are (N, C, H, W), kernels OIHW, as PyTorch has them; `weights.py` translates. Layers take
 `in_channels` and explicit padding; values come from the shared layer.
 """
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from poc.shared.spec.networks.layers import Pads
-
 from .batch_norm import batch_norm, holds_one_value, normalize_by_batch, normalize_by_moving
 
-NO_PADS: Pads = ((0, 0), (0, 0))
 ACTIVATIONS = {
     None: lambda inputs: inputs,
     "relu": F.relu,
@@ -24,98 +19,6 @@ ACTIVATIONS = {
     "softmax": lambda inputs: torch.softmax(inputs, dim=1),
     "tanh": torch.tanh,
 }
-
-
-class Conv2D(nn.Conv2d):
-    """Convolution with explicit padding: (N, in, H, W) -> (N, out, H', W')."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int] = (1, 1),
-        pads: Pads = NO_PADS,
-        groups: int = 1,
-        use_bias: bool = True,
-        activation: str | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=strides,
-            padding=_symmetric(pads) or 0,
-            groups=groups,
-            bias=use_bias,
-            dtype=getattr(torch, dtype),
-        )
-        self.pads, self.activation = pads, activation
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Convolve, add the bias, activate."""
-        padded = inputs if _symmetric(self.pads) else _pad(inputs, self.pads, 0)
-        return ACTIVATIONS[self.activation](super().forward(padded))
-
-
-class DepthwiseConv2D(Conv2D):
-    """One filter for each channel: (N, C, H, W) -> (N, C, H', W')."""
-
-    def __init__(
-        self,
-        channels: int,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int] = (1, 1),
-        pads: Pads = NO_PADS,
-        use_bias: bool = True,
-        activation: str | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(
-            channels,
-            channels,
-            kernel_size,
-            strides=strides,
-            pads=pads,
-            groups=channels,
-            use_bias=use_bias,
-            activation=activation,
-            dtype=dtype,
-        )
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Convolve each channel, add the bias, activate."""
-        return super().forward(inputs)
-
-
-class SeparableConv2D(nn.Module):
-    """Depthwise convolution, then 1x1 convolution with the only bias."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int] = (1, 1),
-        pads: Pads = NO_PADS,
-        activation: str | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__()
-        self.depthwise = DepthwiseConv2D(
-            in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
-        )
-        self.pointwise = Conv2D(
-            in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
-        )
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Depthwise, then pointwise."""
-        return self.pointwise(self.depthwise(inputs))
 
 
 class Dense(nn.Linear):
@@ -192,51 +95,6 @@ class Activation(nn.Module):
         return ACTIVATIONS[self.activation](inputs)
 
 
-class Pool2D(nn.Module):
-    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
-
-    def __init__(
-        self,
-        kernel_size: tuple[int, int],
-        *,
-        strides: tuple[int, int],
-        pads: Pads = NO_PADS,
-        mode: str = "max",
-        count_padding: bool = False,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.strides, self.pads = kernel_size, strides, pads
-        self.mode, self.count_padding = mode, count_padding
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Pool."""
-        if self.mode == "max":
-            lowest = 0 if self.count_padding else torch.finfo(inputs.dtype).min
-            padded = _pad(inputs, self.pads, lowest)
-            return F.max_pool2d(padded, self.kernel_size, self.strides)
-        means = F.avg_pool2d(_pad(inputs, self.pads, 0), self.kernel_size, self.strides)
-        if self.count_padding or self.pads == NO_PADS:
-            return means
-        ones = _pad(torch.ones_like(inputs[:1, :1]), self.pads, 0)
-        return means / F.avg_pool2d(ones, self.kernel_size, self.strides)
-
-
-class GlobalPool(nn.Module):
-    """Mean or maximum over height and width: (N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
-
-    def __init__(
-        self, *, mode: str = "average", keep_axes: bool = False, dtype: str = "float32"
-    ) -> None:
-        super().__init__()
-        self.mode, self.keep_axes = mode, keep_axes
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Pool."""
-        reduce = torch.mean if self.mode == "average" else torch.amax
-        return reduce(inputs, dim=(2, 3), keepdim=self.keep_axes)
-
-
 class Flatten(nn.Module):
     """(N, C, H, W) -> (N, H * W * C), channels fastest as in NHWC."""
 
@@ -260,15 +118,3 @@ class Dropout(nn.Module):
         if kept is None:
             return inputs
         return inputs * (kept.to(inputs.dtype) / (1 - self.rate))
-
-
-def _symmetric(pads: Pads) -> tuple[int, int] | None:
-    (top, bottom), (left, right) = pads
-    return (top, left) if top == bottom and left == right else None
-
-
-def _pad(inputs: torch.Tensor, pads: Pads, value: Any) -> torch.Tensor:
-    if pads == NO_PADS:
-        return inputs
-    (top, bottom), (left, right) = pads
-    return F.pad(inputs, (left, right, top, bottom), value=value)

@@ -1,7 +1,7 @@
 """Where a pipeline's decoded images are kept: in memory, in a mapped file, or nowhere.
 
-What is kept is the first half of the view (`view.Resize`): decoded, channels settled, resized. A file
-is keyed by the content of its images and by how they were prepared, so it can never be stale.
+What is kept is the first half of the view (`view.Resize`): decoded, channels settled, resized. A
+file is keyed by the content of its images and by how they were prepared, so it can never be stale.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from poc.shared.errors import UsageError
 
@@ -74,6 +74,19 @@ class Conv2D(Window):
         """Values of the taps that meet nothing but padding."""
         return self.dead_taps(inputs[0]) * math.prod(self.kernel_shape(inputs)[2:])
 
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "in_channels": inputs[0][-1],
+            "out_channels": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "pads": self.pads(inputs[0]),
+            "groups": self.groups,
+            "use_bias": self.use_bias,
+            "activation": self.activation,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseConv2D(Window):
@@ -105,6 +118,17 @@ class DepthwiseConv2D(Window):
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
         """Values of the taps that meet nothing but padding."""
         return self.dead_taps(inputs[0]) * inputs[0][-1]
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "channels": inputs[0][-1],
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "pads": self.pads(inputs[0]),
+            "use_bias": self.use_bias,
+            "activation": self.activation,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +171,17 @@ class SeparableConv2D(Window):
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
         """Values of the depthwise taps that meet nothing but padding."""
         return self.dead_taps(inputs[0]) * inputs[0][-1]
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "in_channels": inputs[0][-1],
+            "out_channels": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "pads": self.pads(inputs[0]),
+            "activation": self.activation,
+        }
 
 
 def check_equal_strides(strides: tuple[int, int]) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 Shape = tuple[int, ...]
 
@@ -65,6 +65,9 @@ class Layer(Protocol):
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Multiply-adds for one image."""
 
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """What both trees' classes of this kind are made with, by keyword."""
+
 
 class Stateless:
     """Mix-in of the layers without parameters, whose arithmetic is not counted as multiply-adds."""
@@ -76,6 +79,10 @@ class Stateless:
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Zero by convention: only convolutions and dense layers are counted."""
         return 0
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
 
 class Elementwise(Stateless):

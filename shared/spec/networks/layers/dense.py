@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from poc.shared.errors import UsageError
 
@@ -39,6 +39,15 @@ class Dense:
     def macs(self, inputs: Sequence[Shape]) -> int:
         """In x out."""
         return vector_size(inputs[0]) * self.units
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "in_channels": inputs[0][-1],
+            "out_channels": self.units,
+            "use_bias": self.use_bias,
+            "activation": self.activation,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

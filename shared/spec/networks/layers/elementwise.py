@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .declaration import ONES, ZEROS, Activation, Elementwise, Parameter, Shape
 
@@ -31,6 +31,16 @@ class BatchNorm(Elementwise):
         )
         return (*gamma, *beta, *running)
 
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "channels": inputs[0][-1],
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "scale": self.scale,
+            "center": self.center,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Activate(Elementwise):
@@ -38,6 +48,10 @@ class Activate(Elementwise):
 
     kind: ClassVar[str] = "activation"
     activation: Activation
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {"activation": self.activation}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +66,7 @@ class Dropout(Elementwise):
         """Shape of one example's mask."""
         shape = inputs[0]
         return (1,) * (len(shape) - 1) + shape[-1:] if self.is_spatial else shape
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {"rate": self.rate}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from .convolution import Conv2D
 from .declaration import Activation, Parameter, Shape, bias_parameter, kernel_initializer, prefixed
@@ -91,6 +91,22 @@ class LightConv2D(Window):
         is_padded = expand.pads(reduce.output_shape(inputs)) != ((0, 0), (0, 0))
         return () if self.inner_activation or is_padded else ("reduce/bias",)
 
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        reduce, expand = self.convolutions()
+        return {
+            "in_channels": inputs[0][-1],
+            "out_channels": self.filters,
+            "kernel_size": self.kernel_size,
+            "rank": self.rank,
+            "strides": self.strides,
+            "pads": reduce.pads(inputs[0]),
+            "inner_strides": self.inner_strides,
+            "inner_pads": expand.pads(reduce.output_shape(inputs)),
+            "inner_activation": self.inner_activation,
+            "activation": self.activation,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class LightDense:
@@ -136,3 +152,13 @@ class LightDense:
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Both products."""
         return self.rank * (vector_size(inputs[0]) + self.units)
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "in_channels": inputs[0][-1],
+            "out_channels": self.units,
+            "rank": self.rank,
+            "factor": self.factor,
+            "activation": self.activation,
+        }

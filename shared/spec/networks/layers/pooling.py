@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from .declaration import Shape, Stateless
 from .window import Window
@@ -24,6 +24,16 @@ class Pool2D(Window, Stateless):
         """(H', W', C)."""
         return (*self.spatial_shape(inputs[0]), inputs[0][-1])
 
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "pads": self.pads(inputs[0]),
+            "mode": self.mode,
+            "count_padding": self.count_padding,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalPool(Stateless):
@@ -37,3 +47,7 @@ class GlobalPool(Stateless):
         """(C,) or (1, 1, C)."""
         channels = inputs[0][-1]
         return (1, 1, channels) if self.keep_axes else (channels,)
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {"mode": self.mode, "keep_axes": self.keep_axes}

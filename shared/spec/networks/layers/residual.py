@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from poc.shared.errors import UsageError
 
@@ -19,6 +19,10 @@ class ScaledAdd(Elementwise):
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The common shape."""
         return common_shape(inputs)
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {"scale": self.scale}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,13 @@ class StochasticDepth(Elementwise):
     def mask_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape of one example's mask: one value."""
         return (1,) * len(inputs[0])
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+        """Of both trees' classes, by keyword."""
+        return {
+            "training_factor": self.training_factor,
+            "evaluation_factor": self.evaluation_factor,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

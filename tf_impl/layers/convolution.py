@@ -1,0 +1,128 @@
+"""Convolutions in Keras: plain or grouped, depthwise, separable."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from poc.shared.spec.networks.layers import Pads, Shape, same_pads
+
+from .basic import ACTIVATIONS, _add_bias, _create
+
+NO_PADS: Pads = ((0, 0), (0, 0))
+# On the CPU the gradients of a convolution that pads by itself, other than `SAME`, are slow from so
+# many channels on: up to six times as slow as those of a padded map (benchmarks/padding.py).
+_MAX_PADDING_CHANNELS = 64
+
+
+class Conv2D(keras.layers.Layer):
+    """Convolution with explicit padding: (N, H, W, in) -> (N, H', W', out)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        groups: int = 1,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        shape = (*kernel_size, in_channels // groups, out_channels)
+        self.kernel = _create(self, "kernel", shape)
+        self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
+        self.strides, self.pads, self.activation = strides, pads, activation
+        is_cpu = not tf.config.list_logical_devices("GPU")
+        # On the CPU TensorFlow has no gradient of a grouped convolution.
+        self.splits = groups if is_cpu else 1
+        self.pads_first = is_cpu and shape[2] > _MAX_PADDING_CHANNELS
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve, add the bias, activate."""
+        padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
+        if self.pads_first and not isinstance(padding, str):
+            inputs, padding = _pad(inputs, self.pads, 0), "VALID"
+        if self.splits == 1:
+            outputs = tf.nn.conv2d(inputs, self.kernel, self.strides, padding)
+        else:
+            parts = [tf.split(value, self.splits, axis=-1) for value in (inputs, self.kernel.value)]
+            maps = [tf.nn.conv2d(*part, self.strides, padding) for part in zip(*parts, strict=True)]
+            outputs = tf.concat(maps, axis=-1)
+        if self.bias is not None:
+            outputs = _add_bias(outputs, self.bias)
+        return ACTIVATIONS[self.activation](outputs)
+
+
+class DepthwiseConv2D(keras.layers.Layer):
+    """One filter for each channel: (N, H, W, C) -> (N, H', W', C)."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.kernel = _create(self, "kernel", (*kernel_size, channels, 1))
+        self.bias = _create(self, "bias", (channels,)) if use_bias else None
+        self.strides, self.pads, self.activation = strides, pads, activation
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve each channel, add the bias, activate."""
+        padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
+        outputs = tf.nn.depthwise_conv2d(inputs, self.kernel, (1, *self.strides, 1), padding)
+        if self.bias is not None:
+            outputs = _add_bias(outputs, self.bias)
+        return ACTIVATIONS[self.activation](outputs)
+
+
+class SeparableConv2D(keras.layers.Layer):
+    """Depthwise convolution, then 1x1 convolution with the only bias."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.depthwise = DepthwiseConv2D(
+            in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
+        )
+        self.pointwise = Conv2D(
+            in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
+        )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Depthwise, then pointwise."""
+        return self.pointwise(self.depthwise(inputs))
+
+
+def _padding(
+    pads: Pads, shape: tf.TensorShape, kernel_size: Shape, strides: tuple[int, int]
+) -> str | list[tuple[int, int]]:
+    """TensorFlow's name for these pads where it has one: explicit pads take 2.6 times as long."""
+    if pads == NO_PADS:
+        return "VALID"
+    same = tuple(same_pads(shape[i + 1], kernel_size[i], strides[i]) for i in (0, 1))
+    return "SAME" if pads == same else [(0, 0), *pads, (0, 0)]
+
+
+def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
+    if pads == NO_PADS:
+        return inputs
+    return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value)

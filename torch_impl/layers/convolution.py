@@ -1,0 +1,117 @@
+"""Convolutions in PyTorch: plain or grouped, depthwise, separable."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from poc.shared.spec.networks.layers import Pads
+
+from .basic import ACTIVATIONS
+
+NO_PADS: Pads = ((0, 0), (0, 0))
+
+
+class Conv2D(nn.Conv2d):
+    """Convolution with explicit padding: (N, in, H, W) -> (N, out, H', W')."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        groups: int = 1,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=strides,
+            padding=_symmetric(pads) or 0,
+            groups=groups,
+            bias=use_bias,
+            dtype=getattr(torch, dtype),
+        )
+        self.pads, self.activation = pads, activation
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Convolve, add the bias, activate."""
+        padded = inputs if _symmetric(self.pads) else _pad(inputs, self.pads, 0)
+        return ACTIVATIONS[self.activation](super().forward(padded))
+
+
+class DepthwiseConv2D(Conv2D):
+    """One filter for each channel: (N, C, H, W) -> (N, C, H', W')."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(
+            channels,
+            channels,
+            kernel_size,
+            strides=strides,
+            pads=pads,
+            groups=channels,
+            use_bias=use_bias,
+            activation=activation,
+            dtype=dtype,
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Convolve each channel, add the bias, activate."""
+        return super().forward(inputs)
+
+
+class SeparableConv2D(nn.Module):
+    """Depthwise convolution, then 1x1 convolution with the only bias."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        pads: Pads = NO_PADS,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.depthwise = DepthwiseConv2D(
+            in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
+        )
+        self.pointwise = Conv2D(
+            in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Depthwise, then pointwise."""
+        return self.pointwise(self.depthwise(inputs))
+
+
+def _symmetric(pads: Pads) -> tuple[int, int] | None:
+    (top, bottom), (left, right) = pads
+    return (top, left) if top == bottom and left == right else None
+
+
+def _pad(inputs: torch.Tensor, pads: Pads, value: Any) -> torch.Tensor:
+    if pads == NO_PADS:
+        return inputs
+    (top, bottom), (left, right) = pads
+    return F.pad(inputs, (left, right, top, bottom), value=value)

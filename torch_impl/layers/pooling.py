@@ -1,0 +1,54 @@
+"""Pools in PyTorch: over windows, and over the whole map."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from poc.shared.spec.networks.layers import Pads
+
+from .convolution import NO_PADS, _pad
+
+
+class Pool2D(nn.Module):
+    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
+
+    def __init__(
+        self,
+        kernel_size: tuple[int, int],
+        *,
+        strides: tuple[int, int],
+        pads: Pads = NO_PADS,
+        mode: str = "max",
+        count_padding: bool = False,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.strides, self.pads = kernel_size, strides, pads
+        self.mode, self.count_padding = mode, count_padding
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Pool."""
+        if self.mode == "max":
+            lowest = 0 if self.count_padding else torch.finfo(inputs.dtype).min
+            padded = _pad(inputs, self.pads, lowest)
+            return F.max_pool2d(padded, self.kernel_size, self.strides)
+        means = F.avg_pool2d(_pad(inputs, self.pads, 0), self.kernel_size, self.strides)
+        if self.count_padding or self.pads == NO_PADS:
+            return means
+        ones = _pad(torch.ones_like(inputs[:1, :1]), self.pads, 0)
+        return means / F.avg_pool2d(ones, self.kernel_size, self.strides)
+
+
+class GlobalPool(nn.Module):
+    """Mean or maximum over height and width: (N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
+
+    def __init__(
+        self, *, mode: str = "average", keep_axes: bool = False, dtype: str = "float32"
+    ) -> None:
+        super().__init__()
+        self.mode, self.keep_axes = mode, keep_axes
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Pool."""
+        reduce = torch.mean if self.mode == "average" else torch.amax
+        return reduce(inputs, dim=(2, 3), keepdim=self.keep_axes)
