@@ -13,6 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
@@ -31,18 +33,28 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     arguments = parser.parse_args()
-    run, data = open_data(load_run(backend=arguments.backend, assignments=arguments.assignments))
+    run, data = open_data(
+        load_run(
+            backend=arguments.backend,
+            assignments=[*arguments.assignments, f"num_epochs={arguments.rounds + 1}"],
+        )
+    )
     backend = load(arguments.backend)
     backend.prepare(run)
     folder = RunFolder.create(tempfile.mkdtemp() + "/run")
-    loop = TrainingLoop(run, backend, data, folder, lambda event: None)
-    bare = bare_steps(arguments.backend, loop)
     loop_seconds, bare_seconds = [], []
-    loop.run_epoch()
-    run_bare(loop, bare)
-    for _ in range(arguments.rounds):
-        bare_seconds.append(run_bare(loop, bare))
-        loop_seconds.append(loop.run_epoch()["train_seconds"])
+
+    def take_turn(event: Mapping[str, Any]) -> None:
+        """After each epoch of the loop, the same steps without it."""
+        if event["event"] == "epoch":
+            loop_seconds.append(event["train_seconds"])
+            bare_seconds.append(run_bare(loop, bare))
+
+    loop = TrainingLoop(run, backend, data, folder, take_turn)
+    bare = bare_steps(arguments.backend, loop)
+    loop.run()
+    # The first of both warms up.
+    del loop_seconds[0], bare_seconds[0]
     ratios = [a / b for a, b in zip(loop_seconds, bare_seconds, strict=True)]
     ratio = statistics.median(ratios)
     print(

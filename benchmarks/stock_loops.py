@@ -15,7 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -42,24 +43,33 @@ def main() -> int:
     run, data = open_data(
         load_run(
             backend=arguments.backend,
-            assignments=[*MODEL, f"data.source={arguments.data}", *arguments.assignments],
+            assignments=[
+                *MODEL,
+                f"data.source={arguments.data}",
+                *arguments.assignments,
+                f"num_epochs={arguments.rounds + 1}",
+            ],
         )
     )
     backend = load(arguments.backend)
     backend.prepare(run)
-    loop = TrainingLoop(
-        run, backend, data, RunFolder.create(tempfile.mkdtemp() + "/run"), lambda event: None
-    )
     batches = list(data.train.epoch(0))
     images = np.concatenate([batch.images for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches])
     stock = STOCK[arguments.backend](run, images, labels)
-    loop.run_epoch(), stock()
     pairs = []
-    for _ in range(arguments.rounds):
-        started = time.perf_counter()
-        stock()
-        pairs.append((time.perf_counter() - started, loop.run_epoch()["train_seconds"]))
+
+    def take_turn(event: Mapping[str, Any]) -> None:
+        """After each epoch of this project, one of the framework's own loop."""
+        if event["event"] == "epoch":
+            started = time.perf_counter()
+            stock()
+            pairs.append((time.perf_counter() - started, event["train_seconds"]))
+
+    folder = RunFolder.create(tempfile.mkdtemp() + "/run")
+    TrainingLoop(run, backend, data, folder, take_turn).run()
+    # The first of both warms up.
+    del pairs[0]
     share = statistics.median(stock_seconds / own for stock_seconds, own in pairs)
     rates = [len(labels) / statistics.median(column) for column in zip(*pairs, strict=True)]
     print(

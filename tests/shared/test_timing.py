@@ -225,7 +225,7 @@ class Recorder:
     def given_images(self, batch):
         return batch.images
 
-    def step(self, batch):
+    def take(self, batch, state):
         self.now, self.num_steps = self.now + 0.4, self.num_steps + 1
         self.pending = 0.6
 

@@ -35,6 +35,16 @@ class LoopState:
     epochs_since_reduction: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def next_epoch(self) -> int:
+        """The running epoch, or the one to begin."""
+        return self.epoch + (not self.is_in_epoch)
+
+    def has_lost_patience(self, patience: int | None) -> bool:
+        """Whether so many whole epochs were no better than the best; none: never."""
+        is_over = patience is not None and not self.is_in_epoch
+        return is_over and self.epochs_without_improvement >= (patience or 0)
+
     def judge(self, metrics: Mapping[str, float], stopping: EarlyStoppingSpec) -> bool:
         """Compare with the best epoch so far, count patience, reduce the rate on a plateau."""
         score = selection_score(metrics, stopping.metric)

@@ -106,6 +106,16 @@ class RunFolder:
         """Folder of the weight files."""
         return self.path / "checkpoints"
 
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch that counts."""
+        return self.checkpoints / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Weights of the last epoch that was written."""
+        return self.checkpoints / "last.safetensors"
+
     def stage_end(self, stage: str) -> Path:
         """File of the weights that a stage, not the last, ended with."""
         return self.checkpoints / f"after_{stage}.safetensors"

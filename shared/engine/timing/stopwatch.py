@@ -136,7 +136,7 @@ class Stopwatch:
         """Seconds of one step as a run takes it: noise, rate, tensors, update."""
         batch = next(self.batches)
         started = self.clock()
-        self.loop.step(batch)
+        self.loop.steps.take(batch, self.loop.state)
         self.loop.trainer.wait()
         if self.slowdown:
             time.sleep(self.slowdown * (self.clock() - started))
@@ -155,9 +155,9 @@ class Stopwatch:
         """The next update, with its arguments where the device reads them."""
         loop, batch = self.loop, next(self.batches)
         steps, step = loop.steps, loop.state.step
-        noise, known = steps.inputs(batch, step)
+        noise, extras = steps.inputs(batch, step)
         return loop.trainer.prepared_step(
-            steps.given_images(batch), batch.learned, steps.rate(step), noise, known
+            steps.given_images(batch), batch.learned, steps.rate(step), noise, extras
         )
 
     def steps(self, turn: Turn) -> dict[str, list[float]]:
@@ -216,7 +216,7 @@ class Stopwatch:
         A last batch of another size is compiled before, as in all epochs of a run but the first.
         """
         for batch in self.loop.data.train.epoch(2, self.loop.data.train.num_batches - 1):
-            self.loop.step(batch)
+            self.loop.steps.take(batch, self.loop.state)
         self.loop.trainer.wait()
         samples = [self.epoch()]
         while len(samples) < MAX_EPOCHS and sum(samples) < EPOCH_SECONDS:
@@ -227,7 +227,7 @@ class Stopwatch:
         """Seconds of one epoch."""
         started = self.clock()
         for batch in self.loop.data.train.epoch(2):
-            self.loop.step(batch)
+            self.loop.steps.take(batch, self.loop.state)
         self.loop.trainer.metrics()
         return self.clock() - started
 

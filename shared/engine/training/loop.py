@@ -6,7 +6,7 @@ metrics, when to stop, what is kept) happens here, once.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend, Trainer
-from poc.shared.engine.console.work_count import SECONDS_BETWEEN_REPORTS, Report, WorkCount
+from poc.shared.engine.console.work_count import Report, WorkCount
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
@@ -31,10 +31,11 @@ from poc.shared.spec.stages import Stage, find_stage
 from poc.shared.weights.lineage import weight_metadata
 
 from .best_weights import BestWeights
+from .epoch_clock import EpochClock
 from .epoch_line import describe_epoch
 from .evaluation import evaluate
 from .non_finite import NonFinite, check_finite, find_non_finite
-from .norm_statistics import estimate_statistics
+from .norm_statistics import settle_norms
 from .output_cache import KeptOutputs
 from .stage import StageSteps
 
@@ -75,10 +76,8 @@ class TrainingLoop:
         self.saver, self.interruption = saver or Saver(), interruption or Interruption()
         self.texts = weight_metadata(run.model_spec)
         self.frozen = FrozenTensors(folder.checkpoints, frozen_names(run))
-        best = folder.checkpoints / "best.safetensors"
-        self.best = BestWeights(best, run.network, self.texts, self.frozen)
+        self.best = BestWeights(folder.best, run.network, self.texts, self.frozen)
         self.chooses_epoch = chooses_epoch(run, len(data.split.val))
-        self.num_steps = run.num_epochs * data.train.num_batches
         self.started, self.load = time.perf_counter(), LoadMeter()
         if is_resumed:
             self.rewind(folder.read_checkpoint())
@@ -128,65 +127,93 @@ class TrainingLoop:
             CheckFailed: Something is not finite.
         """
         try:
-            self.run_epochs()
+            self.train()
         except NonFinite as problem:
             raise find_non_finite(self, problem) from None
 
-    def run_epochs(self) -> None:
-        """Train until nothing is left; a stop that was asked for leaves a checkpoint."""
+    def train(self) -> None:
+        """What is left of every stage, epoch and batch; a stop leaves a checkpoint."""
         try:
-            while self.state.is_in_epoch or not self.is_finished():
-                self.run_epoch()
+            for stage in self.stages_left():
+                self.enter(stage)
+                for epoch in self.epochs_left(stage):
+                    self.begin_epoch(epoch)
+                    for batch in self.batches_left():
+                        self.steps.take(batch, self.state)
+                        self.after_step(batch)
+                    self.end_epoch()
         except StopRequested:
             if self.state.step != self.saver.last_step:
                 self.save()
             raise
 
-    def is_finished(self) -> bool:
-        """Whether the last epoch is over; early stopping can only end the last stage."""
-        if self.state.epoch >= self.spec.num_epochs:
-            return True
-        patience = self.spec.early_stopping.patience
-        if patience is None or self.steps.stage != self.spec.stages[-1]:
-            return False
-        return self.state.epochs_without_improvement >= patience
+    def stages_left(self) -> list[Stage]:
+        """Those with an epoch that is not over."""
+        return [stage for stage in self.spec.stages if stage.last_epoch >= self.state.next_epoch]
 
-    def run_epoch(self) -> dict[str, Any]:
-        """What is left of one pass over the training part, validation, checkpoints, one line."""
+    def epochs_left(self, stage: Stage) -> Iterator[int]:
+        """The running epoch, and those after it while there is something to gain."""
+        while self.state.next_epoch <= stage.last_epoch and not self.has_lost_patience:
+            yield self.state.next_epoch
+
+    def batches_left(self) -> Iterator[Batch]:
+        """Those of the running epoch that no step has taken."""
+        done = self.state.step - self.first_step_of_epoch()
+        return self.steps.batches(self.state.epoch - 1, done)
+
+    @property
+    def has_lost_patience(self) -> bool:
+        """Whether early stopping ends the run, which it can in the last stage alone."""
+        is_last = self.steps.stage == self.spec.stages[-1]
+        return is_last and self.state.has_lost_patience(self.spec.early_stopping.patience)
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage where another one has ended, with the weights that it leaves."""
+        if stage != self.steps.stage:
+            weights = self.trainer.weights()
+            self.frozen.write(self.folder.stage_end(self.steps.stage.name), weights, self.texts)
+            self.start_stage(stage, weights)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Count the epoch, or go on with it, and start its clock."""
         if not self.state.is_in_epoch:
-            self.begin_epoch()
-        was_kept = self.steps.has_kept_all
-        sums = self.train_epoch()
+            self.state.epoch, self.state.is_in_epoch = epoch, True
+            self.state.seconds["train"], self.sums = 0.0, Sums()
+        self.was_kept = self.steps.has_kept_all
+        self.clock = EpochClock(self.state.seconds["train"])
+        self.report(self.steps.describe(self.state.step, 0.0))
+
+    def after_step(self, batch: Batch) -> None:
+        """Look at the losses now and then, tell, save where that is due, stop where asked for."""
+        if self.state.step % STEPS_BETWEEN_CHECKS == 0:
+            self.collect()
+        if self.clock.count(len(batch.labels)):
+            self.report(self.steps.describe(self.state.step, self.clock.images_per_second))
+        self.state.seconds["train"] = self.clock.seconds
+        if self.saver.is_due(self.state.step, self.clock.now):
+            self.save()
+        self.interruption.check()
+
+    def end_epoch(self) -> None:
+        """Validation, checkpoints, one line of metrics."""
+        self.collect()
+        self.state.seconds["train"] = self.clock.stop()
         trained = time.perf_counter()
-        metrics = {f"train/{name}": value for name, value in sums.items()}
-        self.settle_norms()
+        metrics = {f"train/{name}": value for name, value in self.sums.means().items()}
+        settle_norms(self.trainer, self.steps.network, self.data.train_as_evaluated)
         if self.data.val is not None:
             values = classification_metrics(*self.evaluate(self.data.val, self.steps.kept_val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
         evaluated = time.perf_counter()
-        line = describe_epoch(
-            self.state, self.steps, metrics, evaluated - trained, was_kept=was_kept
-        )
-        self.end_epoch(metrics, line)
+        seconds = evaluated - trained
+        line = describe_epoch(self.state, self.steps, metrics, seconds, was_kept=self.was_kept)
+        self.close_epoch(metrics, line)
         line["epoch_seconds"] += time.perf_counter() - evaluated
         self.folder.append_metrics(line)
-        constants = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
-        self.report({"event": "epoch", **constants, **line})
-        return line
+        run = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
+        self.report({"event": "epoch", **run, **line})
 
-    def begin_epoch(self) -> None:
-        """Count the next epoch, in the stage that it belongs to."""
-        stage = find_stage(self.spec.stages, self.state.epoch + 1)
-        before = self.steps.stage
-        if stage != before:
-            weights = self.trainer.weights()
-            self.frozen.write(self.folder.stage_end(before.name), weights, self.texts)
-            self.start_stage(stage, weights)
-        self.state.epoch += 1
-        self.state.is_in_epoch, self.sums = True, Sums()
-        self.state.seconds["train"] = 0.0
-
-    def end_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
+    def close_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
         """Judge the epoch and save: all or nothing of it is in the checkpoint.
 
         What a resume does not read is written first: taken again, the epoch writes the same.
@@ -203,68 +230,14 @@ class TrainingLoop:
         weights = self.trainer.weights()
         if is_best:
             self.best.note(weights, self.state.epoch)
-        last = self.folder.checkpoints / "last.safetensors"
-        self.frozen.write(last, weights, {"epoch": str(self.state.epoch), **self.texts})
+        self.frozen.write(self.folder.last, weights, {"epoch": str(self.state.epoch), **self.texts})
         self.save()
 
     def can_wait(self) -> bool:
         """Whether this epoch need not be written: one on kept values takes less than a write."""
         is_recent = time.monotonic() - self.saved < SECONDS_BETWEEN_SAVES
-        is_end = self.is_finished() or self.state.epoch == self.steps.stage.last_epoch
+        is_end = self.has_lost_patience or self.state.epoch == self.steps.stage.last_epoch
         return self.steps.needs_no_images and is_recent and not is_end
-
-    def settle_norms(self) -> None:
-        """Replace the running statistics by those of the training part, where the run wants it."""
-        if self.data.train_as_evaluated is not None:
-            statistics = estimate_statistics(
-                self.trainer, self.steps.network, self.data.train_as_evaluated
-            )
-            if statistics:
-                self.trainer.load({**self.trainer.weights(), **statistics})
-
-    def train_epoch(self) -> dict[str, float]:
-        """Every step that is left of the epoch; returns the means over all its examples."""
-        started = reported = time.monotonic()
-        self.report_step(0.0)
-        earlier, examples = self.state.seconds["train"], 0
-        done = self.state.step - self.first_step_of_epoch()
-        for batch in self.steps.batches(self.state.epoch - 1, done):
-            self.step(batch)
-            if self.state.step % STEPS_BETWEEN_CHECKS == 0:
-                self.collect()
-            examples += len(batch.labels)
-            now = time.monotonic()
-            if now - reported > SECONDS_BETWEEN_REPORTS:
-                reported = now
-                self.report_step(examples / (now - started))
-            self.state.seconds["train"] = earlier + now - started
-            if self.saver.is_due(self.state.step, now):
-                self.save()
-            self.interruption.check()
-        self.collect()
-        self.state.seconds["train"] = earlier + time.monotonic() - started
-        return self.sums.means()
-
-    def report_step(self, images_per_second: float) -> None:
-        """Tell where the run stands: while values are computed that are then kept, with these."""
-        kept = self.steps.kept
-        if kept is not None and not kept.is_whole:
-            text = "computing the outputs of what is frozen, once an image"
-            counts = {"done": kept.num_kept, "total": kept.num_images}
-            self.report({"event": "work", "text": text, **counts})
-            return
-        self.report(
-            {
-                "event": "step",
-                "step": self.state.step,
-                "num_steps": self.num_steps,
-                "images_per_second": images_per_second,
-            }
-        )
-
-    def step(self, batch: Batch) -> None:
-        """One update of the weights."""
-        self.steps.step(batch, self.state)
 
     def collect(self) -> None:
         """Fetch the device's totals and refuse a non-finite loss."""

@@ -20,6 +20,7 @@ from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.stages import Stage, find_stage
 
 from .stage import StageSteps
 
@@ -40,11 +41,11 @@ class Loop(Protocol):
     def rewind(self, checkpoint: Checkpoint | None) -> None:
         """Stand where a checkpoint stands."""
 
-    def begin_epoch(self) -> None:
-        """Count the next epoch."""
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage where another one has ended."""
 
-    def step(self, batch: Batch) -> None:
-        """One update."""
+    def begin_epoch(self, epoch: int) -> None:
+        """Count the epoch."""
 
 
 class NonFinite(Exception):  # noqa: N818 - a finding, which becomes a CheckFailed
@@ -116,7 +117,8 @@ def repeat_steps(loop: Loop, problem: NonFinite) -> NonFinite:
     num_batches = loop.data.train.num_batches
     while loop.state.step <= problem.step:
         if not loop.state.is_in_epoch:
-            loop.begin_epoch()
+            loop.enter(find_stage(loop.spec.stages, loop.state.epoch + 1))
+            loop.begin_epoch(loop.state.epoch + 1)
         epoch, first = loop.state.epoch - 1, loop.state.step % num_batches
         left = loop.state.step < loop.state.epoch * num_batches
         for batch in loop.steps.batches(epoch, first) if left else ():
@@ -134,7 +136,7 @@ def names_after_step(loop: Loop, batch: Batch) -> tuple[str, ...]:
         loop.steps.trainer.weights(),
         loop.steps.inputs(batch, loop.state.step),
     )
-    loop.step(batch)
+    loop.steps.take(batch, loop.state)
     metrics, after = loop.steps.trainer.metrics(), non_finite_names(loop.steps.trainer.weights())
     if metrics["bad_step"] < 0 and not after:
         return ()

@@ -43,6 +43,19 @@ class Moments:
         return self.deviations / max(self.count - 1, 1)
 
 
+def settle_norms(trainer: Trainer, network: Network, pipeline: Pipeline | None) -> None:
+    """Replace the running statistics by those of the training part, where the run wants it.
+
+    Args:
+        trainer: Whose weights change.
+        network: That it trains.
+        pipeline: The training part as it is seen in evaluation; none: nothing is replaced.
+    """
+    statistics = estimate_statistics(trainer, network, pipeline) if pipeline else {}
+    if statistics:
+        trainer.load({**trainer.weights(), **statistics})
+
+
 def estimate_statistics(trainer: Trainer, network: Network, pipeline: Pipeline) -> Weights:
     """Mean and variance of every batch norm that is not frozen, under their canonical names.
 

@@ -84,7 +84,7 @@ class StageSteps:
             if end is not None and position + 1 >= end:
                 return
 
-    def step(self, batch: Batch, state: LoopState) -> None:
+    def take(self, batch: Batch, state: LoopState) -> None:
         """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
         images, labels = self.given_images(batch), batch.learned
         noise, extras = self.inputs(batch, state.step)
@@ -94,6 +94,16 @@ class StageSteps:
             self.trainer.wait()
             state.seconds["first_step"] = time.perf_counter() - started
         state.step += 1
+
+    def describe(self, step: int, images_per_second: float) -> dict[str, Any]:
+        """An event: where the run stands, or how many values of those that are kept there are."""
+        if self.kept is not None and not self.kept.is_whole:
+            text = "computing the outputs of what is frozen, once an image"
+            counts = {"done": self.kept.num_kept, "total": self.kept.num_images}
+            return {"event": "work", "text": text, **counts}
+        steps = self.whole_run.num_epochs * self.data.train.num_batches
+        rate = {"images_per_second": images_per_second}
+        return {"event": "step", "step": step, "num_steps": steps, **rate}
 
     def given_images(self, batch: Batch) -> Images:
         """What a step takes of the images; height and width 0 where kept outputs stand for them."""
