@@ -21,6 +21,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.reading.config import load_run
 
 PROMISED_RATIO = 1.05
@@ -50,7 +51,7 @@ def main() -> int:
             loop_seconds.append(event["train_seconds"])
             bare_seconds.append(run_bare(loop, bare))
 
-    loop = TrainingLoop(run, backend, data, folder, take_turn)
+    loop = TrainingLoop(run, backend, data, Supervision(folder=folder, report=take_turn))
     bare = bare_steps(arguments.backend, loop)
     loop.run()
     # The first of both warms up.

@@ -24,6 +24,7 @@ from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
@@ -67,7 +68,7 @@ def main() -> int:
             pairs.append((time.perf_counter() - started, event["train_seconds"]))
 
     folder = RunFolder.create(tempfile.mkdtemp() + "/run")
-    TrainingLoop(run, backend, data, folder, take_turn).run()
+    TrainingLoop(run, backend, data, Supervision(folder=folder, report=take_turn)).run()
     # The first of both warms up.
     del pairs[0]
     share = statistics.median(stock_seconds / own for stock_seconds, own in pairs)

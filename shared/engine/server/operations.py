@@ -27,6 +27,7 @@ from poc.shared.engine.timing.stopwatch import TimedSide
 from poc.shared.engine.training.fixres_columns import measure_latency
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.summary import finish
+from poc.shared.engine.training.supervision import Supervision
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Turn
 from poc.shared.spec.methods.distilling import default_taps
@@ -214,16 +215,13 @@ class Operations:
             with data:
                 if is_resumed:
                     session.begin(record, data.split)
-                loop = TrainingLoop(
-                    spec,
-                    self._backend,
-                    data,
-                    session.folder,
-                    session.report,
-                    session.saver,
-                    session.interruption,
-                    is_resumed=is_resumed,
+                watched = Supervision(
+                    folder=session.folder,
+                    report=session.report,
+                    saver=session.saver,
+                    interruption=session.interruption,
                 )
+                loop = TrainingLoop(spec, self._backend, data, watched, is_resumed=is_resumed)
                 if not is_resumed:
                     session.begin(record, data.split)
                 # Until here a signal ends the run at once; from here on after its step.

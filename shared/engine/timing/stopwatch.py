@@ -19,6 +19,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import RunData, open_data
 from poc.shared.engine.machine.environment import describe_machine, thread_variables
 from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.engine.training.supervision import Supervision
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Side, Turn
 from poc.shared.spec.run import RunSpec
@@ -52,9 +53,8 @@ class TimedSide:
         self.open = ExitStack()
         self.open.enter_context(self.data)
         folder = self.open.enter_context(tempfile.TemporaryDirectory())
-        loop = TrainingLoop(
-            self.spec, backend, self.data, RunFolder.create(folder + "/run"), ignore
-        )
+        watched = Supervision(folder=RunFolder.create(folder + "/run"))
+        loop = TrainingLoop(self.spec, backend, self.data, watched)
         self.stopwatch = Stopwatch(loop, clock, Side.model_validate(side).slowdown)
         self.seconds: dict[str, list[float]] = {
             "build": [loop.state.seconds["build"]],
@@ -106,10 +106,6 @@ class TimedSide:
             **thread_variables(),
             **({"layout": layout} if layout != "channels_last" else {}),
         }
-
-
-def ignore(event: Mapping[str, Any]) -> None:
-    """A report that goes nowhere."""
 
 
 def count(spec: RunSpec, data: RunData) -> dict[str, Any]:

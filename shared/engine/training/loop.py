@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend, Trainer
-from poc.shared.engine.console.work_count import Report, WorkCount
+from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
-from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.inputs.run_data import RunData, chooses_epoch
 from poc.shared.engine.machine.load import LoadMeter
 from poc.shared.engine.numerics.metrics import classification_metrics
-from poc.shared.engine.worker.interruption import Interruption, StopRequested
+from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
@@ -38,6 +36,7 @@ from .non_finite import NonFinite, check_finite, find_non_finite
 from .norm_statistics import settle_norms
 from .output_cache import KeptOutputs
 from .stage import StageSteps
+from .supervision import Supervision
 
 # A non-finite loss is looked for this often, so that no step waits for the device.
 STEPS_BETWEEN_CHECKS = 200
@@ -52,10 +51,7 @@ class TrainingLoop:
         run: Resolved spec.
         backend: That of the run.
         data: Its opened data.
-        folder: Where checkpoints and metrics go.
-        report: Called with progress events.
-        saver: When to save between epochs; none: never.
-        interruption: Asked after every step whether to stop; none: nobody asks.
+        supervision: Its folder, and who is told and may stop it.
         is_resumed: False: what stands in the folder is a former run's, and is left alone for now.
     """
 
@@ -64,23 +60,20 @@ class TrainingLoop:
         run: RunSpec,
         backend: Backend,
         data: RunData,
-        folder: RunFolder,
-        report: Report,
-        saver: Saver | None = None,
-        interruption: Interruption | None = None,
+        supervision: Supervision,
         *,
         is_resumed: bool = True,
     ) -> None:
-        self.spec, self.data, self.folder, self.report = run, data, folder, report
-        self.backend = backend
-        self.saver, self.interruption = saver or Saver(), interruption or Interruption()
+        self.spec, self.backend, self.data = run, backend, data
+        self.folder, self.report = supervision.folder, supervision.report
+        self.saver, self.interruption = supervision.saver, supervision.interruption
         self.texts = weight_metadata(run.model_spec)
-        self.frozen = FrozenTensors(folder.checkpoints, frozen_names(run))
-        self.best = BestWeights(folder.best, run.network, self.texts, self.frozen)
+        self.frozen = FrozenTensors(self.folder.checkpoints, frozen_names(run))
+        self.best = BestWeights(self.folder.best, run.network, self.texts, self.frozen)
         self.chooses_epoch = chooses_epoch(run, len(data.split.val))
         self.started, self.load = time.perf_counter(), LoadMeter()
         if is_resumed:
-            self.rewind(folder.read_checkpoint())
+            self.rewind(self.folder.read_checkpoint())
         else:
             self.stand_at(None)
         self.state.seconds.setdefault("build", time.perf_counter() - self.started)
@@ -210,8 +203,8 @@ class TrainingLoop:
         self.close_epoch(metrics, line)
         line["epoch_seconds"] += time.perf_counter() - evaluated
         self.folder.append_metrics(line)
-        run = {"backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
-        self.report({"event": "epoch", **run, **line})
+        num_epochs, backend = self.spec.num_epochs, self.spec.backend
+        self.report({"event": "epoch", "backend": backend, "num_epochs": num_epochs, **line})
 
     def close_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
         """Judge the epoch and save: all or nothing of it is in the checkpoint.
@@ -285,7 +278,7 @@ class TrainingLoop:
         return self.state.seconds.get("before", 0.0) + time.perf_counter() - self.started
 
     def best_weights(self) -> Weights:
-        """Weights of the best epoch; what stands beside the network is the latest."""
+        """Those of the best epoch; what stands beside the network is the latest."""
         return {**self.trainer.weights(), **self.best.read()}
 
     def evaluate(
