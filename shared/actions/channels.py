@@ -18,7 +18,7 @@ from poc.shared.engine.worker.handle import Report, Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json
-from poc.shared.spec.methods.l2t_ww import SELECTION_FORMAT
+from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
 from poc.shared.spec.run import RunSpec
 
 

@@ -11,7 +11,7 @@ import pytest
 from poc.shared.actions.channels import describe_selection, draw_scores
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all, top_channels
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods.l2t_ww import read_selection
+from poc.shared.spec.methods.channel_selection import read_selection
 from poc.shared.spec.reading.config import load_run
 
 SHAPE, NUM_LABELS = (3, 2, 5), 4

@@ -19,7 +19,7 @@ from poc.shared.engine.teacher import (
 )
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.methods.l2t_ww import SELECTION_FORMAT
+from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten

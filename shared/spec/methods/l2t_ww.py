@@ -9,11 +9,9 @@ The regressors stand beside the target's network as layers, so that they have na
 checkpoints like any other; f and g belong to no network.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -31,9 +29,8 @@ from poc.shared.spec.networks.layers import (
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
+from .channel_selection import check_channels, read_selection
 from .distilling import Transfer, default_taps, make_pair
-
-SELECTION_FORMAT = "poc channels 1"
 
 
 class L2TWWOptions(Settings):
@@ -233,36 +230,6 @@ def chosen_pairs(
             f"tap of {', '.join(sources)} and a target tap of {', '.join(targets)}: correct it"
         )
     return {(pair[0], pair[1]) for pair in named}
-
-
-def read_selection(path: str) -> dict[str, tuple[int, ...]]:
-    """Tap -> kept source channels, from a file of `poc channels`.
-
-    Raises:
-        UsageError: Unreadable, or another format.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["format"] != SELECTION_FORMAT:
-            raise ValueError(content["format"])
-        return {tap: tuple(row["channels"]) for tap, row in content["taps"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"received method_options.channels_file={path!r}, which is no selection of channels "
-            f"({error!r}); make one with `poc channels`"
-        ) from None
-
-
-def check_channels(
-    tap: str, channels: tuple[int, ...] | None, shape: Shape
-) -> tuple[int, ...] | None:
-    """The kept channels of a tap, none where all are kept."""
-    if channels is not None and (not channels or max(channels) >= shape[-1]):
-        raise UsageError(
-            f"received channels of the tap {tap!r} that its {shape[-1]} channels do not hold; make "
-            "a selection for this source with `poc channels`"
-        )
-    return None if channels is None or len(channels) == shape[-1] else channels
 
 
 def extend(options: L2TWWOptions, target: Network, source: Network, stage: str) -> Network:
