@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.data.views.view import finish_images, plan_view
+from poc.shared.data.views.view import augment_images, plan_view
 from poc.shared.spec.data import DataSpec
 from poc.shared.spec.views import EvalView
 from poc.tests.backends.separate_process import measured
@@ -25,6 +25,6 @@ def test_ten_crops_are_torchvisions() -> None:
     _, crops = plan_view(spec, (*CROP, 3), 3, is_training=False)
     found = measured("crops_torch.py")
     for width in WIDTHS:
-        own = finish_images([draw_image(width)], crops, [np.random.default_rng(0)])
+        own = augment_images([draw_image(width)], crops, [np.random.default_rng(0)])
         theirs = np.array(found[str(width)], dtype=np.uint8).reshape(10, *CROP, 3)
         assert np.array_equal(own, theirs), width

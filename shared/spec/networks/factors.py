@@ -2,7 +2,7 @@
 
 basis: W = A @ B with A (kh, kw, C, r) and B (r, F): a convolution to r channels, then a 1x1 one.
 spatial: A (kh, 1, C, r), B (1, kw, r, F): a vertical convolution, then a horizontal one. Nothing
-lies between the factors, so both are one convolution of rank r (facts: LightLayers, section 5).
+lies between the factors, so both are one convolution of rank r (docs/methods/lightlayers.md).
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 Batch norm keeps 0.9 of its running statistics a step, not the published 0.99: a small set has so
 few steps an epoch that the published value evaluates with statistics that are still the initial
-ones (facts: LightLayers, section 4). The published configs set 0.99.
+ones (docs/methods/lightlayers.md). The published configs set 0.99.
 
 Sources: arXiv 2101.02268 (plain and residual nets) and the study's printed summaries (residual net
 with an ordinary Dense head, and the chain of nine convolutions). `layer` swaps the convolution kind

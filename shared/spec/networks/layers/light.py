@@ -113,7 +113,7 @@ class LightDense:
     """y = activation((x @ (W1 * s)) @ (W2 * s) + bias) with W1 (in, rank), W2 (rank, units).
 
     s is 1, or sqrt(2 / units) with `scale="reference"`: the published code's factor, which starves
-    heads of many classes (facts: LightLayers, section 7).
+    heads of many classes (docs/methods/lightlayers.md).
     """
 
     kind: ClassVar[str] = "light_dense"
