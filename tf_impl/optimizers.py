@@ -1,7 +1,7 @@
 """Keras optimisers with PyTorch's published formulas.
 
 Keras' own differ: its momentum buffer holds the learning rate, its Adam puts epsilon elsewhere and
-its weight decay is decoupled (docs/parity.md). `weight_decays` has one coupled L2
+its weight decay is decoupled (docs/fairness.md). `weight_decays` has one coupled L2
 coefficient a variable: gradient += coefficient * variable, a term of the loss under every rule.
 `rate_factors` has one factor of the learning rate a variable; none: 1.
 """

@@ -225,7 +225,7 @@ def test_models_summary(backend, poc):
     assert found["total_parameters"] == 6447
     assert found["trainable_parameters"] == 6111
     assert found["weight_bytes"] == 25788
-    # Per unit of k, the cascade's multiply-adds of each layer (facts: LightLayers, section 6).
+    # Per unit of k, the cascade's multiply-adds of each layer (docs/methods/lightlayers.md).
     per_unit = [8850699, 12873744, 983411, 4795416, 6393888, 532824, 2365632, 3154176, 262848]
     assert found["macs"] == 3 * sum(per_unit) + 64
     assert sum(row["parameters"] for row in found["layers"]) == 6447

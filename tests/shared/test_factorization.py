@@ -89,7 +89,7 @@ def test_full_rank_computes_the_same_whatever_the_geometry(name, variant):
 @pytest.mark.parametrize(("variant", "slope"), [("basis", 942), ("spatial", 668)])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_the_studys_net_has_the_published_counts(variant, slope, rank):
-    """942k + 906 and 668k + 906 (facts: LightLayers, section 3)."""
+    """942k + 906 and 668k + 906 (docs/methods/lightlayers.md)."""
     whole = ModelSpec(name="lightnet_residual", options={"layer": "conv2d"}).declare(*STUDY)
     factors = {n.name: {"variant": variant, "rank": rank} for n in whole.nodes if is_factorable(n)}
     model = ModelSpec.parse(

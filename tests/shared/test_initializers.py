@@ -70,7 +70,7 @@ def test_fans_of_a_convolution():
 
 
 def test_reference_biases_of_light_layers_are_glorot_of_their_own_length():
-    """b ~ U(+-sqrt(3 / k)): the published code's accident (facts: LightLayers, section 1)."""
+    """b ~ U(+-sqrt(3 / k)): the published code's accident (docs/methods/lightlayers.md)."""
     options = {"k": 3, "bias_initializer": "reference", "widths": [400]}
     run = RunSpec.parse(
         {

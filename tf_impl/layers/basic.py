@@ -52,7 +52,7 @@ class BatchNorm(keras.layers.Layer):
     """Batch normalisation over all axes but the last.
 
     The fused op gives the Bessel-corrected variance and an exact second derivative, which
-    `keras.layers.BatchNormalization` does not (docs/parity.md). The op refuses float64,
+    `keras.layers.BatchNormalization` does not (docs/fairness.md). The op refuses float64,
     where the written-out formula stands in.
     """
 

@@ -20,6 +20,7 @@ from .geometry import Size, random_resized_box, resized_size, scaled
 
 AREA: Interval = (0.08, 1.0)
 ASPECT: Interval = (3 / 4, 4 / 3)
+NUM_DRAWS = 20_000
 # Every net of the table halves its maps five times.
 GRID_STRIDE = 32
 # Height and width of the shapes that photos mostly have.
@@ -55,14 +56,10 @@ def measure_size(
     *,
     crop_share: float = 0.875,
     rule: ResizeRule = "shorter_side",
-    area: Interval = AREA,
-    aspect: Interval = ASPECT,
-    num_draws: int = 20_000,
-    seed: int = 0,
 ) -> ApparentSize:
     """The same with the boxes that are really drawn, for an image of (height, width)."""
-    generator = np.random.default_rng(seed)
-    boxes = [random_resized_box(size, area, aspect, generator) for _ in range(num_draws)]
+    generator = np.random.default_rng(0)
+    boxes = [random_resized_box(size, AREA, ASPECT, generator) for _ in range(NUM_DRAWS)]
     sides = np.sqrt([box.height * box.width for box in boxes])
     pixels = size[0] * size[1]
     target = scaled((test_size, test_size), crop_share)

@@ -17,7 +17,7 @@ from poc.shared.spec.networks.layers import BatchNorm, Dense, Dropout, GlobalPoo
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
-from .inverted_residual import Block, Style, add_block, add_conv_norm, round_filters
+from .inverted_residual import Block, Style, add_activated, add_block, round_filters
 
 # Table 1 of the paper: expansion, kernel, filters, repeats, stride of the first repeat.
 STAGES = (
@@ -124,14 +124,14 @@ def declare_network(
     """
     net = NetworkBuilder(name, input_shape)
     has_squeeze = name != "efficientnet_lite0"
-    add_conv_norm(net, "stem", round_filters(STEM_FILTERS * variant.width), 3, style, stride=2)
+    add_activated(net, "stem/", round_filters(STEM_FILTERS * variant.width), 3, style, 2)
     reductions = 0
     for block_name, block in scaled_blocks(variant, options.drop_connect, has_squeeze):
         if block.stride == 2:
             reductions += 1
             net.tap(f"reduction{reductions}")
         add_block(net, block_name, block, style)
-    add_conv_norm(net, "top", round_filters(TOP_FILTERS * variant.width), 1, style)
+    add_activated(net, "top/", round_filters(TOP_FILTERS * variant.width), 1, style)
     net.tap(f"reduction{reductions + 1}")
     net.add("pool", GlobalPool())
     dropout = variant.dropout if options.dropout is None else options.dropout

@@ -53,19 +53,11 @@ class Block:
 
 
 def add_conv_norm(
-    net: NetworkBuilder,
-    name: str,
-    filters: int,
-    kernel_size: int,
-    style: Style,
-    *,
-    stride: int = 1,
-    separator: str = "/",
-    is_activated: bool = True,
+    net: NetworkBuilder, prefix: str, filters: int, kernel_size: int, style: Style, stride: int = 1
 ) -> None:
-    """Convolution without bias, batch norm and, unless linear, the activation."""
+    """Convolution without bias, batch norm; `prefix` stands before the layers' own names."""
     net.add(
-        f"{name}{separator}conv",
+        f"{prefix}conv",
         Conv2D(
             filters=filters,
             kernel_size=(kernel_size, kernel_size),
@@ -75,9 +67,15 @@ def add_conv_norm(
             initializer=style.initializer,
         ),
     )
-    net.add(f"{name}{separator}norm", style.norm)
-    if is_activated:
-        net.add(f"{name}{separator}activation", Activate(activation=style.activation))
+    net.add(f"{prefix}norm", style.norm)
+
+
+def add_activated(
+    net: NetworkBuilder, prefix: str, filters: int, kernel_size: int, style: Style, stride: int = 1
+) -> None:
+    """The same, then the activation."""
+    add_conv_norm(net, prefix, filters, kernel_size, style, stride)
+    net.add(f"{prefix}activation", Activate(activation=style.activation))
 
 
 def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> None:
@@ -89,7 +87,7 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
     in_channels = net.shape(block_input)[-1]
     expanded = block.expansion * in_channels
     if block.expansion != 1:
-        add_conv_norm(net, f"{name}/expand", expanded, 1, style, separator="_")
+        add_activated(net, f"{name}/expand_", expanded, 1, style)
     net.add(
         f"{name}/depthwise_conv",
         DepthwiseConv2D(
@@ -104,9 +102,7 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
     net.add(f"{name}/depthwise_activation", Activate(activation=style.activation))
     if block.has_squeeze:
         add_squeeze_excite(net, name, max(1, in_channels // 4), style)
-    add_conv_norm(
-        net, f"{name}/project", block.filters, 1, style, separator="_", is_activated=False
-    )
+    add_conv_norm(net, f"{name}/project_", block.filters, 1, style)
     if block.stride == 1 and block.filters == in_channels:
         if block.drop_rate:
             layer = StochasticDepth(survival=1 - block.drop_rate, mode="row", scaling="train")

@@ -9,7 +9,7 @@ from poc.shared.spec.networks.layers import BatchNorm, Dense, Dropout, GlobalPoo
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
-from .inverted_residual import Block, Style, add_block, add_conv_norm, round_filters
+from .inverted_residual import Block, Style, add_activated, add_block, round_filters
 
 # Table 2 of the paper: expansion, filters, repeats, stride of the first repeat.
 STAGES = (
@@ -55,7 +55,7 @@ def mobilenet_v2(options: MobileNetV2Options, input_shape: Shape, num_classes: i
     Taps `reduction1` … `reduction5`: the map before each halving, and before the mean.
     """
     net, style = NetworkBuilder("mobilenet_v2", input_shape), STYLES[options.lineage]
-    add_conv_norm(net, "stem", round_filters(32 * options.width), 3, style, stride=2)
+    add_activated(net, "stem/", round_filters(32 * options.width), 3, style, 2)
     index = reductions = 0
     for expansion, filters, repeats, first_stride in STAGES:
         for repeat in range(repeats):
@@ -71,7 +71,7 @@ def mobilenet_v2(options: MobileNetV2Options, input_shape: Shape, num_classes: i
             )
             index += 1
             add_block(net, f"block{index}", block, style)
-    add_conv_norm(net, "top", round_filters(1280 * max(1.0, options.width)), 1, style)
+    add_activated(net, "top/", round_filters(1280 * max(1.0, options.width)), 1, style)
     net.tap(f"reduction{reductions + 1}")
     net.add("pool", GlobalPool())
     is_torchvision = options.lineage == "torchvision"

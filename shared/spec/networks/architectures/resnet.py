@@ -167,10 +167,10 @@ def resnet(
     depth: int,
     groups: int = 1,
     group_width: int = 64,
-    name: str = "",
 ) -> Network:
     """Stem, four stages of blocks, global average pool, classifier; taps layer1 to layer4."""
-    net = NetworkBuilder(name or f"resnet{depth}", input_shape)
+    name = f"resnext{depth}_{groups}x{group_width}d" if groups > 1 else f"resnet{depth}"
+    net = NetworkBuilder(name, input_shape)
     repeats = REPEATS[depth]
     parts = Residual(net, options, sum(repeats), groups=groups, group_width=group_width)
     block = parts.basic if depth in BASIC_DEPTHS else parts.bottleneck
@@ -193,8 +193,7 @@ def of_depth(depth: int) -> Declare:
 
 def resnext101(group_width: int) -> Declare:
     """The function that declares ResNeXt-101 of 32 groups of this width."""
-    name = f"resnext101_32x{group_width}d"
-    return partial(resnet, depth=101, groups=32, group_width=group_width, name=name)
+    return partial(resnet, depth=101, groups=32, group_width=group_width)
 
 
 def classifier(num_classes: int, *, is_keras: bool = False) -> Dense:

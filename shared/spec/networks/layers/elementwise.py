@@ -11,7 +11,7 @@ from .declaration import ONES, ZEROS, Activation, Elementwise, Parameter, Shape
 class BatchNorm(Elementwise):
     """Batch normalisation; `momentum` is the share of the running value that is kept.
 
-    The running variance is Bessel-corrected in both backends (docs/parity.md).
+    The running variance is Bessel-corrected in both backends (docs/fairness.md).
     """
 
     kind: ClassVar[str] = "batch_norm"
