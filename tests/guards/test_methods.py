@@ -1,0 +1,72 @@
+"""Tables agree: what `shared` declares is what both trees implement, key by key."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.networks import layers
+from poc.shared.spec.reading.small_forms import SMALL_FORMS
+
+ROOT = Path(__file__).parents[2]
+TREES = ("tf_impl", "torch_impl")
+# Pages that tell of two methods.
+PAGES = {"scratch": "lightlayers"}
+# NumPy references of an objective, in tests/reference.
+REFERENCES = {
+    "supervised": ("layers", "cross_entropy"),
+    "transfer": ("layers", "cross_entropy"),
+    "kd": ("transfer_losses", "soft_cross_entropy"),
+    "lwf": ("transfer_losses", "soft_cross_entropy"),
+    "fitnets": ("transfer_losses", "squared_error"),
+    "attention_transfer": ("transfer_losses", "attention_distance"),
+    "l2t_ww": ("l2t_ww", "hyper_gradient"),
+}
+
+
+def read_keys(file: Path, table: str) -> list[str]:
+    """The keys of a table at the top of a module, in their order; nothing is imported."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table:
+            value = node.value
+            value = value.args[0] if isinstance(value, ast.Call) else value
+            assert isinstance(value, ast.Dict)
+            return [ast.literal_eval(key) for key in value.keys if key is not None]
+    raise AssertionError(f"{file} has no table {table}")
+
+
+def declared_kinds() -> set[str]:
+    return {
+        kind
+        for name in layers.__all__
+        if isinstance(kind := getattr(getattr(layers, name), "kind", None), str)
+    }
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_every_objective_is_implemented(tree: str) -> None:
+    keys = read_keys(ROOT / tree / "methods" / "__init__.py", "OBJECTIVES")
+    assert set(keys) == {row.objective for row in METHODS.values()}
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_every_kind_of_layer_is_implemented(tree: str) -> None:
+    keys = read_keys(ROOT / tree / "layers" / "__init__.py", "LAYERS")
+    assert set(keys) == declared_kinds()
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_has_all_that_belongs_to_it(method: str) -> None:
+    objective = METHODS[method].objective
+    assert list((ROOT / "configs" / method).glob("*.toml")), f"{method} has no config"
+    page = PAGES.get(method, method.replace("-", "_"))
+    assert (ROOT / "docs" / "methods" / f"{page}.md").is_file(), f"{method} has no page"
+    assert method in SMALL_FORMS, f"{method} has no small form for parity"
+    assert objective in REFERENCES, f"{method} names no NumPy reference"
+    module, function = REFERENCES[objective]
+    text = (ROOT / "tests" / "reference" / f"{module}.py").read_text(encoding="utf-8")
+    assert re.search(rf"^def {function}\(", text, re.MULTILINE), f"{method} has no reference"
