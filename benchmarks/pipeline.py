@@ -21,7 +21,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline, ReadOptions
 from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.sources.table import Source, open_source
 from poc.shared.spec.data import DataSpec
@@ -53,8 +53,7 @@ def make_pipelines(source: Source, prefetches: Iterable[int]) -> dict[str, Pipel
             indices,
             DataSpec(batch_size=BATCH_SIZE),
             is_training=True,
-            prefetch_batches=prefetch,
-            resident_bytes=budget,
+            read=ReadOptions(prefetch_batches=prefetch, resident_bytes=budget),
         )
         for dtype, budget in (("float32", float_bytes), ("uint8", float_bytes // 4))
         for prefetch in prefetches

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from poc.shared.data.batches.image_cache import SourceImages, cache_key, choose_place
-from poc.shared.data.batches.pipeline import Pipeline, Shard
+from poc.shared.data.batches.pipeline import Pipeline, ReadOptions, Shard
 from poc.shared.data.batches.pixel_store import StoredImages
 from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.sources.table import open_source
@@ -147,7 +147,11 @@ def test_a_file_that_breaks_stops_with_its_name(photos, tmp_path):
 def test_shards_together_are_the_whole_batch(photos, view, count):
     whole = list(make_pipeline(photos, view, drop_last=True).epoch(1))
     shards = [
-        list(make_pipeline(photos, view, drop_last=True, shard=Shard(index, count)).epoch(1))
+        list(
+            make_pipeline(
+                photos, view, drop_last=True, read=ReadOptions(shard=Shard(index, count))
+            ).epoch(1)
+        )
         for index in range(count)
     ]
     for step, batch in enumerate(whole):
@@ -161,7 +165,7 @@ def test_shards_together_are_the_whole_batch(photos, view, count):
 
 def test_a_batch_that_cannot_be_shared_is_refused(photos):
     with pytest.raises(UsageError, match=r"a batch of 4 examples for 5 processes; .*drop_last"):
-        make_pipeline(photos, shard=Shard(0, 5))
+        make_pipeline(photos, read=ReadOptions(shard=Shard(0, 5)))
 
 
 @pytest.mark.parametrize("crop", ["five", "ten"])
@@ -333,7 +337,7 @@ def test_a_cache_folder_that_cannot_be_written(photos, tmp_path):
     with pytest.raises(UsageError, match=r"set data\.cache_folder or data\.cache=off"):
         list(make_pipeline(photos, cache="disk", cache_folder=broken).epoch(0))
     expected = make_pipeline(photos, cache="off")
-    pipeline = make_pipeline(photos, resident_bytes=0, cache_folder=broken)
+    pipeline = make_pipeline(photos, read=ReadOptions(resident_bytes=0), cache_folder=broken)
     assert_same(pipeline.epoch(0), expected.epoch(0))
 
 

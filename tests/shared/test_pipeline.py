@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import Pipeline, ReadOptions
 from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.sources.base import Source, example_ids
 from poc.shared.data.views.normalization import convert_channels, normalize, prepare_image, resize
@@ -46,6 +46,10 @@ def make_source(num_examples=NUM_EXAMPLES, channels=1, size=(4, 5)):
 def make_pipeline(source=None, num_examples=NUM_EXAMPLES, **changes):
     options = {"seed": 5, "is_training": True}
     options |= {key: changes.pop(key) for key in list(changes) if key not in DataSpec.model_fields}
+    own = {
+        key: options.pop(key) for key in ("prefetch_batches", "resident_bytes") if key in options
+    }
+    options["read"] = ReadOptions(**own)
     source = source or make_source(num_examples)
     return Pipeline(
         source, np.arange(len(source)), DataSpec(**{"batch_size": 4} | changes), **options

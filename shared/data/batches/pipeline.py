@@ -7,6 +7,7 @@ processes or shards changes a pixel.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -42,10 +43,29 @@ from .plan import (
 )
 from .shared_memory import batches_alive, require_room
 
-__all__ = ["RESIDENT_BYTES", "Batch", "Pipeline", "Shard"]
+__all__ = ["RESIDENT_BYTES", "Batch", "Pipeline", "ReadOptions", "Shard"]
 
 RESIDENT_BYTES = 1 << 30
 WHOLE = Shard()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How a pipeline reads; the batches are the same.
+
+    Attributes:
+        prefetch_batches: Batches that a thread prepares ahead; 0: none. None: 0 for data in
+            memory, where a thread costs more than it gives, else 2.
+        resident_bytes: Memory that the kept images may take before the disk is used.
+        shard: The share of every batch that this process reads.
+    """
+
+    prefetch_batches: int | None = None
+    resident_bytes: int = RESIDENT_BYTES
+    shard: Shard = WHOLE
+
+
+READ_OPTIONS = ReadOptions()
 
 
 class Pipeline:
@@ -70,9 +90,7 @@ class Pipeline:
         *,
         seed: int = 0,
         is_training: bool = False,
-        prefetch_batches: int | None = None,
-        resident_bytes: int = RESIDENT_BYTES,
-        shard: Shard = WHOLE,
+        read: ReadOptions = READ_OPTIONS,
     ) -> None:
         """Plan the batches; nothing is read yet.
 
@@ -83,10 +101,7 @@ class Pipeline:
             seed: Keys order, views and mixes together with the epoch.
             is_training: True: `train_view`, `shuffle` and `drop_last` apply. False: `eval_view`,
                 every example, in the order of `indices`.
-            prefetch_batches: Batches that a thread prepares ahead; 0: none. None: 0 for data in
-                memory, where a thread costs more than it gives, else 2.
-            resident_bytes: Memory that the kept images may take before the disk is used.
-            shard: The share of every batch that this process reads.
+            read: How.
 
         Raises:
             UsageError: No batch comes out, or the images do not fit the settings.
@@ -99,12 +114,11 @@ class Pipeline:
         self.average = spec.eval_view.average
         self._images = SourceImages(source, indices, resize)
         self._spec, self._seed = spec, seed
-        self._resident_bytes = resident_bytes
-        self._prefetch_batches = prefetch_batches
+        self._read = read
         self.place = choose_place(
             self._images,
             spec,
-            resident_bytes=resident_bytes,
+            resident_bytes=read.resident_bytes,
             is_drawn=is_training and not self._augment.is_nothing,
         )
         self.examples, self.num_batches = count_batches(
@@ -119,7 +133,7 @@ class Pipeline:
             is_shuffled=is_training and spec.shuffle,
             view=spec.train_view,
             size=self.image_shape[:2],
-            shard=shard,
+            shard=read.shard,
         )
         check_batches(self._plan, self.examples)
         self._stream: tuple[int, Any] | None = None
@@ -175,8 +189,8 @@ class Pipeline:
     @property
     def prefetch_batches(self) -> int:
         """Batches that a thread prepares ahead."""
-        if self._prefetch_batches is not None:
-            return self._prefetch_batches
+        if self._read.prefetch_batches is not None:
+            return self._read.prefetch_batches
         return 0 if self.is_resident else 2
 
     @property
@@ -254,7 +268,7 @@ class Pipeline:
     def _reader(self) -> Reader:
         """Made when the first batch is asked for: this is where images are decoded and kept."""
         num_bytes = 4 * len(self.indices) * math.prod(self.image_shape)
-        if self.is_resident and self._augment.is_nothing and num_bytes <= self._resident_bytes:
+        if self.is_resident and self._augment.is_nothing and num_bytes <= self._read.resident_bytes:
             return NormalizedReader(keep_normalized(self._images, self.image_shape, self._spec))
         ids = [self.source.ids[index] for index in self.indices]
         return ViewReader(self._keep(), ids, self._augment, self._seed)
