@@ -10,8 +10,8 @@ from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.keys import list_keys
 from poc.shared.spec.reading.pretrained import Described, WeightDefaults
+from poc.shared.spec.reading.recipe import TrainingImages, count_epochs, describe_recipe, fill_in
 from poc.shared.spec.reading.sweep import load_sweep
-from poc.shared.spec.recipe import TrainingImages, count_epochs, describe_recipe, fill_in
 
 VIEW = {"train_view": {"resize": "shorter_side", "crop": "centre"}, "normalization": "tf"}
 DEFAULTS = WeightDefaults(

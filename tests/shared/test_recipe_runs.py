@@ -22,7 +22,7 @@ from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.pretrained import Described, WeightDefaults
-from poc.shared.spec.recipe import TrainingImages, fill_in
+from poc.shared.spec.reading.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import drawn_weights
 from poc.tests.faults import stub

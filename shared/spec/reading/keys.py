@@ -9,9 +9,10 @@ from pydantic import BaseModel
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.open_settings import is_by_recipe
-from poc.shared.spec.recipe import leave_open
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.settings import find_group
+
+from .recipe import leave_open
 
 # Filled in by the program.
 OWN = ("stage", "open_settings", "method_options", "model.options")

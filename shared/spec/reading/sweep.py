@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.recipe import leave_open
 from poc.shared.spec.run import RunSpec
 
 from .cell_names import name_cells, write_value
 from .config import assign_all, parse_value, read_toml, set_value
 from .pretrained import WeightDefaults
+from .recipe import leave_open
 
 Product = Mapping[str, Sequence[Any]]
 # These decide what other keys mean, so they are set first.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from .methods.table import find_method
-from .open_settings import OPEN_SETTINGS
-from .run import RunSpec, fill_defaults
+from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.open_settings import OPEN_SETTINGS
+from poc.shared.spec.run import RunSpec, fill_defaults
 
 # Normed: drawn weights behind batch norms; plain: drawn ones without, or all of a trained network;
 # head: a new head on a body that stands still; tuned: on one that moves.
