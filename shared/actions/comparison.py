@@ -37,7 +37,7 @@ def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
         )
     if run.source is not None and run.source.weights is None:
         lines.append("source: drawn, not trained; --source for one of your own")
-    if find_method(run.method).tuning is not None and run.initial_weights is None:
+    if find_method(run.method).fine_tuning is not None and run.initial_weights is None:
         lines.append("body: drawn, not pretrained; --weights for one of your own")
     return lines
 

@@ -133,7 +133,11 @@ def require_weights(spec: Any, given: str | None) -> None:
     """
     from poc.shared.spec.methods.table import find_method
 
-    if find_method(spec.method).tuning and spec.initial_weights is None and given != NO_WEIGHTS:
+    if (
+        find_method(spec.method).fine_tuning
+        and spec.initial_weights is None
+        and given != NO_WEIGHTS
+    ):
         raise UsageError(
             f"received method {spec.method!r} without --weights; allowed are a file, imagenet, or "
             "none for a drawn body: add --weights FILE (`poc weights convert` makes one)"

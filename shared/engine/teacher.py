@@ -77,8 +77,8 @@ def match_source(run: RunSpec, class_names: Sequence[str], note: Note = ignore) 
     Raises:
         UsageError: Logits are compared, and the source knows other classes; names both lists.
     """
-    transfer = find_method(run.method).transfer
-    if transfer is None or run.source is None or run.source.weights is None:
+    distillation = find_method(run.method).distillation
+    if distillation is None or run.source is None or run.source.weights is None:
         return run
     check_selection(run)
     path, record = run.source.weights, RunRecord.find(Path(run.source.weights))
@@ -88,7 +88,7 @@ def match_source(run: RunSpec, class_names: Sequence[str], note: Note = ignore) 
             f"The source was trained on images of shape {record.spec.input_shape} and sees "
             f"{run.input_shape} here."
         )
-    if transfer.compares_logits(run.method_settings):
+    if distillation.compares_logits(run.method_settings):
         return order_source(run, known, class_names, note)
     if known and find_order(class_names, known) is None:
         note(
@@ -216,7 +216,7 @@ def require_source(run: RunSpec) -> None:
     Raises:
         UsageError: The method learns from a source and none is named.
     """
-    if find_method(run.method).transfer and (run.source is None or run.source.weights is None):
+    if find_method(run.method).distillation and (run.source is None or run.source.weights is None):
         raise UsageError(
             f"received method {run.method!r} without a source; allowed is a trained network: add "
             "--source RUN_FOLDER or --source FILE.safetensors"
@@ -284,11 +284,11 @@ def starting_weights(run: RunSpec) -> Weights:
     if run.initial_weights is not None:
         weights |= initial_weights(run)
     weights |= draw_weights(run.meta_parameters, run.seed)
-    source, transfer = run.source_network, find_method(run.method).transfer
-    if source is None or transfer is None:
+    source, distillation = run.source_network, find_method(run.method).distillation
+    if source is None or distillation is None:
         return weights
     origin = source_weights(run, source)
-    inherited = transfer.inherit(run.method_settings, run.network, source)
+    inherited = distillation.inherit(run.method_settings, run.network, source)
     weights |= {name: origin[other] for name, other in inherited.items()}
     return weights | {SOURCE_PREFIX + name: value for name, value in origin.items()}
 

@@ -112,8 +112,8 @@ class RunSpec(Settings):
         self._check_side(method)
         if self.source is not None and self.source.model is not None:
             self.source.model.resolved()
-        if self.source is not None and method.transfer is None:
-            learners = [name for name, row in METHODS.items() if row.transfer is not None]
+        if self.source is not None and method.distillation is None:
+            learners = [name for name, row in METHODS.items() if row.distillation is not None]
             raise UsageError(
                 f"received a source for method {self.method!r}, which learns from labels alone; "
                 f"allowed is one with {', '.join(learners)}: choose one of them or remove it"
@@ -173,7 +173,7 @@ class RunSpec(Settings):
 
     def _check_side(self, method: Method) -> None:
         """A method that names the size of the images is not contradicted by the data."""
-        side = method.tuning.image_side(self.method_settings) if method.tuning else None
+        side = method.fine_tuning.image_side(self.method_settings) if method.fine_tuning else None
         size = self.data.image_size
         if side is not None and not self.stage and size not in (None, (side, side)):
             raise UsageError(
@@ -229,42 +229,42 @@ class RunSpec(Settings):
             UsageError: The source and the target do not fit the method; names both sides.
         """
         method, source = find_method(self.method), self.source_network
-        transfer, stage = method.transfer, self.stage or self.stages[-1].name
-        if method.tuning is not None:
-            return method.tuning.extend(self.method_settings, self.network, stage)
-        if transfer is None or source is None:
+        distillation, stage = method.distillation, self.stage or self.stages[-1].name
+        if method.fine_tuning is not None:
+            return method.fine_tuning.extend(self.method_settings, self.network, stage)
+        if distillation is None or source is None:
             return self.network
-        return transfer.extend(self.method_settings, self.network, source, stage)
+        return distillation.extend(self.method_settings, self.network, source, stage)
 
     @property
     def meta_parameters(self) -> tuple[Parameter, ...]:
         """What the method trains outside any network."""
-        transfer, source = find_method(self.method).transfer, self.source_network
-        if transfer is None or source is None:
+        distillation, source = find_method(self.method).distillation, self.source_network
+        if distillation is None or source is None:
             return ()
-        return transfer.meta_parameters(self.method_settings, self.network, source)
+        return distillation.meta_parameters(self.method_settings, self.network, source)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The method's plan over the epochs; one stage for most."""
         method = find_method(self.method)
-        plan = method.transfer or method.tuning
+        plan = method.distillation or method.fine_tuning
         if plan is None:
             return plan_stages(self.num_epochs)
         return plan.stages(self.method_settings, self.num_epochs)
 
     def at_stage(self, name: str) -> "RunSpec":
         """The run as a stage of its plan sees it: with the stage's own data and rates."""
-        tuning = find_method(self.method).tuning
-        if tuning is None:
+        fine_tuning = find_method(self.method).fine_tuning
+        if fine_tuning is None:
             return self.replace(stage=name)
-        changes = tuning.settings(self.method_settings, self.model_dump(mode="json"), name)
+        changes = fine_tuning.settings(self.method_settings, self.model_dump(mode="json"), name)
         return self.replace(stage=name, **changes)
 
     def coefficients(self, progress: float) -> Mapping[str, float]:
         """Numbers of a step that the method lets run over its last stage, `progress` 0 to 1."""
-        transfer = find_method(self.method).transfer
-        return transfer.coefficients(self.method_settings, progress) if transfer else {}
+        distillation = find_method(self.method).distillation
+        return distillation.coefficients(self.method_settings, progress) if distillation else {}
 
     def replace(self, **changes: Any) -> "RunSpec":
         """A copy with these fields changed, validated again."""
@@ -286,6 +286,6 @@ def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
 def fill_source(values: dict[str, Any]) -> dict[str, Any]:
     """Give a method that learns from a source one like its target, where none is named."""
     method = values.get("method", "lightlayers")
-    if not isinstance(method, str) or find_method(method).transfer is None:
+    if not isinstance(method, str) or find_method(method).distillation is None:
         return values
     return {**values, "source": values.get("source") or {}}

@@ -36,7 +36,7 @@ def evaluate_loss(
     operations: Any, name: str, inputs: list[np.ndarray], options: dict[str, Any], projection: Any
 ) -> dict[str, Any]:
     """Value of a loss in float64, and the gradients of sum(value * projection)."""
-    function = getattr(module("transfer_losses"), name)
+    function = getattr(module("distillation_losses"), name)
     if BACKEND == "tf":
         import tensorflow as tf
 

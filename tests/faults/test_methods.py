@@ -67,7 +67,7 @@ def make_run(method, optimizer, backend, folder):
         "optimizer": {**OPTIMIZERS[optimizer], **PLAIN.get(method, {})},
         "schedule": {"name": "cosine"},
     }
-    if METHODS[method].transfer is not None:
+    if METHODS[method].distillation is not None:
         source = RunSpec.parse(
             {"method": "scratch", "model": MODEL, "input_shape": [28, 28, 1], "num_classes": 10}, ""
         )

@@ -18,10 +18,10 @@ PAGES = {"scratch": "lightlayers"}
 REFERENCES = {
     "supervised": ("layers", "cross_entropy"),
     "transfer": ("layers", "cross_entropy"),
-    "kd": ("transfer_losses", "soft_cross_entropy"),
-    "lwf": ("transfer_losses", "soft_cross_entropy"),
-    "fitnets": ("transfer_losses", "squared_error"),
-    "attention_transfer": ("transfer_losses", "attention_distance"),
+    "kd": ("distillation_losses", "soft_cross_entropy"),
+    "lwf": ("distillation_losses", "soft_cross_entropy"),
+    "fitnets": ("distillation_losses", "squared_error"),
+    "attention_transfer": ("distillation_losses", "attention_distance"),
     "l2t_ww": ("l2t_ww", "hyper_gradient"),
 }
 

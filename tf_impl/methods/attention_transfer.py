@@ -11,14 +11,14 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.tf_impl.arrays import extras_to_tensors
 from poc.tf_impl.device import find_device
-from poc.tf_impl.losses import cross_entropy
-from poc.tf_impl.models import Model
-from poc.tf_impl.transfer_losses import (
+from poc.tf_impl.distillation_losses import (
     attention_distance,
     attention_map,
     resize_maps,
     soft_cross_entropy,
 )
+from poc.tf_impl.losses import cross_entropy
+from poc.tf_impl.models import Model
 
 from .distilled import Distilled
 

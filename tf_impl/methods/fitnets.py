@@ -11,9 +11,9 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.tf_impl.arrays import extras_to_tensors
 from poc.tf_impl.device import find_device
+from poc.tf_impl.distillation_losses import resize_maps, soft_cross_entropy, squared_error
 from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.models import Model
-from poc.tf_impl.transfer_losses import resize_maps, soft_cross_entropy, squared_error
 
 from .distilled import Distilled
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from poc.tf_impl.distillation_losses import soft_cross_entropy
 from poc.tf_impl.losses import cross_entropy
-from poc.tf_impl.transfer_losses import soft_cross_entropy
 
 from .distilled import Distilled
 

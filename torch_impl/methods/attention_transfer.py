@@ -11,14 +11,14 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.torch_impl.arrays import extras_to_tensors
 from poc.torch_impl.device import find_device
-from poc.torch_impl.losses import cross_entropy
-from poc.torch_impl.models import Model
-from poc.torch_impl.transfer_losses import (
+from poc.torch_impl.distillation_losses import (
     attention_distance,
     attention_map,
     resize_maps,
     soft_cross_entropy,
 )
+from poc.torch_impl.losses import cross_entropy
+from poc.torch_impl.models import Model
 
 from .distilled import Distilled
 

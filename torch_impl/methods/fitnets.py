@@ -11,9 +11,9 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.torch_impl.arrays import extras_to_tensors
 from poc.torch_impl.device import find_device
+from poc.torch_impl.distillation_losses import resize_maps, soft_cross_entropy, squared_error
 from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
-from poc.torch_impl.transfer_losses import resize_maps, soft_cross_entropy, squared_error
 
 from .distilled import Distilled
 

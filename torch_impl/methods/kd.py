@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import torch
 
+from poc.torch_impl.distillation_losses import soft_cross_entropy
 from poc.torch_impl.losses import cross_entropy
-from poc.torch_impl.transfer_losses import soft_cross_entropy
 
 from .distilled import Distilled
 

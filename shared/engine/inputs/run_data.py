@@ -250,8 +250,8 @@ def check_network(run: RunSpec) -> None:
 
 def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
     """The run with the default size where its images differ in size and it sets none."""
-    tuning = find_method(run.method).tuning
-    side = tuning.image_side(run.method_settings) if tuning else None
+    fine_tuning = find_method(run.method).fine_tuning
+    side = fine_tuning.image_side(run.method_settings) if fine_tuning else None
     if side is not None:
         return run.replace(data={**run.data.model_dump(mode="json"), "image_size": [side, side]})
     if source.image_shape is not None or run.data.image_size is not None:
@@ -272,7 +272,7 @@ def check_stages(run: RunSpec) -> None:
     Raises:
         UsageError: The network has other shapes at another stage's size.
     """
-    if find_method(run.method).tuning is None:
+    if find_method(run.method).fine_tuning is None:
         return
     shapes = {parameter.name: parameter.shape for parameter in run.network.parameters}
     for stage in run.stages:

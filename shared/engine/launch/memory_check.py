@@ -23,7 +23,7 @@ def needed_bytes(run: RunSpec) -> int:
     Values of the part that learns are kept for the way back; of the frozen part only those that
     are still read. Workspaces of the framework are not counted.
     """
-    is_tuned = find_method(run.method).tuning is not None
+    is_tuned = find_method(run.method).fine_tuning is not None
     network = run.trained_network if is_tuned else run.network
     learning = learning_nodes(network)
     weights = sum(parameter.size for parameter in network.parameters)
@@ -77,8 +77,8 @@ def require_memory(run: RunSpec) -> None:
     Raises:
         UsageError: Says how much memory the run needs and how much there is.
     """
-    tuning = find_method(run.method).tuning
-    side = tuning.image_side(run.method_settings) if tuning else None
+    fine_tuning = find_method(run.method).fine_tuning
+    side = fine_tuning.image_side(run.method_settings) if fine_tuning else None
     size = run.data.image_size or ((side, side) if side else None)
     available = free_bytes()
     has_own_memory = run.device != "cpu" and GPU.exists()

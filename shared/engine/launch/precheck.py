@@ -43,8 +43,8 @@ def early_shape(run: RunSpec) -> Shape | None:
     """(H, W, C) of the model's input, as far as it is known without the data."""
     data = run.data
     own = EMBEDDED_SHAPE if data.source == EMBEDDED else None
-    tuning = find_method(run.method).tuning
-    side = tuning.image_side(run.method_settings) if tuning else None
+    fine_tuning = find_method(run.method).fine_tuning
+    side = fine_tuning.image_side(run.method_settings) if fine_tuning else None
     size = data.image_size or ((side, side) if side else None) or (own[:2] if own else None)
     channels = data.channels or (own[2] if own else 3)
     return None if size is None else (*size, channels)

@@ -27,7 +27,7 @@ def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> Kep
     Raises:
         UsageError: Keeping was asked for and cannot be.
     """
-    if find_method(run.method).tuning is not None:
+    if find_method(run.method).fine_tuning is not None:
         return keep_frozen_part(run, pipeline, weights, is_training=True)
     source = run.source
     if source is None or not source.cache:
@@ -63,9 +63,9 @@ def keep_frozen_part(
     Raises:
         UsageError: Keeping was asked for and cannot be.
     """
-    tuning, network = find_method(run.method).tuning, run.trained_network
+    fine_tuning, network = find_method(run.method).fine_tuning, run.trained_network
     setting = str(getattr(run.method_settings, "feature_cache", "off"))
-    if tuning is None or setting == "off":
+    if fine_tuning is None or setting == "off":
         return None
     values = frontier(network)
     reason = refusal(run, values)

@@ -42,9 +42,9 @@ def measure_phases(loop: TrainingLoop, ids: Sequence[str]) -> dict[str, Any]:
     `before_…`: the first phase's weights at the test's size. `latency_seconds`: one image through
     the network. `activations`: the pooled features of the test part, at both sizes.
     """
-    tuning, test = find_method(loop.spec.method).tuning, loop.data.test
+    fine_tuning, test = find_method(loop.spec.method).fine_tuning, loop.data.test
     stages = loop.spec.stages
-    if tuning is None or len(stages) == 1 or test is None:
+    if fine_tuning is None or len(stages) == 1 or test is None:
         return {}
     WorkCount(loop.report, "measuring both phases")
     after = loop.trainer.weights()

@@ -14,7 +14,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 from poc.shared.spec.stages import Stage, plan_stages
 
-from .distilling import Pair, Transfer, check_same_classes, find_pairs
+from .distilling import Distillation, Pair, check_same_classes, find_pairs
 
 SoftLoss = Literal["kl", "cross_entropy"]
 OLD_HEAD = "old_head"
@@ -206,6 +206,6 @@ def extend_attention(
     return target.observing({pair.target for pair in pairs})
 
 
-KD = Transfer(extend=extend_kd, compares_logits=compares_always)
-LWF = Transfer(extend=extend_lwf, stages=plan_lwf, inherit=inherit_lwf)
-ATTENTION_TRANSFER = Transfer(extend=extend_attention, compares_logits=has_soft_loss)
+KD = Distillation(extend=extend_kd, compares_logits=compares_always)
+LWF = Distillation(extend=extend_lwf, stages=plan_lwf, inherit=inherit_lwf)
+ATTENTION_TRANSFER = Distillation(extend=extend_attention, compares_logits=has_soft_loss)

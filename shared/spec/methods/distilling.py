@@ -56,7 +56,7 @@ def no_parameters(options: Any, target: Network, source: Network) -> tuple[Param
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer:
+class Distillation:
     """What a method that learns from a source declares; each takes the method's options first.
 
     Attributes:

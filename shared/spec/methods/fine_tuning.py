@@ -24,7 +24,7 @@ def no_side(options: Any) -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class FineTuning:
     """Functions that take the method's options first.
 
     Attributes:

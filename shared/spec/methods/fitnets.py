@@ -14,7 +14,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 from poc.shared.spec.stages import Stage, plan_stages
 
-from .distilling import Pair, Transfer, check_same_classes, find_pairs
+from .distilling import Distillation, Pair, check_same_classes, find_pairs
 
 HINT = "hint"
 HINT_SHARE = 0.3
@@ -165,7 +165,7 @@ def soft_weight(options: FitNetsOptions, progress: float) -> Mapping[str, float]
     return {"soft": first + (last - first) * progress}
 
 
-FITNETS = Transfer(
+FITNETS = Distillation(
     extend=extend_fitnets,
     stages=plan_fitnets,
     coefficients=soft_weight,

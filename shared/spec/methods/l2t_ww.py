@@ -30,7 +30,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
 from .channel_selection import check_channels, read_selection
-from .distilling import Transfer, default_taps, make_pair
+from .distilling import Distillation, default_taps, make_pair
 
 
 class L2TWWOptions(Settings):
@@ -278,4 +278,4 @@ def takes_gram_form(matching: str, pairs: Sequence[ChannelPair]) -> bool:
     return (in_channels + 1) * (in_channels + 1 + channels + resized) * 2 < naive
 
 
-L2T_WW = Transfer(extend=extend, meta_parameters=meta_parameters)
+L2T_WW = Distillation(extend=extend, meta_parameters=meta_parameters)

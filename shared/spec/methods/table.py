@@ -13,8 +13,8 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
 
 from . import distillation, fitnets, l2t_ww, transfer_learning
-from .distilling import Transfer
-from .fine_tuning import Tuning
+from .distilling import Distillation
+from .fine_tuning import FineTuning
 
 
 class SupervisedOptions(Settings):
@@ -31,8 +31,8 @@ class Method:
         objective: Its class in both trees.
         default_model: Where none is named.
         models: Those that it can train; none: all.
-        transfer: There for a method that learns from a source network.
-        tuning: There for one that starts from pretrained weights and freezes parts of them.
+        distillation: There for a method that learns from a source network.
+        fine_tuning: There for one that starts from pretrained weights and freezes parts of them.
         defaults: Other defaults of the run spec, by group; what is given wins.
         optimizers: Update rules that it can take; none: all.
         is_second_order: Whether it differentiates through its own update: float32 or float64
@@ -44,8 +44,8 @@ class Method:
     objective: str
     default_model: str
     models: tuple[str, ...] = ()
-    transfer: Transfer | None = None
-    tuning: Tuning | None = None
+    distillation: Distillation | None = None
+    fine_tuning: FineTuning | None = None
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
     is_second_order: bool = False
@@ -71,49 +71,49 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             options=transfer_learning.TransferOptions,
             objective="transfer",
             default_model="efficientnet_lite0",
-            tuning=transfer_learning.TRANSFER,
+            fine_tuning=transfer_learning.TRANSFER,
         ),
         "fixres": Method(
             summary="FixRes: train at one resolution, tune head and last norm at that of the test",
             options=transfer_learning.FixResOptions,
             objective="transfer",
             default_model="efficientnet_lite0",
-            tuning=transfer_learning.FIXRES,
+            fine_tuning=transfer_learning.FIXRES,
         ),
         "kd": Method(
             summary="knowledge distillation: softened logits of a teacher beside the labels",
             options=distillation.KDOptions,
             objective="kd",
             default_model="lightnet_plain",
-            transfer=distillation.KD,
+            distillation=distillation.KD,
         ),
         "lwf": Method(
             summary="Learning without Forgetting: a second head keeps the source's outputs",
             options=distillation.LwFOptions,
             objective="lwf",
             default_model="lightnet_plain",
-            transfer=distillation.LWF,
+            distillation=distillation.LWF,
         ),
         "fitnets": Method(
             summary="FitNets: a middle layer learns a hint through a regressor, then distillation",
             options=fitnets.FitNetsOptions,
             objective="fitnets",
             default_model="lightnet_plain",
-            transfer=fitnets.FITNETS,
+            distillation=fitnets.FITNETS,
         ),
         "attention_transfer": Method(
             summary="Attention Transfer: maps of where the source is active, at matched layers",
             options=distillation.AttentionTransferOptions,
             objective="attention_transfer",
             default_model="lightnet_plain",
-            transfer=distillation.ATTENTION_TRANSFER,
+            distillation=distillation.ATTENTION_TRANSFER,
         ),
         "l2t-ww": Method(
             summary="Learning What and Where to Transfer: learned weights of source maps",
             options=l2t_ww.L2TWWOptions,
             objective="l2t_ww",
             default_model="vgg9_bn",
-            transfer=l2t_ww.L2T_WW,
+            distillation=l2t_ww.L2T_WW,
             defaults={
                 "optimizer": {
                     "name": "sgd",

@@ -19,7 +19,7 @@ from poc.shared.spec.open_settings import BY_RECIPE
 from poc.shared.spec.settings import Settings
 from poc.shared.spec.stages import Stage, plan_stages
 
-from .fine_tuning import Tuning
+from .fine_tuning import FineTuning
 
 TRAIN, FINETUNE = "train", "finetune"
 # Colours of FixRes' second transforms, and its flips.
@@ -174,7 +174,7 @@ def image_side(options: FixResOptions) -> int:
     return options.test_size
 
 
-TRANSFER = Tuning(extend=extend)
-FIXRES = Tuning(
+TRANSFER = FineTuning(extend=extend)
+FIXRES = FineTuning(
     extend=extend_phase, stages=plan_phases, settings=phase_settings, image_side=image_side
 )

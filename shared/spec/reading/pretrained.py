@@ -95,11 +95,11 @@ class WeightDefaults:
 def sets_size(values: Mapping[str, Any]) -> bool:
     """Whether the method itself names the images' size."""
     method = find_method(str(values.get("method", "lightlayers")))
-    if method.tuning is None:
+    if method.fine_tuning is None:
         return False
     given = values.get("method_options")
     options = method.options.parse(dict(given) if isinstance(given, Mapping) else {}, "")
-    return method.tuning.image_side(options) is not None
+    return method.fine_tuning.image_side(options) is not None
 
 
 def merge(view: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

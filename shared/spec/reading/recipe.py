@@ -113,7 +113,7 @@ def find(key: str, values: Mapping[str, Any]) -> Any:
 def kind_of(run: RunSpec, *, has_norms: bool) -> Kind:
     """What of its network a run trains, and from where."""
     options: Any = run.method_settings
-    if find_method(run.method).tuning is not None:
+    if find_method(run.method).fine_tuning is not None:
         return "tuned" if moves_body(run) else "head"
     # LwF's original form goes on with the source itself.
     is_drawn = run.initial_weights is None and getattr(options, "form", "") != "original"
@@ -128,7 +128,7 @@ def moves_body(run: RunSpec) -> bool:
 
 def keeps_outputs(run: RunSpec) -> bool:
     """Whether what is frozen sees each image once, which images that are drawn anew would undo."""
-    if find_method(run.method).tuning is None:
+    if find_method(run.method).fine_tuning is None:
         return run.source is not None and bool(run.source.cache)
     cache = getattr(run.method_settings, "feature_cache", "off")
     return cache in ("memory", "disk") or (cache == "auto" and not moves_body(run))
