@@ -101,6 +101,7 @@ def compare(
     """Train both backends; print the comparison, the parity verdict and the timing."""
     from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
+        check_output,
         check_parity,
         compare_backends,
         difference_verdict,
@@ -110,6 +111,8 @@ def compare(
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
 
+    if output is not None:
+        check_output(output, overwrite=overwrite)
     with TrainingProgress("compare") as progress:
         spec = read_run(report=progress.update, **given)
         rungs = [] if no_parity else check_parity(spec, is_small=True, report=progress.update)

@@ -38,7 +38,7 @@ from poc.shared.engine.console.output import plain
 from poc.shared.errors import UsageError
 
 from .csv_files import csv_files
-from .folder import write_report_folder
+from .folder import refuse_full, write_report_folder
 from .tables import (
     environment_table,
     export_table,
@@ -142,6 +142,7 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> dict
     Raises:
         UsageError: The output cannot be written without losing what somebody put there.
     """
+    refuse_full(output)
     report = build_report(study, title=title, command=command)
     contents = {
         "report.html": render_html(report),
