@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from poc.shared.analysis.runs.groups import Group, by_data, group_runs, match_backends
-from poc.shared.analysis.runs.reading import read_runs
+from poc.shared.analysis.runs.copies import read_distinct_runs
+from poc.shared.analysis.runs.groups import Group, by_data, group_runs, match_backends, name_data
 from poc.shared.analysis.statistics.differences import Remedy
 
 from .findings import Pair, compare_pairs, find_difference, list_names, mean_accuracy, name_baseline
@@ -44,6 +44,7 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
         pairs: `compare_pairs` of these rows.
     """
     parts = by_data(groups)
+    names = name_data([members[0].data for members in parts])
     sentences: list[str] = []
     rivals: list[Rival] = []
     for members in parts:
@@ -62,14 +63,16 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
             *describe_remedies(found),
             *describe_seeds(ranked),
         ]
-        sentences += [f"On {members[0].data[0]}: {line}" for line in lines] if parts[1:] else lines
+        sentences += (
+            [f"On {names[members[0].data]}: {line}" for line in lines] if parts[1:] else lines
+        )
         rivals += found
     return Headline(sentences, rivals)
 
 
 def read_headline(folders: Sequence[Path]) -> Headline:
     """The headline of run folders and sweeps; empty where no run is whole."""
-    groups = group_runs(read_runs(folders)[0])
+    groups = group_runs(read_distinct_runs(folders)[0])
     return write_headline(groups, compare_pairs(groups))
 
 
