@@ -68,15 +68,13 @@ def check_parity(
         run: What is compared.
         changes: Fields of the run that one backend alone sees: its mode, its layout.
         is_brief: See `Ladder`.
-        is_small: On smaller images where these have the same parameters; a note says so.
+        is_small: On smaller images where these have the same parameters; the first rung notes it.
         report: Called with progress events: the start, then each rung with its seconds.
     """
     resolved, batches = read_batches(run)
     climbed = shrink(resolved) if is_small else resolved
     note = describe_shrinking(resolved, climbed)
     progress = None if report is None else LadderProgress(report)
-    if progress is not None and note:
-        progress.say(note)
     with Worker("tf") as first, Worker("torch") as second:
         ladder = Ladder(climbed, first, second, changes or {}, is_brief=is_brief, progress=progress)
         rungs = ladder.climb(batches)

@@ -216,7 +216,8 @@ def sweep(
     else:
         headline = read_headline([output])
         print_headline(headline.sentences, rival_table(headline.rivals))
-        show(sweep_table(rows))
+        names = {row["cell"]: headline.labels.get(str(output / row["cell"])) for row in rows}
+        show(sweep_table(rows, {cell: name for cell, name in names.items() if name}))
         for note in load_notes(rows):
             click.echo(note)
         click.echo(f"Sweep folder: {output}")

@@ -374,7 +374,7 @@ def test_conditions_that_spoil_a_comparison_are_named(tmp_path: Path) -> None:
     assert "different machines" in found
     assert "states of the code" in found
     assert "16 of k=1" in found
-    assert "Worse than the majority baseline (always “class 0”): k=3." in found
+    assert "Worse than the majority baseline 0.250 (always “class 0”): k=3." in found
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "| machine |" in markdown
 

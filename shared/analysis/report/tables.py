@@ -6,8 +6,9 @@ from poc.shared.analysis.runs.groups import Group, by_data, list_threads, name_d
 from poc.shared.analysis.runs.reading import ExportRecord, Problem, Run
 from poc.shared.analysis.statistics.intervals import Spread, spread
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
+from poc.shared.analysis.tables.terminal import KEPT_EPOCH
 from poc.shared.analysis.verdicts.findings import baseline, list_machines, machine_of
-from poc.shared.analysis.verdicts.headline import count
+from poc.shared.analysis.verdicts.phrases import count
 from poc.shared.engine.numerics.metrics import wilson_interval
 
 FACTS: Mapping[str, str] = {
@@ -80,7 +81,7 @@ def further_table(groups: Sequence[Group]) -> Table:
         "balanced accuracy",
         *(["area under ROC"] if is_binary else []),
         "test loss",
-        "best validation accuracy",
+        KEPT_EPOCH,
         "million multiply-adds",
         "training images per second",
         "peak memory, MB",

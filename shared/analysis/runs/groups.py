@@ -168,13 +168,21 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         members.setdefault(key, []).append(run)
         given.setdefault(key, settings)
         full[key] = resolved
-    labels = tell_apart(list(given.values()), list(full.values()))
+    varied = [read_axes(own) for own in members.values()]
+    labels = tell_apart(list(given.values()), list(full.values()), varied)
     rows = [
         (label, Group(label.text, tuple(sorted(own, key=seed_of))))
         for label, own in zip(labels, members.values(), strict=True)
     ]
     rows.sort(key=lambda row: place_row(row[0].words, row[1].backend))
     return lend_seeds([group for _, group in rows])
+
+
+def read_axes(runs: Sequence[Run]) -> Mapping[str, Any] | None:
+    """What the sweep of a row's runs set in them; none where they are not of one cell's kind."""
+    found = [run.record.sweep.get("settings") for run in runs]
+    is_known = isinstance(found[0], dict) and all(own == found[0] for own in found)
+    return found[0] if is_known else None
 
 
 def lend_seeds(groups: Sequence[Group]) -> list[Group]:
