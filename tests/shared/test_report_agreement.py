@@ -180,6 +180,18 @@ def test_runs_before_and_after_a_change_of_the_data_are_never_pooled(tmp_path: P
     assert "generated (content bbbbbbbb)" in page
 
 
+def test_other_classes_of_the_same_images_are_no_change_of_the_data(tmp_path: Path) -> None:
+    """Their fingerprints differ, since it covers the labels."""
+    set_content(make_run(tmp_path / "runs" / "a"), "a" * 64)
+    folder = RunFolder(set_content(make_run(tmp_path / "runs" / "b", seed=1), "b" * 64))
+    record = folder.read_run()
+    record["run"]["data"]["class_pattern"] = "(cat|dog)"
+    folder.write_run(record)
+    groups = read_study([tmp_path / "runs"]).groups
+    assert len(groups) == 2
+    assert [text for text in collect_findings(groups) if "have changed" in text] == []
+
+
 def test_data_sets_of_one_source_are_told_apart() -> None:
     keys = [
         DataKey("a", "1" * 64, "2" * 64, ()),

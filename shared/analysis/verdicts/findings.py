@@ -68,11 +68,14 @@ def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
             f"The rows come from {len(parts)} different data sets or splits; rows of different "
             "data are not compared."
         )
-    contents: dict[str, set[str]] = {}
-    for members in parts:
-        data = members[0].data
-        contents.setdefault(data.source, set()).add(data.source_fingerprint)
-    for source, found in contents.items():
+    contents: dict[tuple[str, ...], set[str]] = {}
+    for group in groups:
+        data, settings = group.data, group.runs[0].record.run.get("data", {})
+        # Other classes, or files that are passed over, are another wish and no change.
+        wish = (str(settings.get(key)) for key in ("class_pattern", "on_error"))
+        own = contents.setdefault((data.source, *wish, *data.class_names), set())
+        own.add(data.source_fingerprint)
+    for (source, *_), found in contents.items():
         if len(found) > 1:
             yield (
                 f"The images or labels of {source} have changed between its runs (the "
