@@ -17,9 +17,13 @@ from poc.shared.engine.teacher import digest_weights, resolve_source
 from poc.shared.engine.worker.handle import Report, Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.files.whole import write_json
+from poc.shared.files.collisions import digest_file, refuse_existing
+from poc.shared.files.whole import read_object, write_json
 from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
 from poc.shared.spec.run import RunSpec
+
+SELECTION, SCORES, PICTURE = "channels.json", "scores.safetensors", "channels.png"
+FINGERPRINTED = ("source", "data", "keep", "source_digest", "taps")
 
 
 def select_channels(
@@ -41,7 +45,11 @@ def select_channels(
 
     Returns:
         What `channels.json` holds.
+
+    Raises:
+        UsageError: The run has no source, or something else stands in the place of a file.
     """
+    refuse_foreign(output)
     run = resolve_source(run)
     taps = run.method_options.get("source_taps", ())
     if run.source is None:
@@ -58,10 +66,39 @@ def select_channels(
         )
     content = describe_selection(run, found, keep)
     output.mkdir(parents=True, exist_ok=True)
-    write_arrays(output / "scores.safetensors", found["scores"])
-    draw_scores(output / "channels.png", found["scores"], keep)
-    write_json(output / "channels.json", content)
+    write_arrays(output / SCORES, found["scores"])
+    draw_scores(output / PICTURE, found["scores"], keep)
+    content["files"] = {name: digest_file(output / name) for name in (SCORES, PICTURE)}
+    write_json(output / SELECTION, content)
     return content
+
+
+def refuse_foreign(output: Path) -> None:
+    """Refuse a folder whose files of these names are not as an earlier selection left them.
+
+    Raises:
+        UsageError: One of them is not.
+    """
+    stored = read_selection_file(output / SELECTION)
+    what = {key: stored[key] for key in FINGERPRINTED if key in stored}
+    is_ours = stored.get("format") == SELECTION_FORMAT and stored.get("fingerprint") == fingerprint(
+        what
+    )
+    if not is_ours:
+        refuse_existing(output / SELECTION, instead="another folder")
+    files = stored.get("files")
+    known = files if is_ours and isinstance(files, dict) else {}
+    for name in (SCORES, PICTURE):
+        if known.get(name) != digest_file(output / name):
+            refuse_existing(output / name, instead="another folder")
+
+
+def read_selection_file(path: Path) -> dict[str, Any]:
+    """What a selection's file holds; empty where there is none, or something else."""
+    try:
+        return read_object(path)
+    except UsageError:
+        return {}
 
 
 def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from poc.shared.analysis.parity.progress import LadderProgress, Report
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.parity.size import describe_shrinking, shrink
 from poc.shared.analysis.verdicts.headline import read_headline
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.reading.small_forms import Form, describe_form
 from poc.shared.spec.run import BACKENDS, RunSpec
@@ -66,19 +68,36 @@ def check_parity(
         run: What is compared.
         changes: Fields of the run that one backend alone sees: its mode, its layout.
         is_brief: See `Ladder`.
-        is_small: On smaller images where these have the same parameters; a note says so.
+        is_small: On smaller images where these have the same parameters; the first rung notes it.
         report: Called with progress events: the start, then each rung with its seconds.
     """
     resolved, batches = read_batches(run)
     climbed = shrink(resolved) if is_small else resolved
     note = describe_shrinking(resolved, climbed)
     progress = None if report is None else LadderProgress(report)
-    if progress is not None and note:
-        progress.say(note)
     with Worker("tf") as first, Worker("torch") as second:
         ladder = Ladder(climbed, first, second, changes or {}, is_brief=is_brief, progress=progress)
         rungs = ladder.climb(batches)
     return [replace(rungs[0], notes=(*rungs[0].notes, note)), *rungs[1:]] if note else rungs
+
+
+def check_output(root: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that no comparison may begin in, before anything is computed.
+
+    Raises:
+        UsageError: It holds something and `overwrite` is false, or what is no comparison.
+    """
+    folders = [root / backend for backend in BACKENDS]
+    if root.exists() and (not root.is_dir() or {*root.iterdir()} - {*folders}):
+        if not overwrite:
+            RunFolder(root).require_room(overwrite=False)
+        elif not any((folder / "run.json").is_file() for folder in folders):
+            raise UsageError(
+                f"received --overwrite for {str(root)!r}, which holds no comparison; remove it by "
+                "hand"
+            )
+    for folder in folders:
+        RunFolder(folder).require_room(overwrite=overwrite)
 
 
 def compare_backends(

@@ -1,5 +1,6 @@
 """`poc data`: what is printed and drawn about a source, and the checks of a stored split."""
 
+import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from poc.shared.data.splits.leaks import Leak, find_leaks
 from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
-from poc.shared.files.whole import write_bytes
+from poc.shared.files.collisions import holds, refuse_existing, write_once
 from poc.shared.shown_names import plain
 from poc.shared.spec.data import DataSpec
 
@@ -41,11 +42,11 @@ def store_split(spec: DataSpec, output: Path) -> Split:
     """Make the split that a spec describes and write its definition.
 
     Raises:
-        UsageError: The split cannot be made, or the file cannot be written.
+        UsageError: The split cannot be made, the file cannot be written, or another one is there.
     """
     split = make_split(open_classes(spec), spec.split)
     try:
-        write_bytes(output, split.to_json().encode())
+        write_once(output, split.to_json().encode())
     except OSError as error:
         raise UsageError(
             f"received --output {str(output)!r}, which cannot be written ({error.strerror}); "
@@ -168,11 +169,32 @@ def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
 
 
 def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
-    """Two pictures: examples a class, and the shorter sides."""
+    """Two pictures: examples a class, and the shorter sides.
+
+    Raises:
+        UsageError: Something else stands in their place, or the folder cannot be written.
+    """
+    contents = {output / name: content for name, content in render_facts(facts).items()}
+    for path, content in contents.items():
+        if not holds(path, content):
+            refuse_existing(path, instead="another folder")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for path, content in contents.items():
+            write_once(path, content)
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
+            "name a folder that you may write to"
+        ) from None
+    return list(contents)
+
+
+def render_facts(facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """The pictures' PNG files; the same facts give the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    output.mkdir(parents=True, exist_ok=True)
     counts = dict(sorted(facts["counts"].items(), key=lambda item: -item[1]))
     histogram = facts["sizes"]["histogram"]
     # Class names are data: never read as mathematics; a letter that the font has not is a box.
@@ -193,9 +215,14 @@ def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
             title="Image sizes", xlabel="shorter side, pixels", ylabel="images"
         )
         axes.stairs(histogram["counts"], histogram["edges"], fill=True)
-        for name, figure in figures.items():
-            figure.savefig(output / name, dpi=80, metadata={"Software": None})
-    return [output / name for name in figures]
+        return {name: save_png(figure, dpi=80) for name, figure in figures.items()}
+
+
+def save_png(figure: Any, dpi: int) -> bytes:
+    """A figure's PNG file, without what names the program and its version."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def split_table(split: Split) -> Table:

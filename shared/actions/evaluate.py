@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.metrics import (
@@ -25,10 +26,12 @@ from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
+from poc.shared.files.collisions import refuse_existing
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import RunSpec
 
 PARTS = ("train", "val", "test")
+OUTPUTS = ("embeddings", "softmax", "logits", "labels", "ids")
 
 
 def evaluate_folder(
@@ -59,9 +62,11 @@ def evaluate_folder(
         pooled features.
 
     Raises:
-        UsageError: As `open_trained`, or no such part.
+        UsageError: As `open_trained`, no such part, or `export` is another file that exists.
     """
     check_part_name(part)
+    if export is not None and not is_written_before(export):
+        refuse_existing(export, "--export")
     trained = open_trained(
         folder,
         data=data,
@@ -186,6 +191,14 @@ def write_outputs(
             f"received --export {str(path)!r}, which cannot be written ({error.strerror}); name a "
             "file in a folder that exists"
         ) from None
+
+
+def is_written_before(path: Path) -> bool:
+    """Whether a file holds what `write_outputs` writes."""
+    try:
+        return read_archive(path).keys() == {*OUTPUTS}
+    except ValueError:
+        return False
 
 
 def evaluation_table(result: Mapping[str, Any]) -> Table:

@@ -22,12 +22,14 @@ from poc.shared.engine.export.runtimes import (
     find_format,
     measure_latency,
 )
+from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.collisions import digest_file, refuse_existing
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.header import count_file_bytes
@@ -77,7 +79,7 @@ def export_run(
         folder: Run folder; whichever backend trained it.
         file_format: `onnx` or `tflite`.
         precision: `float32`, `float16` or `int8` (calibrated on training images).
-        output: File; none: `exports/` in the run folder.
+        output: New file, or an export of this run; none: `exports/` in the run folder.
         merges_shortcuts: Write a block's last two convolutions as one; none: except in int8, where
             their inputs would have to share one scale.
         num_images: Evaluation images that the file is judged on, at most.
@@ -88,7 +90,8 @@ def export_run(
         Sizes in bytes, errors, accuracies and latencies: the entry of `exports.json`.
 
     Raises:
-        UsageError: As `open_trained`, unknown format or precision, or a package is missing.
+        UsageError: As `open_trained`, unknown format or precision, a package is missing, or the
+            output is something else that exists.
         CheckFailed: The float32 file does not answer like the trained network.
     """
     if file_format is None:
@@ -103,11 +106,13 @@ def export_run(
         )
     if merges_shortcuts is None:
         merges_shortcuts = precision != "int8"
+    target = output or folder / "exports" / f"{precision}.{file_format}"
+    if not is_noted(target, RunFolder(folder).own_exports()):
+        refuse_existing(target)
     trained = open_trained(folder, data=data, note=noting(report))
     run, weights, opened = trained.run, trained.weights, trained.data
-    target = output or folder / "exports" / f"{precision}.{file_format}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with opened, tempfile.TemporaryDirectory(dir=target.parent, prefix=".export.") as partial:
+    make_parent(target)
+    with opened, tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial:
         written = Path(partial) / f"model.{file_format}"
         evaluation = evaluate_trained(run, weights, opened, num_images, report)
         WorkCount(report, f"writing {precision} {file_format}")
@@ -126,6 +131,7 @@ def export_run(
             "precision": precision,
             "merges_shortcuts": merges_shortcuts,
             "file": str(target),
+            "sha256": digest_file(written),
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             **describe_sizes(run, folder, written),
             **counts,
@@ -135,6 +141,21 @@ def export_run(
         written.replace(target)
     RunFolder(folder).add_export(row, KEYS)
     return row
+
+
+def make_parent(target: Path) -> None:
+    """Make the folder of a file.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(target)!r}, whose folder cannot be made ({error.strerror}); "
+            "name a file in a folder that you may write to"
+        ) from None
 
 
 def evaluate_trained(

@@ -90,12 +90,14 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
 @JSON_OPTION
 def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: bool) -> None:
     """Write Markdown, CSV and one HTML page about run folders and sweeps."""
-    from poc.shared.analysis.report.folder import choose_output
-    from poc.shared.analysis.report.page import read_study, write_study
+    from poc.shared.analysis.report.folder import choose_output, refuse_full
+    from poc.shared.analysis.report.page import list_left_out, read_study, write_study
     from poc.shared.analysis.tables.terminal import print_headline
     from poc.shared.analysis.tables.verdicts import rival_table
     from poc.shared.engine.console.output import plain
 
+    if output is not None:
+        refuse_full(output)
     study = read_study(folders)
     if output is None:
         output = choose_output(folders, note=tell)
@@ -106,6 +108,8 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
     print_headline(result["headline"], rival_table(study.headline.rivals))
     for finding in result["findings"]:
         click.echo(f"- {plain(finding)}")
+    for line in list_left_out(result["problems"]):
+        click.echo(f"- {plain(line)}")
     click.echo("Written: " + ", ".join(result["files"]))
 
 

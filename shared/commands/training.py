@@ -101,6 +101,7 @@ def compare(
     """Train both backends; print the comparison, the parity verdict and the timing."""
     from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
+        check_output,
         check_parity,
         compare_backends,
         difference_verdict,
@@ -110,6 +111,8 @@ def compare(
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
 
+    if output is not None:
+        check_output(output, overwrite=overwrite)
     with TrainingProgress("compare") as progress:
         spec = read_run(report=progress.update, **given)
         rungs = [] if no_parity else check_parity(spec, is_small=True, report=progress.update)
@@ -213,7 +216,8 @@ def sweep(
     else:
         headline = read_headline([output])
         print_headline(headline.sentences, rival_table(headline.rivals))
-        show(sweep_table(rows))
+        names = {row["cell"]: headline.labels.get(str(output / row["cell"])) for row in rows}
+        show(sweep_table(rows, {cell: name for cell, name in names.items() if name}))
         for note in load_notes(rows):
             click.echo(note)
         click.echo(f"Sweep folder: {output}")

@@ -90,5 +90,5 @@ def read_regular(path: Path) -> bytes:
 
 def remove_temporaries(folder: Path) -> None:
     """Delete what a killed process left of its writes; only one process writes into a folder."""
-    for leftover in {*folder.glob(f"{LEFTOVER}*"), *folder.glob(".*.*")}:
+    for leftover in {*folder.glob(f"{LEFTOVER}*"), *folder.glob(".*.safetensors.link")}:
         leftover.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from poc import cli
+from poc.shared.actions.comparison import check_output
+from poc.shared.errors import UsageError
 from poc.tests.parity.plants import plant
 
 BACKENDS = [
@@ -276,6 +278,37 @@ def test_a_run_leaves_every_file_and_its_weights_cross_over(backend, poc, tmp_pa
     assert code == 2
     assert "--overwrite" in errors
     assert (folder / "run.json").read_bytes() == before
+
+
+def check_comparison(root, *, overwrite=False):
+    """The refusal of a comparison's folder; empty where there is none."""
+    try:
+        check_output(root, overwrite=overwrite)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def test_a_comparison_begins_in_no_folder_that_holds_something(poc, tmp_path):
+    """The sentences are those of `run`; a comparison is replaced where the user says so."""
+    root = tmp_path / "root"
+    assert check_comparison(root) == ""
+    (root / "tf").mkdir(parents=True)
+    assert check_comparison(root) == ""
+    (root / "thesis.tex").write_text("years of work")
+    assert "already holds something; name a new folder" in check_comparison(root)
+    assert "which holds no comparison" in check_comparison(root, overwrite=True)
+    (root / "run.json").write_text("{}")
+    assert "which holds no comparison" in check_comparison(root, overwrite=True)
+    assert "already holds something" in check_comparison(root / "thesis.tex")
+    (root / "tf" / "run.json").write_text("{}")
+    assert check_comparison(root, overwrite=True) == ""
+    (root / "torch").mkdir()
+    (root / "torch" / "mine.txt").write_text("mine")
+    assert "which is no run folder" in check_comparison(root, overwrite=True)
+    code, output, errors = poc("compare", "--output", root, "--model", "alexnet_2050")
+    assert (code, output) == (2, "")
+    assert f"received the output '{root}', which already holds something" in errors
 
 
 @pytest.mark.parity

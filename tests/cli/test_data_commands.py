@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from poc.shared.actions.describe_data import draw_facts
 from poc.shared.data.sources.description import describe_source
 from poc.shared.data.sources.table import open_source
+from poc.shared.errors import UsageError
 
 
 @pytest.fixture
@@ -142,3 +144,20 @@ def test_names_with_line_breaks_stay_in_their_line(photos, tmp_path):
         assert done.returncode == 0
         assert not set(done.stdout + done.stderr) & set("\x1b\r")
         assert any(line.strip().startswith("c\\nt\\x1b[2J") for line in done.stdout.splitlines())
+
+
+def test_pictures_are_drawn_twice_and_over_nothing_else(photos, tmp_path):
+    facts = describe_source(open_source(f"folder:{photos}"))
+    output = tmp_path / "pictures"
+    paths = draw_facts(facts, output)
+    before = [path.read_bytes() for path in paths]
+    assert draw_facts(facts, output) == paths
+    assert [path.read_bytes() for path in paths] == before
+    paths[0].unlink()
+    paths[1].write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"which exists; name another folder or remove it"):
+        draw_facts(facts, output)
+    assert [path.name for path in output.iterdir()] == [paths[1].name]
+    assert paths[1].read_bytes() == b"mine"
+    with pytest.raises(UsageError, match="cannot be written"):
+        draw_facts(facts, paths[1] / "below")

@@ -1,5 +1,6 @@
 """`poc export`: any run to any format, checked, noted in the run folder; refusals."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -89,3 +90,66 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(exported, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs ai_edge_litert.*pip install 'poc\[export\]'"):
         exported.find_format("tflite")
+
+
+class ReachedError(Exception):
+    """The work would begin."""
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A run folder whose export would begin, were it not refused."""
+
+    def reach(*arguments, **options):
+        raise ReachedError
+
+    monkeypatch.setattr(module, "open_trained", reach)
+    folder = RunFolder.create(tmp_path / "run")
+    (folder.checkpoints / "best.safetensors").write_bytes(b"weights")
+    (folder.path / "exports").mkdir()
+    return folder
+
+
+OUTPUTS = {
+    "a checkpoint": "run/checkpoints/best.safetensors",
+    "a file of one's own": "thesis.txt",
+    "a folder": "run/exports",
+    "a link to nothing": "link.onnx",
+    "a changed export": "run/exports/float32.onnx",
+}
+
+
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_an_output_that_exists_is_refused_before_any_work(case, begun, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "link.onnx").symlink_to("nowhere")
+    (begun.path / "exports" / "float32.onnx").write_bytes(b"changed")
+    row = {"format": "onnx", "file": "run/exports/float32.onnx", "sha256": "0" * 64}
+    begun.add_export({**row, "file_bytes": 7}, ["format"])
+    output = tmp_path / OUTPUTS[case]
+    with pytest.raises(UsageError, match=r"which exists; name another file or remove it"):
+        export_run(begun.path, file_format="onnx", output=output)
+    assert (begun.checkpoints / "best.safetensors").read_bytes() == b"weights"
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_export_of_the_run_is_written_anew_and_a_new_file_made(begun, tmp_path):
+    """Noted with its digest; a former version noted the size alone."""
+    content = b"a network"
+    target = begun.path / "exports" / "float32.onnx"
+    target.write_bytes(content)
+    with pytest.raises(UsageError, match="which exists"):
+        export_run(begun.path, file_format="onnx")
+    known = {"file": str(target), "file_bytes": len(content)}
+    for more in ({"sha256": hashlib.sha256(content).hexdigest()}, {}):
+        begun.add_export({"format": "onnx", **known, **more}, ["format"])
+        with pytest.raises(ReachedError):
+            export_run(begun.path, file_format="onnx")
+    with pytest.raises(ReachedError):
+        export_run(begun.path, file_format="onnx", output=tmp_path / "new" / "model.onnx")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="whose folder cannot be made"):
+        module.make_parent(tmp_path / "file" / "model.onnx")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poc.shared.actions.channels import describe_selection, draw_scores
+from poc.shared.actions import channels as module
+from poc.shared.actions.channels import describe_selection, draw_scores, select_channels
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all, top_channels
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.channel_selection import read_selection
@@ -107,3 +108,54 @@ def test_stored_selection_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "channels.png").stat().st_size > 1000
     with pytest.raises(UsageError, match="poc channels"):
         read_selection(str(tmp_path / "channels.png"))
+
+
+class StubWorker:
+    """Scores of two channels, and nothing else."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+    def __enter__(self) -> "StubWorker":
+        return self
+
+    def __exit__(self, *arguments: Any) -> None:
+        pass
+
+    def call(self, name: str, **options: Any) -> dict[str, Any]:
+        return {
+            "scores": {"reduction1": np.array([0.1, 0.4, 0.2])},
+            "data": {"source_fingerprint": "a", "split_fingerprint": "b"},
+            "labels_without_images": [],
+            "num_images": 8,
+        }
+
+
+@pytest.fixture
+def select(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(module, "Worker", StubWorker)
+    monkeypatch.setattr(module, "resolve_source", lambda run: run)
+    run = load_run(method="l2t-ww", input_shape=(32, 32, 3), num_classes=10)
+    return lambda output, keep: select_channels(run, output, keep=keep)
+
+
+def test_a_selection_of_its_own_is_made_anew(select: Any, tmp_path: Path) -> None:
+    select(tmp_path / "own", 2)
+    select(tmp_path / "own", 2)
+    content = select(tmp_path / "own", 1)
+    assert json.loads((tmp_path / "own" / "channels.json").read_text()) == content
+
+
+@pytest.mark.parametrize("name", ["channels.json", "scores.safetensors", "channels.png"])
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_a_file_of_another_origin_is_not_lost(
+    name: str, is_changed: bool, select: Any, tmp_path: Path
+) -> None:
+    """Changed by hand, or there before."""
+    if is_changed:
+        select(tmp_path, 2)
+    text = '{"format": "poc channels 1", "taps": {}, "keep": 3}'
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=rf"{name}', which exists; name another folder or remove"):
+        select(tmp_path, 2)
+    assert (tmp_path / name).read_text() == text

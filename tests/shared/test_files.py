@@ -1,5 +1,6 @@
 """Files: the old one or the whole new one; refusals in one sentence."""
 
+import hashlib
 import json
 import math
 import os
@@ -12,7 +13,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files import whole
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
-from poc.shared.files.whole import read_json, write_bytes, write_json
+from poc.shared.files.whole import read_json, remove_temporaries, write_bytes, write_json
 
 
 class DiskFullError(OSError):
@@ -143,6 +144,42 @@ def test_an_existing_folder_is_not_overwritten_without_being_asked(tmp_path):
     RunFolder.create(folder.path, overwrite=True)
     assert not (folder.path / "run.json").exists()
     assert (folder.path / "notes.txt").read_text() == "mine"
+
+
+def test_a_new_run_replaces_what_poc_wrote_and_nothing_else(tmp_path):
+    """Weights by their names, exports by their digests; a killed process's leftovers go too."""
+    folder = RunFolder.create(tmp_path / "run")
+    exports = folder.path / "exports"
+    (exports / ".export.abc").mkdir(parents=True)
+    frozen = f"frozen-{'0' * 64}.safetensors"
+    own = [
+        *("best.safetensors", "last.safetensors", "after_head.safetensors", frozen),
+        *("resume.safetensors", "resume_previous.safetensors", ".part-best.safetensors-x"),
+        ".resume_previous.safetensors.link",
+    ]
+    mine = ["note.txt", "mine.safetensors", "best.safetensors.bak", ".hidden.txt"]
+    for name in [*own, *mine]:
+        (folder.checkpoints / name).write_text(name)
+    for name in ("float32.onnx", "int8.tflite", "float16.tflite", "mine.txt"):
+        (exports / name).write_text(name)
+    row = {"format": "onnx", "file": "run/exports/float32.onnx"}
+    digest = hashlib.sha256(b"float32.onnx").hexdigest()
+    folder.add_export({**row, "sha256": digest}, ["file"])
+    folder.add_export({"file": "exports/int8.tflite", "file_bytes": 11}, ["file"])
+    folder.add_export({"file": "exports/float16.tflite", "sha256": digest}, ["file"])
+    folder.write_run({"status": "finished"})
+    RunFolder.create(folder.path, overwrite=True)
+    assert {path.name for path in folder.checkpoints.iterdir()} == set(mine)
+    assert {path.name for path in exports.iterdir()} == {"float16.tflite", "mine.txt"}
+    assert not (folder.path / "exports.json").exists()
+
+
+def test_a_checkpoint_leaves_hidden_files_of_others(tmp_path):
+    (tmp_path / ".mine.txt").write_text("mine")
+    (tmp_path / ".part-resume.safetensors-x").write_text("cut")
+    (tmp_path / ".resume_previous.safetensors.link").write_text("cut")
+    remove_temporaries(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.txt"]
 
 
 def test_a_folder_that_is_no_run_is_not_overwritten_even_when_asked(tmp_path):

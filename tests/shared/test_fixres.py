@@ -240,6 +240,11 @@ def test_the_grid_compares_phases_and_the_control(tmp_path):
     assert rows["64", "4000"][4] == "out of memory"
     picture = draw_grid(cells)
     write_picture(picture, tmp_path / "grid.svg")
+    write_picture(picture, tmp_path / "grid.svg")
+    (tmp_path / "mine.svg").write_text("mine")
+    with pytest.raises(UsageError, match=r"received --image .* which exists"):
+        write_picture(picture, tmp_path / "mine.svg")
+    assert (tmp_path / "mine.svg").read_text() == "mine"
     text = "".join(ElementTree.parse(tmp_path / "grid.svg").getroot().itertext())
     assert all(word in text for word in ("0.200", "0.800", "failed", "training size"))
 

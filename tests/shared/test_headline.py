@@ -1,7 +1,9 @@
 """The headline: plain sentences that never say other than the tables of their page."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +17,16 @@ from poc.shared.analysis.report.tables import main_table
 from poc.shared.analysis.runs.groups import Group, group_runs, match_backends
 from poc.shared.analysis.runs.reading import DataRecord, Predictions, Run, RunRecord
 from poc.shared.analysis.statistics.differences import Remedy
+from poc.shared.analysis.tables.terminal import sweep_table
 from poc.shared.analysis.tables.verdicts import pair_table, rival_table
 from poc.shared.analysis.verdicts.findings import Pair, compare_pairs, list_names
-from poc.shared.analysis.verdicts.headline import Headline, write_headline, write_remedy
+from poc.shared.analysis.verdicts.headline import Headline, write_headline
+from poc.shared.analysis.verdicts.phrases import write_remedy
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.spec.run import RunSpec
 from poc.tests.shared.test_report import make_run, report
 
+OPTIMIZERS = (("adam", 0.001), ("sgd", 0.01))
 NAMES = [f"class {index}" for index in range(3)]
 
 
@@ -78,6 +83,12 @@ def check_best(sentence: str, groups: list[Group], winners: dict[frozenset[str],
     """Every name in the first sentence against the judged pairs."""
     best = max(groups, key=lambda group: float(np.mean(group.values("test_accuracy")))).label
     assert sentence.startswith(best)
+    if len(groups) == 2:
+        names = [group.label for group in groups]
+        # Two frameworks of one method: the next sentence says how they compare.
+        assert (" is the best: " in sentence) == (winners[frozenset(names)] == best)
+        assert "better than" not in sentence
+        return
     others = [group.label for group in groups if group.label != best]
     beaten = {name for name in others if winners[frozenset({best, name})] == best}
     assert (" is the best: " in sentence) == (beaten == set(others))
@@ -112,8 +123,9 @@ def check_baseline(headline: Headline, groups: list[Group], pairs: list[Pair]) -
     for pair in (pair for pair in pairs if pair.is_baseline):
         kind = "unclear" if pair.winner is None else "better"
         found["worse" if pair.winner == pair.second else kind].add(pair.first)
-    unclear = re.search(r"Not shown to be better than the majority baseline \(.*?\): (.*)\.", text)
-    worse = re.search(r"Worse than the majority baseline \(.*?\): (.*)\.", text)
+    constant = r"the majority baseline 0\.\d{3} \(.*?\)"
+    unclear = re.search(rf"Not shown to be better than {constant}: (.*)\.", text)
+    worse = re.search(rf"Worse than {constant}: (.*)\.", text)
     assert set(read_names(unclear[1]) if unclear else []) == found["unclear"]
     assert set(read_names(worse[1]) if worse else []) == found["worse"]
     is_all = "is better than the majority baseline" in text
@@ -173,13 +185,102 @@ def test_a_headline_by_hand() -> None:
         f"k=1 tf has the highest mean, test accuracy 0.880 (95 % interval {low:.3f} to "
         f"{high:.3f}). It is better than k=2 tf, but not shown to be better than k=1 torch.",
         sentences[1],
-        "Every row is better than the majority baseline (always “class 0”).",
+        "Every row is better than the majority baseline 0.400 (always “class 0”).",
     ]
     assert re.fullmatch(
         r"The frameworks are not shown to differ: 0\.5 points \(-\d\.\d to \d\.\d\)\.", sentences[1]
     )
     assert sentences[3].startswith("k=1 tf and k=1 torch are 0.5 points (")
     assert sentences[3].endswith(" would show it.")
+    assert sentences[4:] == ["These verdicts are adjusted for the number of comparisons, 6."]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "first", "second"),
+    [
+        (46, "tf has the highest mean, test", r"are not shown to differ: 0\.5 .*; if that is the"),
+        (44, "tf shares the highest mean with torch, test", r"are not shown to differ: 0\.0 "),
+        (200, "tf is the best: test", r"differ: tf is more accurate by 39\.0 points \(.*\)\.$"),
+    ],
+)
+def test_two_frameworks_of_one_method_are_compared_once(
+    wrong: int, first: str, second: str
+) -> None:
+    """356 of 400 right in tf; the baseline is 160 of them."""
+    index = np.arange(400)
+    runs = [
+        make_answers(index >= count, k=1, backend=name, seed=0)
+        for name, count in (("tf", 44), ("torch", wrong))
+    ]
+    groups = group_runs(runs)
+    sentences = write_headline(groups, compare_pairs(groups)).sentences
+    assert sentences[0].startswith(f"{first} accuracy 0.890 (95 % interval ")
+    assert re.search(f"^The frameworks {second}", sentences[1])
+    text = "\n".join(sentences)
+    assert text.count("better than torch") == 0
+    assert text.count("apart: if that is the true difference") == 0
+    assert text.count("would show it") == (wrong != 200)
+    assert text.count(" points (") == 1 + text.count(" points (sd)")
+    assert "the majority baseline 0.400 (always “class 0”)" in sentences[2]
+    assert sentences[-1] == "These verdicts are adjusted for the number of comparisons, 3."
+
+
+def test_one_comparison_is_adjusted_for_nothing() -> None:
+    groups = group_runs([make_answers(np.arange(40) < 20, k=1, backend="tf", seed=0)])
+    text = "\n".join(write_headline(groups, compare_pairs(groups)).sentences)
+    constant = "the majority baseline 0.400 (always “class 0”)"
+    assert f"Not shown to be better than {constant}: {groups[0].label}." in text
+    assert "adjusted" not in text
+
+
+def make_rows(axes: list[dict[str, object]], changes: list[dict[str, Any]]) -> list[Group]:
+    """A row for each change of a run's settings, with the axes of its sweep."""
+    runs = []
+    for index, (own, change) in enumerate(zip(axes, changes, strict=True)):
+        run = make_answers(np.arange(40) < 20 + index, k=1, backend="tf", seed=0)
+        spec = RunSpec.parse({**run.record.run, **change}, "").model_dump(mode="json")
+        record = run.record.model_copy(update={"run": spec, "sweep": {"settings": own}})
+        runs.append(replace(run, name=str(index), record=record))
+    return group_runs(runs)
+
+
+def test_rows_of_a_sweep_are_named_by_what_it_varied() -> None:
+    """Not by the learning rate that follows from the optimiser."""
+    changes = [{"optimizer": {"name": name, "learning_rate": rate}} for name, rate in OPTIMIZERS]
+    axes: list[dict[str, object]] = [{"optimizer.name": name} for name, _ in OPTIMIZERS]
+    groups = make_rows(axes, changes)
+    expected = ["optimizer=adam", "optimizer=sgd"]
+    assert [group.label for group in groups] == expected
+    headline = write_headline(groups, compare_pairs(groups))
+    assert headline.sentences[0].startswith("optimizer=sgd has the highest mean")
+    assert headline.labels == {"0": expected[0], "1": expected[1]}
+    # Beside one that is of no sweep: by the settings, as everywhere else.
+    first, second = (group.runs[0] for group in groups)
+    alone = replace(second, record=second.record.model_copy(update={"sweep": {}}))
+    rates = ["learning_rate=0.001", "learning_rate=0.01"]
+    assert [group.label for group in group_runs([first, alone])] == rates
+
+
+def test_a_size_is_named_as_the_sweep_names_it() -> None:
+    sizes = ((96, 96), (160, 160))
+    changes = [{"data": {"source": "a", "image_size": size}} for size in sizes]
+    axes: list[dict[str, object]] = [{"test_size": size[0]} for size in sizes]
+    assert [group.label for group in make_rows(axes, changes)] == ["test_size=96", "test_size=160"]
+
+
+def test_a_sweeps_table_and_sentences_name_rows_alike() -> None:
+    """A cell that failed has its settings."""
+    common = {"status": "finished", "total_parameters": 5, "seed": 0, "failure": "killed"}
+    rows = [
+        {**common, "cell": "a", "settings": {"k": 1, "backend": "tf"}},
+        {**common, "cell": "b", "settings": {"k": 1, "backend": "torch"}},
+        {**common, "cell": "c", "settings": {"k": 2, "backend": "tf"}, "status": "failed"},
+    ]
+    table = sweep_table(rows, {"a": "k=1 tf", "b": "k=1 torch"})
+    assert list(table.columns[0].cells) == ["k=1 tf", "k=1 torch", "backend=tf,k=2"]
+    assert list(sweep_table(rows[:1]).columns[0].cells) == ["the one cell"]
+    # Two cells that a report takes for one row are two lines still.
+    assert len(sweep_table(rows[:2], {"a": "tf", "b": "tf"}).rows) == 2
 
 
 def test_rows_of_the_same_mean_share_it() -> None:
@@ -187,9 +288,9 @@ def test_rows_of_the_same_mean_share_it() -> None:
     hits = np.arange(100) < 70
     runs = [make_answers(hits, k=1, backend=name, seed=0) for name in ("tf", "torch")]
     groups = group_runs([*runs, make_answers(np.arange(100) < 60, k=2, backend="tf", seed=0)])
-    (first, *_), _ = write_headline(groups, compare_pairs(groups))
+    first, *_ = write_headline(groups, compare_pairs(groups)).sentences
     assert first.startswith("k=1 tf shares the highest mean with k=1 torch, test accuracy 0.700")
-    (alone, *_), _ = write_headline(groups[::2], compare_pairs(groups[::2]))
+    alone, *_ = write_headline(groups[::2], compare_pairs(groups[::2])).sentences
     assert alone.startswith("k=1 tf has the highest mean") or " is the best" in alone
 
 
@@ -222,7 +323,8 @@ def test_other_data_have_their_own_headline_and_no_pair() -> None:
     pairs = compare_pairs(groups)
     assert [pair.reason for pair in pairs if pair.reason] == ["other data"] * 4
     sentences = write_headline(groups, pairs).sentences
-    assert {sentence[:6] for sentence in sentences} == {"On a: ", "On b: "}
+    assert {sentence[:6] for sentence in sentences[:-1]} == {"On a: ", "On b: "}
+    assert sentences[-1].startswith("These verdicts are adjusted")
 
 
 def test_remedies_in_words() -> None:

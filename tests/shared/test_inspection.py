@@ -169,6 +169,21 @@ def test_verify_believes_no_memory(tmp_path, cache, monkeypatch):
         check_split(tmp_path / "split.json")
 
 
+def test_a_split_is_written_twice_and_over_nothing_else(tmp_path):
+    spec, file = DataSpec(source=f"folder:{write(tmp_path / 'set')}"), tmp_path / "split.json"
+    store_split(spec, file)
+    stored = file.read_bytes()
+    store_split(spec, file)
+    assert file.read_bytes() == stored
+    for path, content in ((file, stored + b" "), (tmp_path / "run.json", b"{}")):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="which exists; name another file or remove it"):
+            store_split(spec, path)
+        assert path.read_bytes() == content
+    with pytest.raises(UsageError, match="which exists"):
+        store_split(spec, tmp_path / "set")
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"format": "other"}', "{", "rows"])
 def test_a_foreign_inspection_file_is_ignored(tmp_path, cache, content):
     write(tmp_path)

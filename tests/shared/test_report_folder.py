@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from poc.cli import cli
 from poc.shared.analysis.report.folder import choose_output, read_marker
 from poc.shared.analysis.report.page import write_report
 from poc.shared.errors import UsageError
@@ -60,12 +62,29 @@ def test_a_file_of_another_origin_is_not_lost(name: str, tmp_path: Path) -> None
 
 
 def test_files_beside_a_report_stay(tmp_path: Path) -> None:
-    output = tmp_path / "report"
+    output, run = tmp_path / "report", make_run(tmp_path / "runs" / "1")
     output.mkdir()
+    write(output, run)
     (output / "notes.txt").write_text("mine")
-    write(output, make_run(tmp_path / "runs" / "1"))
+    (output / "report.md").unlink()
+    write(output, run)
     assert (output / "notes.txt").read_text() == "mine"
-    assert (output / "report.html").exists()
+    assert (output / "report.md").exists()
+
+
+@pytest.mark.parametrize("name", ["cats/1.png", "run.json", "notes.txt", ".hidden"])
+def test_a_folder_of_data_or_of_a_run_takes_no_report(name: str, tmp_path: Path) -> None:
+    run, output = make_run(tmp_path / "runs" / "1"), tmp_path / "full"
+    (output / name).parent.mkdir(parents=True)
+    (output / name).write_text("mine")
+    with pytest.raises(UsageError, match=r"and no report; name another folder with --output"):
+        write(output, run)
+    with pytest.raises(UsageError, match="which is no folder"):
+        write(output / name, run)
+    assert [path for path in output.rglob("*") if path.is_file()] == [output / name]
+    done = CliRunner().invoke(cli, ["report", str(tmp_path / "nothing"), "--output", str(output)])
+    # Before the runs are read.
+    assert "and no report" in str(done.exception)
 
 
 def test_without_a_name_the_first_free_folder_is_taken(tmp_path: Path) -> None:

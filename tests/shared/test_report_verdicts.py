@@ -34,6 +34,13 @@ def set_hits(run: Path, hits: np.ndarray) -> None:
     predicted = np.where(hits, labels, (labels + 1) % 4)
     logits = np.eye(4, dtype=np.float32)[predicted]
     RunFolder(run).write_predictions(logits, labels, [f"image {i}" for i in range(len(hits))])
+    set_summary(run, test_accuracy=float(hits.mean()))
+
+
+def set_summary(run: Path, **values: float) -> None:
+    """Other values in a run's row."""
+    folder = RunFolder(run)
+    folder.write_summary({**folder.read_summary(), **values})
 
 
 def pair_of(folder: Path, right: dict[int, tuple[int, int]]) -> Pair:

@@ -373,3 +373,23 @@ def test_a_run_keeps_every_image_with_its_part(trained):
     }
     assert parts.fingerprint == record["data"]["split_fingerprint"]
     assert sorted(parts.ids) == sorted(f"{c}/{i}.png" for c in ("dark", "light") for i in range(20))
+
+
+def test_an_evaluation_is_written_over_another_one_and_over_nothing_else(tmp_path, monkeypatch):
+    """Refused before any work."""
+
+    def reach(*arguments, **options):
+        raise InterruptedError
+
+    monkeypatch.setattr(evaluation, "open_trained", reach)
+    path = tmp_path / "outputs.npz"
+    values, ids = np.zeros((2, 3), dtype=np.float32), ["a", "b"]
+    evaluation.write_outputs(path, values, values, np.zeros(2, dtype=np.int64), ids)
+    for target in (path, tmp_path / "new.npz"):
+        with pytest.raises(InterruptedError):
+            evaluation.evaluate_folder(tmp_path / "run", export=target)
+    np.savez(tmp_path / "data.npz", images=values)
+    (tmp_path / "run.json").write_text("{}")
+    for name in ("data.npz", "run.json"):
+        with pytest.raises(UsageError, match=r"received --export .* which exists; name another"):
+            evaluation.evaluate_folder(tmp_path / "run", export=tmp_path / name)

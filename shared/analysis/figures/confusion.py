@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.intervals import Confusion
 from poc.shared.analysis.tables.table import Table
-from poc.shared.analysis.verdicts.headline import count
+from poc.shared.analysis.verdicts.phrases import count
 from poc.shared.engine.console.output import plain
 
 from .drawing import INK, SHADE, Picture, drawing, make_shades, shorten, to_svg

@@ -16,7 +16,7 @@ from poc.shared.analysis.statistics.intervals import mcnemar
 from poc.shared.analysis.tables.table import Table
 from poc.shared.data.views.object_size import ideal_ratio
 from poc.shared.errors import UsageError
-from poc.shared.files.whole import write_bytes
+from poc.shared.files.collisions import write_once
 from poc.shared.spec.run import BACKENDS
 
 from .drawing import INK, Picture, drawing, make_shades, to_svg
@@ -192,13 +192,13 @@ def write_picture(picture: Picture, path: Path) -> None:
     """The heat maps as a file of their own, dark on white.
 
     Raises:
-        UsageError: It cannot be written.
+        UsageError: It cannot be written, or something else is there.
     """
     svg = picture.svg.replace("currentColor", "#1b1f24").replace("var(--line)", "#8a8f98")
     if "xmlns=" not in svg:
         svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     try:
-        write_bytes(path, svg.encode())
+        write_once(path, svg.encode(), "--image")
     except OSError as error:
         raise UsageError(
             f"received --image {str(path)!r}, which cannot be written ({error.strerror}); name a "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.errors import UsageError
+from poc.shared.files.collisions import digest_file
 from poc.shared.files.whole import read_json, write_bytes
 
 MARKER = "report.json"
@@ -80,14 +81,6 @@ def find_foreign(output: Path, names: Sequence[str] | Mapping[str, Any]) -> list
     ]
 
 
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's content; of what cannot be read: nothing that a report would have."""
-    try:
-        return digest(path.read_bytes())
-    except OSError:
-        return "unreadable"
-
-
 def digest(content: bytes) -> str:
     """SHA-256."""
     return hashlib.sha256(content).hexdigest()
@@ -134,6 +127,21 @@ def refuse_foreign(
             f"received the output {str(output)!r}, whose {', '.join(foreign)} no `poc {command}` "
             f"left as they are; name another folder with {option}, or move them away"
         )
+
+
+def refuse_full(output: Path) -> None:
+    """Refuse a folder that holds something and no report: data, a run, somebody's work.
+
+    Raises:
+        UsageError: It does, or it is no folder.
+    """
+    if is_free(output) or read_marker(output):
+        return
+    held = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
+    what = f"which holds {held[0]!r} and no report" if held else "which is no folder"
+    raise UsageError(
+        f"received the output {str(output)!r}, {what}; name another folder with --output"
+    )
 
 
 def write_files(output: Path, contents: Mapping[str, bytes]) -> list[str]:

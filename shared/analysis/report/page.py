@@ -19,8 +19,9 @@ from poc.shared.analysis.figures.learning_curves import draw_curves
 from poc.shared.analysis.figures.resolution_cells import grid_of_runs
 from poc.shared.analysis.figures.resolution_grid import draw_grid
 from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
+from poc.shared.analysis.runs.copies import read_distinct_runs
 from poc.shared.analysis.runs.groups import Group, by_data, group_runs
-from poc.shared.analysis.runs.reading import Problem, Run, read_runs
+from poc.shared.analysis.runs.reading import Problem, Run
 from poc.shared.analysis.tables.markdown import escape, markdown_table
 from poc.shared.analysis.tables.table import Table
 from poc.shared.analysis.tables.verdicts import describe_rival, pair_table, rival_table
@@ -38,7 +39,7 @@ from poc.shared.engine.console.output import plain
 from poc.shared.errors import UsageError
 
 from .csv_files import csv_files
-from .folder import write_report_folder
+from .folder import refuse_full, write_report_folder
 from .tables import (
     environment_table,
     export_table,
@@ -48,6 +49,7 @@ from .tables import (
     run_table,
 )
 
+MAX_LEFT_OUT = 5
 PAGE = "report.html.jinja"
 METHOD = (
     "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
@@ -107,7 +109,7 @@ def read_study(folders: Sequence[Path]) -> Study:
     Raises:
         UsageError: A folder is missing, or no run in them is whole.
     """
-    runs, problems = read_runs(folders)
+    runs, problems = read_distinct_runs(folders)
     if not runs:
         why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
         raise UsageError(
@@ -142,6 +144,7 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> dict
     Raises:
         UsageError: The output cannot be written without losing what somebody put there.
     """
+    refuse_full(output)
     report = build_report(study, title=title, command=command)
     contents = {
         "report.html": render_html(report),
@@ -160,6 +163,13 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> dict
             {"folder": problem.name, "reason": problem.reason} for problem in study.problems
         ],
     }
+
+
+def list_left_out(problems: Sequence[Mapping[str, str]]) -> list[str]:
+    """One line a folder that is left out, for the terminal; of many the first ones."""
+    lines = [f"Left out: {row['folder']}: {row['reason']}." for row in problems[:MAX_LEFT_OUT]]
+    more = len(problems) - len(lines)
+    return [*lines, f"Left out: {more} more, which the page names."] if more else lines
 
 
 def build_report(study: Study, *, title: str, command: str) -> Report:
@@ -206,7 +216,7 @@ def describe_facts(
     facts = {"rows": str(len(groups)), "runs": str(len(runs)), "left out": str(len(problems))}
     if len(by_data(groups)) == 1:
         group = groups[0]
-        facts["data"] = group.data[0]
+        facts["data"] = group.data.source
         facts["test images"] = f"{group.num_test_images:,}"
         if known := baseline(group):
             facts["majority baseline"] = f"{known[1]:.4f}"

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from poc.shared.analysis.runs.groups import Group, by_data, list_threads
+from poc.shared.analysis.runs.groups import Group, by_data, list_threads, name_data
 from poc.shared.analysis.runs.reading import ExportRecord, Problem, Run
 from poc.shared.analysis.statistics.intervals import Spread, spread
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
+from poc.shared.analysis.tables.terminal import KEPT_EPOCH
 from poc.shared.analysis.verdicts.findings import baseline, list_machines, machine_of
-from poc.shared.analysis.verdicts.headline import count
+from poc.shared.analysis.verdicts.phrases import count
 from poc.shared.engine.numerics.metrics import wilson_interval
 
 FACTS: Mapping[str, str] = {
@@ -24,7 +25,8 @@ ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", 
 
 def main_table(groups: Sequence[Group]) -> Table:
     """Table 1, the accuracy first: one line a row, then the majority baseline."""
-    has_several = len(by_data(groups)) > 1
+    names = name_data([members[0].data for members in by_data(groups)])
+    has_several = len(names) > 1
     machines = list_machines([run for group in groups for run in group.runs])
     columns = [
         "row",
@@ -47,7 +49,7 @@ def main_table(groups: Sequence[Group]) -> Table:
         rows.append(
             [
                 group.label,
-                *([group.data[0]] if has_several else []),
+                *([names[group.data]] if has_several else []),
                 write(group.spread("test_accuracy")),
                 write_interval(group),
                 str(len(group.runs)),
@@ -79,7 +81,7 @@ def further_table(groups: Sequence[Group]) -> Table:
         "balanced accuracy",
         *(["area under ROC"] if is_binary else []),
         "test loss",
-        "best validation accuracy",
+        KEPT_EPOCH,
         "million multiply-adds",
         "training images per second",
         "peak memory, MB",
@@ -171,6 +173,7 @@ def exports_by_kind(group: Group) -> dict[tuple[str, ...], list[ExportRecord]]:
 def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[str]]:
     """What always answering the most frequent class reaches, one line for each data set."""
     rows = []
+    names = name_data([members[0].data for members in by_data(groups)])
     for members in by_data(groups):
         known = baseline(members[0])
         if known is None:
@@ -182,7 +185,7 @@ def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[
         low, high = wilson_interval(round(share * num_images), num_images)
         cells["95 % interval"] = f"{low:.3f} to {high:.3f}"
         if "data" in cells:
-            cells["data"] = members[0].data[0]
+            cells["data"] = names[members[0].data]
         rows.append(list(cells.values()))
     return rows
 

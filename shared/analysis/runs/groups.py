@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,14 @@ from poc.shared.spec.run import BACKENDS, RunSpec
 from .reading import Run, same_images
 from .row_labels import CLASSES, Settings, flatten, place_row, tell_apart
 
-DataKey = tuple[str, str, tuple[str, ...]]
+
+class DataKey(NamedTuple):
+    """What rows must share to be compared; fingerprints are those of `run.json`."""
+
+    source: str
+    source_fingerprint: str
+    split_fingerprint: str
+    class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,14 @@ class Group:
 
     @property
     def data(self) -> DataKey:
-        """Source, split and classes: rows of other data are not compared."""
+        """Source, its content, split and classes: rows of other data are not compared."""
         record = self.runs[0].record.data
-        return record.source, record.split_fingerprint, tuple(record.class_names)
+        return DataKey(
+            record.source,
+            record.source_fingerprint,
+            record.split_fingerprint,
+            tuple(record.class_names),
+        )
 
     @property
     def num_test_images(self) -> int:
@@ -156,13 +168,21 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         members.setdefault(key, []).append(run)
         given.setdefault(key, settings)
         full[key] = resolved
-    labels = tell_apart(list(given.values()), list(full.values()))
+    varied = [read_axes(own) for own in members.values()]
+    labels = tell_apart(list(given.values()), list(full.values()), varied)
     rows = [
         (label, Group(label.text, tuple(sorted(own, key=seed_of))))
         for label, own in zip(labels, members.values(), strict=True)
     ]
     rows.sort(key=lambda row: place_row(row[0].words, row[1].backend))
     return lend_seeds([group for _, group in rows])
+
+
+def read_axes(runs: Sequence[Run]) -> Mapping[str, Any] | None:
+    """What the sweep of a row's runs set in them; none where they are not of one cell's kind."""
+    found = [run.record.sweep.get("settings") for run in runs]
+    is_known = isinstance(found[0], dict) and all(own == found[0] for own in found)
+    return found[0] if is_known else None
 
 
 def lend_seeds(groups: Sequence[Group]) -> list[Group]:
@@ -184,6 +204,20 @@ def by_data(groups: Sequence[Group]) -> list[list[Group]]:
     return list(found.values())
 
 
+def name_data(keys: Sequence[DataKey]) -> dict[DataKey, str]:
+    """Each data set's source, with what else tells two of one source apart."""
+    names = {}
+    for key in keys:
+        alike = {other for other in keys if other.source == key.source} - {key}
+        parts = [key.source]
+        if any(other.source_fingerprint != key.source_fingerprint for other in alike):
+            parts.append(f"content {key.source_fingerprint[:8] or 'unknown'}")
+        if any(other.split_fingerprint != key.split_fingerprint for other in alike):
+            parts.append(f"split {key.split_fingerprint[:8]}")
+        names[key] = parts[0] if not parts[1:] else f"{parts[0]} ({', '.join(parts[1:])})"
+    return names
+
+
 def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     """Rows that differ in nothing but the framework: (tf, torch)."""
     found: dict[str, dict[str, Group]] = {}
@@ -195,11 +229,12 @@ def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
 
 
 def described(settings: Mapping[str, Any], run: Run) -> Settings:
-    """A run's settings without its seed, its split and its classes."""
+    """A run's settings without its seed; with its images, its split and its classes."""
     flat = flatten({key: value for key, value in settings.items() if key != "seed"})
     recorded = run.record.data
     return {
         **flat,
+        "data.source_fingerprint": recorded.source_fingerprint[:8],
         "data.split_fingerprint": recorded.split_fingerprint[:8],
         CLASSES: json.dumps(recorded.class_names, ensure_ascii=False),
     }

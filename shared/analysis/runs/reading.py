@@ -21,6 +21,8 @@ from poc.shared.engine.machine.environment import count_threads
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json
 
+from .agreement import check_answers, check_ids
+
 # Any of these makes a folder one that a run has written into.
 RUN_FILES = ("run.json", "summary.json", "metrics.jsonl", "checkpoints", "worker.log")
 UNREADABLE = (
@@ -40,6 +42,8 @@ class DataRecord(BaseModel):
     model_config = ConfigDict(strict=True)
     source: str
     split_fingerprint: str
+    # Of all images and labels of the source.
+    source_fingerprint: str = ""
     counts: dict[str, int]
     class_names: list[str] = Field(min_length=1)
 
@@ -206,12 +210,17 @@ def read_run(path: Path) -> Run:
         raise UsageError(describe_status(status, content, path))
     record = RunRecord.model_validate(content)
     summary = SummaryRecord.model_validate(folder.read_summary())
+    predictions = read_predictions(path, len(record.data.class_names))
+    if predictions is not None:
+        count = record.data.counts.get("test")
+        check_answers(predictions.hits, predictions.ids, count, summary.test_accuracy)
+        check_ids(path, predictions.ids)
     return Run(
         name=str(path),
         record=record,
         row={"threads": count_threads(content), **summary.model_dump()},
         epochs=read_epochs(folder),
-        predictions=read_predictions(path, len(record.data.class_names)),
+        predictions=predictions,
         exports=tuple(ExportRecord.model_validate(entry) for entry in folder.read_exports()),
     )
 
@@ -250,8 +259,13 @@ def read_predictions(
     """Predictions in the order of their ids, so that two runs can be paired."""
     if not (path / name).exists():
         return None
-    file = read_archive(path / name)
-    logits, labels, ids = file["logits"], file["labels"], file["ids"]
+    try:
+        file = read_archive(path / name)
+        logits, labels, ids = file["logits"], file["labels"], file["ids"]
+    except ValueError as error:
+        raise UsageError(f"{name} is damaged: {error}") from None
+    except KeyError as error:
+        raise UsageError(f"{name} is malformed: it has no {error}") from None
     is_whole = (
         logits.shape == (len(labels), num_classes)
         and labels.shape == ids.shape

@@ -5,6 +5,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from poc.shared.spec.reading.cell_names import (
+    differing_keys,
+    identify,
+    label_values,
+    short_keys,
+)
 from poc.shared.spec.run import BACKENDS
 
 Settings = Mapping[str, str]
@@ -12,6 +18,8 @@ Settings = Mapping[str, str]
 LEADING_KEYS = ("method", "model.name", "model.options.layer", "model.options.k", "backend")
 # Told only where nothing else tells two rows apart.
 CLASSES = "data.class_names"
+# Before the name of an axis of a sweep.
+AXIS = "axis."
 PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
 
@@ -33,14 +41,23 @@ class Label(NamedTuple):
     words: tuple[str, ...]
 
 
-def tell_apart(given: Sequence[Settings], full: Sequence[Settings]) -> list[Label]:
+def tell_apart(
+    given: Sequence[Settings],
+    full: Sequence[Settings],
+    varied: Sequence[Mapping[str, Any] | None] = (),
+) -> list[Label]:
     """One label a row from the fewest settings that tell all rows apart.
 
     Args:
         given: What each run was told.
         full: The same with defaults; read where a label would otherwise be a part of another one,
             then for both frameworks.
+        varied: What each row's sweep varied, none where it is of none. If all are of one, its keys
+            are told before values that only follow from them.
     """
+    axes = name_axes(varied) or [{} for _ in full]
+    given = [{**row, **own} for row, own in zip(given, axes, strict=True)]
+    full = [{**row, **own} for row, own in zip(full, axes, strict=True)]
     chosen = choose_keys(full)
     short = [label_parts(row, chosen) for row in given]
     whole = [label_parts(row, chosen) for row in full]
@@ -59,11 +76,26 @@ def tell_apart(given: Sequence[Settings], full: Sequence[Settings]) -> list[Labe
     ]
 
 
+def name_axes(varied: Sequence[Mapping[str, Any] | None]) -> list[Settings]:
+    """Each row's axes as settings whose values are written as in the names of cells."""
+    settings = [own for own in varied if own is not None]
+    if len(settings) < len(varied):
+        return []
+    keys = differing_keys(settings)
+    short = short_keys(keys)
+    values = {key: label_values([row[key] for row in settings if key in row]) for key in keys}
+    return [
+        {f"{AXIS}{short[key]}": values[key][identify(row[key])] for key in keys if key in row}
+        for row in settings
+    ]
+
+
 def choose_keys(full: Sequence[Settings]) -> list[str]:
     """The fewest settings that tell the rows apart, the telling ones first."""
     present = {key for row in full for key in row}
     keys = [key for key in LEADING_KEYS if key in present]
-    keys += sorted(present - {*LEADING_KEYS, CLASSES, "input_shape", "num_classes"})
+    rest = sorted(present - {*LEADING_KEYS, CLASSES, "input_shape", "num_classes"})
+    keys += sorted(rest, key=lambda key: not key.startswith(AXIS))
     keys.append(CLASSES)
     chosen: list[str] = []
     for key in keys:
@@ -80,10 +112,15 @@ def num_kinds(settings: Iterable[Settings], keys: Sequence[str]) -> int:
 def label_parts(row: Settings, keys: Sequence[str]) -> list[str]:
     """`["k=3", "tf"]`."""
     return [
-        row[key] if key in PLAIN_KEYS else f"{key.rpartition('.')[2]}={row[key]}"
+        row[key] if key in PLAIN_KEYS else f"{last_part(key)}={row[key]}"
         for key in keys
         if key in row
     ]
+
+
+def last_part(key: str) -> str:
+    """`k` of `model.options.k`; the name of an axis as it is."""
+    return key.removeprefix(AXIS) if key.startswith(AXIS) else key.rpartition(".")[2]
 
 
 def is_part_of_another(own: Sequence[str], parts: Sequence[Sequence[str]]) -> bool:

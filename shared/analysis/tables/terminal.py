@@ -24,6 +24,8 @@ class Line(NamedTuple):
 
 
 INTERVAL = "test_interval"
+# Of `best_val_accuracy`: where no epoch is chosen, an earlier one may have been higher.
+KEPT_EPOCH = "validation accuracy, kept epoch"
 # Key of a summary -> how the comparison shows it. The keys themselves stand in JSON and CSV.
 COLUMNS: Mapping[str, Line] = {
     "method": Line("method"),
@@ -37,11 +39,11 @@ COLUMNS: Mapping[str, Line] = {
     "weight_bytes": Line("size of the weights, kB", "{:,.1f}", 1e-3),
     "macs": Line("multiply-adds of an image", "{:,}"),
     "test_accuracy": Line("test accuracy", "{:.4f}"),
-    INTERVAL: Line("95 % interval"),
+    INTERVAL: Line("95 % interval, these test images alone"),
     "test_top5_accuracy": Line("top-5 accuracy", "{:.4f}"),
     "test_balanced_accuracy": Line("balanced accuracy", "{:.4f}"),
     "test_loss": Line("test loss", "{:.4f}"),
-    "best_val_accuracy": Line("best validation accuracy", "{:.4f}"),
+    "best_val_accuracy": Line(KEPT_EPOCH, "{:.4f}"),
     "train_loss": Line("training loss", "{:.4f}"),
     "num_epochs": Line("epochs"),
     "best_epoch": Line("kept epoch"),
@@ -78,7 +80,7 @@ EXPORT_FIGURES: Mapping[str, Line] = {
 SWEEP_COLUMNS: Mapping[str, Line] = {
     "test_accuracy": Line("test accuracy", "{:.4f}"),
     "test_loss": Line("test loss", "{:.4f}"),
-    "best_val_accuracy": Line("best validation accuracy", "{:.4f}"),
+    "best_val_accuracy": Line(KEPT_EPOCH, "{:.4f}"),
     "epoch_seconds": Line("per epoch, s", "{:.2f}"),
     "total_seconds": Line("total, s", "{:.1f}"),
 }
@@ -134,16 +136,20 @@ def written(value: Any, line: Line) -> str:
     return line.form.format(value if line.scale == 1 else value * line.scale)
 
 
-def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a combination of settings: mean ± standard deviation over its seeds."""
+def sweep_table(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str] | None = None
+) -> Table:
+    """One line a combination of settings: mean ± standard deviation over its seeds.
+
+    Args:
+        rows: Of a sweep's cells.
+        labels: Cell -> its row's name in a headline; none of a cell that failed.
+    """
     table = Table(title="Sweep, mean ± sd over seeds", title_justify="left", box=None)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row, name in zip(rows, label_settings([row["settings"] for row in rows]), strict=True):
-        groups.setdefault(name or "the one cell", []).append(row)
     titles = [line.title for line in SWEEP_COLUMNS.values()]
     for name in ("settings", "runs", "threads", "parameters", *titles, "failed"):
         table.add_column(name, justify="left" if name in ("settings", "failed") else "right")
-    for name, members in groups.items():
+    for name, members in group_cells(rows, labels or {}):
         done = [row for row in members if row["status"] == "finished"]
         failures = [f"seed {row['seed']}: {row['failure']}" for row in members if row not in done]
         values = (
@@ -154,6 +160,20 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         counts = (f"{len(done)}", list_threads(done), parameters)
         table.add_row(name, *counts, *values, "; ".join(failures) or "-")
     return table
+
+
+def group_cells(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
+) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Cells that differ in nothing but the seed, under their label or else their settings."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row, name in zip(rows, label_settings([row["settings"] for row in rows]), strict=True):
+        groups.setdefault(name, []).append(row)
+    named = []
+    for name, members in groups.items():
+        told = [labels[row["cell"]] for row in members if row.get("cell") in labels]
+        named.append((told[0] if told else name or "the one cell", members))
+    return named
 
 
 def spread(values: Sequence[float], form: str) -> str:

@@ -1,7 +1,7 @@
 """Comparisons of a report's rows, and what its reader must know: warnings in plain sentences."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -52,6 +52,7 @@ def collect_findings(groups: Sequence[Group]) -> list[str]:
     """Every warning about the rows."""
     return [
         *warn_of_several_data(groups),
+        *warn_of_missing_answers(groups),
         *warn_of_constant_answers(groups),
         *warn_of_small_validation(groups),
         *warn_of_conditions(groups),
@@ -66,6 +67,40 @@ def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
         yield (
             f"The rows come from {len(parts)} different data sets or splits; rows of different "
             "data are not compared."
+        )
+    contents: dict[tuple[str, ...], set[str]] = {}
+    for group in groups:
+        data, settings = group.data, group.runs[0].record.run.get("data", {})
+        # Other classes, or files that are passed over, are another wish and no change.
+        wish = (str(settings.get(key)) for key in ("class_pattern", "on_error"))
+        own = contents.setdefault((data.source, *wish, *data.class_names), set())
+        own.add(data.source_fingerprint)
+    for (source, *_), found in contents.items():
+        if len(found) > 1:
+            yield (
+                f"The images or labels of {source} have changed between its runs (the "
+                f"source_fingerprint in run.json is {list_names(sorted(written(found)))}): runs "
+                "before and after are neither averaged nor compared."
+            )
+
+
+def written(fingerprints: Iterable[str]) -> Iterator[str]:
+    """Their first digits."""
+    return (text[:8] or "not recorded" for text in fingerprints)
+
+
+def warn_of_missing_answers(groups: Sequence[Group]) -> Iterator[str]:
+    """Runs with a test part whose predictions are gone."""
+    names = [
+        run.name
+        for group in groups
+        for run in group.runs
+        if run.predictions is None and run.record.data.counts.get("test", 0)
+    ]
+    if names:
+        yield (
+            f"There is no predictions.npz in {list_names(names)}: without it a row is compared "
+            "with no other one and with no majority baseline."
         )
 
 

@@ -4,18 +4,24 @@ The best row, what it is better than, whether the frameworks differ, and what wo
 open. Each sentence reads the judged pairs of the page, so that none can say other than their table.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from poc.shared.analysis.runs.groups import Group, by_data, group_runs, match_backends
-from poc.shared.analysis.runs.reading import read_runs
+from poc.shared.analysis.runs.copies import read_distinct_runs
+from poc.shared.analysis.runs.groups import Group, by_data, group_runs, match_backends, name_data
 from poc.shared.analysis.statistics.differences import Remedy
 
-from .findings import Pair, compare_pairs, find_difference, list_names, mean_accuracy, name_baseline
-
-MAX_NAMES = 4
-"""More names than these stand in the table below the sentences, not in a sentence."""
+from .findings import Pair, compare_pairs, find_difference, list_names, mean_accuracy
+from .phrases import (
+    MAX_NAMES,
+    name_rows,
+    where,
+    write_accuracy,
+    write_baseline,
+    write_points,
+    write_remedy,
+)
 
 
 class Rival(NamedTuple):
@@ -34,6 +40,8 @@ class Headline(NamedTuple):
 
     sentences: list[str]
     rivals: list[Rival]
+    labels: Mapping[str, str] = {}
+    """Run -> the name of its row."""
 
 
 def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
@@ -44,6 +52,7 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
         pairs: `compare_pairs` of these rows.
     """
     parts = by_data(groups)
+    names = name_data([members[0].data for members in parts])
     sentences: list[str] = []
     rivals: list[Rival] = []
     for members in parts:
@@ -53,23 +62,47 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
         if not ranked:
             continue
         found = find_rivals(ranked, pairs)
-        # Sentences name rows in the order of the tables.
-        labels = [group.label for group in members]
-        lines = [
-            *describe_best(ranked, sorted(found, key=lambda rival: labels.index(rival.other))),
-            *describe_frameworks(ranked, pairs),
-            *describe_baseline([group for group in members if group.interval], pairs),
-            *describe_remedies(found),
-            *describe_seeds(ranked),
-        ]
-        sentences += [f"On {members[0].data[0]}: {line}" for line in lines] if parts[1:] else lines
+        lines = describe_rows(members, ranked, found, pairs)
+        sentences += (
+            [f"On {names[members[0].data]}: {line}" for line in lines] if parts[1:] else lines
+        )
         rivals += found
-    return Headline(sentences, rivals)
+    labels = {run.name: group.label for group in groups for run in group.runs}
+    return Headline([*sentences, *describe_adjusting(pairs)], rivals, labels)
+
+
+def describe_rows(
+    members: Sequence[Group],
+    ranked: Sequence[Group],
+    rivals: Sequence[Rival],
+    pairs: Sequence[Pair],
+) -> list[str]:
+    """The sentences about the rows of one data set.
+
+    Args:
+        members: In the order of the tables, in which sentences name them.
+        ranked: Those that were tested, the best first.
+        rivals: The best against each other one.
+        pairs: Of the page.
+    """
+    labels = [group.label for group in members]
+    ordered = sorted(rivals, key=lambda rival: labels.index(rival.other))
+    against_constant = describe_baseline([group for group in members if group.interval], pairs)
+    if is_pair_of_frameworks(ranked, rivals):
+        verdicts = [*describe_two_frameworks(ranked, rivals[0]), *against_constant]
+    else:
+        verdicts = [
+            *describe_best(ranked, ordered),
+            *describe_frameworks(ranked, pairs),
+            *against_constant,
+            *describe_remedies(rivals),
+        ]
+    return [*verdicts, *describe_seeds(ranked)]
 
 
 def read_headline(folders: Sequence[Path]) -> Headline:
     """The headline of run folders and sweeps; empty where no run is whole."""
-    groups = group_runs(read_runs(folders)[0])
+    groups = group_runs(read_distinct_runs(folders)[0])
     return write_headline(groups, compare_pairs(groups))
 
 
@@ -114,17 +147,36 @@ def describe_best(ranked: Sequence[Group], rivals: Sequence[Rival]) -> Iterator[
     )
 
 
-def name_rows(names: Sequence[str]) -> str:
-    """The names; of many their number, since the table below names each."""
-    return list_names(names) if len(names) <= MAX_NAMES else f"{len(names)} other rows"
+def is_pair_of_frameworks(ranked: Sequence[Group], rivals: Sequence[Rival]) -> bool:
+    """Whether the two frameworks of one method are all there is, and were compared."""
+    if len(ranked) != 2 or not match_backends(ranked):
+        return False
+    pair = rivals[0].pair
+    return pair.difference is not None and pair.winner in (None, ranked[0].label)
 
 
-def write_accuracy(group: Group) -> str:
-    """`0.871 (95 % interval 0.84 to 0.90)`."""
-    if group.interval is None:
-        return f"{mean_accuracy(group):.3f}"
-    low, high = group.interval
-    return f"{mean_accuracy(group):.3f} (95 % interval {low:.3f} to {high:.3f})"
+def describe_two_frameworks(ranked: Sequence[Group], rival: Rival) -> Iterator[str]:
+    """The better framework and how they compare, each said once."""
+    best, other = ranked
+    accuracy = f"test accuracy {write_accuracy(best)}"
+    if rival.pair.winner:
+        yield f"{best.label} is the best: {accuracy}."
+        yield (
+            f"The frameworks differ{where(best)}: {best.backend} is more accurate by "
+            f"{write_points(rival.pair)}."
+        )
+        return
+    is_tied = mean_accuracy(other) == mean_accuracy(best)
+    mean = f"shares the highest mean with {other.label}" if is_tied else "has the highest mean"
+    advice = (
+        f"; if that is the true difference, {write_remedy(rival.remedy)} would show it"
+        if rival.remedy
+        else ""
+    )
+    yield f"{best.label} {mean}, {accuracy}."
+    yield (
+        f"The frameworks are not shown to differ{where(best)}: {write_points(rival.pair)}{advice}."
+    )
 
 
 def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
@@ -148,21 +200,6 @@ def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Itera
         yield f"The frameworks are not shown to differ{others}{most} {write_points(widest)}."
 
 
-def where(group: Group) -> str:
-    """What the two rows of a method have in common: ` with k=3`."""
-    words = [word for word in group.label.split() if word != group.backend]
-    return f" with {' '.join(words)}" if words else ""
-
-
-def write_points(pair: Pair) -> str:
-    """`1.2 points (-0.4 to 2.8)`; the sign is dropped where the winner is named beside it."""
-    if pair.difference is None or pair.low is None or pair.high is None:
-        return "-"
-    sign = -1 if pair.difference < 0 else 1
-    ends = sorted(100 * sign * end for end in (pair.low, pair.high))
-    return f"{100 * abs(pair.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
-
-
 def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
     """Rows against a constant answer."""
     known = [pair for pair in pairs if pair.is_baseline]
@@ -172,7 +209,7 @@ def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterato
     )
     if not known:
         return
-    constant = f"the majority baseline ({name_baseline(groups[0])})"
+    constant = write_baseline(groups[0])
     worse = [pair.first for pair in known if pair.winner == pair.second]
     unclear = [pair.first for pair in known if pair.winner is None]
     if not worse and not unclear:
@@ -181,6 +218,13 @@ def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterato
         yield f"Not shown to be better than {constant}: {list_names(unclear)}."
     if worse:
         yield f"Worse than {constant}: {list_names(worse)}."
+
+
+def describe_adjusting(pairs: Sequence[Pair]) -> Iterator[str]:
+    """What many comparisons cost each."""
+    number = sum(pair.p_value is not None for pair in pairs)
+    if number > 1:
+        yield f"These verdicts are adjusted for the number of comparisons, {number}."
 
 
 def describe_remedies(rivals: Sequence[Rival]) -> Iterator[str]:
@@ -193,26 +237,6 @@ def describe_remedies(rivals: Sequence[Rival]) -> Iterator[str]:
         )
     if unsettled[1:]:
         yield "The table says what would settle each of the others."
-
-
-def write_remedy(remedy: Remedy | None) -> str:
-    """`about 400 more test images or 5 more seeds a row`; empty where nothing is open."""
-    if remedy is None:
-        return ""
-    parts = []
-    if remedy.images is not None:
-        parts.append(f"{remedy.images:,} more test images")
-    if remedy.seeds is not None:
-        parts.append(f"{count(remedy.seeds, 'more seed')} a row")
-    if remedy.both is not None:
-        images, seeds = remedy.both
-        parts.append(f"{images:,} more test images with {count(seeds, 'more seed')} a row")
-    return f"about {' or '.join(parts)}" if parts else "no number of images or seeds within reach"
-
-
-def count(number: int, word: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def describe_seeds(groups: Sequence[Group]) -> Iterator[str]:

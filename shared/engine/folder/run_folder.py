@@ -9,6 +9,7 @@ exported, `exports.json`.
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from poc.shared.spec.reading.stored_runs import read_as_meant
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .disk_reserve import give_room, keep_room, write_with_room
 from .frozen_tensors import FrozenTensors
+from .own_files import EXPORT_LEFTOVER, find_checkpoints, find_exports
 
 # The file that a run holds while it writes (run_lock.py).
 LOCK = "lock"
@@ -67,15 +69,24 @@ class RunFolder:
             UsageError: As `create`.
         """
         folder = cls(path)
-        if folder.path.exists() and not folder.is_unused():
-            if not overwrite:
-                raise UsageError(
-                    f"received the output {str(path)!r}, which already holds something; name a new "
-                    "folder, or add --overwrite to replace a run"
-                )
-            folder.require_run()
+        folder.require_room(overwrite=overwrite)
         folder.make(folder.path)
         return folder.path
+
+    def require_room(self, *, overwrite: bool) -> None:
+        """Refuse a folder that no run may begin in.
+
+        Raises:
+            UsageError: It holds something and `overwrite` is false, or what is no run.
+        """
+        if not self.path.exists() or self.is_unused():
+            return
+        if not overwrite:
+            raise UsageError(
+                f"received the output {str(self.path)!r}, which already holds something; name a "
+                "new folder, or add --overwrite to replace a run"
+            )
+        self.require_run()
 
     def make(self, path: Path) -> None:
         """Make a folder of the run.
@@ -161,9 +172,16 @@ class RunFolder:
             SPLIT,
             EXPORTS,
         ]
-        written = [*self.checkpoints.glob("*.*"), *(self.path / "exports").glob("*.*")]
-        for path in [*(self.path / name for name in own), *written]:
+        exports = self.path / "exports"
+        written = [
+            *find_checkpoints(self.checkpoints),
+            *find_exports(exports, self.own_exports()),
+        ]
+        # What tells one's own exports goes after them.
+        for path in [*written, *(self.path / name for name in own)]:
             path.unlink(missing_ok=True)
+        for leftover in exports.glob(f"{EXPORT_LEFTOVER}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def write_run(self, record: Mapping[str, Any]) -> None:
         """Write `run.json`."""
@@ -262,6 +280,13 @@ class RunFolder:
         """What was exported, one object a file; empty where nothing was."""
         path = self.path / EXPORTS
         return list(read_json(path)) if path.exists() else []
+
+    def own_exports(self) -> list[dict[str, Any]]:
+        """The same, but for what cannot be read: no file is then known as the run's."""
+        try:
+            return [row for row in self.read_exports() if isinstance(row, dict)]
+        except (UsageError, TypeError):
+            return []
 
     def add_export(self, row: Mapping[str, Any], keys: Sequence[str]) -> None:
         """Note an export; it replaces one that has the same values under `keys`."""

@@ -1,0 +1,66 @@
+"""Parts of a headline's sentences: names, accuracies, differences, and what would settle them."""
+
+from collections.abc import Sequence
+
+from poc.shared.analysis.runs.groups import Group
+from poc.shared.analysis.statistics.differences import Remedy
+
+from .findings import Pair, baseline, list_names, mean_accuracy, name_baseline
+
+MAX_NAMES = 4
+"""More names than these stand in the table below the sentences, not in a sentence."""
+
+
+def name_rows(names: Sequence[str]) -> str:
+    """The names; of many their number, since the table below names each."""
+    return list_names(names) if len(names) <= MAX_NAMES else f"{len(names)} other rows"
+
+
+def write_accuracy(group: Group) -> str:
+    """`0.871 (95 % interval 0.84 to 0.90)`."""
+    if group.interval is None:
+        return f"{mean_accuracy(group):.3f}"
+    low, high = group.interval
+    return f"{mean_accuracy(group):.3f} (95 % interval {low:.3f} to {high:.3f})"
+
+
+def where(group: Group) -> str:
+    """What the two rows of a method have in common: ` with k=3`."""
+    words = [word for word in group.label.split() if word != group.backend]
+    return f" with {' '.join(words)}" if words else ""
+
+
+def write_points(pair: Pair) -> str:
+    """`1.2 points (-0.4 to 2.8)`; the sign is dropped where the winner is named beside it."""
+    if pair.difference is None or pair.low is None or pair.high is None:
+        return "-"
+    sign = -1 if pair.difference < 0 else 1
+    ends = sorted(100 * sign * end for end in (pair.low, pair.high))
+    return f"{100 * abs(pair.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
+
+
+def write_baseline(group: Group) -> str:
+    """`the majority baseline 0.369 (always “cat”)`."""
+    known = baseline(group)
+    share = f" {known[1]:.3f}" if known else ""
+    return f"the majority baseline{share} ({name_baseline(group)})"
+
+
+def write_remedy(remedy: Remedy | None) -> str:
+    """`about 400 more test images or 5 more seeds a row`; empty where nothing is open."""
+    if remedy is None:
+        return ""
+    parts = []
+    if remedy.images is not None:
+        parts.append(f"{remedy.images:,} more test images")
+    if remedy.seeds is not None:
+        parts.append(f"{count(remedy.seeds, 'more seed')} a row")
+    if remedy.both is not None:
+        images, seeds = remedy.both
+        parts.append(f"{images:,} more test images with {count(seeds, 'more seed')} a row")
+    return f"about {' or '.join(parts)}" if parts else "no number of images or seeds within reach"
+
+
+def count(number: int, word: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
