@@ -6,7 +6,7 @@ Nothing is trained, and the run folder stays as it is.
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from poc.shared.engine.numerics.metrics import (
     log_softmax,
     wilson_interval,
 )
-from poc.shared.engine.trained_run import open_trained
+from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
@@ -75,42 +75,73 @@ def evaluate_folder(
         part=part,
         note=noting(report),
     )
-    run, own, opened = trained.run, trained.weights, trained.data
-    WorkCount(report, f"starting {run.backend}")
-    with opened, Worker(run.backend) as worker:
-        pipeline, ids = find_part(run, opened, part)
-        count = WorkCount(report, f"computing {part} images", len(ids))
-        outputs = list(run_batches(worker, run, own, pipeline, count))
-        WorkCount(report, "measuring the latency of one image")
-        seconds = worker.call(
-            "measure_latency",
-            run=run.model_dump(mode="json"),
-            weights=own,
-            num_images=pipeline.num_views,
-        )
-    labels = opened.source.labels[pipeline.indices]
-    logits, embeddings = (np.concatenate(values) for values in zip(*outputs, strict=True))
+    measured = measure_part(trained, part, report)
     if export is not None:
-        write_outputs(export, logits, embeddings, labels, ids)
-    hits = int((logits.argmax(axis=1) == labels).sum())
-    low, high = wilson_interval(hits, len(labels))
+        write_outputs(export, measured.logits, measured.embeddings, measured.labels, measured.ids)
     return {
         "folder": str(folder),
         "checkpoint": checkpoint,
         "part": part,
-        "backend": run.backend,
-        "size": list(pipeline.image_shape[:2]),
-        "crops": pipeline.num_views,
-        "average": pipeline.average if pipeline.num_views > 1 else None,
-        "images": len(labels),
-        "hits": hits,
-        **classification_metrics(logits, labels),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "latency_seconds": seconds,
-        "embedding": describe_values(embeddings),
+        "backend": trained.run.backend,
+        **measured.describe(),
         "notes": list(trained.notes),
     }
+
+
+class Measured(NamedTuple):
+    """What a network says about a part.
+
+    `logits` (N, C), `embeddings` (N, F), `labels` (N,), `ids` (N,), `latency_seconds` of one image.
+    """
+
+    pipeline: Pipeline
+    logits: NDArray[np.floating]
+    embeddings: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    ids: list[str]
+    latency_seconds: float
+
+    def describe(self) -> dict[str, Any]:
+        """Metrics, their interval, crops, latency and the statistics of the pooled features."""
+        hits = int((self.logits.argmax(axis=1) == self.labels).sum())
+        low, high = wilson_interval(hits, len(self.labels))
+        num_views = self.pipeline.num_views
+        return {
+            "size": list(self.pipeline.image_shape[:2]),
+            "crops": num_views,
+            "average": self.pipeline.average if num_views > 1 else None,
+            "images": len(self.labels),
+            "hits": hits,
+            **classification_metrics(self.logits, self.labels),
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "latency_seconds": self.latency_seconds,
+            "embedding": describe_values(self.embeddings),
+        }
+
+
+def measure_part(trained: TrainedRun, part: str, report: Report) -> Measured:
+    """Answers and latency, from the backend that trained.
+
+    Raises:
+        UsageError: The part is empty.
+    """
+    run, opened = trained.run, trained.data
+    WorkCount(report, f"starting {run.backend}")
+    with opened, Worker(run.backend) as worker:
+        pipeline, ids = find_part(run, opened, part)
+        count = WorkCount(report, f"computing {part} images", len(ids))
+        outputs = list(run_batches(worker, run, trained.weights, pipeline, count))
+        WorkCount(report, "measuring the latency of one image")
+        seconds = worker.call(
+            "measure_latency",
+            run=run.model_dump(mode="json"),
+            weights=trained.weights,
+            num_images=pipeline.num_views,
+        )
+    labels = opened.source.labels[pipeline.indices]
+    logits, embeddings = (np.concatenate(values) for values in zip(*outputs, strict=True))
+    return Measured(pipeline, logits, embeddings, labels, ids, seconds)
 
 
 def check_part_name(part: str) -> None:

@@ -26,7 +26,7 @@ from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.metrics import average_views
-from poc.shared.engine.trained_run import open_trained
+from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.collisions import digest_file, refuse_existing
@@ -76,11 +76,11 @@ def export_run(
     """Fold, write, run, compare, measure, and note it in the run folder.
 
     Args:
-        folder: Run folder; whichever backend trained it.
+        folder: Run folder, of either backend.
         file_format: `onnx` or `tflite`.
         precision: `float32`, `float16` or `int8` (calibrated on training images).
         output: New file, or an export of this run; none: `exports/` in the run folder.
-        merges_shortcuts: Write a block's last two convolutions as one; none: except in int8, where
+        merges_shortcuts: Write a block's last two convolutions as one; none: but for int8, where
             their inputs would have to share one scale.
         num_images: Evaluation images that the file is judged on, at most.
         data: Where the run's data lies now; none: where it lay.
@@ -94,6 +94,41 @@ def export_run(
             output is something else that exists.
         CheckFailed: The float32 file does not answer like the trained network.
     """
+    file_format = check_form(file_format, precision)
+    is_merged = precision != "int8" if merges_shortcuts is None else merges_shortcuts
+    target = output or folder / "exports" / f"{precision}.{file_format}"
+    refuse_foreign_file(target, folder)
+    trained = open_trained(folder, data=data, note=noting(report))
+    make_parent(target)
+    beside = tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER)
+    with trained.data, beside as partial:
+        written, backend = Path(partial) / f"model.{file_format}", FORMATS[file_format].backend
+        answers = evaluate_trained(trained.run, trained.weights, trained.data, num_images, report)
+        WorkCount(report, f"writing {precision} {file_format}")
+        counts = write_model(trained, written, backend, precision, is_merged)
+        row = {
+            "format": file_format,
+            "precision": precision,
+            "merges_shortcuts": is_merged,
+            "file": str(target),
+            "sha256": digest_file(written),
+            "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **describe_sizes(trained.run, folder, written),
+            **counts,
+            **describe_answers(FORMATS[file_format].open(written), answers, precision, report),
+            "notes": list(trained.notes),
+        }
+        written.replace(target)
+        RunFolder(folder).exports.add(row, KEYS)
+    return row
+
+
+def check_form(file_format: str | None, precision: str) -> str:
+    """The format, if there are such a format and such a precision.
+
+    Raises:
+        UsageError: There are not.
+    """
     if file_format is None:
         raise UsageError(
             f"received no --format; allowed are {', '.join(FORMATS)}: add --format "
@@ -104,43 +139,34 @@ def export_run(
         raise UsageError(
             f"received the precision {precision!r}; allowed are {', '.join(PRECISIONS)}: choose one"
         )
-    if merges_shortcuts is None:
-        merges_shortcuts = precision != "int8"
-    target = output or folder / "exports" / f"{precision}.{file_format}"
-    if not is_noted(target, RunFolder(folder).own_exports()):
+    return file_format
+
+
+def write_model(
+    trained: TrainedRun, path: Path, backend: str, precision: str, merges_shortcuts: bool
+) -> dict[str, int]:
+    """Let the format's framework write the folded network; returns what it counted."""
+    with Worker(backend, log=path.with_name("log")) as worker:
+        counts: dict[str, int] = worker.call(
+            "export",
+            run=trained.run.model_dump(mode="json"),
+            weights=trained.weights,
+            path=str(path.resolve()),
+            precision=precision,
+            calibration=calibration_images(trained.run, trained.data),
+            merges_shortcuts=merges_shortcuts,
+        )
+    return counts
+
+
+def refuse_foreign_file(target: Path, folder: Path) -> None:
+    """Refuse to replace what is no export of this run, as it was written.
+
+    Raises:
+        UsageError: Something else is there.
+    """
+    if not is_noted(target, RunFolder(folder).exports.own()):
         refuse_existing(target)
-    trained = open_trained(folder, data=data, note=noting(report))
-    run, weights, opened = trained.run, trained.weights, trained.data
-    make_parent(target)
-    with opened, tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial:
-        written = Path(partial) / f"model.{file_format}"
-        evaluation = evaluate_trained(run, weights, opened, num_images, report)
-        WorkCount(report, f"writing {precision} {file_format}")
-        with Worker(FORMATS[file_format].backend, log=Path(partial) / "log") as worker:
-            counts = worker.call(
-                "export",
-                run=run.model_dump(mode="json"),
-                weights=weights,
-                path=str(written.resolve()),
-                precision=precision,
-                calibration=calibration_images(run, opened),
-                merges_shortcuts=merges_shortcuts,
-            )
-        row = {
-            "format": file_format,
-            "precision": precision,
-            "merges_shortcuts": merges_shortcuts,
-            "file": str(target),
-            "sha256": digest_file(written),
-            "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            **describe_sizes(run, folder, written),
-            **counts,
-            **describe_answers(FORMATS[file_format].open(written), evaluation, precision, report),
-            "notes": list(trained.notes),
-        }
-        written.replace(target)
-    RunFolder(folder).add_export(row, KEYS)
-    return row
 
 
 def make_parent(target: Path) -> None:

@@ -39,7 +39,7 @@ def test_one_run_becomes_both_files(run, poc):
     code, output, _ = poc("export", run, "--format", "tflite", "--precision", "int8")
     assert code == 0
     assert "right answers are lost" in output
-    noted = RunFolder(run).read_exports()
+    noted = RunFolder(run).exports.read()
     assert [(row["format"], row["precision"]) for row in noted] == [
         ("onnx", "float32"),
         ("tflite", "float32"),
@@ -67,7 +67,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(run, monkeypatch):
     with pytest.raises(CheckFailed, match=r"differ by 1\.\de-05 .* was not kept"):
         export_run(run, file_format="onnx")
     assert list((run / "exports").iterdir()) == []
-    assert RunFolder(run).read_exports() == []
+    assert RunFolder(run).exports.read() == []
 
 
 REFUSED = {
@@ -125,7 +125,7 @@ def test_an_output_that_exists_is_refused_before_any_work(case, begun, tmp_path)
     (tmp_path / "link.onnx").symlink_to("nowhere")
     (begun.path / "exports" / "float32.onnx").write_bytes(b"changed")
     row = {"format": "onnx", "file": "run/exports/float32.onnx", "sha256": "0" * 64}
-    begun.add_export({**row, "file_bytes": 7}, ["format"])
+    begun.exports.add({**row, "file_bytes": 7}, ["format"])
     output = tmp_path / OUTPUTS[case]
     with pytest.raises(UsageError, match=r"which exists; name another file or remove it"):
         export_run(begun.path, file_format="onnx", output=output)
@@ -142,7 +142,7 @@ def test_an_export_of_the_run_is_written_anew_and_a_new_file_made(begun, tmp_pat
         export_run(begun.path, file_format="onnx")
     known = {"file": str(target), "file_bytes": len(content)}
     for more in ({"sha256": hashlib.sha256(content).hexdigest()}, {}):
-        begun.add_export({"format": "onnx", **known, **more}, ["format"])
+        begun.exports.add({"format": "onnx", **known, **more}, ["format"])
         with pytest.raises(ReachedError):
             export_run(begun.path, file_format="onnx")
     with pytest.raises(ReachedError):

@@ -125,7 +125,7 @@ def test_a_refused_overwrite_keeps_the_former_run_and_the_next_one_replaces_it(l
     (folder / "notes.txt").write_text("mine")
     (folder / "exports").mkdir()
     (folder / "exports" / "model.onnx").write_bytes(b"old")
-    RunFolder(folder).add_export({"file": "exports/model.onnx", "file_bytes": 3}, ["file"])
+    RunFolder(folder).exports.add({"file": "exports/model.onnx", "file_bytes": 3}, ["file"])
     (folder / "worker.log").write_text("what the former run printed")
     before, stamps = contents(folder), times(folder)
     assert {"summary.json", "metrics.jsonl", "checkpoints/best.safetensors"} < before.keys()

@@ -164,9 +164,9 @@ def test_a_new_run_replaces_what_poc_wrote_and_nothing_else(tmp_path):
         (exports / name).write_text(name)
     row = {"format": "onnx", "file": "run/exports/float32.onnx"}
     digest = hashlib.sha256(b"float32.onnx").hexdigest()
-    folder.add_export({**row, "sha256": digest}, ["file"])
-    folder.add_export({"file": "exports/int8.tflite", "file_bytes": 11}, ["file"])
-    folder.add_export({"file": "exports/float16.tflite", "sha256": digest}, ["file"])
+    folder.exports.add({**row, "sha256": digest}, ["file"])
+    folder.exports.add({"file": "exports/int8.tflite", "file_bytes": 11}, ["file"])
+    folder.exports.add({"file": "exports/float16.tflite", "sha256": digest}, ["file"])
     folder.write_run({"status": "finished"})
     RunFolder.create(folder.path, overwrite=True)
     assert {path.name for path in folder.checkpoints.iterdir()} == set(mine)

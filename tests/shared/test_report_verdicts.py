@@ -103,9 +103,9 @@ def test_exports_join_the_report(tmp_path: Path) -> None:
     for seed in range(2):
         run = make_run(tmp_path / "runs" / str(seed), seed=seed)
         keys = ("format", "precision", "merges_shortcuts")
-        RunFolder(run).add_export({**EXPORT, "file_bytes": 1}, keys)
-        RunFolder(run).add_export({**EXPORT, "file_bytes": 41_000 + 2000 * seed}, keys)
-        RunFolder(run).add_export({**EXPORT, "precision": "int8", "file_bytes": 9_000}, keys)
+        RunFolder(run).exports.add({**EXPORT, "file_bytes": 1}, keys)
+        RunFolder(run).exports.add({**EXPORT, "file_bytes": 41_000 + 2000 * seed}, keys)
+        RunFolder(run).exports.add({**EXPORT, "precision": "int8", "file_bytes": 9_000}, keys)
     report(tmp_path / "report", tmp_path / "runs")
     frame = pd.read_csv(tmp_path / "report" / "exports.csv")
     assert frame["file_bytes"].tolist() == [41_000, 9_000, 43_000, 9_000]

@@ -76,10 +76,8 @@ def factorize_run(
         )
     name = check_variant(variant)
     factors = find_factors(run.network, weights, name, rank, budget_parameters, budget_macs)
-    model = {
-        **run.model_spec.model_dump(mode="json"),
-        "factors": {key: factor.model_dump(mode="json") for key, factor in factors.items()},
-    }
+    declared = {key: factor.model_dump(mode="json") for key, factor in factors.items()}
+    model = {**run.model_spec.model_dump(mode="json"), "factors": declared}
     factored = run.replace(model=model)
     converted = factorize_weights(weights, factors)
     recorded = trained.record.spec.model_dump(mode="json")

@@ -221,7 +221,7 @@ def read_run(path: Path) -> Run:
         row={"threads": count_threads(content), **summary.model_dump()},
         epochs=read_epochs(folder),
         predictions=predictions,
-        exports=tuple(ExportRecord.model_validate(entry) for entry in folder.read_exports()),
+        exports=tuple(ExportRecord.model_validate(entry) for entry in folder.exports.read()),
     )
 
 

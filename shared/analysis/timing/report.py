@@ -283,11 +283,7 @@ def build_bench_report(bench: Mapping[str, Any]) -> Report:
 
 
 def check_page(output: Path) -> None:
-    """Refuse a page where something else stands, before anything is timed.
-
-    Raises:
-        UsageError: A file of another origin stands in the way.
-    """
+    """Refuse a page where something else stands, before anything is timed."""
     refuse_foreign(output, FILES, "bench", "--report")
 
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import (
     finite,
-    read_json,
     read_object,
     read_regular,
     write_bytes,
@@ -31,12 +30,12 @@ from poc.shared.spec.reading.stored_runs import read_as_meant
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .disk_reserve import give_room, keep_room, write_with_room
+from .export_notes import EXPORTS, ExportNotes
 from .frozen_tensors import FrozenTensors
 from .own_files import EXPORT_LEFTOVER, find_checkpoints, find_exports
 
 # The file that a run holds while it writes (run_lock.py).
 LOCK = "lock"
-EXPORTS = "exports.json"
 # Which examples each part held (data/splits/recorded.py).
 SPLIT = "split.npz"
 Status = Literal["running", "finished", "interrupted", "failed"]
@@ -175,7 +174,7 @@ class RunFolder:
         exports = self.path / "exports"
         written = [
             *find_checkpoints(self.checkpoints),
-            *find_exports(exports, self.own_exports()),
+            *find_exports(exports, self.exports.own()),
         ]
         # What tells one's own exports goes after them.
         for path in [*written, *(self.path / name for name in own)]:
@@ -276,26 +275,10 @@ class RunFolder:
         if not (self.path / SPLIT).exists():
             write_bytes(self.path / SPLIT, content)
 
-    def read_exports(self) -> list[dict[str, Any]]:
-        """What was exported, one object a file; empty where nothing was."""
-        path = self.path / EXPORTS
-        return list(read_json(path)) if path.exists() else []
-
-    def own_exports(self) -> list[dict[str, Any]]:
-        """The same, but for what cannot be read: no file is then known as the run's."""
-        try:
-            return [row for row in self.read_exports() if isinstance(row, dict)]
-        except (UsageError, TypeError):
-            return []
-
-    def add_export(self, row: Mapping[str, Any], keys: Sequence[str]) -> None:
-        """Note an export; it replaces one that has the same values under `keys`."""
-        others = [
-            other
-            for other in self.read_exports()
-            if any(other.get(key) != row[key] for key in keys)
-        ]
-        write_json(self.path / EXPORTS, [*others, dict(row)])
+    @property
+    def exports(self) -> ExportNotes:
+        """What was exported."""
+        return ExportNotes(self.path / EXPORTS)
 
 
 def now() -> str:
