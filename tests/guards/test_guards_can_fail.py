@@ -25,6 +25,8 @@ TYPES = [str(SCRIPTS / "mypy"), "--cache-dir=/dev/null"]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 MIRROR = [*PYTEST, "tests/guards/test_mirror.py"]
 PACKAGING = [*PYTEST, "tests/guards/test_packaging.py"]
+ROOMS = [*PYTEST, "tests/guards/test_rooms.py"]
+METHODS = [*PYTEST, "tests/guards/test_methods.py", "-k", "implemented"]
 CONFIGS = [*PYTEST, "tests/guards/test_configs.py"]
 LIGHT_IMPORTS = [*PYTEST, "tests/guards/test_imports.py", "-k", "light_modules"]
 SHARED_IMPORTS = [*PYTEST, "tests/guards/test_imports.py", "-k", "shared_imports"]
@@ -56,6 +58,28 @@ def append(file: str, text: str) -> Callable[[Path], None]:
     def plant(root: Path) -> None:
         with (root / file).open("a", encoding="utf-8") as stream:
             stream.write(text)
+
+    return plant
+
+
+def replace_text(file: str, old: str, new: str) -> Callable[[Path], None]:
+    """Change a text of a file."""
+
+    def plant(root: Path) -> None:
+        path = root / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    return plant
+
+
+def fill_folder(folder: str, count: int) -> Callable[[Path], None]:
+    """Plant so many empty modules."""
+
+    def plant(root: Path) -> None:
+        for number in range(count):
+            (root / folder / f"planted_{number}.py").write_text("", encoding="utf-8")
 
     return plant
 
@@ -208,6 +232,32 @@ CASES = {
     ),
     "packaging: stray root module": Case(
         guard=PACKAGING, plant=write("conftest.py", ""), names="conftest.py"
+    ),
+    "rooms: a folder of fifteen modules": Case(
+        guard=ROOMS, plant=fill_folder("shared/files", 15), names="shared/files"
+    ),
+    "rooms: a long file": Case(
+        guard=ROOMS, plant=write("shared/data/planted.py", "\n" * 301), names="planted.py"
+    ),
+    "rooms: a long function": Case(
+        guard=ROOMS,
+        plant=write("shared/data/planted.py", "def planted():\n" + "    pass\n" * 60),
+        names="planted.py:planted",
+    ),
+    "rooms: seven parameters": Case(
+        guard=ROOMS,
+        plant=write("shared/data/planted.py", "def planted(a, b, c, *, d, e, f, g): ...\n"),
+        names="planted.py:planted",
+    ),
+    "methods: a misspelt objective": Case(
+        guard=METHODS,
+        plant=replace_text("torch_impl/methods/__init__.py", '"kd":', '"dk":'),
+        names="dk",
+    ),
+    "methods: a misspelt kind of layer": Case(
+        guard=METHODS,
+        plant=replace_text("tf_impl/layers/__init__.py", '"highway":', '"high":'),
+        names="high",
     ),
     "configs: unknown key": Case(
         guard=CONFIGS,
