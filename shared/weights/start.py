@@ -1,5 +1,6 @@
 """Where a run's weights start: drawn, or read from a canonical file."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,20 @@ def is_of_head(network: Network, name: str) -> bool:
     return name.partition("/")[0] in DENSE_LAYERS or name.startswith(f"{last}/")
 
 
+def explain_missing(path: Path) -> str:
+    """What to name in place of a path where no weight file is."""
+    best = path / "checkpoints" / "best.safetensors"
+    if best.is_file():
+        return (
+            f"received --weights {str(path)!r}, a run folder; allowed is a file: name its best "
+            f"weights, --weights {shlex.quote(str(best))}"
+        )
+    return (
+        f"received --weights {str(path)!r}, which is no file; name a canonical "
+        "safetensors file (poc weights convert makes one) or imagenet"
+    )
+
+
 def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:
     """Refuse a file that is missing, or that the run's network cannot start from.
 
@@ -119,9 +134,6 @@ def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:
         UsageError: See above.
     """
     if run.initial_weights not in (None, IMAGENET) and not Path(str(run.initial_weights)).is_file():
-        raise UsageError(
-            f"received --weights {run.initial_weights!r}, which is no file; name a canonical "
-            "safetensors file (poc weights convert makes one) or imagenet"
-        )
+        raise UsageError(explain_missing(Path(str(run.initial_weights))))
     if run.initial_weights not in (None, IMAGENET) and run.input_shape and run.num_classes:
         read_initial_weights(run, str(run.initial_weights), knows_classes=knows_classes)

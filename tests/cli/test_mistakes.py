@@ -47,6 +47,13 @@ def weights_of(name, folder):
     return folder / "w.safetensors"
 
 
+def run_folder(folder):
+    """A run folder with its best weights, which somebody names in their place."""
+    (folder / "run" / "checkpoints").mkdir(parents=True)
+    write_arrays(folder / "run" / "checkpoints" / "best.safetensors", {"b": np.zeros(1)})
+    return folder / "run"
+
+
 # Arguments (a function makes what it needs in the folder), what the answer tells to type.
 MISTAKES = {
     "--lr": ([*RUN, "--lr", "0.1"], "--set learning_rate=VALUE"),
@@ -97,6 +104,11 @@ MISTAKES = {
     "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "write npz:"),
     "resnet-18": ([*RUN, "--model", "resnet-18"], "the nearest resnet18"),
     "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "the nearest mobilenet_v2"),
+    "--weights run folder": (
+        lambda f: [*RUN, "--method", "transfer", "--weights", run_folder(f)],
+        "checkpoints/best.safetensors",
+    ),
+    "--weights nofile": ([*RUN, "--method", "transfer", "--weights", "none.pt"], "is no file"),
     "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
     "data command": (["data", "describ"], "describe"),
     "batch of more than all": (

@@ -100,7 +100,7 @@ def convert_file(
             misshapen.
     """
     network, schemes = run.network, find_schemes(run.model_spec.name)
-    outgoing = next(iter(choose(schemes, target_format, network.name)), None)
+    outgoing = next(iter(choose(schemes, target_format, network)), None)
     check_target(target, network, outgoing)
     tensors, metadata = read_tensors(source)
     found = unwrap(network, schemes, tensors, source_format)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.folder.lock import is_held
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.launch.sweep import DEFINITION
+from poc.shared.engine.launch.sweep_definition import DEFINITION
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json

@@ -15,7 +15,7 @@ from poc.shared.spec.schedules import ScheduleSpec
 from poc.shared.spec.stopping import EarlyStoppingSpec
 from poc.shared.spec.suggestions import suggest_key
 
-from .pretrained import WeightDefaults
+from .pretrained import NO_WEIGHTS, WeightDefaults
 from .shipped import find_config
 
 WEIGHTS = "initial_weights"
@@ -147,7 +147,7 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
                 f"received --set {key}={value}, but {parent!r} is no group of settings; name a "
                 "setting of a group"
             )
-    target[last] = value
+    target[last] = None if last == WEIGHTS and value == NO_WEIGHTS else value
 
 
 def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
