@@ -279,7 +279,7 @@ def test_a_folder_in_which_no_cell_has_begun_takes_another_sweep(
     ("assignments", "axis", "message"),
     [
         (["method=transfer"], "initial_weights=none,nofile", "in the cell initial_weights=nofile"),
-        (["method=fixres", "num_epochs=1"], "finetune_epochs=0,1", "both phases share"),
+        (["method=fixres", "num_epochs=2"], "finetune_epochs=1,2", "both phases share"),
     ],
 )
 def test_every_cell_is_looked_at_before_the_first_trains(
