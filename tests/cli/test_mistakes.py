@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.reading.keys import list_keys
@@ -52,6 +53,17 @@ def run_folder(folder):
     (folder / "run" / "checkpoints").mkdir(parents=True)
     write_arrays(folder / "run" / "checkpoints" / "best.safetensors", {"b": np.zeros(1)})
     return folder / "run"
+
+
+def weights_cut_short(folder):
+    """The first half of a file."""
+    path = weights_of("conv2d_chain", folder)
+    path.write_bytes(path.read_bytes()[:3000])
+    return path
+
+
+def weights_renamed(folder):
+    return weights_of("conv2d_chain", folder).rename(folder / "w.pth")
 
 
 # Arguments (a function makes what it needs in the folder), what the answer tells to type.
@@ -109,6 +121,20 @@ MISTAKES = {
         "checkpoints/best.safetensors",
     ),
     "--weights nofile": ([*RUN, "--method", "transfer", "--weights", "none.pt"], "is no file"),
+    "weights cut short": (
+        lambda f: [*RUN, "--method", "scratch", "--weights", weights_cut_short(f)],
+        "damaged or no safetensors file",
+    ),
+    "weights renamed": (
+        lambda f: [*RUN, "--method", "scratch", "--weights", weights_renamed(f)],
+        "a safetensors file by its content; allowed is a name that says so: rename it to 'w.saf",
+    ),
+    "learning_rate=nan": (settings("learning_rate=nan"), "allowed is a finite number"),
+    "two of three fractions": (settings("split.fractions=[0.5,0.5]"), "of 3 entries (received 2)"),
+    "four fractions": (settings("split.fractions=[1,2,3,4]"), "of 3 entries (received 4)"),
+    "no widths": (settings("widths=[]"), "of at least 1 entry (received 0)"),
+    "one size": (settings("image_size=[32]"), "of 2 entries (received 1)"),
+    "no config": ([*RUN, "--config", ""], "a folder or an empty name; name a TOML file"),
     "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
     "data command": (["data", "describ"], "describe"),
     "batch of more than all": (
@@ -181,6 +207,28 @@ def test_a_file_of_ones_own_comes_before_a_shipped_name(tmp_path, monkeypatch):
     own.write_text("seed = 5")
     assert find_config("configs/lightlayers/embedded.toml").read_text() == "seed = 5"
     assert find_config("lightlayers/embedded").read_text() != "seed = 5"
+
+
+def test_a_folder_hides_no_shipped_config_and_a_file_does_not_silently(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "lightlayers" / "embedded"
+    own.mkdir(parents=True)
+    assert find_config("lightlayers/embedded").name == "embedded.toml"
+    own.rmdir()
+    own.write_text("seed = 5")
+    with pytest.raises(UsageError, match=r"write configs/lightlayers/embedded for the shipped"):
+        find_config("lightlayers/embedded")
+    assert find_config("configs/lightlayers/embedded").read_text() != "seed = 5"
+    assert find_config(own).read_text() == "seed = 5"
+
+
+@pytest.mark.parametrize("arguments", [[], ["weights"]])
+def test_a_group_alone_prints_its_page(arguments, poc):
+    code, output, errors = poc(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith("Usage: poc")
+    assert "\nCommands:\n" in errors
+    assert "\\n" not in errors
 
 
 def test_every_shipped_config_says_what_it_is():

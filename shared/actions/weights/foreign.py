@@ -132,8 +132,10 @@ def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
         UsageError: The names are not those of the model.
     """
     schemes = find_schemes(model.name)
+    # What cannot be read is no matter of names.
+    found = read_tensors(file)[0]
     try:
-        tensors = unwrap(network, schemes, read_tensors(file)[0]).tensors
+        tensors = unwrap(network, schemes, found).tensors
         scheme = find_scheme(network, schemes, tensors)
     except UsageError as error:
         raise UsageError(

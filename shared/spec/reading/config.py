@@ -117,7 +117,8 @@ def assign_once(values: dict[str, Any], assignment: str, given: dict[tuple[str, 
     key, _, text = (part.strip() for part in assignment.partition("="))
     assign(values, assignment)
     former = given.setdefault(tuple(full_key(key, values)), text)
-    if parse_value(former) != parse_value(text):
+    # As text as well, since nan equals nothing.
+    if former != text and parse_value(former) != parse_value(text):
         raise UsageError(
             f"received {key}={former} and {key}={text}; allowed is one value: remove one"
         )
