@@ -135,6 +135,21 @@ MISTAKES = {
     "no widths": (settings("widths=[]"), "of at least 1 entry (received 0)"),
     "one size": (settings("image_size=[32]"), "of 2 entries (received 1)"),
     "no config": ([*RUN, "--config", ""], "a folder or an empty name; name a TOML file"),
+    "grey images for RGB weights": (
+        lambda f: [
+            *settings("image_size=[32,32]", "normalization=unit"),
+            *("--method", "transfer", "--weights", weights_of("resnet32_cifar", f)),
+        ],
+        "write --set channels=3, which repeats the grey channel",
+    ),
+    "channels=1 for RGB weights": (
+        lambda f: [
+            *settings("channels=1", "image_size=[32,32]", "normalization=unit"),
+            *("--method", "transfer", "--weights", weights_of("resnet32_cifar", f)),
+            *("--data", f"folder:{photos(f)}"),
+        ],
+        "write --set channels=3 in place of channels=1",
+    ),
     "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
     "data command": (["data", "describ"], "describe"),
     "batch of more than all": (

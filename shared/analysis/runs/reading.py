@@ -221,6 +221,10 @@ def describe_status(status: Any, content: dict[str, Any], path: Path) -> str:
     if status == "running" and is_held(path):
         return "half-written: it is still running"
     if status == "running":
+        try:
+            RunFolder(path).read_checkpoint()
+        except UsageError as error:
+            return f"half-written, and it cannot go on: {error}"
         return (
             "half-written: its status is 'running', but no process of this machine holds it, so it "
             f"ended without a word; go on with `poc run --resume {path}`"
