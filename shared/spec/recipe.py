@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from poc.shared.shown_names import say
+
 from .methods.table import find_method
 from .open_settings import OPEN_SETTINGS
 from .run import RunSpec, fill_defaults
@@ -227,8 +229,3 @@ def describe_view(before: RunSpec, run: RunSpec) -> str:
     if before.data.train_view != run.data.train_view:
         return "flips and mild crops"
     return "no augmentation"
-
-
-def say(count: int, what: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -62,7 +62,7 @@ def test_images_of_other_kinds_are_told_and_counted(photos):
     told, described = describe(photos)
     assert told == [
         f"Left aside of folder:{photos}: 6 images of a kind that is not read, convert them "
-        "(6 .heic); 1 files without a suffix; poc data describe names them."
+        "(6 .heic); 1 file without a suffix; poc data describe names them."
     ]
     assert described["num_ignored"] == 7
     assert described["ignored"] == {".heic": 6, "no suffix": 1}
@@ -127,9 +127,7 @@ def test_16_bits_that_use_little_of_their_range_are_told(photos):
 def test_unreadable_files_are_told_under_skip(photos):
     (photos / "train" / "cat" / "0.png").write_bytes(b"")
     told, described = describe(photos, "data.on_error=skip")
-    assert told == [
-        "Left out: 1 unreadable files or folders and 0 empty classes (run.json names them)."
-    ]
+    assert told == ["Left out: 1 unreadable path and 0 empty classes (run.json names them)."]
     assert described["skipped"] == {"train/cat/0.png": "is empty (0 bytes)"}
 
 

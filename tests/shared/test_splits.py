@@ -295,7 +295,8 @@ def test_a_source_that_has_no_digest_for_an_example_is_not_stored():
         ({"kind": "fractions", "fractions": (0.5, 0.1, 0.4)},
          ["in the val part", "split.fractions=[0.6,0.0,0.4] for no validation part",
           "(10 of a class are sure"]),
-        ({"kind": "kfold", "num_folds": 4, "fold": 3, "val_fraction": 0}, ["in the test part", "up to 4 of each class"]),
+        ({"kind": "kfold", "num_folds": 4, "fold": 3, "val_fraction": 0},
+         ["in the test part", "up to 4 of each class"]),
         ({"kind": "kfold", "num_folds": 2, "fold": 1}, ["--set val_fraction=0"]),
     ],
 )  # fmt: skip

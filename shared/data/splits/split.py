@@ -16,6 +16,7 @@ import numpy as np
 from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
+from poc.shared.shown_names import say
 from poc.shared.spec.data import SplitSpec
 
 from .files import (
@@ -242,11 +243,10 @@ def check_classes(source: Source, spec: SplitSpec, kind: str, part: str, indices
         return
     label = int(np.argmin(present))
     count = int((source.labels == label).sum())
-    examples = "1 example" if count == 1 else f"{count} examples"
     raise UsageError(
         f"received a split of {source.name!r} that leaves class {source.class_names[label]!r} "
-        f"({examples}) without one in the {part} part; allowed is at least one of each "
-        f"class: {advise_parts(spec, kind, part, count)}"
+        f"({say(count, 'example')}) without one in the {part} part; allowed is at least one of "
+        f"each class: {advise_parts(spec, kind, part, count)}"
     )
 
 

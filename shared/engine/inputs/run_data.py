@@ -17,6 +17,7 @@ from poc.shared.data.splits.split import Split, make_split
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.teacher import check_source, match_source, resolve_source, tell_kept_head
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.shown_names import say
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run import RunSpec
@@ -173,8 +174,8 @@ def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
         tell(f"Left aside of {source.name}: {ignored}; poc data describe names them.")
     if source.unreadable or source.empty_classes:
         tell(
-            f"Left out: {len(source.unreadable)} unreadable files or folders and "
-            f"{len(source.empty_classes)} empty classes (run.json names them)."
+            f"Left out: {say(len(source.unreadable), 'unreadable path')} and "
+            f"{say(len(source.empty_classes), 'empty class')} (run.json names them)."
         )
     if leak_note:
         tell(leak_note)
