@@ -187,6 +187,21 @@ def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, Any]:
     return {"num_epochs": epochs, "method_options": options}
 
 
+def describe_long_warmup(run: RunSpec, num_images: int) -> str | None:
+    """A sentence where a stage ends before its rate has risen, or none.
+
+    Args:
+        run: With all that it leaves open filled in.
+        num_images: That it trains on.
+    """
+    steps = count_steps(run, num_images) * min(stage.num_epochs for stage in run.stages)
+    warmup = run.schedule.warmup_steps
+    if not warmup or steps > warmup:
+        return None
+    stage = "Training" if len(run.stages) == 1 else "A stage of the training"
+    return f"{stage} ends inside the warm-up: {say(steps, 'step')}, schedule.warmup_steps={warmup}."
+
+
 def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | None:
     """One sentence with what was filled in, and what was set; none: nothing was filled in.
 

@@ -1,6 +1,7 @@
 """`poc export`: any run to any format, checked, noted in the run folder; refusals."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from poc.shared.actions import export as module
 from poc.shared.actions.export import export_run
 from poc.shared.engine.export import runtimes as exported
+from poc.shared.engine.export.runtimes import without_information
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.cli.test_cli import TINY
@@ -89,3 +91,19 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(exported, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs ai_edge_litert.*pip install 'poc\[export\]'"):
         exported.find_format("tflite")
+
+
+def test_what_a_runtime_tells_of_itself_stays_off_the_terminal(capfd):
+    with without_information():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nERROR: broken\n")
+    assert capfd.readouterr().err == "ERROR: broken\n"
+
+    def fail():
+        with without_information():
+            os.write(2, b"INFO: x\nhalf a line")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    os.write(2, b" and more")
+    assert capfd.readouterr().err == "half a line and more"

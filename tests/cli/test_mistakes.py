@@ -5,11 +5,15 @@ import re
 import numpy as np
 import pytest
 
+from poc.shared.engine.folder.former_runs import RUN_FORMAT
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch.run import resume_run
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.reading.keys import list_keys
 from poc.shared.spec.reading.shipped import describe_config, find_config, shipped_configs
+from poc.shared.spec.run import RunSpec
 
 RUN = ["run", "--backend", "torch"]
 
@@ -260,3 +264,15 @@ def test_every_key_is_listed_once_with_its_meaning():
     assert all(row["description"] for row in rows)
     known = {"optimizer.learning_rate", "data.train_view.mixup", "method_options.temperature"}
     assert known <= set(keys)
+
+
+def test_a_finished_run_that_is_resumed_says_so(tmp_path):
+    folder, told = RunFolder(tmp_path / "run"), []
+    folder.path.mkdir()
+    folder.write_run({"format": RUN_FORMAT, "run": RunSpec().model_dump(mode="json")})
+    folder.write_summary({"test_accuracy": 0.5})
+    folder.mark("finished")
+    row = resume_run(folder.path, command="poc run", report=told.append)
+    assert row == {"test_accuracy": 0.5, "folder": str(folder.path)}
+    (event,) = told
+    assert event["text"] == f"The run of {folder.path} had finished: this is its row."

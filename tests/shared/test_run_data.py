@@ -141,3 +141,19 @@ def test_an_example_in_two_parts_is_still_refused(photos, tmp_path):
     broken = type(split)(source, split.spec, split.train, split.train[:1], split.test)
     with pytest.raises(CheckFailed, match="also validate or test"):
         datasets.make_pipelines(source, broken, run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        # 20 images in batches of 8 are 3 steps an epoch.
+        (["num_epochs=2", "warmup_steps=6"],
+         ["Training ends inside the warm-up: 6 steps, schedule.warmup_steps=6."]),
+        (["num_epochs=2", "warmup_steps=5"], []),
+        (["num_epochs=1", "drop_last=true", "warmup_steps=9"],
+         ["Training ends inside the warm-up: 2 steps, schedule.warmup_steps=9."]),
+        (["num_epochs=1"], []),
+    ],
+)  # fmt: skip
+def test_a_warm_up_longer_than_the_training_is_told(photos, settings, told):
+    assert describe(photos, "batch_size=8", *settings)[0] == told

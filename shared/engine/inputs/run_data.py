@@ -20,6 +20,7 @@ from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.shown_names import say
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.recipe import describe_long_warmup
 from poc.shared.spec.run import RunSpec
 
 from .filled_settings import fill_open
@@ -160,8 +161,9 @@ def open_data(
         tell_kept_head(resolved, source.class_names, tell)
     check_source(resolved)
     check_stages(resolved)
-    if recipe is not None:
-        tell(recipe)
+    for text in (recipe, describe_long_warmup(resolved, len(split.train))):
+        if text is not None:
+            tell(text)
     return resolved, data
 
 

@@ -158,6 +158,7 @@ def check_same_classes(method: str, target: Network, source: Network) -> None:
     if source.num_classes != target.num_classes:
         raise UsageError(
             f"received the source {source.name} with {say(source.num_classes, 'class')} and the "
-            f"target {target.name} with {target.num_classes} for {method}, which compares their logits; "
-            "allowed are the same classes: use another source, or a method that matches maps"
+            f"target {target.name} with {target.num_classes} for {method}, which compares their "
+            "logits; allowed are the same classes: use another source, or a method that matches "
+            "maps"
         )
