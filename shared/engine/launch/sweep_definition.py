@@ -94,7 +94,9 @@ def replaces_unbegun(cells: Sequence[Cell], output: Path) -> bool:
 def has_begun(folder: Path) -> bool:
     """Whether a cell's folder holds more than the refusal of one that was never trained."""
     refusal = {"run.json", RunFolder(folder).log.name, LOCK}
-    return folder.exists() and any(path.name not in refusal for path in folder.iterdir())
+    if not folder.is_dir():
+        return folder.exists()
+    return any(path.name not in refusal for path in folder.iterdir())
 
 
 def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[str, str]:
