@@ -21,7 +21,7 @@ from poc.shared.spec.run import RunSpec
 
 from .executors import Executor, LocalExecutor, Task
 from .run import launch_run, resume_run
-from .sweep_definition import locked, store_definition
+from .sweep_definition import locked, make_room, store_definition
 
 Row = dict[str, Any]
 Report = Callable[[Row, int], None]
@@ -53,8 +53,10 @@ def run_sweep(
         `settings` and `status` ("finished" or "failed", then with `failure` and `error`).
 
     Raises:
-        UsageError: The folder holds something else or another sweep, or a sweep runs there now.
+        UsageError: The folder holds something else or another sweep, a sweep runs there now, or a
+            cell of a new one is known to fail.
     """
+    make_room(cells, output)
     cells = store_definition(cells, output, command)
     with locked(output):
         rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}

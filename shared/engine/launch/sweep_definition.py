@@ -34,10 +34,9 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[
         The cells under the names that their folders have, which another version may have given.
     """
     path = output / DEFINITION
-    if path.is_file() and not replaces_unbegun(cells, output):
+    if path.is_file():
         names = check_definition(cells, read_json(path), output)
         return [replace(cell, name=names[run_key(cell.to_json())]) for cell in cells]
-    check_cells(cells)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"received the output {str(output)!r}, which holds something that is no sweep; name a "
@@ -68,27 +67,29 @@ def check_cells(cells: Sequence[Cell]) -> None:
             raise UsageError(f"in the cell {cell.name}: {error}") from None
 
 
-def replaces_unbegun(cells: Sequence[Cell], output: Path) -> bool:
-    """Make room for a sweep in the folder of another one of which no cell has ever begun.
+def make_room(cells: Sequence[Cell], output: Path) -> None:
+    """Look at a sweep that is new here, and remove another one of which no cell has ever begun.
 
     Raises:
         UsageError: The folder's definition is of another format, a sweep runs there now, or a cell
             of the new one is known to fail.
     """
+    if not (output / DEFINITION).is_file():
+        check_cells(cells)
+        return
     stored = read_cells(read_json(output / DEFINITION), output)
     is_same = {run_key(cell) for cell in stored} == {run_key(cell.to_json()) for cell in cells}
     folders = [output / str(cell["name"]) for cell in stored]
     known = {output / DEFINITION, *folders}
     if is_same or any(path not in known for path in output.iterdir()):
-        return False
+        return
     if any(has_begun(folder) for folder in folders):
-        return False
+        return
     check_cells(cells)
     with locked(output):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         (output / DEFINITION).unlink()
-    return True
 
 
 def has_begun(folder: Path) -> bool:
