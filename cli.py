@@ -49,6 +49,8 @@ def main() -> None:
             cli.main(prog_name="poc", standalone_mode=False)
     except UsageError as error:
         fail(plain(str(error)), 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        show_help(error)
     except click.ClickException as error:
         fail(plain(explain_usage(error)), 2)
     except CheckFailed as error:
@@ -65,6 +67,12 @@ def main() -> None:
         if type(error).__name__ != "WorkerCrashed":
             raise
         fail(str(error), 1)
+
+
+def show_help(error: click.UsageError) -> None:
+    """Print the page of a group that was called without a command, and leave as for wrong use."""
+    click.echo(error.format_message(), err=True)
+    sys.exit(2)
 
 
 def fail(message: str, code: int) -> None:

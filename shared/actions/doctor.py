@@ -121,7 +121,7 @@ def try_alone(name: str) -> str:
 
 def doctor_tables(facts: Mapping[str, Any]) -> list[Table]:
     """The machine, the backends and the devices."""
-    machine = [[key, str(value)] for key, value in facts["machine"].items()]
+    machine = [[key, write(value)] for key, value in facts["machine"].items()]
     keys = list(dict.fromkeys(key for row in facts["backends"].values() for key in row))
     backends = [[key, *(write(row.get(key)) for row in facts["backends"].values())] for key in keys]
     tried = [[what, verdict] for what, verdict in facts["tried"].items()]

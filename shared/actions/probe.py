@@ -17,7 +17,8 @@ from poc.shared.analysis.runs.reading import Predictions, read_predictions
 from poc.shared.analysis.runs.same_data import require_same_data
 from poc.shared.analysis.statistics.intervals import mcnemar, spread
 from poc.shared.engine.launch.executors import LocalExecutor
-from poc.shared.engine.launch.sweep import find_cell_folders, run_sweep
+from poc.shared.engine.launch.sweep import run_sweep
+from poc.shared.engine.launch.sweep_definition import find_cell_folders
 from poc.shared.engine.numerics.metrics import wilson_interval
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.reading.pretrained import WeightDefaults

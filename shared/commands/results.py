@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from poc.shared.errors import CheckFailed
+
 from .mistakes import Command
 from .options import (
     DATA_OPTION,
@@ -47,12 +49,16 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
 
 @click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), help="SVG file for the heat maps.")
+@click.option("--image", type=click.Path(path_type=Path), help="SVG file: draw the heat maps too.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown.")
 @JSON_OPTION
 def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_json: bool) -> None:
-    """Table and heat maps of FixRes runs: training size x test size, before and after."""
-    from poc.shared.analysis.figures.resolution_cells import data_warning, read_grid
+    """Table of FixRes runs: training size x test size, before and after; --image draws it."""
+    from poc.shared.analysis.figures.resolution_cells import (
+        data_warning,
+        explain_failures,
+        read_grid,
+    )
     from poc.shared.analysis.figures.resolution_grid import (
         activation_table,
         draw_grid,
@@ -67,16 +73,18 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
         tell(warning)
     if image is not None:
         write_picture(draw_grid(cells), image)
+        tell(f"Written: {image}")
     if as_json:
         rows = [{**cell.row, "failure": cell.failure} for cell in cells]
         click.echo(json.dumps(rows, indent=1))
-        return
-    for table in (grid_table(cells), activation_table(cells)):
+    for table in () if as_json else (grid_table(cells), activation_table(cells)):
         if as_markdown:
             click.echo("\n".join(markdown_table(table)) + "\n")
             continue
         show(plain_table(table))
         click.echo(f"{table.note}\n" if table.note else "", nl=False)
+    if reason := explain_failures(cells):
+        raise CheckFailed(reason)
 
 
 @click.command(cls=Command)

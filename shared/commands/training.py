@@ -200,7 +200,7 @@ def sweep(
     settings = named_settings(**given)
     cells = load_sweep(given["config"], settings, axes, seeds, defaults=weight_defaults())
     for cell in cells:
-        require_weights(cell.run, given["weights"])
+        require_weights(cell.run, cell.settings.get("initial_weights", given["weights"]))
     executor = make_executor(engine, address=address, jobs=jobs)
     with SweepProgress(len(cells)) as progress:
         rows = run_sweep(

@@ -94,8 +94,8 @@ def read_own_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
         ) from None
     except (OSError, SafetensorError, ValueError, KeyError, RecursionError, MemoryError) as error:
         raise UsageError(
-            f"received {str(path)!r}, which is no readable safetensors file ({error}); name "
-            "one that poc wrote"
+            f"received {str(path)!r}, which is damaged or no safetensors file ({error}); restore "
+            "it, or name another file"
         ) from None
 
 
@@ -128,10 +128,14 @@ def read_frozen_arrays(path: Path, metadata: Mapping[str, str]) -> Arrays:
         reason = "which is not beside it"
         if not isinstance(error, FileNotFoundError):
             reason = f"which cannot be read ({error.strerror or error})"
-        raise UsageError(
-            f"{rest}, {reason}; allowed are both in one folder: copy it there, or write the run's "
-            "weights into one file with `poc weights convert RUN_FOLDER FILE`"
-        ) from None
+        advice = (
+            "look for a file of that name in the checkpoints folders of the runs that were beside "
+            "this one, and copy it there"
+            if (path.parent.parent / "run.json").is_file()
+            else "copy it there, or write the run's weights into one file with `poc weights "
+            "convert RUN_FOLDER FILE`"
+        )
+        raise UsageError(f"{rest}, {reason}; allowed are both in one folder: {advice}") from None
     if frozen_name(content) != beside.name:
         raise UsageError(
             f"{rest}, which has changed since it was written; allowed is its former content: "

@@ -1,5 +1,6 @@
 """The base of every group of settings: frozen, closed, and with messages that teach."""
 
+from collections.abc import Mapping
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -41,8 +42,11 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     if isinstance(cause, UsageError):
         return str(cause)
     location, kind = problem["loc"], problem["type"]
+    context = dict(problem.get("ctx", {}))
     if kind == "missing" and isinstance(location[-1], int):
-        # A list that is too short, which pydantic says of its first missing number.
+        # A list that is too short, which pydantic says of each missing number.
+        missing = [other for other in error.errors() if other["loc"][:-1] == location[:-1]]
+        context["wanted_length"] = location[-1] + len(missing)
         location, kind = location[:-1], "too_short"
     key = ".".join(str(part) for part in location)
     name = f"{where}.{key}" if where and key else where or key
@@ -55,7 +59,7 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
         return explain_group(name, problem["input"], find_group(settings, location))
     allowed = describe_allowed(problem["msg"])
     if kind in LIST_PROBLEMS:
-        allowed = f"allowed is {describe_list(settings, location, problem['input'])}"
+        allowed = f"allowed is {describe_list(settings, location, problem['input'], context)}"
     received = f"received {name}={shorten(problem['input'])}; {allowed}"
     if kind == "literal_error" and (meant := VALUE_HABITS.get(str(problem["input"]).lower())):
         return f"{received}: write {location[-1]}={meant}"
@@ -74,20 +78,48 @@ def explain_group(name: str, value: Any, group: type[BaseModel] | None) -> str:
     return f"received {name}={shorten(value)}, but {name} is a group of settings: {advice}"
 
 
-def describe_list(settings: type[BaseModel], location: tuple[int | str, ...], value: Any) -> str:
+def describe_list(
+    settings: type[BaseModel],
+    location: tuple[int | str, ...],
+    value: Any,
+    context: Mapping[str, Any],
+) -> str:
     """`a list in brackets, such as [64, 64]`, where the field knows an example or has a default.
 
     One number where several are wanted is repeated: it is what the reader will want to type.
+
+    Args:
+        settings: The group.
+        location: Of the field.
+        value: What was received.
+        context: What pydantic says of the lengths that it allows.
     """
     field = find_field(settings, location)
     default = field.get_default(call_default_factory=True) if field else None
     known = [*(field.examples or ()), default] if field else []
     example = next((found for found in known if isinstance(found, list | tuple) and found), None)
+    length = describe_length(value, context, example)
     if example is None:
-        return "a list in brackets"
+        return f"a list in brackets{length}"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     shown = [value] * len(example) if is_number else list(example)
-    return f"a list in brackets, such as {location[-1]}={shorten(shown)}"
+    return f"a list in brackets{length}, such as {location[-1]}={shorten(shown)}"
+
+
+def describe_length(value: Any, context: Mapping[str, Any], example: Any) -> str:
+    """` of 3 entries (received 2)` for a list of another length; empty for what is no list."""
+    if not isinstance(value, list | tuple):
+        return ""
+    least, most = context.get("min_length"), context.get("max_length")
+    wanted = context.get("wanted_length")
+    if wanted is None and most is not None and example is not None and len(example) == most:
+        wanted = most
+    bound = f"at least {least}" if least is not None else f"at most {most}"
+    number = wanted if wanted is not None else least if least is not None else most
+    if number is None:
+        return ""
+    entries = "entry" if number == 1 else "entries"
+    return f" of {wanted if wanted is not None else bound} {entries} (received {len(value)})"
 
 
 def describe_allowed(message: str) -> str:

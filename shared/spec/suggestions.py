@@ -29,6 +29,7 @@ KEY_HABITS = {
     "dtype": "precision",
     "gpu": "device",
     "rate": "learning_rate",
+    "weights": "initial_weights",
 }
 VALUE_HABITS = {"tensorflow": "tf", "keras": "tf", "pytorch": "torch", "cuda": "gpu"}
 # A group of settings by the one of its keys that people mean when they give the group a word.

@@ -119,7 +119,7 @@ def choose_candidates(
     Raises:
         UsageError: As `choose`.
     """
-    chosen = choose(schemes, wanted, network.name)
+    chosen = choose(schemes, wanted, network)
     return [None, *chosen] if wanted in (None, CANONICAL) else [*chosen]
 
 
@@ -131,19 +131,20 @@ def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> in
     return sum(name in own for name in scheme.tensors(network).values())
 
 
-def choose(schemes: Sequence[Scheme], wanted: str | None, model: str) -> list[Scheme]:
-    """The schemes that a format's name stands for.
+def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> list[Scheme]:
+    """The schemes that a format's name stands for and that can name the network.
 
     Raises:
         UsageError: The model has none of that name.
     """
     if wanted == CANONICAL:
         return []
+    schemes = [scheme for scheme in schemes if scheme.can_name(network)]
     chosen = [scheme for scheme in schemes if wanted in (None, scheme.layout, scheme.name)]
     if wanted and not chosen:
         allowed = [CANONICAL, *dict.fromkeys(s for x in schemes for s in (x.layout, x.name))]
         raise UsageError(
-            f"received the format {wanted!r} for {model}; allowed are {', '.join(allowed)}: "
+            f"received the format {wanted!r} for {network.name}; allowed are {', '.join(allowed)}: "
             "choose one"
         )
     return chosen

@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import find_frozen_file
-from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.reading.pretrained import Described
 
 from .lineage import LINEAGE, lineage_of
 from .origin import stored_run
 from .published.views import find_view
+from .recognition import recognise_model
 
 IMAGENET = "imagenet"
 VIEW, CLASSES = "view", "classes"
@@ -67,11 +72,52 @@ def describe_weights(path: str, values: Mapping[str, Any]) -> Described:
         return Described(is_there=False)
     texts = read_texts(file)
     model = texts.get("model")
+    if model not in MODELS:
+        return guess_model(file)
     return Described(
-        model=model if model in MODELS else None,
+        model=model,
         lineage=texts.get(LINEAGE),
         view=read_view(texts) or view_of_run(file),
+        remarks=tuple(find_view_faults(file, texts)),
     )
+
+
+def guess_model(file: Path) -> Described:
+    """The model that a file without a name of one is for, told by its names and shapes."""
+    texts = read_texts(file)
+    view, named = read_view(texts) or view_of_run(file), texts.get("model")
+    remarks = []
+    if named is not None:
+        remarks = [
+            f"The header of {str(file)!r} names the model {named!r}, which is none of "
+            "`poc models list`."
+        ]
+    found = recognise_model(read_outlines(file))
+    has_lineage = found is not None and LINEAGE in find_model(found.model).options.model_fields
+    return Described(
+        model=found.model if found else None,
+        lineage=(texts.get(LINEAGE) or found.lineage) if found and has_lineage else None,
+        view=view,
+        is_guessed=True,
+        remarks=(*remarks, *find_view_faults(file, texts)),
+    )
+
+
+def find_view_faults(file: Path, texts: Mapping[str, str]) -> list[str]:
+    """A sentence where a header holds a view that cannot be read."""
+    if VIEW not in texts or read_view(texts) or texts[VIEW].strip() == "{}":
+        return []
+    return [f"The view in the header of {str(file)!r} cannot be read, so that none is taken."]
+
+
+def read_outlines(path: Path) -> dict[str, NDArray[Any]]:
+    """The names and shapes of a file's tensors, as arrays that hold nothing."""
+    outlines = {}
+    for name, entry in read_header(path).items():
+        with suppress(TypeError, ValueError, KeyError, MemoryError):
+            if name != METADATA:
+                outlines[name] = np.broadcast_to(np.float32(0), tuple(entry["shape"]))
+    return outlines
 
 
 def describe_imagenet(values: Mapping[str, Any]) -> Described:

@@ -1,5 +1,6 @@
 """Where a run's weights start: drawn, or read from a canonical file."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True)
             f"received new_head=false with {path!r}, whose head gives {read[last].shape[-1]} "
             f"classes; the data has {run.network.num_classes}: set new_head=true"
         )
+    check_channels(run, path, read)
     # What a drawn head would hold does not matter here.
     outlines = {p.name: np.broadcast_to(np.float32(0), p.shape) for p in run.network.parameters}
     try:
@@ -81,6 +83,30 @@ def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True)
         told = tell_default(run.method, run.model_spec.name)
         raise UsageError(f"received {path!r}: {what}{told}") from None
     return read
+
+
+def check_channels(run: RunSpec, path: str, read: Arrays) -> None:
+    """Refuse weights of a body that takes images of another number of channels.
+
+    Raises:
+        UsageError: Says how the images are read as the weights want them.
+    """
+    first = run.network.parameters[0]
+    shape = read[first.name].shape if first.name in read else ()
+    if len(shape) != len(first.shape) or len(shape) < 2:
+        return
+    wanted, given = shape[-2], first.shape[-2]
+    is_all = (*shape[:-2], given, shape[-1]) == first.shape
+    if wanted == given or not is_all or {wanted, given} != {1, 3}:
+        return
+    kinds = {1: "grey images of 1 channel", 3: "images of 3 channels"}
+    done = ", which repeats the grey channel" if wanted == 3 else ", which makes them grey"
+    if run.data.channels is not None:
+        done = f" in place of channels={given}"
+    raise UsageError(
+        f"received {path!r}, weights for {kinds[wanted]}, with {kinds[given]}; allowed is the same "
+        f"number: write --set channels={wanted}{done}"
+    )
 
 
 def transfer(
@@ -110,6 +136,20 @@ def is_of_head(network: Network, name: str) -> bool:
     return name.partition("/")[0] in DENSE_LAYERS or name.startswith(f"{last}/")
 
 
+def explain_missing(path: Path) -> str:
+    """What to name in place of a path where no weight file is."""
+    best = path / "checkpoints" / "best.safetensors"
+    if best.is_file():
+        return (
+            f"received --weights {str(path)!r}, a run folder; allowed is a file: name its best "
+            f"weights, --weights {shlex.quote(str(best))}"
+        )
+    return (
+        f"received --weights {str(path)!r}, which is no file; name a canonical "
+        "safetensors file (poc weights convert makes one) or imagenet"
+    )
+
+
 def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:
     """Refuse a file that is missing, or that the run's network cannot start from.
 
@@ -119,9 +159,6 @@ def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:
         UsageError: See above.
     """
     if run.initial_weights not in (None, IMAGENET) and not Path(str(run.initial_weights)).is_file():
-        raise UsageError(
-            f"received --weights {run.initial_weights!r}, which is no file; name a canonical "
-            "safetensors file (poc weights convert makes one) or imagenet"
-        )
+        raise UsageError(explain_missing(Path(str(run.initial_weights))))
     if run.initial_weights not in (None, IMAGENET) and run.input_shape and run.num_classes:
         read_initial_weights(run, str(run.initial_weights), knows_classes=knows_classes)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from poc.shared.actions import export as module
 from poc.shared.actions.export import export_run
 from poc.shared.engine.export import runtimes as exported
+from poc.shared.engine.export.runtimes import without_information
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.cli.test_cli import TINY
@@ -153,3 +155,19 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="whose folder cannot be made"):
         module.make_parent(tmp_path / "file" / "model.onnx")
+
+
+def test_what_a_runtime_tells_of_itself_stays_off_the_terminal(capfd):
+    with without_information():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nERROR: broken\n")
+    assert capfd.readouterr().err == "ERROR: broken\n"
+
+    def fail():
+        with without_information():
+            os.write(2, b"INFO: x\nhalf a line")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    os.write(2, b" and more")
+    assert capfd.readouterr().err == "half a line and more"

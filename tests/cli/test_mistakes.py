@@ -5,10 +5,15 @@ import re
 import numpy as np
 import pytest
 
+from poc.shared.engine.folder.former_runs import RUN_FORMAT
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch.run import resume_run
+from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.reading.keys import list_keys
 from poc.shared.spec.reading.shipped import describe_config, find_config, shipped_configs
+from poc.shared.spec.run import RunSpec
 
 RUN = ["run", "--backend", "torch"]
 
@@ -45,6 +50,24 @@ def weights_of(name, folder):
     arrays = {p.name: np.zeros(p.shape, np.float32) for p in network.parameters}
     write_arrays(folder / "w.safetensors", arrays, model=name)
     return folder / "w.safetensors"
+
+
+def run_folder(folder):
+    """A run folder with its best weights, which somebody names in their place."""
+    (folder / "run" / "checkpoints").mkdir(parents=True)
+    write_arrays(folder / "run" / "checkpoints" / "best.safetensors", {"b": np.zeros(1)})
+    return folder / "run"
+
+
+def weights_cut_short(folder):
+    """The first half of a file."""
+    path = weights_of("conv2d_chain", folder)
+    path.write_bytes(path.read_bytes()[:3000])
+    return path
+
+
+def weights_renamed(folder):
+    return weights_of("conv2d_chain", folder).rename(folder / "w.pth")
 
 
 # Arguments (a function makes what it needs in the folder), what the answer tells to type.
@@ -97,6 +120,40 @@ MISTAKES = {
     "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "write npz:"),
     "resnet-18": ([*RUN, "--model", "resnet-18"], "the nearest resnet18"),
     "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "the nearest mobilenet_v2"),
+    "--weights run folder": (
+        lambda f: [*RUN, "--method", "transfer", "--weights", run_folder(f)],
+        "checkpoints/best.safetensors",
+    ),
+    "--weights nofile": ([*RUN, "--method", "transfer", "--weights", "none.pt"], "is no file"),
+    "weights cut short": (
+        lambda f: [*RUN, "--method", "scratch", "--weights", weights_cut_short(f)],
+        "damaged or no safetensors file",
+    ),
+    "weights renamed": (
+        lambda f: [*RUN, "--method", "scratch", "--weights", weights_renamed(f)],
+        "a safetensors file by its content; allowed is a name that says so: rename it to 'w.saf",
+    ),
+    "learning_rate=nan": (settings("learning_rate=nan"), "allowed is a finite number"),
+    "two of three fractions": (settings("split.fractions=[0.5,0.5]"), "of 3 entries (received 2)"),
+    "four fractions": (settings("split.fractions=[1,2,3,4]"), "of 3 entries (received 4)"),
+    "no widths": (settings("widths=[]"), "of at least 1 entry (received 0)"),
+    "one size": (settings("image_size=[32]"), "of 2 entries (received 1)"),
+    "no config": ([*RUN, "--config", ""], "a folder or an empty name; name a TOML file"),
+    "grey images for RGB weights": (
+        lambda f: [
+            *settings("image_size=[32,32]", "normalization=unit"),
+            *("--method", "transfer", "--weights", weights_of("resnet32_cifar", f)),
+        ],
+        "write --set channels=3, which repeats the grey channel",
+    ),
+    "channels=1 for RGB weights": (
+        lambda f: [
+            *settings("channels=1", "image_size=[32,32]", "normalization=unit"),
+            *("--method", "transfer", "--weights", weights_of("resnet32_cifar", f)),
+            *("--data", f"folder:{photos(f)}"),
+        ],
+        "write --set channels=3 in place of channels=1",
+    ),
     "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
     "data command": (["data", "describ"], "describe"),
     "batch of more than all": (
@@ -171,6 +228,28 @@ def test_a_file_of_ones_own_comes_before_a_shipped_name(tmp_path, monkeypatch):
     assert find_config("lightlayers/embedded").read_text() != "seed = 5"
 
 
+def test_a_folder_hides_no_shipped_config_and_a_file_does_not_silently(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "lightlayers" / "embedded"
+    own.mkdir(parents=True)
+    assert find_config("lightlayers/embedded").name == "embedded.toml"
+    own.rmdir()
+    own.write_text("seed = 5")
+    with pytest.raises(UsageError, match=r"write configs/lightlayers/embedded for the shipped"):
+        find_config("lightlayers/embedded")
+    assert find_config("configs/lightlayers/embedded").read_text() != "seed = 5"
+    assert find_config(own).read_text() == "seed = 5"
+
+
+@pytest.mark.parametrize("arguments", [[], ["weights"]])
+def test_a_group_alone_prints_its_page(arguments, poc):
+    code, output, errors = poc(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith("Usage: poc")
+    assert "\nCommands:\n" in errors
+    assert "\\n" not in errors
+
+
 def test_every_shipped_config_says_what_it_is():
     for name, config in shipped_configs().items():
         command, summary = describe_config(config)
@@ -185,3 +264,15 @@ def test_every_key_is_listed_once_with_its_meaning():
     assert all(row["description"] for row in rows)
     known = {"optimizer.learning_rate", "data.train_view.mixup", "method_options.temperature"}
     assert known <= set(keys)
+
+
+def test_a_finished_run_that_is_resumed_says_so(tmp_path):
+    folder, told = RunFolder(tmp_path / "run"), []
+    folder.path.mkdir()
+    folder.write_run({"format": RUN_FORMAT, "run": RunSpec().model_dump(mode="json")})
+    folder.write_summary({"test_accuracy": 0.5})
+    folder.mark("finished")
+    row = resume_run(folder.path, command="poc run", report=told.append)
+    assert row == {"test_accuracy": 0.5, "folder": str(folder.path)}
+    (event,) = told
+    assert event["text"] == f"The run of {folder.path} had finished: this is its row."

@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from poc.shared.analysis.figures.resolution_cells import Cell
+from poc.shared.analysis.figures.resolution_grid import activation_table
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
+from poc.shared.spec.run import RunSpec
 
 SMALL = [
     *("--model", "lightnet_plain"),
@@ -83,6 +87,40 @@ def test_a_head_of_the_wrong_size_is_wrong_use(poc, tmp_path):
     note, refusal = errors.strip().splitlines()
     assert "name no view" in note
     assert "gives 7 classes; the data has 10: set new_head=true" in refusal
+
+
+def write_cell(folder, **changes):
+    """A FixRes run that failed before it began."""
+    run = RunSpec.parse({"method": "fixres", "method_options": {"test_size": 96}, **changes}, "")
+    RunFolder(folder).path.mkdir(parents=True)
+    RunFolder(folder).write_run({"format": "poc run 2", "run": run.model_dump(mode="json")})
+    RunFolder(folder).mark("failed", failure="error", error="received no room\nat all")
+
+
+def test_a_grid_without_numbers_says_why_and_fails(poc, tmp_path):
+    write_cell(tmp_path / "grid" / "a")
+    code, output, errors = poc("grid", "grid", "--image", "grid.svg")
+    assert code == 1
+    assert "error" in output
+    assert errors.splitlines() == [
+        "Written: grid.svg",
+        "poc: the one cell failed (torch, 224 to 96) with: received no room",
+    ]
+    write_cell(tmp_path / "grid" / "b", backend="tf")
+    code, output, errors = poc("grid", "grid", "--json")
+    assert code == 1
+    assert len(json.loads(output)) == 2
+    assert errors == "poc: all 2 cells failed, the first (tf, 224 to 96) with: received no room\n"
+
+
+def test_a_size_and_weights_are_one_line_of_the_activations():
+    """Where training and test agree, the same features are measured twice."""
+    after = ("after the first phase", "after the second phase")
+    values = {"mean": 0.5, "deviation": 0.25, "zero_share": 0.125}
+    items = [{"size": 16, "weights": name, **values} for name in (after[0], *after)]
+    place = {"backend": "tf", "seed": 0, "train_size": 16, "test_size": 16, "crop_share": 1.0}
+    rows = activation_table([Cell(**place, row={"activations": items})] * 2).rows
+    assert [row[4] for row in rows] == [*after, *after]
 
 
 def test_apparent_sizes_are_printed(poc):

@@ -36,7 +36,7 @@ REFUSED = {
     ),
     "no weights": (
         ["data.source=folder:IMAGES", "num_epochs=1", "initial_weights=IMAGES/a/0.png"],
-        "no readable safetensors",
+        "damaged or no safetensors",
     ),
 }
 

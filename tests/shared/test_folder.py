@@ -10,6 +10,7 @@ from PIL import Image
 from poc.shared.data.sources import inspection
 from poc.shared.data.sources.base import to_array
 from poc.shared.data.sources.decoding import decode_file, inspect_file
+from poc.shared.data.sources.folder import FolderSource
 from poc.shared.data.sources.listing import count_suffixes, describe_ignored
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
@@ -315,7 +316,7 @@ def test_names_with_line_breaks_are_read_and_shown_in_one_line(tmp_path):
     [
         (lambda root: None, "there is no folder"),
         (lambda root: root.mkdir(), "no class folders"),
-        (lambda root: make_folder(root, classes=("only",)), "images of 1 classes"),
+        (lambda root: make_folder(root, classes=("only",)), "images of 1 class;"),
         (lambda root: root.write_text("x", encoding="utf-8"), "there is no folder"),
     ],
 )
@@ -369,3 +370,44 @@ def test_a_hundred_thousand_entries(tmp_path):
     assert len(open_source(f"folder:{tmp_path}")) == 100_000
     # The second time only names and times are read.
     assert time.monotonic() - started < 30
+
+
+def test_links_that_lead_out_of_the_folder_are_told(tmp_path):
+    outside, inside = tmp_path / "elsewhere", tmp_path / "photos"
+    for folder in (outside, inside / "a", inside / "b"):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "own.png")
+    assert FolderSource(f"folder:{inside}", inside).remarks == []
+    # One that stays in the folder is nobody's business.
+    (inside / "b" / "same.png").symlink_to(inside / "a" / "own.png")
+    assert FolderSource(f"folder:{inside}", inside).remarks == []
+    (inside / "a" / "x.png").symlink_to(outside / "own.png")
+    (told,) = FolderSource(f"folder:{inside}", inside).remarks
+    assert told == (
+        f"1 file is a link to outside of '{inside}', such as 'a/x.png'; what they lead to is read."
+    )
+    (inside / "c").symlink_to(outside)
+    (told,) = FolderSource(f"folder:{inside}", inside).remarks
+    assert told.startswith("2 files are links to outside of")
+    # The folder itself may be a link.
+    (tmp_path / "link").symlink_to(outside.parent / "plain")
+    (tmp_path / "plain" / "a").mkdir(parents=True)
+    (tmp_path / "plain" / "b").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (4, 4)).save(tmp_path / "plain" / name / "own.png")
+    assert FolderSource("folder:link", tmp_path / "link").remarks == []
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a.heic"], "1 image of a kind that is not read, convert it (1 .heic)"),
+        (["a.heic", "b.heic"], "2 images of a kind that is not read, convert them (2 .heic)"),
+        (["a.png"], "1 image that lies in no class folder (1 .png)"),
+        (["a"], "1 file without a suffix"),
+        (["a.txt", "b.csv"], "2 files that are no images (1 .csv, 1 .txt)"),
+        ([".DS_Store"], "1 file or folder that macOS or Windows made"),
+    ],
+)
+def test_one_and_several_are_told_as_such(names, told):
+    assert describe_ignored(names) == told

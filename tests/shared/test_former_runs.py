@@ -7,7 +7,7 @@ import pytest
 from poc.shared.engine.folder.former_runs import RUN_FORMAT, changed_rule, check_continuation
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch.run import resume_run
-from poc.shared.engine.launch.sweep import store_definition
+from poc.shared.engine.launch.sweep_definition import store_definition
 from poc.shared.engine.teacher import check_source, resolve_source
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays

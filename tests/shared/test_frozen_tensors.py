@@ -252,6 +252,21 @@ def test_a_finished_run_holds_its_body_once(trained):
     }
 
 
+def test_a_run_without_its_frozen_file_is_not_sent_to_the_command_that_failed(
+    trained, poc, tmp_path
+):
+    run = tmp_path / "runs" / "copied"
+    shutil.copytree(trained, run)
+    name = frozen_file(run / "checkpoints").name
+    (run / "checkpoints" / name).unlink()
+    for command in (("weights", "convert", run, "whole.safetensors"), ("evaluate", run)):
+        code, _, errors = poc(*command)
+        assert code == 2
+        assert f"{name!r}, which is not beside it" in errors
+        assert "look for a file of that name in the checkpoints folders of the runs" in errors
+        assert "weights convert" not in errors
+
+
 def test_a_run_folder_is_written_into_one_whole_file(trained, poc, tmp_path):
     code, output, errors = poc("weights", "convert", trained, "whole.safetensors")
     assert code == 0, errors

@@ -74,12 +74,12 @@ REFUSED = {
     ),
     "a set two levels deeper": (
         product(["data"], ["set"], TWO),
-        "with images of 1 classes",
+        "with images of 1 class;",
         "give folder:{root}/data/set",
     ),
     "parts two levels deeper": (
         product(["data"], ["set"], ["train", "test"], TWO),
-        "with images of 1 classes",
+        "with images of 1 class;",
         "give folder:{root}/data/set",
     ),
     "train in train": (
@@ -223,8 +223,8 @@ def test_files_left_aside_are_counted_by_suffix(tmp_path):
     assert len(source) == 4
     assert describe_ignored(source.ignored) == (
         "4 images of a kind that is not read, convert them (3 .heic, 1 .dcm); "
-        "1 images that lie in no class folder (1 .jpg); 1 files without a suffix; "
-        "1 files that are no images (1 .txt)"
+        "1 image that lies in no class folder (1 .jpg); 1 file without a suffix; "
+        "1 file that is no image (1 .txt)"
     )
     assert describe_ignored([]) == ""
 

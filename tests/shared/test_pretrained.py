@@ -55,6 +55,31 @@ def test_what_the_run_sets_stays_and_the_contradiction_is_told():
     ]
 
 
+def test_only_what_is_taken_is_said_to_come_from_the_weights():
+    told = []
+    load("interpolation=bilinear", "eval_view.crop_share=1.0", told=told)
+    assert told == [
+        "From the weights: 224 px, x/127.5 - 1.",
+        "data.interpolation=bilinear is set; the weights were tested with bicubic.",
+        "data.eval_view.crop_share=1.0 is set; the weights were tested with 0.875.",
+    ]
+    told.clear()
+    view = {"normalization": "tf"}
+    load("normalization=tf", told=told, view=view)
+    assert told == []
+
+
+def test_a_training_crop_contradicts_no_test():
+    told = []
+    load("train_view.crop=random_resized", told=told)
+    assert len(told) == 1
+
+
+def test_a_view_that_no_data_can_have_names_the_file():
+    with pytest.raises(UsageError, match=r"'w.safetensors', in whose header the view has the unkn"):
+        load(view={"colour": 3})
+
+
 def test_the_same_size_typed_otherwise_is_no_contradiction():
     told = []
     load("image_size=224x224", told=told)

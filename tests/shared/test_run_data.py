@@ -62,7 +62,7 @@ def test_images_of_other_kinds_are_told_and_counted(photos):
     told, described = describe(photos)
     assert told == [
         f"Left aside of folder:{photos}: 6 images of a kind that is not read, convert them "
-        "(6 .heic); 1 files without a suffix; poc data describe names them."
+        "(6 .heic); 1 file without a suffix; poc data describe names them."
     ]
     assert described["num_ignored"] == 7
     assert described["ignored"] == {".heic": 6, "no suffix": 1}
@@ -127,9 +127,7 @@ def test_16_bits_that_use_little_of_their_range_are_told(photos):
 def test_unreadable_files_are_told_under_skip(photos):
     (photos / "train" / "cat" / "0.png").write_bytes(b"")
     told, described = describe(photos, "data.on_error=skip")
-    assert told == [
-        "Left out: 1 unreadable files or folders and 0 empty classes (run.json names them)."
-    ]
+    assert told == ["Left out: 1 unreadable path and 0 empty classes (run.json names them)."]
     assert described["skipped"] == {"train/cat/0.png": "is empty (0 bytes)"}
 
 
@@ -143,3 +141,19 @@ def test_an_example_in_two_parts_is_still_refused(photos, tmp_path):
     broken = type(split)(source, split.spec, split.train, split.train[:1], split.test)
     with pytest.raises(CheckFailed, match="also validate or test"):
         datasets.make_pipelines(source, broken, run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        # 20 images in batches of 8 are 3 steps an epoch.
+        (["num_epochs=2", "warmup_steps=6"],
+         ["Training ends inside the warm-up: 6 steps, schedule.warmup_steps=6."]),
+        (["num_epochs=2", "warmup_steps=5"], []),
+        (["num_epochs=1", "drop_last=true", "warmup_steps=9"],
+         ["Training ends inside the warm-up: 2 steps, schedule.warmup_steps=9."]),
+        (["num_epochs=1"], []),
+    ],
+)  # fmt: skip
+def test_a_warm_up_longer_than_the_training_is_told(photos, settings, told):
+    assert describe(photos, "batch_size=8", *settings)[0] == told

@@ -6,7 +6,7 @@ import pytest
 from poc.shared.actions.probe import STARTS, read_probe
 from poc.shared.analysis.report.page import write_report
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.launch.sweep import store_definition
+from poc.shared.engine.launch.sweep_definition import store_definition
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import BACKENDS, RunSpec

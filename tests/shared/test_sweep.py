@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from poc.shared.analysis.tables.terminal import sweep_table
+from poc.shared.engine.console.progress import SweepProgress
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch import sweep as engine
 from poc.shared.engine.launch.executors import (
@@ -251,6 +252,55 @@ def test_another_sweep_in_the_same_folder_is_refused(training: Counting, tmp_pat
         with pytest.raises(UsageError, match=message):
             sweep(cells, tmp_path / "sweep")
     assert training.started == []
+
+
+def test_a_folder_in_which_no_cell_has_begun_takes_another_sweep(
+    training: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "sweep"
+
+    def refuse(run: Any, output: Path, **options: Any) -> dict[str, Any]:
+        raise UsageError("received data that cannot be split")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "launch_run", refuse)
+        assert {row["status"] for row in sweep(load_sweep(axes=["k=1,2"]), output)} == {"failed"}
+    (output / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="received another sweep"):
+        sweep(load_sweep(axes=["k=3"]), output)
+    (output / "mine.txt").unlink()
+    assert sweep(load_sweep(axes=["k=3"]), output)[0]["status"] == "finished"
+    assert sorted(path.name for path in output.iterdir()) == ["seed=0", "sweep.json"]
+    with pytest.raises(UsageError, match="another sweep"):
+        sweep(load_sweep(axes=["k=1,2"]), output)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "axis", "message"),
+    [
+        (["method=transfer"], "initial_weights=none,nofile", "in the cell initial_weights=nofile"),
+        (["method=fixres", "num_epochs=2"], "finetune_epochs=1,2", "both phases share"),
+    ],
+)
+def test_every_cell_is_looked_at_before_the_first_trains(
+    assignments: list[str], axis: str, message: str, training: Counting, tmp_path: Path
+) -> None:
+    cells = load_sweep(None, assignments, [axis])
+    with pytest.raises(UsageError, match=message):
+        sweep(cells, tmp_path / "sweep")
+    assert training.started == []
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_an_error_of_many_cells_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = SweepProgress(3)
+    for cell, error in (("k=1", "no data"), ("k=2", "no data"), ("k=3", "no memory")):
+        progress.update({"cell": cell, "status": "failed", "failure": "error", "error": error})
+    assert capsys.readouterr().err.splitlines() == [
+        "k=1: error: no data (1 of 3)",
+        "k=2: the same error as k=1 (2 of 3)",
+        "k=3: error: no memory (3 of 3)",
+    ]
 
 
 def test_a_folder_with_something_else_is_refused(training: Counting, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from poc.shared.actions.count import parse_input_shape
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
+from poc.shared.files.signatures import describe_wrong_suffix
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.networks.network import Network
@@ -100,7 +101,7 @@ def convert_file(
             misshapen.
     """
     network, schemes = run.network, find_schemes(run.model_spec.name)
-    outgoing = next(iter(choose(schemes, target_format, network.name)), None)
+    outgoing = next(iter(choose(schemes, target_format, network)), None)
     check_target(target, network, outgoing)
     tensors, metadata = read_tensors(source)
     found = unwrap(network, schemes, tensors, source_format)
@@ -242,6 +243,8 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
     """
     if not path.is_file():
         raise UsageError(f"received the weights {str(path)!r}, which is no file; name one")
+    if wrong := describe_wrong_suffix(path):
+        raise UsageError(wrong)
     if path.suffix == ".safetensors":
         return read_arrays_and_metadata(path)
     if path.suffix not in BACKENDS:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, published_shape
 from poc.shared.weights.header import IMAGENET, read_names, read_texts
 from poc.shared.weights.published.table import find_schemes
+from poc.shared.weights.recognition import recognise_model
 from poc.shared.weights.wrapping import unwrap
 
 from .convert import BACKENDS, convert_file, read_tensors
@@ -46,8 +48,27 @@ def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str],
     try:
         return convert_copy(file, model, network, note)
     except UsageError as error:
-        told = tell_default(str(values.get("method", DEFAULT_METHOD)), model.name)
-        raise UsageError(f"{error}{told}") from None
+        raise UsageError(explain_failure(str(error), file, model, values)) from None
+
+
+def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[str, Any]) -> str:
+    """What to type where a file is not converted: the model that it fits, where one is known."""
+    found = None
+    with suppress(UsageError):
+        recognised = recognise_model(read_tensors(file)[0])
+        found = recognised.model if recognised else None
+    method, given = str(values.get("method", DEFAULT_METHOD)), values.get("model") or {}
+    is_named = isinstance(given, Mapping) and "name" in given
+    if found in (None, model.name):
+        return error if is_named else f"{error}{tell_default(method, model.name)}"
+    default = "" if is_named else f", the default model of {method}"
+    known = find_method(method).models
+    told = "" if not known or found in known else "--method transfer "
+    why = f" for a new head on these weights ({method} cannot train it)" if told else ""
+    return (
+        f"received {str(file)!r} for {model.name}{default}; the file fits {found}: "
+        f"write {told}--model {found}{why}"
+    )
 
 
 def named_model(values: Mapping[str, Any]) -> ModelSpec:
@@ -111,8 +132,10 @@ def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
         UsageError: The names are not those of the model.
     """
     schemes = find_schemes(model.name)
+    # What cannot be read is no matter of names.
+    found = read_tensors(file)[0]
     try:
-        tensors = unwrap(network, schemes, read_tensors(file)[0]).tensors
+        tensors = unwrap(network, schemes, found).tensors
         scheme = find_scheme(network, schemes, tensors)
     except UsageError as error:
         raise UsageError(

@@ -21,7 +21,7 @@ METHOD = "fixres"
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One run of the grid; `failure` says why it has no numbers."""
+    """One run of the grid; `failure` says why it has no numbers, `error` in whose words."""
 
     backend: str
     seed: int
@@ -32,6 +32,7 @@ class Cell:
     before: Predictions | None = None
     after: Predictions | None = None
     failure: str = ""
+    error: str = ""
     class_names: tuple[str, ...] = ()
     source_fingerprint: str = ""
 
@@ -76,8 +77,9 @@ def read_cell(path: Path) -> Cell | None:
     found = read_or_explain(path)
     if not isinstance(found, Run):
         content = record.content
-        failure = content.get("failure") or kind_of_failure(str(content.get("error", found.reason)))
-        return Cell(**place, row={}, failure=str(failure))
+        error = str(content.get("error", found.reason))
+        failure = content.get("failure") or kind_of_failure(error)
+        return Cell(**place, row={}, failure=str(failure), error=error)
     classes = len(found.record.data.class_names)
     before = read_predictions(path, classes, "predictions_before.npz")
     return Cell(
@@ -88,6 +90,18 @@ def read_cell(path: Path) -> Cell | None:
         class_names=record.class_names,
         source_fingerprint=str(record.data.get("source_fingerprint")),
     )
+
+
+def explain_failures(cells: Sequence[Cell]) -> str | None:
+    """A sentence where no cell has numbers, with the first one's reason; else none."""
+    if not all(cell.failure for cell in cells):
+        return None
+    first = cells[0]
+    place = f"{first.backend}, {first.train_size} to {first.test_size}"
+    what = f"all {len(cells)} cells failed, the first"
+    if len(cells) == 1:
+        what = "the one cell failed"
+    return f"{what} ({place}) with: {(first.error or first.failure).splitlines()[0]}"
 
 
 def control_of(cell: Cell, cells: Sequence[Cell]) -> Cell | None:

@@ -4,8 +4,9 @@ A cell whose two sizes agree is, before its second phase, the control that train
 size directly; every other cell of its column is compared with it on the same test images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def activation_table(cells: Sequence[Cell]) -> Table:
             f"{item['zero_share']:.4f}",
         ]
         for cell in cells
-        for item in cell.row.get("activations", [])
+        for item in each_once(cell.row.get("activations", []))
     ]
     return Table(
         title="Activations after the global pool",
@@ -106,6 +107,11 @@ def activation_table(cells: Sequence[Cell]) -> Table:
         rows=rows,
         words=("backend", "weights"),
     )
+
+
+def each_once(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first of each size and weights: a cell of one size was measured at it twice."""
+    return list({(item["size"], item["weights"]): item for item in reversed(items)}.values())[::-1]
 
 
 def draw_grid(cells: Sequence[Cell]) -> Picture:

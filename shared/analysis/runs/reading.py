@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.folder.lock import is_held
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.launch.sweep import DEFINITION
+from poc.shared.engine.launch.sweep_definition import DEFINITION
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json
@@ -230,6 +230,10 @@ def describe_status(status: Any, content: dict[str, Any], path: Path) -> str:
     if status == "running" and is_held(path):
         return "half-written: it is still running"
     if status == "running":
+        try:
+            RunFolder(path).read_checkpoint()
+        except UsageError as error:
+            return f"half-written, and it cannot go on: {error}"
         return (
             "half-written: its status is 'running', but no process of this machine holds it, so it "
             f"ended without a word; go on with `poc run --resume {path}`"

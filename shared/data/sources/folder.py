@@ -15,13 +15,14 @@ import numpy as np
 from PIL import Image
 
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.shown_names import plain
+from poc.shared.shown_names import plain, say
 from poc.shared.spec.data import OnError
 
 from .base import PARTITIONS, Labels, Pixels, Source, to_array
 from .decoding import FileFacts, decode, describe_error
 from .inspection import Note, ignore, inspect_files
 from .layout import suggest_deeper
+from .links import remark_links
 from .listing import Listing, list_folder
 from .regular_files import read_regular
 
@@ -75,8 +76,8 @@ class FolderSource(Source):
         if len(self.class_names) < 2:
             remedy = suggest_deeper(self.root, self.class_names) or "correct the path"
             raise UsageError(
-                f"received {self.name!r} with images of {len(self.class_names)} classes; allowed "
-                f"are at least 2 folders with images, one a class: {remedy}"
+                f"received {self.name!r} with images of {say(len(self.class_names), 'class')}; "
+                f"allowed are at least 2 folders with images, one a class: {remedy}"
             )
         label = {text: position for position, text in enumerate(self.class_names)}
         self._labels = np.array([label[text] for text in classes], dtype=np.int64)
@@ -94,7 +95,11 @@ class FolderSource(Source):
         is_even = bool((self.image_sizes == (height, width)).all())
         self.image_shape = (height, width, self.channels) if is_even else None
         spans = [span for index in kept if (span := facts[index].span) is not None]
-        self.remarks = [*listing.remarks, *remark_spans(self.name, spans)]
+        self.remarks = [
+            *listing.remarks,
+            *remark_spans(self.name, spans),
+            *remark_links(self.root, names),
+        ]
 
     @property
     def labels(self) -> Labels:

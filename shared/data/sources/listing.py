@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poc.shared.errors import UsageError
-from poc.shared.shown_names import plain
+from poc.shared.shown_names import plain, say
 
 from .layout import find_layout, is_image, is_litter, is_shown, subfolders
 
@@ -152,21 +152,31 @@ def describe_ignored(names: Sequence[str]) -> str:
     litter = {suffix: count for suffix, count in counts.items() if suffix == LITTER}
     known = foreign | stray | bare | litter
     other = {suffix: count for suffix, count in counts.items() if suffix not in known}
+    not_read = "of a kind that is not read, convert"
     clauses = [
-        state(foreign, "images of a kind that is not read, convert them"),
-        state(stray, "images that lie in no class folder"),
-        state(bare, "files without a suffix"),
-        state(other, "files that are no images"),
-        state(litter, "files or folders that macOS or Windows made"),
+        state(foreign, "image", f"{not_read} it", f"{not_read} them"),
+        state(stray, "image", "that lies in no class folder", "that lie in no class folder"),
+        state(bare, "file", "without a suffix"),
+        state(other, "file", "that is no image", "that are no images"),
+        state(litter, "file or folder", "that macOS or Windows made"),
     ]
     return "; ".join(clause for clause in clauses if clause)
 
 
-def state(counts: Mapping[str, int], what: str) -> str:
-    """How many, of what, and how many of each suffix; empty where there are none."""
+def state(counts: Mapping[str, int], what: str, one: str, many: str | None = None) -> str:
+    """How many, of what, and how many of each suffix; empty where there are none.
+
+    Args:
+        counts: Suffix -> files.
+        what: One of them.
+        one: What is said of one.
+        many: What is said of several; none: the same.
+    """
     if not counts:
         return ""
-    total = f"{sum(counts.values()):,} {what}"
+    count = sum(counts.values())
+    nouns = [say(count, noun).partition(" ")[2] for noun in what.split(" or ")]
+    total = f"{count:,} {' or '.join(nouns)} {one if count == 1 or many is None else many}"
     if set(counts) <= {NO_SUFFIX, LITTER}:
         return total
     named = [f"{count:,} {plain(suffix)}" for suffix, count in list(counts.items())[:NUM_NAMED]]

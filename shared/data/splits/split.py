@@ -6,6 +6,7 @@ may not share in `leaks`.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -15,6 +16,7 @@ import numpy as np
 from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
+from poc.shared.shown_names import say
 from poc.shared.spec.data import SplitSpec
 
 from .files import (
@@ -122,7 +124,7 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
         meant.add("val")
     if kind != "listed":
         for part in sorted(meant):
-            check_classes(source, part, parts[part])
+            check_classes(source, spec, kind, part, parts[part])
     return Split(source, spec, **{part: np.sort(parts[part]) for part in PARTITIONS})
 
 
@@ -223,12 +225,47 @@ def sample_train(source: Source, spec: SplitSpec, train: Indices) -> Indices:
     return np.concatenate([indices[: spec.train_per_class] for indices in members.values()])
 
 
-def check_classes(source: Source, part: str, indices: Indices) -> None:
-    """Refuse a part that lacks a class."""
+def check_classes(source: Source, spec: SplitSpec, kind: str, part: str, indices: Indices) -> None:
+    """Refuse a part that lacks a class.
+
+    Args:
+        source: Gives the classes.
+        spec: How it was split.
+        kind: What `spec.kind` stands for here.
+        part: Name of the part.
+        indices: Its examples.
+
+    Raises:
+        UsageError: Says how many examples the class has and what makes the part possible.
+    """
     present = np.bincount(source.labels[indices], minlength=len(source.class_names))
-    if (present == 0).any():
-        name = source.class_names[int(np.argmin(present))]
-        raise UsageError(
-            f"received a split of {source.name!r} that leaves class {name!r} without an example in "
-            f"the {part} part; allowed is at least one of each class: change the shares or the data"
-        )
+    if (present > 0).all():
+        return
+    label = int(np.argmin(present))
+    count = int((source.labels == label).sum())
+    raise UsageError(
+        f"received a split of {source.name!r} that leaves class {source.class_names[label]!r} "
+        f"({say(count, 'example')}) without one in the {part} part; allowed is at least one of "
+        f"each class: {advise_parts(spec, kind, part, count)}"
+    )
+
+
+def advise_parts(spec: SplitSpec, kind: str, part: str, count: int) -> str:
+    """What to type where a class of so many examples is too small for a part."""
+    if kind == "kfold":
+        if part == "val":
+            return "write --set val_fraction=0 for no validation part, or add examples"
+        return f"add examples up to {spec.num_folds} of each class, or lower split.num_folds"
+    if kind == "published" and part == "val":
+        return "write --set val_fraction=0 for no validation part, or add examples"
+    if kind != "fractions":
+        return "add examples, or leave the class out with class_pattern"
+    share = spec.fractions[PARTITIONS.index(part)]
+    needed = math.ceil(round(1 / share, 6))
+    train, val, test = spec.fractions
+    without = f"write --set split.fractions=[{train + val:g},0.0,{test:g}] for no validation part, "
+    folds = f" --set split.num_folds={count}" if 1 < count < spec.num_folds else ""
+    return (
+        f"{without if part == 'val' else ''}add examples ({needed} of a class are sure to be "
+        f"enough), or test each once: --set split.kind=kfold{folds}, or `poc probe`"
+    )

@@ -136,6 +136,8 @@ class SweepProgress(WorkProgress):
         self._num_cells, self._num_told = num_cells, 0
         # When the first cell of this call began, and how many rows were there before it.
         self._begun, self._num_kept = 0.0, 0
+        # Error -> the first cell that it ended.
+        self._errors: dict[str, str] = {}
 
     def watch(self, cell: str, event: Mapping[str, Any]) -> None:
         """Take an event of a cell that trains."""
@@ -158,7 +160,11 @@ class SweepProgress(WorkProgress):
         if self._begun and new > 0 and self._num_told < self._num_cells:
             seconds = (time.monotonic() - self._begun) * (self._num_cells - self._num_told) / new
             left = f", about {write_seconds(seconds)} left"
-        self.say(f"{describe_cell(row)} ({self._num_told} of {self._num_cells}{left})")
+        told = describe_cell(row)
+        if row["status"] != "finished":
+            first = self._errors.setdefault(row["error"], row["cell"])
+            told = told if first == row["cell"] else f"{row['cell']}: the same error as {first}"
+        self.say(f"{told} ({self._num_told} of {self._num_cells}{left})")
 
 
 def describe_cell(row: Mapping[str, Any]) -> str:

@@ -3,11 +3,15 @@
 One thread on the CPU, so that latencies of several files can be compared.
 """
 
+import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -55,13 +59,15 @@ class TfliteModel:
         from ai_edge_litert.interpreter import OpResolverType
 
         self.runtime = f"ai-edge-litert {version('ai-edge-litert')}"
-        self._interpreter = self._open(path, OpResolverType.AUTO)
-        try:
-            self._interpreter.allocate_tensors()
-        except RuntimeError:
-            self.runtime += " without XNNPACK"
-            self._interpreter = self._open(path, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-            self._interpreter.allocate_tensors()
+        with without_information():
+            self._interpreter = self._open(path, OpResolverType.AUTO)
+            try:
+                self._interpreter.allocate_tensors()
+            except RuntimeError:
+                self.runtime += " without XNNPACK"
+                plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                self._interpreter = self._open(path, plain)
+                self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._batch_size = 1
@@ -80,6 +86,24 @@ class TfliteModel:
         from ai_edge_litert.interpreter import Interpreter
 
         return Interpreter(str(path), num_threads=1, experimental_op_resolver_type=resolver)
+
+
+@contextmanager
+def without_information() -> Iterator[None]:
+    """Keep what the runtime's C++ prints as INFO off the terminal; all else comes after it."""
+    sys.stderr.flush()
+    with TemporaryFile() as written:
+        kept = os.dup(2)
+        try:
+            os.dup2(written.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            written.seek(0)
+            for line in written:
+                if not line.startswith(b"INFO:"):
+                    os.write(2, line)
 
 
 class Format(NamedTuple):

@@ -17,8 +17,10 @@ from poc.shared.data.splits.split import Split, make_split
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.teacher import check_source, match_source, resolve_source, tell_kept_head
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.shown_names import say
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.reading.recipe import describe_long_warmup
 from poc.shared.spec.run import RunSpec
 
 from .filled_settings import fill_open
@@ -159,8 +161,9 @@ def open_data(
         tell_kept_head(resolved, source.class_names, tell)
     check_source(resolved)
     check_stages(resolved)
-    if recipe is not None:
-        tell(recipe)
+    for text in (recipe, describe_long_warmup(resolved, len(split.train))):
+        if text is not None:
+            tell(text)
     return resolved, data
 
 
@@ -173,8 +176,8 @@ def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
         tell(f"Left aside of {source.name}: {ignored}; poc data describe names them.")
     if source.unreadable or source.empty_classes:
         tell(
-            f"Left out: {len(source.unreadable)} unreadable files or folders and "
-            f"{len(source.empty_classes)} empty classes (run.json names them)."
+            f"Left out: {say(len(source.unreadable), 'unreadable path')} and "
+            f"{say(len(source.empty_classes), 'empty class')} (run.json names them)."
         )
     if leak_note:
         tell(leak_note)

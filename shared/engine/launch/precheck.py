@@ -22,6 +22,7 @@ def check_combination(run: RunSpec) -> None:
     Raises:
         UsageError: Names both sides.
     """
+    run.stages  # noqa: B018 - phases that do not fit the epochs are refused
     check_initial_weights(run)
     require_source(run)
     run = resolve_source(run)

@@ -107,6 +107,7 @@ def resume_run(
     record = folder.read_run()
     run = RunSpec.parse(record.get("run", {}), "")
     if record.get("status") == "finished":
+        report({"event": "note", "text": f"The run of {path} had finished: this is its row."})
         return folder.read_summary() | {"folder": str(path)}
     check_continuation(run, f"--resume {str(path)!r}", record.get("format"))
     folder.read_checkpoint()

@@ -5,39 +5,27 @@ stored: whether a cell is done is read off its folder, so an interrupted sweep c
 stopped. A cell that fails is a row that says so, and the others go on.
 """
 
-import fcntl
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from poc.shared.engine.folder.former_runs import (
-    FORMER_FORMATS,
-    RUN_FORMAT,
-    SWEEP_FORMAT,
-    check_continuation,
-)
+from poc.shared.engine.folder.former_runs import RUN_FORMAT
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.machine.memory import has_memory_sign, was_killed
 from poc.shared.engine.machine.memory_evidence import KERNEL_SIGN
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.files.whole import read_json, write_json
-from poc.shared.spec.reading.stored_runs import read_as_meant
 from poc.shared.spec.reading.sweep import Cell
 from poc.shared.spec.run import RunSpec
 
 from .executors import Executor, LocalExecutor, Task
 from .run import launch_run, resume_run
+from .sweep_definition import locked, make_room, store_definition
 
 Row = dict[str, Any]
 Report = Callable[[Row, int], None]
 Watch = Callable[[str, Mapping[str, Any]], None]
-DEFINITION = "sweep.json"
 
 
 def run_sweep(
@@ -65,8 +53,10 @@ def run_sweep(
         `settings` and `status` ("finished" or "failed", then with `failure` and `error`).
 
     Raises:
-        UsageError: The folder holds something else or another sweep, or a sweep runs there now.
+        UsageError: The folder holds something else or another sweep, a sweep runs there now, or a
+            cell of a new one is known to fail.
     """
+    make_room(cells, output)
     cells = store_definition(cells, output, command)
     with locked(output):
         rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}
@@ -84,111 +74,6 @@ def run_sweep(
             rows[task["name"]] = row
             report(row, len(cells))
     return [rows[cell.name] for cell in cells]
-
-
-def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[Cell]:
-    """Write the definition into a new folder, or compare it with the one that is there.
-
-    Returns:
-        The cells under the names that their folders have, which another version may have given.
-    """
-    path = output / DEFINITION
-    if path.is_file():
-        names = check_definition(cells, read_json(path), output)
-        return [replace(cell, name=names[run_key(cell.to_json())]) for cell in cells]
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(
-            f"received the output {str(output)!r}, which holds something that is no sweep; name a "
-            "new folder"
-        )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"received the output {str(output)!r}, which cannot be made ({error.strerror}); name a "
-            "folder that you may write to"
-        ) from None
-    definition = [cell.to_json() for cell in cells]
-    write_json(path, {"format": SWEEP_FORMAT, "command": command, "cells": definition})
-    return list(cells)
-
-
-def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[str, str]:
-    """Refuse to continue a sweep with another one, naming the first difference.
-
-    Returns:
-        `run_key` of each cell -> its stored name.
-    """
-    mine = {run_key(cell.to_json()): cell.to_json() for cell in cells}
-    theirs = {run_key(cell): cell for cell in read_cells(stored, output)}
-    common = mine.keys() & theirs.keys()
-    odd = [cell["name"] for key, cell in {**mine, **theirs}.items() if key not in common]
-    if odd:
-        is_mine, is_theirs = (odd[0] in {c["name"] for c in own.values()} for own in (mine, theirs))
-        what = "has changed" if is_mine and is_theirs else "is new" if is_mine else "is gone"
-        raise UsageError(
-            f"received another sweep than the one in {str(output)!r} (the cell {odd[0]!r} "
-            f"{what}); allowed is the same sweep, which continues: name a new --output"
-        )
-    for key, cell in theirs.items():
-        what = f"the sweep in {str(output)!r} (cell {cell['name']!r})"
-        check_continuation(RunSpec.parse(dict(mine[key]["run"]), ""), what, stored["format"])
-    return {key: str(cell["name"]) for key, cell in theirs.items()}
-
-
-def read_cells(stored: Any, output: Path) -> list[dict[str, Any]]:
-    """The cells of a sweep's definition; an older version's say what they meant.
-
-    Raises:
-        UsageError: It is of another format, or a name is not that of a folder in `output`.
-    """
-    known = (SWEEP_FORMAT, *FORMER_FORMATS)
-    with suppress(KeyError, TypeError):
-        cells = [read_as_meant(cell) for cell in stored["cells"]]
-        is_whole = all(is_folder_name(cell["name"]) and run_key(cell) for cell in cells)
-        if stored["format"] in known and is_whole:
-            return cells
-    raise UsageError(
-        f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
-        f"{SWEEP_FORMAT!r}; name a new folder"
-    )
-
-
-def is_folder_name(name: str) -> bool:
-    """Whether a name is that of a folder right below another one."""
-    return Path(name).name == name and name not in ("", "..")
-
-
-def run_key(cell: Mapping[str, Any]) -> str:
-    """What makes a cell that of a folder: its run and the keys of the grid that it stands for."""
-    return json.dumps([cell["run"], cell["settings"]], sort_keys=True)
-
-
-@contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Hold the sweep's folder; the system lets go of it when the process ends, however it ends."""
-    descriptor = os.open(output / DEFINITION, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"received the output {str(output)!r}, where a sweep runs now; wait for it or name "
-                "another folder"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def find_cell_folders(output: Path) -> list[tuple[dict[str, Any], Path]]:
-    """Each cell of a sweep's folder as its definition stores it, and its run folder.
-
-    Raises:
-        UsageError: The folder holds no sweep.
-    """
-    cells = read_cells(read_json(output / DEFINITION), output)
-    return [(cell, output / cell["name"]) for cell in cells]
 
 
 def finished_row(cell: Cell, output: Path) -> Row | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from poc.shared.errors import UsageError
+from poc.shared.shown_names import say
 from poc.shared.spec.networks.layers import Parameter, Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.stages import Stage, plan_stages
@@ -156,7 +157,8 @@ def check_same_classes(method: str, target: Network, source: Network) -> None:
     """
     if source.num_classes != target.num_classes:
         raise UsageError(
-            f"received the source {source.name} with {source.num_classes} classes and the target "
-            f"{target.name} with {target.num_classes} for {method}, which compares their logits; "
-            "allowed are the same classes: use another source, or a method that matches maps"
+            f"received the source {source.name} with {say(source.num_classes, 'class')} and the "
+            f"target {target.name} with {target.num_classes} for {method}, which compares their "
+            "logits; allowed are the same classes: use another source, or a method that matches "
+            "maps"
         )

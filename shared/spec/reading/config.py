@@ -15,7 +15,7 @@ from poc.shared.spec.schedules import ScheduleSpec
 from poc.shared.spec.stopping import EarlyStoppingSpec
 from poc.shared.spec.suggestions import suggest_key
 
-from .pretrained import WeightDefaults
+from .pretrained import NO_WEIGHTS, WeightDefaults
 from .recipe import leave_open
 from .shipped import find_config
 
@@ -118,7 +118,8 @@ def assign_once(values: dict[str, Any], assignment: str, given: dict[tuple[str, 
     key, _, text = (part.strip() for part in assignment.partition("="))
     assign(values, assignment)
     former = given.setdefault(tuple(full_key(key, values)), text)
-    if parse_value(former) != parse_value(text):
+    # As text as well, since nan equals nothing.
+    if former != text and parse_value(former) != parse_value(text):
         raise UsageError(
             f"received {key}={former} and {key}={text}; allowed is one value: remove one"
         )
@@ -148,7 +149,7 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
                 f"received --set {key}={value}, but {parent!r} is no group of settings; name a "
                 "setting of a group"
             )
-    target[last] = value
+    target[last] = None if last == WEIGHTS and value == NO_WEIGHTS else value
 
 
 def full_key(key: str, values: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from poc.shared.errors import UsageError
+from poc.shared.spec.data import DataSpec
 from poc.shared.spec.methods.table import find_method
 
+# What `--weights` takes for a drawn body, where a method expects a trained one.
+NO_WEIGHTS = "none"
 LEAD = "From the weights:"
 NORMALIZATIONS = {
     "unit": "x/255",
@@ -25,12 +29,16 @@ class Described:
         lineage: Option of that model, where it has one.
         view: Settings of `data`.
         is_there: Whether there is such a file; one that is missing is refused later, by name.
+        is_guessed: Whether the model is told by the names and shapes of the tensors alone.
+        remarks: A sentence for each thing in its header that means nothing here.
     """
 
     model: str | None = None
     lineage: str | None = None
     view: Mapping[str, Any] = field(default_factory=dict)
     is_there: bool = True
+    is_guessed: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +59,15 @@ class WeightDefaults:
         """Take the weights' model and lineage where none is named, in place."""
         path = values.get("initial_weights")
         model = values.get("model") or {}
-        if not isinstance(path, str) or not isinstance(model, dict) or model.get("name"):
+        if not isinstance(path, str) or is_drawn(path):
+            return
+        if not isinstance(model, dict) or model.get("name"):
             return
         found = self.describe(path, values)
         if found.model is None:
             return
+        if found.is_guessed:
+            self.note(f"The weights {path!r} fit {found.model}, which is taken as the model.")
         options = {**({"lineage": found.lineage} if found.lineage else {})}
         values["model"] = {
             **model,
@@ -66,11 +78,14 @@ class WeightDefaults:
     def take_view(self, values: dict[str, Any]) -> None:
         """Take the weights' view where the run's data says nothing, in place, and tell of both."""
         path, data = values.get("initial_weights"), values.setdefault("data", {})
-        if not isinstance(path, str) or not isinstance(data, dict):
+        if not isinstance(path, str) or is_drawn(path) or not isinstance(data, dict):
             return
         path = values["initial_weights"] = self.locate(path, values)
         found = self.describe(path, values)
+        for text in found.remarks:
+            self.note(text)
         view = dict(found.view)
+        check_view(path, view)
         if sets_size(values):
             view.pop("image_size", None)
         if not view:
@@ -79,7 +94,8 @@ class WeightDefaults:
             return
         contradicted = list(contradictions(view, data, ""))
         values["data"] = merge(view, data)
-        self.note(f"{LEAD} {describe_view(values['data'])}.")
+        if taken := describe_view(find_taken(view, data)):
+            self.note(f"{LEAD} {taken}.")
         for text in contradicted:
             self.note(text)
 
@@ -90,6 +106,11 @@ class WeightDefaults:
                 f"The weights {path!r} name no view: set {' and '.join(missing)} as they were "
                 "trained (`poc weights convert --set` records it in the file)."
             )
+
+
+def is_drawn(weights: object) -> bool:
+    """Whether a run's `initial_weights` name no file; the word none is one way to say so."""
+    return not isinstance(weights, str) or weights == NO_WEIGHTS
 
 
 def sets_size(values: Mapping[str, Any]) -> bool:
@@ -113,10 +134,42 @@ def merge(view: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def check_view(path: str, view: Mapping[str, Any]) -> None:
+    """Refuse a file whose view is none that the data could have.
+
+    Raises:
+        UsageError: It names the file, whose user has typed no such key.
+    """
+    try:
+        DataSpec.parse(dict(view), "")
+    except UsageError as error:
+        what = str(error).removeprefix("received ").partition(";")[0]
+        raise UsageError(
+            f"received the weights {path!r}, in whose header the view has {what}; write the file "
+            "again with `poc weights convert`, its view given by --set"
+        ) from None
+
+
+def find_taken(view: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a view a run takes: all that its own data does not set."""
+    taken = {}
+    for key, value in view.items():
+        own = data.get(key)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            names_rule = {"resize", "crop"} & own.keys()
+            taken[key] = {} if names_rule else find_taken(value, own)
+        elif key not in data:
+            taken[key] = value
+    return taken
+
+
 def contradictions(view: Mapping[str, Any], data: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """A sentence for each setting of the run that is not what the weights were tested with."""
     for key, value in view.items():
         own = data.get(key)
+        if key == "train_view":
+            # A run trains on other views than it is tested with: the weights say nothing of them.
+            continue
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             yield from contradictions(value, own, f"{key}.")
         elif own is not None and own != value and not is_same_list(own, value):
@@ -138,7 +191,7 @@ def describe_view(data: Mapping[str, Any]) -> str:
     if name := data.get("interpolation"):
         parts.append(str(name))
     crop = data.get("eval_view") or {}
-    if crop.get("crop") == "centre" and "crop_share" in crop:
+    if crop.get("crop", "centre") == "centre" and "crop_share" in crop:
         parts.append(f"centre crop {crop['crop_share']:.3g}")
     if name := data.get("normalization"):
         parts.append(NORMALIZATIONS.get(str(name), str(name)))

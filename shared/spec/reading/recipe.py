@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from poc.shared.shown_names import say
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.run import RunSpec, fill_defaults
@@ -185,6 +186,21 @@ def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, Any]:
     return {"num_epochs": epochs, "method_options": options}
 
 
+def describe_long_warmup(run: RunSpec, num_images: int) -> str | None:
+    """A sentence where a stage ends before its rate has risen, or none.
+
+    Args:
+        run: With all that it leaves open filled in.
+        num_images: That it trains on.
+    """
+    steps = count_steps(run, num_images) * min(stage.num_epochs for stage in run.stages)
+    warmup = run.schedule.warmup_steps
+    if not warmup or steps > warmup:
+        return None
+    stage = "Training" if len(run.stages) == 1 else "A stage of the training"
+    return f"{stage} ends inside the warm-up: {say(steps, 'step')}, schedule.warmup_steps={warmup}."
+
+
 def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | None:
     """One sentence with what was filled in, and what was set; none: nothing was filled in.
 
@@ -227,8 +243,3 @@ def describe_view(before: RunSpec, run: RunSpec) -> str:
     if before.data.train_view != run.data.train_view:
         return "flips and mild crops"
     return "no augmentation"
-
-
-def say(count: int, what: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -36,10 +36,24 @@ def find_config(given: Path | str) -> Path | Traversable:
     Raises:
         UsageError: There is neither; it names the nearest shipped ones.
     """
-    if Path(given).exists():
-        return Path(given)
     name = Path(given).as_posix().removeprefix(FOLDER).removesuffix(ENDING)
     shipped = shipped_configs()
+    if Path(given).is_dir():
+        # A folder is no config, whatever its name.
+        if name in shipped:
+            return shipped[name]
+        raise UsageError(
+            f"received the config {str(given)!r}, which is a folder or an empty name; name a TOML "
+            "file or a name of `poc config list`"
+        )
+    if Path(given).exists():
+        if Path(given).as_posix() == name and name in shipped:
+            raise UsageError(
+                f"received the config {name!r}, which is a file here and the name of a shipped "
+                f"one; allowed is one of them: write {FOLDER}{name} for the shipped one, or give "
+                f"the file the ending {ENDING}"
+            )
+        return Path(given)
     if name in shipped:
         return shipped[name]
     near = get_close_matches(name, shipped, n=3, cutoff=0.5)

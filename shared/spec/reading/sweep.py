@@ -17,13 +17,14 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .cell_names import name_cells, write_value
+from .cell_weights import WEIGHTS, find_lender, keeps_model_open, name_cell_model, take_cell_view
 from .config import assign_all, parse_value, read_toml, set_value
 from .pretrained import WeightDefaults
 from .recipe import leave_open
 
 Product = Mapping[str, Sequence[Any]]
 # These decide what other keys mean, so they are set first.
-LEADING_KEYS = ("method", "model", "model.name")
+LEADING_KEYS = ("method", "model", "model.name", WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +70,9 @@ def load_sweep(
     values = read_toml(path) if path else {}
     products = read_products(values.pop("grid", {}))
     seeds_in_file = values.pop("seeds", None)
-    assign_all(values, assignments, defaults)
     overriding = dict(parse_axis(axis) for axis in axes)
     products = [{**product, **overriding} for product in products]
+    assign_all(values, assignments, None if keeps_model_open(products) else defaults)
     num_seeds = num_seeds if num_seeds is not None else seeds_in_file
     check_seeds(num_seeds, products)
     cells = unique(
@@ -136,18 +137,18 @@ def expand(
     values: Mapping[str, Any], product: Product, num_seeds: int, defaults: WeightDefaults | None
 ) -> Iterator[Cell]:
     """Every cell of one product, the seeds innermost."""
-    keys = sorted(product, key=lambda key: key not in LEADING_KEYS)
+    keys = sorted(product, key=lambda key: not is_leading(key))
     for combination in itertools.product(*(product[key] for key in keys)):
         chosen = dict(zip(keys, combination, strict=True))
         settings = {key: chosen[key] for key in product}
         for offset in range(num_seeds):
-            yield make_cell(values, settings, keys, offset, defaults)
+            yield make_cell(values, settings, product, offset, defaults)
 
 
 def make_cell(
     values: Mapping[str, Any],
     settings: Mapping[str, Any],
-    keys: Sequence[str],
+    product: Product,
     offset: int,
     defaults: WeightDefaults | None = None,
 ) -> Cell:
@@ -155,11 +156,17 @@ def make_cell(
     own = deepcopy(dict(values))
     described = describe_settings(settings)
     try:
-        for key in keys:
+        for key in filter(is_leading, settings):
+            set_value(own, key, settings[key])
+        lender = None
+        if defaults is not None:
+            lender = find_lender(own, product, settings, defaults)
+            name_cell_model(own, lender, defaults)
+        for key in itertools.filterfalse(is_leading, settings):
             set_value(own, key, settings[key])
         if defaults is not None:
             leave_open(own)
-            defaults.take_view(own)
+            take_cell_view(own, lender, defaults)
         run = RunSpec.parse(own, "")
         run = run.replace(seed=run.seed + offset)
     except UsageError as error:
@@ -167,6 +174,11 @@ def make_cell(
     settings = {key: value for key, value in settings.items() if key != "seed"}
     described = describe_settings({**settings, "seed": run.seed})
     return Cell(name=described, settings=settings, run=run)
+
+
+def is_leading(key: str) -> bool:
+    """Whether a key decides what others mean, so that it is set before them."""
+    return key in LEADING_KEYS
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:

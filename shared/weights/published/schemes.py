@@ -47,6 +47,14 @@ class Scheme:
     adds_shortcut_first: bool = False
     has_statistics: bool = False
 
+    def can_name(self, network: Network) -> bool:
+        """Whether it has names for all kinds of parameters of a network: none for factors."""
+        return all(
+            parameter.name.removeprefix(f"{node.name}/") in SUFFIXES[self.layout]
+            for node in network.nodes
+            for parameter in node.parameters
+        )
+
     def tensors(self, network: Network) -> dict[str, str]:
         """Canonical name -> published name, in the order of the network's parameters."""
         layers = self.layers(network)

@@ -1,0 +1,178 @@
+"""A sweep's folder: its definition, and whose folder it is.
+
+`sweep.json` says which cells the folder holds. The same sweep goes on there, another one is
+refused, unless no cell of the former has ever begun.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from poc.shared.engine.folder.former_runs import FORMER_FORMATS, SWEEP_FORMAT, check_continuation
+from poc.shared.engine.folder.run_folder import LOCK, RunFolder
+from poc.shared.errors import UsageError
+from poc.shared.files.whole import read_json, write_json
+from poc.shared.spec.reading.stored_runs import read_as_meant
+from poc.shared.spec.reading.sweep import Cell
+from poc.shared.spec.run import RunSpec
+
+from .precheck import check_combination
+
+DEFINITION = "sweep.json"
+
+
+def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[Cell]:
+    """Write the definition into a new folder, or compare it with the one that is there.
+
+    Returns:
+        The cells under the names that their folders have, which another version may have given.
+    """
+    path = output / DEFINITION
+    if path.is_file():
+        names = check_definition(cells, read_json(path), output)
+        return [replace(cell, name=names[run_key(cell.to_json())]) for cell in cells]
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(
+            f"received the output {str(output)!r}, which holds something that is no sweep; name a "
+            "new folder"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(output)!r}, which cannot be made ({error.strerror}); name a "
+            "folder that you may write to"
+        ) from None
+    definition = [cell.to_json() for cell in cells]
+    write_json(path, {"format": SWEEP_FORMAT, "command": command, "cells": definition})
+    return list(cells)
+
+
+def check_cells(cells: Sequence[Cell]) -> None:
+    """Refuse a new sweep of which a cell is known to fail, before any of them trains.
+
+    Raises:
+        UsageError: As `check_combination`; names the first such cell.
+    """
+    for cell in cells:
+        try:
+            check_combination(cell.run)
+        except UsageError as error:
+            raise UsageError(f"in the cell {cell.name}: {error}") from None
+
+
+def make_room(cells: Sequence[Cell], output: Path) -> None:
+    """Look at a sweep that is new here, and remove another one of which no cell has ever begun.
+
+    Raises:
+        UsageError: The folder's definition is of another format, a sweep runs there now, or a cell
+            of the new one is known to fail.
+    """
+    if not (output / DEFINITION).is_file():
+        check_cells(cells)
+        return
+    stored = read_cells(read_json(output / DEFINITION), output)
+    is_same = {run_key(cell) for cell in stored} == {run_key(cell.to_json()) for cell in cells}
+    folders = [output / str(cell["name"]) for cell in stored]
+    known = {output / DEFINITION, *folders}
+    if is_same or any(path not in known for path in output.iterdir()):
+        return
+    if any(has_begun(folder) for folder in folders):
+        return
+    check_cells(cells)
+    with locked(output):
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        (output / DEFINITION).unlink()
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a cell's folder holds more than the refusal of one that was never trained."""
+    refusal = {"run.json", RunFolder(folder).log.name, LOCK}
+    if not folder.is_dir():
+        return folder.exists()
+    return any(path.name not in refusal for path in folder.iterdir())
+
+
+def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[str, str]:
+    """Refuse to continue a sweep with another one, naming the first difference.
+
+    Returns:
+        `run_key` of each cell -> its stored name.
+    """
+    mine = {run_key(cell.to_json()): cell.to_json() for cell in cells}
+    theirs = {run_key(cell): cell for cell in read_cells(stored, output)}
+    common = mine.keys() & theirs.keys()
+    odd = [cell["name"] for key, cell in {**mine, **theirs}.items() if key not in common]
+    if odd:
+        is_mine, is_theirs = (odd[0] in {c["name"] for c in own.values()} for own in (mine, theirs))
+        what = "has changed" if is_mine and is_theirs else "is new" if is_mine else "is gone"
+        raise UsageError(
+            f"received another sweep than the one in {str(output)!r} (the cell {odd[0]!r} "
+            f"{what}); allowed is the same sweep, which continues: name a new --output"
+        )
+    for key, cell in theirs.items():
+        what = f"the sweep in {str(output)!r} (cell {cell['name']!r})"
+        check_continuation(RunSpec.parse(dict(mine[key]["run"]), ""), what, stored["format"])
+    return {key: str(cell["name"]) for key, cell in theirs.items()}
+
+
+def read_cells(stored: Any, output: Path) -> list[dict[str, Any]]:
+    """The cells of a sweep's definition; an older version's say what they meant.
+
+    Raises:
+        UsageError: It is of another format, or a name is not that of a folder in `output`.
+    """
+    known = (SWEEP_FORMAT, *FORMER_FORMATS)
+    with suppress(KeyError, TypeError):
+        cells = [read_as_meant(cell) for cell in stored["cells"]]
+        is_whole = all(is_folder_name(cell["name"]) and run_key(cell) for cell in cells)
+        if stored["format"] in known and is_whole:
+            return cells
+    raise UsageError(
+        f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
+        f"{SWEEP_FORMAT!r}; name a new folder"
+    )
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a name is that of a folder right below another one."""
+    return Path(name).name == name and name not in ("", "..")
+
+
+def run_key(cell: Mapping[str, Any]) -> str:
+    """What makes a cell that of a folder: its run and the keys of the grid that it stands for."""
+    return json.dumps([cell["run"], cell["settings"]], sort_keys=True)
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Hold the sweep's folder; the system lets go of it when the process ends, however it ends."""
+    descriptor = os.open(output / DEFINITION, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"received the output {str(output)!r}, where a sweep runs now; wait for it or name "
+                "another folder"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def find_cell_folders(output: Path) -> list[tuple[dict[str, Any], Path]]:
+    """Each cell of a sweep's folder as its definition stores it, and its run folder.
+
+    Raises:
+        UsageError: The folder holds no sweep.
+    """
+    cells = read_cells(read_json(output / DEFINITION), output)
+    return [(cell, output / cell["name"]) for cell in cells]
