@@ -15,8 +15,9 @@ from typing import NamedTuple, cast
 import PIL
 from PIL import Image, UnidentifiedImageError
 
+from poc.shared.files.regular_files import Stamp, read_regular
+
 from .depth import narrow, read_deep
-from .regular_files import Stamp, read_regular
 
 # In the key of everything that is kept of decoded pixels: another rule here, or another version of
 # Pillow, makes other pixels of the same bytes.

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.regular_files import read_regular
 from poc.shared.shown_names import plain, say
 from poc.shared.spec.data import OnError
 
@@ -24,7 +25,6 @@ from .inspection import Note, ignore, inspect_files
 from .layout import suggest_deeper
 from .links import remark_links
 from .listing import Listing, list_folder
-from .regular_files import read_regular
 
 NUM_NAMED = 5
 # Steps of 255 that a picture of more than 8 bits should span once it has 8.

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from poc.shared.files.cache import cache_root
+from poc.shared.files.regular_files import Stamp, take_stamp
 from poc.shared.files.whole import write_bytes
 from poc.shared.machine import count_cpus
 
 from .decoding import DECODING, FileFacts, inspect_file
-from .regular_files import Stamp, take_stamp
 
 FORMAT = f"poc inspection 2, {DECODING}"
 CHUNK_FILES = 512

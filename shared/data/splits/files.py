@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
-from poc.shared.data.sources.regular_files import read_regular
 from poc.shared.errors import UsageError
+from poc.shared.files.regular_files import read_regular
 
 FORMAT = "poc split 1"
 NUM_NAMED = 5
