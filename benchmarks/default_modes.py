@@ -46,7 +46,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "kd": {
         "method": "kd",
         "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [8, 16, 32]}},
-        "source": {"model": {"name": "resnet32_cifar"}},
+        "teacher": {"model": {"name": "resnet32_cifar"}},
         "data": {"image_size": [32, 32], **COLOUR},
     },
     "l2t-ww": {
@@ -55,7 +55,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
         # A source that nobody trained has maps of any size.
         "method_options": {"standardize": True},
         "optimizer": {"learning_rate": 1e-3},
-        "source": {"model": {"name": "resnet32_cifar"}},
+        "teacher": {"model": {"name": "resnet32_cifar"}},
         "data": {"image_size": [32, 32], **COLOUR},
     },
 }

@@ -59,7 +59,7 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
     one_stage = {"method_options": {"stages": "one"}} if method == "fitnets" else {}
     student = RunSpec.parse({**shared, "method": "scratch"}, "")
     taught = RunSpec.parse(
-        {**shared, "method": method, "source": {"model": TEACHER}, **one_stage}, ""
+        {**shared, "method": method, "teacher": {"model": TEACHER}, **one_stage}, ""
     )
     module = load(backend)
     module.prepare(student)
@@ -71,7 +71,7 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
         for name, run in (("student", student), ("distilled", taught), ("kept", taught))
     }
     numbers = {f"coefficient/{k}": np.asarray(v) for k, v in taught.coefficients(0.0).items()}
-    kept = {**numbers, **trainers["kept"].source_outputs(images)}
+    kept = {**numbers, **trainers["kept"].teacher_outputs(images)}
     noise = draw_noise(student.network, seed=0, step=0, batch_size=batch_size)
 
     def stepper(name: str, extras: dict[str, np.ndarray]) -> Callable[[], None]:
@@ -82,7 +82,7 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
         return step
 
     def teacher() -> None:
-        trainers["distilled"].source_outputs(images)
+        trainers["distilled"].teacher_outputs(images)
 
     return {
         "student": stepper("student", {}),

@@ -94,7 +94,7 @@ def make_sides(
         input_shape=(32, 32, 3),
         num_classes=arguments.classes,
         model={"name": "vgg9_bn"},
-        source={
+        teacher={
             "model": {"name": "resnet32_cifar"},
             "weights": arguments.weights,
             "num_classes": 200,
@@ -105,7 +105,7 @@ def make_sides(
             **run.model_dump(mode="json"),
             "method": "scratch",
             "method_options": {},
-            "source": None,
+            "teacher": None,
         },
         "",
     )

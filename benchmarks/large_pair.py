@@ -40,7 +40,7 @@ def main() -> int:
         input_shape=(arguments.size, arguments.size, 3),
         num_classes=CLASSES,
         model={"name": "vgg16_bn", "options": {"head": "global_average"}},
-        source={"model": {"name": "efficientnet_b4"}, "num_classes": 1000},
+        teacher={"model": {"name": "efficientnet_b4"}, "num_classes": 1000},
     )
     backend = load(arguments.backend)
     backend.prepare(run)

@@ -10,7 +10,7 @@ EPSILON = 1e-12
 
 def soft_cross_entropy(
     logits: tf.Tensor,
-    source_logits: tf.Tensor,
+    teacher_logits: tf.Tensor,
     *,
     temperature: float,
     subtract_entropy: bool = True,
@@ -20,7 +20,7 @@ def soft_cross_entropy(
 
     Args:
         logits: (N, C), those that learn.
-        source_logits: (N, C), those that are imitated.
+        teacher_logits: (N, C), those that are imitated.
         temperature: T.
         subtract_entropy: Less the entropy of q: the Kullback-Leibler divergence KL(q || p), of the
             same gradient. Both are summed over classes.
@@ -30,7 +30,7 @@ def soft_cross_entropy(
         (N,).
     """
     log_p = tf.nn.log_softmax(logits / temperature)
-    log_q = tf.nn.log_softmax(source_logits / temperature)
+    log_q = tf.nn.log_softmax(teacher_logits / temperature)
     reference = log_q if subtract_entropy else tf.zeros_like(log_q)
     values = tf.reduce_sum(tf.exp(log_q) * (reference - log_p), axis=1)
     return values * temperature**2 if scale_by_temperature_squared else values

@@ -63,13 +63,13 @@ class Trainer:
         self.num_steps = 0
         compiled = run.mode == "compiled"
         self.update, self._run_logits = self._update, self.objective.logits
-        self.run_source = self.objective.source_outputs
+        self.run_teacher = self.objective.teacher_outputs
         self._run_statistics = self.model.norm_statistics
         if run.mode != "eager":
             # Nothing branches on a tensor but through tf.cond: no code is to be rewritten.
             kwargs = {"jit_compile": compiled, "autograph": False}
             self.update = tf.function(self._update, **kwargs)
-            self.run_source = tf.function(self.run_source, **kwargs)
+            self.run_teacher = tf.function(self.run_teacher, **kwargs)
             self._run_logits = tf.function(self._run_logits, **kwargs)
             self._run_statistics = tf.function(self._run_statistics, **kwargs)
 
@@ -115,9 +115,9 @@ class Trainer:
         count = getattr(self.update, "experimental_get_tracing_count", lambda: 0)
         return int(count())
 
-    def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+    def teacher_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """What the objective computes from what is frozen, each (N, …); empty without such."""
-        return map_to_array(self.run_source(self._to_tensor(images)))
+        return map_to_array(self.run_teacher(self._to_tensor(images)))
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""

@@ -10,7 +10,7 @@ EPSILON = 1e-12
 
 def soft_cross_entropy(
     logits: torch.Tensor,
-    source_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
     *,
     temperature: float,
     subtract_entropy: bool = True,
@@ -20,7 +20,7 @@ def soft_cross_entropy(
 
     Args:
         logits: (N, C), those that learn.
-        source_logits: (N, C), those that are imitated.
+        teacher_logits: (N, C), those that are imitated.
         temperature: T.
         subtract_entropy: Less the entropy of q: the Kullback-Leibler divergence KL(q || p), of the
             same gradient. Both are summed over classes.
@@ -30,7 +30,7 @@ def soft_cross_entropy(
         (N,).
     """
     log_p = torch.log_softmax(logits / temperature, dim=1)
-    log_q = torch.log_softmax(source_logits / temperature, dim=1)
+    log_q = torch.log_softmax(teacher_logits / temperature, dim=1)
     reference = log_q if subtract_entropy else torch.zeros_like(log_q)
     values = (torch.exp(log_q) * (reference - log_p)).sum(dim=1)
     return values * temperature**2 if scale_by_temperature_squared else values

@@ -23,7 +23,7 @@ def compute_gradients(
 ) -> Outcome:
     """Forward and backward in training mode; gradients also stand in `.grad`.
 
-    What `extras` does not hold of the source's outputs is computed here, unrecorded.
+    What `extras` does not hold of the teacher's outputs is computed here, unrecorded.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
@@ -49,7 +49,7 @@ def compute_gradients(
 def complete_extras(
     objective: Objective, images: torch.Tensor, extras: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """`extras` with the source's outputs, which are computed unless all of them are kept."""
+    """`extras` with the teacher's outputs, which are computed unless all of them are kept."""
     if any(not name.startswith(COEFFICIENT_PREFIX) for name in extras):
         return dict(extras)
-    return {**objective.source_outputs(images), **extras}
+    return {**objective.teacher_outputs(images), **extras}

@@ -67,7 +67,7 @@ class Trainer:
         self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
-        self.update, self.run_source = self._update, self.objective.source_outputs
+        self.update, self.run_teacher = self._update, self.objective.teacher_outputs
         if run.mode == "compiled":
             # Not the module's call alone: methods ask for the values of several nodes.
             self.model.values = torch.compile(self.model.values)
@@ -115,9 +115,9 @@ class Trainer:
         dynamo = sys.modules.get("torch._dynamo.utils")
         return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
-    def source_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
+    def teacher_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """What the objective computes from what is frozen, each (N, …); empty without such."""
-        return map_to_array(self.run_source(self._to_tensor(images)))
+        return map_to_array(self.run_teacher(self._to_tensor(images)))
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call; waits for the device."""

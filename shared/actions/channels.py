@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.engine.numerics.channel_statistics import top_channels
-from poc.shared.engine.teacher import digest_weights, resolve_source
+from poc.shared.engine.teacher import digest_weights, resolve_teacher
 from poc.shared.engine.worker.handle import Report, Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
@@ -50,9 +50,9 @@ def select_channels(
         UsageError: The run has no source, or something else stands in the place of a file.
     """
     refuse_foreign(output)
-    run = resolve_source(run)
+    run = resolve_teacher(run)
     taps = run.method_options.get("source_taps", ())
-    if run.source is None:
+    if run.teacher is None:
         raise UsageError(
             f"received method {run.method!r}, which has no source; choose --method l2t-ww and name "
             "a source"
@@ -103,10 +103,10 @@ def read_selection_file(path: Path) -> dict[str, Any]:
 
 def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dict[str, Any]:
     """The stored selection; its fingerprint covers the source, the images and what is kept."""
-    source = run.source.model_dump(mode="json") if run.source else {}
+    source = run.teacher.model_dump(mode="json") if run.teacher else {}
     what = {"source": source, "data": found["data"], "keep": keep}
-    if run.source is not None and run.source.weights is not None:
-        what["source_digest"] = digest_weights(run.source.weights)
+    if run.teacher is not None and run.teacher.weights is not None:
+        what["source_digest"] = digest_weights(run.teacher.weights)
     taps = {
         tap: {
             "channels": top_channels(scores, keep),

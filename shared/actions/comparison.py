@@ -37,8 +37,8 @@ def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
         lines.append(
             f"small form: {describe_form(form)}; --model, --data, --config or --set for others"
         )
-    if run.source is not None and run.source.weights is None:
-        lines.append("source: drawn, not trained; --source for one of your own")
+    if run.teacher is not None and run.teacher.weights is None:
+        lines.append("teacher: drawn, not trained; --teacher for one of your own")
     if find_method(run.method).fine_tuning is not None and run.initial_weights is None:
         lines.append("body: drawn, not pretrained; --weights for one of your own")
     return lines

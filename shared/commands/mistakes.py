@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 HABITS = {
+    "source": "it is called --teacher now",
+    "target": "it is called --student now",
     "quiet": "where the output is no terminal nothing moves; for silence add 2>/dev/null",
     "verbose": "the run folder's worker.log holds what a backend prints",
     "resume-from": "go on with a run by `poc run --resume DIR`",

@@ -16,9 +16,13 @@ Command = Callable[..., Any]
 RUN_OPTIONS = [
     click.option("--method", metavar="NAME", help="Method; default lightlayers."),
     click.option("--model", metavar="NAME", help="Model; default: the method's."),
-    click.option("--target", metavar="NAME", help="The model that learns from a source: --model."),
     click.option(
-        "--source", metavar="PATH", help="Run folder or safetensors file of a trained network."
+        "--student", metavar="NAME", help="The model that learns from a teacher: --model."
+    ),
+    click.option(
+        "--teacher",
+        metavar="PATH",
+        help="Run folder or weight file to learn from.",
     ),
     click.option("--k", metavar="N", help="Bottleneck of the light layers (short for --set k=N)."),
     click.option(
@@ -149,8 +153,8 @@ def named_settings(**given: Any) -> list[str]:
     keys = {
         "method": "method",
         "model": "model.name",
-        "target": "model.name",
-        "source": "source.weights",
+        "student": "model.name",
+        "teacher": "teacher.weights",
         "k": "k",
         "data": "data.source",
         "epochs": "num_epochs",
@@ -159,9 +163,9 @@ def named_settings(**given: Any) -> list[str]:
         "dtype": "precision",
         "weights": "initial_weights",
     }
-    if given.get("model") and given.get("target"):
+    if given.get("model") and given.get("student"):
         raise UsageError(
-            f"received --model {given['model']} and --target {given['target']}, two names of one "
+            f"received --model {given['model']} and --student {given['student']}, two names of one "
             "option; allowed is one of them: remove one"
         )
     if given.get("weights") == NO_WEIGHTS:

@@ -47,7 +47,7 @@ class Trainer(Protocol):
         """One update; never waits for the device.
 
         `extras` is what the loop knows beside the batch: kept outputs of the source network, each
-        (N, …) under the name that `source_outputs` gives it, and numbers of this step, each a
+        (N, …) under the name that `teacher_outputs` gives it, and numbers of this step, each a
         scalar under `coefficient/…`.
         """
 
@@ -65,7 +65,7 @@ class Trainer(Protocol):
     def num_compilations(self) -> int:
         """Programs that were traced or compiled for the update so far."""
 
-    def source_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+    def teacher_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
         """What the objective computes from what is frozen, each (N, …); empty without such."""
 
     def metrics(self) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Trainer(Protocol):
     ) -> "NDArray[np.floating]":
         """(N, num_classes) in evaluation mode.
 
-        Where `extras` holds all that `source_outputs` gave of the images, they are not looked at
+        Where `extras` holds all that `teacher_outputs` gave of the images, they are not looked at
         and may be of height and width 0.
         """
 

@@ -1,4 +1,4 @@
-"""The source of a transfer method: found, checked, its weights read."""
+"""The teacher of a distillation method: found, checked, its weights read."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.teacher import SOURCE_PREFIX
+from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.shared.weights.check import check_weights
 from poc.shared.weights.lineage import read_weights_of
 from poc.shared.weights.origin import check_origin
@@ -28,34 +28,34 @@ COEFFICIENT_PREFIX = "coefficient/"
 CHECKPOINT = Path("checkpoints") / "best.safetensors"
 
 
-def resolve_source(run: RunSpec) -> RunSpec:
+def resolve_teacher(run: RunSpec) -> RunSpec:
     """Turn a run folder into its model, classes, normalisation and weight file.
 
     Raises:
         UsageError: Neither a run folder nor a file, or it contradicts the run; names both sides.
     """
-    if run.source is None or run.source.weights is None:
+    if run.teacher is None or run.teacher.weights is None:
         return run
-    path = Path(run.source.weights)
+    path = Path(run.teacher.weights)
     found: dict[str, Any] = {"weights": str(path.resolve())}
     if (path / "run.json").is_file():
-        found = read_source_folder(path)
+        found = read_teacher_folder(path)
     elif not path.is_file():
         raise UsageError(
-            f"received the source {str(path)!r}, which is neither a run folder nor a file; name "
+            f"received the teacher {str(path)!r}, which is neither a run folder nor a file; name "
             "the folder that `poc run` printed, or a canonical safetensors file"
         )
-    given = run.source.model_dump(mode="json", exclude={"weights", "cache"})
+    given = run.teacher.model_dump(mode="json", exclude={"weights", "cache"})
     for key, value in given.items():
         if value is not None and found.setdefault(key, value) != value:
             raise UsageError(
-                f"received source.{key}={value!r} for the source {str(path)!r}, which has "
-                f"{found[key]!r}; leave source.{key} out"
+                f"received teacher.{key}={value!r} for the teacher {str(path)!r}, which has "
+                f"{found[key]!r}; leave teacher.{key} out"
             )
-    return run.replace(source={**run.source.model_dump(mode="json"), **found})
+    return run.replace(teacher={**run.teacher.model_dump(mode="json"), **found})
 
 
-def read_source_folder(path: Path) -> dict[str, Any]:
+def read_teacher_folder(path: Path) -> dict[str, Any]:
     """What a run folder says about the network that it trained."""
     trained = RunRecord.read(path).spec.model_dump(mode="json")
     return {
@@ -66,53 +66,53 @@ def read_source_folder(path: Path) -> dict[str, Any]:
     }
 
 
-def match_source(run: RunSpec, class_names: Sequence[str], note: Note = ignore) -> RunSpec:
-    """Compare what the source was trained on with what it sees here; order its logits by name.
+def match_teacher(run: RunSpec, class_names: Sequence[str], note: Note = ignore) -> RunSpec:
+    """Compare what the teacher was trained on with what it sees here; order its logits by name.
 
     Args:
-        run: With its source resolved and the images' shape filled in.
+        run: With its teacher resolved and the images' shape filled in.
         class_names: The run's classes, in the order of its labels.
         note: Told what differs and does no harm.
 
     Raises:
-        UsageError: Logits are compared, and the source knows other classes; names both lists.
+        UsageError: Logits are compared, and the teacher knows other classes; names both lists.
     """
     distillation = find_method(run.method).distillation
-    if distillation is None or run.source is None or run.source.weights is None:
+    if distillation is None or run.teacher is None or run.teacher.weights is None:
         return run
     check_selection(run)
-    path, record = run.source.weights, RunRecord.find(Path(run.source.weights))
+    path, record = run.teacher.weights, RunRecord.find(Path(run.teacher.weights))
     known = record.class_names if record else ()
     if record is not None and record.spec.input_shape not in (None, run.input_shape):
         note(
-            f"The source was trained on images of shape {record.spec.input_shape} and sees "
+            f"The teacher was trained on images of shape {record.spec.input_shape} and sees "
             f"{run.input_shape} here."
         )
     if distillation.compares_logits(run.method_settings):
-        return order_source(run, known, class_names, note)
+        return order_teacher(run, known, class_names, note)
     if known and find_order(class_names, known) is None:
         note(
-            f"The source {path!r} was trained on other classes, "
+            f"The teacher {path!r} was trained on other classes, "
             f"{list_classes(known, class_names)}; {run.method} does not compare logits."
         )
     return run
 
 
 def check_selection(run: RunSpec) -> None:
-    """Refuse channels that were selected for another source.
+    """Refuse channels that were selected for another teacher.
 
     Raises:
         UsageError: See above; a selection from before digests were kept is believed.
     """
     path = getattr(run.method_settings, "channels_file", None)
-    weights = run.source.weights if run.source else None
+    weights = run.teacher.weights if run.teacher else None
     if path is None or weights is None:
         return
     recorded = read_object(Path(path)).get("source_digest")
     if recorded not in (None, digest_weights(weights)):
         raise UsageError(
             f"received method_options.channels_file={path!r}, which was selected for another "
-            f"source than {weights!r}; allowed is a selection for this one: make it with "
+            f"teacher than {weights!r}; allowed is a selection for this one: make it with "
             "`poc channels`"
         )
 
@@ -127,48 +127,48 @@ def digest_weights(path: str) -> str:
         return hashlib.sha256(read_regular(Path(path))).hexdigest()
     except OSError as error:
         raise UsageError(
-            f"received the source {path!r}, which cannot be read ({error.strerror}); name a "
+            f"received the teacher {path!r}, which cannot be read ({error.strerror}); name a "
             "canonical safetensors file"
         ) from None
 
 
-def order_source(
+def order_teacher(
     run: RunSpec, known: Sequence[str], class_names: Sequence[str], note: Note
 ) -> RunSpec:
-    """The run with its source's logits in the order of its own classes.
+    """The run with its teacher's logits in the order of its own classes.
 
     Args:
         run: Its method compares logits.
-        known: Classes of the source in the order of its logits; empty: nobody knows.
+        known: Classes of the teacher in the order of its logits; empty: nobody knows.
         class_names: The run's classes.
-        note: See `match_source`.
+        note: See `match_teacher`.
     """
-    source: Any = run.source
-    given = source.class_order
+    teacher: Any = run.teacher
+    given = teacher.class_order
     if not known:
         if given is None:
             note(
-                f"The source {source.weights!r} names no classes: its logits are taken in the "
-                f"order {list_classes(class_names, ())}; source.class_order says another."
+                f"The teacher {teacher.weights!r} names no classes: its logits are taken in the "
+                f"order {list_classes(class_names, ())}; teacher.class_order says another."
             )
         return run
     order = find_order(class_names, known)
     if order is None:
         raise UsageError(
-            f"received the source {source.weights!r} of the classes "
+            f"received the teacher {teacher.weights!r} of the classes "
             f"{list_classes(known, class_names)} for {run.method}, which compares logits, on the "
             f"classes {list_classes(class_names, known)}; allowed are the same classes: use "
-            "another source, or a method that matches maps"
+            "another teacher, or a method that matches maps"
         )
     if given not in (None, order):
         raise UsageError(
-            f"received source.class_order={list(given)} for the source {source.weights!r}, whose "
-            f"class names say {list(order)}; leave source.class_order out"
+            f"received teacher.class_order={list(given)} for the teacher {teacher.weights!r}, "
+            f"whose class names say {list(order)}; leave teacher.class_order out"
         )
     if order == tuple(range(len(order))):
         return run
-    note("The source's classes stand in another order than the run's; they are matched by name.")
-    return run.replace(source={**source.model_dump(mode="json"), "class_order": list(order)})
+    note("The teacher's classes stand in another order than the run's; they are matched by name.")
+    return run.replace(teacher={**teacher.model_dump(mode="json"), "class_order": list(order)})
 
 
 def tell_kept_head(run: RunSpec, class_names: Sequence[str], note: Note) -> None:
@@ -185,112 +185,114 @@ def tell_kept_head(run: RunSpec, class_names: Sequence[str], note: Note) -> None
         )
 
 
-def check_source(run: RunSpec) -> None:
-    """Refuse a source that does not fit the run, before anything is built.
+def check_teacher(run: RunSpec) -> None:
+    """Refuse a teacher that does not fit the run, before anything is built.
 
     Raises:
         UsageError: Taps, sizes, classes, normalisation, weights or caching; names both sides.
     """
-    source = run.source_network
-    if run.source is None or source is None:
+    teacher = run.teacher_network
+    if run.teacher is None or teacher is None:
         return
     for stage in run.stages:
         run.at_stage(stage.name).trained_network  # noqa: B018 - it refuses wrong pairs
-    if run.source.normalization not in (None, run.data.normalization):
+    if run.teacher.normalization not in (None, run.data.normalization):
         raise UsageError(
-            f"received data.normalization={run.data.normalization!r} for a source that was trained "
-            f"with {run.source.normalization!r}; both see the same images: set "
-            f"data.normalization={run.source.normalization}"
+            f"received data.normalization={run.data.normalization!r} for a teacher that was "
+            f"trained with {run.teacher.normalization!r}; both see the same images: set "
+            f"data.normalization={run.teacher.normalization}"
         )
-    if run.source.cache and run.data.has_random_views:
+    if run.teacher.cache and run.data.has_random_views:
         raise UsageError(
-            "received source.cache=true with random views of the images; kept outputs would "
-            "belong to other crops: set source.cache=false or remove the augmentation"
+            "received teacher.cache=true with random views of the images; kept outputs would "
+            "belong to other crops: set teacher.cache=false or remove the augmentation"
         )
-    source_weights(run, source)
+    teacher_weights(run, teacher)
 
 
-def require_source(run: RunSpec) -> None:
-    """Refuse to train from a source that nobody has trained.
+def require_teacher(run: RunSpec) -> None:
+    """Refuse to train from a teacher that nobody has trained.
 
     Raises:
-        UsageError: The method learns from a source and none is named.
+        UsageError: The method learns from a teacher and none is named.
     """
-    if find_method(run.method).distillation and (run.source is None or run.source.weights is None):
+    if find_method(run.method).distillation and (
+        run.teacher is None or run.teacher.weights is None
+    ):
         raise UsageError(
-            f"received method {run.method!r} without a source; allowed is a trained network: add "
-            "--source RUN_FOLDER or --source FILE.safetensors"
+            f"received method {run.method!r} without a teacher; allowed is a trained network: add "
+            "--teacher RUN_FOLDER or --teacher FILE.safetensors"
         )
 
 
-def source_weights(run: RunSpec, source: Network) -> Weights:
-    """The source's weights under their own names; drawn where no file is named.
+def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
+    """The teacher's weights under their own names; drawn where no file is named.
 
     Raises:
         UsageError: Unreadable, or a tensor is missing, extra or misshapen.
     """
-    if run.source is None or run.source.weights is None:
-        # Under the prefix, so that a source like its target does not start equal to it.
+    if run.teacher is None or run.teacher.weights is None:
+        # Under the prefix, so that a teacher like its target does not start equal to it.
         drawn = draw_weights(
-            (prefixed(SOURCE_PREFIX.rstrip("/"), p) for p in source.parameters), run.seed
+            (prefixed(TEACHER_PREFIX.rstrip("/"), p) for p in teacher.parameters), run.seed
         )
-        return {name.removeprefix(SOURCE_PREFIX): value for name, value in drawn.items()}
-    model = run.source.model or run.model_spec
-    weights: Arrays = read_weights_of(model, Path(run.source.weights))
+        return {name.removeprefix(TEACHER_PREFIX): value for name, value in drawn.items()}
+    model = run.teacher.model or run.model_spec
+    weights: Arrays = read_weights_of(model, Path(run.teacher.weights))
     try:
-        check_origin(run.source.weights, model)
-        check_weights(source, weights)
+        check_origin(run.teacher.weights, model)
+        check_weights(teacher, weights)
     except UsageError as error:
-        raise UsageError(f"source {run.source.weights!r}: {error}") from None
-    if run.source.class_order is not None:
-        return weights | reordered_head(source, weights, run.source.class_order)
+        raise UsageError(f"teacher {run.teacher.weights!r}: {error}") from None
+    if run.teacher.class_order is not None:
+        return weights | reordered_head(teacher, weights, run.teacher.class_order)
     return weights
 
 
-def reordered_head(source: Network, weights: Arrays, order: Sequence[int]) -> Arrays:
+def reordered_head(teacher: Network, weights: Arrays, order: Sequence[int]) -> Arrays:
     """The last layer's weights, its logits in another order: logit `i` was `order[i]`.
 
     Raises:
         UsageError: The order is none of its logits, or its last layer is not a plain one.
     """
-    if sorted(order) != list(range(source.num_classes)):
+    if sorted(order) != list(range(teacher.num_classes)):
         raise UsageError(
-            f"received source.class_order={list(order)} for a source of {source.num_classes} "
-            f"classes; allowed is each of 0 to {source.num_classes - 1} once: correct it"
+            f"received teacher.class_order={list(order)} for a teacher of {teacher.num_classes} "
+            f"classes; allowed is each of 0 to {teacher.num_classes - 1} once: correct it"
         )
-    head = source.head
-    after = source.nodes[source.nodes.index(head) + 1 :]
+    head = teacher.head
+    after = teacher.nodes[teacher.nodes.index(head) + 1 :]
     # A light layer reduces first; its last factor is what gives the logits.
     last = [p for p in head.parameters if not p.name.startswith(f"{head.name}/reduce/")]
     is_known = isinstance(head.layer, Dense | Conv2D | LightDense | LightConv2D)
     is_known &= all(len(node.inputs) == 1 for node in after)
-    if not is_known or any(p.shape[-1] != source.num_classes for p in last):
+    if not is_known or any(p.shape[-1] != teacher.num_classes for p in last):
         raise UsageError(
-            f"received a source of the model {source.name!r} whose classes stand in another order, "
-            f"and whose last layer {head.name!r} gives more than its logits; allowed is the run's "
-            "order: train the source on the same classes again"
+            f"received a teacher of the model {teacher.name!r} whose classes stand in another "
+            f"order, and whose last layer {head.name!r} gives more than its logits; allowed is the run's "
+            "order: train the teacher on the same classes again"
         )
     return {p.name: weights[p.name][..., list(order)] for p in last}
 
 
 def starting_weights(run: RunSpec) -> Weights:
-    """All that a trainer starts from: drawn, inherited from the source, and the source itself.
+    """All that a trainer starts from: drawn, inherited from the teacher, and the teacher itself.
 
     Returns:
-        Canonical names of the trained network and of what is trained outside it; the source's
-        under `source/`.
+        Canonical names of the trained network and of what is trained outside it; the teacher's
+        under `TEACHER_PREFIX`.
     """
     weights = drawn_weights(run)
     if run.initial_weights is not None:
         weights |= initial_weights(run)
     weights |= draw_weights(run.meta_parameters, run.seed)
-    source, distillation = run.source_network, find_method(run.method).distillation
-    if source is None or distillation is None:
+    teacher, distillation = run.teacher_network, find_method(run.method).distillation
+    if teacher is None or distillation is None:
         return weights
-    origin = source_weights(run, source)
-    inherited = distillation.inherit(run.method_settings, run.network, source)
+    origin = teacher_weights(run, teacher)
+    inherited = distillation.inherit(run.method_settings, run.network, teacher)
     weights |= {name: origin[other] for name, other in inherited.items()}
-    return weights | {SOURCE_PREFIX + name: value for name, value in origin.items()}
+    return weights | {TEACHER_PREFIX + name: value for name, value in origin.items()}
 
 
 def step_coefficients(run: RunSpec, progress: float) -> Arrays:

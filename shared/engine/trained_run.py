@@ -105,7 +105,7 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
                 "such as image_size=[224,224] or eval_view.crop=ten: choose one"
             )
     # A plan with a size of its own would refuse another; a source may be gone by now.
-    values.update(method="scratch", method_options={}, source=None, input_shape=None)
+    values.update(method="scratch", method_options={}, teacher=None, input_shape=None)
     run = RunSpec.parse(values, "")
     if run.data.normalization != trained:
         raise UsageError(

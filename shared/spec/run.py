@@ -23,7 +23,7 @@ from .schedules import ScheduleSpec
 from .settings import Settings
 from .stages import Stage, plan_stages
 from .stopping import EarlyStoppingSpec
-from .teacher import SourceSpec
+from .teacher import TeacherSpec
 
 Backend = Literal["tf", "torch"]
 BACKENDS: tuple[Backend, ...] = ("tf", "torch")
@@ -43,8 +43,8 @@ class RunSpec(Settings):
     initial_weights: str | None = Field(
         None, description='canonical safetensors file to start from, or "imagenet"; none: drawn'
     )
-    source: SourceSpec | None = Field(
-        None, description="network that the method learns from; none: drawn like the target"
+    teacher: TeacherSpec | None = Field(
+        None, description="network that the method learns from; none: drawn like the student"
     )
     data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
     num_epochs: int = Field(
@@ -101,7 +101,7 @@ class RunSpec(Settings):
         ):
             default = {"name": find_method(method).default_model}
             values = {**values, "model": {**default, **(model or {})}}
-        return fill_source(fill_defaults(values))
+        return fill_teacher(fill_defaults(values))
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -110,12 +110,12 @@ class RunSpec(Settings):
         method.options.parse(dict(self.method_options), "method_options")
         self._check_model()
         self._check_side(method)
-        if self.source is not None and self.source.model is not None:
-            self.source.model.resolved()
-        if self.source is not None and method.distillation is None:
+        if self.teacher is not None and self.teacher.model is not None:
+            self.teacher.model.resolved()
+        if self.teacher is not None and method.distillation is None:
             learners = [name for name, row in METHODS.items() if row.distillation is not None]
             raise UsageError(
-                f"received a source for method {self.method!r}, which learns from labels alone; "
+                f"received a teacher for method {self.method!r}, which learns from labels alone; "
                 f"allowed is one with {', '.join(learners)}: choose one of them or remove it"
             )
         if method.optimizers and (
@@ -214,35 +214,35 @@ class RunSpec(Settings):
         return options.parse(dict(self.method_options), "method_options")
 
     @property
-    def source_network(self) -> Network | None:
-        """The declared source, for this run's images; none where the method has no source."""
-        if self.source is None or self.input_shape is None or self.num_classes is None:
+    def teacher_network(self) -> Network | None:
+        """The declared teacher, for this run's images; none where the method has no teacher."""
+        if self.teacher is None or self.input_shape is None or self.num_classes is None:
             return None
-        model = self.source.model or self.model_spec
-        return model.declare(self.input_shape, self.source.num_classes or self.num_classes)
+        model = self.teacher.model or self.model_spec
+        return model.declare(self.input_shape, self.teacher.num_classes or self.num_classes)
 
     @property
     def trained_network(self) -> Network:
         """The network with all that this stage trains beside it; the same logits.
 
         Raises:
-            UsageError: The source and the target do not fit the method; names both sides.
+            UsageError: Teacher and student do not fit the method; names both sides.
         """
-        method, source = find_method(self.method), self.source_network
+        method, teacher = find_method(self.method), self.teacher_network
         distillation, stage = method.distillation, self.stage or self.stages[-1].name
         if method.fine_tuning is not None:
             return method.fine_tuning.extend(self.method_settings, self.network, stage)
-        if distillation is None or source is None:
+        if distillation is None or teacher is None:
             return self.network
-        return distillation.extend(self.method_settings, self.network, source, stage)
+        return distillation.extend(self.method_settings, self.network, teacher, stage)
 
     @property
     def meta_parameters(self) -> tuple[Parameter, ...]:
         """What the method trains outside any network."""
-        distillation, source = find_method(self.method).distillation, self.source_network
-        if distillation is None or source is None:
+        distillation, teacher = find_method(self.method).distillation, self.teacher_network
+        if distillation is None or teacher is None:
             return ()
-        return distillation.meta_parameters(self.method_settings, self.network, source)
+        return distillation.meta_parameters(self.method_settings, self.network, teacher)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -283,9 +283,9 @@ def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def fill_source(values: dict[str, Any]) -> dict[str, Any]:
-    """Give a method that learns from a source one like its target, where none is named."""
+def fill_teacher(values: dict[str, Any]) -> dict[str, Any]:
+    """Give a method that learns from a teacher one like its student, where none is named."""
     method = values.get("method", "lightlayers")
     if not isinstance(method, str) or find_method(method).distillation is None:
         return values
-    return {**values, "source": values.get("source") or {}}
+    return {**values, "teacher": values.get("teacher") or {}}

@@ -30,6 +30,8 @@ KEY_HABITS = {
     "gpu": "device",
     "rate": "learning_rate",
     "weights": "initial_weights",
+    # Former names.
+    "source": "teacher",
 }
 VALUE_HABITS = {"tensorflow": "tf", "keras": "tf", "pytorch": "torch", "cuda": "gpu"}
 # A group of settings by the one of its keys that people mean when they give the group a word.

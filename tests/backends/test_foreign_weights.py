@@ -11,7 +11,7 @@ import pytest
 
 from poc.shared.actions.weights.convert import convert_for
 from poc.shared.analysis.parity.rungs import relative_error
-from poc.shared.engine.teacher import source_weights
+from poc.shared.engine.teacher import teacher_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.weights import start
@@ -172,12 +172,12 @@ def test_the_lineage_that_is_found_is_recorded_and_checked(files, expected, tmp_
     )
     source: dict[str, Any] = {"weights": str(path), "num_classes": 5}
     source["model"] = wrong.model_spec.model_dump(mode="json")
-    as_source = MOBILENET.run(method="kd", source=source)
+    as_source = MOBILENET.run(method="kd", teacher=source)
     refusal = r"weights of the lineage 'torchvision', for mobilenet_v2 with lineage='keras'.*set mo"
     with pytest.raises(UsageError, match=refusal):
         start.initial_weights(wrong)
     with pytest.raises(UsageError, match=refusal):
-        source_weights(as_source, wrong.network)
+        teacher_weights(as_source, wrong.network)
 
 
 def test_a_lineage_that_does_not_fit_is_named(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.teacher import SOURCE_PREFIX
+from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.tests.backends.transfer_probe import open_probe
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4, 5]}}
@@ -77,7 +77,7 @@ def test_the_source_stays_and_the_student_learns_in_training_mode(probe, method)
     result = walk(probe, run)
     before = starting_weights(run)
     for name, value in result["source"].items():
-        np.testing.assert_array_equal(value, before[SOURCE_PREFIX + name], err_msg=name)
+        np.testing.assert_array_equal(value, before[TEACHER_PREFIX + name], err_msg=name)
     # Also its running statistics, which training mode would move, as it does the student's.
     assert any(name.endswith("moving_mean") for name in result["source"])
     assert "block3/norm2/moving_mean" in moved(run, result)
@@ -132,7 +132,9 @@ def test_a_zero_regressor_pays_the_hint_s_own_square(probe):
     weights |= {name: 0 * weights[name] for name in weights if name.startswith("regressor")}
     paid = walk(probe, run, weights)["metrics"][0]["loss_hint_block2>block2"]
     source = {
-        n.removeprefix(SOURCE_PREFIX): v for n, v in weights.items() if n.startswith(SOURCE_PREFIX)
+        n.removeprefix(TEACHER_PREFIX): v
+        for n, v in weights.items()
+        if n.startswith(TEACHER_PREFIX)
     }
     hint = probe.call(
         "features",

@@ -83,10 +83,10 @@ def walk(
     for step, batch in enumerate(batches):
         images, labels = batch["images"], batch["labels"]
         noise = draw_noise(spec.trained_network, seed=0, step=step, batch_size=len(labels))
-        kept = trainer.source_outputs(images) if keep else {}
+        kept = trainer.teacher_outputs(images) if keep else {}
         trainer.step(images, labels, 0.01, noise, {**numbers, **kept})
         metrics.append(trainer.metrics())
-    source = getattr(trainer.objective, "source", None)
+    source = getattr(trainer.objective, "teacher", None)
     return {
         "metrics": metrics,
         "weights": trainer.weights(),

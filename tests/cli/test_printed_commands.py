@@ -149,7 +149,7 @@ def fit(command):
         names |= dict.fromkeys(("grid", "DIR", "GRID", "CONTROL"), "cell")
     if words[1] == "evaluate" and "--data" in words:
         names |= dict.fromkeys(RUNS, "photos")
-    if "lwf" in words and "--target" not in words:
+    if "lwf" in words and "--student" not in words:
         names["RUN_FOLDER"] = "default"
     if "--weights" in words:
         names["FILE"] = "DOGS.safetensors" if "mobilenet_v2" in words else "LITE0.safetensors"

@@ -16,11 +16,11 @@ def poc(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--method", "kd"], ["without a source", "--source"]),
-        (["--method", "kd", "--source", "nowhere"], ["'nowhere'", "neither"]),
-        (["--method", "scratch", "--source", "nowhere"], ["labels alone", "kd"]),
+        (["--method", "kd"], ["without a teacher", "--teacher"]),
+        (["--method", "kd", "--teacher", "nowhere"], ["'nowhere'", "neither"]),
+        (["--method", "scratch", "--teacher", "nowhere"], ["labels alone", "kd"]),
         (
-            ["--method", "kd", "--model", "lightnet_plain", "--target", "conv2d_chain"],
+            ["--method", "kd", "--model", "lightnet_plain", "--student", "conv2d_chain"],
             ["two names"],
         ),
     ],

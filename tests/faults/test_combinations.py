@@ -13,19 +13,19 @@ from poc.shared.spec.run import RunSpec
 
 # Settings -> words of the message: what does not fit what.
 IMPOSSIBLE = {
-    "method x source": (["method=kd"], ["'kd'", "without a source", "--source"]),
-    "source x method": (["method=scratch", "source.weights=FILE"], ["'scratch'", "kd"]),
-    "source x nothing": (["method=kd", "source.weights=nowhere"], ["'nowhere'"]),
+    "method x source": (["method=kd"], ["'kd'", "without a teacher", "--teacher"]),
+    "source x method": (["method=scratch", "teacher.weights=FILE"], ["'scratch'", "kd"]),
+    "source x nothing": (["method=kd", "teacher.weights=nowhere"], ["'nowhere'"]),
     "source x model": (
-        ["method=kd", "source.weights=FILE", "source.model.name=lightnet_residual"],
+        ["method=kd", "teacher.weights=FILE", "teacher.model.name=lightnet_residual"],
         ["FILE"],
     ),
     "source x views": (
-        ["method=kd", "source.weights=FILE", "source.cache=true", "train_view.shift=0.1"],
-        ["source.cache=true", "random views"],
+        ["method=kd", "teacher.weights=FILE", "teacher.cache=true", "train_view.shift=0.1"],
+        ["teacher.cache=true", "random views"],
     ),
     "source x normalisation": (
-        ["method=kd", "source.weights=FILE", "source.normalization=tf"],
+        ["method=kd", "teacher.weights=FILE", "teacher.normalization=tf"],
         ["data.normalization='unit'", "'tf'"],
     ),
     "method x model": (["method=lightlayers", "model=vgg16"], ["'lightlayers'", "'vgg16'"]),

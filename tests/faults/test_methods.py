@@ -73,7 +73,7 @@ def make_run(method, optimizer, backend, folder):
         )
         path = folder / "source.safetensors"
         write_arrays(path, draw_weights(source.network.parameters, 9))
-        values["source"] = {"weights": str(path), "model": MODEL, "cache": True}
+        values["teacher"] = {"weights": str(path), "model": MODEL, "cache": True}
     return RunSpec.parse(values, "").model_dump(mode="json")
 
 

@@ -99,14 +99,14 @@ def test_a_refused_start_leaves_nothing(name, launch, material, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("key", ["source.weights", "initial_weights"])
+@pytest.mark.parametrize("key", ["teacher.weights", "initial_weights"])
 def test_a_run_does_not_replace_the_one_whose_weights_it_needs(key, launch, tmp_path):
     folder = tmp_path / "run"
     launch(SHORT, folder)
     before = contents(folder)
     kd = [text for text in SHORT if not text.startswith("method=")]
     needed = f"{key}={folder / 'checkpoints' / 'best.safetensors'}"
-    method = "method=kd" if key.startswith("source") else "method=scratch"
+    method = "method=kd" if key.startswith("teacher") else "method=scratch"
     with pytest.raises(UsageError, match=r"would be replaced.*--output"):
         launch([*kd, method, needed], folder, overwrite=True)
     assert contents(folder) == before

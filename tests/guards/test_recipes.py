@@ -87,7 +87,7 @@ def pair(source: int, target: int, method: Recipe) -> Recipe:
         **REPDISTILLER,
         **method,
         "options.blocks_per_stage": RESNETS[target],
-        "source.model.options.blocks_per_stage": RESNETS[source],
+        "teacher.model.options.blocks_per_stage": RESNETS[source],
     }
 
 
@@ -116,8 +116,8 @@ AT_32: Recipe = {
     "data.image_size": [32, 32],
     "data.train_view.crop": "padded",
     "data.train_view.pad_pixels": 4,
-    "source.model.name": "resnet32_cifar",
-    "source.num_classes": 200,
+    "teacher.model.name": "resnet32_cifar",
+    "teacher.num_classes": 200,
     "model.name": "vgg9_bn",
 }
 AT_224: Recipe = {
@@ -128,8 +128,8 @@ AT_224: Recipe = {
     "data.eval_view.resize": "shorter_side",
     "data.eval_view.crop": "centre",
     "data.eval_view.crop_share": 224 / 256,
-    "source.model.name": "resnet34",
-    "source.num_classes": 1000,
+    "teacher.model.name": "resnet34",
+    "teacher.num_classes": 1000,
     "model.name": "resnet18",
 }
 # The Stanford Dogs study of L2T-ww: the paper's numbers at batch 8, a tenth of the training part.
@@ -157,19 +157,19 @@ CORRECTED: Recipe = {**DOGS, "data.shuffle": True, "method.standardize": True}
 B4_CNN: Recipe = {
     "data.image_size": [256, 256],
     "model.name": "simple_cnn",
-    "source.model.name": "efficientnet_b4",
+    "teacher.model.name": "efficientnet_b4",
     "initial_weights": None,
 }
 B4_VGG: Recipe = {
     "data.image_size": [224, 224],
     "model.name": "vgg16_bn",
-    "source.model.name": "efficientnet_b4",
+    "teacher.model.name": "efficientnet_b4",
     "initial_weights": "imagenet",
 }
 B7_B0: Recipe = {
     "data.image_size": [224, 224],
     "model.name": "efficientnet_b0",
-    "source.model.name": "efficientnet_b7",
+    "teacher.model.name": "efficientnet_b7",
     "initial_weights": "imagenet",
 }
 # The FixRes study: 12,240 / 4,200 / 4,140 of 20,580 images, at most 30 epochs.
@@ -233,7 +233,7 @@ RECIPES: Mapping[str, Recipe] = {
     "fitnets/embedded": {"method.stages": "two", "method.temperature": 3.0},
     "lwf/fashion_mnist_100": {"method.temperature": 2.0, "method.lambda_old": 1.0},
     "lwf/embedded": {"method.temperature": 2.0, "method.lambda_old": 1.0},
-    "comparisons/l2t_ww_cifar100": AT_32 | {"source.model.name": ..., "source.num_classes": ...},
+    "comparisons/l2t_ww_cifar100": AT_32 | {"teacher.model.name": ..., "teacher.num_classes": ...},
     "l2t-ww/paper_cifar100": {**AT_32, **L2T},
     "l2t-ww/paper_stl10": {**AT_32, **L2T},
     "l2t-ww/paper_cub200": {**AT_224, **L2T},

@@ -40,7 +40,7 @@ def small_run(model: str = "lightnet_plain", **options: Any) -> RunSpec:
         input_shape=(8, 8, 1),
         num_classes=3,
         model={"name": model, "options": {**net, "widths": (4, 6)}},
-        source={"model": {"name": "lightnet_plain", "options": {**net, "widths": (3, 5)}}},
+        teacher={"model": {"name": "lightnet_plain", "options": {**net, "widths": (3, 5)}}},
         method_options={
             "source_taps": TAPS,
             "target_taps": TAPS,
@@ -104,7 +104,7 @@ def error(first: Any, second: Any) -> float:
 
 def numpy_problem(run: RunSpec, weights: Any) -> tuple[Any, Any, Any]:
     """The reference's problem, its pooled source maps, its pairs."""
-    batch, network, source = make_batch(), run.network, run.source_network
+    batch, network, source = make_batch(), run.network, run.teacher_network
     assert source is not None
     pairs = find_pairs(run.method_settings, network, source)
     frozen = {n.removeprefix("source/"): v for n, v in weights.items() if n.startswith("source/")}

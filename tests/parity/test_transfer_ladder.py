@@ -85,7 +85,7 @@ def pair(tmp_path_factory) -> Iterator[tuple[Worker, Worker]]:
 @pytest.mark.parametrize("row", ROWS)
 def test_both_backends_climb(pair, row):
     method, options, source = ROWS[row]
-    climb(pair, method, options, source=source)
+    climb(pair, method, options, teacher=source)
 
 
 @pytest.mark.parity

@@ -23,14 +23,14 @@ def softened(logits: Any, temperature: float) -> Any:
 
 def soft_cross_entropy(
     logits: Any,
-    source_logits: Any,
+    teacher_logits: Any,
     *,
     temperature: float,
     subtract_entropy: bool = True,
     scale_by_temperature_squared: bool = True,
 ) -> Any:
     values = []
-    for own, other in zip(logits, source_logits, strict=True):
+    for own, other in zip(logits, teacher_logits, strict=True):
         p, q = softened(own, temperature), softened(other, temperature)
         value = 0
         for p_c, q_c in zip(p, q, strict=True):

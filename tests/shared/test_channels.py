@@ -134,7 +134,7 @@ class StubWorker:
 @pytest.fixture
 def select(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "Worker", StubWorker)
-    monkeypatch.setattr(module, "resolve_source", lambda run: run)
+    monkeypatch.setattr(module, "resolve_teacher", lambda run: run)
     run = load_run(method="l2t-ww", input_shape=(32, 32, 3), num_classes=10)
     return lambda output, keep: select_channels(run, output, keep=keep)
 

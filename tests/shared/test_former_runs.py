@@ -8,7 +8,7 @@ from poc.shared.engine.folder.former_runs import RUN_FORMAT, changed_rule, check
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch.run import resume_run
 from poc.shared.engine.launch.sweep_definition import store_definition
-from poc.shared.engine.teacher import check_source, resolve_source
+from poc.shared.engine.teacher import check_teacher, resolve_teacher
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json
@@ -73,8 +73,8 @@ def test_a_record_that_holds_no_run_is_left_alone(tmp_path):
 
 def test_an_old_source_keeps_its_form(old, new):
     for folder, expected in ((old, False), (new, True)):
-        run = make_run(WIDTH, method="kd", source={"weights": str(folder)})
-        found = resolve_source(run).source_network
+        run = make_run(WIDTH, method="kd", teacher={"weights": str(folder)})
+        found = resolve_teacher(run).teacher_network
         assert found is not None
         assert ("stage5/pool" in {node.name for node in found.nodes}) == expected
 
@@ -85,14 +85,14 @@ def test_a_run_s_weight_file_is_refused_for_the_other_form(last_pool, old, new):
     options = {**WIDTH, "last_pool": last_pool}
     file = "checkpoints/best.safetensors"
     check_initial_weights(make_run(options, initial_weights=str(fitting / file)))
-    taught = {"method": "kd", "source": {"weights": str(fitting / file)}}
-    check_source(make_run(options, **taught))
+    taught = {"method": "kd", "teacher": {"weights": str(fitting / file)}}
+    check_teacher(make_run(options, **taught))
     what = f"has last_pool={not last_pool}, for last_pool={last_pool}.*set model.last_pool to"
     with pytest.raises(UsageError, match=what):
         check_initial_weights(make_run(options, initial_weights=str(other / file)))
-    taught = {"method": "kd", "source": {"weights": str(other / file)}}
+    taught = {"method": "kd", "teacher": {"weights": str(other / file)}}
     with pytest.raises(UsageError, match=what):
-        check_source(make_run(options, **taught))
+        check_teacher(make_run(options, **taught))
 
 
 def test_a_weight_file_that_lies_alone_is_taken(old, tmp_path):

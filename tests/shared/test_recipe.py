@@ -196,7 +196,7 @@ def test_one_is_no_plural():
 VIEWS = {
     "a drawn network": (True, "scratch", ()),
     "a student": (True, "kd", ()),
-    "a source whose outputs are kept": (False, "kd", ("source.cache=true",)),
+    "a source whose outputs are kept": (False, "kd", ("teacher.cache=true",)),
     "a frozen body": (False, "transfer", ()),
     "a frozen body in two phases": (False, "fixres", ()),
     "a frozen body that is not kept": (True, "transfer", ("feature_cache=off",)),

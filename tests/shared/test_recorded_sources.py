@@ -14,8 +14,8 @@ from poc.shared.engine.server import operations
 from poc.shared.engine.teacher import (
     digest_weights,
     reordered_head,
-    source_weights,
     starting_weights,
+    teacher_weights,
 )
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
@@ -54,7 +54,7 @@ def learn(learner, source, archive, *assignments):
     notes = []
     settings = [
         *LEARNERS[learner][0],
-        f"source.weights={source}",
+        f"teacher.weights={source}",
         f"data.source=npz:{archive}",
         "model=lightnet_residual",
         "model.layer=conv2d",
@@ -77,7 +77,7 @@ def permuted(path, order):
 def test_the_same_classes_need_no_word(learner, teacher):
     run, notes = learn(learner, teacher / "run", teacher / "data.npz")
     assert "class" not in notes
-    assert run.source.class_order is None
+    assert run.teacher.class_order is None
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -85,7 +85,7 @@ def test_another_order_is_mapped_where_logits_are_compared(learner, teacher, tmp
     run, notes = learn(learner, teacher / "run", permuted(tmp_path / "data.npz", [2, 0, 1]))
     compares = LEARNERS[learner][1]
     assert ("matched by name" in notes) == compares
-    assert run.source.class_order == ((2, 0, 1) if compares else None)
+    assert run.teacher.class_order == ((2, 0, 1) if compares else None)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -112,7 +112,7 @@ def test_a_mapped_source_gives_the_same_numbers_in_other_columns(teacher, tmp_pa
     archive = permuted(tmp_path / "data.npz", order)
     run, _ = learn("kd", teacher / "run", archive)
     own = read_arrays(teacher / "run" / "checkpoints" / "best.safetensors")
-    mapped = source_weights(run, run.source_network)
+    mapped = teacher_weights(run, run.teacher_network)
     features = np.random.default_rng(0).normal(size=(5, own["head/kernel"].shape[0]))
     before = features @ own["head/kernel"] + own["head/bias"]
     after = features @ mapped["head/kernel"] + mapped["head/bias"]
@@ -125,7 +125,7 @@ def test_a_mapped_source_gives_the_same_numbers_in_other_columns(teacher, tmp_pa
     started = starting_weights(run)
     np.testing.assert_array_equal(started["source/head/kernel"], mapped["head/kernel"])
     # A resume reads the order from the run's spec and finds it to be the same.
-    again, _ = learn("kd", teacher / "run", archive, f"source.class_order={order}")
+    again, _ = learn("kd", teacher / "run", archive, f"teacher.class_order={order}")
     assert again.source.class_order == tuple(order)
 
 
@@ -136,25 +136,25 @@ def test_a_mapped_source_gives_the_same_numbers_in_other_columns(teacher, tmp_pa
 def test_an_order_that_the_names_contradict_is_refused(order, word, teacher, tmp_path):
     archive = permuted(tmp_path / "data.npz", [2, 0, 1])
     with pytest.raises(UsageError, match=word):
-        learn("kd", teacher / "run", archive, f"source.class_order={order}")
+        learn("kd", teacher / "run", archive, f"teacher.class_order={order}")
 
 
 def test_a_file_names_no_classes_and_says_so_or_is_told(teacher, tmp_path):
     file = tmp_path / "teacher.safetensors"
     shutil.copy(teacher / "run" / "checkpoints" / "best.safetensors", file)
     archive = permuted(tmp_path / "data.npz", [2, 0, 1])
-    model = ["source.model=lightnet_residual", "source.model.layer=conv2d"]
-    model.append("source.model.widths=[2,3]")
+    model = ["teacher.model=lightnet_residual", "teacher.model.layer=conv2d"]
+    model.append("teacher.model.widths=[2,3]")
     run, notes = learn("kd", file, archive, *model)
     assert "names no classes: its logits are taken in the order 'cat', 'ant', 'bee'" in notes
-    run, notes = learn("kd", file, archive, *model, "source.class_order=[2,0,1]")
+    run, notes = learn("kd", file, archive, *model, "teacher.class_order=[2,0,1]")
     assert "names no classes" not in notes
     own = read_arrays(file)["head/bias"]
     np.testing.assert_array_equal(
-        source_weights(run, run.source_network)["head/bias"], own[[2, 0, 1]]
+        teacher_weights(run, run.teacher_network)["head/bias"], own[[2, 0, 1]]
     )
     with pytest.raises(UsageError, match=r"class_order=\[0, 0, 1\].*each of 0 to 2 once"):
-        learn("kd", file, archive, *model, "source.class_order=[0,0,1]")
+        learn("kd", file, archive, *model, "teacher.class_order=[0,0,1]")
 
 
 def test_a_light_head_is_mapped_in_its_last_factor(tmp_path, teacher):
@@ -162,7 +162,7 @@ def test_a_light_head_is_mapped_in_its_last_factor(tmp_path, teacher):
     train_run(tmp_path / "run", f"npz:{teacher}/data.npz", model=light)
     run, _ = learn("kd", tmp_path / "run", permuted(tmp_path / "data.npz", [2, 0, 1]))
     own = read_arrays(tmp_path / "run" / "checkpoints" / "best.safetensors")
-    changed = source_weights(run, run.source_network)
+    changed = teacher_weights(run, run.teacher_network)
     for name, values in own.items():
         expected = values[..., [2, 0, 1]] if name.startswith("head/expand/") else values
         np.testing.assert_array_equal(changed[name], expected)
@@ -217,7 +217,7 @@ def test_a_source_whose_class_folder_was_renamed_is_refused(tmp_path):
         None,
         [
             "method=kd",
-            f"source.weights={tmp_path}/run",
+            f"teacher.weights={tmp_path}/run",
             f"data.source=folder:{tmp_path}/data",
             "model=lightnet_residual",
         ],
@@ -243,7 +243,7 @@ def test_channels_that_were_selected_for_another_source_are_refused(teacher, tmp
         content = {**selection, "source_digest": digest}
         (tmp_path / "channels.json").write_text(json.dumps(content))
         if is_refused:
-            with pytest.raises(UsageError, match="selected for another source"):
+            with pytest.raises(UsageError, match="selected for another teacher"):
                 learn("l2t-ww", teacher / "run", teacher / "data.npz", option)
         else:
             learn("l2t-ww", teacher / "run", teacher / "data.npz", option)
@@ -259,7 +259,7 @@ def test_a_selection_of_channels_says_what_the_source_was_trained_on(
         "method": "l2t-ww",
         "model": MODEL,
         "data": {"source": f"npz:{tmp_path}/data.npz"},
-        "source": {"weights": str(teacher / "run")},
+        "teacher": {"weights": str(teacher / "run")},
     }
     operations.Operations(stub, events.append, 0.0).channel_scores(run, [])
     assert any("was trained on other classes" in event["text"] for event in events)
@@ -271,7 +271,7 @@ def test_parity_refuses_what_a_run_would_refuse(teacher, tmp_path, monkeypatch, 
         sys,
         "argv",
         [
-            *("poc", "parity", "--method", "kd", "--source", str(teacher / "run")),
+            *("poc", "parity", "--method", "kd", "--teacher", str(teacher / "run")),
             *("--model", "lightnet_residual", "--data", f"npz:{tmp_path}/data.npz"),
         ],
     )

@@ -62,8 +62,8 @@ def test_what_is_printed_is_what_one_would_type(method):
         ("model.name=resnet18", False),
         ("model=resnet18", False),
         ("data.source=folder:photos", False),
-        ("source.weights=runs/one", False),
-        ("source.num_classes=7", False),
+        ("teacher.weights=runs/one", False),
+        ("teacher.num_classes=7", False),
         ("initial_weights=imagenet", False),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 
 from poc.shared.engine.numerics.resizing import average_matrices, average_matrix, resize_matrix
 from poc.shared.engine.teacher import (
-    check_source,
-    require_source,
-    resolve_source,
+    check_teacher,
+    require_teacher,
+    resolve_teacher,
     starting_weights,
     step_coefficients,
 )
@@ -78,7 +78,7 @@ def test_regressors_are_declared_and_leave_with_their_stage():
 
 
 def test_lwf_starts_from_the_source_s_body_and_head():
-    run = make_run("lwf", source={"num_classes": 7})
+    run = make_run("lwf", teacher={"num_classes": 7})
     weights = starting_weights(run)
     assert weights["old_head/expand/kernel"].shape[-1] == 7
     for name in ("block1/conv1/reduce/kernel", "block3/norm2/moving_variance"):
@@ -146,7 +146,7 @@ WRONG = {
 def test_a_wrong_pair_is_refused_naming_both_sides(case):
     method, options, source, words = WRONG[case]
     with pytest.raises(UsageError) as refusal:
-        check_source(make_run(method, options, source=source))
+        check_teacher(make_run(method, options, teacher=source))
     assert [word for word in words if word not in str(refusal.value)] == []
 
 
@@ -166,14 +166,14 @@ def test_wrong_options_are_refused(method, options, word):
 
 def test_only_methods_that_learn_from_a_source_take_one():
     with pytest.raises(UsageError, match="learns from labels alone"):
-        make_run("scratch", source={})
-    with pytest.raises(UsageError, match="without a source"):
-        require_source(make_run("kd"))
+        make_run("scratch", teacher={})
+    with pytest.raises(UsageError, match="without a teacher"):
+        require_teacher(make_run("kd"))
 
 
 def test_keys_of_the_source_reach_its_model():
-    assignments = ["method=kd", "source.model=lightnet_residual", "source.model.k=4"]
-    source = load_run(None, [*assignments, "source.cache=true"]).source
+    assignments = ["method=kd", "teacher.model=lightnet_residual", "teacher.model.k=4"]
+    source = load_run(None, [*assignments, "teacher.cache=true"]).source
     assert source.model.name == "lightnet_residual"
     assert dict(source.model.options) == {"k": 4}
     assert source.cache
@@ -191,11 +191,11 @@ def folder(tmp_path):
 
 
 def test_a_run_folder_says_what_its_network_is(folder):
-    run = resolve_source(make_run("kd", source={"weights": str(folder)}))
-    check_source(run)
-    assert run.source_network.name == "lightnet_residual"
-    assert run.source.normalization == "unit"
-    drawn = draw_weights(run.source_network.parameters, 3)
+    run = resolve_teacher(make_run("kd", teacher={"weights": str(folder)}))
+    check_teacher(run)
+    assert run.teacher_network.name == "lightnet_residual"
+    assert run.teacher.normalization == "unit"
+    drawn = draw_weights(run.teacher_network.parameters, 3)
     np.testing.assert_array_equal(
         starting_weights(run)["source/head/kernel"], drawn["head/kernel"].astype(np.float64)
     )
@@ -204,22 +204,22 @@ def test_a_run_folder_says_what_its_network_is(folder):
 def test_a_source_that_is_not_what_was_said_is_refused(folder, tmp_path):
     weights = str(folder / "checkpoints" / "best.safetensors")
     with pytest.raises(UsageError, match=r"source .*best\.safetensors.*lightnet_plain"):
-        check_source(resolve_source(make_run("kd", source={"weights": weights})))
+        check_teacher(resolve_teacher(make_run("kd", teacher={"weights": weights})))
     named = {"weights": str(folder), "model": {"name": "lightnet_plain"}}
     with pytest.raises(UsageError, match=r"source\.model"):
-        resolve_source(make_run("kd", source=named))
+        resolve_teacher(make_run("kd", teacher=named))
     with pytest.raises(UsageError, match="neither a run folder nor a file"):
-        resolve_source(make_run("kd", source={"weights": str(tmp_path / "none")}))
+        resolve_teacher(make_run("kd", teacher={"weights": str(tmp_path / "none")}))
 
 
 def test_outputs_of_a_source_are_kept_where_it_is_asked_for():
     class Pipeline:
         indices = np.array([9, 4, 7, 2])
 
-    kept = keep_for_training(make_run("kd", source={"cache": True}), Pipeline(), {})
+    kept = keep_for_training(make_run("kd", teacher={"cache": True}), Pipeline(), {})
     for indices in ([9, 2], [4, 7], [7, 9], [2, 4]):
         rows = np.array(indices, np.float64)[:, None]
-        found = kept.look_up(np.array(indices), lambda rows=rows: {"source_logits": 10 * rows})
-        np.testing.assert_array_equal(found["source_logits"], 10 * rows)
+        found = kept.look_up(np.array(indices), lambda rows=rows: {"teacher_logits": 10 * rows})
+        np.testing.assert_array_equal(found["teacher_logits"], 10 * rows)
     assert kept.is_whole
     assert keep_for_training(make_run("kd"), Pipeline(), {}) is None

@@ -1,4 +1,4 @@
-"""Attention Transfer: where the source is active, the target learns to be active too."""
+"""Attention Transfer: where the teacher is active, the student learns to be active too."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ class AttentionTransfer(Distilled):
 
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
-        self.pairs = find_attention_pairs(self.options, run.network, self.source.network)
+        self.pairs = find_attention_pairs(self.options, run.network, self.teacher.network)
         resize = self.options.size_rule == "resize_source"
         plan = resize_matrices if resize else average_matrices
         found = {
@@ -57,16 +57,16 @@ class AttentionTransfer(Distilled):
             maps = resize_maps(maps, **matrices)
         return attention_map(maps, kind=self.options.map, power=self.options.power)
 
-    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The source's attention maps (N, H * W), and its logits where they are used."""
-        logits = self.source.network.output
+    def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The teacher's attention maps (N, H * W), and its logits where they are used."""
+        logits = self.teacher.network.output
         wanted = {pair.source for pair in self.pairs} | ({logits} if self.options.alpha else set())
-        values = self.source_values(images, sorted(wanted))
+        values = self.teacher_values(images, sorted(wanted))
         outputs = {
             ATTENTION_PREFIX + pair.name: self.attention(values[pair.source], "source", pair)
             for pair in self.pairs
         }
-        return {**outputs, **({"source_logits": values[logits]} if self.options.alpha else {})}
+        return {**outputs, **({"teacher_logits": values[logits]} if self.options.alpha else {})}
 
     def losses(
         self,
@@ -88,7 +88,7 @@ class AttentionTransfer(Distilled):
             terms[f"attention_{pair.name}"] = options.resolved_beta * distance
         if options.alpha:
             soft = soft_cross_entropy(
-                values[output], extras["source_logits"], temperature=options.temperature
+                values[output], extras["teacher_logits"], temperature=options.temperature
             )
             terms["soft"] = options.alpha * soft
         return terms, values[output]

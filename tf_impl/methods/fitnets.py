@@ -1,4 +1,4 @@
-"""FitNets: a regressor makes a middle layer guess the source's, then distillation."""
+"""FitNets: a regressor makes a middle layer guess the teacher's, then distillation."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ class FitNets(Distilled):
 
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
-        network = self.source.network
+        network = self.teacher.network
         pairs = find_hints(self.options, run.network, network)
         has_hints = run.stage == HINT or self.options.stages == "one"
         self.pairs = pairs if has_hints else ()
@@ -46,17 +46,17 @@ class FitNets(Distilled):
             )
         }
 
-    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The source's hints at the regressors' size, and its logits where they are used."""
-        logits = self.source.network.output
+    def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The teacher's hints at the regressors' size, and its logits where they are used."""
+        logits = self.teacher.network.output
         wanted = {pair.source for pair in self.pairs} | ({logits} if self.has_soft else set())
-        values = self.source_values(images, sorted(wanted))
+        values = self.teacher_values(images, sorted(wanted))
         outputs = {}
         for pair in self.pairs:
             hint = values[pair.source]
             matrices = self.resizes.get(pair.name)
             outputs[HINT_PREFIX + pair.name] = resize_maps(hint, **matrices) if matrices else hint
-        return {**outputs, **({"source_logits": values[logits]} if self.has_soft else {})}
+        return {**outputs, **({"teacher_logits": values[logits]} if self.has_soft else {})}
 
     def losses(
         self,
@@ -83,7 +83,7 @@ class FitNets(Distilled):
         if self.has_soft:
             soft = soft_cross_entropy(
                 values[output],
-                extras["source_logits"],
+                extras["teacher_logits"],
                 temperature=self.options.temperature,
                 subtract_entropy=False,
                 scale_by_temperature_squared=False,

@@ -21,7 +21,7 @@ class TransferLearning(Objective):
         super().__init__(run, model, weights)
         self.frontier = frontier(model.network)
 
-    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Values of the frozen part that the moving part reads, each (N, …)."""
         values = self.model.values(images, self.frontier)
         return {KEPT_PREFIX + name: tf.stop_gradient(value) for name, value in values.items()}

@@ -13,10 +13,10 @@ from .distilled import Distilled
 class KnowledgeDistillation(Distilled):
     """Objective of `kd` (arXiv 1503.02531); docs/methods/kd.md."""
 
-    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """The teacher's logits (N, num_classes)."""
-        node = self.source.network.output
-        return {"source_logits": self.source_values(images, [node])[node]}
+        node = self.teacher.network.output
+        return {"teacher_logits": self.teacher_values(images, [node])[node]}
 
     def losses(
         self,
@@ -30,7 +30,7 @@ class KnowledgeDistillation(Distilled):
         logits = self.model(images, noise, training=True)
         soft = soft_cross_entropy(
             logits,
-            extras["source_logits"],
+            extras["teacher_logits"],
             temperature=options.temperature,
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,

@@ -1,4 +1,4 @@
-"""Learning without Forgetting: a head for the labels, one that keeps the source's outputs."""
+"""Learning without Forgetting: a head for the labels, one that keeps the teacher's outputs."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,10 @@ from .distilled import Distilled
 class LearningWithoutForgetting(Distilled):
     """Objective of `lwf` (arXiv 1606.09282); docs/methods/lwf.md."""
 
-    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The source's logits (N, its classes)."""
-        node = self.source.network.output
-        return {"source_logits": self.source_values(images, [node])[node]}
+    def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The teacher's logits (N, its classes)."""
+        node = self.teacher.network.output
+        return {"teacher_logits": self.teacher_values(images, [node])[node]}
 
     def losses(
         self,
@@ -26,7 +26,7 @@ class LearningWithoutForgetting(Distilled):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The term `hard` (labels) and, but for the warm-up, `old` (source)."""
+        """The term `hard` (labels) and, but for the warm-up, `old` (teacher)."""
         options, network = self.options, self.model.network
         if self.run.stage == WARMUP:
             logits = self.model(images, noise, training=True)
@@ -35,7 +35,7 @@ class LearningWithoutForgetting(Distilled):
         logits = values[network.output]
         old = soft_cross_entropy(
             values[OLD_HEAD],
-            extras["source_logits"],
+            extras["teacher_logits"],
             temperature=options.temperature,
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,

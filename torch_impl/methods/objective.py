@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 class Objective(ABC):
     """A method's loss on one batch, built once a run around the model that it trains.
 
-    `weights` hold all that the run starts from: also those of a source network, where there is one.
+    `weights` hold all that the run starts from: also those of a teacher, where there is one.
 
     A method whose step is more than one gradient and one optimiser update sets `owns_update` and
     implements `update` and the methods after it; the trainer then has no optimiser of its own.
@@ -38,7 +38,7 @@ class Objective(ABC):
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
 
-    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the loss needs from what is frozen, each (N, …); never differentiated."""
         return {}
 
@@ -56,7 +56,7 @@ class Objective(ABC):
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes).
 
-        `extras` holds the source's outputs and the step's coefficients. The logits are none in a
+        `extras` holds the teacher's outputs and the step's coefficients. The logits are none in a
         stage that does not compute them.
         """
 

@@ -22,7 +22,7 @@ class TransferLearning(Objective):
         self.frontier = frontier(model.network)
 
     @torch.no_grad()
-    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Values of the frozen part that the moving part reads, each (N, …)."""
         values = self.model.values(images, self.frontier)
         return {KEPT_PREFIX + name: value for name, value in values.items()}

@@ -82,7 +82,7 @@ def factorize_run(
     converted = factorize_weights(weights, factors)
     recorded = trained.record.spec.model_dump(mode="json")
     fine_tuned = run.replace(
-        **{key: recorded[key] for key in ("method", "method_options", "source")}, model=model
+        **{key: recorded[key] for key in ("method", "method_options", "teacher")}, model=model
     )
     write_result(folder, output, fine_tuned, converted)
     with trained.data as opened:

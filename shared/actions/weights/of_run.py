@@ -36,6 +36,6 @@ def convert_run(folder: Path, target: Path, *, to: str = CANONICAL, **given: Any
     record = RunRecord.read(folder)
     file = folder / CHECKPOINT
     values = record.spec.model_dump(mode="json")
-    values.update(method="scratch", method_options={}, source=None, initial_weights=None)
+    values.update(method="scratch", method_options={}, teacher=None, initial_weights=None)
     run = RunSpec.parse({**values, "data": view_of_run(file)}, "")
     return convert_file(file, target, run, source_format=CANONICAL, target_format=to)

@@ -52,7 +52,7 @@ def has_same_parameters(first: RunSpec, second: RunSpec) -> bool:
 
 def tables(run: RunSpec) -> list[object]:
     """Parameters of a stage's network and of its source."""
-    source = run.source_network
+    source = run.teacher_network
     return [run.trained_network.parameters, source.parameters if source else None]
 
 

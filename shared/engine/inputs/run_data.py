@@ -15,7 +15,7 @@ from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise
 from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.data.splits.split import Split, make_split
 from poc.shared.engine.folder.record import RunRecord
-from poc.shared.engine.teacher import check_source, match_source, resolve_source, tell_kept_head
+from poc.shared.engine.teacher import check_teacher, match_teacher, resolve_teacher, tell_kept_head
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.shown_names import say
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
@@ -132,7 +132,7 @@ def open_data(
         notes.append(text)
         note(text)
 
-    run = resolve_source(run)
+    run = resolve_teacher(run)
     source = open_classes(run.data, tell)
     if record is not None:
         source = record.match_classes(source, tell)
@@ -156,10 +156,10 @@ def open_data(
     )
     resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
     check_network(resolved)
-    resolved = match_source(resolved, source.class_names, tell)
+    resolved = match_teacher(resolved, source.class_names, tell)
     if record is None:
         tell_kept_head(resolved, source.class_names, tell)
-    check_source(resolved)
+    check_teacher(resolved)
     check_stages(resolved)
     for text in (recipe, describe_long_warmup(resolved, len(split.train))):
         if text is not None:

@@ -4,7 +4,7 @@ What the images are is known early for the embedded set, and where the settings 
 else is refused when the worker has opened the data.
 """
 
-from poc.shared.engine.teacher import check_source, require_source, resolve_source
+from poc.shared.engine.teacher import check_teacher, require_teacher, resolve_teacher
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.layers import Shape
@@ -24,8 +24,8 @@ def check_combination(run: RunSpec) -> None:
     """
     run.stages  # noqa: B018 - phases that do not fit the epochs are refused
     check_initial_weights(run)
-    require_source(run)
-    run = resolve_source(run)
+    require_teacher(run)
+    run = resolve_teacher(run)
     shape = early_shape(run)
     if shape is None:
         return
@@ -37,7 +37,7 @@ def check_combination(run: RunSpec) -> None:
     knows_classes = is_embedded and run.data.class_pattern is None
     check_initial_weights(resolved, knows_classes=knows_classes)
     if is_embedded:
-        check_source(resolved)
+        check_teacher(resolved)
 
 
 def early_shape(run: RunSpec) -> Shape | None:

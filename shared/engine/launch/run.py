@@ -16,7 +16,7 @@ from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.machine.load import describe_neighbours
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence
-from poc.shared.engine.teacher import require_source, resolve_source
+from poc.shared.engine.teacher import require_teacher, resolve_teacher
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
@@ -50,7 +50,7 @@ def launch_run(
     """
     Saver.parse(save_every)
     check_combination(run)
-    run = anchor(resolve_source(resolve_imagenet(run)))
+    run = anchor(resolve_teacher(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)
     refuse_own_weights(run, path)
@@ -66,7 +66,7 @@ def refuse_own_weights(run: RunSpec, path: Path) -> None:
         UsageError: The source or the initial weights lie in the run's own folder.
     """
     needed = {
-        "source": run.source.weights if run.source else None,
+        "teacher": run.teacher.weights if run.teacher else None,
         "weights": run.initial_weights,
     }
     for option, file in needed.items():
@@ -113,7 +113,7 @@ def resume_run(
     folder.read_checkpoint()
     located = RunRecord(path, record).locate(data)
     run = run.replace(data={**run.data.model_dump(mode="json"), "source": located})
-    require_source(run)
+    require_teacher(run)
     with hold_lock(path) as lock:
         job = {"command": command, "save_every": save_every, "is_resumed": True}
         return train_in_worker(run, folder, lock, report, job)

@@ -58,7 +58,7 @@ class Need:
 
 def estimate_need(run: RunSpec) -> Need:
     """What a step of a resolved run needs."""
-    network, source = run.trained_network, run.source_network
+    network, source = run.trained_network, run.teacher_network
     copies = 2 + SLOTS[run.optimizer.name]
     fixed = copies * sum(parameter.size for parameter in network.parameters)
     outputs = COPIES_OF_OUTPUTS * output_values(network)

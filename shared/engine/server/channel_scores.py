@@ -10,7 +10,7 @@ from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.backend import Backend
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all
-from poc.shared.engine.teacher import source_weights
+from poc.shared.engine.teacher import teacher_weights
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
@@ -48,7 +48,7 @@ def measure_channel_scores(
             labels.append(batch.labels)
             yield batch.images
 
-    maps = backend.map_batches(spec, source, source_weights(spec, source), taps, batches())
+    maps = backend.map_batches(spec, source, teacher_weights(spec, source), taps, batches())
     for index, found in enumerate(maps):
         add_all(shards[index % num_shards], found, labels[-1], num_labels)
         num_images += len(labels[-1])

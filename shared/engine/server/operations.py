@@ -22,7 +22,7 @@ from poc.shared.engine.machine.environment import cuda_libraries, describe_machi
 from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.numerics.noise import draw_noise
-from poc.shared.engine.teacher import require_source, starting_weights, step_coefficients
+from poc.shared.engine.teacher import require_teacher, starting_weights, step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
 from poc.shared.engine.training.fixres_columns import measure_latency
 from poc.shared.engine.training.loop import TrainingLoop
@@ -125,7 +125,7 @@ class Operations:
     ) -> dict[str, Any]:
         """Channel-selection statistic of the source's taps over the training images."""
         spec, data = open_data(RunSpec.parse(dict(run), ""), note=self._note)
-        source = spec.source_network
+        source = spec.teacher_network
         if source is None:
             raise ValueError(f"Received the method {spec.method!r} without a source network.")
         self._backend.prepare(spec)
@@ -207,7 +207,7 @@ class Operations:
         with session.guarded(RunSpec.parse(dict(run), "")):
             spec, data = open_data(session.spec, note=session.note)
             session.resolve(spec)
-            require_source(spec)
+            require_teacher(spec)
             check_opened_data(spec, data, session.note)
             check_initial_weights(spec)
             self._backend.prepare(spec)

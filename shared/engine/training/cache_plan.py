@@ -14,7 +14,7 @@ from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.freezing import frontier
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.teacher import SOURCE_PREFIX
+from poc.shared.spec.teacher import TEACHER_PREFIX
 
 from .output_cache import LIMIT_BYTES, KeptOutputs, fingerprint_frozen, frozen_bytes, outputs_path
 
@@ -29,17 +29,17 @@ def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> Kep
     """
     if find_method(run.method).fine_tuning is not None:
         return keep_frozen_part(run, pipeline, weights, is_training=True)
-    source = run.source
+    source = run.teacher
     if source is None or not source.cache:
         return None
     path = None
-    if source.cache == "disk" and run.source_network is not None:
+    if source.cache == "disk" and run.teacher_network is not None:
         own = {
-            k.removeprefix(SOURCE_PREFIX): v
+            k.removeprefix(TEACHER_PREFIX): v
             for k, v in weights.items()
-            if k.startswith(SOURCE_PREFIX)
+            if k.startswith(TEACHER_PREFIX)
         }
-        network = run.source_network
+        network = run.teacher_network
         method = {"method": run.method, "options": run.method_settings.model_dump(mode="json")}
         what = fingerprint_frozen(network, [network.output], own)
         path = outputs_path(
@@ -52,7 +52,7 @@ def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> Kep
                 "target": repr(run.network),
             },
         )
-    return KeptOutputs(pipeline.indices, setting="source.cache", path=path)
+    return KeptOutputs(pipeline.indices, setting="teacher.cache", path=path)
 
 
 def keep_frozen_part(

@@ -65,7 +65,7 @@ class StageSteps:
     @property
     def needs_no_images(self) -> bool:
         """Whether kept outputs stand for the images, and not beside them."""
-        return self.kept is not None and self.whole_run.source is None
+        return self.kept is not None and self.whole_run.teacher is None
 
     @property
     def has_kept_all(self) -> bool:
@@ -120,7 +120,7 @@ class StageSteps:
         """Kept outputs for this batch, computed when its images are first seen."""
         if self.kept is None:
             return {}
-        return self.kept.look_up(batch.indices, lambda: self.trainer.source_outputs(batch.images))
+        return self.kept.look_up(batch.indices, lambda: self.trainer.teacher_outputs(batch.images))
 
     def rate(self, step: int, factor: float = 1.0) -> float:
         """Learning rate of a step, times a factor; each stage has the whole schedule to itself."""

@@ -159,7 +159,7 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         return ["model", "name"]
     if parts[0] == "model" and len(parts) == 2 and parts[1] not in ModelSpec.model_fields:
         return ["model", "options", parts[1]]
-    if parts[:2] == ["source", "model"] and len(parts) < 4:
+    if parts[:2] == ["teacher", "model"] and len(parts) < 4:
         known = len(parts) == 3 and parts[2] in ModelSpec.model_fields
         option = ["options", *parts[2:]] if len(parts) == 3 else ["name"]
         return parts if known else [*parts[:2], *option]

@@ -130,7 +130,7 @@ def moves_body(run: RunSpec) -> bool:
 def keeps_outputs(run: RunSpec) -> bool:
     """Whether what is frozen sees each image once, which images that are drawn anew would undo."""
     if find_method(run.method).fine_tuning is None:
-        return run.source is not None and bool(run.source.cache)
+        return run.teacher is not None and bool(run.teacher.cache)
     cache = getattr(run.method_settings, "feature_cache", "off")
     return cache in ("memory", "disk") or (cache == "auto" and not moves_body(run))
 

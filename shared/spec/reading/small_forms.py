@@ -31,7 +31,7 @@ PLAIN: Form = {
     "options": {"layer": "conv2d", "head": "dense", "widths": [4, 6], "dropout": 0.25},
 }
 TEACHER: Form = {"name": "lightnet_residual", "options": {"layer": "conv2d", "widths": [3, 5]}}
-TAUGHT: Form = {"model": LIGHT, "source": {"model": TEACHER}, "data": DATA}
+TAUGHT: Form = {"model": LIGHT, "teacher": {"model": TEACHER}, "data": DATA}
 
 SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
     {
@@ -56,7 +56,7 @@ SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
     }
 )
 # Settings that say: not on the small form. Others change it.
-OWN_KEYS = ("model", "model.name", "data.source", "initial_weights", "source")
+OWN_KEYS = ("model", "model.name", "data.source", "initial_weights", "teacher")
 
 
 def load_parity_run(

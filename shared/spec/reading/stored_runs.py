@@ -14,9 +14,12 @@ def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
     if "num_epochs" in run:
         # Before there was a recipe, nothing was left open.
         run = {"open_settings": [], **run}
+    if "source" in run:
+        # The former name of the teacher.
+        run = {("teacher" if key == "source" else key): value for key, value in run.items()}
     changed = {"model": model_as_meant(run.get("model"))}
-    if isinstance(source := run.get("source"), Mapping):
-        changed["source"] = {**source, "model": model_as_meant(source.get("model"))}
+    if isinstance(teacher := run.get("teacher"), Mapping):
+        changed["teacher"] = {**teacher, "model": model_as_meant(teacher.get("model"))}
     return {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
 
 

@@ -63,7 +63,7 @@ class L2TWW(L2TState):
         """Take the constants of `standardize` on the first batch."""
         if not self.options.standardize or self.scales:
             return
-        for tap, maps in self.source_maps(self.source_outputs(images)).items():
+        for tap, maps in self.source_maps(self.teacher_outputs(images)).items():
             deviation = tf.maximum(tf.math.reduce_std(maps, (0, 1, 2)), 1e-6)
             constants = (tf.reduce_mean(maps, (0, 1, 2)), deviation)
             self.scales[tap] = tuple(tf.Variable(value) for value in constants)
@@ -132,9 +132,9 @@ class L2TWW(L2TState):
         descent = Descent(learning_rate, self.run.optimizer.momentum, self.weight_decays)
         return BatchConstants(train, outer, matching, gates, descent)
 
-    def source_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Matched maps of the source (N, H, W, C)."""
-        values = self.source_values(images, list(self.source_nodes.values()))
+        values = self.teacher_values(images, list(self.source_nodes.values()))
         return {MAP_PREFIX + tap: values[node] for tap, node in self.source_nodes.items()}
 
     def source_maps(self, extras: Mapping[str, tf.Tensor]) -> Tensors:

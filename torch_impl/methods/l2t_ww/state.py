@@ -49,7 +49,7 @@ class L2TState(Distilled):
     def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.options: L2TWWOptions = cast("L2TWWOptions", run.method_settings)
-        network = self.source.network
+        network = self.teacher.network
         variables = named_variables(model)
         self.device = next(iter(variables.values())).device
         self.pairs = find_pairs(self.options, run.network, network)

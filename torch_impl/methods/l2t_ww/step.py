@@ -63,7 +63,7 @@ class L2TWW(L2TState):
         """Take the constants of `standardize` on the first batch."""
         if not self.options.standardize or self.scales:
             return
-        for tap, maps in self.source_maps(self.source_outputs(images)).items():
+        for tap, maps in self.source_maps(self.teacher_outputs(images)).items():
             deviation = maps.std((0, 2, 3), correction=0).clamp_min(1e-6)
             self.scales[tap] = maps.mean((0, 2, 3)), deviation
 
@@ -127,9 +127,9 @@ class L2TWW(L2TState):
         descent = Descent(learning_rate, self.run.optimizer.momentum, self.weight_decays)
         return BatchConstants(train, outer, matching, gates, descent)
 
-    def source_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Matched maps of the source (N, C, H, W)."""
-        values = self.source_values(images, list(self.source_nodes.values()))
+        values = self.teacher_values(images, list(self.source_nodes.values()))
         return {MAP_PREFIX + tap: values[node] for tap, node in self.source_nodes.items()}
 
     def source_maps(self, extras: Mapping[str, torch.Tensor]) -> Tensors:
