@@ -151,7 +151,7 @@ def compare(
 def parity(as_json: bool, **given: Any) -> None:
     """Prove that both backends compute the same; exit 1 on a breach, naming the tensor.
 
-    Without a model, data, a source or weights of your own it climbs on a small form of the method.
+    Without a model, data, a teacher or weights of your own it climbs on a small form of the method.
     """
     from poc.shared.actions.comparison import check_parity, describe_parity_run
     from poc.shared.analysis.parity.table import parity_table, rung_notes

@@ -269,8 +269,8 @@ def reordered_head(teacher: Network, weights: Arrays, order: Sequence[int]) -> A
     if not is_known or any(p.shape[-1] != teacher.num_classes for p in last):
         raise UsageError(
             f"received a teacher of the model {teacher.name!r} whose classes stand in another "
-            f"order, and whose last layer {head.name!r} gives more than its logits; allowed is the run's "
-            "order: train the teacher on the same classes again"
+            f"order, and whose last layer {head.name!r} gives more than its logits; allowed is the "
+            "order of the run: train the teacher on the same classes again"
         )
     return {p.name: weights[p.name][..., list(order)] for p in last}
 

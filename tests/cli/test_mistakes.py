@@ -74,6 +74,9 @@ def weights_renamed(folder):
 MISTAKES = {
     "--lr": ([*RUN, "--lr", "0.1"], "--set learning_rate=VALUE"),
     "--learning-rate": ([*RUN, "--learning-rate", "0.1"], "--set learning_rate=VALUE"),
+    "--source": ([*RUN, "--source", "x"], "it is called --teacher now"),
+    "--target": ([*RUN, "--target", "vgg9_bn"], "it is called --student now"),
+    "source.weights": (settings("method=kd", "source.weights=x"), "the nearest teacher"),
     "--quiet": ([*RUN, "--quiet"], "2>/dev/null"),
     "--device": ([*RUN, "--device", "gpu"], "--set device=VALUE"),
     "--epoch": ([*RUN, "--epoch", "3"], "write --epochs"),

@@ -14,6 +14,7 @@ from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.stored_runs import read_as_meant
 from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
@@ -173,3 +174,19 @@ def test_everything_else_goes_on(what, tmp_path):
 @pytest.mark.parametrize("rule", CHANGED)
 def test_what_this_version_began_goes_on(rule):
     check_continuation(load_run(None, CHANGED[rule]), "--resume 'x'", RUN_FORMAT)
+
+
+def test_a_teacher_under_its_former_name_is_read():
+    """Run folders and sweeps of before called it source; the data's own source is another thing."""
+    stored = {
+        "run": {"method": "kd", "source": {"weights": "w"}, "data": {"source": "embedded"}},
+        "settings": {"source.weights": "w", "data.source": "embedded", "seed": 1},
+    }
+    meant = read_as_meant(stored)
+    assert meant["run"] == {
+        "method": "kd",
+        "teacher": {"weights": "w", "model": None},
+        "data": {"source": "embedded"},
+    }
+    assert meant["settings"] == {"teacher.weights": "w", "data.source": "embedded", "seed": 1}
+    assert read_as_meant(meant) == meant

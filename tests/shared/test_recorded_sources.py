@@ -126,7 +126,7 @@ def test_a_mapped_source_gives_the_same_numbers_in_other_columns(teacher, tmp_pa
     np.testing.assert_array_equal(started["source/head/kernel"], mapped["head/kernel"])
     # A resume reads the order from the run's spec and finds it to be the same.
     again, _ = learn("kd", teacher / "run", archive, f"teacher.class_order={order}")
-    assert again.source.class_order == tuple(order)
+    assert again.teacher.class_order == tuple(order)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_a_wrong_option_of_a_model_is_refused_by_name(model, options):
 @pytest.mark.parametrize("key", WRONG)
 def test_a_wrong_value_is_refused_by_name(key):
     # Only a method that learns from a source has settings of one.
-    method = {"method": "kd"} if key.startswith("source.") else {}
+    method = {"method": "kd"} if key.startswith("teacher.") else {}
     with pytest.raises(UsageError) as caught:
         RunSpec.parse({**nested(key, WRONG[key]), **method}, "")
     message = str(caught.value)

@@ -114,7 +114,7 @@ def test_wrong_use_is_refused_as_everywhere():
 
 
 def test_drawn_weights_are_said_to_be_drawn():
-    for method, word in (("kd", "source: drawn"), ("fixres", "body: drawn"), ("scratch", None)):
+    for method, word in (("kd", "teacher: drawn"), ("fixres", "body: drawn"), ("scratch", None)):
         run, form = load_parity_run(None, [f"method={method}"])
         lines = describe_parity_run(run, form)[1:]
         assert [line.partition(",")[0] for line in lines] == ([word] if word else [])
@@ -156,7 +156,7 @@ def test_the_command_says_what_it_climbs_on(is_json, monkeypatch, capsys):
     output = capsys.readouterr()
     said = output.err if is_json else output.out
     assert "small form: method=l2t-ww model.name=lightnet_plain" in said
-    assert "source: drawn, not trained" in said
+    assert "teacher: drawn, not trained" in said
     assert seen[0].model_spec.name == "lightnet_plain"
     if is_json:
         assert len(json.loads(output.out)) == 2

@@ -173,7 +173,7 @@ def test_only_methods_that_learn_from_a_source_take_one():
 
 def test_keys_of_the_source_reach_its_model():
     assignments = ["method=kd", "teacher.model=lightnet_residual", "teacher.model.k=4"]
-    source = load_run(None, [*assignments, "teacher.cache=true"]).source
+    source = load_run(None, [*assignments, "teacher.cache=true"]).teacher
     assert source.model.name == "lightnet_residual"
     assert dict(source.model.options) == {"k": 4}
     assert source.cache
@@ -203,10 +203,10 @@ def test_a_run_folder_says_what_its_network_is(folder):
 
 def test_a_source_that_is_not_what_was_said_is_refused(folder, tmp_path):
     weights = str(folder / "checkpoints" / "best.safetensors")
-    with pytest.raises(UsageError, match=r"source .*best\.safetensors.*lightnet_plain"):
+    with pytest.raises(UsageError, match=r"teacher .*best\.safetensors.*lightnet_plain"):
         check_teacher(resolve_teacher(make_run("kd", teacher={"weights": weights})))
     named = {"weights": str(folder), "model": {"name": "lightnet_plain"}}
-    with pytest.raises(UsageError, match=r"source\.model"):
+    with pytest.raises(UsageError, match=r"teacher\.model"):
         resolve_teacher(make_run("kd", teacher=named))
     with pytest.raises(UsageError, match="neither a run folder nor a file"):
         resolve_teacher(make_run("kd", teacher={"weights": str(tmp_path / "none")}))

@@ -65,7 +65,7 @@ def load_parity_run(
     """The run that `poc parity` compares, and the small form that it was made of, if any.
 
     The form stands in for what is not said: there is none beside a config file, or beside a model,
-    data, a source or weights of the user's own.
+    data, a teacher or weights of the user's own.
 
     Raises:
         UsageError: As `load_run`.
@@ -88,8 +88,8 @@ def find_form(assignments: Sequence[str]) -> Form | None:
 
 
 def is_own(key: str, form: Form) -> bool:
-    """Whether a setting names a model, data, a source or weights, or an option of another model."""
-    if key in OWN_KEYS or key.startswith("source."):
+    """Whether a setting names model, data, teacher or weights, or an option of another model."""
+    if key in OWN_KEYS or key.startswith("teacher."):
         return True
     try:
         parent, *rest = full_key(key, form)

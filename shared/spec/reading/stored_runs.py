@@ -16,11 +16,20 @@ def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
         run = {"open_settings": [], **run}
     if "source" in run:
         # The former name of the teacher.
-        run = {("teacher" if key == "source" else key): value for key, value in run.items()}
+        run = {rename(key): value for key, value in run.items()}
     changed = {"model": model_as_meant(run.get("model"))}
     if isinstance(teacher := run.get("teacher"), Mapping):
         changed["teacher"] = {**teacher, "model": model_as_meant(teacher.get("model"))}
-    return {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
+    meant = {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
+    if isinstance(settings := record.get("settings"), Mapping):
+        meant["settings"] = {rename(key): value for key, value in settings.items()}
+    return meant
+
+
+def rename(key: str) -> str:
+    """A key, or one below it, under today's name."""
+    first, dot, rest = key.partition(".")
+    return f"teacher{dot}{rest}" if first == "source" else key
 
 
 def model_as_meant(model: Any) -> Any:
