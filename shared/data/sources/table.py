@@ -78,6 +78,9 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     }
 )
 
+# Schemes whose rest is a path.
+PATHS = ("folder", "idx", "npz")
+
 
 def open_source(
     text: str, *, on_error: OnError = "fail", note: Note = ignore, is_anew: bool = False
@@ -93,14 +96,35 @@ def open_source(
     Raises:
         UsageError: Unknown scheme, missing path, damaged or unsuitable content.
     """
+    scheme, rest = split_source(text)
+    opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
+    return SCHEMES[scheme].open(text, rest, opening)
+
+
+def split_source(text: str) -> tuple[str, str]:
+    """The scheme, and what follows it.
+
+    Raises:
+        UsageError: No such scheme.
+    """
     scheme, _, rest = text.partition(":")
     if scheme not in SCHEMES or bool(rest) != (":" in SCHEMES[scheme].form):
         allowed = ", ".join(row.form for row in SCHEMES.values())
         raise UsageError(
             f"received the data source {text!r}; allowed are {allowed}: {suggest_source(text)}"
         )
-    opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
-    return SCHEMES[scheme].open(text, rest, opening)
+    return scheme, rest
+
+
+def require_source(text: str) -> None:
+    """Refuse a source that is not there, before anything is started for it.
+
+    Raises:
+        UsageError: Unknown scheme, or nothing is at the path; as `open_source`.
+    """
+    scheme, rest = split_source(text)
+    if scheme in PATHS and not expand_home(rest).exists():
+        open_source(text)
 
 
 def suggest_source(text: str) -> str:

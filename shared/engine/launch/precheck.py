@@ -4,6 +4,7 @@ What the images are is known early for the embedded set, and where the settings 
 else is refused when the worker has opened the data.
 """
 
+from poc.shared.data.sources.table import require_source
 from poc.shared.engine.teacher import check_teacher, require_teacher, resolve_teacher
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
@@ -17,11 +18,12 @@ RGB_NORMALIZATIONS = ("torch", "caffe")
 
 
 def check_combination(run: RunSpec) -> None:
-    """Refuse what can be known to fail: method, model, source, weights, images.
+    """Refuse what can be known to fail: data, method, model, teacher, weights.
 
     Raises:
         UsageError: Names both sides.
     """
+    require_source(run.data.source)
     run.stages  # noqa: B018 - phases that do not fit the epochs are refused
     check_initial_weights(run)
     require_teacher(run)
