@@ -31,7 +31,7 @@ IMPOSSIBLE = {
     "method x model": (["method=lightlayers", "model=vgg16"], ["'lightlayers'", "'vgg16'"]),
     "model x images": (["method=scratch", "model=conv2d_chain"], ["conv2d_chain"]),
     "model x image size": (
-        ["method=scratch", "model=conv2d_chain", "data.source=folder:x", "image_size=[20,20]"],
+        ["method=scratch", "model=conv2d_chain", "data.source=folder:.", "image_size=[20,20]"],
         ["conv2d_chain"],
     ),
     "normalisation x grey": (["normalization=torch"], ["'torch'", "data.channels=3"]),
