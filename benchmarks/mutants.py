@@ -40,15 +40,21 @@ class Area(NamedTuple):
 AREAS = {
     "statistics": Area(
         ("shared/analysis/statistics/intervals.py",),
-        ("tests/shared/test_statistics.py", "tests/shared/test_report_verdicts.py"),
+        (
+            "tests/shared/analysis/statistics/test_intervals.py",
+            "tests/shared/analysis/verdicts/test_findings.py",
+        ),
     ),
     "metrics": Area(
         ("shared/engine/numerics/metrics.py",),
-        ("tests/shared/test_metrics.py", "tests/shared/test_fixres.py"),
+        (
+            "tests/shared/engine/numerics/test_metrics.py",
+            "tests/shared/data/views/test_object_size.py",
+        ),
     ),
     "splits": Area(
         ("shared/data/splits/split.py", "shared/data/splits/partition.py"),
-        ("tests/shared/test_splits.py", "tests/shared/test_group_splits.py"),
+        ("tests/shared/data/splits/test_split.py", "tests/shared/data/splits/test_partition.py"),
     ),
     "resume": Area(
         (
@@ -58,7 +64,7 @@ AREAS = {
             "shared/engine/training/best_weights.py",
         ),
         (
-            "tests/shared/test_metrics.py",
+            "tests/shared/engine/numerics/test_metrics.py",
             "tests/faults/test_resume.py",
             "tests/faults/test_disk.py",
         ),
@@ -69,7 +75,7 @@ AREAS = {
             "shared/engine/timing/stopwatch.py",
             "shared/engine/timing/rounds.py",
         ),
-        ("tests/shared/test_timing.py", "tests/shared/test_bench_files.py"),
+        ("tests/shared/engine/timing/test_rounds.py", "tests/shared/analysis/timing/test_seal.py"),
     ),
 }
 

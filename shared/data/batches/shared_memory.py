@@ -13,7 +13,7 @@ from poc.shared.errors import UsageError
 
 FOLDER = Path("/dev/shm")
 # Batches that are alive at once: in the queue and the hands of each process, and in this one's
-# (measured with Grain 0.2.18; tests/shared/test_shared_memory.py measures it again).
+# (measured with Grain 0.2.18; tests/shared/data/batches/test_shared_memory.py measures it again).
 BATCHES_A_WORKER, BATCHES_HERE = 6, 1
 MIB = 1 << 20
 

@@ -17,7 +17,7 @@ from poc.shared.data.sources.idx import LABELS_MAGIC, read_idx
 from poc.shared.data.sources.table import open_source
 from poc.shared.errors import UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 FASHION_MNIST = ROOT.parent / "shared" / "data" / "fashion_mnist"
 EMBEDDED = files("poc.shared.data.sources.embedded")
 

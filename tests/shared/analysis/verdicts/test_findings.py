@@ -11,7 +11,7 @@ from poc.shared.analysis.runs.reading import Problem, read_runs
 from poc.shared.analysis.tables.verdicts import judge_pair
 from poc.shared.analysis.verdicts.findings import Pair, compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.tests.shared.test_report import make_run, read_page, report
+from poc.tests.shared.analysis.report.test_page import make_run, read_page, report
 
 EXPORT = {
     "format": "onnx",

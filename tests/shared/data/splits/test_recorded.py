@@ -25,7 +25,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
 from poc.shared.spec.reading.config import load_run
 from poc.tests.faults import stub
-from poc.tests.shared.test_run_record import MODEL, add_images, make_archive, train_run
+from poc.tests.shared.engine.folder.test_record import MODEL, add_images, make_archive, train_run
 
 CLASSES = ["ant", "bee", "cat"]
 # Method and its options -> whether it compares the logits of both sides.

@@ -24,7 +24,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_pieces
 from poc.shared.spec.data import DataSpec, TrainView
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 HEAVY = {
     "crop": "random_resized",
     "horizontal_flip": 0.5,

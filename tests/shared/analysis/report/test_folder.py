@@ -12,7 +12,7 @@ from poc.cli import cli
 from poc.shared.analysis.report.folder import choose_output, read_marker
 from poc.shared.analysis.report.page import write_report
 from poc.shared.errors import UsageError
-from poc.tests.shared.test_report import make_run
+from poc.tests.shared.analysis.report.test_page import make_run
 
 
 def poc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

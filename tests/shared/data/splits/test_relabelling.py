@@ -11,7 +11,7 @@ from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 
-CONFIG = Path(__file__).parents[2] / "configs" / "lightlayers" / "chest_xray_3_classes.toml"
+CONFIG = Path(__file__).parents[4] / "configs" / "lightlayers" / "chest_xray_3_classes.toml"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poc.shared.analysis.report.page import write_report
-from poc.tests.shared.test_report import make_run, make_study
+from poc.tests.shared.analysis.report.test_page import make_run, make_study
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

@@ -32,7 +32,7 @@ NO_SEEDS = np.eye(len(SHARES))[0]
 
 def load_benchmark() -> ModuleType:
     """`benchmarks/verdicts.py`, which lies outside the package."""
-    path = Path(__file__).parents[2] / "benchmarks" / "verdicts.py"
+    path = Path(__file__).parents[4] / "benchmarks" / "verdicts.py"
     spec = importlib.util.spec_from_file_location("verdicts_benchmark", path)
     assert spec is not None
     assert spec.loader is not None

@@ -27,7 +27,7 @@ from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 
 
 def test_the_ideal_follows_the_published_law():

@@ -15,9 +15,9 @@ from poc.shared.analysis.timing.report import findings
 from poc.shared.analysis.timing.samples import derive, verify
 from poc.shared.analysis.timing.seal import checksum_of, seal
 from poc.shared.errors import CheckFailed, UsageError
-from poc.tests.shared.test_timing import make_bench, make_process
+from poc.tests.shared.engine.timing.test_rounds import make_bench, make_process
 
-STORED = Path(__file__).parents[2] / "docs" / "results" / "bench"
+STORED = Path(__file__).parents[4] / "docs" / "results" / "bench"
 NUM_TRIES = 100
 OPERATIONS = ("changed", "removed", "added", "swapped")
 

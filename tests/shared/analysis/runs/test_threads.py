@@ -12,8 +12,8 @@ from poc.shared.analysis.timing.report import rates_table
 from poc.shared.analysis.timing.samples import derive
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.machine.environment import count_threads
-from poc.tests.shared.test_report import make_run
-from poc.tests.shared.test_timing import MACHINE, make_bench, make_process
+from poc.tests.shared.analysis.report.test_page import make_run
+from poc.tests.shared.engine.timing.test_rounds import MACHINE, make_bench, make_process
 
 
 def record(first, *later):

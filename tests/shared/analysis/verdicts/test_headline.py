@@ -24,7 +24,7 @@ from poc.shared.analysis.verdicts.headline import Headline, write_headline
 from poc.shared.analysis.verdicts.phrases import write_remedy
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.spec.run import RunSpec
-from poc.tests.shared.test_report import make_run, report
+from poc.tests.shared.analysis.report.test_page import make_run, report
 
 OPTIMIZERS = (("adam", 0.001), ("sgd", 0.01))
 NAMES = [f"class {index}" for index in range(3)]

@@ -10,7 +10,7 @@ from poc.shared.engine.launch.sweep_definition import store_definition
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import BACKENDS, RunSpec
-from poc.tests.shared.test_report import make_run
+from poc.tests.shared.analysis.report.test_page import make_run
 
 
 def write_fold(folder, fold, names=("a", "b"), source="s", split=None):

@@ -15,7 +15,7 @@ from poc.shared.analysis.runs.groups import DataKey, name_data
 from poc.shared.analysis.verdicts.findings import collect_findings
 from poc.shared.analysis.verdicts.headline import read_headline
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.tests.shared.test_report import make_run
+from poc.tests.shared.analysis.report.test_page import make_run
 
 
 def reasons(*folders: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from poc.shared.analysis.runs.row_labels import place_row
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
 from poc.shared.analysis.tables.terminal import COLUMNS, comparison_table, timing_table
 from poc.shared.analysis.tables.verdicts import rival_table
-from poc.tests.shared.test_report import make_run, read_page
+from poc.tests.shared.analysis.report.test_page import make_run, read_page
 
 ROWS_CSV = [
     "row", "runs", "data", "threads", "total_parameters", "trainable_parameters", "weight_bytes",

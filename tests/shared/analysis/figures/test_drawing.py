@@ -23,7 +23,7 @@ from poc.shared.analysis.runs.groups import Group, group_runs
 from poc.shared.analysis.runs.reading import read_runs
 from poc.shared.analysis.statistics.intervals import Spread
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.tests.shared.test_report import make_run, read_page
+from poc.tests.shared.analysis.report.test_page import make_run, read_page
 
 SVG = "{http://www.w3.org/2000/svg}"
 
