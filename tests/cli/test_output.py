@@ -65,7 +65,7 @@ def test_rich_is_reached_through_one_door():
         if pattern.search(path.read_text())
     ]
     assert found == ["shared/engine/console/terminal.py"]
-    text = (ROOT / "shared" / "engine" / "progress.py").read_text()
+    text = (ROOT / "shared" / "engine" / "console" / "progress.py").read_text()
     assert text.count("TextColumn(") == text.count("markup=False") == 2
 
 

@@ -166,7 +166,7 @@ def test_a_folder_without_write_permission_keeps_its_checkpoint(tmp_path, monkey
 def test_leftovers_of_killed_writes_are_removed(tmp_path):
     folder = RunFolder.create(tmp_path / "run").path
     for name in ("resume", "best"):
-        (folder / "checkpoints" / f".{name}.safetensors.abc").write_bytes(b"half")
+        (folder / "checkpoints" / f".part-{name}.safetensors-abc").write_bytes(b"half")
     train(folder, SMALL, is_resumed=False)
     names = [path.name for path in (folder / "checkpoints").iterdir()]
     assert sorted(names) == [
