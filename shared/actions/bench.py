@@ -1,13 +1,14 @@
 """`poc bench`: parity, then timing, then what the samples show; and the check of a stored file."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.timing.samples import derive, verify
 from poc.shared.analysis.timing.seal import CHECKSUM, is_intact, seal, unique_keys
+from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.timing.rounds import FAILURES, FORMAT, first_line, run_bench
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.whole import write_json
@@ -15,7 +16,6 @@ from poc.shared.spec.bench import BenchSpec, Side
 
 from .comparison import check_parity
 
-Report = Callable[[str], None]
 # As today's but without a checksum: read, and called unsealed.
 UNSEALED_FORMAT = "poc bench 2"
 HOLDS, ONE_BACKEND = "holds", "one backend alone"
@@ -26,7 +26,7 @@ BROKEN = (
 )
 
 
-def bench(spec: BenchSpec, output: Path, *, command: str, report: Report) -> dict[str, Any]:
+def bench(spec: BenchSpec, output: Path, *, command: str, report: Note) -> dict[str, Any]:
     """Prove parity, time every side, and write the file.
 
     Raises:
@@ -48,7 +48,7 @@ def bench(spec: BenchSpec, output: Path, *, command: str, report: Report) -> dic
     return result
 
 
-def prove_parity(spec: BenchSpec, report: Report) -> tuple[str, dict[int, str]]:
+def prove_parity(spec: BenchSpec, report: Note) -> tuple[str, dict[int, str]]:
     """Climb the ladder with every side that is timed, against the other backend's default.
 
     Sides of a mixed precision are left out: nothing is proved of them, which the tables say.

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.numerics.channel_statistics import top_channels
 from poc.shared.engine.teacher import digest_weights, resolve_teacher
-from poc.shared.engine.worker.handle import Report, Worker
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.collisions import digest_file, refuse_existing

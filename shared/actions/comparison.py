@@ -9,10 +9,11 @@ from typing import Any
 
 from poc.shared.analysis.parity.batches import Batch
 from poc.shared.analysis.parity.ladder import Ladder
-from poc.shared.analysis.parity.progress import LadderProgress, Report
+from poc.shared.analysis.parity.progress import LadderProgress
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.parity.size import describe_shrinking, shrink
 from poc.shared.analysis.verdicts.headline import read_headline
+from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.inputs.run_data import open_data

@@ -5,7 +5,7 @@ import json
 import click
 
 from .mistakes import Group
-from .options import JSON_OPTION
+from .options import JSON_OPTION, echo_json
 
 
 @click.group("config", cls=Group)
@@ -24,7 +24,7 @@ def list_configs(as_json: bool) -> None:
         command, summary = describe_config(config)
         rows.append({"name": name, "summary": summary, "command": command})
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
         return
     for row in rows:
         click.echo(f"{row['name']}: {row['summary']}\n    {row['command']}")
@@ -49,7 +49,7 @@ def list_keys(method: str, model: str | None, as_json: bool) -> None:
 
     rows = list(every_key(method, model))
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
         return
     for row in rows:
         default = "" if row["default"] is None else f" = {json.dumps(row['default'])}"

@@ -9,7 +9,7 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Group
-from .options import JSON_OPTION, tell
+from .options import JSON_OPTION, echo_json, tell
 
 
 @click.group(cls=Group)
@@ -39,7 +39,7 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
 
     facts = read_facts(source, output)
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        echo_json(facts)
     else:
         show(*facts_tables(facts))
         for remark in facts["remarks"]:
@@ -68,7 +68,7 @@ def apparent_size(
     rule: Any = resize
     result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        echo_json(result)
     else:
         show(size_table(result))
 
@@ -91,7 +91,7 @@ def split_data(
 
     split = store_split(load_run(config, [f"data.source={source}", *assignments]).data, output)
     if as_json:
-        click.echo(json.dumps(split_facts(split), indent=1))
+        echo_json(split_facts(split))
     else:
         show(split_table(split))
 
@@ -109,7 +109,7 @@ def verify_data(file: Path, source: str | None, group_pattern: str | None, as_js
 
     split, leaks = check_split(file, source, group_pattern)
     if as_json:
-        click.echo(json.dumps(split_facts(split, leaks), indent=1))
+        echo_json(split_facts(split, leaks))
     else:
         show(split_table(split))
     if leaks:

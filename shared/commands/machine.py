@@ -1,6 +1,5 @@
 """Commands about the machine: `bench`, `doctor`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Command
-from .options import JSON_OPTION, RUN_OPTIONS, command_line, read_run, with_options
+from .options import JSON_OPTION, RUN_OPTIONS, command_line, echo_json, read_run, with_options
 
 
 @click.command(cls=Command)
@@ -76,7 +75,7 @@ def bench(
         )
     files = write_bench_report(result, file or output, page) if page else []
     if as_json:
-        click.echo(json.dumps(result["derived"], indent=1))
+        echo_json(result["derived"])
         return
     show(*(plain_table(table) for table in bench_tables(result)))
     for finding in findings(result):
@@ -94,7 +93,7 @@ def doctor(as_json: bool) -> None:
 
     facts = examine()
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        echo_json(facts)
     else:
         show(*(plain_table(table) for table in doctor_tables(facts)))
     if facts["problems"]:

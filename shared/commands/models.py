@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .mistakes import Group
-from .options import DATA_OPTION, JSON_OPTION, tell
+from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
 
 @click.group(cls=Group)
@@ -33,7 +33,7 @@ def list_models(as_json: bool) -> None:
         for name, row in MODELS.items()
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
         return
     for row in rows:
         click.echo(f"{row['name']}: {row['summary']}")
@@ -81,7 +81,7 @@ def summarize_model(
     else:
         summary, table = summarize_built(spec) if backend else summarize(spec), summary_table
     if as_json:
-        click.echo(json.dumps(summary, indent=1))
+        echo_json(summary)
     else:
         show(table(summary))
 
@@ -99,6 +99,6 @@ def remove_blocks(folder: Path, batches: int | None, data: str | None, as_json: 
 
     rows = measure_removals(folder, num_batches=batches, data=data, note=tell)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
     else:
         show(removal_table(rows))

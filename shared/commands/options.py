@@ -1,5 +1,6 @@
 """What the commands share: options, the run that they describe, a verdict."""
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -185,6 +186,11 @@ def tell_event(event: Mapping[str, Any]) -> None:
     """Print what a worker notes; its other events are not for reading."""
     if event["event"] == "note":
         tell(event["text"])
+
+
+def echo_json(value: Any) -> None:
+    """Print a result for programs."""
+    click.echo(json.dumps(value, indent=1))
 
 
 def judge(rungs: Any) -> None:

@@ -1,6 +1,5 @@
 """Commands about what was trained: `evaluate`, `grid`, `report`, `export`, `channels`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from .options import (
     JSON_OPTION,
     RUN_OPTIONS,
     command_line,
+    echo_json,
     read_run,
     tell,
     tell_event,
@@ -42,7 +42,7 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     with WorkProgress("evaluate") as progress:
         result = evaluate_folder(folder, report=progress.update, **given)
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        echo_json(result)
     else:
         show(evaluation_table(result))
 
@@ -76,7 +76,7 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
         tell(f"Written: {image}")
     if as_json:
         rows = [{**cell.row, "failure": cell.failure} for cell in cells]
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
     for table in () if as_json else (grid_table(cells), activation_table(cells)):
         if as_markdown:
             click.echo("\n".join(markdown_table(table)) + "\n")
@@ -111,7 +111,7 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
         output = choose_output(folders, note=tell)
     result = write_study(study, output, title=title, command=command_line())
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        echo_json(result)
         return
     print_headline(result["headline"], rival_table(study.headline.rivals))
     for finding in result["findings"]:
@@ -146,7 +146,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     with WorkProgress("export") as progress:
         row = export_run(folder, report=progress.update, **given)
     if as_json:
-        click.echo(json.dumps(row, indent=1))
+        echo_json(row)
         return
     show(export_table(row))
     click.echo(describe_export(row))
@@ -172,7 +172,7 @@ def channels(
     run = read_run(backend, **given)
     content = select_channels(run, output, keep=keep, num_shards=shards, report=tell_event)
     if as_json:
-        click.echo(json.dumps(content, indent=1))
+        echo_json(content)
         return
     for tap, row in content["taps"].items():
         click.echo(f"{tap}: {len(row['channels'])} of {row['num_channels']} channels kept")

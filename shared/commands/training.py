@@ -1,6 +1,5 @@
 """Commands that train: `run`, `compare`, `parity`, `sweep`, `probe`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from .options import (
     RUN_OPTIONS,
     SWEEP_OPTIONS,
     command_line,
+    echo_json,
     judge,
     named_settings,
     read_run,
@@ -68,7 +68,7 @@ def run(
                 **saving,
             )
     if as_json:
-        click.echo(json.dumps(row, indent=1))
+        echo_json(row)
         return
     show(comparison_table([row]), timing_table([row]))
     for note in load_notes([row]):
@@ -125,9 +125,7 @@ def compare(
             **({"save_every": save_every} if save_every else {}),
         )
     if as_json:
-        click.echo(
-            json.dumps({"rows": rows, "parity": [rung.to_json() for rung in rungs]}, indent=1)
-        )
+        echo_json({"rows": rows, "parity": [rung.to_json() for rung in rungs]})
     else:
         show(
             comparison_table(rows),
@@ -167,7 +165,7 @@ def parity(as_json: bool, **given: Any) -> None:
         click.echo(line, err=as_json)
     rungs = check_parity(spec, report=lambda event: click.echo(event["text"], err=True))
     if as_json:
-        click.echo(json.dumps([rung.to_json() for rung in rungs], indent=1))
+        echo_json([rung.to_json() for rung in rungs])
     else:
         show(parity_table(rungs))
         for note in rung_notes(rungs):
@@ -212,7 +210,7 @@ def sweep(
             watch=progress.watch,
         )
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
     else:
         headline = read_headline([output])
         print_headline(headline.sentences, rival_table(headline.rivals))
@@ -257,7 +255,7 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
             progress=progress,
         )
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        echo_json(result)
         return
     show(probe_table(result))
     for backend, gain in result["gain"].items():

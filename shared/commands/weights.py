@@ -9,7 +9,7 @@ import click
 from poc.shared.errors import CheckFailed, UsageError
 
 from .mistakes import Group
-from .options import DATA_OPTION, JSON_OPTION, tell
+from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
 
 @click.group(cls=Group)
@@ -74,7 +74,7 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
         progress.show("two networks on the run's images")
         result = factorize_run(folder, output, note=progress.say, **given)
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        echo_json(result)
         return
     show(factor_table(result))
     click.echo(
@@ -98,7 +98,7 @@ def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> No
         progress.show("both backends on the same images")
         rung = verify_weights(folder, checkpoint, data=data, note=progress.say)
     if as_json:
-        click.echo(json.dumps(rung.to_json(), indent=1))
+        echo_json(rung.to_json())
     elif rung.is_passed:
         click.echo(
             f"Both backends give the same logits from {checkpoint}.safetensors: largest relative "

@@ -1,12 +1,12 @@
 """What is heard of a parity ladder while it is climbed: each rung, and long steps pass by pass."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+
+from poc.shared.engine.console.work_count import Report
 
 from .rungs import Rung
 
-Report = Callable[[Mapping[str, Any]], None]
 # Passes that take less need no word of their own.
 QUIET_SECONDS = 5.0
 

@@ -44,11 +44,6 @@ def prepared_shape(source: Source, spec: DataSpec) -> Shape:
     return (height, width, channels)
 
 
-def prepare_image(image: Pixels, shape: Shape) -> Pixels:
-    """One image (h, w, c) uint8 brought to `shape` (H, W, C)."""
-    return resize(convert_channels(image, shape[2]), (shape[0], shape[1]))
-
-
 def convert_channels(images: Pixels, channels: int) -> Pixels:
     """Grey to RGB by repetition, RGB to grey by Pillow's "L" (ITU-R 601-2 luma).
 
@@ -72,16 +67,6 @@ def convert_channels(images: Pixels, channels: int) -> Pixels:
         f"received images of {received} channels where {channels} are wanted; allowed are 1 and 3: "
         "convert the images or set data.channels"
     )
-
-
-def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """One image (h, w, C) uint8 at `size` = (height, width): (height, width, C) uint8."""
-    if image.shape[:2] == size:
-        return image
-    height, width = size
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    resized = picture.resize((width, height), resample=Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(height, width, image.shape[-1])
 
 
 def normalize(images: Pixels, normalization: Normalization) -> Images:

@@ -1,12 +1,13 @@
 """One process's share of a run: how it begins, and what it says however it ends."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.split import Split
+from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.worker.interruption import (
     SIGTERM,
@@ -23,7 +24,6 @@ from .loop_state import LoopState
 from .run_folder import RunFolder, now
 from .save_schedule import Saver
 
-Report = Callable[[Mapping[str, Any]], None]
 # What must not change between two processes of one run, and what says so.
 DATA_KEYS = ("source_fingerprint", "split_fingerprint")
 

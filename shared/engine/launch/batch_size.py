@@ -1,8 +1,8 @@
 """`--batch-size auto`: the largest power of two that fits, estimated and then tried."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.machine.memory import (
     SHARE_FOR_A_RUN,
@@ -15,7 +15,6 @@ from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 
-Report = Callable[[Mapping[str, Any]], None]
 # Larger batches gain little and change what is learned.
 LARGEST = 512
 

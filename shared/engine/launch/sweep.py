@@ -24,7 +24,7 @@ from .run import launch_run, resume_run
 from .sweep_definition import locked, make_room, store_definition
 
 Row = dict[str, Any]
-Report = Callable[[Row, int], None]
+RowReport = Callable[[Row, int], None]
 Watch = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -34,7 +34,7 @@ def run_sweep(
     executor: Executor,
     *,
     command: str,
-    report: Report = lambda row, num_cells: None,
+    report: RowReport = lambda row, num_cells: None,
     watch: Watch = lambda cell, event: None,
 ) -> list[Row]:
     """Run every cell that is not yet done.

@@ -1,24 +1,24 @@
 """`poc bench`: processes in turn, their raw samples in one file."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.launch.executors import THREAD_VARIABLES, added_to_environment
 from poc.shared.engine.machine.load import busy_seconds, other_share
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
-Report = Callable[[str], None]
 FORMAT = "poc bench 3"
 # What a mode that this machine or this run does not know may end in.
 FAILURES = (UsageError, CheckFailed, WorkerCrashed)
 
 
 def run_bench(
-    spec: BenchSpec, *, command: str, report: Report, failures: Mapping[int, str] | None = None
+    spec: BenchSpec, *, command: str, report: Note, failures: Mapping[int, str] | None = None
 ) -> dict[str, Any]:
     """Time every side in several rounds, each in a process of its own.
 

@@ -9,19 +9,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from poc.shared.engine.console.work_count import Report
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
 from .interruption import LIVE, interruption_error, refuse_after_signal
 from .messages import receive, send
 from .output import ProcessOutput
 
-Report = Callable[[Mapping[str, Any]], None]
 LOG_LINES = 15
 # The first two signals ask the worker to stop; the next one ends it.
 SIGNALS_BEFORE_KILL = 2
