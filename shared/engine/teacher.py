@@ -13,11 +13,12 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.files.whole import read_object, read_regular
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights, draw_weights
-from poc.shared.spec.networks.layers import Conv2D, Dense, LightConv2D, LightDense, prefixed
+from poc.shared.spec.networks.layers import prefixed
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.shared.weights.check import check_weights
+from poc.shared.weights.class_order import reordered_head
 from poc.shared.weights.lineage import read_weights_of
 from poc.shared.weights.origin import check_origin
 from poc.shared.weights.start import drawn_weights, initial_weights
@@ -247,32 +248,6 @@ def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
     if run.teacher.class_order is not None:
         return weights | reordered_head(teacher, weights, run.teacher.class_order)
     return weights
-
-
-def reordered_head(teacher: Network, weights: Arrays, order: Sequence[int]) -> Arrays:
-    """The last layer's weights, its logits in another order: logit `i` was `order[i]`.
-
-    Raises:
-        UsageError: The order is none of its logits, or its last layer is not a plain one.
-    """
-    if sorted(order) != list(range(teacher.num_classes)):
-        raise UsageError(
-            f"received teacher.class_order={list(order)} for a teacher of {teacher.num_classes} "
-            f"classes; allowed is each of 0 to {teacher.num_classes - 1} once: correct it"
-        )
-    head = teacher.head
-    after = teacher.nodes[teacher.nodes.index(head) + 1 :]
-    # A light layer reduces first; its last factor is what gives the logits.
-    last = [p for p in head.parameters if not p.name.startswith(f"{head.name}/reduce/")]
-    is_known = isinstance(head.layer, Dense | Conv2D | LightDense | LightConv2D)
-    is_known &= all(len(node.inputs) == 1 for node in after)
-    if not is_known or any(p.shape[-1] != teacher.num_classes for p in last):
-        raise UsageError(
-            f"received a teacher of the model {teacher.name!r} whose classes stand in another "
-            f"order, and whose last layer {head.name!r} gives more than its logits; allowed is the "
-            "order of the run: train the teacher on the same classes again"
-        )
-    return {p.name: weights[p.name][..., list(order)] for p in last}
 
 
 def starting_weights(run: RunSpec) -> Weights:

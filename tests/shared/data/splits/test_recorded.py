@@ -11,12 +11,7 @@ from poc import cli
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.server import operations
-from poc.shared.engine.teacher import (
-    digest_weights,
-    reordered_head,
-    starting_weights,
-    teacher_weights,
-)
+from poc.shared.engine.teacher import digest_weights, starting_weights, teacher_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
@@ -24,6 +19,7 @@ from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
 from poc.shared.spec.reading.config import load_run
+from poc.shared.weights.class_order import reordered_head
 from poc.tests.faults import stub
 from poc.tests.shared.engine.folder.test_record import MODEL, add_images, make_archive, train_run
 
