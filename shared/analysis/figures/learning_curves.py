@@ -52,8 +52,8 @@ def draw_curves(groups: Sequence[Group], metric: str) -> Picture | None:
         panels=panels,
         legend=mark_seeds(colours),
         description=f"{metric.capitalize()} by epoch for every run"
-        f"{describe_axes(is_common=is_common) if groups[1:] else ''}. Solid: validation; dashed: "
-        "training; one colour a seed; dot: the epoch whose weights were kept.",
+        f"{describe_axes(is_common=is_common) if groups[1:] else ''}. "
+        f"{describe_lines(joined)}",
         table=curve_numbers(groups, metric),
     )
 
@@ -62,6 +62,16 @@ def describe_axes(*, is_common: bool) -> str:
     """What panels share."""
     values = "one axis for all" if is_common else "an axis of its own"
     return f", one panel a row, with epochs of its own and {values}"
+
+
+def describe_lines(values: Values) -> str:
+    """What lines and dots stand for, of what is drawn."""
+    training, validation = values
+    lines = ["Solid: validation"] if validation else []
+    if training:
+        lines.append("dashed: training" if lines else "Dashed: training")
+    kept = ["dot: the epoch whose weights were kept"] if validation else []
+    return "; ".join([*lines, "one colour a seed", *kept]) + "."
 
 
 def find_curve(run: Run, name: str) -> Curve:

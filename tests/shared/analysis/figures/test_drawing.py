@@ -16,7 +16,7 @@ from poc.shared.analysis.figures import bar_charts, learning_curves
 from poc.shared.analysis.figures.axis_scales import label_linear, label_log, write_tick
 from poc.shared.analysis.figures.bar_charts import QUANTITIES, draw_bars, draw_quantity
 from poc.shared.analysis.figures.drawing import BACKEND_COLOURS, SEED_COLOURS, SHADE, Picture, fold
-from poc.shared.analysis.figures.learning_curves import draw_curves, share_axis
+from poc.shared.analysis.figures.learning_curves import describe_lines, draw_curves, share_axis
 from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
 from poc.shared.analysis.report.page import write_report
 from poc.shared.analysis.runs.groups import Group, group_runs
@@ -405,3 +405,9 @@ def test_a_row_without_a_value_says_so() -> None:
     draw_quantity(axes, groups, SECONDS, None)
     assert [text.get_text() for text in axes.texts] == ["row 0", "1.0", "row 1", "-"]
     assert bar_charts.measure(groups[1], SECONDS) is None
+
+
+def test_only_lines_that_are_drawn_are_explained():
+    both = describe_lines(([0.1], [0.2]))
+    assert both.startswith("Solid: validation; dashed: training; one colour a seed; dot: the epoch")
+    assert describe_lines(([0.1], [])) == "Dashed: training; one colour a seed."
