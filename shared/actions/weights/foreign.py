@@ -9,6 +9,7 @@ from typing import Any
 from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
+from poc.shared.files.signatures import describe_wrong_suffix
 from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.networks.network import Network
@@ -38,9 +39,9 @@ def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str],
         UsageError: The file's form is not recognised; names the command that converts it.
     """
     file = Path(path)
-    is_known = file.suffix == ".safetensors" or file.suffix in BACKENDS
-    if path == IMAGENET or not file.is_file() or not is_known:
+    if path == IMAGENET or not file.is_file():
         return path
+    refuse_unknown_suffix(file)
     model = named_model(values)
     network = declare(model, SOME_CLASSES)
     if file.suffix == ".safetensors" and is_canonical(network, file):
@@ -49,6 +50,21 @@ def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str],
         return convert_copy(file, model, network, note)
     except UsageError as error:
         raise UsageError(explain_failure(str(error), file, model, values)) from None
+
+
+def refuse_unknown_suffix(file: Path) -> None:
+    """Refuse a file whose name says nothing, before anything is read of it or trained.
+
+    Raises:
+        UsageError: Names the file that it is by its content, where that is one of weights.
+    """
+    if file.suffix != ".safetensors" and file.suffix not in BACKENDS:
+        endings = ", ".join((".safetensors", *BACKENDS))
+        raise UsageError(
+            describe_wrong_suffix(file)
+            or f"received --weights {str(file)!r}, which is no weight file by its name or content; "
+            f"allowed are {endings}: name one"
+        )
 
 
 def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[str, Any]) -> str:

@@ -62,6 +62,6 @@ def describe_shrinking(run: RunSpec, small: RunSpec) -> str:
         return ""
     sizes = [f"{shape[0]}x{shape[1]}" for shape in (small.input_shape, run.input_shape)]
     return (
-        f"compared on images of {sizes[0]}, not {sizes[1]}, which have the same parameters; "
-        "`poc parity` with the same options climbs on the full size"
+        f"Parity was climbed on images of {sizes[0]}, not {sizes[1]}, which have the same "
+        "parameters; `poc parity` with the same options climbs on the full size"
     )

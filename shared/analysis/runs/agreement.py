@@ -15,16 +15,8 @@ from poc.shared.errors import UsageError
 ROUNDING = 1e-6
 
 
-def check_answers(
-    hits: NDArray[np.bool_], ids: NDArray[np.str_], count: int | None, accuracy: float | None
-) -> None:
-    """Compare `predictions.npz` with what else was written about it.
-
-    Args:
-        hits: (N,) whether each answer is right.
-        ids: (N,) of the test images.
-        count: Test images by `run.json`; none: it does not say.
-        accuracy: Of the test by `summary.json`; none: it does not say.
+def check_count(ids: NDArray[np.str_], count: int | None) -> None:
+    """Compare the ids (N,) of `predictions.npz` with the number of test images by `run.json`.
 
     Raises:
         UsageError: They contradict each other, or an id stands twice.
@@ -35,6 +27,14 @@ def check_answers(
         )
     if len(np.unique(ids)) != len(ids):
         raise UsageError("predictions.npz is malformed: an id stands in it twice")
+
+
+def check_accuracy(hits: NDArray[np.bool_], accuracy: float | None) -> None:
+    """Compare the answers (N,), right or not, with the accuracy that `summary.json` says, if any.
+
+    Raises:
+        UsageError: They give another one.
+    """
     found = float(hits.mean())
     if accuracy is not None and abs(found - accuracy) > ROUNDING:
         raise UsageError(

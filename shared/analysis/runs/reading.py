@@ -21,7 +21,7 @@ from poc.shared.engine.machine.environment import count_threads
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json
 
-from .agreement import check_answers, check_ids
+from .agreement import check_accuracy, check_count, check_ids
 
 # Any of these makes a folder one that a run has written into.
 RUN_FILES = ("run.json", "summary.json", "metrics.jsonl", "checkpoints", "worker.log")
@@ -213,7 +213,8 @@ def read_run(path: Path) -> Run:
     predictions = read_predictions(path, len(record.data.class_names))
     if predictions is not None:
         count = record.data.counts.get("test")
-        check_answers(predictions.hits, predictions.ids, count, summary.test_accuracy)
+        check_count(predictions.ids, count)
+        check_accuracy(predictions.hits, summary.test_accuracy)
         check_ids(path, predictions.ids)
     return Run(
         name=str(path),

@@ -107,6 +107,8 @@ def write_ends(pair: Pair) -> str:
 
 def judge_pair(pair: Pair) -> str:
     """What a comparison shows."""
+    if pair.is_of_one_seed and pair.is_far_apart:
+        return "one seed each: not judged"
     return f"{pair.winner} is better" if pair.winner else "no difference shown"
 
 

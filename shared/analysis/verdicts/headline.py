@@ -57,7 +57,10 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
     rivals: list[Rival] = []
     for members in parts:
         ranked = sorted(
-            (group for group in members if group.interval), key=mean_accuracy, reverse=True
+            (group for group in members if group.interval),
+            # A number without the answers behind it leads nobody.
+            key=lambda group: (group.answers_by_seed is not None, mean_accuracy(group)),
+            reverse=True,
         )
         if not ranked:
             continue
@@ -159,6 +162,10 @@ def describe_two_frameworks(ranked: Sequence[Group], rival: Rival) -> Iterator[s
     """The better framework and how they compare, each said once."""
     best, other = ranked
     accuracy = f"test accuracy {write_accuracy(best)}"
+    if rival.pair.is_of_one_seed and rival.pair.is_far_apart:
+        yield f"{best.label} has the highest mean, {accuracy}."
+        yield ask_for_seeds(best, rival.pair)
+        return
     if rival.pair.winner:
         yield f"{best.label} is the best: {accuracy}."
         yield (
@@ -179,6 +186,14 @@ def describe_two_frameworks(ranked: Sequence[Group], rival: Rival) -> Iterator[s
     )
 
 
+def ask_for_seeds(group: Group, pair: Pair) -> str:
+    """What one seed of each framework says, and what it cannot say."""
+    return (
+        f"The frameworks are {write_points(pair)} apart{where(group)}, with one seed each: whether "
+        "they differ or another seed turns it round, more seeds say (--seeds 3)."
+    )
+
+
 def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
     """Whether tf and torch differ where all else is equal."""
     matched = match_backends(groups)
@@ -192,8 +207,11 @@ def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Itera
         yield (
             f"The frameworks differ{where(tf)}: {leader} is more accurate by {write_points(pair)}."
         )
+    unsettled = [item for item in known if item[1].is_of_one_seed and item[1].is_far_apart]
+    yield from (ask_for_seeds(tf, pair) for tf, pair in unsettled)
+    shown += unsettled
     if len(shown) < len(known):
-        rest = [(tf, pair) for tf, pair in known if not pair.winner]
+        rest = [item for item in known if item not in shown]
         tf, widest = max(rest, key=lambda item: abs(item[1].difference or 0.0))
         others = " in the other rows" if shown else ""
         most = f"; most apart are the two{where(tf)}:" if len(rest) > 1 else ":"

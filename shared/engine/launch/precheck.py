@@ -7,7 +7,7 @@ else is refused when the worker has opened the data.
 from poc.shared.data.sources.table import require_source
 from poc.shared.engine.teacher import check_teacher, require_teacher, resolve_teacher
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
@@ -35,7 +35,10 @@ def check_combination(run: RunSpec) -> None:
     is_embedded = run.data.source == EMBEDDED
     classes = EMBEDDED_CLASSES if is_embedded else 2
     resolved = run.replace(input_shape=shape, num_classes=run.num_classes or classes)
-    resolved.network  # noqa: B018 - a size that does not fit is refused
+    try:
+        resolved.network  # noqa: B018 - a size that does not fit is refused
+    except UsageError as error:
+        raise UsageError(f"{error}{tell_default(run.method, run.model_spec.name)}") from None
     knows_classes = is_embedded and run.data.class_pattern is None
     check_initial_weights(resolved, knows_classes=knows_classes)
     if is_embedded:

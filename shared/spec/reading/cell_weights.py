@@ -9,7 +9,7 @@ else.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.methods.table import METHODS, find_method
 
 from .pretrained import WeightDefaults, is_drawn
 
@@ -72,7 +72,8 @@ def find_lender(
     if WEIGHTS in settings:
         files = [value for value in product[WEIGHTS] if not is_drawn(value)]
         return {WEIGHTS: files[0]} if is_drawn(settings[WEIGHTS]) and files else None
-    takers = [name for name in product.get("method", ()) if find_method(str(name)).fine_tuning]
+    named = [name for name in product.get("method", ()) if name in METHODS]
+    takers = [name for name in named if METHODS[name].fine_tuning is not None]
     weights, method = own.get(WEIGHTS), str(own.get("method"))
     if not takers or method in takers or is_drawn(weights):
         return None
