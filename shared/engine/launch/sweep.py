@@ -56,7 +56,8 @@ def run_sweep(
         UsageError: The folder holds something else or another sweep, a sweep runs there now, or a
             cell of a new one is known to fail.
     """
-    make_room(cells, output)
+    is_local = isinstance(executor, LocalExecutor)
+    make_room(cells, output, has_data=is_local)
     cells = store_definition(cells, output, command)
     with locked(output):
         rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}
@@ -67,7 +68,6 @@ def run_sweep(
             for cell in cells
             if cell.name not in rows
         ]
-        is_local = isinstance(executor, LocalExecutor)
         work = partial(run_cell, watch=watch) if is_local else run_cell
         for task, result, error in executor.run(work, tasks):
             row = result or record_failure(task, error or "gave no result")

@@ -16,6 +16,7 @@ from typing import Any
 
 from poc.shared.engine.folder.former_runs import FORMER_FORMATS, SWEEP_FORMAT, check_continuation
 from poc.shared.engine.folder.run_folder import LOCK, RunFolder
+from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
 from poc.shared.spec.reading.stored_runs import read_as_meant
@@ -54,28 +55,44 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[
     return list(cells)
 
 
-def check_cells(cells: Sequence[Cell]) -> None:
+def check_cells(cells: Sequence[Cell], *, has_data: bool) -> None:
     """Refuse a new sweep of which a cell is known to fail, before any of them trains.
 
+    Args:
+        cells: The sweep.
+        has_data: Whether the cells find their data where this process does; it is then opened,
+            each source and split once.
+
     Raises:
-        UsageError: As `check_combination`; names the first such cell.
+        UsageError: As `check_combination` and `open_data`; names the first such cell.
     """
+    opened: set[str] = set()
     for cell in cells:
         try:
             check_combination(cell.run)
+            data = cell.run.data
+            key = json.dumps([data.source, data.class_pattern, data.split.model_dump(mode="json")])
+            if has_data and key not in opened:
+                opened.add(key)
+                open_data(cell.run)[1].close()
         except UsageError as error:
             raise UsageError(f"in the cell {cell.name}: {error}") from None
 
 
-def make_room(cells: Sequence[Cell], output: Path) -> None:
+def make_room(cells: Sequence[Cell], output: Path, *, has_data: bool) -> None:
     """Look at a sweep that is new here, and remove another one of which no cell has ever begun.
+
+    Args:
+        cells: The sweep.
+        output: Its folder.
+        has_data: See `check_cells`.
 
     Raises:
         UsageError: The folder's definition is of another format, a sweep runs there now, or a cell
             of the new one is known to fail.
     """
     if not (output / DEFINITION).is_file():
-        check_cells(cells)
+        check_cells(cells, has_data=has_data)
         return
     stored = read_cells(read_json(output / DEFINITION), output)
     is_same = {run_key(cell) for cell in stored} == {run_key(cell.to_json()) for cell in cells}
@@ -85,7 +102,7 @@ def make_room(cells: Sequence[Cell], output: Path) -> None:
         return
     if any(has_begun(folder) for folder in folders):
         return
-    check_cells(cells)
+    check_cells(cells, has_data=has_data)
     with locked(output):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
