@@ -264,8 +264,11 @@ def advise_parts(spec: SplitSpec, kind: str, part: str, count: int) -> str:
     needed = math.ceil(round(1 / share, 6))
     train, val, test = spec.fractions
     without = f"write --set split.fractions=[{train + val:g},0.0,{test:g}] for no validation part, "
-    folds = f" --set split.num_folds={count}" if 1 < count < spec.num_folds else ""
-    return (
-        f"{without if part == 'val' else ''}add examples ({needed} of a class are sure to be "
-        f"enough), or test each once: --set split.kind=kfold{folds}, or `poc probe`"
-    )
+    start = without if part == "val" else ""
+    more = f"{start}add examples ({needed} of a class are sure to be enough)"
+    # One example is tested or learned from, never both.
+    if count < 2:
+        return f"{more}, or leave the class out with class_pattern"
+    folds = f" --set split.num_folds={count}" if count < spec.num_folds else ""
+    # Too few are left for a validation part.
+    return f"{more}, or test each once: --set split.kind=kfold{folds} --set val_fraction=0"

@@ -291,7 +291,7 @@ def test_a_source_that_has_no_digest_for_an_example_is_not_stored():
     ("spec", "answers"),
     [
         ({"kind": "fractions"},
-         ["'1' (1 example) without one in the", "add examples (", "split.kind=kfold,"]),
+         ["'1' (1 example) without one in the", "add examples (", "class_pattern"]),
         ({"kind": "fractions", "fractions": (0.5, 0.1, 0.4)},
          ["in the val part", "split.fractions=[0.6,0.0,0.4] for no validation part",
           "(10 of a class are sure"]),
