@@ -37,6 +37,8 @@ POINTS_PER_INCH = 72
 LINE_LENGTH, MAX_LINES, LINE_HEIGHT = 42, 3, 0.15
 SETTINGS: Any = {
     "svg.fonttype": "none",
+    # Equal figures give equal bytes.
+    "svg.hashsalt": "poc",
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
