@@ -34,7 +34,7 @@ from scipy.special import bdtr, ndtri, stdtrit
 from poc.shared.analysis.statistics.differences import Difference
 from poc.shared.analysis.statistics.intervals import combine_p_values, holm
 from poc.shared.analysis.statistics.uncertainty import SIGNIFICANCE, SeedModel, weigh_answers
-from poc.shared.analysis.verdicts.findings import constant_difference
+from poc.shared.analysis.verdicts.pairs import constant_difference
 from poc.shared.engine.numerics.metrics import Interval, wilson_interval
 
 NUM_ROWS = 4

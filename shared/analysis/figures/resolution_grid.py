@@ -51,9 +51,9 @@ def grid_table(cells: Sequence[Cell]) -> Table:
         columns=columns,
         rows=[table_row(cell, cells) for cell in cells],
         words=("backend",),
-        note="Intervals: of these test images alone. Size ratio: ideal mean of how large the test shows an object over how large training "
-        "did. p: exact McNemar tests on the same test images, not adjusted for their number. "
-        "Trained at test size: before its second phase.",
+        note="Intervals: of these test images alone. Size ratio: ideal mean of how large the test "
+        "shows an object over how large training did. p: exact McNemar tests on the same test "
+        "images, not adjusted for their number. Trained at test size: before its second phase.",
     )
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.runs.reading import ExportRecord
-from poc.shared.analysis.verdicts.findings import Pair
+from poc.shared.analysis.verdicts.pairs import Pair
 
 SPREAD_COLUMNS = (
     "test_accuracy",

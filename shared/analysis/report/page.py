@@ -26,15 +26,14 @@ from poc.shared.analysis.tables.markdown import escape, markdown_table
 from poc.shared.analysis.tables.table import Table
 from poc.shared.analysis.tables.verdicts import describe_rival, pair_table, rival_table
 from poc.shared.analysis.verdicts.findings import (
-    Pair,
     baseline,
     collect_findings,
-    compare_pairs,
     list_machines,
     machine_of,
     mean_accuracy,
 )
 from poc.shared.analysis.verdicts.headline import Headline, write_headline
+from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.engine.console.output import plain
 from poc.shared.errors import UsageError
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from poc.shared.analysis.verdicts.findings import Pair
 from poc.shared.analysis.verdicts.headline import Rival
+from poc.shared.analysis.verdicts.pairs import Pair
 from poc.shared.analysis.verdicts.phrases import write_points, write_remedy
 
 from .table import Table, drop_silent_columns

@@ -12,7 +12,8 @@ from poc.shared.analysis.runs.copies import read_distinct_runs
 from poc.shared.analysis.runs.groups import Group, by_data, group_runs, match_backends, name_data
 from poc.shared.analysis.statistics.differences import Remedy
 
-from .findings import Pair, compare_pairs, find_difference, list_names, mean_accuracy
+from .findings import list_names, mean_accuracy
+from .pairs import Pair, compare_pairs, find_difference
 from .phrases import (
     MAX_NAMES,
     name_rows,

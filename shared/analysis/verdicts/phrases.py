@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.differences import Remedy
 
-from .findings import Pair, baseline, list_names, mean_accuracy, name_baseline
+from .findings import baseline, list_names, mean_accuracy, name_baseline
+from .pairs import Pair
 
 MAX_NAMES = 4
 """More names than these stand in the table below the sentences, not in a sentence."""

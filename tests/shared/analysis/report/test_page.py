@@ -17,7 +17,7 @@ from poc.shared.analysis.figures.confusion import draw_confusion
 from poc.shared.analysis.report.page import write_report
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import read_runs
-from poc.shared.analysis.verdicts.findings import compare_pairs
+from poc.shared.analysis.verdicts.pairs import compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec

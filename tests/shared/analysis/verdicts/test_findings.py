@@ -9,7 +9,7 @@ import pytest
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import Problem, read_runs
 from poc.shared.analysis.tables.verdicts import judge_pair
-from poc.shared.analysis.verdicts.findings import Pair, compare_pairs
+from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.tests.shared.analysis.report.test_page import make_run, read_page, report
 

@@ -19,8 +19,9 @@ from poc.shared.analysis.runs.reading import DataRecord, Predictions, Run, RunRe
 from poc.shared.analysis.statistics.differences import Remedy
 from poc.shared.analysis.tables.terminal import sweep_table
 from poc.shared.analysis.tables.verdicts import pair_table, rival_table
-from poc.shared.analysis.verdicts.findings import Pair, compare_pairs, list_names
+from poc.shared.analysis.verdicts.findings import list_names
 from poc.shared.analysis.verdicts.headline import Headline, write_headline
+from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.analysis.verdicts.phrases import write_remedy
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.spec.run import RunSpec
