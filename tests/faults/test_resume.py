@@ -38,17 +38,17 @@ FROZEN = {
 }
 
 
-def with_source(folder, **options):
-    """A method of two stages that keeps its source's outputs."""
+def with_teacher(folder, **options):
+    """A method of two stages that keeps its teacher's outputs."""
     run = RunSpec.parse(
         {**RUN, "method": "scratch", "input_shape": [28, 28, 1], "num_classes": 10}, ""
     )
-    path = folder / "source.safetensors"
+    path = folder / "teacher.safetensors"
     if not path.exists():
         write_arrays(path, draw_weights(run.network.parameters, 1))
-    source = {"weights": str(path), "model": MODEL, "cache": True}
+    teacher = {"weights": str(path), "model": MODEL, "cache": True}
     data = {**DATA, "split": {"train_per_class": 5}}
-    return {**RUN, "method": "fitnets", "data": data, "source": source, "num_epochs": 4, **options}
+    return {**RUN, "method": "fitnets", "data": data, "teacher": teacher, "num_epochs": 4, **options}
 
 
 def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
@@ -78,7 +78,7 @@ def facts(folder):
 @pytest.mark.parametrize("kind", ["supervised", "stages", "frozen"])
 def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     """One process a step: each resume takes one step and is asked to stop again."""
-    run = {"supervised": RUN, "frozen": FROZEN}.get(kind) or with_source(tmp_path)
+    run = {"supervised": RUN, "frozen": FROZEN}.get(kind) or with_teacher(tmp_path)
     train(tmp_path / "whole", run)
     expected = facts(tmp_path / "whole")
     steps = run["num_epochs"] * STEPS_A_EPOCH

@@ -211,7 +211,7 @@ def test_a_file_serves_the_next_run_and_a_damaged_one_is_written_anew(tmp_path):
 
 def test_what_does_not_fit_is_refused_in_one_sentence():
     kept = KeptOutputs(np.arange(3), setting="teacher.cache", limit_bytes=8)
-    with pytest.raises(UsageError, match=r"source\.cache.*take 12 bytes; allowed are 8"):
+    with pytest.raises(UsageError, match=r"teacher\.cache.*take 12 bytes; allowed are 8"):
         kept.look_up(np.array([0]), lambda: {"a": np.zeros((1, 1), np.float32)})
 
 
