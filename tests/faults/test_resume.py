@@ -48,7 +48,8 @@ def with_teacher(folder, **options):
         write_arrays(path, draw_weights(run.network.parameters, 1))
     teacher = {"weights": str(path), "model": MODEL, "cache": True}
     data = {**DATA, "split": {"train_per_class": 5}}
-    return {**RUN, "method": "fitnets", "data": data, "teacher": teacher, "num_epochs": 4, **options}
+    learning = {"method": "fitnets", "teacher": teacher, "num_epochs": 4}
+    return {**RUN, **learning, "data": data, **options}
 
 
 def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
