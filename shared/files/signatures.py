@@ -22,7 +22,7 @@ def find_kind(path: Path) -> str | None:
         return None
     if start.startswith(ZIP):
         return ZIPPED
-    if start.startswith(HDF5[:8]):
+    if start.startswith(HDF5):
         return KERAS
     # 8 bytes of the header's length, then JSON.
     is_safetensors = start[8:] == BRACE and int.from_bytes(start[:8], "little") <= size

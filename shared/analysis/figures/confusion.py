@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.intervals import Confusion
 from poc.shared.analysis.tables.table import Table
-from poc.shared.analysis.verdicts.phrases import count
-from poc.shared.engine.console.output import plain
+from poc.shared.shown_names import plain, say
 
 from .drawing import INK, SHADE, Picture, drawing, make_shades, shorten, to_svg
 
@@ -39,7 +38,7 @@ def draw_confusion(group: Group) -> Picture | None:
     shown = [shorten(name, 18) for name in names]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(1.3 + 0.28 * len(names), 7.0)
-    description = f"Confusion matrix of {plain(group.label)} over {count(len(group.runs), 'run')}."
+    description = f"Confusion matrix of {plain(group.label)} over {say(len(group.runs), 'run')}."
     with drawing(size + 0.7, size) as figure:
         axes = figure.subplots()
         draw_shares(axes, shares, shown)
@@ -91,7 +90,7 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
     ]
     description = (
         f"The {len(pairs)} commonest confusions of {plain(group.label)} among {len(names):,} "
-        f"classes, over {count(len(group.runs), 'run')}: true class → predicted class."
+        f"classes, over {say(len(group.runs), 'run')}: true class → predicted class."
     )
     with drawing(4.4, 0.7 + 0.24 * max(len(pairs), 1)) as figure:
         axes = figure.subplots()

@@ -8,8 +8,8 @@ from poc.shared.analysis.statistics.intervals import Spread, spread
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
 from poc.shared.analysis.tables.terminal import KEPT_EPOCH
 from poc.shared.analysis.verdicts.findings import baseline, list_machines, machine_of
-from poc.shared.analysis.verdicts.phrases import count
 from poc.shared.engine.numerics.metrics import wilson_interval
+from poc.shared.shown_names import say
 
 FACTS: Mapping[str, str] = {
     "num_cpus": "processors",
@@ -243,7 +243,7 @@ def environment_table(runs: Sequence[Run]) -> Table:
     keys = {key for values in found for key, _ in values}
     ordered = [key for key in ENVIRONMENT_FIRST if key in keys]
     ordered += sorted(keys - set(ordered))
-    columns = ["", *(count(len(members), "run") for members in found.values())]
+    columns = ["", *(say(len(members), "run") for members in found.values())]
     letters = [machines[machine_of(members[0])] for members in found.values()]
     rows = [["machine", *letters]]
     rows += [

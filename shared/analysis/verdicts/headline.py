@@ -191,7 +191,8 @@ def ask_for_seeds(group: Group, pair: Pair) -> str:
     """What one seed of each framework says, and what it cannot say."""
     return (
         f"The frameworks are {write_points(pair)} apart{where(group)}, with one seed each: whether "
-        "they differ or another seed turns it round, more seeds say (--seeds 3)."
+        "they differ or another seed turns it round, more seeds say: `poc sweep --grid "
+        "backend=tf,torch --seeds 3 --output runs/seeds` with the same options."
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.differences import Remedy
+from poc.shared.shown_names import say
 
 from .findings import baseline, list_names, mean_accuracy, name_baseline
 from .pairs import Pair
@@ -55,13 +56,8 @@ def write_remedy(remedy: Remedy | None) -> str:
     if remedy.images is not None:
         parts.append(f"{remedy.images:,} more test images")
     if remedy.seeds is not None:
-        parts.append(f"{count(remedy.seeds, 'more seed')} a row")
+        parts.append(f"{say(remedy.seeds, 'more seed')} a row")
     if remedy.both is not None:
         images, seeds = remedy.both
-        parts.append(f"{images:,} more test images with {count(seeds, 'more seed')} a row")
+        parts.append(f"{images:,} more test images with {say(seeds, 'more seed')} a row")
     return f"about {' or '.join(parts)}" if parts else "no number of images or seeds within reach"
-
-
-def count(number: int, word: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -21,11 +21,10 @@ from poc.shared.spec.run import RunSpec
 
 from .executors import Executor, LocalExecutor, Task
 from .run import launch_run, resume_run
-from .sweep_definition import locked, make_room, store_definition
+from .sweep_definition import Watch, locked, make_room, store_definition
 
 Row = dict[str, Any]
 RowReport = Callable[[Row, int], None]
-Watch = Callable[[str, Mapping[str, Any]], None]
 
 
 def run_sweep(
@@ -46,7 +45,7 @@ def run_sweep(
         command: The command line, kept in each run folder.
         report: Called with each row, the kept ones first, and the number of cells.
         watch: Called with a cell's name and each event of its training, where it runs in a process
-            that this one starts.
+            that this one starts, and of the look at its data before.
 
     Returns:
         One row a cell, in the cells' order: the run's row of the comparison table with `cell`,
@@ -57,7 +56,7 @@ def run_sweep(
             cell of a new one is known to fail.
     """
     is_local = isinstance(executor, LocalExecutor)
-    make_room(cells, output, has_data=is_local)
+    make_room(cells, output, watch, has_data=is_local)
     cells = store_definition(cells, output, command)
     with locked(output):
         rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,11 @@ from poc.shared.spec.run import RunSpec
 
 from .precheck import check_combination
 
+Watch = Callable[[str, Mapping[str, Any]], None]
+
 DEFINITION = "sweep.json"
+# Settings of the data that decide which images there are, and in which parts.
+LISTING = ("source", "class_pattern", "on_error", "split")
 
 
 def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[Cell]:
@@ -38,11 +42,7 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[
     if path.is_file():
         names = check_definition(cells, read_json(path), output)
         return [replace(cell, name=names[run_key(cell.to_json())]) for cell in cells]
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(
-            f"received the output {str(output)!r}, which holds something that is no sweep; name a "
-            "new folder"
-        )
+    check_is_free(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,11 +55,25 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[
     return list(cells)
 
 
-def check_cells(cells: Sequence[Cell], *, has_data: bool) -> None:
+def check_is_free(output: Path) -> None:
+    """Refuse a folder that holds something else than a sweep.
+
+    Raises:
+        UsageError: It does.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(
+            f"received the output {str(output)!r}, which holds something that is no sweep; name a "
+            "new folder"
+        )
+
+
+def check_cells(cells: Sequence[Cell], watch: Watch, *, has_data: bool) -> None:
     """Refuse a new sweep of which a cell is known to fail, before any of them trains.
 
     Args:
         cells: The sweep.
+        watch: Told at which cell's data it looks, which of a large folder takes minutes.
         has_data: Whether the cells find their data where this process does; it is then opened,
             each source and split once.
 
@@ -70,29 +84,32 @@ def check_cells(cells: Sequence[Cell], *, has_data: bool) -> None:
     for cell in cells:
         try:
             check_combination(cell.run)
-            data = cell.run.data
-            key = json.dumps([data.source, data.class_pattern, data.split.model_dump(mode="json")])
+            data = cell.run.data.model_dump(mode="json")
+            key = json.dumps([data[name] for name in LISTING])
             if has_data and key not in opened:
                 opened.add(key)
+                watch(cell.name, {"event": "work", "text": "looking at the data"})
                 open_data(cell.run)[1].close()
         except UsageError as error:
             raise UsageError(f"in the cell {cell.name}: {error}") from None
 
 
-def make_room(cells: Sequence[Cell], output: Path, *, has_data: bool) -> None:
+def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_data: bool) -> None:
     """Look at a sweep that is new here, and remove another one of which no cell has ever begun.
 
     Args:
         cells: The sweep.
         output: Its folder.
+        watch: See `check_cells`.
         has_data: See `check_cells`.
 
     Raises:
-        UsageError: The folder's definition is of another format, a sweep runs there now, or a cell
-            of the new one is known to fail.
+        UsageError: The folder holds something else, its definition is of another format, a sweep
+            runs there now, or a cell of the new one is known to fail.
     """
     if not (output / DEFINITION).is_file():
-        check_cells(cells, has_data=has_data)
+        check_is_free(output)
+        check_cells(cells, watch, has_data=has_data)
         return
     stored = read_cells(read_json(output / DEFINITION), output)
     is_same = {run_key(cell) for cell in stored} == {run_key(cell.to_json()) for cell in cells}
@@ -102,7 +119,7 @@ def make_room(cells: Sequence[Cell], output: Path, *, has_data: bool) -> None:
         return
     if any(has_begun(folder) for folder in folders):
         return
-    check_cells(cells, has_data=has_data)
+    check_cells(cells, watch, has_data=has_data)
     with locked(output):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)

@@ -49,7 +49,8 @@ def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> Kep
                 **describe_images(run, pipeline, is_training=True),
                 **method,
                 "stage": run.stage,
-                "target": repr(run.network),
+                # Files of before it was "student" hold their values under former names.
+                "student": repr(run.network),
             },
         )
     return KeptOutputs(pipeline.indices, setting="teacher.cache", path=path)

@@ -179,9 +179,10 @@ def test_events_of_a_cell_come_with_its_name(training: Counting, tmp_path: Path)
         tmp_path / "sweep",
         LocalExecutor(),
         command="poc sweep",
-        watch=lambda cell, event: heard.append((cell, event["step"])),
+        watch=lambda cell, event: heard.append((cell, event.get("step", event.get("text")))),
     )
-    assert heard == [("k=1", 1), ("k=2", 1)]
+    # The data of both are the same, and looked at once.
+    assert heard == [("k=1", "looking at the data"), ("k=1", 1), ("k=2", 1)]
 
 
 def test_a_second_call_keeps_what_is_finished_and_redoes_the_rest(
@@ -306,7 +307,7 @@ def test_an_error_of_many_cells_is_told_once(capsys: pytest.CaptureFixture[str])
 def test_a_folder_with_something_else_is_refused(training: Counting, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="no sweep"):
-        sweep(load_sweep(axes=["k=1"]), tmp_path)
+        sweep(load_sweep(None, ["data.source=idx:/nowhere"], ["k=1"]), tmp_path)
     (tmp_path / "sweep.json").write_text('{"format": "other"}')
     with pytest.raises(UsageError, match="not of the format"):
         sweep(load_sweep(axes=["k=1"]), tmp_path)
