@@ -16,14 +16,22 @@ def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
         run = {"open_settings": [], **run}
     if "source" in run:
         # The former name of the teacher.
-        run = {rename(key): value for key, value in run.items()}
+        run = rename_keys(run)
     changed = {"model": model_as_meant(run.get("model"))}
     if isinstance(teacher := run.get("teacher"), Mapping):
         changed["teacher"] = {**teacher, "model": model_as_meant(teacher.get("model"))}
     meant = {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
     if isinstance(settings := record.get("settings"), Mapping):
-        meant["settings"] = {rename(key): value for key, value in settings.items()}
+        meant["settings"] = rename_keys(settings)
+    sweep = record.get("sweep")
+    if isinstance(sweep, Mapping) and isinstance(settings := sweep.get("settings"), Mapping):
+        meant["sweep"] = {**sweep, "settings": rename_keys(settings)}
     return meant
+
+
+def rename_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names."""
+    return {rename(key): value for key, value in settings.items()}
 
 
 def rename(key: str) -> str:

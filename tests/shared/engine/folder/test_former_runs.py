@@ -181,6 +181,7 @@ def test_a_teacher_under_its_former_name_is_read():
     stored = {
         "run": {"method": "kd", "source": {"weights": "w"}, "data": {"source": "embedded"}},
         "settings": {"source.weights": "w", "data.source": "embedded", "seed": 1},
+        "sweep": {"jobs": 1, "settings": {"source.weights": "w"}},
     }
     meant = read_as_meant(stored)
     assert meant["run"] == {
@@ -189,4 +190,5 @@ def test_a_teacher_under_its_former_name_is_read():
         "data": {"source": "embedded"},
     }
     assert meant["settings"] == {"teacher.weights": "w", "data.source": "embedded", "seed": 1}
+    assert meant["sweep"] == {"jobs": 1, "settings": {"teacher.weights": "w"}}
     assert read_as_meant(meant) == meant
