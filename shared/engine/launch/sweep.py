@@ -56,7 +56,7 @@ def run_sweep(
             cell of a new one is known to fail.
     """
     is_local = isinstance(executor, LocalExecutor)
-    make_room(cells, output, watch, has_data=is_local)
+    make_room(cells, output, watch, has_files=is_local)
     cells = store_definition(cells, output, command)
     with locked(output):
         rows = {cell.name: row for cell in cells if (row := finished_row(cell, output))}

@@ -68,25 +68,26 @@ def check_is_free(output: Path) -> None:
         )
 
 
-def check_cells(cells: Sequence[Cell], watch: Watch, *, has_data: bool) -> None:
+def check_cells(cells: Sequence[Cell], watch: Watch, *, has_files: bool) -> None:
     """Refuse a new sweep of which a cell is known to fail, before any of them trains.
 
     Args:
         cells: The sweep.
         watch: Told at which cell's data it looks, which of a large folder takes minutes.
-        has_data: Whether the cells find their data where this process does; it is then opened,
-            each source and split once.
+        has_files: Whether the cells find their data and weights where this process does. If not,
+            nothing is known here, and a cell that fails is a row. If so, each source and split is
+            opened once.
 
     Raises:
         UsageError: As `check_combination` and `open_data`; names the first such cell.
     """
     opened: set[str] = set()
-    for cell in cells:
+    for cell in cells if has_files else ():
         try:
             check_combination(cell.run)
             data = cell.run.data.model_dump(mode="json")
             key = json.dumps([data[name] for name in LISTING])
-            if has_data and key not in opened:
+            if key not in opened:
                 opened.add(key)
                 watch(cell.name, {"event": "work", "text": "looking at the data"})
                 open_data(cell.run)[1].close()
@@ -94,14 +95,14 @@ def check_cells(cells: Sequence[Cell], watch: Watch, *, has_data: bool) -> None:
             raise UsageError(f"in the cell {cell.name}: {error}") from None
 
 
-def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_data: bool) -> None:
+def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_files: bool) -> None:
     """Look at a sweep that is new here, and remove another one of which no cell has ever begun.
 
     Args:
         cells: The sweep.
         output: Its folder.
         watch: See `check_cells`.
-        has_data: See `check_cells`.
+        has_files: See `check_cells`.
 
     Raises:
         UsageError: The folder holds something else, its definition is of another format, a sweep
@@ -109,7 +110,7 @@ def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_data: bo
     """
     if not (output / DEFINITION).is_file():
         check_is_free(output)
-        check_cells(cells, watch, has_data=has_data)
+        check_cells(cells, watch, has_files=has_files)
         return
     stored = read_cells(read_json(output / DEFINITION), output)
     is_same = {run_key(cell) for cell in stored} == {run_key(cell.to_json()) for cell in cells}
@@ -119,7 +120,7 @@ def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_data: bo
         return
     if any(has_begun(folder) for folder in folders):
         return
-    check_cells(cells, watch, has_data=has_data)
+    check_cells(cells, watch, has_files=has_files)
     with locked(output):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)

@@ -529,14 +529,16 @@ def test_an_interrupted_command_continues(tmp_path: Path) -> None:
 @pytest.mark.torch
 @pytest.mark.slow
 def test_a_local_ray_cluster_gives_what_local_processes_give(tmp_path: Path) -> None:
-    """Same cells, same threads: the same numbers; a cell that fails is a row there too."""
+    """Same cells, same threads: the same numbers; what is refused here at once is a row there."""
     cells = load_sweep(
         None, [*SMALL, "k=1", "backend=torch"], ["data.source=embedded,idx:/nowhere"]
     )
-    local = run_sweep(cells, tmp_path / "local", LocalExecutor(), command="poc sweep")
+    with pytest.raises(UsageError) as refusal:
+        sweep(cells, tmp_path / "refused")
+    local = sweep(cells[:1], tmp_path / "local")
     cluster = run_sweep(cells, tmp_path / "ray", make_executor("ray"), command="poc sweep")
     assert [row["status"] for row in cluster] == ["finished", "failed"]
-    assert cluster[1]["error"] == local[1]["error"]
+    assert str(refusal.value) == f"in the cell data=nowhere: {cluster[1]['error']}"
     assert cluster[0]["test_loss"] == local[0]["test_loss"]
     record = RunFolder(tmp_path / "ray" / cells[0].name).read_run()
     assert record["sweep"]["engine"] == "ray"
