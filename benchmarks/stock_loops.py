@@ -22,7 +22,7 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.run_data import open_data
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.reading.config import load_run

@@ -16,8 +16,8 @@ from poc.shared.analysis.verdicts.headline import read_headline
 from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
-from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.launch.run import launch_run
+from poc.shared.engine.run_data import open_data
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method

@@ -8,8 +8,8 @@ import numpy as np
 
 from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.backend import missing_packages
-from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.machine.environment import describe_machine
+from poc.shared.engine.run_data import open_data
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError

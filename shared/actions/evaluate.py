@@ -15,13 +15,13 @@ from rich.table import Table
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
-from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.metrics import (
     average_views,
     classification_metrics,
     log_softmax,
     wilson_interval,
 )
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
 from poc.shared.engine.worker.handle import Worker

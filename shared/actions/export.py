@@ -24,8 +24,8 @@ from poc.shared.engine.export.runtimes import (
 )
 from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.metrics import average_views
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError

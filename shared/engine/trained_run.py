@@ -15,7 +15,7 @@ from poc.shared.weights.check import check_weights
 from poc.shared.weights.lineage import lineage_of
 
 from .folder.record import RunRecord
-from .inputs.run_data import RunData, open_data
+from .run_data import RunData, open_data
 
 # Settings of the data that say what an image looks like to a network that is not trained.
 SEEN = ("class_pattern", "image_size", "channels", "interpolation", "fill", "eval_view")

@@ -17,9 +17,9 @@ import pytest
 
 from poc.cli import cli
 from poc.shared.actions import bench, comparison, probe
-from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
+from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.tests.cli.printed import ROOT, printed_commands
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import open_data
-from poc.shared.engine.inputs.single_values import check_single_values
+from poc.shared.engine.resolving.single_values import check_single_values
+from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec

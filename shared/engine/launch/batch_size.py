@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from poc.shared.engine.console.work_count import Report
-from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.machine.memory import (
     SHARE_FOR_A_RUN,
     estimate_need,
@@ -11,6 +10,7 @@ from poc.shared.engine.machine.memory import (
     has_memory_sign,
     was_killed,
 )
+from poc.shared.engine.run_data import open_data
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec

@@ -16,14 +16,14 @@ from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.machine.load import describe_neighbours
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence
+from poc.shared.engine.resolving.before_data import check_combination
+from poc.shared.engine.resolving.memory import require_memory
 from poc.shared.engine.teacher import require_teacher, resolve_teacher
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .imagenet import resolve_imagenet
-from .memory_check import require_memory
-from .precheck import check_combination
 
 
 def launch_run(

@@ -16,14 +16,13 @@ from typing import Any
 
 from poc.shared.engine.folder.former_runs import FORMER_FORMATS, SWEEP_FORMAT, check_continuation
 from poc.shared.engine.folder.run_folder import LOCK, RunFolder
-from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.resolving.before_data import check_combination
+from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
 from poc.shared.spec.reading.stored_runs import read_as_meant
 from poc.shared.spec.reading.sweep import Cell
 from poc.shared.spec.run import RunSpec
-
-from .precheck import check_combination
 
 Watch = Callable[[str, Mapping[str, Any]], None]
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.backend import Backend
-from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import teacher_weights
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec

@@ -16,12 +16,12 @@ from poc.shared.engine.folder.record import relative_path
 from poc.shared.engine.folder.run_folder import RunFolder, now
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.session import Session
-from poc.shared.engine.inputs.opened_data import check_opened_data
-from poc.shared.engine.inputs.run_data import RunData, open_data
 from poc.shared.engine.machine.environment import cuda_libraries, describe_machine, thread_variables
 from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.resolving.after_data import check_opened_data
+from poc.shared.engine.run_data import RunData, open_data
 from poc.shared.engine.teacher import require_teacher, starting_weights, step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
 from poc.shared.engine.training.fixres_columns import measure_latency

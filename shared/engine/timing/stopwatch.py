@@ -16,8 +16,8 @@ from typing import Any
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import RunData, open_data
 from poc.shared.engine.machine.environment import describe_machine, thread_variables
+from poc.shared.engine.run_data import RunData, open_data
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.errors import CheckFailed

@@ -18,9 +18,9 @@ from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
-from poc.shared.engine.inputs.run_data import RunData, chooses_epoch
 from poc.shared.engine.machine.load import LoadMeter
 from poc.shared.engine.numerics.metrics import classification_metrics
+from poc.shared.engine.run_data import RunData, chooses_epoch
 from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights

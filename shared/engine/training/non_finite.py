@@ -16,7 +16,7 @@ from poc.shared.engine.backend import Backend
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import RunData
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.run import RunSpec

@@ -10,8 +10,8 @@ from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.data.views.normalization import Images
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.folder.loop_state import LoopState
-from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.noise import Noise, draw_noise
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights

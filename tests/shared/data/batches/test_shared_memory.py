@@ -9,13 +9,13 @@ import pytest
 from poc.shared.data.batches import shared_memory
 from poc.shared.data.batches.plan import open_stream
 from poc.shared.data.batches.shared_memory import BATCHES_A_WORKER, BATCHES_HERE, free_shared_bytes
-from poc.shared.engine.inputs.opened_data import check_opened_data
-from poc.shared.engine.inputs.run_data import open_data
-from poc.shared.engine.inputs.shared_memory import (
+from poc.shared.engine.resolving.after_data import check_opened_data
+from poc.shared.engine.resolving.shared_memory import (
     images_of_batches,
     require_shared_memory,
     shared_bytes,
 )
+from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 

@@ -9,7 +9,7 @@ import pytest
 
 from poc import cli
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.run_data import open_data
 from poc.shared.engine.server import operations
 from poc.shared.engine.teacher import digest_weights, starting_weights, teacher_weights
 from poc.shared.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from poc.shared.data.splits.relabelling import open_classes
-from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 

@@ -18,8 +18,8 @@ from poc.shared.data.views.object_size import (
     measure_size,
 )
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.inputs.run_data import make_pipelines, open_data
-from poc.shared.engine.launch import memory_check as memory
+from poc.shared.engine.resolving import memory
+from poc.shared.engine.run_data import make_pipelines, open_data
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights

@@ -1,9 +1,9 @@
 """Checks of a run's opened data, before a framework builds anything."""
 
 from poc.shared.data.sources.inspection import Note
+from poc.shared.engine.run_data import RunData, check_validation
 from poc.shared.spec.run import RunSpec
 
-from .run_data import RunData, check_validation
 from .shared_memory import require_shared_memory
 from .single_values import check_single_values
 

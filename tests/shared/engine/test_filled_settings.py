@@ -10,7 +10,7 @@ from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.views.photos import are_photos, is_photo
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import Saver
-from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.run_data import open_data
 from poc.shared.engine.server.operations import Operations
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import Terminated

@@ -10,7 +10,7 @@ from PIL import Image
 from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.splits.leaks import find_leaks, note_leaks
 from poc.shared.data.splits.split import make_split
-from poc.shared.engine.inputs.run_data import open_data
+from poc.shared.engine.run_data import open_data
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.data import SplitSpec
 from poc.shared.spec.reading.config import load_run
@@ -133,7 +133,7 @@ def test_unreadable_files_are_told_under_skip(photos):
 
 def test_an_example_in_two_parts_is_still_refused(photos, tmp_path):
     """What is shared by content is told; one example in two parts is an error of the split."""
-    from poc.shared.engine.inputs import run_data as datasets
+    from poc.shared.engine import run_data as datasets
 
     run = load_run(None, [f"data.source=folder:{photos}"])
     source = datasets.open_classes(run.data)

@@ -3,9 +3,8 @@
 import math
 
 from poc.shared.data.batches.shared_memory import batches_alive, require_room
+from poc.shared.engine.run_data import RunData
 from poc.shared.spec.run import RunSpec
-
-from .run_data import RunData
 
 
 def require_shared_memory(run: RunSpec, data: RunData) -> None:

@@ -1,1 +1,0 @@
-"""A run with its data opened and what these fill in."""

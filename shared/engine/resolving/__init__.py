@@ -1,0 +1,1 @@
+"""Every refusal of a run: before its data is opened, and after."""
