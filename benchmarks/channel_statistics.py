@@ -20,6 +20,7 @@ from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.channel_statistics import add_all
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.methods.distilling import default_taps
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 
 PROMISED = 1.15
@@ -43,16 +44,17 @@ def main() -> int:
         input_shape=(arguments.size, arguments.size, 3),
         num_classes=1000,
     )
-    backend, network = load(arguments.backend), run.network
+    backend, resolved = load(arguments.backend), resolve_networks(run)
+    network = resolved.network
     backend.prepare(run)
     generator = np.random.default_rng(0)
     shape = (arguments.batch_size, arguments.size, arguments.size, 3)
     batches = [generator.normal(size=shape).astype(np.float32) for _ in range(NUM_BATCHES)]
     labels = [generator.integers(0, NUM_LABELS, arguments.batch_size) for _ in batches]
-    weights, sums = starting_weights(run), {}
+    weights, sums = starting_weights(resolved), {}
     # One generator of maps a pass, which holds one model and, in TensorFlow, one traced function.
     cycles = {
-        name: backend.map_batches(run, network, weights, taps, cycle(batches))
+        name: backend.map_batches(resolved, network, weights, taps, cycle(batches))
         for name, taps in (("forward", ["logits"]), ("statistic", default_taps(network)))
     }
     seconds = {"forward": [], "statistic": []}

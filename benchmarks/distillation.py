@@ -19,6 +19,7 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.teacher import starting_weights
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 
 PROMISED_RATIO = 1.05
@@ -67,12 +68,12 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
     images = generator.normal(size=(batch_size, 28, 28, 1)).astype(np.float32)
     labels = generator.integers(0, 10, batch_size)
     trainers = {
-        name: module.Trainer(run, starting_weights(run))
+        name: module.Trainer(resolve_networks(run), starting_weights(resolve_networks(run)))
         for name, run in (("student", student), ("distilled", taught), ("kept", taught))
     }
     numbers = {f"coefficient/{k}": np.asarray(v) for k, v in taught.coefficients(0.0).items()}
     kept = {**numbers, **trainers["kept"].teacher_outputs(images)}
-    noise = draw_noise(student.network, seed=0, step=0, batch_size=batch_size)
+    noise = draw_noise(declare_network(student), seed=0, step=0, batch_size=batch_size)
 
     def stepper(name: str, extras: dict[str, np.ndarray]) -> Callable[[], None]:
         def step() -> None:

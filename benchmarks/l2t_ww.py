@@ -28,6 +28,7 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 
 PROMISED = {"torch": 11.0, "tf": 12.0}
@@ -114,12 +115,16 @@ def make_sides(
     labels = generator.integers(0, arguments.classes, arguments.batch_size)
     backend = load(arguments.backend)
     backend.prepare(run)
-    weights = starting_weights(run)
+    weights = starting_weights(resolve_networks(run))
     stock = {"tf": stock_keras_step, "torch": stock_torch_step}[arguments.backend]
+
+    def make_trainer(spec):
+        return backend.Trainer(resolve_networks(spec), weights)
+
     makers = {
         "stock": lambda: stock(images, labels, arguments.classes),
-        "own": lambda: trainer_step(backend.Trainer(plain, weights), images, labels),
-        "l2t-ww": lambda: trainer_step(backend.Trainer(run, weights), images, labels),
+        "own": lambda: trainer_step(make_trainer(plain), images, labels),
+        "l2t-ww": lambda: trainer_step(make_trainer(run), images, labels),
     }
     return {name: makers[name]() for name in names}
 

@@ -20,6 +20,7 @@ from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import resolve_networks
 
 RATE = 1e-4
 CLASSES = 120
@@ -44,13 +45,15 @@ def main() -> int:
     )
     backend = load(arguments.backend)
     backend.prepare(run)
-    trainer = backend.Trainer(run, starting_weights(run))
+    trainer = backend.Trainer(resolve_networks(run), starting_weights(resolve_networks(run)))
     generator = np.random.default_rng(0)
     shape = (arguments.batch_size, arguments.size, arguments.size, 3)
     images = generator.normal(size=shape).astype(np.float32)
     labels = generator.integers(0, CLASSES, arguments.batch_size)
     for step in range(arguments.iterations):
-        noise = draw_noise(run.trained_network, seed=0, step=step, batch_size=len(images))
+        noise = draw_noise(
+            resolve_networks(run).trained_network, seed=0, step=step, batch_size=len(images)
+        )
         started = time.perf_counter()
         trainer.step(images, labels, RATE, noise)
         loss = trainer.metrics()["loss"]

@@ -21,6 +21,7 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.teacher import starting_weights
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 
 PROMISED_RATIO = 1.0
@@ -90,7 +91,7 @@ def own_step(backend: str, options: dict[str, Any], images: Any, labels: Any) ->
     )
     implementation = load(backend)
     implementation.prepare(run)
-    trainer = implementation.Trainer(run, starting_weights(run))
+    trainer = implementation.Trainer(resolve_networks(run), starting_weights(resolve_networks(run)))
 
     def step() -> None:
         trainer.step(images, labels, 1e-3, {})

@@ -19,7 +19,7 @@ from typing import Any
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.numerics.noise import draw_noise
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.reading.config import load_run
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     arguments = parser.parse_args()
-    run, data = open_data(
+    run, data = resolve(
         load_run(
             backend=arguments.backend,
             assignments=[*arguments.assignments, f"num_epochs={arguments.rounds + 1}"],

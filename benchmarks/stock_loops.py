@@ -22,10 +22,11 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
 
@@ -41,7 +42,7 @@ def main() -> int:
     parser.add_argument("--data", default="embedded")
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     arguments = parser.parse_args()
-    run, data = open_data(
+    resolved, data = resolve(
         load_run(
             backend=arguments.backend,
             assignments=[
@@ -53,6 +54,7 @@ def main() -> int:
         )
     )
     backend = load(arguments.backend)
+    run = resolved.spec
     backend.prepare(run)
     batches = list(data.train.epoch(0))
     images = np.concatenate([batch.images for batch in batches])
@@ -68,7 +70,7 @@ def main() -> int:
             pairs.append((time.perf_counter() - started, event["train_seconds"]))
 
     folder = RunFolder.create(tempfile.mkdtemp() + "/run")
-    TrainingLoop(run, backend, data, Supervision(folder=folder, report=take_turn)).run()
+    TrainingLoop(resolved, backend, data, Supervision(folder=folder, report=take_turn)).run()
     # The first of both warms up.
     del pairs[0]
     share = statistics.median(stock_seconds / own for stock_seconds, own in pairs)
@@ -88,8 +90,8 @@ def keras_fit(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[
     from poc.tf_impl.models import Model
     from poc.tf_impl.weights import load_weights
 
-    model = Model(run.network, dtype=run.precision)
-    load_weights(model, initial_weights(run))
+    model = Model(declare_network(run), dtype=run.precision)
+    load_weights(model, initial_weights(resolve_networks(run)))
     model.compile(
         optimizer=keras.optimizers.Adam(run.optimizer.learning_rate, epsilon=1e-8),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -105,8 +107,8 @@ def torch_loop(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable
     from poc.torch_impl.models import Model
     from poc.torch_impl.weights import load_weights
 
-    model = Model(run.network, dtype=run.precision)
-    load_weights(model, initial_weights(run))
+    model = Model(declare_network(run), dtype=run.precision)
+    load_weights(model, initial_weights(resolve_networks(run)))
     optimizer = torch.optim.Adam(model.parameters(), lr=run.optimizer.learning_rate)
     inputs = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     targets = torch.from_numpy(labels)

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import Parameter
 from poc.shared.spec.networks.network import Network
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 from .arrays import (
     extras_to_tensors,
@@ -30,7 +29,7 @@ from .models import Model
 from .weights import canonical_shape, load_weights, named_variables, to_canonical
 
 
-def parameters(run: RunSpec) -> list[Parameter]:
+def parameters(run: ResolvedRun) -> list[Parameter]:
     """The parameter table as the built model has it; decay and initializer from the spec.
 
     The model is built in a graph that never runs, so that nothing is allocated.
@@ -38,7 +37,7 @@ def parameters(run: RunSpec) -> list[Parameter]:
     network = run.trained_network
     declared = {parameter.name: parameter for parameter in network.parameters}
     with tf.Graph().as_default():
-        model = Model(network, dtype=run.precision)
+        model = Model(network, dtype=run.spec.precision)
     return [
         Parameter(
             name=name,
@@ -52,7 +51,7 @@ def parameters(run: RunSpec) -> list[Parameter]:
 
 
 def loss_and_gradients(
-    run: RunSpec,
+    run: ResolvedRun,
     weights: Weights,
     images: NDArray[Any],
     labels: NDArray[Any],
@@ -60,17 +59,17 @@ def loss_and_gradients(
     extras: Extras,
 ) -> tuple[float, Weights]:
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
-    model = Model(run.trained_network, dtype=run.precision)
+    model = Model(run.trained_network, dtype=run.spec.precision)
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
-    device = find_device(run)
+    objective = OBJECTIVES[run.method.objective](run, model, weights)
+    device = find_device(run.spec)
     result = compute_gradients(
         objective,
         model,
-        images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout),
-        labels_to_tensor(labels, dtype=run.dtype, device=device),
+        images_to_tensor(images, dtype=run.spec.dtype, device=device, layout=run.spec.layout),
+        labels_to_tensor(labels, dtype=run.spec.dtype, device=device),
         noise_to_tensors(noise, device=device),
-        extras_to_tensors(extras, dtype=run.dtype, device=device),
+        extras_to_tensors(extras, dtype=run.spec.dtype, device=device),
     )
     return float(result.loss), {
         name: to_canonical(model, name, gradient) for name, gradient in result.by_name.items()
@@ -78,24 +77,26 @@ def loss_and_gradients(
 
 
 def features(
-    run: RunSpec, weights: Weights, images: NDArray[Any], taps: Sequence[str]
+    run: ResolvedRun, weights: Weights, images: NDArray[Any], taps: Sequence[str]
 ) -> dict[str, NDArray[np.floating]]:
     """Named maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
-    model = Model(run.network, dtype=run.precision)
+    model = Model(run.network, dtype=run.spec.precision)
     load_weights(model, weights)
-    inputs = images_to_tensor(images, dtype=run.dtype, device=find_device(run), layout=run.layout)
+    inputs = images_to_tensor(
+        images, dtype=run.spec.dtype, device=find_device(run.spec), layout=run.spec.layout
+    )
     return map_to_array(model.features(inputs, taps))
 
 
 def map_batches(
-    run: RunSpec,
+    run: ResolvedRun,
     network: Network,
     weights: Weights,
     taps: Sequence[str],
     batches: Iterable[NDArray[Any]],
 ) -> Iterator[dict[str, NDArray[np.floating]]]:
     """Taps (N, H, W, C) of any network for one batch after the other, evaluation mode."""
-    model = Model(network, dtype=run.precision)
+    model = Model(network, dtype=run.spec.precision)
     load_weights(model, weights)
 
     @tf.function(autograph=False)
@@ -103,12 +104,12 @@ def map_batches(
         return model.features(images, taps)
 
     for images in batches:
-        inputs = images_to_tensor(images, dtype=run.dtype, device=find_device(run))
+        inputs = images_to_tensor(images, dtype=run.spec.dtype, device=find_device(run.spec))
         yield map_to_array(compute(inputs))
 
 
 def hyper_gradient(
-    run: RunSpec,
+    run: ResolvedRun,
     weights: Weights,
     state: Mapping[str, NDArray[Any]],
     images: NDArray[Any],
@@ -117,15 +118,15 @@ def hyper_gradient(
     noise: Noise,
 ) -> tuple[float, Weights]:
     """Outer loss of one batch, and its gradient on the meta-parameters."""
-    model = Model(run.trained_network, dtype=run.precision)
+    model = Model(run.trained_network, dtype=run.spec.precision)
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
+    objective = OBJECTIVES[run.method.objective](run, model, weights)
     objective.restore(state)
-    device = find_device(run)
-    inputs = images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout)
+    device = find_device(run.spec)
+    inputs = images_to_tensor(images, dtype=run.spec.dtype, device=device, layout=run.spec.layout)
     loss, gradients = objective.outer_gradient(
         inputs,
-        labels_to_tensor(labels, dtype=run.dtype, device=device),
+        labels_to_tensor(labels, dtype=run.spec.dtype, device=device),
         rate_to_tensor(learning_rate),
         noise_to_tensors(noise, device=device),
         complete_extras(objective, inputs, {}),

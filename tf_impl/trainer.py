@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import SCALED
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 from .arrays import (
     extras_to_tensors,
@@ -37,12 +36,12 @@ _NUM_TOTALS = 256
 class Trainer:
     """A model under training: every step is one compiled graph."""
 
-    def __init__(self, run: RunSpec, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, weights: Weights) -> None:
         network = run.trained_network
-        self.device = find_device(run)
-        self.model = Model(network, dtype=run.precision)
+        self.device = find_device(run.spec)
+        self.model = Model(network, dtype=run.spec.precision)
         load_weights(self.model, weights)
-        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model, weights)
+        self.objective = OBJECTIVES[run.method.objective](run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
         declared = {parameter.name: parameter for parameter in network.parameters}
@@ -50,22 +49,22 @@ class Trainer:
         self.optimizer = None
         if not self.objective.owns_update:
             self.optimizer = build_optimizer(
-                run.optimizer,
+                run.spec.optimizer,
                 self.variables,
                 [declared[name].weight_decay for name in self.names],
                 [declared[name].rate_factor for name in self.names],
             )
-        self.dtype, self.layout = run.dtype, run.layout
-        self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
+        self.dtype, self.layout = run.spec.dtype, run.spec.layout
+        self.loss_scale = LossScale(device=self.device) if run.spec.precision in SCALED else None
         # Made here, since a graph that makes variables is traced twice.
         self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
         self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
-        compiled = run.mode == "compiled"
+        compiled = run.spec.mode == "compiled"
         self.update, self._run_logits = self._update, self.objective.logits
         self.run_teacher = self.objective.teacher_outputs
         self._run_statistics = self.model.norm_statistics
-        if run.mode != "eager":
+        if run.spec.mode != "eager":
             # Nothing branches on a tensor but through tf.cond: no code is to be rewritten.
             kwargs = {"jit_compile": compiled, "autograph": False}
             self.update = tf.function(self._update, **kwargs)

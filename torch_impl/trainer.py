@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import SCALED
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 from .arrays import (
     extras_to_tensors,
@@ -45,12 +44,12 @@ _SLOTS = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "ex
 class Trainer:
     """A model under training: eager steps, or one compiled function."""
 
-    def __init__(self, run: RunSpec, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, weights: Weights) -> None:
         network = run.trained_network
-        self.device = find_device(run)
-        self.model = Model(network, dtype=run.precision).to(self.device)
+        self.device = find_device(run.spec)
+        self.model = Model(network, dtype=run.spec.precision).to(self.device)
         load_weights(self.model, weights)
-        self.objective = OBJECTIVES[find_method(run.method).objective](run, self.model, weights)
+        self.objective = OBJECTIVES[run.method.objective](run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
         declared = {parameter.name: parameter for parameter in network.parameters}
@@ -58,17 +57,17 @@ class Trainer:
         self.optimizer = None
         if not self.objective.owns_update:
             self.optimizer = build_optimizer(
-                run.optimizer,
+                run.spec.optimizer,
                 self.variables,
                 [declared[name].weight_decay for name in self.names],
                 [declared[name].rate_factor for name in self.names],
             )
-        self.dtype, self.layout = run.dtype, run.layout
-        self.loss_scale = LossScale(device=self.device) if run.precision in SCALED else None
+        self.dtype, self.layout = run.spec.dtype, run.spec.layout
+        self.loss_scale = LossScale(device=self.device) if run.spec.precision in SCALED else None
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
         self.update, self.run_teacher = self._update, self.objective.teacher_outputs
-        if run.mode == "compiled":
+        if run.spec.mode == "compiled":
             # Not the module's call alone: methods ask for the values of several nodes.
             self.model.values = torch.compile(self.model.values)
 

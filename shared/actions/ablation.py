@@ -18,6 +18,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 Batches = list[tuple[NDArray[Any], NDArray[np.int64]]]
@@ -49,7 +50,7 @@ def measure_removals(
     trained = open_trained(folder, data=data, note=note)
     run, weights = trained.run, trained.weights
     with trained.data as opened:
-        choices = removals(run.network, run.seed)
+        choices = removals(declare_network(run), run.seed)
         pipeline = opened.test or opened.val or opened.train
         batches: Batches = [
             (batch.images, batch.labels) for batch in islice(pipeline.epoch(0), num_batches)

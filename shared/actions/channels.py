@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.numerics.channel_statistics import top_channels
-from poc.shared.engine.teacher import digest_weights, resolve_teacher
+from poc.shared.engine.resolving.teacher import resolve_teacher
+from poc.shared.engine.teacher import digest_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays

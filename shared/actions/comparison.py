@@ -17,7 +17,7 @@ from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.launch.run import launch_run
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
@@ -47,9 +47,9 @@ def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
 
 def read_batches(run: RunSpec) -> tuple[RunSpec, list[Batch]]:
     """The run with what its data fill in, and its first training batches."""
-    resolved, data = open_data(run)
+    resolved, data = resolve(run)
     with data:
-        return resolved, [
+        return resolved.spec, [
             {"images": batch.images, "labels": batch.learned}
             for batch in islice(data.train.epoch(0), NUM_PARITY_BATCHES)
         ]

@@ -9,6 +9,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 BYTES_PER_WEIGHT = 4
@@ -21,7 +22,7 @@ def summarize(run: RunSpec) -> dict[str, Any]:
     PyTorch does; `trainable_parameters` is what gradients reach, less what is frozen;
     `live_parameters` is the total less kernel taps that meet only padding at this input size.
     """
-    network = run.network
+    network = declare_network(run)
     parameters = network.parameters
     total = sum(parameter.size for parameter in parameters)
     return {
@@ -55,7 +56,7 @@ def layer_rows(network: Network) -> list[dict[str, Any]]:
 
 def summarize_taps(run: RunSpec) -> dict[str, Any]:
     """The features that a network names: tap, the layer behind it, its output's shape."""
-    network = run.network
+    network = declare_network(run)
     return {
         "model": network.name,
         "input_shape": list(network.input_shape),
@@ -74,7 +75,7 @@ def summarize_built(run: RunSpec) -> dict[str, Any]:
     """
     with Worker(run.backend) as worker:
         built = worker.call("parameters", run=run.model_dump(mode="json"))
-    check_built(run.network, built)
+    check_built(declare_network(run), built)
     sizes = [(math.prod(row["shape"]), row["is_trainable"]) for row in built]
     return {
         **summarize(run),

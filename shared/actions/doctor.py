@@ -9,7 +9,7 @@ import numpy as np
 from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.machine.environment import describe_machine
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
@@ -100,7 +100,7 @@ def try_parity(device: str) -> str:
 
 def try_alone(name: str) -> str:
     """`works`, or what is wrong with a loss and gradients of the one backend that is there."""
-    run, data = open_data(RunSpec.parse({**SMALL, "backend": name}, ""))
+    run, data = resolve(RunSpec.parse({**SMALL, "backend": name}, ""))
     with data:
         batch = next(iter(data.train.epoch(0)))
     learned = {"images": batch.images, "labels": batch.learned}
@@ -108,7 +108,7 @@ def try_alone(name: str) -> str:
         with Worker(name) as worker:
             result = worker.call(
                 "loss_and_gradients",
-                run=run.model_dump(mode="json"),
+                run=run.spec.model_dump(mode="json"),
                 weights=starting_weights(run),
                 batch=learned,
             )

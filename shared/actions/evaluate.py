@@ -28,6 +28,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import refuse_existing
 from poc.shared.files.whole import write_bytes
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 PARTS = ("train", "val", "test")
@@ -176,7 +177,7 @@ def run_batches(
 
     `told` is called with the number of images so far.
     """
-    tap, done = pooled_node(run.network), 0
+    tap, done = pooled_node(declare_network(run)), 0
     for batch in pipeline.epoch(0):
         found = worker.call(
             "features",

@@ -31,6 +31,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.collisions import digest_file, refuse_existing
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.header import count_file_bytes
 
@@ -219,7 +220,7 @@ def calibration_images(run: RunSpec, data: RunData) -> NDArray[np.float32]:
 
 def describe_sizes(run: RunSpec, folder: Path, written: Path) -> dict[str, int]:
     """Bytes: 4 a parameter of the trained network, its checkpoint, the exported file."""
-    total = sum(parameter.size for parameter in run.network.parameters)
+    total = sum(parameter.size for parameter in declare_network(run).parameters)
     return {
         "total_parameters": total,
         "weight_bytes": BYTES_PER_WEIGHT * total,

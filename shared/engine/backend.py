@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from poc.shared.spec.networks.initializers import Weights
     from poc.shared.spec.networks.layers import Parameter
     from poc.shared.spec.networks.network import Network
+    from poc.shared.spec.resolved import ResolvedRun
     from poc.shared.spec.run import RunSpec
 
     from .numerics.noise import Noise
@@ -135,15 +136,15 @@ class Backend(Protocol):
     def peak_device_bytes(self, run: "RunSpec") -> int | None:
         """Most memory that was taken on an accelerator; none on the CPU."""
 
-    def parameters(self, run: "RunSpec") -> "Sequence[Parameter]":
+    def parameters(self, run: "ResolvedRun") -> "Sequence[Parameter]":
         """The parameter table, read off the built model."""
 
-    def Trainer(self, run: "RunSpec", weights: "Weights") -> Trainer:  # noqa: N802
+    def Trainer(self, run: "ResolvedRun", weights: "Weights") -> Trainer:  # noqa: N802
         """A model under training, from these weights."""
 
     def loss_and_gradients(
         self,
-        run: "RunSpec",
+        run: "ResolvedRun",
         weights: "Weights",
         images: "NDArray[Any]",
         labels: "NDArray[Any]",
@@ -153,13 +154,13 @@ class Backend(Protocol):
         """Loss of one batch in training mode, and the gradient of every trainable parameter."""
 
     def features(
-        self, run: "RunSpec", weights: "Weights", images: "NDArray[Any]", taps: Sequence[str]
+        self, run: "ResolvedRun", weights: "Weights", images: "NDArray[Any]", taps: Sequence[str]
     ) -> "dict[str, NDArray[np.floating]]":
         """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
 
     def map_batches(
         self,
-        run: "RunSpec",
+        run: "ResolvedRun",
         network: "Network",
         weights: "Weights",
         taps: Sequence[str],
@@ -169,7 +170,7 @@ class Backend(Protocol):
 
     def hyper_gradient(
         self,
-        run: "RunSpec",
+        run: "ResolvedRun",
         weights: "Weights",
         state: "Mapping[str, NDArray[Any]]",
         images: "NDArray[Any]",

@@ -1,7 +1,7 @@
 """A run's data: its source, split and the three pipelines, and what they fill in of the spec."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -15,8 +15,7 @@ from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise
 from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.data.splits.split import Split, make_split
 from poc.shared.engine.folder.record import RunRecord
-from poc.shared.engine.teacher import check_teacher, match_teacher, resolve_teacher, tell_kept_head
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed
 from poc.shared.shown_names import say
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
@@ -62,7 +61,7 @@ class RunData:
     test: Pipeline | None
     shown: DataSpec
     train_as_evaluated: Pipeline | None = None
-    notes: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
     leaks: Sequence[Leak] = ()
 
     def __enter__(self) -> Self:
@@ -132,7 +131,6 @@ def open_data(
         notes.append(text)
         note(text)
 
-    run = resolve_teacher(run)
     source = open_classes(run.data, tell)
     if record is not None:
         source = record.match_classes(source, tell)
@@ -154,17 +152,11 @@ def open_data(
     data = RunData(
         source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
     )
-    resolved = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
-    check_network(resolved)
-    resolved = match_teacher(resolved, source.class_names, tell)
-    if record is None:
-        tell_kept_head(resolved, source.class_names, tell)
-    check_teacher(resolved)
-    check_stages(resolved)
-    for text in (recipe, describe_long_warmup(resolved, len(split.train))):
+    filled = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
+    for text in (recipe, describe_long_warmup(filled, len(split.train))):
         if text is not None:
             tell(text)
-    return resolved, data
+    return filled, data
 
 
 def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
@@ -204,57 +196,9 @@ def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
     return Pipelines(train, val, test, plain)
 
 
-def chooses_epoch(run: RunSpec, num_images: int) -> bool:
-    """Whether the best epoch is looked for on so many validation images.
-
-    On a handful the choice is mostly chance: then none is chosen and the last epoch counts, as it
-    does without a validation part. Asking for it (`min_validation_images`) makes it possible.
-    """
-    return 0 < num_images >= run.early_stopping.min_validation_images
-
-
-def check_validation(run: RunSpec, num_images: int) -> str | None:
-    """The sentence for a run that chooses no epoch since its validation part is small, or none.
-
-    Raises:
-        UsageError: Patience is asked for, which such a part cannot serve.
-    """
-    stopping = run.early_stopping
-    smallest = stopping.min_validation_images
-    if not num_images or chooses_epoch(run, num_images) or run.stages[-1].num_epochs == 1:
-        return None
-    if stopping.patience is not None or stopping.reduce_patience is not None:
-        key = "reduce_patience" if stopping.patience is None else "patience"
-        raise UsageError(
-            f"received early_stopping.{key} with {num_images} validation images; allowed is it "
-            f"with at least {smallest}, since fewer show mostly chance: remove {key}, or accept "
-            f"that with --set min_validation_images={num_images}"
-        )
-    return (
-        f"No epoch is chosen on {num_images} validation images, fewer than {smallest}: the last "
-        f"one counts (--set min_validation_images={num_images} chooses)."
-    )
-
-
-def check_network(run: RunSpec) -> None:
-    """Refuse, before a framework starts, images that do not fit and a model that ends in a map.
-
-    Raises:
-        UsageError: See above.
-    """
-    shape = run.network.nodes[-1].output_shape
-    if len(shape) != 1:
-        raise UsageError(
-            f"received the model {run.model_spec.name!r} that ends in a map of shape {shape}; "
-            "allowed is one that ends in logits: set the option that gives it a head, "
-            "model.head=dense"
-        )
-
-
 def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
     """The run with the default size where its images differ in size and it sets none."""
-    fine_tuning = find_method(run.method).fine_tuning
-    side = fine_tuning.image_side(run.method_settings) if fine_tuning else None
+    side = find_method(run.method).image_side(run.method_settings)
     if side is not None:
         return run.replace(data={**run.data.model_dump(mode="json"), "image_size": [side, side]})
     if source.image_shape is not None or run.data.image_size is not None:
@@ -267,25 +211,3 @@ def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
     return run.replace(
         data={**run.data.model_dump(mode="json"), "image_size": list(DEFAULT_IMAGE_SIZE)}
     )
-
-
-def check_stages(run: RunSpec) -> None:
-    """Refuse a plan whose stages cannot hand their weights on.
-
-    Raises:
-        UsageError: The network has other shapes at another stage's size.
-    """
-    if find_method(run.method).fine_tuning is None:
-        return
-    shapes = {parameter.name: parameter.shape for parameter in run.network.parameters}
-    for stage in run.stages:
-        staged = run.at_stage(stage.name)
-        staged.trained_network  # noqa: B018 - it refuses what cannot be frozen
-        for parameter in staged.network.parameters:
-            if shapes[parameter.name] != parameter.shape:
-                raise UsageError(
-                    f"received {run.model_spec.name} for images of two sizes, where "
-                    f"{parameter.name} has the shapes {parameter.shape} and "
-                    f"{shapes[parameter.name]}; allowed is a net that ends in a global pool: "
-                    "choose another model"
-                )

@@ -1,20 +1,17 @@
-"""The teacher of a distillation method: found, checked, its weights read."""
+"""The teacher's weights, and all else that a trainer starts from."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
-from poc.shared.files.whole import read_object, read_regular
-from poc.shared.spec.methods.table import find_method
+from poc.shared.files.whole import read_regular
 from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.layers import prefixed
 from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.shared.weights.check import check_weights
@@ -23,99 +20,7 @@ from poc.shared.weights.lineage import read_weights_of
 from poc.shared.weights.origin import check_origin
 from poc.shared.weights.start import drawn_weights, initial_weights
 
-from .folder.record import RunRecord, find_order, list_classes
-
 COEFFICIENT_PREFIX = "coefficient/"
-CHECKPOINT = Path("checkpoints") / "best.safetensors"
-
-
-def resolve_teacher(run: RunSpec) -> RunSpec:
-    """Turn a run folder into its model, classes, normalisation and weight file.
-
-    Raises:
-        UsageError: Neither a run folder nor a file, or it contradicts the run; names both sides.
-    """
-    if run.teacher is None or run.teacher.weights is None:
-        return run
-    path = Path(run.teacher.weights)
-    found: dict[str, Any] = {"weights": str(path.resolve())}
-    if (path / "run.json").is_file():
-        found = read_teacher_folder(path)
-    elif not path.is_file():
-        raise UsageError(
-            f"received the teacher {str(path)!r}, which is neither a run folder nor a file; name "
-            "the folder that `poc run` printed, or a canonical safetensors file"
-        )
-    given = run.teacher.model_dump(mode="json", exclude={"weights", "cache"})
-    for key, value in given.items():
-        if value is not None and found.setdefault(key, value) != value:
-            raise UsageError(
-                f"received teacher.{key}={value!r} for the teacher {str(path)!r}, which has "
-                f"{found[key]!r}; leave teacher.{key} out"
-            )
-    return run.replace(teacher={**run.teacher.model_dump(mode="json"), **found})
-
-
-def read_teacher_folder(path: Path) -> dict[str, Any]:
-    """What a run folder says about the network that it trained."""
-    trained = RunRecord.read(path).spec.model_dump(mode="json")
-    return {
-        "weights": str((path / CHECKPOINT).resolve()),
-        "model": trained["model"],
-        "num_classes": trained["num_classes"],
-        "normalization": trained["data"]["normalization"],
-    }
-
-
-def match_teacher(run: RunSpec, class_names: Sequence[str], note: Note = ignore) -> RunSpec:
-    """Compare what the teacher was trained on with what it sees here; order its logits by name.
-
-    Args:
-        run: With its teacher resolved and the images' shape filled in.
-        class_names: The run's classes, in the order of its labels.
-        note: Told what differs and does no harm.
-
-    Raises:
-        UsageError: Logits are compared, and the teacher knows other classes; names both lists.
-    """
-    distillation = find_method(run.method).distillation
-    if distillation is None or run.teacher is None or run.teacher.weights is None:
-        return run
-    check_selection(run)
-    path, record = run.teacher.weights, RunRecord.find(Path(run.teacher.weights))
-    known = record.class_names if record else ()
-    if record is not None and record.spec.input_shape not in (None, run.input_shape):
-        note(
-            f"The teacher was trained on images of shape {record.spec.input_shape} and sees "
-            f"{run.input_shape} here."
-        )
-    if distillation.compares_logits(run.method_settings):
-        return order_teacher(run, known, class_names, note)
-    if known and find_order(class_names, known) is None:
-        note(
-            f"The teacher {path!r} was trained on other classes, "
-            f"{list_classes(known, class_names)}; {run.method} does not compare logits."
-        )
-    return run
-
-
-def check_selection(run: RunSpec) -> None:
-    """Refuse channels that were selected for another teacher.
-
-    Raises:
-        UsageError: See above; a selection from before digests were kept is believed.
-    """
-    path = getattr(run.method_settings, "channels_file", None)
-    weights = run.teacher.weights if run.teacher else None
-    if path is None or weights is None:
-        return
-    recorded = read_object(Path(path)).get("source_digest")
-    if recorded not in (None, digest_weights(weights)):
-        raise UsageError(
-            f"received method_options.channels_file={path!r}, which was selected for another "
-            f"teacher than {weights!r}; allowed is a selection for this one: make it with "
-            "`poc channels`"
-        )
 
 
 def digest_weights(path: str) -> str:
@@ -131,99 +36,6 @@ def digest_weights(path: str) -> str:
             f"received the teacher {path!r}, which cannot be read ({error.strerror}); name a "
             "canonical safetensors file"
         ) from None
-
-
-def order_teacher(
-    run: RunSpec, known: Sequence[str], class_names: Sequence[str], note: Note
-) -> RunSpec:
-    """The run with its teacher's logits in the order of its own classes.
-
-    Args:
-        run: Its method compares logits.
-        known: Classes of the teacher in the order of its logits; empty: nobody knows.
-        class_names: The run's classes.
-        note: See `match_teacher`.
-    """
-    teacher: Any = run.teacher
-    given = teacher.class_order
-    if not known:
-        if given is None:
-            note(
-                f"The teacher {teacher.weights!r} names no classes: its logits are taken in the "
-                f"order {list_classes(class_names, ())}; teacher.class_order says another."
-            )
-        return run
-    order = find_order(class_names, known)
-    if order is None:
-        raise UsageError(
-            f"received the teacher {teacher.weights!r} of the classes "
-            f"{list_classes(known, class_names)} for {run.method}, which compares logits, on the "
-            f"classes {list_classes(class_names, known)}; allowed are the same classes: use "
-            "another teacher, or a method that matches maps"
-        )
-    if given not in (None, order):
-        raise UsageError(
-            f"received teacher.class_order={list(given)} for the teacher {teacher.weights!r}, "
-            f"whose class names say {list(order)}; leave teacher.class_order out"
-        )
-    if order == tuple(range(len(order))):
-        return run
-    note("The teacher's classes stand in another order than the run's; they are matched by name.")
-    return run.replace(teacher={**teacher.model_dump(mode="json"), "class_order": list(order)})
-
-
-def tell_kept_head(run: RunSpec, class_names: Sequence[str], note: Note) -> None:
-    """Say where a run starts with a head that another run has trained on other classes."""
-    if run.initial_weights is None or getattr(run.method_settings, "new_head", None):
-        return
-    record = RunRecord.find(Path(run.initial_weights))
-    known = record.class_names if record else ()
-    if len(known) == len(class_names) and known != tuple(class_names):
-        note(
-            f"The head of {run.initial_weights!r} was trained on the classes "
-            f"{list_classes(known, class_names)}; it is kept, and learns "
-            f"{list_classes(class_names, known)} from there."
-        )
-
-
-def check_teacher(run: RunSpec) -> None:
-    """Refuse a teacher that does not fit the run, before anything is built.
-
-    Raises:
-        UsageError: Taps, sizes, classes, normalisation, weights or caching; names both sides.
-    """
-    teacher = run.teacher_network
-    if run.teacher is None or teacher is None:
-        return
-    for stage in run.stages:
-        run.at_stage(stage.name).trained_network  # noqa: B018 - it refuses wrong pairs
-    if run.teacher.normalization not in (None, run.data.normalization):
-        raise UsageError(
-            f"received data.normalization={run.data.normalization!r} for a teacher that was "
-            f"trained with {run.teacher.normalization!r}; both see the same images: set "
-            f"data.normalization={run.teacher.normalization}"
-        )
-    if run.teacher.cache and run.data.has_random_views:
-        raise UsageError(
-            "received teacher.cache=true with random views of the images; kept outputs would "
-            "belong to other crops: set teacher.cache=false or remove the augmentation"
-        )
-    teacher_weights(run, teacher)
-
-
-def require_teacher(run: RunSpec) -> None:
-    """Refuse to train from a teacher that nobody has trained.
-
-    Raises:
-        UsageError: The method learns from a teacher and none is named.
-    """
-    if find_method(run.method).distillation and (
-        run.teacher is None or run.teacher.weights is None
-    ):
-        raise UsageError(
-            f"received method {run.method!r} without a teacher; allowed is a trained network: add "
-            "--teacher RUN_FOLDER or --teacher FILE.safetensors"
-        )
 
 
 def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
@@ -250,27 +62,27 @@ def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
     return weights
 
 
-def starting_weights(run: RunSpec) -> Weights:
-    """All that a trainer starts from: drawn, inherited from the teacher, and the teacher itself.
+def starting_weights(run: ResolvedRun) -> Weights:
+    """Collect all that a trainer starts from: drawn, inherited from the teacher, and the teacher.
 
     Returns:
         Canonical names of the trained network and of what is trained outside it; the teacher's
         under `TEACHER_PREFIX`.
     """
     weights = drawn_weights(run)
-    if run.initial_weights is not None:
+    if run.spec.initial_weights is not None:
         weights |= initial_weights(run)
-    weights |= draw_weights(run.meta_parameters, run.seed)
-    teacher, distillation = run.teacher_network, find_method(run.method).distillation
+    weights |= draw_weights(run.meta_parameters, run.spec.seed)
+    teacher, distillation = run.teacher_network, run.method.distillation
     if teacher is None or distillation is None:
         return weights
-    origin = teacher_weights(run, teacher)
+    origin = teacher_weights(run.spec, teacher)
     inherited = distillation.inherit(run.method_settings, run.network, teacher)
     weights |= {name: origin[other] for name, other in inherited.items()}
     return weights | {TEACHER_PREFIX + name: value for name, value in origin.items()}
 
 
-def step_coefficients(run: RunSpec, progress: float) -> Arrays:
-    """The step's coefficients as a trainer takes them; `progress` is 0 to 1 over the stage."""
+def step_coefficients(run: ResolvedRun, progress: float) -> Arrays:
+    """Give the step's coefficients as a trainer takes them; `progress` is 0 to 1 over the stage."""
     numbers = run.coefficients(progress)
     return {COEFFICIENT_PREFIX + name: np.asarray(value) for name, value in numbers.items()}

@@ -10,12 +10,14 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays_and_metadata
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.reading.config import assign, full_key
+from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.check import check_weights
 from poc.shared.weights.lineage import lineage_of
 
 from .folder.record import RunRecord
-from .run_data import RunData, open_data
+from .resolving.after_data import resolve
+from .run_data import RunData
 
 # Settings of the data that say what an image looks like to a network that is not trained.
 SEEN = ("class_pattern", "image_size", "channels", "interpolation", "fill", "eval_view")
@@ -72,14 +74,15 @@ def open_trained(
 
     record = replace(RunRecord.read(folder), is_split_anew=any(map(is_of_split, assignments)))
     run = network_alone(record, data, assignments)
-    run, opened = open_data(run, tell, record)
+    resolved, opened = resolve(run, tell, record=record)
+    run = resolved.spec
     try:
         tell_views(record.spec, run, tell)
         split = opened.split
         judged = part or next(name for name in JUDGED if len(split.parts[name]))
         if judged in split.parts:
             record.refuse_trained(split, judged)
-        weights = read_weights(record, run, checkpoint)
+        weights = read_weights(record, resolved, checkpoint)
     except BaseException:
         opened.close()
         raise
@@ -147,7 +150,7 @@ def seen_settings(run: RunSpec) -> dict[str, Any]:
     return {key: values[key] for key in SEEN if key != "eval_view"} | view
 
 
-def read_weights(record: RunRecord, run: RunSpec, checkpoint: str) -> Weights:
+def read_weights(record: RunRecord, run: ResolvedRun, checkpoint: str) -> Weights:
     """The network's own weights from a checkpoint of its run.
 
     Raises:
@@ -159,9 +162,9 @@ def read_weights(record: RunRecord, run: RunSpec, checkpoint: str) -> Weights:
     beside: set[str] = set()
     if read.keys() > own:
         # What was trained beside the network takes no part in its logits.
-        beside = {p.name for p in record.spec.trained_network.parameters} - own
+        beside = {p.name for p in resolve_networks(record.spec).trained_network.parameters} - own
     weights = {name: value for name, value in read.items() if name not in beside}
-    lineage = lineage_of(run.model_spec)
+    lineage = lineage_of(run.spec.model_spec)
     found = metadata.get("lineage", lineage)
     if found != lineage:
         raise UsageError(

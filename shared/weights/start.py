@@ -10,6 +10,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import tell_default
 from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
 
 from .check import check_weights
@@ -22,62 +23,68 @@ IMAGENET = "imagenet"
 DENSE_LAYERS = ("dense1", "dense2")
 
 
-def initial_weights(run: RunSpec) -> Weights:
-    """Weights that a run starts from.
+def initial_weights(run: ResolvedRun) -> Weights:
+    """Give the weights that a run starts from.
 
     Raises:
         UsageError: The file is unreadable, or one of its tensors is missing, extra or misshapen.
     """
     own = {parameter.name for parameter in run.network.parameters}
     # The method may draw a head otherwise than the architecture declares it.
-    drawn = draw_weights((p for p in run.trained_network.parameters if p.name in own), run.seed)
-    if run.initial_weights is None:
+    declared = (p for p in run.trained_network.parameters if p.name in own)
+    drawn = draw_weights(declared, run.spec.seed)
+    read = read_initial_weights(run.spec, run.network)
+    if read is None:
         return drawn
-    read = read_initial_weights(run, run.initial_weights)
-    is_head_new = getattr(run.method_settings, "new_head", None)
-    return transfer(run.network, read, drawn, is_head_new=bool(is_head_new))
+    return transfer(run.network, read, drawn, is_head_new=bool(wants_new_head(run.spec)))
 
 
-def drawn_weights(run: RunSpec) -> Weights:
-    """Initial weights; with `factor_initializer="spectral"` the SVD of those of the whole network.
+def drawn_weights(run: ResolvedRun) -> Weights:
+    """Draw initial weights; with `factor_initializer="spectral"`, the SVD of whole kernels.
 
     Spectral initialisation (Khodak et al., ICLR 2021): a product of two drawn factors has other
     singular values than a drawn kernel.
     """
-    weights = draw_weights(run.trained_network.parameters, run.seed)
-    model = run.model_spec
-    if model.factor_initializer != "spectral" or run.input_shape is None or not run.num_classes:
+    weights = draw_weights(run.trained_network.parameters, run.spec.seed)
+    model, network = run.spec.model_spec, run.network
+    if model.factor_initializer != "spectral":
         return weights
-    whole = model.model_copy(update={"factors": {}}).declare(run.input_shape, run.num_classes)
-    drawn = factorize_weights(draw_weights(whole.parameters, run.seed), model.factors)
+    unfactored = model.model_copy(update={"factors": {}})
+    whole = unfactored.declare(network.input_shape, network.num_classes)
+    drawn = factorize_weights(draw_weights(whole.parameters, run.spec.seed), model.factors)
     return weights | {name: value for name, value in drawn.items() if name in weights}
 
 
-def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True) -> Arrays:
-    """The file's tensors, if the run can start from them.
+def read_initial_weights(
+    run: RunSpec, network: Network, *, knows_classes: bool = True
+) -> Arrays | None:
+    """Read the file's tensors, if the run can start from them; none where it draws its weights.
 
     Args:
-        run: With the images' shape and the number of classes filled in.
-        path: Of the file.
-        knows_classes: Whether that number is more than a guess.
+        run: Names the file.
+        network: Declared for the run's images.
+        knows_classes: Whether its number of classes is more than a guess.
 
     Raises:
         UsageError: As `initial_weights`.
     """
+    path = run.initial_weights
+    if path is None or path == IMAGENET:
+        return None
     read = read_weights_of(run.model_spec, Path(path))
     check_origin(path, run.model_spec)
-    is_head_new = getattr(run.method_settings, "new_head", None)
-    if is_head_new is False and knows_classes and replaces_head(run.network, read):
-        last = run.network.parameters[-1].name
+    is_head_new = wants_new_head(run)
+    if is_head_new is False and knows_classes and replaces_head(network, read):
+        last = network.parameters[-1].name
         raise UsageError(
             f"received new_head=false with {path!r}, whose head gives {read[last].shape[-1]} "
-            f"classes; the data has {run.network.num_classes}: set new_head=true"
+            f"classes; the data has {network.num_classes}: set new_head=true"
         )
-    check_channels(run, path, read)
+    check_channels(run, network, read)
     # What a drawn head would hold does not matter here.
-    outlines = {p.name: np.broadcast_to(np.float32(0), p.shape) for p in run.network.parameters}
+    outlines = {p.name: np.broadcast_to(np.float32(0), p.shape) for p in network.parameters}
     try:
-        transfer(run.network, read, outlines, is_head_new=bool(is_head_new))
+        transfer(network, read, outlines, is_head_new=bool(is_head_new))
     except UsageError as error:
         what = str(error).removeprefix("received ")
         told = tell_default(run.method, run.model_spec.name)
@@ -85,13 +92,19 @@ def read_initial_weights(run: RunSpec, path: str, *, knows_classes: bool = True)
     return read
 
 
-def check_channels(run: RunSpec, path: str, read: Arrays) -> None:
+def wants_new_head(run: RunSpec) -> bool | None:
+    """Say whether the method asks for a new head; none: where the classes differ."""
+    wanted: bool | None = getattr(run.method_settings, "new_head", None)
+    return wanted
+
+
+def check_channels(run: RunSpec, network: Network, read: Arrays) -> None:
     """Refuse weights of a body that takes images of another number of channels.
 
     Raises:
         UsageError: Says how the images are read as the weights want them.
     """
-    first = run.network.parameters[0]
+    first = network.parameters[0]
     shape = read[first.name].shape if first.name in read else ()
     if len(shape) != len(first.shape) or len(shape) < 2:
         return
@@ -104,8 +117,8 @@ def check_channels(run: RunSpec, path: str, read: Arrays) -> None:
     if run.data.channels is not None:
         done = f" in place of channels={given}"
     raise UsageError(
-        f"received {path!r}, weights for {kinds[wanted]}, with {kinds[given]}; allowed is the same "
-        f"number: write --set channels={wanted}{done}"
+        f"received {run.initial_weights!r}, weights for {kinds[wanted]}, with {kinds[given]}; "
+        f"allowed is the same number: write --set channels={wanted}{done}"
     )
 
 
@@ -150,15 +163,22 @@ def explain_missing(path: Path) -> str:
     )
 
 
-def check_initial_weights(run: RunSpec, *, knows_classes: bool = True) -> None:
-    """Refuse a file that is missing, or that the run's network cannot start from.
-
-    Where the images' shape is not filled in yet, only what can be known without it.
+def require_weight_file(run: RunSpec) -> None:
+    """Refuse a weight file that is not there.
 
     Raises:
-        UsageError: See above.
+        UsageError: Says what to name.
     """
-    if run.initial_weights not in (None, IMAGENET) and not Path(str(run.initial_weights)).is_file():
-        raise UsageError(explain_missing(Path(str(run.initial_weights))))
-    if run.initial_weights not in (None, IMAGENET) and run.input_shape and run.num_classes:
-        read_initial_weights(run, str(run.initial_weights), knows_classes=knows_classes)
+    path = run.initial_weights
+    if path is not None and path != IMAGENET and not Path(path).is_file():
+        raise UsageError(explain_missing(Path(path)))
+
+
+def check_initial_weights(run: ResolvedRun) -> None:
+    """Refuse a file that is missing, or that the run's network cannot start from.
+
+    Raises:
+        UsageError: As `initial_weights`.
+    """
+    require_weight_file(run.spec)
+    read_initial_weights(run.spec, run.network)

@@ -17,6 +17,7 @@ from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.server.operations import Operations
 from poc.shared.spec.optimizers import OptimizerSpec
 from poc.shared.spec.precision import SCALED, storage_type
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.cases import CASES, same_padding_case
 
@@ -184,13 +185,15 @@ def make_trainer(run: dict[str, Any], weights: Arrays) -> tuple[RunSpec, Any]:
     # It refuses float16 here; for a handful of numbers the CPU's kernels will do.
     if spec.precision not in SCALED:
         backend.prepare(spec)
-    return spec, backend.Trainer(spec, weights)
+    return spec, backend.Trainer(resolve_networks(spec), weights)
 
 
 def walk(spec: RunSpec, trainer: Any, batches: list[Arrays], steps: range) -> None:
     for step in steps:
         batch = batches[step % len(batches)]
-        noise = draw_noise(spec.network, seed=spec.seed, step=step, batch_size=len(batch["labels"]))
+        noise = draw_noise(
+            declare_network(spec), seed=spec.seed, step=step, batch_size=len(batch["labels"])
+        )
         trainer.step(batch["images"], batch["labels"], 1e-2, noise)
 
 

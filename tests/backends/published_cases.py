@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 NUM_CLASSES = 7
@@ -109,7 +110,7 @@ def draw_values(run: RunSpec) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(1)
     return {
         name: value if name.endswith("/kernel") else value + generator.uniform(0, 0.1, value.shape)
-        for name, value in draw_weights(run.network.parameters, 0).items()
+        for name, value in draw_weights(declare_network(run).parameters, 0).items()
     }
 
 

@@ -12,6 +12,7 @@ import keras  # noqa: TID253
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
+from poc.shared.spec.resolved import declare_network
 from poc.tests.backends.published_cases import KERAS, draw_images, draw_values
 from poc.tf_impl.models import Model
 from poc.tf_impl.weights import load_weights
@@ -60,10 +61,10 @@ def copy_values(network, model, case, values):
 
 def compare(case):
     run = case.run()
-    ours, theirs = Model(run.network, dtype="float64"), case.build(keras.applications)
+    ours, theirs = Model(declare_network(run), dtype="float64"), case.build(keras.applications)
     values = draw_values(run)
     load_weights(ours, values)
-    copy_values(run.network, theirs, case, values)
+    copy_values(declare_network(run), theirs, case, values)
     assert sum(np.prod(w.shape) for w in theirs.weights) == sum(v.size for v in values.values())
     images = tf.constant(draw_images(run))
     found = {}

@@ -10,6 +10,7 @@ import numpy as np
 import torch  # noqa: TID253
 import torchvision  # noqa: TID253
 
+from poc.shared.spec.resolved import declare_network
 from poc.tests.backends.published_cases import TORCHVISION, draw_images, draw_values
 from poc.torch_impl.models import Model
 from poc.torch_impl.weights import load_weights, named_variables
@@ -31,7 +32,10 @@ def their_name(name):
 
 def compare(case):
     run = case.run()
-    ours, theirs = Model(run.network, dtype="float64"), case.build(torchvision.models).double()
+    ours, theirs = (
+        Model(declare_network(run), dtype="float64"),
+        case.build(torchvision.models).double(),
+    )
     values = draw_values(run)
     load_weights(ours, values)
     state = {their_name(name): value for name, value in named_variables(ours).items()}

@@ -15,6 +15,7 @@ from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import Conv2D, ScaledAdd
 from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.architecture_cases import (
     CALM,
@@ -64,7 +65,7 @@ def test_the_built_model_has_the_published_counts(row, worker):
     trainable = case.learnable if case.trainable_count is None else case.trainable_count
     assert sum(size for size, _ in sizes) == case.total
     assert sum(size for size, is_trainable in sizes if is_trainable) == trainable
-    assert run.network.learnable_parameters == case.learnable
+    assert declare_network(run).learnable_parameters == case.learnable
 
 
 def peak_kib(worker):
@@ -164,10 +165,10 @@ def test_weights_that_meet_no_pixel_move_with_weight_decay_alone(weight_decay, w
     run = make_run(
         "googlenet", {}, (28, 28, 1), 10, optimizer={"name": "sgd", "weight_decay": weight_decay}
     )
-    masks = dead_masks(run.network)
+    masks = dead_masks(declare_network(run))
     assert sum(int(mask.sum()) for mask in masks.values()) == 1_404_928
-    assert run.network.live_parameters == 4_573_626
-    before = draw_weights(run.network.parameters, 0)
+    assert declare_network(run).live_parameters == 4_573_626
+    before = draw_weights(declare_network(run).parameters, 0)
     after = worker.call(
         "train_steps",
         run=as_json(run, worker),
@@ -227,7 +228,7 @@ def test_both_backends_compute_the_same(row, precision, workers):
     ladder._tolerances = dataclasses.replace(ladder._tolerances, num_steps=steps)
     batches = [draw_batch(run, seed) for seed in range(2)]
     weights = ladder.perturbed_weights()
-    calm = calmed(run.network, weights)
+    calm = calmed(declare_network(run), weights)
     rungs = [ladder.compare_parameters(), ladder.compare_logits(weights, batches[0])]
     if precision == "float64" or row not in CHAOTIC:
         full = weights if precision == "float64" else calm
@@ -276,18 +277,20 @@ def stochastic_run(mode, scaling="test", survival=0.5, **fields):
 
 
 def test_survival_decays_linearly_to_the_last_block():
-    layers = [n.layer for n in stochastic_run("batch").network.nodes if n.name.endswith("depth")]
+    layers = [
+        n.layer for n in declare_network(stochastic_run("batch")).nodes if n.name.endswith("depth")
+    ]
     assert [layer.survival for layer in layers] == pytest.approx([1 - i / 12 for i in range(1, 7)])
     # Expected depth of 54 blocks: (3 * 54 - 1) / 4 = 40.25.
     deep = make_run("resnet32_cifar", {"blocks_per_stage": 18, "stochastic_depth": "batch"})
-    rates = deep.network.gates.values()
+    rates = declare_network(deep).gates.values()
     assert len(rates) == 54
     assert 54 - sum(rates) == pytest.approx(40.25)
 
 
 def test_a_block_that_is_dropped_for_the_batch_is_not_computed(worker):
     run = stochastic_run("batch")
-    network = run.network
+    network = declare_network(run)
     step = next(step for step in range(9) if 1 < len(dropped_blocks(network, step)) < 5)
     dropped = dropped_blocks(network, step)
     weights = Ladder(run, worker, worker).perturbed_weights()
@@ -335,7 +338,7 @@ def dropped_blocks(network, step):
 @pytest.mark.parametrize("scaling", ["test", "train"])
 def test_evaluation_scales_the_branch_by_its_survival(mode, scaling, worker):
     run = stochastic_run(mode, scaling)
-    network = run.network
+    network = declare_network(run)
     names = [n.name for n in network.nodes if n.layer.kind == "stochastic_depth"]
     sources = {n.name: n.inputs[0] for n in network.nodes}
     maps = worker.call(
@@ -405,7 +408,7 @@ def test_a_closed_highway_gate_is_the_identity_and_an_open_one_the_plain_net(wor
 
 def test_gates_begin_closed():
     run = make_run("highway", {"gate_bias": -3.0})
-    weights = draw_weights(run.network.parameters, 0)
+    weights = draw_weights(declare_network(run).parameters, 0)
     assert (weights["stage1/layer1/gate/bias"] == -3).all()
 
 
@@ -413,7 +416,7 @@ def test_a_frozen_body_stands_still_and_its_statistics_too(worker):
     run = make_run(
         "resnet32_cifar", {"blocks_per_stage": 1, "width": 4}, change={"trainable": "head"}
     )
-    before = draw_weights(run.network.parameters, 0)
+    before = draw_weights(declare_network(run).parameters, 0)
     after = worker.call(
         "train_steps",
         run=as_json(run, worker, optimizer={"name": "adam", "weight_decay": 0.1}),
@@ -429,7 +432,7 @@ def test_a_frozen_body_stands_still_and_its_statistics_too(worker):
 def test_an_auxiliary_head_learns_and_is_not_evaluated(worker):
     options = {"auxiliary": True, "dropout": 0.0}
     run = make_run("googlenet", options, (28, 28, 1))
-    network = run.network
+    network = declare_network(run)
     assert network.auxiliary == {"auxiliary4a/head": 0.3, "auxiliary4d/head": 0.3}
     evaluated = [
         node.name for step in network.plan(["head"], training=False) for node in step.nodes

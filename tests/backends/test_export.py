@@ -8,6 +8,7 @@ import pytest
 from poc.shared.engine.export.runtimes import FORMATS
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network
 
 # float32 sums taken in another order.
 TOLERANCE = 1e-5
@@ -39,7 +40,7 @@ def prepare(name, options, shape):
         name: value + generator.uniform(0.0, 0.1, value.shape)
         if not name.endswith("kernel")
         else value
-        for name, value in draw_weights(run.network.parameters, 0).items()
+        for name, value in draw_weights(declare_network(run).parameters, 0).items()
     }
     images = generator.normal(size=(5, *shape)).astype(np.float32)
     return run, weights, images

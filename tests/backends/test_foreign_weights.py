@@ -14,6 +14,7 @@ from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.teacher import teacher_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.weights import start
 from poc.shared.weights.conversion import from_canonical, number_from_zero, to_canonical
 from poc.shared.weights.published.keras_order import keras_order, numbered_names
@@ -52,7 +53,7 @@ def expected(files):
     def find(name):
         with np.load(files / f"{name}.npz") as file:
             scheme = scheme_of("mobilenet_v2", "torchvision")
-            return to_canonical(MOBILENET.run().network, scheme, dict(file))
+            return to_canonical(declare_network(MOBILENET.run()), scheme, dict(file))
 
     return find
 
@@ -168,23 +169,24 @@ def test_the_lineage_that_is_found_is_recorded_and_checked(files, expected, tmp_
         initial_weights=str(path)
     )
     assert np.array_equal(
-        start.initial_weights(right)["head/kernel"], expected("plain")["head/kernel"]
+        start.initial_weights(resolve_networks(right))["head/kernel"],
+        expected("plain")["head/kernel"],
     )
     source: dict[str, Any] = {"weights": str(path), "num_classes": 5}
     source["model"] = wrong.model_spec.model_dump(mode="json")
     as_source = MOBILENET.run(method="kd", teacher=source)
     refusal = r"weights of the lineage 'torchvision', for mobilenet_v2 with lineage='keras'.*set mo"
     with pytest.raises(UsageError, match=refusal):
-        start.initial_weights(wrong)
+        start.initial_weights(resolve_networks(wrong))
     with pytest.raises(UsageError, match=refusal):
-        teacher_weights(as_source, wrong.network)
+        teacher_weights(as_source, declare_network(wrong))
 
 
 def test_a_lineage_that_does_not_fit_is_named(tmp_path):
     """Keras' ResNet-50 has biases that torchvision's has not."""
     options = {"lineage": "keras", "width": 4}
     case = Case(model="resnet50", options=options, input_shape=(32, 32, 3), num_classes=3)
-    network = case.run().network
+    network = declare_network(case.run())
     weights = {p.name: np.ones(p.shape, np.float32) for p in network.parameters}
     tensors = from_canonical(network, scheme_of("resnet50", "keras"), weights)
     write_arrays(tmp_path / "in.safetensors", tensors)
@@ -205,7 +207,7 @@ def test_a_lineage_that_does_not_fit_is_named(tmp_path):
 
 
 def test_canonical_names_below_a_prefix(tmp_path):
-    network = MOBILENET.run().network
+    network = declare_network(MOBILENET.run())
     weights = {p.name: np.zeros(p.shape, np.float32) for p in network.parameters}
     wrapped = {f"source/{name}": value for name, value in weights.items()}
     found = unwrap(network, find_schemes("mobilenet_v2"), wrapped)
@@ -249,7 +251,7 @@ def test_keras_3_ending_is_kept_for_what_keras_3_takes(changes, named, tmp_path,
 def test_layers_stand_in_the_order_of_keras_model():
     """As `keras.applications.ResNet50().layers` lists them: by depth, not as they are made."""
     case = Case(model="resnet50", options={"lineage": "keras"}, num_classes=3)
-    network, scheme = case.run().network, scheme_of("resnet50", "keras")
+    network, scheme = declare_network(case.run()), scheme_of("resnet50", "keras")
     layers = scheme.layers(network)
     assert [layers[node.name] for node in keras_order(network, scheme)][:10] == [
         "conv1_conv",

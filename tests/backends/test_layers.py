@@ -9,6 +9,7 @@ from poc.shared.spec.networks import layers as spec
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import same_pads
+from poc.shared.spec.resolved import declare_network
 from poc.tests.backends.cases import CASES, same_padding_case
 from poc.tests.reference import layers as reference
 
@@ -170,7 +171,7 @@ def test_running_statistics_after_three_steps(worker):
         },
         "",
     )
-    network = run.network
+    network = declare_network(run)
     generator = np.random.default_rng(0)
     images = [generator.normal(size=(16, 8, 6, 2)).astype(np.float32) for _ in range(3)]
     labels = np.arange(16) % 3

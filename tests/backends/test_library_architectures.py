@@ -13,6 +13,7 @@ from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.resolved import declare_network
 from poc.shared.weights.conversion import to_canonical
 from poc.shared.weights.published.table import SCHEMES, find_schemes
 from poc.tests.architectures_table import (
@@ -57,7 +58,7 @@ def outputs(tmp_path_factory):
 @pytest.mark.parametrize("name", COUNTS)
 def test_declared_counts(name):
     row = COUNTS[name]
-    network = row.run().network
+    network = declare_network(row.run())
     sizes = [(parameter.size, parameter.is_trainable) for parameter in network.parameters]
     assert sum(size for size, is_trainable in sizes if is_trainable) == row.trainable
     assert sum(size for size, is_trainable in sizes if not is_trainable) == row.running
@@ -98,7 +99,7 @@ REFERENCE_CASES = [
 def test_same_function_as_the_library(row, side, workers, outputs):
     expected = outputs(row)
     case = row.case(side)
-    network = case.run().network
+    network = declare_network(case.run())
     scheme = next(item for item in find_schemes(row.model) if item.name == row.scheme)
     weights = to_canonical(network, scheme, part(expected, "weights:"))
     gradients = to_canonical(
@@ -141,7 +142,7 @@ def test_every_scheme_belongs_to_a_model():
 @pytest.mark.parametrize("name", LADDER_CASES)
 def test_names_are_unique_in_every_scheme(name):
     case = LADDER_CASES[name]
-    network = case.run().network
+    network = declare_network(case.run())
     for scheme in find_schemes(case.model):
         if scheme.layout == "keras" and case.options.get("lineage") == "torchvision":
             continue
@@ -162,5 +163,5 @@ def test_names_are_unique_in_every_scheme(name):
 )
 def test_wrong_use_is_refused(case, named):
     with pytest.raises(UsageError, match=r"^received|^vgg16") as error:
-        _ = case.run().network
+        _ = declare_network(case.run())
     assert named in str(error.value)

@@ -6,6 +6,7 @@ import pytest
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.reference.layers import apply_network
 
@@ -24,7 +25,7 @@ TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
 def test_a_batchs_statistics_are_those_of_numpy(precision, probe):
     """A running value that keeps nothing of itself is the batch's; evaluation drops nothing."""
     run = RunSpec.parse({**RUN, "backend": probe.backend, "precision": precision}, "")
-    network = run.network
+    network = declare_network(run)
     weights = draw_weights(network.parameters, 0)
     images = np.random.default_rng(0).normal(size=(5, 9, 8, 2)).astype(np.float32)
     kept = {name: np.ones((5, *shape), bool) for name, (shape, _) in network.dropouts.items()}

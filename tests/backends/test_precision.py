@@ -9,6 +9,7 @@ from poc.shared.engine.machine.memory import estimate_need
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.cases import CASES
 from poc.tests.backends.test_layers import compute_reference, draw_case, relative_error
@@ -91,7 +92,7 @@ def test_a_run_in_bfloat16_trains(worker):
     batch, found = draw_batch(), {}
     for precision in ("float32", "bfloat16"):
         run = tiny_run(worker.backend, precision).model_dump(mode="json")
-        weights = draw_weights(tiny_run(worker.backend, precision).network.parameters, 0)
+        weights = draw_weights(declare_network(tiny_run(worker.backend, precision)).parameters, 0)
         found[precision] = worker.call(
             "train_steps", run=run, weights=weights, batches=[batch], learning_rates=[1e-2] * 10
         )
@@ -111,13 +112,15 @@ def test_a_run_in_bfloat16_trains(worker):
 def test_a_step_whose_gradients_overflow_is_left_out(optimizer, probe):
     """Also the very first; the loss itself is finite, so the run goes on."""
     run = tiny_run(probe.backend, "float16", optimizer={"name": optimizer, "momentum": 0.9})
-    cancelled = run.network.cancelled_biases
+    cancelled = declare_network(run).cancelled_biases
     learning = [
-        p.name for p in run.network.parameters if p.is_trainable and p.name not in cancelled
+        p.name
+        for p in declare_network(run).parameters
+        if p.is_trainable and p.name not in cancelled
     ]
     # PyTorch's SGD keeps no step counter, and needs none.
     has_counter = probe.backend == "tf" or optimizer == "adam"
-    started = draw_weights(run.network.parameters, 0)
+    started = draw_weights(declare_network(run).parameters, 0)
     huge = {"loss_scale": 2.0**40}
     found = probe.call(
         "scaled_steps",
@@ -149,7 +152,7 @@ def test_the_scale_doubles_after_enough_good_steps_and_a_lost_one_stops(probe):
     found = probe.call(
         "scaled_steps",
         run=run.model_dump(mode="json"),
-        weights=draw_weights(run.network.parameters, 0),
+        weights=draw_weights(declare_network(run).parameters, 0),
         batch=draw_batch(),
         scales=[
             {},
@@ -172,7 +175,7 @@ def test_a_scaled_run_resumes_to_the_same_bits(probe):
     found = probe.call(
         "resume",
         run=run.model_dump(mode="json"),
-        weights=draw_weights(run.network.parameters, 0),
+        weights=draw_weights(declare_network(run).parameters, 0),
         batches=[draw_batch(8)],
     )
     assert {"loss_scale", "good_steps"} <= found["state"].keys()
@@ -199,6 +202,8 @@ def test_a_program_that_torch_compiled_refuses_second_derivatives():
 
 
 def test_activations_alone_take_less_memory():
-    full, mixed = (estimate_need(tiny_run("torch", name)) for name in ("float32", "bfloat16"))
+    full, mixed = (
+        estimate_need(resolve_networks(tiny_run("torch", name))) for name in ("float32", "bfloat16")
+    )
     assert mixed.fixed_bytes == full.fixed_bytes
     assert 2 * mixed.example_bytes == full.example_bytes

@@ -20,6 +20,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.weights import start
 from poc.shared.weights.conversion import find_scheme, from_canonical, to_canonical
 from poc.shared.weights.published.table import IMAGENET_ORIGINS, find_schemes
@@ -60,7 +61,7 @@ class Golden(Case):
 
     def weights(self) -> dict[str, np.ndarray]:
         tensors = read_arrays(WEIGHTS / f"{self.file}.safetensors")
-        network = self.run().network
+        network = declare_network(self.run())
         scheme = find_scheme(network, find_schemes(self.model), tensors)
         return to_canonical(network, scheme, tensors)
 
@@ -193,14 +194,14 @@ CASES = {name: case for name, case in LADDER_CASES.items() if case.model not in 
 def drawn(case: Case) -> dict[str, Any]:
     """Weights in which no two values are alike, so that a swapped axis cannot hide."""
     generator = np.random.default_rng(3)
-    table = case.run().network.parameters
+    table = declare_network(case.run()).parameters
     return {p.name: generator.normal(size=p.shape).astype(np.float32) for p in table}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_scheme_survives_the_round_trip(name):
     case = CASES[name]
-    network, weights = case.run().network, drawn(case)
+    network, weights = declare_network(case.run()), drawn(case)
     for scheme in find_schemes(case.model):
         published = from_canonical(network, scheme, weights)
         again = to_canonical(network, scheme, published)
@@ -230,7 +231,7 @@ GIVEN = {
     ids=["missing", "extra", "misshapen"],
 )
 def test_wrong_tensor_is_named(change, named, tmp_path):
-    network, weights = MOBILENET.run().network, drawn(MOBILENET)
+    network, weights = declare_network(MOBILENET.run()), drawn(MOBILENET)
     tensors = from_canonical(network, find_schemes("mobilenet_v2")[0], weights)
     change(tensors)
     write_arrays(tmp_path / "in.safetensors", tensors)
@@ -323,7 +324,7 @@ def test_keras_files_are_read_without_running_them(tmp_path):
     )
     keras = find_schemes("mobilenet_v2")[0]
     with np.load(tmp_path / "expected.npz") as file:
-        expected = to_canonical(case.run().network, keras, dict(file))
+        expected = to_canonical(declare_network(case.run()), keras, dict(file))
     given = {**GIVEN, "shape": "32x32x3", "assignments": ["width=0.35"]}
     for file in ("model.keras", "lambda.keras", "model.h5", "model.weights.h5"):
         convert_for(tmp_path / file, tmp_path / "out.safetensors", **given)
@@ -333,7 +334,7 @@ def test_keras_files_are_read_without_running_them(tmp_path):
 
 def test_a_run_starts_from_a_file_and_draws_another_head():
     case = LADDER_CASES["vgg9_bn"]
-    network, weights = case.run().network, drawn(case)
+    network, weights = declare_network(case.run()), drawn(case)
     fresh = draw_weights(network.parameters, 0)
     assert start.transfer(network, weights, fresh).keys() == weights.keys()
     wide = {**weights, "head/kernel": np.ones((26, 9)), "head/bias": np.ones(9)}
@@ -355,7 +356,7 @@ def test_dense_layers_of_vgg_give_way_to_a_global_average():
         input_shape=(64, 32, 3),
         num_classes=3,
     )
-    network = pooled.run().network
+    network = declare_network(pooled.run())
     fresh = draw_weights(network.parameters, 0)
     result = start.transfer(network, drawn(dense), fresh)
     assert result.keys() == fresh.keys()
@@ -377,7 +378,7 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
 
     def fetch(backend, name):
         calls.append((backend, name))
-        network = published.run().network
+        network = declare_network(published.run())
         scheme = next(
             item
             for item in find_schemes(model)
@@ -390,7 +391,7 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
     assert imagenet.resolve_imagenet(run, fetch) == resolved
     origin = IMAGENET_ORIGINS[model, lineage]
     assert calls == [(origin.backend, origin.name)]
-    weights = start.initial_weights(resolved)
+    weights = start.initial_weights(resolve_networks(resolved))
     assert np.array_equal(weights["stem/conv/kernel"], drawn(published)["stem/conv/kernel"])
     assert weights["head/kernel"].shape[-1] == 5
 
@@ -412,7 +413,7 @@ def test_a_missing_file_is_refused_before_a_worker_starts(tmp_path):
 def test_both_backends_start_from_the_same_file(workers):
     """The tables of both backends take the file as it is, and give the same logits."""
     case = LADDER_CASES["efficientnet_lite0"]
-    network = case.run().network
+    network = declare_network(case.run())
     weights = draw_weights(network.parameters, 4)
     images = np.random.default_rng(0).normal(size=(2, *case.input_shape)).astype(np.float32)
     first, second = (

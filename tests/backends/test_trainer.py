@@ -11,6 +11,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import CheckFailed
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.reference import optimizers as reference
 
@@ -110,11 +111,11 @@ def test_state_and_weights_are_all_that_a_resume_needs(optimizer, probe):
     found = probe.call(
         "resume",
         run=run.model_dump(mode="json"),
-        weights=draw_weights(run.network.parameters, 0),
+        weights=draw_weights(declare_network(run).parameters, 0),
         batches=draw_batches(6),
     )
     slots = {"sgd": {"momentum"}}.get(optimizer, {"exp_avg", "exp_avg_sq"})
-    trainable = [p.name for p in run.network.parameters if p.is_trainable]
+    trainable = [p.name for p in declare_network(run).parameters if p.is_trainable]
     assert found["state"].keys() == {f"{n}/{s}" for n in trainable for s in slots} | {"step"}
     for first, second in (
         ("state", "given_back"),
@@ -133,7 +134,7 @@ def test_the_optimizer_state_is_the_same_in_both_backends(workers):
         found = worker.call(
             "train_steps",
             run=run.model_dump(mode="json"),
-            weights=draw_weights(run.network.parameters, 0),
+            weights=draw_weights(declare_network(run).parameters, 0),
             batches=draw_batches(4),
             learning_rates=[1e-3] * 4,
         )
@@ -152,7 +153,7 @@ def test_a_trainer_that_is_used_again_starts_anew(worker, optimizer):
     run = tiny_run(worker.backend, optimizer={"name": optimizer})
     first, second = (
         {
-            "weights": draw_weights(run.network.parameters, seed),
+            "weights": draw_weights(declare_network(run).parameters, seed),
             "batches": draw_batches(3, 5 + seed),
         }
         for seed in (0, 1)
@@ -178,7 +179,7 @@ def test_metrics_are_means_and_name_the_first_bad_step(probe):
     found = probe.call(
         "count_steps",
         run=run.model_dump(mode="json"),
-        weights=draw_weights(run.network.parameters, 0),
+        weights=draw_weights(declare_network(run).parameters, 0),
         groups=[[good, small], [good], [], [good, other, bad, good]],
     )
     assert [metrics["bad_step"] for metrics in found] == [-1, -1, -1, 2]

@@ -7,6 +7,7 @@ import pytest
 
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.transfer_probe import open_probe
 
@@ -86,7 +87,7 @@ def perturbed(run):
     draw = np.random.default_rng(1)
     return {
         name: value + draw.uniform(0.05, 0.1, value.shape)
-        for name, value in starting_weights(run).items()
+        for name, value in starting_weights(resolve_networks(run)).items()
     }
 
 
@@ -114,8 +115,8 @@ def test_exactly_the_promised_tensors_move(probe, mode, blocks):
 
 def test_with_all_blocks_everything_moves_that_can(probe):
     run = make_run(bn_mode="adapt_all", trained_blocks="all")
-    names = {parameter.name for parameter in run.network.parameters}
-    assert names - moved(run, walk(probe, run)) == run.network.cancelled_biases
+    names = {parameter.name for parameter in declare_network(run).parameters}
+    assert names - moved(run, walk(probe, run)) == declare_network(run).cancelled_biases
 
 
 def test_the_second_phase_of_fixres_leaves_every_other_weight_bit_equal(probe):

@@ -7,6 +7,7 @@ import pytest
 
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.tests.backends.transfer_probe import open_probe
@@ -58,7 +59,7 @@ def walk(probe, run, weights=None, keep=False):
     return probe.call(
         "walk",
         run={**run.model_dump(mode="json"), "backend": probe.backend},
-        weights=starting_weights(run) if weights is None else weights,
+        weights=starting_weights(resolve_networks(run)) if weights is None else weights,
         batches=BATCHES,
         extras=SOFT if run.coefficients(0.0) else {},
         keep=keep,
@@ -67,7 +68,7 @@ def walk(probe, run, weights=None, keep=False):
 
 def moved(run, result):
     """Names whose values have changed."""
-    before = starting_weights(run)
+    before = starting_weights(resolve_networks(run))
     return {name for name, value in result["weights"].items() if (value != before[name]).any()}
 
 
@@ -75,7 +76,7 @@ def moved(run, result):
 def test_the_source_stays_and_the_student_learns_in_training_mode(probe, method):
     run = make_run(method, METHODS[method])
     result = walk(probe, run)
-    before = starting_weights(run)
+    before = starting_weights(resolve_networks(run))
     for name, value in result["source"].items():
         np.testing.assert_array_equal(value, before[TEACHER_PREFIX + name], err_msg=name)
     # Also its running statistics, which training mode would move, as it does the student's.
@@ -128,7 +129,7 @@ def test_the_second_stage_drops_the_regressor(probe):
 
 def test_a_zero_regressor_pays_the_hint_s_own_square(probe):
     run = make_run("fitnets", {"stages": "one", "hint_weight": 1.0})
-    weights = starting_weights(run)
+    weights = starting_weights(resolve_networks(run))
     weights |= {name: 0 * weights[name] for name in weights if name.startswith("regressor")}
     paid = walk(probe, run, weights)["metrics"][0]["loss_hint_block2>block2"]
     source = {
@@ -148,8 +149,8 @@ def test_a_zero_regressor_pays_the_hint_s_own_square(probe):
 
 def test_lwf_without_the_old_task_is_fine_tuning(probe):
     run = make_run("lwf", {"lambda_old": 0.0, "warmup_epochs": 0})
-    tuned, weights = walk(probe, run), starting_weights(run)
-    own = {parameter.name: weights[parameter.name] for parameter in run.network.parameters}
+    tuned, weights = walk(probe, run), starting_weights(resolve_networks(run))
+    own = {parameter.name: weights[parameter.name] for parameter in declare_network(run).parameters}
     plain = walk(probe, make_run("scratch"), own)
     for name, value in plain["weights"].items():
         np.testing.assert_allclose(tuned["weights"][name], value, rtol=1e-12, err_msg=name)
@@ -158,7 +159,7 @@ def test_lwf_without_the_old_task_is_fine_tuning(probe):
 def test_lwf_warms_up_the_new_head_alone(probe):
     run = make_run("lwf", stage="warmup", optimizer={"name": "sgd", "weight_decay": 0.1})
     assert moved(run, walk(probe, run)) == {
-        p.name for p in run.network.head.parameters if p.is_trainable
+        p.name for p in declare_network(run).head.parameters if p.is_trainable
     }
 
 

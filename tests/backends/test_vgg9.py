@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 EPSILON = 1e-5
@@ -51,14 +52,14 @@ def test_the_last_map_is_max_pooled_and_then_averaged(last_pool, worker):
     for (row, column), value in np.ndenumerate(QUARTERS):
         image[0, 16 * row + 5, 16 * column + 11, 0] = value
     spec = {**run.model_dump(mode="json"), "backend": worker.backend}
-    arrays = {"weights": identity_weights(run.network), "images": image}
+    arrays = {"weights": identity_weights(declare_network(run)), "images": image}
     maps = worker.call("features", run=spec, taps=["reduction5", "logits"], **arrays)
     np.testing.assert_allclose(maps["reduction5"][0, :, :, 0], QUARTERS, rtol=1e-12)
     np.testing.assert_allclose(maps["logits"], [LOGITS[last_pool]], rtol=1e-12)
 
 
 def test_the_authors_pool_is_the_default_and_no_weight_depends_on_it():
-    with_pool, without = declare(True).network, declare(False).network
+    with_pool, without = declare_network(declare(True)), declare_network(declare(False))
     names = [node.name for node in with_pool.nodes]
     assert names[-3:] == ["stage5/pool", "pool", "head"]
     assert [node.name for node in without.nodes] == [n for n in names if n != "stage5/pool"]

@@ -8,6 +8,7 @@ import pytest
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import resolve_networks
 from poc.tests.cli.test_cli import TINY
 
 CONV = ["--set", "model=lightnet_residual", "--set", "layer=conv2d"]
@@ -32,7 +33,7 @@ def test_full_rank_keeps_the_logits_and_both_backends_go_on(run, poc, workers, t
     given = {"input_shape": (28, 28, 1), "num_classes": 10}
     factored = load_run(tmp_path / "full" / "run.toml", **given)
     whole = load_run(None, ["model=lightnet_residual", "layer=conv2d", TINY[3]], **given)
-    weights = starting_weights(factored)
+    weights = starting_weights(resolve_networks(factored))
     trained = read_arrays(run / "checkpoints" / "best.safetensors")
     images = np.random.default_rng(0).normal(size=(4, 28, 28, 1)).astype(np.float32)
     logits = [

@@ -19,7 +19,7 @@ from poc.cli import cli
 from poc.shared.actions import bench, comparison, probe
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
 from poc.tests.cli.printed import ROOT, printed_commands
 
@@ -44,12 +44,12 @@ class Planned(Exception):  # noqa: N818 - it is no error
 
 def plan(run, *_, **__):
     """Open the data, let the recipe fill in, and declare the networks of all stages."""
-    resolved, data = open_data(run)
+    resolved, data = resolve(run)
     with data:
         for stage in resolved.stages:
             assert resolved.at_stage(stage.name).trained_network.parameters
         next(iter(data.train.epoch(0)))
-    return resolved
+    return resolved.spec
 
 
 def plan_run(run, folder, *_, **__):

@@ -22,7 +22,7 @@ class Trainer:
     def __init__(self, run, weights):
         die_at("network")
         names = [p.name for p in run.trained_network.parameters]
-        self._run, self.own = run, {name: weights[name].astype(np.float64) for name in names}
+        self._run, self.own = run.spec, {name: weights[name].astype(np.float64) for name in names}
         self.moving = moving_names(run.trained_network)
         self.momenta = {n: np.zeros_like(v) for n, v in self.own.items() if n in self.moving}
         self.num_steps, self.totals, self.step_counter = 0, {}, 0

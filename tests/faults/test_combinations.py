@@ -9,6 +9,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 # Settings -> words of the message: what does not fit what.
@@ -78,7 +79,7 @@ def weights(tmp_path):
     paths = {"FILE": tmp_path / "source.safetensors", "HEAD": tmp_path / "head.safetensors"}
     for path, num_classes in zip(paths.values(), (10, 7), strict=True):
         own = run.replace(num_classes=num_classes)
-        write_arrays(path, draw_weights(own.network.parameters, 0))
+        write_arrays(path, draw_weights(declare_network(own).parameters, 0))
     return paths
 
 

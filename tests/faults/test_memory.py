@@ -13,6 +13,7 @@ from poc.shared.engine.machine.memory import Need, describe_memory_error, estima
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence, count_kills
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults import stub
 from poc.tests.faults.processes import Command
@@ -48,11 +49,12 @@ def test_the_message_names_batch_model_need_and_a_batch_that_fits(error, tmp_pat
 def test_the_estimate_of_vgg16():
     """138,357,544 parameters: weights, gradients and two moments; maps of 224 x 224 dominate."""
     run = RunSpec.parse({"method": "scratch", "model": {"name": "vgg16"}, **SHAPE}, "")
-    need = estimate_need(run)
+    need = estimate_need(resolve_networks(run))
     assert need.fixed_bytes == 4 * 4 * 138_357_544
     # The thirteen convolutions alone give 13.56 million numbers, each with its activation.
     assert 2 * 4 * 13_556_224 < need.example_bytes < 6 * 4 * 13_556_224
-    assert estimate_need(run.replace(precision="float64")).fixed_bytes == 2 * need.fixed_bytes
+    exact = estimate_need(resolve_networks(run.replace(precision="float64")))
+    assert exact.fixed_bytes == 2 * need.fixed_bytes
 
 
 @pytest.mark.parametrize(("free", "batch"), [(99, 1), (100, 1), (139, 2), (180, 8), (2000, 128)])

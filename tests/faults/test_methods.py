@@ -11,6 +11,7 @@ from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.conftest import start_worker, write_interpreter
 from poc.tests.faults.processes import facts
@@ -72,7 +73,7 @@ def make_run(method, optimizer, backend, folder):
             {"method": "scratch", "model": MODEL, "input_shape": [28, 28, 1], "num_classes": 10}, ""
         )
         path = folder / "source.safetensors"
-        write_arrays(path, draw_weights(source.network.parameters, 9))
+        write_arrays(path, draw_weights(declare_network(source).parameters, 9))
         values["teacher"] = {"weights": str(path), "model": MODEL, "cache": True}
     return RunSpec.parse(values, "").model_dump(mode="json")
 

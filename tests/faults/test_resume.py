@@ -16,6 +16,7 @@ from poc.shared.engine.server.operations import Operations
 from poc.shared.errors import Interrupted, Terminated, UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults import stub
 
@@ -45,7 +46,7 @@ def with_teacher(folder, **options):
     )
     path = folder / "teacher.safetensors"
     if not path.exists():
-        write_arrays(path, draw_weights(run.network.parameters, 1))
+        write_arrays(path, draw_weights(declare_network(run).parameters, 1))
     teacher = {"weights": str(path), "model": MODEL, "cache": True}
     data = {**DATA, "split": {"train_per_class": 5}}
     learning = {"method": "fitnets", "teacher": teacher, "num_epochs": 4}

@@ -17,6 +17,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.faults.processes import stub_environment
 from poc.tests.faults.test_resume import MODEL
@@ -53,7 +54,7 @@ def material(tmp_path):
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
     values = {"method": "scratch", "model": MODEL, "input_shape": [64, 64, 3], "num_classes": 2}
     run = RunSpec.parse(values, "")
-    write_arrays(tmp_path / "weights.safetensors", draw_weights(run.network.parameters, 0))
+    write_arrays(tmp_path / "weights.safetensors", draw_weights(declare_network(run).parameters, 0))
     return {"IMAGES": tmp_path / "images", "WEIGHTS": tmp_path / "weights.safetensors"}
 
 

@@ -16,6 +16,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.l2t_ww import find_pairs
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.tests.reference import l2t_ww as reference
 
@@ -58,16 +59,16 @@ def make_batch(seed: int = 0, size: int = 6) -> dict[str, Any]:
 def start(run: RunSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights off their special values, gates at 0, inside and at 6; and a momentum."""
     generator = np.random.default_rng(1)
-    weights = starting_weights(run)
+    weights = starting_weights(resolve_networks(run))
     biases = iter([-9.0, 1.5, 15.0, 3.0])
     for name, value in weights.items():
         if name.endswith("loss/bias"):
             weights[name] = np.full_like(value, next(biases))
         elif not name.endswith("moving_variance"):
             weights[name] = value + generator.normal(0, 0.1, value.shape)
-    moved = [p for p in run.trained_network.parameters if p.is_trainable]
+    moved = [p for p in resolve_networks(run).trained_network.parameters if p.is_trainable]
     state = {f"{p.name}/momentum": generator.normal(0, 0.05, p.shape) for p in moved}
-    for parameter in run.meta_parameters:
+    for parameter in resolve_networks(run).meta_parameters:
         for slot in ("exp_avg", "exp_avg_sq"):
             state[f"{parameter.name}/{slot}"] = np.zeros(parameter.shape)
     return weights, {**state, "step": np.asarray(0), "meta_step": np.asarray(0)}
@@ -104,13 +105,17 @@ def error(first: Any, second: Any) -> float:
 
 def numpy_problem(run: RunSpec, weights: Any) -> tuple[Any, Any, Any]:
     """The reference's problem, its pooled source maps, its pairs."""
-    batch, network, source = make_batch(), run.network, run.teacher_network
+    batch, network, source = (
+        make_batch(),
+        declare_network(run),
+        resolve_networks(run).teacher_network,
+    )
     assert source is not None
     pairs = find_pairs(run.method_settings, network, source)
     frozen = {n.removeprefix("source/"): v for n, v in weights.items() if n.startswith("source/")}
     images = batch["images"].astype(np.float64)
     maps = {tap: reference.evaluate_map(source, frozen, images, tap) for tap in TAPS}
-    fixed = set(run.trained_network.cancelled_biases)
+    fixed = set(resolve_networks(run).trained_network.cancelled_biases)
     problem = reference.Problem(network, pairs, maps, images, batch["labels"], fixed)
     return problem, {tap: value.mean((1, 2)) for tap, value in maps.items()}, pairs
 
@@ -164,7 +169,7 @@ def test_hyper_gradient_equals_finite_differences(workers: Any) -> None:
     run = small_run()
     weights, state = start(run)
     generator = np.random.default_rng(2)
-    meta = run.meta_parameters
+    meta = resolve_networks(run).meta_parameters
     directions = [{p.name: generator.normal(size=p.shape) for p in meta} for _ in range(2)]
     step = 1e-5
     moved = [
@@ -312,7 +317,7 @@ def test_statistics_take_two_updates(one_batch: Any) -> None:
     """Batch statistics at the old theta, then at theta_0, each with the layer's share."""
     run, weights, results = one_batch
     problem, *_ = numpy_problem(run, weights)
-    norms = [node for node in run.network.nodes if node.layer.kind == "batch_norm"]
+    norms = [node for node in declare_network(run).nodes if node.layer.kind == "batch_norm"]
     for result in results:
         expected = {n: v for n, v in weights.items() if "moving_" in n and "source" not in n}
         for theta in (weights, result["weights"]):
@@ -340,7 +345,7 @@ def test_the_head_moves_in_matching_steps(workers: Any) -> None:
         p.name: reference.gates(p, pooled[p.source], weights, run.method_settings.beta)[2]
         for p in pairs
     }
-    names = [p.name for p in run.trained_network.parameters if p.is_trainable]
+    names = [p.name for p in resolve_networks(run).trained_network.parameters if p.is_trainable]
     theta = {name: weights[name] for name in names}
     velocity = {name: np.zeros_like(value) for name, value in theta.items()}
     numbers = (RATE, run.optimizer.momentum, run.optimizer.weight_decay)
@@ -420,6 +425,6 @@ def test_wrong_use_is_refused() -> None:
         load_run(method="l2t-ww", assignments=["optimizer.name=adam"])
     run = small_run(pairs=("block1/relu2>nowhere",))
     with pytest.raises(UsageError, match="allowed are SOURCE>TARGET"):
-        _ = run.trained_network
+        _ = resolve_networks(run).trained_network
     with pytest.raises(UsageError, match="allowed is a map"):
-        _ = small_run(target_taps=("pool",)).trained_network
+        _ = resolve_networks(small_run(target_taps=("pool",))).trained_network

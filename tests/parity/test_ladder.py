@@ -14,6 +14,7 @@ from poc.shared.analysis.parity.trajectories import RATES
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.small_forms import load_parity_run
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.parity.plants import plant
 
@@ -121,7 +122,7 @@ def test_the_loss_is_not_trivial(workers):
     run = make_run("lightnet_plain", {**MODEL_OPTIONS["lightnet_plain"], "kernel_l2": 0.1})
     batches = draw_batches(run)
     weights = Ladder(run, *workers).perturbed_weights()
-    cancelled = run.network.cancelled_biases
+    cancelled = declare_network(run).cancelled_biases
     for worker in workers:
         found = worker.call(
             "train_steps",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.resolving.single_values import check_single_values
-from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec
@@ -105,6 +105,6 @@ def test_one_image_in_every_batch_is_refused_by_both(workers, tmp_path, source):
     ],
 )
 def test_what_is_told(fields, is_told, source):
-    run, data = open_data(spec_of(source, **fields))
+    run, data = resolve(spec_of(source, **fields))
     with data:
         assert bool(check_single_values(run, data.train)) == is_told

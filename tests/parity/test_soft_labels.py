@@ -7,6 +7,7 @@ from poc.shared.engine.numerics.metrics import average_views, log_softmax
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network
 
 pytestmark = [pytest.mark.tf, pytest.mark.torch, pytest.mark.parity]
 BACKENDS = ("tf", "torch")
@@ -28,7 +29,7 @@ def make_case(precision):
     generator = np.random.default_rng(0)
     images = generator.random((6, 8, 8, 1)).astype(np.float32)
     soft = generator.dirichlet(np.ones(4), 6).astype(np.float32)
-    return run, draw_weights(run.network.parameters, 0), images, soft
+    return run, draw_weights(declare_network(run).parameters, 0), images, soft
 
 
 def call(worker, backend, operation, run, **arguments):

@@ -8,7 +8,7 @@ from poc.shared.engine.numerics.resizing import average_matrices, resize_matrice
 from poc.shared.spec.methods.distillation import find_attention_pairs
 from poc.shared.spec.methods.distilling import Pair
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.tf_impl.arrays import extras_to_tensors
 from poc.tf_impl.device import find_device
 from poc.tf_impl.distillation_losses import (
@@ -28,7 +28,7 @@ ATTENTION_PREFIX = "attention/"
 class AttentionTransfer(Distilled):
     """Objective of `attention_transfer` (arXiv 1612.03928); docs/methods/attention_transfer.md."""
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.pairs = find_attention_pairs(self.options, run.network, self.teacher.network)
         resize = self.options.size_rule == "resize_source"
@@ -45,8 +45,8 @@ class AttentionTransfer(Distilled):
         self.resizes = {
             key: extras_to_tensors(
                 dict(zip(("rows", "columns"), matrices, strict=True)),
-                dtype=run.dtype,
-                device=find_device(run),
+                dtype=run.spec.dtype,
+                device=find_device(run.spec),
             )
             for key, matrices in found.items()
         }

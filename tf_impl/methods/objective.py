@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.tf_impl.models import Model
 
 
@@ -35,7 +35,7 @@ class Objective(ABC):
 
     owns_update: ClassVar[bool] = False
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from poc.shared.engine.training.output_cache import KEPT_PREFIX
 from poc.shared.spec.networks.freezing import frontier
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.models import Model
 
@@ -17,7 +17,7 @@ from .objective import Objective
 class TransferLearning(Objective):
     """Objective of `transfer` and `fixres`; docs/methods/transfer.md."""
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.frontier = frontier(model.network)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.torch_impl.device import find_device
 from poc.torch_impl.models import Model
@@ -18,13 +18,13 @@ from .objective import Objective
 class Distilled(Objective):
     """An objective with a teacher: evaluation mode, no gradients, statistics left alone."""
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         if run.teacher_network is None:
-            raise ValueError(f"Received the method {run.method!r} without a teacher network.")
+            raise ValueError(f"Received the method {run.spec.method!r} without a teacher network.")
         self.options: Any = run.method_settings
-        network, device = run.teacher_network, find_device(run)
-        self.teacher = Model(network, dtype=run.precision).to(device).requires_grad_(False)
+        network, device = run.teacher_network, find_device(run.spec)
+        self.teacher = Model(network, dtype=run.spec.precision).to(device).requires_grad_(False)
         load_weights(
             self.teacher,
             {

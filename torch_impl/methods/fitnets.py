@@ -8,7 +8,7 @@ from poc.shared.engine.numerics.resizing import resize_matrices
 from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 from poc.shared.spec.methods.fitnets import HINT, find_hints, regressor_output
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.torch_impl.arrays import extras_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.distillation_losses import resize_maps, soft_cross_entropy, squared_error
@@ -24,19 +24,19 @@ SOFT = COEFFICIENT_PREFIX + "soft"
 class FitNets(Distilled):
     """Objective of `fitnets` (arXiv 1412.6550); docs/methods/fitnets.md."""
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         network = self.teacher.network
         pairs = find_hints(self.options, run.network, network)
-        has_hints = run.stage == HINT or self.options.stages == "one"
+        has_hints = run.spec.stage == HINT or self.options.stages == "one"
         self.pairs = pairs if has_hints else ()
-        self.has_soft = run.stage != HINT and any(self.options.resolved_soft_weights)
+        self.has_soft = run.spec.stage != HINT and any(self.options.resolved_soft_weights)
         shapes = {node.name: node.output_shape for node in model.network.nodes}
         self.resizes = {
             pair.name: extras_to_tensors(
                 dict(zip(("rows", "columns"), matrices, strict=True)),
-                dtype=run.dtype,
-                device=find_device(run),
+                dtype=run.spec.dtype,
+                device=find_device(run.spec),
             )
             for pair in self.pairs
             if (
@@ -68,7 +68,7 @@ class FitNets(Distilled):
         """The terms `hint`, `hard` and `soft`, as far as the stage has them."""
         output = self.model.network.output
         regressors = {pair.name: regressor_output(self.options, pair) for pair in self.pairs}
-        is_hint = self.run.stage == HINT
+        is_hint = self.run.spec.stage == HINT
         wanted = [*regressors.values(), *(() if is_hint else (output,))]
         values = self.model.values(images, wanted, noise, training=True)
         terms = {}

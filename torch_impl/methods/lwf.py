@@ -28,7 +28,7 @@ class LearningWithoutForgetting(Distilled):
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The term `hard` (labels) and, but for the warm-up, `old` (teacher)."""
         options, network = self.options, self.model.network
-        if self.run.stage == WARMUP:
+        if self.run.spec.stage == WARMUP:
             logits = self.model(images, noise, training=True)
             return {"hard": cross_entropy(logits, labels)}, logits
         values = self.model.values(images, [network.output, OLD_HEAD], noise, training=True)

@@ -21,6 +21,7 @@ from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.pretrained import merge
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.check import check_weights
 from poc.shared.weights.conversion import (
@@ -100,7 +101,7 @@ def convert_file(
         UsageError: An unreadable file, an unknown format, or a tensor that is missing, extra or
             misshapen.
     """
-    network, schemes = run.network, find_schemes(run.model_spec.name)
+    network, schemes = declare_network(run), find_schemes(run.model_spec.name)
     outgoing = next(iter(choose(schemes, target_format, network)), None)
     check_target(target, network, outgoing)
     tensors, metadata = read_tensors(source)
@@ -184,8 +185,8 @@ def read_weights(
     own = lineage_of(run.model_spec)
     try:
         if incoming is not None:
-            return to_canonical(run.network, incoming, tensors)
-        check_weights(run.network, tensors)
+            return to_canonical(declare_network(run), incoming, tensors)
+        check_weights(declare_network(run), tensors)
         return {name: as_float(name, value) for name, value in tensors.items()}
     except UsageError as error:
         if lineage is None or own in (None, lineage):
@@ -200,11 +201,11 @@ def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Pat
     """The weights under the names of the output."""
     if outgoing is None:
         return weights
-    published = from_canonical(run.network, outgoing, weights)
+    published = from_canonical(declare_network(run), outgoing, weights)
     if not target.name.endswith(KERAS_3):
         return published
-    names = outgoing.tensors(run.network)
-    numbered = numbered_names(run.network, outgoing)
+    names = outgoing.tensors(declare_network(run))
+    numbered = numbered_names(declare_network(run), outgoing)
     return {numbered[own]: published[names[own]] for own in numbered}
 
 

@@ -24,6 +24,7 @@ from poc.shared.spec.networks.factors import (
 )
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.factorization import (
     Measure,
@@ -75,7 +76,8 @@ def factorize_run(
             "whole network"
         )
     name = check_variant(variant)
-    factors = find_factors(run.network, weights, name, rank, budget_parameters, budget_macs)
+    network = declare_network(run)
+    factors = find_factors(network, weights, name, rank, budget_parameters, budget_macs)
     declared = {key: factor.model_dump(mode="json") for key, factor in factors.items()}
     model = {**run.model_spec.model_dump(mode="json"), "factors": declared}
     factored = run.replace(model=model)
@@ -91,9 +93,9 @@ def factorize_run(
     return {
         "output": str(output),
         "variant": name,
-        "layers": layer_rows(run.network, weights, factors),
-        **{f"{m}_before": network_cost(run.network, m) for m in MEASURES},
-        **{f"{m}_after": network_cost(factored.network, m) for m in MEASURES},
+        "layers": layer_rows(network, weights, factors),
+        **{f"{m}_before": network_cost(network, m) for m in MEASURES},
+        **{f"{m}_after": network_cost(declare_network(factored), m) for m in MEASURES},
         "num_images": len(before.labels),
         "accuracy_before": float(before.hits(before.logits).mean()),
         "accuracy_after": float(after.hits(after.logits).mean()),

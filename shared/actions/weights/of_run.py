@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.engine.folder.record import RunRecord
-from poc.shared.engine.teacher import CHECKPOINT
+from poc.shared.engine.resolving.teacher import CHECKPOINT
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import CANONICAL

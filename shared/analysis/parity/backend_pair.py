@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import BACKENDS, RunSpec
+from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.run import BACKENDS
 
 from .batches import Batch, draw_probes
 from .rungs import LOSS, Arrays
@@ -28,13 +29,14 @@ class BackendPair:
 
     def __init__(
         self,
-        run: RunSpec,
+        run: ResolvedRun,
         first: Caller,
         second: Caller,
         changes: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self.run, self.workers, self._changes = run, (first, second), changes
-        self._spec = run.model_dump(mode="json")
+        self.run, self.workers, self._changes = run.spec, (first, second), changes
+        self._spec = run.spec.model_dump(mode="json")
+        self._meta_names = {parameter.name for parameter in run.meta_parameters}
 
     def probes(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
         """See `draw_probes`."""
@@ -82,7 +84,7 @@ class BackendPair:
         Adam's first steps on it follow the sign of a hyper-gradient that float32 cannot tell.
         """
         is_rough = self.run.precision == "float32"
-        outside = {p.name for p in self.run.meta_parameters} if is_rough else set()
+        outside = self._meta_names if is_rough else set()
         return {name: value for name, value in weights.items() if name not in outside}
 
     def both(self, operation: str, **arguments: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import EXACT
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .backend_pair import BackendPair, Caller
@@ -101,8 +102,9 @@ class Ladder:
                 "here, and train with it by poc run"
             )
         self._run, self._changes, self._is_brief, self._progress = run, changes, is_brief, progress
-        self._pair = BackendPair(run, first, second, changes)
-        self._network = run.trained_network
+        self._resolved = resolve_networks(run)
+        self._network = self._resolved.trained_network
+        self._pair = BackendPair(self._resolved, first, second, changes)
         self._tolerances = TOLERANCES[run.precision]
         if is_brief:
             tolerance = max(self._tolerances.steps, BRIEF_TOLERANCE)
@@ -165,7 +167,7 @@ class Ladder:
         swapped tensor.
         """
         generator = np.random.default_rng(self._run.seed)
-        weights = starting_weights(self._run)
+        weights = starting_weights(self._resolved)
         for name, value in weights.items():
             if not name.endswith("/kernel") or not value.any():
                 shift = generator.uniform(0.0, 0.1, value.shape).astype(np.float32)
@@ -189,7 +191,7 @@ class Ladder:
 
     def first_difference(self, weights: Weights, batch: Batch) -> str:
         """Name of the first layer, in the order of computation, whose output differs."""
-        names = [node.name for node in self._run.network.nodes]
+        names = [node.name for node in self._resolved.network.nodes]
         maps = self._pair.both("features", weights=weights, images=batch["images"][:2], taps=names)
         for name in names:
             error = relative_error(maps[0][name], maps[1][name])

@@ -2,6 +2,7 @@
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 
 # Longest sides that are tried: the smallest one that leaves every layer a map.
@@ -23,7 +24,7 @@ def shrink(run: RunSpec) -> RunSpec:
             break
         try:
             small = scale(run, shape, side)
-            if has_same_parameters(run, small):
+            if has_same_parameters(resolve_networks(run), resolve_networks(small)):
                 return small
         except UsageError:
             continue
@@ -42,7 +43,7 @@ def scale(run: RunSpec, shape: Shape, side: int) -> RunSpec:
     )
 
 
-def has_same_parameters(first: RunSpec, second: RunSpec) -> bool:
+def has_same_parameters(first: ResolvedRun, second: ResolvedRun) -> bool:
     """Whether both declare the same tensors, in every stage, its source's included."""
     return all(
         tables(first.at_stage(stage.name)) == tables(second.at_stage(stage.name))
@@ -50,7 +51,7 @@ def has_same_parameters(first: RunSpec, second: RunSpec) -> bool:
     )
 
 
-def tables(run: RunSpec) -> list[object]:
+def tables(run: ResolvedRun) -> list[object]:
     """Parameters of a stage's network and of its source."""
     source = run.teacher_network
     return [run.trained_network.parameters, source.parameters if source else None]

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
@@ -19,11 +21,26 @@ __all__ = ["SCHEMES", "Scheme", "Source", "open_source"]
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """One kind of source: how it is written, what it is, and what opens it."""
+    """One kind of source: how it is written, what it is, and what opens it.
+
+    Attributes:
+        form: As `--data` takes it.
+        summary: One line.
+        open: (text, what follows the scheme, opening) -> the source.
+        is_constant: Whether it always holds the same images, at no cost to look at.
+    """
 
     form: str
     summary: str
     open: Callable[[str, str, "Opening"], Source]
+    is_constant: bool = False
+
+
+class KnownImages(NamedTuple):
+    """The images of a source that always holds the same ones: (height, width, channels)."""
+
+    shape: tuple[int, int, int]
+    num_classes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +71,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             form="embedded",
             summary="a cut of Fashion-MNIST that ships in the package",
             open=lambda name, rest, opening: open_embedded(name),
+            is_constant=True,
         ),
         "folder": Scheme(
             form="folder:PATH",
@@ -99,6 +117,22 @@ def open_source(
     scheme, rest = split_source(text)
     opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
     return SCHEMES[scheme].open(text, rest, opening)
+
+
+@cache
+def known_images(text: str) -> KnownImages | None:
+    """Say what a source holds before it is opened for a run; none where only opening it tells.
+
+    Args:
+        text: As given to `--data`.
+    """
+    scheme, rest = split_source(text)
+    if not SCHEMES[scheme].is_constant:
+        return None
+    source = SCHEMES[scheme].open(text, rest, Opening())
+    if source.image_shape is None:
+        return None
+    return KnownImages(source.image_shape, len(source.class_names))
 
 
 def split_source(text: str) -> tuple[str, str]:

@@ -20,13 +20,13 @@ from poc.shared.files.arrays import FROZEN_FILE, encode_arrays, frozen_name, wri
 from poc.shared.files.whole import read_regular, write_bytes
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 # A file takes a block of the disk at least: less than that is not worth one.
 BLOCK_BYTES = 4096
 
 
-def frozen_names(run: RunSpec) -> frozenset[str]:
+def frozen_names(run: ResolvedRun) -> frozenset[str]:
     """Parameters of the run's network that no stage of it may change."""
     moving: set[str] = set()
     for stage in run.stages:

@@ -10,7 +10,7 @@ from poc.shared.engine.machine.memory import (
     has_memory_sign,
     was_killed,
 )
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
@@ -25,7 +25,7 @@ def choose_batch_size(run: RunSpec, backends: Sequence[str], report: Report) -> 
     Raises:
         UsageError: Not even one image fits.
     """
-    resolved, data = open_data(run)
+    resolved, data = resolve(run)
     free = free_bytes()
     with data:
         limit = min(LARGEST, data.train.examples)
@@ -33,7 +33,7 @@ def choose_batch_size(run: RunSpec, backends: Sequence[str], report: Report) -> 
     if free is not None:
         size = min(size, estimate_need(resolved).largest_batch(int(SHARE_FOR_A_RUN * free)))
     for backend in backends:
-        size = largest_that_runs(resolved, backend, size)
+        size = largest_that_runs(resolved.spec, backend, size)
     report({"event": "note", "text": f"--batch-size auto: {size}"})
     return with_batch_size(run, size)
 

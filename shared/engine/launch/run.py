@@ -16,9 +16,9 @@ from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.machine.load import describe_neighbours
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence
-from poc.shared.engine.resolving.before_data import check_combination
+from poc.shared.engine.resolving.before_data import check_before_data
 from poc.shared.engine.resolving.memory import require_memory
-from poc.shared.engine.teacher import require_teacher, resolve_teacher
+from poc.shared.engine.resolving.teacher import require_teacher, resolve_teacher
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
@@ -49,7 +49,7 @@ def launch_run(
         The run's row of the comparison table.
     """
     Saver.parse(save_every)
-    check_combination(run)
+    check_before_data(run)
     run = anchor(resolve_teacher(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)

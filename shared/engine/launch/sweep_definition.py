@@ -16,8 +16,8 @@ from typing import Any
 
 from poc.shared.engine.folder.former_runs import FORMER_FORMATS, SWEEP_FORMAT, check_continuation
 from poc.shared.engine.folder.run_folder import LOCK, RunFolder
-from poc.shared.engine.resolving.before_data import check_combination
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
+from poc.shared.engine.resolving.before_data import check_before_data
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
 from poc.shared.spec.reading.stored_runs import read_as_meant
@@ -78,18 +78,18 @@ def check_cells(cells: Sequence[Cell], watch: Watch, *, has_files: bool) -> None
             opened once.
 
     Raises:
-        UsageError: As `check_combination` and `open_data`; names the first such cell.
+        UsageError: As `check_before_data` and `resolve`; names the first such cell.
     """
     opened: set[str] = set()
     for cell in cells if has_files else ():
         try:
-            check_combination(cell.run)
+            check_before_data(cell.run)
             data = cell.run.data.model_dump(mode="json")
             key = json.dumps([data[name] for name in LISTING])
             if key not in opened:
                 opened.add(key)
                 watch(cell.name, {"event": "work", "text": "looking at the data"})
-                open_data(cell.run)[1].close()
+                resolve(cell.run)[1].close()
         except UsageError as error:
             raise UsageError(f"in the cell {cell.name}: {error}") from None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 
 # The kernel ends a process with signal 9 when memory ends; a person may have done so as well
@@ -56,16 +57,16 @@ class Need:
         return 1 << max(int(fitting).bit_length() - 1, 0)
 
 
-def estimate_need(run: RunSpec) -> Need:
+def estimate_need(run: ResolvedRun) -> Need:
     """What a step of a resolved run needs."""
-    network, source = run.trained_network, run.teacher_network
-    copies = 2 + SLOTS[run.optimizer.name]
+    network, source, spec = run.trained_network, run.teacher_network, run.spec
+    copies = 2 + SLOTS[spec.optimizer.name]
     fixed = copies * sum(parameter.size for parameter in network.parameters)
     outputs = COPIES_OF_OUTPUTS * output_values(network)
     if source is not None:
         fixed += sum(parameter.size for parameter in source.parameters)
         outputs += output_values(source)
-    return Need(ITEM_BYTES[run.dtype] * fixed, ITEM_BYTES[run.precision] * outputs)
+    return Need(ITEM_BYTES[spec.dtype] * fixed, ITEM_BYTES[spec.precision] * outputs)
 
 
 def output_values(network: Network) -> int:
@@ -130,7 +131,7 @@ def describe_memory_error(run: RunSpec, is_certain: bool = True) -> str:
     what = f"{start}: batches of {batch_size} for the model {run.model_spec.name!r}"
     if run.input_shape is None or run.num_classes is None:
         return f"{what} were to come; lower data.batch_size"
-    need, free = estimate_need(run), free_bytes()
+    need, free = estimate_need(resolve_networks(run)), free_bytes()
     known = f" where {show_bytes(free)} are free" if free is not None else ""
     largest = need.largest_batch(int(SHARE_FOR_A_RUN * (free or 0)))
     fitting = min(largest, max(batch_size // 2, 1))

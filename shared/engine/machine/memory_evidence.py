@@ -9,6 +9,7 @@ import resource
 from pathlib import Path
 from typing import Self
 
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 
 from . import memory
@@ -101,7 +102,7 @@ def needed_bytes(run: RunSpec) -> int | None:
     """What a step needs, where the images are known."""
     if run.input_shape is None or run.num_classes is None:
         return None
-    return estimate_need(run).total_bytes(run.data.batch_size)
+    return estimate_need(resolve_networks(run)).total_bytes(run.data.batch_size)
 
 
 def peak_bytes_of_children() -> int:

@@ -1,58 +1,80 @@
-"""Combinations that cannot work, refused before data is opened or a framework starts.
+"""The first half of what is refused: all that is known before data is opened or a process starts.
 
-What the images are is known early for the embedded set, and where the settings say it. Everything
-else is refused when the worker has opened the data.
+The images' shape is known early where the settings give it or the source always has the same.
+Everything else is refused by `after_data`, in the worker.
 """
 
-from poc.shared.data.sources.table import require_source
-from poc.shared.engine.teacher import check_teacher, require_teacher, resolve_teacher
+from poc.shared.data.sources.table import known_images, require_source
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
-from poc.shared.weights.start import check_initial_weights
+from poc.shared.weights.start import read_initial_weights, require_weight_file
 
-EMBEDDED = "embedded"
-EMBEDDED_SHAPE, EMBEDDED_CLASSES = (28, 28, 1), 10
+from .stages import check_stages
+from .teacher import check_teacher, require_teacher, resolve_teacher
+
 RGB_NORMALIZATIONS = ("torch", "caffe")
+# Any number of classes will do to declare a network whose size is to be checked.
+SOME_CLASSES = 2
 
 
-def check_combination(run: RunSpec) -> None:
-    """Refuse what can be known to fail: data, method, model, teacher, weights.
+def check_before_data(run: RunSpec) -> None:
+    """Refuse what can be known to fail: data, plan, weights, teacher, and sizes that do not fit.
 
     Raises:
         UsageError: Names both sides.
     """
     require_source(run.data.source)
-    run.stages  # noqa: B018 - phases that do not fit the epochs are refused
-    check_initial_weights(run)
+    check_plan(run)
+    require_weight_file(run)
     require_teacher(run)
-    run = resolve_teacher(run)
+    run, known = resolve_teacher(run), known_images(run.data.source)
     shape = early_shape(run)
     if shape is None:
         return
     check_normalization(run, shape)
-    is_embedded = run.data.source == EMBEDDED
-    classes = EMBEDDED_CLASSES if is_embedded else 2
-    resolved = run.replace(input_shape=shape, num_classes=run.num_classes or classes)
+    classes = run.num_classes or (known.num_classes if known else SOME_CLASSES)
+    run = run.replace(input_shape=shape, num_classes=classes)
+    knows_classes = known is not None and run.data.class_pattern is None
+    read_initial_weights(run, declare_fitting(run), knows_classes=knows_classes)
+    if known is not None:
+        resolved = resolve_networks(run)
+        check_stages(resolved)
+        check_teacher(resolved)
+
+
+def check_plan(run: RunSpec) -> None:
+    """Refuse stages that do not fit the number of epochs.
+
+    Raises:
+        UsageError: Names both numbers.
+    """
+    find_method(run.method).plan_stages(run.method_settings, run.num_epochs)
+
+
+def declare_fitting(run: RunSpec) -> Network:
+    """Declare the network, or refuse images too small for it.
+
+    Raises:
+        UsageError: Says so where nobody has named the model.
+    """
     try:
-        resolved.network  # noqa: B018 - a size that does not fit is refused
+        return declare_network(run)
     except UsageError as error:
         raise UsageError(f"{error}{tell_default(run.method, run.model_spec.name)}") from None
-    knows_classes = is_embedded and run.data.class_pattern is None
-    check_initial_weights(resolved, knows_classes=knows_classes)
-    if is_embedded:
-        check_teacher(resolved)
 
 
 def early_shape(run: RunSpec) -> Shape | None:
     """(H, W, C) of the model's input, as far as it is known without the data."""
-    data = run.data
-    own = EMBEDDED_SHAPE if data.source == EMBEDDED else None
-    fine_tuning = find_method(run.method).fine_tuning
-    side = fine_tuning.image_side(run.method_settings) if fine_tuning else None
-    size = data.image_size or ((side, side) if side else None) or (own[:2] if own else None)
-    channels = data.channels or (own[2] if own else 3)
+    data, known = run.data, known_images(run.data.source)
+    side = find_method(run.method).image_side(run.method_settings)
+    size = data.image_size or ((side, side) if side else None)
+    if size is None and known is not None:
+        size = known.shape[:2]
+    channels = data.channels or (known.shape[2] if known else 3)
     return None if size is None else (*size, channels)
 
 
@@ -60,7 +82,7 @@ def check_normalization(run: RunSpec, shape: Shape) -> None:
     """Refuse RGB statistics for images that are known to be grey.
 
     Raises:
-        UsageError: See above.
+        UsageError: Names both settings.
     """
     if run.data.normalization in RGB_NORMALIZATIONS and shape[2] != 3:
         raise UsageError(

@@ -7,6 +7,7 @@ from poc.shared.engine.machine.memory import ITEM_BYTES, SLOTS, free_bytes
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.network import IMAGES, Network
+from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 
 # The file's arrays, the drawn ones, the model's own, and one copy that a checkpoint takes.
@@ -17,21 +18,21 @@ GPU = Path("/dev/nvidia0")
 SMALL_BYTES = 4 * GIB
 
 
-def needed_bytes(run: RunSpec) -> int:
+def needed_bytes(run: ResolvedRun) -> int:
     """A lower bound: weights, gradients, optimiser state, and the values of one batch.
 
     Values of the part that learns are kept for the way back; of the frozen part only those that
     are still read. Workspaces of the framework are not counted.
     """
-    is_tuned = find_method(run.method).fine_tuning is not None
-    network = run.trained_network if is_tuned else run.network
+    network = run.network if run.method.fine_tuning is None else run.trained_network
+    spec = run.spec
     learning = learning_nodes(network)
     weights = sum(parameter.size for parameter in network.parameters)
     trained = sum(p.size for p in network.parameters if p.is_trainable)
     kept = total(network, learning)
-    values = (kept + peak_of_others(network, learning)) * run.data.batch_size
-    stored = WEIGHT_COPIES * weights + (1 + SLOTS[run.optimizer.name]) * trained
-    return ITEM_BYTES[run.dtype] * stored + ITEM_BYTES[run.precision] * values
+    values = (kept + peak_of_others(network, learning)) * spec.data.batch_size
+    stored = WEIGHT_COPIES * weights + (1 + SLOTS[spec.optimizer.name]) * trained
+    return ITEM_BYTES[spec.dtype] * stored + ITEM_BYTES[spec.precision] * values
 
 
 def learning_nodes(network: Network) -> frozenset[str]:
@@ -77,8 +78,7 @@ def require_memory(run: RunSpec) -> None:
     Raises:
         UsageError: Says how much memory the run needs and how much there is.
     """
-    fine_tuning = find_method(run.method).fine_tuning
-    side = fine_tuning.image_side(run.method_settings) if fine_tuning else None
+    side = find_method(run.method).image_side(run.method_settings)
     size = run.data.image_size or ((side, side) if side else None)
     available = free_bytes()
     has_own_memory = run.device != "cpu" and GPU.exists()
@@ -87,8 +87,8 @@ def require_memory(run: RunSpec) -> None:
     filled = run.replace(
         input_shape=[*size, run.data.channels or 3], num_classes=run.num_classes or 10
     )
-    stages = [filled.at_stage(stage.name) for stage in filled.stages]
-    needed, largest = max((needed_bytes(run), run.network.input_shape[:2]) for run in stages)
+    stages = [resolve_networks(filled.at_stage(stage.name)) for stage in filled.stages]
+    needed, largest = max((needed_bytes(stage), stage.network.input_shape[:2]) for stage in stages)
     if needed > max(available, SMALL_BYTES):
         raise UsageError(
             f"received {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "

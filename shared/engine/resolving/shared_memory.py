@@ -4,10 +4,10 @@ import math
 
 from poc.shared.data.batches.shared_memory import batches_alive, require_room
 from poc.shared.engine.run_data import RunData
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 
-def require_shared_memory(run: RunSpec, data: RunData) -> None:
+def require_shared_memory(run: ResolvedRun, data: RunData) -> None:
     """Refuse more processes than the shared memory can serve.
 
     Raises:
@@ -17,22 +17,22 @@ def require_shared_memory(run: RunSpec, data: RunData) -> None:
     if images:
         require_room(
             lambda count: shared_bytes(run, images, count),
-            run.data.num_workers,
-            run.data.batch_size,
+            run.spec.data.num_workers,
+            run.spec.data.batch_size,
         )
 
 
-def images_of_batches(run: RunSpec, data: RunData) -> int:
+def images_of_batches(run: ResolvedRun, data: RunData) -> int:
     """Images in one batch of every part that processes read: each part has its own processes."""
     pipelines = (data.train, data.val, data.test, data.train_as_evaluated)
     return sum(
-        run.data.batch_size * pipeline.num_views
+        run.spec.data.batch_size * pipeline.num_views
         for pipeline in pipelines
         if pipeline is not None and pipeline.num_workers
     )
 
 
-def shared_bytes(run: RunSpec, images: int, num_workers: int) -> int:
+def shared_bytes(run: ResolvedRun, images: int, num_workers: int) -> int:
     """The most that is alive at once; pixels cross as bytes, at the largest size of any stage."""
     pixels = max(
         math.prod(run.at_stage(stage.name).network.input_shape[:2]) for stage in run.stages

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers import BatchNorm
-from poc.shared.spec.networks.network import Network, Node
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.networks.network import Node
+from poc.shared.spec.resolved import ResolvedRun
 
 
-def check_single_values(run: RunSpec, train: Pipeline) -> str | None:
+def check_single_values(run: ResolvedRun, train: Pipeline) -> str | None:
     """What to tell of a last batch that is one image; none: nothing.
 
     Raises:
         UsageError: Every batch is one image, and a batch norm sees it on a map of 1x1.
     """
     found = next(single_norms(run), None)
-    size, count = run.data.batch_size, train.examples
+    size, count = run.spec.data.batch_size, train.examples
     if found is None or train.num_views > 1:
         return None
     where = f"{found.name!r} (a map of {map_size(found)})"
@@ -41,10 +41,10 @@ def check_single_values(run: RunSpec, train: Pipeline) -> str | None:
     )
 
 
-def single_norms(run: RunSpec) -> Iterator[Node]:
+def single_norms(run: ResolvedRun) -> Iterator[Node]:
     """Batch norms of any stage that learn from the batch and see one value an image."""
     for stage in run.stages:
-        network: Network = run.at_stage(stage.name).trained_network
+        network = run.at_stage(stage.name).trained_network
         for node in network.needed([network.output]):
             is_norm = isinstance(node.layer, BatchNorm) and node.uses_batch_statistics
             if is_norm and set(node.output_shape[:-1]) <= {1}:

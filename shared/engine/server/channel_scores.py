@@ -12,14 +12,14 @@ from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import teacher_weights
 from poc.shared.spec.networks.network import Network
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 Shard = dict[str, ChannelStatistic]
 
 
 def measure_channel_scores(
     backend: Backend,
-    spec: RunSpec,
+    run: ResolvedRun,
     data: RunData,
     source: Network,
     *,
@@ -30,7 +30,7 @@ def measure_channel_scores(
 
     Args:
         backend: Computes the maps.
-        spec: The run whose images and source these are.
+        run: The run whose images and source these are.
         data: Its opened data.
         source: Its source's network.
         taps: Which maps.
@@ -44,11 +44,11 @@ def measure_channel_scores(
     labels: list[NDArray[np.int64]] = []
 
     def batches() -> Iterator[NDArray[Any]]:
-        for batch in Pipeline(data.source, data.split.train, spec.data).epoch(0):
+        for batch in Pipeline(data.source, data.split.train, run.spec.data).epoch(0):
             labels.append(batch.labels)
             yield batch.images
 
-    maps = backend.map_batches(spec, source, teacher_weights(spec, source), taps, batches())
+    maps = backend.map_batches(run, source, teacher_weights(run.spec, source), taps, batches())
     for index, found in enumerate(maps):
         add_all(shards[index % num_shards], found, labels[-1], num_labels)
         num_images += len(labels[-1])

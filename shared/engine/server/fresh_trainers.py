@@ -5,7 +5,7 @@ from collections import OrderedDict
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 # The parity ladder asks for one run in two precisions, in turn.
 MAX_TRAINERS = 2
@@ -18,9 +18,9 @@ class FreshTrainers:
         self._backend = backend
         self._kept: OrderedDict[str, tuple[Trainer, Arrays]] = OrderedDict()
 
-    def start(self, run: RunSpec, weights: Weights) -> Trainer:
+    def start(self, run: ResolvedRun, weights: Weights) -> Trainer:
         """A trainer with these weights that has taken no step yet."""
-        key = run.model_dump_json()
+        key = run.spec.model_dump_json()
         if key in self._kept:
             trainer, state = self._kept[key]
             self._kept.move_to_end(key)

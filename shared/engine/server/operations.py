@@ -19,10 +19,10 @@ from poc.shared.engine.folder.session import Session
 from poc.shared.engine.machine.environment import cuda_libraries, describe_machine, thread_variables
 from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
-from poc.shared.engine.numerics.noise import draw_noise
-from poc.shared.engine.resolving.after_data import check_opened_data
-from poc.shared.engine.run_data import RunData, open_data
-from poc.shared.engine.teacher import require_teacher, starting_weights, step_coefficients
+from poc.shared.engine.numerics.noise import Noise, draw_noise
+from poc.shared.engine.resolving.after_data import resolve
+from poc.shared.engine.run_data import RunData
+from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
 from poc.shared.engine.training.fixres_columns import measure_latency
 from poc.shared.engine.training.loop import TrainingLoop
@@ -32,9 +32,9 @@ from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Turn
 from poc.shared.spec.methods.distilling import default_taps
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.folding import fold
-from poc.shared.weights.start import check_initial_weights
 
 from .channel_scores import measure_channel_scores
 from .fresh_trainers import FreshTrainers
@@ -57,7 +57,7 @@ class Operations:
 
     def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The built model's parameter table: name, shape, is_trainable, weight_decay."""
-        spec = self._prepare(run)
+        resolved = self._prepare(run)
         return [
             {
                 "name": parameter.name,
@@ -65,7 +65,7 @@ class Operations:
                 "is_trainable": parameter.is_trainable,
                 "weight_decay": parameter.weight_decay,
             }
-            for parameter in self._backend.parameters(spec)
+            for parameter in self._backend.parameters(resolved)
         ]
 
     def logits(
@@ -88,10 +88,10 @@ class Operations:
         step: int = 0,
     ) -> dict[str, Any]:
         """Loss of one batch and every gradient; the noise is that of `step`."""
-        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
-        noise = draw_noise(spec.trained_network, seed=spec.seed, step=step, batch_size=len(images))
+        resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = noise_of_step(resolved, step, len(images))
         loss, gradients = self._backend.loss_and_gradients(
-            spec, weights, images, labels, noise, step_coefficients(spec, 0.0)
+            resolved, weights, images, labels, noise, step_coefficients(resolved, 0.0)
         )
         return {"loss": loss, "gradients": gradients}
 
@@ -99,9 +99,9 @@ class Operations:
         self, run: Mapping[str, Any], weights: Weights, num_images: int = 1
     ) -> float:
         """Median seconds of the logits of so many images at once."""
-        spec = self._prepare(run)
-        trainer = self._backend.Trainer(spec, weights)
-        return measure_latency(trainer, spec.network.input_shape, num_images)
+        resolved = self._prepare(run)
+        trainer = self._backend.Trainer(resolved, weights)
+        return measure_latency(trainer, resolved.network.input_shape, num_images)
 
     def hyper_gradients(
         self,
@@ -112,10 +112,10 @@ class Operations:
         learning_rate: float,
     ) -> list[dict[str, Any]]:
         """Outer loss and hyper-gradient of one batch, for each set of weights."""
-        spec, images, labels = self._prepare(run), batch["images"], batch["labels"]
-        noise = draw_noise(spec.trained_network, seed=spec.seed, step=0, batch_size=len(images))
+        resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
+        noise = noise_of_step(resolved, 0, len(images))
         found = [
-            self._backend.hyper_gradient(spec, one, state, images, labels, learning_rate, noise)
+            self._backend.hyper_gradient(resolved, one, state, images, labels, learning_rate, noise)
             for one in weights
         ]
         return [{"loss": loss, "gradients": gradients} for loss, gradients in found]
@@ -124,14 +124,14 @@ class Operations:
         self, run: Mapping[str, Any], taps: Sequence[str], num_shards: int = 1
     ) -> dict[str, Any]:
         """Channel-selection statistic of the source's taps over the training images."""
-        spec, data = open_data(RunSpec.parse(dict(run), ""), note=self._note)
-        source = spec.teacher_network
+        resolved, data = resolve(RunSpec.parse(dict(run), ""), self._note)
+        source = resolved.teacher_network
         if source is None:
-            raise ValueError(f"Received the method {spec.method!r} without a source network.")
-        self._backend.prepare(spec)
+            raise ValueError(f"Received the method {resolved.spec.method!r} without a source.")
+        self._backend.prepare(resolved.spec)
         taps = list(taps) or default_taps(source)
         return measure_channel_scores(
-            self._backend, spec, data, source, taps=taps, num_shards=num_shards
+            self._backend, resolved, data, source, taps=taps, num_shards=num_shards
         )
 
     def export(
@@ -175,15 +175,13 @@ class Operations:
         learning_rates: Sequence[float],
     ) -> dict[str, Any]:
         """Some steps of the real trainer: loss of each, then weights and optimiser state."""
-        spec = self._prepare(run)
-        trainer, losses = self._trainers.start(spec, weights), []
+        resolved = self._prepare(run)
+        trainer, losses = self._trainers.start(resolved, weights), []
         for step, rate in enumerate(learning_rates):
             batch = batches[step % len(batches)]
             images, labels = batch["images"], batch["labels"]
-            noise = draw_noise(
-                spec.trained_network, seed=spec.seed, step=step, batch_size=len(images)
-            )
-            extras = step_coefficients(spec, step / max(len(learning_rates) - 1, 1))
+            noise = noise_of_step(resolved, step, len(images))
+            extras = step_coefficients(resolved, step / max(len(learning_rates) - 1, 1))
             trainer.step(images, labels, rate, noise, extras)
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
@@ -205,13 +203,10 @@ class Operations:
         """
         session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
         with session.guarded(RunSpec.parse(dict(run), "")):
-            spec, data = open_data(session.spec, note=session.note)
-            session.resolve(spec)
-            require_teacher(spec)
-            check_opened_data(spec, data, session.note)
-            check_initial_weights(spec)
-            self._backend.prepare(spec)
-            record = self._record(spec, data, command, session.folder)
+            resolved, data = resolve(session.spec, session.note, is_trained=True)
+            session.resolve(resolved.spec)
+            self._backend.prepare(resolved.spec)
+            record = self._record(resolved.spec, data, command, session.folder)
             with data:
                 if is_resumed:
                     session.begin(record, data.split)
@@ -221,14 +216,13 @@ class Operations:
                     saver=session.saver,
                     interruption=session.interruption,
                 )
-                loop = TrainingLoop(spec, self._backend, data, watched, is_resumed=is_resumed)
+                loop = TrainingLoop(resolved, self._backend, data, watched, is_resumed=is_resumed)
                 if not is_resumed:
                     session.begin(record, data.split)
                 # Until here a signal ends the run at once; from here on after its step.
                 with session.interruption.listening():
                     session.note_position(loop.state)
-                    loop.run()
-                    row = finish(loop, self._import_seconds)
+                    row = finish(loop.run(), watched, self._import_seconds)
                     session.folder.write_summary(row)
                     session.folder.mark("finished")
         return row
@@ -241,20 +235,21 @@ class Operations:
         Raises:
             CheckFailed: They do not.
         """
-        spec = self._prepare(run)
-        network, size = spec.trained_network, math.ceil(TRIAL_MARGIN * spec.data.batch_size)
-        images = np.random.default_rng(0).random((size, *network.input_shape), dtype=np.float32)
+        resolved = self._prepare(run)
+        size = math.ceil(TRIAL_MARGIN * resolved.spec.data.batch_size)
+        shape = (size, *resolved.network.input_shape)
+        images = np.random.default_rng(0).random(shape, dtype=np.float32)
         labels = np.zeros(size, dtype=np.int64)
         try:
-            trainer = self._backend.Trainer(spec, starting_weights(spec))
+            trainer = self._backend.Trainer(resolved, starting_weights(resolved))
             for step in range(num_steps):
-                noise = draw_noise(network, seed=spec.seed, step=step, batch_size=size)
-                trainer.step(images, labels, 1e-3, noise, step_coefficients(spec, 0.0))
+                noise = noise_of_step(resolved, step, size)
+                trainer.step(images, labels, 1e-3, noise, step_coefficients(resolved, 0.0))
             trainer.wait()
             trainer.logits(images)
         except Exception as error:
             if is_memory_error(error):
-                raise CheckFailed(describe_memory_error(spec)) from None
+                raise CheckFailed(describe_memory_error(resolved.spec)) from None
             raise
 
     def start_timing(self, run: Mapping[str, Any], side: Mapping[str, Any]) -> None:
@@ -271,10 +266,10 @@ class Operations:
         samples["seconds"]["import"] = [self._import_seconds]
         return samples
 
-    def _prepare(self, run: Mapping[str, Any]) -> RunSpec:
+    def _prepare(self, run: Mapping[str, Any]) -> ResolvedRun:
         spec = RunSpec.parse(dict(run), "")
         self._backend.prepare(spec)
-        return spec
+        return resolve_networks(spec)
 
     def _note(self, text: str) -> None:
         self._report({"event": "note", "text": text})
@@ -296,3 +291,8 @@ class Operations:
                 **thread_variables(),
             },
         }
+
+
+def noise_of_step(run: ResolvedRun, step: int, batch_size: int) -> Noise:
+    """Draw the masks of one step."""
+    return draw_noise(run.trained_network, seed=run.spec.seed, step=step, batch_size=batch_size)

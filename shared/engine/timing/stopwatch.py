@@ -15,13 +15,17 @@ from typing import Any
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend
+from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.machine.environment import describe_machine, thread_variables
-from poc.shared.engine.run_data import RunData, open_data
+from poc.shared.engine.resolving.after_data import resolve
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.engine.training.stage import StageSteps
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Side, Turn
+from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
 
 Clock = Callable[[], float]
@@ -46,16 +50,17 @@ class TimedSide:
         side: Mapping[str, Any],
         clock: Clock = time.perf_counter,
     ) -> None:
-        self.spec, self.data = open_data(RunSpec.parse(dict(run), ""))
-        self.backend = backend
+        self.run, self.data = resolve(RunSpec.parse(dict(run), ""))
+        self.spec, self.backend = self.run.spec, backend
         backend.prepare(self.spec)
         self.load_before = os.getloadavg()[0]
         self.open = ExitStack()
         self.open.enter_context(self.data)
         folder = self.open.enter_context(tempfile.TemporaryDirectory())
         watched = Supervision(folder=RunFolder.create(folder + "/run"))
-        loop = TrainingLoop(self.spec, backend, self.data, watched)
-        self.stopwatch = Stopwatch(loop, clock, Side.model_validate(side).slowdown)
+        loop = TrainingLoop(self.run, backend, self.data, watched)
+        slowdown = Side.model_validate(side).slowdown
+        self.stopwatch = Stopwatch(loop.steps, loop.state, clock, slowdown)
         self.seconds: dict[str, list[float]] = {
             "build": [loop.state.seconds["build"]],
             "first_step": [self.stopwatch.loop_step()],
@@ -89,7 +94,7 @@ class TimedSide:
             }
         return {
             "seconds": self.seconds,
-            **count(self.spec, self.data),
+            **count(self.run, self.data),
             "matmul_flops_per_second": self.backend.measure_matmul_flops(self.spec),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "peak_device_bytes": self.backend.peak_device_bytes(self.spec),
@@ -108,13 +113,14 @@ class TimedSide:
         }
 
 
-def count(spec: RunSpec, data: RunData) -> dict[str, Any]:
+def count(run: ResolvedRun, data: RunData) -> dict[str, Any]:
     """What turns seconds into rates."""
+    spec = run.spec
     return {
         "batch_size": spec.data.batch_size,
         "num_batches": data.train.num_batches,
         "num_images": data.train.examples,
-        "macs": spec.network.macs,
+        "macs": run.network.macs,
         "precision": spec.precision,
         "is_deterministic": spec.deterministic,
         "input_shape": list(spec.input_shape or ()),
@@ -122,18 +128,28 @@ def count(spec: RunSpec, data: RunData) -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Times parts of one training loop; a planted slowdown follows every loop step."""
+    """Times the steps of one stage, and what stands around them.
 
-    def __init__(self, loop: TrainingLoop, clock: Clock, slowdown: float = 0.0) -> None:
-        self.loop, self.clock, self.slowdown = loop, clock, slowdown
-        self.batches: Iterator[Batch] = itertools.cycle(full_batches(loop.data.train))
+    Args:
+        steps: As the training loop takes them.
+        state: Where that loop stands; moved on.
+        clock: Gives seconds.
+        slowdown: Share of a loop step's time that is waited after it, to see that it shows.
+    """
+
+    def __init__(
+        self, steps: StageSteps, state: LoopState, clock: Clock, slowdown: float = 0.0
+    ) -> None:
+        self.taken, self.state, self.clock, self.slowdown = steps, state, clock, slowdown
+        self.train, self.trainer = steps.data.train, steps.trainer
+        self.batches: Iterator[Batch] = itertools.cycle(full_batches(self.train))
 
     def loop_step(self) -> float:
         """Seconds of one step as a run takes it: noise, rate, tensors, update."""
         batch = next(self.batches)
         started = self.clock()
-        self.loop.steps.take(batch, self.loop.state)
-        self.loop.trainer.wait()
+        self.taken.take(batch, self.state)
+        self.trainer.wait()
         if self.slowdown:
             time.sleep(self.slowdown * (self.clock() - started))
         return self.clock() - started
@@ -141,18 +157,17 @@ class Stopwatch:
     def bare_step(self) -> float:
         """Seconds of the same update on tensors that were made before."""
         step = self.prepare_step()
-        self.loop.trainer.wait()
+        self.trainer.wait()
         started = self.clock()
         step()
-        self.loop.trainer.wait()
+        self.trainer.wait()
         return self.clock() - started
 
     def prepare_step(self) -> Callable[[], None]:
         """The next update, with its arguments where the device reads them."""
-        loop, batch = self.loop, next(self.batches)
-        steps, step = loop.steps, loop.state.step
+        steps, step, batch = self.taken, self.state.step, next(self.batches)
         noise, extras = steps.inputs(batch, step)
-        return loop.trainer.prepared_step(
+        return self.trainer.prepared_step(
             steps.given_images(batch), batch.learned, steps.rate(step), noise, extras
         )
 
@@ -168,15 +183,15 @@ class Stopwatch:
         """
         for _ in range(turn.warmup_steps):
             self.loop_step(), self.bare_step()
-        before = self.loop.trainer.num_compilations
+        before = self.trainer.num_compilations
         samples: dict[str, list[float]] = {"step": [], "bare_step": []}
         taken = samples["step"]
         while len(taken) < turn.timed_steps or sum(taken) < turn.timed_seconds:
             pair = [("step", self.loop_step), ("bare_step", self.bare_step)]
             for name, run in reversed(pair) if len(taken) % 2 else pair:
                 samples[name].append(run())
-        self.loop.trainer.metrics()
-        if (after := self.loop.trainer.num_compilations) != before:
+        self.trainer.metrics()
+        if (after := self.trainer.num_compilations) != before:
             raise CheckFailed(
                 f"{after - before} programs were compiled while steps were timed; the samples are "
                 "not steady: give every batch the same size (data.drop_last=true)"
@@ -191,18 +206,18 @@ class Stopwatch:
             samples: list[float] = []
             while len(samples) < NUM_EVALUATIONS or sum(samples) < EVALUATION_SECONDS:
                 started = self.clock()
-                self.loop.trainer.logits(images)
+                self.trainer.logits(images)
                 samples.append(self.clock() - started)
             return samples
 
-        self.loop.trainer.logits(images)
+        self.trainer.logits(images)
         take()
         return take()
 
     def pipeline_epoch(self) -> float:
         """Seconds in which the pipeline alone gives an epoch."""
         started = self.clock()
-        for _ in self.loop.data.train.epoch(1):
+        for _ in self.train.epoch(1):
             pass
         return self.clock() - started
 
@@ -211,9 +226,9 @@ class Stopwatch:
 
         A last batch of another size is compiled before, as in all epochs of a run but the first.
         """
-        for batch in self.loop.data.train.epoch(2, self.loop.data.train.num_batches - 1):
-            self.loop.steps.take(batch, self.loop.state)
-        self.loop.trainer.wait()
+        for batch in self.train.epoch(2, self.train.num_batches - 1):
+            self.taken.take(batch, self.state)
+        self.trainer.wait()
         samples = [self.epoch()]
         while len(samples) < MAX_EPOCHS and sum(samples) < EPOCH_SECONDS:
             samples.append(self.epoch())
@@ -222,9 +237,9 @@ class Stopwatch:
     def epoch(self) -> float:
         """Seconds of one epoch."""
         started = self.clock()
-        for batch in self.loop.data.train.epoch(2):
-            self.loop.steps.take(batch, self.loop.state)
-        self.loop.trainer.metrics()
+        for batch in self.train.epoch(2):
+            self.taken.take(batch, self.state)
+        self.trainer.metrics()
         return self.clock() - started
 
 

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.freezing import frontier
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.teacher import TEACHER_PREFIX
 
 from .output_cache import LIMIT_BYTES, KeptOutputs, fingerprint_frozen, frozen_bytes, outputs_path
@@ -21,34 +20,34 @@ from .output_cache import LIMIT_BYTES, KeptOutputs, fingerprint_frozen, frozen_b
 PARTS = ("train", "val", "test")
 
 
-def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> KeptOutputs | None:
+def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) -> KeptOutputs | None:
     """Where the outputs of what is frozen are kept for the training images; none: nowhere.
 
     Raises:
         UsageError: Keeping was asked for and cannot be.
     """
-    if find_method(run.method).fine_tuning is not None:
+    if run.method.fine_tuning is not None:
         return keep_frozen_part(run, pipeline, weights, is_training=True)
-    source = run.teacher
-    if source is None or not source.cache:
+    teacher = run.spec.teacher
+    if teacher is None or not teacher.cache:
         return None
     path = None
-    if source.cache == "disk" and run.teacher_network is not None:
+    if teacher.cache == "disk" and run.teacher_network is not None:
         own = {
             k.removeprefix(TEACHER_PREFIX): v
             for k, v in weights.items()
             if k.startswith(TEACHER_PREFIX)
         }
         network = run.teacher_network
-        method = {"method": run.method, "options": run.method_settings.model_dump(mode="json")}
+        method = {"method": run.spec.method, "options": run.method_settings.model_dump(mode="json")}
         what = fingerprint_frozen(network, [network.output], own)
         path = outputs_path(
-            run,
+            run.spec,
             what,
             {
                 **describe_images(run, pipeline, is_training=True),
                 **method,
-                "stage": run.stage,
+                "stage": run.spec.stage,
                 # Files of before it was "student" hold their values under former names.
                 "student": repr(run.network),
             },
@@ -57,16 +56,16 @@ def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> Kep
 
 
 def keep_frozen_part(
-    run: RunSpec, pipeline: Pipeline, weights: Weights, *, is_training: bool
+    run: ResolvedRun, pipeline: Pipeline, weights: Weights, *, is_training: bool
 ) -> KeptOutputs | None:
     """The same for the frozen part of a network that is tuned, in training or in evaluation.
 
     Raises:
         UsageError: Keeping was asked for and cannot be.
     """
-    fine_tuning, network = find_method(run.method).fine_tuning, run.trained_network
+    network = run.trained_network
     setting = str(getattr(run.method_settings, "feature_cache", "off"))
-    if fine_tuning is None or setting == "off":
+    if run.method.fine_tuning is None or setting == "off":
         return None
     values = frontier(network)
     reason = refusal(run, values)
@@ -80,7 +79,7 @@ def keep_frozen_part(
     path = None
     if setting == "disk":
         what = fingerprint_frozen(network, values, weights)
-        path = outputs_path(run, what, describe_images(run, pipeline, is_training=is_training))
+        path = outputs_path(run.spec, what, describe_images(run, pipeline, is_training=is_training))
     return KeptOutputs(
         pipeline.indices,
         setting=f"feature_cache={setting}",
@@ -89,18 +88,20 @@ def keep_frozen_part(
     )
 
 
-def refusal(run: RunSpec, values: tuple[str, ...]) -> str:
+def refusal(run: ResolvedRun, values: tuple[str, ...]) -> str:
     """Why nothing can be kept for the training images; empty where it can."""
     if not values:
         return "a network whose first layers are trained, so that nothing stays the same"
-    if run.data.has_random_views:
+    if run.spec.data.has_random_views:
         return "random views of the images, which look different in every epoch"
     return ""
 
 
-def describe_images(run: RunSpec, pipeline: Pipeline, *, is_training: bool) -> Mapping[str, Any]:
+def describe_images(
+    run: ResolvedRun, pipeline: Pipeline, *, is_training: bool
+) -> Mapping[str, Any]:
     """What decides the pixels of a part's images: content, split, view and resolution."""
-    data = run.data
+    data = run.spec.data
     view = data.train_view if is_training else data.eval_view
     return {
         "images": [pipeline.source.digests[index] for index in np.sort(pipeline.indices)],

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Trainer
+from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import average_views
 
 from .output_cache import KeptOutputs
+from .supervision import Supervision
 
 
 def evaluate(
@@ -33,6 +35,19 @@ def evaluate(
         done += len(batch.labels)
         told(done)
     return np.concatenate(logits), np.concatenate(labels)
+
+
+def evaluate_watched(
+    supervision: Supervision, trainer: Trainer, pipeline: Pipeline, kept: KeptOutputs | None = None
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """`evaluate`, which tells how far it is and can be stopped between two batches."""
+    count = WorkCount(supervision.report, "evaluation", pipeline.examples)
+
+    def tell(done: int) -> None:
+        supervision.interruption.check()
+        count(done)
+
+    return evaluate(trainer, pipeline, kept, tell)
 
 
 def evaluate_batch(

@@ -11,19 +11,19 @@ from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.freezing import head_names
 from poc.shared.spec.networks.network import Network
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 
 from .evaluation import evaluate
-from .loop import TrainingLoop
+from .finished_training import FinishedTraining
+from .supervision import Supervision
 
 NUM_WARM, NUM_TIMED = 2, 10
 NUM_IMAGES = 64
 
 
-def count_trained(run: RunSpec) -> int:
+def count_trained(run: ResolvedRun) -> int:
     """Values of the network's own parameters that the last stage trains."""
     own = {parameter.name for parameter in run.network.parameters}
     trained = run.at_stage(run.stages[-1].name).trained_network.parameters
@@ -36,33 +36,35 @@ def pooled_node(network: Network) -> str:
     return by_name[head_names(network)[0]].inputs[0]
 
 
-def measure_phases(loop: TrainingLoop, ids: Sequence[str]) -> dict[str, Any]:
+def measure_phases(
+    trained: FinishedTraining, supervision: Supervision, ids: Sequence[str]
+) -> dict[str, Any]:
     """Columns of a run whose phases have sizes of their own; empty for any other.
 
     `before_…`: the first phase's weights at the test's size. `latency_seconds`: one image through
     the network. `activations`: the pooled features of the test part, at both sizes.
     """
-    fine_tuning, test = find_method(loop.spec.method).fine_tuning, loop.data.test
-    stages = loop.spec.stages
-    if fine_tuning is None or len(stages) == 1 or test is None:
+    run, test, stages = trained.run, trained.data.test, trained.run.stages
+    if run.method.fine_tuning is None or len(stages) == 1 or test is None:
         return {}
-    WorkCount(loop.report, "measuring both phases")
-    after = loop.trainer.weights()
-    before = {**after, **read_arrays(loop.folder.stage_end(stages[0].name))}
-    loop.trainer.load(before)
-    logits, labels = evaluate(loop.trainer, test)
-    loop.folder.write_predictions(logits, labels, ids, "predictions_before.npz")
+    WorkCount(supervision.report, "measuring both phases")
+    trainer, folder = trained.trainer, supervision.folder
+    after = trainer.weights()
+    before = {**after, **read_arrays(folder.stage_end(stages[0].name))}
+    trainer.load(before)
+    logits, labels = evaluate(trainer, test)
+    folder.write_predictions(logits, labels, ids, "predictions_before.npz")
     hits = int((logits.argmax(axis=1) == labels).sum())
     low, high = wilson_interval(hits, len(labels))
     metrics = classification_metrics(logits, labels)
     row: dict[str, Any] = {f"before_test_{name}": value for name, value in metrics.items()}
     row |= {"before_test_accuracy_low": low, "before_test_accuracy_high": high}
-    row["latency_seconds"] = measure_latency(loop.trainer, test.image_shape)
+    row["latency_seconds"] = measure_latency(trainer, test.image_shape)
     row["test_size"] = test.image_shape[0]
     row["activations"] = [
-        describe_activations(loop, stages[0].name, "after the first phase", before),
-        describe_activations(loop, stages[-1].name, "after the first phase", before),
-        describe_activations(loop, stages[-1].name, "after the second phase", after),
+        describe_activations(trained, stages[0].name, "after the first phase", before),
+        describe_activations(trained, stages[-1].name, "after the first phase", before),
+        describe_activations(trained, stages[-1].name, "after the second phase", after),
     ]
     row["train_size"] = row["activations"][0]["size"]
     return row
@@ -80,20 +82,20 @@ def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 
 
 
 def describe_activations(
-    loop: TrainingLoop, stage: str, when: str, weights: dict[str, NDArray[Any]]
+    trained: FinishedTraining, stage: str, when: str, weights: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
     """Mean, deviation and share of zeros of the pooled features of some test images."""
-    run = loop.spec.at_stage(stage)
-    loop.data.show(run)
-    if loop.data.test is None:
+    run, data = trained.run.at_stage(stage), trained.data
+    data.show(run.spec)
+    if data.test is None:
         raise ValueError("Received a run without a test part.")
-    images = np.concatenate([batch.images for batch in loop.data.test.epoch(0)])[:NUM_IMAGES]
-    values = embed(loop.backend, run, weights, images)
+    images = np.concatenate([batch.images for batch in data.test.epoch(0)])[:NUM_IMAGES]
+    values = embed(trained.backend, run, weights, images)
     return {"size": run.network.input_shape[0], "weights": when, **describe_values(values)}
 
 
 def embed(
-    backend: Backend, run: RunSpec, weights: dict[str, NDArray[Any]], images: NDArray[Any]
+    backend: Backend, run: ResolvedRun, weights: dict[str, NDArray[Any]], images: NDArray[Any]
 ) -> NDArray[np.floating]:
     """Embeddings (N, F) of images (N, H, W, C)."""
     node = pooled_node(run.network)

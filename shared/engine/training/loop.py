@@ -14,28 +14,27 @@ from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend, Trainer
-from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
-from poc.shared.engine.machine.load import LoadMeter
 from poc.shared.engine.numerics.metrics import classification_metrics
-from poc.shared.engine.run_data import RunData, chooses_epoch
+from poc.shared.engine.resolving.validation import chooses_epoch
+from poc.shared.engine.run_data import RunData
 from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
-from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
-from poc.shared.spec.stages import Stage, find_stage
+from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.stages import Stage
 from poc.shared.weights.lineage import weight_metadata
 
 from .best_weights import BestWeights
 from .epoch_clock import EpochClock
 from .epoch_line import describe_epoch
-from .evaluation import evaluate
+from .evaluation import evaluate_watched
+from .finished_training import FinishedTraining
 from .non_finite import NonFinite, check_finite, find_non_finite
 from .norm_statistics import settle_norms
-from .output_cache import KeptOutputs
-from .stage import StageSteps
+from .run_clock import RunClock
+from .stage import StageSteps, stand_at
 from .supervision import Supervision
 
 # A non-finite loss is looked for this often, so that no step waits for the device.
@@ -48,7 +47,7 @@ class TrainingLoop:
     """One run: `run()` trains to the end, or from where its folder's checkpoint stands.
 
     Args:
-        run: Resolved spec.
+        run: Resolved run.
         backend: That of the run.
         data: Its opened data.
         supervision: Its folder, and who is told and may stop it.
@@ -57,26 +56,27 @@ class TrainingLoop:
 
     def __init__(
         self,
-        run: RunSpec,
+        run: ResolvedRun,
         backend: Backend,
         data: RunData,
         supervision: Supervision,
         *,
         is_resumed: bool = True,
     ) -> None:
-        self.spec, self.backend, self.data = run, backend, data
+        self.resolved, self.backend, self.data = run, backend, data
+        self.spec, self.supervision = run.spec, supervision
         self.folder, self.report = supervision.folder, supervision.report
         self.saver, self.interruption = supervision.saver, supervision.interruption
-        self.texts = weight_metadata(run.model_spec)
+        self.texts = weight_metadata(run.spec.model_spec)
         self.frozen = FrozenTensors(self.folder.checkpoints, frozen_names(run))
         self.best = BestWeights(self.folder.best, run.network, self.texts, self.frozen)
-        self.chooses_epoch = chooses_epoch(run, len(data.split.val))
-        self.started, self.load = time.perf_counter(), LoadMeter()
+        self.chooses_epoch = chooses_epoch(run.spec, len(data.split.val))
+        self.clock = RunClock()
         if is_resumed:
             self.rewind(self.folder.read_checkpoint())
         else:
             self.stand_at(None)
-        self.state.seconds.setdefault("build", time.perf_counter() - self.started)
+        self.state.seconds.setdefault("build", self.clock.seconds_here)
 
     def rewind(self, checkpoint: Checkpoint | None) -> None:
         """Stand where a checkpoint stands, in the folder too; none: at the beginning."""
@@ -85,35 +85,24 @@ class TrainingLoop:
 
     def stand_at(self, checkpoint: Checkpoint | None) -> None:
         """The same for the loop alone; nothing is written."""
-        self.state, self.sums = LoopState(), Sums()
         self.best.forget()
         self.saved = -math.inf
         self.line = checkpoint.line if checkpoint else None
-        if checkpoint is None:
-            self.start_stage(self.spec.stages[0], {})
-            return
-        loop = checkpoint.loop
-        self.start_stage(find_stage(self.spec.stages, loop.epoch), checkpoint.weights)
-        self.trainer.restore(checkpoint.trainer_state)
-        self.trainer.restore_counts(checkpoint.counts)
-        self.state, self.sums = loop, checkpoint.sums
+        self.state = checkpoint.loop if checkpoint else LoopState()
+        self.sums = checkpoint.sums if checkpoint else Sums()
+        self.steps = stand_at(self.resolved, self.backend, self.data, checkpoint)
         self.steps.refill_cache(self.state.step)
-
-    def start_stage(self, stage: Stage, weights: Weights) -> None:
-        """A fresh trainer and optimiser; `weights` are those that a former stage has trained."""
-        self.steps = StageSteps(self.spec, stage, self.backend, self.data, weights)
-        # What is best, and when to stop, is a matter of the last stage.
-        self.state = LoopState(
-            epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
-        )
 
     @property
     def trainer(self) -> Trainer:
         """That of the current stage."""
         return self.steps.trainer
 
-    def run(self) -> None:
+    def run(self) -> FinishedTraining:
         """Train until the last epoch or until patience ends; stop early where that is asked for.
+
+        Returns:
+            The trained network, and all that a summary of it needs.
 
         Raises:
             StopRequested: After everything was saved.
@@ -122,7 +111,11 @@ class TrainingLoop:
         try:
             self.train()
         except NonFinite as problem:
-            raise find_non_finite(self, problem) from None
+            # One trainer at a time: the search builds its own.
+            del self.steps
+            checkpoint, taken = self.folder.read_checkpoint(), (self.backend, self.data)
+            raise find_non_finite(self.resolved, *taken, checkpoint, problem) from None
+        return self.finished()
 
     def train(self) -> None:
         """What is left of every stage, epoch and batch; a stop leaves a checkpoint."""
@@ -165,7 +158,11 @@ class TrainingLoop:
         if stage != self.steps.stage:
             weights = self.trainer.weights()
             self.frozen.write(self.folder.stage_end(self.steps.stage.name), weights, self.texts)
-            self.start_stage(stage, weights)
+            self.steps = StageSteps(self.resolved, stage, self.backend, self.data, weights)
+            # What is best, and when to stop, is a matter of the last stage.
+            self.state = LoopState(
+                epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
+            )
 
     def begin_epoch(self, epoch: int) -> None:
         """Count the epoch, or go on with it, and start its clock."""
@@ -173,29 +170,29 @@ class TrainingLoop:
             self.state.epoch, self.state.is_in_epoch = epoch, True
             self.state.seconds["train"], self.sums = 0.0, Sums()
         self.was_kept = self.steps.has_kept_all
-        self.clock = EpochClock(self.state.seconds["train"])
+        self.epoch_clock = EpochClock(self.state.seconds["train"])
         self.report(self.steps.describe(self.state.step, 0.0))
 
     def after_step(self, batch: Batch) -> None:
         """Look at the losses now and then, tell, save where that is due, stop where asked for."""
         if self.state.step % STEPS_BETWEEN_CHECKS == 0:
             self.collect()
-        if self.clock.count(len(batch.labels)):
-            self.report(self.steps.describe(self.state.step, self.clock.images_per_second))
-        self.state.seconds["train"] = self.clock.seconds
-        if self.saver.is_due(self.state.step, self.clock.now):
+        if self.epoch_clock.count(len(batch.labels)):
+            self.report(self.steps.describe(self.state.step, self.epoch_clock.images_per_second))
+        self.state.seconds["train"] = self.epoch_clock.seconds
+        if self.saver.is_due(self.state.step, self.epoch_clock.now):
             self.save()
         self.interruption.check()
 
     def end_epoch(self) -> None:
         """Validation, checkpoints, one line of metrics."""
         self.collect()
-        self.state.seconds["train"] = self.clock.stop()
+        self.state.seconds["train"] = self.epoch_clock.stop()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in self.sums.means().items()}
         settle_norms(self.trainer, self.steps.network, self.data.train_as_evaluated)
         if self.data.val is not None:
-            values = classification_metrics(*self.evaluate(self.data.val, self.steps.kept_val))
+            values = classification_metrics(*self.evaluate(self.data.val))
             metrics |= {f"val/{name}": value for name, value in values.items()}
         evaluated = time.perf_counter()
         seconds = evaluated - trained
@@ -260,9 +257,7 @@ class TrainingLoop:
 
     def snapshot(self) -> Checkpoint:
         """All that a resume needs; waits for the device."""
-        self.load.add_to(self.state.seconds)
-        self.state.seconds["before"] = self.total_seconds
-        self.started = time.perf_counter()
+        self.clock.settle(self.state.seconds)
         return Checkpoint(
             loop=self.state,
             sums=self.sums,
@@ -272,23 +267,19 @@ class TrainingLoop:
             counts=self.trainer.counts(),
         )
 
-    @property
-    def total_seconds(self) -> float:
-        """Seconds of the run so far, those of earlier processes included."""
-        return self.state.seconds.get("before", 0.0) + time.perf_counter() - self.started
+    def evaluate(self, pipeline: Pipeline) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Logits and labels of the validation part."""
+        return evaluate_watched(self.supervision, self.trainer, pipeline, self.steps.kept_val)
 
-    def best_weights(self) -> Weights:
-        """Those of the best epoch; what stands beside the network is the latest."""
-        return {**self.trainer.weights(), **self.best.read()}
-
-    def evaluate(
-        self, pipeline: Pipeline, kept: KeptOutputs | None = None
-    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Logits and labels of a part; it can be stopped between two batches."""
-        count = WorkCount(self.report, "evaluation", pipeline.examples)
-
-        def tell(done: int) -> None:
-            self.interruption.check()
-            count(done)
-
-        return evaluate(self.trainer, pipeline, kept, tell)
+    def finished(self) -> FinishedTraining:
+        """Hand over what was trained, with the weights of the best epoch."""
+        return FinishedTraining(
+            run=self.resolved,
+            backend=self.backend,
+            data=self.data,
+            steps=self.steps,
+            state=self.state,
+            weights={**self.trainer.weights(), **self.best.read()},
+            epoch_choice=self.spec.early_stopping.metric if self.chooses_epoch else "last",
+            clock=self.clock,
+        )

@@ -6,7 +6,8 @@ time, until the first tensor that is not finite is found: a healthy run pays not
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,37 +16,16 @@ from poc.shared.data.batches.pipeline import Batch
 from poc.shared.engine.backend import Backend
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.loop_state import LoopState
-from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import CheckFailed
-from poc.shared.spec.run import RunSpec
-from poc.shared.spec.stages import Stage, find_stage
+from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.stages import find_stage
 
-from .stage import StageSteps
+from .stage import StageSteps, stand_at
 
 # Beyond this the search would cost more than it tells.
 MAX_REPEATED_STEPS = 2000
-
-
-class Loop(Protocol):
-    """What the search needs of a training loop."""
-
-    spec: RunSpec
-    state: LoopState
-    data: RunData
-    folder: RunFolder
-    backend: Backend
-    steps: StageSteps
-
-    def rewind(self, checkpoint: Checkpoint | None) -> None:
-        """Stand where a checkpoint stands."""
-
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage where another one has ended."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Count the epoch."""
 
 
 class NonFinite(Exception):  # noqa: N818 - a finding, which becomes a CheckFailed
@@ -88,18 +68,32 @@ def non_finite_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
     )
 
 
-def find_non_finite(loop: Loop, problem: NonFinite) -> CheckFailed:
-    """Take the steps since the last checkpoint again; returns the error that names the tensor."""
-    checkpoint = loop.folder.read_checkpoint()
+def find_non_finite(
+    run: ResolvedRun,
+    backend: Backend,
+    data: RunData,
+    checkpoint: Checkpoint | None,
+    problem: NonFinite,
+) -> CheckFailed:
+    """Take the steps since the last checkpoint again; returns the error that names the tensor.
+
+    Args:
+        run: Resolved run.
+        backend: That of the run.
+        data: Its opened data.
+        checkpoint: The last one that was saved; none: the run has saved nothing.
+        problem: What is known of it so far.
+    """
     saved = checkpoint.loop.step if checkpoint else 0
     found = problem
     if problem.step - saved < MAX_REPEATED_STEPS:
-        loop.rewind(checkpoint)
-        found = repeat_steps(loop, problem)
+        steps = stand_at(run, backend, data, checkpoint)
+        state = replace(checkpoint.loop) if checkpoint else LoopState()
+        found = repeat_steps(steps, backend, state, problem)
     kept = f"the checkpoint after step {saved - 1} is kept" if saved else "nothing was saved yet"
     return CheckFailed(
         f"{describe_tensors(found.tensors)} not finite at step {found.step} "
-        f"(epoch {found.step // loop.data.train.num_batches + 1}); {kept}: lower "
+        f"(epoch {found.step // data.train.num_batches + 1}); {kept}: lower "
         "optimizer.learning_rate or look at the data"
     )
 
@@ -112,38 +106,45 @@ def describe_tensors(names: tuple[str, ...]) -> str:
     return f"{names[0]}{more}"
 
 
-def repeat_steps(loop: Loop, problem: NonFinite) -> NonFinite:
-    """Step by step up to the problem; the first finding, or the problem itself."""
-    num_batches = loop.data.train.num_batches
-    while loop.state.step <= problem.step:
-        if not loop.state.is_in_epoch:
-            loop.enter(find_stage(loop.spec.stages, loop.state.epoch + 1))
-            loop.begin_epoch(loop.state.epoch + 1)
-        epoch, first = loop.state.epoch - 1, loop.state.step % num_batches
-        left = loop.state.step < loop.state.epoch * num_batches
-        for batch in loop.steps.batches(epoch, first) if left else ():
-            if names := names_after_step(loop, batch):
-                return NonFinite(loop.state.step - 1, names)
-            if loop.state.step > problem.step:
+def repeat_steps(
+    steps: StageSteps, backend: Backend, state: LoopState, problem: NonFinite
+) -> NonFinite:
+    """Step by step up to the problem; the first finding, or the problem itself.
+
+    Args:
+        steps: Those of the stage in which `state` stands.
+        backend: That of the run.
+        state: Of the last checkpoint; moved on.
+        problem: See above.
+    """
+    num_batches = steps.data.train.num_batches
+    while state.step <= problem.step:
+        epoch = state.step // num_batches
+        stage = find_stage(steps.whole_run.stages, epoch + 1)
+        if stage != steps.stage:
+            weights = steps.trainer.weights()
+            steps = StageSteps(steps.whole_run, stage, backend, steps.data, weights)
+            state.rate_factor = 1.0
+        for batch in steps.batches(epoch, state.step % num_batches):
+            if names := names_after_step(steps, backend, batch, state):
+                return NonFinite(state.step - 1, names)
+            if state.step > problem.step:
                 return problem
-        loop.state.is_in_epoch = False
     return problem
 
 
-def names_after_step(loop: Loop, batch: Batch) -> tuple[str, ...]:
+def names_after_step(
+    steps: StageSteps, backend: Backend, batch: Batch, state: LoopState
+) -> tuple[str, ...]:
     """Take a step; names of what was not finite in it: loss, gradients, then weights."""
-    before, (noise, extras) = (
-        loop.steps.trainer.weights(),
-        loop.steps.inputs(batch, loop.state.step),
-    )
-    loop.steps.take(batch, loop.state)
-    metrics, after = loop.steps.trainer.metrics(), non_finite_names(loop.steps.trainer.weights())
+    before, (noise, extras) = steps.trainer.weights(), steps.inputs(batch, state.step)
+    steps.take(batch, state)
+    metrics, after = steps.trainer.metrics(), non_finite_names(steps.trainer.weights())
     if metrics["bad_step"] < 0 and not after:
         return ()
-    run = loop.spec.at_stage(loop.steps.stage.name)
-    weights = {**starting_weights(run), **before}
-    loss, gradients = loop.backend.loss_and_gradients(
-        run, weights, loop.steps.given_images(batch), batch.learned, noise, extras
+    weights = {**starting_weights(steps.run), **before}
+    loss, gradients = backend.loss_and_gradients(
+        steps.run, weights, steps.given_images(batch), batch.learned, noise, extras
     )
     broken = tuple(f"the gradient of {name}" for name in non_finite_names(gradients))
     losses = () if np.isfinite(loss) else ("the loss",)

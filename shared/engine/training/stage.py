@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.data.views.normalization import Images
 from poc.shared.engine.backend import Backend, Trainer
+from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.schedules import learning_rate
-from poc.shared.spec.stages import Stage
+from poc.shared.spec.stages import Stage, find_stage
 
 from .cache_plan import keep_for_training, keep_frozen_part
 from .output_cache import KeptOutputs
@@ -35,11 +36,11 @@ class StageSteps:
     """
 
     def __init__(
-        self, run: RunSpec, stage: Stage, backend: Backend, data: RunData, weights: Weights
+        self, run: ResolvedRun, stage: Stage, backend: Backend, data: RunData, weights: Weights
     ) -> None:
         self.whole_run, self.stage, self.data = run, stage, data
         self.run = run.at_stage(stage.name)
-        data.show(self.run)
+        data.show(self.run.spec)
         self.network = self.run.trained_network
         started = {**starting_weights(self.run), **weights}
         self.trainer: Trainer = backend.Trainer(self.run, started)
@@ -65,7 +66,7 @@ class StageSteps:
     @property
     def needs_no_images(self) -> bool:
         """Whether kept outputs stand for the images, and not beside them."""
-        return self.kept is not None and self.whole_run.teacher is None
+        return self.kept is not None and self.whole_run.spec.teacher is None
 
     @property
     def has_kept_all(self) -> bool:
@@ -101,7 +102,7 @@ class StageSteps:
             text = "computing the outputs of what is frozen, once an image"
             counts = {"done": self.kept.num_kept, "total": self.kept.num_images}
             return {"event": "work", "text": text, **counts}
-        steps = self.whole_run.num_epochs * self.data.train.num_batches
+        steps = self.whole_run.spec.num_epochs * self.data.train.num_batches
         rate = {"images_per_second": images_per_second}
         return {"event": "step", "step": step, "num_steps": steps, **rate}
 
@@ -111,7 +112,7 @@ class StageSteps:
 
     def inputs(self, batch: Batch, step: int) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
         """What a step takes beside the batch: masks, kept outputs and coefficients."""
-        seed, size = self.whole_run.seed, len(batch.images)
+        seed, size = self.whole_run.spec.seed, len(batch.images)
         noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
         progress = (step - self.first_step) / max(self.num_steps - 1, 1)
         return noise, step_coefficients(self.whole_run, progress) | self.look_up(batch)
@@ -124,8 +125,8 @@ class StageSteps:
 
     def rate(self, step: int, factor: float = 1.0) -> float:
         """Learning rate of a step, times a factor; each stage has the whole schedule to itself."""
-        base = self.run.optimizer.learning_rate * factor
-        return learning_rate(self.run.schedule, base, step - self.first_step, self.num_steps)
+        base = self.run.spec.optimizer.learning_rate * factor
+        return learning_rate(self.run.spec.schedule, base, step - self.first_step, self.num_steps)
 
     def refill_cache(self, end: int) -> None:
         """Compute the kept outputs of the steps before `end` again, in the batches of before."""
@@ -135,3 +136,23 @@ class StageSteps:
             for batch in self.batches(epoch, 0, min(steps, end - step)):
                 self.look_up(batch)
             step = (epoch + 1) * steps
+
+
+def stand_at(
+    run: ResolvedRun, backend: Backend, data: RunData, checkpoint: Checkpoint | None
+) -> StageSteps:
+    """Give the steps of the stage in which a checkpoint stands, ready for the next one.
+
+    Args:
+        run: Resolved run.
+        backend: That of the run.
+        data: Its opened data.
+        checkpoint: None: the run begins.
+    """
+    if checkpoint is None:
+        return StageSteps(run, run.stages[0], backend, data, {})
+    stage = find_stage(run.stages, checkpoint.loop.epoch)
+    steps = StageSteps(run, stage, backend, data, checkpoint.weights)
+    steps.trainer.restore(checkpoint.trainer_state)
+    steps.trainer.restore_counts(checkpoint.counts)
+    return steps

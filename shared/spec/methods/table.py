@@ -11,6 +11,7 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
+from poc.shared.spec.stages import Stage, plan_stages
 
 from . import distillation, fitnets, l2t_ww, transfer_learning
 from .distilling import Distillation
@@ -49,6 +50,19 @@ class Method:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
     is_second_order: bool = False
+
+    def plan_stages(self, options: Settings, num_epochs: int) -> tuple[Stage, ...]:
+        """Plan the epochs; one stage for most.
+
+        Raises:
+            UsageError: The stages do not fit the epochs.
+        """
+        plan = self.distillation or self.fine_tuning
+        return plan.stages(options, num_epochs) if plan else plan_stages(num_epochs)
+
+    def image_side(self, options: Settings) -> int | None:
+        """Side in pixels of the images that the finished network is for; none: as the data says."""
+        return self.fine_tuning.image_side(options) if self.fine_tuning else None
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

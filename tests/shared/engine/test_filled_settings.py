@@ -10,7 +10,7 @@ from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.views.photos import are_photos, is_photo
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import Saver
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.server.operations import Operations
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import Terminated
@@ -23,6 +23,7 @@ from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.pretrained import Described, WeightDefaults
 from poc.shared.spec.reading.recipe import TrainingImages, fill_in
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import drawn_weights
 from poc.tests.faults import stub
@@ -47,8 +48,12 @@ def head_kernel(*assignments, method="transfer", model="efficientnet_lite0", fil
     run = load_run(None, [f"model={model}", *assignments], defaults=NOBODY_SAYS, method=method)
     run = fill_in(run, IMAGES) if fill else run
     run = run.replace(input_shape=[64, 64, 3], num_classes=5)
-    kernel = next(p for p in run.trained_network.parameters if p.name == "head/kernel")
-    return kernel.initializer.distribution, float(np.abs(drawn_weights(run)[kernel.name]).max())
+    kernel = next(
+        p for p in resolve_networks(run).trained_network.parameters if p.name == "head/kernel"
+    )
+    return kernel.initializer.distribution, float(
+        np.abs(drawn_weights(resolve_networks(run))[kernel.name]).max()
+    )
 
 
 def test_a_new_head_starts_small():
@@ -80,7 +85,7 @@ def test_a_run_from_a_file_starts_with_such_a_head(tmp_path):
         },
         "",
     )
-    weights = starting_weights(run)
+    weights = starting_weights(resolve_networks(run))
     body = [name for name in file if not name.startswith("head/")]
     assert all((weights[name] == file[name]).all() for name in body)
     wanted = draw_weights(
@@ -104,10 +109,10 @@ def test_only_the_last_layer_of_a_head_is_drawn_so():
     )
     run = fill_in(run, IMAGES)
     run = run.replace(input_shape=[32, 32, 3], num_classes=5)
-    before = {p.name: p.initializer for p in run.network.parameters}
-    after = {p.name: p.initializer for p in run.trained_network.parameters}
+    before = {p.name: p.initializer for p in declare_network(run).parameters}
+    after = {p.name: p.initializer for p in resolve_networks(run).trained_network.parameters}
     changed = {name for name in before if before[name] != after[name]}
-    last = run.network.head.name
+    last = declare_network(run).head.name
     assert changed <= {f"{last}/kernel"}
     assert after[f"{last}/kernel"].distribution == "torch_uniform"
 
@@ -151,14 +156,14 @@ def photos(tmp_path):
 def test_opening_the_data_fills_in_and_tells(photos):
     told = []
     written = load_run(None, [f"data.source={photos}", "batch_size=4"], defaults=NOBODY_SAYS)
-    run, data = open_data(written, told.append)
+    resolved, data = resolve(written, told.append)
     with data:
         # 0.64 of 24, by class: 15.4, so 16 or 15.
         assert len(data.split.train) in (15, 16)
         assert data.train.num_batches == 4
         assert data.shown.train_view.crop == "random_resized"
         assert told[-1] == data.notes[-1]
-    assert run.num_epochs == 300
+    assert resolved.spec.num_epochs == 300
     assert told[-1] == (
         f"Recipe for {len(data.split.train)} training images: 300 epochs of 4 steps (1,200), Adam "
         "0.003, cosine after 60 steps of warm-up, flips and mild crops."
@@ -167,9 +172,10 @@ def test_opening_the_data_fills_in_and_tells(photos):
 
 def test_a_network_without_norms_is_seen_as_such(photos):
     settings = [f"data.source={photos}", "model=vgg16"]
-    run, data = open_data(load_run(None, settings, defaults=NOBODY_SAYS, method="scratch"))
+    run = load_run(None, settings, defaults=NOBODY_SAYS, method="scratch")
+    resolved, data = resolve(run)
     data.close()
-    assert run.optimizer.learning_rate == 1e-3
+    assert resolved.spec.optimizer.learning_rate == 1e-3
 
 
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 2], "k": 1}}

@@ -10,7 +10,7 @@ from PIL import Image
 from poc.shared.data.sources.arrays import ArraySource
 from poc.shared.data.splits.leaks import find_leaks, note_leaks
 from poc.shared.data.splits.split import make_split
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.data import SplitSpec
 from poc.shared.spec.reading.config import load_run
@@ -39,7 +39,7 @@ def describe(root, *assignments):
     """The notes of a run on this folder and what its `run.json` would say."""
     told = []
     run = load_run(None, [f"data.source=folder:{root}", *assignments])
-    _, data = open_data(run, told.append)
+    _, data = resolve(run, told.append)
     with data:
         described = data.describe()
     assert json.loads(json.dumps(described)) == described

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.numerics.resizing import average_matrices, average_matrix, resize_matrix
-from poc.shared.engine.teacher import (
-    check_teacher,
-    require_teacher,
-    resolve_teacher,
-    starting_weights,
-    step_coefficients,
-)
+from poc.shared.engine.resolving.stages import check_stages
+from poc.shared.engine.resolving.teacher import check_teacher, require_teacher, resolve_teacher
+from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.engine.training.cache_plan import keep_for_training
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.stages import find_stage, plan_stages
 
@@ -29,8 +26,12 @@ def make_run(method, options=None, **fields):
 
 
 def beside(run):
-    own = {p.name for p in run.network.parameters}
-    return {p.name: p.shape for p in run.trained_network.parameters if p.name not in own}
+    own = {p.name for p in declare_network(run).parameters}
+    return {
+        p.name: p.shape
+        for p in resolve_networks(run).trained_network.parameters
+        if p.name not in own
+    }
 
 
 def test_stages_share_out_the_epochs():
@@ -52,9 +53,10 @@ def test_stages_share_out_the_epochs():
 def test_fitnets_stages_and_its_falling_weight():
     run = make_run("fitnets", num_epochs=10)
     assert [(s.name, s.num_epochs) for s in run.stages] == [("hint", 3), ("distillation", 7)]
-    assert run.coefficients(0.0) == {"soft": 4.0}
-    assert run.coefficients(1.0) == {"soft": 1.0}
-    assert step_coefficients(run, 0.5) == {"coefficient/soft": np.asarray(2.5)}
+    resolved = resolve_networks(run)
+    assert resolved.coefficients(0.0) == {"soft": 4.0}
+    assert resolved.coefficients(1.0) == {"soft": 1.0}
+    assert step_coefficients(resolved, 0.5) == {"coefficient/soft": np.asarray(2.5)}
     assert len(make_run("fitnets", {"stages": "one"}).stages) == 1
 
 
@@ -74,31 +76,31 @@ def test_regressors_are_declared_and_leave_with_their_stage():
         8,
         16,
     )
-    assert make_run("fitnets", options).trained_network.output == "head"
+    assert resolve_networks(make_run("fitnets", options)).trained_network.output == "head"
 
 
 def test_lwf_starts_from_the_source_s_body_and_head():
     run = make_run("lwf", teacher={"num_classes": 7})
-    weights = starting_weights(run)
+    weights = starting_weights(resolve_networks(run))
     assert weights["old_head/expand/kernel"].shape[-1] == 7
     for name in ("block1/conv1/reduce/kernel", "block3/norm2/moving_variance"):
         np.testing.assert_array_equal(weights[name], weights[f"source/{name}"])
     for part in ("reduce/kernel", "expand/kernel", "expand/bias"):
         np.testing.assert_array_equal(weights[f"old_head/{part}"], weights[f"source/head/{part}"])
-    drawn = draw_weights(run.network.parameters, run.seed)
+    drawn = draw_weights(declare_network(run).parameters, run.seed)
     np.testing.assert_array_equal(weights["head/reduce/kernel"], drawn["head/reduce/kernel"])
 
 
 def test_a_drawn_source_differs_from_its_target():
-    weights = starting_weights(make_run("kd"))
+    weights = starting_weights(resolve_networks(make_run("kd")))
     assert (weights["head/reduce/kernel"] != weights["source/head/reduce/kernel"]).any()
 
 
 def test_a_read_bias_is_not_cancelled():
     # A batch norm subtracts the bias from the logits' way, but not from the tapped layer's.
-    plain = make_run("attention_transfer").trained_network
-    tapped = make_run(
-        "attention_transfer", {"pairs": ["block1/conv1>block1/conv1"]}
+    plain = resolve_networks(make_run("attention_transfer")).trained_network
+    tapped = resolve_networks(
+        make_run("attention_transfer", {"pairs": ["block1/conv1>block1/conv1"]})
     ).trained_network
     assert "block1/conv1/expand/bias" in plain.cancelled_biases
     assert "block1/conv1/expand/bias" not in tapped.cancelled_biases
@@ -145,8 +147,14 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_pair_is_refused_naming_both_sides(case):
     method, options, source, words = WRONG[case]
+
+    def check():
+        resolved = resolve_networks(make_run(method, options, teacher=source))
+        check_stages(resolved)
+        check_teacher(resolved)
+
     with pytest.raises(UsageError) as refusal:
-        check_teacher(make_run(method, options, teacher=source))
+        check()
     assert [word for word in words if word not in str(refusal.value)] == []
 
 
@@ -184,7 +192,7 @@ def folder(tmp_path):
     """A finished run's folder, as far as a source needs it."""
     run = make_run("scratch", model={"name": "lightnet_residual"}, num_classes=10)
     (tmp_path / "checkpoints").mkdir()
-    weights = draw_weights(run.network.parameters, 3)
+    weights = draw_weights(declare_network(run).parameters, 3)
     write_arrays(tmp_path / "checkpoints" / "best.safetensors", weights)
     (tmp_path / "run.json").write_text(json.dumps({"run": run.model_dump(mode="json")}))
     return tmp_path
@@ -192,19 +200,22 @@ def folder(tmp_path):
 
 def test_a_run_folder_says_what_its_network_is(folder):
     run = resolve_teacher(make_run("kd", teacher={"weights": str(folder)}))
-    check_teacher(run)
-    assert run.teacher_network.name == "lightnet_residual"
+    check_teacher(resolve_networks(run))
+    assert resolve_networks(run).teacher_network.name == "lightnet_residual"
     assert run.teacher.normalization == "unit"
-    drawn = draw_weights(run.teacher_network.parameters, 3)
+    drawn = draw_weights(resolve_networks(run).teacher_network.parameters, 3)
     np.testing.assert_array_equal(
-        starting_weights(run)["source/head/kernel"], drawn["head/kernel"].astype(np.float64)
+        starting_weights(resolve_networks(run))["source/head/kernel"],
+        drawn["head/kernel"].astype(np.float64),
     )
 
 
 def test_a_source_that_is_not_what_was_said_is_refused(folder, tmp_path):
     weights = str(folder / "checkpoints" / "best.safetensors")
     with pytest.raises(UsageError, match=r"teacher .*best\.safetensors.*lightnet_plain"):
-        check_teacher(resolve_teacher(make_run("kd", teacher={"weights": weights})))
+        check_teacher(
+            resolve_networks(resolve_teacher(make_run("kd", teacher={"weights": weights})))
+        )
     named = {"weights": str(folder), "model": {"name": "lightnet_plain"}}
     with pytest.raises(UsageError, match=r"teacher\.model"):
         resolve_teacher(make_run("kd", teacher=named))
@@ -216,10 +227,12 @@ def test_outputs_of_a_source_are_kept_where_it_is_asked_for():
     class Pipeline:
         indices = np.array([9, 4, 7, 2])
 
-    kept = keep_for_training(make_run("kd", teacher={"cache": True}), Pipeline(), {})
+    kept = keep_for_training(
+        resolve_networks(make_run("kd", teacher={"cache": True})), Pipeline(), {}
+    )
     for indices in ([9, 2], [4, 7], [7, 9], [2, 4]):
         rows = np.array(indices, np.float64)[:, None]
         found = kept.look_up(np.array(indices), lambda rows=rows: {"teacher_logits": 10 * rows})
         np.testing.assert_array_equal(found["teacher_logits"], 10 * rows)
     assert kept.is_whole
-    assert keep_for_training(make_run("kd"), Pipeline(), {}) is None
+    assert keep_for_training(resolve_networks(make_run("kd")), Pipeline(), {}) is None

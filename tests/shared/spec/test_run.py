@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 # Dotted key -> a value that it must refuse.
@@ -239,7 +240,7 @@ def test_images_that_are_too_small_for_the_model_name_the_layer():
         {"model": {"name": "conv2d_chain"}, "input_shape": [20, 20, 1], "num_classes": 2}, ""
     )
     with pytest.raises(UsageError, match="conv2d_chain, layer stage"):
-        run.network  # noqa: B018
+        declare_network(run)
 
 
 def test_a_config_may_begin_with_a_byte_order_mark(tmp_path):

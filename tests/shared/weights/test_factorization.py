@@ -18,6 +18,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import Conv2D
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.factorization import (
     choose_factors,
@@ -140,18 +141,20 @@ def test_a_spectral_start_is_the_svd_of_the_drawn_kernel():
     spectral = RunSpec.parse(
         {"model": {**options, "factors": factors, "factor_initializer": "spectral"}, **images}, ""
     )
-    kernel = drawn_weights(whole)["block1/conv2/kernel"]
-    found = drawn_weights(spectral)
+    kernel = drawn_weights(resolve_networks(whole))["block1/conv2/kernel"]
+    found = drawn_weights(resolve_networks(spectral))
     left, values, right = np.linalg.svd(kernel.reshape(-1, 8))
     best = left[:, :2] * values[:2] @ right[:2]
     given = product(found["block1/conv2/reduce/kernel"], found["block1/conv2/expand/kernel"])
     assert np.abs(given.reshape(-1, 8) - best).max() < 1e-12
-    assert np.array_equal(found["head/kernel"], drawn_weights(whole)["head/kernel"])
+    assert np.array_equal(
+        found["head/kernel"], drawn_weights(resolve_networks(whole))["head/kernel"]
+    )
     plain = spectral.replace(
         model={**spectral.model_dump(mode="json")["model"], "factor_initializer": "drawn"}
     )
     assert not np.allclose(
-        drawn_weights(plain)["block1/conv2/expand/kernel"],
+        drawn_weights(resolve_networks(plain))["block1/conv2/expand/kernel"],
         found["block1/conv2/expand/kernel"],
     )
 

@@ -18,7 +18,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.optimizers import OptimizerSpec
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.tf_impl.device import find_device
 from poc.tf_impl.methods.distilled import Distilled
 from poc.tf_impl.models import Model
@@ -46,19 +46,21 @@ class L2TState(Distilled):
 
     owns_update: ClassVar[bool] = True
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.options: L2TWWOptions = cast("L2TWWOptions", run.method_settings)
         network = self.teacher.network
-        self.device = find_device(run)
+        self.device = find_device(run.spec)
         self.pairs = find_pairs(self.options, run.network, network)
         self.source_nodes = {p.source: network.node_of(p.source) for p in self.pairs}
         self.target_nodes = {p.target: model.network.node_of(p.target) for p in self.pairs}
-        self.matching = Matching(self.options, self.pairs, dtype=run.precision, device=self.device)
+        self.matching = Matching(
+            self.options, self.pairs, dtype=run.spec.precision, device=self.device
+        )
         self.forward = PureForward(model)
         self.meta = self._variables(weights, run.meta_parameters)
         self.velocity = {n: tf.Variable(tf.zeros_like(v)) for n, v in self.theta().items()}
-        self.weight_decays = dict.fromkeys(self.velocity, run.optimizer.weight_decay)
+        self.weight_decays = dict.fromkeys(self.velocity, run.spec.optimizer.weight_decay)
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:
                 self.weight_decays[parameter.name] += parameter.weight_decay
@@ -202,12 +204,12 @@ class L2TState(Distilled):
 
     def from_array(self, name: str, value: NDArray[Any]) -> tf.Tensor:
         """The reverse."""
-        return tf.constant(value, self.run.precision)
+        return tf.constant(value, self.run.spec.precision)
 
     def _variables(self, weights: Weights, parameters: Any) -> dict[str, keras.Variable]:
         return {
             p.name: keras.Variable(
-                self.from_array(p.name, weights[p.name]), dtype=self.run.precision
+                self.from_array(p.name, weights[p.name]), dtype=self.run.spec.precision
             )
             for p in parameters
         }
@@ -223,4 +225,4 @@ class L2TState(Distilled):
     def _nothing_seen(self) -> Seen:
         """What a batch without phases 2 to 4 shows of them."""
         shapes = {name: self.totals[name].shape for name in ("look_ahead", "judged")}
-        return {name: tf.zeros(shape, self.run.precision) for name, shape in shapes.items()}
+        return {name: tf.zeros(shape, self.run.spec.precision) for name, shape in shapes.items()}

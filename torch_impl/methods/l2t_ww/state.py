@@ -17,7 +17,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.optimizers import OptimizerSpec
-from poc.shared.spec.run import RunSpec
+from poc.shared.spec.resolved import ResolvedRun
 from poc.torch_impl.methods.distilled import Distilled
 from poc.torch_impl.models import Model
 from poc.torch_impl.optimizers import build_optimizer
@@ -46,7 +46,7 @@ class L2TState(Distilled):
 
     owns_update: ClassVar[bool] = True
 
-    def __init__(self, run: RunSpec, model: Model, weights: Weights) -> None:
+    def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.options: L2TWWOptions = cast("L2TWWOptions", run.method_settings)
         network = self.teacher.network
@@ -56,14 +56,14 @@ class L2TState(Distilled):
         self.source_nodes = {p.source: network.node_of(p.source) for p in self.pairs}
         self.target_nodes = {p.target: model.network.node_of(p.target) for p in self.pairs}
         self.matching = Matching(
-            self.options, self.pairs, dtype=run.precision, device=str(self.device)
+            self.options, self.pairs, dtype=run.spec.precision, device=str(self.device)
         )
         self.forward = PureForward(model)
         self.meta = self._variables(weights, run.meta_parameters)
         for variable in self.meta.values():
             variable.requires_grad_()
         self.velocity = {name: torch.zeros_like(value) for name, value in self.theta().items()}
-        self.weight_decays = dict.fromkeys(self.velocity, run.optimizer.weight_decay)
+        self.weight_decays = dict.fromkeys(self.velocity, run.spec.optimizer.weight_decay)
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:
                 self.weight_decays[parameter.name] += parameter.weight_decay
@@ -206,7 +206,9 @@ class L2TState(Distilled):
         """The reverse."""
         if name in named_variables(self.model):
             value = from_canonical(self.model, name, value)
-        return torch.tensor(value, dtype=getattr(torch, self.run.precision), device=self.device)
+        return torch.tensor(
+            value, dtype=getattr(torch, self.run.spec.precision), device=self.device
+        )
 
     def _variables(self, weights: Weights, parameters: Any) -> dict[str, torch.Tensor]:
         return {p.name: self.from_array(p.name, weights[p.name]) for p in parameters}

@@ -124,7 +124,7 @@ class L2TWW(L2TState):
             train, outer = part(batch, slice(None, half)), part(batch, slice(half, None))
         matching = self.matching.prepare(self.source_maps(train.extras))
         gates = self.matching.gates(matching.pooled, detached(self.meta))
-        descent = Descent(learning_rate, self.run.optimizer.momentum, self.weight_decays)
+        descent = Descent(learning_rate, self.run.spec.optimizer.momentum, self.weight_decays)
         return BatchConstants(train, outer, matching, gates, descent)
 
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -9,13 +9,12 @@ import pytest
 from poc.shared.data.batches import shared_memory
 from poc.shared.data.batches.plan import open_stream
 from poc.shared.data.batches.shared_memory import BATCHES_A_WORKER, BATCHES_HERE, free_shared_bytes
-from poc.shared.engine.resolving.after_data import check_opened_data
+from poc.shared.engine.resolving.after_data import check_training, resolve
 from poc.shared.engine.resolving.shared_memory import (
     images_of_batches,
     require_shared_memory,
     shared_bytes,
 )
-from poc.shared.engine.run_data import open_data
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 
@@ -44,7 +43,7 @@ def opened(tmp_path, monkeypatch):
             ],
             method="scratch",
         )
-        return open_data(run)
+        return resolve(run)
 
     return open_with
 
@@ -68,7 +67,7 @@ def test_a_small_shared_memory_is_refused_with_what_fits(free, advice, opened, m
     monkeypatch.setattr(shared_memory, "free_shared_bytes", lambda: free * MIB)
     run, data = opened("data.num_workers=4", "data.train_view.horizontal_flip=0.5")
     with data, pytest.raises(UsageError) as caught:
-        check_opened_data(run, data, print)
+        check_training(run, data, print)
     text = str(caught.value)
     assert "received data.num_workers=4 with batches of 16 images" in text
     assert f"need up to 225 MiB of shared memory; /dev/shm has {free} MiB free" in text

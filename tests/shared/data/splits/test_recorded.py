@@ -9,7 +9,7 @@ import pytest
 
 from poc import cli
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.server import operations
 from poc.shared.engine.teacher import digest_weights, starting_weights, teacher_weights
 from poc.shared.errors import UsageError
@@ -19,6 +19,7 @@ from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.weights.class_order import reordered_head
 from poc.tests.faults import stub
 from poc.tests.shared.engine.folder.test_record import MODEL, add_images, make_archive, train_run
@@ -57,9 +58,9 @@ def learn(learner, source, archive, *assignments):
         "model.widths=[2,3]",
         *assignments,
     ]
-    run, data = open_data(load_run(None, settings), note=notes.append)
+    resolved, data = resolve(load_run(None, settings), notes.append)
     data.close()
-    return run, " ".join(notes)
+    return resolved.spec, " ".join(notes)
 
 
 def permuted(path, order):
@@ -108,7 +109,7 @@ def test_a_mapped_source_gives_the_same_numbers_in_other_columns(teacher, tmp_pa
     archive = permuted(tmp_path / "data.npz", order)
     run, _ = learn("kd", teacher / "run", archive)
     own = read_arrays(teacher / "run" / "checkpoints" / "best.safetensors")
-    mapped = teacher_weights(run, run.teacher_network)
+    mapped = teacher_weights(run, resolve_networks(run).teacher_network)
     features = np.random.default_rng(0).normal(size=(5, own["head/kernel"].shape[0]))
     before = features @ own["head/kernel"] + own["head/bias"]
     after = features @ mapped["head/kernel"] + mapped["head/bias"]
@@ -118,7 +119,7 @@ def test_a_mapped_source_gives_the_same_numbers_in_other_columns(teacher, tmp_pa
     for name in own.keys() - {"head/kernel", "head/bias"}:
         np.testing.assert_array_equal(mapped[name], own[name])
     # What the trainers of both backends start from.
-    started = starting_weights(run)
+    started = starting_weights(resolve_networks(run))
     np.testing.assert_array_equal(started["source/head/kernel"], mapped["head/kernel"])
     # A resume reads the order from the run's spec and finds it to be the same.
     again, _ = learn("kd", teacher / "run", archive, f"teacher.class_order={order}")
@@ -147,7 +148,7 @@ def test_a_file_names_no_classes_and_says_so_or_is_told(teacher, tmp_path):
     assert "names no classes" not in notes
     own = read_arrays(file)["head/bias"]
     np.testing.assert_array_equal(
-        teacher_weights(run, run.teacher_network)["head/bias"], own[[2, 0, 1]]
+        teacher_weights(run, resolve_networks(run).teacher_network)["head/bias"], own[[2, 0, 1]]
     )
     with pytest.raises(UsageError, match=r"class_order=\[0, 0, 1\].*each of 0 to 2 once"):
         learn("kd", file, archive, *model, "teacher.class_order=[0,0,1]")
@@ -158,7 +159,7 @@ def test_a_light_head_is_mapped_in_its_last_factor(tmp_path, teacher):
     train_run(tmp_path / "run", f"npz:{teacher}/data.npz", model=light)
     run, _ = learn("kd", tmp_path / "run", permuted(tmp_path / "data.npz", [2, 0, 1]))
     own = read_arrays(tmp_path / "run" / "checkpoints" / "best.safetensors")
-    changed = teacher_weights(run, run.teacher_network)
+    changed = teacher_weights(run, resolve_networks(run).teacher_network)
     for name, values in own.items():
         expected = values[..., [2, 0, 1]] if name.startswith("head/expand/") else values
         np.testing.assert_array_equal(changed[name], expected)
@@ -193,7 +194,7 @@ def test_a_head_that_is_kept_from_another_run_is_told(teacher, tmp_path):
     for archive, is_told in ((tmp_path / "data.npz", True), (teacher / "data.npz", False)):
         notes = []
         run = load_run(None, [*settings, f"data.source=npz:{archive}"])
-        open_data(run, note=notes.append)[1].close()
+        resolve(run, notes.append)[1].close()
         assert ("was trained on the classes 'ant', 'bee', 'cat'" in " ".join(notes)) == is_told
 
 
@@ -219,7 +220,7 @@ def test_a_source_whose_class_folder_was_renamed_is_refused(tmp_path):
         ],
     )
     with pytest.raises(UsageError, match=r"'dark', 'light'.*'bright', 'dark'"):
-        open_data(run)
+        resolve(run)
 
 
 def test_a_teacher_without_a_record_of_its_data_says_so(teacher, tmp_path):

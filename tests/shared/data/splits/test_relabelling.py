@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from poc.shared.data.splits.relabelling import open_classes
-from poc.shared.engine.run_data import open_data
+from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 
@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_patients_stay_together_and_three_classes_keep_their_shares(folder: Path) -> None:
     settings = [f"data.source=folder:{folder}", "image_size=[8,8]"]
-    run, data = open_data(load_run(CONFIG, settings))
-    assert run.num_classes == 3
+    resolved, data = resolve(load_run(CONFIG, settings))
+    assert resolved.network.num_classes == 3
     assert data.source.class_names == ("NORMAL", "bacteria", "virus")
     for text, label in zip(data.source.ids, data.source.labels, strict=True):
         kind = data.source.class_names[label]

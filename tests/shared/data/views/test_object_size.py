@@ -19,11 +19,13 @@ from poc.shared.data.views.object_size import (
 )
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.resolving import memory
-from poc.shared.engine.run_data import make_pipelines, open_data
+from poc.shared.engine.resolving.after_data import resolve
+from poc.shared.engine.run_data import make_pipelines
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
 
@@ -84,7 +86,7 @@ def test_a_resolution_that_is_too_small_for_the_net_is_refused():
         data={"channels": 3},
     )
     with pytest.raises(UsageError, match=r"inception_v3, layer .*received") as caught:
-        open_data(run)
+        resolve(run)
     assert "\n" not in str(caught.value)
 
 
@@ -95,7 +97,7 @@ def test_a_net_that_depends_on_the_size_is_refused():
         data={"channels": 3},
     )
     with pytest.raises(UsageError, match="vgg16 for images of two sizes, where dense1/kernel"):
-        open_data(run)
+        resolve(run)
 
 
 def test_the_second_phase_is_given_training_images_alone():
@@ -104,11 +106,11 @@ def test_the_second_phase_is_given_training_images_alone():
         method_options={"train_size": 14, "test_size": 18, "finetune_bn_mode": "frozen"},
         data={"split": {"train_per_class": 2}},
     )
-    resolved, data = open_data(run)
+    resolved, data = resolve(run)
     with data:
         held_out = set(data.split.val) | set(data.split.test)
         for stage, side in (("train", 14), ("finetune", 18)):
-            data.show(resolved.at_stage(stage))
+            data.show(resolved.at_stage(stage).spec)
             batches = list(data.train.epoch(0))
             assert batches[0].images.shape[1:3] == (side, side)
             seen = {int(index) for batch in batches for index in batch.indices}
@@ -117,7 +119,7 @@ def test_the_second_phase_is_given_training_images_alone():
 
 
 def test_a_split_whose_training_images_are_tested_is_refused():
-    _, data = open_data(make_run(model={"name": "lightnet_plain"}, method="transfer"))
+    _, data = resolve(make_run(model={"name": "lightnet_plain"}, method="transfer"))
 
     class Leaking:
         train, val, test = np.arange(5), np.arange(5, 8), np.array([8, 3])
@@ -129,7 +131,7 @@ def test_a_split_whose_training_images_are_tested_is_refused():
 @pytest.fixture(scope="module")
 def weights_of_a_chain(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "chain.safetensors"
-    network = tuned("conv2d_chain").network
+    network = declare_network(tuned("conv2d_chain"))
     write_arrays(path, draw_weights(network.parameters, 0))
     return str(path)
 
@@ -149,7 +151,7 @@ def tuned(model, classes=10, **fields):
 
 def test_weights_of_another_architecture_are_refused(weights_of_a_chain):
     with pytest.raises(UsageError, match="which mobilenet_v2 has; name its own file"):
-        initial_weights(tuned("mobilenet_v2", initial_weights=weights_of_a_chain))
+        initial_weights(resolve_networks(tuned("mobilenet_v2", initial_weights=weights_of_a_chain)))
 
 
 def test_a_head_is_new_unless_the_files_is_asked_for(weights_of_a_chain):
@@ -161,11 +163,11 @@ def test_a_head_is_new_unless_the_files_is_asked_for(weights_of_a_chain):
         seed=5,
     )
     fresh = tuned("conv2d_chain", initial_weights=weights_of_a_chain, seed=5)
-    before = initial_weights(same)
-    assert (initial_weights(kept)["head/kernel"] == before["head/kernel"]).all()
-    assert (initial_weights(fresh)["head/kernel"] != before["head/kernel"]).any()
+    before = initial_weights(resolve_networks(same))
+    assert (initial_weights(resolve_networks(kept))["head/kernel"] == before["head/kernel"]).all()
+    assert (initial_weights(resolve_networks(fresh))["head/kernel"] != before["head/kernel"]).any()
     body = next(name for name in before if name.endswith("conv1/kernel"))
-    assert (initial_weights(fresh)[body] == before[body]).all()
+    assert (initial_weights(resolve_networks(fresh))[body] == before[body]).all()
     wrong = tuned(
         "conv2d_chain",
         classes=7,
@@ -173,7 +175,7 @@ def test_a_head_is_new_unless_the_files_is_asked_for(weights_of_a_chain):
         method_options={"new_head": False},
     )
     with pytest.raises(UsageError, match="gives 10 classes; the data has 7: set new_head=true"):
-        initial_weights(wrong)
+        initial_weights(resolve_networks(wrong))
 
 
 def test_the_large_config_is_refused_where_it_cannot_fit(monkeypatch):
@@ -193,12 +195,19 @@ def test_memory_grows_with_what_is_trained():
         tuned("efficientnet_lite0", method_options={"trained_blocks": blocks})
         for blocks in (0, "all")
     )
-    assert memory.needed_bytes(frozen) < memory.needed_bytes(whole) / 2
+    assert (
+        memory.needed_bytes(resolve_networks(frozen))
+        < memory.needed_bytes(resolve_networks(whole)) / 2
+    )
     # Norms that re-estimate their statistics keep nothing: no gradient passes them.
     adapting = tuned("efficientnet_lite0", method_options={"bn_mode": "adapt_all"})
-    assert memory.needed_bytes(adapting) == memory.needed_bytes(frozen)
+    assert memory.needed_bytes(resolve_networks(adapting)) == memory.needed_bytes(
+        resolve_networks(frozen)
+    )
     small = tuned("efficientnet_lite0", data={"batch_size": 1})
-    assert memory.needed_bytes(small) < memory.needed_bytes(frozen)
+    assert memory.needed_bytes(resolve_networks(small)) < memory.needed_bytes(
+        resolve_networks(frozen)
+    )
 
 
 def write_cell(root, train, test, before, after, backend="torch"):

@@ -8,7 +8,7 @@ from poc.shared.engine.folder.former_runs import RUN_FORMAT, changed_rule, check
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch.run import resume_run
 from poc.shared.engine.launch.sweep_definition import store_definition
-from poc.shared.engine.teacher import check_teacher, resolve_teacher
+from poc.shared.engine.resolving.teacher import check_teacher, resolve_teacher
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.whole import write_json
@@ -16,6 +16,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.stored_runs import read_as_meant
 from poc.shared.spec.reading.sweep import load_sweep
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
 
@@ -36,7 +37,8 @@ def store_run(path, options):
     folder = RunFolder.create(path)
     write_json(path / "run.json", {"format": "poc run 1", "status": "finished", "run": stored})
     write_arrays(
-        folder.checkpoints / "best.safetensors", draw_weights(run.network.parameters, run.seed)
+        folder.checkpoints / "best.safetensors",
+        draw_weights(declare_network(run).parameters, run.seed),
     )
     return path
 
@@ -52,7 +54,7 @@ def new(tmp_path):
 
 
 def names(run):
-    return [node.name for node in run.network.nodes]
+    return [node.name for node in declare_network(run).nodes]
 
 
 def test_an_old_run_is_read_without_the_last_pool_and_a_new_one_with_it(old, new):
@@ -75,7 +77,7 @@ def test_a_record_that_holds_no_run_is_left_alone(tmp_path):
 def test_an_old_source_keeps_its_form(old, new):
     for folder, expected in ((old, False), (new, True)):
         run = make_run(WIDTH, method="kd", teacher={"weights": str(folder)})
-        found = resolve_teacher(run).teacher_network
+        found = resolve_networks(resolve_teacher(run)).teacher_network
         assert found is not None
         assert ("stage5/pool" in {node.name for node in found.nodes}) == expected
 
@@ -85,21 +87,23 @@ def test_a_run_s_weight_file_is_refused_for_the_other_form(last_pool, old, new):
     fitting, other = (new, old) if last_pool else (old, new)
     options = {**WIDTH, "last_pool": last_pool}
     file = "checkpoints/best.safetensors"
-    check_initial_weights(make_run(options, initial_weights=str(fitting / file)))
+    check_initial_weights(resolve_networks(make_run(options, initial_weights=str(fitting / file))))
     taught = {"method": "kd", "teacher": {"weights": str(fitting / file)}}
-    check_teacher(make_run(options, **taught))
+    check_teacher(resolve_networks(make_run(options, **taught)))
     what = f"has last_pool={not last_pool}, for last_pool={last_pool}.*set model.last_pool to"
     with pytest.raises(UsageError, match=what):
-        check_initial_weights(make_run(options, initial_weights=str(other / file)))
+        check_initial_weights(
+            resolve_networks(make_run(options, initial_weights=str(other / file)))
+        )
     taught = {"method": "kd", "teacher": {"weights": str(other / file)}}
     with pytest.raises(UsageError, match=what):
-        check_teacher(make_run(options, **taught))
+        check_teacher(resolve_networks(make_run(options, **taught)))
 
 
 def test_a_weight_file_that_lies_alone_is_taken(old, tmp_path):
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((old / "checkpoints" / "best.safetensors").read_bytes())
-    check_initial_weights(make_run(WIDTH, initial_weights=str(alone)))
+    check_initial_weights(resolve_networks(make_run(WIDTH, initial_weights=str(alone))))
 
 
 def age_sweep(path, change=lambda run: None):

@@ -14,6 +14,7 @@ from poc.shared.engine.folder.loop_state import LoopState, Sums
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.header import count_file_bytes, read_names, read_texts
 from poc.tests.faults.test_resume import FROZEN, RUN, train
@@ -197,11 +198,11 @@ def test_a_checkpoint_names_its_frozen_file_under_its_digest(tmp_path):
 def name_frozen(**changes):
     model = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [2, 3]}}
     run = {"method": "transfer", "model": model, "input_shape": [28, 28, 1], "num_classes": 10}
-    return frozen_names(RunSpec.parse({**run, **changes}, ""))
+    return frozen_names(resolve_networks(RunSpec.parse({**run, **changes}, "")))
 
 
 def test_what_never_moves_is_what_no_stage_trains():
-    network = RunSpec.parse(
+    run = RunSpec.parse(
         {
             "method": "scratch",
             "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [2, 3]}},
@@ -209,8 +210,8 @@ def test_what_never_moves_is_what_no_stage_trains():
             "num_classes": 10,
         },
         "",
-    ).network
-    names = {parameter.name for parameter in network.parameters}
+    )
+    names = {parameter.name for parameter in declare_network(run).parameters}
     body = {name for name in names if not name.startswith("head/")}
     last_norm = {name for name in names if name.startswith("block2/norm2/")}
     assert name_frozen(method="scratch") == set()

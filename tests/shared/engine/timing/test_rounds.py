@@ -252,7 +252,7 @@ class Recorder:
 
 def test_a_step_is_timed_with_the_device_drained_and_without_the_warm_up():
     loop = Recorder()
-    samples = Stopwatch(loop, lambda: loop.now).steps(Turn(3, 6, 0.0))
+    samples = Stopwatch(loop.steps, loop.state, lambda: loop.now).steps(Turn(3, 6, 0.0))
     assert samples == {"step": [pytest.approx(1.0)] * 6, "bare_step": [pytest.approx(0.5)] * 6}
     assert loop.num_steps == 2 * (3 + 6)
 
@@ -260,13 +260,13 @@ def test_a_step_is_timed_with_the_device_drained_and_without_the_warm_up():
 @pytest.mark.parametrize(("seconds", "count"), [(0.5, 2), (2.0, 2), (6.5, 7)])
 def test_short_steps_are_repeated_until_they_fill_the_time(seconds, count):
     loop = Recorder()
-    samples = Stopwatch(loop, lambda: loop.now).steps(Turn(1, 2, seconds))
+    samples = Stopwatch(loop.steps, loop.state, lambda: loop.now).steps(Turn(1, 2, seconds))
     assert {len(values) for values in samples.values()} == {count}
 
 
 def test_evaluations_are_timed_for_a_second_after_a_second_of_warming_up():
     loop = Recorder()
-    samples = Stopwatch(loop, lambda: loop.now).evaluations(loop.data.train)
+    samples = Stopwatch(loop.steps, loop.state, lambda: loop.now).evaluations(loop.data.train)
     # 31 slow ones first: 26 fill a second, and those that are left stand at the beginning.
     warm = loop.evaluations[: -len(samples)]
     assert sum(warm) >= 1.0
@@ -276,10 +276,10 @@ def test_evaluations_are_timed_for_a_second_after_a_second_of_warming_up():
 
 def test_a_recompilation_among_timed_steps_fails_and_one_before_does_not():
     loop = Recorder(compiles_at=4)
-    Stopwatch(loop, lambda: loop.now).steps(Turn(3, 6, 0.0))
+    Stopwatch(loop.steps, loop.state, lambda: loop.now).steps(Turn(3, 6, 0.0))
     loop = Recorder(compiles_at=8)
     with pytest.raises(CheckFailed, match="compiled while steps were timed"):
-        Stopwatch(loop, lambda: loop.now).steps(Turn(3, 6, 0.0))
+        Stopwatch(loop.steps, loop.state, lambda: loop.now).steps(Turn(3, 6, 0.0))
 
 
 class RecordedWorker:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.run_data import check_validation, chooses_epoch
+from poc.shared.engine.resolving.validation import check_validation, chooses_epoch
 from poc.shared.engine.training.norm_statistics import Moments
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run

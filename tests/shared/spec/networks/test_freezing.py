@@ -8,6 +8,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import map_arrays, write_arrays
 from poc.shared.spec.networks.freezing import body_units, frontier, head_names, partly_frozen
 from poc.shared.spec.networks.models import ModelSpec
+from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 
 
@@ -123,14 +124,14 @@ def test_the_phases_of_fixres_have_their_own_sizes_views_and_rates():
     assert [(s.name, s.num_epochs) for s in run.stages] == [("train", 7), ("finetune", 3)]
     first, second = run.at_stage("train"), run.at_stage("finetune")
     assert first.data.image_size == (64, 64)
-    assert first.network.input_shape == (64, 64, 3)
-    assert second.network.input_shape == (96, 96, 3)
+    assert declare_network(first).input_shape == (64, 64, 3)
+    assert declare_network(second).input_shape == (96, 96, 3)
     assert second.optimizer.learning_rate == pytest.approx(1e-4)
     assert first.optimizer.learning_rate == pytest.approx(1e-3)
     view = second.data.train_view
     assert (view.horizontal_flip, view.brightness, view.hue) == (0.5, 0.05, 0)
-    assert "top/conv/kernel" in trained(first.trained_network)
-    assert trained(second.trained_network) == {
+    assert "top/conv/kernel" in trained(resolve_networks(first).trained_network)
+    assert trained(resolve_networks(second).trained_network) == {
         "top/norm/gamma",
         "top/norm/beta",
         "head/kernel",

@@ -8,6 +8,7 @@ import pytest
 
 from poc.shared.spec.networks.initializers import DISTRIBUTIONS, draw_parameter, draw_weights
 from poc.shared.spec.networks.layers import Conv2D, Initializer, Parameter
+from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
 FANS = {"fan_in": 30, "fan_out": 50}
@@ -80,7 +81,7 @@ def test_reference_biases_of_light_layers_are_glorot_of_their_own_length():
         },
         "",
     )
-    drawn = draw_weights(run.network.parameters, 0)
+    drawn = draw_weights(declare_network(run).parameters, 0)
     inner, outer = drawn["block1/conv1/reduce/bias"], drawn["block1/conv1/expand/bias"]
     assert 0 < np.abs(inner).max() <= 1.0
     limit = math.sqrt(3 / 400)

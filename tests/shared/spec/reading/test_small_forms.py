@@ -12,6 +12,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.small_forms import SMALL_FORMS, describe_form, load_parity_run
+from poc.shared.spec.resolved import resolve_networks
 
 # Beside 2,000 images of 28 x 28 in batches of 64 this is small.
 MOST_PARAMETERS, MOST_PIXELS, BATCH = 10_000, 24 * 22, 8
@@ -29,7 +30,7 @@ def test_a_form_is_small_and_compares_noise_and_swapped_axes(method):
     size = run.data.image_size or (run.method_settings.test_size,) * 2
     for stage in run.replace(input_shape=[*size, 3], num_classes=10).stages:
         staged = run.replace(input_shape=[*size, 3], num_classes=10).at_stage(stage.name)
-        network = staged.trained_network
+        network = resolve_networks(staged).trained_network
         assert sum(p.size for p in network.parameters) < MOST_PARAMETERS
         # A hint is learned by the first layers alone, in which there is no dropout.
         assert network.dropouts or stage.name == "hint"

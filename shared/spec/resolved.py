@@ -1,0 +1,98 @@
+"""A run whose images are known: its method, and its networks, declared once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from poc.shared.errors import UsageError
+
+from .methods.table import Method, find_method
+from .networks.layers import Parameter
+from .networks.network import Network
+from .run import RunSpec
+from .settings import Settings
+from .stages import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRun:
+    """What a trainer, the training loop and a parity check are given.
+
+    Attributes:
+        spec: The settings, those of a stage where `spec.stage` names one.
+        method: The method's row of the table.
+        method_settings: Its options, defaults filled in.
+        network: The declared network alone.
+        trained_network: The network with all that this stage trains next to it; the same logits.
+        teacher_network: The frozen network that the method learns from, if any.
+        meta_parameters: Parameters that the method trains outside any network.
+    """
+
+    spec: RunSpec
+    method: Method
+    method_settings: Settings
+    network: Network
+    trained_network: Network
+    teacher_network: Network | None
+    meta_parameters: tuple[Parameter, ...]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The method's plan over the epochs; one stage for most."""
+        return self.spec.stages
+
+    def at_stage(self, name: str) -> "ResolvedRun":
+        """The run as a stage of its plan sees it, with the stage's own data, rates and layers."""
+        return resolve_networks(self.spec.at_stage(name))
+
+    def coefficients(self, progress: float) -> Mapping[str, float]:
+        """Numbers of a step that the method lets run over its last stage, `progress` 0 to 1."""
+        plan = self.method.distillation
+        return plan.coefficients(self.method_settings, progress) if plan else {}
+
+
+def resolve_networks(run: RunSpec) -> ResolvedRun:
+    """Declare all networks of a run.
+
+    Raises:
+        UsageError: The images' shape is not known, they are too small, or teacher and student do
+            not fit the method; names both sides.
+    """
+    method, settings = find_method(run.method), run.method_settings
+    network, teacher = declare_network(run), declare_teacher(run)
+    stage = run.stage or run.stages[-1].name
+    trained, meta_parameters = network, tuple[Parameter, ...]()
+    if method.fine_tuning is not None:
+        trained = method.fine_tuning.extend(settings, network, stage)
+    elif method.distillation is not None and teacher is not None:
+        trained = method.distillation.extend(settings, network, teacher, stage)
+        meta_parameters = method.distillation.meta_parameters(settings, network, teacher)
+    return ResolvedRun(
+        spec=run,
+        method=method,
+        method_settings=settings,
+        network=network,
+        trained_network=trained,
+        teacher_network=teacher,
+        meta_parameters=meta_parameters,
+    )
+
+
+def declare_network(run: RunSpec) -> Network:
+    """Declare the network for this run's images.
+
+    Raises:
+        UsageError: The images' shape or the number of classes is not known yet.
+    """
+    if run.input_shape is None or run.num_classes is None:
+        raise UsageError(
+            "received a run without input_shape and num_classes; open its data first or set both"
+        )
+    return run.model_spec.declare(run.input_shape, run.num_classes)
+
+
+def declare_teacher(run: RunSpec) -> Network | None:
+    """Declare the teacher for this run's images; none where the method has no teacher."""
+    if run.teacher is None or run.input_shape is None or run.num_classes is None:
+        return None
+    model = run.teacher.model or run.model_spec
+    return model.declare(run.input_shape, run.teacher.num_classes or run.num_classes)
