@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from poc.shared.errors import UsageError
 
@@ -42,7 +43,14 @@ class ResolvedRun:
 
     def at_stage(self, name: str) -> "ResolvedRun":
         """The run as a stage of its plan sees it, with the stage's own data, rates and layers."""
-        return resolve_networks(self.spec.at_stage(name))
+        return self.by_stage[name]
+
+    @cached_property
+    def by_stage(self) -> Mapping[str, "ResolvedRun"]:
+        """Stage -> the run as it sees it, declared at the first need."""
+        return {
+            stage.name: resolve_networks(self.spec.at_stage(stage.name)) for stage in self.stages
+        }
 
     def coefficients(self, progress: float) -> Mapping[str, float]:
         """Numbers of a step that the method lets run over its last stage, `progress` 0 to 1."""

@@ -1,0 +1,54 @@
+"""A run is resolved once, and its settings stay plain values."""
+
+import inspect
+
+import pytest
+
+from poc.shared.errors import UsageError
+from poc.shared.spec import run as run_module
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import declare_network, resolve_networks
+from poc.shared.spec.run import RunSpec
+
+IMAGES = {"input_shape": [28, 28, 1], "num_classes": 10}
+
+
+def make_run(method, **fields):
+    return RunSpec.parse({"method": method, "model": {"name": "lightnet_plain"}, **fields}, "")
+
+
+def test_each_stage_is_declared_once_and_handed_on():
+    run = resolve_networks(make_run("fitnets", num_epochs=4, **IMAGES))
+    assert [stage.name for stage in run.stages] == ["hint", "distillation"]
+    for stage in run.stages:
+        assert run.at_stage(stage.name) is run.at_stage(stage.name)
+        assert run.at_stage(stage.name).spec.stage == stage.name
+    hint, last = (run.at_stage(stage.name).trained_network for stage in run.stages)
+    assert len(hint.parameters) > len(last.parameters)
+    assert run.trained_network.parameters == last.parameters
+
+
+def test_the_teacher_is_declared_where_the_method_has_one():
+    assert resolve_networks(make_run("scratch", **IMAGES)).teacher_network is None
+    teacher = {"model": {"name": "lightnet_residual"}}
+    found = resolve_networks(make_run("kd", teacher=teacher, **IMAGES)).teacher_network
+    assert found is not None
+    assert found.name == "lightnet_residual"
+
+
+def test_a_run_whose_images_are_unknown_cannot_be_resolved():
+    with pytest.raises(UsageError, match="without input_shape and num_classes"):
+        declare_network(make_run("scratch"))
+    with pytest.raises(UsageError, match="without input_shape and num_classes"):
+        resolve_networks(make_run("scratch"))
+
+
+def test_settings_declare_no_network():
+    returned = [
+        inspect.signature(member.fget).return_annotation
+        for _, member in inspect.getmembers(RunSpec, lambda found: isinstance(found, property))
+        if member.fget is not None and member.fget.__module__ == run_module.__name__
+    ]
+    assert returned
+    assert Network not in returned
+    assert not hasattr(run_module, "Network")
