@@ -16,6 +16,7 @@ from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.numerics.channel_statistics import top_channels
 from poc.shared.engine.teacher import digest_weights, resolve_teacher
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.collisions import digest_file, refuse_existing
@@ -60,7 +61,7 @@ def select_channels(
         )
     with Worker(run.backend, report=report) as worker:
         found = worker.call(
-            "channel_scores",
+            Operations.channel_scores,
             run=run.model_dump(mode="json"),
             taps=list(taps),
             num_shards=num_shards,

@@ -25,9 +25,11 @@ from poc.shared.engine.numerics.metrics import (
 from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import refuse_existing
 from poc.shared.files.whole import write_bytes
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import RunSpec
 
 PARTS = ("train", "val", "test")
@@ -134,7 +136,7 @@ def measure_part(trained: TrainedRun, part: str, report: Report) -> Measured:
         outputs = list(run_batches(worker, run, trained.weights, pipeline, count))
         WorkCount(report, "measuring the latency of one image")
         seconds = worker.call(
-            "measure_latency",
+            Operations.measure_latency,
             run=run.model_dump(mode="json"),
             weights=trained.weights,
             num_images=pipeline.num_views,
@@ -168,7 +170,7 @@ def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[st
 def run_batches(
     worker: Worker,
     run: RunSpec,
-    weights: Mapping[str, NDArray[Any]],
+    weights: Weights,
     pipeline: Pipeline,
     told: Callable[[int], None],
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -179,7 +181,7 @@ def run_batches(
     tap, done = pooled_node(run.network), 0
     for batch in pipeline.epoch(0):
         found = worker.call(
-            "features",
+            Operations.features,
             run=run.model_dump(mode="json"),
             weights=weights,
             images=batch.images,

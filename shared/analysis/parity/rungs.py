@@ -1,13 +1,13 @@
 """One rung of the parity ladder: how far apart two sets of named tensors are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.spec.networks.layers import Parameter
+from poc.shared.engine.worker.operations import ParameterRow
 
 LOSS = "loss:"
 Arrays = dict[str, NDArray[Any]]
@@ -108,21 +108,9 @@ def magnitude(value: NDArray[Any]) -> float:
     return float(np.abs(value).max(initial=0))
 
 
-def describe(parameter: Parameter) -> dict[str, Any]:
-    """A declared parameter as a worker reports it."""
-    return {
-        "name": parameter.name,
-        "shape": list(parameter.shape),
-        "is_trainable": parameter.is_trainable,
-        "weight_decay": parameter.weight_decay,
-    }
-
-
-def differing_rows(
-    declared: Sequence[Mapping[str, Any]], built: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def differing_rows(declared: Sequence[ParameterRow], built: Sequence[ParameterRow]) -> list[str]:
     """Names of the parameters whose rows differ, missing and extra ones included."""
     pairs = zip(declared, built, strict=False)
-    wrong = [str(first["name"]) for first, second in pairs if first != second]
+    wrong = [first["name"] for first, second in pairs if first != second]
     longer = max(declared, built, key=len)
-    return wrong + [str(row["name"]) for row in longer[min(len(declared), len(built)) :]]
+    return wrong + [row["name"] for row in longer[min(len(declared), len(built)) :]]

@@ -11,6 +11,7 @@ from poc.shared.engine.backend import Backend
 from poc.shared.engine.inputs.run_data import RunData
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all
 from poc.shared.engine.teacher import teacher_weights
+from poc.shared.engine.worker.operations import ChannelScores
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
@@ -25,7 +26,7 @@ def measure_channel_scores(
     *,
     taps: Sequence[str],
     num_shards: int = 1,
-) -> dict[str, Any]:
+) -> ChannelScores:
     """Scores of every channel of the source's `taps`, in one pass.
 
     Args:

@@ -9,6 +9,7 @@ from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.launch.executors import THREAD_VARIABLES, added_to_environment
 from poc.shared.engine.machine.load import busy_seconds, other_share
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.operations import Found, Given, Operation, Operations
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
@@ -106,9 +107,15 @@ def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, An
             timed.start(place)
         for number, turn in enumerate(spec.turns()):
             for place in in_turn(places, number):
-                timed.call(place, "time_steps", **turn._asdict())
+                timed.call(
+                    place,
+                    Operations.time_steps,
+                    warmup_steps=turn.warmup_steps,
+                    timed_steps=turn.timed_steps,
+                    timed_seconds=turn.timed_seconds,
+                )
         for place in places:
-            timed.found[place] = timed.call(place, "finish_timing")
+            timed.found[place] = timed.call(place, Operations.finish_timing)
         return {place: timed.failed.get(place, timed.found[place]) for place in places}
 
 
@@ -131,14 +138,20 @@ class Round:
         except FAILURES as error:
             self.failed[place] = first_line(error)
         else:
-            self.call(place, "start_timing", run=run, side=side.model_dump(mode="json"))
+            self.call(place, Operations.start_timing, run=run, side=side.model_dump(mode="json"))
 
-    def call(self, place: int, operation: str, **arguments: Any) -> Any:
+    def call(
+        self,
+        place: int,
+        operation: Operation[Given, Found],
+        *nothing: Given.args,
+        **arguments: Given.kwargs,
+    ) -> Found | None:
         """Run an operation in a process that has not failed."""
         if place in self.failed:
             return None
         try:
-            return self.workers[place].call(operation, **arguments)
+            return self.workers[place].call(operation, *nothing, **arguments)
         except FAILURES as error:
             self.failed[place] = first_line(error)
             return None
