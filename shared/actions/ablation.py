@@ -21,7 +21,7 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
-Batches = list[tuple[NDArray[Any], NDArray[np.int64]]]
+Batches = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
 NUM_RANDOM = 10
 
 

@@ -133,7 +133,7 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def draw_scores(path: Path, scores: Mapping[str, NDArray[Any]], keep: int) -> None:
+def draw_scores(path: Path, scores: Mapping[str, NDArray[np.float64]], keep: int) -> None:
     """Sorted statistic of every map, one line each, and where the selection cuts."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from poc.shared.engine.inputs.run_data import open_data
 from poc.shared.engine.machine.environment import describe_machine
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
-from poc.shared.engine.worker.operations import Operations
+from poc.shared.engine.worker.operations import BatchArrays, Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.bench import MODES
 from poc.shared.spec.run import BACKENDS, RunSpec
@@ -104,7 +104,7 @@ def try_alone(name: str) -> str:
     run, data = open_data(RunSpec.parse({**SMALL, "backend": name}, ""))
     with data:
         batch = next(iter(data.train.epoch(0)))
-    learned = {"images": batch.images, "labels": batch.learned}
+    learned: BatchArrays = {"images": batch.images, "labels": batch.learned}
     try:
         with Worker(name) as worker:
             result = worker.call(

@@ -173,7 +173,7 @@ def run_batches(
     weights: Weights,
     pipeline: Pipeline,
     told: Callable[[int], None],
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
     """Logits (N, C) and embeddings (N, F) of each batch, several crops averaged.
 
     `told` is called with the number of images so far.
@@ -198,8 +198,8 @@ def run_batches(
 
 def write_outputs(
     path: Path,
-    logits: NDArray[Any],
-    embeddings: NDArray[Any],
+    logits: NDArray[np.floating],
+    embeddings: NDArray[np.floating],
     labels: NDArray[np.int64],
     ids: list[str],
 ) -> None:

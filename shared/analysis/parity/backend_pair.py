@@ -14,11 +14,12 @@ from poc.shared.engine.worker.operations import (
     ParameterRow,
     RunFields,
 )
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.run import BACKENDS, RunSpec
 
 from .batches import Batch, draw_probes
-from .rungs import LOSS, Arrays
+from .rungs import LOSS
 from .trajectories import Steps
 
 # A backend's values on some batches, in a precision that is the run's own where none is named.

@@ -14,6 +14,7 @@ import numpy as np
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.operations import describe_parameter
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import EXACT
@@ -25,7 +26,6 @@ from .kinks import excuse_kinks
 from .progress import LadderProgress
 from .rungs import (
     LOSS,
-    Arrays,
     Rung,
     compare,
     differing_rows,

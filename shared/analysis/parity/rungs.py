@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc.shared.engine.worker.operations import ParameterRow
+from poc.shared.files.arrays import Array, Arrays
 
 LOSS = "loss:"
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def is_smooth(values: Sequence[Arrays], doubles: Sequence[Arrays], tolerance: fl
     return all(compare("probe", pair, tolerance).is_passed for pair in pairs)
 
 
-def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
+def relative_error(first: Array, second: Array) -> float:
     """Largest absolute difference over the largest value of either side; infinite for a NaN."""
     if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("inf")
@@ -103,7 +102,7 @@ def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
     return difference / max(magnitude(first), magnitude(second)) if difference else 0.0
 
 
-def magnitude(value: NDArray[Any]) -> float:
+def magnitude(value: Array) -> float:
     """Largest absolute value."""
     return float(np.abs(value).max(initial=0))
 

@@ -1,7 +1,6 @@
 """The channel-selection statistic of a source over a run's training images."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ def measure_channel_scores(
     num_labels, num_images = len(data.source.class_names), 0
     labels: list[NDArray[np.int64]] = []
 
-    def batches() -> Iterator[NDArray[Any]]:
+    def batches() -> Iterator[NDArray[np.float32]]:
         for batch in Pipeline(data.source, data.split.train, spec.data).epoch(0):
             labels.append(batch.labels)
             yield batch.images

@@ -36,6 +36,7 @@ from poc.shared.engine.worker.operations import (
     ParameterRow,
     RunFields,
     TakenSteps,
+    TimingSamples,
     describe_parameter,
 )
 from poc.shared.errors import CheckFailed
@@ -261,7 +262,7 @@ class ServedOperations(Operations):
         """A turn of that side."""
         self._timed.take_turn(Turn(warmup_steps, timed_steps, timed_seconds))
 
-    def finish_timing(self) -> dict[str, Any]:
+    def finish_timing(self) -> TimingSamples:
         """Its raw samples."""
         samples = self._timed.finish()
         samples["seconds"]["import"] = [self._import_seconds]

@@ -11,15 +11,20 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.files.arrays import Arrays
+from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import Parameter
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 RunFields = Mapping[str, object]
-# `images` (N, H, W, C) and `labels`, (N,) or soft ones (N, num_classes).
-BatchArrays = Mapping[str, NDArray[Any]]
+
+
+class BatchArrays(TypedDict):
+    """Images (N, H, W, C); labels (N,), or soft ones (N, num_classes)."""
+
+    images: NDArray[np.floating]
+    labels: Array
 
 
 class ParameterRow(TypedDict):
@@ -77,6 +82,29 @@ class ExportedSize(TypedDict):
 
     exported_parameters: int
     exported_macs: int
+
+
+class RateFacts(TypedDict):
+    """What turns seconds into rates."""
+
+    batch_size: int
+    num_batches: int
+    num_images: int
+    macs: int
+    precision: str
+    is_deterministic: bool
+    input_shape: list[int]
+
+
+class TimingSamples(RateFacts):
+    """Every sample of a timed process: row -> `seconds`; `load` before and after."""
+
+    seconds: dict[str, list[float]]
+    matmul_flops_per_second: float
+    peak_memory_bytes: int
+    peak_device_bytes: int | None
+    environment: dict[str, object]
+    load: list[float]
 
 
 class Operations(Protocol):
@@ -200,7 +228,7 @@ class Operations(Protocol):
     def time_steps(self, *, warmup_steps: int, timed_steps: int, timed_seconds: float) -> None:
         """A turn of that side: see `spec.bench.Turn`."""
 
-    def finish_timing(self) -> dict[str, Any]:
+    def finish_timing(self) -> TimingSamples:
         """Its raw samples."""
 
 
