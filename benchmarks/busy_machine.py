@@ -26,6 +26,7 @@ from default_modes import MODELS
 from poc.shared.engine.launch.executors import THREAD_VARIABLES, added_to_environment
 from poc.shared.engine.timing.rounds import in_turn
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.bench import BenchSpec, Side
 from poc.shared.spec.run import RunSpec
 
@@ -96,12 +97,12 @@ def time_settings(spec: BenchSpec, backend: str, number: int) -> dict[str, list[
         for name in names:
             with added_to_environment(SETTINGS[name]):
                 workers[name] = stack.enter_context(Worker(backend))
-            workers[name].call("start_timing", run=run, side=side.model_dump(mode="json"))
+            workers[name].call(Operations.start_timing, run=run, side=side.model_dump(mode="json"))
         for place, turn in enumerate(spec.turns()):
             for index in in_turn(range(len(names)), number + place):
-                workers[names[index]].call("time_steps", **turn._asdict())
+                workers[names[index]].call(Operations.time_steps, **turn._asdict())
         return {
-            name: worker.call("finish_timing")["seconds"]["step"]
+            name: worker.call(Operations.finish_timing)["seconds"]["step"]
             for name, worker in workers.items()
         }
 

@@ -25,7 +25,7 @@ from typing import Any
 from poc.shared.commands.options import weight_defaults
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.server.operations import Operations
+from poc.shared.engine.server.operations import ServedOperations
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.sweep import parse_axis, write_value
 
@@ -94,8 +94,10 @@ def train(module: Any, run: Any) -> dict[str, Any]:
     """The row of a run in a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         output = RunFolder.create(Path(folder) / "run").path
-        operations = Operations(module, tell, 0.0)
-        return operations.train(run.model_dump(mode="json"), str(output), "poc", "10min")
+        operations = ServedOperations(module, tell, 0.0)
+        return operations.train(
+            run=run.model_dump(mode="json"), folder=str(output), command="poc", save_every="10min"
+        )
 
 
 def tell(event: Any) -> None:

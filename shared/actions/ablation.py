@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
-Batches = list[tuple[NDArray[Any], NDArray[np.int64]]]
+Batches = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
 NUM_RANDOM = 10
 
 
@@ -99,6 +100,6 @@ def measure_error(
     spec["model"]["removed"] = list(removed)
     wrong = 0
     for images, labels in batches:
-        logits = worker.call("logits", run=spec, weights=weights, images=images)
+        logits = worker.call(Operations.logits, run=spec, weights=weights, images=images)
         wrong += int((logits.argmax(axis=1) != labels).sum())
     return wrong / sum(len(labels) for _, labels in batches)

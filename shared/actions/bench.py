@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.timing.samples import derive, verify
 from poc.shared.analysis.timing.seal import CHECKSUM, is_intact, seal, unique_keys
 from poc.shared.data.sources.inspection import Note
+from poc.shared.engine.timing.bench_file import BenchFile
 from poc.shared.engine.timing.rounds import FAILURES, FORMAT, first_line, run_bench
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.whole import write_json
@@ -26,7 +27,7 @@ BROKEN = (
 )
 
 
-def bench(spec: BenchSpec, output: Path, *, command: str, report: Note) -> dict[str, Any]:
+def bench(spec: BenchSpec, output: Path, *, command: str, report: Note) -> BenchFile:
     """Prove parity, time every side, and write the file.
 
     Raises:
@@ -42,7 +43,7 @@ def bench(spec: BenchSpec, output: Path, *, command: str, report: Note) -> dict[
     result = run_bench(spec, command=command, report=report, failures=failures)
     result["parity"] = parity
     result["derived"] = derive(result)
-    result = seal(result)
+    result = cast(BenchFile, seal(result))
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, result)
     return result
@@ -106,7 +107,7 @@ def refuse_broken(rungs: list[Rung], name: str) -> None:
             )
 
 
-def read_bench(path: Path) -> dict[str, Any]:
+def read_bench(path: Path) -> BenchFile:
     """A stored bench.
 
     Raises:
@@ -131,10 +132,10 @@ def read_bench(path: Path) -> dict[str, Any]:
             f"received {str(path)!r}, which is no bench file; allowed is one that "
             "`poc bench --output` wrote"
         )
-    return dict(content)
+    return cast(BenchFile, content)
 
 
-def verify_bench(path: Path) -> dict[str, Any]:
+def verify_bench(path: Path) -> BenchFile:
     """A stored bench: its derived numbers follow from its samples, its content from its checksum.
 
     A file of the format before has no checksum; of such a one only the derived numbers are checked.
@@ -156,7 +157,7 @@ def verify_bench(path: Path) -> dict[str, Any]:
     return content
 
 
-def find_fault(content: Mapping[str, Any]) -> str:
+def find_fault(content: BenchFile) -> str:
     """What shows that a stored bench is not as it was written; empty: nothing does."""
     if wrong := verify(content):
         return f"has {len(wrong)} numbers that do not follow from its samples, first {wrong[0]}"

@@ -17,6 +17,7 @@ from poc.shared.engine.numerics.channel_statistics import top_channels
 from poc.shared.engine.resolving.teacher import resolve_teacher
 from poc.shared.engine.teacher import digest_weights
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.collisions import digest_file, refuse_existing
@@ -61,7 +62,7 @@ def select_channels(
         )
     with Worker(run.backend, report=report) as worker:
         found = worker.call(
-            "channel_scores",
+            Operations.channel_scores,
             run=run.model_dump(mode="json"),
             taps=list(taps),
             num_shards=num_shards,
@@ -133,7 +134,7 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def draw_scores(path: Path, scores: Mapping[str, NDArray[Any]], keep: int) -> None:
+def draw_scores(path: Path, scores: Mapping[str, NDArray[np.float64]], keep: int) -> None:
     """Sorted statistic of every map, one line each, and where the selection cuts."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

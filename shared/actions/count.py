@@ -1,11 +1,12 @@
 """Counting a network: parameters, weight bytes and multiply-adds, layer by layer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from poc.shared.analysis.parity.rungs import describe, differing_rows
+from poc.shared.analysis.parity.rungs import differing_rows
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations, ParameterRow, describe_parameter
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.networks.network import Network
@@ -74,7 +75,7 @@ def summarize_built(run: RunSpec) -> dict[str, Any]:
         CheckFailed: The built model is not the declared one; the message names the parameter.
     """
     with Worker(run.backend) as worker:
-        built = worker.call("parameters", run=run.model_dump(mode="json"))
+        built = worker.call(Operations.parameters, run=run.model_dump(mode="json"))
     check_built(declare_network(run), built)
     sizes = [(math.prod(row["shape"]), row["is_trainable"]) for row in built]
     return {
@@ -85,9 +86,11 @@ def summarize_built(run: RunSpec) -> dict[str, Any]:
     }
 
 
-def check_built(network: Network, built: Sequence[Mapping[str, Any]]) -> None:
+def check_built(network: Network, built: Sequence[ParameterRow]) -> None:
     """Refuse a built model whose parameter table is not the declared one."""
-    wrong = differing_rows([describe(parameter) for parameter in network.parameters], built)
+    wrong = differing_rows(
+        [describe_parameter(parameter) for parameter in network.parameters], built
+    )
     if wrong:
         raise CheckFailed(f"the built {network.name} differs from its declaration at {wrong[0]}")
 

@@ -12,6 +12,7 @@ from poc.shared.engine.machine.environment import describe_machine
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.operations import BatchArrays, Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.bench import MODES
 from poc.shared.spec.run import BACKENDS, RunSpec
@@ -69,7 +70,7 @@ def examine_backend(name: str) -> dict[str, Any]:
         return {"missing": f"{', '.join(lacking)} not installed: pip install 'poc[{name}]'"}
     try:
         with Worker(name) as worker:
-            facts: dict[str, Any] = worker.call("describe")
+            facts = worker.call(Operations.describe)
     except (UsageError, WorkerCrashed) as error:
         return {"error": f"{name} does not start: {error}"}
     return {**facts, "modes": list(MODES[name])}
@@ -103,18 +104,18 @@ def try_alone(name: str) -> str:
     run, data = resolve(RunSpec.parse({**SMALL, "backend": name}, ""))
     with data:
         batch = next(iter(data.train.epoch(0)))
-    learned = {"images": batch.images, "labels": batch.learned}
+    learned: BatchArrays = {"images": batch.images, "labels": batch.learned}
     try:
         with Worker(name) as worker:
             result = worker.call(
-                "loss_and_gradients",
+                Operations.loss_and_gradients,
                 run=run.spec.model_dump(mode="json"),
                 weights=starting_weights(run),
                 batch=learned,
             )
     except (UsageError, WorkerCrashed) as error:
         return str(error)
-    values = [result["loss"], *result["gradients"].values()]
+    values = [np.asarray(result["loss"]), *result["gradients"].values()]
     is_finite = all(np.isfinite(value).all() for value in values)
     return "works" if is_finite else "a loss or a gradient is not finite"
 

@@ -25,9 +25,11 @@ from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import refuse_existing
 from poc.shared.files.whole import write_bytes
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
@@ -135,7 +137,7 @@ def measure_part(trained: TrainedRun, part: str, report: Report) -> Measured:
         outputs = list(run_batches(worker, run, trained.weights, pipeline, count))
         WorkCount(report, "measuring the latency of one image")
         seconds = worker.call(
-            "measure_latency",
+            Operations.measure_latency,
             run=run.model_dump(mode="json"),
             weights=trained.weights,
             num_images=pipeline.num_views,
@@ -169,10 +171,10 @@ def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[st
 def run_batches(
     worker: Worker,
     run: RunSpec,
-    weights: Mapping[str, NDArray[Any]],
+    weights: Weights,
     pipeline: Pipeline,
     told: Callable[[int], None],
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
     """Logits (N, C) and embeddings (N, F) of each batch, several crops averaged.
 
     `told` is called with the number of images so far.
@@ -180,7 +182,7 @@ def run_batches(
     tap, done = pooled_node(declare_network(run)), 0
     for batch in pipeline.epoch(0):
         found = worker.call(
-            "features",
+            Operations.features,
             run=run.model_dump(mode="json"),
             weights=weights,
             images=batch.images,
@@ -197,8 +199,8 @@ def run_batches(
 
 def write_outputs(
     path: Path,
-    logits: NDArray[Any],
-    embeddings: NDArray[Any],
+    logits: NDArray[np.floating],
+    embeddings: NDArray[np.floating],
     labels: NDArray[np.int64],
     ids: list[str],
 ) -> None:

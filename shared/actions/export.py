@@ -28,6 +28,7 @@ from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import ExportedSize, Operations
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.collisions import digest_file, refuse_existing
 from poc.shared.spec.networks.initializers import Weights
@@ -145,11 +146,11 @@ def check_form(file_format: str | None, precision: str) -> str:
 
 def write_model(
     trained: TrainedRun, path: Path, backend: str, precision: str, merges_shortcuts: bool
-) -> dict[str, int]:
+) -> ExportedSize:
     """Let the format's framework write the folded network; returns what it counted."""
     with Worker(backend, log=path.with_name("log")) as worker:
-        counts: dict[str, int] = worker.call(
-            "export",
+        return worker.call(
+            Operations.export,
             run=trained.run.model_dump(mode="json"),
             weights=trained.weights,
             path=str(path.resolve()),
@@ -157,7 +158,6 @@ def write_model(
             calibration=calibration_images(trained.run, trained.data),
             merges_shortcuts=merges_shortcuts,
         )
-    return counts
 
 
 def refuse_foreign_file(target: Path, folder: Path) -> None:
@@ -200,7 +200,9 @@ def evaluate_trained(
             images.append(batch.images[: taken * pipeline.num_views])
             labels.append(batch.labels[:taken])
             spec = run.model_dump(mode="json")
-            logits.append(worker.call("logits", run=spec, weights=weights, images=images[-1]))
+            logits.append(
+                worker.call(Operations.logits, run=spec, weights=weights, images=images[-1])
+            )
             left -= taken
             count(num_images - left)
             if not left:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from poc.shared.files.arrays import Array, Arrays
     from poc.shared.spec.networks.initializers import Weights
     from poc.shared.spec.networks.layers import Parameter
     from poc.shared.spec.networks.network import Network
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from .numerics.noise import Noise
 
-Extras = Mapping[str, "NDArray[Any]"]
+Extras = Mapping[str, "Array"]
 PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
 
 
@@ -39,8 +40,8 @@ class Trainer(Protocol):
 
     def step(
         self,
-        images: "NDArray[Any]",
-        labels: "NDArray[Any]",
+        images: "NDArray[np.floating]",
+        labels: "Array",
         learning_rate: float,
         noise: "Noise",
         extras: "Extras | None" = None,
@@ -54,8 +55,8 @@ class Trainer(Protocol):
 
     def prepared_step(
         self,
-        images: "NDArray[Any]",
-        labels: "NDArray[Any]",
+        images: "NDArray[np.floating]",
+        labels: "Array",
         learning_rate: float,
         noise: "Noise",
         extras: "Extras | None" = None,
@@ -66,7 +67,7 @@ class Trainer(Protocol):
     def num_compilations(self) -> int:
         """Programs that were traced or compiled for the update so far."""
 
-    def teacher_outputs(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+    def teacher_outputs(self, images: "NDArray[np.floating]") -> "dict[str, NDArray[np.floating]]":
         """What the objective computes from what is frozen, each (N, …); empty without such."""
 
     def metrics(self) -> dict[str, float]:
@@ -83,7 +84,7 @@ class Trainer(Protocol):
         """Replace the weights; the optimiser's state stays."""
 
     def logits(
-        self, images: "NDArray[Any]", extras: "Extras | None" = None
+        self, images: "NDArray[np.floating]", extras: "Extras | None" = None
     ) -> "NDArray[np.floating]":
         """(N, num_classes) in evaluation mode.
 
@@ -91,7 +92,7 @@ class Trainer(Protocol):
         and may be of height and width 0.
         """
 
-    def norm_statistics(self, images: "NDArray[Any]") -> "dict[str, NDArray[np.floating]]":
+    def norm_statistics(self, images: "NDArray[np.floating]") -> "dict[str, NDArray[np.floating]]":
         """Batch mean and Bessel-corrected variance at every batch norm that is not frozen.
 
         Under the names of the running statistics, each (C,); nothing is changed.
@@ -100,14 +101,14 @@ class Trainer(Protocol):
     def weights(self, names: "Collection[str] | None" = None) -> "Weights":
         """Canonical weights, running statistics included; of these `names` alone."""
 
-    def state(self) -> dict[str, "NDArray[Any]"]:
+    def state(self) -> "Arrays":
         """Optimiser and method state under canonical names; with `weights`, all that is trained.
 
         A method that trains something else (meta parameters, moments of its own) gives it here or
         among the weights.
         """
 
-    def restore(self, state: Mapping[str, "NDArray[Any]"]) -> None:
+    def restore(self, state: Mapping[str, "Array"]) -> None:
         """Take back what `state` gave."""
 
     def counts(self) -> dict[str, float]:
@@ -146,15 +147,19 @@ class Backend(Protocol):
         self,
         run: "ResolvedRun",
         weights: "Weights",
-        images: "NDArray[Any]",
-        labels: "NDArray[Any]",
+        images: "NDArray[np.floating]",
+        labels: "Array",
         noise: "Noise",
         extras: "Extras",
     ) -> "tuple[float, Weights]":
         """Loss of one batch in training mode, and the gradient of every trainable parameter."""
 
     def features(
-        self, run: "ResolvedRun", weights: "Weights", images: "NDArray[Any]", taps: Sequence[str]
+        self,
+        run: "ResolvedRun",
+        weights: "Weights",
+        images: "NDArray[np.floating]",
+        taps: Sequence[str],
     ) -> "dict[str, NDArray[np.floating]]":
         """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
 
@@ -164,7 +169,7 @@ class Backend(Protocol):
         network: "Network",
         weights: "Weights",
         taps: Sequence[str],
-        batches: "Iterable[NDArray[Any]]",
+        batches: "Iterable[NDArray[np.floating]]",
     ) -> "Iterator[dict[str, NDArray[np.floating]]]":
         """Taps of any network for one batch of images after the other, evaluation mode."""
 
@@ -172,9 +177,9 @@ class Backend(Protocol):
         self,
         run: "ResolvedRun",
         weights: "Weights",
-        state: "Mapping[str, NDArray[Any]]",
-        images: "NDArray[Any]",
-        labels: "NDArray[Any]",
+        state: "Mapping[str, Array]",
+        images: "NDArray[np.floating]",
+        labels: "Array",
         learning_rate: float,
         noise: "Noise",
     ) -> "tuple[float, Weights]":
@@ -195,17 +200,17 @@ class Backend(Protocol):
     ) -> None:
         """Write a file that runs without the framework: images -> logits, any batch size."""
 
-    def read_published(self, path: str) -> "dict[str, NDArray[Any]]":
+    def read_published(self, path: str) -> "Arrays":
         """Arrays of a file in the framework's own format, by its own names; runs none of its code.
 
         Raises:
             UsageError: Unreadable, or without weights.
         """
 
-    def write_published(self, path: str, tensors: "Mapping[str, NDArray[Any]]") -> None:
+    def write_published(self, path: str, tensors: "Mapping[str, Array]") -> None:
         """Write such a file."""
 
-    def fetch_imagenet(self, name: str) -> "dict[str, NDArray[Any]]":
+    def fetch_imagenet(self, name: str) -> "Arrays":
         """Download the ImageNet weights of one of the framework's own models, by its own names."""
 
 

@@ -20,13 +20,16 @@ from poc.shared.errors import UsageError
 
 from .whole import read_regular, write_bytes
 
+# An array that is looked at, moved or stored, whatever it holds.
+Array = NDArray[np.generic]
+# Arrays by name, as a file gives them: what each holds is its reader's to know or to check.
 Arrays = dict[str, NDArray[Any]]
 # The text of a header that names the file with the frozen tensors.
 FROZEN_FILE = "frozen_file"
 FROZEN_NAME = re.compile(r"frozen-([0-9a-f]{64})\.safetensors")
-MAPPED_TYPES = {"F32": np.float32, "F64": np.float64}
+MAPPED_TYPES: dict[str, type[np.floating]] = {"F32": np.float32, "F64": np.float64}
 # Types of a safetensors file that NumPy has; bfloat16 is the upper half of a float32.
-NUMPY_TYPES: dict[str, Any] = {
+NUMPY_TYPES: dict[str, type[np.generic]] = {
     **MAPPED_TYPES,
     "F16": np.float16,
     "BF16": np.uint16,
@@ -42,14 +45,12 @@ NUMPY_TYPES: dict[str, Any] = {
 }
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array], **metadata: str) -> None:
     """A safetensors file: data only, never code; equal arrays and texts give equal bytes."""
     write_bytes(path, *encode_arrays(arrays, **metadata))
 
 
-def encode_arrays(
-    arrays: Mapping[str, NDArray[Any]], **metadata: str
-) -> tuple[bytes | memoryview, ...]:
+def encode_arrays(arrays: Mapping[str, Array], **metadata: str) -> tuple[bytes | memoryview, ...]:
     """The content of such a file, in parts that follow each other."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(contiguous)
@@ -158,7 +159,7 @@ def frozen_name(*contents: bytes | memoryview) -> str:
     return f"frozen-{digest.hexdigest()}.safetensors"
 
 
-def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> NDArray[Any]:
+def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
     """One tensor of a safetensors file; bfloat16 as the equal float32.
 
     Raises:

@@ -1,18 +1,16 @@
 """Whether a set of tensors is exactly what a network needs."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.network import Network
 
 # Characters of a name in a message.
 MAX_SHOWN = 200
 
 
-def check_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> None:
+def check_weights(network: Network, weights: Mapping[str, Array]) -> None:
     """Compare a file's tensors with a network's table.
 
     Raises:
@@ -23,7 +21,7 @@ def check_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> None
 
 
 def check_tensors(
-    owner: str, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, NDArray[Any]]
+    owner: str, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Array]
 ) -> None:
     """The same for any table of names and shapes; `owner` is named in the message."""
     for name, shape in shapes.items():

@@ -6,12 +6,12 @@ depthwise (C, 1, H, W), dense (out, in) after a (C, H, W) flatten; Keras' layout
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import Dense, DepthwiseConv2D, Flatten, Shape
 from poc.shared.spec.networks.network import Network, Node
@@ -21,7 +21,7 @@ from .published.keras_order import keras_order
 from .published.schemes import Scheme
 from .published.unsupported import find_unsupported
 
-Tensors = Mapping[str, NDArray[Any]]
+Tensors = Mapping[str, Array]
 # Counters of PyTorch's batch norm; the statistics of Keras' in-graph normalisation, which is the
 # data's task here.
 IGNORED = {
@@ -57,7 +57,7 @@ def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
     }
 
 
-def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> dict[str, NDArray[Any]]:
+def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays:
     """The reverse; PyTorch's counters come back as zeros, so that a strict load accepts the file.
 
     Keras' layers stand in the order of its model.
@@ -150,7 +150,7 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> l
     return chosen
 
 
-def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> dict[str, NDArray[Any]]:
+def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
     """Tensors under the scheme's names, without what no network of ours holds.
 
     Layers that the publisher only numbers are numbered anew from 0; Keras' numbered variables
@@ -195,9 +195,7 @@ def rename(name: str, layers: Mapping[str, str]) -> str:
     return f"{layers.get(layer, layer)}{slash}{rest}"
 
 
-def arrange(
-    network: Network, node: Node, value: NDArray[Any], shape: Shape, scheme: Scheme
-) -> NDArray[Any]:
+def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Scheme) -> Array:
     """A published tensor in canonical layout."""
     if scheme.layout == "keras" or value.ndim < 2:
         return value
@@ -209,7 +207,7 @@ def arrange(
     return value.transpose(kernel_axes(node))
 
 
-def arrange_back(network: Network, node: Node, value: NDArray[Any], scheme: Scheme) -> NDArray[Any]:
+def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
     """A canonical tensor in the published layout."""
     if scheme.layout == "keras" or value.ndim < 2:
         return np.asarray(value)
@@ -242,7 +240,7 @@ def flattened_shape(network: Network, node: Node) -> Shape | None:
     return source.input_shapes[0]
 
 
-def as_float(name: str, value: NDArray[Any]) -> NDArray[np.floating]:
+def as_float(name: str, value: Array) -> NDArray[np.floating]:
     """Half precision widened to float32, which is exact; float32 and float64 as they are.
 
     Raises:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.factors import (
     Factor,
     Variant,
@@ -25,7 +26,7 @@ Kernel = NDArray[np.float64]
 Measure = Literal["parameters", "macs"]
 
 
-def as_matrix(kernel: NDArray[Any], variant: Variant) -> Kernel:
+def as_matrix(kernel: Array, variant: Variant) -> Kernel:
     """(kh, kw, C, F) -> the matrix whose rank the variant lowers."""
     height, width, channels, filters = kernel.shape
     wide = np.asarray(kernel, np.float64)
@@ -34,7 +35,7 @@ def as_matrix(kernel: NDArray[Any], variant: Variant) -> Kernel:
     return wide.transpose(0, 2, 1, 3).reshape(height * channels, width * filters)
 
 
-def split_kernel(kernel: NDArray[Any], factor: Factor) -> tuple[Kernel, Kernel]:
+def split_kernel(kernel: Array, factor: Factor) -> tuple[Kernel, Kernel]:
     """The best two factors of a rank in the Frobenius norm (Eckart and Young 1936).
 
     Returns:
@@ -51,9 +52,7 @@ def split_kernel(kernel: NDArray[Any], factor: Factor) -> tuple[Kernel, Kernel]:
     return first.reshape(height, 1, channels, -1), spread[None]
 
 
-def factorize_weights(
-    weights: Mapping[str, NDArray[Any]], factors: Mapping[str, Factor]
-) -> Weights:
+def factorize_weights(weights: Weights, factors: Mapping[str, Factor]) -> Weights:
     """Weights of the network with these factors, from those of the whole one."""
     found: Weights = dict(weights)
     for name, factor in factors.items():
@@ -98,7 +97,7 @@ class Choice:
 
 def choose_factors(
     network: Network,
-    weights: Mapping[str, NDArray[Any]],
+    weights: Mapping[str, Array],
     *,
     variant: Variant,
     budget: int,
@@ -136,7 +135,7 @@ def choose_factors(
 
 
 def start_choice(
-    node: Node, weights: Mapping[str, NDArray[Any]], variant: Variant, measure: Measure
+    node: Node, weights: Mapping[str, Array], variant: Variant, measure: Measure
 ) -> Choice:
     """Energies of a convolution's ranks, and the costs of those that are cheaper than the whole."""
     values = np.linalg.svd(as_matrix(weights[f"{node.name}/kernel"], variant), compute_uv=False)
@@ -174,7 +173,7 @@ def factored_cost(node: Node, factor: Factor, measure: Measure) -> int:
     return layer_cost(first, node.input_shapes, measure) + layer_cost(second, middle, measure)
 
 
-def discarded_energy(kernel: NDArray[Any], factor: Factor) -> float:
+def discarded_energy(kernel: Array, factor: Factor) -> float:
     """Share of a kernel's squared Frobenius norm that its factors leave out."""
     values = np.linalg.svd(as_matrix(kernel, factor.variant), compute_uv=False) ** 2
     return float(values[factor.rank :].sum() / max(float(values.sum()), np.finfo(np.float64).tiny))

@@ -7,11 +7,11 @@ stays.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import (
@@ -33,7 +33,7 @@ NO_PADS = ((0, 0), (0, 0))
 
 
 def fold(
-    network: Network, weights: Mapping[str, NDArray[Any]], *, merges_shortcuts: bool = False
+    network: Network, weights: Mapping[str, Array], *, merges_shortcuts: bool = False
 ) -> tuple[Network, Weights]:
     """The network of evaluation with everything folded that folds exactly, and its weights.
 
@@ -58,7 +58,7 @@ def fold(
 class Graph:
     """A lowered network under change: nodes by name, in the order of computation, and weights."""
 
-    def __init__(self, network: Network, weights: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, network: Network, weights: Mapping[str, Array]) -> None:
         lowered, factors = lower(network), inner_factors(network)
         self._name, self._input_shape = network.name, network.input_shape
         self.nodes: dict[str, Node] = {node.name: node for node in lowered.nodes}

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
-from poc.shared.files.arrays import find_frozen_file
+from poc.shared.files.arrays import Arrays, find_frozen_file
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.reading.pretrained import Described
 
@@ -110,7 +109,7 @@ def find_view_faults(file: Path, texts: Mapping[str, str]) -> list[str]:
     return [f"The view in the header of {str(file)!r} cannot be read, so that none is taken."]
 
 
-def read_outlines(path: Path) -> dict[str, NDArray[Any]]:
+def read_outlines(path: Path) -> Arrays:
     """The names and shapes of a file's tensors, as arrays that hold nothing."""
     outlines = {}
     for name, entry in read_header(path).items():

@@ -1,10 +1,9 @@
 """Which model of the table somebody else's weight file is for, told by its names and shapes."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
-
+from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.networks.network import Network
@@ -25,7 +24,7 @@ class Recognised(NamedTuple):
     lineage: str | None
 
 
-def recognise_model(tensors: Mapping[str, NDArray[Any]]) -> Recognised | None:
+def recognise_model(tensors: Mapping[str, Array]) -> Recognised | None:
     """The one model all of whose tensors, the head's size apart, are the file's.
 
     Args:
@@ -41,7 +40,7 @@ def recognise_model(tensors: Mapping[str, NDArray[Any]]) -> Recognised | None:
     return Recognised(name, scheme.lineage if scheme else None)
 
 
-def fitting_schemes(name: str, tensors: Mapping[str, NDArray[Any]]) -> list[Scheme | None]:
+def fitting_schemes(name: str, tensors: Mapping[str, Array]) -> list[Scheme | None]:
     """The namings under which a file is a model's; none stands for canonical names."""
     network = ModelSpec(name=name).declare(find_model(name).example_input, SOME_CLASSES)
     num_wanted = len(network.parameters)

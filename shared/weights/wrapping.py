@@ -7,18 +7,17 @@ such files writes as `key/`.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.network import Network
 
 from .check import printable
 from .conversion import choose_candidates, count_known
 from .published.schemes import Scheme
 
-Tensors = Mapping[str, NDArray[Any]]
+Tensors = Mapping[str, Array]
 # Numbers of updates, which are no weights.
 COUNTER = re.compile(r"(^|[./])(n_averaged|num_batches_tracked|global_step)$")
 PART = re.compile(r"[./]")
@@ -70,7 +69,7 @@ def unwrap(
     return Unwrapped(inner, notes)
 
 
-def below(tensors: Tensors, prefix: str) -> dict[str, NDArray[Any]]:
+def below(tensors: Tensors, prefix: str) -> Arrays:
     """Those whose names begin so, without it."""
     return {
         name.removeprefix(prefix): value

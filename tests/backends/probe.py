@@ -1,7 +1,7 @@
 """A worker with more operations, for tests that must reach inside a backend.
 
 It is started like a worker's interpreter (`python -m poc.shared.engine.server BACKEND`), adds its
-operations to the class and hands over to the server.
+operations to the class and hands over to the server. A test imports them to name them.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.noise import draw_noise
-from poc.shared.engine.server.operations import Operations
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.optimizers import OptimizerSpec
 from poc.shared.spec.precision import SCALED, storage_type
 from poc.shared.spec.resolved import declare_network, resolve_networks
@@ -314,9 +314,11 @@ OPERATIONS = (
     *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
     *(scaled_steps, copies, strides, workspace_setting),
 )
-for operation in OPERATIONS:
-    setattr(Operations, operation.__name__, operation)
 
 if __name__ == "__main__":
+    from poc.shared.engine.server.operations import ServedOperations
+
+    for operation in OPERATIONS:
+        setattr(ServedOperations, operation.__name__, operation)
     sys.argv = ["server", BACKEND]
     runpy.run_module("poc.shared.engine.server", run_name="__main__")

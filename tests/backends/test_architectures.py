@@ -10,6 +10,7 @@ import pytest
 from poc.shared.actions.count import summarize
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
@@ -60,7 +61,7 @@ def test_the_built_model_has_the_published_counts(row, worker):
         case.num_classes,
         change={"trainable": case.trainable},
     )
-    rows = worker.call("parameters", run=as_json(run, worker))
+    rows = worker.call(Operations.parameters, run=as_json(run, worker))
     sizes = [(math.prod(item["shape"]), item["is_trainable"]) for item in rows]
     trainable = case.learnable if case.trainable_count is None else case.trainable_count
     assert sum(size for size, _ in sizes) == case.total
@@ -75,10 +76,10 @@ def peak_kib(worker):
 
 def test_a_model_of_3_gigabytes_is_counted_without_allocating_it(worker):
     small = make_run("resnet32_cifar", {"blocks_per_stage": 1, "width": 1})
-    worker.call("parameters", run=as_json(small, worker))
+    worker.call(Operations.parameters, run=as_json(small, worker))
     before = peak_kib(worker)
     run = make_run("resnext101_32x48d", {}, (224, 224, 3), 1000)
-    worker.call("parameters", run=as_json(run, worker))
+    worker.call(Operations.parameters, run=as_json(run, worker))
     assert peak_kib(worker) - before < ALLOCATION_LIMIT_KIB
 
 
@@ -170,7 +171,7 @@ def test_weights_that_meet_no_pixel_move_with_weight_decay_alone(weight_decay, w
     assert declare_network(run).live_parameters == 4_573_626
     before = draw_weights(declare_network(run).parameters, 0)
     after = worker.call(
-        "train_steps",
+        Operations.train_steps,
         run=as_json(run, worker),
         weights=before,
         batches=[draw_batch(run)],
@@ -296,11 +297,15 @@ def test_a_block_that_is_dropped_for_the_batch_is_not_computed(worker):
     weights = Ladder(run, worker, worker).perturbed_weights()
     batch = draw_batch(run)
     found = worker.call(
-        "loss_and_gradients", run=as_json(run, worker), weights=weights, batch=batch, step=step
+        Operations.loss_and_gradients,
+        run=as_json(run, worker),
+        weights=weights,
+        batch=batch,
+        step=step,
     )
     removed = stochastic_run("none", change={"removed": dropped})
     expected = worker.call(
-        "loss_and_gradients", run=as_json(removed, worker), weights=weights, batch=batch
+        Operations.loss_and_gradients, run=as_json(removed, worker), weights=weights, batch=batch
     )
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-12)
     for name, gradient in found["gradients"].items():
@@ -309,7 +314,7 @@ def test_a_block_that_is_dropped_for_the_batch_is_not_computed(worker):
         else:
             assert not gradient.any(), name
     after = worker.call(
-        "train_steps",
+        Operations.train_steps,
         run=as_json(run, worker, optimizer={"name": "sgd"}),
         weights=weights,
         batches=[batch],
@@ -342,7 +347,7 @@ def test_evaluation_scales_the_branch_by_its_survival(mode, scaling, worker):
     names = [n.name for n in network.nodes if n.layer.kind == "stochastic_depth"]
     sources = {n.name: n.inputs[0] for n in network.nodes}
     maps = worker.call(
-        "features",
+        Operations.features,
         run=as_json(run, worker),
         weights=draw_weights(network.parameters, 0),
         images=draw_batch(run)["images"],
@@ -366,7 +371,9 @@ def test_removing_a_block_reads_its_shortcut(worker):
     )
 
     def logits(spec):
-        return worker.call("logits", run=as_json(spec, worker), weights=weights, images=images)
+        return worker.call(
+            Operations.logits, run=as_json(spec, worker), weights=weights, images=images
+        )
 
     assert np.abs(logits(run) - logits(removed)).max() > 1e-3
     for block in ("stage1/block1", "stage1/block2"):
@@ -385,7 +392,7 @@ def test_a_closed_highway_gate_is_the_identity_and_an_open_one_the_plain_net(wor
 
     def maps():
         return worker.call(
-            "features",
+            Operations.features,
             run=as_json(run, worker),
             weights=weights,
             images=images,
@@ -418,7 +425,7 @@ def test_a_frozen_body_stands_still_and_its_statistics_too(worker):
     )
     before = draw_weights(declare_network(run).parameters, 0)
     after = worker.call(
-        "train_steps",
+        Operations.train_steps,
         run=as_json(run, worker, optimizer={"name": "adam", "weight_decay": 0.1}),
         weights=before,
         batches=[draw_batch(run)],
@@ -439,7 +446,7 @@ def test_an_auxiliary_head_learns_and_is_not_evaluated(worker):
     ]
     assert not any(name.startswith("auxiliary") for name in evaluated)
     found = worker.call(
-        "loss_and_gradients",
+        Operations.loss_and_gradients,
         run=as_json(run, worker),
         weights=draw_weights(network.parameters, 0),
         batch=draw_batch(run),

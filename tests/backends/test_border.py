@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from poc.tests.backends.probe import copies, strides, workspace_setting
+
 TORCH_ALONE = pytest.mark.parametrize(
     "backend", [pytest.param("torch", marks=pytest.mark.torch)], scope="session"
 )
@@ -11,14 +13,14 @@ TORCH_ALONE = pytest.mark.parametrize(
 @TORCH_ALONE
 def test_arrays_leave_for_a_gpu_from_pinned_memory_and_nobody_waits(backend, probe):
     """TensorFlow's runtime does so by itself."""
-    assert probe.call("copies", devices=["cpu", "cuda"]) == [[], ["pin", "cuda later"]]
+    assert probe.call(copies, devices=["cpu", "cuda"]) == [[], ["pin", "cuda later"]]
 
 
 @TORCH_ALONE
 def test_a_deterministic_run_tells_cublas_so(backend, probe):
     """Older versions of PyTorch refuse matrix products on a GPU otherwise."""
     runs = [{"backend": "torch", "deterministic": value} for value in (False, True)]
-    assert probe.call("workspace_setting", runs=runs) == [None, ":4096:8"]
+    assert probe.call(workspace_setting, runs=runs) == [None, ":4096:8"]
 
 
 @TORCH_ALONE
@@ -32,5 +34,5 @@ def test_a_deterministic_run_tells_cublas_so(backend, probe):
 )
 def test_a_batch_lies_in_memory_as_the_layout_says(channels, last, first, backend, probe):
     images = np.zeros((2, 5, 7, channels), np.float32)
-    found = probe.call("strides", images=images, layouts=["channels_last", "channels_first"])
+    found = probe.call(strides, images=images, layouts=["channels_last", "channels_first"])
     assert found == [last, first]

@@ -8,6 +8,8 @@ import math
 
 import pytest
 
+from poc.shared.engine.worker.operations import Operations
+
 STUDY = {"input_shape": [299, 299, 3], "num_classes": 2}
 MNIST = {"input_shape": [28, 28, 1], "num_classes": 10}
 CIFAR = {"widths": [16, 32, 64]}
@@ -66,7 +68,7 @@ COUNTS = {
 def test_the_built_model_has_the_published_counts(name, worker):
     (model, options, images), total, trainable = COUNTS[name]
     run = {"backend": worker.backend, "model": {"name": model, "options": options}, **images}
-    rows = worker.call("parameters", run=run)
+    rows = worker.call(Operations.parameters, run=run)
     sizes = [(math.prod(row["shape"]), row["is_trainable"]) for row in rows]
     assert sum(size for size, _ in sizes) == total
     assert sum(size for size, is_trainable in sizes if is_trainable) == trainable

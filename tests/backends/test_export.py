@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.export.runtimes import FORMATS
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import declare_network
@@ -50,10 +51,12 @@ def export_and_run(worker, backend, folder, case, precision="float32", **options
     """Logits of the trained network and of the file."""
     run, weights, images = prepare(*case)
     spec = {**run.model_dump(mode="json"), "backend": backend}
-    expected = worker.call("logits", run=spec, weights=weights, images=images)
+    expected = worker.call(Operations.logits, run=spec, weights=weights, images=images)
     path = folder / f"model.{FORMAT_OF[backend]}"
     arguments = {"precision": precision, "calibration": images, "merges_shortcuts": True}
-    worker.call("export", run=spec, weights=weights, path=str(path), **(arguments | options))
+    worker.call(
+        Operations.export, run=spec, weights=weights, path=str(path), **(arguments | options)
+    )
     model = FORMATS[FORMAT_OF[backend]].open(path)
     found = np.concatenate([model.logits(images[:1]), model.logits(images[1:])])
     return expected, found, path

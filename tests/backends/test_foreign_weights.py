@@ -12,6 +12,7 @@ import pytest
 from poc.shared.actions.weights.convert import convert_for
 from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.teacher import teacher_weights
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.spec.resolved import declare_network, resolve_networks
@@ -125,7 +126,7 @@ def test_doubles_stay_doubles_from_either_framework(files, expected, tmp_path, w
     for worker in workers:
         run = MOBILENET.run(worker.backend).model_dump(mode="json")
         logits = [
-            worker.call("logits", run=run, weights=weights, images=images)
+            worker.call(Operations.logits, run=run, weights=weights, images=images)
             for weights in (first, expected("plain"))
         ]
         assert np.array_equal(*logits)
@@ -275,8 +276,8 @@ def test_layers_stand_in_the_order_of_keras_model():
 def test_keras_3_layout_is_read_back_by_its_layers_names(tf_worker, tmp_path):
     path = str(tmp_path / "k.weights.h5")
     tensors = {"layers/conv2d_5/Conv1/vars/0": np.arange(6.0).reshape(1, 1, 2, 3)}
-    tf_worker.call("write_published", path=path, tensors=tensors)
-    found = tf_worker.call("read_published", path=path)
+    tf_worker.call(Operations.write_published, path=path, tensors=tensors)
+    found = tf_worker.call(Operations.read_published, path=path)
     assert found.keys() == {"Conv1/vars/0"}
     assert np.array_equal(found["Conv1/vars/0"], tensors["layers/conv2d_5/Conv1/vars/0"])
 
@@ -328,7 +329,7 @@ def test_keras_own_files_and_back(name, tmp_path, workers):
     if name != "EfficientNetB0":  # whose model normalises images itself
         for worker in workers:
             run = case.run(worker.backend).model_dump(mode="json")
-            found = worker.call("logits", run=run, weights=weights, images=images)
+            found = worker.call(Operations.logits, run=run, weights=weights, images=images)
             assert relative_error(found, logits) < 1e-4
         convert_for(
             tmp_path / "saved.h5.safetensors", tmp_path / "back.weights.h5", to="keras", **given

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks import layers as spec
 from poc.shared.spec.networks.builder import NetworkBuilder
@@ -11,6 +12,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import same_pads
 from poc.shared.spec.resolved import declare_network
 from poc.tests.backends.cases import CASES, same_padding_case
+from poc.tests.backends.probe import differentiate_case, outputs_of
 from poc.tests.reference import layers as reference
 
 BATCH = 3
@@ -84,7 +86,7 @@ def test_a_layer_equals_its_numpy_reference(case, precision, training, probe, ex
     weights, images, noise, projection = draw_case(network)
     output, gradients, after = expected(case, training)
     found = probe.call(
-        "differentiate_case",
+        differentiate_case,
         case=case,
         precision=precision,
         weights=weights,
@@ -117,7 +119,7 @@ def test_a_batch_of_one_value_a_channel(case, precision, probe):
     assert np.array_equal(after["layer/moving_variance"], weights["layer/moving_variance"])
     assert not np.abs(gradients["images"]).max()
     found = probe.call(
-        "differentiate_case",
+        differentiate_case,
         case=case,
         precision=precision,
         weights=weights,
@@ -148,7 +150,7 @@ def test_same_padding_equals_the_loop(kernel_size, stride, probe):
     networks = [same_padding_case(size, kernel_size, stride) for size in sizes]
     drawn = [draw_case(network, seed) for seed, network in enumerate(networks)]
     found = probe.call(
-        "outputs_of",
+        outputs_of,
         networks=[f"{height}x{width}x{kernel_size}x{stride}" for height, width in sizes],
         weights=[weights for weights, *_ in drawn],
         images=[images for _, images, *_ in drawn],
@@ -177,7 +179,7 @@ def test_running_statistics_after_three_steps(worker):
     labels = np.arange(16) % 3
     weights = draw_weights(network.parameters, 0)
     found = worker.call(
-        "train_steps",
+        Operations.train_steps,
         run={**run.model_dump(mode="json"), "backend": worker.backend},
         weights=weights,
         batches=[{"images": batch, "labels": labels} for batch in images],

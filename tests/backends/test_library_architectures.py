@@ -11,6 +11,7 @@ import pytest
 
 from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.models import MODELS
 from poc.shared.spec.resolved import declare_network
@@ -81,7 +82,7 @@ def test_built_counts(name, workers):
     row = COUNTS[name]
     for worker in workers:
         run = row.run(worker.backend)
-        table = worker.call("parameters", run=run.model_dump(mode="json"))
+        table = worker.call(Operations.parameters, run=run.model_dump(mode="json"))
         sizes = [(math.prod(item["shape"]), item["is_trainable"]) for item in table]
         assert sum(size for size, is_trainable in sizes if is_trainable) == row.trainable
         assert sum(size for size, is_trainable in sizes if not is_trainable) == row.running
@@ -110,10 +111,10 @@ def test_same_function_as_the_library(row, side, workers, outputs):
     batch = {"images": expected[f"{side}/images"], "labels": expected[f"{side}/labels"]}
     for worker in workers:
         run = case.run(worker.backend, precision="float64").model_dump(mode="json")
-        logits = worker.call("logits", run=run, weights=weights, images=batch["images"])
+        logits = worker.call(Operations.logits, run=run, weights=weights, images=batch["images"])
         assert logits.shape == (len(batch["labels"]), NUM_REFERENCE_CLASSES)
         assert relative_error(logits, expected[f"{side}/logits"]) < LOGITS
-        result = worker.call("loss_and_gradients", run=run, weights=weights, batch=batch)
+        result = worker.call(Operations.loss_and_gradients, run=run, weights=weights, batch=batch)
         assert result["loss"] == pytest.approx(float(expected[f"{side}/loss"]), rel=LOGITS)
         assert result["gradients"].keys() == {
             parameter.name for parameter in network.parameters if parameter.is_trainable

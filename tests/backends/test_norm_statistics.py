@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.tests.backends.probe import norm_statistics
 from poc.tests.reference.layers import apply_network
 
 OPTIONS = {"k": 2, "widths": [3, 4], "dropout": 0.5, "norm_momentum": 0.0}
@@ -31,7 +33,7 @@ def test_a_batchs_statistics_are_those_of_numpy(precision, probe):
     kept = {name: np.ones((5, *shape), bool) for name, (shape, _) in network.dropouts.items()}
     _, after = apply_network(network, weights, images.astype(np.float64), kept, True)
     answer = probe.call(
-        "norm_statistics", run=run.model_dump(mode="json"), weights=weights, images=images
+        norm_statistics, run=run.model_dump(mode="json"), weights=weights, images=images
     )
     found = answer["found"]
     assert found.keys() == {p.name for p in network.parameters if "/moving_" in p.name}
@@ -56,7 +58,13 @@ def train(worker, folder, **fields):
         "",
     )
     output = RunFolder.create(folder)
-    worker.call("train", run=run.model_dump(mode="json"), folder=str(output.path), command="test")
+    worker.call(
+        Operations.train,
+        run=run.model_dump(mode="json"),
+        folder=str(output.path),
+        command="test",
+        save_every="10min",
+    )
     return read_arrays(output.checkpoints / "best.safetensors")
 
 

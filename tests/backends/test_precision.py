@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.machine.memory import estimate_need
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.cases import CASES
+from poc.tests.backends.probe import differentiate_case, resume, scaled_steps
 from poc.tests.backends.test_layers import compute_reference, draw_case, relative_error
 
 # bfloat16 rounds to 2^-9 of a value; a layer rounds its inputs, weights and outputs, and the
@@ -51,7 +53,7 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
     weights, images, noise, projection = draw_case(CASES[case])
     output, gradients, after = find_reference(case, training)
     found = probe.call(
-        "differentiate_case",
+        differentiate_case,
         case=case,
         precision="bfloat16",
         weights=weights,
@@ -75,7 +77,7 @@ def test_the_gradient_of_a_bias_is_a_sum_in_float32(probe):
     network = CASES["conv2d symmetric"]
     weights = draw_weights(network.parameters, 0)
     found = probe.call(
-        "differentiate_case",
+        differentiate_case,
         case="conv2d symmetric",
         precision="bfloat16",
         weights=weights,
@@ -94,10 +96,14 @@ def test_a_run_in_bfloat16_trains(worker):
         run = tiny_run(worker.backend, precision).model_dump(mode="json")
         weights = draw_weights(declare_network(tiny_run(worker.backend, precision)).parameters, 0)
         found[precision] = worker.call(
-            "train_steps", run=run, weights=weights, batches=[batch], learning_rates=[1e-2] * 10
+            Operations.train_steps,
+            run=run,
+            weights=weights,
+            batches=[batch],
+            learning_rates=[1e-2] * 10,
         )
         found[precision]["logits"] = worker.call(
-            "logits", run=run, weights=found["float32"]["weights"], images=batch["images"]
+            Operations.logits, run=run, weights=found["float32"]["weights"], images=batch["images"]
         )
     full, mixed = found["float32"], found["bfloat16"]
     assert 0 < relative_error(mixed["logits"], full["logits"]) < LOGITS
@@ -123,7 +129,7 @@ def test_a_step_whose_gradients_overflow_is_left_out(optimizer, probe):
     started = draw_weights(declare_network(run).parameters, 0)
     huge = {"loss_scale": 2.0**40}
     found = probe.call(
-        "scaled_steps",
+        scaled_steps,
         run=run.model_dump(mode="json"),
         weights=started,
         batch=draw_batch(),
@@ -150,7 +156,7 @@ def test_a_step_whose_gradients_overflow_is_left_out(optimizer, probe):
 def test_the_scale_doubles_after_enough_good_steps_and_a_lost_one_stops(probe):
     run = tiny_run(probe.backend, "float16")
     found = probe.call(
-        "scaled_steps",
+        scaled_steps,
         run=run.model_dump(mode="json"),
         weights=draw_weights(declare_network(run).parameters, 0),
         batch=draw_batch(),
@@ -173,7 +179,7 @@ def test_the_scale_doubles_after_enough_good_steps_and_a_lost_one_stops(probe):
 def test_a_scaled_run_resumes_to_the_same_bits(probe):
     run = tiny_run(probe.backend, "float16", optimizer={"name": "adam"})
     found = probe.call(
-        "resume",
+        resume,
         run=run.model_dump(mode="json"),
         weights=draw_weights(declare_network(run).parameters, 0),
         batches=[draw_batch(8)],
@@ -187,7 +193,7 @@ def test_a_scaled_run_resumes_to_the_same_bits(probe):
 def test_float16_is_refused_on_the_cpu(worker):
     run = tiny_run(worker.backend, "float16").model_dump(mode="json")
     with pytest.raises(UsageError, match=r"'float16' on the CPU.*precision=bfloat16"):
-        worker.call("logits", run=run, weights={}, images=draw_batch()["images"])
+        worker.call(Operations.logits, run=run, weights={}, images=draw_batch()["images"])
 
 
 def test_exact_hyper_gradients_refuse_a_mixed_precision():

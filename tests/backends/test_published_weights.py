@@ -16,6 +16,7 @@ from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.launch import imagenet
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
@@ -133,7 +134,7 @@ def test_golden_outputs(row, workers):
     weights, taps = row.weights(), ["logits", "pool", *row.taps]
     for worker in workers:
         run = row.run(worker.backend).model_dump(mode="json")
-        maps = worker.call("features", run=run, weights=weights, images=images, taps=taps)
+        maps = worker.call(Operations.features, run=run, weights=weights, images=images, taps=taps)
         found = {"logits": maps["logits"], "pooled": maps["pool"]}
         found |= {
             f"{tap.replace('block', 'tap')}_mean_nc": maps[tap].mean(axis=(1, 2))
@@ -166,7 +167,7 @@ def test_symmetric_padding_is_another_network(workers):
     arguments = {"weights": row.weights(), "images": row.images(), "taps": ["pool"]}
     for worker in workers:
         run = other.run(worker.backend).model_dump(mode="json")
-        pooled = worker.call("features", run=run, **arguments)["pool"]
+        pooled = worker.call(Operations.features, run=run, **arguments)["pool"]
         assert np.abs(pooled - row.expected()["pooled"]).max() > 1
 
 
@@ -418,7 +419,7 @@ def test_both_backends_start_from_the_same_file(workers):
     images = np.random.default_rng(0).normal(size=(2, *case.input_shape)).astype(np.float32)
     first, second = (
         worker.call(
-            "logits",
+            Operations.logits,
             run=case.run(worker.backend).model_dump(mode="json"),
             weights=weights,
             images=images,

@@ -2,14 +2,15 @@
 
 import pytest
 
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.machine import count_cpus
 from poc.tests.conftest import start_worker
 
 
 def test_a_worker_tells_its_threads(tf_worker, torch_worker):
     """The session's workers are held to one."""
-    assert tf_worker.call("describe")["intra_op_threads"] == 1
-    assert torch_worker.call("describe")["intra_op_threads"] == 1
+    assert tf_worker.call(Operations.describe)["intra_op_threads"] == 1
+    assert torch_worker.call(Operations.describe)["intra_op_threads"] == 1
 
 
 @pytest.mark.slow
@@ -35,5 +36,5 @@ def test_a_worker_tells_its_threads(tf_worker, torch_worker):
 )
 def test_the_threads_follow_the_variables(backend, set_here, expected, tmp_path):
     with start_worker(backend, tmp_path, **set_here) as worker:
-        facts = worker.call("describe")
+        facts = worker.call(Operations.describe)
     assert facts["intra_op_threads"] == (count_cpus() if expected == "all" else expected)

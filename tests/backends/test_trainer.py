@@ -8,11 +8,13 @@ import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import CheckFailed
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.tests.backends.probe import count_steps, optimize, resume
 from poc.tests.reference import optimizers as reference
 
 OPTIMIZERS = {
@@ -67,7 +69,7 @@ def test_an_optimizer_equals_its_formula(name, run_decay, probe):
     values = [generator.normal(size=shape) for shape in shapes]
     targets = [generator.normal(size=shape) for shape in shapes]
     found = probe.call(
-        "optimize",
+        optimize,
         optimizer={**OPTIMIZERS[name], "weight_decay": run_decay},
         values=values,
         weight_decays=decays,
@@ -109,7 +111,7 @@ def test_state_and_weights_are_all_that_a_resume_needs(optimizer, probe):
         probe.backend, optimizer={"name": optimizer, "momentum": 0.9, "weight_decay": 0.01}
     )
     found = probe.call(
-        "resume",
+        resume,
         run=run.model_dump(mode="json"),
         weights=draw_weights(declare_network(run).parameters, 0),
         batches=draw_batches(6),
@@ -132,7 +134,7 @@ def test_the_optimizer_state_is_the_same_in_both_backends(workers):
     for worker in workers:
         run = tiny_run(worker.backend, precision="float64")
         found = worker.call(
-            "train_steps",
+            Operations.train_steps,
             run=run.model_dump(mode="json"),
             weights=draw_weights(declare_network(run).parameters, 0),
             batches=draw_batches(4),
@@ -160,7 +162,10 @@ def test_a_trainer_that_is_used_again_starts_anew(worker, optimizer):
     )
     found = [
         worker.call(
-            "train_steps", run=run.model_dump(mode="json"), learning_rates=[1e-3] * 3, **arguments
+            Operations.train_steps,
+            run=run.model_dump(mode="json"),
+            learning_rates=[1e-3] * 3,
+            **arguments,
         )
         for arguments in (first, second, first)
     ]
@@ -177,7 +182,7 @@ def test_metrics_are_means_and_name_the_first_bad_step(probe):
     bad = {**good, "images": np.full_like(good["images"], np.nan)}
     small = {key: value[:2] for key, value in other.items()}
     found = probe.call(
-        "count_steps",
+        count_steps,
         run=run.model_dump(mode="json"),
         weights=draw_weights(declare_network(run).parameters, 0),
         groups=[[good, small], [good], [], [good, other, bad, good]],
@@ -202,7 +207,11 @@ def train(worker, folder, **fields):
     run = RunSpec.parse({**EMBEDDED, "backend": worker.backend, **fields}, "")
     output = RunFolder.create(folder)
     row = worker.call(
-        "train", run=run.model_dump(mode="json"), folder=str(output.path), command="test"
+        Operations.train,
+        run=run.model_dump(mode="json"),
+        folder=str(output.path),
+        command="test",
+        save_every="10min",
     )
     return output, row
 
@@ -267,7 +276,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(worker, num_
 def test_a_worker_goes_on_after_a_failed_operation(worker):
     with pytest.raises(CheckFailed):
         train_in_nowhere(worker)
-    assert worker.call("describe")["version"]
+    assert worker.call(Operations.describe)["version"]
 
 
 def train_in_nowhere(worker):

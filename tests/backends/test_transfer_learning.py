@@ -9,6 +9,7 @@ from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
+from poc.tests.backends import transfer_probe
 from poc.tests.backends.transfer_probe import open_probe
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4], "dropout": 0.25}}
@@ -93,7 +94,7 @@ def perturbed(run):
 
 def walk(probe, run, keep=False):
     return probe.call(
-        "walk",
+        transfer_probe.walk,
         run={**run.model_dump(mode="json"), "backend": probe.backend},
         weights=perturbed(run),
         batches=BATCHES,
@@ -142,7 +143,7 @@ def test_each_group_has_its_own_rate(probe, optimizer):
     start = perturbed(full)
     ends = [
         probe.call(
-            "walk",
+            transfer_probe.walk,
             run={**run.model_dump(mode="json"), "backend": probe.backend},
             weights=start,
             batches=BATCHES[:1],

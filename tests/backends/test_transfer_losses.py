@@ -7,7 +7,7 @@ import pytest
 
 from poc.shared.engine.numerics.resizing import average_matrix, resize_matrix
 from poc.shared.engine.worker.handle import Worker
-from poc.tests.backends.transfer_probe import open_probe
+from poc.tests.backends.transfer_probe import evaluate_loss, open_probe
 from poc.tests.reference import distillation_losses as reference
 
 TOLERANCE = 1e-12  # float64: rounding of a few hundred terms
@@ -63,7 +63,7 @@ def evaluate(probe, name, inputs, options, projection=None):
     if projection is None:
         projection = np.ones(getattr(reference, name)(*inputs, **options).shape)
     result = probe.call(
-        "evaluate_loss", name=name, inputs=inputs, options=options, projection=projection
+        evaluate_loss, name=name, inputs=inputs, options=options, projection=projection
     )
     return result["value"], result["gradients"]
 

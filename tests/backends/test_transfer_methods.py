@@ -7,9 +7,11 @@ import pytest
 
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.teacher import TEACHER_PREFIX
+from poc.tests.backends import transfer_probe
 from poc.tests.backends.transfer_probe import open_probe
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4, 5]}}
@@ -57,7 +59,7 @@ def make_run(method, options=None, **fields):
 
 def walk(probe, run, weights=None, keep=False):
     return probe.call(
-        "walk",
+        transfer_probe.walk,
         run={**run.model_dump(mode="json"), "backend": probe.backend},
         weights=starting_weights(resolve_networks(run)) if weights is None else weights,
         batches=BATCHES,
@@ -138,7 +140,7 @@ def test_a_zero_regressor_pays_the_hint_s_own_square(probe):
         if n.startswith(TEACHER_PREFIX)
     }
     hint = probe.call(
-        "features",
+        Operations.features,
         run={**run.model_dump(mode="json"), "backend": probe.backend},
         weights=source,
         images=BATCHES[0]["images"],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
@@ -53,7 +54,7 @@ def test_the_last_map_is_max_pooled_and_then_averaged(last_pool, worker):
         image[0, 16 * row + 5, 16 * column + 11, 0] = value
     spec = {**run.model_dump(mode="json"), "backend": worker.backend}
     arrays = {"weights": identity_weights(declare_network(run)), "images": image}
-    maps = worker.call("features", run=spec, taps=["reduction5", "logits"], **arrays)
+    maps = worker.call(Operations.features, run=spec, taps=["reduction5", "logits"], **arrays)
     np.testing.assert_allclose(maps["reduction5"][0, :, :, 0], QUARTERS, rtol=1e-12)
     np.testing.assert_allclose(maps["logits"], [LOGITS[last_pool]], rtol=1e-12)
 

@@ -95,9 +95,9 @@ def walk(
 
 
 if __name__ == "__main__":
-    from poc.shared.engine.server.operations import Operations
+    from poc.shared.engine.server.operations import ServedOperations
 
     for operation in (evaluate_loss, walk):
-        setattr(Operations, operation.__name__, operation)
+        setattr(ServedOperations, operation.__name__, operation)
     sys.argv = ["server", BACKEND]
     runpy.run_module("poc.shared.engine.server", run_name="__main__")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.teacher import starting_weights
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import resolve_networks
@@ -37,7 +38,9 @@ def test_full_rank_keeps_the_logits_and_both_backends_go_on(run, poc, workers, t
     trained = read_arrays(run / "checkpoints" / "best.safetensors")
     images = np.random.default_rng(0).normal(size=(4, 28, 28, 1)).astype(np.float32)
     logits = [
-        worker.call("logits", run=spec.model_dump(mode="json"), weights=values, images=images)
+        worker.call(
+            Operations.logits, run=spec.model_dump(mode="json"), weights=values, images=images
+        )
         for worker in workers
         for spec, values in ((factored, weights), (whole, trained))
     ]

@@ -4,7 +4,7 @@ import runpy
 import sys
 
 from poc.shared.engine.folder.save_schedule import Saver
-from poc.shared.engine.server.operations import Operations
+from poc.shared.engine.server.operations import ServedOperations
 from poc.tests.faults.stub import stop_at
 
 
@@ -14,7 +14,7 @@ def stop_after(self, steps):
 
 
 if __name__ == "__main__":
-    Operations.stop_after = stop_after
+    ServedOperations.stop_after = stop_after
     name = sys.argv[-1]
     sys.argv = ["server", name]
     runpy.run_module("poc.shared.engine.server", run_name="__main__")

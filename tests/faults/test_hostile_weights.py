@@ -14,6 +14,7 @@ import pytest
 
 from poc.shared.actions.weights.convert import convert_for
 from poc.shared.engine.machine.limits import Budget
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.weights.check import check_tensors
 from poc.tests.conftest import write_interpreter
@@ -163,7 +164,7 @@ ARCHIVES = {
 def refuse(worker, path):
     """The sentence with which a worker refuses a file."""
     with pytest.raises(UsageError) as caught:
-        worker.call("read_published", path=str(path))
+        worker.call(Operations.read_published, path=str(path))
     message = str(caught.value)
     assert message.startswith("received")
     assert str(path) in message
@@ -176,7 +177,7 @@ def refuse(worker, path):
 def test_hostile_keras_files_are_refused(tf_worker, tmp_path):
     (tmp_path / "outside.h5").write_bytes(keras_bytes(sound))
     (tmp_path / "secret").write_bytes(b"s" * 64)
-    found = tf_worker.call("read_published", path=str(tmp_path / "outside.h5"))
+    found = tf_worker.call(Operations.read_published, path=str(tmp_path / "outside.h5"))
     assert found.keys() == {"dense/kernel", "dense/bias"}
     for name, fill in HOSTILE.items():
         path = tmp_path / f"{name}.h5"
@@ -199,7 +200,7 @@ def test_hostile_keras_archives_are_refused_and_their_layers_left_alone(tf_worke
     path = inner / "sound.keras"
     members = {"config.json": LAMBDA, "../../escaped": b"x", "/tmp/escaped-poc": b"x"}
     path.write_bytes(archive_bytes({**members, "model.weights.h5": keras_bytes(sound)}))
-    found = tf_worker.call("read_published", path=str(path))
+    found = tf_worker.call(Operations.read_published, path=str(path))
     assert found.keys() == {"dense/kernel", "dense/bias"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["inner", "outside.h5"]
     assert not Path("/tmp/escaped-poc").exists()
@@ -223,7 +224,7 @@ def test_hostile_torch_files_are_refused_and_not_run(torch_worker, torch_files):
     paths = sorted(torch_files.glob("*.pth"))
     for path in paths:
         if path.stem in SOUND_TORCH:
-            assert torch_worker.call("read_published", path=str(path))
+            assert torch_worker.call(Operations.read_published, path=str(path))
         elif path.stem != "hash_bomb":
             refuse(torch_worker, path)
         assert not marker.exists(), path.stem

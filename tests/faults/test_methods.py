@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.methods.table import METHODS
@@ -15,6 +16,7 @@ from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.conftest import start_worker, write_interpreter
 from poc.tests.faults.processes import facts
+from poc.tests.faults.resume_probe import stop_after
 
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 3], "k": 1, "dropout": 0.3}}
 DATA = {"split": {"train_per_class": 4}, "batch_size": 8}
@@ -89,8 +91,15 @@ def test_a_method_resumes_to_the_same_bits(
 
     def train(folder, steps, **arguments):
         with fresh() as worker:
-            worker.call("stop_after", steps=steps)
-            worker.call("train", run=run, folder=folder, command="", **arguments)
+            worker.call(stop_after, steps=steps)
+            worker.call(
+                Operations.train,
+                run=run,
+                folder=folder,
+                command="",
+                save_every="10min",
+                **arguments,
+            )
 
     train(folders[0], [])
     stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS

@@ -12,7 +12,7 @@ from poc.shared.engine.folder.checkpoints import LATEST, PREVIOUS, Checkpoint, r
 from poc.shared.engine.folder.loop_state import LoopState, Sums
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import Saver
-from poc.shared.engine.server.operations import Operations
+from poc.shared.engine.server.operations import ServedOperations
 from poc.shared.errors import Interrupted, Terminated, UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
@@ -56,7 +56,7 @@ def with_teacher(folder, **options):
 def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
     output = folder if is_resumed or folder.exists() else RunFolder.create(folder).path
     report = (lambda event: None) if notes is None else notes.append
-    return Operations(stub, report, 0.0).train(
+    return ServedOperations(stub, report, 0.0).train(
         run=run, folder=str(output), command="poc", save_every=save_every, is_resumed=is_resumed
     )
 

@@ -6,6 +6,7 @@ import pytest
 from poc.shared.analysis.parity.batches import NUM_PROBES
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.commands.options import judge
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.networks.layers import ZEROS, Parameter
 from poc.shared.spec.run import RunSpec
@@ -26,7 +27,7 @@ class Program:
         self.seen = []
 
     def call(self, operation, *, run, batch, **_):
-        assert operation == "loss_and_gradients"
+        assert operation is Operations.loss_and_gradients
         value = np.array([1.0, 1.0 + self.error])
         if run["precision"] == "float32":
             self.seen.append(batch["images"])
@@ -97,7 +98,7 @@ class Walker:
         self.kink, self.error, self.num_doubles = kink, error, 0
 
     def call(self, operation, *, run, weights, learning_rates, **_):
-        assert operation == "train_steps"
+        assert operation is Operations.train_steps
         rough = run["precision"] == "float32"
         self.num_doubles += not rough
         value = weights["kernel"] - sum(learning_rates) + self.error

@@ -13,6 +13,7 @@ import pytest
 
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.l2t_ww import find_pairs
 from poc.shared.spec.reading.config import load_run
@@ -74,7 +75,7 @@ def start(run: RunSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     return weights, {**state, "step": np.asarray(0), "meta_step": np.asarray(0)}
 
 
-def call(worker: Worker, operation: str, run: RunSpec, **arguments: Any) -> Any:
+def call(worker: Worker, operation: Any, run: RunSpec, **arguments: Any) -> Any:
     spec = {**run.model_dump(mode="json"), "backend": worker.backend}
     return worker.call(operation, run=spec, **arguments)
 
@@ -82,7 +83,7 @@ def call(worker: Worker, operation: str, run: RunSpec, **arguments: Any) -> Any:
 def hyper_gradients(worker: Worker, run: RunSpec, weights: list[Any], state: Any) -> Any:
     return call(
         worker,
-        "hyper_gradients",
+        Operations.hyper_gradients,
         run,
         weights=weights,
         state=state,
@@ -256,7 +257,7 @@ def test_ten_iterations(workers: Any, options: Any) -> None:
     first, second = (
         call(
             worker,
-            "train_steps",
+            Operations.train_steps,
             run,
             weights=weights,
             batches=[make_batch(1), make_batch(2)],
@@ -281,7 +282,7 @@ def one_batch(workers: Any) -> Any:
     results = [
         call(
             worker,
-            "train_steps",
+            Operations.train_steps,
             run,
             weights=weights,
             batches=[make_batch()],
@@ -359,7 +360,7 @@ def test_the_head_moves_in_matching_steps(workers: Any) -> None:
     for worker in workers:
         result = call(
             worker,
-            "train_steps",
+            Operations.train_steps,
             run,
             weights=weights,
             batches=[make_batch()],
@@ -375,7 +376,7 @@ def test_rollback_leaves_no_trace_of_the_look_ahead(one_batch: Any, workers: Any
     for worker, expected in zip(workers, results, strict=True):
         found = call(
             worker,
-            "train_steps",
+            Operations.train_steps,
             small_run(num_inner_steps=1),
             weights=weights,
             batches=[make_batch()],

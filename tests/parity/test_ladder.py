@@ -12,6 +12,7 @@ from poc.shared.analysis.parity.batches import dither
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.analysis.parity.trajectories import RATES
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.small_forms import load_parity_run
 from poc.shared.spec.resolved import declare_network
@@ -125,7 +126,7 @@ def test_the_loss_is_not_trivial(workers):
     cancelled = declare_network(run).cancelled_biases
     for worker in workers:
         found = worker.call(
-            "train_steps",
+            Operations.train_steps,
             run={**run.model_dump(mode="json"), "backend": worker.backend},
             weights=weights,
             batches=batches,

@@ -8,6 +8,7 @@ import pytest
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.resolving.single_values import check_single_values
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.run import RunSpec
@@ -49,10 +50,11 @@ def spec_of(source, **fields):
 def train(worker, folder, run):
     output = RunFolder.create(folder)
     worker.call(
-        "train",
+        Operations.train,
         run={**run.model_dump(mode="json"), "backend": worker.backend},
         folder=str(output.path),
         command="test",
+        save_every="10min",
     )
     notes = json.loads((folder / "run.json").read_text())["data"]["notes"]
     return read_arrays(output.checkpoints / "best.safetensors"), notes

@@ -5,6 +5,7 @@ import pytest
 
 from poc.shared.engine.numerics.metrics import average_views, log_softmax
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import declare_network
@@ -45,7 +46,12 @@ def test_soft_loss_is_that_of_numpy(workers, backend):
     def loss(labels):
         batch = {"images": images, "labels": labels}
         return call(
-            workers[backend], backend, "loss_and_gradients", run, weights=weights, batch=batch
+            workers[backend],
+            backend,
+            Operations.loss_and_gradients,
+            run,
+            weights=weights,
+            batch=batch,
         )["loss"]
 
     hard = [loss(np.full(6, label, dtype=np.int64)) for label in range(4)]
@@ -63,7 +69,7 @@ def test_backends_agree_on_soft_labels(workers):
     run, weights, images, soft = make_case("float64")
     batch = {"images": images, "labels": soft}
     first, second = (
-        call(workers[name], name, "loss_and_gradients", run, weights=weights, batch=batch)
+        call(workers[name], name, Operations.loss_and_gradients, run, weights=weights, batch=batch)
         for name in BACKENDS
     )
     # float64 leaves rounding alone (CONTRIBUTING: gradients 1e-10).
@@ -94,7 +100,11 @@ def test_a_mixed_run_with_five_crops(workers, tmp_path):
         folder = tmp_path / name
         (folder / "checkpoints").mkdir(parents=True)
         rows[name] = workers[name].call(
-            "train", run=run.model_dump(mode="json"), folder=str(folder), command="test"
+            Operations.train,
+            run=run.model_dump(mode="json"),
+            folder=str(folder),
+            command="test",
+            save_every="10min",
         )
         predictions = np.load(folder / "predictions.npz")
         assert predictions["logits"].shape == (1000, 10)

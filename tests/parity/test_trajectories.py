@@ -20,6 +20,7 @@ from poc.shared.analysis.parity.trajectories import (
     scale_steps,
 )
 from poc.shared.commands.options import judge
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.networks.layers import ZEROS, Parameter
 from poc.shared.spec.run import RunSpec
@@ -38,9 +39,9 @@ class Program:
         self.asked = []
 
     def call(self, operation, *, weights, run, learning_rates=(), **arguments):
-        self.asked.append((operation, len(learning_rates), run["precision"]))
+        self.asked.append((operation.__name__, len(learning_rates), run["precision"]))
         value, bias = (weights[name].astype(run["precision"]) for name in START)
-        if operation == "loss_and_gradients":
+        if operation is Operations.loss_and_gradients:
             return {"loss": 1.0, "gradients": {"head/kernel": np.full(3, self.error)}}
         with np.errstate(over="ignore", invalid="ignore"):
             for rate in learning_rates:
@@ -179,7 +180,7 @@ class Steep(Program):
 
     def call(self, operation, *, weights, run, learning_rates=(), **arguments):
         value = weights["head/kernel"].astype(run["precision"])
-        if operation == "loss_and_gradients":
+        if operation is Operations.loss_and_gradients:
             loss = self.push / 2 * float(np.square(value).sum())
             return {"loss": loss, "gradients": {"head/kernel": self.push * value}}
         with np.errstate(over="ignore", invalid="ignore"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from poc.shared.actions.count import parse_input_shape
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.files.signatures import describe_wrong_suffix
@@ -255,7 +256,7 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
         )
     with Worker(BACKENDS[path.suffix]) as worker:
         try:
-            return dict(worker.call("read_published", path=str(path.resolve()))), {}
+            return worker.call(Operations.read_published, path=str(path.resolve())), {}
         except WorkerCrashed as error:
             # Compiled readers of damaged files may die, or be ended for their time.
             reason = str(error).splitlines()[0]
@@ -275,4 +276,4 @@ def write_tensors(path: Path, tensors: Arrays, metadata: Mapping[str, str]) -> N
         write_arrays(path, tensors, **metadata)
         return
     with Worker(BACKENDS[path.suffix]) as worker:
-        worker.call("write_published", path=str(path.resolve()), tensors=tensors)
+        worker.call(Operations.write_published, path=str(path.resolve()), tensors=tensors)

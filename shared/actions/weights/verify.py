@@ -6,6 +6,7 @@ from poc.shared.analysis.parity.rungs import Rung, compare
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.run import BACKENDS
 
 TOLERANCE = 1e-5
@@ -34,6 +35,10 @@ def verify_weights(
     for backend in BACKENDS:
         with Worker(backend) as worker:
             logits.append(
-                {"logits": worker.call("logits", run=spec, weights=trained.weights, images=images)}
+                {
+                    "logits": worker.call(
+                        Operations.logits, run=spec, weights=trained.weights, images=images
+                    )
+                }
             )
     return compare("logits", logits, TOLERANCE)

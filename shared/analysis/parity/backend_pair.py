@@ -1,16 +1,26 @@
 """Both backends' workers under one run, and what the rungs of the ladder ask of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from poc.shared.engine.worker.operations import (
+    Found,
+    Given,
+    Operation,
+    Operations,
+    ParameterRow,
+    RunFields,
+)
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import BACKENDS
 
 from .batches import Batch, draw_probes
-from .rungs import LOSS, Arrays
+from .rungs import LOSS
 from .trajectories import Steps
 
 # A backend's values on some batches, in a precision that is the run's own where none is named.
@@ -20,7 +30,9 @@ Evaluate = Callable[..., Arrays]
 class Caller(Protocol):
     """What the ladder needs of a worker."""
 
-    def call(self, operation: str, **arguments: Any) -> Any:
+    def call(
+        self, operation: Operation[Given, Found], *nothing: Given.args, **arguments: Given.kwargs
+    ) -> Found:
         """Run one operation in the backend's process."""
 
 
@@ -52,8 +64,9 @@ class BackendPair:
         self, weights: Weights, worker: Caller, batches: Sequence[Batch], precision: str = ""
     ) -> Arrays:
         """Loss and gradients of the first batch."""
-        result = self.call(
-            worker, "loss_and_gradients", precision, weights=weights, batch=batches[0]
+        run = self.run_of(worker, precision)
+        result = worker.call(
+            Operations.loss_and_gradients, run=run, weights=weights, batch=batches[0]
         )
         return {LOSS: np.asarray(result["loss"]), **result["gradients"]}
 
@@ -66,11 +79,9 @@ class BackendPair:
         precision: str = "",
     ) -> Arrays:
         """Loss of each step, and the weights after the last one."""
-        result = self.call(
-            worker,
-            "train_steps",
-            precision,
-            optimizer=steps.optimizer,
+        result = worker.call(
+            Operations.train_steps,
+            run=self.run_of(worker, precision, steps.optimizer),
             weights=weights,
             batches=list(batches),
             learning_rates=steps.learning_rates,
@@ -87,21 +98,31 @@ class BackendPair:
         outside = self._meta_names if is_rough else set()
         return {name: value for name, value in weights.items() if name not in outside}
 
-    def both(self, operation: str, **arguments: Any) -> list[Any]:
-        """Results of an operation, the first backend's first."""
-        return [self.call(worker, operation, **arguments) for worker in self.workers]
+    def tables(self) -> list[list[ParameterRow]]:
+        """Both parameter tables."""
+        return [
+            worker.call(Operations.parameters, run=self.run_of(worker)) for worker in self.workers
+        ]
 
-    def call(
-        self,
-        worker: Caller,
-        operation: str,
-        precision: str = "",
-        optimizer: str = "",
-        **arguments: Any,
-    ) -> Any:
-        """One operation under the run, in another precision or by another rule where named."""
+    def features(
+        self, weights: Weights, images: NDArray[np.floating], taps: Sequence[str]
+    ) -> list[dict[str, NDArray[np.floating]]]:
+        """Both backends' maps in evaluation mode."""
+        return [
+            worker.call(
+                Operations.features,
+                run=self.run_of(worker),
+                weights=weights,
+                images=images,
+                taps=taps,
+            )
+            for worker in self.workers
+        ]
+
+    def run_of(self, worker: Caller, precision: str = "", optimizer: str = "") -> RunFields:
+        """A backend's run, in another precision or by another rule where named."""
         backend = BACKENDS[0] if worker is self.workers[0] else BACKENDS[1]
         run = {**self._spec, "backend": backend, **self._changes.get(backend, {})}
         run["precision"] = precision or self.run.precision
         run["optimizer"] = {**run["optimizer"], **({"name": optimizer} if optimizer else {})}
-        return worker.call(operation, run=run, **arguments)
+        return run

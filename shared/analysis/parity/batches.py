@@ -1,14 +1,13 @@
 """The batches that the parity ladder climbs on: real images, fitted, with faint noise on them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc.shared.engine.numerics.resizing import resize_matrices
+from poc.shared.engine.worker.operations import BatchArrays
 
-Batch = dict[str, NDArray[Any]]
+Batch = BatchArrays
 DITHER = 0.05
 # Noises that are tried in float32 until one keeps all units off their kinks.
 NUM_PROBES = 12
@@ -21,7 +20,10 @@ def prepare(batches: Sequence[Batch], shape: tuple[int, ...], precision: str) ->
     fitted = [fit(batch, shape) for batch in batches]
     if precision != "float32":
         return fitted
-    return [{key: value[:NUM_PROBED] for key, value in batch.items()} for batch in fitted]
+    return [
+        {"images": batch["images"][:NUM_PROBED], "labels": batch["labels"][:NUM_PROBED]}
+        for batch in fitted
+    ]
 
 
 def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:

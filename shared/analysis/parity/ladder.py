@@ -12,7 +12,9 @@ from types import MappingProxyType
 import numpy as np
 
 from poc.shared.engine.teacher import starting_weights
+from poc.shared.engine.worker.operations import describe_parameter
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.precision import EXACT
@@ -25,10 +27,8 @@ from .kinks import excuse_kinks
 from .progress import LadderProgress
 from .rungs import (
     LOSS,
-    Arrays,
     Rung,
     compare,
-    describe,
     differing_rows,
     is_smooth,
     relative_error,
@@ -176,15 +176,14 @@ class Ladder:
 
     def compare_parameters(self) -> Rung:
         """Names, order, shapes and roles; against each other and against the declared network."""
-        tables = [self._pair.call(worker, "parameters") for worker in self._pair.workers]
-        declared = [describe(parameter) for parameter in self._network.parameters]
-        wrong = [name for table in tables for name in differing_rows(declared, table)]
+        declared = [describe_parameter(parameter) for parameter in self._network.parameters]
+        wrong = [name for table in self._pair.tables() for name in differing_rows(declared, table)]
         return Rung("parameters", wrong[0] if wrong else "", len(wrong), 0, len(declared))
 
     def compare_logits(self, weights: Weights, batch: Batch) -> Rung:
         """Evaluation mode; a breach names the first layer whose output differs."""
-        values = self._pair.both("logits", weights=weights, images=batch["images"])
-        rung = compare("logits", [{"logits": value} for value in values], self._tolerances.logits)
+        values = self._pair.features(weights, batch["images"], ["logits"])
+        rung = compare("logits", values, self._tolerances.logits)
         if rung.is_passed:
             return rung
         return replace(rung, worst=self.first_difference(weights, batch))
@@ -192,7 +191,7 @@ class Ladder:
     def first_difference(self, weights: Weights, batch: Batch) -> str:
         """Name of the first layer, in the order of computation, whose output differs."""
         names = [node.name for node in self._resolved.network.nodes]
-        maps = self._pair.both("features", weights=weights, images=batch["images"][:2], taps=names)
+        maps = self._pair.features(weights, batch["images"][:2], names)
         for name in names:
             error = relative_error(maps[0][name], maps[1][name])
             if not error <= self._tolerances.logits:

@@ -1,16 +1,15 @@
 """One rung of the parity ladder: how far apart two sets of named tensors are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poc.shared.spec.networks.layers import Parameter
+from poc.shared.engine.worker.operations import ParameterRow
+from poc.shared.files.arrays import Array, Arrays
 
 LOSS = "loss:"
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def is_smooth(values: Sequence[Arrays], doubles: Sequence[Arrays], tolerance: fl
     return all(compare("probe", pair, tolerance).is_passed for pair in pairs)
 
 
-def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
+def relative_error(first: Array, second: Array) -> float:
     """Largest absolute difference over the largest value of either side; infinite for a NaN."""
     if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("inf")
@@ -103,26 +102,14 @@ def relative_error(first: NDArray[Any], second: NDArray[Any]) -> float:
     return difference / max(magnitude(first), magnitude(second)) if difference else 0.0
 
 
-def magnitude(value: NDArray[Any]) -> float:
+def magnitude(value: Array) -> float:
     """Largest absolute value."""
     return float(np.abs(value).max(initial=0))
 
 
-def describe(parameter: Parameter) -> dict[str, Any]:
-    """A declared parameter as a worker reports it."""
-    return {
-        "name": parameter.name,
-        "shape": list(parameter.shape),
-        "is_trainable": parameter.is_trainable,
-        "weight_decay": parameter.weight_decay,
-    }
-
-
-def differing_rows(
-    declared: Sequence[Mapping[str, Any]], built: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def differing_rows(declared: Sequence[ParameterRow], built: Sequence[ParameterRow]) -> list[str]:
     """Names of the parameters whose rows differ, missing and extra ones included."""
     pairs = zip(declared, built, strict=False)
-    wrong = [str(first["name"]) for first, second in pairs if first != second]
+    wrong = [first["name"] for first, second in pairs if first != second]
     longer = max(declared, built, key=len)
-    return wrong + [str(row["name"]) for row in longer[min(len(declared), len(built)) :]]
+    return wrong + [row["name"] for row in longer[min(len(declared), len(built)) :]]

@@ -9,15 +9,15 @@ hides no difference.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 
 from .kinks import excuse_kinks
-from .rungs import Arrays, Rung, compare, split
+from .rungs import Rung, compare, split
 
 # Small in float32, where a trajectory amplifies rounding; float64 is what discriminates.
 RATES: Mapping[str, Mapping[str, float]] = {
@@ -165,7 +165,7 @@ def move_weights(weights: Weights, precision: str) -> Iterator[Weights]:
 
 
 def move(
-    value: NDArray[Any], precision: str, generator: np.random.Generator
+    value: NDArray[np.floating], precision: str, generator: np.random.Generator
 ) -> NDArray[np.floating]:
     """One array of them."""
     rounded = value.astype(precision)

@@ -97,7 +97,7 @@ class ExportRecord(BaseModel):
 class Predictions:
     """The test part: logits (N, C), labels (N,), ids (N,), in the order of the ids."""
 
-    logits: NDArray[Any]
+    logits: NDArray[np.floating]
     labels: NDArray[np.int64]
     ids: NDArray[np.str_]
 

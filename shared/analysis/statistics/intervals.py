@@ -1,7 +1,7 @@
 """Figures and tests of classifiers on one test set; the intervals are in `uncertainty`."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def count_pairs(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> list
     ]
 
 
-def area_under_curve(logits: NDArray[Any], labels: NDArray[np.int64]) -> float | None:
+def area_under_curve(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float | None:
     """Area under the ROC curve of two classes, or none where it is not defined."""
     from sklearn.metrics import roc_auc_score
 

@@ -29,7 +29,7 @@ studies had a middle k of 0.024, from 0 to 0.09. With five seeds a row the assum
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Evidence(NamedTuple):
         return self.mean * (1 - self.mean) + CONTINUITY / self.num_images
 
 
-def weigh_answers(answers: NDArray[Any]) -> Evidence:
+def weigh_answers(answers: Array) -> Evidence:
     """Evidence of the answers of S seeds on N images.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +21,18 @@ from poc.shared.analysis.report.page import Report, render_html, render_markdown
 from poc.shared.analysis.runs.groups import list_threads
 from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.machine.environment import count_threads
+from poc.shared.engine.timing.bench_file import (
+    BenchFile,
+    Derived,
+    MeanRatio,
+    SideRatio,
+    SideSummary,
+)
 
 from .seal import CHECKSUM
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 METHOD = (
     "Parity came first: both backends computed the same logits, gradients and training steps on "
@@ -69,13 +79,13 @@ ROW_TITLES = {
 }
 
 
-def bench_tables(bench: Mapping[str, Any]) -> list[Table]:
+def bench_tables(bench: BenchFile) -> list[Table]:
     """Times, rates and ratios."""
     derived = bench["derived"]
     return [times_table(derived["sides"]), rates_table(bench), ratio_table(derived)]
 
 
-def times_table(sides: Sequence[Mapping[str, Any]]) -> Table:
+def times_table(sides: Sequence[SideSummary]) -> Table:
     """One line a side and part."""
     rows = [
         [side["name"], ROW_TITLES[name], *numbers(row)]
@@ -92,7 +102,7 @@ def numbers(row: Mapping[str, float]) -> list[str]:
     return [*times, f"{row['num_samples']:.0f}", f"{row['num_processes']:.0f}"]
 
 
-def rates_table(bench: Mapping[str, Any]) -> Table:
+def rates_table(bench: BenchFile) -> Table:
     """One line a side."""
     rows = [
         [
@@ -116,13 +126,13 @@ def rates_table(bench: Mapping[str, Any]) -> Table:
     return Table(title="Rates and memory", columns=columns, rows=rows)
 
 
-def write_threads(bench: Mapping[str, Any], side: int) -> str:
+def write_threads(bench: BenchFile, side: int) -> str:
     """Threads of one operation in a side's processes."""
     processes = [process for process in bench["processes"] if process["side"] == side]
     return list_threads([{"threads": count_threads(process)} for process in processes])
 
 
-def write_ratio(found: Mapping[str, float]) -> str:
+def write_ratio(found: MeanRatio) -> str:
     """A ratio and its interval."""
     return f"{found['ratio']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
@@ -132,7 +142,7 @@ def write_mebibytes(count: int | None) -> str:
     return "-" if count is None else f"{count / 2**20:,.0f}"
 
 
-def ratio_table(derived: Mapping[str, Any]) -> Table:
+def ratio_table(derived: Derived) -> Table:
     """One line a pair and part."""
     names = [side["name"] for side in derived["sides"]]
     rows = [
@@ -148,7 +158,7 @@ def ratio_table(derived: Mapping[str, Any]) -> Table:
     return Table(title="Ratios", columns=columns, rows=rows, words=("pair", "part", "verdict"))
 
 
-def judge_ratio(item: Mapping[str, Any], names: Sequence[str], *, is_doubtful: bool) -> str:
+def judge_ratio(item: SideRatio, names: Sequence[str], *, is_doubtful: bool) -> str:
     """One word more than a number: which side took less time, if that is shown."""
     if not item["is_shown"]:
         return "no difference shown"
@@ -157,7 +167,7 @@ def judge_ratio(item: Mapping[str, Any], names: Sequence[str], *, is_doubtful: b
     return f"{faster} takes less time{unproved}" + (", but see the warnings" if is_doubtful else "")
 
 
-def label_axes(axes: Any, sides: Sequence[Mapping[str, Any]], quantity: str) -> None:
+def label_axes(axes: "Axes", sides: Sequence[SideSummary], quantity: str) -> None:
     """Sides from top to bottom, the quantity to the right."""
     axes.set_xlabel(quantity)
     label_linear(axes.xaxis)
@@ -166,12 +176,12 @@ def label_axes(axes: Any, sides: Sequence[Mapping[str, Any]], quantity: str) -> 
     axes.invert_yaxis()
 
 
-def mark_sides(bench: Mapping[str, Any]) -> list[Mark]:
+def mark_sides(bench: BenchFile) -> list[Mark]:
     """The legend of the sides' frameworks."""
     return mark_backends([side["backend"] for side in bench["spec"]["sides"]])
 
 
-def draw_rates(bench: Mapping[str, Any]) -> Picture:
+def draw_rates(bench: BenchFile) -> Picture:
     """Images a second: a bar a side, and the middle half of its steps as a line."""
     sides = bench["derived"]["sides"]
     batch_size = bench["processes"][0]["batch_size"]
@@ -195,7 +205,7 @@ def draw_rates(bench: Mapping[str, Any]) -> Picture:
     )
 
 
-def draw_steps(bench: Mapping[str, Any]) -> Picture:
+def draw_steps(bench: BenchFile) -> Picture:
     """Every sample of the steady step, one line of points a process."""
     sides = bench["derived"]["sides"]
     description = f"Milliseconds of each timed step of {len(sides)} sides, by process."
@@ -223,7 +233,7 @@ def draw_steps(bench: Mapping[str, Any]) -> Picture:
     )
 
 
-def environment_table(bench: Mapping[str, Any]) -> Table:
+def environment_table(bench: BenchFile) -> Table:
     """What each side ran on: the first process of each."""
     first = {process["side"]: process for process in reversed(bench["processes"])}
     rows = []
@@ -241,7 +251,7 @@ def environment_table(bench: Mapping[str, Any]) -> Table:
     return Table(title="Environment", columns=columns, rows=rows, words=columns)
 
 
-def findings(bench: Mapping[str, Any]) -> list[str]:
+def findings(bench: BenchFile) -> list[str]:
     """What to read before the tables: warnings, deviations, sides that did not run, the seal."""
     failures = bench.get("failures", {}).items()
     return [
@@ -253,7 +263,7 @@ def findings(bench: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def build_bench_report(bench: Mapping[str, Any]) -> Report:
+def build_bench_report(bench: BenchFile) -> Report:
     """The page."""
     run, share = bench["spec"]["run"], bench["other_processor_share"]
     return Report(
@@ -287,7 +297,7 @@ def check_page(output: Path) -> None:
     refuse_foreign(output, FILES, "bench", "--report")
 
 
-def write_bench_report(bench: Mapping[str, Any], file: Path, output: Path) -> list[str]:
+def write_bench_report(bench: BenchFile, file: Path, output: Path) -> list[str]:
     """Write `report.html`, `report.md` and what they are about; returns their paths."""
     check_page(output)
     report = build_bench_report(bench)

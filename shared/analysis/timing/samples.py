@@ -9,13 +9,21 @@ ratio of rounds: the plain percentile interval is too narrow for a handful of pr
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from poc.shared.engine.machine.load import MAX_OTHER_SHARE
+from poc.shared.engine.timing.bench_file import (
+    BenchedSide,
+    BenchFile,
+    Derived,
+    MeanRatio,
+    ProcessSamples,
+    SideRatio,
+    SideSummary,
+)
 from poc.shared.errors import CheckFailed
 from poc.shared.files.whole import finite
 from poc.shared.spec.precision import MIXED
@@ -40,7 +48,7 @@ IDENTITY = ("processor", "num_cpus", "platform")
 MISSING = object()
 
 
-def derive(bench: Mapping[str, Any]) -> dict[str, Any]:
+def derive(bench: BenchFile) -> Derived:
     """Every number of the tables, from the raw samples alone.
 
     Raises:
@@ -58,15 +66,17 @@ def derive(bench: Mapping[str, Any]) -> dict[str, Any]:
         for first, second in combinations(range(len(sides)), 2)
         for row in COMPARED
     ]
-    return {
+    derived: Derived = {
         "sides": sides,
         "ratios": ratios,
         "warnings": find_warnings(bench, sides),
-        **({"deviations": found} if (found := find_deviations(bench, names)) else {}),
     }
+    if found := find_deviations(bench, names):
+        derived["deviations"] = found
+    return derived
 
 
-def find_deviations(bench: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def find_deviations(bench: BenchFile, names: Sequence[str]) -> list[str]:
     """Sides of which parity says nothing, one sentence each."""
     precisions = side_precisions(bench)
     return [
@@ -76,12 +86,12 @@ def find_deviations(bench: Mapping[str, Any], names: Sequence[str]) -> list[str]
     ]
 
 
-def side_precisions(bench: Mapping[str, Any]) -> dict[int, str]:
+def side_precisions(bench: BenchFile) -> dict[int, str]:
     """Place of a side -> what its layers compute in."""
     return {process["side"]: process["precision"] for process in bench["processes"]}
 
 
-def check_one_machine(bench: Mapping[str, Any]) -> None:
+def check_one_machine(bench: BenchFile) -> None:
     """Refuse rows of different machines in one table.
 
     Raises:
@@ -98,7 +108,7 @@ def check_one_machine(bench: Mapping[str, Any]) -> None:
         )
 
 
-def check_samples(bench: Mapping[str, Any]) -> None:
+def check_samples(bench: BenchFile) -> None:
     """Refuse a row without samples, and times that no clock gives.
 
     Raises:
@@ -113,7 +123,7 @@ def check_samples(bench: Mapping[str, Any]) -> None:
                 )
 
 
-def side_name(side: Mapping[str, Any]) -> str:
+def side_name(side: BenchedSide) -> str:
     """The side as a table names it."""
     from poc.shared.spec.bench import Side
 
@@ -129,7 +139,7 @@ def distinct(names: Sequence[str]) -> list[str]:
     ]
 
 
-def summarize_side(processes: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+def summarize_side(processes: Sequence[ProcessSamples], name: str) -> SideSummary:
     """Rows of one side over its processes."""
     rows = {
         row: summarize([process["seconds"][row] for process in processes])
@@ -153,12 +163,12 @@ def summarize_side(processes: Sequence[Mapping[str, Any]], name: str) -> dict[st
     }
 
 
-def loop_over_bare(process: Mapping[str, Any]) -> float:
+def loop_over_bare(process: ProcessSamples) -> float:
     """What the training loop makes of a bare framework step: they were taken in turn."""
     return float(np.median(process["seconds"]["step"]) / np.median(process["seconds"]["bare_step"]))
 
 
-def epoch_over_steps(process: Mapping[str, Any]) -> float:
+def epoch_over_steps(process: ProcessSamples) -> float:
     """An epoch from end to end over the sum of its steps.
 
     A sum is a number times a mean: the median step leaves out the slow moments of the machine.
@@ -183,7 +193,7 @@ def summarize(samples: Sequence[Sequence[float]]) -> dict[str, float]:
     }
 
 
-def compare_sides(bench: Mapping[str, Any], first: int, second: int, row: str) -> dict[str, Any]:
+def compare_sides(bench: BenchFile, first: int, second: int, row: str) -> SideRatio:
     """Seconds of `first` over seconds of `second`, with an interval over rounds."""
     medians = [
         {
@@ -196,18 +206,22 @@ def compare_sides(bench: Mapping[str, Any], first: int, second: int, row: str) -
     rounds = sorted(medians[0].keys() & medians[1].keys())
     found = mean_ratio([medians[0][turn] / medians[1][turn] for turn in rounds])
     precisions = {side_precisions(bench)[side] for side in (first, second)}
-    return {
+    ratio: SideRatio = {
         "first": first,
         "second": second,
         "row": row,
-        **found,
+        "ratio": found["ratio"],
+        "low": found["low"],
+        "high": found["high"],
         "is_shown": not found["low"] <= 1 <= found["high"],
-        # A faster side that computes something else is no finding about speed.
-        **({"is_unproved": True} if precisions & set(MIXED) else {}),
     }
+    # A faster side that computes something else is no finding about speed.
+    if precisions & set(MIXED):
+        ratio["is_unproved"] = True
+    return ratio
 
 
-def mean_ratio(ratios: Sequence[float]) -> dict[str, float]:
+def mean_ratio(ratios: Sequence[float]) -> MeanRatio:
     """Geometric mean of one ratio a process or round, with its 95 % interval."""
     logs = np.log(ratios)
     low, high = bootstrap_interval(logs)
@@ -226,7 +240,7 @@ def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def find_warnings(bench: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> list[str]:
+def find_warnings(bench: BenchFile, sides: Sequence[SideSummary]) -> list[str]:
     """What makes the numbers doubtful, one sentence each."""
     found = []
     share = bench["other_processor_share"]
@@ -248,12 +262,12 @@ def find_warnings(bench: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) 
     return found
 
 
-def verify(bench: Mapping[str, Any]) -> list[str]:
+def verify(bench: BenchFile) -> list[str]:
     """Derived numbers of a file that its raw samples do not give; empty: it is sound."""
     return differences(finite(derive(bench)), bench["derived"], "derived")
 
 
-def differences(expected: Any, stored: Any, where: str) -> list[str]:
+def differences(expected: object, stored: object, where: str) -> list[str]:
     """Paths at which two JSON values differ; one that stands on one side alone differs."""
     if isinstance(expected, Mapping) and isinstance(stored, Mapping):
         keys = sorted(expected.keys() | stored.keys())

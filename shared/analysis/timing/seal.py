@@ -7,32 +7,31 @@ file on purpose can make its checksum anew.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from poc.shared.files.whole import finite
 
 CHECKSUM = "checksum"
 
 
-def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+def seal(content: Mapping[str, object]) -> dict[str, object]:
     """The content as JSON gives it back, with its checksum."""
     stored = json.loads(json.dumps(finite(content)))
     return {**stored, CHECKSUM: checksum_of(stored)}
 
 
-def checksum_of(content: Mapping[str, Any]) -> str:
+def checksum_of(content: Mapping[str, object]) -> str:
     """Sha256 over every key and value but the checksum itself, whatever the order of the keys."""
     kept = {key: value for key, value in content.items() if key != CHECKSUM}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def is_intact(content: Mapping[str, Any]) -> bool:
+def is_intact(content: Mapping[str, object]) -> bool:
     """Whether the stored checksum is that of the content."""
     return content.get(CHECKSUM) == checksum_of(content)
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object of a JSON file, as `object_pairs_hook` of `json.loads`.
 
     Raises:

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array, Arrays
 
 from .base import PARTITIONS, Indices, Labels, Pixels, Source, consecutive, example_ids
 from .npz import read_archive
@@ -75,7 +74,7 @@ class ArraySource(Source):
         yield self._pixels.tobytes()
 
 
-def check_part(name: str, part: str, images: NDArray[Any], labels: NDArray[Any]) -> Part:
+def check_part(name: str, part: str, images: Array, labels: Array) -> Part:
     """Images as (k, H, W, C) uint8 and labels as (k,) int64, or a refusal."""
     where = f"for {part!r} in {name!r}"
     if images.ndim == 3:
@@ -95,7 +94,7 @@ def check_part(name: str, part: str, images: NDArray[Any], labels: NDArray[Any])
             f"received labels of shape {labels.shape} and type {labels.dtype} {where}; allowed are "
             f"integers of shape ({len(images)},), one for each image: convert them"
         )
-    return images, labels.reshape(-1).astype(np.int64)
+    return images.astype(np.uint8, copy=False), labels.reshape(-1).astype(np.int64)
 
 
 def name_classes(name: str, labels: Labels, class_names: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -139,7 +138,7 @@ def open_npz(name: str, path: Path) -> ArraySource:
     return ArraySource(name, select_parts(name, arrays), class_names=class_names)
 
 
-def select_parts(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Part]:
+def select_parts(name: str, arrays: Arrays) -> dict[str, Part]:
     """Published parts of an npz file; train must be there, and labels wherever images are."""
     present = [part for part in PARTITIONS if f"{part}_images" in arrays]
     missing = [part for part in present if f"{part}_labels" not in arrays]
@@ -151,7 +150,7 @@ def select_parts(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Par
     return {part: (arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in present}
 
 
-def read_npz(name: str, path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(name: str, path: Path) -> Arrays:
     """All arrays of an npz file, read completely so that damage shows here."""
     if not path.is_file():
         raise UsageError(

@@ -79,7 +79,7 @@ def choose_edges(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(low, high + width, width)
 
 
-def quantiles(values: NDArray[Any]) -> dict[str, float]:
+def quantiles(values: NDArray[np.int64] | NDArray[np.float64]) -> dict[str, float]:
     """Smallest, median and largest."""
     low, median, high = np.quantile(values, [0, 0.5, 1])
     return {"min": float(low), "median": float(median), "max": float(high)}

@@ -12,7 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
+
+from poc.shared.files.arrays import Array, Arrays
 
 # Of all arrays of a file together. Larger data belongs into a folder, which is read piece by piece.
 MAX_BYTES = 8 << 30
@@ -21,7 +22,7 @@ MAX_EXPANSION = 1100
 SUFFIX = ".npy"
 
 
-def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+def read_archive(path: Path) -> Arrays:
     """All arrays of an npz file, completely.
 
     Raises:
@@ -56,7 +57,7 @@ def check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
         raise ValueError(f"it unpacks to {total:,} bytes from {file_bytes:,}")
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     """One array, if its header and its bytes agree.
 
     Raises:
@@ -75,7 +76,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
             f"the member {member.filename!r} of {len(content):,} bytes promises {dtype} {shape}"
         )
     buffer.seek(0)
-    array: NDArray[Any] = npy.read_array(buffer, allow_pickle=False)
+    array: Array = npy.read_array(buffer, allow_pickle=False)
     return array
 
 

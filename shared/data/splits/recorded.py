@@ -7,14 +7,14 @@ run has trained on is therefore not drawn again, but found again by its ids.
 import hashlib
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
+from poc.shared.files.arrays import Arrays
 
 from .files import NUM_DIGITS, as_indices, positions_of
 from .split import Split
@@ -56,7 +56,7 @@ class RecordedParts:
         return cls(ids, short_hashes(split.source), members)
 
     @classmethod
-    def parse(cls, arrays: Mapping[str, NDArray[Any]], fingerprint: str) -> Self:
+    def parse(cls, arrays: Arrays, fingerprint: str) -> Self:
         """Those of a file, if they are the parts that the fingerprint stands for.
 
         Raises:

@@ -11,12 +11,10 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poc.shared.files.arrays import FROZEN_FILE, encode_arrays, frozen_name, write_arrays
+from poc.shared.files.arrays import FROZEN_FILE, Array, encode_arrays, frozen_name, write_arrays
 from poc.shared.files.whole import read_regular, write_bytes
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
@@ -83,19 +81,19 @@ class FrozenTensors:
         self._file = store(self._folder, held)
         return True
 
-    def _holds(self, name: str, value: NDArray[Any]) -> bool:
+    def _holds(self, name: str, value: Array) -> bool:
         stored = self._stored.get(name)
         return stored is not None and stored == fingerprint(value)
 
 
-def fingerprint(value: NDArray[Any]) -> bytes:
+def fingerprint(value: Array) -> bytes:
     """Digest of an array's type, shape and bytes."""
     digest = hashlib.blake2b(f"{value.dtype} {value.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 
-def store(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
+def store(folder: Path, arrays: Mapping[str, Array]) -> str:
     """Put a file with these arrays into the folder, unless it is there; returns its name.
 
     Raises:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array
 from poc.shared.files.whole import (
     finite,
     read_object,
@@ -258,7 +259,7 @@ class RunFolder:
 
     def write_predictions(
         self,
-        logits: NDArray[Any],
+        logits: Array,
         labels: NDArray[np.int64],
         ids: Sequence[str],
         name: str = "predictions.npz",

@@ -12,6 +12,7 @@ from poc.shared.engine.machine.memory import (
 )
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 
@@ -49,7 +50,7 @@ def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
         candidate = with_batch_size(run.replace(backend=backend), size)
         try:
             with Worker(backend) as worker:
-                worker.call("try_steps", run=candidate.model_dump(mode="json"))
+                worker.call(Operations.try_steps, run=candidate.model_dump(mode="json"))
             return size
         except (CheckFailed, WorkerCrashed) as error:
             last = str(error).splitlines()[0]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.files.arrays import Arrays, write_arrays
 from poc.shared.files.cache import cache_root
 from poc.shared.spec.networks.models import ModelSpec, find_model
@@ -57,7 +58,7 @@ def fetch_in_worker(backend: str, name: str) -> Arrays:
         UsageError: The download failed.
     """
     with Worker(backend) as worker:
-        return dict(worker.call("fetch_imagenet", name=name))
+        return worker.call(Operations.fetch_imagenet, name=name)
 
 
 def cache_folder() -> Path:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from poc.shared.engine.console.work_count import Report, WorkCount
 from poc.shared.engine.folder.former_runs import check_continuation
@@ -20,10 +20,19 @@ from poc.shared.engine.resolving.before_data import check_before_data
 from poc.shared.engine.resolving.memory import require_memory
 from poc.shared.engine.resolving.teacher import require_teacher, resolve_teacher
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
 from .imagenet import resolve_imagenet
+
+
+class Job(TypedDict):
+    """What `train` is told beside the run and its folder."""
+
+    command: str
+    save_every: str
+    is_resumed: bool
 
 
 def launch_run(
@@ -55,7 +64,7 @@ def launch_run(
     path = output or new_output(run)
     refuse_own_weights(run, path)
     with starting(path, overwrite=overwrite) as (folder, lock):
-        job = {"command": command, "save_every": save_every, "is_resumed": False}
+        job: Job = {"command": command, "save_every": save_every, "is_resumed": False}
         return train_in_worker(run, folder, lock, report, job)
 
 
@@ -115,12 +124,12 @@ def resume_run(
     run = run.replace(data={**run.data.model_dump(mode="json"), "source": located})
     require_teacher(run)
     with hold_lock(path) as lock:
-        job = {"command": command, "save_every": save_every, "is_resumed": True}
+        job: Job = {"command": command, "save_every": save_every, "is_resumed": True}
         return train_in_worker(run, folder, lock, report, job)
 
 
 def train_in_worker(
-    run: RunSpec, folder: RunFolder, lock: int, report: Report, job: Mapping[str, Any]
+    run: RunSpec, folder: RunFolder, lock: int, report: Report, job: Job
 ) -> dict[str, Any]:
     """Call `train` in a worker that holds the lock as well.
 
@@ -143,15 +152,15 @@ def train_in_worker(
 
     try:
         with Worker(run.backend, log=folder.log, report=watch, inherited=[lock]) as worker:
-            row: dict[str, Any] = worker.call(
-                "train",
+            row = worker.call(
+                Operations.train,
                 run=run.model_dump(mode="json"),
                 folder=str(folder.path.resolve()),
                 **job,
             )
     except WorkerCrashed as error:
         # Until it is replaced, `run.json` is that of a former run, which stays as it was.
-        has_begun = bool(job["is_resumed"]) or stamp(folder) != former
+        has_begun = job["is_resumed"] or stamp(folder) != former
         message = explain_crash(resolved[-1], folder, str(error), evidence, has_begun=has_begun)
         raise WorkerCrashed(message) from None
     return row | {"folder": str(folder.path)}

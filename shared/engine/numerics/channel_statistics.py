@@ -11,7 +11,7 @@ shards are merged by adding them. A label without images takes no part; one imag
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class ChannelStatistic:
         self.counts = np.zeros(num_labels, dtype=np.int64)
         self.sums = np.zeros((num_labels, *shape))
 
-    def add(self, maps: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    def add(self, maps: NDArray[np.floating], labels: NDArray[np.int64]) -> None:
         """Add a batch: maps (N, H, W, C), labels (N,)."""
         for label in np.unique(labels):
             chosen = maps[labels == label]
@@ -71,7 +71,7 @@ def top_channels(scores: NDArray[np.floating], count: int) -> list[int]:
 
 def add_all(
     statistics: dict[str, ChannelStatistic],
-    maps: Mapping[str, NDArray[Any]],
+    maps: Mapping[str, NDArray[np.floating]],
     labels: NDArray[np.int64],
     num_labels: int,
 ) -> None:

@@ -66,14 +66,14 @@ def load_operations(
     started = time.perf_counter()
     from poc.shared.engine.backend import load
 
-    from .operations import Operations
+    from .operations import ServedOperations
 
     backend = load(name)
-    operations = Operations(backend, report, time.perf_counter() - started)
+    operations = ServedOperations(backend, report, time.perf_counter() - started)
 
     def handle(request: Mapping[str, Any]) -> Any:
         operation = request["operation"]
-        if operation.startswith("_") or not hasattr(Operations, operation):
+        if operation.startswith("_") or not hasattr(ServedOperations, operation):
             raise ValueError(f"Received the operation {operation!r}, which no worker has.")
         return getattr(operations, operation)(**request["arguments"])
 

@@ -1,7 +1,6 @@
 """The channel-selection statistic of a source over a run's training images."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from poc.shared.engine.backend import Backend
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import teacher_weights
+from poc.shared.engine.worker.operations import ChannelScores
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
 
@@ -25,7 +25,7 @@ def measure_channel_scores(
     *,
     taps: Sequence[str],
     num_shards: int = 1,
-) -> dict[str, Any]:
+) -> ChannelScores:
     """Scores of every channel of the source's `taps`, in one pass.
 
     Args:
@@ -43,7 +43,7 @@ def measure_channel_scores(
     num_labels, num_images = len(data.source.class_names), 0
     labels: list[NDArray[np.int64]] = []
 
-    def batches() -> Iterator[NDArray[Any]]:
+    def batches() -> Iterator[NDArray[np.float32]]:
         for batch in Pipeline(data.source, data.split.train, run.spec.data).epoch(0):
             labels.append(batch.labels)
             yield batch.images

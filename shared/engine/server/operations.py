@@ -14,7 +14,6 @@ from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.former_runs import RUN_FORMAT
 from poc.shared.engine.folder.record import relative_path
 from poc.shared.engine.folder.run_folder import RunFolder, now
-from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.session import Session
 from poc.shared.engine.machine.environment import cuda_libraries, describe_machine, thread_variables
 from poc.shared.engine.machine.limits import bounded_time
@@ -28,7 +27,20 @@ from poc.shared.engine.training.fixres_columns import measure_latency
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.summary import finish
 from poc.shared.engine.training.supervision import Supervision
+from poc.shared.engine.worker.operations import (
+    BatchArrays,
+    ChannelScores,
+    ExportedSize,
+    LossAndGradients,
+    Operations,
+    ParameterRow,
+    RunFields,
+    TakenSteps,
+    TimingSamples,
+    describe_parameter,
+)
 from poc.shared.errors import CheckFailed
+from poc.shared.files.arrays import Arrays
 from poc.shared.spec.bench import Turn
 from poc.shared.spec.methods.distilling import default_taps
 from poc.shared.spec.networks.initializers import Weights
@@ -43,8 +55,8 @@ from .fresh_trainers import FreshTrainers
 TRIAL_MARGIN = 1.25
 
 
-class Operations:
-    """Operations of one worker process; each public method is one."""
+class ServedOperations(Operations):
+    """Operations of one worker process, answered by its backend; each public method is one."""
 
     def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
@@ -55,38 +67,31 @@ class Operations:
         interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
         return {**self._backend.describe(), **interpreter}
 
-    def parameters(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The built model's parameter table: name, shape, is_trainable, weight_decay."""
+    def parameters(self, *, run: RunFields) -> list[ParameterRow]:
+        """The built model's parameter table."""
         resolved = self._prepare(run)
-        return [
-            {
-                "name": parameter.name,
-                "shape": list(parameter.shape),
-                "is_trainable": parameter.is_trainable,
-                "weight_decay": parameter.weight_decay,
-            }
-            for parameter in self._backend.parameters(resolved)
-        ]
+        return [describe_parameter(parameter) for parameter in self._backend.parameters(resolved)]
 
     def logits(
-        self, run: Mapping[str, Any], weights: Weights, images: NDArray[Any]
+        self, *, run: RunFields, weights: Weights, images: NDArray[np.floating]
     ) -> NDArray[np.floating]:
         """(N, num_classes) in evaluation mode."""
         return self._backend.features(self._prepare(run), weights, images, ["logits"])["logits"]
 
     def features(
-        self, run: Mapping[str, Any], weights: Weights, images: NDArray[Any], taps: Sequence[str]
+        self,
+        *,
+        run: RunFields,
+        weights: Weights,
+        images: NDArray[np.floating],
+        taps: Sequence[str],
     ) -> dict[str, NDArray[np.floating]]:
         """Named maps in evaluation mode."""
         return self._backend.features(self._prepare(run), weights, images, taps)
 
     def loss_and_gradients(
-        self,
-        run: Mapping[str, Any],
-        weights: Weights,
-        batch: Mapping[str, NDArray[Any]],
-        step: int = 0,
-    ) -> dict[str, Any]:
+        self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
+    ) -> LossAndGradients:
         """Loss of one batch and every gradient; the noise is that of `step`."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, step, len(images))
@@ -95,9 +100,7 @@ class Operations:
         )
         return {"loss": loss, "gradients": gradients}
 
-    def measure_latency(
-        self, run: Mapping[str, Any], weights: Weights, num_images: int = 1
-    ) -> float:
+    def measure_latency(self, *, run: RunFields, weights: Weights, num_images: int = 1) -> float:
         """Median seconds of the logits of so many images at once."""
         resolved = self._prepare(run)
         trainer = self._backend.Trainer(resolved, weights)
@@ -105,12 +108,13 @@ class Operations:
 
     def hyper_gradients(
         self,
-        run: Mapping[str, Any],
+        *,
+        run: RunFields,
         weights: Sequence[Weights],
-        state: Mapping[str, NDArray[Any]],
-        batch: Mapping[str, NDArray[Any]],
+        state: Arrays,
+        batch: BatchArrays,
         learning_rate: float,
-    ) -> list[dict[str, Any]]:
+    ) -> list[LossAndGradients]:
         """Outer loss and hyper-gradient of one batch, for each set of weights."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, 0, len(images))
@@ -121,8 +125,8 @@ class Operations:
         return [{"loss": loss, "gradients": gradients} for loss, gradients in found]
 
     def channel_scores(
-        self, run: Mapping[str, Any], taps: Sequence[str], num_shards: int = 1
-    ) -> dict[str, Any]:
+        self, *, run: RunFields, taps: Sequence[str], num_shards: int = 1
+    ) -> ChannelScores:
         """Channel-selection statistic of the source's taps over the training images."""
         resolved, data = resolve(RunSpec.parse(dict(run), ""), self._note)
         source = resolved.teacher_network
@@ -136,14 +140,14 @@ class Operations:
 
     def export(
         self,
-        run: Mapping[str, Any],
+        *,
+        run: RunFields,
         weights: Weights,
         path: str,
-        *,
         precision: str,
         calibration: NDArray[np.float32],
         merges_shortcuts: bool,
-    ) -> dict[str, int]:
+    ) -> ExportedSize:
         """Fold a trained network and write it as this backend's file; its parameters and MACs."""
         network, folded = fold(
             self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
@@ -154,27 +158,28 @@ class Operations:
         total = sum(parameter.size for parameter in network.parameters)
         return {"exported_parameters": total, "exported_macs": network.macs}
 
-    def read_published(self, path: str) -> dict[str, NDArray[Any]]:
+    def read_published(self, *, path: str) -> Arrays:
         """Arrays of a file in the framework's own format, by its own names."""
         with bounded_time(Path(path)):
             return self._backend.read_published(path)
 
-    def write_published(self, path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def write_published(self, *, path: str, tensors: Arrays) -> None:
         """Write such a file."""
         self._backend.write_published(path, tensors)
 
-    def fetch_imagenet(self, name: str) -> dict[str, NDArray[Any]]:
+    def fetch_imagenet(self, *, name: str) -> Arrays:
         """Download ImageNet weights of one of the framework's own models."""
         return self._backend.fetch_imagenet(name)
 
     def train_steps(
         self,
-        run: Mapping[str, Any],
+        *,
+        run: RunFields,
         weights: Weights,
-        batches: Sequence[Mapping[str, NDArray[Any]]],
+        batches: Sequence[BatchArrays],
         learning_rates: Sequence[float],
-    ) -> dict[str, Any]:
-        """Some steps of the real trainer: loss of each, then weights and optimiser state."""
+    ) -> TakenSteps:
+        """Steps of the real trainer, one a rate; the batches come in turn."""
         resolved = self._prepare(run)
         trainer, losses = self._trainers.start(resolved, weights), []
         for step, rate in enumerate(learning_rates):
@@ -188,19 +193,14 @@ class Operations:
 
     def train(
         self,
-        run: Mapping[str, Any],
+        *,
+        run: RunFields,
         folder: str,
         command: str,
-        save_every: str = DEFAULT_SAVE_EVERY,
+        save_every: str,
         is_resumed: bool = False,
     ) -> dict[str, Any]:
-        """A whole run into its folder, or what is left of it; returns the comparison table's row.
-
-        Raises:
-            UsageError: The spec or the data do not allow it.
-            CheckFailed: Not finite, out of memory, or the file system refused a file.
-            Interrupted, Terminated: A signal came; everything is saved.
-        """
+        """A whole run into its folder, or what is left of it."""
         session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
         with session.guarded(RunSpec.parse(dict(run), "")):
             resolved, data = resolve(session.spec, session.note, is_trained=True)
@@ -227,13 +227,10 @@ class Operations:
                     session.folder.mark("finished")
         return row
 
-    def try_steps(self, run: Mapping[str, Any], num_steps: int = 2) -> None:
+    def try_steps(self, *, run: RunFields, num_steps: int = 2) -> None:
         """Some steps and an evaluation on noise, to see whether a run fits into memory.
 
         The batches are a quarter larger than the run's: a whole run holds its data beside them.
-
-        Raises:
-            CheckFailed: They do not.
         """
         resolved = self._prepare(run)
         size = math.ceil(TRIAL_MARGIN * resolved.spec.data.batch_size)
@@ -252,21 +249,21 @@ class Operations:
                 raise CheckFailed(describe_memory_error(resolved.spec)) from None
             raise
 
-    def start_timing(self, run: Mapping[str, Any], side: Mapping[str, Any]) -> None:
+    def start_timing(self, *, run: RunFields, side: Mapping[str, object]) -> None:
         """Build one side of a bench and take its first step; it stays in this process."""
         self._timed = TimedSide(self._backend, run, side)
 
-    def time_steps(self, **turn: Any) -> None:
-        """A turn of that side: see `spec.bench.Turn`."""
-        self._timed.take_turn(Turn(**turn))
+    def time_steps(self, *, warmup_steps: int, timed_steps: int, timed_seconds: float) -> None:
+        """A turn of that side."""
+        self._timed.take_turn(Turn(warmup_steps, timed_steps, timed_seconds))
 
-    def finish_timing(self) -> dict[str, Any]:
+    def finish_timing(self) -> TimingSamples:
         """Its raw samples."""
         samples = self._timed.finish()
         samples["seconds"]["import"] = [self._import_seconds]
         return samples
 
-    def _prepare(self, run: Mapping[str, Any]) -> ResolvedRun:
+    def _prepare(self, run: RunFields) -> ResolvedRun:
         spec = RunSpec.parse(dict(run), "")
         self._backend.prepare(spec)
         return resolve_networks(spec)

@@ -3,14 +3,17 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import cast
 
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.launch.executors import THREAD_VARIABLES, added_to_environment
 from poc.shared.engine.machine.load import busy_seconds, other_share
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.operations import Found, Given, Operation, Operations, TimingSamples
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
+
+from .bench_file import BenchFile, ProcessSamples, StoredBenchSpec
 
 FORMAT = "poc bench 3"
 # What a mode that this machine or this run does not know may end in.
@@ -19,7 +22,7 @@ FAILURES = (UsageError, CheckFailed, WorkerCrashed)
 
 def run_bench(
     spec: BenchSpec, *, command: str, report: Note, failures: Mapping[int, str] | None = None
-) -> dict[str, Any]:
+) -> BenchFile:
     """Time every side in several rounds, each in a process of its own.
 
     Args:
@@ -36,7 +39,8 @@ def run_bench(
         CheckFailed: No side runs.
     """
     started, busy = time.time(), busy_seconds()
-    processes, failed = [], dict(failures or {})
+    processes: list[ProcessSamples] = []
+    failed = dict(failures or {})
     for number in range(spec.num_processes):
         places = [place for place in range(len(spec.sides)) if place not in failed]
         report(f"round {number + 1} of {spec.num_processes}: {len(places)} processes")
@@ -53,7 +57,7 @@ def run_bench(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
         "wall_seconds": time.time() - started,
         "other_processor_share": other_share(busy, busy_seconds(), time.time() - started),
-        "spec": ran.model_dump(mode="json"),
+        "spec": cast(StoredBenchSpec, ran.model_dump(mode="json")),
         "processes": processes,
         "failures": {spec.sides[index].name: reason for index, reason in sorted(failed.items())},
     }
@@ -65,8 +69,8 @@ def first_line(error: BaseException) -> str:
 
 
 def leave_out(
-    spec: BenchSpec, failed: Mapping[int, str], processes: Sequence[dict[str, Any]]
-) -> tuple[BenchSpec, list[dict[str, Any]]]:
+    spec: BenchSpec, failed: Mapping[int, str], processes: Sequence[ProcessSamples]
+) -> tuple[BenchSpec, list[ProcessSamples]]:
     """The spec and the processes of the sides that ran, numbered anew.
 
     Raises:
@@ -92,7 +96,7 @@ def in_turn(places: Sequence[int], number: int) -> list[int]:
     return row[::-1] if count % 2 and number // count % 2 else row
 
 
-def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, Any] | str]:
+def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, TimingSamples | str]:
     """One process of each of these sides: its samples, or why it does not run.
 
     All of them live together and work one at a time: their steps take short turns, so that a slow
@@ -106,10 +110,17 @@ def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, dict[str, An
             timed.start(place)
         for number, turn in enumerate(spec.turns()):
             for place in in_turn(places, number):
-                timed.call(place, "time_steps", **turn._asdict())
+                timed.call(
+                    place,
+                    Operations.time_steps,
+                    warmup_steps=turn.warmup_steps,
+                    timed_steps=turn.timed_steps,
+                    timed_seconds=turn.timed_seconds,
+                )
         for place in places:
-            timed.found[place] = timed.call(place, "finish_timing")
-        return {place: timed.failed.get(place, timed.found[place]) for place in places}
+            samples = timed.call(place, Operations.finish_timing)
+            timed.found[place] = timed.failed[place] if samples is None else samples
+        return {place: timed.found[place] for place in places}
 
 
 class Round:
@@ -118,7 +129,7 @@ class Round:
     def __init__(self, spec: BenchSpec, stack: ExitStack) -> None:
         self.spec, self.stack = spec, stack
         self.workers: dict[int, Worker] = {}
-        self.found: dict[int, Any] = {}
+        self.found: dict[int, TimingSamples | str] = {}
         self.failed: dict[int, str] = {}
 
     def start(self, place: int) -> None:
@@ -131,14 +142,20 @@ class Round:
         except FAILURES as error:
             self.failed[place] = first_line(error)
         else:
-            self.call(place, "start_timing", run=run, side=side.model_dump(mode="json"))
+            self.call(place, Operations.start_timing, run=run, side=side.model_dump(mode="json"))
 
-    def call(self, place: int, operation: str, **arguments: Any) -> Any:
+    def call(
+        self,
+        place: int,
+        operation: Operation[Given, Found],
+        *nothing: Given.args,
+        **arguments: Given.kwargs,
+    ) -> Found | None:
         """Run an operation in a process that has not failed."""
         if place in self.failed:
             return None
         try:
-            return self.workers[place].call(operation, **arguments)
+            return self.workers[place].call(operation, *nothing, **arguments)
         except FAILURES as error:
             self.failed[place] = first_line(error)
             return None

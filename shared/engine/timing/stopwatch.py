@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend
@@ -23,6 +22,7 @@ from poc.shared.engine.run_data import RunData
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.stage import StageSteps
 from poc.shared.engine.training.supervision import Supervision
+from poc.shared.engine.worker.operations import RateFacts, RunFields, TimingSamples
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.bench import Side, Turn
 from poc.shared.spec.resolved import ResolvedRun
@@ -46,8 +46,8 @@ class TimedSide:
     def __init__(
         self,
         backend: Backend,
-        run: Mapping[str, Any],
-        side: Mapping[str, Any],
+        run: RunFields,
+        side: Mapping[str, object],
         clock: Clock = time.perf_counter,
     ) -> None:
         self.run, self.data = resolve(RunSpec.parse(dict(run), ""))
@@ -77,7 +77,7 @@ class TimedSide:
         for row, samples in self.stopwatch.steps(turn).items():
             self.seconds[row] += samples
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> TimingSamples:
         """Time everything but steps; every sample of this process.
 
         Returns:
@@ -102,7 +102,7 @@ class TimedSide:
             "load": [self.load_before, os.getloadavg()[0]],
         }
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, object]:
         """Machine, versions, threads, and the layout where it is not the usual one."""
         layout = self.spec.layout
         return {
@@ -113,7 +113,7 @@ class TimedSide:
         }
 
 
-def count(run: ResolvedRun, data: RunData) -> dict[str, Any]:
+def count(run: ResolvedRun, data: RunData) -> RateFacts:
     """What turns seconds into rates."""
     spec = run.spec
     return {

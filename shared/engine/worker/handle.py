@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self, cast
 
 from poc.shared.engine.console.work_count import Report
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
 from .interruption import LIVE, interruption_error, refuse_after_signal
 from .messages import receive, send
+from .operations import Found, Given, Operation
 from .output import ProcessOutput
 
 LOG_LINES = 15
@@ -73,18 +74,24 @@ class Worker:
     ) -> None:
         self.close()
 
-    def call(self, operation: str, **arguments: Any) -> Any:
-        """Run one operation in the worker.
+    def call(
+        self, operation: Operation[Given, Found], *nothing: Given.args, **arguments: Given.kwargs
+    ) -> Found:
+        """Run one operation, such as `Operations.logits`, in the worker; arguments go by name.
 
         Raises:
             UsageError, CheckFailed, Interrupted, Terminated: Raised there, raised again here.
             WorkerCrashed: Anything else, or the process died.
         """
+        if nothing:
+            raise TypeError(f"Received {len(nothing)} arguments by place; name each of them.")
+        request = {"operation": operation.__name__, "arguments": arguments}
         try:
-            send(self._stream("stdin"), {"operation": operation, "arguments": arguments})
+            send(self._stream("stdin"), request)
         except BrokenPipeError:
             raise self._died() from None
-        return self._receive()
+        # What the declaration says of the result, the other side is checked to give.
+        return cast(Found, self._receive())
 
     def interrupt(self, number: int) -> None:
         """Pass a signal on: the worker has a process group of its own, and none by itself."""
@@ -104,7 +111,7 @@ class Worker:
         self._stream("stdout").close()
         LIVE.discard(self)
 
-    def _receive(self) -> Any:
+    def _receive(self) -> object:
         """Wait for the answer, passing events on."""
         while True:
             try:

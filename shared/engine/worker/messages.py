@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import IO, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load, save
+
+from poc.shared.files.arrays import Array, Arrays
 
 HEADER = struct.Struct("<QQ")
 MARK = "$array"
@@ -26,7 +27,7 @@ class Readable(Protocol):
 
 def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     """Write one message."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     tree = json.dumps(pack(message, arrays)).encode()
     block = save(arrays) if arrays else b""
     stream.write(HEADER.pack(len(tree), len(block)) + tree + block)
@@ -53,7 +54,7 @@ def read_exactly(stream: Readable, count: int) -> bytes:
     return content
 
 
-def pack(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+def pack(value: Any, arrays: Arrays) -> Any:
     """Replace every array by its mark, and collect it."""
     if isinstance(value, np.ndarray):
         name = str(len(arrays))
@@ -68,7 +69,7 @@ def pack(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     return value
 
 
-def unpack(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+def unpack(value: Any, arrays: Mapping[str, Array]) -> Any:
     """Put the arrays back."""
     if isinstance(value, dict):
         if value.keys() == {MARK}:

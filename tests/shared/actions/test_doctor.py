@@ -6,6 +6,7 @@ import pytest
 
 from poc.shared.actions import doctor
 from poc.shared.analysis.parity.rungs import Rung
+from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 
 FACTS = {"version": "1", "gpus": [], "cuda_libraries": [], "interpreter": "python"}
@@ -27,7 +28,7 @@ class FakeWorker:
         pass
 
     def call(self, operation):
-        assert operation == "describe"
+        assert operation is Operations.describe
         return self.facts[self.name]
 
 

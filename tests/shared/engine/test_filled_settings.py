@@ -11,7 +11,7 @@ from poc.shared.data.views.photos import are_photos, is_photo
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.resolving.after_data import resolve
-from poc.shared.engine.server.operations import Operations
+from poc.shared.engine.server.operations import ServedOperations
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
@@ -186,9 +186,11 @@ def train(folder, run, *, is_resumed=False):
     """The notes of a run, by the stub."""
     output = folder if is_resumed else RunFolder.create(folder).path
     events = []
-    operations = Operations(stub, events.append, 0.0)
+    operations = ServedOperations(stub, events.append, 0.0)
     with suppress(Terminated):
-        operations.train(run, str(output), "poc", is_resumed=is_resumed)
+        operations.train(
+            run=run, folder=str(output), command="poc", save_every="10min", is_resumed=is_resumed
+        )
     return [event["text"] for event in events if event["event"] == "note"]
 
 

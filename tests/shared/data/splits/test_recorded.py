@@ -258,7 +258,7 @@ def test_a_selection_of_channels_says_what_the_source_was_trained_on(
         "data": {"source": f"npz:{tmp_path}/data.npz"},
         "teacher": {"weights": str(teacher / "run")},
     }
-    operations.Operations(stub, events.append, 0.0).channel_scores(run, [])
+    operations.ServedOperations(stub, events.append, 0.0).channel_scores(run=run, taps=[])
     assert any("was trained on other classes" in event["text"] for event in events)
 
 

@@ -300,7 +300,7 @@ class RecordedWorker:
 
     def call(self, operation, **arguments):
         self.calls.append(
-            (operation, self.backend, len(self.alive), *map(arguments.get, Turn._fields))
+            (operation.__name__, self.backend, len(self.alive), *map(arguments.get, Turn._fields))
         )
         return {"seconds": self.backend}
 
@@ -373,7 +373,7 @@ def test_a_process_that_fails_among_its_steps_is_left_alone(recorded, monkeypatc
 
     def fail(worker, operation, **arguments):
         call(worker, operation, **arguments)
-        if operation == "time_steps" and worker.backend == "tf":
+        if operation.__name__ == "time_steps" and worker.backend == "tf":
             raise CheckFailed("compiled while steps were timed\nand more")
         return {"seconds": worker.backend}
 
