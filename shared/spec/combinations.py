@@ -1,18 +1,15 @@
 """Settings that exclude each other, whatever the data are: each rule is one function."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from poc.shared.errors import UsageError
 
 from .methods.table import METHODS, find_method, tell_default
 from .precision import EXACT
-
-if TYPE_CHECKING:
-    from .run import RunSpec
+from .run_settings import RunSettings
 
 
-def check_combination(run: "RunSpec") -> None:
+def check_combination(run: RunSettings) -> None:
     """Refuse a run of which two settings exclude each other.
 
     Raises:
@@ -22,12 +19,12 @@ def check_combination(run: "RunSpec") -> None:
         rule(run)
 
 
-def check_options(run: "RunSpec") -> None:
+def check_options(run: RunSettings) -> None:
     """Refuse wrong options of the method."""
     find_method(run.method).options.parse(dict(run.method_options), "method_options")
 
 
-def check_model_options(run: "RunSpec") -> None:
+def check_model_options(run: RunSettings) -> None:
     """Refuse wrong options of the model; says where nobody has named that model."""
     try:
         run.model_spec.resolved()
@@ -35,7 +32,7 @@ def check_model_options(run: "RunSpec") -> None:
         raise UsageError(f"{error}{tell_default(run.method, run.model_spec.name)}") from None
 
 
-def check_size(run: "RunSpec") -> None:
+def check_size(run: RunSettings) -> None:
     """Refuse an image size next to a method that names the size itself."""
     size = run.data.image_size
     side = find_method(run.method).image_side(run.method_settings)
@@ -47,13 +44,13 @@ def check_size(run: "RunSpec") -> None:
         )
 
 
-def check_teacher_options(run: "RunSpec") -> None:
+def check_teacher_options(run: RunSettings) -> None:
     """Refuse wrong options of the teacher's model."""
     if run.teacher is not None and run.teacher.model is not None:
         run.teacher.model.resolved()
 
 
-def check_learns_from_teacher(run: "RunSpec") -> None:
+def check_learns_from_teacher(run: RunSettings) -> None:
     """Refuse a teacher for a method that learns from labels alone."""
     if run.teacher is not None and find_method(run.method).distillation is None:
         learners = [name for name, row in METHODS.items() if row.distillation is not None]
@@ -63,7 +60,7 @@ def check_learns_from_teacher(run: "RunSpec") -> None:
         )
 
 
-def check_optimizer(run: "RunSpec") -> None:
+def check_optimizer(run: RunSettings) -> None:
     """Refuse an optimizer that the method cannot differentiate through."""
     allowed = find_method(run.method).optimizers
     if allowed and (run.optimizer.name not in allowed or run.optimizer.nesterov):
@@ -74,7 +71,7 @@ def check_optimizer(run: "RunSpec") -> None:
         )
 
 
-def check_layout(run: "RunSpec") -> None:
+def check_layout(run: RunSettings) -> None:
     """Refuse a layout that the backend's kernels do not know."""
     if run.backend == "tf" and run.layout != "channels_last":
         raise UsageError(
@@ -83,7 +80,7 @@ def check_layout(run: "RunSpec") -> None:
         )
 
 
-def check_second_order(run: "RunSpec") -> None:
+def check_second_order(run: RunSettings) -> None:
     """Refuse a precision or a mode in which second derivatives are wrong or not to be had."""
     if not find_method(run.method).is_second_order:
         return
@@ -99,7 +96,7 @@ def check_second_order(run: "RunSpec") -> None:
         )
 
 
-def check_model(run: "RunSpec") -> None:
+def check_model(run: RunSettings) -> None:
     """Refuse a model that the method cannot train."""
     allowed, name = find_method(run.method).models, run.model_spec.name
     if allowed and name not in allowed:
@@ -110,14 +107,14 @@ def check_model(run: "RunSpec") -> None:
         )
 
 
-def suggest_method(run: "RunSpec") -> str:
+def suggest_method(run: RunSettings) -> str:
     """Say what to type where the method cannot train the model."""
     if run.initial_weights is None:
         return "choose one of them or --method scratch"
     return "add --method transfer for a new head on these weights, or --method scratch"
 
 
-RULES: tuple[Callable[["RunSpec"], None], ...] = (
+RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_options,
     check_model_options,
     check_size,
