@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from poc.shared.errors import UsageError
 from poc.shared.machine import count_cpus
-from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.training.precision import NO_FLOAT16, SCALED
 
 # On a GPU a small product is over before the next one is asked for.
 MATMUL_SIZES, NUM_MATMULS = {"/CPU:0": 1024, "/GPU:0": 8192}, 9

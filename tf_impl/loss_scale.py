@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from poc.shared.spec.precision import (
+from poc.shared.spec.training.precision import (
     INITIAL_LOSS_SCALE,
     LOSS_SCALE_FACTOR,
     SMALLEST_LOSS_SCALE,
@@ -16,7 +16,7 @@ from poc.shared.spec.precision import (
 
 
 class LossScale:
-    """A factor of the loss that keeps small gradients; rule: `poc.shared.spec.precision`.
+    """A factor of the loss that keeps small gradients; rule: `poc.shared.spec.training.precision`.
 
     `keras.optimizers.LossScaleOptimizer` has the same rule, but builds the slots of the optimiser
     that it wraps a second time.

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
-from poc.shared.spec.precision import MIXED, Precision
+from poc.shared.spec.training.precision import MIXED, Precision
 
 from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from poc.shared.spec.optimizers import OptimizerSpec
+from poc.shared.spec.training.optimizers import OptimizerSpec
 
 
 class SGD(keras.optimizers.Optimizer):

@@ -9,8 +9,8 @@ import torch
 
 from poc.shared.engine.machine.malloc import keep_heap
 from poc.shared.errors import UsageError
-from poc.shared.spec.precision import NO_FLOAT16, SCALED
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.training.precision import NO_FLOAT16, SCALED
 
 # On a GPU a small product is over before the next one is asked for.
 MATMUL_SIZES, NUM_MATMULS = {"cpu": 1024, "cuda": 8192}, 9

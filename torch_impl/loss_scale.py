@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.spec.precision import (
+from poc.shared.spec.training.precision import (
     INITIAL_LOSS_SCALE,
     LOSS_SCALE_FACTOR,
     SMALLEST_LOSS_SCALE,
@@ -15,7 +15,7 @@ from poc.shared.spec.precision import (
 
 
 class LossScale:
-    """A factor of the loss that keeps small gradients; rule: `poc.shared.spec.precision`.
+    """A factor of the loss that keeps small gradients; rule: `poc.shared.spec.training.precision`.
 
     Adam's step is left out on the device; SGD's `GradScaler.step` waits for the device.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
-from poc.shared.spec.precision import MIXED, Precision, storage_type
+from poc.shared.spec.training.precision import MIXED, Precision, storage_type
 
 from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from poc.shared.spec.optimizers import OptimizerSpec
+from poc.shared.spec.training.optimizers import OptimizerSpec
 
 
 class SGD(torch.optim.SGD):

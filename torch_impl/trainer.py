@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.precision import SCALED
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.precision import SCALED
 
 from .arrays import (
     extras_to_tensors,

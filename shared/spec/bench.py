@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 
-from .precision import MIXED
 from .run import RunSpec
 from .settings import Settings
+from .training.precision import MIXED
 
 # Side as the command line names it -> what it changes of the run. The first of each backend is its
 # default.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from poc.shared.errors import UsageError
 
 from .methods.table import METHODS, find_method, tell_default
-from .precision import EXACT
 from .run_settings import RunSettings
+from .training.precision import EXACT
 
 
 def check_combination(run: RunSettings) -> None:

@@ -11,7 +11,7 @@ from .networks.layers import Parameter
 from .networks.network import Network
 from .run import RunSpec
 from .settings import Settings
-from .stages import Stage
+from .training.stages import Stage
 
 
 @dataclass(frozen=True, kw_only=True)

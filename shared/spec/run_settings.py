@@ -15,13 +15,13 @@ from .methods.table import find_method
 from .networks.layers import Shape
 from .networks.models import ModelSpec
 from .open_settings import BY_RECIPE, OpenSetting
-from .optimizers import OptimizerSpec
-from .precision import Precision, storage_type
-from .schedules import ScheduleSpec
 from .settings import Settings
-from .stages import Stage
-from .stopping import EarlyStoppingSpec
 from .teacher import TeacherSpec
+from .training.optimizers import OptimizerSpec
+from .training.precision import Precision, storage_type
+from .training.schedules import ScheduleSpec
+from .training.stages import Stage
+from .training.stopping import EarlyStoppingSpec
 
 Backend = Literal["tf", "torch"]
 BACKENDS: tuple[Backend, ...] = ("tf", "torch")

@@ -15,10 +15,10 @@ import numpy as np
 from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.worker.operations import Operations
-from poc.shared.spec.optimizers import OptimizerSpec
-from poc.shared.spec.precision import SCALED, storage_type
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.training.optimizers import OptimizerSpec
+from poc.shared.spec.training.precision import SCALED, storage_type
 from poc.tests.backends.cases import CASES, same_padding_case
 
 BACKEND = sys.argv[-1]

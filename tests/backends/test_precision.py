@@ -9,9 +9,9 @@ from poc.shared.engine.machine.memory import estimate_need
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.training.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
 from poc.tests.backends.cases import CASES
 from poc.tests.backends.probe import differentiate_case, resume, scaled_steps
 from poc.tests.backends.test_layers import compute_reference, draw_case, relative_error

@@ -17,9 +17,9 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.precision import EXACT
 from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import BACKENDS, RunSpec
+from poc.shared.spec.training.precision import EXACT
 
 from .backend_pair import BackendPair, Caller
 from .batches import Batch, prepare

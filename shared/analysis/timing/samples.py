@@ -26,7 +26,7 @@ from poc.shared.engine.timing.bench_file import (
 )
 from poc.shared.errors import CheckFailed
 from poc.shared.files.whole import finite
-from poc.shared.spec.precision import MIXED
+from poc.shared.spec.training.precision import MIXED
 
 CONFIDENCE, NUM_RESAMPLES = 0.95, 4000
 # Interquartile range over median from which a row is called unsteady, and very unsteady.

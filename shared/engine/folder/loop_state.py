@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from poc.shared.spec.stopping import EarlyStoppingSpec
+from poc.shared.spec.training.stopping import EarlyStoppingSpec
 
 
 @dataclass

@@ -23,7 +23,7 @@ from poc.shared.engine.run_data import RunData
 from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.resolved import ResolvedRun
-from poc.shared.spec.stages import Stage
+from poc.shared.spec.training.stages import Stage
 from poc.shared.weights.lineage import weight_metadata
 
 from .best_weights import BestWeights

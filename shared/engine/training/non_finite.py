@@ -20,7 +20,7 @@ from poc.shared.engine.run_data import RunData
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import CheckFailed
 from poc.shared.spec.resolved import ResolvedRun
-from poc.shared.spec.stages import find_stage
+from poc.shared.spec.training.stages import find_stage
 
 from .stage import StageSteps, stand_at
 

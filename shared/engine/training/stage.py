@@ -17,8 +17,8 @@ from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
-from poc.shared.spec.schedules import learning_rate
-from poc.shared.spec.stages import Stage, find_stage
+from poc.shared.spec.training.schedules import learning_rate
+from poc.shared.spec.training.stages import Stage, find_stage
 
 from .cache_plan import keep_for_training, keep_frozen_part
 from .output_cache import KeptOutputs

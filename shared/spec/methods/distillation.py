@@ -12,7 +12,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers import Dense
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
-from poc.shared.spec.stages import Stage, plan_stages
+from poc.shared.spec.training.stages import Stage, plan_stages
 
 from .distilling import Distillation, Pair, check_same_classes, find_pairs
 

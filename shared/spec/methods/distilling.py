@@ -13,7 +13,7 @@ from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
 from poc.shared.spec.networks.layers import Parameter, Shape
 from poc.shared.spec.networks.network import Network
-from poc.shared.spec.stages import Stage, plan_stages
+from poc.shared.spec.training.stages import Stage, plan_stages
 
 
 class Pair(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poc.shared.spec.networks.network import Network
-from poc.shared.spec.stages import Stage, plan_stages
+from poc.shared.spec.training.stages import Stage, plan_stages
 
 
 def one_stage(options: Any, num_epochs: int) -> tuple[Stage, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
-from poc.shared.spec.stages import Stage, plan_stages
+from poc.shared.spec.training.stages import Stage, plan_stages
 
 from . import distillation, fitnets, l2t_ww, transfer_learning
 from .distilling import Distillation

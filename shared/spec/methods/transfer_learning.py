@@ -17,7 +17,7 @@ from poc.shared.spec.networks.layers import Conv2D, Dense
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.open_settings import BY_RECIPE
 from poc.shared.spec.settings import Settings
-from poc.shared.spec.stages import Stage, plan_stages
+from poc.shared.spec.training.stages import Stage, plan_stages
 
 from .fine_tuning import FineTuning
 

@@ -9,11 +9,11 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, SplitSpec
 from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
-from poc.shared.spec.optimizers import OptimizerSpec
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.schedules import ScheduleSpec
-from poc.shared.spec.stopping import EarlyStoppingSpec
 from poc.shared.spec.suggestions import suggest_key
+from poc.shared.spec.training.optimizers import OptimizerSpec
+from poc.shared.spec.training.schedules import ScheduleSpec
+from poc.shared.spec.training.stopping import EarlyStoppingSpec
 
 from .pretrained import NO_WEIGHTS, WeightDefaults
 from .recipe import leave_open

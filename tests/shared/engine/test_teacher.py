@@ -16,7 +16,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.stages import find_stage, plan_stages
+from poc.shared.spec.training.stages import find_stage, plan_stages
 
 SHAPE = {"input_shape": [28, 28, 1], "num_classes": 10}
 

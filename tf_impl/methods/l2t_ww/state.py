@@ -17,8 +17,8 @@ from poc.shared.engine.training.l2t_watch import (
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.optimizers import OptimizerSpec
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.tf_impl.device import find_device
 from poc.tf_impl.methods.distilled import Distilled
 from poc.tf_impl.models import Model

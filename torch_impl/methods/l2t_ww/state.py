@@ -16,8 +16,8 @@ from poc.shared.engine.training.l2t_watch import (
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.optimizers import OptimizerSpec
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.torch_impl.methods.distilled import Distilled
 from poc.torch_impl.models import Model
 from poc.torch_impl.optimizers import build_optimizer

@@ -13,7 +13,7 @@ from poc.shared.engine.numerics.metrics import (
     top_accuracy,
     wilson_interval,
 )
-from poc.shared.spec.stopping import EarlyStoppingSpec
+from poc.shared.spec.training.stopping import EarlyStoppingSpec
 
 
 def test_by_hand():

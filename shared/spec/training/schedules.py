@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .open_settings import BY_RECIPE
-from .settings import Settings
+from poc.shared.spec.open_settings import BY_RECIPE
+from poc.shared.spec.settings import Settings
 
 
 class ScheduleSpec(Settings):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .settings import Settings
+from poc.shared.spec.settings import Settings
 
 
 class EarlyStoppingSpec(Settings):

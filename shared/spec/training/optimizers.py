@@ -5,9 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
-
-from .open_settings import BY_RECIPE
-from .settings import Settings
+from poc.shared.spec.open_settings import BY_RECIPE
+from poc.shared.spec.settings import Settings
 
 
 class OptimizerSpec(Settings):

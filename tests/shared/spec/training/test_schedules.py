@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from poc.shared.spec.schedules import ScheduleSpec, learning_rate
+from poc.shared.spec.training.schedules import ScheduleSpec, learning_rate
 
 # Schedule, step of 100 -> rate for a base of 0.5.
 RATES = [
