@@ -16,7 +16,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import Conv2D, ScaledAdd
 from poc.shared.spec.networks.models import MODELS
 from poc.shared.spec.run import RunSpec
-from poc.tests.backends.architecture_cases import (
+from poc.tests.helpers.networks.architecture_cases import (
     CALM,
     CHAOTIC,
     COUNTS,

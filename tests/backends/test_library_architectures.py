@@ -15,7 +15,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.networks.models import MODELS
 from poc.shared.weights.conversion import to_canonical
 from poc.shared.weights.published.table import SCHEMES, find_schemes
-from poc.tests.architectures_table import (
+from poc.tests.helpers.networks.architectures_table import (
     COUNTS,
     KERAS_TOTALS,
     LADDER_CASES,
@@ -24,7 +24,7 @@ from poc.tests.architectures_table import (
     Case,
 )
 
-SCRIPT = Path(__file__).with_name("reference_models.py")
+SCRIPT = Path(__file__).parents[1] / "helpers" / "libraries" / "reference_models.py"
 # float64, so that only rounding is left: another padding or epsilon differs by 1e-3 and more.
 LOGITS, GRADIENTS = 1e-10, 1e-9
 

@@ -23,7 +23,7 @@ from poc.shared.spec.reading.config import load_run
 from poc.shared.weights import start
 from poc.shared.weights.conversion import find_scheme, from_canonical, to_canonical
 from poc.shared.weights.published.table import IMAGENET_ORIGINS, find_schemes
-from poc.tests.architectures_table import LADDER_CASES, Case
+from poc.tests.helpers.networks.architectures_table import LADDER_CASES, Case
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT.parent / "shared" / "data" / "weights"

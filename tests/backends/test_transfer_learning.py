@@ -8,7 +8,7 @@ import pytest
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import RunSpec
-from poc.tests.backends.transfer_probe import open_probe
+from poc.tests.helpers.workers.transfer_probe import open_probe
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4], "dropout": 0.25}}
 SHAPE = [10, 9, 2]

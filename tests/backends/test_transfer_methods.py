@@ -9,7 +9,7 @@ from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.teacher import TEACHER_PREFIX
-from poc.tests.backends.transfer_probe import open_probe
+from poc.tests.helpers.workers.transfer_probe import open_probe
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4, 5]}}
 METHODS = {

@@ -13,7 +13,7 @@ from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.run import RunSpec
 from poc.tests.conftest import start_worker, write_interpreter
-from poc.tests.faults.processes import facts
+from poc.tests.helpers.commands.processes import facts
 
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 3], "k": 1, "dropout": 0.3}}
 DATA = {"split": {"train_per_class": 4}, "batch_size": 8}
@@ -44,7 +44,7 @@ STOPS = [2, 5, 8, 14]
 def start_stopping_worker(backend, tmp_path_factory):
     """Starts a worker of the backend that can be told to stop."""
     folder = tmp_path_factory.mktemp(f"{backend}_stopping")
-    script = Path(__file__).parent / "resume_probe.py"
+    script = Path(__file__).parents[1] / "helpers" / "workers" / "resume_probe.py"
     interpreter = write_interpreter(folder / "python", script)
     variable = {f"POC_{backend.upper()}_PYTHON": str(interpreter)}
     return lambda: start_worker(backend, folder, **variable)

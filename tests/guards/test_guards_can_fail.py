@@ -79,7 +79,7 @@ def fill_folder(folder: str, count: int) -> Callable[[Path], None]:
 
     def plant(root: Path) -> None:
         for number in range(count):
-            (root / folder / f"planted_{number}.py").write_text("", encoding="utf-8")
+            write(f"{folder}/planted_{number}.py", "")(root)
 
     return plant
 
@@ -235,6 +235,15 @@ CASES = {
     ),
     "rooms: a folder of fifteen modules": Case(
         guard=ROOMS, plant=fill_folder("shared/files", 15), names="shared/files"
+    ),
+    "rooms: a helper among the tests": Case(
+        guard=ROOMS, plant=write("tests/guards/planted.py", ""), names="guards/planted.py"
+    ),
+    "rooms: a test among the helpers": Case(
+        guard=ROOMS, plant=write("tests/helpers/test_planted.py", ""), names="helpers/test_planted"
+    ),
+    "rooms: a folder of fifteen helpers": Case(
+        guard=ROOMS, plant=fill_folder("tests/helpers/workers", 15), names="tests/helpers/workers"
     ),
     "rooms: a long file": Case(
         guard=ROOMS, plant=write("shared/data/planted.py", "\n" * 301), names="planted.py"

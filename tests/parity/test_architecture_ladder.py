@@ -5,7 +5,7 @@ import pytest
 
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.worker.handle import Worker
-from poc.tests.architectures_table import LADDER_CASES
+from poc.tests.helpers.networks.architectures_table import LADDER_CASES
 
 BATCH, NUM_BATCHES = 8, 2
 # Deep nets take minutes to compile and to step.

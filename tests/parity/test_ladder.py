@@ -15,7 +15,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.small_forms import load_parity_run
 from poc.shared.spec.run import RunSpec
-from poc.tests.parity.plants import plant
+from poc.tests.helpers.workers.plants import plant
 
 BATCH = 8
 NUM_BATCHES = 3

@@ -20,7 +20,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
 from poc.shared.spec.reading.config import load_run
 from poc.shared.weights.class_order import reordered_head
-from poc.tests.faults import stub
+from poc.tests.helpers.workers import stub
 from poc.tests.shared.engine.folder.test_record import MODEL, add_images, make_archive, train_run
 
 CLASSES = ["ant", "bee", "cat"]

@@ -25,7 +25,7 @@ from poc.shared.spec.reading.pretrained import Described, WeightDefaults
 from poc.shared.spec.reading.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import drawn_weights
-from poc.tests.faults import stub
+from poc.tests.helpers.workers import stub
 
 NOBODY_SAYS = WeightDefaults(
     describe=lambda path, values: Described(),
