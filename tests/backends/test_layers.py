@@ -9,7 +9,7 @@ from poc.shared.spec.networks import layers as spec
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import same_pads
-from poc.tests.helpers.networks.cases import CASES, same_padding_case
+from poc.tests.helpers.layers.cases import CASES, same_padding_case
 from poc.tests.reference import layers as reference
 
 BATCH = 3

@@ -11,7 +11,7 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
 from poc.shared.spec.run import RunSpec
 from poc.tests.backends.test_layers import compute_reference, draw_case, relative_error
-from poc.tests.helpers.networks.cases import CASES
+from poc.tests.helpers.layers.cases import CASES
 
 # bfloat16 rounds to 2^-9 of a value; a layer rounds its inputs, weights and outputs, and the
 # gradient's path back again, where it is a sum of terms that cancel each other in part.

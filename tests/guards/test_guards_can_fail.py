@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-TREE = ("configs", "shared", "tf_impl", "torch_impl", "tests/guards")
+TREE = ("configs", "shared", "tf_impl", "torch_impl", "tests/guards", "tests/helpers")
 ROOT_FILES = ("__init__.py", "cli.py", "pyproject.toml")
 
 RUFF = [str(SCRIPTS / "ruff"), "check", "--no-cache", "--output-format=concise"]
@@ -27,6 +27,7 @@ MIRROR = [*PYTEST, "tests/guards/test_mirror.py"]
 PACKAGING = [*PYTEST, "tests/guards/test_packaging.py"]
 ROOMS = [*PYTEST, "tests/guards/test_rooms.py"]
 METHODS = [*PYTEST, "tests/guards/test_methods.py", "-k", "implemented"]
+ARCHITECTURES = [*PYTEST, "tests/guards/test_architectures.py"]
 CONFIGS = [*PYTEST, "tests/guards/test_configs.py"]
 LIGHT_IMPORTS = [*PYTEST, "tests/guards/test_imports.py", "-k", "light_modules"]
 SHARED_IMPORTS = [*PYTEST, "tests/guards/test_imports.py", "-k", "shared_imports"]
@@ -267,6 +268,11 @@ CASES = {
         guard=METHODS,
         plant=replace_text("tf_impl/layers/__init__.py", '"highway":', '"high":'),
         names="high",
+    ),
+    "architectures: a model without a row": Case(
+        guard=ARCHITECTURES,
+        plant=replace_text("shared/spec/networks/models.py", '"simple_cnn": M', '"planted": M'),
+        names="planted",
     ),
     "configs: unknown key": Case(
         guard=CONFIGS,

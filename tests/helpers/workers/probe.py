@@ -18,7 +18,7 @@ from poc.shared.engine.server.operations import Operations
 from poc.shared.spec.optimizers import OptimizerSpec
 from poc.shared.spec.precision import SCALED, storage_type
 from poc.shared.spec.run import RunSpec
-from poc.tests.helpers.networks.cases import CASES, same_padding_case
+from poc.tests.helpers.layers.cases import CASES, same_padding_case
 
 BACKEND = sys.argv[-1]
 Arrays = dict[str, np.ndarray]
