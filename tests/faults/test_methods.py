@@ -1,6 +1,7 @@
 """Every method in both backends: stopped within epochs and stages, the end is bit-equal."""
 
 from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -24,11 +25,11 @@ OPTIMIZERS = {
 }
 # Two sizes and two phases that fit small images and three epochs.
 OPTIONS = {"fixres": {"train_size": 20, "test_size": 24, "finetune_epochs": 2}}
-# Its gradient passes through its own update, which has no Nesterov form.
-PLAIN = {"l2t-ww": {"nesterov": False}}
-# TensorFlow adds up its second derivatives in an order that depends on the names of operations,
-# and they depend on what the process built before: its first trainer differs by 1e-12 from others.
-OWN_PROCESS = ("l2t-ww",)
+# Of a method of second order. Its gradient passes through its own update, which has no Nesterov
+# form. TensorFlow adds up its second derivatives in an order that depends on the names of
+# operations, and they depend on what the process built before: its first trainer differs by 1e-12
+# from others. So it needs a process of its own.
+PLAIN = {"nesterov": False}
 # One of each kind in the fast tests: a plan of stages, and kept outputs of a source.
 FAST = ("fitnets", "sgd")
 CASES = [
@@ -64,7 +65,7 @@ def make_run(method, optimizer, backend, folder):
         "model": MODEL,
         "data": DATA,
         "num_epochs": 3,
-        "optimizer": {**OPTIMIZERS[optimizer], **PLAIN.get(method, {})},
+        "optimizer": OPTIMIZERS[optimizer] | (PLAIN if METHODS[method].is_second_order else {}),
         "schedule": {"name": "cosine"},
     }
     if METHODS[method].distillation is not None:
@@ -83,8 +84,9 @@ def test_a_method_resumes_to_the_same_bits(
 ):
     run = make_run(method, optimizer, stopping_worker.backend, tmp_path)
     folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
-    # A command has a process of its own; here that costs seconds, and only one method needs it.
-    fresh = start_stopping_worker if method in OWN_PROCESS else lambda: nullcontext(stopping_worker)
+    # A command has a process of its own; here that costs seconds, and few methods need it.
+    shared = partial(nullcontext, stopping_worker)
+    fresh = start_stopping_worker if METHODS[method].is_second_order else shared
 
     def train(folder, steps, **arguments):
         with fresh() as worker:

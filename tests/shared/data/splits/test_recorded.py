@@ -15,6 +15,7 @@ from poc.shared.engine.teacher import digest_weights, starting_weights, teacher_
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
+from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
@@ -34,6 +35,11 @@ LEARNERS = {
     "lwf": (["method=lwf"], False),
     "l2t-ww": (["method=l2t-ww"], False),
 }
+
+
+def test_every_method_that_distils_is_a_learner():
+    distilling = {name for name, row in METHODS.items() if row.distillation is not None}
+    assert {load_run(None, settings).method for settings, _ in LEARNERS.values()} == distilling
 
 
 @pytest.fixture(scope="module")
