@@ -79,7 +79,7 @@ lint: setup  ## style, format, architecture contracts, types
 wheel: setup  ## build sdist and wheel, then try the wheel outside the checkout
 	@rm -rf build dist
 	@$(BIN)/python -m build --outdir dist . > .venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
-	@$(BIN)/python tests/guards/try_wheel.py dist
+	@$(BIN)/python tests/helpers/commands/try_wheel.py dist
 
 check: lint test wheel  ## all of the above
 

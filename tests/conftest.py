@@ -130,9 +130,9 @@ def worker(backend: str, request: pytest.FixtureRequest) -> Worker:
 def probe(
     backend: str, open_workers: ExitStack, tmp_path_factory: pytest.TempPathFactory
 ) -> Worker:
-    """A worker with the operations of `backends/probe.py`, which reach inside the backend."""
+    """A worker with the operations of `workers/probe.py`, which reach inside the backend."""
     folder = tmp_path_factory.mktemp(f"{backend}_probe")
-    script = Path(__file__).parent / "backends" / "probe.py"
+    script = Path(__file__).parent / "helpers" / "workers" / "probe.py"
     interpreter = write_interpreter(folder / "python", script)
     variable = f"POC_{backend.upper()}_PYTHON"
     return open_workers.enter_context(start_worker(backend, folder, **{variable: str(interpreter)}))

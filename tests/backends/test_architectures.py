@@ -1,4 +1,4 @@
-"""Counts, shapes and parity of the architectures that `architecture_cases` lists."""
+"""Parity of the small forms that are climbed calmly, and what architectures have of their own."""
 
 import dataclasses
 import math
@@ -15,19 +15,16 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import Conv2D, ScaledAdd
-from poc.shared.spec.networks.models import MODELS
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.tests.backends.architecture_cases import (
-    CALM,
-    CHAOTIC,
-    COUNTS,
-    GIGA_MACS,
-    SMALL,
-)
+from poc.tests.helpers.architectures.table import SMALL_CASES, small_forms
 
+SMALL = small_forms("calm", "one step")
 STEPS = 5
-TRACED = ("stochastic depth by batch", "stochastic depth by row", "highway", "resnet50v2")
+# Residual branches at full strength, one after the other, amplify rounding: a float32 gradient of
+# ResNet-101's small form is 30 % off its own float64 one, in one framework alone; at this share of
+# their strength it is 5e-5 off. Gradients are judged at full strength in float64, all else calmed.
+CALM = 0.3
 BATCH = 4
 # Two groups of 404 MB would show; importing a framework moves it by less.
 ALLOCATION_LIMIT_KIB = 500_000
@@ -51,43 +48,24 @@ def draw_batch(run, seed=0, count=BATCH):
     }
 
 
-@pytest.mark.parametrize("row", COUNTS)
-def test_the_built_model_has_the_published_counts(row, worker):
-    case = COUNTS[row]
-    run = make_run(
-        case.model,
-        case.options,
-        case.input_shape,
-        case.num_classes,
-        change={"trainable": case.trainable},
-    )
-    rows = worker.call(Operations.parameters, run=as_json(run, worker))
-    sizes = [(math.prod(item["shape"]), item["is_trainable"]) for item in rows]
-    trainable = case.learnable if case.trainable_count is None else case.trainable_count
-    assert sum(size for size, _ in sizes) == case.total
-    assert sum(size for size, is_trainable in sizes if is_trainable) == trainable
-    assert declare_network(run).learnable_parameters == case.learnable
-
-
 def peak_kib(worker):
     status = Path(f"/proc/{worker._process.pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
+def forget_peak(worker):
+    """Let the peak begin anew: an earlier test may have counted this model."""
+    Path(f"/proc/{worker._process.pid}/clear_refs").write_text("5")
+
+
 def test_a_model_of_3_gigabytes_is_counted_without_allocating_it(worker):
     small = make_run("resnet32_cifar", {"blocks_per_stage": 1, "width": 1})
     worker.call(Operations.parameters, run=as_json(small, worker))
+    forget_peak(worker)
     before = peak_kib(worker)
     run = make_run("resnext101_32x48d", {}, (224, 224, 3), 1000)
     worker.call(Operations.parameters, run=as_json(run, worker))
     assert peak_kib(worker) - before < ALLOCATION_LIMIT_KIB
-
-
-@pytest.mark.parametrize("row", GIGA_MACS)
-def test_multiply_adds(row):
-    model, options, shape, expected = GIGA_MACS[row]
-    found = make_run(model, options, shape, 1000 if shape[0] > 28 else 10).network.macs / 1e9
-    assert found == pytest.approx(expected, abs=6e-4 if shape[0] > 28 else 0)
 
 
 # Layer of the course's printed summary -> parameters; conv2d_52 and conv2d_54 are not printed.
@@ -187,13 +165,6 @@ def test_weights_that_meet_no_pixel_move_with_weight_decay_alone(weight_decay, w
     ).any()
 
 
-def test_every_model_has_a_small_form():
-    covered = {model for model, _, _ in SMALL.values()}
-    own = {case.model for case in COUNTS.values()} | {"inception_module", "highway"}
-    assert own <= covered
-    assert own <= MODELS.keys()
-
-
 def calmed(network, weights):
     """Each residual branch at `CALM` of its strength, by its last gamma or kernel."""
     nodes = {node.name: node for node in network.nodes}
@@ -218,20 +189,18 @@ def test_both_backends_compute_the_same(row, precision, workers):
 
     Narrow nets on small maps have channels without a unit at rest: a bias before a batch norm then
     has a gradient of zero, in floating point of rounding, which Adam would divide by its epsilon.
-    So the steps are SGD's; Adam's are judged on `LADDER_CASES`. TensorFlow traces the rows of
-    `TRACED`; the others run eagerly, which saves the tracing.
+    So the steps are SGD's; Adam's are judged on the forms that are climbed whole.
     """
-    model, options, shape = SMALL[row]
-    mode = "default" if row in TRACED else "eager"
-    run = make_run(model, options, shape, precision=precision, mode=mode)
+    is_chaotic = SMALL[row].climb == "one step"
+    run = SMALL_CASES[row].run(precision=precision, mode=SMALL[row].mode)
     ladder = Ladder(run, *workers)
-    steps = 1 if row in CHAOTIC else STEPS
+    steps = 1 if is_chaotic else STEPS
     ladder._tolerances = dataclasses.replace(ladder._tolerances, num_steps=steps)
     batches = [draw_batch(run, seed) for seed in range(2)]
     weights = ladder.perturbed_weights()
     calm = calmed(declare_network(run), weights)
     rungs = [ladder.compare_parameters(), ladder.compare_logits(weights, batches[0])]
-    if precision == "float64" or row not in CHAOTIC:
+    if precision == "float64" or not is_chaotic:
         full = weights if precision == "float64" else calm
         rungs += ladder.compare_gradients(full, batches[:1])
         rungs += ladder.compare_steps("sgd", calm, batches)

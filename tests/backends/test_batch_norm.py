@@ -2,7 +2,7 @@
 
 import pytest
 
-from poc.tests.backends.separate_process import measured
+from poc.tests.helpers.measured.separate_process import measured
 
 LEFT_ALONE = {"16 channels", "few pixels", "odd pixels", "channels first"}
 

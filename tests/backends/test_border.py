@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poc.tests.backends.probe import copies, strides, workspace_setting
+from poc.tests.helpers.workers.probe import copies, strides, workspace_setting
 
 TORCH_ALONE = pytest.mark.parametrize(
     "backend", [pytest.param("torch", marks=pytest.mark.torch)], scope="session"

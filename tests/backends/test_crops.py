@@ -6,7 +6,7 @@ import pytest
 from poc.shared.data.views.view import augment_images, plan_view
 from poc.shared.spec.data import DataSpec
 from poc.shared.spec.views import EvalView
-from poc.tests.backends.separate_process import measured
+from poc.tests.helpers.measured.separate_process import measured
 
 HEIGHT, CROP = 10, (7, 7)
 # Margins 6, 5, 3 and 7.

@@ -21,9 +21,9 @@ from poc.shared.weights.conversion import from_canonical, number_from_zero, to_c
 from poc.shared.weights.published.keras_order import keras_order, numbered_names
 from poc.shared.weights.published.table import find_schemes
 from poc.shared.weights.wrapping import unwrap
-from poc.tests.architectures_table import Case
+from poc.tests.helpers.architectures.row import Case
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "helpers" / "libraries"
 TORCHVISION = {"width": 0.25, "lineage": "torchvision"}
 MOBILENET = Case(
     model="mobilenet_v2", options=TORCHVISION, input_shape=(224, 224, 3), num_classes=5

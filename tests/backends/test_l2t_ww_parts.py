@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.numerics.resizing import resize_matrix
-from poc.tests.backends.separate_process import measured
+from poc.tests.helpers.measured.separate_process import measured
 from poc.tests.reference import l2t_ww as reference
 
 

@@ -11,8 +11,8 @@ from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import same_pads
 from poc.shared.spec.resolved import declare_network
-from poc.tests.backends.cases import CASES, same_padding_case
-from poc.tests.backends.probe import differentiate_case, outputs_of
+from poc.tests.helpers.layers.cases import CASES, same_padding_case
+from poc.tests.helpers.workers.probe import differentiate_case, outputs_of
 from poc.tests.reference import layers as reference
 
 BATCH = 3

@@ -1,6 +1,5 @@
-"""Architectures against their publications: counts, taps, and the libraries' own models."""
+"""Architectures against the libraries' own models under equal weights, and published names."""
 
-import math
 import os
 import subprocess
 import sys
@@ -17,16 +16,10 @@ from poc.shared.spec.networks.models import MODELS
 from poc.shared.spec.resolved import declare_network
 from poc.shared.weights.conversion import to_canonical
 from poc.shared.weights.published.table import SCHEMES, find_schemes
-from poc.tests.architectures_table import (
-    COUNTS,
-    KERAS_TOTALS,
-    LADDER_CASES,
-    NUM_REFERENCE_CLASSES,
-    REFERENCES,
-    Case,
-)
+from poc.tests.helpers.architectures.row import NUM_REFERENCE_CLASSES, Case
+from poc.tests.helpers.architectures.table import ARCHITECTURES, NAMED_CASES
 
-SCRIPT = Path(__file__).with_name("reference_models.py")
+SCRIPT = Path(__file__).parents[1] / "helpers" / "libraries" / "reference_models.py"
 # float64, so that only rounding is left: another padding or epsilon differs by 1e-3 and more.
 LOGITS, GRADIENTS = 1e-10, 1e-9
 
@@ -42,66 +35,42 @@ def outputs(tmp_path_factory):
     """What the libraries compute; each framework in a process of its own, at the first use."""
     known: dict[str, dict[str, np.ndarray]] = {}
 
-    def find(row):
-        if row.build not in known:
-            folder = tmp_path_factory.mktemp(row.build)
-            sides = ",".join(str(side) for side in row.sides)
-            command = [sys.executable, str(SCRIPT), row.framework, str(folder)]
+    def find(reference):
+        build = reference.build
+        if build not in known:
+            folder = tmp_path_factory.mktemp(build)
+            sides = ",".join(str(side) for side in reference.sides)
+            command = [sys.executable, str(SCRIPT), reference.framework, str(folder)]
             environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-            subprocess.run([*command, f"{row.build}:{sides}"], check=True, env=environment)
-            with np.load(folder / f"{row.build}.npz") as file:
-                known[row.build] = dict(file)
-        return known[row.build]
+            subprocess.run([*command, f"{build}:{sides}"], check=True, env=environment)
+            with np.load(folder / f"{build}.npz") as file:
+                known[build] = dict(file)
+        return known[build]
 
     return find
 
 
-@pytest.mark.parametrize("name", COUNTS)
-def test_declared_counts(name):
-    row = COUNTS[name]
-    network = declare_network(row.run())
-    sizes = [(parameter.size, parameter.is_trainable) for parameter in network.parameters]
-    assert sum(size for size, is_trainable in sizes if is_trainable) == row.trainable
-    assert sum(size for size, is_trainable in sizes if not is_trainable) == row.running
-    if row.million_macs is not None:
-        # Published to three or four digits, some without the dense layer.
-        assert network.macs == pytest.approx(row.million_macs * 1e6, rel=2e-3)
-    shapes = {node.name: node.output_shape for node in network.nodes}
-    assert {tap: shapes[network.node_of(tap)] for tap in row.taps} == row.taps
-
-
-@pytest.mark.parametrize("variant", KERAS_TOTALS)
-def test_keras_counts_seven_more(variant):
-    row = COUNTS[f"EfficientNet-{variant.upper()}, keras"]
-    assert row.trainable + row.running + 7 == KERAS_TOTALS[variant]
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("name", [name for name in COUNTS if "as a source" not in name])
-def test_built_counts(name, workers):
-    row = COUNTS[name]
-    for worker in workers:
-        run = row.run(worker.backend)
-        table = worker.call(Operations.parameters, run=run.model_dump(mode="json"))
-        sizes = [(math.prod(item["shape"]), item["is_trainable"]) for item in table]
-        assert sum(size for size, is_trainable in sizes if is_trainable) == row.trainable
-        assert sum(size for size, is_trainable in sizes if not is_trainable) == row.running
-
-
 REFERENCE_CASES = [
-    pytest.param(row, side, id=f"{name}, {side}", marks=[pytest.mark.slow] if row.is_slow else [])
-    for name, row in REFERENCES.items()
-    for side in row.sides
+    pytest.param(
+        row,
+        reference,
+        side,
+        id=f"{name}, {reference.scheme}'s {reference.build}, {side}",
+        marks=[pytest.mark.slow] if reference.is_slow else [],
+    )
+    for name, row in ARCHITECTURES.items()
+    for reference in row.references
+    for side in reference.sides
 ]
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize(("row", "side"), REFERENCE_CASES)
-def test_same_function_as_the_library(row, side, workers, outputs):
-    expected = outputs(row)
-    case = row.case(side)
+@pytest.mark.parametrize(("row", "reference", "side"), REFERENCE_CASES)
+def test_same_function_as_the_library(row, reference, side, workers, outputs):
+    expected = outputs(reference)
+    case = row.reference_case(reference, side)
     network = declare_network(case.run())
-    scheme = next(item for item in find_schemes(row.model) if item.name == row.scheme)
+    scheme = next(item for item in find_schemes(row.model) if item.name == reference.scheme)
     weights = to_canonical(network, scheme, part(expected, "weights:"))
     gradients = to_canonical(
         network,
@@ -140,9 +109,9 @@ def test_every_scheme_belongs_to_a_model():
     assert SCHEMES.keys() <= MODELS.keys()
 
 
-@pytest.mark.parametrize("name", LADDER_CASES)
+@pytest.mark.parametrize("name", NAMED_CASES)
 def test_names_are_unique_in_every_scheme(name):
-    case = LADDER_CASES[name]
+    case = NAMED_CASES[name]
     network = declare_network(case.run())
     for scheme in find_schemes(case.model):
         if scheme.layout == "keras" and case.options.get("lineage") == "torchvision":

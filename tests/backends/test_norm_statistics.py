@@ -9,7 +9,7 @@ from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.tests.backends.probe import norm_statistics
+from poc.tests.helpers.workers.probe import norm_statistics
 from poc.tests.reference.layers import apply_network
 
 OPTIONS = {"k": 2, "widths": [3, 4], "dropout": 0.5, "norm_momentum": 0.0}

@@ -12,9 +12,9 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.training.precision import INITIAL_LOSS_SCALE, STEPS_TO_GROW
-from poc.tests.backends.cases import CASES
-from poc.tests.backends.probe import differentiate_case, resume, scaled_steps
 from poc.tests.backends.test_layers import compute_reference, draw_case, relative_error
+from poc.tests.helpers.layers.cases import CASES
+from poc.tests.helpers.workers.probe import differentiate_case, resume, scaled_steps
 
 # bfloat16 rounds to 2^-9 of a value; a layer rounds its inputs, weights and outputs, and the
 # gradient's path back again, where it is a sum of terms that cancel each other in part.

@@ -25,7 +25,8 @@ from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.weights import start
 from poc.shared.weights.conversion import find_scheme, from_canonical, to_canonical
 from poc.shared.weights.published.table import IMAGENET_ORIGINS, find_schemes
-from poc.tests.architectures_table import LADDER_CASES, Case
+from poc.tests.helpers.architectures.row import Case
+from poc.tests.helpers.architectures.table import NAMED_CASES, SMALL_CASES, small_forms
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT.parent / "shared" / "data" / "weights"
@@ -189,9 +190,6 @@ def test_real_file_survives_the_round_trip(row, tmp_path):
         assert name.endswith("num_batches_tracked") or np.array_equal(value, after[name]), name
 
 
-CASES = {name: case for name, case in LADDER_CASES.items() if case.model not in ("simple_cnn",)}
-
-
 def drawn(case: Case) -> dict[str, Any]:
     """Weights in which no two values are alike, so that a swapped axis cannot hide."""
     generator = np.random.default_rng(3)
@@ -199,9 +197,14 @@ def drawn(case: Case) -> dict[str, Any]:
     return {p.name: generator.normal(size=p.shape).astype(np.float32) for p in table}
 
 
-@pytest.mark.parametrize("name", CASES)
+# What is climbed whole, and the first net of every other table of names.
+FIRST = {find_schemes(case.model): name for name, case in reversed(NAMED_CASES.items())}
+ROUND_TRIPS = sorted({*small_forms("whole"), *FIRST.values()})
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_every_scheme_survives_the_round_trip(name):
-    case = CASES[name]
+    case = NAMED_CASES[name]
     network, weights = declare_network(case.run()), drawn(case)
     for scheme in find_schemes(case.model):
         published = from_canonical(network, scheme, weights)
@@ -210,7 +213,7 @@ def test_every_scheme_survives_the_round_trip(name):
         assert find_scheme(network, find_schemes(case.model), published) in (scheme, None)
 
 
-MOBILENET = LADDER_CASES["mobilenet_v2"]
+MOBILENET = SMALL_CASES["mobilenet_v2 keras"]
 GIVEN = {
     "model": "mobilenet_v2",
     "classes": "3",
@@ -334,7 +337,7 @@ def test_keras_files_are_read_without_running_them(tmp_path):
 
 
 def test_a_run_starts_from_a_file_and_draws_another_head():
-    case = LADDER_CASES["vgg9_bn"]
+    case = SMALL_CASES["vgg9_bn 10"]
     network, weights = declare_network(case.run()), drawn(case)
     fresh = draw_weights(network.parameters, 0)
     assert start.transfer(network, weights, fresh).keys() == weights.keys()
@@ -398,7 +401,7 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
 
 
 def test_imagenet_is_refused_where_nobody_publishes_it():
-    run = LADDER_CASES["simple_cnn"].run(initial_weights="imagenet")
+    run = SMALL_CASES["simple_cnn"].run(initial_weights="imagenet")
     with pytest.raises(UsageError, match="imagenet for simple_cnn"):
         imagenet.resolve_imagenet(run)
 
@@ -413,7 +416,7 @@ def test_a_missing_file_is_refused_before_a_worker_starts(tmp_path):
 @pytest.mark.parity
 def test_both_backends_start_from_the_same_file(workers):
     """The tables of both backends take the file as it is, and give the same logits."""
-    case = LADDER_CASES["efficientnet_lite0"]
+    case = SMALL_CASES["efficientnet_lite0"]
     network = declare_network(case.run())
     weights = draw_weights(network.parameters, 4)
     images = np.random.default_rng(0).normal(size=(2, *case.input_shape)).astype(np.float32)

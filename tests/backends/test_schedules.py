@@ -3,7 +3,7 @@
 import pytest
 
 from poc.shared.spec.training.schedules import ScheduleSpec, learning_rate
-from poc.tests.backends.separate_process import measured
+from poc.tests.helpers.measured.separate_process import measured
 
 NUM_STEPS, BASE = 30, 0.1
 SCHEDULES = {

@@ -14,7 +14,7 @@ from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.tests.backends.probe import count_steps, optimize, resume
+from poc.tests.helpers.workers.probe import count_steps, optimize, resume
 from poc.tests.reference import optimizers as reference
 
 OPTIMIZERS = {

@@ -9,8 +9,8 @@ from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
-from poc.tests.backends import transfer_probe
-from poc.tests.backends.transfer_probe import open_probe
+from poc.tests.helpers.workers import transfer_probe
+from poc.tests.helpers.workers.transfer_probe import open_probe
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4], "dropout": 0.25}}
 SHAPE = [10, 9, 2]

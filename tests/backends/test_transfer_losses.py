@@ -7,7 +7,7 @@ import pytest
 
 from poc.shared.engine.numerics.resizing import average_matrix, resize_matrix
 from poc.shared.engine.worker.handle import Worker
-from poc.tests.backends.transfer_probe import evaluate_loss, open_probe
+from poc.tests.helpers.workers.transfer_probe import evaluate_loss, open_probe
 from poc.tests.reference import distillation_losses as reference
 
 TOLERANCE = 1e-12  # float64: rounding of a few hundred terms

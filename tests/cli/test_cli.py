@@ -13,7 +13,7 @@ import pytest
 from poc import cli
 from poc.shared.actions.comparison import check_output
 from poc.shared.errors import UsageError
-from poc.tests.parity.plants import plant
+from poc.tests.helpers.workers.plants import plant
 
 BACKENDS = [
     pytest.param("tf", marks=pytest.mark.tf),

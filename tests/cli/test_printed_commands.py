@@ -21,7 +21,7 @@ from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
-from poc.tests.cli.printed import ROOT, printed_commands
+from poc.tests.helpers.commands.printed import ROOT, printed_commands
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [

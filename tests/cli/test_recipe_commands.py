@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from poc.tests.faults.processes import stub_environment
+from poc.tests.helpers.commands.processes import stub_environment
 
 SMALL = [
     *("--set", "model.widths=[2,2]", "--k", "1"),

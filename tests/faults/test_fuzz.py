@@ -29,8 +29,8 @@ from poc.shared.files.whole import read_object
 from poc.shared.spec.data import SplitSpec
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.run import RunSpec
-from poc.tests.faults.fuzzing import attempt, bounded, fuzz
 from poc.tests.faults.test_resume import RUN, train
+from poc.tests.helpers.damage.fuzzing import attempt, bounded, fuzz
 
 NUM_FAST, NUM_SLOW = 150, 3000
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from poc.shared.data.sources.table import open_source
-from poc.tests.faults.fuzzing import bounded, mutate
+from poc.tests.helpers.damage.fuzzing import bounded, mutate
 from poc.tests.reference.image_files import LETTERS, exif, jpeg, png, tiff
 
 NUM_CASES = 2100

@@ -19,7 +19,7 @@ from poc.shared.errors import UsageError
 from poc.shared.weights.check import check_tensors
 from poc.tests.conftest import write_interpreter
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "helpers" / "damage"
 SOUND_TORCH = ("sound", "sound_half", "sound_old")
 GIVEN = {"model": "mobilenet_v2", "classes": "3", "shape": "65x64x3"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from poc.tests.faults.processes import FROZEN, RUN, kill_at_random, stub_environment
+from poc.tests.helpers.commands.processes import FROZEN, RUN, kill_at_random, stub_environment
 
 BACKENDS = [
     pytest.param("tf", marks=pytest.mark.tf),

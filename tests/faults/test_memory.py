@@ -15,9 +15,9 @@ from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
-from poc.tests.faults import stub
-from poc.tests.faults.processes import Command
 from poc.tests.faults.test_resume import RUN, train
+from poc.tests.helpers.commands.processes import Command
+from poc.tests.helpers.workers import stub
 
 # Kilobytes of address space: what the framework takes by itself, and some hundreds of MB more.
 LIMITS = {"tf": 3_200_000, "torch": 4_300_000}

@@ -1,6 +1,7 @@
 """Every method in both backends: stopped within epochs and stages, the end is bit-equal."""
 
 from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.conftest import start_worker, write_interpreter
-from poc.tests.faults.processes import facts
-from poc.tests.faults.resume_probe import stop_after
+from poc.tests.helpers.commands.processes import facts
+from poc.tests.helpers.workers.resume_probe import stop_after
 
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 3], "k": 1, "dropout": 0.3}}
 DATA = {"split": {"train_per_class": 4}, "batch_size": 8}
@@ -27,11 +28,11 @@ OPTIMIZERS = {
 }
 # Two sizes and two phases that fit small images and three epochs.
 OPTIONS = {"fixres": {"train_size": 20, "test_size": 24, "finetune_epochs": 2}}
-# Its gradient passes through its own update, which has no Nesterov form.
-PLAIN = {"l2t-ww": {"nesterov": False}}
-# TensorFlow adds up its second derivatives in an order that depends on the names of operations,
-# and they depend on what the process built before: its first trainer differs by 1e-12 from others.
-OWN_PROCESS = ("l2t-ww",)
+# Of a method of second order. Its gradient passes through its own update, which has no Nesterov
+# form. TensorFlow adds up its second derivatives in an order that depends on the names of
+# operations, and they depend on what the process built before: its first trainer differs by 1e-12
+# from others. So it needs a process of its own.
+PLAIN = {"nesterov": False}
 # One of each kind in the fast tests: a plan of stages, and kept outputs of a source.
 FAST = ("fitnets", "sgd")
 CASES = [
@@ -47,7 +48,7 @@ STOPS = [2, 5, 8, 14]
 def start_stopping_worker(backend, tmp_path_factory):
     """Starts a worker of the backend that can be told to stop."""
     folder = tmp_path_factory.mktemp(f"{backend}_stopping")
-    script = Path(__file__).parent / "resume_probe.py"
+    script = Path(__file__).parents[1] / "helpers" / "workers" / "resume_probe.py"
     interpreter = write_interpreter(folder / "python", script)
     variable = {f"POC_{backend.upper()}_PYTHON": str(interpreter)}
     return lambda: start_worker(backend, folder, **variable)
@@ -67,7 +68,7 @@ def make_run(method, optimizer, backend, folder):
         "model": MODEL,
         "data": DATA,
         "num_epochs": 3,
-        "optimizer": {**OPTIMIZERS[optimizer], **PLAIN.get(method, {})},
+        "optimizer": OPTIMIZERS[optimizer] | (PLAIN if METHODS[method].is_second_order else {}),
         "schedule": {"name": "cosine"},
     }
     if METHODS[method].distillation is not None:
@@ -86,8 +87,9 @@ def test_a_method_resumes_to_the_same_bits(
 ):
     run = make_run(method, optimizer, stopping_worker.backend, tmp_path)
     folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
-    # A command has a process of its own; here that costs seconds, and only one method needs it.
-    fresh = start_stopping_worker if method in OWN_PROCESS else lambda: nullcontext(stopping_worker)
+    # A command has a process of its own; here that costs seconds, and few methods need it.
+    shared = partial(nullcontext, stopping_worker)
+    fresh = start_stopping_worker if METHODS[method].is_second_order else shared
 
     def train(folder, steps, **arguments):
         with fresh() as worker:

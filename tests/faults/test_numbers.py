@@ -6,8 +6,8 @@ import pytest
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.training import non_finite as diagnosis
 from poc.shared.errors import CheckFailed
-from poc.tests.faults import stub
 from poc.tests.faults.test_resume import RUN, train
+from poc.tests.helpers.workers import stub
 
 KERNEL = "block1/conv1/reduce/kernel"
 

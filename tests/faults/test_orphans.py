@@ -11,7 +11,13 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.worker import orphan
 from poc.shared.engine.worker.interruption import Interruption, has_unsaved_steps
 from poc.shared.engine.worker.orphan import OrphanWatch, end_orphan, wait_until_closed
-from poc.tests.faults.processes import RUN, Command, is_alive, stub_environment, wait_until_free
+from poc.tests.helpers.commands.processes import (
+    RUN,
+    Command,
+    is_alive,
+    stub_environment,
+    wait_until_free,
+)
 
 # First steps that take many seconds: TensorFlow traces and optimises, PyTorch computes.
 LONG_FIRST_STEP = {

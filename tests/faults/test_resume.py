@@ -18,7 +18,7 @@ from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.tests.faults import stub
+from poc.tests.helpers.workers import stub
 
 DATA = {"split": {"train_per_class": 5}, "batch_size": 10}
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 2], "k": 1}}

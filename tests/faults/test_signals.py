@@ -18,7 +18,13 @@ from poc.shared.engine.folder.lock import hold_lock, is_held, is_stale
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.errors import UsageError
-from poc.tests.faults.processes import RUN, Command, facts, stub_environment, wait_until_free
+from poc.tests.helpers.commands.processes import (
+    RUN,
+    Command,
+    facts,
+    stub_environment,
+    wait_until_free,
+)
 
 LONG = [*RUN[:-1], "200", "--save-every", "1000"]
 

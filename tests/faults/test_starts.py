@@ -19,8 +19,8 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.tests.faults.processes import stub_environment
 from poc.tests.faults.test_resume import MODEL
+from poc.tests.helpers.commands.processes import stub_environment
 
 RUN = ["backend=torch", "method=scratch", "model=lightnet_plain", "widths=[2,2]", "model.k=1"]
 SHORT = [*RUN, "train_per_class=3", "num_epochs=1"]

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-TREE = ("configs", "shared", "tf_impl", "torch_impl", "tests/guards")
+TREE = ("configs", "shared", "tf_impl", "torch_impl", "tests/guards", "tests/helpers")
 ROOT_FILES = ("__init__.py", "cli.py", "pyproject.toml")
 
 RUFF = [str(SCRIPTS / "ruff"), "check", "--no-cache", "--output-format=concise"]
@@ -27,6 +27,7 @@ MIRROR = [*PYTEST, "tests/guards/test_mirror.py"]
 PACKAGING = [*PYTEST, "tests/guards/test_packaging.py"]
 ROOMS = [*PYTEST, "tests/guards/test_rooms.py"]
 METHODS = [*PYTEST, "tests/guards/test_methods.py", "-k", "implemented"]
+ARCHITECTURES = [*PYTEST, "tests/guards/test_architectures.py"]
 CONFIGS = [*PYTEST, "tests/guards/test_configs.py"]
 LIGHT_IMPORTS = [*PYTEST, "tests/guards/test_imports.py", "-k", "light_modules"]
 SHARED_IMPORTS = [*PYTEST, "tests/guards/test_imports.py", "-k", "shared_imports"]
@@ -79,7 +80,7 @@ def fill_folder(folder: str, count: int) -> Callable[[Path], None]:
 
     def plant(root: Path) -> None:
         for number in range(count):
-            (root / folder / f"planted_{number}.py").write_text("", encoding="utf-8")
+            write(f"{folder}/planted_{number}.py", "")(root)
 
     return plant
 
@@ -236,6 +237,15 @@ CASES = {
     "rooms: a folder of fifteen modules": Case(
         guard=ROOMS, plant=fill_folder("shared/files", 15), names="shared/files"
     ),
+    "rooms: a helper among the tests": Case(
+        guard=ROOMS, plant=write("tests/guards/planted.py", ""), names="guards/planted.py"
+    ),
+    "rooms: a test among the helpers": Case(
+        guard=ROOMS, plant=write("tests/helpers/test_planted.py", ""), names="helpers/test_planted"
+    ),
+    "rooms: a folder of fifteen helpers": Case(
+        guard=ROOMS, plant=fill_folder("tests/helpers/workers", 15), names="tests/helpers/workers"
+    ),
     "rooms: a long file": Case(
         guard=ROOMS, plant=write("shared/data/planted.py", "\n" * 301), names="planted.py"
     ),
@@ -258,6 +268,11 @@ CASES = {
         guard=METHODS,
         plant=replace_text("tf_impl/layers/__init__.py", '"highway":', '"high":'),
         names="high",
+    ),
+    "architectures: a model without a row": Case(
+        guard=ARCHITECTURES,
+        plant=replace_text("shared/spec/networks/models.py", '"simple_cnn": M', '"planted": M'),
+        names="planted",
     ),
     "configs: unknown key": Case(
         guard=CONFIGS,

@@ -1,4 +1,4 @@
-"""Rooms stay small: folders, files, functions, and what a function takes."""
+"""Rooms stay small: folders, files, functions, and what a function takes; a test is no helper."""
 
 import ast
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TREES = ("shared", "tf_impl", "torch_impl")
+# Below tests/: what is no test file.
+HELPERS = ("helpers", "reference")
 MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 14, 300, 60, 6
 # Functions that take more, by file and name, and why.
 CONSTRUCTOR = "a layer takes by keyword what its declaration names"
@@ -41,6 +43,12 @@ def files() -> list[Path]:
     return [ROOT / "cli.py", *(path for folder in folders() for path in folder.glob("*.py"))]
 
 
+def helpers() -> list[Path]:
+    """Folders below tests/ that hold no tests."""
+    found = {path.parent for name in HELPERS for path in (ROOT / "tests" / name).rglob("*.py")}
+    return sorted(found)
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):
@@ -63,8 +71,22 @@ def name_of(path: Path) -> str:
 
 
 def test_folders_hold_few_modules() -> None:
-    counts = {name_of(folder): len(modules(folder)) for folder in folders()}
+    counts = {name_of(folder): len(modules(folder)) for folder in folders() + helpers()}
     assert {name: count for name, count in counts.items() if count > MAX_MODULES} == {}
+
+
+def test_a_file_of_the_tests_is_a_test_or_a_helper() -> None:
+    files = [path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py")]
+    strays = [
+        path.as_posix()
+        for path in files
+        if path.parts[0] not in HELPERS
+        and path.name != "conftest.py"
+        and not path.name.startswith("test_")
+    ]
+    assert strays == []
+    hidden = [path for path in files if path.parts[0] in HELPERS and path.name.startswith("test_")]
+    assert [path.as_posix() for path in hidden] == []
 
 
 def test_files_are_short() -> None:

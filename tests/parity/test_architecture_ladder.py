@@ -1,15 +1,13 @@
-"""The parity ladder on every architecture of the shared table, dropout and drop-connect on."""
+"""Every rung of the parity ladder on the small forms that are climbed whole, with noise."""
 
 import numpy as np
 import pytest
 
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.engine.worker.handle import Worker
-from poc.tests.architectures_table import LADDER_CASES
+from poc.tests.helpers.architectures.table import SMALL_CASES, small_forms
 
 BATCH, NUM_BATCHES = 8, 2
-# Deep nets take minutes to compile and to step.
-SLOW = ("mobilenet_v2", "efficientnet_lite0", "efficientnet_b0")
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +32,12 @@ def draw_batches(case):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if case.model in SLOW else [])
-        for name, case in LADDER_CASES.items()
+        pytest.param(name, marks=[pytest.mark.slow] if small.is_slow else [])
+        for name, small in small_forms("whole").items()
     ],
 )
 def test_every_rung_holds(name, precision, workers):
-    case = LADDER_CASES[name]
+    case = SMALL_CASES[name]
     run = case.run(precision=precision)
     rungs = Ladder(run, *workers).climb(draw_batches(case))
     assert len(rungs) == 8

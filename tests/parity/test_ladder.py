@@ -16,59 +16,21 @@ from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.small_forms import load_parity_run
 from poc.shared.spec.resolved import declare_network
-from poc.shared.spec.run import RunSpec
-from poc.tests.parity.plants import plant
+from poc.tests.helpers.architectures.table import SMALL_CASES, small_forms
+from poc.tests.helpers.workers.plants import plant
 
 BATCH = 8
 NUM_BATCHES = 3
-SMALL = {"input_shape": [12, 10, 2], "num_classes": 3}
-# Small options of each model; tests/backends/test_architectures.py has the large families.
-MODEL_OPTIONS = {
-    "lightnet_plain": {"k": 3, "widths": [4, 6], "dropout": 0.25},
-    "lightnet_residual": {"k": 2, "widths": [4, 6], "dropout": 0.5},
-    "conv2d_chain": {"widths": [4, 6], "dropout": 0.25},
-}
-MODEL_IMAGES = {"conv2d_chain": [24, 22, 2]}
-VARIANTS = {
-    "conv2d": ("lightnet_plain", {"layer": "conv2d", "widths": [4, 6], "dropout": 0.25}),
-    "separable": ("lightnet_residual", {"layer": "separable", "widths": [4, 6]}),
-    "reference": (
-        "lightnet_plain",
-        {"k": 2, "widths": [4, 6], "bias_initializer": "reference", "scale": "reference"},
-    ),
-    "no inner activation": (
-        "lightnet_residual",
-        {"widths": [4], "inner_activation": "none", "head": "light_dense"},
-    ),
-    "light chain": ("conv2d_chain", {"layer": "light", "widths": [3]}),
-}
+ROWS = [
+    (name, precision)
+    for name, small in small_forms("strict").items()
+    for precision in small.precisions
+]
+LIGHT = SMALL_CASES["lightnet_plain mnist k=3"]
 
 
-def make_run(model=None, options=None, **fields):
-    images = {**SMALL, **({"input_shape": MODEL_IMAGES[model]} if model in MODEL_IMAGES else {})}
-    spec = {"model": {"name": model, "options": options or {}}} if model else {}
-    return RunSpec.parse({**images, **spec, **fields}, "")
-
-
-def rows():
-    """Every model, every variant."""
-    for precision in ("float64", "float32"):
-        for model in MODEL_OPTIONS:
-            method = next(n for n, r in METHODS.items() if not r.models or model in r.models)
-            yield (
-                f"{model}-{precision}",
-                {
-                    "method": method,
-                    "model": model,
-                    "options": MODEL_OPTIONS[model],
-                    "precision": precision,
-                },
-            )
-    for name, (model, options) in VARIANTS.items():
-        yield name, {"model": model, "options": options, "precision": "float64"}
-
-
-ROWS = dict(rows())
+def make_run(case=LIGHT, **fields):
+    return case.run(method="lightlayers", **fields)
 
 
 def draw_batches(run, seed=0):
@@ -103,9 +65,9 @@ def check(run, rungs):
     assert all(0 < rung.self_difference < rung.tolerance / 10 for rung in steps)
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_both_backends_compute_the_same(row, workers):
-    run = make_run(**ROWS[row])
+@pytest.mark.parametrize(("name", "precision"), ROWS)
+def test_both_backends_compute_the_same(name, precision, workers):
+    run = make_run(SMALL_CASES[name], precision=precision)
     check(run, climb(run, workers))
 
 
@@ -120,7 +82,7 @@ def test_the_default_parity_of_every_method_holds(method, precision, workers):
 
 def test_the_loss_is_not_trivial(workers):
     """A ladder of zeros would agree too: steps change every trainable weight and the loss."""
-    run = make_run("lightnet_plain", {**MODEL_OPTIONS["lightnet_plain"], "kernel_l2": 0.1})
+    run = make_run(LIGHT.with_options(kernel_l2=0.1))
     batches = draw_batches(run)
     weights = Ladder(run, *workers).perturbed_weights()
     cancelled = declare_network(run).cancelled_biases
@@ -202,7 +164,7 @@ def test_a_planted_error_is_named(error, backend, request, tmp_path, monkeypatch
     statement, stage, tensor = PLANTS[error]
     sound = request.getfixturevalue({"tf": "torch_worker", "torch": "tf_worker"}[backend])
     monkeypatch.setenv(f"POC_{backend.upper()}_PYTHON", str(plant(tmp_path, statement)))
-    run = make_run("lightnet_plain", MODEL_OPTIONS["lightnet_plain"], precision="float64")
+    run = make_run(precision="float64")
     with Worker(backend, log=tmp_path / "log") as planted:
         pair = (planted, sound) if backend == "tf" else (sound, planted)
         rungs = climb_one(stage, run, pair)
@@ -226,7 +188,7 @@ def test_a_planted_error_is_found_in_what_infinity_leaves(
     monkeypatch.setenv(
         f"POC_{backend.upper()}_PYTHON", str(plant(tmp_path, PLANTS["sgd momentum"][0]))
     )
-    run = make_run("lightnet_plain", MODEL_OPTIONS["lightnet_plain"], precision="float64")
+    run = make_run(precision="float64")
     with Worker(backend, log=tmp_path / "log") as planted:
         pair = (planted, torch_worker) if backend == "tf" else (tf_worker, planted)
         found = climb_one("sgd", run, pair)
@@ -245,7 +207,7 @@ def test_an_extra_parameter_is_named(torch_worker, tmp_path, monkeypatch):
         "tree.parameters = lambda run: [p for p in table(run) if p.name != 'block1/norm1/beta']"
     )
     monkeypatch.setenv("POC_TF_PYTHON", str(plant(tmp_path, statement)))
-    run = make_run("lightnet_plain", MODEL_OPTIONS["lightnet_plain"])
+    run = make_run()
     with Worker("tf", log=tmp_path / "log") as planted:
         rungs = climb(run, (planted, torch_worker))
     assert [rung.worst for rung in rungs] == ["block1/norm1/beta"]

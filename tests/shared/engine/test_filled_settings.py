@@ -26,7 +26,7 @@ from poc.shared.spec.reading.recipe import TrainingImages, fill_in
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import drawn_weights
-from poc.tests.faults import stub
+from poc.tests.helpers.workers import stub
 
 NOBODY_SAYS = WeightDefaults(
     describe=lambda path, values: Described(),

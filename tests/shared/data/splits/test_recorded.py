@@ -15,13 +15,14 @@ from poc.shared.engine.teacher import digest_weights, starting_weights, teacher_
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
+from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import resolve_networks
 from poc.shared.weights.class_order import reordered_head
-from poc.tests.faults import stub
+from poc.tests.helpers.workers import stub
 from poc.tests.shared.engine.folder.test_record import MODEL, add_images, make_archive, train_run
 
 CLASSES = ["ant", "bee", "cat"]
@@ -35,6 +36,11 @@ LEARNERS = {
     "lwf": (["method=lwf"], False),
     "l2t-ww": (["method=l2t-ww"], False),
 }
+
+
+def test_every_method_that_distils_is_a_learner():
+    distilling = {name for name, row in METHODS.items() if row.distillation is not None}
+    assert {load_run(None, settings).method for settings, _ in LEARNERS.values()} == distilling
 
 
 @pytest.fixture(scope="module")

@@ -312,7 +312,7 @@ def test_a_run_of_the_former_form_goes_on_and_is_stored_once_from_then_on(tmp_pa
     """Its checkpoint and weight files are whole; what comes out has the same tensors."""
     from poc.shared.engine.folder.save_schedule import Saver
     from poc.shared.errors import Terminated
-    from poc.tests.faults import stub
+    from poc.tests.helpers.workers import stub
 
     train(tmp_path / "whole" / "run", FROZEN)
     monkeypatch.setattr(Saver, "is_due", stub.stop_at({7}))

@@ -19,7 +19,7 @@ from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.shared.spec.training.precision import SCALED, storage_type
-from poc.tests.backends.cases import CASES, same_padding_case
+from poc.tests.helpers.layers.cases import CASES, same_padding_case
 
 BACKEND = sys.argv[-1]
 Arrays = dict[str, np.ndarray]

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf  # noqa: TID253
 
 from poc.shared.spec.resolved import declare_network
-from poc.tests.backends.published_cases import KERAS, draw_images, draw_values
+from poc.tests.helpers.libraries.published_cases import KERAS, draw_images, draw_values
 from poc.tf_impl.models import Model
 from poc.tf_impl.weights import load_weights
 

@@ -1,6 +1,6 @@
 """Try the built wheel as a user would: a fresh environment, an unrelated folder.
 
-Usage: python tests/guards/try_wheel.py DIST_FOLDER    (`make wheel` calls it)
+Usage: python tests/helpers/commands/try_wheel.py DIST_FOLDER    (`make wheel` calls it)
 
 The wheel alone is installed. What it depends on is seen through a .pth line that names the
 site-packages of the running interpreter, so that no framework is downloaded again. Editable

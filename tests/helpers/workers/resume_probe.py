@@ -5,7 +5,7 @@ import sys
 
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.server.operations import ServedOperations
-from poc.tests.faults.stub import stop_at
+from poc.tests.helpers.workers.stub import stop_at
 
 
 def stop_after(self, steps):

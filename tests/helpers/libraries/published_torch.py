@@ -11,7 +11,7 @@ import torch  # noqa: TID253
 import torchvision  # noqa: TID253
 
 from poc.shared.spec.resolved import declare_network
-from poc.tests.backends.published_cases import TORCHVISION, draw_images, draw_values
+from poc.tests.helpers.libraries.published_cases import TORCHVISION, draw_images, draw_values
 from poc.torch_impl.models import Model
 from poc.torch_impl.weights import load_weights, named_variables
 

@@ -8,6 +8,7 @@ import numpy as np
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.tests.helpers.architectures.table import ARCHITECTURES
 
 NUM_CLASSES = 7
 BATCH = 3
@@ -83,26 +84,19 @@ NAMES = {
     "resnet50": resnet_name,
     "resnet50v2": resnet_v2_name,
 }
-TORCHVISION = {
-    f"{name} {size}": Case(name, name, size, {})
-    for name, sizes in {
-        "resnet18": (64, 75),
-        "resnet34": (64, 75),
-        "resnet50": (64, 75),
-        "resnext101_32x8d": (64, 75),
-    }.items()
-    for size in sizes
-}
-KERAS = {
-    f"{theirs} {size}": Case(theirs, model, size, options, order)
-    for theirs, model, options, order, sizes in (
-        ("InceptionV3", "inception_v3", {}, "numbered", (96, 75)),
-        ("InceptionResNetV2", "inception_resnet_v2", {}, "numbered", (96, 75)),
-        ("ResNet50", "resnet50", {"lineage": "keras"}, "named", (64, 75)),
-        ("ResNet50V2", "resnet50v2", {}, "named", (64, 75)),
-    )
-    for size in sizes
-}
+
+
+def find_cases(framework: str) -> dict[str, Case]:
+    """Every net of the table of architectures that this framework's library has, at each size."""
+    return {
+        f"{twin.build} {side}": Case(twin.build, row.model, side, row.options, twin.order)
+        for row in ARCHITECTURES.values()
+        if (twin := row.twin) is not None and twin.framework == framework
+        for side in twin.sides
+    }
+
+
+TORCHVISION, KERAS = find_cases("torch"), find_cases("tf")
 
 
 def draw_values(run: RunSpec) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # A line of its own, or a span of code in a sentence.
 LINE, SPAN = re.compile(r"\s*(?:\$ )?(poc [a-z].*)"), re.compile(r"`(poc [a-z][^`]*)`")
 # Named in a sentence, not printed to be typed.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.tests.helpers.workers import stub
 
 SECONDS_AT_MOST = 300
 ONE_THREAD = {
@@ -37,7 +38,7 @@ FROZEN = [
 
 def stub_environment(folder, seconds_a_step=0.02):
     """Variables that make the backend `torch` the stub."""
-    script, interpreter = Path(__file__).parent / "stub.py", folder / "python"
+    script, interpreter = Path(stub.__file__), folder / "python"
     interpreter.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(script)])} "$@"\n')
     interpreter.chmod(0o755)
     return {"POC_TORCH_PYTHON": str(interpreter), "STUB_SECONDS_A_STEP": str(seconds_a_step)}

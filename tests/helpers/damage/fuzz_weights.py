@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from poc.tests.faults.fuzzing import attempt, bounded, mutate
+from poc.tests.helpers.damage.fuzzing import attempt, bounded, mutate
 
 
 def main(backend, folder, num_cases, seed, *names):

@@ -1,0 +1,36 @@
+"""The table of architectures that the tests share: a new architecture is one row.
+
+A row's name begins with its model's. Expected numbers are published ones or hand calculation,
+never the output of the code under test.
+"""
+
+from . import inception, light, mobile, resnet, vgg
+from .row import Architecture, Case, Small
+
+ARCHITECTURES: dict[str, Architecture] = {
+    **light.ROWS,
+    **inception.ROWS,
+    **resnet.ROWS,
+    **vgg.ROWS,
+    **mobile.ROWS,
+}
+# Name of a row -> its form for the parity ladder.
+SMALL_CASES: dict[str, Case] = {
+    name: row.small_case() for name, row in ARCHITECTURES.items() if row.small is not None
+}
+# Those whose tensors can have other libraries' names: light layers are this project's own, and no
+# publication has the variant.
+NAMED_CASES = {
+    name: case
+    for name, case in SMALL_CASES.items()
+    if name not in light.ROWS and name != "resnet32_cifar pre-activation"
+}
+
+
+def small_forms(*climbs: str) -> dict[str, Small]:
+    """Those that are climbed in one of these ways, by the name of their row."""
+    return {
+        name: row.small
+        for name, row in ARCHITECTURES.items()
+        if row.small is not None and row.small.climb in climbs
+    }
