@@ -12,8 +12,6 @@ from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.methods.table import find_method
-from poc.shared.spec.networks.freezing import head_names
-from poc.shared.spec.networks.network import Network
 from poc.shared.spec.run import RunSpec
 
 from .evaluation import evaluate
@@ -30,17 +28,11 @@ def count_trained(run: RunSpec) -> int:
     return sum(p.size for p in trained if p.is_trainable and p.name in own)
 
 
-def pooled_node(network: Network) -> str:
-    """The node that the head reads: the embedding of an image."""
-    by_name = {node.name: node for node in network.nodes}
-    return by_name[head_names(network)[0]].inputs[0]
-
-
 def measure_phases(loop: TrainingLoop, ids: Sequence[str]) -> dict[str, Any]:
     """Columns of a run whose phases have sizes of their own; empty for any other.
 
     `before_…`: the first phase's weights at the test's size. `latency_seconds`: one image through
-    the network. `activations`: the pooled features of the test part, at both sizes.
+    the network. `activations`: the embeddings of the test part, at both sizes.
     """
     fine_tuning, test = find_method(loop.spec.method).fine_tuning, loop.data.test
     stages = loop.spec.stages
@@ -82,7 +74,7 @@ def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 
 def describe_activations(
     loop: TrainingLoop, stage: str, when: str, weights: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
-    """Mean, deviation and share of zeros of the pooled features of some test images."""
+    """Mean, deviation and share of zeros of the embeddings of some test images."""
     run = loop.spec.at_stage(stage)
     loop.data.show(run)
     if loop.data.test is None:
@@ -96,8 +88,8 @@ def embed(
     backend: Backend, run: RunSpec, weights: dict[str, NDArray[Any]], images: NDArray[Any]
 ) -> NDArray[np.floating]:
     """Embeddings (N, F) of images (N, H, W, C)."""
-    node = pooled_node(run.network)
-    return backend.features(run, weights, images, [node])[node]
+    tap = run.network.embedding
+    return backend.features(run, weights, images, [tap])[tap]
 
 
 def describe_values(values: NDArray[np.floating]) -> dict[str, float]:

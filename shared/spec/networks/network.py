@@ -11,7 +11,7 @@ from poc.shared.errors import UsageError
 
 from .cancellation import added_constants, hands_constants_on
 from .layers import BatchNorm, Dropout, Layer, Parameter, Shape, StochasticDepth
-from .nodes import Block, Node, Step, bypass, plan, resolve
+from .nodes import Block, Node, Step, bypass, find_embedding, plan, resolve
 
 __all__ = ["IMAGES", "Block", "Network", "Node", "Step"]
 
@@ -73,6 +73,21 @@ class Network:
     def head(self) -> Node:
         """The last layer with parameters: the classifier."""
         return next(node for node in reversed(self.nodes) if node.parameters)
+
+    @property
+    def embedding(self) -> str:
+        """Name of the node that the classifier reads, before the dropout in front of it.
+
+        Raises:
+            UsageError: No classifier ends the network.
+        """
+        name = find_embedding(self.nodes)
+        if name is None:
+            raise UsageError(
+                f"received {self.name}, which ends in no classifier and has no embedding; allowed "
+                "are models with a head: choose one"
+            )
+        return name
 
     def shape_of(self, name: str) -> Shape:
         """Output shape of a node, or of the images."""
@@ -263,8 +278,6 @@ class Network:
 
         Dropout right before the head stays.
         """
-        first = next(i for i in reversed(range(len(self.nodes))) if self.nodes[i].parameters)
-        while isinstance(self.nodes[first - 1].layer, Dropout):
-            first -= 1
+        first = 1 + [node.name for node in self.nodes].index(self.embedding)
         body = tuple(replace(node, is_frozen=True) for node in self.nodes[:first])
         return replace(self, nodes=body + self.nodes[first:])
