@@ -1,4 +1,4 @@
-"""A network as data: named layers, what feeds what, where features are tapped.
+"""A network as data: named layers, what feeds what, whose values have names.
 
 One declaration serves both backends, the counts, the shapes and the noise.
 """
@@ -22,10 +22,10 @@ IMAGES = "images"
 class Network:
     """A whole network: nodes in the order of computation; the last one gives the logits.
 
-    `taps` maps a feature's public name to the node that computes it. `blocks` are the parts that
-    can be left out. `auxiliary` maps a node with logits of its own to its weight in the training
-    loss; evaluation does not compute it. `observed` are the nodes whose values a loss reads beside
-    the logits.
+    A tap is a node whose value is read out: `taps` maps its public name to the node, and under its
+    own name every node is one. `blocks` are the parts that can be left out. `auxiliary` maps a
+    node with logits of its own to its weight in the training loss; evaluation does not compute it.
+    `observed` are the nodes whose values a loss reads beside the logits.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Network:
         return replace(self, nodes=nodes)
 
     def node_of(self, tap: str) -> str:
-        """Node behind a tap; `logits` is the output, and every node is its own tap.
+        """Node behind a tap; `logits` is the output, a node's own name the node.
 
         Raises:
             UsageError: No such tap.
@@ -157,7 +157,7 @@ class Network:
 
     @property
     def live_parameters(self) -> int:
-        """Values less the taps of kernels that meet nothing but padding at this input size."""
+        """Values less those of kernels that meet nothing but padding at this input size."""
         total = sum(parameter.size for parameter in self.parameters)
         return total - sum(node.dead_parameters for node in self.nodes)
 
