@@ -53,7 +53,9 @@ def keep_for_training(run: RunSpec, pipeline: Pipeline, weights: Weights) -> Kep
                 "student": repr(run.network),
             },
         )
-    return KeptOutputs(pipeline.indices, setting="teacher.cache", path=path)
+    return KeptOutputs(
+        pipeline.indices, setting="teacher.cache", path=path, precision=run.precision
+    )
 
 
 def keep_frozen_part(
@@ -86,6 +88,7 @@ def keep_frozen_part(
         setting=f"feature_cache={setting}",
         num_views=pipeline.num_views,
         path=path,
+        precision=run.precision,
     )
 
 
