@@ -22,7 +22,7 @@ from .arrays import (
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import complete_extras, compute_gradients
+from .gradients import check_losses, complete_extras, compute_gradients
 from .loss_scale import LossScale
 from .methods import OBJECTIVES, Outcome
 from .models import Model
@@ -208,6 +208,7 @@ class Trainer:
         if self.optimizer is None:
             extras = complete_extras(self.objective, images, extras)
             outcome = self.objective.update(images, labels, learning_rate, noise, extras)
+            check_losses(self.objective, outcome.losses, outcome.logits, labels)
             self._count(outcome, labels[: outcome.losses["hard"].shape[0]])
             return
         result = compute_gradients(

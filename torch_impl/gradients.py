@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
+from poc.shared.engine.numerics.loss_terms import check_terms
 from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 
 from .loss_scale import LossScale
@@ -28,11 +29,15 @@ def compute_gradients(
     Returns:
         Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
         trainable variable: zero where the loss does not depend on it, enlarged by `loss_scale`.
+
+    Raises:
+        CheckFailed: A loss term is not (N,).
     """
     variables = named_variables(model)
     model.zero_grad()
     extras = complete_extras(objective, images, extras)
     losses, logits = objective.losses(images, labels, noise, extras)
+    check_losses(objective, losses, logits, labels)
     loss = torch.stack([values.mean() for values in losses.values()]).sum()
     # backward() lays each gradient out like its parameter, which the fused optimisers take for
     # granted; autograd.grad does not, and their update is then silently wrong.
@@ -44,6 +49,18 @@ def compute_gradients(
             variables[name].grad = torch.zeros_like(variables[name])
         gradients[name] = variables[name].grad
     return Outcome(losses, logits, loss, gradients)
+
+
+def check_losses(
+    objective: Objective,
+    losses: Mapping[str, torch.Tensor],
+    logits: torch.Tensor | None,
+    labels: torch.Tensor,
+) -> None:
+    """Refuse loss terms that are not one value an example: as many as logits, else as labels."""
+    shapes = {name: tuple(values.shape) for name, values in losses.items()}
+    examples = labels if logits is None else logits
+    check_terms(objective.run.spec.method, shapes, examples.shape[0])
 
 
 def complete_extras(

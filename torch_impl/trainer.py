@@ -23,7 +23,7 @@ from .arrays import (
     rate_to_tensor,
 )
 from .device import find_device
-from .gradients import complete_extras, compute_gradients
+from .gradients import check_losses, complete_extras, compute_gradients
 from .loss_scale import LossScale
 from .methods import OBJECTIVES, Outcome
 from .models import Model
@@ -218,6 +218,7 @@ class Trainer:
         if self.optimizer is None:
             extras = complete_extras(self.objective, images, extras)
             outcome = self.objective.update(images, labels, learning_rate, noise, extras)
+            check_losses(self.objective, outcome.losses, outcome.logits, labels)
             self._count(outcome, labels[: len(outcome.losses["hard"])])
             return
         result = compute_gradients(

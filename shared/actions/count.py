@@ -21,7 +21,7 @@ def summarize(run: RunSpec) -> dict[str, Any]:
 
     Totals count running statistics, as Keras does. `learnable_parameters` leaves them out, as
     PyTorch does; `trainable_parameters` is what gradients reach, less what is frozen;
-    `live_parameters` is the total less kernel taps that meet only padding at this input size.
+    `live_parameters` is the total less the kernel values that meet only padding at this input size.
     """
     network = declare_network(run)
     parameters = network.parameters
@@ -56,7 +56,7 @@ def layer_rows(network: Network) -> list[dict[str, Any]]:
 
 
 def summarize_taps(run: RunSpec) -> dict[str, Any]:
-    """The features that a network names: tap, the layer behind it, its output's shape."""
+    """The taps that a network names: each with the layer behind it and the shape of its value."""
     network = declare_network(run)
     return {
         "model": network.name,

@@ -23,7 +23,7 @@ from poc.shared.engine.numerics.metrics import (
 )
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
-from poc.shared.engine.training.fixres_columns import describe_values, pooled_node
+from poc.shared.engine.training.fixres_columns import describe_values
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
@@ -62,7 +62,7 @@ def evaluate_folder(
 
     Returns:
         Metrics, their interval, crops and how they are averaged, latency and the statistics of the
-        pooled features.
+        embeddings.
 
     Raises:
         UsageError: As `open_trained`, no such part, or `export` is another file that exists.
@@ -105,7 +105,7 @@ class Measured(NamedTuple):
     latency_seconds: float
 
     def describe(self) -> dict[str, Any]:
-        """Metrics, their interval, crops, latency and the statistics of the pooled features."""
+        """Metrics, their interval, crops, latency and the statistics of the embeddings."""
         hits = int((self.logits.argmax(axis=1) == self.labels).sum())
         low, high = wilson_interval(hits, len(self.labels))
         num_views = self.pipeline.num_views
@@ -179,7 +179,7 @@ def run_batches(
 
     `told` is called with the number of images so far.
     """
-    tap, done = pooled_node(declare_network(run)), 0
+    tap, done = declare_network(run).embedding, 0
     for batch in pipeline.epoch(0):
         found = worker.call(
             Operations.features,
@@ -249,7 +249,7 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
         "balanced accuracy": f"{result['balanced_accuracy']:.4f}",
         "loss": f"{result['loss']:.4f}",
         "latency of one image, s": f"{result['latency_seconds']:.4f}",
-        "pooled features": f"mean {statistics['mean']:.4f}, deviation "
+        "embedding": f"mean {statistics['mean']:.4f}, deviation "
         f"{statistics['deviation']:.4f}, share of zeros {statistics['zero_share']:.4f}",
     }
     if "top5_accuracy" in result:

@@ -41,7 +41,7 @@ def fold(
         network: As trained.
         weights: Canonical name -> array; those of other networks are ignored.
         merges_shortcuts: Write `conv(a) + conv1x1(b)` as one convolution of both, with the 1x1
-            kernel in the tap that meets its pixel and zeros elsewhere.
+            kernel at the position that meets its pixel and zeros elsewhere.
 
     Returns:
         Network without the batch norms that folded; float32 weights under its own names.
@@ -143,10 +143,10 @@ def fold_forward(graph: Graph, name: str) -> bool:
     if user is None or not takes_affine(user):
         return False
     kernel = graph.weights[f"{user.name}/kernel"]
-    # What a constant input adds to the output: the sum over the window's taps.
-    taps = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
+    # What a constant input adds to the output: the sum over the window.
+    window_sum = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
     is_depthwise = isinstance(user.layer, DepthwiseConv2D)
-    more = shift * taps[:, 0] if is_depthwise else shift @ taps
+    more = shift * window_sum[:, 0] if is_depthwise else shift @ window_sum
     bias = graph.bias_of(user.name) + more
     graph.set_affine(user.name, kernel * scale[:, None], bias)
     graph.remove(name, stands_for=graph.nodes[name].inputs[0])
@@ -205,7 +205,7 @@ def merge_shortcut(graph: Graph, name: str) -> bool:
 
 
 def window_size(node: Node) -> int:
-    """Taps of a convolution's window; 0 of any other layer."""
+    """Positions of a convolution's window; 0 of any other layer."""
     if not isinstance(node.layer, Conv2D):
         return 0
     return node.layer.kernel_size[0] * node.layer.kernel_size[1]

@@ -121,8 +121,8 @@ def test_the_module_of_the_course(form, macs, channels):
     assert network.nodes[-1].output_shape == (28, 28, channels)
 
 
-def dead_taps(kernel, size):
-    """Mask of a centred "same" kernel's taps, stride 1, that meet no pixel of a size x size map."""
+def dead_positions(kernel, size):
+    """Mask of a centred "same" kernel's positions, stride 1, that meet no pixel of size x size."""
     offsets = np.abs(np.arange(kernel) - kernel // 2)
     row = offsets > size - 1
     return row[:, None] | row[None, :]
@@ -134,7 +134,7 @@ def dead_masks(network):
         if node.name.startswith("inception") and node.layer.kind == "conv2d":
             height = node.input_shapes[0][0]
             name, shape = f"{node.name}/kernel", node.parameters[0].shape
-            mask = dead_taps(shape[0], height)[:, :, None, None]
+            mask = dead_positions(shape[0], height)[:, :, None, None]
             masks[name] = np.broadcast_to(mask, shape)
     return masks
 

@@ -39,7 +39,11 @@ class Objective(ABC):
         self.run, self.model = run, model
 
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the loss needs from what is frozen, each (N, …); never differentiated."""
+        """What the loss needs from what is frozen, each (N, …); never differentiated.
+
+        Each row is a matter of its own image, whatever else is in the batch, so that it can be
+        kept by image; what relates images to each other is computed in `losses`.
+        """
         return {}
 
     def logits(self, images: torch.Tensor, extras: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -55,6 +59,10 @@ class Objective(ABC):
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes).
+
+        The step takes the mean of each term over the examples. A loss over the whole batch is
+        given as one share an example, whose mean is that loss: where it is the mean of l(i, j)
+        over all pairs (i, j), the share of example i is the mean of l(i, j) over j.
 
         `extras` holds the teacher's outputs and the step's coefficients. The logits are none in a
         stage that does not compute them.

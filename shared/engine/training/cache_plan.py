@@ -52,7 +52,9 @@ def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) ->
                 "student": repr(run.network),
             },
         )
-    return KeptOutputs(pipeline.indices, setting="teacher.cache", path=path)
+    return KeptOutputs(
+        pipeline.indices, setting="teacher.cache", path=path, precision=run.spec.precision
+    )
 
 
 def keep_frozen_part(
@@ -85,6 +87,7 @@ def keep_frozen_part(
         setting=f"feature_cache={setting}",
         num_views=pipeline.num_views,
         path=path,
+        precision=run.spec.precision,
     )
 
 

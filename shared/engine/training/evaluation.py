@@ -56,5 +56,5 @@ def evaluate_batch(
     """Logits (N * num_views, num_classes) of one batch."""
     if kept is None:
         return trainer.logits(batch.images)
-    extras = kept.look_up(batch.indices, lambda: trainer.teacher_outputs(batch.images))
+    extras = kept.look_up(batch.indices, batch.images, trainer.teacher_outputs)
     return trainer.logits(batch.images[:, :0, :0], extras)

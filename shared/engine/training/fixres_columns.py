@@ -11,8 +11,6 @@ from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.files.arrays import read_arrays
-from poc.shared.spec.networks.freezing import head_names
-from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
 
 from .evaluation import evaluate
@@ -30,19 +28,13 @@ def count_trained(run: ResolvedRun) -> int:
     return sum(p.size for p in trained if p.is_trainable and p.name in own)
 
 
-def pooled_node(network: Network) -> str:
-    """The node that the head reads: the embedding of an image."""
-    by_name = {node.name: node for node in network.nodes}
-    return by_name[head_names(network)[0]].inputs[0]
-
-
 def measure_phases(
     trained: FinishedTraining, supervision: Supervision, ids: Sequence[str]
 ) -> dict[str, Any]:
     """Columns of a run whose phases have sizes of their own; empty for any other.
 
     `before_…`: the first phase's weights at the test's size. `latency_seconds`: one image through
-    the network. `activations`: the pooled features of the test part, at both sizes.
+    the network. `activations`: the embeddings of the test part, at both sizes.
     """
     run, test, stages = trained.run, trained.data.test, trained.run.stages
     if run.method.fine_tuning is None or len(stages) == 1 or test is None:
@@ -84,7 +76,7 @@ def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 
 def describe_activations(
     trained: FinishedTraining, stage: str, when: str, weights: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
-    """Mean, deviation and share of zeros of the pooled features of some test images."""
+    """Mean, deviation and share of zeros of the embeddings of some test images."""
     run, data = trained.run.at_stage(stage), trained.data
     data.show(run.spec)
     if data.test is None:
@@ -98,8 +90,8 @@ def embed(
     backend: Backend, run: ResolvedRun, weights: dict[str, NDArray[Any]], images: NDArray[Any]
 ) -> NDArray[np.floating]:
     """Embeddings (N, F) of images (N, H, W, C)."""
-    node = pooled_node(run.network)
-    return backend.features(run, weights, images, [node])[node]
+    tap = run.network.embedding
+    return backend.features(run, weights, images, [tap])[tap]
 
 
 def describe_values(values: NDArray[np.floating]) -> dict[str, float]:

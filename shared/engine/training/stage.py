@@ -121,7 +121,7 @@ class StageSteps:
         """Kept outputs for this batch, computed when its images are first seen."""
         if self.kept is None:
             return {}
-        return self.kept.look_up(batch.indices, lambda: self.trainer.teacher_outputs(batch.images))
+        return self.kept.look_up(batch.indices, batch.images, self.trainer.teacher_outputs)
 
     def rate(self, step: int, factor: float = 1.0) -> float:
         """Learning rate of a step, times a factor; each stage has the whole schedule to itself."""

@@ -44,7 +44,7 @@ class NetworkBuilder:
         return name
 
     def tap(self, name: str, node: str | None = None) -> None:
-        """Publish a node's output (default: the latest) as the feature `name`."""
+        """Publish a node's value (default: the latest) as the tap `name`."""
         self._taps[name] = node or self.latest
 
     def close_block(self, name: str, first: str, shortcut: str, *, is_identity: bool) -> None:

@@ -1,4 +1,4 @@
-"""A network as data: named layers, what feeds what, where features are tapped.
+"""A network as data: named layers, what feeds what, whose values have names.
 
 One declaration serves both backends, the counts, the shapes and the noise.
 """
@@ -11,7 +11,7 @@ from poc.shared.errors import UsageError
 
 from .cancellation import added_constants, hands_constants_on
 from .layers import BatchNorm, Dropout, Layer, Parameter, Shape, StochasticDepth
-from .nodes import Block, Node, Step, bypass, plan, resolve
+from .nodes import Block, Node, Step, bypass, find_embedding, plan, resolve
 
 __all__ = ["IMAGES", "Block", "Network", "Node", "Step"]
 
@@ -22,10 +22,10 @@ IMAGES = "images"
 class Network:
     """A whole network: nodes in the order of computation; the last one gives the logits.
 
-    `taps` maps a feature's public name to the node that computes it. `blocks` are the parts that
-    can be left out. `auxiliary` maps a node with logits of its own to its weight in the training
-    loss; evaluation does not compute it. `observed` are the nodes whose values a loss reads beside
-    the logits.
+    A tap is a node whose value is read out: `taps` maps its public name to the node, and under its
+    own name every node is one. `blocks` are the parts that can be left out. `auxiliary` maps a
+    node with logits of its own to its weight in the training loss; evaluation does not compute it.
+    `observed` are the nodes whose values a loss reads beside the logits.
     """
 
     name: str
@@ -74,6 +74,21 @@ class Network:
         """The last layer with parameters: the classifier."""
         return next(node for node in reversed(self.nodes) if node.parameters)
 
+    @property
+    def embedding(self) -> str:
+        """Name of the node that the classifier reads, before the dropout in front of it.
+
+        Raises:
+            UsageError: No classifier ends the network.
+        """
+        name = find_embedding(self.nodes)
+        if name is None:
+            raise UsageError(
+                f"received {self.name}, which ends in no classifier and has no embedding; allowed "
+                "are models with a head: choose one"
+            )
+        return name
+
     def shape_of(self, name: str) -> Shape:
         """Output shape of a node, or of the images."""
         shapes = {IMAGES: self.input_shape, **{n.name: n.output_shape for n in self.nodes}}
@@ -110,7 +125,7 @@ class Network:
         return replace(self, nodes=nodes)
 
     def node_of(self, tap: str) -> str:
-        """Node behind a tap; `logits` is the output, and every node is its own tap.
+        """Node behind a tap; `logits` is the output, a node's own name the node.
 
         Raises:
             UsageError: No such tap.
@@ -142,7 +157,7 @@ class Network:
 
     @property
     def live_parameters(self) -> int:
-        """Values less the taps of kernels that meet nothing but padding at this input size."""
+        """Values less those of kernels that meet nothing but padding at this input size."""
         total = sum(parameter.size for parameter in self.parameters)
         return total - sum(node.dead_parameters for node in self.nodes)
 
@@ -263,8 +278,6 @@ class Network:
 
         Dropout right before the head stays.
         """
-        first = next(i for i in reversed(range(len(self.nodes))) if self.nodes[i].parameters)
-        while isinstance(self.nodes[first - 1].layer, Dropout):
-            first -= 1
+        first = 1 + [node.name for node in self.nodes].index(self.embedding)
         body = tuple(replace(node, is_frozen=True) for node in self.nodes[:first])
         return replace(self, nodes=body + self.nodes[first:])

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .layers import Layer, Parameter, Shape, prefixed
+from .layers import Dropout, Flatten, Layer, Parameter, Shape, prefixed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +148,28 @@ def needed_nodes(
         if node.name in needed:
             needed.update(set(node.inputs) - set(given))
     return needed
+
+
+def find_embedding(nodes: Sequence[Node]) -> str | None:
+    """Name of what the classifier reads; none where several values make the network's output.
+
+    Where there is one, it is the last value of shape (F,) before the classifier's dropout: a
+    flattened map counts, unless something of it was dropped before. Otherwise it is what the
+    classifier reads, of any shape.
+    """
+    by_name = {node.name: node for node in nodes}
+    last = nodes[-1]
+    while not last.parameters and len(last.inputs) == 1 and last.inputs[0] in by_name:
+        last = by_name[last.inputs[0]]
+    if not last.parameters:
+        return None
+    name = before = last.inputs[0]
+    shape = last.input_shapes[0]
+    while name in by_name and isinstance((node := by_name[name]).layer, Dropout | Flatten):
+        name = node.inputs[0]
+        if isinstance(node.layer, Dropout):
+            before, shape = name, node.input_shapes[0]
+    return before if len(shape) == 1 else last.inputs[0]
 
 
 def freeing(steps: Sequence[Step], wanted: Collection[str]) -> tuple[Step, ...]:

@@ -232,7 +232,9 @@ def test_outputs_of_a_source_are_kept_where_it_is_asked_for():
     )
     for indices in ([9, 2], [4, 7], [7, 9], [2, 4]):
         rows = np.array(indices, np.float64)[:, None]
-        found = kept.look_up(np.array(indices), lambda rows=rows: {"teacher_logits": 10 * rows})
+        found = kept.look_up(
+            np.array(indices), rows, lambda images: {"teacher_logits": 10 * images}
+        )
         np.testing.assert_array_equal(found["teacher_logits"], 10 * rows)
     assert kept.is_whole
     assert keep_for_training(resolve_networks(make_run("kd")), Pipeline(), {}) is None

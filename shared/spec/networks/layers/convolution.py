@@ -71,8 +71,8 @@ class Conv2D(Window):
         return math.prod(self.spatial_shape(inputs[0])) * math.prod(self.kernel_shape(inputs))
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values of the taps that meet nothing but padding."""
-        return self.dead_taps(inputs[0]) * math.prod(self.kernel_shape(inputs)[2:])
+        """Values at the positions that meet nothing but padding."""
+        return self.dead_positions(inputs[0]) * math.prod(self.kernel_shape(inputs)[2:])
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
         """Of both trees' classes, by keyword."""
@@ -116,8 +116,8 @@ class DepthwiseConv2D(Window):
         return math.prod(self.output_shape(inputs)) * math.prod(self.kernel_size)
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values of the taps that meet nothing but padding."""
-        return self.dead_taps(inputs[0]) * inputs[0][-1]
+        """Values at the positions that meet nothing but padding."""
+        return self.dead_positions(inputs[0]) * inputs[0][-1]
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
         """Of both trees' classes, by keyword."""
@@ -169,8 +169,8 @@ class SeparableConv2D(Window):
         return math.prod(self.spatial_shape(inputs[0])) * channels * (window + self.filters)
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values of the depthwise taps that meet nothing but padding."""
-        return self.dead_taps(inputs[0]) * inputs[0][-1]
+        """Values at the depthwise positions that meet nothing but padding."""
+        return self.dead_positions(inputs[0]) * inputs[0][-1]
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
         """Of both trees' classes, by keyword."""

@@ -77,7 +77,7 @@ class LightConv2D(Window):
         return reduce.macs(inputs) + expand.macs([reduce.output_shape(inputs)])
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values of both convolutions' taps that meet nothing but padding."""
+        """Values at both convolutions' positions that meet nothing but padding."""
         reduce, expand = self.convolutions()
         middle = [reduce.output_shape(inputs)]
         return reduce.dead_parameters(inputs) + expand.dead_parameters(middle)

@@ -58,21 +58,21 @@ class Window:
             )
         return height, width
 
-    def live_taps(self, shape: Shape) -> int:
-        """Taps of the window that meet a pixel of an (H, W, C) input, not padding alone."""
+    def live_positions(self, shape: Shape) -> int:
+        """Positions of the window that meet a pixel of an (H, W, C) input, not padding alone."""
         pads = self.pads(shape)
         counts = [
             sum(
                 any(
-                    pads[axis][0] <= step * self.strides[axis] + tap < pads[axis][0] + shape[axis]
+                    pads[axis][0] <= step * self.strides[axis] + place < pads[axis][0] + shape[axis]
                     for step in range(steps)
                 )
-                for tap in range(self.kernel_size[axis])
+                for place in range(self.kernel_size[axis])
             )
             for axis, steps in enumerate(self.spatial_shape(shape))
         ]
         return math.prod(counts)
 
-    def dead_taps(self, shape: Shape) -> int:
-        """Taps of the window that meet nothing but padding."""
-        return math.prod(self.kernel_size) - self.live_taps(shape)
+    def dead_positions(self, shape: Shape) -> int:
+        """Positions of the window that meet nothing but padding."""
+        return math.prod(self.kernel_size) - self.live_positions(shape)

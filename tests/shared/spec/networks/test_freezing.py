@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.training.output_cache import KeptOutputs
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import map_arrays, write_arrays
 from poc.shared.spec.networks.freezing import body_units, frontier, head_names, partly_frozen
@@ -158,62 +157,6 @@ def test_a_plan_without_a_first_phase_and_a_second_size_are_refused():
     values["data"]["image_size"] = [64, 64]
     with pytest.raises(UsageError, match=r"leave data\.image_size out"):
         RunSpec.parse(values, "")
-
-
-def count_calls(values):
-    calls = []
-
-    def compute():
-        calls.append(1)
-        return values
-
-    return calls, compute
-
-
-def test_kept_rows_lie_under_their_images_whatever_the_order():
-    kept = KeptOutputs(np.array([9, 4, 7]), setting="x")
-    values = np.array([[9.0], [4.0]], np.float32)
-    calls, compute = count_calls({"kept/pool": values})
-    kept.look_up(np.array([9, 4]), compute)
-    assert not kept.is_whole
-    again = kept.look_up(np.array([4, 9]), compute)
-    assert len(calls) == 1
-    np.testing.assert_array_equal(again["kept/pool"], values[::-1])
-    kept.look_up(np.array([7]), lambda: {"kept/pool": values[:1]})
-    assert kept.is_whole
-
-
-def test_views_of_one_image_stay_together():
-    kept = KeptOutputs(np.array([0, 1]), setting="x", num_views=3)
-    values = np.arange(12, dtype=np.float32).reshape(6, 2)
-    first = kept.look_up(np.array([1, 0]), lambda: {"a": values})
-    np.testing.assert_array_equal(first["a"], values)
-    swapped = kept.look_up(np.array([0, 1]), dict)
-    np.testing.assert_array_equal(swapped["a"], values[[3, 4, 5, 0, 1, 2]])
-
-
-def test_a_file_serves_the_next_run_and_a_damaged_one_is_written_anew(tmp_path):
-    path = tmp_path / "features" / "key.safetensors"
-    values = np.arange(6, dtype=np.float32).reshape(3, 2)
-    KeptOutputs(np.arange(3), setting="x", path=path).look_up(np.arange(3), lambda: {"a": values})
-    calls, compute = count_calls({"a": values})
-    later = KeptOutputs(np.arange(3), setting="x", path=path)
-    assert later.is_whole
-    np.testing.assert_array_equal(later.look_up(np.array([2, 0]), compute)["a"], values[[2, 0]])
-    assert not calls
-    path.write_bytes(path.read_bytes()[:-5])
-    repaired = KeptOutputs(np.arange(3), setting="x", path=path)
-    assert not repaired.is_whole
-    repaired.look_up(np.arange(3), compute)
-    assert calls
-    assert KeptOutputs(np.arange(3), setting="x", path=path).is_whole
-    assert not KeptOutputs(np.arange(4), setting="x", path=path).is_whole
-
-
-def test_what_does_not_fit_is_refused_in_one_sentence():
-    kept = KeptOutputs(np.arange(3), setting="teacher.cache", limit_bytes=8)
-    with pytest.raises(UsageError, match=r"teacher\.cache.*take 12 bytes; allowed are 8"):
-        kept.look_up(np.array([0]), lambda: {"a": np.zeros((1, 1), np.float32)})
 
 
 def test_mapped_arrays_are_the_written_ones(tmp_path):
