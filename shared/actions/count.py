@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from poc.shared.analysis.parity.rungs import differing_rows
+from poc.shared.analysis.tables.networks import LayerRow, NetworkSummary, TapsSummary
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations, ParameterRow, describe_parameter
 from poc.shared.errors import CheckFailed, UsageError
@@ -15,7 +15,7 @@ from poc.shared.spec.run import RunSpec
 BYTES_PER_WEIGHT = 4
 
 
-def summarize(run: RunSpec) -> dict[str, Any]:
+def summarize(run: RunSpec) -> NetworkSummary:
     """Totals and layers of a declared network.
 
     Totals count running statistics, as Keras does. `learnable_parameters` leaves them out, as
@@ -39,7 +39,7 @@ def summarize(run: RunSpec) -> dict[str, Any]:
     }
 
 
-def layer_rows(network: Network) -> list[dict[str, Any]]:
+def layer_rows(network: Network) -> list[LayerRow]:
     """One row a layer: name, kind, output shape, parameters, live ones, multiply-adds."""
     return [
         {
@@ -54,7 +54,7 @@ def layer_rows(network: Network) -> list[dict[str, Any]]:
     ]
 
 
-def summarize_taps(run: RunSpec) -> dict[str, Any]:
+def summarize_taps(run: RunSpec) -> TapsSummary:
     """The features that a network names: tap, the layer behind it, its output's shape."""
     network = run.network
     return {
@@ -67,7 +67,7 @@ def summarize_taps(run: RunSpec) -> dict[str, Any]:
     }
 
 
-def summarize_built(run: RunSpec) -> dict[str, Any]:
+def summarize_built(run: RunSpec) -> NetworkSummary:
     """The same, with the counts read off the model that the run's backend builds.
 
     Raises:
