@@ -7,11 +7,11 @@ the convolutions whose output has the shape of their input.
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.analysis.tables.networks import Removal
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
@@ -32,7 +32,7 @@ def measure_removals(
     num_batches: int | None = None,
     data: str | None = None,
     note: Note = ignore,
-) -> list[dict[str, Any]]:
+) -> list[Removal]:
     """Error of a run's best weights without each block, and without 1 to 10 random ones.
 
     Args:

@@ -17,7 +17,7 @@ from poc.shared.engine.numerics.channel_statistics import top_channels
 from poc.shared.engine.resolving.teacher import resolve_teacher
 from poc.shared.engine.teacher import digest_weights
 from poc.shared.engine.worker.handle import Worker
-from poc.shared.engine.worker.operations import Operations
+from poc.shared.engine.worker.operations import ChannelScores, Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.collisions import digest_file, refuse_existing
@@ -96,7 +96,7 @@ def refuse_foreign(output: Path) -> None:
             refuse_existing(output / name, instead="another folder")
 
 
-def read_selection_file(path: Path) -> dict[str, Any]:
+def read_selection_file(path: Path) -> dict[str, object]:
     """What a selection's file holds; empty where there is none, or something else."""
     try:
         return read_object(path)
@@ -104,10 +104,10 @@ def read_selection_file(path: Path) -> dict[str, Any]:
         return {}
 
 
-def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dict[str, Any]:
+def describe_selection(run: RunSpec, found: ChannelScores, keep: int) -> dict[str, Any]:
     """The stored selection; its fingerprint covers the source, the images and what is kept."""
     source = run.teacher.model_dump(mode="json") if run.teacher else {}
-    what = {"source": source, "data": found["data"], "keep": keep}
+    what: dict[str, object] = {"source": source, "data": found["data"], "keep": keep}
     if run.teacher is not None and run.teacher.weights is not None:
         what["source_digest"] = digest_weights(run.teacher.weights)
     taps = {
@@ -129,7 +129,7 @@ def describe_selection(run: RunSpec, found: Mapping[str, Any], keep: int) -> dic
     }
 
 
-def fingerprint(content: Mapping[str, Any]) -> str:
+def fingerprint(content: Mapping[str, object]) -> str:
     """SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

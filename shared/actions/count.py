@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from poc.shared.analysis.parity.rungs import differing_rows
+from poc.shared.analysis.tables.networks import LayerRow, NetworkSummary, TapsSummary
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations, ParameterRow, describe_parameter
 from poc.shared.errors import CheckFailed, UsageError
@@ -16,7 +16,7 @@ from poc.shared.spec.run import RunSpec
 BYTES_PER_WEIGHT = 4
 
 
-def summarize(run: RunSpec) -> dict[str, Any]:
+def summarize(run: RunSpec) -> NetworkSummary:
     """Totals and layers of a declared network.
 
     Totals count running statistics, as Keras does. `learnable_parameters` leaves them out, as
@@ -40,7 +40,7 @@ def summarize(run: RunSpec) -> dict[str, Any]:
     }
 
 
-def layer_rows(network: Network) -> list[dict[str, Any]]:
+def layer_rows(network: Network) -> list[LayerRow]:
     """One row a layer: name, kind, output shape, parameters, live ones, multiply-adds."""
     return [
         {
@@ -55,7 +55,7 @@ def layer_rows(network: Network) -> list[dict[str, Any]]:
     ]
 
 
-def summarize_taps(run: RunSpec) -> dict[str, Any]:
+def summarize_taps(run: RunSpec) -> TapsSummary:
     """The taps that a network names: each with the layer behind it and the shape of its value."""
     network = declare_network(run)
     return {
@@ -68,7 +68,7 @@ def summarize_taps(run: RunSpec) -> dict[str, Any]:
     }
 
 
-def summarize_built(run: RunSpec) -> dict[str, Any]:
+def summarize_built(run: RunSpec) -> NetworkSummary:
     """The same, with the counts read off the model that the run's backend builds.
 
     Raises:

@@ -5,11 +5,11 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from poc.shared.data.sources.description import describe_source
+from poc.shared.data.sources.description import Quantiles, SourceFacts, describe_source
 from poc.shared.data.sources.table import SCHEMES, open_source
 from poc.shared.data.splits.files import parse_definition, read_list
 from poc.shared.data.splits.leaks import Leak, find_leaks
@@ -19,6 +19,9 @@ from poc.shared.errors import UsageError
 from poc.shared.files.collisions import holds, refuse_existing, write_once
 from poc.shared.shown_names import plain
 from poc.shared.spec.data import DataSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BAR_WIDTH = 30
 MAX_NAMED = 20
@@ -30,7 +33,7 @@ def list_sources() -> list[dict[str, str]]:
     return [{"form": row.form, "summary": row.summary} for row in SCHEMES.values()]
 
 
-def read_facts(text: str, output: Path | None = None) -> dict[str, Any]:
+def read_facts(text: str, output: Path | None = None) -> SourceFacts:
     """Facts of a source, problems included; with `output`, two pictures in that folder."""
     facts = describe_source(open_source(text, on_error="skip"))
     if output is not None:
@@ -77,17 +80,17 @@ def check_split(
         ) from None
     stored = parse_definition(text)
     # Anew: a check that believed what an earlier look remembers would check nothing.
-    reopened = open_source(source or stored["source"], on_error="skip", is_anew=True)
+    reopened = open_source(source or stored.source, on_error="skip", is_anew=True)
     split = Split.from_json(text, reopened)
     return split, find_leaks(split, group_pattern)
 
 
-def facts_tables(facts: Mapping[str, Any]) -> list[Table]:
+def facts_tables(facts: SourceFacts) -> list[Table]:
     """Classes, sizes, and what else a user should know."""
     return [class_table(facts), size_table(facts), notes_table(facts)]
 
 
-def class_table(facts: Mapping[str, Any]) -> Table:
+def class_table(facts: SourceFacts) -> Table:
     """One line a class: examples in each published part, in all, and a bar."""
     parts = facts["parts"]
     table = Table(title=f"Classes of {plain(facts['source'])}", title_justify="left", box=None)
@@ -102,7 +105,7 @@ def class_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def size_table(facts: Mapping[str, Any]) -> Table:
+def size_table(facts: SourceFacts) -> Table:
     """Histogram of the shorter side."""
     histogram = facts["sizes"]["histogram"]
     table = Table(title="Shorter side, pixels", title_justify="left", box=None)
@@ -115,12 +118,14 @@ def size_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def notes_table(facts: Mapping[str, Any]) -> Table:
+def notes_table(facts: SourceFacts) -> Table:
     """Everything else, one line each."""
     balance, duplicates = facts["balance"], facts["duplicates"]
     rows = {
         "channels": "grey" if facts["channels"] == 1 else "RGB",
-        **{key: spread(facts["sizes"][key]) for key in ("height", "width", "width_over_height")},
+        "height": spread(facts["sizes"]["height"]),
+        "width": spread(facts["sizes"]["width"]),
+        "width_over_height": spread(facts["sizes"]["width_over_height"]),
         "majority baseline": f"{balance['majority_accuracy']:.4f} "
         f"({plain(balance['largest_class'])})",
         "largest over smallest class": f"{balance['largest_over_smallest']:.2f}",
@@ -147,7 +152,7 @@ def bar(count: int, largest: int) -> str:
     return "█" * (max(round(BAR_WIDTH * count / largest), 1) if count else 0)
 
 
-def spread(values: Mapping[str, float]) -> str:
+def spread(values: Quantiles) -> str:
     """Smallest, median, largest."""
     return f"{values['min']:g} to {values['max']:g}, median {values['median']:.4g}"
 
@@ -168,7 +173,7 @@ def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
     return "\n".join([f"{count} ({suffixes})", *lines])
 
 
-def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
+def draw_facts(facts: SourceFacts, output: Path) -> list[Path]:
     """Two pictures: examples a class, and the shorter sides.
 
     Raises:
@@ -190,7 +195,7 @@ def draw_facts(facts: Mapping[str, Any], output: Path) -> list[Path]:
     return list(contents)
 
 
-def render_facts(facts: Mapping[str, Any]) -> dict[str, bytes]:
+def render_facts(facts: SourceFacts) -> dict[str, bytes]:
     """The pictures' PNG files; the same facts give the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -218,7 +223,7 @@ def render_facts(facts: Mapping[str, Any]) -> dict[str, bytes]:
         return {name: save_png(figure, dpi=80) for name, figure in figures.items()}
 
 
-def save_png(figure: Any, dpi: int) -> bytes:
+def save_png(figure: "Figure", dpi: int) -> bytes:
     """A figure's PNG file, without what names the program and its version."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
@@ -239,7 +244,7 @@ def split_table(split: Split) -> Table:
     return table
 
 
-def split_facts(split: Split, leaks: Sequence[Leak] = ()) -> dict[str, Any]:
+def split_facts(split: Split, leaks: Sequence[Leak] = ()) -> dict[str, object]:
     """A split as JSON, without its ids."""
     definition = json.loads(split.to_json())
     kept = ("source", "spec", "fingerprint", "counts")

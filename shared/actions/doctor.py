@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -27,18 +27,24 @@ SMALL = {
 }
 
 
-def examine() -> dict[str, Any]:
+class Examined(TypedDict):
     """Everything that the command prints.
 
-    Returns:
-        `machine`, `backends` (name -> facts, or `missing`, or `error`), `tried` (what -> verdict)
-        and `problems`, one sentence each. One framework that is not installed is no problem.
+    `backends`: name -> facts, or `missing`, or `error`; `tried`: what -> verdict; `problems`: one
+    sentence each. One framework that is not installed is no problem.
     """
-    backends = {name: examine_backend(name) for name in BACKENDS}
-    present: dict[str, Any] = {
-        name: facts for name, facts in backends.items() if "missing" not in facts
-    }
-    problems = [facts["error"] for facts in present.values() if "error" in facts]
+
+    machine: dict[str, object]
+    backends: dict[str, dict[str, object]]
+    tried: dict[str, str]
+    problems: list[str]
+
+
+def examine() -> Examined:
+    """Ask both backends what they are, and try what they see."""
+    backends: dict[str, dict[str, object]] = {name: examine_backend(name) for name in BACKENDS}
+    present = {name: facts for name, facts in backends.items() if "missing" not in facts}
+    problems = [str(facts["error"]) for facts in present.values() if "error" in facts]
     problems += [text for name, facts in present.items() for text in find_collisions(name, facts)]
     if not present:
         problems += [f"{name}: {facts['missing']}" for name, facts in backends.items()]
@@ -54,7 +60,7 @@ def examine() -> dict[str, Any]:
     }
 
 
-def try_devices(present: Mapping[str, Any]) -> dict[str, str]:
+def try_devices(present: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     """Parity on every device that both backends see; of one backend alone, a step of it."""
     if len(present) == 1:
         return {f"{name} alone": try_alone(name) for name in present}
@@ -63,7 +69,7 @@ def try_devices(present: Mapping[str, Any]) -> dict[str, str]:
     return {f"parity on the {device}": try_parity(device) for device in devices}
 
 
-def examine_backend(name: str) -> dict[str, Any]:
+def examine_backend(name: str) -> dict[str, object]:
     """What a worker says about its framework; `missing` or `error` where none starts."""
     lacking = missing_packages(name)
     if lacking and f"POC_{name.upper()}_PYTHON" not in os.environ:
@@ -76,10 +82,10 @@ def examine_backend(name: str) -> dict[str, Any]:
     return {**facts, "modes": list(MODES[name])}
 
 
-def find_collisions(name: str, facts: Mapping[str, Any]) -> list[str]:
+def find_collisions(name: str, facts: Mapping[str, object]) -> list[str]:
     """Packages of two CUDA versions in one interpreter, whose files overwrite each other."""
-    libraries = facts.get("cuda_libraries", [])
-    if len(libraries) < 2:
+    libraries = facts.get("cuda_libraries")
+    if not isinstance(libraries, list) or len(libraries) < 2:
         return []
     return [
         f"the interpreter of {name} holds {' and '.join(libraries)}, which overwrite each other's "
@@ -120,7 +126,7 @@ def try_alone(name: str) -> str:
     return "works" if is_finite else "a loss or a gradient is not finite"
 
 
-def doctor_tables(facts: Mapping[str, Any]) -> list[Table]:
+def doctor_tables(facts: Examined) -> list[Table]:
     """The machine, the backends and the devices."""
     machine = [[key, write(value)] for key, value in facts["machine"].items()]
     keys = list(dict.fromkeys(key for row in facts["backends"].values() for key in row))
@@ -134,7 +140,7 @@ def doctor_tables(facts: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def write(value: Any) -> str:
+def write(value: object) -> str:
     """A cell; a list by its items, nothing as a dash."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"

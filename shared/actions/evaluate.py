@@ -46,7 +46,7 @@ def evaluate_folder(
     export: Path | None = None,
     data: str | None = None,
     report: Report = unheard,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Evaluate a checkpoint of a run.
 
     Args:
@@ -104,7 +104,7 @@ class Measured(NamedTuple):
     ids: list[str]
     latency_seconds: float
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Metrics, their interval, crops, latency and the statistics of the embeddings."""
         hits = int((self.logits.argmax(axis=1) == self.labels).sum())
         low, high = wilson_interval(hits, len(self.labels))

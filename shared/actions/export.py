@@ -74,7 +74,7 @@ def export_run(
     num_images: int = NUM_IMAGES,
     data: str | None = None,
     report: Report = unheard,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Fold, write, run, compare, measure, and note it in the run folder.
 
     Args:
@@ -233,7 +233,7 @@ def describe_sizes(run: RunSpec, folder: Path, written: Path) -> dict[str, int]:
 
 def describe_answers(
     model: ExportedModel, evaluation: Evaluation, precision: str, report: Report = unheard
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """How the file answers beside the trained network, and how fast.
 
     Raises:

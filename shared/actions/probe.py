@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from poc.shared.analysis.runs.reading import Predictions, read_predictions
 from poc.shared.analysis.runs.same_data import require_same_data
 from poc.shared.analysis.statistics.intervals import mcnemar, spread
+from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.launch.executors import LocalExecutor
 from poc.shared.engine.launch.sweep import run_sweep
 from poc.shared.engine.launch.sweep_definition import find_cell_folders
@@ -31,10 +33,10 @@ STARTS = ("pretrained", "drawn")
 class Progress(Protocol):
     """What a probe tells of its runs."""
 
-    def update(self, row: Mapping[str, Any], num_cells: int = 0) -> None:
+    def update(self, row: Mapping[str, object], num_cells: int = 0) -> None:
         """Take the row of a run."""
 
-    def watch(self, cell: str, event: Mapping[str, Any]) -> None:
+    def watch(self, cell: str, event: Event) -> None:
         """Take an event of a run that trains."""
 
 
@@ -45,14 +47,44 @@ class Folds(NamedTuple):
     accuracies: list[float]
 
     @property
-    def chosen(self) -> Any:
+    def chosen(self) -> NDArray[np.intp]:
         """(N,) the predicted classes."""
-        return self.predictions.logits.argmax(axis=1)
+        chosen: NDArray[np.intp] = self.predictions.logits.argmax(axis=1)
+        return chosen
 
     @property
-    def hits(self) -> Any:
+    def hits(self) -> NDArray[np.bool_]:
         """(N,) whether the predicted class is right."""
-        return self.chosen == self.predictions.labels
+        hits: NDArray[np.bool_] = self.chosen == self.predictions.labels
+        return hits
+
+
+class FoldsRow(TypedDict):
+    """A start in a backend: its folds, and all test images as one proportion."""
+
+    start: str
+    backend: str
+    fold_accuracies: list[float]
+    accuracy_mean: float
+    accuracy_deviation: float | None
+    hits: int
+    images: int
+    accuracy_low: float
+    accuracy_high: float
+
+
+class ProbeResult(TypedDict):
+    """What a probe found.
+
+    `differing`: start -> test images that the two backends class differently; `gain`: backend ->
+    accuracy of pretrained less that of drawn; `p_values`: backend -> exact McNemar test of the two
+    starts on the same images.
+    """
+
+    rows: list[FoldsRow]
+    differing: dict[str, int]
+    gain: dict[str, float]
+    p_values: dict[str, float]
 
 
 def run_probe(
@@ -65,7 +97,7 @@ def run_probe(
     command: str,
     progress: Progress,
     defaults: WeightDefaults | None = None,
-) -> dict[str, Any]:
+) -> ProbeResult:
     """Train and test every fold of both starts in both backends; those that are done are kept.
 
     Both starts see the images as the weights ask for, where the settings say nothing else.
@@ -103,23 +135,18 @@ def run_probe(
     return read_probe(output, num_folds)
 
 
-def tell_row(progress: Progress, start: str, row: Mapping[str, Any], num_cells: int) -> None:
+def tell_row(progress: Progress, start: str, row: Mapping[str, object], num_cells: int) -> None:
     """Tell of a run, named as its folder lies below the probe's."""
     progress.update({**row, "cell": f"{start}/{row['cell']}"}, num_cells)
 
 
-def watch_cell(progress: Progress, start: str, cell: str, event: Mapping[str, Any]) -> None:
+def watch_cell(progress: Progress, start: str, cell: str, event: Event) -> None:
     """Tell of a run that trains, likewise."""
     progress.watch(f"{start}/{cell}", event)
 
 
-def read_probe(output: Path, num_folds: int) -> dict[str, Any]:
+def read_probe(output: Path, num_folds: int) -> ProbeResult:
     """Accuracies over the folds of a finished probe.
-
-    Returns:
-        `rows`: one a start and backend; `differing`: start -> test images that the two backends
-        class differently; `gain`: backend -> accuracy of pretrained less that of drawn;
-        `p_values`: backend -> exact McNemar test of the two starts on the same images.
 
     Raises:
         UsageError: Some of the runs were trained on other data than the others.
@@ -176,7 +203,7 @@ def read_folds(folders: Iterable[Path]) -> Folds:
     return Folds(pooled, hits)
 
 
-def describe_folds(start: str, backend: str, folds: Folds) -> dict[str, Any]:
+def describe_folds(start: str, backend: str, folds: Folds) -> FoldsRow:
     """One row: mean and deviation over the folds, and all test images as one proportion."""
     mean, deviation, _ = spread(folds.accuracies)
     hits, count = int(folds.hits.sum()), len(folds.hits)
@@ -194,7 +221,7 @@ def describe_folds(start: str, backend: str, folds: Folds) -> dict[str, Any]:
     }
 
 
-def probe_table(result: Mapping[str, Any]) -> Table:
+def probe_table(result: ProbeResult) -> Table:
     """One line a start and backend."""
     table = Table(title="Linear probe", title_justify="left", box=None, pad_edge=False)
     names = ("body", "backend", "folds, mean ± sd", "right", "95 % interval", "backends differ on")

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from poc.shared.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from poc.shared.spec.views import ResizeRule
 
 from .mistakes import Group
 from .options import JSON_OPTION, echo_json, tell
@@ -65,7 +68,7 @@ def apparent_size(
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.views.object_size import apparent_sizes
 
-    rule: Any = resize
+    rule = cast("ResizeRule", resize)
     result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
     if as_json:
         echo_json(result)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -98,7 +97,7 @@ def takes_settings(ctx: click.Context | None) -> bool:
     return ctx is not None and any("--set" in parameter.opts for parameter in ctx.command.params)
 
 
-def known_keys() -> set[Any]:
+def known_keys() -> set[str]:
     """The last names of all keys of a run."""
     from poc.shared.spec.reading.keys import list_keys
 

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,7 +20,7 @@ def list_models(as_json: bool) -> None:
     """Every architecture, with its options."""
     from poc.shared.spec.networks.models import MODELS
 
-    rows: list[dict[str, Any]] = [
+    rows = [
         {
             "name": name,
             "summary": row.summary,
@@ -35,10 +34,10 @@ def list_models(as_json: bool) -> None:
     if as_json:
         echo_json(rows)
         return
-    for row in rows:
-        click.echo(f"{row['name']}: {row['summary']}")
-        for key, option in row["options"].items():
-            click.echo(f"    {key} = {json.dumps(option['default'])}  {option['description']}")
+    for name, row in MODELS.items():
+        click.echo(f"{name}: {row.summary}")
+        for key, field in row.options.model_fields.items():
+            click.echo(f"    {key} = {json.dumps(field.default)}  {field.description}")
 
 
 @models.command("summary")
@@ -76,14 +75,17 @@ def summarize_model(
     spec = load_run(
         None, [*named, *assignments], method="scratch", backend=backend, input_shape=shape
     )
+    counted: object
     if only_taps:
-        summary, table = summarize_taps(spec), taps_table
+        counted = taps = summarize_taps(spec)
+        table = taps_table(taps)
     else:
-        summary, table = summarize_built(spec) if backend else summarize(spec), summary_table
+        counted = summary = summarize_built(spec) if backend else summarize(spec)
+        table = summary_table(summary)
     if as_json:
-        echo_json(summary)
+        echo_json(counted)
     else:
-        show(table(summary))
+        show(table)
 
 
 @models.command("removal")

@@ -3,17 +3,23 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+if TYPE_CHECKING:
+    from poc.shared.analysis.parity.rungs import Rung
+    from poc.shared.engine.console.work_count import Event, Report
+    from poc.shared.spec.reading.pretrained import WeightDefaults
+    from poc.shared.spec.run import RunSpec
+
 # What `--weights` takes for a drawn body, where a method expects a trained one.
 NO_WEIGHTS = "none"
-Command = Callable[..., Any]
+Command = Callable[..., None]
 RUN_OPTIONS = [
     click.option("--method", metavar="NAME", help="Method; default lightlayers."),
     click.option("--model", metavar="NAME", help="Model; default: the method's."),
@@ -89,9 +95,9 @@ def with_options(options: list[Callable[[Command], Command]]) -> Callable[[Comma
 
 def read_run(
     backend: str | None = None,
-    report: Callable[[Any], None] = lambda event: None,
+    report: "Report" = lambda event: None,
     **given: Any,
-) -> Any:
+) -> "RunSpec":
     """The run spec that the command line describes; `--batch-size auto` is found here."""
     from poc.shared.spec.reading.config import load_run
     from poc.shared.spec.run import BACKENDS
@@ -109,7 +115,7 @@ def read_run(
     return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
 
 
-def weight_defaults() -> Any:
+def weight_defaults() -> "WeightDefaults":
     """How weights fill in what a command line leaves open; what they ask for is printed once."""
     from functools import cache
 
@@ -121,7 +127,7 @@ def weight_defaults() -> Any:
     # A sweep asks for every cell: a file is read and hashed once for each model.
     located: dict[tuple[str, str, str], str] = {}
 
-    def locate(path: str, values: Mapping[str, Any]) -> str:
+    def locate(path: str, values: Mapping[str, object]) -> str:
         key = (path, repr(values.get("model")), str(values.get("method")))
         if key not in located:
             located[key] = locate_canonical(path, values, tell_once)
@@ -130,7 +136,7 @@ def weight_defaults() -> Any:
     return WeightDefaults(describe=describe_weights, locate=locate, note=tell_once)
 
 
-def require_weights(spec: Any, given: str | None) -> None:
+def require_weights(spec: "RunSpec", given: object) -> None:
     """Refuse to fine-tune a body that nobody has trained, unless that is asked for.
 
     Raises:
@@ -182,18 +188,18 @@ def tell(text: str) -> None:
     click.echo(plain(text), err=True)
 
 
-def tell_event(event: Mapping[str, Any]) -> None:
+def tell_event(event: "Event") -> None:
     """Print what a worker notes; its other events are not for reading."""
     if event["event"] == "note":
         tell(event["text"])
 
 
-def echo_json(value: Any) -> None:
+def echo_json(value: object) -> None:
     """Print a result for programs."""
     click.echo(json.dumps(value, indent=1))
 
 
-def judge(rungs: Any) -> None:
+def judge(rungs: "Iterable[Rung]") -> None:
     """Say the verdict, or fail with the first rung that broke, else that cannot be judged."""
     for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
         if not rung.is_passed:

@@ -76,7 +76,7 @@ def run(
     click.echo(f"Run folder: {row['folder']}")
 
 
-def refuse_beside_resume(**given: Any) -> None:
+def refuse_beside_resume(**given: object) -> None:
     """A run goes on as it began: nothing about it can be set anew."""
     named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
     if named:

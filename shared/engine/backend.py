@@ -8,7 +8,7 @@ array.
 import importlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from poc.shared.errors import UsageError
 
@@ -125,7 +125,7 @@ class Trainer(Protocol):
 class Backend(Protocol):
     """What `poc.tf_impl` and `poc.torch_impl` offer."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Versions, device, threads, precision and compile switches: goes into every report."""
 
     def prepare(self, run: "RunSpec") -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.errors import UsageError
@@ -143,7 +142,7 @@ def tell_views(trained: RunSpec, run: RunSpec, note: Note) -> None:
         )
 
 
-def seen_settings(run: RunSpec) -> dict[str, Any]:
+def seen_settings(run: RunSpec) -> dict[str, object]:
     """Key -> value of all that decides how evaluation shows an image."""
     values = run.data.model_dump(mode="json")
     view = {f"eval_view.{key}": value for key, value in values["eval_view"].items()}

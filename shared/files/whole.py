@@ -34,7 +34,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Readable JSON, non-finite numbers as null."""
     write_bytes(path, (json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -54,7 +54,7 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, object]:
     """The JSON object of a file.
 
     Raises:
@@ -68,7 +68,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> object:
     """The value with NaN and infinity replaced by none, which JSON can hold."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}

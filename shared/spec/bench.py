@@ -1,7 +1,7 @@
 """What `poc bench` measures: sides, and how often."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -146,7 +146,7 @@ def parse_side(text: str) -> Side:
             "write for example torch:compile"
         )
     mode, _, threads = rest.partition(":")
-    values: dict[str, Any] = {"backend": backend, "mode": mode or next(iter(MODES[backend]))}
+    values: dict[str, object] = {"backend": backend, "mode": mode or next(iter(MODES[backend]))}
     if threads:
         values["num_threads"] = threads
     return Side.parse(values, "--side")

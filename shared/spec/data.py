@@ -4,7 +4,7 @@ Nothing here imports NumPy: the command line reads these settings.
 """
 
 import re
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -78,7 +78,7 @@ class DataSpec(Settings):
 
     @field_validator("image_size", mode="before")
     @classmethod
-    def _read_image_size(cls, value: Any) -> Any:
+    def _read_image_size(cls, value: object) -> object:
         """`64x64` and `64,64`, as people type them, are the list [64, 64]."""
         typed = TYPED_SIZE.fullmatch(value) if isinstance(value, str) else None
         return [int(side) for side in typed.groups()] if typed else value

@@ -1,7 +1,8 @@
 """Settings that a run may leave open until its data is: the recipe (`recipe.py`) fills them in."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 OpenSetting = Literal[
@@ -14,7 +15,7 @@ OpenSetting = Literal[
 ]
 OPEN_SETTINGS: tuple[OpenSetting, ...] = get_args(OpenSetting)
 # Marks a field that the recipe fills in, where a run sets nothing of its key above.
-BY_RECIPE: dict[str, Any] = {"by_recipe": True}
+BY_RECIPE: JsonDict = {"by_recipe": True}
 
 
 def is_by_recipe(field: FieldInfo) -> bool:

@@ -1,7 +1,7 @@
 """The base of every group of settings: frozen, closed, and with messages that teach."""
 
-from collections.abc import Mapping
-from typing import Any, Self, get_args
+from collections.abc import Mapping, Sequence
+from typing import Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,7 +23,7 @@ class Settings(BaseModel):
     )
 
     @classmethod
-    def parse(cls, values: dict[str, Any], where: str) -> Self:
+    def parse(cls, values: dict[str, object], where: str) -> Self:
         """Validate `values`; `where` names the group in the message.
 
         Raises:
@@ -66,7 +66,7 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     return received + describe_field(settings, location)
 
 
-def explain_group(name: str, value: Any, group: type[BaseModel] | None) -> str:
+def explain_group(name: str, value: object, group: type[BaseModel] | None) -> str:
     """One sentence for a plain value where a group of settings stands."""
     keys = group.model_fields if group else {}
     key = leading_key(keys)
@@ -81,8 +81,8 @@ def explain_group(name: str, value: Any, group: type[BaseModel] | None) -> str:
 def describe_list(
     settings: type[BaseModel],
     location: tuple[int | str, ...],
-    value: Any,
-    context: Mapping[str, Any],
+    value: object,
+    context: Mapping[str, object],
 ) -> str:
     """`a list in brackets, such as [64, 64]`, where the field knows an example or has a default.
 
@@ -106,7 +106,9 @@ def describe_list(
     return f"a list in brackets{length}, such as {location[-1]}={shorten(shown)}"
 
 
-def describe_length(value: Any, context: Mapping[str, Any], example: Any) -> str:
+def describe_length(
+    value: object, context: Mapping[str, object], example: Sequence[object] | None
+) -> str:
     """` of 3 entries (received 2)` for a list of another length; empty for what is no list."""
     if not isinstance(value, list | tuple):
         return ""
@@ -164,7 +166,7 @@ def find_group(
     return group
 
 
-def shorten(value: Any, length: int = 120) -> str:
+def shorten(value: object, length: int = 120) -> str:
     """A value as Python writes it, cut where it is long."""
     text = repr(value).replace("\n", " ")
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ MAX_HEADER_BYTES = 25_000_000
 VIEW_KEYS = ("image_size", "channels", "interpolation", "fill", "normalization", "eval_view")
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> dict[str, object]:
     """A safetensors file's header; empty where there is none."""
     try:
         with path.open("rb") as file:
@@ -57,7 +56,7 @@ def read_texts(path: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in texts.items()} if isinstance(texts, dict) else {}
 
 
-def describe_weights(path: str, values: Mapping[str, Any]) -> Described:
+def describe_weights(path: str, values: Mapping[str, object]) -> Described:
     """What a run that starts from these weights should take from them.
 
     Args:
@@ -114,12 +113,12 @@ def read_outlines(path: Path) -> Arrays:
     outlines = {}
     for name, entry in read_header(path).items():
         with suppress(TypeError, ValueError, KeyError, MemoryError):
-            if name != METADATA:
+            if name != METADATA and isinstance(entry, dict):
                 outlines[name] = np.broadcast_to(np.float32(0), tuple(entry["shape"]))
     return outlines
 
 
-def describe_imagenet(values: Mapping[str, Any]) -> Described:
+def describe_imagenet(values: Mapping[str, object]) -> Described:
     """The published view of a named model."""
     given = values.get("model") or {}
     if not isinstance(given, Mapping) or given.get("name") not in MODELS:
@@ -132,7 +131,7 @@ def describe_imagenet(values: Mapping[str, Any]) -> Described:
     return Described(view=view.settings() if view else {})
 
 
-def read_view(texts: Mapping[str, str]) -> dict[str, Any]:
+def read_view(texts: Mapping[str, str]) -> dict[str, object]:
     """The view that a header names; empty where it names none."""
     try:
         view = json.loads(texts.get(VIEW, "{}"))
@@ -141,7 +140,7 @@ def read_view(texts: Mapping[str, str]) -> dict[str, Any]:
     return dict(view) if isinstance(view, dict) else {}
 
 
-def view_of_run(file: Path) -> dict[str, Any]:
+def view_of_run(file: Path) -> dict[str, object]:
     """The evaluation view of the run whose checkpoint this is; empty where it is none."""
     data = stored_run(file.resolve().parent.parent).get("data")
     data = data if isinstance(data, dict) else {}

@@ -1,7 +1,6 @@
 """The run that a weight file lies in: what its network was, and how it was tested."""
 
 from pathlib import Path
-from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_object
@@ -20,8 +19,10 @@ def check_origin(path: str, model: ModelSpec) -> None:
     stored = model_of_run(Path(path).resolve().parent.parent)
     if stored.get("name") != model.name:
         return
+    options = stored.get("options")
+    known = options if isinstance(options, dict) else {}
     for key in MODELS[model.name].former:
-        was, wanted = stored["options"].get(key), model.options.get(key)
+        was, wanted = known.get(key), model.options.get(key)
         if was != wanted:
             raise UsageError(
                 f"received {path!r}, written by a run whose {model.name} has {key}={was!r}, for "
@@ -30,14 +31,15 @@ def check_origin(path: str, model: ModelSpec) -> None:
             )
 
 
-def model_of_run(folder: Path) -> dict[str, Any]:
+def model_of_run(folder: Path) -> dict[str, object]:
     """The model that a run folder names; empty where it is none, or says nothing readable."""
     model = stored_run(folder).get("model")
-    is_whole = isinstance(model, dict) and isinstance(model.get("options"), dict)
-    return dict(model) if is_whole and model else {}
+    if isinstance(model, dict) and isinstance(model.get("options"), dict):
+        return dict(model)
+    return {}
 
 
-def stored_run(folder: Path) -> dict[str, Any]:
+def stored_run(folder: Path) -> dict[str, object]:
     """The run of a run folder, as it was meant; empty where there is none that can be read."""
     try:
         run = read_as_meant(read_object(folder / "run.json")).get("run")

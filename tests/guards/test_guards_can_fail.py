@@ -26,6 +26,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 MIRROR = [*PYTEST, "tests/guards/test_mirror.py"]
 PACKAGING = [*PYTEST, "tests/guards/test_packaging.py"]
 ROOMS = [*PYTEST, "tests/guards/test_rooms.py"]
+ANY = [*PYTEST, "tests/guards/test_any.py"]
 METHODS = [*PYTEST, "tests/guards/test_methods.py", "-k", "implemented"]
 ARCHITECTURES = [*PYTEST, "tests/guards/test_architectures.py"]
 CONFIGS = [*PYTEST, "tests/guards/test_configs.py"]
@@ -258,6 +259,21 @@ CASES = {
         guard=ROOMS,
         plant=write("shared/data/planted.py", "def planted(a, b, c, *, d, e, f, g): ...\n"),
         names="planted.py:planted",
+    ),
+    "any: more lines than are allowed": Case(
+        guard=ANY,
+        plant=write("shared/data/planted.py", "from typing import Any\n" + "a: Any\n" * 200),
+        names="shared/data/planted.py:201",
+    ),
+    "types: an operation that no worker has": Case(
+        guard=TYPES,
+        plant=replace_text("shared/actions/doctor.py", "Operations.describe)", "Operations.tell)"),
+        names="tell",
+    ),
+    "types: a misspelt argument of an operation": Case(
+        guard=TYPES,
+        plant=replace_text("shared/engine/launch/imagenet.py", "name=name)", "named=name)"),
+        names="named",
     ),
     "methods: a misspelt objective": Case(
         guard=METHODS,

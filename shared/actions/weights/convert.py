@@ -7,7 +7,7 @@ only: no layer is built, no Lambda is run); safetensors needs neither.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -48,6 +48,25 @@ WRITTEN = (".safetensors", ".pth", ".h5")
 KERAS_3 = ".weights.h5"
 
 
+# What was done; `notes`, one sentence each, say what a user would not expect. (Functional, since a
+# key is a word of Python.)
+Conversion = TypedDict(
+    "Conversion",
+    {
+        "model": str,
+        "from": str,
+        "to": str,
+        "lineage": str | None,
+        "tensors": int,
+        "values": int,
+        "view": dict[str, object],
+        "output": str,
+        "notes": list[str],
+        "summary": str,
+    },
+)
+
+
 def convert_for(
     source: Path,
     target: Path,
@@ -58,7 +77,7 @@ def convert_for(
     shape: str | None = None,
     origin: str | None = None,
     to: str = CANONICAL,
-) -> dict[str, Any]:
+) -> Conversion:
     """The command: `convert_file` for a model and options as they are typed.
 
     Raises:
@@ -84,7 +103,7 @@ def convert_for(
 
 def convert_file(
     source: Path, target: Path, run: RunSpec, *, source_format: str | None, target_format: str
-) -> dict[str, Any]:
+) -> Conversion:
     """Read, check every name and shape, rename, transpose, write.
 
     Args:
@@ -93,10 +112,6 @@ def convert_file(
         run: Its model, `input_shape` and `num_classes` say what the tensors are.
         source_format: `torch`, `keras`, `canonical` or a scheme's name; none: found by the names.
         target_format: The same.
-
-    Returns:
-        What was done: model, formats, lineage, numbers of tensors and values; `notes`, one sentence
-        each, for what a user would not expect.
 
     Raises:
         UsageError: An unreadable file, an unknown format, or a tensor that is missing, extra or

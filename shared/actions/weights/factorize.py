@@ -152,14 +152,14 @@ def find_factors(
 
 def layer_rows(
     network: Network, weights: Weights, factors: Mapping[str, Factor]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Each convolution: its kernel, its rank, what that leaves out, and both costs."""
     rows = []
     for node in network.nodes:
         if not is_factorable(node):
             continue
         factor = factors.get(node.name)
-        row: dict[str, Any] = {"layer": node.name, "kernel": list(kernel_shape(node))}
+        row: dict[str, object] = {"layer": node.name, "kernel": list(kernel_shape(node))}
         row["rank"] = factor.rank if factor else None
         kernel = weights[f"{node.name}/kernel"]
         row["discarded_energy"] = discarded_energy(kernel, factor) if factor else 0.0
@@ -194,7 +194,7 @@ def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> 
     write_bytes(output / "run.toml", text.encode())
 
 
-def toml_lines(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[str]:
+def toml_lines(values: Mapping[str, object], path: tuple[str, ...] = ()) -> list[str]:
     """Nested settings as TOML: values first, then one table for each group."""
     lines = [
         f"{key} = {json.dumps(value)}"

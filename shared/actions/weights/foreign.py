@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import UsageError
@@ -27,7 +26,7 @@ from .convert import BACKENDS, convert_file, read_tensors
 SOME_CLASSES = 1000
 
 
-def locate_canonical(path: str, values: Mapping[str, Any], note: Callable[[str], None]) -> str:
+def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[str], None]) -> str:
     """Path of the canonical form of a weight file: its own, or that of a converted copy.
 
     Args:
@@ -67,7 +66,7 @@ def refuse_unknown_suffix(file: Path) -> None:
         )
 
 
-def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[str, Any]) -> str:
+def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[str, object]) -> str:
     """What to type where a file is not converted: the model that it fits, where one is known."""
     found = None
     with suppress(UsageError):
@@ -87,7 +86,7 @@ def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[st
     )
 
 
-def named_model(values: Mapping[str, Any]) -> ModelSpec:
+def named_model(values: Mapping[str, object]) -> ModelSpec:
     """The model that the run names, or its method's own."""
     # What is no table is refused later, by name.
     given = dict(found) if isinstance(found := values.get("model"), Mapping) else {}

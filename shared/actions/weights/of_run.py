@@ -1,7 +1,6 @@
 """`poc weights convert RUN_FOLDER FILE`: a run's best weights as one whole file."""
 
 from pathlib import Path
-from typing import Any
 
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.resolving.teacher import CHECKPOINT
@@ -10,10 +9,10 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import CANONICAL
 from poc.shared.weights.header import view_of_run
 
-from .convert import convert_file
+from .convert import Conversion, convert_file
 
 
-def convert_run(folder: Path, target: Path, *, to: str = CANONICAL, **given: Any) -> dict[str, Any]:
+def convert_run(folder: Path, target: Path, *, to: str = CANONICAL, **given: object) -> Conversion:
     """Write the best weights with all that the run knows of them: model, classes, view.
 
     Args:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from poc.shared.analysis.runs.reading import (
     Predictions,
@@ -15,6 +16,7 @@ from poc.shared.analysis.runs.reading import (
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.launch.sweep import kind_of_failure
 from poc.shared.errors import UsageError
+from poc.shared.spec.methods.transfer_learning import FixResOptions
 
 METHOD = "fixres"
 
@@ -66,24 +68,24 @@ def read_cell(path: Path) -> Cell | None:
         return None
     if run.method != METHOD:
         return None
-    options: Any = run.method_settings
-    place: dict[str, Any] = {
-        "backend": run.backend,
-        "seed": run.seed,
-        "train_size": options.train_size,
-        "test_size": options.test_size,
-        "crop_share": run.data.eval_view.crop_share if run.data.eval_view.crop != "none" else 1.0,
-    }
+    options = cast(FixResOptions, run.method_settings)
+    place = partial(
+        Cell,
+        backend=run.backend,
+        seed=run.seed,
+        train_size=options.train_size,
+        test_size=options.test_size,
+        crop_share=run.data.eval_view.crop_share if run.data.eval_view.crop != "none" else 1.0,
+    )
     found = read_or_explain(path)
     if not isinstance(found, Run):
         content = record.content
         error = str(content.get("error", found.reason))
         failure = content.get("failure") or kind_of_failure(error)
-        return Cell(**place, row={}, failure=str(failure), error=error)
+        return place(row={}, failure=str(failure), error=error)
     classes = len(found.record.data.class_names)
     before = read_predictions(path, classes, "predictions_before.npz")
-    return Cell(
-        **place,
+    return place(
         row=found.row,
         before=before,
         after=found.predictions,

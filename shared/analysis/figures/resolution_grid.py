@@ -6,7 +6,6 @@ size directly; every other cell of its column is compared with it on the same te
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -109,7 +108,7 @@ def activation_table(cells: Sequence[Cell]) -> Table:
     )
 
 
-def each_once(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def each_once(items: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """The first of each size and weights: a cell of one size was measured at it twice."""
     return list({(item["size"], item["weights"]): item for item in reversed(items)}.values())[::-1]
 

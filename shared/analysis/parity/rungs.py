@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -62,7 +61,7 @@ class Rung:
         why = self.notes[-1] if self.notes else "rounding alone breaks the bound"
         return f"not shown on the rung {self.name!r}: {why}; try smaller images or --dtype float64"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {**asdict(self), "verdict": self.verdict, "is_passed": self.is_passed}
 

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import digest_file
@@ -58,10 +57,10 @@ def is_same_report(output: Path, folders: Sequence[Path]) -> bool:
     """Whether a report on these folders is there, as it was written."""
     marker = read_marker(output)
     is_same = marker.get("folders") == [str(folder) for folder in folders]
-    return is_same and not find_foreign(output, marker.get("files", {}))
+    return is_same and not find_foreign(output, noted_files(marker))
 
 
-def read_marker(output: Path) -> dict[str, Any]:
+def read_marker(output: Path) -> dict[str, object]:
     """What an earlier `poc report` noted in the folder; empty where none did."""
     try:
         marker = read_json(output / MARKER)
@@ -71,9 +70,15 @@ def read_marker(output: Path) -> dict[str, Any]:
     return marker if is_ours and isinstance(marker.get("files"), dict) else {}
 
 
-def find_foreign(output: Path, names: Sequence[str] | Mapping[str, Any]) -> list[str]:
+def noted_files(marker: Mapping[str, object]) -> Mapping[str, object]:
+    """Name -> digest of what that `poc report` wrote."""
+    files = marker.get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def find_foreign(output: Path, names: Sequence[str] | Mapping[str, object]) -> list[str]:
     """Those of the names that are there and not as an earlier `poc report` wrote them."""
-    written = read_marker(output).get("files", {})
+    written = noted_files(read_marker(output))
     return [
         name
         for name in names

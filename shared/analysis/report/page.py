@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import jinja2
 
@@ -126,19 +126,27 @@ def read_study(folders: Sequence[Path]) -> Study:
     )
 
 
+class WrittenStudy(TypedDict):
+    """A study as JSON values, and the paths of what was written."""
+
+    files: list[str]
+    headline: list[str]
+    rivals: list[dict[str, object]]
+    findings: list[str]
+    rows: list[dict[str, object]]
+    pairs: list[dict[str, object]]
+    problems: list[dict[str, str]]
+
+
 def write_report(
     folders: Sequence[Path], output: Path, *, title: str, command: str
-) -> dict[str, Any]:
+) -> WrittenStudy:
     """Read a study and write its report; see `read_study` and `write_study`."""
     return write_study(read_study(folders), output, title=title, command=command)
 
 
-def write_study(study: Study, output: Path, *, title: str, command: str) -> dict[str, Any]:
+def write_study(study: Study, output: Path, *, title: str, command: str) -> WrittenStudy:
     """Write `report.html`, `report.md` and the CSV files.
-
-    Returns:
-        `files` (their paths), `headline`, `rivals`, `findings`, `rows`, `pairs` and `problems`,
-        as JSON values.
 
     Raises:
         UsageError: The output cannot be written without losing what somebody put there.
@@ -223,7 +231,7 @@ def describe_facts(
     return facts
 
 
-def describe_group(group: Group) -> dict[str, Any]:
+def describe_group(group: Group) -> dict[str, object]:
     """A row as JSON values."""
     accuracy = group.spread("test_accuracy")
     return {

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     return lend_seeds([group for _, group in rows])
 
 
-def read_axes(runs: Sequence[Run]) -> Mapping[str, Any] | None:
+def read_axes(runs: Sequence[Run]) -> Mapping[str, object] | None:
     """What the sweep of a row's runs set in them; none where they are not of one cell's kind."""
     found = [run.record.sweep.get("settings") for run in runs]
     is_known = isinstance(found[0], dict) and all(own == found[0] for own in found)
@@ -228,7 +228,7 @@ def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     return [(own["tf"], own["torch"]) for own in found.values() if len(own) == len(BACKENDS)]
 
 
-def described(settings: Mapping[str, Any], run: Run) -> Settings:
+def described(settings: Mapping[str, object], run: Run) -> Settings:
     """A run's settings without its seed; with its images, its split and its classes."""
     flat = flatten({key: value for key, value in settings.items() if key != "seed"})
     recorded = run.record.data
@@ -240,7 +240,7 @@ def described(settings: Mapping[str, Any], run: Run) -> Settings:
     }
 
 
-def resolve_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolve_options(settings: Mapping[str, object]) -> Mapping[str, object]:
     """The settings with the model's defaults filled in, where this version knows the model."""
     try:
         run = RunSpec.parse(dict(settings), "")
@@ -256,7 +256,7 @@ def seed_of(run: Run) -> int:
     return int(run.row["seed"])
 
 
-def list_threads(rows: Iterable[Mapping[str, Any]]) -> str:
+def list_threads(rows: Iterable[Mapping[str, object]]) -> str:
     """Each number of threads that the runs of a row had; a dash where none is known."""
     known = {str(row["threads"]) for row in rows if row.get("threads") is not None}
     return "; ".join(sorted(known)) or "-"

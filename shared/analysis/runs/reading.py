@@ -55,7 +55,7 @@ class RunRecord(BaseModel):
     status: str
     run: dict[str, Any]
     data: DataRecord
-    environment: dict[str, Any]
+    environment: dict[str, object]
     command: str = ""
     error: str | None = None
     sweep: dict[str, Any] = {}
@@ -226,7 +226,7 @@ def read_run(path: Path) -> Run:
     )
 
 
-def describe_status(status: Any, content: dict[str, Any], path: Path) -> str:
+def describe_status(status: object, content: dict[str, object], path: Path) -> str:
     """Why an unfinished run is left out."""
     if status == "running" and is_held(path):
         return "half-written: it is still running"

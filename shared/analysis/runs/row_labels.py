@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from poc.shared.spec.reading.cell_names import (
     differing_keys,
@@ -23,7 +23,7 @@ AXIS = "axis."
 PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted keys and written values."""
     found: dict[str, str] = {}
     for key, value in values.items():
@@ -44,7 +44,7 @@ class Label(NamedTuple):
 def tell_apart(
     given: Sequence[Settings],
     full: Sequence[Settings],
-    varied: Sequence[Mapping[str, Any] | None] = (),
+    varied: Sequence[Mapping[str, object] | None] = (),
 ) -> list[Label]:
     """One label a row from the fewest settings that tell all rows apart.
 
@@ -76,7 +76,7 @@ def tell_apart(
     ]
 
 
-def name_axes(varied: Sequence[Mapping[str, Any] | None]) -> list[Settings]:
+def name_axes(varied: Sequence[Mapping[str, object] | None]) -> list[Settings]:
     """Each row's axes as settings whose values are written as in the names of cells."""
     settings = [own for own in varied if own is not None]
     if len(settings) < len(varied):
@@ -128,7 +128,7 @@ def is_part_of_another(own: Sequence[str], parts: Sequence[Sequence[str]]) -> bo
     return sum(set(own) <= set(other) for other in parts) > 1
 
 
-def place_row(words: Sequence[str], backend: str) -> tuple[Any, ...]:
+def place_row(words: Sequence[str], backend: str) -> tuple[object, ...]:
     """What rows are sorted by: their settings word by word, numbers by size, then the framework.
 
     So the order depends neither on names of folders nor on the order in which they were given.

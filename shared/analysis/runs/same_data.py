@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from poc.shared.engine.folder.record import RunRecord, list_classes
 from poc.shared.errors import UsageError
@@ -36,6 +35,6 @@ def require_same_data(folders: Iterable[Path], *, is_split_same: bool) -> None:
         )
 
 
-def differs(first: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
+def differs(first: Mapping[str, object], other: Mapping[str, object], key: str) -> bool:
     """Whether two records say different things under a key."""
     return bool(first.get(key) != other.get(key))

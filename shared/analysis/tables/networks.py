@@ -1,18 +1,64 @@
 """Tables for the terminal about networks: layers, taps, factors, blocks, sizes of objects."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from rich.table import Table
 
-TOTALS: Mapping[str, str] = {
-    "all parameters": "total_parameters",
-    "learnable parameters": "learnable_parameters",
-    "trainable parameters": "trainable_parameters",
-}
+
+class LayerRow(TypedDict):
+    """A layer: its name and kind, output shape, parameters, live ones, multiply-adds."""
+
+    name: str
+    kind: str
+    output_shape: list[int]
+    parameters: int
+    live_parameters: int
+    macs: int
 
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
+class NetworkSummary(TypedDict):
+    """Totals and layers of a network; with `backend`, as that builds it."""
+
+    model: str
+    input_shape: list[int]
+    num_classes: int
+    total_parameters: int
+    learnable_parameters: int
+    trainable_parameters: int
+    live_parameters: int
+    weight_bytes: int
+    macs: int
+    layers: list[LayerRow]
+    backend: NotRequired[str]
+
+
+class Removal(TypedDict):
+    """A measurement: which blocks were left out, of what kind, and the share of wrong answers."""
+
+    kind: str
+    removed: list[str]
+    error: float
+    num_images: int
+
+
+class Tap(TypedDict):
+    """A tap, the layer behind it and its output's shape."""
+
+    name: str
+    layer: str
+    shape: list[int]
+
+
+class TapsSummary(TypedDict):
+    """The features that a network names."""
+
+    model: str
+    input_shape: list[int]
+    taps: list[Tap]
+
+
+def summary_table(summary: NetworkSummary) -> Table:
     """One line a layer, then the totals."""
     shape = "x".join(str(side) for side in summary["input_shape"])
     table = Table(title=f"{summary['model']} on {shape}", title_justify="left", box=None)
@@ -22,17 +68,22 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for row in summary["layers"]:
         size = "x".join(str(side) for side in row["output_shape"])
-        numbers = (f"{row[name]:,}" for name in ("parameters", "live_parameters", "macs"))
-        table.add_row(row["name"], row["kind"], size, *numbers)
-    for title, name in TOTALS.items():
-        table.add_row(title, "", "", f"{summary[name]:,}", "", "")
+        numbers = (row["parameters"], row["live_parameters"], row["macs"])
+        table.add_row(row["name"], row["kind"], size, *(f"{number:,}" for number in numbers))
+    totals = {
+        "all parameters": summary["total_parameters"],
+        "learnable parameters": summary["learnable_parameters"],
+        "trainable parameters": summary["trainable_parameters"],
+    }
+    for title, total in totals.items():
+        table.add_row(title, "", "", f"{total:,}", "", "")
     table.add_row("live parameters", "", "", "", f"{summary['live_parameters']:,}", "")
     table.add_row("size of the weights, bytes", "", "", f"{summary['weight_bytes']:,}", "", "")
     table.add_row("multiply-adds of an image", "", "", "", "", f"{summary['macs']:,}")
     return table
 
 
-def removal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def removal_table(rows: Sequence[Removal]) -> Table:
     """One line a measurement: what was left out, the error, and what it adds to the full net's."""
     table = Table(title="Blocks left out", title_justify="left", box=None, pad_edge=False)
     for name in ("kind", "removed"):
@@ -66,7 +117,7 @@ def factor_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def taps_table(summary: Mapping[str, Any]) -> Table:
+def taps_table(summary: TapsSummary) -> Table:
     """One line a tap."""
     size = "x".join(str(side) for side in summary["input_shape"])
     table = Table(title=f"Taps of {summary['model']} on {size}", title_justify="left", box=None)

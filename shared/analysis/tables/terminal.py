@@ -86,13 +86,13 @@ SWEEP_COLUMNS: Mapping[str, Line] = {
 }
 
 
-def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def comparison_table(rows: Sequence[Mapping[str, object]]) -> Table:
     """One column a run, one line a metric."""
     shown = [{**row, **write_interval(row)} for row in rows]
     return transposed("Comparison", shown, COLUMNS)
 
 
-def write_interval(row: Mapping[str, Any]) -> dict[str, str]:
+def write_interval(row: Mapping[str, object]) -> dict[str, str]:
     """The interval of a run's accuracy as one value; nothing where it has none."""
     low, high = row.get("test_accuracy_low"), row.get("test_accuracy_high")
     known = low is not None and high is not None
@@ -109,13 +109,15 @@ def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return transposed("Timing", [first, second, ratio], TIMES)
 
 
-def shared_times(*rows: Mapping[str, Any]) -> list[str]:
+def shared_times(*rows: Mapping[str, object]) -> list[str]:
     """Times and rates that all rows have; of what others used there is no ratio."""
     names = [name for name in TIMES if name != "other_processor_share"]
     return [name for name in names if all(row.get(name) for row in rows)]
 
 
-def transposed(title: str, rows: Sequence[Mapping[str, Any]], lines: Mapping[str, Line]) -> Table:
+def transposed(
+    title: str, rows: Sequence[Mapping[str, object]], lines: Mapping[str, Line]
+) -> Table:
     """A table with one column a row, for a terminal that is higher than wide."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
@@ -206,7 +208,7 @@ def print_headline(sentences: Sequence[str], rivals: WrittenTable | None) -> Non
         click.echo()
 
 
-def export_table(row: Mapping[str, Any]) -> Table:
+def export_table(row: Mapping[str, object]) -> Table:
     """One line a figure of an exported file."""
     title = f"Export: {row['format']}, {row['precision']}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

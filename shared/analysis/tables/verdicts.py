@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from poc.shared.analysis.verdicts.headline import Rival
 from poc.shared.analysis.verdicts.pairs import Pair
@@ -48,7 +47,7 @@ def rival_table(rivals: Sequence[Rival]) -> Table | None:
     return replace(table, note=REMEDY_NOTE) if SETTLING in table.columns else table
 
 
-def describe_rival(rival: Rival) -> dict[str, Any]:
+def describe_rival(rival: Rival) -> dict[str, object]:
     """The best row less another one, as JSON values."""
     pair = rival.pair
     sign = 1 if pair.first == rival.best else -1

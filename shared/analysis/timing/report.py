@@ -29,37 +29,12 @@ from poc.shared.engine.timing.bench_file import (
     SideSummary,
 )
 
+from .caveats import METHOD, UNFAIR
 from .seal import CHECKSUM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METHOD = (
-    "Parity came first: both backends computed the same logits, gradients and training steps on "
-    "the run's own batches, else nothing was timed.",
-    "Every process imports one framework. Sides take turns, A B, B A and so on; of three or more, "
-    "each follows each other one equally often. A step is forward, backward and update; the device "
-    "is drained before the clock is read.",
-    "A median is the median of the processes' medians; quartiles and percentiles are over all "
-    "samples. Nothing is left out as an outlier and no best value is taken.",
-    "A ratio is the geometric mean over rounds of the sides' medians; its 95 % interval is the "
-    "expanded percentile bootstrap over rounds. An interval that holds 1 shows no difference.",
-    "`bare step` is the same update on tensors that lie on the device already: what the training "
-    "loop adds is the difference. FLOP/s counts 6 operations a multiply-add of the trained model's "
-    "forward pass, nothing of a frozen one beside it; utilisation is its share of a measured "
-    "product of square matrices, 1024 wide (8192 on a GPU).",
-)
-UNFAIR = (
-    "Both sides take initial weights, batch order and noise from outside, and PyTorch's published "
-    "optimiser formulas; a user of the bare framework would see other times.",
-    "PyTorch reads the NHWC batch as a channels-last view; TensorFlow's layout is NHWC.",
-    "On a CPU PyTorch's process keeps the C library's heap between steps, and its batch norm lays "
-    "pixels side by side where channels do not fill vector registers; other loops do neither.",
-    "TF32 is off in both. Operations are deterministic where the run asks for it (the default); "
-    "under XLA TensorFlow refuses that switch.",
-    "Compiled sides pay for their compilation in the first step, which stands apart.",
-    "Where a padding rule of one framework is rebuilt in the other, the rebuilt side pays.",
-)
 UNSEALED = (
     "The file has no checksum, as its format has none: its derived numbers were made again, but a "
     "change of anything else would not be seen."

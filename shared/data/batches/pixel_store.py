@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class StoredImages:
     shapes: NDArray[np.int64]
     path: Path | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """A mapped file goes to another process by its name, never as pixels."""
         if self.path is not None:
             return map_images, (self.path,)

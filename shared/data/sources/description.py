@@ -1,7 +1,7 @@
 """What a source holds: counts, sizes, balance, duplicates, and what cannot be read."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,72 @@ from .listing import count_suffixes
 NUM_BINS = 12
 
 
-def describe_source(source: Source) -> dict[str, Any]:
+class Quantiles(TypedDict):
+    """Smallest, median and largest."""
+
+    min: float
+    median: float
+    max: float
+
+
+class Histogram(TypedDict):
+    """Counts between edges."""
+
+    edges: list[int]
+    counts: list[int]
+
+
+class Sizes(TypedDict):
+    """Sides in pixels, and a histogram of the shorter one."""
+
+    height: Quantiles
+    width: Quantiles
+    shorter_side: Quantiles
+    width_over_height: Quantiles
+    histogram: Histogram
+
+
+class Balance(TypedDict):
+    """How unequal the classes are."""
+
+    largest_class: str
+    majority_accuracy: float
+    largest_over_smallest: float
+
+
+class Duplicates(TypedDict):
+    """Contents that occur more than once, and their examples' ids."""
+
+    num_contents: int
+    num_across_parts: int
+    num_across_classes: int
+    ids: list[list[str]]
+
+
+class SourceFacts(TypedDict):
+    """What a source holds; `counts` class -> examples, `parts` the same of each published part."""
+
+    source: str
+    fingerprint: str
+    num_examples: int
+    num_classes: int
+    channels: int
+    counts: dict[str, int]
+    parts: dict[str, dict[str, int]]
+    balance: Balance
+    sizes: Sizes
+    duplicates: Duplicates
+    unreadable: dict[str, str]
+    empty_classes: list[str]
+    ignored: list[str]
+    ignored_by_suffix: dict[str, int]
+    loops: list[str]
+    unused_folders: list[str]
+    remarks: list[str]
+    pictures: NotRequired[list[str]]
+
+
+def describe_source(source: Source) -> SourceFacts:
     """Plain values for a table, a picture or JSON."""
     labels, names = source.labels, source.class_names
     counts = np.bincount(labels, minlength=len(names))
@@ -59,7 +124,7 @@ def find_sizes(source: Source) -> NDArray[np.int64]:
     return np.array([source.image(index).shape[:2] for index in range(len(source))])
 
 
-def describe_sizes(sizes: NDArray[np.int64]) -> dict[str, Any]:
+def describe_sizes(sizes: NDArray[np.int64]) -> Sizes:
     """Quantiles of the sides and the aspect ratio, and a histogram of the shorter side."""
     shorter = sizes.min(axis=1)
     counts, edges = np.histogram(shorter, bins=choose_edges(shorter))
@@ -79,13 +144,13 @@ def choose_edges(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(low, high + width, width)
 
 
-def quantiles(values: NDArray[np.int64] | NDArray[np.float64]) -> dict[str, float]:
+def quantiles(values: NDArray[np.int64] | NDArray[np.float64]) -> Quantiles:
     """Smallest, median and largest."""
     low, median, high = np.quantile(values, [0, 0.5, 1])
     return {"min": float(low), "median": float(median), "max": float(high)}
 
 
-def describe_duplicates(source: Source) -> dict[str, Any]:
+def describe_duplicates(source: Source) -> Duplicates:
     """Examples of equal content, and how many contents stand in two published parts or classes."""
     found: dict[str, list[int]] = {}
     for index, digest in enumerate(source.digests):

@@ -7,9 +7,9 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,17 @@ def read_list(path: Path) -> str:
     return unicodedata.normalize("NFC", content.decode("utf-8-sig"))
 
 
-def parse_definition(text: str) -> Mapping[str, Any]:
+class StoredSplit(NamedTuple):
+    """What a split's file holds: `contents` id -> digest, `parts` name -> ids."""
+
+    source: str
+    spec: dict[str, object]
+    fingerprint: str
+    contents: dict[str, str]
+    parts: dict[str, list[str]]
+
+
+def parse_definition(text: str) -> StoredSplit:
     """The stored object, if it is one of ours."""
     try:
         stored = json.loads(text)
@@ -52,18 +62,25 @@ def parse_definition(text: str) -> Mapping[str, Any]:
             f"received a file that is no split of format {FORMAT!r}; allowed is a file that poc "
             "wrote: make it again"
         )
-    return stored
+    return StoredSplit(
+        source=stored["source"],
+        spec=stored["spec"],
+        fingerprint=str(stored["fingerprint"]),
+        contents=stored["contents"],
+        parts={part: stored[part] for part in PARTITIONS},
+    )
 
 
-def holds_texts(stored: Mapping[str, Any]) -> bool:
+def holds_texts(stored: Mapping[str, object]) -> bool:
     """Whether parts, contents and spec are of the types that `Split.to_json` writes."""
-    parts, contents = [stored[part] for part in PARTITIONS], stored["contents"]
+    parts = [stored[part] for part in PARTITIONS]
     return (
-        all(isinstance(part, list) for part in parts)
-        and isinstance(contents, dict)
+        isinstance(stored["contents"], dict)
         and isinstance(stored["source"], str)
         and isinstance(stored["spec"], dict)
-        and all(isinstance(name, str) for part in parts for name in part)
+        and all(
+            isinstance(part, list) and all(isinstance(name, str) for name in part) for part in parts
+        )
     )
 
 
@@ -130,7 +147,7 @@ def positions_of(source: Source) -> dict[str, int]:
     return {unicodedata.normalize("NFC", name): index for index, name in enumerate(source.ids)}
 
 
-def as_indices(positions: Any) -> Indices:
+def as_indices(positions: Iterable[int]) -> Indices:
     """Ascending (k,) int64 positions."""
     return np.array(sorted(positions), dtype=np.int64)
 

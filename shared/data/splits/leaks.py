@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ class Leak:
     key: str
     ids: dict[str, list[str]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
 
@@ -78,7 +77,7 @@ def note_leaks(split: Split, leaks: Sequence[Leak]) -> str:
     )
 
 
-def summarise_leaks(leaks: Sequence[Leak], num_named: int) -> dict[str, Any]:
+def summarise_leaks(leaks: Sequence[Leak], num_named: int) -> dict[str, object]:
     """What `run.json` says: counts, and the first leaks."""
     return {
         "num_contents": sum(leak.kind == "content" for leak in leaks),

@@ -90,17 +90,21 @@ class Split:
             UsageError: The text is no split, it was edited, or the source is not what it was.
         """
         stored = parse_definition(text)
-        check_source(stored["contents"], source)
+        check_source(stored.contents, source)
         position = positions_of(source)
-        unknown = [name for part in PARTITIONS for name in stored[part] if name not in position]
+        unknown = [
+            name for part in PARTITIONS for name in stored.parts[part] if name not in position
+        ]
         if unknown:
             raise edited(f"names {unknown[0]!r} in a part and not in its contents")
-        parts = {part: as_indices(position[name] for name in stored[part]) for part in PARTITIONS}
-        split = cls(source, SplitSpec.parse(stored["spec"], "split"), **parts)
-        if split.fingerprint != stored["fingerprint"]:
+        parts = {
+            part: as_indices(position[name] for name in stored.parts[part]) for part in PARTITIONS
+        }
+        split = cls(source, SplitSpec.parse(stored.spec, "split"), **parts)
+        if split.fingerprint != stored.fingerprint:
             raise edited(
                 f"has ids with the fingerprint {split.fingerprint[:12]}, not the stored "
-                f"{str(stored['fingerprint'])[:12]}"
+                f"{stored.fingerprint[:12]}"
             )
         return split
 

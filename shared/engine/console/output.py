@@ -10,7 +10,6 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any
 
 from poc.shared.shown_names import plain as plain  # The layers above know it from here.
 
@@ -93,7 +92,7 @@ def prepare_streams() -> None:
     """Put `Output` in the place of the interpreter's standard output and error."""
     codecs.register_error(HANDLER, replace_by_ascii)
     for name in ("stdout", "stderr"):
-        stream: Any = getattr(sys, name)
+        stream: object = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
             setattr(sys, name, Output(stream))
 

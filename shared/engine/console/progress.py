@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -19,6 +19,7 @@ from poc.shared.shown_names import plain
 
 from .heartbeat import Heartbeat, write_seconds
 from .terminal import Terminal
+from .work_count import Event
 
 
 class WorkProgress:
@@ -65,7 +66,7 @@ class WorkProgress:
             self._heartbeat.__exit__(kind, error, trace)
         self._bar.stop()
 
-    def update(self, event: Mapping[str, Any]) -> None:
+    def update(self, event: Event) -> None:
         """Take one event: `work` says what is done and how far it is, `note` a sentence, once."""
         if event["event"] == "work":
             self.show(event["text"], event.get("done", 0), event.get("total", 0))
@@ -99,7 +100,7 @@ class WorkProgress:
 class TrainingProgress(WorkProgress):
     """Draws what a worker reports while it trains."""
 
-    def update(self, event: Mapping[str, Any]) -> None:
+    def update(self, event: Event) -> None:
         """Take one event: `step` moves the bar, `epoch` prints a line; the others as above."""
         if event["event"] == "step":
             rate = f"{event['images_per_second']:,.0f} images/s"
@@ -110,7 +111,7 @@ class TrainingProgress(WorkProgress):
             super().update(event)
 
 
-def describe_epoch(event: Mapping[str, Any]) -> str:
+def describe_epoch(event: Mapping[str, object]) -> str:
     """One line: backend, epoch, losses, accuracies, seconds."""
     names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
     values = "  ".join(f"{name} {event[name]:.4f}" for name in names if name in event)
@@ -120,7 +121,7 @@ def describe_epoch(event: Mapping[str, Any]) -> str:
     )
 
 
-def describe_rate(event: Mapping[str, Any]) -> str:
+def describe_rate(event: Mapping[str, object]) -> str:
     """How fast, or on what: an epoch on kept features is no rate of training on images."""
     if "images_per_second" in event:
         return f"{event['images_per_second']:,.0f} images/s"
@@ -139,7 +140,7 @@ class SweepProgress(WorkProgress):
         # Error -> the first cell that it ended.
         self._errors: dict[str, str] = {}
 
-    def watch(self, cell: str, event: Mapping[str, Any]) -> None:
+    def watch(self, cell: str, event: Event) -> None:
         """Take an event of a cell that trains."""
         if not self._begun:
             self._begun, self._num_kept = time.monotonic(), self._num_told
@@ -153,7 +154,7 @@ class SweepProgress(WorkProgress):
             # How busy the machine was is told once, of all cells, when they are done.
             super().update(event)
 
-    def update(self, row: Mapping[str, Any], num_cells: int = 0) -> None:
+    def update(self, row: Mapping[str, object], num_cells: int = 0) -> None:
         """Take the row of one more cell; `num_cells` of its sweep, which may be one of several."""
         self._num_told += 1
         left, new = "", self._num_told - self._num_kept
@@ -162,15 +163,15 @@ class SweepProgress(WorkProgress):
             left = f", about {write_seconds(seconds)} left"
         told = describe_cell(row)
         if row["status"] != "finished":
-            first = self._errors.setdefault(row["error"], row["cell"])
+            first = self._errors.setdefault(str(row["error"]), str(row["cell"]))
             told = told if first == row["cell"] else f"{row['cell']}: the same error as {first}"
         self.say(f"{told} ({self._num_told} of {self._num_cells}{left})")
 
 
-def describe_cell(row: Mapping[str, Any]) -> str:
+def describe_cell(row: Mapping[str, object]) -> str:
     """One line: the cell, and its accuracy or why there is none."""
     if row["status"] != "finished":
-        return f"{row['cell']}: {row['failure']}: {row['error'].splitlines()[0]}"
+        return f"{row['cell']}: {row['failure']}: {str(row['error']).splitlines()[0]}"
     accuracy = row.get("test_accuracy", row.get("best_val_accuracy"))
     known = "no evaluation part" if accuracy is None else f"accuracy {accuracy:.4f}"
     return f"{row['cell']}: {known}, {row['total_seconds']:.1f} s"

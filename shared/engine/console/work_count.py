@@ -1,14 +1,38 @@
 """How far a piece of long work is, reported as events, and not more often than anybody can read."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Required, TypedDict
 
-Report = Callable[[Mapping[str, Any]], None]
+
+class Event(TypedDict, total=False):
+    """What long work reports; `event` says what else it holds.
+
+    `work` (text, done, total), `note` (text, about), `step` (step, num_steps, images_per_second),
+    `resolved` (run), `epoch` (backend, num_epochs, and the epoch's line of `metrics.jsonl`).
+    """
+
+    event: Required[str]
+    text: str
+    done: int
+    total: int
+    about: str
+    step: int
+    num_steps: int
+    images_per_second: float
+    kept_images_per_second: float
+    run: dict[str, object]
+    backend: str
+    num_epochs: int
+    epoch: int
+    epoch_seconds: float
+
+
+Report = Callable[[Event], None]
 SECONDS_BETWEEN_REPORTS = 0.1
 
 
-def unheard(event: Mapping[str, Any]) -> None:
+def unheard(event: Event) -> None:
     """An event that nobody waits for."""
 
 

@@ -11,11 +11,9 @@ content (frozen_tensors.py), and the digest covers that name.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import (
@@ -50,7 +48,7 @@ class Checkpoint:
 
     loop: LoopState
     sums: Sums
-    line: dict[str, Any] | None = None
+    line: dict[str, object] | None = None
     weights: Arrays = field(default_factory=dict)
     trainer_state: Arrays = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
@@ -143,7 +141,7 @@ def read_one(path: Path) -> Checkpoint:
     )
 
 
-def select(arrays: Mapping[str, Any], prefix: str) -> Arrays:
+def select(arrays: Arrays, prefix: str) -> Arrays:
     """The arrays below a prefix, without it."""
     return {
         name.removeprefix(prefix): array

@@ -1,7 +1,5 @@
 """Runs that an older version began: never ended by other rules."""
 
-from typing import Any
-
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers import LightConv2D
 from poc.shared.spec.run import RunSpec
@@ -13,7 +11,7 @@ FORMER_FORMATS = ("poc run 1", "poc sweep 1")
 KERNEL_L2 = LightConv2D.kernel_l2
 
 
-def check_continuation(run: RunSpec, name: str, stored_format: Any) -> None:
+def check_continuation(run: RunSpec, name: str, stored_format: object) -> None:
     """Refuse to end by today's rules what began by former ones.
 
     Args:

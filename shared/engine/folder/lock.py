@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, TypedDict, cast
 
 from poc.shared.errors import UsageError
 
@@ -25,6 +25,13 @@ SECONDS_FOR_AN_ORPHAN, SECONDS_BETWEEN_TRIES = 30.0, 0.1
 # One that looks whether the lock is held, or has only just taken it, has not said who it is.
 SECONDS_FOR_A_STRANGER = 0.5
 UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+class Owner(TypedDict, total=False):
+    """Who holds a lock; empty: nobody has said so."""
+
+    process: int
+    machine: str
 
 
 class LockContent(NamedTuple):
@@ -141,7 +148,7 @@ def is_current(descriptor: int, folder: Path) -> bool:
         return False
 
 
-def is_stale(owner: dict[str, Any]) -> bool:
+def is_stale(owner: Owner) -> bool:
     """Whether the owner is a process of this machine that has ended."""
     if owner.get("machine") != socket.gethostname():
         return False
@@ -154,23 +161,23 @@ def is_stale(owner: dict[str, Any]) -> bool:
     return owner.get("process") == os.getpid()
 
 
-def read_owner(descriptor: int) -> dict[str, Any]:
+def read_owner(descriptor: int) -> Owner:
     """What the file says; empty: nobody, or no longer readable."""
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
     except ValueError:
         return {}
-    return owner if isinstance(owner, dict) else {}
+    return cast(Owner, owner) if isinstance(owner, dict) else {}
 
 
-def write_owner(descriptor: int, owner: dict[str, Any]) -> None:
+def write_owner(descriptor: int, owner: Owner) -> None:
     """Say who holds the lock; a full disk does not matter, since the kernel knows."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(owner).encode() if owner else b"", 0)
 
 
-def refusal(folder: Path, owner: dict[str, Any]) -> UsageError:
+def refusal(folder: Path, owner: Owner) -> UsageError:
     """The error of a folder that is held."""
     who = f"process {owner['process']} on {owner['machine']}" if "process" in owner else "a process"
     return UsageError(

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from poc.shared.spec.training.stopping import EarlyStoppingSpec
 
@@ -89,7 +88,7 @@ class Sums:
         return {name: total / max(self.weight, 1.0) for name, total in self.totals.items()}
 
 
-def selection_score(metrics: Mapping[str, Any], metric: str) -> float:
+def selection_score(metrics: Mapping[str, float], metric: str) -> float:
     """A number to maximise; without a validation part every epoch is better than the last."""
     if metric not in metrics:
         return math.inf

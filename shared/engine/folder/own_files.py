@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from poc.shared.files.arrays import FROZEN_NAME
 from poc.shared.files.collisions import digest_file
@@ -25,13 +24,13 @@ def find_checkpoints(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def find_exports(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
+def find_exports(folder: Path, rows: Iterable[Mapping[str, object]]) -> Iterator[Path]:
     """Files in a run's `exports/` that are as `exports.json` notes them."""
     known = list(rows)
     yield from (path for path in folder.glob("*") if path.is_file() and is_noted(path, known))
 
 
-def is_noted(path: Path, rows: Iterable[Mapping[str, Any]]) -> bool:
+def is_noted(path: Path, rows: Iterable[Mapping[str, object]]) -> bool:
     """Whether a file is an export of a run, unchanged.
 
     Args:

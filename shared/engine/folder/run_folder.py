@@ -183,7 +183,7 @@ class RunFolder:
         for leftover in exports.glob(f"{EXPORT_LEFTOVER}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def write_run(self, record: Mapping[str, Any]) -> None:
+    def write_run(self, record: Mapping[str, object]) -> None:
         """Write `run.json`."""
         write_json(self.path / "run.json", record)
 
@@ -191,7 +191,7 @@ class RunFolder:
         """Read `run.json`; an older version's says what it meant."""
         return read_as_meant(read_object(self.path / "run.json"))
 
-    def mark(self, status: Status, **more: Any) -> None:
+    def mark(self, status: Status, **more: object) -> None:
         """Set the run's status, and further fields of `run.json`, on a full disk as well."""
         record = {**self.read_run(), "status": status, "status_changed": now(), **more}
         write_with_room(self.room, lambda: self.write_run(record))
@@ -228,7 +228,7 @@ class RunFolder:
         kept = [own for own in self.read_metrics() if own.get("epoch", 0) < line["epoch"]]
         write_bytes(path, "".join(encode_line(own) for own in [*kept, line]).encode())
 
-    def append_metrics(self, line: Mapping[str, Any]) -> None:
+    def append_metrics(self, line: Mapping[str, object]) -> None:
         """Add one epoch's line."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(encode_line(line))
@@ -249,7 +249,7 @@ class RunFolder:
                 "remove that line"
             ) from None
 
-    def write_summary(self, row: Mapping[str, Any]) -> None:
+    def write_summary(self, row: Mapping[str, object]) -> None:
         """Write the row of the comparison table."""
         write_json(self.path / "summary.json", row)
 
@@ -287,6 +287,6 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def encode_line(line: Mapping[str, Any]) -> str:
+def encode_line(line: Mapping[str, object]) -> str:
     """One line of `metrics.jsonl`."""
     return json.dumps(finite(dict(line))) + "\n"

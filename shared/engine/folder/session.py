@@ -1,13 +1,12 @@
 """One process's share of a run: how it begins, and what it says however it ends."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.split import Split
-from poc.shared.engine.console.work_count import Report
+from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.worker.interruption import (
     SIGTERM,
@@ -21,7 +20,7 @@ from poc.shared.spec.run import RunSpec
 
 from .checkpoints import read_checkpoint
 from .loop_state import LoopState
-from .run_folder import RunFolder, now
+from .run_folder import RunFolder, Status, now
 from .save_schedule import Saver
 
 # What must not change between two processes of one run, and what says so.
@@ -78,7 +77,7 @@ class Session:
         self.spec = spec
         self.report({"event": "resolved", "run": spec.model_dump(mode="json")})
 
-    def begin(self, record: dict[str, Any], split: Split) -> None:
+    def begin(self, record: dict[str, object], split: Split) -> None:
         """Write `run.json` of a run that starts or goes on, and which images it trains on.
 
         Args:
@@ -88,31 +87,31 @@ class Session:
         Raises:
             UsageError: The data is no longer that of the run's beginning.
         """
-        record = json.loads(json.dumps(finite(record)))
+        stored = json.loads(json.dumps(finite(record)))
         self.folder.keep_room()
         if not self.is_resumed:
             # Until here a former run stands here whole, and its `run.json` a moment longer.
             self.folder.remove_results()
             self.folder.make(self.folder.checkpoints)
-            self.folder.write_run(record)
+            self.folder.write_run(stored)
             self.has_begun = True
             self.folder.keep_split(RecordedParts.of(split).to_bytes())
             return
         former = self.folder.read_run()
         for key in DATA_KEYS:
-            if former["data"][key] != record["data"][key]:
+            if former["data"][key] != stored["data"][key]:
                 raise UsageError(
                     f"received the run {str(self.folder.path)!r}, whose data has changed since it "
-                    f"began ({key} was {former['data'][key]}, is {record['data'][key]}); allowed "
+                    f"began ({key} was {former['data'][key]}, is {stored['data'][key]}); allowed "
                     "is the same data: restore it or start a new run"
                 )
         kept = {key: former[key] for key in ("started", "command", "environment")}
-        changed = kept["environment"] != record["environment"]
+        changed = kept["environment"] != stored["environment"]
         self.resumes = [*former.get("resumes", []), {"time": now(), "command": self.command}]
         if changed:
-            self.resumes[-1]["environment"] = record["environment"]
+            self.resumes[-1]["environment"] = stored["environment"]
             self.note("The environment is not that of the run's beginning; bits may differ.")
-        self.folder.write_run({**record, **kept, "resumes": self.resumes})
+        self.folder.write_run({**stored, **kept, "resumes": self.resumes})
         self.has_begun = True
         self.folder.keep_split(RecordedParts.of(split).to_bytes())
 
@@ -127,14 +126,14 @@ class Session:
         """Report a sentence."""
         self.report({"event": "note", "text": text})
 
-    def report(self, event: Mapping[str, Any]) -> None:
+    def report(self, event: Event) -> None:
         """Report an event; where the other side is gone, the run is asked to stop."""
         try:
             self._report(event)
         except BrokenPipeError:
             self.interruption.request(SIGTERM)
 
-    def _mark(self, status: Any, **more: Any) -> None:
+    def _mark(self, status: Status, **more: object) -> None:
         """Mark the run, where it has begun and the folder still takes files."""
         if self.has_begun:
             with suppress(OSError, UsageError):

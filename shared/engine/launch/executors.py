@@ -9,20 +9,20 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from poc.shared.errors import UsageError
 from poc.shared.machine import count_cpus
 
-Task = Mapping[str, Any]
-Result = dict[str, Any]
+Task = TypeVar("Task", bound=Mapping[str, object])
+Result = TypeVar("Result")
 Work = Callable[[Task], Result]
 CONNECT_SECONDS = 10
 ENGINES = ("local", "ray")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
-class Done(NamedTuple):
+class Done(NamedTuple, Generic[Task, Result]):
     """A task that ended: its result, or the error of a function that gave none."""
 
     task: Task
@@ -60,10 +60,10 @@ class Executor(Protocol):
     """Runs a function on every task."""
 
     @property
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, object]:
         """What a report must say: `engine` and `jobs` (none: as many as the cluster takes)."""
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
         """The ends of all tasks in the order in which they come; closing it cancels the rest."""
 
 
@@ -74,11 +74,11 @@ class LocalExecutor:
         self._jobs = jobs
 
     @property
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, object]:
         """Engine and jobs."""
         return {"engine": "local", "jobs": self._jobs}
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
         """Each thread does nothing but wait for the process that its task starts."""
         pool = ThreadPoolExecutor(self._jobs)
         with added_to_environment(thread_limits(self._jobs)):
@@ -101,11 +101,11 @@ class RayExecutor:
         self._address, self._jobs = address, jobs
 
     @property
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, object]:
         """Engine and jobs."""
         return {"engine": "ray", "jobs": None if self._address else self._jobs}
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
         """Ray decides where and when; a task that Ray loses is an error, not the end of all."""
         self._connect()
         submit = self._ray.remote(**self._needs())(work).remote
@@ -133,10 +133,10 @@ class RayExecutor:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise no_cluster(self._address, error) from None
 
-    def _needs(self) -> dict[str, Any]:
+    def _needs(self) -> dict[str, object]:
         """One place a cell, and one GPU where the cluster has some; a cell is never repeated."""
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
-        needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
+        needs: dict[str, object] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
         limits = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
         if self._address is None:
             # Ray would give each cell one thread, whatever the machine has.
@@ -144,7 +144,7 @@ class RayExecutor:
             limits = {**shares, **limits}
         return {**needs, "runtime_env": {"env_vars": limits}} if limits else needs
 
-    def _collect(self, reference: Any, task: Task) -> Done:
+    def _collect(self, reference: object, task: Task) -> Done[Task, Any]:
         try:
             return Done(task, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:

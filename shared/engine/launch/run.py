@@ -1,12 +1,11 @@
 """Starting runs from the command's side: a folder, a worker, and what it reports."""
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
-from poc.shared.engine.console.work_count import Report, WorkCount
+from poc.shared.engine.console.work_count import Event, Report, WorkCount
 from poc.shared.engine.folder.former_runs import check_continuation
 from poc.shared.engine.folder.lock import hold_lock
 from poc.shared.engine.folder.record import RunRecord, anchor
@@ -141,7 +140,7 @@ def train_in_worker(
     evidence = MemoryEvidence.before()
     former, resolved = stamp(folder), [run]
 
-    def watch(event: Mapping[str, Any]) -> None:
+    def watch(event: Event) -> None:
         if event["event"] == "resolved":
             resolved.append(RunSpec.parse(event["run"], ""))
             # Told once nothing is refused any more.

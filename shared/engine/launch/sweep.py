@@ -16,14 +16,24 @@ from poc.shared.engine.machine.memory import has_memory_sign, was_killed
 from poc.shared.engine.machine.memory_evidence import KERNEL_SIGN
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.reading.sweep import Cell
+from poc.shared.spec.reading.sweep import Cell, StoredCell
 from poc.shared.spec.run import RunSpec
 
-from .executors import Executor, LocalExecutor, Task
+from .executors import Executor, LocalExecutor
 from .run import launch_run, resume_run
 from .sweep_definition import Watch, locked, make_room, store_definition
 
 Row = dict[str, Any]
+
+
+class Task(StoredCell):
+    """A cell as plain values, with where and how it runs."""
+
+    folder: str
+    command: str
+    executor: dict[str, object]
+
+
 RowReport = Callable[[Row, int], None]
 
 
@@ -87,9 +97,7 @@ def finished_row(cell: Cell, output: Path) -> Row | None:
     return describe_row(cell.to_json(), row)
 
 
-def make_task(
-    cell: Cell, output: Path, command: str, executor: Mapping[str, Any]
-) -> dict[str, Any]:
+def make_task(cell: Cell, output: Path, command: str, executor: Mapping[str, object]) -> Task:
     """A cell as plain values, which any process can take."""
     return {
         **cell.to_json(),
@@ -103,13 +111,13 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
     """Train one cell, or what is left of it; whatever goes wrong is told in the row."""
     path = Path(task["folder"])
     run = RunSpec.parse(task["run"], "")
-    options: dict[str, Any] = {"command": task["command"], "report": partial(watch, task["name"])}
+    command, report = task["command"], partial(watch, task["name"])
     try:
         if can_resume(path):
-            row = resume_run(path, **options)
+            row = resume_run(path, command=command, report=report)
         else:
             # Only a failed run can be here, or one that has saved nothing.
-            row = launch_run(run, path, overwrite=True, **options)
+            row = launch_run(run, path, command=command, overwrite=True, report=report)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
         return record_failure(task, str(error))
@@ -126,7 +134,7 @@ def can_resume(path: Path) -> bool:
         return False
 
 
-def describe_membership(task: Task) -> dict[str, Any]:
+def describe_membership(task: Task) -> dict[str, object]:
     """What a cell's `run.json` says about the sweep."""
     return {"cell": task["name"], "settings": task["settings"], **task["executor"]}
 
@@ -154,7 +162,7 @@ def kind_of_failure(error: str) -> str:
     return "out of memory" if has_memory_sign(error) or is_about_memory else "error"
 
 
-def describe_row(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
+def describe_row(cell: StoredCell, row: Mapping[str, object]) -> Row:
     """A run's row with the cell that it belongs to."""
     own = {"cell": cell["name"], "settings": dict(cell["settings"]), "status": "finished"}
     return {"seed": cell["run"]["seed"], "backend": cell["run"]["backend"], **row, **own}

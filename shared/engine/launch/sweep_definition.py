@@ -8,12 +8,13 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.former_runs import FORMER_FORMATS, SWEEP_FORMAT, check_continuation
 from poc.shared.engine.folder.run_folder import LOCK, RunFolder
 from poc.shared.engine.resolving.after_data import resolve
@@ -21,10 +22,10 @@ from poc.shared.engine.resolving.before_data import check_before_data
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
 from poc.shared.spec.reading.stored_runs import read_as_meant
-from poc.shared.spec.reading.sweep import Cell
+from poc.shared.spec.reading.sweep import Cell, StoredCell
 from poc.shared.spec.run import RunSpec
 
-Watch = Callable[[str, Mapping[str, Any]], None]
+Watch = Callable[[str, Event], None]
 
 DEFINITION = "sweep.json"
 # Settings of the data that decide which images there are, and in which parts.
@@ -157,7 +158,7 @@ def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[s
     return {key: str(cell["name"]) for key, cell in theirs.items()}
 
 
-def read_cells(stored: Any, output: Path) -> list[dict[str, Any]]:
+def read_cells(stored: Any, output: Path) -> list[StoredCell]:
     """The cells of a sweep's definition; an older version's say what they meant.
 
     Raises:
@@ -165,7 +166,7 @@ def read_cells(stored: Any, output: Path) -> list[dict[str, Any]]:
     """
     known = (SWEEP_FORMAT, *FORMER_FORMATS)
     with suppress(KeyError, TypeError):
-        cells = [read_as_meant(cell) for cell in stored["cells"]]
+        cells = [cast(StoredCell, read_as_meant(cell)) for cell in stored["cells"]]
         is_whole = all(is_folder_name(cell["name"]) and run_key(cell) for cell in cells)
         if stored["format"] in known and is_whole:
             return cells
@@ -180,7 +181,7 @@ def is_folder_name(name: str) -> bool:
     return Path(name).name == name and name not in ("", "..")
 
 
-def run_key(cell: Mapping[str, Any]) -> str:
+def run_key(cell: StoredCell) -> str:
     """What makes a cell that of a folder: its run and the keys of the grid that it stands for."""
     return json.dumps([cell["run"], cell["settings"]], sort_keys=True)
 
@@ -202,7 +203,7 @@ def locked(output: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def find_cell_folders(output: Path) -> list[tuple[dict[str, Any], Path]]:
+def find_cell_folders(output: Path) -> list[tuple[StoredCell, Path]]:
     """Each cell of a sweep's folder as its definition stores it, and its run folder.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 from poc.shared.machine import count_cpus
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, object]:
     """Processor, system, interpreter and commit."""
     return {
         "python": platform.python_version(),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.worker.interruption import handling, raise_signal
 from poc.shared.engine.worker.orphan import ORPHAN_STATUS, OrphanWatch
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
@@ -59,9 +60,7 @@ def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
     return requests, replies
 
 
-def load_operations(
-    name: str, report: Callable[[Mapping[str, Any]], None]
-) -> Callable[[Mapping[str, Any]], Any]:
+def load_operations(name: str, report: Report) -> Callable[[Mapping[str, Any]], object]:
     """Import the backend; returns the function that answers a request."""
     started = time.perf_counter()
     from poc.shared.engine.backend import load
@@ -71,7 +70,7 @@ def load_operations(
     backend = load(name)
     operations = ServedOperations(backend, report, time.perf_counter() - started)
 
-    def handle(request: Mapping[str, Any]) -> Any:
+    def handle(request: Mapping[str, Any]) -> object:
         operation = request["operation"]
         if operation.startswith("_") or not hasattr(ServedOperations, operation):
             raise ValueError(f"Received the operation {operation!r}, which no worker has.")
@@ -80,7 +79,7 @@ def load_operations(
     return handle
 
 
-def failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, object]:
     """The reply that stands for an exception."""
     kinds: dict[type[BaseException], str] = {
         UsageError: "usage",

@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class ServedOperations(Operations):
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
         self._trainers = FreshTrainers(backend)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Versions, device and switches, and the interpreter that holds them."""
         interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
         return {**self._backend.describe(), **interpreter}
@@ -199,7 +198,7 @@ class ServedOperations(Operations):
         command: str,
         save_every: str,
         is_resumed: bool = False,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """A whole run into its folder, or what is left of it."""
         session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
         with session.guarded(RunSpec.parse(dict(run), "")):
@@ -273,7 +272,7 @@ class ServedOperations(Operations):
 
     def _record(
         self, spec: RunSpec, data: RunData, command: str, folder: RunFolder
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """`run.json` of a run that starts now."""
         return {
             "format": RUN_FORMAT,

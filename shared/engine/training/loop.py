@@ -7,13 +7,14 @@ metrics, when to stop, what is kept) happens here, once.
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Backend, Trainer
+from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
@@ -201,7 +202,8 @@ class TrainingLoop:
         line["epoch_seconds"] += time.perf_counter() - evaluated
         self.folder.append_metrics(line)
         num_epochs, backend = self.spec.num_epochs, self.spec.backend
-        self.report({"event": "epoch", "backend": backend, "num_epochs": num_epochs, **line})
+        told = {"event": "epoch", "backend": backend, "num_epochs": num_epochs, **line}
+        self.report(cast(Event, told))
 
     def close_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
         """Judge the epoch and save: all or nothing of it is in the checkpoint.

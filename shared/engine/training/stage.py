@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.data.views.normalization import Images
 from poc.shared.engine.backend import Backend, Trainer
+from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.numerics.noise import Noise, draw_noise
@@ -96,15 +97,19 @@ class StageSteps:
             state.seconds["first_step"] = time.perf_counter() - started
         state.step += 1
 
-    def describe(self, step: int, images_per_second: float) -> dict[str, Any]:
+    def describe(self, step: int, images_per_second: float) -> Event:
         """An event: where the run stands, or how many values of those that are kept there are."""
         if self.kept is not None and not self.kept.is_whole:
             text = "computing the outputs of what is frozen, once an image"
-            counts = {"done": self.kept.num_kept, "total": self.kept.num_images}
-            return {"event": "work", "text": text, **counts}
+            done, total = self.kept.num_kept, self.kept.num_images
+            return {"event": "work", "text": text, "done": done, "total": total}
         steps = self.whole_run.spec.num_epochs * self.data.train.num_batches
-        rate = {"images_per_second": images_per_second}
-        return {"event": "step", "step": step, "num_steps": steps, **rate}
+        return {
+            "event": "step",
+            "step": step,
+            "num_steps": steps,
+            "images_per_second": images_per_second,
+        }
 
     def given_images(self, batch: Batch) -> Images:
         """What a step takes of the images; height and width 0 where kept outputs stand for them."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-from poc.shared.engine.console.work_count import Report
+from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
 from .interruption import LIVE, interruption_error, refuse_after_signal
@@ -119,7 +119,7 @@ class Worker:
             except EOFError:
                 raise self._died() from None
             if "event" in message:
-                self._report(message)
+                self._report(cast(Event, message))
             elif "error" in message:
                 raise self._raised(**message["error"])
             else:

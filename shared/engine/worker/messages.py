@@ -25,7 +25,7 @@ class Readable(Protocol):
         """`count` bytes, or fewer at the end."""
 
 
-def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
+def send(stream: IO[bytes], message: Mapping[str, object]) -> None:
     """Write one message."""
     arrays: Arrays = {}
     tree = json.dumps(pack(message, arrays)).encode()
@@ -54,7 +54,7 @@ def read_exactly(stream: Readable, count: int) -> bytes:
     return content
 
 
-def pack(value: Any, arrays: Arrays) -> Any:
+def pack(value: object, arrays: Arrays) -> object:
     """Replace every array by its mark, and collect it."""
     if isinstance(value, np.ndarray):
         name = str(len(arrays))
@@ -69,7 +69,7 @@ def pack(value: Any, arrays: Arrays) -> Any:
     return value
 
 
-def unpack(value: Any, arrays: Mapping[str, Array]) -> Any:
+def unpack(value: object, arrays: Mapping[str, Array]) -> Any:
     """Put the arrays back."""
     if isinstance(value, dict):
         if value.keys() == {MARK}:

@@ -6,7 +6,7 @@ Arguments cross by name; a tuple arrives as a list. `run` is a RunSpec as plain 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,7 @@ class TimingSamples(RateFacts):
 class Operations(Protocol):
     """Operations of one worker process; `server/operations.py` answers them."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Versions, device and switches, and the interpreter that holds them."""
 
     def parameters(self, *, run: RunFields) -> list[ParameterRow]:
@@ -201,7 +201,7 @@ class Operations(Protocol):
         command: str,
         save_every: str,
         is_resumed: bool = False,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """A whole run into its folder, or what is left of it; returns the comparison table's row.
 
         `command` is kept in the folder; `save_every` says when to save: see `save_schedule`.

@@ -7,13 +7,15 @@ initialise, optimise, store and compare them like any other layer.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
 from poc.shared.spec.networks.layers import Parameter, Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.training.stages import Stage, plan_stages
+
+Options = TypeVar("Options")
 
 
 class Pair(NamedTuple):
@@ -26,38 +28,38 @@ class Pair(NamedTuple):
     target_shape: Shape
 
 
-def target_alone(options: Any, target: Network, source: Network, stage: str) -> Network:
+def target_alone(options: object, target: Network, source: Network, stage: str) -> Network:
     """Nothing is added."""
     return target
 
 
-def one_stage(options: Any, num_epochs: int) -> tuple[Stage, ...]:
+def one_stage(options: object, num_epochs: int) -> tuple[Stage, ...]:
     """The whole run."""
     return plan_stages(num_epochs)
 
 
-def inherit_nothing(options: Any, target: Network, source: Network) -> Mapping[str, str]:
+def inherit_nothing(options: object, target: Network, source: Network) -> Mapping[str, str]:
     """Everything is drawn."""
     return {}
 
 
-def no_coefficients(options: Any, progress: float) -> Mapping[str, float]:
+def no_coefficients(options: object, progress: float) -> Mapping[str, float]:
     """Every weight of the loss is constant."""
     return {}
 
 
-def compares_nothing(options: Any) -> bool:
+def compares_nothing(options: object) -> bool:
     """No loss compares logits of the source with logits of the target."""
     return False
 
 
-def no_parameters(options: Any, target: Network, source: Network) -> tuple[Parameter, ...]:
+def no_parameters(options: object, target: Network, source: Network) -> tuple[Parameter, ...]:
     """Nothing is trained outside the network."""
     return ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distillation:
+class Distillation(Generic[Options]):
     """What a method that learns from a source declares; each takes the method's options first.
 
     Attributes:
@@ -74,12 +76,12 @@ class Distillation:
             update rule of the method's own.
     """
 
-    extend: Callable[[Any, Network, Network, str], Network] = target_alone
-    stages: Callable[[Any, int], tuple[Stage, ...]] = one_stage
-    inherit: Callable[[Any, Network, Network], Mapping[str, str]] = inherit_nothing
-    coefficients: Callable[[Any, float], Mapping[str, float]] = no_coefficients
-    compares_logits: Callable[[Any], bool] = compares_nothing
-    meta_parameters: Callable[[Any, Network, Network], tuple[Parameter, ...]] = no_parameters
+    extend: Callable[[Options, Network, Network, str], Network] = target_alone
+    stages: Callable[[Options, int], tuple[Stage, ...]] = one_stage
+    inherit: Callable[[Options, Network, Network], Mapping[str, str]] = inherit_nothing
+    coefficients: Callable[[Options, float], Mapping[str, float]] = no_coefficients
+    compares_logits: Callable[[Options], bool] = compares_nothing
+    meta_parameters: Callable[[Options, Network, Network], tuple[Parameter, ...]] = no_parameters
 
 
 def find_pairs(

@@ -2,29 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.training.stages import Stage, plan_stages
 
+Options = TypeVar("Options")
 
-def one_stage(options: Any, num_epochs: int) -> tuple[Stage, ...]:
+
+def one_stage(options: object, num_epochs: int) -> tuple[Stage, ...]:
     """The whole run."""
     return plan_stages(num_epochs)
 
 
-def keep_settings(options: Any, run: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+def keep_settings(options: object, run: Mapping[str, object], stage: str) -> Mapping[str, object]:
     """Every stage has the run's own settings."""
     return {}
 
 
-def no_side(options: Any) -> int | None:
+def no_side(options: object) -> int | None:
     """The method does not ask for a size."""
     return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning:
+class FineTuning(Generic[Options]):
     """Functions that take the method's options first.
 
     Attributes:
@@ -35,7 +37,7 @@ class FineTuning:
             none: as the data says.
     """
 
-    extend: Callable[[Any, Network, str], Network]
-    stages: Callable[[Any, int], tuple[Stage, ...]] = one_stage
-    settings: Callable[[Any, Mapping[str, Any], str], Mapping[str, Any]] = keep_settings
-    image_side: Callable[[Any], int | None] = no_side
+    extend: Callable[[Options, Network, str], Network]
+    stages: Callable[[Options, int], tuple[Stage, ...]] = one_stage
+    settings: Callable[[Options, Mapping[str, Any], str], Mapping[str, object]] = keep_settings
+    image_side: Callable[[Options], int | None] = no_side

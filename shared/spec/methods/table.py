@@ -45,9 +45,9 @@ class Method:
     objective: str
     default_model: str
     models: tuple[str, ...] = ()
-    distillation: Distillation | None = None
-    fine_tuning: FineTuning | None = None
-    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    distillation: Distillation[Any] | None = None
+    fine_tuning: FineTuning[Any] | None = None
+    defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
     is_second_order: bool = False
 

@@ -137,11 +137,13 @@ def plan_phases(options: FixResOptions, num_epochs: int) -> tuple[Stage, ...]:
     return plan_stages(num_epochs, first, last=FINETUNE)
 
 
-def phase_settings(options: FixResOptions, run: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+def phase_settings(
+    options: FixResOptions, run: Mapping[str, Any], stage: str
+) -> Mapping[str, object]:
     """Fields of the run that a phase changes: size, training view, learning rate."""
     if stage == TRAIN:
         side = options.train_size
-        changes: dict[str, Any] = {"data": {**run["data"], "image_size": [side, side]}}
+        changes: dict[str, object] = {"data": {**run["data"], "image_size": [side, side]}}
     else:
         side = options.test_size
         view = finetune_view(options.finetune_view, run["data"]["eval_view"])
@@ -154,7 +156,7 @@ def phase_settings(options: FixResOptions, run: Mapping[str, Any], stage: str) -
     return changes
 
 
-def finetune_view(kind: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def finetune_view(kind: str, evaluation: Mapping[str, object]) -> dict[str, object]:
     """The training view that looks like the test's."""
     crop = evaluation["crop"] if evaluation["crop"] == "none" else "centre"
     view = {

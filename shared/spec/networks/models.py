@@ -42,7 +42,7 @@ class Model:
     options: type[Settings]
     declare: Callable[[Any, Shape, int], Network]
     example_input: Shape = (28, 28, 1)
-    former: Mapping[str, Any] = field(default_factory=dict)
+    former: Mapping[str, object] = field(default_factory=dict)
 
 
 MODELS: Mapping[str, Model] = MappingProxyType(
@@ -248,9 +248,11 @@ class ModelSpec(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_changed_options(cls, values: Any) -> Any:
+    def _name_changed_options(cls, values: object) -> object:
         """Name the options whose absence once meant something else."""
-        row = MODELS.get(str(values.get("name"))) if isinstance(values, dict) else None
+        if not isinstance(values, dict):
+            return values
+        row = MODELS.get(str(values.get("name")))
         if row is None or not isinstance(given := values.get("options", {}), Mapping):
             return values
         defaults = {key: row.options.model_fields[key].default for key in row.former}

@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 # What a reader looks for first, and last.
 FIRST_KEYS, LAST_KEY = ("method", "backend"), "seed"
@@ -24,7 +23,7 @@ MAX_NAME_LENGTH, MAX_VALUE_LENGTH, DIGEST_LENGTH = 100, 40, 8
 MAX_DEPTH = 8
 
 
-def name_cells(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def name_cells(settings: Sequence[Mapping[str, object]]) -> list[str]:
     """One name a cell, in the order of the cells, from what differs between them only.
 
     Args:
@@ -34,7 +33,7 @@ def name_cells(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [shorten_name(label) or f"{LAST_KEY}={settings[0].get(LAST_KEY, 0)}" for label in labels]
 
 
-def label_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def label_settings(settings: Sequence[Mapping[str, object]]) -> list[str]:
     """`method=kd,backend=tf,k=3`: those settings that are not the same everywhere; maybe none."""
     keys = differing_keys(settings)
     short = short_keys(keys)
@@ -45,14 +44,14 @@ def label_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing_keys(settings: Sequence[Mapping[str, object]]) -> list[str]:
     """Keys that have several values, or that only some have; method and backend first."""
     order = {**dict.fromkeys(FIRST_KEYS), **dict.fromkeys(key for row in settings for key in row)}
     kinds = {key: {identify(row[key]) if key in row else "" for row in settings} for key in order}
     return sorted((key for key in order if len(kinds[key]) > 1), key=lambda key: key == LAST_KEY)
 
 
-def identify(value: Any) -> str:
+def identify(value: object) -> str:
     """A text that no other value has."""
     return json.dumps(value, sort_keys=True, default=str)
 
@@ -72,7 +71,7 @@ def last_word(key: str) -> str:
     return parts[-1]
 
 
-def label_values(values: Sequence[Any]) -> dict[str, str]:
+def label_values(values: Sequence[object]) -> dict[str, str]:
     """Identity of each value of one key -> its label; no two are equal, in any letters' case."""
     texts = {identify(value): write_value(value) for value in values}
     for depth in range(1, MAX_DEPTH + 1):
@@ -119,6 +118,6 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGEST_LENGTH]
 
 
-def write_value(value: Any) -> str:
+def write_value(value: object) -> str:
     """A value as `--set` reads it."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -7,7 +7,6 @@ else.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from poc.shared.spec.methods.table import METHODS, find_method
 
@@ -16,13 +15,13 @@ from .pretrained import WeightDefaults, is_drawn
 WEIGHTS = "initial_weights"
 
 
-def keeps_model_open(products: Sequence[Mapping[str, Sequence[Any]]]) -> bool:
+def keeps_model_open(products: Sequence[Mapping[str, Sequence[object]]]) -> bool:
     """Whether each cell must ask its own weights for the model: methods or weights differ."""
     return any("method" in product or WEIGHTS in product for product in products)
 
 
 def name_cell_model(
-    own: dict[str, Any], lender: Mapping[str, Any] | None, defaults: WeightDefaults
+    own: dict[str, object], lender: Mapping[str, object] | None, defaults: WeightDefaults
 ) -> None:
     """Take the model of a cell's weights, in place; a drawn body is the same as a trained one.
 
@@ -42,7 +41,7 @@ def name_cell_model(
 
 
 def take_cell_view(
-    own: dict[str, Any], lender: Mapping[str, Any] | None, defaults: WeightDefaults
+    own: dict[str, object], lender: Mapping[str, object] | None, defaults: WeightDefaults
 ) -> None:
     """Take the view of a cell's weights, or of those that other cells start from, in place."""
     if lender is None:
@@ -56,11 +55,11 @@ def take_cell_view(
 
 
 def find_lender(
-    own: Mapping[str, Any],
-    product: Mapping[str, Sequence[Any]],
-    settings: Mapping[str, Any],
+    own: Mapping[str, object],
+    product: Mapping[str, Sequence[object]],
+    settings: Mapping[str, object],
     defaults: WeightDefaults,
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """What would make a cell one that starts from weights; none: it does, or no cell does.
 
     Args:
@@ -72,7 +71,9 @@ def find_lender(
     if WEIGHTS in settings:
         files = [value for value in product[WEIGHTS] if not is_drawn(value)]
         return {WEIGHTS: files[0]} if is_drawn(settings[WEIGHTS]) and files else None
-    named = [name for name in product.get("method", ()) if name in METHODS]
+    named = [
+        name for name in product.get("method", ()) if isinstance(name, str) and name in METHODS
+    ]
     takers = [name for name in named if METHODS[name].fine_tuning is not None]
     weights, method = own.get(WEIGHTS), str(own.get("method"))
     if not takers or method in takers or is_drawn(weights):

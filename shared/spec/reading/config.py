@@ -28,7 +28,7 @@ def load_run(
     assignments: Iterable[str] = (),
     *,
     defaults: WeightDefaults | None = None,
-    **fields: Any,
+    **fields: object,
 ) -> RunSpec:
     """Read a run from a TOML file, `key=value` assignments and named fields, later ones winning.
 
@@ -75,7 +75,7 @@ def read_config(path: Path | str) -> str:
         ) from None
 
 
-def read_toml(path: Path | str) -> dict[str, Any]:
+def read_toml(path: Path | str) -> dict[str, object]:
     """A TOML file, or a shipped config by its name, as nested dictionaries.
 
     Raises:
@@ -91,7 +91,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 
 def assign_all(
-    values: dict[str, Any], assignments: Iterable[str], defaults: WeightDefaults | None = None
+    values: dict[str, object], assignments: Iterable[str], defaults: WeightDefaults | None = None
 ) -> None:
     """Apply several `key=value`, in place; weights first, since they may name the model.
 
@@ -109,7 +109,9 @@ def assign_all(
             assign_once(values, assignment, given)
 
 
-def assign_once(values: dict[str, Any], assignment: str, given: dict[tuple[str, ...], str]) -> None:
+def assign_once(
+    values: dict[str, object], assignment: str, given: dict[tuple[str, ...], str]
+) -> None:
     """Apply one `key=value`, in place; `given` holds what was given before, by its whole key.
 
     Raises:
@@ -130,7 +132,7 @@ def leads(assignment: str) -> bool:
     return assignment.partition("=")[0].strip() in ("method", "model", "model.name", WEIGHTS)
 
 
-def assign(values: dict[str, Any], assignment: str) -> None:
+def assign(values: dict[str, object], assignment: str) -> None:
     """Apply one `key=value` to nested dictionaries, in place."""
     key, separator, text = assignment.partition("=")
     if not separator or not key.strip():
@@ -138,17 +140,18 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     set_value(values, key.strip(), parse_value(text.strip()))
 
 
-def set_value(values: dict[str, Any], key: str, value: Any) -> None:
+def set_value(values: dict[str, object], key: str, value: object) -> None:
     """Put a value at a key (as `--set` knows keys) of nested dictionaries, in place."""
     *parents, last = full_key(key, values)
     target = values
     for parent in parents:
-        target = target.setdefault(parent, {})
-        if not isinstance(target, dict):
+        group = target.setdefault(parent, {})
+        if not isinstance(group, dict):
             raise UsageError(
                 f"received --set {key}={value}, but {parent!r} is no group of settings; name a "
                 "setting of a group"
             )
+        target = group
     target[last] = None if last == WEIGHTS and value == NO_WEIGHTS else value
 
 
@@ -195,7 +198,7 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
     raise UsageError(f"received the unknown key {key!r}; {suggest_key(key, allowed)}{told}")
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """A value as TOML writes it; anything that TOML refuses is a plain string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

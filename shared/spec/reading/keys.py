@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from pydantic import BaseModel
 
@@ -18,7 +18,16 @@ from .recipe import leave_open
 OWN = ("stage", "open_settings", "method_options", "model.options")
 
 
-def list_keys(method: str, model: str | None = None) -> Iterator[dict[str, Any]]:
+class KeyRow(TypedDict):
+    """A setting: its dotted key, its default where that is a plain value, its meaning."""
+
+    key: str
+    default: object
+    description: str
+    by_recipe: bool
+
+
+def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
     """Key, default and meaning of every setting; the options of a method and a model with them.
 
     A key that is `by_recipe` has its default of a run that is written without a command; in one
@@ -28,8 +37,13 @@ def list_keys(method: str, model: str | None = None) -> Iterator[dict[str, Any]]
         UsageError: No such method or model.
     """
     row = find_method(method)
-    written: dict[str, Any] = {"method": method}
+    written: dict[str, object] = {"method": method}
     leave_open(written)
+    left = (
+        tuple(map(str, open_keys))
+        if isinstance(open_keys := written["open_settings"], list)
+        else ()
+    )
     own = {
         f"{group}.{key}": value
         for group, values in row.defaults.items()
@@ -42,11 +56,11 @@ def list_keys(method: str, model: str | None = None) -> Iterator[dict[str, Any]]
     )
     for setting in rows:
         key = setting["key"]
-        is_open = setting["by_recipe"] and key.startswith(tuple(written["open_settings"]))
+        is_open = setting["by_recipe"] and key.startswith(left)
         yield {**setting, "default": own.get(key, setting["default"]), "by_recipe": is_open}
 
 
-def walk(group: type[BaseModel], prefix: str) -> Iterator[dict[str, Any]]:
+def walk(group: type[BaseModel], prefix: str) -> Iterator[KeyRow]:
     """The keys of a group and of the groups in it."""
     for name, field in group.model_fields.items():
         key = f"{prefix}{name}"
@@ -58,10 +72,14 @@ def walk(group: type[BaseModel], prefix: str) -> Iterator[dict[str, Any]]:
             continue
         default = field.get_default(call_default_factory=True)
         plain = default if isinstance(default, bool | int | float | str | tuple) else None
-        row = {"key": key, "default": plain, "description": field.description or ""}
-        yield {**row, "by_recipe": is_by_recipe(field)}
+        yield {
+            "key": key,
+            "default": plain,
+            "description": field.description or "",
+            "by_recipe": is_by_recipe(field),
+        }
 
 
-def is_list_of_groups(annotation: Any) -> bool:
+def is_list_of_groups(annotation: object) -> bool:
     """Whether a field holds several groups under names of their own."""
     return getattr(annotation, "__origin__", None) is not None and "Mapping" in str(annotation)

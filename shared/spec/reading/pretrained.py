@@ -1,8 +1,7 @@
 """A run that starts from weights takes their model and their view, where it names none."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
@@ -35,7 +34,7 @@ class Described:
 
     model: str | None = None
     lineage: str | None = None
-    view: Mapping[str, Any] = field(default_factory=dict)
+    view: Mapping[str, object] = field(default_factory=dict)
     is_there: bool = True
     is_guessed: bool = False
     remarks: tuple[str, ...] = ()
@@ -51,11 +50,11 @@ class WeightDefaults:
         note: Told one sentence each.
     """
 
-    describe: Callable[[str, Mapping[str, Any]], Described]
-    locate: Callable[[str, Mapping[str, Any]], str]
+    describe: Callable[[str, Mapping[str, object]], Described]
+    locate: Callable[[str, Mapping[str, object]], str]
     note: Callable[[str], None]
 
-    def name_model(self, values: dict[str, Any]) -> None:
+    def name_model(self, values: dict[str, object]) -> None:
         """Take the weights' model and lineage where none is named, in place."""
         path = values.get("initial_weights")
         model = values.get("model") or {}
@@ -75,7 +74,7 @@ class WeightDefaults:
             "options": {**options, **model.get("options", {})},
         }
 
-    def take_view(self, values: dict[str, Any]) -> None:
+    def take_view(self, values: dict[str, object]) -> None:
         """Take the weights' view where the run's data says nothing, in place, and tell of both."""
         path, data = values.get("initial_weights"), values.setdefault("data", {})
         if not isinstance(path, str) or is_drawn(path) or not isinstance(data, dict):
@@ -99,7 +98,7 @@ class WeightDefaults:
         for text in contradicted:
             self.note(text)
 
-    def note_unknown(self, path: str, data: Mapping[str, Any]) -> None:
+    def note_unknown(self, path: str, data: Mapping[str, object]) -> None:
         """Say that nobody knows how the weights want to see images, where the run does not say."""
         if missing := [key for key in ("image_size", "normalization") if key not in data]:
             self.note(
@@ -113,7 +112,7 @@ def is_drawn(weights: object) -> bool:
     return not isinstance(weights, str) or weights == NO_WEIGHTS
 
 
-def sets_size(values: Mapping[str, Any]) -> bool:
+def sets_size(values: Mapping[str, object]) -> bool:
     """Whether the method itself names the images' size."""
     method = find_method(str(values.get("method", "lightlayers")))
     if method.fine_tuning is None:
@@ -123,18 +122,18 @@ def sets_size(values: Mapping[str, Any]) -> bool:
     return method.fine_tuning.image_side(options) is not None
 
 
-def merge(view: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+def merge(view: Mapping[str, object], data: Mapping[str, object]) -> dict[str, object]:
     """The run's settings over the view's; a group that names a rule of its own keeps it whole."""
     merged = {**view, **data}
     for group in ("train_view", "eval_view"):
-        own = data.get(group)
-        if group in view and isinstance(own, Mapping):
+        own, taken = data.get(group), view.get(group)
+        if isinstance(taken, Mapping) and isinstance(own, Mapping):
             names_rule = {"resize", "crop"} & own.keys()
-            merged[group] = dict(own) if names_rule else {**view[group], **own}
+            merged[group] = dict(own) if names_rule else {**taken, **own}
     return merged
 
 
-def check_view(path: str, view: Mapping[str, Any]) -> None:
+def check_view(path: str, view: Mapping[str, object]) -> None:
     """Refuse a file whose view is none that the data could have.
 
     Raises:
@@ -150,9 +149,9 @@ def check_view(path: str, view: Mapping[str, Any]) -> None:
         ) from None
 
 
-def find_taken(view: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+def find_taken(view: Mapping[str, object], data: Mapping[str, object]) -> dict[str, object]:
     """What of a view a run takes: all that its own data does not set."""
-    taken = {}
+    taken: dict[str, object] = {}
     for key, value in view.items():
         own = data.get(key)
         if isinstance(value, Mapping) and isinstance(own, Mapping):
@@ -163,7 +162,9 @@ def find_taken(view: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, An
     return taken
 
 
-def contradictions(view: Mapping[str, Any], data: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def contradictions(
+    view: Mapping[str, object], data: Mapping[str, object], prefix: str
+) -> Iterator[str]:
     """A sentence for each setting of the run that is not what the weights were tested with."""
     for key, value in view.items():
         own = data.get(key)
@@ -176,22 +177,25 @@ def contradictions(view: Mapping[str, Any], data: Mapping[str, Any], prefix: str
             yield f"data.{prefix}{key}={own} is set; the weights were tested with {value}."
 
 
-def is_same_list(first: Any, second: Any) -> bool:
+def is_same_list(first: object, second: object) -> bool:
     """Whether two lists hold the same; a typed size may still be a text such as `224x224`."""
     if isinstance(first, str) and isinstance(second, list):
         return first.replace(" ", "").replace(",", "x") == "x".join(map(str, second))
-    return isinstance(first, list | tuple) and list(first) == list(second)
+    if not isinstance(first, list | tuple) or not isinstance(second, Iterable):
+        return False
+    return list(first) == list(second)
 
 
-def describe_view(data: Mapping[str, Any]) -> str:
+def describe_view(data: Mapping[str, object]) -> str:
     """`224 px, bicubic, x/127.5 - 1`."""
     parts = []
     if isinstance(size := data.get("image_size"), list | tuple):
         parts.append(f"{size[0]} px" if size[0] == size[-1] else f"{size[0]}x{size[1]} px")
     if name := data.get("interpolation"):
         parts.append(str(name))
-    crop = data.get("eval_view") or {}
-    if crop.get("crop", "centre") == "centre" and "crop_share" in crop:
+    crop = data.get("eval_view")
+    is_centred = isinstance(crop, Mapping) and crop.get("crop", "centre") == "centre"
+    if isinstance(crop, Mapping) and is_centred and "crop_share" in crop:
         parts.append(f"centre crop {crop['crop_share']:.3g}")
     if name := data.get("normalization"):
         parts.append(NORMALIZATIONS.get(str(name), str(name)))

@@ -45,7 +45,7 @@ RATES: Mapping[Kind, Mapping[str, float]] = MappingProxyType(
 # not unlearn costs a tenth of the accuracy.
 HEAD_INITIALIZER = "torch_uniform"
 # Mirror images and mild crops leave a photo what it is.
-PHOTO_VIEW: Mapping[str, Any] = MappingProxyType(
+PHOTO_VIEW: Mapping[str, object] = MappingProxyType(
     {"crop": "random_resized", "area": (0.5, 1.0), "horizontal_flip": 0.5}
 )
 OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
@@ -66,7 +66,7 @@ class TrainingImages:
     has_norms: bool
 
 
-def leave_open(values: dict[str, Any]) -> None:
+def leave_open(values: dict[str, object]) -> None:
     """Note what a run that is being written leaves to the recipe, in place.
 
     Args:
@@ -75,14 +75,14 @@ def leave_open(values: dict[str, Any]) -> None:
     if not isinstance(values.get("method", ""), str):
         return
     given = fill_defaults(values)
-    values["open_settings"] = [key for key in OPEN_SETTINGS if not is_given(key, given)]
+    left = values["open_settings"] = [key for key in OPEN_SETTINGS if not is_given(key, given)]
     finetune = find(FINETUNE, given)
-    if EPOCHS in values["open_settings"] and isinstance(finetune, int):
+    if EPOCHS in left and isinstance(finetune, int):
         # Until the images are counted: as many as leave something for the first phase.
         values["num_epochs"] = finetune + MIN_EPOCHS
 
 
-def is_given(key: str, values: Mapping[str, Any]) -> bool:
+def is_given(key: str, values: Mapping[str, object]) -> bool:
     """Whether a run sets a key, or anything of it where it is a group; or rules it out."""
     group, _, option = key.partition(".")
     known = find_method(str(values.get("method", "lightlayers"))).options.model_fields
@@ -101,9 +101,9 @@ def is_given(key: str, values: Mapping[str, Any]) -> bool:
     return find(key, values) not in (None, {})
 
 
-def find(key: str, values: Mapping[str, Any]) -> Any:
+def find(key: str, values: Mapping[str, object]) -> object:
     """The value at a dotted key; a parent that is no group stands for itself; none: not set."""
-    found: Any = values
+    found: object = values
     for part in key.split("."):
         if not isinstance(found, Mapping):
             return found
@@ -113,7 +113,7 @@ def find(key: str, values: Mapping[str, Any]) -> Any:
 
 def kind_of(run: RunSpec, *, has_norms: bool) -> Kind:
     """What of its network a run trains, and from where."""
-    options: Any = run.method_settings
+    options: object = run.method_settings
     if find_method(run.method).fine_tuning is not None:
         return "tuned" if moves_body(run) else "head"
     # LwF's original form goes on with the source itself.
@@ -157,7 +157,7 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
     steps = count_steps(run, images.num_images)
     planned = run.replace(**plan(run, kind, steps), open_settings=[])
     values = planned.model_dump(mode="json")
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if SCHEDULE in still_open:
         shortest = min(stage.num_epochs for stage in planned.stages) * steps
         warmup = round(WARMUP_SHARE * shortest)
@@ -171,7 +171,7 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
     return planned.replace(**changes)
 
 
-def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, Any]:
+def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, object]:
     """The run's epochs, of so many steps each, and the options of its method."""
     epochs, options = run.num_epochs, dict(run.method_options)
     if HEAD in run.open_settings:

@@ -105,7 +105,7 @@ def describe_form(form: Form) -> str:
     return " ".join(f"{key}={value}" for key, value in pairs).replace('"', "")
 
 
-def flatten(values: Form, parents: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Form, parents: str = "") -> Iterator[tuple[str, object]]:
     """Dotted keys and values; options stand beside the name of their model."""
     for key, value in values.items():
         path = parents if key == "options" else f"{parents}.{key}".removeprefix(".")

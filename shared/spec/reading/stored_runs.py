@@ -1,12 +1,11 @@
 """Runs that an older version stored, read as what they meant."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from poc.shared.spec.networks.models import MODELS
 
 
-def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
+def read_as_meant(record: Mapping[str, object]) -> dict[str, object]:
     """`run.json` with the options that came later named as what their absence meant."""
     run = record.get("run")
     if not isinstance(run, Mapping):
@@ -17,7 +16,7 @@ def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
     if "source" in run:
         # The former name of the teacher.
         run = rename_keys(run)
-    changed = {"model": model_as_meant(run.get("model"))}
+    changed: dict[str, object] = {"model": model_as_meant(run.get("model"))}
     if isinstance(teacher := run.get("teacher"), Mapping):
         changed["teacher"] = {**teacher, "model": model_as_meant(teacher.get("model"))}
     meant = {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
@@ -29,7 +28,7 @@ def read_as_meant(record: Mapping[str, Any]) -> dict[str, Any]:
     return meant
 
 
-def rename_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
+def rename_keys(settings: Mapping[str, object]) -> dict[str, object]:
     """Settings under today's names."""
     return {rename(key): value for key, value in settings.items()}
 
@@ -40,9 +39,11 @@ def rename(key: str) -> str:
     return f"teacher{dot}{rest}" if first == "source" else key
 
 
-def model_as_meant(model: Any) -> Any:
+def model_as_meant(model: object) -> object:
     """A stored model, likewise; what is no model stays as it is."""
-    row = MODELS.get(str(model.get("name"))) if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping):
+        return model
+    row = MODELS.get(str(model.get("name")))
     if row is None or not isinstance(options := model.get("options", {}), Mapping):
         return model
     return {**model, "options": {**row.former, **options}}

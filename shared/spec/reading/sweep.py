@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
@@ -22,9 +22,17 @@ from .config import assign_all, parse_value, read_toml, set_value
 from .pretrained import WeightDefaults
 from .recipe import leave_open
 
-Product = Mapping[str, Sequence[Any]]
+Product = Mapping[str, Sequence[object]]
 # These decide what other keys mean, so they are set first.
 LEADING_KEYS = ("method", "model", "model.name", WEIGHTS)
+
+
+class StoredCell(TypedDict):
+    """A cell as plain values."""
+
+    name: str
+    settings: dict[str, object]
+    run: dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +43,10 @@ class Cell:
     """
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     run: RunSpec
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> StoredCell:
         """The cell as the sweep's definition stores it."""
         return {
             "name": self.name,
@@ -73,19 +81,19 @@ def load_sweep(
     overriding = dict(parse_axis(axis) for axis in axes)
     products = [{**product, **overriding} for product in products]
     assign_all(values, assignments, None if keeps_model_open(products) else defaults)
-    num_seeds = num_seeds if num_seeds is not None else seeds_in_file
-    check_seeds(num_seeds, products)
+    num_runs = check_seeds(seeds_in_file if num_seeds is None else num_seeds, products)
     cells = unique(
-        cell for product in products for cell in expand(values, product, num_seeds or 1, defaults)
+        cell for product in products for cell in expand(values, product, num_runs, defaults)
     )
     names = name_cells([{**cell.settings, "seed": cell.run.seed} for cell in cells])
     return [replace(cell, name=name) for cell, name in zip(cells, names, strict=True)]
 
 
-def read_products(grid: Any) -> list[Product]:
+def read_products(grid: object) -> list[Product]:
     """The products of a file's `[grid]` or `[[grid]]`."""
-    tables = grid if isinstance(grid, list) else [grid]
-    if not tables or not all(isinstance(table, dict) for table in tables):
+    given = grid if isinstance(grid, list) else [grid]
+    tables = [table for table in given if isinstance(table, dict)]
+    if not given or len(tables) < len(given):
         raise UsageError(
             f"received grid={grid!r}; allowed is a table [grid] or tables [[grid]]: write for "
             "example k = [1, 2, 3] below [grid]"
@@ -93,7 +101,7 @@ def read_products(grid: Any) -> list[Product]:
     return [{key: axis_values(key, value) for key, value in table.items()} for table in tables]
 
 
-def axis_values(key: str, value: Any) -> list[Any]:
+def axis_values(key: str, value: object) -> list[object]:
     """A list is an axis, anything else one fixed value."""
     values = value if isinstance(value, list) else [value]
     if not values or any(values.count(item) > 1 for item in values):
@@ -104,7 +112,7 @@ def axis_values(key: str, value: Any) -> list[Any]:
     return values
 
 
-def parse_axis(text: str) -> tuple[str, list[Any]]:
+def parse_axis(text: str) -> tuple[str, list[object]]:
     """`k=1,2,3` -> ("k", [1, 2, 3]); values are written as in TOML, plain words as they are."""
     key, separator, listed = text.partition("=")
     if not separator or not key.strip() or not listed.strip():
@@ -118,10 +126,10 @@ def parse_axis(text: str) -> tuple[str, list[Any]]:
     return key.strip(), axis_values(key.strip(), values)
 
 
-def check_seeds(num_seeds: Any, products: Sequence[Product]) -> None:
-    """Refuse a wrong number of seeds, and seeds named twice."""
+def check_seeds(num_seeds: object, products: Sequence[Product]) -> int:
+    """Runs a combination; refuses a wrong number of seeds, and seeds named twice."""
     if num_seeds is None:
-        return
+        return 1
     if not isinstance(num_seeds, int) or isinstance(num_seeds, bool) or num_seeds < 1:
         raise UsageError(
             f"received seeds={num_seeds!r}; allowed is a number of runs of at least 1: write for "
@@ -131,10 +139,11 @@ def check_seeds(num_seeds: Any, products: Sequence[Product]) -> None:
         raise UsageError(
             f"received seeds={num_seeds} and an axis seed; allowed is one of them: remove one"
         )
+    return num_seeds
 
 
 def expand(
-    values: Mapping[str, Any], product: Product, num_seeds: int, defaults: WeightDefaults | None
+    values: Mapping[str, object], product: Product, num_seeds: int, defaults: WeightDefaults | None
 ) -> Iterator[Cell]:
     """Every cell of one product, the seeds innermost."""
     keys = sorted(product, key=lambda key: not is_leading(key))
@@ -146,8 +155,8 @@ def expand(
 
 
 def make_cell(
-    values: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    values: Mapping[str, object],
+    settings: Mapping[str, object],
     product: Product,
     offset: int,
     defaults: WeightDefaults | None = None,
@@ -181,7 +190,7 @@ def is_leading(key: str) -> bool:
     return key in LEADING_KEYS
 
 
-def describe_settings(settings: Mapping[str, Any]) -> str:
+def describe_settings(settings: Mapping[str, object]) -> str:
     """`k=3,backend=tf`."""
     return ",".join(f"{key}={write_value(value)}" for key, value in settings.items())
 

@@ -8,7 +8,6 @@ default sizes. Keras publishes no crop: there the run's own rule stands.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from poc.shared.spec.data import Interpolation, Normalization
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
@@ -33,9 +32,9 @@ class PublishedView:
     interpolation: Interpolation = "bilinear"
     normalization: Normalization = "torch"
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """Settings of `data`."""
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "image_size": [self.size, self.size],
             "channels": 3,
             "normalization": self.normalization,

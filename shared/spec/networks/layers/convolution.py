@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from poc.shared.errors import UsageError
 
@@ -74,7 +74,7 @@ class Conv2D(Window):
         """Values at the positions that meet nothing but padding."""
         return self.dead_positions(inputs[0]) * math.prod(self.kernel_shape(inputs)[2:])
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "in_channels": inputs[0][-1],
@@ -119,7 +119,7 @@ class DepthwiseConv2D(Window):
         """Values at the positions that meet nothing but padding."""
         return self.dead_positions(inputs[0]) * inputs[0][-1]
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "channels": inputs[0][-1],
@@ -172,7 +172,7 @@ class SeparableConv2D(Window):
         """Values at the depthwise positions that meet nothing but padding."""
         return self.dead_positions(inputs[0]) * inputs[0][-1]
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "in_channels": inputs[0][-1],

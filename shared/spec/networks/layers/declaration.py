@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 Shape = tuple[int, ...]
 
@@ -65,7 +65,7 @@ class Layer(Protocol):
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Multiply-adds for one image."""
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """What both trees' classes of this kind are made with, by keyword."""
 
 
@@ -80,7 +80,7 @@ class Stateless:
         """Zero by convention: only convolutions and dense layers are counted."""
         return 0
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Nothing."""
         return {}
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from poc.shared.errors import UsageError
 
@@ -40,7 +40,7 @@ class Dense:
         """In x out."""
         return vector_size(inputs[0]) * self.units
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "in_channels": inputs[0][-1],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .declaration import ONES, ZEROS, Activation, Elementwise, Parameter, Shape
 
@@ -31,7 +31,7 @@ class BatchNorm(Elementwise):
         )
         return (*gamma, *beta, *running)
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "channels": inputs[0][-1],
@@ -49,7 +49,7 @@ class Activate(Elementwise):
     kind: ClassVar[str] = "activation"
     activation: Activation
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {"activation": self.activation}
 
@@ -67,6 +67,6 @@ class Dropout(Elementwise):
         shape = inputs[0]
         return (1,) * (len(shape) - 1) + shape[-1:] if self.is_spatial else shape
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {"rate": self.rate}

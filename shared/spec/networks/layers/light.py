@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from .convolution import Conv2D
 from .declaration import Activation, Parameter, Shape, bias_parameter, kernel_initializer, prefixed
@@ -91,7 +91,7 @@ class LightConv2D(Window):
         is_padded = expand.pads(reduce.output_shape(inputs)) != ((0, 0), (0, 0))
         return () if self.inner_activation or is_padded else ("reduce/bias",)
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         reduce, expand = self.convolutions()
         return {
@@ -153,7 +153,7 @@ class LightDense:
         """Both products."""
         return self.rank * (vector_size(inputs[0]) + self.units)
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "in_channels": inputs[0][-1],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from .declaration import Shape, Stateless
 from .window import Window
@@ -24,7 +24,7 @@ class Pool2D(Window, Stateless):
         """(H', W', C)."""
         return (*self.spatial_shape(inputs[0]), inputs[0][-1])
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "kernel_size": self.kernel_size,
@@ -48,6 +48,6 @@ class GlobalPool(Stateless):
         channels = inputs[0][-1]
         return (1, 1, channels) if self.keep_axes else (channels,)
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {"mode": self.mode, "keep_axes": self.keep_axes}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from poc.shared.errors import UsageError
 
@@ -20,7 +20,7 @@ class ScaledAdd(Elementwise):
         """The common shape."""
         return common_shape(inputs)
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {"scale": self.scale}
 
@@ -64,7 +64,7 @@ class StochasticDepth(Elementwise):
         """Shape of one example's mask: one value."""
         return (1,) * len(inputs[0])
 
-    def arguments(self, inputs: Sequence[Shape]) -> dict[str, Any]:
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Of both trees' classes, by keyword."""
         return {
             "training_factor": self.training_factor,
