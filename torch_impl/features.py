@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import Parameter
 from poc.shared.spec.networks.network import Network
@@ -25,7 +24,7 @@ from .arrays import (
 )
 from .device import find_device
 from .gradients import complete_extras, compute_gradients
-from .methods import OBJECTIVES
+from .methods import find_objective
 from .models import Model
 from .weights import canonical_shape, load_weights, named_variables, to_canonical
 
@@ -62,7 +61,7 @@ def loss_and_gradients(
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
     model = Model(run.trained_network, dtype=run.precision).to(find_device(run))
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
+    objective = find_objective(run.method)(run, model, weights)
     device = find_device(run)
     result = compute_gradients(
         objective,
@@ -120,7 +119,7 @@ def hyper_gradient(
     """Outer loss of one batch, and its gradient on the meta-parameters."""
     model = Model(run.trained_network, dtype=run.precision).to(find_device(run))
     load_weights(model, weights)
-    objective = OBJECTIVES[find_method(run.method).objective](run, model, weights)
+    objective = find_objective(run.method)(run, model, weights)
     objective.restore(state)
     device = find_device(run)
     inputs = images_to_tensor(images, dtype=run.dtype, device=device, layout=run.layout)

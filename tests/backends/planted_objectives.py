@@ -86,6 +86,11 @@ def plant_output(operations: Operations, form: str) -> None:
     objectives.update(kd=Distillation)
 
 
+def remove_objective(operations: Operations, name: str) -> None:
+    """A tree that does not have an objective yet."""
+    del module("methods").OBJECTIVES[name]
+
+
 def uproot(operations: Operations) -> None:
     """Take the methods as they are."""
     module("methods").OBJECTIVES.update(ORIGINALS)
@@ -113,7 +118,7 @@ def step_once(
     return trainer.metrics()
 
 
-for operation in (plant_term, plant_output, uproot, keep_once, step_once):
+for operation in (plant_term, plant_output, remove_objective, uproot, keep_once, step_once):
     setattr(Operations, operation.__name__, operation)
 
 if __name__ == "__main__":

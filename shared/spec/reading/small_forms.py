@@ -78,19 +78,25 @@ def find_form(assignments: Sequence[str]) -> Form | None:
     """The small form that these `key=value` leave in place, if any.
 
     Raises:
-        UsageError: No such method.
+        UsageError: No such method, or it has no small form.
     """
     given = {key.strip(): value for key, _, value in (text.partition("=") for text in assignments)}
     method = given.get("method", RunSpec.model_fields["method"].default).strip()
     find_method(method)
+    if any(key in OWN_KEYS or key.startswith("teacher.") for key in given):
+        return None
+    if method not in SMALL_FORMS:
+        raise UsageError(
+            f"received the method {method!r}, which has no small form for parity; allowed without "
+            f"a model are {', '.join(sorted(SMALL_FORMS))}: add its row to SMALL_FORMS in "
+            "shared/spec/reading/small_forms.py, or name --model and --data"
+        )
     form = {"method": method, **SMALL_FORMS[method]}
     return None if any(is_own(key, form) for key in given) else form
 
 
 def is_own(key: str, form: Form) -> bool:
-    """Whether a setting names model, data, teacher or weights, or an option of another model."""
-    if key in OWN_KEYS or key.startswith("teacher."):
-        return True
+    """Whether a setting is an option of another model than the form's."""
     try:
         parent, *rest = full_key(key, form)
     except UsageError:

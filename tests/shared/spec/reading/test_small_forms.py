@@ -9,6 +9,7 @@ from poc.shared.actions.comparison import describe_parity_run
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.parity.table import parity_table, rung_notes
 from poc.shared.errors import UsageError
+from poc.shared.spec.methods import table
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.reading.small_forms import SMALL_FORMS, describe_form, load_parity_run
@@ -19,6 +20,19 @@ MOST_PARAMETERS, MOST_PIXELS, BATCH = 10_000, 24 * 22, 8
 
 def test_every_method_has_a_row():
     assert list(SMALL_FORMS) == list(METHODS)
+
+
+def test_a_method_without_a_form_says_that_it_is_missing(poc, monkeypatch):
+    """A row of the table alone: one sentence that names the table and what else would do."""
+    monkeypatch.setattr(table, "METHODS", {**METHODS, "rkd": METHODS["kd"]})
+    code, output, errors = poc("parity", "--method", "rkd")
+    assert (code, output) == (2, "")
+    assert errors.count("\n") == 1
+    for part in ("'rkd'", "no small form", "shared/spec/reading/small_forms.py", "--model"):
+        assert part in errors
+    assignments = ["method=rkd", "model=lightnet_plain"]
+    run, form = load_parity_run(None, assignments)
+    assert (run.method, form) == ("rkd", None)
 
 
 @pytest.mark.parametrize("method", METHODS)
