@@ -24,7 +24,7 @@ from .arrays import (
 from .device import find_device
 from .gradients import check_losses, complete_extras, compute_gradients
 from .loss_scale import LossScale
-from .methods import OBJECTIVES, Outcome
+from .methods import Outcome, find_objective
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import load_weights, named_variables, read_weights, trainable_names
@@ -41,7 +41,7 @@ class Trainer:
         self.device = find_device(run.spec)
         self.model = Model(network, dtype=run.spec.precision)
         load_weights(self.model, weights)
-        self.objective = OBJECTIVES[run.method.objective](run, self.model, weights)
+        self.objective = find_objective(run.spec.method)(run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
         declared = {parameter.name: parameter for parameter in network.parameters}

@@ -24,7 +24,7 @@ from .arrays import (
 )
 from .device import find_device
 from .gradients import complete_extras, compute_gradients
-from .methods import OBJECTIVES
+from .methods import find_objective
 from .models import Model
 from .weights import canonical_shape, load_weights, named_variables, to_canonical
 
@@ -61,7 +61,7 @@ def loss_and_gradients(
     """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
     model = Model(run.trained_network, dtype=run.spec.precision).to(find_device(run.spec))
     load_weights(model, weights)
-    objective = OBJECTIVES[run.method.objective](run, model, weights)
+    objective = find_objective(run.spec.method)(run, model, weights)
     device = find_device(run.spec)
     result = compute_gradients(
         objective,
@@ -121,7 +121,7 @@ def hyper_gradient(
     """Outer loss of one batch, and its gradient on the meta-parameters."""
     model = Model(run.trained_network, dtype=run.spec.precision).to(find_device(run.spec))
     load_weights(model, weights)
-    objective = OBJECTIVES[run.method.objective](run, model, weights)
+    objective = find_objective(run.spec.method)(run, model, weights)
     objective.restore(state)
     device = find_device(run.spec)
     inputs = images_to_tensor(images, dtype=run.spec.dtype, device=device, layout=run.spec.layout)

@@ -25,7 +25,7 @@ from .arrays import (
 from .device import find_device
 from .gradients import check_losses, complete_extras, compute_gradients
 from .loss_scale import LossScale
-from .methods import OBJECTIVES, Outcome
+from .methods import Outcome, find_objective
 from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import (
@@ -49,7 +49,7 @@ class Trainer:
         self.device = find_device(run.spec)
         self.model = Model(network, dtype=run.spec.precision).to(self.device)
         load_weights(self.model, weights)
-        self.objective = OBJECTIVES[run.method.objective](run, self.model, weights)
+        self.objective = find_objective(run.spec.method)(run, self.model, weights)
         self.names = trainable_names(self.model)
         variables = named_variables(self.model)
         declared = {parameter.name: parameter for parameter in network.parameters}

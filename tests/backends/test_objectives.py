@@ -156,3 +156,16 @@ def test_what_present_methods_keep_is_an_images_own(method, planted):
         assert all(found.values()), found
         names += found
     assert names
+
+
+def test_a_tree_without_the_objective_of_a_method_says_so(planted):
+    planted.call(planted_objectives.remove_objective, name="kd")
+    run = make_run("kd", teacher={"model": NET})
+    try:
+        with pytest.raises(UsageError) as caught:
+            call(planted, planted_objectives.step_once, run, **BATCH)
+    finally:
+        planted.call(planted_objectives.uproot)
+    tree = f"{planted.backend}_impl"
+    assert f"'kd', whose objective 'kd' {tree} does not have" in str(caught.value)
+    assert f"of OBJECTIVES in {tree}/methods/__init__.py" in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks import layers
-from poc.shared.spec.reading.small_forms import SMALL_FORMS
+from poc.shared.spec.reading.small_forms import small_form
 
 ROOT = Path(__file__).parents[2]
 TREES = ("tf_impl", "torch_impl")
@@ -65,7 +65,7 @@ def test_a_method_has_all_that_belongs_to_it(method: str) -> None:
     assert list((ROOT / "configs" / method).glob("*.toml")), f"{method} has no config"
     page = PAGES.get(method, method.replace("-", "_"))
     assert (ROOT / "docs" / "methods" / f"{page}.md").is_file(), f"{method} has no page"
-    assert method in SMALL_FORMS, f"{method} has no small form for parity"
+    assert small_form(method), f"{method} has no small form for parity"
     assert objective in REFERENCES, f"{method} names no NumPy reference"
     module, function = REFERENCES[objective]
     text = (ROOT / "tests" / "reference" / f"{module}.py").read_text(encoding="utf-8")

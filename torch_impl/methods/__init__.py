@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from poc.shared.errors import UsageError
+from poc.shared.spec.methods.table import find_method
+
 from .attention_transfer import AttentionTransfer
 from .fitnets import FitNets
 from .kd import KnowledgeDistillation
@@ -21,4 +24,20 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "l2t_ww": L2TWW,
 }
 
-__all__ = ["OBJECTIVES", "Objective", "Outcome"]
+__all__ = ["OBJECTIVES", "Objective", "Outcome", "find_objective"]
+
+
+def find_objective(method: str) -> type[Objective]:
+    """The class of a method's objective.
+
+    Raises:
+        UsageError: No such method, or this tree does not have its objective yet.
+    """
+    name = find_method(method).objective
+    if name not in OBJECTIVES:
+        raise UsageError(
+            f"received the method {method!r}, whose objective {name!r} torch_impl does not have; "
+            f"allowed are {', '.join(OBJECTIVES)}: add its class and its row of OBJECTIVES in "
+            "torch_impl/methods/__init__.py"
+        )
+    return OBJECTIVES[name]

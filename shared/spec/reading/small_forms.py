@@ -2,7 +2,8 @@
 
 Parity is a matter of the program, not of the size: a small net on small images shows the same
 formulas in a minute. Images are no squares and have three channels, so that swapped axes differ;
-dropout is on, so that the noise is compared too. A new method is one row.
+dropout is on, so that the noise is compared too. A method that learns from a teacher has a form
+without a row; any other new one is a row.
 """
 
 import json
@@ -47,11 +48,8 @@ SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
             "method_options": {"train_size": 9, "test_size": 12},
             "data": {key: value for key, value in DATA.items() if key != "image_size"},
         },
-        "kd": TAUGHT,
         # Its published form trains the source itself.
         "lwf": {"model": LIGHT, "data": DATA},
-        "fitnets": TAUGHT,
-        "attention_transfer": TAUGHT,
         "l2t-ww": {**TAUGHT, "model": PLAIN},
     }
 )
@@ -78,19 +76,36 @@ def find_form(assignments: Sequence[str]) -> Form | None:
     """The small form that these `key=value` leave in place, if any.
 
     Raises:
-        UsageError: No such method.
+        UsageError: No such method, or it has no small form.
     """
     given = {key.strip(): value for key, _, value in (text.partition("=") for text in assignments)}
     method = given.get("method", RunSpec.model_fields["method"].default).strip()
     find_method(method)
-    form = {"method": method, **SMALL_FORMS[method]}
+    if any(key in OWN_KEYS or key.startswith("teacher.") for key in given):
+        return None
+    form = {"method": method, **small_form(method)}
     return None if any(is_own(key, form) for key in given) else form
 
 
+def small_form(method: str) -> Form:
+    """The row of a method; without one, that of every method with a teacher.
+
+    Raises:
+        UsageError: It has neither.
+    """
+    if method in SMALL_FORMS:
+        return SMALL_FORMS[method]
+    if find_method(method).distillation is not None:
+        return TAUGHT
+    raise UsageError(
+        f"received the method {method!r}, which has no small form for parity; allowed without a "
+        f"model are {', '.join(SMALL_FORMS)} and methods with a teacher: add its row to "
+        "SMALL_FORMS in shared/spec/reading/small_forms.py, or name --model and --data"
+    )
+
+
 def is_own(key: str, form: Form) -> bool:
-    """Whether a setting names model, data, teacher or weights, or an option of another model."""
-    if key in OWN_KEYS or key.startswith("teacher."):
-        return True
+    """Whether a setting is an option of another model than the form's."""
     try:
         parent, *rest = full_key(key, form)
     except UsageError:

@@ -94,6 +94,12 @@ def plant_output(operations: ServedOperations, form: str) -> None:
     objectives.update(kd=Distillation)
 
 
+def remove_objective(operations: ServedOperations, name: str) -> None:
+    """A tree that does not have an objective yet."""
+    originals()
+    del module("methods").OBJECTIVES[name]
+
+
 def uproot(operations: ServedOperations) -> None:
     """Take the methods as they are."""
     module("methods").OBJECTIVES.update(originals())
@@ -124,7 +130,7 @@ def step_once(
 
 
 if __name__ == "__main__":
-    for operation in (plant_term, plant_output, uproot, keep_once, step_once):
+    for operation in (plant_term, plant_output, remove_objective, uproot, keep_once, step_once):
         setattr(ServedOperations, operation.__name__, operation)
     sys.argv = ["server", BACKEND]
     runpy.run_module("poc.shared.engine.server", run_name="__main__")

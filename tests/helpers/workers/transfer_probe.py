@@ -35,8 +35,12 @@ def module(name: str) -> Any:
 def evaluate_loss(
     operations: Any, name: str, inputs: list[np.ndarray], options: dict[str, Any], projection: Any
 ) -> dict[str, Any]:
-    """Value of a loss in float64, and the gradients of sum(value * projection)."""
-    function = getattr(module("distillation_losses"), name)
+    """Value of a loss in float64, and the gradients of sum(value * projection).
+
+    Of `distillation_losses`, unless the name says of which module of a tree: `methods.kd.…`.
+    """
+    place, _, own_name = name.rpartition(".")
+    function = getattr(module(place or "distillation_losses"), own_name)
     if BACKEND == "tf":
         import tensorflow as tf
 

@@ -9,17 +9,44 @@ from poc.shared.actions.comparison import describe_parity_run
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.parity.table import parity_table, rung_notes
 from poc.shared.errors import UsageError
+from poc.shared.spec.methods import table
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.config import load_run
-from poc.shared.spec.reading.small_forms import SMALL_FORMS, describe_form, load_parity_run
+from poc.shared.spec.reading.small_forms import (
+    SMALL_FORMS,
+    describe_form,
+    load_parity_run,
+    small_form,
+)
 from poc.shared.spec.resolved import resolve_networks
 
 # Beside 2,000 images of 28 x 28 in batches of 64 this is small.
 MOST_PARAMETERS, MOST_PIXELS, BATCH = 10_000, 24 * 22, 8
 
 
-def test_every_method_has_a_row():
-    assert list(SMALL_FORMS) == list(METHODS)
+def test_every_row_is_a_methods_and_every_method_has_a_form():
+    assert [name for name in METHODS if name in SMALL_FORMS] == list(SMALL_FORMS)
+    assert all(small_form(name) for name in METHODS)
+
+
+def test_a_method_with_a_teacher_needs_no_row(monkeypatch):
+    monkeypatch.setattr(table, "METHODS", {**METHODS, "rkd": METHODS["kd"]})
+    run, form = load_parity_run(None, ["method=rkd"])
+    assert form == {**load_parity_run(None, ["method=kd"])[1], "method": "rkd"}
+    assert run.teacher.model.name == "lightnet_residual"
+
+
+def test_a_method_without_a_form_says_that_it_is_missing(poc, monkeypatch):
+    """A row of the table alone: one sentence that names the table and what else would do."""
+    monkeypatch.setattr(table, "METHODS", {**METHODS, "new": METHODS["scratch"]})
+    code, output, errors = poc("parity", "--method", "new")
+    assert (code, output) == (2, "")
+    assert errors.count("\n") == 1
+    for part in ("'new'", "no small form", "shared/spec/reading/small_forms.py", "--model"):
+        assert part in errors
+    assignments = ["method=new", "model=lightnet_plain"]
+    run, form = load_parity_run(None, assignments)
+    assert (run.method, form) == ("new", None)
 
 
 @pytest.mark.parametrize("method", METHODS)
