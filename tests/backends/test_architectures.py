@@ -17,9 +17,8 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers import Conv2D, ScaledAdd
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.tests.helpers.architectures.table import SMALL_CASES, small_forms
+from poc.tests.helpers.architectures.table import ARCHITECTURES, ladder_rows
 
-SMALL = small_forms("calm", "one step")
 STEPS = 5
 # Residual branches at full strength, one after the other, amplify rounding: a float32 gradient of
 # ResNet-101's small form is 30 % off its own float64 one, in one framework alone; at this share of
@@ -182,17 +181,17 @@ def calmed(network, weights):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("row", SMALL)
-def test_both_backends_compute_the_same(row, precision, workers):
+@pytest.mark.parametrize(("name", "precision"), ladder_rows("calm", "one step"))
+def test_both_backends_compute_the_same(name, precision, workers):
     """Parameters, logits, loss, gradients, five steps and the statistics that they leave.
 
     Narrow nets on small maps have channels without a unit at rest: a bias before a batch norm then
     has a gradient of zero, in floating point of rounding, which Adam would divide by its epsilon.
     So the steps are SGD's; Adam's are judged on the forms that are climbed whole.
     """
-    is_chaotic = SMALL[row].climb == "one step"
-    run = SMALL_CASES[row].run(precision=precision, mode=SMALL[row].mode)
+    row = ARCHITECTURES[name]
+    is_chaotic = row.small.climb == "one step"
+    run = row.small_run(precision)
     ladder = Ladder(run, *workers)
     steps = 1 if is_chaotic else STEPS
     ladder._tolerances = dataclasses.replace(ladder._tolerances, num_steps=steps)

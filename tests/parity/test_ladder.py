@@ -16,16 +16,15 @@ from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.reading.small_forms import load_parity_run
 from poc.shared.spec.resolved import declare_network
-from poc.tests.helpers.architectures.table import SMALL_CASES, small_forms
+from poc.tests.helpers.architectures.table import (
+    ARCHITECTURES,
+    SMALL_CASES,
+    ladder_rows,
+)
 from poc.tests.helpers.workers.plants import plant
 
 BATCH = 8
 NUM_BATCHES = 3
-ROWS = [
-    (name, precision)
-    for name, small in small_forms("strict").items()
-    for precision in small.precisions
-]
 LIGHT = SMALL_CASES["lightnet_plain mnist k=3"]
 
 
@@ -65,9 +64,9 @@ def check(run, rungs):
     assert all(0 < rung.self_difference < rung.tolerance / 10 for rung in steps)
 
 
-@pytest.mark.parametrize(("name", "precision"), ROWS)
+@pytest.mark.parametrize(("name", "precision"), ladder_rows("strict"))
 def test_both_backends_compute_the_same(name, precision, workers):
-    run = make_run(SMALL_CASES[name], precision=precision)
+    run = ARCHITECTURES[name].small_run(precision, method="lightlayers")
     check(run, climb(run, workers))
 
 

@@ -82,8 +82,9 @@ class Small:
             "calm": a few SGD steps, branches calmed where depth amplifies rounding
             (backends/test_architectures);
             "one step": so too, with one step, and in float32 logits alone.
+        precisions: Those in which it is climbed.
         mode: "eager" saves TensorFlow the tracing.
-        is_slow: It takes minutes to compile and to step.
+        is_slow: It takes minutes to compile and to step. Calm climbs are all slow.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -150,6 +151,11 @@ class Architecture(Case):
         """The form for the parity ladder, with three classes."""
         assert self.small is not None
         return self.form(self.small.options, self.small.input_shape, 3)
+
+    def small_run(self, precision: str, **fields: Any) -> RunSpec:
+        """The run of that form."""
+        assert self.small is not None
+        return self.small_case().run(precision=precision, mode=self.small.mode, **fields)
 
     def reference_case(self, reference: Reference, side: int) -> Case:
         """What a library is compared with, for images of this side."""

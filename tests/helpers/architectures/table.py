@@ -4,8 +4,12 @@ A row's name begins with its model's. Expected numbers are published ones or han
 never the output of the code under test.
 """
 
+from typing import Any
+
+import pytest
+
 from . import inception, light, mobile, resnet, vgg
-from .row import Architecture, Case, Small
+from .row import Architecture, Case
 
 ARCHITECTURES: dict[str, Architecture] = {
     **light.ROWS,
@@ -27,10 +31,11 @@ NAMED_CASES = {
 }
 
 
-def small_forms(*climbs: str) -> dict[str, Small]:
-    """Those that are climbed in one of these ways, by the name of their row."""
-    return {
-        name: row.small
+def ladder_rows(*climbs: str) -> list[Any]:
+    """(name, precision) of each form that is climbed in one of these ways."""
+    return [
+        pytest.param(name, precision, marks=[pytest.mark.slow] if row.small.is_slow else [])
         for name, row in ARCHITECTURES.items()
         if row.small is not None and row.small.climb in climbs
-    }
+        for precision in row.small.precisions
+    ]
