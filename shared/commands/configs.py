@@ -1,8 +1,11 @@
 """`poc config`: the configs that ship with the package."""
 
 import json
+from pathlib import Path
 
 import click
+
+from poc.shared.errors import UsageError
 
 from .mistakes import Group
 from .options import JSON_OPTION, echo_json
@@ -39,12 +42,43 @@ def show_config(name: str) -> None:
     click.echo(read_config(name), nl=False)
 
 
+@configs.command("init")
+@click.option("--method", default="lightlayers", metavar="NAME", help="Default lightlayers.")
+@click.option("--model", metavar="NAME", help="Default: the method's.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="New file; default: standard output."
+)
+def init_config(method: str, model: str | None, output: Path | None) -> None:
+    """Write a config to start from: every setting as a comment, with its default."""
+    from poc.shared.files.whole import write_new
+    from poc.shared.spec.reading.starter import write_starter
+
+    if output is None:
+        click.echo(write_starter(method, model), nl=False)
+        return
+    text = write_starter(method, model, output.as_posix())
+    try:
+        write_new(output, text.encode())
+    except FileExistsError:
+        raise UsageError(
+            f"received the output {str(output)!r}, which exists; allowed is a new file: name "
+            "another"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
+            "name a file in a folder that exists"
+        ) from None
+    click.echo(f"Written: {output}")
+
+
 @configs.command("keys")
 @click.option("--method", default="lightlayers", metavar="NAME", help="Whose options are listed.")
 @click.option("--model", metavar="NAME", help="Likewise; default: the method's.")
 @JSON_OPTION
 def list_keys(method: str, model: str | None, as_json: bool) -> None:
-    """Every key that a config and `--set` take, its default, its meaning."""
+    """List every key that a config and `--set` take: default, meaning, allowed values, example."""
+    from poc.shared.spec.reading.allowed_values import write
     from poc.shared.spec.reading.keys import list_keys as every_key
 
     rows = list(every_key(method, model))
@@ -56,3 +90,4 @@ def list_keys(method: str, model: str | None, as_json: bool) -> None:
         if row["by_recipe"]:
             default = " by the recipe, from the training images"
         click.echo(f"{row['key']}{default}\n    {row['description']}")
+        click.echo(f"    {row['allowed']}; for example {row['key']}={write(row['example'])}")

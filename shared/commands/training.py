@@ -25,7 +25,7 @@ from .options import (
 
 
 @click.command(cls=Command)
-@click.option("--backend", metavar="tf|torch", help="Framework that trains; required.")
+@click.option("--backend", metavar="tf|torch", help="Framework that trains; default: the config's.")
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
 )
@@ -46,6 +46,8 @@ def run(
     from poc.shared.engine.launch.run import launch_run, resume_run
 
     saving = {"save_every": save_every} if save_every else {}
+    if resume is None:
+        backend = backend or backend_of(given["config"])
     if resume is not None:
         data = given.pop("data")
         refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
@@ -74,6 +76,14 @@ def run(
     for note in load_notes([row]):
         click.echo(note)
     click.echo(f"Run folder: {row['folder']}")
+
+
+def backend_of(config: Path | None) -> str | None:
+    """The backend that a config names, or none."""
+    from poc.shared.spec.reading.config import read_toml
+
+    named = read_toml(config).get("backend") if config is not None else None
+    return None if named is None else str(named)
 
 
 def refuse_beside_resume(**given: Any) -> None:
