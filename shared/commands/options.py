@@ -176,10 +176,12 @@ def named_settings(**given: Any) -> list[str]:
 
 
 def tell(text: str) -> None:
-    """Print a note beside the output, in one line whatever names it holds."""
+    """Print a note beside the output, in one line whatever names it holds; nothing under -q."""
+    from poc.shared.engine.console.verbosity import is_quiet
     from poc.shared.shown_names import plain
 
-    click.echo(plain(text), err=True)
+    if not is_quiet():
+        click.echo(plain(text), err=True)
 
 
 def tell_event(event: Mapping[str, Any]) -> None:
@@ -198,7 +200,7 @@ def judge(rungs: Any) -> None:
     for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
         if not rung.is_passed:
             raise CheckFailed(f"parity is {rung.failure}")
-    click.echo("Parity holds on every rung.", err=True)
+    tell("Parity holds on every rung.")
 
 
 def command_line() -> str:

@@ -19,6 +19,7 @@ from .options import (
     named_settings,
     read_run,
     require_weights,
+    tell,
     weight_defaults,
     with_options,
 )
@@ -149,7 +150,7 @@ def compare(
             click.echo(note)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
     if no_parity:
-        click.echo("Parity was left out: `poc parity` proves it.", err=True)
+        tell("Parity was left out: `poc parity` proves it.")
     else:
         judge(rungs)
 
@@ -172,8 +173,8 @@ def parity(as_json: bool, **given: Any) -> None:
     else:
         spec, form = load_parity_run(given["config"], named_settings(**given))
     for line in describe_parity_run(spec, form):
-        click.echo(line, err=as_json)
-    rungs = check_parity(spec, report=lambda event: click.echo(event["text"], err=True))
+        tell(line) if as_json else click.echo(line)
+    rungs = check_parity(spec, report=lambda event: tell(event["text"]))
     if as_json:
         echo_json([rung.to_json() for rung in rungs])
     else:
