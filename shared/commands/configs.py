@@ -1,14 +1,32 @@
 """`poc config`: the configs that ship with the package."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from poc.shared.errors import UsageError
 
+from .completion import complete_configs, complete_methods, complete_models
 from .mistakes import Group
-from .options import JSON_OPTION, echo_json
+from .options import JSON_OPTION, Command, echo_json, with_options
+
+OWN_OPTIONS: list[Callable[[Command], Command]] = [
+    click.option(
+        "--method",
+        default="lightlayers",
+        metavar="NAME",
+        shell_complete=complete_methods,
+        help="Whose options are listed; default lightlayers.",
+    ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        shell_complete=complete_models,
+        help="Likewise; default: the method's.",
+    ),
+]
 
 
 @click.group("config", cls=Group)
@@ -34,7 +52,7 @@ def list_configs(as_json: bool) -> None:
 
 
 @configs.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_configs)
 def show_config(name: str) -> None:
     """Print a config as its file has it: a start for your own."""
     from poc.shared.spec.reading.config import read_config
@@ -43,8 +61,7 @@ def show_config(name: str) -> None:
 
 
 @configs.command("init")
-@click.option("--method", default="lightlayers", metavar="NAME", help="Default lightlayers.")
-@click.option("--model", metavar="NAME", help="Default: the method's.")
+@with_options(OWN_OPTIONS)
 @click.option(
     "--output", type=click.Path(path_type=Path), help="New file; default: standard output."
 )
@@ -73,8 +90,7 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
 
 
 @configs.command("keys")
-@click.option("--method", default="lightlayers", metavar="NAME", help="Whose options are listed.")
-@click.option("--model", metavar="NAME", help="Likewise; default: the method's.")
+@with_options(OWN_OPTIONS)
 @JSON_OPTION
 def list_keys(method: str, model: str | None, as_json: bool) -> None:
     """List every key that a config and `--set` take: default, meaning, allowed values, example."""

@@ -11,14 +11,35 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+from .completion import (
+    complete_configs,
+    complete_keys,
+    complete_methods,
+    complete_models,
+    complete_precisions,
+)
+
 # What `--weights` takes for a drawn body, where a method expects a trained one.
 NO_WEIGHTS = "none"
 Command = Callable[..., Any]
 RUN_OPTIONS = [
-    click.option("--method", metavar="NAME", help="Method; default lightlayers."),
-    click.option("--model", metavar="NAME", help="Model; default: the method's."),
     click.option(
-        "--student", metavar="NAME", help="The model that learns from a teacher: --model."
+        "--method",
+        metavar="NAME",
+        shell_complete=complete_methods,
+        help="Method; default lightlayers.",
+    ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        shell_complete=complete_models,
+        help="Model; default: the method's.",
+    ),
+    click.option(
+        "--student",
+        metavar="NAME",
+        shell_complete=complete_models,
+        help="The model that learns from a teacher: --model.",
     ),
     click.option(
         "--teacher",
@@ -29,10 +50,16 @@ RUN_OPTIONS = [
     click.option(
         "--config",
         type=click.Path(path_type=Path),
+        shell_complete=complete_configs,
         help="TOML file, or a name of `poc config list`.",
     ),
     click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable."
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        shell_complete=complete_keys,
+        help="One setting; repeatable.",
     ),
     click.option(
         "--data", metavar="SOURCE", help="embedded (default), folder:PATH …: `poc data list`."
@@ -40,7 +67,12 @@ RUN_OPTIONS = [
     click.option("--epochs", metavar="N", help="Passes over the training examples."),
     click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
     click.option("--seed", metavar="N", help="Initial weights, order and noise."),
-    click.option("--dtype", metavar="NAME", help="float32, float64, bfloat16 or float16."),
+    click.option(
+        "--dtype",
+        metavar="NAME",
+        shell_complete=complete_precisions,
+        help="float32, float64, bfloat16 or float16.",
+    ),
     click.option(
         "--weights", metavar="PATH|imagenet|none", help="Start from these; default: drawn."
     ),
@@ -59,7 +91,12 @@ OUTPUT_OPTIONS = [
 ]
 SWEEP_OPTIONS = [
     click.option(
-        "--grid", "axes", multiple=True, metavar="KEY=V,V", help="One axis of the grid; repeatable."
+        "--grid",
+        "axes",
+        multiple=True,
+        metavar="KEY=V,V",
+        shell_complete=complete_keys,
+        help="One axis of the grid; repeatable.",
     ),
     click.option("--seeds", type=int, metavar="N", help="Runs a cell: seed, seed+1, …; default 1."),
     click.option(

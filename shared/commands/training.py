@@ -7,6 +7,7 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+from .completion import complete_backends
 from .mistakes import Command
 from .options import (
     JSON_OPTION,
@@ -26,7 +27,12 @@ from .options import (
 
 
 @click.command(cls=Command)
-@click.option("--backend", metavar="tf|torch", help="Framework that trains; default: the config's.")
+@click.option(
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework that trains; default: the config's.",
+)
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
 )
