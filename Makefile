@@ -75,9 +75,10 @@ lint: setup  ## style, format, architecture contracts, types
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/mypy --cache-dir=/dev/null
 
-# Material announces MkDocs 2, which this site does not use.
+# Material announces MkDocs 2, which this site does not use. With --quiet, --strict would see no
+# warning.
 docs: setup  ## build the docs into site/: a dead link, or a page that no menu names, is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 	@echo "Written: site/index.html (its search needs a server: $(BIN)/python -m http.server -d site)"
 
 # Never `pip wheel .`: it reuses build/, and a renamed module would stay in the wheel.

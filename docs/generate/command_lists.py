@@ -47,6 +47,6 @@ def list_options(command: click.Command, ctx: click.Context) -> Iterator[str]:
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
         if record is not None:
-            option, meaning = map(escape, record)
-            yield f"| `{option}` | {meaning} |"
+            option, meaning = record
+            yield f"| `{option}` | {escape(meaning)} |"
     yield "\n</div>\n"

@@ -92,12 +92,15 @@ def write_table(rows: Iterable[Row], anchor: str = "") -> str:
             f"`{key}`{{ #{(anchor + key).replace('--', '')} }}",
             "by the recipe" if row["by_recipe"] else default,
             f"{escape(row['description'])}<br>*allowed:* {escape(row['allowed'])}<br>"
-            f"*example:* `{escape(example)}`",
+            f"*example:* `{example}`",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", "</div>", ""])
 
 
 def escape(text: str) -> str:
-    """The text without what Markdown would take for the end of a cell or for a tag."""
+    """The text without what Markdown would take for the end of a cell or for a tag.
+
+    Not for code between backticks, where nothing is taken so.
+    """
     return text.replace("|", "&#124;").replace("<", "&lt;")
