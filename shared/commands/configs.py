@@ -67,20 +67,20 @@ def show_config(name: str) -> None:
 )
 def init_config(method: str, model: str | None, output: Path | None) -> None:
     """Write a config to start from: every setting as a comment, with its default."""
-    from poc.shared.files.whole import write_new
+    from poc.shared.files.whole import write_bytes
     from poc.shared.spec.reading.starter import write_starter
 
     if output is None:
         click.echo(write_starter(method, model), nl=False)
         return
-    text = write_starter(method, model, output.as_posix())
-    try:
-        write_new(output, text.encode())
-    except FileExistsError:
+    if output.exists():
         raise UsageError(
             f"received the output {str(output)!r}, which exists; allowed is a new file: name "
             "another"
-        ) from None
+        )
+    text = write_starter(method, model, output.as_posix())
+    try:
+        write_bytes(output, text.encode())
     except OSError as error:
         raise UsageError(
             f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "

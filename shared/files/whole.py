@@ -19,17 +19,6 @@ def write_bytes(path: Path, *contents: bytes | memoryview) -> None:
     write_pieces(path, contents)
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there yet.
-
-    Raises:
-        FileExistsError: Something is there; it is left as it is.
-        OSError: It cannot be written.
-    """
-    with path.open("xb") as stream:
-        stream.write(content)
-
-
 def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write beside the target, flush to the disk, then rename over it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{LEFTOVER}{path.name}-")

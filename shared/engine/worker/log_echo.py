@@ -27,7 +27,7 @@ class LogEcho:
 
     def __init__(self, title: str, log: Path | None) -> None:
         self._is_temporary = log is None
-        self.path = log or Path(tempfile.mkstemp(prefix="poc-", suffix=".log")[1])
+        self.path = log or make_log()
         self._title, self._ended = title, threading.Event()
         self._position = self.path.stat().st_size if self.path.exists() else 0
         self._rest, self._begun = b"", time.monotonic()
@@ -69,3 +69,9 @@ class LogEcho:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self.say(line.decode(errors="replace"))
+
+
+def make_log() -> Path:
+    """A new, empty file that nobody else reads."""
+    with tempfile.NamedTemporaryFile(prefix="poc-", suffix=".log", delete=False) as stream:
+        return Path(stream.name)
