@@ -29,7 +29,7 @@ ifneq ($(wildcard .venv-torch/bin/python),)
 export POC_TORCH_PYTHON ?= $(abspath .venv-torch/bin/python)
 endif
 
-.PHONY: help setup setup-gpu run test test-slow lint check wheel clean
+.PHONY: help setup setup-gpu run test test-slow lint docs check wheel release clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -75,14 +75,28 @@ lint: setup  ## style, format, architecture contracts, types
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/mypy --cache-dir=/dev/null
 
+# Material announces MkDocs 2, which this site does not use. With --quiet, --strict would see no
+# warning.
+docs: setup  ## build the docs into site/: a dead link, or a page that no menu names, is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+	@echo "Written: site/index.html (its search needs a server: $(BIN)/python -m http.server -d site)"
+
 # Never `pip wheel .`: it reuses build/, and a renamed module would stay in the wheel.
 wheel: setup  ## build sdist and wheel, then try the wheel outside the checkout
 	@rm -rf build dist
 	@$(BIN)/python -m build --outdir dist . > .venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
 	@$(BIN)/python tests/helpers/commands/try_wheel.py dist
 
-check: lint test wheel  ## all of the above
+check: lint test docs wheel  ## all of the above
+
+# The notes first: without them there is no release to build.
+release: setup  ## build a release into dist/, try it in an empty environment; uploads nothing
+	@$(BIN)/python docs/generate/release_notes.py > /dev/null
+	@$(MAKE) wheel
+	@$(BIN)/python tests/helpers/commands/try_wheel.py dist --empty
+	@$(BIN)/python docs/generate/release_notes.py > dist/NOTES.md
+	@echo "Written: dist/ with its notes, dist/NOTES.md; docs/versions.md says what comes next"
 
 clean:  ## remove what was built and cached, .venv excepted
-	@rm -rf build dist poc.egg-info .alias .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	@rm -rf build dist site poc.egg-info .alias .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

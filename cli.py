@@ -5,7 +5,16 @@ from contextlib import suppress
 
 import click
 
-from poc.shared.commands import configs, data, machine, models, results, training, weights
+from poc.shared.commands import (
+    completion,
+    configs,
+    data,
+    machine,
+    models,
+    results,
+    training,
+    weights,
+)
 from poc.shared.commands.mistakes import Group, explain_usage
 from poc.shared.errors import CheckFailed, Interrupted, UsageError
 
@@ -33,6 +42,7 @@ for command in (
     configs.configs,
     data.data,
     weights.weights,
+    completion.completion,
 ):
     cli.add_command(command)
 

@@ -1,11 +1,32 @@
 """`poc config`: the configs that ship with the package."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
+from poc.shared.errors import UsageError
+
+from .completion import complete_configs, complete_methods, complete_models
 from .mistakes import Group
-from .options import JSON_OPTION, echo_json
+from .options import JSON_OPTION, Command, echo_json, with_options
+
+OWN_OPTIONS: list[Callable[[Command], Command]] = [
+    click.option(
+        "--method",
+        default="lightlayers",
+        metavar="NAME",
+        shell_complete=complete_methods,
+        help="Whose options are listed; default lightlayers.",
+    ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        shell_complete=complete_models,
+        help="Likewise; default: the method's.",
+    ),
+]
 
 
 @click.group("config", cls=Group)
@@ -31,7 +52,7 @@ def list_configs(as_json: bool) -> None:
 
 
 @configs.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_configs)
 def show_config(name: str) -> None:
     """Print a config as its file has it: a start for your own."""
     from poc.shared.spec.reading.config import read_config
@@ -39,12 +60,41 @@ def show_config(name: str) -> None:
     click.echo(read_config(name), nl=False)
 
 
+@configs.command("init")
+@with_options(OWN_OPTIONS)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="New file; default: standard output."
+)
+def init_config(method: str, model: str | None, output: Path | None) -> None:
+    """Write a config to start from: every setting as a comment, with its default."""
+    from poc.shared.files.whole import write_bytes
+    from poc.shared.spec.reading.starter import write_starter
+
+    if output is None:
+        click.echo(write_starter(method, model), nl=False)
+        return
+    if output.exists():
+        raise UsageError(
+            f"received the output {str(output)!r}, which exists; allowed is a new file: name "
+            "another"
+        )
+    text = write_starter(method, model, output.as_posix())
+    try:
+        write_bytes(output, text.encode())
+    except OSError as error:
+        raise UsageError(
+            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
+            "name a file in a folder that exists"
+        ) from None
+    click.echo(f"Written: {output}")
+
+
 @configs.command("keys")
-@click.option("--method", default="lightlayers", metavar="NAME", help="Whose options are listed.")
-@click.option("--model", metavar="NAME", help="Likewise; default: the method's.")
+@with_options(OWN_OPTIONS)
 @JSON_OPTION
 def list_keys(method: str, model: str | None, as_json: bool) -> None:
-    """Every key that a config and `--set` take, its default, its meaning."""
+    """List every key that a config and `--set` take: default, meaning, allowed values, example."""
+    from poc.shared.spec.reading.allowed_values import write
     from poc.shared.spec.reading.keys import list_keys as every_key
 
     rows = list(every_key(method, model))
@@ -56,3 +106,4 @@ def list_keys(method: str, model: str | None, as_json: bool) -> None:
         if row["by_recipe"]:
             default = " by the recipe, from the training images"
         click.echo(f"{row['key']}{default}\n    {row['description']}")
+        click.echo(f"    {row['allowed']}; for example {row['key']}={write(row['example'])}")

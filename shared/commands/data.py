@@ -117,4 +117,4 @@ def verify_data(file: Path, source: str | None, group_pattern: str | None, as_js
         show(split_table(split))
     if leaks:
         raise CheckFailed(f"the split leaks: {describe_leaks(leaks)}")
-    click.echo("The data is unchanged; no two parts share a content or group.", err=True)
+    tell("The data is unchanged; no two parts share a content or group.")

@@ -8,7 +8,15 @@ import click
 from poc.shared.errors import CheckFailed
 
 from .mistakes import Command
-from .options import JSON_OPTION, RUN_OPTIONS, command_line, echo_json, read_run, with_options
+from .options import (
+    JSON_OPTION,
+    RUN_OPTIONS,
+    command_line,
+    echo_json,
+    read_run,
+    tell,
+    with_options,
+)
 
 
 @click.command(cls=Command)
@@ -71,7 +79,7 @@ def bench(
             BenchSpec.parse(values, "bench"),
             output,
             command=command_line(),
-            report=lambda text: click.echo(text, err=True),
+            report=tell,
         )
     files = write_bench_report(result, file or output, page) if page else []
     if as_json:
@@ -98,4 +106,4 @@ def doctor(as_json: bool) -> None:
         show(*(plain_table(table) for table in doctor_tables(facts)))
     if facts["problems"]:
         raise CheckFailed("; ".join(facts["problems"]))
-    click.echo("Nothing to complain of.", err=True)
+    tell("Nothing to complain of.")

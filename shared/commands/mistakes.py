@@ -5,17 +5,24 @@ from collections.abc import Sequence
 
 import click
 
+from .verbosity import with_verbosity
+
 HABITS = {
     "source": "it is called --teacher now",
     "target": "it is called --student now",
-    "quiet": "where the output is no terminal nothing moves; for silence add 2>/dev/null",
-    "verbose": "the run folder's worker.log holds what a backend prints",
     "resume-from": "go on with a run by `poc run --resume DIR`",
 }
 
 
 class Command(click.Command):
-    """A command that refuses an option given twice: click would take the last without a word."""
+    """A command that takes `-q` and `-v`, and refuses an option given twice.
+
+    Of two values click would take the last without a word.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, then `-q`, `-v` and `--help`."""
+        return with_verbosity(super().get_params(ctx))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, after a look at how often each option stands there."""
@@ -26,9 +33,13 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group whose commands are `Command`s."""
+    """A group whose commands are `Command`s; `-q` and `-v` stand before their names too."""
 
     command_class = Command
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The group's own parameters, then `-q`, `-v` and `--help`."""
+        return with_verbosity(super().get_params(ctx))
 
 
 def refuse_repeated(ctx: click.Context, given: Sequence[click.Parameter]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from .completion import complete_backends, complete_models
 from .mistakes import Group
 from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
@@ -41,8 +42,13 @@ def list_models(as_json: bool) -> None:
 
 
 @models.command("summary")
-@click.argument("name")
-@click.option("--backend", metavar="tf|torch", help="Count on the model that this backend builds.")
+@click.argument("name", shell_complete=complete_models)
+@click.option(
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Count on the model that this backend builds.",
+)
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
 @click.option("--input", "input_shape", metavar="HxWxC", help="Image shape, such as 224x224x3.")
 @click.option("--classes", metavar="N", help="Number of classes; default 10.")

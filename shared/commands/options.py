@@ -11,6 +11,14 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+from .completion import (
+    complete_configs,
+    complete_keys,
+    complete_methods,
+    complete_models,
+    complete_precisions,
+)
+
 if TYPE_CHECKING:
     from poc.shared.analysis.parity.rungs import Rung
     from poc.shared.engine.console.work_count import Event, Report
@@ -21,10 +29,23 @@ if TYPE_CHECKING:
 NO_WEIGHTS = "none"
 Command = Callable[..., None]
 RUN_OPTIONS = [
-    click.option("--method", metavar="NAME", help="Method; default lightlayers."),
-    click.option("--model", metavar="NAME", help="Model; default: the method's."),
     click.option(
-        "--student", metavar="NAME", help="The model that learns from a teacher: --model."
+        "--method",
+        metavar="NAME",
+        shell_complete=complete_methods,
+        help="Method; default lightlayers.",
+    ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        shell_complete=complete_models,
+        help="Model; default: the method's.",
+    ),
+    click.option(
+        "--student",
+        metavar="NAME",
+        shell_complete=complete_models,
+        help="The model that learns from a teacher: --model.",
     ),
     click.option(
         "--teacher",
@@ -35,10 +56,16 @@ RUN_OPTIONS = [
     click.option(
         "--config",
         type=click.Path(path_type=Path),
+        shell_complete=complete_configs,
         help="TOML file, or a name of `poc config list`.",
     ),
     click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable."
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        shell_complete=complete_keys,
+        help="One setting; repeatable.",
     ),
     click.option(
         "--data", metavar="SOURCE", help="embedded (default), folder:PATH …: `poc data list`."
@@ -46,7 +73,12 @@ RUN_OPTIONS = [
     click.option("--epochs", metavar="N", help="Passes over the training examples."),
     click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
     click.option("--seed", metavar="N", help="Initial weights, order and noise."),
-    click.option("--dtype", metavar="NAME", help="float32, float64, bfloat16 or float16."),
+    click.option(
+        "--dtype",
+        metavar="NAME",
+        shell_complete=complete_precisions,
+        help="float32, float64, bfloat16 or float16.",
+    ),
     click.option(
         "--weights", metavar="PATH|imagenet|none", help="Start from these; default: drawn."
     ),
@@ -65,7 +97,12 @@ OUTPUT_OPTIONS = [
 ]
 SWEEP_OPTIONS = [
     click.option(
-        "--grid", "axes", multiple=True, metavar="KEY=V,V", help="One axis of the grid; repeatable."
+        "--grid",
+        "axes",
+        multiple=True,
+        metavar="KEY=V,V",
+        shell_complete=complete_keys,
+        help="One axis of the grid; repeatable.",
     ),
     click.option("--seeds", type=int, metavar="N", help="Runs a cell: seed, seed+1, …; default 1."),
     click.option(
@@ -182,10 +219,12 @@ def named_settings(**given: Any) -> list[str]:
 
 
 def tell(text: str) -> None:
-    """Print a note beside the output, in one line whatever names it holds."""
+    """Print a note beside the output, in one line whatever names it holds; nothing under -q."""
+    from poc.shared.engine.console.verbosity import is_quiet
     from poc.shared.shown_names import plain
 
-    click.echo(plain(text), err=True)
+    if not is_quiet():
+        click.echo(plain(text), err=True)
 
 
 def tell_event(event: "Event") -> None:
@@ -204,7 +243,7 @@ def judge(rungs: "Iterable[Rung]") -> None:
     for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
         if not rung.is_passed:
             raise CheckFailed(f"parity is {rung.failure}")
-    click.echo("Parity holds on every rung.", err=True)
+    tell("Parity holds on every rung.")
 
 
 def command_line() -> str:

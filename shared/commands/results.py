@@ -7,6 +7,7 @@ import click
 
 from poc.shared.errors import CheckFailed
 
+from .completion import complete_backends, complete_keys
 from .mistakes import Command
 from .options import (
     DATA_OPTION,
@@ -24,7 +25,12 @@ from .options import (
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as eval_view.crop=ten."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_keys,
+    help="Such as eval_view.crop=ten.",
 )
 @click.option("--checkpoint", default="best", metavar="NAME", help="best (default), last …")
 @click.option("--part", default="test", metavar="NAME", help="test (default), val or train.")
@@ -154,7 +160,13 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--backend", default="torch", metavar="tf|torch", help="Framework that computes.")
+@click.option(
+    "--backend",
+    default="torch",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework that computes.",
+)
 @click.option("--keep", default=512, metavar="N", help="Channels of each map that has more.")
 @click.option("--shards", default=1, metavar="N", help="Parts that are summed apart and merged.")
 @click.option(

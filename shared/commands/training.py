@@ -7,6 +7,7 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+from .completion import complete_backends
 from .mistakes import Command
 from .options import (
     JSON_OPTION,
@@ -19,13 +20,19 @@ from .options import (
     named_settings,
     read_run,
     require_weights,
+    tell,
     weight_defaults,
     with_options,
 )
 
 
 @click.command(cls=Command)
-@click.option("--backend", metavar="tf|torch", help="Framework that trains; required.")
+@click.option(
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework that trains; default: the config's.",
+)
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
 )
@@ -46,6 +53,8 @@ def run(
     from poc.shared.engine.launch.run import launch_run, resume_run
 
     saving = {"save_every": save_every} if save_every else {}
+    if resume is None:
+        backend = backend or backend_of(given["config"])
     if resume is not None:
         data = given.pop("data")
         refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
@@ -74,6 +83,14 @@ def run(
     for note in load_notes([row]):
         click.echo(note)
     click.echo(f"Run folder: {row['folder']}")
+
+
+def backend_of(config: Path | None) -> str | None:
+    """The backend that a config names, or none."""
+    from poc.shared.spec.reading.config import read_toml
+
+    named = read_toml(config).get("backend") if config is not None else None
+    return None if named is None else str(named)
 
 
 def refuse_beside_resume(**given: object) -> None:
@@ -139,7 +156,7 @@ def compare(
             click.echo(note)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
     if no_parity:
-        click.echo("Parity was left out: `poc parity` proves it.", err=True)
+        tell("Parity was left out: `poc parity` proves it.")
     else:
         judge(rungs)
 
@@ -162,8 +179,8 @@ def parity(as_json: bool, **given: Any) -> None:
     else:
         spec, form = load_parity_run(given["config"], named_settings(**given))
     for line in describe_parity_run(spec, form):
-        click.echo(line, err=as_json)
-    rungs = check_parity(spec, report=lambda event: click.echo(event["text"], err=True))
+        tell(line) if as_json else click.echo(line)
+    rungs = check_parity(spec, report=lambda event: tell(event["text"]))
     if as_json:
         echo_json([rung.to_json() for rung in rungs])
     else:

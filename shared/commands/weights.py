@@ -8,6 +8,7 @@ import click
 
 from poc.shared.errors import CheckFailed, UsageError
 
+from .completion import complete_models
 from .mistakes import Group
 from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
@@ -20,7 +21,12 @@ def weights() -> None:
 @weights.command("convert")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--model", metavar="NAME", help="A row of `poc models list`.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=complete_models,
+    help="A row of `poc models list`.",
+)
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
 @click.option("--classes", metavar="N", help="Number of classes.")
 @click.option("--input", "shape", metavar="HxWxC", help="Image shape; default: the publication's.")

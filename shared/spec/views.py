@@ -42,6 +42,8 @@ class TrainView(Settings):
 
     resize: ResizeRule = Field(
         "squash",
+        # The other rules leave images of different sizes unless there is a crop.
+        examples=["fit"],
         description="squash: to the size, aspect ratio lost; shorter_side; height: the rule of "
         "FixRes; fit: whole image, padded",
     )
@@ -115,7 +117,7 @@ class TrainView(Settings):
 class EvalView(Settings):
     """What evaluation sees: nothing random."""
 
-    resize: ResizeRule = Field("squash", description="as in train_view")
+    resize: ResizeRule = Field("squash", examples=["fit"], description="as in train_view")
     crop: Literal["none", "centre", "five", "ten"] = Field(
         "none", description="five: corners and centre; ten: the same five of the mirror image too"
     )

@@ -77,7 +77,7 @@ MISTAKES = {
     "--source": ([*RUN, "--source", "x"], "it is called --teacher now"),
     "--target": ([*RUN, "--target", "vgg9_bn"], "it is called --student now"),
     "source.weights": (settings("method=kd", "source.weights=x"), "the nearest teacher"),
-    "--quiet": ([*RUN, "--quiet"], "2>/dev/null"),
+    "both -q and -v": ([*RUN, "-q", "-v"], "remove one"),
     "--device": ([*RUN, "--device", "gpu"], "--set device=VALUE"),
     "--epoch": ([*RUN, "--epoch", "3"], "write --epochs"),
     "--num-epochs": ([*RUN, "--num-epochs", "3"], "write --epochs"),

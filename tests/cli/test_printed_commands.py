@@ -102,6 +102,7 @@ def workplace(tmp_path_factory):
             "--set finetune_epochs=1 --epochs 2 --set data.channels=3 --output cell",
         ):
             call(f"poc run --backend torch {run}")
+        call("poc config init --output my.toml")
         shutil.copy("r32.safetensors", "runs/resnet32_tinyimagenet.safetensors")
         call("poc weights factorize runs/teacher --budget-macs 0.4 --output halved")
     return folder

@@ -19,11 +19,14 @@ from poc.shared.shown_names import plain
 
 from .heartbeat import Heartbeat, write_seconds
 from .terminal import Terminal
+from .verbosity import is_quiet
 from .work_count import Event
 
 
 class WorkProgress:
     """Draws what is reported; use as a context manager and pass `update` as the report.
+
+    A quiet command draws and prints nothing.
 
     Args:
         title: What works, such as a backend; stands before each text.
@@ -32,7 +35,7 @@ class WorkProgress:
 
     def __init__(self, title: str = "", patience: float = 1.0) -> None:
         console = Terminal(stderr=True)
-        self._title = title
+        self._title, self._is_quiet = title, is_quiet()
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -41,14 +44,15 @@ class WorkProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=self._is_quiet or not console.is_terminal,
             transient=True,
         )
         self._task: TaskID | None = None
         self._text = ""
         # Runs of one command have much to note that is the same.
         self._noted: set[str] = set()
-        self._heartbeat = None if console.is_terminal else Heartbeat(self._print, patience)
+        is_drawn = console.is_terminal or self._is_quiet
+        self._heartbeat = None if is_drawn else Heartbeat(self._print, patience)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -94,6 +98,8 @@ class WorkProgress:
             self._heartbeat.spoke()
 
     def _print(self, text: str) -> None:
+        if self._is_quiet:
+            return
         self._bar.console.print(text, soft_wrap=True)
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
+from poc.shared.engine.console.verbosity import is_verbose
 from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
 from .interruption import LIVE, interruption_error, refuse_after_signal
+from .log_echo import LogEcho
 from .messages import receive, send
 from .operations import Found, Given, Operation
 from .output import ProcessOutput
@@ -50,11 +52,18 @@ class Worker:
         report: Report | None = None,
         inherited: Sequence[int] = (),
     ) -> None:
-        self.backend, self._log = backend, log
+        self._echo = LogEcho(backend, log) if is_verbose() else None
+        self.backend, self._log = backend, self._echo.path if self._echo else log
         self._report = report or (lambda event: None)
         self._signals: list[int] = []
         refuse_after_signal()
-        self._process = start_process(backend, log, inherited)
+        try:
+            self._process = start_process(backend, self._log, inherited)
+        except UsageError:
+            self._end_echo()
+            raise
+        if self._echo:
+            self._echo.start(find_interpreter(backend), self._process.pid)
         self._output = ProcessOutput(self._process, lambda: self.interrupt(signal.SIGINT))
         LIVE.add(self)
         try:
@@ -110,6 +119,11 @@ class Worker:
             self._process.wait()
         self._stream("stdout").close()
         LIVE.discard(self)
+        self._end_echo()
+
+    def _end_echo(self) -> None:
+        if self._echo:
+            self._echo.close()
 
     def _receive(self) -> object:
         """Wait for the answer, passing events on."""
@@ -161,14 +175,24 @@ class Worker:
         return stream
 
 
+def variable_of(backend: str) -> str:
+    """The environment variable that names a backend's interpreter."""
+    return f"POC_{backend.upper()}_PYTHON"
+
+
+def find_interpreter(backend: str) -> str:
+    """The interpreter that a backend's processes run in."""
+    return os.environ.get(variable_of(backend), sys.executable)
+
+
 def start_process(
     backend: str, log: Path | None, inherited: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """Start the server side with the backend's interpreter."""
-    variable = f"POC_{backend.upper()}_PYTHON"
-    interpreter = os.environ.get(variable, sys.executable)
+    interpreter = find_interpreter(backend)
     command = [interpreter, "-m", "poc.shared.engine.server", backend]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
+    # TensorFlow's levels: 0 tells everything, 2 errors alone.
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "0" if is_verbose() else "2", **os.environ}
     try:
         if log is None:
             return open_process(command, environment, subprocess.DEVNULL, inherited)
@@ -176,8 +200,8 @@ def start_process(
             return open_process(command, environment, stream, inherited)
     except OSError as error:
         raise UsageError(
-            f"received {variable}={interpreter!r}, which cannot be started ({error.strerror}); "
-            "name a Python interpreter that has poc installed"
+            f"received {variable_of(backend)}={interpreter!r}, which cannot be started "
+            f"({error.strerror}); name a Python interpreter that has poc installed"
         ) from None
 
 

@@ -6,16 +6,23 @@ from typing import TypedDict
 
 from pydantic import BaseModel
 
-from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.methods.table import METHODS, find_method
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.open_settings import is_by_recipe
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.settings import find_group
 
+from .allowed_values import describe_values, find_example
 from .recipe import leave_open
 
 # Filled in by the program.
 OWN = ("stage", "open_settings", "method_options", "model.options")
+# Keys that the spec holds as text and checks against a table.
+NAMES = {
+    "method": f"one of {', '.join(METHODS)}",
+    "model.name": "a name of `poc models list`",
+    "teacher.model": "a name of `poc models list`",
+}
 
 
 class KeyRow(TypedDict):
@@ -24,11 +31,15 @@ class KeyRow(TypedDict):
     key: str
     default: object
     description: str
+    allowed: str
+    example: object
     by_recipe: bool
 
 
 def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
-    """Key, default and meaning of every setting; the options of a method and a model with them.
+    """Every setting, with the options of a method and a model: key, default and description.
+
+    `allowed` says in words what it may be, `example` is one such value, or none.
 
     A key that is `by_recipe` has its default of a run that is written without a command; in one
     that a command reads, the training images decide.
@@ -49,6 +60,7 @@ def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
         for group, values in row.defaults.items()
         for key, value in values.items()
     }
+    own["model.name"] = model or row.default_model
     rows = itertools.chain(
         walk(RunSpec, ""),
         walk(row.options, "method_options."),
@@ -62,12 +74,15 @@ def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
 
 def walk(group: type[BaseModel], prefix: str) -> Iterator[KeyRow]:
     """The keys of a group and of the groups in it."""
+    schemas = group.model_json_schema()["properties"]
     for name, field in group.model_fields.items():
         key = f"{prefix}{name}"
-        if key in OWN or (name == "model" and prefix):
+        if key in OWN:
             continue
         inner = find_group(group, (name,))
-        if inner is not None and not is_list_of_groups(field.annotation):
+        # A teacher's model is one key, its name: what `--set teacher.model=NAME` takes.
+        is_name = name == "model" and bool(prefix)
+        if inner is not None and not is_name and not is_list_of_groups(field.annotation):
             yield from walk(inner, f"{key}.")
             continue
         default = field.get_default(call_default_factory=True)
@@ -76,6 +91,8 @@ def walk(group: type[BaseModel], prefix: str) -> Iterator[KeyRow]:
             "key": key,
             "default": plain,
             "description": field.description or "",
+            "allowed": NAMES.get(key) or describe_values(schemas[name]),
+            "example": find_example(key, schemas[name]),
             "by_recipe": is_by_recipe(field),
         }
 

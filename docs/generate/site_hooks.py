@@ -1,0 +1,25 @@
+"""What MkDocs calls while it builds the site: generated tables, and the pages of the root."""
+
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from poc.docs.generate.command_lists import fill_commands
+from poc.docs.generate.settings_tables import fill_settings
+from poc.docs.generate.site_pages import ROOT_PAGES, mend_links, read_root_page
+
+# Page with marks -> what puts the generated parts in their place.
+GENERATED = {"reference/settings.md": fill_settings, "reference/commands.md": fill_commands}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages of the root."""
+    for name, page in ROOT_PAGES.items():
+        files.append(File.generated(config, page, content=read_root_page(name)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Fill in what is generated; point links that leave docs/ at the pages of the root."""
+    fill = GENERATED.get(page.file.src_uri)
+    return mend_links(fill(markdown) if fill else markdown)

@@ -1,0 +1,77 @@
+"""What a worker prints, shown while it comes: for `--verbose`.
+
+The worker writes into its log file as ever, and this side reads the file. A pipe in its place would
+end a worker that prints after its command is gone, which has a checkpoint to write.
+"""
+
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from poc.shared.engine.console.output import OutputFailed
+from poc.shared.shown_names import plain
+
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+class LogEcho:
+    """Follows a log file from its present end, in a thread of its own.
+
+    Args:
+        title: Stands before each line, such as the backend.
+        log: The file; none: a temporary one, which `close` removes.
+    """
+
+    def __init__(self, title: str, log: Path | None) -> None:
+        self._is_temporary = log is None
+        self.path = log or make_log()
+        self._title, self._ended = title, threading.Event()
+        self._position = self.path.stat().st_size if self.path.exists() else 0
+        self._rest, self._begun = b"", time.monotonic()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def start(self, interpreter: str, process_id: int) -> None:
+        """Say which process it is, and begin to follow its log."""
+        self.say(f"process {process_id} of {interpreter} starts")
+        self._thread.start()
+
+    def say(self, text: str) -> None:
+        """Print one line on standard error; an output that fails is the main thread's to tell."""
+        with suppress(OutputFailed):
+            print(f"{self._title}| {plain(text)}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Show what is left, say how long the process lived, and remove a temporary log."""
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+            self._show_new(is_last=True)
+            self.say(f"process ends after {time.monotonic() - self._begun:.1f} s")
+        if self._is_temporary:
+            self.path.unlink(missing_ok=True)
+
+    def _follow(self) -> None:
+        while not self._ended.wait(SECONDS_BETWEEN_LOOKS):
+            self._show_new()
+
+    def _show_new(self, is_last: bool = False) -> None:
+        """Print the lines that have come; half a line waits for its end."""
+        with suppress(FileNotFoundError), self.path.open("rb") as stream:
+            stream.seek(self._position)
+            new = stream.read()
+            self._position += len(new)
+            self._rest += new
+        *lines, self._rest = self._rest.split(b"\n")
+        if is_last and self._rest:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            self.say(line.decode(errors="replace"))
+
+
+def make_log() -> Path:
+    """A new, empty file that nobody else reads."""
+    with tempfile.NamedTemporaryFile(prefix="poc-", suffix=".log", delete=False) as stream:
+        return Path(stream.name)

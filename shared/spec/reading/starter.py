@@ -1,0 +1,95 @@
+"""A commented TOML file to start a config from: every setting, each line a default."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from poc.shared.spec.methods.table import find_method
+
+from .allowed_values import write
+from .config import full_key
+from .keys import list_keys
+
+WIDTH = 100
+# The lines that a reader changes first; `poc run --config FILE` needs the backend.
+ACTIVE = ("backend", "method", "data.source")
+
+
+def write_starter(method: str, model: str | None = None, file: str = "FILE") -> str:
+    """Write a config whose every line is a default, most of them behind a `#`.
+
+    Keys are dotted, as `--set` takes them, so each line can be taken up by itself: a line below a
+    table's heading would belong to that table.
+
+    Args:
+        method: Whose options are listed, and whose defaults stand.
+        model: The same; none: the method's.
+        file: Name of the config in the commands of its header.
+
+    Raises:
+        UsageError: No such method or model.
+    """
+    named = {"method": method, "model": {"name": model or find_method(method).default_model}}
+    active = ACTIVE if model is None else (*ACTIVE, "model.name")
+    sections: dict[str, list[str]] = {"run": []}
+    for row in list_keys(method, model):
+        if is_for(method, row["key"]):
+            title = row["key"].rpartition(".")[0] or "run"
+            path = ".".join(full_key(row["key"], named))
+            mark = "" if row["key"] in active else "#"
+            value = method if row["key"] == "method" else row["default"]
+            lines = [*describe_row(row), f"{mark}{path} = {write_value(value, row)}", ""]
+            sections.setdefault(title, []).extend(lines)
+    lines = [line for title in sections for line in (f"# ---- {title} ----", "", *sections[title])]
+    return "\n".join([*write_header(method, file), "", *lines[:-1], ""])
+
+
+def write_header(method: str, file: str) -> list[str]:
+    """Say how the config is used, and which file the method asks for."""
+    row = find_method(method)
+    needed = " --weights WEIGHTS" if row.fine_tuning else ""
+    needed += " --teacher RUN_FOLDER" if row.distillation else ""
+    text = (
+        'Each line that starts with "#" and a key is a default: to change it, remove the # and '
+        'write another value. What is "left to the recipe" is chosen from the training images for '
+        "as long as its line stays behind the #."
+    )
+    return [
+        f"# poc run --config {file}{needed}",
+        f"# poc compare --config {file}{needed}   (both frameworks, whatever the backend below)",
+        "#",
+        *wrap(text),
+    ]
+
+
+def is_for(method: str, key: str) -> bool:
+    """Whether a method reads a key.
+
+    A teacher belongs to those that learn from one; FixRes names the size of the images itself.
+    """
+    row = find_method(method)
+    if key == "data.image_size" and row.fine_tuning is not None:
+        return row.fine_tuning.image_side(row.options()) is None
+    return not key.startswith("teacher.") or row.distillation is not None
+
+
+def describe_row(row: Mapping[str, Any]) -> list[str]:
+    """The comment above a setting: meaning, allowed values, what its absence means."""
+    told = ""
+    if row["by_recipe"]:
+        told = " Left to the recipe."
+    elif row["default"] is None:
+        told = " Left out by default; the line holds an example."
+    return wrap(f"{row['description']} ({row['allowed']}).{told}")
+
+
+def write_value(default: Any, row: Mapping[str, Any]) -> str:
+    """The default, or an example where leaving the line out is the default."""
+    return write(row["example"] if default is None else default)
+
+
+def wrap(text: str) -> list[str]:
+    """A comment, in lines of the usual width."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
