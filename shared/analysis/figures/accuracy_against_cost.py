@@ -1,4 +1,4 @@
-"""Test accuracy over what an image costs: the trade that a reader has to choose from.
+"""Test accuracy over the cost of an image: the trade-off that a reader chooses from.
 
 Costs are counted, not measured, so that another program on the machine cannot move a point.
 """
@@ -45,7 +45,7 @@ LOG = ", log axis"
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """A quantity that is a property of the network, the same on any machine."""
+    """A quantity that the network fixes: it is the same on any machine."""
 
     column: str
     title: str
@@ -71,7 +71,7 @@ class Point(NamedTuple):
 
 
 def draw_accuracy_against_cost(groups: Sequence[Group]) -> Picture | None:
-    """A panel for each cost in which tested rows differ; none where they differ in no cost."""
+    """Draw a panel for each cost in which tested rows differ; None if there is no such cost."""
     panels, num_unnamed = [], 0
     for cost in telling_costs(groups):
         points = find_points(groups, cost)
@@ -92,7 +92,11 @@ def draw_accuracy_against_cost(groups: Sequence[Group]) -> Picture | None:
 
 
 def draw_alone(groups: Sequence[Group]) -> Mapping[str, str]:
-    """File name -> SVG that stands alone, for a light and for a dark page; empty without a cost."""
+    """Draw one picture per file, for a light and for a dark page.
+
+    Returns:
+        File name -> SVG; empty if tested rows differ in no cost.
+    """
     costs = telling_costs(groups)
     if not costs:
         return {}
@@ -112,12 +116,12 @@ def draw_alone(groups: Sequence[Group]) -> Mapping[str, str]:
 
 
 def telling_costs(groups: Sequence[Group]) -> list[Cost]:
-    """Those in which tested rows differ."""
+    """List the costs in which tested rows differ."""
     return [cost for cost in COSTS if len({item.cost for item in find_points(groups, cost)}) > 1]
 
 
 def find_points(groups: Sequence[Group], cost: Cost) -> list[Point]:
-    """The tested rows whose cost is known."""
+    """Read mean accuracy and cost off each tested row; a row of unknown cost has no point."""
     points = []
     for group in groups:
         known = group.values(cost.column)
@@ -130,7 +134,11 @@ def find_points(groups: Sequence[Group], cost: Cost) -> list[Point]:
 
 
 def draw_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> int:
-    """Points, whiskers and names; returns how many settings have no room for a name."""
+    """Draw points, whiskers and names.
+
+    Returns:
+        How many settings have no room for a name.
+    """
     costs = [point.cost for point in points]
     ends = [end for point in points for end in (point.low, point.high)]
     axes.set_ylim(*linear_limits(min(ends), max(ends)))
@@ -151,7 +159,7 @@ def draw_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> int:
 
 
 def draw_point(figure: Figure, axes: Axes, point: Point) -> None:
-    """One row, moved to its framework's side; the whisker is paler than the point."""
+    """Draw one row, moved to the side of its framework, with a paler whisker."""
     side = -SHIFT if point.backend == BACKENDS[0] else SHIFT
     moved = axes.transData + ScaledTranslation(side / POINTS_PER_INCH, 0, figure.dpi_scale_trans)
     colour = colour_backend(point.backend)
@@ -161,7 +169,7 @@ def draw_point(figure: Figure, axes: Axes, point: Point) -> None:
 
 
 def settings_of(points: Sequence[Point]) -> list[NamedPoint]:
-    """One name for the frameworks of a setting, at their mean; the best first, as named first."""
+    """Give the frameworks of a setting one name at their mean; the best setting comes first."""
     members: dict[tuple[str, float], list[Point]] = {}
     for point in points:
         members.setdefault((point.setting, point.cost), []).append(point)
@@ -178,12 +186,12 @@ def settings_of(points: Sequence[Point]) -> list[NamedPoint]:
 
 
 def log_words(axis: Axis) -> str:
-    """What a title adds of a logarithmic axis."""
+    """Name a logarithmic axis, as the end of its title."""
     return LOG if axis.get_scale() == "log" else ""
 
 
 def draw_legend(figure: Figure, points: Sequence[Point]) -> None:
-    """The frameworks and the whisker, above the plot."""
+    """Explain colours and whiskers above the plot."""
     shown = mark_backends([point.backend for point in points])
     handles = [
         Line2D([], [], color=mark.colour, marker="o", linestyle="", label=mark.name)
@@ -194,7 +202,7 @@ def draw_legend(figure: Figure, points: Sequence[Point]) -> None:
 
 
 def describe(groups: Sequence[Group], num_unnamed: int) -> str:
-    """The sentences below the panels."""
+    """Write the sentences below the panels."""
     has_both = len({group.backend for group in groups}) > 1
     sentences = ["Points: mean test accuracy over seeds. Lines: its 95 % interval."]
     if has_both:
@@ -210,13 +218,13 @@ def describe(groups: Sequence[Group], num_unnamed: int) -> str:
 
 
 def alternative(points: Sequence[Point]) -> str:
-    """The picture in words, for who cannot see it."""
+    """Write the picture in words, for readers who cannot see it."""
     rows = "; ".join(f"{item.name} {item.height:.3f}" for item in settings_of(points))
     return f"Test accuracy over the cost of an image, mean of the frameworks: {rows}."
 
 
 def cost_numbers(groups: Sequence[Group]) -> Table:
-    """The numbers of the picture, one line a row."""
+    """Tabulate the numbers of the picture, one line per row."""
     rows = []
     for group in groups:
         spread = group.spread("test_accuracy")

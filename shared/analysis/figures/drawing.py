@@ -24,7 +24,8 @@ from poc.shared.engine.console.output import plain
 # Stand-ins that the finished SVG carries as the page's own colours.
 INK, LINE = "#010203", "#010204"
 PAGE_COLOURS = {INK: "currentColor", LINE: "var(--line)"}
-# Of a picture in a file of its own, which no page lends its colours: those of `report.html.jinja`.
+# A picture in a file has no page around it that gives it colours. These are the page's own, of
+# `report.html.jinja`.
 PAPERS: Mapping[str, Mapping[str, str]] = {
     "light": {INK: "#1c2430", LINE: "#d5dae1"},
     "dark": {INK: "#e4e8ed", LINE: "#39424d"},

@@ -1,4 +1,4 @@
-"""Names beside the points of a picture, where each can be read.
+"""Names next to the points of a picture, placed so that each can be read.
 
 The points come in order of importance. Each name takes the nearest free place around its point:
 right or left of it, then a line higher or lower, with a thin line back to the point.
@@ -38,9 +38,12 @@ class NamedPoint(NamedTuple):
 
 
 def write_names(figure: Figure, axes: Axes, points: Sequence[NamedPoint]) -> int:
-    """Write a name at each point; returns how many have no room.
+    """Write a name at each point that has room for one.
 
-    A name covers no point and no other name. It stays off the whiskers where that is possible.
+    A name covers no point and no other name. It avoids the whiskers if it can.
+
+    Returns:
+        How many points have no room.
     """
     # Places are known once the layout is: in pixels of this canvas, which the SVG scales as one.
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
@@ -61,7 +64,7 @@ def write_names(figure: Figure, axes: Axes, points: Sequence[NamedPoint]) -> int
 
 
 def write_name(axes: Axes, point: NamedPoint) -> Annotation:
-    """The name, not yet in its place; it takes no room from the plot."""
+    """Create the name, not yet in its place. The layout ignores it."""
     shown = axes.annotate(
         shorten(point.name, MAX_LETTERS),
         (point.cost, point.height),
@@ -79,13 +82,16 @@ def write_name(axes: Axes, point: NamedPoint) -> Annotation:
 def find_place(
     shown: Annotation, renderer: RendererBase, axes: Axes, wishes: Sequence[Sequence[Bbox]]
 ) -> Bbox | None:
-    """Leave a name in the first place that is free; returns its box, none without such a place.
+    """Move a name to the first free place.
 
     Args:
         shown: The name.
         renderer: Of the figure's canvas.
         axes: The plot that it stays inside.
-        wishes: Boxes to stay off; the next ones count where the ones before leave no place.
+        wishes: Boxes to avoid. Later ones are tried if the earlier ones leave no place.
+
+    Returns:
+        The box of the name; None if no place is free.
     """
     for taken in wishes:
         for box in try_places(shown, renderer):
@@ -95,7 +101,7 @@ def find_place(
 
 
 def try_places(shown: Annotation, renderer: RendererBase) -> Iterator[Bbox]:
-    """Move a name to one place after the other, the nearest first; yields its box there."""
+    """Move a name to one place after the other, the nearest first; yield its box in each."""
     for step, is_left in product(range(NUM_STEPS * 2), (False, True)):
         rise = (step + 1) // 2 * (STEP if step % 2 else -STEP)
         shown.set_position((-GAP if is_left else GAP, rise))
@@ -108,14 +114,14 @@ def try_places(shown: Annotation, renderer: RendererBase) -> Iterator[Bbox]:
 
 
 def is_free(box: Bbox, taken: Sequence[Bbox], axes: Axes) -> bool:
-    """Whether a name lies inside the plot and on nothing that is there."""
+    """Check that a name is inside the plot and covers nothing."""
     plot = axes.get_window_extent()
     is_inside = plot.x0 <= box.x0 and box.x1 <= plot.x1 and plot.y0 <= box.y0 and box.y1 <= plot.y1
     return is_inside and not any(box.overlaps(other) for other in taken)
 
 
 def box_of(axes: Axes, cost: float, low: float, high: float) -> Bbox:
-    """The box of a point or a whisker, in pixels."""
+    """Compute the box of a point or a whisker, in pixels."""
     scale = axes.figure.dpi / POINTS_PER_INCH
     (x, bottom), (_, top) = axes.transData.transform([(cost, low), (cost, high)])
     margin = RADIUS * scale
