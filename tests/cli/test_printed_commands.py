@@ -2,7 +2,8 @@
 
 A command that trains is planned: options, config, keys, data, recipe, weights and networks are made
 as ever, and it stops where a process would start. Those of docs/getting_started.md are trained as
-well, among the slow tests; test_readme.py runs the README's. What reads a finished run works on a real one.
+well, among the slow tests; test_readme.py runs the README's. What reads a finished run works on a
+real one.
 Where the named data or weights are not at hand (ImageNet, tfds, the paper's dogs), it must come as
 far as asking for them.
 """

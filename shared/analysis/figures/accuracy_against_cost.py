@@ -35,7 +35,7 @@ from .point_names import NamedPoint, write_names
 from .time_to_accuracy import name_setting
 
 TITLE = "Accuracy against cost"
-# Inches: of a panel of the page; of the picture that stands alone, as wide as a column of text.
+# Inches: a panel of the page; the picture in a file, as wide as a column of text.
 HEIGHT = 2.7
 ALONE_WIDTH, ALONE_HEIGHT = 5.6, 3.7
 # Points that the frameworks of one setting are moved apart; they cost the same.

@@ -19,8 +19,8 @@ from .drawing import INK, LINE, POINTS_PER_INCH, shorten
 
 FONT_SIZE = 8
 MAX_LETTERS = 32
-# In points of 1/72 inch: from a point to its name, from a name to the one below it, and the half
-# width of what belongs to a point.
+# In points of 1/72 inch: the gap from a point to its name, the step to the next place above or
+# below, and the space that a point keeps free on each side.
 GAP, STEP, RADIUS = 8.0, 10.0, 6.0
 NUM_STEPS = 9
 
@@ -108,7 +108,7 @@ def try_places(shown: Annotation, renderer: RendererBase) -> Iterator[Bbox]:
         shown.set_horizontalalignment("right" if is_left else "left")
         if shown.arrow_patch is not None:
             shown.arrow_patch.set_visible(rise != 0)
-        # Of the letters alone: the line back to the point may cross what is drawn.
+        # The letters count, the line back to the point does not: it may cross other marks.
         shown.update_positions(renderer)
         yield Text.get_window_extent(shown, renderer)
 

@@ -30,7 +30,7 @@ def write_at(
 
 
 def boxes(figure: Figure, axes: Axes) -> list[Bbox]:
-    """Of the letters alone."""
+    """Measure the letters, without the lines back to the points."""
     figure.draw_without_rendering()
     return [Text.get_window_extent(text) for text in axes.texts]
 
