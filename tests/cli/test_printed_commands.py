@@ -1,8 +1,9 @@
 """No printed command can rot: each is taken by the tool as it stands, on data of the named kind.
 
 A command that trains is planned: options, config, keys, data, recipe, weights and networks are made
-as ever, and it stops where a process would start. Those of the README are trained as well, among
-the slow tests. What reads a finished run works on a real one.
+as ever, and it stops where a process would start. Those of docs/getting_started.md are trained as
+well, among the slow tests; test_readme.py runs the README's. What reads a finished run works on a
+real one.
 Where the named data or weights are not at hand (ImageNet, tfds, the paper's dogs), it must come as
 far as asking for them.
 """
@@ -21,7 +22,7 @@ from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
-from poc.tests.helpers.commands.printed import ROOT, printed_commands
+from poc.tests.helpers.commands.printed import ROOT, commands_of, printed_commands
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [
@@ -134,6 +135,7 @@ NAMES = {
     "idx:PATH": "idx:FASHION",
     "idx:FASHION_MNIST": "idx:FASHION",
     "folder:OTHER": "folder:PATH",
+    "folder:photos": "folder:PATH",
     "folder:../shared/data/photos": "folder:PATH",
     "LITE0": "LITE0.safetensors",
     "DOGS": "DOGS.safetensors",
@@ -191,7 +193,11 @@ def test_a_command_on_data_of_others_asks_for_them(command, tmp_path, monkeypatc
 
 
 TRAINS = re.compile(r"poc (run|compare|parity|sweep|probe|bench) (?!.*--resume)")
-README = [c for c, page in COMMANDS.items() if page == "README.md" and TRAINS.match(f"{c} ")]
+STARTED = [
+    command
+    for command in commands_of(ROOT / "docs" / "getting_started.md")
+    if TRAINS.match(f"{command} ")
+]
 
 
 def shorten(command):
@@ -206,8 +212,8 @@ def shorten(command):
 
 @pytest.mark.slow
 @pytest.mark.tf
-@pytest.mark.parametrize("command", README)
-def test_a_command_of_the_readme_trains(command, workplace, monkeypatch, capsys):
+@pytest.mark.parametrize("command", STARTED)
+def test_a_command_of_getting_started_trains(command, workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     call(shorten(fit(command)))
     assert capsys.readouterr().out

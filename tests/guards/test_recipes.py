@@ -291,6 +291,7 @@ OWN = {
     "comparisons/distillation_fashion_mnist",
     "comparisons/l2t_ww_collapse",
     "comparisons/l2t_ww_fashion_mnist",
+    "comparisons/methods_embedded",
     "fixres/photos",
     "fixres/photos_control",
     "l2t-ww/embedded",

@@ -9,7 +9,7 @@ import io
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,6 +24,12 @@ from poc.shared.engine.console.output import plain
 # Stand-ins that the finished SVG carries as the page's own colours.
 INK, LINE = "#010203", "#010204"
 PAGE_COLOURS = {INK: "currentColor", LINE: "var(--line)"}
+# A picture in a file has no page around it that gives it colours. These are the page's own, of
+# `report.html.jinja`.
+PAPERS: Mapping[str, Mapping[str, str]] = {
+    "light": {INK: "#1c2430", LINE: "#d5dae1"},
+    "dark": {INK: "#e4e8ed", LINE: "#39424d"},
+}
 BACKEND_COLOURS = {"tf": "#d9822b", "torch": "#3d7edb"}
 # Of what is no framework: none of these is a framework's colour.
 SEED_COLOURS = ("#2a9479", "#a45cc4", "#d0488f", "#8a8f98", "#5f8f2f", "#7a5c43")
@@ -133,15 +139,27 @@ def to_svg(figure: Figure, description: str) -> str:
     It carries its own width in `--units`: the page shows a unit as at most 1.3 pixels, so that a
     small picture does not get large letters, and as at least one, so that a large one is legible.
     """
+    svg = render(figure, description, PAGE_COLOURS)
+    svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    units = round(figure.get_figwidth() * POINTS_PER_INCH)
+    return svg.replace("<svg", f'<svg style="--units: {units}"', 1)
+
+
+def render(figure: Figure, description: str, colours: Mapping[str, str]) -> str:
+    """Draw the figure as SVG on a transparent ground, in its own size; a file or part of a page.
+
+    Args:
+        figure: The picture.
+        description: Its accessible name.
+        colours: Stand-in -> colour: `PAGE_COLOURS`, or one of `PAPERS` for a file.
+    """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for stand_in, colour in PAGE_COLOURS.items():
+    for stand_in, colour in colours.items():
         svg = svg.replace(stand_in, colour)
-    svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     name = plain(description).replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    units = round(figure.get_figwidth() * POINTS_PER_INCH)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{name}" style="--units: {units}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)

@@ -11,6 +11,10 @@ from typing import TypedDict
 
 import jinja2
 
+from poc.shared.analysis.figures.accuracy_against_cost import (
+    draw_accuracy_against_cost,
+    draw_alone,
+)
 from poc.shared.analysis.figures.bar_charts import draw_bars
 from poc.shared.analysis.figures.confusion import draw_confusion
 from poc.shared.analysis.figures.drawing import Picture
@@ -157,6 +161,7 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> Writ
         "report.html": render_html(report),
         "report.md": render_markdown(report),
         **csv_files(study.groups, study.pairs),
+        **draw_alone(study.groups),
     }
     written = write_report_folder(output, contents, study.folders, command)
     return {
@@ -187,6 +192,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
     majority = shares.pop() if len(shares) == 1 else None
     curves = [draw_curves(groups, metric) for metric in ("accuracy", "loss")]
     curves.append(draw_time_to_accuracy(groups))
+    overview = [draw_bars(groups, majority), draw_accuracy_against_cost(groups)]
     confusions = [draw_confusion(group) for group in groups]
     exports = export_table(groups)
     exported = [exports] if exports else []
@@ -204,7 +210,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
         findings=collect_findings(groups),
         tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
         pictures=[
-            *(picture for picture in (draw_bars(groups, majority), *curves) if picture),
+            *(picture for picture in (*overview, *curves) if picture),
             *draw_learned_weights(groups),
         ],
         confusions=[picture for picture in confusions if picture],
