@@ -16,11 +16,19 @@ ENDS = {"stem/conv": "conv1", "stem/norm": "bn1", "head": "fc"}
 
 
 def l2t_ww(network: Network) -> LayerNames:
-    """The first block of a stage stands alone, the others are a list."""
-    return {
-        node.name: ENDS.get(node.name) or block_layer(*node.name.split("/"))
-        for node in layers_with_parameters(network)
-    }
+    """Name the layers: the first block of a stage has a name, the others are a list.
+
+    Layers that the published network does not have, such as the last norm of a pre-activated one,
+    get no name.
+    """
+    named = {}
+    for node in layers_with_parameters(network):
+        parts = node.name.split("/")
+        if node.name in ENDS:
+            named[node.name] = ENDS[node.name]
+        elif len(parts) == len(("stage", "block", "part")):
+            named[node.name] = block_layer(*parts)
+    return named
 
 
 def block_layer(stage: str, block: str, part: str) -> str:

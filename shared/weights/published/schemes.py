@@ -48,12 +48,17 @@ class Scheme:
     has_statistics: bool = False
 
     def can_name(self, network: Network) -> bool:
-        """Whether it has names for all kinds of parameters of a network: none for factors."""
-        return all(
+        """Say whether it has names for all layers of a network and all kinds of their parameters.
+
+        Factors have none, and some options of a model give it layers that nobody has published.
+        """
+        kinds = (
             parameter.name.removeprefix(f"{node.name}/") in SUFFIXES[self.layout]
             for node in network.nodes
             for parameter in node.parameters
         )
+        named = self.layers(network)
+        return all(kinds) and all(node.name in named for node in layers_with_parameters(network))
 
     def tensors(self, network: Network) -> dict[str, str]:
         """Canonical name -> published name, in the order of the network's parameters."""
