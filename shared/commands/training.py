@@ -53,8 +53,6 @@ def run(
     from poc.shared.engine.launch.run import launch_run, resume_run
 
     saving = {"save_every": save_every} if save_every else {}
-    if resume is None:
-        backend = backend or backend_of(given["config"])
     if resume is not None:
         data = given.pop("data")
         refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
@@ -62,7 +60,7 @@ def run(
             row = resume_run(
                 resume, command=command_line(), report=progress.update, data=data, **saving
             )
-    elif backend is None:
+    elif (backend := backend or backend_of(given["config"])) is None:
         raise UsageError(
             "received no --backend; allowed are tf and torch: add --backend, or --resume DIR"
         )
