@@ -22,8 +22,8 @@ from poc.shared.engine.numerics.metrics import (
     wilson_interval,
 )
 from poc.shared.engine.run_data import RunData
+from poc.shared.engine.summary.fixres_columns import describe_values
 from poc.shared.engine.trained_run import TrainedRun, open_trained
-from poc.shared.engine.training.fixres_columns import describe_values
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError

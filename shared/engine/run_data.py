@@ -51,6 +51,8 @@ class RunData:
         train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
             statistics of it.
         notes: What was chosen for the user, or takes long: one sentence each.
+        filled_in: Sentences on the settings that the data filled in, to be told once nothing is
+            refused any more.
         leaks: Contents and groups that stand in two parts of the split.
     """
 
@@ -62,6 +64,7 @@ class RunData:
     shown: DataSpec
     train_as_evaluated: Pipeline | None = None
     notes: list[str] = field(default_factory=list)
+    filled_in: list[str] = field(default_factory=list)
     leaks: Sequence[Leak] = ()
 
     def __enter__(self) -> Self:
@@ -153,9 +156,8 @@ def open_data(
         source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
     )
     filled = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
-    for text in (recipe, describe_long_warmup(filled, len(split.train))):
-        if text is not None:
-            tell(text)
+    filled_in = (recipe, describe_long_warmup(filled, len(split.train)))
+    data.filled_in = [text for text in filled_in if text is not None]
     return filled, data
 
 

@@ -13,7 +13,7 @@ from poc.shared.spec.bench import BenchSpec, Side
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.models import MODELS
 from poc.shared.spec.reading.keys import list_keys
-from poc.tests.docs.pages import ROOT
+from poc.tests.helpers.docs.pages import ROOT
 
 SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")

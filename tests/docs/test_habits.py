@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from poc.tests.docs.pages import ROOT
+from poc.tests.helpers.docs.pages import ROOT
 
 TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.md"))
 

@@ -10,7 +10,7 @@ import pytest
 from poc.docs.generate.site_pages import ROOT_PAGES
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.models import MODELS
-from poc.tests.docs.pages import ROOT, all_pages, links_of, menu_pages, reached_from
+from poc.tests.helpers.docs.pages import ROOT, all_pages, links_of, menu_pages, reached_from
 
 # Where a reader comes in: the repository's page, and the site's.
 STARTS = ("README.md", "docs/index.md")

@@ -3,7 +3,7 @@
 import pytest
 
 from poc.docs.generate.release_notes import NoRelease, find_section, main, read_notes
-from poc.tests.docs.pages import ROOT
+from poc.tests.helpers.docs.pages import ROOT
 
 CHANGELOG = """# Changelog
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poc.tests.docs.pages import ROOT, menu_pages
+from poc.tests.helpers.docs.pages import ROOT, menu_pages
 
 # What a browser would load by itself; links that a reader follows may lead anywhere.
 LOADED = re.compile(

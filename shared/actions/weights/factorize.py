@@ -23,6 +23,7 @@ from poc.shared.spec.networks.factors import (
     kernel_shape,
 )
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
@@ -75,11 +76,11 @@ def factorize_run(
             f"received {str(folder)!r}, whose network has factors already; name the folder of the "
             "whole network"
         )
-    name = check_variant(variant)
     network = declare_network(run)
-    factors = find_factors(network, weights, name, rank, budget_parameters, budget_macs)
-    declared = {key: factor.model_dump(mode="json") for key, factor in factors.items()}
-    model = {**run.model_spec.model_dump(mode="json"), "factors": declared}
+    factors = find_factors(
+        network, weights, check_variant(variant), rank, budget_parameters, budget_macs
+    )
+    model = with_factors(run.model_spec, factors)
     factored = run.replace(model=model)
     converted = factorize_weights(weights, factors)
     recorded = trained.record.spec.model_dump(mode="json")
@@ -92,7 +93,7 @@ def factorize_run(
         after = evaluate_trained(factored, converted, opened, num_images)
     return {
         "output": str(output),
-        "variant": name,
+        "variant": variant,
         "layers": layer_rows(network, weights, factors),
         **{f"{m}_before": network_cost(network, m) for m in MEASURES},
         **{f"{m}_after": network_cost(declare_network(factored), m) for m in MEASURES},
@@ -101,6 +102,12 @@ def factorize_run(
         "accuracy_after": float(after.hits(after.logits).mean()),
         "notes": list(trained.notes),
     }
+
+
+def with_factors(model: ModelSpec, factors: Mapping[str, Factor]) -> dict[str, object]:
+    """Return a model's settings with these layers as products of two."""
+    declared = {key: factor.model_dump(mode="json") for key, factor in factors.items()}
+    return {**model.model_dump(mode="json"), "factors": declared}
 
 
 def check_variant(variant: str) -> Variant:

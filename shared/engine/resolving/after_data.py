@@ -61,6 +61,8 @@ def resolve_opened(run: RunSpec, data: RunData, note: Note, *, is_new: bool) -> 
     resolved = resolve_networks(run)
     check_stages(resolved)
     check_teacher(resolved)
+    for text in data.filled_in:
+        tell(text)
     return resolved
 
 

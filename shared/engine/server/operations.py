@@ -20,11 +20,11 @@ from poc.shared.engine.machine.memory import describe_memory_error, is_memory_er
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.run_data import RunData
+from poc.shared.engine.summary.fixres_columns import measure_latency
+from poc.shared.engine.summary.row import finish
 from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
-from poc.shared.engine.training.fixres_columns import measure_latency
 from poc.shared.engine.training.loop import TrainingLoop
-from poc.shared.engine.training.summary import finish
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.engine.worker.operations import (
     BatchArrays,

@@ -285,6 +285,7 @@ WRITER = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
+from poc.shared.data.batches.pixel_store import StoredImages
 
 def images():
     for index in range(10_000):

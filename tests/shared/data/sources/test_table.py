@@ -307,6 +307,7 @@ import sys
 import numpy as np
 import tensorflow_datasets as tfds
 from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
 from poc.shared.spec.data import DataSpec, SplitSpec
 
@@ -358,6 +359,8 @@ def test_tfds_is_read_without_a_framework(tmp_path):
 
 
 REFUSALS = """
+from poc.shared.data.sources.table import open_source
+from poc.shared.errors import UsageError
 for text in ("tfds:no_such_set", "tfds:mnist", "tfds:mnist:no_such_config", "tfds:imdb_reviews"):
     try:
         open_source(text)

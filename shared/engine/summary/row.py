@@ -10,13 +10,13 @@ from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
+from poc.shared.engine.training.epoch_line import RATES
+from poc.shared.engine.training.evaluation import evaluate_watched
+from poc.shared.engine.training.finished_training import FinishedTraining
+from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.resolved import ResolvedRun
 
-from .epoch_line import RATES
-from .evaluation import evaluate_watched
-from .finished_training import FinishedTraining
 from .fixres_columns import count_trained, measure_phases
-from .supervision import Supervision
 
 
 def finish(

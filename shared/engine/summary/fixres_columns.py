@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
+from poc.shared.engine.training.evaluation import evaluate
+from poc.shared.engine.training.finished_training import FinishedTraining
+from poc.shared.engine.training.supervision import Supervision
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.resolved import ResolvedRun
-
-from .evaluation import evaluate
-from .finished_training import FinishedTraining
-from .supervision import Supervision
 
 NUM_WARM, NUM_TIMED = 2, 10
 NUM_IMAGES = 64

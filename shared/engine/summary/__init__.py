@@ -1,0 +1,1 @@
+"""The row that a finished run leaves in the comparison table."""
