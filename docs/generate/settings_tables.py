@@ -39,7 +39,7 @@ def fill_settings(text: str) -> str:
 def make_tables() -> dict[str, str]:
     """Every table by its name; the groups of a run's settings are named as their keys begin."""
     options = MODELS[METHODS["lightlayers"].default_model].options
-    # They stand with the other models'.
+    # The tables of the models list them.
     own = {f"model.{name}" for name in options.model_fields}
     groups: dict[str, list[Row]] = {}
     for row in list_keys("lightlayers"):
@@ -101,6 +101,6 @@ def write_table(rows: Iterable[Row], anchor: str = "") -> str:
 def escape(text: str) -> str:
     """The text without what Markdown would take for the end of a cell or for a tag.
 
-    Not for code between backticks, where nothing is taken so.
+    Not for code between backticks, which Markdown does not interpret.
     """
     return text.replace("|", "&#124;").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the site: generated tables, and the pages of the root."""
+"""Hooks that MkDocs calls while it builds the site: generated tables, and the pages of the root."""
 
 from typing import Any
 

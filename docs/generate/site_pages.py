@@ -11,7 +11,7 @@ ROOT_PAGES = {
     "SECURITY.md": "security.md",
 }
 LINK = re.compile(r"(\]\()([^)\s#]+)")
-# What an entry of the changelog changes; two in a row would be a reference in Markdown.
+# The part that an entry of the changelog changes; two in a row would be a reference in Markdown.
 TAG = re.compile(r"\[(cli|shared|tf|torch)\]")
 
 
@@ -33,7 +33,7 @@ def mend_links(text: str) -> str:
 
 
 def out_of_docs(link: re.Match[str]) -> str:
-    """A link to a page of the root, which lies beside index.md in the site."""
+    """Return a link to a page of the root, which the site puts into the folder of index.md."""
     *parents, name = link[2].split("/")
     if name in ROOT_PAGES and parents and set(parents) == {".."}:
         return f"{link[1]}{'../' * (len(parents) - 1)}{ROOT_PAGES[name]}"
