@@ -17,7 +17,7 @@ _NAMES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 
 def named_variables(model: Model) -> dict[str, keras.Variable]:
-    """Return canonical name -> variable, in the order of the network's parameter table."""
+    """Return canonical name -> variable (…), in the order of the network's parameter table."""
     return {
         name: variable
         for node, layer in model.node_layers.items()

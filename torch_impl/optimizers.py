@@ -84,7 +84,7 @@ def build_optimizer(
 
     Args:
         spec: The rule and its numbers, with the run's own weight decay.
-        variables: What it moves, of any shape (…).
+        variables: Those that it moves, of any shape (…).
         weight_decays: Coefficients that the layers ask for, one per variable. The run's own is
             added, except for AdamW, which keeps it out of the gradient.
         rate_factors: Factors of the learning rate, one per variable; None means 1.

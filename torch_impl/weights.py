@@ -24,7 +24,7 @@ _NORM_NAMES = {
 
 
 def named_variables(model: Model) -> dict[str, torch.Tensor]:
-    """Return canonical name -> tensor, in the order of the network's parameter table."""
+    """Return canonical name -> tensor (…), in the order of the network's parameter table."""
     return {
         name: variable
         for node, layer in model.node_layers.items()
