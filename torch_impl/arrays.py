@@ -1,4 +1,4 @@
-"""The border with NumPy: arrays into PyTorch and back. Only here the channel axis moves."""
+"""The border with NumPy: arrays into PyTorch and back. The channel axis moves only here."""
 
 from collections.abc import Mapping
 from typing import Any

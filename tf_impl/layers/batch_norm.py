@@ -165,7 +165,7 @@ def _gradient(
             CALLS["batch_norm_twice"] += 1
             g, u, ug, ub = upstream, for_inputs, for_gamma, for_beta
             count = tf.cast(tf.size(inputs) / inputs.shape[-1], inputs.dtype)
-            # The kernel normalises by the variance divided by n; `variance` is divided by n - 1.
+            # `variance` is Bessel-corrected; the kernel normalises by the uncorrected one.
             r = tf.math.rsqrt(variance * ((count - 1) / count) + epsilon)
             projected, sum_uz, _ = _kernel(u, inputs, tf.ones_like(gamma), reserved, epsilon)
             to_upstream = inputs * (ug * r) + projected * gamma + (ub - ug * mean * r)

@@ -19,7 +19,7 @@ from torch.overrides import has_torch_function_unary
 
 # How often each function ran. Tests read it: a function never called fails silently.
 CALLS = {"batch_norm": 0, "batch_norm_twice": 0}
-# float32 values in the widest vector register; pixels from which laying them side by side pays.
+# float32 values in the widest vector register; pixels from which laying side by side saves time.
 _VECTOR_WIDTH, _MIN_PIXELS = 16, 10_000
 
 
