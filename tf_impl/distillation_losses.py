@@ -5,6 +5,7 @@ Formulas and references: docs/methods/.
 
 import tensorflow as tf
 
+# The bound of `torch.nn.functional.normalize`, with which the authors' code normalises.
 EPSILON = 1e-12
 
 
@@ -16,18 +17,21 @@ def soft_cross_entropy(
     subtract_entropy: bool = True,
     scale_by_temperature_squared: bool = True,
 ) -> tf.Tensor:
-    """Softened cross-entropy -sum_c q_c log p_c with p, q = softmax(logits / T), per example.
+    """Return the softened cross-entropy -sum_c q_c log p_c of every example.
+
+    p = softmax(logits / T) and q = softmax(teacher_logits / T).
 
     Args:
-        logits: (N, C), those that learn.
-        teacher_logits: (N, C), those that are imitated.
-        temperature: T.
-        subtract_entropy: Less the entropy of q: the Kullback-Leibler divergence KL(q || p), of the
-            same gradient. Both are summed over classes.
-        scale_by_temperature_squared: Times T^2 (arXiv 1503.02531, section 2).
+        logits: (N, num_classes) of the student.
+        teacher_logits: (N, num_classes) of the teacher, which the student imitates.
+        temperature: T, above 0.
+        subtract_entropy: Subtract the entropy of q. The result is the Kullback-Leibler divergence
+            KL(q || p), which has the same gradient. Both are summed over classes.
+        scale_by_temperature_squared: Multiply by T^2, so that T hardly changes the size of the
+            gradient (arXiv 1503.02531, section 2).
 
     Returns:
-        (N,).
+        (N,) loss per example.
     """
     log_p = tf.nn.log_softmax(logits / temperature)
     log_q = tf.nn.log_softmax(teacher_logits / temperature)
@@ -37,12 +41,16 @@ def soft_cross_entropy(
 
 
 def squared_error(maps: tf.Tensor, hints: tf.Tensor, *, reduction: str) -> tf.Tensor:
-    """Squared differences of maps, (N, H, W, C) each.
+    """Return the squared differences of two maps, reduced per example.
 
-    `sum_features` sums over H, W and C, `mean` takes their mean: they differ by exactly H * W * C.
+    Args:
+        maps: (N, H, W, C) of the student.
+        hints: (N, H, W, C) of the teacher.
+        reduction: `sum_features` sums over H, W and C; `mean` takes their mean. The two differ by
+            exactly H * W * C.
 
     Returns:
-        (N,).
+        (N,) loss per example.
     """
     squares = tf.square(maps - hints)
     reduce = tf.reduce_sum if reduction == "sum_features" else tf.reduce_mean
@@ -50,12 +58,13 @@ def squared_error(maps: tf.Tensor, hints: tf.Tensor, *, reduction: str) -> tf.Te
 
 
 def attention_map(maps: tf.Tensor, *, kind: str, power: float) -> tf.Tensor:
-    """Normalised attention map Q / max(||Q||_2, 1e-12), (N, H, W, C) -> (N, H * W).
+    """Return the normalised attention map Q / max(||Q||_2, 1e-12): (N, H, W, C) -> (N, H * W).
 
     Q at a pixel is sum_c |x_c| (`sum`), sum_c |x_c|^power (`sum_p`) or max_c |x_c|^power (`max_p`)
     (arXiv 1612.03928, section 3.1).
     """
     sizes = tf.abs(maps)
+    # A square costs less than a power, and 2 is the default.
     if kind != "sum":
         sizes = tf.square(maps) if power == 2 else sizes**power
     reduce = tf.reduce_max if kind == "max_p" else tf.reduce_sum
@@ -64,13 +73,13 @@ def attention_map(maps: tf.Tensor, *, kind: str, power: float) -> tf.Tensor:
 
 
 def attention_distance(attention: tf.Tensor, source: tf.Tensor, *, form: str) -> tf.Tensor:
-    """Distance of two normalised maps (N, H * W).
+    """Return the distance of two normalised attention maps, (N, H * W) each.
 
-    `code` is the mean of squared differences, as the authors' program has it; `paper` half the
-    norm of the difference (arXiv 1612.03928, eq. 2), with gradient zero where the maps are equal.
+    `code` is the mean of the squared differences, as in the authors' program. `paper` is half the
+    norm of the difference (arXiv 1612.03928, eq. 2); its gradient is 0 where the maps are equal.
 
     Returns:
-        (N,).
+        (N,) loss per example.
     """
     difference = attention - source
     if form == "code":
@@ -79,13 +88,15 @@ def attention_distance(attention: tf.Tensor, source: tf.Tensor, *, form: str) ->
 
 
 def length(vectors: tf.Tensor) -> tf.Tensor:
-    """Norm of each row, (N, K) -> (N,), with gradient zero at zero, where it has none."""
+    """Return the norm of each row, (N, K) -> (N,). Its gradient at 0 is set to 0."""
     squares = tf.reduce_sum(tf.square(vectors), axis=1)
     is_zero = tf.equal(squares, 0)
+    # The root of 0 has an infinite gradient, and a `where` behind it would still give
+    # 0 * infinity = NaN. The root of 1 is taken there instead.
     roots = tf.sqrt(tf.where(is_zero, tf.ones_like(squares), squares))
     return tf.where(is_zero, tf.zeros_like(squares), roots)
 
 
 def resize_maps(maps: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Linear resize, (N, H, W, C) -> (N, H', W', C); rows (H', H), columns (W', W)."""
+    """Resize maps linearly, (N, H, W, C) -> (N, H', W', C); rows (H', H), columns (W', W)."""
     return tf.einsum("ih,jw,nhwc->nijc", rows, columns, maps)

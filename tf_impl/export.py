@@ -24,14 +24,19 @@ def export_network(
 ) -> None:
     """Write the network: images (N, H, W, C) float32 -> logits (N, num_classes) float32.
 
-    `precision` is that of the weights and of what lies between; `calibration`, (N, H, W, C), sets
-    the ranges of int8.
+    Args:
+        network: Its batch norms are folded already.
+        weights: Canonical weights.
+        path: The file.
+        precision: Type of the weights and of the maps between the two ends.
+        calibration: Images (N, H, W, C) that set the ranges of int8.
     """
     model = Model(network, dtype="float32")
     load_weights(model, weights)
     signature = tf.TensorSpec((None, *network.input_shape), tf.float32, name="images")
     function = tf.function(model, input_signature=[signature]).get_concrete_function()
-    # Without the model beside it the function is frozen first: calibration knows no variables.
+    # Given the function without its model, the converter turns variables into constants first;
+    # calibration for int8 does not know variables.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -39,6 +44,7 @@ def export_network(
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
         converter.representative_dataset = lambda: _examples(calibration)
+        # Without this an operation that has no int8 kernel would stay in float32 without a word.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     Path(path).write_bytes(converter.convert())
 

@@ -1,4 +1,4 @@
-"""Evaluation-mode features and single-batch gradients in TensorFlow: the doors of parity."""
+"""Features and single-batch gradients in TensorFlow, which parity compares."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ from .weights import canonical_shape, load_weights, named_variables, to_canonica
 
 
 def parameters(run: ResolvedRun) -> list[Parameter]:
-    """The parameter table as the built model has it; decay and initializer from the spec.
+    """Return the parameter table of the built model, with decay and initializer from the spec.
 
     The model is built in a graph that never runs, so that nothing is allocated.
     """
@@ -58,11 +58,21 @@ def loss_and_gradients(
     noise: Noise,
     extras: Extras,
 ) -> tuple[float, Weights]:
-    """Mean loss of one batch in training mode, and every trainable parameter's gradient."""
+    """Return the mean loss of one batch in training mode, and every trainable parameter's gradient.
+
+    Args:
+        run: The run, whose trained network is built.
+        weights: Canonical weights of the network and of the method.
+        images: (N, H, W, C).
+        labels: (N,) int64, or soft ones (N, num_classes).
+        noise: Masks (N, …) of the random layers.
+        extras: Kept outputs (N, …) and scalars () of this step.
+    """
     model = Model(run.trained_network, dtype=run.spec.precision)
     load_weights(model, weights)
     objective = find_objective(run.spec.method)(run, model, weights)
     device = find_device(run.spec)
+    # The function that a training step calls: parity judges what a run does, not a copy of it.
     result = compute_gradients(
         objective,
         model,
@@ -79,7 +89,10 @@ def loss_and_gradients(
 def features(
     run: ResolvedRun, weights: Weights, images: NDArray[Any], taps: Sequence[str]
 ) -> dict[str, NDArray[np.floating]]:
-    """Named maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
+    """Return the tapped maps (N, H, W, C) of images (N, H, W, C) in evaluation mode.
+
+    The tap `logits` gives the logits (N, num_classes).
+    """
     model = Model(run.network, dtype=run.spec.precision)
     load_weights(model, weights)
     inputs = images_to_tensor(
@@ -95,10 +108,14 @@ def map_batches(
     taps: Sequence[str],
     batches: Iterable[NDArray[Any]],
 ) -> Iterator[dict[str, NDArray[np.floating]]]:
-    """Taps (N, H, W, C) of any network for one batch after the other, evaluation mode."""
+    """Yield the tapped maps (N, H, W, C) of any network for one batch of images after the other.
+
+    The network is in evaluation mode.
+    """
     model = Model(network, dtype=run.spec.precision)
     load_weights(model, weights)
 
+    # Traced once for all batches; nothing in it branches on a tensor.
     @tf.function(autograph=False)
     def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return model.features(images, taps)
@@ -117,7 +134,17 @@ def hyper_gradient(
     learning_rate: float,
     noise: Noise,
 ) -> tuple[float, Weights]:
-    """Outer loss of one batch, and its gradient on the meta-parameters."""
+    """Return the outer loss of one batch, and its gradient on the meta-parameters.
+
+    Args:
+        run: The run, whose method has meta-parameters.
+        weights: Canonical weights after the batch's kept step.
+        state: Arrays that `Trainer.state` returned then, with the momentum.
+        images: (N, H, W, C).
+        labels: (N,) int64, or soft ones (N, num_classes).
+        learning_rate: Rate of the look-ahead steps.
+        noise: Masks (N, …) of the random layers.
+    """
     model = Model(run.trained_network, dtype=run.spec.precision)
     load_weights(model, weights)
     objective = find_objective(run.spec.method)(run, model, weights)
@@ -129,6 +156,7 @@ def hyper_gradient(
         labels_to_tensor(labels, dtype=run.spec.dtype, device=device),
         rate_to_tensor(learning_rate),
         noise_to_tensors(noise, device=device),
+        # Computed here: no output of the source is kept for these images.
         complete_extras(objective, inputs, {}),
     )
     return float(loss), {

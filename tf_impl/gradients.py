@@ -1,4 +1,4 @@
-"""Loss and gradients of one batch: the step and the parity ladder both come through here."""
+"""Loss and gradients of one batch, for the training step and for the parity ladder."""
 
 from collections.abc import Mapping
 
@@ -22,13 +22,22 @@ def compute_gradients(
     extras: Mapping[str, tf.Tensor],
     loss_scale: LossScale | None = None,
 ) -> Outcome:
-    """Forward and backward in training mode.
+    """Run forward and backward in training mode.
 
-    What `extras` does not hold of the teacher's outputs is computed here, unrecorded.
+    Teacher outputs that `extras` lacks are computed here, without a gradient.
+
+    Args:
+        objective: The method's losses.
+        model: The network that is trained.
+        images: (N, H, W, C).
+        labels: (N,) int64, or soft ones (N, num_classes).
+        noise: Masks (N, …) of the random layers.
+        extras: Kept outputs (N, …) and scalars () of this step.
+        loss_scale: Enlarges the loss before its gradient is taken.
 
     Returns:
-        Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
-        trainable variable: zero where the loss does not depend on it, enlarged by `loss_scale`.
+        Loss terms (N,), logits (N, num_classes), the mean loss (), and the gradient of every
+        trainable variable: 0 if the loss does not depend on it, enlarged by `loss_scale`.
 
     Raises:
         CheckFailed: A loss term is not (N,).
@@ -41,6 +50,7 @@ def compute_gradients(
         check_losses(objective, losses, logits, labels)
         loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
         scaled = loss if loss_scale is None else loss_scale.enlarge(loss)
+    # Biases that a batch norm cancels are left out: theirs is 0, not noise (docs/decisions/0003).
     found = tape.gradient(scaled, learning, unconnected_gradients="zero")
     gradients = {
         name: found[name] if name in found else tf.zeros_like(variables[name].value)
@@ -55,7 +65,7 @@ def check_losses(
     logits: tf.Tensor | None,
     labels: tf.Tensor,
 ) -> None:
-    """Refuse loss terms that are not one value an example: as many as logits, else as labels."""
+    """Refuse loss terms that are not (N,), with N from the logits, or else from the labels."""
     shapes = {name: tuple(values.shape) for name, values in losses.items()}
     examples = labels if logits is None else logits
     check_terms(objective.run.spec.method, shapes, examples.shape[0])
@@ -64,7 +74,8 @@ def check_losses(
 def complete_extras(
     objective: Objective, images: tf.Tensor, extras: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """`extras` with the teacher's outputs, which are computed unless all of them are kept."""
+    """Return `extras` with the teacher's outputs (N, …), computed unless they are kept."""
+    # Kept outputs come all together or not at all; coefficients of the step come either way.
     if any(not name.startswith(COEFFICIENT_PREFIX) for name in extras):
         return dict(extras)
     return {**objective.teacher_outputs(images), **extras}

@@ -16,11 +16,14 @@ from poc.shared.spec.training.precision import (
 
 
 class LossScale:
-    """A factor of the loss that keeps small gradients; rule: `poc.shared.spec.training.precision`.
+    """A factor of the loss that keeps small gradients above float16's smallest number.
 
-    `keras.optimizers.LossScaleOptimizer` has the same rule, but builds the slots of the optimiser
-    that it wraps a second time.
+    `poc.shared.spec.training.precision` has the rule by which it grows and shrinks.
+
     """
+
+    # `keras.optimizers.LossScaleOptimizer` has the same rule, but builds the slots of the optimiser
+    # that it wraps a second time.
 
     def __init__(self, *, device: str) -> None:
         with tf.device(device):
@@ -28,7 +31,7 @@ class LossScale:
             self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def enlarge(self, loss: tf.Tensor) -> tf.Tensor:
-        """The loss whose gradient is taken."""
+        """Return the enlarged loss (), whose gradient is taken."""
         return loss * self.value
 
     def update(
@@ -37,26 +40,28 @@ class LossScale:
         gradients: Sequence[tf.Tensor],
         variables: Sequence[keras.Variable],
     ) -> None:
-        """The optimiser's step with the gradients of the loss itself, if all are finite."""
+        """Divide the gradients (…) by the factor, and step if all of them are finite."""
         reduced = [gradient / self.value for gradient in gradients]
         is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in reduced])
+        # Decided on the device: the host does not wait for the gradients.
         tf.cond(is_finite, lambda: optimizer.apply(reduced, variables), lambda: None)
         good_steps = self.good_steps + 1
         is_due = tf.equal(good_steps, STEPS_TO_GROW)
         grown = tf.where(is_due, self.value * LOSS_SCALE_FACTOR, self.value)
         self.value.assign(tf.where(is_finite, grown, self.value / LOSS_SCALE_FACTOR))
+        # A changed factor, up or down, starts the count again.
         self.good_steps.assign(tf.where(is_finite & ~is_due, good_steps, 0))
 
     def is_lost(self) -> tf.Tensor:
-        """Whether gradients overflow although the loss is not enlarged any more; () bool."""
+        """Return () bool: gradients overflow although the loss is no longer enlarged."""
         return self.value < SMALLEST_LOSS_SCALE
 
     def state(self) -> dict[str, NDArray[np.floating]]:
-        """The factor, and the steps since it last changed."""
+        """Return the factor () and the number of steps () since it last changed."""
         names = ("loss_scale", "good_steps")
         return dict(zip(names, map(np.asarray, (self.value, self.good_steps)), strict=True))
 
     def restore(self, state: Mapping[str, NDArray[np.floating]]) -> None:
-        """Take back what `state` gave."""
+        """Restore the scalars () that `state` returned."""
         self.value.assign(state["loss_scale"])
         self.good_steps.assign(state["good_steps"])

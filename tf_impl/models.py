@@ -16,8 +16,7 @@ from .layers.residual import StochasticDepth
 class Model(keras.Model):
     """A network of the shared layer: images (N, H, W, C) -> logits (N, num_classes).
 
-    In mixed precision layers have Keras' policy of that name; what leaves the model has the
-    weights' type.
+    In mixed precision layers have Keras' policy of that name. Outputs have the weights' type.
     """
 
     def __init__(self, network: Network, *, dtype: Precision = "float32") -> None:
@@ -32,20 +31,20 @@ class Model(keras.Model):
         noise: Mapping[str, tf.Tensor] | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        """Logits; `noise` holds the masks of the random layers (training)."""
+        """Return the logits (N, num_classes); in training `noise` has the random layers' masks."""
         return self.values(images, [self.network.output], noise, training)[self.network.output]
 
     def features(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
-        """Tapped maps and, under the name `logits`, the logits; evaluation mode."""
+        """Return tapped maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
         nodes = {tap: self.network.node_of(tap) for tap in taps}
         values = self.values(images, list(nodes.values()))
         return {tap: values[node] for tap, node in nodes.items()}
 
     def norm_statistics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Mean and Bessel-corrected variance, (C,), of what each unfrozen batch norm reads.
+        """Return mean and Bessel-corrected variance (C,) of the input of each unfrozen batch norm.
 
-        Under the names of the running statistics, which stay as they are. Batch norms normalise by
-        this batch; everything else is in evaluation mode.
+        They have the names of the running statistics, which do not change. Batch norms normalise
+        by this batch; all other layers are in evaluation mode.
         """
         found: dict[str, tf.Tensor] = {}
 
@@ -73,9 +72,14 @@ class Model(keras.Model):
         training: bool = False,
         given: Mapping[str, tf.Tensor] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Outputs of the named nodes; everything else is freed after its last use.
+        """Return the outputs (N, …) of the wanted nodes; free all others after their last use.
 
-        What is `given` of the values is neither computed nor are the images read for it.
+        Args:
+            images: A batch (N, H, W, C); not read if `given` has all that the nodes need.
+            wanted: Names of the nodes.
+            noise: Masks (N, …) of the random layers.
+            training: Apply the masks, and normalise by the batch.
+            given: Known outputs of nodes, which are not computed.
         """
         masks = noise or {}
         return self._walk(
@@ -93,13 +97,15 @@ class Model(keras.Model):
         *,
         training: bool,
     ) -> dict[str, tf.Tensor]:
-        """The steps that `wanted` needs, each by `apply`."""
+        """Call `apply` for each step that `wanted` needs, and return the wanted values."""
+        # A plan takes the images as known; `kept` names what else is.
         kept = tuple(name for name in given if name != IMAGES)
         values = {name: tf.cast(value, self.compute_dtype) for name, value in given.items()}
         for step in self.network.plan(wanted, training=training, given=kept):
             values[step.output] = apply(step, values)
             for name in step.freed:
                 del values[name]
+        # The losses compute in the weights' type, also in mixed precision.
         return {name: tf.cast(values[name], self.variable_dtype) for name in wanted}
 
     def apply_step(
@@ -109,7 +115,7 @@ class Model(keras.Model):
         noise: Mapping[str, tf.Tensor],
         training: bool,
     ) -> tf.Tensor:
-        """The step's nodes, one after the other; a block whose gate is shut is not computed."""
+        """Return a step's output (N, …); a block whose gate, a mask (1,), is 0 is not computed."""
 
         def compute() -> tf.Tensor:
             inside = dict(values)
@@ -120,6 +126,7 @@ class Model(keras.Model):
 
         if step.gate not in noise:
             return compute()
+        # A Python `if` would decide once, while the step is traced.
         return tf.cond(noise[step.gate][0], compute, lambda: values[step.shortcut])
 
     def apply_node(
@@ -129,20 +136,22 @@ class Model(keras.Model):
         noise: Mapping[str, tf.Tensor],
         training: bool,
     ) -> tf.Tensor:
-        """One layer: random ones take their mask, batch norm takes the mode."""
+        """Return the output (N, …) of one layer, with the mask or the mode that it needs."""
         layer = self.node_layers[node.name]
         if isinstance(layer, Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
         if isinstance(layer, StochasticDepth):
+            # A frozen branch is not dropped: it is scaled as in evaluation.
             is_random = training and not node.is_frozen
             return layer(*arguments, noise.get(node.name), training=is_random)
         if isinstance(layer, BatchNorm):
+            # A frozen norm keeps its running statistics, unless `bn_mode` says otherwise.
             return layer(*arguments, training=training and node.uses_batch_statistics)
         return layer(*arguments)
 
 
 def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
-    """The layer that a node declares."""
+    """Build the layer that a node declares."""
     layer = LAYERS[node.layer.kind](**node.layer.arguments(node.input_shapes), dtype=dtype)
     layer.trainable = not node.is_frozen
     return layer

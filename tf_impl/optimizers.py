@@ -1,9 +1,11 @@
 """Keras optimisers with PyTorch's published formulas.
 
-Keras' own differ: its momentum buffer holds the learning rate, its Adam puts epsilon elsewhere and
-its weight decay is decoupled (docs/fairness.md). `weight_decays` has one coupled L2
-coefficient a variable: gradient += coefficient * variable, a term of the loss under every rule.
-`rate_factors` has one factor of the learning rate a variable; none: 1.
+Keras' own differ: its momentum buffer contains the learning rate, its Adam puts epsilon elsewhere
+and its weight decay is decoupled (docs/fairness.md).
+
+`weight_decays` has one coupled L2 coefficient per variable: gradient += coefficient * variable,
+which is a term of the loss under every rule. `rate_factors` has one factor of the learning rate per
+variable; None means 1.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,10 @@ from poc.shared.spec.training.optimizers import OptimizerSpec
 
 
 class SGD(keras.optimizers.Optimizer):
-    """v = momentum * v + g; p -= rate * v (Nesterov: g + momentum * v)."""
+    """Stochastic gradient descent: v = momentum * v + g, p -= rate * v.
+
+    With Nesterov, p -= rate * (g + momentum * v). Variables p, (…), are of any shape.
+    """
 
     def __init__(
         self,
@@ -27,14 +32,14 @@ class SGD(keras.optimizers.Optimizer):
         nesterov: bool = False,
     ) -> None:
         super().__init__(learning_rate=0.0)
-        # Keras keeps the rate in float32, too coarse for float64 parity.
+        # Keras keeps its own rate in float32, which is too coarse for float64 parity.
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.weight_decays, self.momentum, self.nesterov = weight_decays, momentum, nesterov
         self.rate_factors = rate_factors or [1.0] * len(variables)
         self.build(variables)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Create the slots."""
+        """Create the momentum slots, each with the shape (…) of its variable."""
         super().build(variables)
         self.slots = {}
         if self.momentum:
@@ -45,22 +50,23 @@ class SGD(keras.optimizers.Optimizer):
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Update one variable."""
+        """Update one variable with a gradient of its shape (…)."""
         index = self._get_variable_index(variable)
         rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
         if self.momentum:
             buffer = self.slots["momentum"][index]
             velocity = buffer * self.momentum + gradient
+            # Without the rate, so that a lower rate slows the momentum down at once, as in PyTorch.
             buffer.assign(velocity)
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         variable.assign_sub(rate * gradient)
 
 
 class Adam(keras.optimizers.Optimizer):
-    """Moments with bias correction; epsilon is added outside the root, after the correction.
+    """Adam with bias correction; epsilon is added outside the root, after the correction.
 
-    `decoupled_decay` shrinks every variable by rate * decay, beside the gradient: AdamW.
+    `decoupled_decay` shrinks every variable, (…), by rate * decay, apart from the gradient: AdamW.
     """
 
     def __init__(
@@ -75,7 +81,7 @@ class Adam(keras.optimizers.Optimizer):
         decoupled_decay: float = 0.0,
     ) -> None:
         super().__init__(learning_rate=0.0)
-        # Keras keeps the rate in float32, too coarse for float64 parity.
+        # Keras keeps its own rate in float32, which is too coarse for float64 parity.
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.weight_decays, self.decoupled_decay = weight_decays, decoupled_decay
         self.rate_factors = rate_factors or [1.0] * len(variables)
@@ -83,7 +89,7 @@ class Adam(keras.optimizers.Optimizer):
         self.build(variables)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Create the slots."""
+        """Create both moments, each with the shape (…) of its variable."""
         super().build(variables)
         self.slots = {
             name: [self.add_variable_from_reference(variable, name) for variable in variables]
@@ -93,7 +99,7 @@ class Adam(keras.optimizers.Optimizer):
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Update one variable."""
+        """Update one variable with a gradient of its shape (…)."""
         index = self._get_variable_index(variable)
         rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
@@ -102,6 +108,7 @@ class Adam(keras.optimizers.Optimizer):
         first, second = (self.slots[name][index] for name in ("exp_avg", "exp_avg_sq"))
         first.assign(first * self.beta1 + gradient * (1 - self.beta1))
         second.assign(second * self.beta2 + tf.square(gradient) * (1 - self.beta2))
+        # In float64: 1 - 0.999^t of the first steps would lose its digits in float32.
         step = tf.cast(self.iterations + 1, tf.float64)
         correction1 = tf.cast(1 - tf.constant(self.beta1, tf.float64) ** step, variable.dtype)
         correction2 = tf.cast(1 - tf.constant(self.beta2, tf.float64) ** step, variable.dtype)
@@ -115,15 +122,19 @@ def build_optimizer(
     weight_decays: Sequence[float],
     rate_factors: Sequence[float] | None = None,
 ) -> keras.optimizers.Optimizer:
-    """The optimiser of a run.
+    """Build the optimiser of a run.
 
-    `weight_decays` are the coefficients that the layers ask for. The run's own comes on top, but
-    for AdamW, which keeps it out of the gradient. `rate_factors` multiply the learning rate, one a
-    variable; none: 1.
+    Args:
+        spec: The rule and its numbers, with the run's own weight decay.
+        variables: Those that it moves, of any shape (…).
+        weight_decays: Coefficients that the layers ask for, one per variable. The run's own is
+            added, except for AdamW, which keeps it out of the gradient.
+        rate_factors: Factors of the learning rate, one per variable; None means 1.
     """
     coupled, decoupled = spec.weight_decay, 0.0
     if spec.name == "adamw":
         coupled, decoupled = decoupled, coupled
+    # A layer's own decay is part of its definition (a term of the loss), also under AdamW.
     decays = [decay + coupled for decay in weight_decays]
     if spec.name == "sgd":
         return SGD(
@@ -147,7 +158,7 @@ def build_optimizer(
 def set_learning_rate(
     optimizer: keras.optimizers.Optimizer, learning_rate: tf.Tensor | float
 ) -> None:
-    """Rate of the next update."""
+    """Set the learning rate, a scalar (), of the next update."""
     optimizer.rate.assign(learning_rate)
 
 

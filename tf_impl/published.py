@@ -1,4 +1,4 @@
-"""Keras' own weight files, and the weights that keras.applications publishes: arrays in and out."""
+"""Keras' own weight files, read and written, and the weights that keras.applications publishes."""
 
 import io
 import math
@@ -17,16 +17,17 @@ from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 
 _WEIGHTS_OF_ARCHIVE = "model.weights.h5"
+# How deep groups may be nested. Hard links can make a group contain itself, without an end.
 _MAX_DEPTH = 64
 
 
 def read_published(path: str) -> dict[str, NDArray[Any]]:
-    """Arrays of a `.h5` or `.keras` file as `layer/kernel`; no layer is built, no code is run.
+    """Read the `Arrays` of a `.h5` or `.keras` file as `layer/kernel`, without running its code.
 
-    Keras 3 numbers the variables of a layer: those come as `layer/vars/0`, ….
+    Keras 3 numbers the variables of a layer: their names are `layer/vars/0`, ….
 
     Raises:
-        UsageError: Unreadable, or it holds no weights.
+        UsageError: The file is unreadable or has no weights.
     """
     try:
         content: Any = path
@@ -39,21 +40,26 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
             tensors = _unique(path, _walk(weights, budget, set()))
     except UsageError:
         raise
-    except Exception as error:  # h5py and zipfile raise almost anything on damaged files.
+    # h5py and zipfile raise almost anything on damaged files.
+    except Exception as error:
         text = str(error) or type(error).__name__
         raise UsageError(
-            f"received {path!r}, which is no readable Keras file ({text.splitlines()[0]}); name a "
-            ".h5 or .keras file that Keras saved"
+            f"Got {path!r}, which is not a readable Keras file ({text.splitlines()[0]}). "
+            "Expected weights that Keras saved. Try a .h5 or .keras file."
         ) from None
     if not tensors:
-        raise UsageError(f"received {path!r}, which holds no weights; name a file that holds some")
+        raise UsageError(
+            f"Got {path!r}, which has no weights. Expected a Keras file with weights. "
+            "Try another file."
+        )
     return tensors
 
 
 def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write the HDF5 form that `model.load_weights` reads: by the ending, Keras 3's or the older.
+    """Write `Arrays` in an HDF5 form that `model.load_weights` reads.
 
-    Names of Keras 3's are `layers/CLASS_N/LAYER/vars/M` (`spec.published.keras_order`).
+    The ending `.weights.h5` gives the form of Keras 3, whose names are
+    `layers/CLASS_N/LAYER/vars/M` (`spec.published.keras_order`). Any other gives the older form.
     """
     if path.endswith(".weights.h5"):
         _write_numbered(path, tensors)
@@ -61,8 +67,10 @@ def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.rpartition("/")[0], []).append(name)
+    # In memory first: h5py writes in place, and an interrupted write would leave half a file.
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
+        # Keras finds the layers and their arrays by these attributes.
         file.attrs["layer_names"] = [layer.encode() for layer in layers]
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", keras.__version__
         file.create_group("top_level_model_weights").attrs["weight_names"] = np.array([], "S1")
@@ -75,7 +83,7 @@ def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _write_numbered(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Each variable in the group of its layer, which holds the layer's own name."""
+    """Write each variable in the group of its layer, which has the layer's own name."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for name, value in tensors.items():
@@ -87,30 +95,32 @@ def _write_numbered(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 
 def fetch_imagenet(name: str) -> dict[str, NDArray[Any]]:
-    """Download keras.applications' ImageNet weights of a model; `layer/kernel`.
+    """Download keras.applications' ImageNet weights of a model, as `Arrays` named `layer/kernel`.
 
     Raises:
         UsageError: The download failed.
     """
     try:
         model = getattr(keras.applications, name)(weights="imagenet")
-    except Exception as error:  # keras.utils.get_file raises nothing narrower
+    # keras.utils.get_file raises nothing narrower.
+    except Exception as error:
         raise UsageError(
-            f"received --weights imagenet, but Keras' {name} could not be downloaded ({error}); "
-            "connect, or name a canonical safetensors file"
+            f"Got --weights imagenet, but Keras' {name} could not be downloaded ({error}). "
+            "Expected a connection. Try again with one, or name a canonical safetensors file."
         ) from None
     return {variable.path: np.asarray(variable) for variable in model.weights}
 
 
 def _read_weights_of_archive(path: str) -> bytes:
     with zipfile.ZipFile(path) as archive:
+        # A zip archive states the unpacked size; a small file may state a huge one.
         num_bytes = archive.getinfo(_WEIGHTS_OF_ARCHIVE).file_size
         Budget(Path(path).stat().st_size).take(_WEIGHTS_OF_ARCHIVE, num_bytes)
         return archive.read(_WEIGHTS_OF_ARCHIVE)
 
 
 def _enter(group: h5py.Group, key: str) -> Any:
-    """What stands under a name in this very file: a link may lead to another file, or back."""
+    """Return the item of a name, but follow no link: it may lead to another file, or back."""
     if not isinstance(group.get(key, getlink=True), h5py.HardLink):
         raise ValueError(f"{key!r} is a link")
     return group[key]
@@ -119,14 +129,14 @@ def _enter(group: h5py.Group, key: str) -> Any:
 def _walk(
     group: h5py.Group, budget: Budget, seen: set[int], layer: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
-    """Every array under the name of the layer that owns it; optimisers' slots are left out.
+    """Yield every array with the name of the layer that owns it, except optimisers' slots.
 
     Args:
-        group: Where to start.
-        budget: Of all arrays together.
-        seen: Addresses of what was met; hard links could lead to one thing in countless ways.
+        group: The group to start in.
+        budget: Bytes that all arrays together may take.
+        seen: Addresses of items already met. Hard links could lead to one item in countless ways.
         layer: The layer that owns the group.
-        depth: Below the file's root.
+        depth: Number of groups above this one.
     """
     if depth > _MAX_DEPTH:
         raise ValueError("its groups contain one another")
@@ -136,19 +146,21 @@ def _walk(
         item = _enter(group, key)
         address = h5py.h5o.get_info(item.id).addr
         if address in seen:
-            raise ValueError(f"{key!r} stands there under two names")
+            raise ValueError(f"{key!r} is there under two names")
         seen.add(address)
         if isinstance(item, h5py.Group):
             yield from _walk(item, budget, seen, _layer_name(key, item, layer), depth + 1)
         else:
+            # Keras 2 kept TensorFlow's `:0`, and named depthwise kernels apart.
             name = key.removesuffix(":0").replace("depthwise_kernel", "kernel")
             yield f"{layer}/{name}", _read_dataset(key, item, budget)
 
 
 def _read_dataset(key: str, item: h5py.Dataset, budget: Budget) -> NDArray[Any]:
-    """Its numbers, if they stand in this very file and are as many as it has bytes for."""
+    """Read an array whose numbers are in this very file, no more than it has bytes for."""
     if item.external or item.is_virtual or item.dtype.kind not in NUMBER_KINDS:
         raise ValueError(f"{key!r} holds no plain numbers")
+    # A data set states any shape, and HDF5 fills what is not stored with zeros.
     num_bytes = math.prod(item.shape) * item.dtype.itemsize
     Budget(item.id.get_storage_size()).take(key, num_bytes)
     budget.take(key, num_bytes)
@@ -161,12 +173,14 @@ def _unique(path: str, tensors: Iterator[tuple[str, NDArray[Any]]]) -> dict[str,
     for name, value in tensors:
         if name in unique:
             raise UsageError(
-                f"received {path!r}, in which two layers hold {name}; name a file of one network"
+                f"Got {path!r}, in which two layers have {name}. Expected the weights of one "
+                "network. Try a file that was saved from one network."
             )
         unique[name] = value
     return unique
 
 
 def _layer_name(key: str, item: h5py.Group, layer: str) -> str:
-    """Keras 3 puts a layer's name on the group of its variables; before, a group was a layer."""
+    """Return the name of the layer that owns a group."""
+    # Keras 3 puts it on the group `vars`. In the older form the group itself is the layer.
     return f"{item.attrs.get('name', layer)}/vars" if key == "vars" else key

@@ -1,4 +1,4 @@
-"""One training step in TensorFlow, and what the loop asks of a model under training."""
+"""A model under training in TensorFlow: its step, its state and its metrics."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -29,7 +29,7 @@ from .models import Model
 from .optimizers import build_optimizer, set_learning_rate
 from .weights import load_weights, named_variables, read_weights, trainable_names
 
-# Places of the vector of totals; a method has a loss term for each pair of maps at most.
+# Places in the vector of totals. A method has at most one loss term per pair of maps.
 _NUM_TOTALS = 256
 
 
@@ -56,7 +56,8 @@ class Trainer:
             )
         self.dtype, self.layout = run.spec.dtype, run.spec.layout
         self.loss_scale = LossScale(device=self.device) if run.spec.precision in SCALED else None
-        # Made here, since a graph that makes variables is traced twice.
+        # Created here: a graph that creates variables is traced twice. One vector for all totals
+        # keeps the graph small, and so its tracing short.
         self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
         self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
@@ -65,7 +66,7 @@ class Trainer:
         self.run_teacher = self.objective.teacher_outputs
         self._run_statistics = self.model.norm_statistics
         if run.spec.mode != "eager":
-            # Nothing branches on a tensor but through tf.cond: no code is to be rewritten.
+            # AutoGraph would rewrite Python branches on tensors. There are none, only tf.cond.
             kwargs = {"jit_compile": compiled, "autograph": False}
             self.update = tf.function(self._update, **kwargs)
             self.run_teacher = tf.function(self.run_teacher, **kwargs)
@@ -80,7 +81,7 @@ class Trainer:
         noise: Noise,
         extras: Extras | None = None,
     ) -> None:
-        """One update; never waits for the device."""
+        """Take one step on images (N, H, W, C); never waits for the device."""
         self.prepared_step(images, labels, learning_rate, noise, extras)()
 
     def prepared_step(
@@ -91,8 +92,9 @@ class Trainer:
         noise: Noise,
         extras: Extras | None = None,
     ) -> Callable[[], None]:
-        """The update with its arguments on the device already."""
+        """Return a step on images (N, H, W, C) whose arguments are on the device already."""
         tensor = self._to_tensor(images)
+        # Before the update, which may be a graph: a method may look at its first batch here.
         self.objective.on_batch(tensor)
         arguments = (
             tensor,
@@ -110,16 +112,17 @@ class Trainer:
 
     @property
     def num_compilations(self) -> int:
-        """Programs that were traced or compiled for the update so far."""
+        """Count the programs that were traced or compiled for the update so far."""
+        # In eager mode `update` is a plain method, which nothing traces.
         count = getattr(self.update, "experimental_get_tracing_count", lambda: 0)
         return int(count())
 
     def teacher_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
-        """What the objective computes from what is frozen, each (N, …); empty without such."""
+        """Return the outputs (N, …) of frozen layers that the objective needs, if any."""
         return map_to_array(self.run_teacher(self._to_tensor(images)))
 
     def metrics(self) -> dict[str, float]:
-        """Means over the steps since the last call; waits for the device."""
+        """Return means over the steps since the last call; waits for the device."""
         totals = self._named_totals()
         self.totals.assign(tf.zeros_like(self.totals))
         num_steps, self.num_steps = self.num_steps, 0
@@ -130,16 +133,16 @@ class Trainer:
         return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
 
     def wait(self) -> None:
-        """Return when the device has done all that was asked of it."""
+        """Wait until the device has done all its work."""
         tf.test.experimental.sync_devices()
 
     def load(self, weights: Weights) -> None:
-        """Replace the weights; the optimiser's state stays."""
+        """Replace the canonical `Weights`; the optimiser's state stays."""
         load_weights(self.model, weights)
         self.objective.load(weights)
 
     def logits(self, images: NDArray[Any], extras: Extras | None = None) -> NDArray[np.floating]:
-        """(N, num_classes) in evaluation mode; what is kept of the frozen part is not computed."""
+        """Return logits (N, num_classes) in evaluation mode; `extras` has the kept outputs."""
         outputs: NDArray[np.floating] = np.asarray(
             self._run_logits(
                 self._to_tensor(images),
@@ -149,16 +152,16 @@ class Trainer:
         return outputs
 
     def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
-        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        """Return this batch's mean (C,) and Bessel-corrected variance (C,) at every batch norm."""
         return map_to_array(self._run_statistics(self._to_tensor(images)))
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
-        """Canonical weights, running statistics included; of these `names` alone."""
+        """Return canonical `Weights` with running statistics: all of them, or `names` alone."""
         own = read_weights(self.model, names)
         return own if names is not None else {**own, **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Optimiser slots as `parameter/slot`, its step counter, and the loss scale's own."""
+        """Return `Arrays`: slots as `parameter/slot`, the step count, the loss scale's state."""
         if self.optimizer is None:
             return self.objective.state()
         slots = {
@@ -170,7 +173,7 @@ class Trainer:
         return {**slots, "step": np.asarray(self.optimizer.iterations), **scale}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state` gave."""
+        """Restore the `Arrays` that `state` returned."""
         if self.optimizer is None:
             self.objective.restore(state)
             return
@@ -182,11 +185,11 @@ class Trainer:
             self.loss_scale.restore(state)
 
     def counts(self) -> dict[str, float]:
-        """Totals since the last `metrics`, as they stand; waits for the device."""
+        """Return the totals since the last `metrics`, not divided; waits for the device."""
         return {**self._named_totals(), "num_steps": self.num_steps}
 
     def restore_counts(self, counts: Mapping[str, float]) -> None:
-        """Take back what `counts` gave."""
+        """Restore the totals that `counts` returned."""
         totals = dict(counts)
         self.num_steps = int(totals.pop("num_steps"))
         self.names_of_totals = tuple(totals)
@@ -231,21 +234,23 @@ class Trainer:
             hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
             sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
         sums["count"] = tf.cast(tf.shape(labels)[0], tf.float64)
-        # Steps before the first non-finite loss: it stops counting there. A NaN may never reach the
-        # loss, since max-pools and fused ReLUs drop it; the gradients show it, once.
-        # Where the loss is scaled, such a step is left out, and the scale says when to give up.
+        # Steps before the first non-finite loss: the count stops there. A NaN may never reach the
+        # loss, because max-pools and fused ReLUs drop it; the gradients show it, once.
+        # With a scaled loss such a step is skipped, and the scale decides when to give up.
         if self.loss_scale is None:
             sign = tf.linalg.global_norm(list(result.by_name.values()))
         else:
             sign = tf.where(self.loss_scale.is_lost(), np.float32(np.nan), 0)
         values = {name: tf.cast(value, tf.float64) for name, value in sums.items()}
         names = (*values, "good_steps")
+        # After a resume the totals have the order of the stored run, which then stays.
         if set(names) == set(self.names_of_totals):
             names = self.names_of_totals
         self.names_of_totals = names
         before = self.totals[names.index("loss")]
         signs = [tf.cast(v, tf.float64) for v in (result.loss, before, sign)]
         is_good = tf.reduce_all(tf.math.is_finite(signs))
+        # From the first bad step on the total is NaN: metrics then show it, and not an average.
         values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
         values["good_steps"] = tf.cast(is_good, tf.float64)
         added = tf.stack([values[name] for name in names])

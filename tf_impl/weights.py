@@ -1,4 +1,4 @@
-"""Canonical weights in and out of a Keras model: names and layouts are already Keras' own."""
+"""Canonical weights in and out of a Keras model: their names and layouts are Keras' own."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -11,12 +11,13 @@ from poc.shared.spec.networks.initializers import Weights
 
 from .models import Model
 
+# Attributes of the layers that hold sublayers or variables, in the order of the parameter table.
 _PARTS = ("reduce", "expand", "depthwise", "pointwise")
 _NAMES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 
 def named_variables(model: Model) -> dict[str, keras.Variable]:
-    """Canonical name -> variable, in the order of the network's parameter table."""
+    """Return canonical name -> variable (…), in the order of the network's parameter table."""
     return {
         name: variable
         for node, layer in model.node_layers.items()
@@ -25,27 +26,26 @@ def named_variables(model: Model) -> dict[str, keras.Variable]:
 
 
 def trainable_names(model: Model) -> list[str]:
-    """Canonical names of the variables that gradients reach."""
+    """Return the canonical names of the variables that gradients reach."""
     return [name for name, variable in named_variables(model).items() if variable.trainable]
 
 
 def learning_names(model: Model) -> list[str]:
-    """Trainable names less the biases that a batch norm cancels, whose gradient is exactly zero.
-
-    Computed, it would be rounding noise, which Adam follows at full rate (docs/decisions/0003).
-    """
+    """Return the trainable names without the biases that a batch norm cancels."""
+    # Their gradient is exactly 0. A computed one is rounding noise, which Adam would follow at the
+    # full rate (docs/decisions/0003).
     cancelled = model.network.cancelled_biases
     return [name for name in trainable_names(model) if name not in cancelled]
 
 
 def load_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Copy canonical arrays into the model; names and shapes were checked by the shared layer."""
+    """Copy canonical `Weights` into the model; `shared` has checked their names and shapes."""
     for name, variable in named_variables(model).items():
         variable.assign(weights[name].astype(variable.dtype))
 
 
 def read_weights(model: Model, names: Collection[str] | None = None) -> Weights:
-    """Canonical arrays of every parameter and running statistic, or of these `names` alone."""
+    """Return canonical `Weights`: all parameters and running statistics, or `names` alone."""
     return {
         name: np.asarray(variable)
         for name, variable in named_variables(model).items()
@@ -54,17 +54,18 @@ def read_weights(model: Model, names: Collection[str] | None = None) -> Weights:
 
 
 def canonical_shape(model: Model, name: str) -> tuple[int, ...]:
-    """Shape of the variable `name` in canonical layout, read without its values."""
+    """Return the shape of the variable `name` in canonical layout."""
+    # Read without the values, which a model built in a graph does not have.
     return tuple(named_variables(model)[name].shape)
 
 
 def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
-    """A value shaped like the variable `name` (a gradient, a slot) in canonical layout."""
+    """Return a gradient or slot of the variable `name` canonically: kernels (H, W, in, out)."""
     return np.asarray(value)
 
 
 def from_canonical(model: Model, name: str, value: NDArray[Any]) -> NDArray[Any]:
-    """The reverse of `to_canonical`."""
+    """Return a canonical array, kernels (H, W, in, out), in the layout of the variable `name`."""
     return value
 
 

@@ -1,4 +1,4 @@
-"""NumPy at the border: arrays into PyTorch and back. The only place that moves the channel axis."""
+"""The border with NumPy: arrays into PyTorch and back. The channel axis moves only here."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,33 +14,36 @@ from poc.shared.engine.numerics.noise import Noise
 def images_to_tensor(
     images: NDArray[Any], *, dtype: str, device: str, layout: str = "channels_last"
 ) -> torch.Tensor:
-    """(N, H, W, C) array -> (N, C, H, W) tensor; on the CPU a channels-last view, no copy.
+    """Return images (N, H, W, C) as a tensor (N, C, H, W).
 
-    In the layout `channels_first` it is a copy; convolutions keep the layout of what they read.
+    On the CPU `channels_last` gives a view without a copy. `channels_first` gives a copy;
+    convolutions then keep that layout from layer to layer.
     """
     tensor = copy_to_device(images, device).to(getattr(torch, dtype)).permute(0, 3, 1, 2)
     if layout == "channels_last":
         return tensor
-    # `contiguous` leaves a single channel as it is, and convolutions read it as channels-last.
+    # Not `contiguous`: it returns maps of a single channel unchanged, and convolutions would read
+    # them as channels-last.
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def labels_to_tensor(labels: NDArray[Any], *, dtype: str, device: str) -> torch.Tensor:
-    """(N,) int64 or soft (N, num_classes) array -> tensor; soft ones take the images' type."""
+    """Return labels (N,) int64, or soft ones (N, num_classes) in the images' type."""
     tensor = copy_to_device(labels, device)
+    # Soft labels meet the logits in one product, which needs one type; class indices do not.
     return tensor if labels.ndim == 1 else tensor.to(getattr(torch, dtype))
 
 
 def rate_to_tensor(learning_rate: float) -> torch.Tensor | float:
-    """A learning rate as the update takes it, in float64."""
+    """Return a learning rate as the update takes it: () float64."""
+    # PyTorch's optimisers take Python's float, which is float64 already.
     return learning_rate
 
 
 def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
-    """Masks (N, …) under the names of their layers.
-
-    A mask of one value decides what is computed: it stays on the host, where no one waits for it.
-    """
+    """Return masks (N, …) under the names of their layers."""
+    # A mask (1,) is a gate that Python reads to skip a block. On a GPU that would wait for the
+    # device, so it stays on the host.
     masks = {
         name: copy_to_device(mask, "cpu" if mask.shape == (1,) else device)
         for name, mask in noise.items()
@@ -51,7 +54,7 @@ def noise_to_tensors(noise: Noise, *, device: str) -> dict[str, torch.Tensor]:
 
 
 def extras_to_tensors(extras: Extras, *, dtype: str, device: str) -> dict[str, torch.Tensor]:
-    """Kept outputs (N, …) and scalars, in the type of the losses."""
+    """Return kept outputs (N, …) and scalars (), in the type of the losses."""
     tensors = {
         name: copy_to_device(value, device).to(getattr(torch, dtype))
         for name, value in extras.items()
@@ -63,19 +66,21 @@ def extras_to_tensors(extras: Extras, *, dtype: str, device: str) -> dict[str, t
 
 
 def copy_to_device(values: NDArray[Any], device: str) -> torch.Tensor:
-    """The array's own memory on the CPU; on a GPU a copy that nobody waits for.
+    """Return a tensor with the array's shape (…) and values.
 
-    The copy leaves from pinned memory, without which the host would wait for it.
+    On the CPU it shares the array's memory. On a GPU it is a copy that the host does not wait for.
     """
     tensor = torch.from_numpy(values)
     if device == "cpu":
         return tensor
+    # Only pinned memory can be copied while the host goes on.
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def map_to_array(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.floating]]:
-    """Tensors -> arrays, maps as (N, H, W, C)."""
+    """Return tensors as arrays: maps (N, C, H, W) become (N, H, W, C)."""
     arrays = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    # Copied to C order, as TensorFlow's arrays have it: a permuted view has other strides.
     return {
         name: np.ascontiguousarray(
             (array.permute(0, 2, 3, 1) if array.ndim == 4 else array).numpy()

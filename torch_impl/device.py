@@ -1,4 +1,4 @@
-"""PyTorch's process-wide switches, and what a report says about them."""
+"""PyTorch's process-wide switches, and the description of them in every report."""
 
 import os
 import statistics
@@ -12,28 +12,32 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.training.precision import NO_FLOAT16, SCALED
 
-# On a GPU a small product is over before the next one is asked for.
+# Matrices of 8192 rows on a GPU: a smaller product ends before the host has asked for the next.
 MATMUL_SIZES, NUM_MATMULS = {"cpu": 1024, "cuda": 8192}, 9
 
 
 def prepare(run: RunSpec) -> None:
     """Set determinism and TF32 before anything is built."""
     if find_device(run) == "cpu":
+        # A step frees the memory that the next one takes: kept, steps are up to 16 % shorter
+        # (docs/fairness.md).
         keep_heap()
+    # TF32 keeps 10 bits of a float32, and the frameworks switch it on in different places.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    # It times cuDNN's algorithms, and another one may win in the next run.
     torch.backends.cudnn.benchmark = not run.deterministic
     torch.use_deterministic_algorithms(run.deterministic)
     if run.deterministic:
-        # Older versions of PyTorch refuse matrix products on a GPU without it.
+        # Without it older versions of PyTorch refuse deterministic matrix products on a GPU.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # It only unmasks reads of uninitialised memory, and costs a tenth of a small net's step.
+    # The fill only unmasks reads of uninitialised memory, and takes a tenth of a small net's step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.manual_seed(run.seed)
     if run.device == "gpu" and not torch.cuda.is_available():
         raise UsageError(
-            "received device 'gpu', but PyTorch sees none here; use cpu or auto, or install "
-            "the GPU build in an environment of its own"
+            "Got device='gpu', but PyTorch sees no GPU here. Expected cpu or auto. "
+            "Try device=cpu, or install the GPU build in an environment of its own."
         )
 
     if run.precision in SCALED and find_device(run) == "cpu":
@@ -41,13 +45,16 @@ def prepare(run: RunSpec) -> None:
 
 
 def find_device(run: RunSpec) -> str:
-    """Where tensors live."""
+    """Return the device on which tensors live."""
     return "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 @torch.no_grad()
 def measure_matmul_flops(run: RunSpec) -> float:
-    """Floating-point operations a second of a large matrix product; median of some."""
+    """Return the floating-point operations per second of a large matrix product.
+
+    The median of nine is not moved by the first product, which includes starting the kernels.
+    """
     dtype, device = getattr(torch, run.precision), find_device(run)
     size = MATMUL_SIZES[device]
     matrix = torch.randn((size, size), dtype=dtype, device=device)
@@ -55,21 +62,23 @@ def measure_matmul_flops(run: RunSpec) -> float:
     for _ in range(NUM_MATMULS):
         started = time.perf_counter()
         torch.mm(matrix, matrix)
+        # The product is only queued on a GPU: without waiting, the clock would time the queue.
         if device != "cpu":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
+    # A product of (n, n) matrices takes n^3 multiplications and n^3 additions.
     return 2 * size**3 / statistics.median(seconds)
 
 
 def peak_device_bytes(run: RunSpec) -> int | None:
-    """Most memory that was taken on the GPU; none on the CPU."""
+    """Return the most memory that was taken on the GPU so far, or none on the CPU."""
     if find_device(run) == "cpu":
         return None
     return int(torch.cuda.max_memory_allocated())
 
 
 def describe() -> dict[str, Any]:
-    """Versions, device, threads and switches."""
+    """Return versions, device, threads and switches."""
     return {
         "framework": "torch",
         "version": torch.__version__,

@@ -5,6 +5,7 @@ Formulas and references: docs/methods/.
 
 import torch
 
+# The bound of `torch.nn.functional.normalize`, with which the authors' code normalises.
 EPSILON = 1e-12
 
 
@@ -16,18 +17,21 @@ def soft_cross_entropy(
     subtract_entropy: bool = True,
     scale_by_temperature_squared: bool = True,
 ) -> torch.Tensor:
-    """Softened cross-entropy -sum_c q_c log p_c with p, q = softmax(logits / T), per example.
+    """Return the softened cross-entropy -sum_c q_c log p_c of every example.
+
+    p = softmax(logits / T) and q = softmax(teacher_logits / T).
 
     Args:
-        logits: (N, C), those that learn.
-        teacher_logits: (N, C), those that are imitated.
-        temperature: T.
-        subtract_entropy: Less the entropy of q: the Kullback-Leibler divergence KL(q || p), of the
-            same gradient. Both are summed over classes.
-        scale_by_temperature_squared: Times T^2 (arXiv 1503.02531, section 2).
+        logits: (N, num_classes) of the student.
+        teacher_logits: (N, num_classes) of the teacher, which the student imitates.
+        temperature: T, above 0.
+        subtract_entropy: Subtract the entropy of q. The result is the Kullback-Leibler divergence
+            KL(q || p), which has the same gradient. Both are summed over classes.
+        scale_by_temperature_squared: Multiply by T^2, so that T hardly changes the size of the
+            gradient (arXiv 1503.02531, section 2).
 
     Returns:
-        (N,).
+        (N,) loss per example.
     """
     log_p = torch.log_softmax(logits / temperature, dim=1)
     log_q = torch.log_softmax(teacher_logits / temperature, dim=1)
@@ -37,12 +41,16 @@ def soft_cross_entropy(
 
 
 def squared_error(maps: torch.Tensor, hints: torch.Tensor, *, reduction: str) -> torch.Tensor:
-    """Squared differences of maps, (N, C, H, W) each.
+    """Return the squared differences of two maps, reduced per example.
 
-    `sum_features` sums over H, W and C, `mean` takes their mean: they differ by exactly H * W * C.
+    Args:
+        maps: (N, C, H, W) of the student.
+        hints: (N, C, H, W) of the teacher.
+        reduction: `sum_features` sums over H, W and C; `mean` takes their mean. The two differ by
+            exactly H * W * C.
 
     Returns:
-        (N,).
+        (N,) loss per example.
     """
     squares = torch.square(maps - hints)
     reduce = torch.sum if reduction == "sum_features" else torch.mean
@@ -50,28 +58,29 @@ def squared_error(maps: torch.Tensor, hints: torch.Tensor, *, reduction: str) ->
 
 
 def attention_map(maps: torch.Tensor, *, kind: str, power: float) -> torch.Tensor:
-    """Normalised attention map Q / max(||Q||_2, 1e-12), (N, C, H, W) -> (N, H * W).
+    """Return the normalised attention map Q / max(||Q||_2, 1e-12): (N, C, H, W) -> (N, H * W).
 
     Q at a pixel is sum_c |x_c| (`sum`), sum_c |x_c|^power (`sum_p`) or max_c |x_c|^power (`max_p`)
     (arXiv 1612.03928, section 3.1).
     """
     sizes = torch.abs(maps)
+    # A square costs less than a power, and 2 is the default.
     if kind != "sum":
         sizes = torch.square(maps) if power == 2 else sizes**power
-    # amax, not max: it shares the gradient of a tie, as TensorFlow does.
+    # `amax`, not `max`: it divides the gradient of a tie among the equals, as TensorFlow does.
     reduce = torch.amax if kind == "max_p" else torch.sum
     flat = reduce(sizes, dim=1).flatten(1)
     return flat / torch.clamp(length(flat), min=EPSILON)[:, None]
 
 
 def attention_distance(attention: torch.Tensor, source: torch.Tensor, *, form: str) -> torch.Tensor:
-    """Distance of two normalised maps (N, H * W).
+    """Return the distance of two normalised attention maps, (N, H * W) each.
 
-    `code` is the mean of squared differences, as the authors' program has it; `paper` half the
-    norm of the difference (arXiv 1612.03928, eq. 2), with gradient zero where the maps are equal.
+    `code` is the mean of the squared differences, as in the authors' program. `paper` is half the
+    norm of the difference (arXiv 1612.03928, eq. 2); its gradient is 0 where the maps are equal.
 
     Returns:
-        (N,).
+        (N,) loss per example.
     """
     difference = attention - source
     if form == "code":
@@ -80,13 +89,15 @@ def attention_distance(attention: torch.Tensor, source: torch.Tensor, *, form: s
 
 
 def length(vectors: torch.Tensor) -> torch.Tensor:
-    """Norm of each row, (N, K) -> (N,), with gradient zero at zero, where it has none."""
+    """Return the norm of each row, (N, K) -> (N,). Its gradient at 0 is set to 0."""
     squares = torch.square(vectors).sum(dim=1)
     is_zero = squares == 0
+    # The root of 0 has an infinite gradient, and a `where` behind it would still give
+    # 0 * infinity = NaN. The root of 1 is taken there instead.
     roots = torch.sqrt(torch.where(is_zero, torch.ones_like(squares), squares))
     return torch.where(is_zero, torch.zeros_like(squares), roots)
 
 
 def resize_maps(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Linear resize, (N, C, H, W) -> (N, C, H', W'); rows (H', H), columns (W', W)."""
+    """Resize maps linearly, (N, C, H, W) -> (N, C, H', W'); rows (H', H), columns (W', W)."""
     return rows @ maps @ columns.T

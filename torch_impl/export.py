@@ -14,6 +14,7 @@ from poc.shared.spec.networks.network import Network
 from .models import Model
 from .weights import load_weights
 
+# The opset in which PyTorch's exporter writes; another one would be converted afterwards.
 _OPSET = 18
 
 
@@ -27,14 +28,19 @@ def export_network(
 ) -> None:
     """Write the network: images (N, H, W, C) float32 -> logits (N, num_classes) float32.
 
-    `precision` is that of the weights and of what lies between; `calibration`, (N, H, W, C), sets
-    the ranges of int8.
+    Args:
+        network: Its batch norms are folded already.
+        weights: Canonical weights.
+        path: The file.
+        precision: Type of the weights and of the maps between the two ends.
+        calibration: Images (N, H, W, C) that set the ranges of int8.
     """
     model = Model(network, dtype="float32")
     load_weights(model, weights)
     with torch.no_grad():
         torch.onnx.export(
             _Entrance(model).eval(),
+            # Two images: the exporter takes a batch of 1 for a constant.
             (torch.from_numpy(np.array(calibration[:2])),),
             path,
             input_names=["images"],
@@ -54,34 +60,32 @@ def export_network(
 
 
 class _Entrance(nn.Module):
-    """Takes images as the rest of the world has them."""
+    """A model that takes images (N, H, W, C), the layout at every border of the project."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, H, W, C) -> (N, num_classes)."""
+        """Return the logits (N, num_classes) of images (N, H, W, C)."""
         return self.model(images.permute(0, 3, 1, 2))
 
 
 class _Examples:
-    """Calibration images, as ONNX Runtime asks for them."""
+    """Calibration images (N, H, W, C), one by one, in the form that ONNX Runtime asks for."""
 
     def __init__(self, images: NDArray[np.float32]) -> None:
         self._batches = iter([{"images": images[i : i + 1]} for i in range(len(images))])
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next image, or none."""
+        """Return the next image (1, H, W, C), or None after the last."""
         return next(self._batches, None)
 
 
 def _keep_zero_pads(path: str) -> None:
-    """Keep ONNX Runtime from taking a max-pool's zero padding for its own, which is -infinity.
-
-    Its optimiser merges a Pad of exactly 0 into the pool behind it (seen in 1.31); the smallest
-    normal number stays a Pad.
-    """
+    """Keep ONNX Runtime from padding a max-pool with its own -infinity instead of zeros."""
+    # Its optimiser merges a Pad of exactly 0 into the pool behind it (seen in 1.31). A Pad of the
+    # smallest normal number is not merged.
     import onnx
 
     model = onnx.load(path)
@@ -106,6 +110,7 @@ def _halve(path: str) -> None:
 def _quantize(path: str, calibration: NDArray[np.float32]) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    # ONNX Runtime reads one file and writes another.
     source = Path(path).with_suffix(".float32.onnx")
     Path(path).rename(source)
     quantize_static(
@@ -121,7 +126,7 @@ def _quantize(path: str, calibration: NDArray[np.float32]) -> None:
 
 
 def _strip(path: str) -> None:
-    """Leave out what the exporter notes about its own source: most of a small net's file."""
+    """Remove the exporter's notes about its own source code, most of the file of a small net."""
     import onnx
 
     model = onnx.load(path)

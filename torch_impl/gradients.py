@@ -1,4 +1,4 @@
-"""Loss and gradients of one batch: the step and the parity ladder both come through here."""
+"""Loss and gradients of one batch, for the training step and for the parity ladder."""
 
 from collections.abc import Mapping
 
@@ -22,13 +22,22 @@ def compute_gradients(
     extras: Mapping[str, torch.Tensor],
     loss_scale: LossScale | None = None,
 ) -> Outcome:
-    """Forward and backward in training mode; gradients also stand in `.grad`.
+    """Run forward and backward in training mode; the gradients are also in `.grad`.
 
-    What `extras` does not hold of the teacher's outputs is computed here, unrecorded.
+    Teacher outputs that `extras` lacks are computed here, without a gradient.
+
+    Args:
+        objective: The method's losses.
+        model: The network that is trained.
+        images: (N, C, H, W).
+        labels: (N,) int64, or soft ones (N, num_classes).
+        noise: Masks (N, …) of the random layers.
+        extras: Kept outputs (N, …) and scalars () of this step.
+        loss_scale: Enlarges the loss before its gradient is taken.
 
     Returns:
-        Loss terms (N,), logits (N, num_classes), their mean loss, and the gradient of every
-        trainable variable: zero where the loss does not depend on it, enlarged by `loss_scale`.
+        Loss terms (N,), logits (N, num_classes), the mean loss (), and the gradient of every
+        trainable variable: 0 if the loss does not depend on it, enlarged by `loss_scale`.
 
     Raises:
         CheckFailed: A loss term is not (N,).
@@ -39,13 +48,15 @@ def compute_gradients(
     losses, logits = objective.losses(images, labels, noise, extras)
     check_losses(objective, losses, logits, labels)
     loss = torch.stack([values.mean() for values in losses.values()]).sum()
-    # backward() lays each gradient out like its parameter, which the fused optimisers take for
-    # granted; autograd.grad does not, and their update is then silently wrong.
+    # `backward` gives each gradient the memory layout of its parameter, `autograd.grad` does not.
+    # The fused optimisers rely on that layout: without it their update is silently wrong.
     scaled = loss if loss_scale is None else loss_scale.enlarge(loss)
+    # Biases that a batch norm cancels are left out: theirs is 0, not noise (docs/decisions/0003).
     scaled.backward(inputs=[variables[name] for name in learning_names(model)])
     gradients = {}
     for name in trainable_names(model):
         if variables[name].grad is None:
+            # Without a gradient the optimiser would skip the variable, and its weight decay too.
             variables[name].grad = torch.zeros_like(variables[name])
         gradients[name] = variables[name].grad
     return Outcome(losses, logits, loss, gradients)
@@ -57,7 +68,7 @@ def check_losses(
     logits: torch.Tensor | None,
     labels: torch.Tensor,
 ) -> None:
-    """Refuse loss terms that are not one value an example: as many as logits, else as labels."""
+    """Refuse loss terms that are not (N,), with N from the logits, or else from the labels."""
     shapes = {name: tuple(values.shape) for name, values in losses.items()}
     examples = labels if logits is None else logits
     check_terms(objective.run.spec.method, shapes, examples.shape[0])
@@ -66,7 +77,8 @@ def check_losses(
 def complete_extras(
     objective: Objective, images: torch.Tensor, extras: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """`extras` with the teacher's outputs, which are computed unless all of them are kept."""
+    """Return `extras` with the teacher's outputs (N, …), computed unless they are kept."""
+    # Kept outputs come all together or not at all; coefficients of the step come either way.
     if any(not name.startswith(COEFFICIENT_PREFIX) for name in extras):
         return dict(extras)
     return {**objective.teacher_outputs(images), **extras}

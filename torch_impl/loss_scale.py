@@ -15,9 +15,12 @@ from poc.shared.spec.training.precision import (
 
 
 class LossScale:
-    """A factor of the loss that keeps small gradients; rule: `poc.shared.spec.training.precision`.
+    """A factor of the loss that keeps small gradients above float16's smallest number.
 
-    Adam's step is left out on the device; SGD's `GradScaler.step` waits for the device.
+    `poc.shared.spec.training.precision` has the rule by which it grows and shrinks.
+
+    If gradients are not finite, the device skips the step of Adam. For SGD, PyTorch's
+    `GradScaler.step` waits for the device to decide.
     """
 
     def __init__(self, *, device: str) -> None:
@@ -28,10 +31,11 @@ class LossScale:
             backoff_factor=1 / LOSS_SCALE_FACTOR,
             growth_interval=STEPS_TO_GROW,
         )
+        # `get_scale` would wait for the device. The scaler enlarges this 1 there instead.
         self.one = torch.ones((), device=device)
 
     def enlarge(self, loss: torch.Tensor) -> torch.Tensor:
-        """The loss whose gradient is taken."""
+        """Return the enlarged loss (), whose gradient is taken."""
         return self.scaler.scale(loss)
 
     def update(
@@ -40,27 +44,29 @@ class LossScale:
         gradients: Sequence[torch.Tensor],
         variables: Sequence[torch.Tensor],
     ) -> None:
-        """The optimiser's step with the gradients of the loss itself, if all are finite."""
+        """Divide the gradients (…) by the factor, and step if all of them are finite."""
         for variable, gradient in zip(variables, gradients, strict=True):
+            # The scaler reads gradients from here alone.
             variable.grad = gradient
         self.scaler.unscale_(optimizer)
         self.scaler.step(optimizer)
         self.scaler.update()
 
     def is_lost(self) -> torch.Tensor:
-        """Whether gradients overflow although the loss is not enlarged any more; () bool."""
+        """Return () bool: gradients overflow although the loss is no longer enlarged."""
         return self.enlarge(self.one) < SMALLEST_LOSS_SCALE
 
     def state(self) -> dict[str, NDArray[np.floating]]:
-        """The factor, and the steps since it last changed."""
+        """Return the factor () and the number of steps () since it last changed."""
         found = self.scaler.state_dict()
         return {
             "loss_scale": np.asarray(found["scale"], np.float32),
+            # PyTorch's own name for the steps since the factor changed.
             "good_steps": np.asarray(found["_growth_tracker"], np.int64),
         }
 
     def restore(self, state: Mapping[str, NDArray[np.floating]]) -> None:
-        """Take back what `state` gave."""
+        """Restore the scalars () that `state` returned."""
         values = {
             "scale": float(state["loss_scale"]),
             "_growth_tracker": int(state["good_steps"]),

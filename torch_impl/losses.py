@@ -5,8 +5,13 @@ from torch.nn import functional as F
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """-sum(label * log softmax(logits)): logits (N, num_classes) -> (N,).
+    """Return the cross-entropy -sum_c label_c log softmax(logits)_c of every example.
 
-    Labels are (N,) int64, or soft: (N, num_classes), each row a distribution.
+    Args:
+        logits: (N, num_classes).
+        labels: (N,) int64, or soft ones (N, num_classes), of which each row is a distribution.
+
+    Returns:
+        (N,) loss per example.
     """
     return F.cross_entropy(logits, labels, reduction="none")

@@ -18,7 +18,7 @@ from .layers.residual import StochasticDepth
 class Model(nn.Module):
     """A network of the shared layer: images (N, C, H, W) -> logits (N, num_classes).
 
-    In mixed precision layers compute under autocast; what leaves the model has the weights' type.
+    In mixed precision layers compute under autocast. Outputs have the weights' type.
     """
 
     def __init__(self, network: Network, *, dtype: Precision = "float32") -> None:
@@ -36,20 +36,20 @@ class Model(nn.Module):
         noise: Mapping[str, torch.Tensor] | None = None,
         training: bool = False,
     ) -> torch.Tensor:
-        """Logits; `noise` holds the masks of the random layers (training)."""
+        """Return the logits (N, num_classes); in training `noise` has the random layers' masks."""
         return self.values(images, [self.network.output], noise, training)[self.network.output]
 
     def features(self, images: torch.Tensor, taps: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Tapped maps and, under the name `logits`, the logits; evaluation mode."""
+        """Return tapped maps (N, C, H, W) in evaluation mode; the tap `logits` gives the logits."""
         nodes = {tap: self.network.node_of(tap) for tap in taps}
         values = self.values(images, list(nodes.values()))
         return {tap: values[node] for tap, node in nodes.items()}
 
     def norm_statistics(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Mean and Bessel-corrected variance, (C,), of what each unfrozen batch norm reads.
+        """Return mean and Bessel-corrected variance (C,) of the input of each unfrozen batch norm.
 
-        Under the names of the running statistics, which stay as they are. Batch norms normalise by
-        this batch; everything else is in evaluation mode.
+        They have the names of the running statistics, which do not change. Batch norms normalise
+        by this batch; all other layers are in evaluation mode.
         """
         found: dict[str, torch.Tensor] = {}
 
@@ -77,9 +77,14 @@ class Model(nn.Module):
         training: bool = False,
         given: Mapping[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Outputs of the named nodes; everything else is freed after its last use.
+        """Return the outputs (N, …) of the wanted nodes; free all others after their last use.
 
-        What is `given` of the values is neither computed nor are the images read for it.
+        Args:
+            images: A batch (N, C, H, W); not read if `given` has all that the nodes need.
+            wanted: Names of the nodes.
+            noise: Masks (N, …) of the random layers.
+            training: Apply the masks, and normalise by the batch.
+            given: Known outputs of nodes, which are not computed.
         """
         masks = noise or {}
         return self._walk(
@@ -97,7 +102,8 @@ class Model(nn.Module):
         *,
         training: bool,
     ) -> dict[str, torch.Tensor]:
-        """The steps that `wanted` needs, each by `apply`."""
+        """Call `apply` for each step that `wanted` needs, and return the wanted values."""
+        # A plan takes the images as known; `kept` names what else is.
         kept = tuple(name for name in given if name != IMAGES)
         values = {name: value.to(self.compute_dtype) for name, value in given.items()}
         with self._computing(given[IMAGES].device):
@@ -105,10 +111,11 @@ class Model(nn.Module):
                 values[step.output] = apply(step, values)
                 for name in step.freed:
                     del values[name]
+        # The losses compute in the weights' type, also in mixed precision.
         return {name: values[name].to(self.variable_dtype) for name in wanted}
 
     def _computing(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Inside, layers compute in the lower type of a mixed precision."""
+        """Return a context in which layers compute in the lower type of a mixed precision."""
         if not self.is_mixed:
             return nullcontext()
         return torch.autocast(device.type, dtype=self.compute_dtype)
@@ -120,7 +127,7 @@ class Model(nn.Module):
         noise: Mapping[str, torch.Tensor],
         training: bool,
     ) -> torch.Tensor:
-        """The step's nodes, one after the other; a block whose gate is shut is not computed."""
+        """Return a step's output (N, …); a block whose gate, a mask (1,), is 0 is not computed."""
 
         def compute() -> torch.Tensor:
             inside = dict(values)
@@ -129,6 +136,7 @@ class Model(nn.Module):
                 inside[node.name] = self.apply_node(node, arguments, noise, training)
             return inside[step.output]
 
+        # The mask is on the host, so that this `if` does not wait for the device.
         if step.gate not in noise or bool(noise[step.gate]):
             return compute()
         return values[step.shortcut]
@@ -140,19 +148,21 @@ class Model(nn.Module):
         noise: Mapping[str, torch.Tensor],
         training: bool,
     ) -> torch.Tensor:
-        """One layer: random ones take their mask, batch norm takes the mode."""
+        """Return the output (N, …) of one layer, with the mask or the mode that it needs."""
         layer = self.node_layers[node.name]
         if isinstance(layer, Dropout):
             return layer(*arguments, noise.get(node.name) if training else None)
         if isinstance(layer, StochasticDepth):
+            # A frozen branch is not dropped: it is scaled as in evaluation.
             is_random = training and not node.is_frozen
             return layer(*arguments, noise.get(node.name), training=is_random)
         if isinstance(layer, BatchNorm):
+            # A frozen norm keeps its running statistics, unless `bn_mode` says otherwise.
             return layer(*arguments, training=training and node.uses_batch_statistics)
         return layer(*arguments)
 
 
 def build_layer(node: Node, *, dtype: str = "float32") -> nn.Module:
-    """The layer that a node declares."""
+    """Build the layer that a node declares."""
     layer = LAYERS[node.layer.kind](**node.layer.arguments(node.input_shapes), dtype=dtype)
     return layer.requires_grad_(not node.is_frozen)

@@ -1,8 +1,8 @@
-"""PyTorch's optimisers, with one coupled L2 coefficient a parameter.
+"""PyTorch's optimisers, with one coupled L2 coefficient per parameter.
 
-`weight_decays` are coefficients in the gradient: gradient += coefficient * parameter, a term of the
-loss under every rule.
-`rate_factors` are factors of the learning rate; none: 1.
+`weight_decays` has one coupled L2 coefficient per variable: gradient += coefficient * variable,
+which is a term of the loss under every rule. `rate_factors` has one factor of the learning rate per
+variable; None means 1.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ from poc.shared.spec.training.optimizers import OptimizerSpec
 
 
 class SGD(torch.optim.SGD):
-    """v = momentum * v + g; p -= rate * v (Nesterov: g + momentum * v)."""
+    """Stochastic gradient descent: v = momentum * v + g, p -= rate * v.
+
+    With Nesterov, p -= rate * (g + momentum * v). Variables p, (…), are of any shape.
+    """
 
     def __init__(
         self,
@@ -34,9 +37,9 @@ class SGD(torch.optim.SGD):
 
 
 class Adam(torch.optim.Adam):
-    """Moments with bias correction; epsilon is added outside the root, after the correction.
+    """Adam with bias correction; epsilon is added outside the root, after the correction.
 
-    `decoupled_decay` shrinks every variable by rate * decay, beside the gradient: AdamW.
+    `decoupled_decay` shrinks every variable, (…), by rate * decay, apart from the gradient: AdamW.
     """
 
     def __init__(
@@ -52,7 +55,8 @@ class Adam(torch.optim.Adam):
     ) -> None:
         groups = _groups(variables, weight_decays, rate_factors)
         if decoupled_decay:
-            # PyTorch's rule knows one of the two decays: the coupled one joins the gradient here.
+            # PyTorch's rule has room for one decay. The coupled one is added before each step, by
+            # the hook below.
             groups = [
                 {**group, "weight_decay": decoupled_decay, "coupled_decay": group["weight_decay"]}
                 for group in groups
@@ -63,6 +67,7 @@ class Adam(torch.optim.Adam):
             betas=(beta1, beta2),
             eps=epsilon,
             decoupled_weight_decay=bool(decoupled_decay),
+            # One kernel per group, and on a GPU a skipped step of float16 does not wait.
             fused=True,
         )
         if decoupled_decay:
@@ -75,15 +80,19 @@ def build_optimizer(
     weight_decays: Sequence[float],
     rate_factors: Sequence[float] | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimiser of a run.
+    """Build the optimiser of a run.
 
-    `weight_decays` are the coefficients that the layers ask for. The run's own comes on top, but
-    for AdamW, which keeps it out of the gradient. `rate_factors` multiply the learning rate, one a
-    variable; none: 1.
+    Args:
+        spec: The rule and its numbers, with the run's own weight decay.
+        variables: Those that it moves, of any shape (…).
+        weight_decays: Coefficients that the layers ask for, one per variable. The run's own is
+            added, except for AdamW, which keeps it out of the gradient.
+        rate_factors: Factors of the learning rate, one per variable; None means 1.
     """
     coupled, decoupled = spec.weight_decay, 0.0
     if spec.name == "adamw":
         coupled, decoupled = decoupled, coupled
+    # A layer's own decay is part of its definition (a term of the loss), also under AdamW.
     decays = [decay + coupled for decay in weight_decays]
     if spec.name == "sgd":
         return SGD(
@@ -107,8 +116,9 @@ def build_optimizer(
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, learning_rate: torch.Tensor | float
 ) -> None:
-    """Rate of the next update."""
+    """Set the learning rate, a scalar (), of the next update."""
     for group in optimizer.param_groups:
+        # The schedule has one rate per step, and PyTorch one per group.
         group["lr"] = learning_rate * group["rate_factor"]
 
 
@@ -117,7 +127,7 @@ def _groups(
     weight_decays: Sequence[float],
     rate_factors: Sequence[float] | None,
 ) -> list[dict[str, Any]]:
-    """One parameter group for each distinct pair of coefficient and factor."""
+    """Return one parameter group for each distinct pair of coefficient and factor."""
     factors = rate_factors or [1.0] * len(variables)
     groups: dict[tuple[float, float], list[torch.Tensor]] = {}
     for variable, *key in zip(variables, weight_decays, factors, strict=True):
@@ -130,7 +140,7 @@ def _groups(
 
 @torch.no_grad()
 def _couple_decay(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Add coefficient * parameter to the gradients, where PyTorch's rule would decouple it."""
+    """Add coefficient * parameter to the gradients, which PyTorch's decoupled rule does not."""
     for group in optimizer.param_groups:
         members = [variable for variable in group["params"] if variable.grad is not None]
         if group["coupled_decay"] and members:

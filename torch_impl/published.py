@@ -1,4 +1,4 @@
-"""PyTorch's own weight files, and the weights that torchvision publishes: arrays in and out."""
+"""PyTorch's own weight files, read and written, and the weights that torchvision publishes."""
 
 import io
 import zipfile
@@ -15,64 +15,71 @@ from poc.shared.engine.machine.limits import Budget
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 
-# How deep the tensors of a checkpoint may lie.
+# How deep tensors may be nested: a pickled mapping can contain itself, without an end.
 _MAX_DEPTH = 3
 
 
 def read_published(path: str) -> dict[str, NDArray[Any]]:
-    """Tensors of a `.pth` file by their names; nothing but tensors is unpickled.
+    """Read the `Arrays` of a `.pth` file by their names; nothing but tensors is unpickled.
 
-    Those of a state_dict under a key of the file come as `key/name`.
+    If the file has a state_dict under a key, the names are `key/name`.
 
     Raises:
-        UsageError: Unreadable, or it holds code or no tensors.
+        UsageError: The file is unreadable, contains code or has no tensors.
     """
     try:
         _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         tensors = _tensors_of(content, Budget(Path(path).stat().st_size))
-    except Exception as error:  # The weights-only unpickler raises almost anything on damage.
+    # The weights-only unpickler raises almost anything on damaged files.
+    except Exception as error:
         text = str(error) or type(error).__name__
         if isinstance(error, UnpicklingError):
-            # PyTorch's own text advises to run the file's code.
+            # PyTorch's own text advises to load the file with its code.
             text = "it is damaged or holds more than tensors"
         raise UsageError(
-            f"received {path!r}, which torch.load(weights_only=True) refuses "
-            f"({text.splitlines()[0]}); save its state_dict() alone"
+            f"Got {path!r}, which torch.load(weights_only=True) refuses "
+            f"({text.splitlines()[0]}). Expected a file of tensors. Try saving its state_dict() "
+            "alone."
         ) from None
     if not tensors:
-        raise UsageError(f"received {path!r}, which holds no named tensors; name a state_dict")
+        raise UsageError(
+            f"Got {path!r}, which has no named tensors. Expected a state_dict. Try another file."
+        )
     return tensors
 
 
 def write_published(path: str, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write a state_dict that `torch.load(weights_only=True)` reads."""
+    """Write `Arrays` as a state_dict that `torch.load(weights_only=True)` reads."""
+    # In memory first: an interrupted `torch.save` would leave half a file.
     buffer = io.BytesIO()
     torch.save({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}, buffer)
     write_bytes(Path(path), buffer.getvalue())
 
 
 def fetch_imagenet(name: str) -> dict[str, NDArray[Any]]:
-    """Download torchvision's first ImageNet weights of a model; its own names.
+    """Download torchvision's first ImageNet weights of a model, as `Arrays` by its own names.
 
     Raises:
         UsageError: The download failed.
     """
     from torchvision import models
 
+    # By its version: `DEFAULT` means other weights in another release of torchvision.
     weights = models.get_model_weights(name)["IMAGENET1K_V1"]
     try:
         state = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise UsageError(
-            f"received --weights imagenet, but torchvision's {name} could not be downloaded "
-            f"({error}); connect, or name a canonical safetensors file"
+            f"Got --weights imagenet, but torchvision's {name} could not be downloaded "
+            f"({error}). Expected a connection. Try again with one, or name a canonical "
+            "safetensors file."
         ) from None
     return {key: value.numpy() for key, value in state.items()}
 
 
 def _check_archive(path: str) -> None:
-    """Refuse a zip file whose members are packed: `torch.save` never packs, a bomb does."""
+    """Refuse a zip file with packed members: `torch.save` never packs, a zip bomb does."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -82,16 +89,17 @@ def _check_archive(path: str) -> None:
 
 
 def _tensors_of(content: Any, budget: Budget) -> dict[str, NDArray[Any]]:
-    """Arrays of a file, where every tensor has as many numbers as its file has bytes for."""
+    """Return the arrays of a file, in which no tensor has more numbers than bytes are stored."""
     found: dict[Any, torch.Tensor] = {}
     for name, value in _walk(content) if isinstance(content, Mapping) else ():
         if name in found:
-            raise ValueError(f"{name!r} stands there twice")
+            raise ValueError(f"{name!r} is there twice")
         found[name] = value
     for name, value in found.items():
         is_plain = value.layout == torch.strided and not value.is_quantized
         if not isinstance(name, str) or not is_plain or value.is_complex():
             raise ValueError(f"{name!r} names no plain tensor")
+        # Strides of 0 can announce any shape over a storage of a few bytes.
         num_bytes = value.numel() * value.element_size()
         if value.device.type != "cpu" or num_bytes > value.untyped_storage().nbytes():
             raise ValueError(f"{name!r} announces the shape {tuple(value.shape)}")
@@ -102,10 +110,8 @@ def _tensors_of(content: Any, budget: Budget) -> dict[str, NDArray[Any]]:
 def _walk(
     content: Mapping[Any, Any], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[Any, Any]]:
-    """Tensors by their names; those of a mapping under a key stand below `key/`.
-
-    An optimiser's state has numbers for names, and is left out.
-    """
+    """Yield tensors with their names; those of a mapping under a key are named `key/name`."""
+    # An optimiser's state has numbers for names, and is left out.
     for name, value in content.items():
         if isinstance(value, torch.Tensor):
             yield f"{prefix}{name}" if isinstance(name, str) else name, value
@@ -118,7 +124,8 @@ def _has_names(value: Any) -> bool:
 
 
 def _to_array(value: torch.Tensor) -> NDArray[Any]:
-    """A half becomes the equal float32, which NumPy has for every kind of it."""
+    """Return a tensor as an array; float16 and bfloat16 become the equal float32."""
+    # NumPy has no bfloat16.
     value = value.detach()
     is_half = value.is_floating_point() and value.element_size() < 4
     array: NDArray[Any] = (value.float() if is_half else value).numpy()

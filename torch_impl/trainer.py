@@ -1,4 +1,4 @@
-"""One training step in PyTorch, and what the loop asks of a model under training."""
+"""A model under training in PyTorch: its step, its state and its metrics."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -37,7 +37,7 @@ from .weights import (
     trainable_names,
 )
 
-# Canonical slot name -> PyTorch's.
+# Canonical slot name -> PyTorch's. The canonical names are equal in both backends.
 _SLOTS = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
 
 
@@ -68,7 +68,7 @@ class Trainer:
         self.num_steps = 0
         self.update, self.run_teacher = self._update, self.objective.teacher_outputs
         if run.spec.mode == "compiled":
-            # Not the module's call alone: methods ask for the values of several nodes.
+            # `values`, not the module's call: methods ask for the values of several nodes.
             self.model.values = torch.compile(self.model.values)
 
     def step(
@@ -79,7 +79,7 @@ class Trainer:
         noise: Noise,
         extras: Extras | None = None,
     ) -> None:
-        """One update; never waits for the device."""
+        """Take one step on images (N, H, W, C); never waits for the device."""
         self.prepared_step(images, labels, learning_rate, noise, extras)()
 
     def prepared_step(
@@ -90,8 +90,9 @@ class Trainer:
         noise: Noise,
         extras: Extras | None = None,
     ) -> Callable[[], None]:
-        """The update with its arguments on the device already."""
+        """Return a step on images (N, H, W, C) whose arguments are on the device already."""
         tensor = self._to_tensor(images)
+        # Before the update, which may be a graph: a method may look at its first batch here.
         self.objective.on_batch(tensor)
         arguments = (
             tensor,
@@ -109,17 +110,17 @@ class Trainer:
 
     @property
     def num_compilations(self) -> int:
-        """Programs that were traced or compiled for the update so far."""
-        # Importing it takes seconds; where nothing was compiled it is not there.
+        """Count the programs that were traced or compiled for the update so far."""
+        # Importing it takes seconds. If nothing was compiled, nobody has imported it.
         dynamo = sys.modules.get("torch._dynamo.utils")
         return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
 
     def teacher_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
-        """What the objective computes from what is frozen, each (N, …); empty without such."""
+        """Return the outputs (N, …) of frozen layers that the objective needs, if any."""
         return map_to_array(self.run_teacher(self._to_tensor(images)))
 
     def metrics(self) -> dict[str, float]:
-        """Means over the steps since the last call; waits for the device."""
+        """Return means over the steps since the last call; waits for the device."""
         totals = {name: float(total) for name, total in self.totals.items()}
         for total in self.totals.values():
             total.zero_()
@@ -131,17 +132,17 @@ class Trainer:
         return {**means, "count": count, "bad_step": good_steps if good_steps < num_steps else -1}
 
     def wait(self) -> None:
-        """Return when the device has done all that was asked of it."""
+        """Wait until the device has done all its work."""
         if self.device != "cpu":
             torch.cuda.synchronize()
 
     def load(self, weights: Weights) -> None:
-        """Replace the weights; the optimiser's state stays."""
+        """Replace the canonical `Weights`; the optimiser's state stays."""
         load_weights(self.model, weights)
         self.objective.load(weights)
 
     def logits(self, images: NDArray[Any], extras: Extras | None = None) -> NDArray[np.floating]:
-        """(N, num_classes) in evaluation mode; what is kept of the frozen part is not computed."""
+        """Return logits (N, num_classes) in evaluation mode; `extras` has the kept outputs."""
         outputs = self._logits(
             self._to_tensor(images),
             extras_to_tensors(extras or {}, dtype=self.dtype, device=self.device),
@@ -150,16 +151,16 @@ class Trainer:
         return values
 
     def norm_statistics(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
-        """Mean and Bessel-corrected variance of this batch at every batch norm, each (C,)."""
+        """Return this batch's mean (C,) and Bessel-corrected variance (C,) at every batch norm."""
         return map_to_array(self._run_statistics(self._to_tensor(images)))
 
     def weights(self, names: Collection[str] | None = None) -> Weights:
-        """Canonical weights, running statistics included; of these `names` alone."""
+        """Return canonical `Weights` with running statistics: all of them, or `names` alone."""
         own = read_weights(self.model, names)
         return own if names is not None else {**own, **self.objective.weights()}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Optimiser slots as `parameter/slot`, its step counter, and the loss scale's own."""
+        """Return `Arrays`: slots as `parameter/slot`, the step count, the loss scale's state."""
         if self.optimizer is None:
             return self.objective.state()
         slots = {
@@ -168,17 +169,18 @@ class Trainer:
             for slot, key in _SLOTS.items()
             if (value := self.optimizer.state[variable].get(key)) is not None
         }
+        # Adam counts per parameter, and all count alike; SGD does not count.
         steps = [float(state.get("step", 0)) for state in self.optimizer.state.values()]
         scale = self.loss_scale.state() if self.loss_scale else {}
         return {**slots, "step": np.asarray(int(max(steps, default=0))), **scale}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state` gave."""
+        """Restore the `Arrays` that `state` returned."""
         if self.optimizer is None:
             self.objective.restore(state)
             return
         for name, variable in zip(self.names, self.variables, strict=True):
-            # Laid out like the parameter: the fused optimisers take that for granted.
+            # In the memory layout of the parameter, on which the fused optimisers rely.
             slots = {
                 key: torch.empty_like(variable, requires_grad=False).copy_(
                     torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"]))
@@ -187,18 +189,19 @@ class Trainer:
                 if f"{name}/{slot}" in state
             }
             if "exp_avg" in slots:
+                # On the device, where a fused Adam counts its steps.
                 slots["step"] = torch.tensor(float(state["step"]), device=self.device)
             self.optimizer.state[variable] = slots
         if self.loss_scale:
             self.loss_scale.restore(state)
 
     def counts(self) -> dict[str, float]:
-        """Totals since the last `metrics`, as they stand; waits for the device."""
+        """Return the totals since the last `metrics`, not divided; waits for the device."""
         totals = {name: float(total) for name, total in self.totals.items()}
         return {**totals, "num_steps": self.num_steps}
 
     def restore_counts(self, counts: Mapping[str, float]) -> None:
-        """Take back what `counts` gave."""
+        """Restore the totals that `counts` returned."""
         totals = dict(counts)
         self.num_steps = int(totals.pop("num_steps"))
         for name, total in totals.items():
@@ -243,13 +246,15 @@ class Trainer:
         for name, value in sums.items():
             self._total(name).add_(value)
         self._total("count").add_(len(labels))
-        # Steps before the first non-finite loss: it stops counting there.
+        # Steps before the first non-finite loss: the count stops there, because the total stays NaN
+        # or infinite.
         is_good = torch.isfinite(result.loss) & torch.isfinite(self._total("loss"))
         if self.loss_scale:
             is_good &= ~self.loss_scale.is_lost()
         self._total("good_steps").add_(is_good)
 
     def _total(self, name: str) -> torch.Tensor:
+        # In float64, and read once per epoch: a step adds to it without waiting for the device.
         if name not in self.totals:
             self.totals[name] = torch.zeros((), dtype=torch.float64, device=self.device)
         return self.totals[name]

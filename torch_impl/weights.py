@@ -24,7 +24,7 @@ _NORM_NAMES = {
 
 
 def named_variables(model: Model) -> dict[str, torch.Tensor]:
-    """Canonical name -> tensor, in the order of the network's parameter table."""
+    """Return canonical name -> tensor (…), in the order of the network's parameter table."""
     return {
         name: variable
         for node, layer in model.node_layers.items()
@@ -33,28 +33,27 @@ def named_variables(model: Model) -> dict[str, torch.Tensor]:
 
 
 def trainable_names(model: Model) -> list[str]:
-    """Canonical names of the tensors that gradients reach."""
+    """Return the canonical names of the tensors that gradients reach."""
     return [name for name, variable in named_variables(model).items() if variable.requires_grad]
 
 
 def learning_names(model: Model) -> list[str]:
-    """Trainable names less the biases that a batch norm cancels, whose gradient is exactly zero.
-
-    Computed, it would be rounding noise, which Adam follows at full rate (docs/decisions/0003).
-    """
+    """Return the trainable names without the biases that a batch norm cancels."""
+    # Their gradient is exactly 0. A computed one is rounding noise, which Adam would follow at the
+    # full rate (docs/decisions/0003).
     cancelled = model.network.cancelled_biases
     return [name for name in trainable_names(model) if name not in cancelled]
 
 
 def load_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Copy canonical arrays into the model; names and shapes were checked by the shared layer."""
+    """Copy canonical `Weights` into the model; `shared` has checked their names and shapes."""
     with torch.no_grad():
         for name, variable in named_variables(model).items():
             variable.copy_(torch.from_numpy(from_canonical(model, name, weights[name])))
 
 
 def read_weights(model: Model, names: Collection[str] | None = None) -> Weights:
-    """Canonical arrays of every parameter and running statistic, or of these `names` alone."""
+    """Return canonical `Weights`: all parameters and running statistics, or `names` alone."""
     return {
         name: to_canonical(model, name, variable)
         for name, variable in named_variables(model).items()
@@ -63,26 +62,28 @@ def read_weights(model: Model, names: Collection[str] | None = None) -> Weights:
 
 
 def canonical_shape(model: Model, name: str) -> tuple[int, ...]:
-    """Shape of the tensor `name` in canonical layout, read without its values."""
+    """Return the shape of the tensor `name` in canonical layout."""
+    # Read without the values, which a model built on the meta device does not have.
     shape = tuple(named_variables(model)[name].shape)
     return tuple(shape[axis] for axis in _order(model, name, len(shape)) or range(len(shape)))
 
 
 def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
-    """A value shaped like the tensor `name` (a gradient, a slot) in canonical layout."""
+    """Return a gradient or slot of the tensor `name` canonically: kernels (H, W, in, out)."""
     array: NDArray[Any] = value.detach().cpu().numpy()
     order = _order(model, name, array.ndim)
+    # A copy: the array shares the tensor's memory, which the next step overwrites.
     return np.array(array.transpose(order) if order else array, order="C")
 
 
 def from_canonical(model: Model, name: str, value: NDArray[Any]) -> NDArray[Any]:
-    """The reverse of `to_canonical`."""
+    """Return a canonical array, kernels (H, W, in, out), in the layout of the tensor `name`."""
     order = _order(model, name, value.ndim)
     return np.array(value.transpose(np.argsort(order)) if order else value, order="C")
 
 
 def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
-    """Axes of the PyTorch tensor in canonical order; empty where they agree."""
+    """Return the axes of the PyTorch tensor in canonical order, or () if the layouts agree."""
     if not name.endswith("/kernel"):
         return ()
     if rank == 2:
@@ -90,14 +91,17 @@ def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
     owner = model.node_layers
     for part in _path(model, name):
         owner = owner.get_submodule(part)
+    # A depthwise kernel is (C, 1, H, W) here and (H, W, C, 1) there; others are (out, in, H, W) and
+    # (H, W, in, out).
     return (2, 3, 0, 1) if isinstance(owner, DepthwiseConv2D) else (2, 3, 1, 0)
 
 
 def _path(model: Model, name: str) -> list[str]:
-    """Module names that lead to the owner of a canonical name."""
+    """Return the names of the modules that lead to the owner of a canonical name."""
     owner = name.rpartition("/")[0]
     if owner in model.node_layers:
         return [owner]
+    # Names of nodes contain slashes too: only a part of a light or separable layer is below a node.
     block, _, part = owner.rpartition("/")
     return [block, part]
 

@@ -1,8 +1,8 @@
 """The contract that both backends implement, and the only place that loads one.
 
 Only Python and NumPy values cross this line: images (N, H, W, C) float32, labels (N,) int64 or soft
-ones (N, num_classes) float32, logits (N, num_classes), maps NHWC; weights are canonical name ->
-array.
+ones (N, num_classes) float32, logits (N, num_classes), maps (N, H, W, C). `Weights` are canonical
+name -> array.
 """
 
 import importlib
@@ -32,10 +32,10 @@ PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
 class Trainer(Protocol):
     """A model under training; created as `backend.Trainer(run, weights)`.
 
-    Most methods give a loss, and the trainer takes its gradient and the optimiser's step. A method
-    may own its update instead (`Objective.owns_update` in both trees): it then moves the model and
-    all else that it trains, adds its own `metrics`, and its `state` is all that a resume needs
-    beside the weights. `weights` holds the model's and the method's parameters alike.
+    Most methods return a loss. The trainer then takes its gradient and the optimiser's step. A
+    method may own its update instead (`Objective.owns_update` in both trees): it then moves the
+    model and all else that it trains, adds its own `metrics`, and its `state` is all that a resume
+    needs besides the weights. `weights` has the parameters of the model and of the method.
     """
 
     def step(
@@ -46,11 +46,15 @@ class Trainer(Protocol):
         noise: "Noise",
         extras: "Extras | None" = None,
     ) -> None:
-        """One update; never waits for the device.
+        """Take one step of training; never wait for the device.
 
-        `extras` is what the loop knows beside the batch: kept outputs of the source network, each
-        (N, …) under the name that `teacher_outputs` gives it, and numbers of this step, each a
-        scalar under `coefficient/…`.
+        Args:
+            images: (N, H, W, C) float32.
+            labels: (N,) int64, or soft ones (N, num_classes) float32.
+            learning_rate: Rate of this step.
+            noise: Masks (N, …) of the random layers; (1,) for a gate of the entire batch.
+            extras: Further values of this batch: kept outputs (N, …) of the source network, with
+                the names that `teacher_outputs` gives them, and scalars () named `coefficient/…`.
         """
 
     def prepared_step(
@@ -61,87 +65,92 @@ class Trainer(Protocol):
         noise: "Noise",
         extras: "Extras | None" = None,
     ) -> "Callable[[], None]":
-        """The same update with its arguments on the device already: what a step costs bare."""
+        """Return the same step of images (N, H, W, C), with its arguments on the device already."""
 
     @property
     def num_compilations(self) -> int:
-        """Programs that were traced or compiled for the update so far."""
+        """Count the programs that were traced or compiled for the update so far."""
 
     def teacher_outputs(self, images: "NDArray[np.floating]") -> "dict[str, NDArray[np.floating]]":
-        """What the objective computes from what is frozen, each (N, …); empty without such."""
+        """Return the outputs (N, …) of frozen layers that the objective needs, if any.
+
+        Args:
+            images: (N, H, W, C) float32.
+        """
 
     def metrics(self) -> dict[str, float]:
-        """Means over the steps since the last call (`loss`, `accuracy`, …); waits for the device.
+        """Return means over the steps since the last call (`loss`, …); wait for the device.
 
-        `count` is the number of examples that the means are over; `bad_step` is the index, since
-        the last call, of the first step with a non-finite loss, or -1.
+        `count` is the number of examples of the means. `bad_step` is the index, since the last
+        call, of the first step with a non-finite loss, or -1.
         """
 
     def wait(self) -> None:
-        """Return when the device has done all that was asked of it."""
+        """Wait until the device has done all its work."""
 
     def load(self, weights: "Weights") -> None:
-        """Replace the weights; the optimiser's state stays."""
+        """Replace the canonical `Weights`; the optimiser's state stays."""
 
     def logits(
         self, images: "NDArray[np.floating]", extras: "Extras | None" = None
     ) -> "NDArray[np.floating]":
-        """(N, num_classes) in evaluation mode.
+        """Return logits (N, num_classes) of images (N, H, W, C) in evaluation mode.
 
-        Where `extras` holds all that `teacher_outputs` gave of the images, they are not looked at
-        and may be of height and width 0.
+        If `extras` has all that `teacher_outputs` returned for the images, the images are not read
+        and may have height and width 0.
         """
 
     def norm_statistics(self, images: "NDArray[np.floating]") -> "dict[str, NDArray[np.floating]]":
-        """Batch mean and Bessel-corrected variance at every batch norm that is not frozen.
+        """Return this batch's mean (C,) and variance (C,) at every batch norm that is not frozen.
 
-        Under the names of the running statistics, each (C,); nothing is changed.
+        The variance is Bessel-corrected. Names are those of the running statistics, which do not
+        change. Images are (N, H, W, C).
         """
 
     def weights(self, names: "Collection[str] | None" = None) -> "Weights":
-        """Canonical weights, running statistics included; of these `names` alone."""
+        """Return canonical `Weights` with running statistics: all of them, or `names` alone."""
 
     def state(self) -> "Arrays":
-        """Optimiser and method state under canonical names; with `weights`, all that is trained.
+        """Return optimiser and method state as `Arrays`; with `weights`, it is all that is trained.
 
-        A method that trains something else (meta parameters, moments of its own) gives it here or
-        among the weights.
+        A method that trains more (meta-parameters, moments of its own) returns it here or with the
+        weights.
         """
 
     def restore(self, state: Mapping[str, "Array"]) -> None:
-        """Take back what `state` gave."""
+        """Restore the `Arrays` that `state` returned."""
 
     def counts(self) -> dict[str, float]:
-        """What `metrics` would give next, unrounded: totals as they stand; waits for the device.
+        """Return the totals, not divided, behind the next `metrics`; wait for the device.
 
-        `num_steps` is the number of steps that they cover, `good_steps` how many of them came
-        before the first non-finite loss.
+        `num_steps` is their number of steps, `good_steps` the number of steps before the first
+        non-finite loss.
         """
 
     def restore_counts(self, counts: Mapping[str, float]) -> None:
-        """Take back what `counts` gave, so that a resume rounds as the uninterrupted run does."""
+        """Restore the totals that `counts` returned; a resumed run then rounds like any other."""
 
 
 class Backend(Protocol):
-    """What `poc.tf_impl` and `poc.torch_impl` offer."""
+    """The functions of `poc.tf_impl` and `poc.torch_impl`."""
 
     def describe(self) -> dict[str, object]:
-        """Versions, device, threads, precision and compile switches: goes into every report."""
+        """Return versions, device, threads, precision and compile switches for every report."""
 
     def prepare(self, run: "RunSpec") -> None:
         """Set process-wide switches (threads, determinism, TF32) before anything is built."""
 
     def measure_matmul_flops(self, run: "RunSpec") -> float:
-        """Floating-point operations a second of a large matrix product in the run's precision."""
+        """Return floating-point operations per second of a matrix product, in its precision."""
 
     def peak_device_bytes(self, run: "RunSpec") -> int | None:
-        """Most memory that was taken on an accelerator; none on the CPU."""
+        """Return the most memory that was taken on an accelerator, or None on the CPU."""
 
     def parameters(self, run: "ResolvedRun") -> "Sequence[Parameter]":
-        """The parameter table, read off the built model."""
+        """Return the parameter table, read from the built model."""
 
     def Trainer(self, run: "ResolvedRun", weights: "Weights") -> Trainer:  # noqa: N802
-        """A model under training, from these weights."""
+        """Build a model under training from canonical `Weights`."""
 
     def loss_and_gradients(
         self,
@@ -152,7 +161,16 @@ class Backend(Protocol):
         noise: "Noise",
         extras: "Extras",
     ) -> "tuple[float, Weights]":
-        """Loss of one batch in training mode, and the gradient of every trainable parameter."""
+        """Return the loss of one batch in training mode, and every trainable parameter's gradient.
+
+        Args:
+            run: The run, whose trained network is built.
+            weights: Canonical weights of the network and of the method.
+            images: (N, H, W, C) float32.
+            labels: (N,) int64, or soft ones (N, num_classes) float32.
+            noise: Masks (N, …) of the random layers.
+            extras: Kept outputs (N, …) and scalars () of this step.
+        """
 
     def features(
         self,
@@ -161,7 +179,10 @@ class Backend(Protocol):
         images: "NDArray[np.floating]",
         taps: Sequence[str],
     ) -> "dict[str, NDArray[np.floating]]":
-        """Named intermediate maps in evaluation mode; the tap `logits` gives the logits."""
+        """Return the tapped maps (N, H, W, C) of images (N, H, W, C) in evaluation mode.
+
+        The tap `logits` gives the logits (N, num_classes).
+        """
 
     def map_batches(
         self,
@@ -171,7 +192,10 @@ class Backend(Protocol):
         taps: Sequence[str],
         batches: "Iterable[NDArray[np.floating]]",
     ) -> "Iterator[dict[str, NDArray[np.floating]]]":
-        """Taps of any network for one batch of images after the other, evaluation mode."""
+        """Yield tapped maps (N, H, W, C) of any network for one batch of images after the other.
+
+        The network is in evaluation mode.
+        """
 
     def hyper_gradient(
         self,
@@ -183,10 +207,18 @@ class Backend(Protocol):
         learning_rate: float,
         noise: "Noise",
     ) -> "tuple[float, Weights]":
-        """Outer loss of one batch and its gradient on the meta-parameters (methods with some).
+        """Return the outer loss of a batch, and its gradient on the meta-parameters, if any.
 
-        The weights are taken as the parameters after the batch's kept step, and `state` holds its
-        momentum; nothing is updated.
+        Nothing is updated.
+
+        Args:
+            run: The run, whose method has meta-parameters.
+            weights: Canonical weights after the batch's kept step.
+            state: Arrays that `Trainer.state` returned then, with the momentum.
+            images: (N, H, W, C) float32.
+            labels: (N,) int64, or soft ones (N, num_classes) float32.
+            learning_rate: Rate of the look-ahead steps.
+            noise: Masks (N, …) of the random layers.
         """
 
     def export_network(
@@ -198,24 +230,31 @@ class Backend(Protocol):
         precision: str,
         calibration: "NDArray[np.float32]",
     ) -> None:
-        """Write a file that runs without the framework: images -> logits, any batch size."""
+        """Write a file that runs without the framework, for any batch size.
+
+        It maps images (N, H, W, C) to logits (N, num_classes). `calibration`, (N, H, W, C), sets
+        the ranges of int8.
+        """
 
     def read_published(self, path: str) -> "Arrays":
-        """Arrays of a file in the framework's own format, by its own names; runs none of its code.
+        """Read the `Arrays` of a file in the framework's format, and run none of its code.
+
+        The names are the file's own.
 
         Raises:
-            UsageError: Unreadable, or without weights.
+            UsageError: The file is unreadable or has no weights.
         """
 
     def write_published(self, path: str, tensors: "Mapping[str, Array]") -> None:
-        """Write such a file."""
+        """Write `Arrays` to a file in the framework's own format."""
 
     def fetch_imagenet(self, name: str) -> "Arrays":
-        """Download the ImageNet weights of one of the framework's own models, by its own names."""
+        """Download ImageNet weights of a model of the framework, as `Arrays` by its own names."""
 
 
 def missing_packages(name: str) -> list[str]:
-    """Packages that the backend needs and this interpreter lacks."""
+    """Return the packages that the backend needs and this interpreter lacks."""
+    # Looked up, not imported: an import of TensorFlow takes seconds.
     return [package for package in PACKAGES[name] if find_spec(package) is None]
 
 
@@ -223,13 +262,13 @@ def load(name: str) -> Backend:
     """Import a backend: the only dynamic import of the project.
 
     Raises:
-        UsageError: Unknown name, or its framework is not installed.
+        UsageError: The name is unknown, or its framework is not installed.
     """
     if name not in PACKAGES:
-        raise UsageError(f"received the backend {name!r}; allowed are tf and torch: choose one")
+        raise UsageError(f"Got backend={name!r}. Expected tf or torch. Try one of them.")
     if missing := missing_packages(name):
         raise UsageError(
-            f"received the backend {name!r}, which needs {' and '.join(missing)}, not installed "
-            f"here; install with: pip install 'poc[{name}]'"
+            f"Got backend={name!r}, which needs {' and '.join(missing)}, not installed here. "
+            f"Expected an installed framework. Try pip install 'poc[{name}]'"
         )
     return cast("Backend", importlib.import_module(f"poc.{name}_impl"))

@@ -166,7 +166,7 @@ def refuse(worker, path):
     with pytest.raises(UsageError) as caught:
         worker.call(Operations.read_published, path=str(path))
     message = str(caught.value)
-    assert message.startswith("received")
+    assert message.startswith("Got ")
     assert str(path) in message
     assert "\n" not in message
     assert message.isprintable()

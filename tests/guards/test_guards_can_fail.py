@@ -27,6 +27,7 @@ MIRROR = [*PYTEST, "tests/guards/test_mirror.py"]
 PACKAGING = [*PYTEST, "tests/guards/test_packaging.py"]
 ROOMS = [*PYTEST, "tests/guards/test_rooms.py"]
 ANY = [*PYTEST, "tests/guards/test_any.py"]
+SHAPES = [*PYTEST, "tests/guards/test_shapes.py", "-k", "functions_of_arrays"]
 METHODS = [*PYTEST, "tests/guards/test_methods.py", "-k", "implemented"]
 ARCHITECTURES = [*PYTEST, "tests/guards/test_architectures.py"]
 CONFIGS = [*PYTEST, "tests/guards/test_configs.py"]
@@ -264,6 +265,11 @@ CASES = {
         guard=ANY,
         plant=write("shared/data/planted.py", "from typing import Any\n" + "a: Any\n" * 200),
         names="shared/data/planted.py:201",
+    ),
+    "shapes: a function of tensors without any": Case(
+        guard=SHAPES,
+        plant=append("tf_impl/losses.py", "\n\ndef planted(images: tf.Tensor) -> None: ...\n"),
+        names="planted (line",
     ),
     "types: an operation that no worker has": Case(
         guard=TYPES,

@@ -1,7 +1,7 @@
-"""Layers of vectors and those that keep the shape of maps, in Keras.
+"""Layers of vectors, and layers that keep the shape of maps, in Keras.
 
 Maps are (N, H, W, C), kernels HWIO. Layers take `in_channels` and explicit padding, and create
-their variables at once; values come from the shared layer.
+their variables at once. The values come from `shared`.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ ACTIVATIONS = {
 
 
 class Dense(keras.layers.Layer):
-    """Affine map: (N, in) -> (N, out)."""
+    """Affine map with an activation: (N, in) -> (N, out)."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Dense(keras.layers.Layer):
         self.activation = activation
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Multiply, add the bias, activate."""
+        """Multiply by the kernel (in, out), add the bias (out,), activate."""
         outputs = tf.linalg.matmul(inputs, self.kernel)
         if self.bias is not None:
             outputs = _add_bias(outputs, self.bias)
@@ -49,12 +49,11 @@ class Dense(keras.layers.Layer):
 
 
 class BatchNorm(keras.layers.Layer):
-    """Batch normalisation over all axes but the last.
+    """Batch normalisation over all axes but the last; `momentum` is the share that is kept."""
 
-    The fused op gives the Bessel-corrected variance and an exact second derivative, which
-    `keras.layers.BatchNormalization` does not (docs/fairness.md). The op refuses float64,
-    where the written-out formula stands in.
-    """
+    # Not `keras.layers.BatchNormalization`: it does not correct the variance, and its second
+    # derivative is wrong. TensorFlow's fused operation has both right (docs/fairness.md). It
+    # refuses float64, for which the formula is written out.
 
     def __init__(
         self,
@@ -74,49 +73,49 @@ class BatchNorm(keras.layers.Layer):
         self.momentum, self.epsilon = momentum, epsilon
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Normalise with the batch's statistics (training) or the running ones."""
+        """Normalise (N, H, W, C) or (N, C) by the batch (training) or by running statistics."""
         values = (inputs, self.gamma, self.beta, self.moving_mean, self.moving_variance)
         if training:
             return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
+        """Normalise by the batch; return outputs, mean (C,) and Bessel-corrected variance (C,)."""
         return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
 
 
 class Activation(keras.layers.Layer):
-    """An activation that stands alone."""
+    """An activation as a layer of its own: (N, …) -> (N, …)."""
 
     def __init__(self, activation: str, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
         self.activation = activation
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Activate."""
+        """Apply the activation to every value of (N, …); softmax to the channels."""
         return ACTIVATIONS[self.activation](inputs)
 
 
 class Flatten(keras.layers.Layer):
-    """(N, H, W, C) -> (N, H * W * C), channels fastest."""
+    """Flattening: (N, H, W, C) -> (N, H * W * C), channels fastest."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Flatten."""
+        """Flatten maps (N, H, W, C) to vectors (N, H * W * C)."""
         return tf.reshape(inputs, (-1, int(np.prod(inputs.shape[1:]))))
 
 
 class Dropout(keras.layers.Layer):
-    """Inverted dropout with a given mask, (N, …) bool, true where a value is kept."""
+    """Inverted dropout with a given mask (N, …) bool, true where a value is kept."""
 
     def __init__(self, rate: float, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
         self.rate = rate
 
     def call(self, inputs: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
-        """Drop and rescale; without a mask (evaluation) the input passes."""
+        """Drop values of (N, …) and rescale the others; without a mask (evaluation) do nothing."""
         if kept is None:
             return inputs
         return inputs * (tf.cast(kept, inputs.dtype) / (1 - self.rate))
@@ -125,10 +124,9 @@ class Dropout(keras.layers.Layer):
 def _create(
     layer: keras.layers.Layer, name: str, shape: tuple[int, ...], *, trainable: bool = True
 ) -> keras.Variable:
-    """A variable without a draw: values come from the shared layer.
-
-    In mixed precision kernels alone are cast to the type that the layer computes in.
-    """
+    """Create a variable of zeros, whose values come from `shared`."""
+    # In mixed precision only kernels are cast to the type that the layer computes in: biases and
+    # statistics are added up in float32.
     return layer.add_weight(
         shape=shape,
         name=name,
@@ -139,11 +137,9 @@ def _create(
 
 
 def _add_bias(maps: tf.Tensor, bias: keras.Variable) -> tf.Tensor:
-    """Maps of the bias' type or a lower one, plus the bias.
-
-    The CPU's gradient of `bias_add` adds up in bfloat16: a sum of ones ends at 256. Here the
-    gradient is summed in the bias' type.
-    """
+    """Add a bias (C,) to maps (N, …, C) of its type or a lower one."""
+    # The CPU's gradient of `bias_add` sums in bfloat16, where a sum of ones ends at 256. Here it is
+    # summed in the type of the bias.
     if maps.dtype == bias.dtype:
         return tf.nn.bias_add(maps, bias)
 

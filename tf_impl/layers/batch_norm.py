@@ -1,12 +1,12 @@
 """Batch norm in TensorFlow: its kernels, and first and second derivatives that run them again.
 
-The fused op's own second derivative is assembled from many element-wise operations; here the
-backward pass is a function of its own, whose backward pass runs the fused kernel again.
-`tf.nn.moments` must not be used: it holds the mean fixed in the variance, and its second derivative
-is silently wrong.
+TensorFlow assembles the fused operation's second derivative from many element-wise operations.
+Here the backward pass is a function of its own, whose backward pass runs the fused kernel again.
+`tf.nn.moments` must not be used: it takes the mean in the variance for a constant, and its second
+derivative is silently wrong.
 
-Of one value a channel the variance is 0 and the output beta; the moving variance, which would be
-divided by n - 1 = 0, stays as it is.
+With one value per channel the variance is 0 and the output beta; the moving variance, which would
+be divided by n - 1 = 0, does not change.
 """
 
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# How often each function was traced: a test reads it, since one never called fails silently.
+# How often each function was traced. Tests read it: a function never called fails silently.
 CALLS = {"batch_norm": 0, "batch_norm_twice": 0}
-# Values of float32 in the widest vector register of a CPU.
+# float32 values in the widest vector register of a CPU. The fused operation's evaluation is slow
+# for channels that do not fill such registers.
 _VECTOR_WIDTH = 16
 
 
@@ -30,7 +31,7 @@ def normalize_by_batch(
     momentum: float,
     epsilon: float,
 ) -> tf.Tensor:
-    """Batch norm in training; the moving statistics, (C,), keep the share `momentum` of theirs."""
+    """Normalise (N, H, W, C) or (N, C) by the batch, and update the moving statistics (C,)."""
     outputs, mean, variance = batch_norm(inputs, gamma, beta, epsilon)
     update_moving(moving_mean, mean, momentum)
     if not holds_one_value(inputs):
@@ -39,7 +40,7 @@ def normalize_by_batch(
 
 
 def holds_one_value(inputs: tf.Tensor) -> bool:
-    """Whether the batch has a single value of each channel."""
+    """Return True if the batch has a single value per channel, such as (1, C)."""
     return bool(inputs.shape.num_elements() == inputs.shape[-1])
 
 
@@ -52,9 +53,10 @@ def normalize_by_moving(
     *,
     epsilon: float,
 ) -> tf.Tensor:
-    """Batch norm in evaluation, by the moving statistics."""
+    """Normalise (N, H, W, C) or (N, C) by the moving statistics (C,), as in evaluation."""
     gamma, beta = _affine(inputs, gamma, beta)
     if inputs.dtype == tf.float64 or _is_uneven(inputs):
+        # Faster for these channels, and the only way in float64, which the fused operation refuses.
         inverse = tf.math.rsqrt(moving_variance + epsilon) * gamma
         outputs = tf.cast(inputs, inverse.dtype) * inverse + (beta - moving_mean * inverse)
         return tf.cast(outputs, inputs.dtype)
@@ -71,7 +73,7 @@ def normalize_by_moving(
 
 
 def update_moving(moving: keras.Variable, batch: tf.Tensor, momentum: float) -> None:
-    """Keep the share `momentum` of a moving statistic, and take the rest from the batch's."""
+    """Keep the share `momentum` of a moving statistic (C,); take the rest from the batch's (C,)."""
     moving.assign(moving * momentum + batch * (1 - momentum))
 
 
@@ -83,19 +85,19 @@ def batch_norm(
     *,
     linear_only: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Batch norm of maps or vectors, with efficient first and second derivatives.
+    """Normalise maps or vectors by the batch, with efficient first and second derivatives.
 
     Args:
         inputs: (N, H, W, C) or (N, C).
-        gamma: (C,), or none for 1.
-        beta: (C,), or none for 0.
+        gamma: (C,), or None for 1.
+        beta: (C,), or None for 0.
         epsilon: Added to the variance.
         linear_only: Only the part of the second derivative that is linear in the gradient from
-            above is wanted; a graph leaves the rest out by itself.
+            above is wanted. Without effect here: a graph leaves the rest out by itself.
 
     Returns:
-        Outputs, batch mean (C,) and Bessel-corrected batch variance (C,); the last two are
-        constants to the gradient. The variance of one value is 0.
+        Outputs of the inputs' shape, batch mean (C,) and Bessel-corrected batch variance (C,). The
+        gradient treats the last two as constants. The variance of one value is 0.
     """
     gamma, beta = _affine(inputs, gamma, beta)
     if holds_one_value(inputs):
@@ -110,7 +112,9 @@ def batch_norm(
 def _normalise_one_value(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The kernels differ here from device to device; the difference keeps the gradient, 0."""
+    """Return beta, the value itself and a variance of 0."""
+    # TensorFlow's kernels disagree here from device to device. The difference x - x keeps the
+    # gradient of the inputs, 0, which a constant would not have.
     outputs = tf.cast(inputs - inputs, gamma.dtype) * (gamma * epsilon**-0.5) + beta
     mean = tf.stop_gradient(tf.cast(tf.reshape(inputs, [-1]), gamma.dtype))
     return tf.cast(outputs, inputs.dtype), mean, tf.zeros_like(mean)
@@ -125,6 +129,7 @@ def _normalise(
             x=inputs,
             scale=gamma,
             offset=beta,
+            # Empty: in training the operation takes no statistics.
             mean=tf.zeros(0),
             variance=tf.zeros(0),
             epsilon=epsilon,
@@ -151,7 +156,7 @@ def _gradient(
         _, sum_gz, sum_g = found
 
         def backward(for_inputs: tf.Tensor, for_gamma: tf.Tensor, for_beta: tf.Tensor) -> Any:
-            """Derivatives of <u, r*gamma*P(g)> + <ug, sum(g*z)> + <ub, sum(g)>.
+            """Return the derivatives of <u, r*gamma*P(g)> + <ug, sum(g*z)> + <ub, sum(g)>.
 
             z is the normalised input, r the inverse deviation and P(g) = g - mean(g) - z*mean(g*z),
             which is symmetric: r*P(u) is the backward kernel with gamma = 1. Nothing divides by
@@ -160,6 +165,7 @@ def _gradient(
             CALLS["batch_norm_twice"] += 1
             g, u, ug, ub = upstream, for_inputs, for_gamma, for_beta
             count = tf.cast(tf.size(inputs) / inputs.shape[-1], inputs.dtype)
+            # `variance` is Bessel-corrected; the kernel normalises by the uncorrected one.
             r = tf.math.rsqrt(variance * ((count - 1) / count) + epsilon)
             projected, sum_uz, _ = _kernel(u, inputs, tf.ones_like(gamma), reserved, epsilon)
             to_upstream = inputs * (ug * r) + projected * gamma + (ub - ug * mean * r)
@@ -195,7 +201,7 @@ def _kernel(
 def _affine(
     inputs: tf.Tensor, gamma: tf.Tensor | None, beta: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both in the type that the fused op asks for."""
+    """Return gamma (C,) and beta (C,) in the type that the fused operation asks for."""
     channels = inputs.shape[-1]
     dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
     gamma = tf.ones(channels, dtype) if gamma is None else tf.convert_to_tensor(gamma)
@@ -204,7 +210,7 @@ def _affine(
 
 
 def _is_uneven(inputs: tf.Tensor) -> bool:
-    """Whether evaluation by the formula takes less time (benchmarks/batch_norm.py)."""
+    """Return True if evaluation by the formula takes less time (benchmarks/batch_norm.py)."""
     channels = inputs.shape[-1]
     return channels > _VECTOR_WIDTH and channels % _VECTOR_WIDTH != 0
 
@@ -216,7 +222,8 @@ def _as_maps(inputs: tf.Tensor) -> tf.Tensor:
 def _written_out(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The formula with a live mean: the fused op refuses float64."""
+    """Normalise by the formula: the fused operation refuses float64."""
+    # The mean is part of the graph in the variance too, so that the second derivative is right.
     axes = tuple(range(inputs.shape.rank - 1))
     mean = tf.reduce_mean(inputs, axes)
     centred = inputs - mean

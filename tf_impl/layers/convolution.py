@@ -10,8 +10,8 @@ from poc.shared.spec.networks.layers import Pads, Shape, same_pads
 from .basic import ACTIVATIONS, _add_bias, _create
 
 NO_PADS: Pads = ((0, 0), (0, 0))
-# On the CPU the gradients of a convolution that pads by itself, other than `SAME`, are slow from so
-# many channels on: up to six times as slow as those of a padded map (benchmarks/padding.py).
+# With more input channels than these, the CPU's gradients of a convolution with explicit pads take
+# up to six times as long as those of a map that was padded before (benchmarks/padding.py).
 _MAX_PADDING_CHANNELS = 64
 
 
@@ -37,12 +37,12 @@ class Conv2D(keras.layers.Layer):
         self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
         is_cpu = not tf.config.list_logical_devices("GPU")
-        # On the CPU TensorFlow has no gradient of a grouped convolution.
+        # On the CPU TensorFlow has no gradient of a grouped convolution: one convolution per group.
         self.splits = groups if is_cpu else 1
         self.pads_first = is_cpu and shape[2] > _MAX_PADDING_CHANNELS
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Convolve, add the bias, activate."""
+        """Convolve (N, H, W, in) -> (N, H', W', out), add the bias, activate."""
         padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
         if self.pads_first and not isinstance(padding, str):
             inputs, padding = _pad(inputs, self.pads, 0), "VALID"
@@ -58,7 +58,7 @@ class Conv2D(keras.layers.Layer):
 
 
 class DepthwiseConv2D(keras.layers.Layer):
-    """One filter for each channel: (N, H, W, C) -> (N, H', W', C)."""
+    """Depthwise convolution, with one filter per channel: (N, H, W, C) -> (N, H', W', C)."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         self.strides, self.pads, self.activation = strides, pads, activation
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Convolve each channel, add the bias, activate."""
+        """Convolve each channel of (N, H, W, C), add the bias, activate."""
         padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
         outputs = tf.nn.depthwise_conv2d(inputs, self.kernel, (1, *self.strides, 1), padding)
         if self.bias is not None:
@@ -86,7 +86,7 @@ class DepthwiseConv2D(keras.layers.Layer):
 
 
 class SeparableConv2D(keras.layers.Layer):
-    """Depthwise convolution, then 1x1 convolution with the only bias."""
+    """Depthwise, then 1x1 convolution with a bias: (N, H, W, in) -> (N, H', W', out)."""
 
     def __init__(
         self,
@@ -108,14 +108,15 @@ class SeparableConv2D(keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Depthwise, then pointwise."""
+        """Convolve (N, H, W, in) -> (N, H', W', out): depthwise, then pointwise."""
         return self.pointwise(self.depthwise(inputs))
 
 
 def _padding(
     pads: Pads, shape: tf.TensorShape, kernel_size: Shape, strides: tuple[int, int]
 ) -> str | list[tuple[int, int]]:
-    """TensorFlow's name for these pads where it has one: explicit pads take 2.6 times as long."""
+    """Return TensorFlow's name for these pads, or the pads if it has none."""
+    # Explicit pads take 2.6 times as long as a name.
     if pads == NO_PADS:
         return "VALID"
     same = tuple(same_pads(shape[i + 1], kernel_size[i], strides[i]) for i in (0, 1))

@@ -1,7 +1,7 @@
-"""Second derivatives of convolution in TensorFlow, and how layers reach them and batch norm's.
+"""Second derivatives of convolutions in TensorFlow, and the switch for efficient ones.
 
-TensorFlow's convolutions have registered second derivatives that run the same kernels, and layers
-call `batch_norm`, whose are efficient: there is nothing to exchange.
+TensorFlow's convolutions have registered second derivatives that run the same kernels. Layers call
+`batch_norm`, whose second derivatives are efficient. The switch therefore has nothing to exchange.
 """
 
 from collections.abc import Iterator
@@ -10,21 +10,20 @@ from typing import Any
 
 import tensorflow as tf
 
-# Functions of this module that stood in for the framework's: none.
+# Calls of functions that replace the framework's. There are none: tests read 0 here.
 CALLS = {"convolution": 0, "convolution_twice": 0}
 
 
 def channel_products(maps: tf.Tensor) -> tf.Tensor:
-    """Products of all pairs of channels, summed over pixels: (N, P, C) -> (N, C, C).
-
-    The gradient of a product with itself is one product, where the general rule takes two and adds.
-    """
+    """Return products of all pairs of channels, summed over pixels: (N, P, C) -> (N, C, C)."""
+    # The general rule of a product takes two products and adds. The gradient of a product with
+    # itself is one.
     return _channel_products(maps)
 
 
 @contextmanager
 def efficient_second_order(*, linear_only: bool = False) -> Iterator[None]:
-    """Inside, every layer's second derivatives are efficient; outside, too."""
+    """Do nothing: every layer's second derivatives are efficient, inside and outside."""
     yield
 
 

@@ -52,12 +52,15 @@ class LightConv2D(keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Reduce to `rank` channels, then expand."""
+        """Reduce (N, H, W, in) to `rank` channels, then expand to `out`."""
         return self.expand(self.reduce(inputs))
 
 
 class LightDense(keras.layers.Layer):
-    """y = activation((x @ (W1 * s)) @ (W2 * s) + b): (N, in) -> (N, out) with s = `factor`."""
+    """Dense layer through `rank` values: (N, in) -> (N, out).
+
+    y = activation((x @ (W1 * s)) @ (W2 * s) + b) with s = `factor`.
+    """
 
     def __init__(
         self,
@@ -75,5 +78,6 @@ class LightDense(keras.layers.Layer):
         self.factor = factor
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Both products; s * s is applied once, to the narrow vector between them."""
+        """Multiply (N, in) by both kernels, add the bias, activate."""
+        # The two factors s are applied at once, to the narrow vectors (N, rank) between.
         return self.expand(self.reduce(inputs) * self.factor**2)

@@ -5,13 +5,14 @@ import tensorflow as tf
 
 
 class Add(keras.layers.Layer):
-    """Sum of maps of one shape."""
+    """Sum of several maps (N, H, W, C) of one shape."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
 
     def call(self, *inputs: tf.Tensor) -> tf.Tensor:
-        """Add."""
+        """Add maps (N, H, W, C) from left to right."""
+        # From left to right in both trees: sums in another order round differently.
         total = inputs[0]
         for addend in inputs[1:]:
             total = total + addend
@@ -19,13 +20,13 @@ class Add(keras.layers.Layer):
 
 
 class Concatenate(keras.layers.Layer):
-    """Channels one after the other."""
+    """Concatenation of maps (N, H, W, C) along their channels."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
 
     def call(self, *inputs: tf.Tensor) -> tf.Tensor:
-        """Concatenate."""
+        """Join maps (N, H, W, C), whose C may differ, in the order given."""
         return tf.concat(inputs, axis=-1)
 
 
@@ -36,5 +37,5 @@ class Multiply(keras.layers.Layer):
         super().__init__(dtype=dtype)
 
     def call(self, inputs: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-        """Multiply."""
+        """Multiply each channel of (N, H, W, C) by its factor, (N, 1, 1, C)."""
         return inputs * factors

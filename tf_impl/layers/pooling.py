@@ -1,4 +1,4 @@
-"""Pools in Keras: over windows, and over the whole map."""
+"""Pools in Keras: over windows, and over the entire map."""
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,10 @@ from .convolution import NO_PADS, _pad, _padding
 
 
 class Pool2D(keras.layers.Layer):
-    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
+    """Maximum or average over windows: (N, H, W, C) -> (N, H', W', C).
+
+    With `count_padding`, padded zeros count like pixels.
+    """
 
     def __init__(
         self,
@@ -26,13 +29,16 @@ class Pool2D(keras.layers.Layer):
         self.mode, self.count_padding = mode, count_padding
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Pool."""
+        """Pool windows of maps (N, H, W, C)."""
         if self.mode == "max":
             padding = _padding(self.pads, inputs.shape, self.kernel_size, self.strides)
+            # TensorFlow's own padding never wins a maximum. Zeros that count, and pads without a
+            # name, are added before the pool.
             if self.count_padding or not isinstance(padding, str):
                 lowest = 0 if self.count_padding else inputs.dtype.min
                 inputs, padding = _pad(inputs, self.pads, lowest), "VALID"
             return tf.nn.max_pool2d(inputs, self.kernel_size, self.strides, padding)
+        # Padded zeros add nothing to the sum; below, the divisor leaves them out too.
         padded = _pad(inputs, self.pads, 0)
         means = tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")
         if self.count_padding or self.pads == NO_PADS:
@@ -51,9 +57,9 @@ class GlobalPool(keras.layers.Layer):
         self.mode, self.keep_axes = mode, keep_axes
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Pool."""
+        """Pool all pixels of maps (N, H, W, C)."""
         if self.mode != "average":
             return tf.reduce_max(inputs, axis=(1, 2), keepdims=self.keep_axes)
-        # Sums of lower types do not round once, at the end, as everywhere else.
+        # TensorFlow's sums of a lower type round after each addition, other layers at the end only.
         values = tf.cast(inputs, self.variable_dtype)
         return tf.cast(tf.reduce_mean(values, (1, 2), keepdims=self.keep_axes), inputs.dtype)

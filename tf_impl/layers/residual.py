@@ -1,25 +1,25 @@
-"""What residual networks add, in Keras: scaled sums, gates, and branches that are dropped."""
+"""Layers of residual networks in Keras: scaled sums, gates, and branches that are dropped."""
 
 import keras
 import tensorflow as tf
 
 
 class ScaledAdd(keras.layers.Layer):
-    """x + scale * f for maps of one shape."""
+    """Sum with a scaled branch, x + scale * f, of maps (N, H, W, C) of one shape."""
 
     def __init__(self, scale: float, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
         self.scale = scale
 
     def call(self, inputs: tf.Tensor, residual: tf.Tensor) -> tf.Tensor:
-        """Scale and add."""
+        """Add the scaled branch `residual` to `inputs`, (N, H, W, C) each."""
         return inputs + residual * self.scale
 
 
 class StochasticDepth(keras.layers.Layer):
-    """A branch that training may drop; (N, 1, …) bool masks are true where it is kept.
+    """A branch that training may drop; masks (N, 1, …) bool are true where it is kept.
 
-    Without a mask, training takes the branch as kept: its block would not have run otherwise.
+    Without a mask, training takes the branch as kept: otherwise its block would not have run.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class StochasticDepth(keras.layers.Layer):
     def call(
         self, inputs: tf.Tensor, kept: tf.Tensor | None = None, training: bool = False
     ) -> tf.Tensor:
-        """Scale, and drop where the mask says so."""
+        """Scale a branch (N, …), and drop the examples whose mask is false."""
         if not training:
             return inputs * self.evaluation_factor
         if kept is None:
@@ -40,11 +40,11 @@ class StochasticDepth(keras.layers.Layer):
 
 
 class Highway(keras.layers.Layer):
-    """h * t + x * (1 - t) for maps of one shape."""
+    """Highway gate, h * t + x * (1 - t), of maps (N, H, W, C) of one shape (arXiv 1505.00387)."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
 
     def call(self, inputs: tf.Tensor, transformed: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
-        """Mix."""
+        """Mix `transformed` and `inputs`, (N, H, W, C) each, by a gate of that shape."""
         return transformed * gate + inputs * (1 - gate)

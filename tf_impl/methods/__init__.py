@@ -1,4 +1,4 @@
-"""One module a method; `OBJECTIVES` maps a method's objective to its class."""
+"""One module per method; `OBJECTIVES` maps the name of an objective to its class."""
 
 from collections.abc import Mapping
 
@@ -28,16 +28,16 @@ __all__ = ["OBJECTIVES", "Objective", "Outcome", "find_objective"]
 
 
 def find_objective(method: str) -> type[Objective]:
-    """The class of a method's objective.
+    """Return the class of a method's objective.
 
     Raises:
-        UsageError: No such method, or this tree does not have its objective yet.
+        UsageError: The method does not exist, or this tree does not have its objective yet.
     """
     name = find_method(method).objective
     if name not in OBJECTIVES:
         raise UsageError(
-            f"received the method {method!r}, whose objective {name!r} tf_impl does not have; "
-            f"allowed are {', '.join(OBJECTIVES)}: add its class and its row of OBJECTIVES in "
-            "tf_impl/methods/__init__.py"
+            f"Got method={method!r}, whose objective {name!r} tf_impl does not have. "
+            f"Expected one of {', '.join(OBJECTIVES)}. Try adding its class and its row of "
+            "OBJECTIVES in tf_impl/methods/__init__.py."
         )
     return OBJECTIVES[name]

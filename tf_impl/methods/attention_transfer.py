@@ -1,4 +1,4 @@
-"""Attention Transfer: where the teacher is active, the student learns to be active too."""
+"""Attention Transfer: the student learns to be active at the pixels where the teacher is active."""
 
 from collections.abc import Mapping
 
@@ -31,6 +31,8 @@ class AttentionTransfer(Distilled):
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         self.pairs = find_attention_pairs(self.options, run.network, self.teacher.network)
+        # Either the source takes the target's size, or the larger map of a pair is averaged to the
+        # smaller one. A pair of equal sizes has no matrices.
         resize = self.options.size_rule == "resize_source"
         plan = resize_matrices if resize else average_matrices
         found = {
@@ -52,13 +54,14 @@ class AttentionTransfer(Distilled):
         }
 
     def attention(self, maps: tf.Tensor, side: str, pair: Pair) -> tf.Tensor:
-        """Normalised map of one side of a pair at the size that both are compared at."""
+        """Return attention maps (N, H * W) of (N, H, W, C) at the size of the comparison."""
         if matrices := self.resizes.get((side, pair.name)):
             maps = resize_maps(maps, **matrices)
         return attention_map(maps, kind=self.options.map, power=self.options.power)
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The teacher's attention maps (N, H * W), and its logits where they are used."""
+        """Return the teacher's attention maps (N, H * W), and logits (N, num_classes) if used."""
+        # Kept outputs are these small maps, not the teacher's maps with all their channels.
         logits = self.teacher.network.output
         wanted = {pair.source for pair in self.pairs} | ({logits} if self.options.alpha else set())
         values = self.teacher_values(images, sorted(wanted))
@@ -75,7 +78,7 @@ class AttentionTransfer(Distilled):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """The terms `hard`, `attention_SOURCE>TARGET` for each pair, and `soft` if asked for."""
+        """Return terms (N,) `hard`, `attention_SOURCE>TARGET` per pair and, with alpha, `soft`."""
         options, output = self.options, self.model.network.output
         wanted = [output, *(pair.target for pair in self.pairs)]
         values = self.model.values(images, wanted, noise, training=True)

@@ -1,4 +1,4 @@
-"""What the methods that learn from a frozen teacher share."""
+"""The common part of methods that learn from a frozen teacher."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,16 +16,19 @@ from .objective import Objective
 
 
 class Distilled(Objective):
-    """An objective with a teacher: evaluation mode, no gradients, statistics left alone."""
+    """An objective with a teacher in evaluation mode, without gradients or new statistics."""
 
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         if run.teacher_network is None:
-            raise ValueError(f"Received the method {run.spec.method!r} without a teacher network.")
+            raise ValueError(
+                f"Got method={run.spec.method!r} without a teacher network. Expected one."
+            )
         self.options: Any = run.method_settings
         with tf.device(find_device(run.spec)):
             self.teacher = Model(run.teacher_network, dtype=run.spec.precision)
         self.teacher.trainable = False
+        # One file holds the weights of both networks: the prefix keeps their names apart.
         load_weights(
             self.teacher,
             {
@@ -36,6 +39,6 @@ class Distilled(Objective):
         )
 
     def teacher_values(self, images: tf.Tensor, nodes: Sequence[str]) -> dict[str, tf.Tensor]:
-        """Values of these nodes of the teacher, with no way back for gradients."""
+        """Return outputs (N, …) of the teacher's nodes for images (N, H, W, C), as constants."""
         values = self.teacher.values(images, nodes)
         return {name: tf.stop_gradient(value) for name, value in values.items()}

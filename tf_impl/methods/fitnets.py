@@ -1,4 +1,4 @@
-"""FitNets: a regressor makes a middle layer guess the teacher's, then distillation."""
+"""FitNets: a middle layer learns to predict the teacher's, then distillation follows."""
 
 from collections.abc import Mapping
 
@@ -28,6 +28,7 @@ class FitNets(Distilled):
         super().__init__(run, model, weights)
         network = self.teacher.network
         pairs = find_hints(self.options, run.network, network)
+        # With two stages, the first has the hints alone and the second has none.
         has_hints = run.spec.stage == HINT or self.options.stages == "one"
         self.pairs = pairs if has_hints else ()
         self.has_soft = run.spec.stage != HINT and any(self.options.resolved_soft_weights)
@@ -47,7 +48,8 @@ class FitNets(Distilled):
         }
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The teacher's hints at the regressors' size, and its logits where they are used."""
+        """Return hints (N, H, W, C) of the regressors' size, and the logits if they are used."""
+        # Resized here and not in the loss, so that kept outputs have the size that is compared.
         logits = self.teacher.network.output
         wanted = {pair.source for pair in self.pairs} | ({logits} if self.has_soft else set())
         values = self.teacher_values(images, sorted(wanted))
@@ -65,10 +67,11 @@ class FitNets(Distilled):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """The terms `hint`, `hard` and `soft`, as far as the stage has them."""
+        """Return those of the terms (N,) `hint_PAIR`, `hard` and `soft` that the stage has."""
         output = self.model.network.output
         regressors = {pair.name: regressor_output(self.options, pair) for pair in self.pairs}
         is_hint = self.run.spec.stage == HINT
+        # The hint stage ends at the regressors: the layers behind them are not computed.
         wanted = [*regressors.values(), *(() if is_hint else (output,))]
         values = self.model.values(images, wanted, noise, training=True)
         terms = {}
@@ -88,5 +91,6 @@ class FitNets(Distilled):
                 subtract_entropy=False,
                 scale_by_temperature_squared=False,
             )
+            # The weight falls over the steps. As a scalar of the step it is no constant of a graph.
             terms["soft"] = extras[SOFT] * soft
         return terms, values[output]

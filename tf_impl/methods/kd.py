@@ -1,4 +1,4 @@
-"""Knowledge distillation: the labels, and the softened logits of a teacher."""
+"""Knowledge distillation: a loss of the labels and of a teacher's softened logits."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class KnowledgeDistillation(Distilled):
     """Objective of `kd` (arXiv 1503.02531); docs/methods/kd.md."""
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The teacher's logits (N, num_classes)."""
+        """Return the teacher's logits (N, num_classes)."""
         node = self.teacher.network.output
         return {"teacher_logits": self.teacher_values(images, [node])[node]}
 
@@ -25,7 +25,7 @@ class KnowledgeDistillation(Distilled):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """The terms `hard` (labels) and `soft` (teacher), weighted."""
+        """Return the weighted terms (N,) `hard` (labels) and `soft` (teacher)."""
         options = self.options
         logits = self.model(images, noise, training=True)
         soft = soft_cross_entropy(
@@ -35,6 +35,7 @@ class KnowledgeDistillation(Distilled):
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,
         )
+        # `convex` shares 1 between both terms; otherwise alpha is added to a full cross-entropy.
         share = 1 - options.alpha if options.mixing == "convex" else 1.0
         hard = cross_entropy(logits, labels)
         return {"hard": share * hard, "soft": options.alpha * soft}, logits

@@ -15,7 +15,7 @@ class LearningWithoutForgetting(Distilled):
     """Objective of `lwf` (arXiv 1606.09282); docs/methods/lwf.md."""
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The teacher's logits (N, its classes)."""
+        """Return the teacher's logits (N, num_old_classes)."""
         node = self.teacher.network.output
         return {"teacher_logits": self.teacher_values(images, [node])[node]}
 
@@ -26,8 +26,9 @@ class LearningWithoutForgetting(Distilled):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """The term `hard` (labels) and, but for the warm-up, `old` (teacher)."""
+        """Return the terms (N,) `hard` (labels) and, after the warm-up, `old` (teacher)."""
         options, network = self.options, self.model.network
+        # In the warm-up only the new head is trained, so the old one cannot change.
         if self.run.spec.stage == WARMUP:
             logits = self.model(images, noise, training=True)
             return {"hard": cross_entropy(logits, labels)}, logits

@@ -1,7 +1,7 @@
-"""Layers of vectors and those that keep the shape of maps, in PyTorch.
+"""Layers of vectors, and layers that keep the shape of maps, in PyTorch.
 
 Maps are (N, C, H, W), kernels OIHW, as PyTorch has them; `weights.py` translates. Layers take
-`in_channels` and explicit padding; values come from the shared layer.
+`in_channels` and explicit padding. The values come from `shared`.
 """
 
 import torch
@@ -22,7 +22,7 @@ ACTIVATIONS = {
 
 
 class Dense(nn.Linear):
-    """Affine map: (N, in) -> (N, out)."""
+    """Affine map with an activation: (N, in) -> (N, out)."""
 
     def __init__(
         self,
@@ -37,12 +37,15 @@ class Dense(nn.Linear):
         self.activation = activation
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Multiply, add the bias, activate."""
+        """Multiply by the weight (out, in), add the bias (out,), activate."""
         return ACTIVATIONS[self.activation](super().forward(inputs))
 
 
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the channels; `momentum` is the share that is kept."""
+
+    # Not `nn.BatchNorm2d`: its `momentum` is the share that is taken, it refuses a single value per
+    # channel, and its `train()` re-estimates statistics that are frozen (docs/fairness.md).
 
     def __init__(
         self,
@@ -65,56 +68,59 @@ class BatchNorm(nn.Module):
         self.momentum, self.epsilon = momentum, epsilon
 
     def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
-        """Normalise with the batch's statistics (training) or the running ones."""
+        """Normalise (N, C, H, W) or (N, C) by the batch (training) or by running statistics."""
         values = (inputs, self.weight, self.bias, self.running_mean, self.running_var)
         if training:
             return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalise with the batch's mean and Bessel-corrected variance, (C,), and give both."""
+        """Normalise by the batch; return outputs, mean (C,) and Bessel-corrected variance (C,)."""
+        # PyTorch refuses a batch with one value per channel.
         if holds_one_value(inputs):
             return batch_norm(inputs, self.weight, self.bias, self.epsilon)
         outputs = F.batch_norm(
             inputs, None, None, self.weight, self.bias, training=True, eps=self.epsilon
         )
         axes = [axis for axis in range(inputs.ndim) if axis != 1]
+        # `F.batch_norm` does not return the statistics. Here they have the type of the weights.
         variance, mean = torch.var_mean(inputs.to(self.running_mean.dtype), axes)
         return outputs, mean, variance
 
 
 class Activation(nn.Module):
-    """An activation that stands alone."""
+    """An activation as a layer of its own: (N, …) -> (N, …)."""
 
     def __init__(self, activation: str, *, dtype: str = "float32") -> None:
         super().__init__()
         self.activation = activation
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Activate."""
+        """Apply the activation to every value of (N, …); softmax to the channels."""
         return ACTIVATIONS[self.activation](inputs)
 
 
 class Flatten(nn.Module):
-    """(N, C, H, W) -> (N, H * W * C), channels fastest as in NHWC."""
+    """Flattening: (N, C, H, W) -> (N, H * W * C), channels fastest."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Flatten."""
+        """Flatten maps (N, C, H, W) to vectors (N, H * W * C)."""
+        # In the order of NHWC, for which the canonical kernel of the next layer is stored.
         return inputs.permute(0, 2, 3, 1).flatten(1)
 
 
 class Dropout(nn.Module):
-    """Inverted dropout with a given mask, (N, …) bool, true where a value is kept."""
+    """Inverted dropout with a given mask (N, …) bool, true where a value is kept."""
 
     def __init__(self, rate: float, *, dtype: str = "float32") -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, inputs: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
-        """Drop and rescale; without a mask (evaluation) the input passes."""
+        """Drop values of (N, …) and rescale the others; without a mask (evaluation) do nothing."""
         if kept is None:
             return inputs
         return inputs * (kept.to(inputs.dtype) / (1 - self.rate))

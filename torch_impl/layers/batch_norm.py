@@ -1,13 +1,13 @@
 """Batch norm in PyTorch: its kernels, and first and second derivatives that run them again.
 
-On a CPU PyTorch's channels-last kernels of training take the channels of one pixel at a time. Where
-these do not fill whole vector registers, the rest goes value by value: eight channels take three
-times as long as they could, three over ten times (benchmarks/batch_norm.py). Here neighbouring
-pixels are then laid side by side, as if they were more channels. PyTorch's own second derivative is
-exact and slow, dozens of element-wise operations; here it runs the backward kernel again.
+On a CPU PyTorch's channels-last kernels of training take the channels of one pixel at a time. If
+these do not fill vector registers, the rest goes value by value: 8 channels take three times as
+long as they could, 3 channels over ten times (benchmarks/batch_norm.py). Here neighbouring pixels
+are then laid side by side, as if they were more channels. PyTorch's own second derivative is exact
+and slow: dozens of element-wise operations. Here it runs the backward kernel again.
 
-Of one value a channel the variance is 0 and the output beta; the moving variance, which would be
-divided by n - 1 = 0, stays as it is.
+With one value per channel the variance is 0 and the output beta; the moving variance, which would
+be divided by n - 1 = 0, does not change.
 """
 
 import math
@@ -17,9 +17,9 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import has_torch_function_unary
 
-# How often each function ran: a test reads it, since one that is never called fails silently.
+# How often each function ran. Tests read it: a function never called fails silently.
 CALLS = {"batch_norm": 0, "batch_norm_twice": 0}
-# float32 values of the widest vector register, and the pixels that repay laying them side by side.
+# float32 values in the widest vector register; pixels from which laying side by side saves time.
 _VECTOR_WIDTH, _MIN_PIXELS = 16, 10_000
 
 
@@ -33,9 +33,9 @@ def normalize_by_batch(
     momentum: float,
     epsilon: float,
 ) -> torch.Tensor:
-    """Batch norm in training; the moving statistics, (C,), keep the share `momentum` of theirs."""
+    """Normalise (N, C, H, W) or (N, C) by the batch, and update the moving statistics (C,)."""
     is_single = holds_one_value(inputs)
-    # Whoever exchanges derivatives listens to the framework's function.
+    # `efficient_second_order` watches PyTorch's function, so inside it must be that one.
     if not is_single and (has_torch_function_unary(inputs) or _pixels_aside(inputs) == 1):
         return F.batch_norm(
             inputs,
@@ -55,7 +55,7 @@ def normalize_by_batch(
 
 
 def holds_one_value(inputs: torch.Tensor) -> bool:
-    """Whether the batch has a single value of each channel."""
+    """Return True if the batch has a single value per channel, such as (1, C)."""
     return inputs.numel() == inputs.shape[1]
 
 
@@ -68,12 +68,12 @@ def normalize_by_moving(
     *,
     epsilon: float,
 ) -> torch.Tensor:
-    """Batch norm in evaluation, by the moving statistics."""
+    """Normalise (N, C, H, W) or (N, C) by the moving statistics (C,), as in evaluation."""
     return F.batch_norm(inputs, moving_mean, moving_variance, gamma, beta, eps=epsilon)
 
 
 def update_moving(moving: torch.Tensor, batch: torch.Tensor, momentum: float) -> None:
-    """Keep the share `momentum` of a moving statistic, and take the rest from the batch's."""
+    """Keep the share `momentum` of a moving statistic (C,); take the rest from the batch's (C,)."""
     moving.mul_(momentum).add_(batch, alpha=1 - momentum)
 
 
@@ -85,19 +85,19 @@ def batch_norm(
     *,
     linear_only: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Batch norm of maps or vectors, with efficient first and second derivatives.
+    """Normalise maps or vectors by the batch, with efficient first and second derivatives.
 
     Args:
         inputs: (N, C, H, W) or (N, C).
-        gamma: (C,), or none for 1.
-        beta: (C,), or none for 0.
+        gamma: (C,), or None for 1.
+        beta: (C,), or None for 0.
         epsilon: Added to the variance.
         linear_only: Only the part of the second derivative that is linear in the gradient from
             above is wanted, as in a forward-mode pass.
 
     Returns:
-        Outputs, batch mean (C,) and Bessel-corrected batch variance (C,); the last two are
-        constants to the gradient. The variance of one value is 0.
+        Outputs of the inputs' shape, batch mean (C,) and Bessel-corrected batch variance (C,). The
+        gradient treats the last two as constants. The variance of one value is 0.
     """
     if holds_one_value(inputs):
         return _normalise_one_value(inputs, gamma, beta, epsilon)
@@ -110,7 +110,7 @@ def batch_norm(
 def _normalise_one_value(
     inputs: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None, epsilon: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """PyTorch's functions refuse it; the difference keeps the gradient, 0."""
+    """Return beta, the value itself and a variance of 0; x - x keeps the inputs' gradient, 0."""
     shape, mean = (1, -1) + (1,) * (inputs.ndim - 2), inputs.detach().flatten()
     outputs = (inputs - inputs) * epsilon**-0.5
     if gamma is not None:
@@ -179,7 +179,7 @@ class _BatchNormGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, for_inputs: Any, for_gamma: Any, for_beta: Any) -> Any:
-        """Derivatives of <u, r*gamma*P(g)> + <ug, sum(g*z)> + <ub, sum(g)>.
+        """Return the derivatives of <u, r*gamma*P(g)> + <ug, sum(g*z)> + <ub, sum(g)>.
 
         z is the normalised input, r the inverse deviation and P(g) = g - mean(g) - z*mean(g*z),
         which is symmetric: r*P(u) is the backward kernel with gamma = 1. Nothing divides by gamma.
@@ -210,7 +210,7 @@ class _BatchNormGradient(torch.autograd.Function):
 
 
 def _combine(constant: torch.Tensor, *terms: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Constant + sum of factor * maps, with constant and factors (C,)."""
+    """Return constant + the sum of factor * maps, with constant and factors (C,)."""
     shape = (1, -1) + (1,) * (terms[0][1].ndim - 2)
     (factor, maps), *others = terms
     total = torch.addcmul(constant.view(shape), maps, factor.view(shape))
@@ -222,7 +222,7 @@ def _combine(constant: torch.Tensor, *terms: tuple[torch.Tensor, torch.Tensor]) 
 def _batch_norm_backward(
     upstream: Any, inputs: Any, gamma: Any, mean: Any, inverse: Any, epsilon: float
 ) -> Any:
-    """Gradients of the inputs, gamma and beta."""
+    """Return the gradients of the inputs, gamma and beta."""
     aside = _pixels_aside(inputs)
     if aside == 1:
         return _backward_kernel(upstream, inputs, gamma, mean, inverse, epsilon, [True] * 3)
@@ -258,7 +258,7 @@ def _backward_kernel(
 def _wide_batch_norm(
     inputs: Any, gamma: Any, beta: Any, batch_mean: Any, batch_variance: Any, epsilon: float
 ) -> Any:
-    """Outputs, mean and inverse deviation."""
+    """Return the outputs, the mean (C,) and the inverse deviation (C,)."""
     aside = _pixels_aside(inputs)
     maps, count = _widen(inputs, aside), inputs.numel() // inputs.shape[1]
     means, variances = torch.batch_norm_update_stats(maps, None, None, 0.0)
@@ -275,7 +275,7 @@ def _wide_batch_norm(
 
 
 def _pixels_aside(inputs: torch.Tensor) -> int:
-    """How many pixels are laid side by side; 1 where PyTorch's kernels are best left alone."""
+    """Return the number of pixels laid side by side, or 1 if PyTorch's kernel is fast enough."""
     channels = inputs.shape[1]
     if inputs.ndim != 4 or inputs.device.type != "cpu" or channels % _VECTOR_WIDTH == 0:
         return 1
@@ -290,11 +290,11 @@ def _pixels_aside(inputs: torch.Tensor) -> int:
 
 
 def _widen(maps: torch.Tensor, aside: int) -> torch.Tensor:
-    """(N, C, H, W) -> (N * H * W / aside, aside * C), a view of channels-last maps."""
+    """View channels-last maps (N, C, H, W) as (N * H * W / aside, aside * C)."""
     return maps.permute(0, 2, 3, 1).reshape(-1, aside * maps.shape[1])
 
 
 def _narrow(wide: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Back to the shape of the maps that were widened."""
+    """Return widened maps in their shape before, (N, C, H, W)."""
     count, channels, height, width = like.shape
     return wide.view(count, height, width, channels).permute(0, 3, 1, 2)

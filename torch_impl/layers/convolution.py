@@ -42,13 +42,14 @@ class Conv2D(nn.Conv2d):
         self.pads, self.activation = pads, activation
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Convolve, add the bias, activate."""
+        """Convolve (N, in, H, W) -> (N, out, H', W'), add the bias, activate."""
+        # PyTorch pads both sides by the same number; TensorFlow's `SAME` may differ by one.
         padded = inputs if _symmetric(self.pads) else _pad(inputs, self.pads, 0)
         return ACTIVATIONS[self.activation](super().forward(padded))
 
 
 class DepthwiseConv2D(Conv2D):
-    """One filter for each channel: (N, C, H, W) -> (N, C, H', W')."""
+    """Depthwise convolution, with one filter per channel: (N, C, H, W) -> (N, C, H', W')."""
 
     def __init__(
         self,
@@ -74,12 +75,12 @@ class DepthwiseConv2D(Conv2D):
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Convolve each channel, add the bias, activate."""
+        """Convolve each channel of (N, C, H, W), add the bias, activate."""
         return super().forward(inputs)
 
 
 class SeparableConv2D(nn.Module):
-    """Depthwise convolution, then 1x1 convolution with the only bias."""
+    """Depthwise, then 1x1 convolution with a bias: (N, in, H, W) -> (N, out, H', W')."""
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class SeparableConv2D(nn.Module):
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Depthwise, then pointwise."""
+        """Convolve (N, in, H, W) -> (N, out, H', W'): depthwise, then pointwise."""
         return self.pointwise(self.depthwise(inputs))
 
 

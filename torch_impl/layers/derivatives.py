@@ -1,4 +1,4 @@
-"""Second derivatives of convolution in PyTorch, and how layers reach them and batch norm's.
+"""Second derivatives of convolutions in PyTorch, and the switch for efficient ones.
 
 PyTorch's own double backward is exact and slow: it builds the weight gradient's derivative from a
 convolution with a huge kernel. Here the backward pass is a function of its own, whose backward pass
@@ -15,25 +15,25 @@ from torch.overrides import TorchFunctionMode
 
 from .batch_norm import batch_norm, update_moving
 
-# How often each function ran: a test reads it, since one that is never called fails silently.
+# How often each function ran. Tests read it: a function that is never called fails silently.
 CALLS = {"convolution": 0, "convolution_twice": 0}
 
 
 def channel_products(maps: torch.Tensor) -> torch.Tensor:
-    """Products of all pairs of channels, summed over pixels: (N, C, P) -> (N, C, C).
-
-    The gradient of a product with itself is one product, where the general rule takes two and adds.
-    """
+    """Return products of all pairs of channels, summed over pixels: (N, C, P) -> (N, C, C)."""
+    # The general rule of a product takes two products and adds. The gradient of a product with
+    # itself is one.
     products: torch.Tensor = _ChannelProducts.apply(maps)
     return products
 
 
 @contextmanager
 def efficient_second_order(*, linear_only: bool = False) -> Iterator[None]:
-    """Inside, every layer's convolution and training batch norm take the functions of this module.
+    """Replace convolution and training batch norm inside by the functions of this module.
 
-    Layers stay as they are: PyTorch hands `conv2d` and `batch_norm` to the active mode.
+    `linear_only` leaves out what is not linear in the gradient from above.
     """
+    # Layers do not change: PyTorch hands every `conv2d` and `batch_norm` to the active mode.
     with _Exchange(linear_only):
         yield
 
@@ -115,8 +115,9 @@ class _ConvolutionGradient(torch.autograd.Function):
     def forward(
         ctx: Any, upstream: Any, inputs: Any, kernel: Any, mask: Any, geometry: Any, linear: bool
     ) -> Any:
+        # A gradient that nobody asks for comes as None, not as zeros to compute with.
         ctx.set_materialize_grads(False)
-        # The linear part does not read it: a map of each layer less to keep.
+        # The linear part does not read `upstream`: one map per layer less to keep.
         ctx.save_for_backward(None if linear else upstream, inputs, kernel)
         ctx.geometry, ctx.linear_only, ctx.shape = geometry, linear, upstream.shape
         return _convolution_backward(upstream, inputs, kernel, mask, geometry)
@@ -131,6 +132,8 @@ class _ConvolutionGradient(torch.autograd.Function):
             to_upstream = torch.conv2d(inputs, for_kernel, for_bias, *geometry)
         elif for_bias is not None:
             to_upstream = for_bias.view(1, -1, 1, 1).expand(ctx.shape)
+        # The backward pass is bilinear in `upstream` and the kernel, and in `upstream` and the
+        # inputs: each derivative is a convolution again, or a backward pass of one.
         if for_inputs is not None:
             part = torch.conv2d(for_inputs, kernel, None, *geometry)
             to_upstream = part if to_upstream is None else part.add_(to_upstream)

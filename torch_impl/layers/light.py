@@ -52,12 +52,15 @@ class LightConv2D(nn.Module):
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Reduce to `rank` channels, then expand."""
+        """Reduce (N, in, H, W) to `rank` channels, then expand to `out`."""
         return self.expand(self.reduce(inputs))
 
 
 class LightDense(nn.Module):
-    """y = activation((x @ (W1 * s)) @ (W2 * s) + b): (N, in) -> (N, out) with s = `factor`."""
+    """Dense layer through `rank` values: (N, in) -> (N, out).
+
+    y = activation((x @ (W1 * s)) @ (W2 * s) + b) with s = `factor`.
+    """
 
     def __init__(
         self,
@@ -75,5 +78,6 @@ class LightDense(nn.Module):
         self.factor = factor
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Both products; s * s is applied once, to the narrow vector between them."""
+        """Multiply (N, in) by both kernels, add the bias, activate."""
+        # The two factors s are applied at once, to the narrow vectors (N, rank) between.
         return self.expand(self.reduce(inputs) * self.factor**2)

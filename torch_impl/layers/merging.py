@@ -5,13 +5,14 @@ from torch import nn
 
 
 class Add(nn.Module):
-    """Sum of maps of one shape."""
+    """Sum of several maps (N, C, H, W) of one shape."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__()
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Add."""
+        """Add maps (N, C, H, W) from left to right."""
+        # From left to right in both trees: sums in another order round differently.
         total = inputs[0]
         for addend in inputs[1:]:
             total = total + addend
@@ -19,13 +20,13 @@ class Add(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Channels one after the other."""
+    """Concatenation of maps (N, C, H, W) along their channels."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__()
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Concatenate."""
+        """Join maps (N, C, H, W), whose C may differ, in the order given."""
         return torch.cat(inputs, dim=1)
 
 
@@ -36,5 +37,5 @@ class Multiply(nn.Module):
         super().__init__()
 
     def forward(self, inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-        """Multiply."""
+        """Multiply each channel of (N, C, H, W) by its factor, (N, C, 1, 1)."""
         return inputs * factors

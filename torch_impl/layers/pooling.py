@@ -1,4 +1,4 @@
-"""Pools in PyTorch: over windows, and over the whole map."""
+"""Pools in PyTorch: over windows, and over the entire map."""
 
 import torch
 from torch import nn
@@ -10,7 +10,10 @@ from .convolution import NO_PADS, _pad
 
 
 class Pool2D(nn.Module):
-    """Maximum or average over windows; `count_padding` lets padded zeros take part."""
+    """Maximum or average over windows: (N, C, H, W) -> (N, C, H', W').
+
+    With `count_padding`, padded zeros count like pixels.
+    """
 
     def __init__(
         self,
@@ -27,11 +30,14 @@ class Pool2D(nn.Module):
         self.mode, self.count_padding = mode, count_padding
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Pool."""
+        """Pool windows of maps (N, C, H, W)."""
         if self.mode == "max":
+            # PyTorch's own padding never wins a maximum and is equal on both sides. Other pads, and
+            # zeros that count, are added before the pool.
             lowest = 0 if self.count_padding else torch.finfo(inputs.dtype).min
             padded = _pad(inputs, self.pads, lowest)
             return F.max_pool2d(padded, self.kernel_size, self.strides)
+        # Padded zeros add nothing to the sum; below, the divisor leaves them out too.
         means = F.avg_pool2d(_pad(inputs, self.pads, 0), self.kernel_size, self.strides)
         if self.count_padding or self.pads == NO_PADS:
             return means
@@ -49,6 +55,6 @@ class GlobalPool(nn.Module):
         self.mode, self.keep_axes = mode, keep_axes
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Pool."""
+        """Pool all pixels of maps (N, C, H, W)."""
         reduce = torch.mean if self.mode == "average" else torch.amax
         return reduce(inputs, dim=(2, 3), keepdim=self.keep_axes)

@@ -1,25 +1,25 @@
-"""What residual networks add, in PyTorch: scaled sums, gates, and branches that are dropped."""
+"""Layers of residual networks in PyTorch: scaled sums, gates, and branches that are dropped."""
 
 import torch
 from torch import nn
 
 
 class ScaledAdd(nn.Module):
-    """x + scale * f for maps of one shape."""
+    """Sum with a scaled branch, x + scale * f, of maps (N, C, H, W) of one shape."""
 
     def __init__(self, scale: float, *, dtype: str = "float32") -> None:
         super().__init__()
         self.scale = scale
 
     def forward(self, inputs: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """Scale and add."""
+        """Add the scaled branch `residual` to `inputs`, (N, C, H, W) each."""
         return inputs + residual * self.scale
 
 
 class StochasticDepth(nn.Module):
-    """A branch that training may drop; (N, 1, …) bool masks are true where it is kept.
+    """A branch that training may drop; masks (N, 1, …) bool are true where it is kept.
 
-    Without a mask, training takes the branch as kept: its block would not have run otherwise.
+    Without a mask, training takes the branch as kept: otherwise its block would not have run.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class StochasticDepth(nn.Module):
     def forward(
         self, inputs: torch.Tensor, kept: torch.Tensor | None = None, training: bool = False
     ) -> torch.Tensor:
-        """Scale, and drop where the mask says so."""
+        """Scale a branch (N, …), and drop the examples whose mask is false."""
         if not training:
             return inputs * self.evaluation_factor
         if kept is None:
@@ -40,7 +40,7 @@ class StochasticDepth(nn.Module):
 
 
 class Highway(nn.Module):
-    """h * t + x * (1 - t) for maps of one shape."""
+    """Highway gate, h * t + x * (1 - t), of maps (N, C, H, W) of one shape (arXiv 1505.00387)."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__()
@@ -48,5 +48,5 @@ class Highway(nn.Module):
     def forward(
         self, inputs: torch.Tensor, transformed: torch.Tensor, gate: torch.Tensor
     ) -> torch.Tensor:
-        """Mix."""
+        """Mix `transformed` and `inputs`, (N, C, H, W) each, by a gate of that shape."""
         return transformed * gate + inputs * (1 - gate)

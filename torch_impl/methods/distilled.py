@@ -1,4 +1,4 @@
-"""What the methods that learn from a frozen teacher share."""
+"""The common part of methods that learn from a frozen teacher."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +16,18 @@ from .objective import Objective
 
 
 class Distilled(Objective):
-    """An objective with a teacher: evaluation mode, no gradients, statistics left alone."""
+    """An objective with a teacher in evaluation mode, without gradients or new statistics."""
 
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
         if run.teacher_network is None:
-            raise ValueError(f"Received the method {run.spec.method!r} without a teacher network.")
+            raise ValueError(
+                f"Got method={run.spec.method!r} without a teacher network. Expected one."
+            )
         self.options: Any = run.method_settings
         network, device = run.teacher_network, find_device(run.spec)
         self.teacher = Model(network, dtype=run.spec.precision).to(device).requires_grad_(False)
+        # One file holds the weights of both networks: the prefix keeps their names apart.
         load_weights(
             self.teacher,
             {
@@ -35,6 +38,6 @@ class Distilled(Objective):
         )
 
     def teacher_values(self, images: torch.Tensor, nodes: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Values of these nodes of the teacher, with no way back for gradients."""
+        """Return outputs (N, …) of the teacher's nodes for images (N, C, H, W), as constants."""
         with torch.no_grad():
             return self.teacher.values(images, nodes)

@@ -1,4 +1,4 @@
-"""What every method offers to the step."""
+"""The interface of a method to the training step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from poc.torch_impl.models import Model
 
 
 class Outcome(NamedTuple):
-    """What one batch gives: loss terms (N,), logits (N, num_classes), mean loss, gradients.
+    """Results of one batch: loss terms (N,), logits (N, num_classes), mean loss (), gradients.
 
-    N may be smaller than the batch: the first N labels belong to it.
+    N may be smaller than the batch. Its first N labels are then those of the results.
     """
 
     losses: Mapping[str, torch.Tensor]
@@ -25,12 +25,15 @@ class Outcome(NamedTuple):
 
 
 class Objective(ABC):
-    """A method's loss on one batch, built once a run around the model that it trains.
+    """A method's loss on one batch, built once per run around the model that it trains.
 
-    `weights` hold all that the run starts from: also those of a teacher, where there is one.
+    `weights` has all the weights that the run starts from, also those of a teacher.
 
     A method whose step is more than one gradient and one optimiser update sets `owns_update` and
-    implements `update` and the methods after it; the trainer then has no optimiser of its own.
+    implements `update` and the methods after it. The trainer then has no optimiser of its own.
+
+    Images are (N, C, H, W), labels (N,) int64 or soft ones (N, num_classes). `noise` has masks
+    (N, …), `extras` kept outputs (N, …) and scalars ().
     """
 
     owns_update: ClassVar[bool] = False
@@ -39,15 +42,15 @@ class Objective(ABC):
         self.run, self.model = run, model
 
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the loss needs from what is frozen, each (N, …); never differentiated.
+        """Return the outputs (N, …) of frozen layers that the loss needs; no gradient passes.
 
-        Each row is a matter of its own image, whatever else is in the batch, so that it can be
-        kept by image; what relates images to each other is computed in `losses`.
+        Each row depends on its own image alone, so that it can be kept per image. A value that
+        relates images to each other is computed in `losses`.
         """
         return {}
 
     def logits(self, images: torch.Tensor, extras: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """(N, num_classes) in evaluation mode; `extras` may stand for the images."""
+        """Return logits (N, num_classes) in evaluation mode; `extras` may replace the images."""
         return self.model(images)
 
     @abstractmethod
@@ -58,18 +61,18 @@ class Objective(ABC):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """Named loss terms, each (N,) and to be summed, and the logits (N, num_classes).
+        """Return loss terms (N,) by their names, and the logits (N, num_classes).
 
-        The step takes the mean of each term over the examples. A loss over the whole batch is
-        given as one share an example, whose mean is that loss: where it is the mean of l(i, j)
-        over all pairs (i, j), the share of example i is the mean of l(i, j) over j.
+        The step takes the mean of each term over the examples, and adds the means. A loss over the
+        entire batch is returned as one share per example, whose mean is that loss: if it is the
+        mean of l(i, j) over all pairs (i, j), the share of example i is the mean of l(i, j) over j.
 
-        `extras` holds the teacher's outputs and the step's coefficients. The logits are none in a
+        `extras` has the teacher's outputs and the step's coefficients. The logits are None in a
         stage that does not compute them.
         """
 
     def on_batch(self, images: torch.Tensor) -> None:  # noqa: B027 - most methods do not look
-        """See a batch before its step, outside any compiled function."""
+        """Look at images (N, C, H, W) before their step, outside any compiled function."""
 
     def update(
         self,
@@ -79,7 +82,7 @@ class Objective(ABC):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> Outcome:
-        """The method's own update of the model and of all else that it trains."""
+        """Update the model and all else that the method trains, on a batch of N images."""
         raise NotImplementedError
 
     def outer_gradient(
@@ -90,27 +93,27 @@ class Objective(ABC):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Outer loss and hyper-gradient of a batch, for methods with meta-parameters."""
+        """Return outer loss () and hyper-gradient of a batch, if there are meta-parameters."""
         raise NotImplementedError
 
     def to_array(self, name: str, value: torch.Tensor) -> NDArray[Any]:
-        """A value shaped like the parameter `name`, in canonical layout."""
+        """Return a value of the shape (…) of the parameter `name`, in canonical layout."""
         raise NotImplementedError
 
     def metrics(self) -> dict[str, float]:
-        """Further means since the last call; waits for the device."""
+        """Return further means since the last call; waits for the device."""
         return {}
 
     def weights(self) -> Weights:
-        """What it trains beside the model, canonical."""
+        """Return canonical `Weights` that the method trains in addition to the model."""
         return {}
 
     def load(self, weights: Weights) -> None:  # noqa: B027 - most methods train the model alone
-        """Take such weights back."""
+        """Load the `Weights` that `weights` returned."""
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What a resume needs beside the weights, where the update is its own."""
+        """Return the arrays (…) that a resume needs besides weights, if the update is its own."""
         return {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027 - the same
-        """Take back what `state` gave."""
+        """Restore the arrays (…) that `state` returned."""

@@ -1,4 +1,4 @@
-"""Plain supervised training: cross-entropy on the labels."""
+"""Supervised training: cross-entropy with the labels."""
 
 from collections.abc import Mapping
 
@@ -19,11 +19,12 @@ class Supervised(Objective):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The term `hard`: cross-entropy with the labels; one more for each auxiliary head."""
+        """Return terms (N,): `hard`, cross-entropy with the labels, and one per auxiliary head."""
         network = self.model.network
         wanted = [network.output, *network.auxiliary]
         values = self.model.values(images, wanted, noise, training=True)
         logits = values[network.output]
+        # Auxiliary heads, as those of GoogLeNet, exist in training only: evaluation skips them.
         terms = {
             name: weight * cross_entropy(values[name], labels)
             for name, weight in network.auxiliary.items()

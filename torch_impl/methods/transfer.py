@@ -1,4 +1,4 @@
-"""Transfer learning and FixRes: cross-entropy, on values of the frozen part that may be kept."""
+"""Transfer learning and FixRes: cross-entropy, from outputs of frozen layers that may be kept."""
 
 from collections.abc import Mapping
 
@@ -19,16 +19,17 @@ class TransferLearning(Objective):
 
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         super().__init__(run, model, weights)
+        # The frozen nodes that trained ones read. If they are kept, no node before is computed.
         self.frontier = frontier(model.network)
 
     @torch.no_grad()
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Values of the frozen part that the moving part reads, each (N, …)."""
+        """Return the outputs (N, …) of frozen layers that trained layers read."""
         values = self.model.values(images, self.frontier)
         return {KEPT_PREFIX + name: value for name, value in values.items()}
 
     def logits(self, images: torch.Tensor, extras: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """(N, num_classes) in evaluation mode, from what is kept of the frozen part."""
+        """Return logits (N, num_classes) in evaluation mode, from kept outputs if there are any."""
         output = self.model.network.output
         return self.model.values(images, [output], given=self.given(extras))[output]
 
@@ -39,13 +40,13 @@ class TransferLearning(Objective):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The term `hard`: cross-entropy with the labels."""
+        """Return the term (N,) `hard`, cross-entropy with the labels, and the logits."""
         output = self.model.network.output
         values = self.model.values(images, [output], noise, training=True, given=self.given(extras))
         return {"hard": cross_entropy(values[output], labels)}, values[output]
 
     def given(self, extras: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Node -> its value, of what is kept."""
+        """Return node -> its kept output (N, …), for all nodes that are kept."""
         return {
             name: extras[KEPT_PREFIX + name]
             for name in self.frontier

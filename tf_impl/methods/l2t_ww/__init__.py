@@ -1,1 +1,1 @@
-"""Learning what and where to transfer, in TensorFlow."""
+"""Learning What and Where to Transfer, in TensorFlow."""

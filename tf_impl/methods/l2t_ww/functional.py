@@ -13,19 +13,19 @@ from poc.tf_impl.weights import named_variables
 
 
 class Pass(NamedTuple):
-    """What one forward pass gives: named outputs, and the running statistics after it."""
+    """Results of a forward pass: outputs (N, …) by node, and running statistics (C,) after it."""
 
     values: Mapping[str, tf.Tensor]
     statistics: Mapping[str, tf.Tensor]
 
 
 class PureForward:
-    """Training-mode forward passes of a model with given values; the model itself is untouched.
+    """Training-mode forward passes of a model with given values; the model itself is not changed.
 
     Args:
         model: Any declared network.
-        is_efficient: Whether the second derivatives of convolution and batch norm are those of
-            `derivatives` and `batch_norm`; if not, the framework's own.
+        is_efficient: Take the second derivatives of convolution and batch norm from `derivatives`
+            and `batch_norm`, not from the framework.
     """
 
     def __init__(self, model: Model, *, is_efficient: bool = True) -> None:
@@ -42,16 +42,17 @@ class PureForward:
         *,
         linear_only: bool = False,
     ) -> Pass:
-        """One pass.
+        """Run one forward pass.
 
         Args:
             parameters: Canonical name -> value of every trainable parameter; others are ignored.
-            statistics: Canonical name -> running statistic.
-            images: A batch.
-            noise: Masks of the random layers.
+            statistics: Canonical name -> running statistic (C,).
+            images: A batch (N, H, W, C).
+            noise: Masks (N, …) of the random layers.
             wanted: Nodes whose outputs are returned.
             linear_only: See `batch_norm.batch_norm`.
         """
+        # Keras reads the given values instead of the variables, and keeps new ones in the scope.
         given = {n: v for n, v in {**parameters, **statistics}.items() if n in self._variables}
         pairs = [(self._variables[name], value) for name, value in given.items()]
         mode = efficient_second_order(linear_only=linear_only) if self.is_efficient else None

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 Tensors = dict[str, tf.Tensor]
-# (theta, W) -> something with the mean `loss` of a step.
+# (theta, W) -> any object whose attribute `loss` is the mean loss of a step.
 Evaluate = Callable[[Tensors, Tensors], Any]
 
 
 class Descent(NamedTuple):
-    """One rate, one momentum, one coupled L2 coefficient a parameter."""
+    """The numbers of a step: rate (), momentum and one coupled L2 coefficient per parameter."""
 
     learning_rate: tf.Tensor | float
     momentum: float
@@ -25,10 +25,10 @@ class Descent(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One recorded step: where it stood, what it depends on, and its gradient.
+    """A recorded step: its parameters, the weights of its loss and its gradient.
 
-    `weights` is W, empty where the loss does not depend on it. `gradients` holds the parameters
-    that the loss reaches. `graph` is what the framework needs to differentiate them again.
+    `weights` is W, empty if the loss does not depend on it. `gradients` has the parameters that
+    the loss reaches. `graph` is the object with which the framework differentiates them again.
     """
 
     theta: Tensors
@@ -47,7 +47,10 @@ def descend(
     gradients: Mapping[str, tf.Tensor],
     descent: Descent,
 ) -> tuple[Tensors, Tensors]:
-    """One step: new (theta, velocity). Without a gradient, momentum and decay still act."""
+    """Take one step, and return the new theta and velocity, with the shapes (…) of the old.
+
+    Momentum and decay also move parameters without a gradient.
+    """
     new_theta, new_velocity = {}, {}
     for name, value in theta.items():
         change = descent.momentum * velocity[name]
@@ -63,7 +66,11 @@ def descend(
 def differentiate(
     evaluate: Callable[[Tensors], Any], variables: Tensors, learning: Collection[str]
 ) -> tuple[Any, Tensors]:
-    """What `evaluate` gives, and the gradient of its `loss` on the variables that it reaches."""
+    """Return the result of `evaluate`, and the gradient of its `loss` on learning variables.
+
+    Each gradient has the shape (…) of its variable. A variable that the loss does not reach has
+    no gradient.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(variables)
         result = evaluate(variables)
@@ -78,12 +85,16 @@ def record(
     *,
     keeps_graph: bool,
 ) -> tuple[Record, Any]:
-    """A step's gradient, ready to be differentiated again, and what `evaluate` gave."""
+    """Return a step's gradient, shapes (…) of theta, and the result of `evaluate`.
+
+    `keeps_graph` makes the gradient ready to be differentiated again.
+    """
     if not keeps_graph:
         result, gradients = differentiate(lambda at: evaluate(at, weights), theta, learning)
         return Record(theta, weights, gradients, evaluate, None), result
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([theta, weights])
+        # The outer tape records the gradient itself, which `_product` differentiates.
         result, gradients = differentiate(lambda at: evaluate(at, weights), theta, learning)
     return Record(theta, weights, gradients, evaluate, tape), result
 
@@ -91,7 +102,7 @@ def record(
 def pull_back(
     function: Callable[[Tensors], Tensors], variables: Tensors, adjoint: Tensors
 ) -> Tensors:
-    """Gradient of <function(variables), adjoint> on every variable."""
+    """Return the gradient of <function(variables), adjoint>, shapes (…) of the variables."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(variables)
         outputs = function(variables)
@@ -104,7 +115,7 @@ def pull_back(
 
 
 def clip(gradients: Tensors, largest: float | None) -> Tensors:
-    """Scaled down where their global norm is above `largest`."""
+    """Scale gradients (…) down if their global norm is above `largest`."""
     if largest is None or not gradients:
         return gradients
     share = tf.minimum(largest / (norm(gradients) + 1e-6), 1.0)
@@ -117,12 +128,12 @@ def reverse(
     descent: Descent,
     derivative: Derivative,
 ) -> Tensors:
-    """Adjoint of W after all recorded steps.
+    """Return the adjoint of W, with the shapes (N, C) of W, after all recorded steps.
 
     Args:
-        records: In the order in which they were taken.
-        outer: Gradient of the outer loss at the last theta.
-        descent: The steps' own numbers.
+        records: In the order in which the steps were taken.
+        outer: Gradient of the outer loss at the last theta, with theta's shapes (…).
+        descent: The numbers of the steps.
         derivative: (record, q, is_first) -> d<g, q>/d(theta, W). The first record's theta part is
             not needed.
     """
@@ -138,6 +149,7 @@ def reverse(
         to_theta, to_weights = derivative(records[index], q, index == 0)
         for name, value in to_weights.items():
             adjoint[name] = adjoint[name] + value if name in adjoint else value
+        # W does not depend on the first theta, so its adjoint is not needed.
         if index == 0:
             break
         for name, value in q.items():
@@ -149,18 +161,18 @@ def reverse(
 
 
 def exact(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
-    """d<g, q> through the recorded graph, which is used up."""
+    """Differentiate <g, q>, shapes (…) of theta and W, through the recorded graph and use it up."""
     wanted = {} if is_first else {name: record.theta[name] for name in record.gradients}
     return _split(record, _product(record, q, {**wanted, **record.weights}))
 
 
 def first_order(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
-    """The mixed derivative alone; the Hessian is left out."""
+    """Differentiate <g, q> on W alone, shapes (N, C), without the Hessian."""
     return {}, _product(record, q, record.weights)
 
 
 def finite_difference(length: float) -> Derivative:
-    """One-sided difference of both gradients along q, over a step of this length."""
+    """Return a `Derivative` by one-sided differences of both gradients, at `length` along q."""
 
     def derivative(record: Record, q: Tensors, is_first: bool) -> tuple[Tensors, Tensors]:
         share = length / norm(q)
@@ -172,7 +184,7 @@ def finite_difference(length: float) -> Derivative:
 
 
 def norm(tensors: Tensors) -> tf.Tensor:
-    """Global Euclidean norm."""
+    """Return the global Euclidean norm () of all tensors (…)."""
     return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(value)) for value in tensors.values()]))
 
 
@@ -184,7 +196,7 @@ def _gradients(
 
 
 def _both_gradients(record: Record, theta: Tensors) -> Tensors:
-    """Gradients of the recorded loss on theta and on W, at another theta."""
+    """Return the gradients of the recorded loss on theta and on W, at another theta."""
 
     def evaluate(both: Tensors) -> Any:
         return record.evaluate(both, {name: both[name] for name in record.weights})
@@ -194,13 +206,13 @@ def _both_gradients(record: Record, theta: Tensors) -> Tensors:
 
 
 def _split(record: Record, found: Tensors) -> tuple[Tensors, Tensors]:
-    """What belongs to theta, and what belongs to W."""
+    """Return the part of theta and the part of W."""
     weights = {name: value for name, value in found.items() if name in record.weights}
     return {name: value for name, value in found.items() if name not in weights}, weights
 
 
 def _product(record: Record, q: Tensors, wanted: Tensors) -> Tensors:
-    """d<g, q> / d(wanted)."""
+    """Return d<g, q> / d(wanted)."""
     if not wanted or record.graph is None:
         return {}
     names = list(record.gradients)

@@ -1,10 +1,10 @@
-"""The matching loss of L2T-ww: what a batch fixes, the gates, and the error of every channel.
+"""The matching loss of L2T-ww: a batch's constants, the gates, and the error of every channel.
 
     D_bc = mean over pixels of (U(S) - r(T))^2,   loss_b = sum over pairs and c of W_bc * D_bc
     W_bc = beta * lambda_b * w_bc
 
 S is the source's map, U the resize to the target's size, T the target's map, r the regressor. All
-pairs of one target map are computed together: their channels stand one after the other.
+pairs of one target map are computed together, with their channels one after the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from poc.tf_impl.layers.derivatives import channel_products
 
 
 class Constants(NamedTuple):
-    """What one batch fixes for all its steps.
+    """Values that are constant during all steps of a batch.
 
     `pooled`: source tap -> mean over pixels (N, Cs). `resized`: target tap -> source maps at its
     size (N, H, W, C), for the naive form. `products`: pair -> its Gram form's part.
@@ -35,7 +35,7 @@ class Constants(NamedTuple):
 
 
 class Products(NamedTuple):
-    """One pair's constants in the Gram form.
+    """Constants of one pair in the Gram form.
 
     `maps`: (N, P, Cs) source map, at the smaller of the two sizes. `sums`: (N, Cs), sum over pixels
     of the resized map. `squares`: (N, Cs), sum of its squares.
@@ -47,8 +47,9 @@ class Products(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """`weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs).
+    """Weights of the matching loss.
 
+    `weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs).
     `channel_weights`: w of each pair's channels, one pair after the other, (N, all channels).
     """
 
@@ -64,7 +65,7 @@ class Matching:
         options: Form of the loss.
         pairs: In the order of the run.
         dtype: Precision of the constants.
-        device: Where they live.
+        device: Device of the constants.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Matching:
                     self.matrices[pair.name] = tuple(tf.constant(m, dtype) for m in found)
 
     def prepare(self, features: Mapping[str, tf.Tensor]) -> Constants:
-        """Everything that depends on the source's maps (N, H, W, Cs) alone."""
+        """Compute all that depends on the source's maps (N, H, W, Cs) alone."""
         chosen = {pair.name: _choose(features[pair.source], pair) for pair in self.pairs}
         pooled = {pair.source: tf.reduce_mean(chosen[pair.name], (1, 2)) for pair in self.pairs}
         resized: dict[str, tf.Tensor] = {}
@@ -95,7 +96,7 @@ class Matching:
         return Constants(pooled, resized, products)
 
     def gates(self, pooled: Mapping[str, tf.Tensor], meta: Mapping[str, tf.Tensor]) -> Gates:
-        """Weights of every channel and pair: the meta-networks f and g of the pooled source."""
+        """Return the weights W (N, C) of the meta-networks f and g for a pooled source (N, Cs)."""
         weights: dict[str, tf.Tensor] = {}
         pair_weights, channel_weights = {}, {}
         for tap, group in self.groups.items():
@@ -116,7 +117,7 @@ class Matching:
         maps: Mapping[str, tf.Tensor],
         parameters: Mapping[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
-        """D of every channel: target tap -> (N, C); `maps` are the target's (N, H, W, Ct)."""
+        """Return D of every channel (N, C) by target tap; `maps` are the target's (N, H, W, Ct)."""
         errors = {}
         for tap, group in self.groups.items():
             kernel = tf.concat([parameters[f"{p.regressor}/kernel"] for p in group], 3)
@@ -131,13 +132,13 @@ class Matching:
     def losses(
         self, weights: Mapping[str, tf.Tensor], errors: Mapping[str, tf.Tensor]
     ) -> tf.Tensor:
-        """Matching loss of every example (N,)."""
+        """Return the matching loss (N,) of every example, from weights and errors (N, C)."""
         return tf.add_n([tf.reduce_sum(weights[tap] * error, 1) for tap, error in errors.items()])
 
     def by_pair(
         self, weights: Mapping[str, tf.Tensor], errors: Mapping[str, tf.Tensor]
     ) -> tf.Tensor:
-        """Sum of the matching loss over the examples, for every pair: (pairs,)."""
+        """Return the matching loss (pairs,) of every pair, summed over the examples."""
         sums = {}
         for tap, group in self.groups.items():
             channels = tf.reduce_sum(weights[tap] * errors[tap], 0)
@@ -161,6 +162,7 @@ class Matching:
         if kind == "none":
             return tf.ones_like(pooled[:, :1])
         if kind == "const":
+            # The factor 10 is the authors'.
             return tf.ones_like(pooled[:, :1]) * tf.nn.softplus(10 * meta[f"{prefix}/scale"])
         values = pooled @ meta[f"{prefix}/kernel"] + meta[f"{prefix}/bias"]
         return tf.nn.relu6(values) if kind == "relu6" else tf.nn.relu(values)
@@ -185,7 +187,7 @@ class Matching:
         return Products(_flat(maps), sums, squares)
 
     def _is_at_source(self, pair: ChannelPair) -> bool:
-        """Whether the Gram form meets at the source's size: it is the smaller one."""
+        """Return True if the Gram form takes the source's size, because it is the smaller one."""
         source, target = pair.source_shape, pair.target_shape
         return pair.name in self.matrices and source[0] * source[1] < target[0] * target[1]
 
@@ -197,7 +199,10 @@ class Matching:
         kernel: tf.Tensor,
         bias: tf.Tensor,
     ) -> tf.Tensor:
-        """D = (k'Gk + 2b k's - 2(k'x + b u) + q) / P + b^2, G = TT', s = sum T, x = T U(S)'."""
+        """Return D (N, C) by products of maps, without the error of every pixel.
+
+        D = (k'Gk + 2b k's - 2(k'x + b u) + q) / P + b^2, G = TT', s = sum T, x = T U(S)'.
+        """
         flat = _flat(maps)
         parts = [constants.products[pair.name] for pair in group]
         # Pairs whose source maps have one size share the target's map at that size.
@@ -229,10 +234,10 @@ def _choose(maps: tf.Tensor, pair: ChannelPair) -> tf.Tensor:
 
 
 def _flat(maps: tf.Tensor) -> tf.Tensor:
-    """(N, H, W, C) -> (N, H * W, C)."""
+    """Return maps (N, H, W, C) as (N, H * W, C)."""
     return tf.reshape(maps, (-1, maps.shape[1] * maps.shape[2], maps.shape[3]))
 
 
 def _both_axes(rows: tf.Tensor, maps: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Rows @ map @ columns^T of every channel."""
+    """Return rows @ map @ columns^T of every channel."""
     return tf.einsum("ph,nhwc,qw->npqc", rows, maps, columns)

@@ -1,4 +1,4 @@
-"""What the four phases of an l2t-ww batch hand to each other."""
+"""Values that the four phases of an l2t-ww batch pass to each other."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ MAP_PREFIX = "source_map/"
 
 
 class Batch(NamedTuple):
-    """Images, labels, masks and source maps that every phase shares."""
+    """Images (N, H, W, C), labels, masks and source maps (N, …) that every phase shares."""
 
     images: tf.Tensor
     labels: tf.Tensor
@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
 
 class BatchConstants(NamedTuple):
-    """What stays the same within a batch; `outer` is what phase 4 measures theta on."""
+    """Constants of a batch; phase 4 measures theta on the examples of `outer`."""
 
     train: Batch
     outer: Batch
@@ -31,7 +31,7 @@ class BatchConstants(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where SGD stands: parameters, momentum, running statistics of the target."""
+    """A state of SGD: parameters, momentum and running statistics of the target."""
 
     theta: Tensors
     velocity: Tensors
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Loss terms (N,), their mean, logits, statistics after the pass, error of every channel."""
+    """Results of a pass: loss terms (N,), their mean, logits, new statistics, channel errors."""
 
     terms: Tensors
     loss: tf.Tensor
@@ -49,7 +49,7 @@ class Evaluation(NamedTuple):
 
 
 class LookAhead(NamedTuple):
-    """Where phases 2 and 3 end, and what they leave.
+    """Results of phases 2 and 3, with the state at their end.
 
     `statistics`: running statistics after the pass at theta_0. `matching`: matching loss of each
     look-ahead step and pair, summed over the batch (T, pairs). `hard`: cross-entropy of phase 3.
@@ -63,7 +63,7 @@ class LookAhead(NamedTuple):
 
 
 def part(batch: Batch, rows: slice) -> Batch:
-    """Some examples of a batch; masks that hold for the whole batch stay."""
+    """Return some examples of a batch (N, …); masks (1,) are for all examples and stay."""
     noise = {
         name: mask[rows] if mask.shape[0] == batch.labels.shape[0] else mask
         for name, mask in batch.noise.items()
@@ -75,5 +75,5 @@ def part(batch: Batch, rows: slice) -> Batch:
 
 
 def detached(tensors: Mapping[str, tf.Tensor]) -> Tensors:
-    """The same values, as constants."""
+    """Return the same values (…) as constants to the gradient."""
     return {name: tf.stop_gradient(tensor) for name, tensor in tensors.items()}

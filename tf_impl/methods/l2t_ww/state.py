@@ -1,4 +1,4 @@
-"""What an l2t-ww run holds: networks, meta-networks, momentum, Adam's moments."""
+"""The state of an l2t-ww run: networks, meta-networks, momentum, Adam's moments."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -33,14 +33,14 @@ from .functional import PureForward
 from .matching import Gates, Matching
 
 SLOTS = ("exp_avg", "exp_avg_sq")
-# What a batch shows: name -> sums over its examples.
+# Statistics of a batch: name -> sums over its examples.
 Seen = dict[str, tf.Tensor]
 
 
 class L2TState(Distilled):
-    """State of `l2t-ww`, apart from what it does with it.
+    """State of `l2t-ww`; `step.L2TWW` has the algorithm.
 
-    `meta` is canonical name -> variable, beside the model that holds the regressors too;
+    `meta` is canonical name -> variable of the meta-networks. The model contains the regressors.
     `velocity` is theta's momentum.
     """
 
@@ -61,6 +61,7 @@ class L2TState(Distilled):
         self.meta = self._variables(weights, run.meta_parameters)
         self.velocity = {n: tf.Variable(tf.zeros_like(v)) for n, v in self.theta().items()}
         self.weight_decays = dict.fromkeys(self.velocity, run.spec.optimizer.weight_decay)
+        # As in the optimisers: the run's own decay comes on top of what a layer asks for.
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:
                 self.weight_decays[parameter.name] += parameter.weight_decay
@@ -74,30 +75,31 @@ class L2TState(Distilled):
         self.channel_means: Arrays = {}
 
     def theta(self) -> dict[str, tf.Tensor]:
-        """Values of everything that SGD moves."""
+        """Return the values (…) of all parameters that SGD moves."""
         variables = named_variables(self.model)
         return {n: tf.convert_to_tensor(variables[n]) for n in trainable_names(self.model)}
 
     def live_variables(self) -> dict[str, tf.Tensor]:
-        """The model's own trainable variables, for gradients that end there."""
+        """Return the model's own trainable variables (…), for gradients that end there."""
         variables = named_variables(self.model)
         return {name: variables[name].value for name in trainable_names(self.model)}
 
     def statistics(self) -> dict[str, tf.Tensor]:
-        """Running statistics of the target."""
+        """Return the running statistics (C,) of the target."""
         variables = named_variables(self.model)
         names = [n for n in variables if n.rpartition("/")[2].startswith("moving_")]
         return {name: tf.convert_to_tensor(variables[name]) for name in names}
 
     def momentum(self) -> dict[str, tf.Tensor]:
-        """Momentum of everything that SGD moves."""
+        """Return the momentum (…) of all parameters that SGD moves."""
         return {name: tf.convert_to_tensor(value) for name, value in self.velocity.items()}
 
     def is_meta_step(self) -> tf.Tensor | bool:
-        """Count a batch, and say whether phi learns from it."""
+        """Count a batch, and return () bool: phi learns from it."""
         since = self.num_steps.assign_add(1) - self.options.meta_warmup_steps
         if not self.meta:
             return False
+        # A Python truth value, if it never changes, keeps `tf.cond` out of the graph.
         if self.options.meta_every == 1 and self.options.meta_warmup_steps == 0:
             return True
         return tf.logical_and(since > 0, since % self.options.meta_every == 0)
@@ -108,7 +110,7 @@ class L2TState(Distilled):
         velocity: Mapping[str, tf.Tensor],
         statistics: Mapping[str, tf.Tensor],
     ) -> None:
-        """Store what a batch leaves."""
+        """Store theta, velocity (…) and statistics (C,) at the end of a batch."""
         variables = named_variables(self.model)
         for name, value in {**theta, **statistics}.items():
             variables[name].assign(value)
@@ -116,7 +118,7 @@ class L2TState(Distilled):
             self.velocity[name].assign(value)
 
     def record(self, gates: Gates, errors: Mapping[str, tf.Tensor]) -> Seen:
-        """What phase 1 shows of every pair and channel."""
+        """Return sums over the batch for every pair and channel, from errors (N, C) of phase 1."""
         return {
             "pair_weight": tf.reduce_sum(gates.pair_weights, 0),
             "matching": self.matching.by_pair(gates.weights, errors)[None],
@@ -125,7 +127,8 @@ class L2TState(Distilled):
         }
 
     def count(self, seen: Seen) -> None:
-        """Add what a batch shows, until something is not finite; never waits for the device."""
+        """Add the sums (…) of a batch, until one is not finite; never waits for the device."""
+        # Stopped there, so that the totals show which sum was the first to break.
         for name, value in seen.items():
             added = tf.where(self.is_good, tf.cast(value, tf.float64), 0.0)
             total = self.totals[name].assign_add(added)
@@ -133,13 +136,13 @@ class L2TState(Distilled):
             self.is_good.assign(tf.logical_and(self.is_good, good))
 
     def metrics(self) -> dict[str, float]:
-        """Means since the last call.
+        """Return means since the last call.
 
-        `pair_weight/PAIR`, `matching/PAIR`; where phi learns, `outer_loss` (phase 4) and
-        `hyper_gradient_norm`, over the batches on which it does.
+        They are `pair_weight/PAIR` and `matching/PAIR`. Over the batches on which phi learns there
+        are also `outer_loss` (phase 4) and `hyper_gradient_norm`.
 
         Raises:
-            CheckFailed: Something is not finite; names the phase, and the pair where there is one.
+            CheckFailed: A sum is not finite. The message names the phase and, if any, the pair.
         """
         totals = {name: np.array(value) for name, value in self.totals.items()}
         self.is_good.assign(True)
@@ -152,17 +155,17 @@ class L2TState(Distilled):
         return describe_totals(totals, self.pairs)
 
     def weights(self) -> Weights:
-        """Meta-networks."""
+        """Return the `Weights` of the meta-networks."""
         return {name: np.array(value) for name, value in self.meta.items()}
 
     def load(self, weights: Weights) -> None:
-        """Take meta-networks back, where the weights hold them."""
+        """Load the meta-networks if the `Weights` have them; those of a `best` file do not."""
         for name, value in self.meta.items():
             if name in weights:
                 value.assign(weights[name].astype(value.dtype))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Momentum of theta, Adam's moments, the constants of `standardize`, both step counts."""
+        """Return `Arrays`: both optimisers' slots and steps, `standardize`'s constants, sums."""
         arrays = {f"{n}/momentum": self.to_array(n, v) for n, v in self.velocity.items()}
         slots = self.meta_optimizer.slots if self.meta_optimizer else {}
         for slot, variables in slots.items():
@@ -179,7 +182,7 @@ class L2TState(Distilled):
         return {**arrays, "step": np.asarray(self.num_steps)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state` gave."""
+        """Restore the `Arrays` that `state` returned."""
         for name, variable in self.velocity.items():
             variable.assign(self.from_array(name, state[f"{name}/momentum"]))
         if self.meta_optimizer:
@@ -199,11 +202,11 @@ class L2TState(Distilled):
         self.num_steps.assign(int(state["step"]))
 
     def to_array(self, name: str, value: tf.Tensor) -> NDArray[Any]:
-        """A value shaped like the parameter `name`, in canonical layout."""
+        """Return a value of the shape (…) of the parameter `name`, in canonical layout."""
         return np.array(value)
 
     def from_array(self, name: str, value: NDArray[Any]) -> tf.Tensor:
-        """The reverse."""
+        """Return a canonical array as a tensor of the shape (…) of the parameter `name`."""
         return tf.constant(value, self.run.spec.precision)
 
     def _variables(self, weights: Weights, parameters: Any) -> dict[str, keras.Variable]:
@@ -223,6 +226,7 @@ class L2TState(Distilled):
         return build_optimizer(spec, list(self.meta.values()), [0.0] * len(self.meta))
 
     def _nothing_seen(self) -> Seen:
-        """What a batch without phases 2 to 4 shows of them."""
+        """Return the sums of phases 2 to 4, all 0, of a batch without them."""
+        # Both branches of `tf.cond` must return the same names and shapes.
         shapes = {name: self.totals[name].shape for name in ("look_ahead", "judged")}
         return {name: tf.zeros(shape, self.run.spec.precision) for name, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""Learning What and Where to Transfer (arXiv 1905.05901), one batch after the other.
+"""Learning What and Where to Transfer (arXiv 1905.05901), batch by batch.
 
 theta: the target and the 1x1 regressors, under SGD. W: the weight of every pair, image and channel,
 given by the meta-networks phi and constant within a batch. A batch takes four phases:
@@ -7,7 +7,7 @@ given by the meta-networks phi and constant within a batch. A batch takes four p
     2. theta_1 … theta_T: T steps on the matching loss alone.
     3. theta_{T+1}: one step on the cross-entropy alone.
     4. phi: one Adam step on the gradient of the cross-entropy at theta_{T+1}, taken back through
-       phases 3 and 2, momentum and weight decay included. Then theta_0 stands again.
+       phases 3 and 2, momentum and weight decay included. Then theta_0 is restored.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class L2TWW(L2TState):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """Phase 1 without its step: the terms `hard` and `matching`, and the logits."""
+        """Return phase 1 without its step: the terms (N,) `hard` and `matching`, and the logits."""
         constants = self.prepare(Batch(images, labels, noise, extras), 0.0)
         weights = constants.gates.weights
         theta = {**self.theta(), **self.live_variables()}
@@ -60,7 +60,7 @@ class L2TWW(L2TState):
         return found.terms, found.logits
 
     def on_batch(self, images: tf.Tensor) -> None:
-        """Take the constants of `standardize` on the first batch."""
+        """Take the constants (C,) of `standardize` from the first batch of images (N, H, W, C)."""
         if not self.options.standardize or self.scales:
             return
         for tap, maps in self.source_maps(self.teacher_outputs(images)).items():
@@ -76,7 +76,7 @@ class L2TWW(L2TState):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> Outcome:
-        """All four phases on one batch."""
+        """Run all four phases on one batch of images (N, H, W, C)."""
         constants = self.prepare(Batch(images, labels, noise, extras), learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
         point, outcome, seen = self.first_step(constants, point)
@@ -101,14 +101,14 @@ class L2TWW(L2TState):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> tuple[tf.Tensor, Tensors]:
-        """Outer loss and hyper-gradient where theta_0 is what stands; nothing is changed."""
+        """Return outer loss () and hyper-gradient, with theta as theta_0; change nothing."""
         constants = self.prepare(Batch(images, labels, noise, extras), learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
         ahead = self.look_ahead(constants, point)
         return self.hyper_gradient(constants, ahead)
 
     def meta_phases(self, constants: BatchConstants, point: Point) -> tuple[Point, Seen]:
-        """Phases 2 to 4 from theta_0; where the batch ends, and what was seen on the way."""
+        """Run phases 2 to 4 from theta_0; return the state at the end, and sums for the metrics."""
         ahead = self.look_ahead(constants, point)
         outer, gradients = self.hyper_gradient(constants, ahead)
         self.learn_meta(gradients)
@@ -118,12 +118,14 @@ class L2TWW(L2TState):
         }
         if not self.options.rollback:
             return ahead.end, seen
-        # The pass at theta_0 has left its statistics: the second of the batch's two updates.
+        # Only the statistics do not return: the pass at theta_0 is the second of a batch's two
+        # updates.
         return point._replace(statistics=ahead.statistics), seen
 
     def prepare(self, batch: Batch, learning_rate: tf.Tensor | float) -> BatchConstants:
-        """The source's maps, once; W, once."""
+        """Compute the source's maps (N, H, W, Cs) and W (N, C), once per batch."""
         train = outer = batch
+        # phi is then judged on examples that theta did not learn from.
         if self.options.meta_batch == "held_out":
             half = batch.labels.shape[0] // 2
             train, outer = part(batch, slice(None, half)), part(batch, slice(half, None))
@@ -133,19 +135,19 @@ class L2TWW(L2TState):
         return BatchConstants(train, outer, matching, gates, descent)
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Matched maps of the source (N, H, W, C)."""
+        """Return the matched maps of the source, (N, H, W, C)."""
         values = self.teacher_values(images, list(self.source_nodes.values()))
         return {MAP_PREFIX + tap: values[node] for tap, node in self.source_nodes.items()}
 
     def source_maps(self, extras: Mapping[str, tf.Tensor]) -> Tensors:
-        """The same by tap, standardised where that is asked for."""
+        """Return these maps (N, H, W, C) by tap, standardised if the run asks for it."""
         maps = {tap: extras[MAP_PREFIX + tap] for tap in self.source_nodes}
         for tap, (mean, deviation) in self.scales.items():
             maps[tap] = (maps[tap] - mean) / deviation
         return maps
 
     def first_step(self, constants: BatchConstants, point: Point) -> tuple[Point, Outcome, Seen]:
-        """Phase 1: theta_0."""
+        """Run phase 1, which gives theta_0."""
         weights = dict(constants.gates.weights)
         found, gradients = differentiate(
             lambda theta: self.evaluate(constants, theta, point.statistics, weights, BOTH),
@@ -159,7 +161,7 @@ class L2TWW(L2TState):
         return Point(*moved, found.statistics), outcome, seen
 
     def look_ahead(self, constants: BatchConstants, point: Point) -> LookAhead:
-        """Phases 2 and 3, from theta_0 to theta_{T+1}, every step recorded."""
+        """Run phases 2 and 3, from theta_0 to theta_{T+1}, and record every step."""
         records, passes = [], []
         for index in range(self.options.num_inner_steps + 1):
             term = MATCHING if index < self.options.num_inner_steps else HARD
@@ -167,6 +169,7 @@ class L2TWW(L2TState):
             moved = descend(point.theta, point.velocity, step.gradients, constants.descent)
             point = Point(*moved, found.statistics)
             records.append(step)
+            # Detached: the errors are for the metrics, and would keep the graph of the pass alive.
             passes.append(found._replace(errors=detached(found.errors)))
         matching = [
             self.matching.by_pair(constants.gates.weights, found.errors) for found in passes[:-1]
@@ -177,10 +180,11 @@ class L2TWW(L2TState):
     def record_step(
         self, constants: BatchConstants, point: Point, term: tuple[str, ...], is_first: bool
     ) -> tuple[Record, Evaluation]:
-        """One recorded step, and what its pass gave."""
+        """Record one step, and return it with the results of its pass."""
         kind, is_matching = self.options.hyper_gradient, term == MATCHING
         weights = dict(constants.gates.weights) if is_matching else {}
-        # The first step's own theta is not differentiated, nor any where the Hessian is left out.
+        # The first step is not differentiated on theta, nor is any without the Hessian. The rest is
+        # linear in the gradient from above.
         is_linear = is_matching and ((kind == "exact" and is_first) or kind == "first_order")
 
         def evaluate(theta: Tensors, weights: Tensors) -> Evaluation:
@@ -194,7 +198,7 @@ class L2TWW(L2TState):
     def hyper_gradient(
         self, constants: BatchConstants, ahead: LookAhead
     ) -> tuple[tf.Tensor, Tensors]:
-        """Phase 4 up to Adam: the outer loss, and its gradient on phi."""
+        """Run phase 4 up to Adam: return the outer loss () and its gradient on phi."""
         judged = constants._replace(train=constants.outer)
         found, outer = differentiate(
             lambda theta: self.evaluate(judged, theta, ahead.end.statistics, {}, HARD),
@@ -211,7 +215,7 @@ class L2TWW(L2TState):
         return found.loss, gradients
 
     def learn_meta(self, gradients: Tensors) -> None:
-        """Adam's step on phi."""
+        """Take Adam's step on phi with gradients of its shapes (…)."""
         clipped = clip(gradients, self.options.meta_clip_norm)
         set_learning_rate(self.meta_optimizer, self.options.meta_learning_rate)
         names, variables = list(self.meta), list(self.meta.values())
@@ -227,11 +231,9 @@ class L2TWW(L2TState):
         *,
         linear_only: bool = False,
     ) -> Evaluation:
-        """One training-mode pass over the training batch, at any theta.
-
-        The whole network is passed in every phase, since its batch norms are: what lies behind the
-        last matched map costs a forward pass and no derivative.
-        """
+        """Run a training-mode pass over the training batch, images (N, H, W, C), at any theta."""
+        # Every phase runs the entire network, so that all its batch norms see the batch. Layers
+        # behind the last matched map cost a forward pass and no derivative.
         network, batch = self.model.network, constants.train
         wanted = [*dict.fromkeys([network.output, *self.target_nodes.values()])]
         values, after = self.forward(
@@ -250,7 +252,7 @@ class L2TWW(L2TState):
         return Evaluation(found, loss, values[network.output], dict(after), errors)
 
     def derivative(self) -> Derivative:
-        """How a recorded step is differentiated."""
+        """Return the function that differentiates a recorded step."""
         if self.options.hyper_gradient == "finite_difference":
             return finite_difference(self.options.difference_step)
         return exact if self.options.hyper_gradient == "exact" else first_order

@@ -1,1 +1,1 @@
-"""Learning what and where to transfer, in PyTorch."""
+"""Learning What and Where to Transfer, in PyTorch."""

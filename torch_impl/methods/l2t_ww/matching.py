@@ -1,10 +1,10 @@
-"""The matching loss of L2T-ww: what a batch fixes, the gates, and the error of every channel.
+"""The matching loss of L2T-ww: a batch's constants, the gates, and the error of every channel.
 
     D_bc = mean over pixels of (U(S) - r(T))^2,   loss_b = sum over pairs and c of W_bc * D_bc
     W_bc = beta * lambda_b * w_bc
 
 S is the source's map, U the resize to the target's size, T the target's map, r the regressor. All
-pairs of one target map are computed together: their channels stand one after the other.
+pairs of one target map are computed together, with their channels one after the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from poc.torch_impl.layers.derivatives import channel_products
 
 
 class Constants(NamedTuple):
-    """What one batch fixes for all its steps.
+    """Values that are constant during all steps of a batch.
 
     `pooled`: source tap -> mean over pixels (N, Cs). `resized`: target tap -> source maps at its
     size (N, C, H, W), for the naive form. `products`: pair -> its Gram form's part.
@@ -36,7 +36,7 @@ class Constants(NamedTuple):
 
 
 class Products(NamedTuple):
-    """One pair's constants in the Gram form.
+    """Constants of one pair in the Gram form.
 
     `maps`: (N, Cs, P) source map, at the smaller of the two sizes. `sums`: (N, Cs), sum over pixels
     of the resized map. `squares`: (N, Cs), sum of its squares.
@@ -48,8 +48,9 @@ class Products(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """`weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs).
+    """Weights of the matching loss.
 
+    `weights`: target tap -> W (N, C). `pair_weights`: lambda of each pair, (N, pairs).
     `channel_weights`: w of each pair's channels, one pair after the other, (N, all channels).
     """
 
@@ -65,7 +66,7 @@ class Matching:
         options: Form of the loss.
         pairs: In the order of the run.
         dtype: Precision of the constants.
-        device: Where they live.
+        device: Device of the constants.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Matching:
                 )
 
     def prepare(self, features: Mapping[str, torch.Tensor]) -> Constants:
-        """Everything that depends on the source's maps (N, Cs, H, W) alone."""
+        """Compute all that depends on the source's maps (N, Cs, H, W) alone."""
         chosen = {pair.name: _choose(features[pair.source], pair) for pair in self.pairs}
         pooled = {pair.source: chosen[pair.name].mean((2, 3)) for pair in self.pairs}
         resized: dict[str, torch.Tensor] = {}
@@ -97,7 +98,7 @@ class Matching:
         return Constants(pooled, resized, products)
 
     def gates(self, pooled: Mapping[str, torch.Tensor], meta: Mapping[str, torch.Tensor]) -> Gates:
-        """Weights of every channel and pair: the meta-networks f and g of the pooled source."""
+        """Return the weights W (N, C) of the meta-networks f and g for a pooled source (N, Cs)."""
         weights: dict[str, torch.Tensor] = {}
         pair_weights, channel_weights = {}, {}
         for tap, group in self.groups.items():
@@ -118,7 +119,7 @@ class Matching:
         maps: Mapping[str, torch.Tensor],
         parameters: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """D of every channel: target tap -> (N, C); `maps` are the target's (N, Ct, H, W)."""
+        """Return D of every channel (N, C) by target tap; `maps` are the target's (N, Ct, H, W)."""
         errors = {}
         for tap, group in self.groups.items():
             kernel = torch.cat([parameters[f"{p.regressor}/kernel"] for p in group])
@@ -133,14 +134,14 @@ class Matching:
     def losses(
         self, weights: Mapping[str, torch.Tensor], errors: Mapping[str, torch.Tensor]
     ) -> torch.Tensor:
-        """Matching loss of every example (N,)."""
+        """Return the matching loss (N,) of every example, from weights and errors (N, C)."""
         parts = [(weights[tap] * error).sum(1) for tap, error in errors.items()]
         return torch.stack(parts).sum(0)
 
     def by_pair(
         self, weights: Mapping[str, torch.Tensor], errors: Mapping[str, torch.Tensor]
     ) -> torch.Tensor:
-        """Sum of the matching loss over the examples, for every pair: (pairs,)."""
+        """Return the matching loss (pairs,) of every pair, summed over the examples."""
         sums = {}
         for tap, group in self.groups.items():
             channels = (weights[tap] * errors[tap]).sum(0)
@@ -164,6 +165,7 @@ class Matching:
         if kind == "none":
             return torch.ones_like(pooled[:, :1])
         if kind == "const":
+            # The factor 10 is the authors'.
             return F.softplus(10 * meta[f"{prefix}/scale"]).expand(len(pooled), 1)
         values = pooled @ meta[f"{prefix}/kernel"] + meta[f"{prefix}/bias"]
         return F.relu6(values) if kind == "relu6" else F.relu(values)
@@ -185,7 +187,7 @@ class Matching:
         return Products(maps.flatten(2), sums, squares)
 
     def _is_at_source(self, pair: ChannelPair) -> bool:
-        """Whether the Gram form meets at the source's size: it is the smaller one."""
+        """Return True if the Gram form takes the source's size, because it is the smaller one."""
         source, target = pair.source_shape, pair.target_shape
         return pair.name in self.matrices and source[0] * source[1] < target[0] * target[1]
 
@@ -197,7 +199,10 @@ class Matching:
         kernel: torch.Tensor,
         bias: torch.Tensor,
     ) -> torch.Tensor:
-        """D = (k'Gk + 2b k's - 2(k'x + b u) + q) / P + b^2, G = TT', s = sum T, x = T U(S)'."""
+        """Return D (N, C) by products of maps, without the error of every pixel.
+
+        D = (k'Gk + 2b k's - 2(k'x + b u) + q) / P + b^2, G = TT', s = sum T, x = T U(S)'.
+        """
         flat = maps.flatten(2)
         parts = [constants.products[pair.name] for pair in group]
         # Pairs whose source maps have one size share the target's map at that size.
@@ -225,8 +230,6 @@ def _choose(maps: torch.Tensor, pair: ChannelPair) -> torch.Tensor:
 
 
 def _both_axes(rows: torch.Tensor, maps: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Rows @ map @ columns^T of every channel, as two products of all channels at once.
-
-    `rows @ maps` would copy the rows for every channel, and keep the copies.
-    """
+    """Return rows @ map @ columns^T of every channel, as two products of all channels at once."""
+    # `rows @ maps` would copy the rows for every channel, and keep the copies.
     return ((maps @ columns.t()).mT @ rows.t()).mT

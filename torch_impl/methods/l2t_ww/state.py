@@ -1,4 +1,4 @@
-"""What an l2t-ww run holds: networks, meta-networks, momentum, Adam's moments."""
+"""The state of an l2t-ww run: networks, meta-networks, momentum, Adam's moments."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -33,14 +33,14 @@ from .functional import PureForward
 from .matching import Gates, Matching
 
 SLOTS = ("exp_avg", "exp_avg_sq")
-# What a batch shows: name -> sums over its examples.
+# Statistics of a batch: name -> sums over its examples.
 Seen = dict[str, torch.Tensor]
 
 
 class L2TState(Distilled):
-    """State of `l2t-ww`, apart from what it does with it.
+    """State of `l2t-ww`; `step.L2TWW` has the algorithm.
 
-    `meta` is canonical name -> variable, beside the model that holds the regressors too;
+    `meta` is canonical name -> variable of the meta-networks. The model contains the regressors.
     `velocity` is theta's momentum.
     """
 
@@ -64,6 +64,7 @@ class L2TState(Distilled):
             variable.requires_grad_()
         self.velocity = {name: torch.zeros_like(value) for name, value in self.theta().items()}
         self.weight_decays = dict.fromkeys(self.velocity, run.spec.optimizer.weight_decay)
+        # As in the optimisers: the run's own decay comes on top of what a layer asks for.
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:
                 self.weight_decays[parameter.name] += parameter.weight_decay
@@ -77,26 +78,26 @@ class L2TState(Distilled):
         self.channel_means: Arrays = {}
 
     def theta(self) -> dict[str, torch.Tensor]:
-        """Values of everything that SGD moves."""
+        """Return the values (…) of all parameters that SGD moves."""
         variables = named_variables(self.model)
         return {name: variables[name].detach() for name in trainable_names(self.model)}
 
     def live_variables(self) -> dict[str, torch.Tensor]:
-        """The model's own trainable variables, for gradients that end there."""
+        """Return the model's own trainable variables (…), for gradients that end there."""
         variables = named_variables(self.model)
         return {name: variables[name] for name in trainable_names(self.model)}
 
     def statistics(self) -> dict[str, torch.Tensor]:
-        """Running statistics of the target."""
+        """Return the running statistics (C,) of the target."""
         variables = named_variables(self.model)
         return {n: v for n, v in variables.items() if n.rpartition("/")[2].startswith("moving_")}
 
     def momentum(self) -> dict[str, torch.Tensor]:
-        """Momentum of everything that SGD moves."""
+        """Return the momentum (…) of all parameters that SGD moves."""
         return dict(self.velocity)
 
     def is_meta_step(self) -> torch.Tensor | bool:
-        """Count a batch, and say whether phi learns from it."""
+        """Count a batch, and return () bool: phi learns from it."""
         self.num_steps += 1
         since = self.num_steps - self.options.meta_warmup_steps
         return bool(self.meta) and since > 0 and since % self.options.meta_every == 0
@@ -107,7 +108,7 @@ class L2TState(Distilled):
         velocity: Mapping[str, torch.Tensor],
         statistics: Mapping[str, torch.Tensor],
     ) -> None:
-        """Store what a batch leaves."""
+        """Store theta, velocity (…) and statistics (C,) at the end of a batch."""
         variables = named_variables(self.model)
         with torch.no_grad():
             for name, value in {**theta, **statistics}.items():
@@ -115,7 +116,7 @@ class L2TState(Distilled):
         self.velocity = dict(velocity)
 
     def record(self, gates: Gates, errors: Mapping[str, torch.Tensor]) -> Seen:
-        """What phase 1 shows of every pair and channel."""
+        """Return sums over the batch for every pair and channel, from errors (N, C) of phase 1."""
         return {
             "pair_weight": gates.pair_weights.sum(0),
             "matching": self.matching.by_pair(gates.weights, errors)[None],
@@ -124,20 +125,21 @@ class L2TState(Distilled):
         }
 
     def count(self, seen: Seen) -> None:
-        """Add what a batch shows, until something is not finite; never waits for the device."""
+        """Add the sums (…) of a batch, until one is not finite; never waits for the device."""
+        # Stopped there, so that the totals show which sum was the first to break.
         for name, value in seen.items():
             added = torch.where(self.is_good, value.detach().double(), 0.0)
             self.totals[name] = self.totals[name] + added
             self.is_good = self.is_good & torch.isfinite(self.totals[name]).all()
 
     def metrics(self) -> dict[str, float]:
-        """Means since the last call.
+        """Return means since the last call.
 
-        `pair_weight/PAIR`, `matching/PAIR`; where phi learns, `outer_loss` (phase 4) and
-        `hyper_gradient_norm`, over the batches on which it does.
+        They are `pair_weight/PAIR` and `matching/PAIR`. Over the batches on which phi learns there
+        are also `outer_loss` (phase 4) and `hyper_gradient_norm`.
 
         Raises:
-            CheckFailed: Something is not finite; names the phase, and the pair where there is one.
+            CheckFailed: A sum is not finite. The message names the phase and, if any, the pair.
         """
         totals = {name: value.cpu().numpy() for name, value in self.totals.items()}
         self._forget()
@@ -148,18 +150,18 @@ class L2TState(Distilled):
         return describe_totals(totals, self.pairs)
 
     def weights(self) -> Weights:
-        """Meta-networks."""
+        """Return the `Weights` of the meta-networks."""
         return {name: value.detach().cpu().numpy().copy() for name, value in self.meta.items()}
 
     def load(self, weights: Weights) -> None:
-        """Take meta-networks back, where the weights hold them."""
+        """Load the meta-networks if the `Weights` have them; those of a `best` file do not."""
         with torch.no_grad():
             for name, value in self.meta.items():
                 if name in weights:
                     value.copy_(torch.from_numpy(weights[name]))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Momentum of theta, Adam's moments, the constants of `standardize`, both step counts."""
+        """Return `Arrays`: both optimisers' slots and steps, `standardize`'s constants, sums."""
         arrays = {f"{n}/momentum": self.to_array(n, v) for n, v in self.velocity.items()}
         slots = self.meta_optimizer.state if self.meta_optimizer else {}
         for name, variable in self.meta.items():
@@ -177,7 +179,7 @@ class L2TState(Distilled):
         return {**arrays, "step": np.asarray(self.num_steps)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state` gave."""
+        """Restore the `Arrays` that `state` returned."""
         self.velocity = {
             name: self.from_array(name, state[f"{name}/momentum"]) for name in self.velocity
         }
@@ -197,13 +199,13 @@ class L2TState(Distilled):
         self.num_steps = int(state["step"])
 
     def to_array(self, name: str, value: torch.Tensor) -> NDArray[Any]:
-        """A value shaped like the parameter `name`, in canonical layout."""
+        """Return a value of the shape (…) of the parameter `name`, in canonical layout."""
         if name in named_variables(self.model):
             return to_canonical(self.model, name, value)
         return value.detach().cpu().numpy().copy()
 
     def from_array(self, name: str, value: NDArray[Any]) -> torch.Tensor:
-        """The reverse."""
+        """Return a canonical array as a tensor of the shape (…) of the parameter `name`."""
         if name in named_variables(self.model):
             value = from_canonical(self.model, name, value)
         return torch.tensor(
@@ -222,7 +224,7 @@ class L2TState(Distilled):
         return build_optimizer(spec, list(self.meta.values()), [0.0] * len(self.meta))
 
     def _forget(self) -> None:
-        """Start new sums."""
+        """Start new sums at 0."""
         shapes = total_shapes(self.options, self.pairs)
         self.totals = {
             name: torch.zeros(shape, dtype=torch.float64, device=self.device)

@@ -1,0 +1,196 @@
+"""Public functions of arrays and tensors state shapes: `images: (N, H, W, C)`, returns `(N,)`.
+
+A shape is in the docstring of the function or of its class, such as `(N, C)`, `(C,)`, `()` for a
+scalar and `(…)` for any. An alias that has its own documentation counts too: `Weights`. What
+implements the contract of `shared/engine/backend.py` may leave shapes to the contract.
+
+`shapes.toml` has the files that are not done, and how many functions of each state none.
+`python tests/guards/test_shapes.py` prints it as it should be now.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TREES = ("shared", "tf_impl", "torch_impl")
+CONTRACT = ROOT / "shared" / "engine" / "backend.py"
+OPEN = Path(__file__).parent / "shapes.toml"
+
+TYPES = re.compile(r"\b(?:NDArray|Arrays?|Weights|Images|tf\.Tensor|torch\.Tensor)\b")
+ALIAS = re.compile(r"`(?:Weights|Arrays|Images)`")
+SYMBOL = r"(?:…|\d+|[A-Z][a-z]?'?)"
+AXIS = rf"(?:{SYMBOL}|[a-z]\w*)"
+SIZE = rf"{AXIS}(?: [*/+-] {AXIS})*"
+# A list in parentheses is a shape if one axis is a symbol, a number or a name with underscores:
+# (N, num_classes), but not (training, evaluation).
+SHAPE = re.compile(
+    rf"(?<!\w)\((?:…|{SIZE},|(?=[^)]*(?:\b[A-Z][a-z]?'?(?=[ ,)])|\d|…|_)){SIZE}(?:, {SIZE})+)?\)"
+)
+
+Owner = ast.Module | ast.ClassDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(owner: Owner) -> Iterator[tuple[Owner, Function]]:
+    """Yield public functions and methods, each with the class or module that owns it."""
+    for node in owner.body:
+        if isinstance(node, Function) and (node.name[0] != "_" or node.name == "__call__"):
+            yield owner, node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from functions(node)
+
+
+def takes_or_returns_arrays(node: Function) -> bool:
+    """Return True if an annotation of the signature names arrays or tensors."""
+    given = node.args
+    arguments = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
+    annotations = [argument.annotation for argument in arguments if argument]
+    return any(TYPES.search(ast.unparse(each)) for each in (*annotations, node.returns) if each)
+
+
+def states_shapes(text: str | None) -> bool:
+    return bool(text and (SHAPE.search(text) or ALIAS.search(text)))
+
+
+def contract() -> dict[str, set[str]]:
+    """Return each protocol's names of methods, whose docstrings are checked like all others."""
+    tree = ast.parse(CONTRACT.read_text(encoding="utf-8"))
+    return {
+        node.name: {method.name for _, method in functions(node)}
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def without_shapes(path: Path) -> list[str]:
+    """Name the public functions of arrays or tensors whose docstrings state no shape."""
+    protocols = contract()
+    found = []
+    for owner, node in functions(ast.parse(path.read_text(encoding="utf-8"))):
+        texts = [ast.get_docstring(node)]
+        inherited = protocols["Backend"]
+        if isinstance(owner, ast.ClassDef):
+            texts.append(ast.get_docstring(owner))
+            inherited = protocols["Trainer"]
+        is_inherited = node.name in inherited and path != CONTRACT
+        is_done = is_inherited or any(states_shapes(text) for text in texts)
+        if takes_or_returns_arrays(node) and not is_done:
+            found.append(f"{node.name} (line {node.lineno})")
+    return found
+
+
+def modules() -> list[Path]:
+    return sorted(path for tree in TREES for path in (ROOT / tree).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_public_functions_of_arrays_state_shapes() -> None:
+    allowed = tomllib.loads(OPEN.read_text(encoding="utf-8"))
+    found = {name_of(path): without_shapes(path) for path in modules()}
+    assert {name: each for name, each in found.items() if len(each) > allowed.get(name, 0)} == {}
+
+
+def test_files_that_are_not_done_exist() -> None:
+    allowed = tomllib.loads(OPEN.read_text(encoding="utf-8"))
+    assert allowed.keys() - {name_of(path) for path in modules()} == set()
+
+
+def test_nothing_is_left_to_do_in_the_trees_and_the_contract() -> None:
+    names = {name_of(path) for path in modules()}
+    done = {name for name in names if not name.startswith("shared")} | {name_of(CONTRACT)}
+    assert len(done) > 70
+    assert done & tomllib.loads(OPEN.read_text(encoding="utf-8")).keys() == set()
+
+
+def test_enough_functions_are_looked_at() -> None:
+    found = [
+        node.name
+        for path in modules()
+        for _, node in functions(ast.parse(path.read_text(encoding="utf-8")))
+        if takes_or_returns_arrays(node)
+    ]
+    assert len(found) > 400
+    assert {"cross_entropy", "resize_matrix", "images_to_tensor", "teacher_outputs"} <= set(found)
+
+
+PLANTED = '''
+class Public:
+    """A class."""
+
+    def method(self, weights: "Weights | None" = None) -> None:
+        """Load weights (training, evaluation) by load()."""
+
+    def _private(self, images: NDArray[np.float32]) -> None:
+        """Do what it likes."""
+
+def returns(*, path: str) -> dict[str, NDArray[np.int64]]:
+    """Read a file."""
+
+def gathers(*maps: tf.Tensor, **others: torch.Tensor) -> None:
+    pass
+
+def counts(numbers: Sequence[int]) -> int:
+    """Count."""
+'''
+
+
+def test_planted_functions_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(PLANTED, encoding="utf-8")
+    assert [each.split()[0] for each in without_shapes(path)] == ["method", "returns", "gathers"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Return logits (N, num_classes).",
+        "Keep the share of a statistic (C,).",
+        "Resize (N, H, W, C) -> (N, H', W', C).",
+        "View maps as (N * H * W / aside, aside * C).",
+        "Return (out_size, in_size) matrices.",
+        "Enlarge the loss ().",
+        "Scale gradients (…), and masks (1,).",
+        "Load canonical `Weights`.",
+    ],
+)
+def test_shapes_are_recognized(text: str) -> None:
+    assert states_shapes(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "Load weights.",
+        "Weights of a run (canonical).",
+        "Call step() and wait(seconds).",
+        "Read images (training, evaluation) in order (see above).",
+        "Follow the paper (arXiv 1905.05901, section 2).",
+    ],
+)
+def test_other_words_are_no_shapes(text: str | None) -> None:
+    assert not states_shapes(text)
+
+
+@pytest.mark.parametrize(("head", "is_found"), [("class Trainer:\n    ", False), ("", True)])
+def test_the_contract_is_inherited_by_its_own_names(
+    head: str, is_found: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(f"{head}def step(self, images: NDArray[Any]) -> None: ...\n", encoding="utf-8")
+    assert bool(without_shapes(path)) == is_found
+
+
+if __name__ == "__main__":
+    comment = [line for line in OPEN.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+    counts = {name_of(path): len(without_shapes(path)) for path in modules()}
+    lines = [f'"{name}" = {count}' for name, count in counts.items() if count]
+    print("\n".join([*comment, *lines]))
