@@ -60,7 +60,7 @@ def added_to_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 class Executor(Protocol):
-    """A place that runs a function on every task."""
+    """A place where a function runs once per task."""
 
     @property
     def description(self) -> dict[str, object]:

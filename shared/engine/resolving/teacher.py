@@ -35,7 +35,7 @@ def resolve_teacher(run: RunSpec) -> RunSpec:
     """Replace a teacher's run folder by its model, classes, normalisation and weight file.
 
     Raises:
-        UsageError: The path is neither a run folder nor a file, or the teacher contradicts the run;
+        UsageError: There is neither a file nor a run folder, or the teacher contradicts the run;
             the message names both sides.
     """
     if run.teacher is None or run.teacher.weights is None:
@@ -46,7 +46,7 @@ def resolve_teacher(run: RunSpec) -> RunSpec:
         found = read_teacher_folder(path)
     elif not path.is_file():
         raise UsageError(
-            f"Got the teacher {str(path)!r}, which is neither a run folder nor a file. Expected a "
+            f"Got the teacher {str(path)!r}, which is neither a file nor a run folder. Expected a "
             "run folder or a canonical safetensors file. Try the folder that `poc run` printed."
         )
     given = run.teacher.model_dump(mode="json", exclude={"weights", "cache"})

@@ -28,7 +28,7 @@ def main(name: str) -> None:
 
     # A closed pipe means that the other process is gone, and needs no answer.
     with suppress(BrokenPipeError, EOFError, Interrupted), handling(raise_signal):
-        # An import can fail, as without the framework: the other side gets the reason, not a dead pipe.
+        # If the framework is missing, the other side gets the reason instead of a dead pipe.
         try:
             handle = load_operations(name, lambda event: send(replies, event))
         except (Exception, KeyboardInterrupt) as error:
@@ -54,7 +54,7 @@ def main(name: str) -> None:
 def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
     """Keep both pipes for messages, and send all prints to standard error."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # Replaced by number, since the C++ code of a framework writes to descriptor 1, not to sys.stdout.
+    # By descriptor, since the C++ code of a framework writes to number 1, not to sys.stdout.
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
