@@ -184,5 +184,5 @@ def read_weights(record: RunRecord, run: ResolvedRun, checkpoint: str) -> Weight
         check_weights(run.network, weights)
     except UsageError as error:
         what = str(error).removeprefix("Got ")
-        raise UsageError(f"Got {str(path)!r}: {what}") from None
+        raise UsageError(f"Got {str(path)!r} with {what}") from None
     return weights

@@ -94,7 +94,7 @@ def check_cells(cells: Sequence[Cell], watch: Watch, *, has_files: bool) -> None
                 resolve(cell.run)[1].close()
         except UsageError as error:
             what = str(error).removeprefix("Got ")
-            raise UsageError(f"Got the cell {cell.name}: {what}") from None
+            raise UsageError(f"Got the cell {cell.name} with {what}") from None
 
 
 def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_files: bool) -> None:
