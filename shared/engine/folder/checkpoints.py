@@ -148,7 +148,7 @@ def read_one(path: Path) -> Checkpoint:
 
 
 def select(arrays: Arrays, prefix: str) -> Arrays:
-    """Return the arrays whose names start with a prefix, under names without it."""
+    """Return the arrays (any shapes) whose names start with a prefix, under names without it."""
     return {
         name.removeprefix(prefix): array
         for name, array in arrays.items()

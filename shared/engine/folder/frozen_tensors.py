@@ -106,7 +106,7 @@ def fingerprint(value: Array) -> bytes:
 
 
 def store(folder: Path, arrays: Mapping[str, Array]) -> str:
-    """Put a file with these arrays into the folder, unless it exists, and return its name.
+    """Put a file with these arrays (any shapes) into the folder, unless it exists; return its name.
 
     Raises:
         OSError: The file could not be written.

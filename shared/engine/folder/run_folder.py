@@ -146,7 +146,7 @@ class RunFolder:
         if not (self.path / "run.json").is_file():
             raise UsageError(
                 f"Got --overwrite for {str(self.path)!r}, which is no run folder. Expected a run "
-                "folder. Try removing it by hand."
+                "folder. Try removing that folder by hand."
             )
 
     def clear(self) -> None:

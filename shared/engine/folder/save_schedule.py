@@ -37,7 +37,7 @@ class Saver:
         found = FORM.fullmatch(text.strip())
         number = float(found[1]) if found else 0.0
         is_minutes = found is not None and found[2].startswith("min")
-        # Half a minute is a time, but half a step is nothing.
+        # A fraction of a minute is a time; a fraction of a step is not.
         if not found or number <= 0 or not (is_minutes or number.is_integer()):
             raise UsageError(
                 f"Got --save-every {text!r}. Expected a number of steps or of minutes. "

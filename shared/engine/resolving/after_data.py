@@ -81,5 +81,4 @@ def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
         if text is not None:
             note(text)
             data.notes.append(text)
-    # Last, since it reads a large file.
     check_initial_weights(run)

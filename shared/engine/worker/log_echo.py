@@ -29,7 +29,7 @@ class LogEcho:
         self._is_temporary = log is None
         self.path = log or make_log()
         self._title, self._ended = title, threading.Event()
-        # The log of a resumed run has the lines of its earlier processes, which were shown before.
+        # The log of a resumed run begins with the lines of earlier processes.
         self._position = self.path.stat().st_size if self.path.exists() else 0
         self._rest, self._begun = b"", time.monotonic()
         self._thread = threading.Thread(target=self._follow, daemon=True)
