@@ -238,7 +238,7 @@ def test_another_refusal_keeps_the_room_and_a_finished_run_has_none(tmp_path, mo
 
 
 FILL = """
-import os
+import os, sys
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.tests.faults.test_resume import RUN, train
