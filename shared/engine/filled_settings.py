@@ -1,4 +1,4 @@
-"""What a run leaves open, filled in by what its data and its network are."""
+"""Settings that a run leaves open, filled in from its data and its network."""
 
 from poc.shared.data.splits.split import Split
 from poc.shared.data.views.normalization import prepared_shape
@@ -9,7 +9,10 @@ from poc.shared.spec.run import RunSpec
 
 
 def fill_open(run: RunSpec, split: Split) -> tuple[RunSpec, str | None]:
-    """The run with what it leaves to the recipe filled in, and the sentence that says so, if any.
+    """Fill in the settings that the run leaves to the recipe.
+
+    Returns:
+        The run, and one sentence about the values that were chosen; None if nothing was open.
 
     Raises:
         UsageError: The images are too small for the network.
@@ -17,6 +20,7 @@ def fill_open(run: RunSpec, split: Split) -> tuple[RunSpec, str | None]:
     if not run.open_settings:
         return run, None
     source, count = split.source, len(split.train)
+    # Declared for the look at its layers alone: the recipe differs for networks with batch norm.
     network = run.model_spec.declare(prepared_shape(source, run.data), len(source.class_names))
     images = TrainingImages(
         num_images=count,

@@ -1,4 +1,4 @@
-"""A run's data: its source, split and the three pipelines, and what they fill in of the spec."""
+"""A run's data: its source, split and pipelines, and the settings that follow from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,12 +24,13 @@ from poc.shared.spec.run import RunSpec
 
 from .filled_settings import fill_open
 
+# `run.json` counts everything and names only so many, so that one bad folder does not swell it.
 NUM_NAMED = 100
 NUM_NAMED_LEAKS = 10
 
 
 class Pipelines(NamedTuple):
-    """Batches of a run's parts; see `RunData`."""
+    """Batches of a run's parts, as in `RunData`."""
 
     train: Pipeline
     val: Pipeline | None
@@ -43,17 +44,17 @@ class RunData:
 
     Attributes:
         source: Where the examples come from.
-        split: Which of them train, validate and test.
-        train: Batches of each part; `val` and `test` are none where the split has no such part.
-        val: See `train`.
-        test: See `train`.
+        split: Examples that train, validate and test.
+        train: Batches of the training part.
+        val: Batches of the validation part; None if the split has none.
+        test: Batches of the test part; None if the split has none.
         shown: Settings that the three pipelines were made with.
-        train_as_evaluated: The training part in the evaluation view, where the run wants batch-norm
-            statistics of it.
-        notes: What was chosen for the user, or takes long: one sentence each.
-        filled_in: Sentences on the settings that the data filled in, to be told once nothing is
-            refused any more.
-        leaks: Contents and groups that stand in two parts of the split.
+        train_as_evaluated: The training part in the evaluation view, if the run computes exact
+            batch-norm statistics from it.
+        notes: Sentences about choices made for the user, and about steps that take long.
+        filled_in: Sentences about settings that the data filled in, reported once nothing can be
+            refused.
+        leaks: Contents and groups that are in two parts of the split.
     """
 
     source: Source
@@ -85,16 +86,17 @@ class RunData:
                 pipeline.close()
 
     def show(self, run: RunSpec) -> None:
-        """Let the pipelines give what a stage of the run sees; the split stays."""
+        """Make the pipelines show the images as a stage of the run sees them; keep the split."""
         if run.data == self.shown:
             return
+        # Otherwise the reading processes of the old pipelines would live on, with their batches.
         self.close()
         made = make_pipelines(self.source, self.split, run)
         self.train, self.val, self.test, self.train_as_evaluated = made
         self.shown = run.data
 
     def describe(self) -> dict[str, Any]:
-        """What `run.json` says about the data."""
+        """Describe the data for `run.json`."""
         source, skipped = self.source, self.source.unreadable
         return {
             "source": source.name,
@@ -116,20 +118,25 @@ class RunData:
 def open_data(
     run: RunSpec, note: Note = ignore, record: RunRecord | None = None
 ) -> tuple[RunSpec, RunData]:
-    """Open a run's data, and fill into its spec what follows from them.
+    """Open a run's data, and fill in the settings that follow from it.
 
-    That is the images' shape, the number of classes, and what the run leaves to the recipe.
+    These are the images' shape, the number of classes, and the settings that the run leaves to the
+    recipe.
 
     Args:
-        run: Its `data` says what to open.
-        note: Told each note when it comes up.
-        record: Of the finished run whose data this must be; none: a new run begins.
+        run: The run; its `data` names the source.
+        note: Called with each note when it comes up.
+        record: Record of the finished run whose data this must be; None for a new run.
+
+    Returns:
+        The completed run, and its opened data, which the caller closes.
 
     Raises:
         UsageError: The source, the split or the images do not fit the spec, or the record.
     """
     notes: list[str] = []
 
+    # A note is shown at once and kept: `run.json` must repeat what the terminal has said.
     def tell(text: str) -> None:
         notes.append(text)
         note(text)
@@ -138,6 +145,7 @@ def open_data(
     if record is not None:
         source = record.match_classes(source, tell)
     run = choose_size(run, source, tell)
+    # A finished run keeps its own parts: a new split could test on images that it trained on.
     split = (
         make_split(source, run.data.split)
         if record is None
@@ -146,7 +154,8 @@ def open_data(
     if record is None and run.data.split.kind == "auto" and not source.partitions:
         shares = ", ".join(f"{share:g}" for share in run.data.split.fractions)
         tell(
-            f"{source.name} publishes no parts: split anew, shares {shares} (data.split says how)."
+            f"{source.name} publishes no parts: it is split into shares of {shares} (data.split "
+            "sets others)."
         )
     run, recipe = fill_open(run, split)
     leaks = find_leaks(split)
@@ -162,12 +171,12 @@ def open_data(
 
 
 def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
-    """Everything about the data that a user would want to know and did not ask."""
+    """Report faults of the data that the user has to know about without asking."""
     for remark in source.remarks:
         tell(remark)
     if source.ignored:
         ignored = describe_ignored(source.ignored)
-        tell(f"Left aside of {source.name}: {ignored}; poc data describe names them.")
+        tell(f"Ignored in {source.name}: {ignored}; poc data describe names them.")
     if source.unreadable or source.empty_classes:
         tell(
             f"Left out: {say(len(source.unreadable), 'unreadable path')} and "
@@ -178,16 +187,18 @@ def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
 
 
 def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
-    """Pipelines of the three parts, in the run's views.
+    """Make the pipelines of the three parts, in the run's views.
 
     Raises:
-        CheckFailed: A training example validates or tests too.
+        CheckFailed: A training example is also in the validation or the test part.
     """
+    # Parts come from rules, from lists and from records; this one check covers all of them.
     shared = np.intersect1d(split.train, np.concatenate([split.val, split.test]))
     if len(shared):
         raise CheckFailed(
-            f"{len(shared)} training examples also validate or test, the first is "
-            f"{source.ids[int(shared[0])]!r}: correct the split"
+            f"Got {len(shared)} training examples that also validate or test, the first is "
+            f"{source.ids[int(shared[0])]!r}. Expected each example in one part. Try correcting "
+            "the split."
         )
     train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True)
     val, test = (
@@ -199,7 +210,8 @@ def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
 
 
 def choose_size(run: RunSpec, source: Source, tell: Note) -> RunSpec:
-    """The run with the default size where its images differ in size and it sets none."""
+    """Set the size of the images if the method has its own, or if they differ and none is set."""
+    # FixRes tests at a size of its own; the pipelines begin with it and change by stage.
     side = find_method(run.method).image_side(run.method_settings)
     if side is not None:
         return run.replace(data={**run.data.model_dump(mode="json"), "image_size": [side, side]})

@@ -1,4 +1,4 @@
-"""The teacher's weights, and all else that a trainer starts from."""
+"""Weights that a trainer starts from: those of its network and those of its teacher."""
 
 import hashlib
 from pathlib import Path
@@ -24,28 +24,32 @@ COEFFICIENT_PREFIX = "coefficient/"
 
 
 def digest_weights(path: str) -> str:
-    """Sha256 of a weight file.
+    """Return the sha256 of a weight file, as hexadecimal digits.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: The file cannot be read.
     """
     try:
         return hashlib.sha256(read_regular(Path(path))).hexdigest()
     except OSError as error:
         raise UsageError(
-            f"received the teacher {path!r}, which cannot be read ({error.strerror}); name a "
-            "canonical safetensors file"
+            f"Got the teacher {path!r}, which cannot be read ({error.strerror}). Expected a "
+            "canonical safetensors file. Try naming one."
         ) from None
 
 
 def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
-    """The teacher's weights under their own names; drawn where no file is named.
+    """Read the teacher's weights, or draw them if no file is named.
+
+    Returns:
+        Canonical name of the teacher's own network -> array of the declared shape.
 
     Raises:
-        UsageError: Unreadable, or a tensor is missing, extra or misshapen.
+        UsageError: The file is unreadable, or a tensor is missing, extra or misshapen.
     """
     if run.teacher is None or run.teacher.weights is None:
-        # Under the prefix, so that a teacher like its target does not start equal to it.
+        # Names seed the draw: without the prefix, a teacher of the same architecture as its student
+        # would start equal to it.
         drawn = draw_weights(
             (prefixed(TEACHER_PREFIX.rstrip("/"), p) for p in teacher.parameters), run.seed
         )
@@ -56,18 +60,23 @@ def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
         check_origin(run.teacher.weights, model)
         check_weights(teacher, weights)
     except UsageError as error:
-        raise UsageError(f"teacher {run.teacher.weights!r}: {error}") from None
+        what = str(error).removeprefix("Got ")
+        raise UsageError(f"Got the teacher {run.teacher.weights!r} with {what}") from None
+    # Logits are compared class by class, so the last layer is permuted once instead of every batch.
     if run.teacher.class_order is not None:
         return weights | reordered_head(teacher, weights, run.teacher.class_order)
     return weights
 
 
 def starting_weights(run: ResolvedRun) -> Weights:
-    """Collect all that a trainer starts from: drawn, inherited from the teacher, and the teacher.
+    """Collect all weights that a trainer starts from.
+
+    If the run names a file of initial weights, these replace the drawn values. Weights that the
+    student inherits from its teacher replace both.
 
     Returns:
-        Canonical names of the trained network and of what is trained outside it; the teacher's
-        under `TEACHER_PREFIX`.
+        Canonical name -> array of the declared shape: the trained network, the parameters that are
+        trained outside it, and the teacher under `TEACHER_PREFIX`.
     """
     weights = drawn_weights(run)
     if run.spec.initial_weights is not None:
@@ -83,6 +92,15 @@ def starting_weights(run: ResolvedRun) -> Weights:
 
 
 def step_coefficients(run: ResolvedRun, progress: float) -> Arrays:
-    """Give the step's coefficients as a trainer takes them; `progress` is 0 to 1 over the stage."""
+    """Return the coefficients of a step as a trainer takes them.
+
+    Args:
+        run: The run, at a stage.
+        progress: Position in the stage, from 0 to 1.
+
+    Returns:
+        `COEFFICIENT_PREFIX` and a name -> number, as an array of shape ().
+    """
+    # As arrays, since a Python number would be a constant of the compiled step.
     numbers = run.coefficients(progress)
     return {COEFFICIENT_PREFIX + name: np.asarray(value) for name, value in numbers.items()}

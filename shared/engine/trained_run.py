@@ -1,4 +1,4 @@
-"""A trained run opened again: its network, its data and its weights, each checked by its record."""
+"""A trained run, opened again: its network, data and weights, each checked against its record."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +18,23 @@ from .folder.record import RunRecord
 from .resolving.after_data import resolve
 from .run_data import RunData
 
-# Settings of the data that say what an image looks like to a network that is not trained.
+# Settings of the data that decide how a network sees an image when it is not trained. A change of
+# others, such as the training view, cannot change a result here.
 SEEN = ("class_pattern", "image_size", "channels", "interpolation", "fill", "eval_view")
+# The first of these parts that the run has is judged, if the caller names none.
 JUDGED = ("test", "val", "train")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """What a reader of a run folder works with; a context manager through its `data`.
+    """A run's network with its data and its weights; the caller closes `data`.
 
     Attributes:
-        record: What the folder says.
-        run: The network alone, on the data as it is opened now.
-        data: That data, its classes in the order of the logits.
-        weights: Of the checkpoint, the network's own.
-        notes: What differs from the run, one sentence each.
+        record: Record in the run folder.
+        run: The network without its method, on the data as opened now.
+        data: That data, with its classes in the order of the logits.
+        weights: Canonical name -> array, the network's own weights of the checkpoint.
+        notes: Differences from the run, one sentence each.
     """
 
     record: RunRecord
@@ -51,19 +53,20 @@ def open_trained(
     part: str | None = None,
     note: Note = ignore,
 ) -> TrainedRun:
-    """Open a run folder, and compare all that it says with what is there now.
+    """Open a run folder, and compare its record with the data and the weights found now.
 
     Args:
         folder: Run folder.
-        data: Where its data lies, as `--data` takes it; none: where it lay.
+        data: Present place of its data, as `--data` takes it; None for the recorded place.
         assignments: Changes of its data settings, as `key=value`.
-        checkpoint: File below `checkpoints`, without its ending.
-        part: That the run is judged by; none: the first of test, val and train that it has.
-        note: Told what differs from the run.
+        checkpoint: File in `checkpoints`, without its ending.
+        part: Part that the run is judged by; None for the first of test, val and train that it has.
+        note: Called with each difference from the run.
 
     Raises:
-        UsageError: No run folder, other classes, images that it trained on in a part that tests
-            it, other weights, or a change of something else than its data.
+        UsageError: The folder is not a run folder, the classes or the weights are others, the run
+            trained on images of the part that tests it, or an assignment changes something else
+            than the data.
     """
     assignments, notes = list(assignments), []
 
@@ -71,6 +74,7 @@ def open_trained(
         notes.append(text)
         note(text)
 
+    # If the caller sets a split, the recorded parts do not apply.
     record = replace(RunRecord.read(folder), is_split_anew=any(map(is_of_split, assignments)))
     run = network_alone(record, data, assignments)
     resolved, opened = resolve(run, tell, record=record)
@@ -89,10 +93,10 @@ def open_trained(
 
 
 def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str]) -> RunSpec:
-    """The run's network, whatever trained it, with its data where it lies now.
+    """Build the spec of the run's network alone, without its method, on the data's present place.
 
     Raises:
-        UsageError: An assignment is no setting of the data, or contradicts the training.
+        UsageError: An assignment does not set the data, or contradicts the training.
     """
     values = record.spec.model_dump(mode="json")
     trained = values["data"]["normalization"]
@@ -101,40 +105,43 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
         values["data"]["source"] = record.locate(data)
     for assignment in assignments:
         assign(values, assignment)
+        # Compared after the assignment: a short key such as `k` only shows here what it sets.
         if {key: value for key, value in values.items() if key != "data"} != others:
             raise UsageError(
-                f"received --set {assignment}, which is no setting of the data; allowed are those, "
-                "such as image_size=[224,224] or eval_view.crop=ten: choose one"
+                f"Got --set {assignment}, which does not set the data. Expected a setting of the "
+                "data. Try for example image_size=[224,224] or eval_view.crop=ten."
             )
-    # A plan with a size of its own would refuse another; a source may be gone by now.
+    # A method with a size of its own would refuse another; its teacher's file may be gone by now.
     values.update(method="scratch", method_options={}, teacher=None, input_shape=None)
     run = RunSpec.parse(values, "")
     if run.data.normalization != trained:
         raise UsageError(
-            f"received data.normalization={run.data.normalization!r} for the run "
-            f"{str(record.folder)!r}, which was trained with {trained!r}; leave it out"
+            f"Got data.normalization={run.data.normalization!r} for the run "
+            f"{str(record.folder)!r}. Expected {trained!r}, with which it was trained. "
+            "Try leaving it out."
         )
     return run
 
 
 def full_key_of(assignment: str) -> str:
-    """The dotted key that an assignment sets."""
+    """Return the dotted key that an assignment sets."""
     return ".".join(full_key(assignment.partition("=")[0].strip(), {}))
 
 
 def is_of_split(assignment: str) -> bool:
-    """Whether an assignment says how parts are made."""
+    """Tell if an assignment decides how parts are made."""
     return full_key_of(assignment).startswith("data.split")
 
 
 def tell_views(trained: RunSpec, run: RunSpec, note: Note) -> None:
-    """Say which views of the images differ from those that the run was trained with."""
+    """Report how the network sees the images, if this differs from its training."""
     before, now = seen_settings(trained), seen_settings(run)
     differing = [
         f"{key} is {now[key]}, was {before[key]}" for key in now if now[key] != before[key]
     ]
     if differing:
-        note(f"Not as in the run: {'; '.join(differing)}.")
+        note(f"Settings that differ from the run's: {'; '.join(differing)}.")
+    # The shape also follows from the data, so that settings alone may not show the difference.
     if trained.input_shape not in (None, run.input_shape):
         note(
             f"The network sees images of shape {run.input_shape}; it was trained on "
@@ -143,36 +150,39 @@ def tell_views(trained: RunSpec, run: RunSpec, note: Note) -> None:
 
 
 def seen_settings(run: RunSpec) -> dict[str, object]:
-    """Key -> value of all that decides how evaluation shows an image."""
+    """Return key -> value of each setting that decides how evaluation shows an image."""
     values = run.data.model_dump(mode="json")
     view = {f"eval_view.{key}": value for key, value in values["eval_view"].items()}
     return {key: values[key] for key in SEEN if key != "eval_view"} | view
 
 
 def read_weights(record: RunRecord, run: ResolvedRun, checkpoint: str) -> Weights:
-    """The network's own weights from a checkpoint of its run.
+    """Read the network's own weights from a checkpoint of its run.
+
+    Returns:
+        Canonical name -> array of the declared shape.
 
     Raises:
-        UsageError: No such file, or tensors of another network or lineage.
+        UsageError: The file is missing, or has tensors of another network or lineage.
     """
     path = record.folder / "checkpoints" / f"{checkpoint}.safetensors"
     read, metadata = read_arrays_and_metadata(path)
     own = {parameter.name for parameter in run.network.parameters}
     beside: set[str] = set()
     if read.keys() > own:
-        # What was trained beside the network takes no part in its logits.
+        # Parameters that the method trained outside the network do not change its logits.
         beside = {p.name for p in resolve_networks(record.spec).trained_network.parameters} - own
     weights = {name: value for name, value in read.items() if name not in beside}
     lineage = lineage_of(run.spec.model_spec)
     found = metadata.get("lineage", lineage)
     if found != lineage:
         raise UsageError(
-            f"received {str(path)!r}, whose weights are of the lineage {found!r}; the run's "
-            f"network is of {lineage!r}: name the run's own checkpoint"
+            f"Got {str(path)!r}, whose weights are of the lineage {found!r}. Expected the lineage "
+            f"{lineage!r} of the run's network. Try naming the run's own checkpoint."
         )
     try:
         check_weights(run.network, weights)
     except UsageError as error:
-        what = str(error).removeprefix("received ")
-        raise UsageError(f"received {str(path)!r}: {what}") from None
+        what = str(error).removeprefix("Got ")
+        raise UsageError(f"Got {str(path)!r} with {what}") from None
     return weights

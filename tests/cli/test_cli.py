@@ -296,11 +296,11 @@ def test_a_comparison_begins_in_no_folder_that_holds_something(poc, tmp_path):
     (root / "tf").mkdir(parents=True)
     assert check_comparison(root) == ""
     (root / "thesis.tex").write_text("years of work")
-    assert "already holds something; name a new folder" in check_comparison(root)
+    assert "already has content. Expected a new or empty folder" in check_comparison(root)
     assert "which holds no comparison" in check_comparison(root, overwrite=True)
     (root / "run.json").write_text("{}")
     assert "which holds no comparison" in check_comparison(root, overwrite=True)
-    assert "already holds something" in check_comparison(root / "thesis.tex")
+    assert "already has content" in check_comparison(root / "thesis.tex")
     (root / "tf" / "run.json").write_text("{}")
     assert check_comparison(root, overwrite=True) == ""
     (root / "torch").mkdir()
@@ -308,7 +308,7 @@ def test_a_comparison_begins_in_no_folder_that_holds_something(poc, tmp_path):
     assert "which is no run folder" in check_comparison(root, overwrite=True)
     code, output, errors = poc("compare", "--output", root, "--model", "alexnet_2050")
     assert (code, output) == (2, "")
-    assert f"received the output '{root}', which already holds something" in errors
+    assert f"Got the output '{root}', which already has content" in errors
 
 
 @pytest.mark.parity

@@ -138,7 +138,7 @@ def test_apparent_sizes_are_printed(poc):
         (["data", "apparent-size", "--train", "0", "--test", "2"], "at least 1 pixel"),
         (["probe", "--output", "x"], "no --weights"),
         (["probe", "--output", "x", "--weights", "y", "--folds", "1"], "at least 2"),
-        (["evaluate", "nowhere"], "holds no run.json"),
+        (["evaluate", "nowhere"], "has no run.json"),
         (["grid", "."], "no run of the method fixres"),
         (["run", "--backend", "tf", "--method", "transfer", "--weights", "y"], "is no file"),
         (["run", "--backend", "tf", "--method", "transfer", "--set", "bn_mode=on"], "bn_mode"),

@@ -20,7 +20,7 @@ from poc.tests.faults.test_resume import FROZEN, RUN, facts, train
 
 SMALL = {**RUN, "num_epochs": 2}
 SMALL_FROZEN = {**FROZEN, "num_epochs": 2}
-REFUSED = re.compile("^the file system refused.*No space left")
+REFUSED = re.compile("^Got an error of the file system.*No space left")
 # Everything by which a run changes its folder.
 CALLS = [
     (whole.tempfile, "mkstemp"),
@@ -134,7 +134,7 @@ def test_a_folder_that_vanishes_is_one_sentence(tmp_path, monkeypatch):
         return step == 3
 
     monkeypatch.setattr(Saver, "is_due", vanish)
-    with pytest.raises(CheckFailed, match=r"the file system refused.*nothing was saved"):
+    with pytest.raises(CheckFailed, match=r"error of the file system.*nothing was saved"):
         train(folder, SMALL)
     assert not folder.exists()
 

@@ -85,7 +85,7 @@ def test_one_image_in_every_batch_is_refused_by_both(workers, tmp_path, source):
     for worker in workers:
         with pytest.raises(UsageError) as caught:
             train(worker, tmp_path / worker.backend, run)
-        assert "received data.batch_size=1 for 9 training images" in str(caught.value)
+        assert "Got data.batch_size=1 for 9 training images" in str(caught.value)
         assert "(a map of 1x1)" in str(caught.value)
 
 

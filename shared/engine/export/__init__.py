@@ -1,1 +1,1 @@
-"""Runtimes of exported files."""
+"""Runtimes that open and time exported files, without a framework."""

@@ -1,6 +1,6 @@
-"""Running exported files as their users do: ONNX Runtime and the TFLite interpreter, no framework.
+"""Runtimes of exported files, as their users have them: ONNX Runtime and the TFLite interpreter.
 
-One thread on the CPU, so that latencies of several files can be compared.
+Both use one thread on the CPU, so that latencies of several files can be compared.
 """
 
 import os
@@ -20,24 +20,27 @@ from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
 
+# Calls before the clock starts: the first ones allocate memory and choose kernels.
 WARM_UPS = 3
+# A latency is the median of at least ten calls, and of as many more as fit into a second.
 MIN_REPEATS = 10
 SECONDS_PER_LATENCY = 1.0
 
 
 class ExportedModel(Protocol):
-    """A file that answers."""
+    """An exported file, opened by its runtime."""
 
     runtime: str
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, H, W, C) -> (N, num_classes)."""
+        """Compute logits (N, num_classes) of images (N, H, W, C)."""
 
 
 class OnnxModel:
-    """A file in ONNX Runtime."""
+    """An ONNX file in ONNX Runtime."""
 
     def __init__(self, path: Path) -> None:
+        # Imported here, since `poc[export]` is an optional extra.
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -48,12 +51,12 @@ class OnnxModel:
         self.runtime = f"onnxruntime {version('onnxruntime')}"
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, H, W, C) -> (N, num_classes)."""
+        """Compute logits (N, num_classes) of images (N, H, W, C)."""
         return np.asarray(self._session.run(None, {"images": images})[0])
 
 
 class TfliteModel:
-    """A file in the TFLite interpreter; in its plain kernels where XNNPACK refuses the file."""
+    """A TFLite file in its interpreter; with plain kernels if XNNPACK refuses the file."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import OpResolverType
@@ -64,16 +67,18 @@ class TfliteModel:
             try:
                 self._interpreter.allocate_tensors()
             except RuntimeError:
+                # Part of the name, since a latency without XNNPACK is of other kernels.
                 self.runtime += " without XNNPACK"
                 plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
                 self._interpreter = self._open(path, plain)
                 self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
+        # An interpreter starts with the exported shape, a batch of one image.
         self._batch_size = 1
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, H, W, C) -> (N, num_classes)."""
+        """Compute logits (N, num_classes) of images (N, H, W, C)."""
         if len(images) != self._batch_size:
             self._interpreter.resize_tensor_input(self._input, images.shape)
             self._interpreter.allocate_tensors()
@@ -90,7 +95,8 @@ class TfliteModel:
 
 @contextmanager
 def without_information() -> Iterator[None]:
-    """Keep what the runtime's C++ prints as INFO off the terminal; all else comes after it."""
+    """Drop INFO lines that the runtime's C++ prints; print its other lines after the block."""
+    # C++ writes to the descriptor itself, past `sys.stderr`, so the descriptor is redirected.
     sys.stderr.flush()
     with TemporaryFile() as written:
         kept = os.dup(2)
@@ -107,7 +113,7 @@ def without_information() -> Iterator[None]:
 
 
 class Format(NamedTuple):
-    """A kind of file: the backend that writes it, the class that runs it, what both need."""
+    """A file format: the backend that writes it, the class that runs it, modules that both need."""
 
     backend: str
     open: Callable[[Path], ExportedModel]
@@ -124,19 +130,19 @@ PRECISIONS = ("float32", "float16", "int8")
 
 
 def find_format(name: str) -> Format:
-    """The row of a format.
+    """Return the row of a format.
 
     Raises:
-        UsageError: No such format, or what it needs is not installed.
+        UsageError: There is no such format, or a module that it needs is not installed.
     """
     if name not in FORMATS:
         raise UsageError(
-            f"received the format {name!r}; allowed are {', '.join(FORMATS)}: choose one"
+            f"Got the format {name!r}. Expected one of {', '.join(FORMATS)}. Try one of them."
         )
     if missing := [module for module in FORMATS[name].modules if find_spec(module) is None]:
         raise UsageError(
-            f"received the format {name!r}, which needs {' and '.join(missing)}, not installed "
-            "here; install with: pip install 'poc[export]'"
+            f"Got the format {name!r}, which needs {' and '.join(missing)}, not installed here. "
+            "Expected its modules installed. Try pip install 'poc[export]'."
         )
     return FORMATS[name]
 
@@ -144,7 +150,16 @@ def find_format(name: str) -> Format:
 def measure_latency(
     model: ExportedModel, images: NDArray[np.float32], batch_size: int
 ) -> dict[str, float]:
-    """Median seconds of one call at a batch size, and of how many calls; warm-up left out."""
+    """Measure one call at a batch size, without the warm-up.
+
+    Args:
+        model: Opened file.
+        images: (N, H, W, C) float32; repeated or cut to the batch size.
+        batch_size: Images per call.
+
+    Returns:
+        `seconds`: median of one call; `calls`: number of calls.
+    """
     batch = np.resize(images, (batch_size, *images.shape[1:]))
     for _ in range(WARM_UPS):
         model.logits(batch)

@@ -1,1 +1,1 @@
-"""The folder of a run: what is written, kept whole and resumed from."""
+"""The folder of a run: its files, their atomic writes, and how a run resumes from them."""

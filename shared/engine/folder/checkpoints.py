@@ -2,9 +2,9 @@
 
 `resume.safetensors` holds the weights, the trainer's state and, as JSON in its header, the loop's
 state, the sums of the open epoch, the last metrics line and a digest of it all. One file is
-replaced by one rename, so that no two halves of different steps can meet; the former one stays as
-`resume_previous.safetensors`, for a disk that has lost what it promised to hold. Weights that never
-move stand in a file beside both, written before them and never again: its name is the sha256 of its
+replaced by one rename, so that it never mixes two steps. The one before stays as
+`resume_previous.safetensors`, in case the disk loses content that it had confirmed. Weights that
+never move are in a third file, written once and before the other two: its name is the sha256 of its
 content (frozen_tensors.py), and the digest covers that name.
 """
 
@@ -28,7 +28,8 @@ from poc.shared.files.whole import remove_temporaries
 from .frozen_tensors import FrozenTensors
 from .loop_state import LoopState, Sums
 
-# A checkpoint of the second form has left its frozen weights to another file.
+# A checkpoint of the second format has its frozen weights in another file. An older version refuses
+# that format instead of resuming without them.
 FORMAT, FROZEN_FORMAT = "poc checkpoint 1", "poc checkpoint 2"
 LATEST, PREVIOUS = "resume.safetensors", "resume_previous.safetensors"
 
@@ -38,11 +39,12 @@ class Checkpoint:
     """All that a resume needs.
 
     Attributes:
-        loop: Where the loop stands.
+        loop: Progress of the training loop.
         sums: Metrics of the open epoch, as far as they were fetched.
-        line: Metrics line of the last finished epoch, which may not stand in its file yet.
-        weights: Canonical; also what the method trains beside the network.
-        trainer_state: Optimiser slots and whatever else the method's trainer calls its state.
+        line: Metrics line of the last finished epoch, which may be missing in its file yet.
+        weights: Canonical name -> array, with the parameters that the method trains outside the
+            network.
+        trainer_state: Name -> array: optimiser slots, and other state of the method's trainer.
         counts: The trainer's totals that were not fetched yet.
     """
 
@@ -60,12 +62,12 @@ def write_checkpoint(
     """Replace the latest checkpoint, keeping it as the previous one.
 
     Args:
-        folder: That of the checkpoints.
-        checkpoint: What a resume needs.
-        frozen: Takes out of the weights what never moves; none: nothing is taken out.
+        folder: Folder of the checkpoints.
+        checkpoint: Content of the new one.
+        frozen: Takes tensors that never move out of the weights; None to write all tensors.
 
     Raises:
-        OSError: The folder takes no file; the latest checkpoint is then the former one.
+        OSError: The file could not be written; the latest checkpoint is then the former one.
     """
     weights, texts = frozen.split(checkpoint.weights) if frozen else (checkpoint.weights, {})
     arrays = {
@@ -80,6 +82,7 @@ def write_checkpoint(
         "counts": checkpoint.counts,
     }
     text = json.dumps(tree)
+    # A killed process may have left half a file, which only takes room on the disk.
     remove_temporaries(folder)
     keep_previous(folder)
     texts["format"] = FROZEN_FORMAT if texts else FORMAT
@@ -88,7 +91,9 @@ def write_checkpoint(
 
 
 def keep_previous(folder: Path) -> None:
-    """Give the latest checkpoint a second name; without hard links there is no second one."""
+    """Give the latest checkpoint a second name; a file system without hard links keeps only one."""
+    # `os.link` replaces nothing, so the link is made under a third name and renamed. A copy would
+    # cost the time and the room of another write.
     temporary = folder / f".{PREVIOUS}.link"
     with suppress(OSError):
         temporary.unlink(missing_ok=True)
@@ -97,10 +102,10 @@ def keep_previous(folder: Path) -> None:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The latest whole checkpoint, or none where nothing was saved yet.
+    """Read the latest complete checkpoint; None if nothing was saved yet.
 
     Raises:
-        UsageError: There are checkpoints, and none of them is whole.
+        UsageError: There are checkpoints, and all of them are damaged.
     """
     problem: UsageError | None = None
     for name in (LATEST, PREVIOUS):
@@ -109,6 +114,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         try:
             return read_one(folder / name)
         except UsageError as error:
+            # The error about the latest one is shown: its loss is the fault to repair.
             problem = problem or error
     if problem is not None:
         raise problem
@@ -116,20 +122,20 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def read_one(path: Path) -> Checkpoint:
-    """One file, its digest checked.
+    """Read one file and check its digest.
 
     Raises:
-        UsageError: Unreadable, of another format, or not what was written.
+        UsageError: The file is unreadable, of another format, or differs from what was written.
     """
     arrays, metadata = read_own_arrays(path)
     text, beside = metadata.get("loop", ""), metadata.get(FROZEN_FILE, "")
     is_known = metadata.get("format") == (FROZEN_FORMAT if beside else FORMAT)
     if not is_known or metadata.get("digest") != digest_of(arrays, text + beside):
         raise UsageError(
-            f"received the checkpoint {str(path)!r}, which is damaged or of another format; "
-            f"allowed is one of the format {FORMAT!r} or {FROZEN_FORMAT!r}: start the run again"
+            f"Got the checkpoint {str(path)!r}, which is damaged or of another format. "
+            f"Expected the format {FORMAT!r} or {FROZEN_FORMAT!r}. Try starting the run again."
         )
-    # The digest says that this is what `write_checkpoint` wrote.
+    # Keys and types are not checked: the digest shows that `write_checkpoint` wrote this content.
     tree, frozen = json.loads(text), read_frozen_arrays(path, metadata)
     return Checkpoint(
         loop=LoopState(**tree["loop"]),
@@ -142,7 +148,7 @@ def read_one(path: Path) -> Checkpoint:
 
 
 def select(arrays: Arrays, prefix: str) -> Arrays:
-    """The arrays below a prefix, without it."""
+    """Return the arrays (any shapes) whose names start with a prefix, under names without it."""
     return {
         name.removeprefix(prefix): array
         for name, array in arrays.items()
@@ -151,7 +157,7 @@ def select(arrays: Arrays, prefix: str) -> Arrays:
 
 
 def digest_of(arrays: Arrays, text: str) -> str:
-    """Digest of names, types, shapes, bytes and the text."""
+    """Digest names, types, shapes and bytes of the arrays, and the text; 32 hexadecimal digits."""
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name in sorted(arrays):
         array = arrays[name]

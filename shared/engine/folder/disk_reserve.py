@@ -1,7 +1,7 @@
-"""Room on the disk that a run keeps for its last word: on a full one, too, it says how it ended.
+"""Reserved disk space, so that a run can record how it ended even when the disk is full.
 
-The room is a file. Where a write finds no room, the file goes first and the write is tried again:
-it stays the atomic write that it is.
+The reserve is a file. If a write finds no space, the file is removed and the write repeated, so
+that the write stays atomic.
 """
 
 import errno
@@ -12,31 +12,33 @@ from pathlib import Path
 
 from poc.shared.files.whole import write_bytes
 
-# `run.json` is some kilobytes, its error text included.
+# 128 KiB: `run.json` takes some kilobytes, with its error text.
 RESERVE_BYTES = 1 << 17
+# A quota that is used up gives an error of its own.
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def keep_room(path: Path) -> None:
-    """Take the room; bytes of chance, which no file system can store in less.
+    """Reserve the space.
 
     Raises:
-        OSError: There is none.
+        OSError: There is no space.
     """
+    # Random bytes, since a file system may compress others or store zeros as a hole.
     write_bytes(path, os.urandom(RESERVE_BYTES))
 
 
 def give_room(path: Path) -> None:
-    """Give the room back, where there is some."""
+    """Release the space, if it is reserved."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def write_with_room(path: Path, write: Callable[[], None]) -> None:
-    """Write; where there is no room for it give the kept room back and write again.
+    """Write; if the disk is full, release the reserved space and write again.
 
     Raises:
-        OSError: Something else refused, or the room was not enough.
+        OSError: The write failed for another reason, or the reserved space was not enough.
     """
     try:
         write()

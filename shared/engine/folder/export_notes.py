@@ -1,4 +1,4 @@
-"""What a run's folder says about its exports."""
+"""The list of a run's exports, in its folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,27 +10,28 @@ EXPORTS = "exports.json"
 
 
 class ExportNotes:
-    """One object a file.
+    """Reader and writer of `exports.json`: one object per exported file.
 
     Args:
-        path: Of `exports.json`, which need not be there.
+        path: Path of `exports.json`; a run without exports has no such file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> list[dict[str, object]]:
-        """All of them; empty where nothing was exported."""
+        """Return all entries; empty if nothing was exported."""
         return list(read_json(self._path)) if self._path.exists() else []
 
     def own(self) -> list[dict[str, object]]:
-        """The same, but for what cannot be read: no file is then known as the run's."""
+        """Return the readable entries, which name the files that the run may replace."""
+        # An unreadable list counts as empty: no file is then known as the run's, and all stay.
         try:
             return [row for row in self.read() if isinstance(row, dict)]
         except (UsageError, TypeError):
             return []
 
     def add(self, row: Mapping[str, object], keys: Sequence[str]) -> None:
-        """Note an export; it replaces one that has the same values under `keys`."""
+        """Add an export; it replaces an entry with the same values under `keys`."""
         others = [other for other in self.read() if any(other.get(key) != row[key] for key in keys)]
         write_json(self._path, [*others, dict(row)])

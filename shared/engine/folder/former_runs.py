@@ -1,41 +1,44 @@
-"""Runs that an older version began: never ended by other rules."""
+"""Runs that an older version began: they are not continued under rules that changed since."""
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers import LightConv2D
 from poc.shared.spec.run import RunSpec
 
-# Written by this version into `run.json` and `sweep.json`; those of 1 began by some other rules.
+# This version writes the second format into `run.json` and `sweep.json`. The first one marks runs
+# that began before the rules below changed; the files themselves have the same form.
 RUN_FORMAT, SWEEP_FORMAT = "poc run 2", "poc sweep 2"
 FORMER_FORMATS = ("poc run 1", "poc sweep 1")
-# Of light layers in nets that do not ask.
+# The penalty of light layers in networks whose options do not set one.
 KERNEL_L2 = LightConv2D.kernel_l2
 
 
 def check_continuation(run: RunSpec, name: str, stored_format: object) -> None:
-    """Refuse to end by today's rules what began by former ones.
+    """Refuse to continue a run under other rules than those that it began with.
 
     Args:
-        run: What is to go on.
-        name: Of the run or the sweep, as the message names it.
-        stored_format: As its file says it.
+        run: Run to continue.
+        name: Name of the run or the sweep in the message.
+        stored_format: Format that its file records.
 
     Raises:
-        UsageError: A rule that this run follows has changed since.
+        UsageError: A rule that this run follows has changed since it began.
     """
     rule = changed_rule(run) if stored_format in FORMER_FORMATS else None
     if rule:
         raise UsageError(
-            f"received {name}, begun by a version before 2026-11-28, since which {rule}; its "
-            "numbers would be of two kinds: start it again with a new --output"
+            f"Got {name}, begun by a version before 2026-11-28, since which {rule}. Expected a "
+            "run that follows one set of rules, since its numbers would be of two kinds. "
+            "Try starting it again with a new --output."
         )
 
 
 def changed_rule(run: RunSpec) -> str | None:
-    """What this version does otherwise in a run than the one that wrote the first format."""
+    """Name a rule of this run that changed after the first format; None if no rule did."""
     options = run.model_spec.resolved()
     is_light = str(getattr(options, "layer", "")).startswith("light")
     views = {run.data.train_view.crop, run.data.eval_view.crop}
     is_tuned_shifted = getattr(run.method_settings, "finetune_view", None) == "shifted"
+    # Each rule counts only for runs that it changes: all others may go on.
     rules = {
         "the cosine begins where the warm-up ends": run.schedule.name == "cosine"
         and run.schedule.warmup_steps > 0,

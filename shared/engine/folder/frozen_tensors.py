@@ -1,9 +1,10 @@
-"""Tensors of a run that never move: stored once, by content, and shared with the runs beside it.
+"""Tensors of a run that never move: stored once, by content, and shared with neighbouring runs.
 
-The checkpoints of a run hold what trains and name a file that holds the rest. Its name is the
-sha256 of its content, so that runs of one sweep, or of both backends, have the same file. Where
-another run beside this one has it, it is a hard link: one place on the disk, and a run folder that
-is whole when it is copied or moved, or when the other is deleted.
+The checkpoints of a run hold the tensors that train, and name a file that holds the others. Its
+name is the sha256 of its content, so that runs of one sweep, or of both backends, have the same
+file. If a run in the same parent folder has it, it is a hard link: it takes its space on the disk
+once, and each run folder is still complete when it is copied or moved, or when the other run is
+deleted.
 """
 
 import hashlib
@@ -20,12 +21,13 @@ from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 
-# A file takes a block of the disk at least: less than that is not worth one.
+# A file takes at least one block of the disk, so a smaller one would save nothing.
 BLOCK_BYTES = 4096
 
 
 def frozen_names(run: ResolvedRun) -> frozenset[str]:
-    """Parameters of the run's network that no stage of it may change."""
+    """Return the parameters of the run's network that none of its stages may change."""
+    # A stage may train layers that another one freezes, such as a body after its head.
     moving: set[str] = set()
     for stage in run.stages:
         moving |= moving_names(run.at_stage(stage.name).trained_network)
@@ -33,13 +35,13 @@ def frozen_names(run: ResolvedRun) -> frozenset[str]:
 
 
 class FrozenTensors:
-    """Takes them out of what a run writes; the file with them is written at the first need.
+    """Writer that keeps frozen tensors out of a run's files, and writes their file at first need.
 
-    A tensor that has moved all the same is stored with the others that do, never dropped.
+    A tensor that has moved against expectation is stored with the tensors that train.
 
     Args:
-        folder: That of the run's checkpoints.
-        names: Of the tensors.
+        folder: Folder of the run's checkpoints.
+        names: Names of the frozen tensors.
     """
 
     def __init__(self, folder: Path, names: Collection[str] = ()) -> None:
@@ -47,30 +49,40 @@ class FrozenTensors:
         self._file, self._stored = "", dict[str, bytes]()
 
     def write(self, path: Path, weights: Weights, texts: Mapping[str, str]) -> None:
-        """Write a weight file without them; `texts` are for its header.
+        """Write a weight file without the frozen tensors.
+
+        Args:
+            path: File to write.
+            weights: Canonical name -> array, with the frozen tensors.
+            texts: Entries of the file's header.
 
         Raises:
-            OSError: The folder takes no file.
+            OSError: The file could not be written.
         """
         own, frozen = self.split(weights)
         write_arrays(path, own, **texts, **frozen)
 
     def split(self, weights: Weights) -> tuple[Weights, dict[str, str]]:
-        """What a file must hold itself, and the text of its header that names the other one.
+        """Divide weights into those that a file must hold and the header entry for the others.
 
         Args:
-            weights: Under canonical names, the frozen ones among them.
+            weights: Canonical name -> array, with the frozen tensors.
+
+        Returns:
+            Name -> array of the file, and the entry that names the file of frozen tensors; the
+            entry is empty if there is no such file.
 
         Raises:
-            OSError: The folder takes no file.
+            OSError: The file of frozen tensors could not be written.
         """
         if not self._names or not self._is_stored(weights):
             return dict(weights), {}
+        # Compared by content each time: nothing is lost if a frozen tensor has moved after all.
         own = {name: value for name, value in weights.items() if not self._holds(name, value)}
         return own, {FROZEN_FILE: self._file}
 
     def _is_stored(self, weights: Weights) -> bool:
-        """Whether the file is there, written now if need be; false: it would not be worth it."""
+        """Write the file unless it exists; return False if it would be smaller than a block."""
         if self._file and (self._folder / self._file).is_file():
             return True
         held = {name: weights[name] for name in self._names}
@@ -87,17 +99,17 @@ class FrozenTensors:
 
 
 def fingerprint(value: Array) -> bytes:
-    """Digest of an array's type, shape and bytes."""
+    """Digest type, shape and bytes of an array of any shape; 16 bytes."""
     digest = hashlib.blake2b(f"{value.dtype} {value.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 
 def store(folder: Path, arrays: Mapping[str, Array]) -> str:
-    """Put a file with these arrays into the folder, unless it is there; returns its name.
+    """Put a file with these arrays (any shapes) into the folder, unless it exists; return its name.
 
     Raises:
-        OSError: The folder takes no file.
+        OSError: The file could not be written.
     """
     contents = encode_arrays(arrays)
     path = folder / frozen_name(*contents)
@@ -107,7 +119,7 @@ def store(folder: Path, arrays: Mapping[str, Array]) -> str:
 
 
 def is_whole(path: Path, name: str | None = None) -> bool:
-    """Whether a file is there and holds what its name (or `name`) says."""
+    """Tell if a file exists and has the content that its name (or `name`) stands for."""
     try:
         return frozen_name(read_regular(path)) == (name or path.name)
     except OSError:
@@ -115,9 +127,9 @@ def is_whole(path: Path, name: str | None = None) -> bool:
 
 
 def link_from_another_run(path: Path) -> bool:
-    """Link the same file of a run folder beside this one's, where there is one that is whole.
+    """Link the same file of a run in the same parent folder; return False if none is complete.
 
-    Without hard links there is none; what is refused here is written instead.
+    The caller then writes the file, also where the file system has no hard links.
     """
     temporary = path.with_name(f".{path.name}.link")
     with suppress(OSError):
@@ -126,7 +138,7 @@ def link_from_another_run(path: Path) -> bool:
                 continue
             temporary.unlink(missing_ok=True)
             os.link(other, temporary)
-            # Looked at after the link, so that nothing can come between.
+            # Read after the link is made: the other run may be deleted or replaced at any time.
             if is_whole(temporary, path.name):
                 temporary.replace(path)
                 return True

@@ -1,4 +1,4 @@
-"""Where a training loop stands: with weights and the trainer's state, all that it knows."""
+"""Progress of a training loop. A resume needs it, the weights and the trainer's state."""
 
 import math
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from poc.shared.spec.training.stopping import EarlyStoppingSpec
 
 @dataclass
 class LoopState:
-    """Everything about a run's progress that is no tensor.
+    """The progress of a run, without tensors.
 
     Attributes:
-        epoch: The running epoch, or the last finished one; from 1.
+        epoch: The running epoch, or the last finished one; counted from 1.
         step: Steps done, over all epochs.
-        is_in_epoch: Whether `epoch` has begun and has no metrics line yet.
-        rate_factor: What plateaus have made of the learning rate.
-        best_epoch: The epoch of `best_score`; 0: none yet.
-        best_score: To be maximised.
-        epochs_without_improvement: For early stopping.
-        epochs_since_reduction: For the plateau rule.
-        seconds: Measured once (`build`, `first_step`), or added up over resumes (`before`: of
-            earlier processes; `train`: of the running epoch).
+        is_in_epoch: True if `epoch` has begun and has no metrics line yet.
+        rate_factor: Product of the factors by which plateaus have reduced the learning rate.
+        best_epoch: The epoch of `best_score`; 0 before the first one.
+        best_score: Highest score so far.
+        epochs_without_improvement: Count for early stopping.
+        epochs_since_reduction: Count for the plateau rule.
+        seconds: Times measured once (`build`, `first_step`), and times added up over resumes
+            (`before`: earlier processes; `train`: the running epoch).
     """
 
     epoch: int = 0
@@ -36,18 +36,19 @@ class LoopState:
 
     @property
     def next_epoch(self) -> int:
-        """The running epoch, or the one to begin."""
+        """Return the running epoch, or the one to begin."""
         return self.epoch + (not self.is_in_epoch)
 
     def has_lost_patience(self, patience: int | None) -> bool:
-        """Whether so many whole epochs were no better than the best; none: never."""
+        """Tell if `patience` epochs in a row were no better than the best."""
         is_over = patience is not None and not self.is_in_epoch
         return is_over and self.epochs_without_improvement >= (patience or 0)
 
     def judge(self, metrics: Mapping[str, float], stopping: EarlyStoppingSpec) -> bool:
-        """Compare with the best epoch so far, count patience, reduce the rate on a plateau."""
+        """Tell if this epoch is the best; count patience, reduce the rate on a plateau."""
         score = selection_score(metrics, stopping.metric)
-        # Without a validation part the score is infinite, and the latest epoch is the best.
+        # Without a validation part the score is infinite, and the latest epoch is the best. The
+        # first epoch is taken even with a NaN: a run needs weights that count.
         if score > self.best_score or score == math.inf or self.best_epoch == 0:
             self.best_score, self.best_epoch = score, self.epoch
             self.epochs_without_improvement = self.epochs_since_reduction = 0
@@ -55,6 +56,7 @@ class LoopState:
         self.epochs_without_improvement += 1
         self.epochs_since_reduction += 1
         if stopping.reduce_patience and self.epochs_since_reduction >= stopping.reduce_patience:
+            # A factor and not a rate, since the schedule goes on underneath.
             self.rate_factor *= stopping.reduce_factor
             self.epochs_since_reduction = 0
         return False
@@ -62,12 +64,12 @@ class LoopState:
 
 @dataclass
 class Sums:
-    """Means of parts of an epoch, weighted by their examples, into means of the epoch.
+    """Sums over an epoch of the metrics that a backend gives as means over parts of it.
 
     Attributes:
         steps: Steps of the epoch that the totals cover.
-        totals: Name -> sum over examples.
-        weight: Examples.
+        totals: Name of the metric -> sum over examples.
+        weight: Number of examples in the totals.
     """
 
     steps: int = 0
@@ -75,8 +77,9 @@ class Sums:
     weight: float = 0.0
 
     def add(self, metrics: Mapping[str, float], steps: int) -> None:
-        """Add what the backend gave since the last call; `steps` is the epoch's count so far."""
+        """Add the backend's means since the last call; `steps` is the epoch's count so far."""
         self.steps = steps
+        # Weighted by examples: the last batch of an epoch may be smaller than the others.
         weight = metrics.get("count", 0.0)
         for name, value in metrics.items():
             if name != "count":
@@ -84,12 +87,12 @@ class Sums:
         self.weight += weight
 
     def means(self) -> dict[str, float]:
-        """Means over all examples."""
+        """Return name -> mean over all examples."""
         return {name: total / max(self.weight, 1.0) for name, total in self.totals.items()}
 
 
 def selection_score(metrics: Mapping[str, float], metric: str) -> float:
-    """A number to maximise; without a validation part every epoch is better than the last."""
+    """Return a score to maximise; it is infinite if there is no validation part."""
     if metric not in metrics:
         return math.inf
     score = -metrics[metric] if metric.endswith("loss") else metrics[metric]

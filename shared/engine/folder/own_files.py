@@ -1,4 +1,4 @@
-"""Which files below a run's folder poc has written: these alone a new run or export replaces."""
+"""Files in a run's folder that poc has written; a new run or export replaces no others."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,15 +8,16 @@ from poc.shared.files.arrays import FROZEN_NAME
 from poc.shared.files.collisions import digest_file
 from poc.shared.files.whole import LEFTOVER
 
-# Weights that a stage ended with, and what a resume needs.
+# Weights of the kept epochs, of the end of each stage, and of checkpoints to resume from.
 WEIGHTS = re.compile(r"(best|last|resume|resume_previous|after_\w*)\.safetensors")
+# A hard link that a killed process has not renamed.
 LINK = re.compile(r"\..+\.safetensors\.link")
-# A folder beside an export that is being written.
+# Start of the name of a folder in which an export is prepared.
 EXPORT_LEFTOVER = ".export."
 
 
 def find_checkpoints(folder: Path) -> Iterator[Path]:
-    """Weight files of a run, and what a killed process left of them."""
+    """Yield the weight files of a run, and remainders of them that a killed process left."""
     for path in folder.glob("*"):
         name = path.name
         is_named = WEIGHTS.fullmatch(name) or FROZEN_NAME.fullmatch(name) or LINK.fullmatch(name)
@@ -25,17 +26,19 @@ def find_checkpoints(folder: Path) -> Iterator[Path]:
 
 
 def find_exports(folder: Path, rows: Iterable[Mapping[str, object]]) -> Iterator[Path]:
-    """Files in a run's `exports/` that are as `exports.json` notes them."""
+    """Yield the files in `exports/` that have not changed since `exports.json` noted them."""
+    # As a list, since an iterator would be used up at the first file.
     known = list(rows)
     yield from (path for path in folder.glob("*") if path.is_file() and is_noted(path, known))
 
 
 def is_noted(path: Path, rows: Iterable[Mapping[str, object]]) -> bool:
-    """Whether a file is an export of a run, unchanged.
+    """Tell if a file is an unchanged export of a run.
 
     Args:
         path: A file.
-        rows: Entries of `exports.json`; a former version's say the size of the file alone.
+        rows: Entries of `exports.json`; those of a former version have the file's size, and no
+            digest.
     """
     for row in rows:
         if Path(str(row.get("file", ""))).name != path.name or not path.is_file():

@@ -1,7 +1,7 @@
-"""What a run folder says about its data and its network, compared with what is there now.
+"""The record of a run's data and network, compared with the data and weights found now.
 
-Everyone who opens a run folder reads it here, so that a number about a run is a number about its
-classes, its images and its weights, or a refusal.
+Every command that opens a run folder reads it here. A number about a run is then about its classes,
+images and weights, or it is refused.
 """
 
 import os
@@ -26,18 +26,18 @@ from poc.shared.weights.start import IMAGENET
 
 from .run_folder import SPLIT, RunFolder
 
-# Class names of a message: all of so many, else the first few.
+# A message lists up to so many class names, and of longer lists only the first few.
 MAX_LISTED, NUM_NAMED = 12, 5
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run's record; the comparisons refuse, map, or tell.
+    """A run's record; each comparison refuses a difference, maps it, or makes a note.
 
     Attributes:
         folder: Run folder.
-        content: `run.json`.
-        is_split_anew: Whether the caller sets a split of his own for what is opened.
+        content: Content of `run.json`.
+        is_split_anew: True if the caller sets a split of its own for the opened data.
     """
 
     folder: Path
@@ -46,55 +46,55 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The record of a folder.
+        """Read the record of a folder.
 
         Raises:
-            UsageError: It is no run folder, or its `run.json` is malformed.
+            UsageError: The folder is not a run folder, or its `run.json` is malformed.
         """
         if not (folder / "run.json").is_file():
             raise UsageError(
-                f"received {str(folder)!r}, which holds no run.json; name the folder "
-                "that `poc run` printed"
+                f"Got {str(folder)!r}, which has no run.json. Expected a run folder. "
+                "Try naming the folder that `poc run` printed."
             )
         content = RunFolder(folder).read_run()
         if not isinstance(content.get("run"), dict):
             raise UsageError(
-                f"received {str(folder)!r}, whose run.json holds no run; name the folder "
-                "that `poc run` printed"
+                f"Got {str(folder)!r}, whose run.json describes no run. Expected a run folder. "
+                "Try naming the folder that `poc run` printed."
             )
         return cls(folder, content)
 
     @classmethod
     def find(cls, weights: Path) -> Self | None:
-        """The record of the run whose checkpoint a weight file is; none: it is none."""
+        """Read the record of the run that wrote a checkpoint; None for any other file."""
         folder = weights.parent.parent
         is_checkpoint = weights.parent.name == "checkpoints" and (folder / "run.json").is_file()
         return cls.read(folder) if is_checkpoint else None
 
     @cached_property
     def spec(self) -> RunSpec:
-        """The run's spec."""
+        """Return the run's spec."""
         return RunSpec.parse(self.content.get("run", {}), "run")
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What is recorded of the data; empty where the run never opened it."""
+        """Return the record of the data; empty if the run never opened its data."""
         data = self.content.get("data")
         return data if isinstance(data, dict) else {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The run's classes in the order of its logits; empty where they are not recorded."""
+        """Return the classes in the order of the logits; empty if they are not recorded."""
         names = self.data.get("class_names")
         is_whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
         return tuple(names) if is_whole and names else ()
 
     @cached_property
     def parts(self) -> RecordedParts | None:
-        """The run's parts; none in folders from before they were kept.
+        """Read the run's parts; None if the folder is from before they were kept.
 
         Raises:
-            UsageError: The file is damaged, or not that of this run.
+            UsageError: The file is damaged, or belongs to another run.
         """
         path = self.folder / SPLIT
         if not path.exists():
@@ -103,19 +103,20 @@ class RunRecord:
             return RecordedParts.parse(read_archive(path), str(self.data.get("split_fingerprint")))
         except ValueError as error:
             raise UsageError(
-                f"received the run {str(self.folder)!r}, whose {SPLIT} does not say which images "
-                f"it trained on ({error}); restore it, or remove it to go on without"
+                f"Got the run {str(self.folder)!r}, whose {SPLIT} does not name the images that it "
+                f"trained on ({error}). Expected the file that the run wrote. Try restoring it, or "
+                "removing it to go on without."
             ) from None
 
     def locate(self, given: str | None = None) -> str:
-        """Where the run's data lies now, as `--data` takes it.
+        """Find the run's data, and return its present place as `--data` takes it.
 
         Args:
-            given: What the user says; none: where it lay, else where it lies as seen from the
-                run folder, which may have been moved together with it.
+            given: Place that the user names; None for the recorded one, absolute or, if the run
+                folder and its data were moved together, relative to that folder.
 
         Raises:
-            UsageError: It is in neither place.
+            UsageError: The data is in neither place.
         """
         if given is not None:
             return absolute_source(given)
@@ -129,41 +130,40 @@ class RunRecord:
             if Path(moved).exists():
                 return f"{scheme}:{moved}"
         raise UsageError(
-            f"received the run {str(self.folder)!r}, whose data lay in {path!r}, where nothing is "
-            f"now; say where it lies: --data {scheme}:PATH"
+            f"Got the run {str(self.folder)!r}, whose data was in {path!r}. Expected it there, but "
+            f"nothing is. Try naming its present place with --data {scheme}:PATH."
         )
 
     def match_classes(self, source: Source, note: Note) -> Source:
-        """The source with its classes in the order of the run's logits.
+        """Put the classes of a source into the order of the run's logits.
 
         Raises:
-            UsageError: It has other classes; names both lists.
+            UsageError: The source has other classes; the message names both lists.
         """
         if not self.class_names:
             raise UsageError(
-                f"received the run {str(self.folder)!r}, whose run.json names no classes; name a "
-                "run that has opened its data"
+                f"Got the run {str(self.folder)!r}, whose run.json names no classes. Expected "
+                "those of its logits. Try naming a run that has opened its data."
             )
         order = find_order(self.class_names, source.class_names)
         if order is None:
             raise UsageError(
-                f"received the run {str(self.folder)!r} of the classes "
-                f"{list_classes(self.class_names, source.class_names)} for data with the classes "
-                f"{list_classes(source.class_names, self.class_names)}; allowed are the run's own "
-                "classes: give them their names back, or name the run's data with --data"
+                f"Got data with the classes {list_classes(source.class_names, self.class_names)}. "
+                f"Expected {list_classes(self.class_names, source.class_names)}, as in the run "
+                f"{str(self.folder)!r}. Try restoring the names, or naming its data with --data."
             )
         if order == tuple(range(len(order))):
             return source
-        note("The data's classes stand in another order than the run's; they are matched by name.")
+        note("The data's classes are in another order than the run's; they are matched by name.")
         return reorder_classes(source, order)
 
     def find_split(self, source: Source, spec: SplitSpec, note: Note) -> Split:
-        """The run's own parts where they can be found, else parts that are made; tells changes.
+        """Find the run's own parts in the data, or make parts if the data has none of its images.
 
         Args:
             source: Opened data, its classes matched.
-            spec: How parts are made.
-            note: Told what differs from the run.
+            spec: Rule by which parts are made.
+            note: Called with each difference from the run.
         """
         parts = self.parts
         if parts is None or self.is_split_anew:
@@ -175,15 +175,15 @@ class RunRecord:
             split = make_split(source, spec)
             counts = ", ".join(f"{len(own)} {part}" for part, own in split.parts.items())
             note(
-                f"{source.name} has none of the run's image names: taken for other data, split by "
-                f"the run's rule ({counts})."
+                f"{source.name} has none of the run's image names: it is taken for other data, and "
+                f"split by the run's rule ({counts})."
             )
             return split
         split = Split(source, spec, **parts.place(source))
         if not len(split.train):
             raise UsageError(
-                f"received {source.name!r} for the run {str(self.folder)!r}, whose training images "
-                "are all gone from it; allowed is the run's data: name it with --data"
+                f"Got {source.name!r}, which has no training image of the run "
+                f"{str(self.folder)!r}. Expected the run's data. Try naming it with --data."
             )
         if any(changes):
             kept = ", ".join(
@@ -191,7 +191,7 @@ class RunRecord:
             )
             note(
                 f"The data has changed since the run: {changes.new} images are new and in no part, "
-                f"{changes.missing} are gone, {changes.changed} hold other content. The run's own "
+                f"{changes.missing} are gone, {changes.changed} have other content. The run's own "
                 f"parts are used ({kept} images)."
             )
         elif self.data.get("source_fingerprint") != source.fingerprint:
@@ -199,27 +199,26 @@ class RunRecord:
         return split
 
     def _tell_other_split(self, split: Split, note: Note) -> None:
-        """Say what is known about parts that were made again."""
+        """Report how parts that were made again differ from the run's."""
         counts = self.data.get("counts")
         counts = counts if isinstance(counts, dict) else {}
         now = ", ".join(f"{part} {len(own)}" for part, own in split.parts.items())
         before = ", ".join(f"{part} {count}" for part, count in counts.items())
         if self.data.get("split_fingerprint") != split.fingerprint:
             known = (
-                "images that trained the run are looked for"
+                "its parts are searched for images that trained the run"
                 if self.parts is not None
-                else "the run folder does not say which images trained it, so some may be among "
-                "those that test it now"
+                else "images that test it now may have trained it, since its folder names none"
             )
             note(f"The split is not the run's ({now}; was {before}); {known}.")
         elif self.data.get("source_fingerprint") != split.source.fingerprint:
-            note("The data has changed since the run: the same ids hold other images or labels.")
+            note("The data has changed since the run: the same ids have other images or labels.")
 
     def refuse_trained(self, split: Split, part: str) -> None:
         """Refuse to judge the run by images that it trained on.
 
         Raises:
-            UsageError: Some of the part are such images; names the first.
+            UsageError: The part has such images; the message names the first.
         """
         parts = self.parts
         if parts is None or part == "train":
@@ -227,15 +226,16 @@ class RunRecord:
         found = parts.find_trained(split.source, split.parts[part], part)
         if found:
             raise UsageError(
-                f"received a {part} part of {len(split.parts[part])} images for the run "
+                f"Got a {part} part of {len(split.parts[part])} images for the run "
                 f"{str(self.folder)!r}, which trained on {len(found)} of them (the first is "
-                f"{found[0]!r}); allowed are images that it has not seen: leave data.split as it "
-                "was, or name other images with --data"
+                f"{found[0]!r}). Expected images that it has not seen. Try leaving data.split "
+                "unchanged, or naming other images with --data."
             )
 
 
 def find_order(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...] | None:
-    """Position of each wanted name among those found; none: they are not the same names."""
+    """Return the position of each wanted name among those found; None if the names differ."""
+    # Some file systems store an accented letter as two characters: the names are the same.
     names, others = (
         [unicodedata.normalize("NFC", text) for text in own] for own in (wanted, found)
     )
@@ -248,7 +248,7 @@ def find_order(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...] |
 
 
 def list_classes(names: Sequence[str], others: Sequence[str]) -> str:
-    """The names as a message shows them; of many, those that the other list does not have."""
+    """Write names for a message; of a long list, only those that the other list lacks."""
     if len(names) <= MAX_LISTED:
         return ", ".join(map(repr, names))
     only = [name for name in names if name not in set(others)]
@@ -259,25 +259,25 @@ def list_classes(names: Sequence[str], others: Sequence[str]) -> str:
 
 
 def has_path(source: str) -> bool:
-    """Whether the text of a source names a file or a folder."""
+    """Tell if the text of a source names a file or a folder."""
     scheme = SCHEMES.get(source.partition(":")[0])
     return scheme is not None and scheme.form.endswith(":PATH")
 
 
 def absolute_source(source: str) -> str:
-    """The source as it is found from any folder."""
+    """Make the path of a source absolute, so that it holds from any folder."""
     scheme, _, path = source.partition(":")
     return f"{scheme}:{absolute_path(path)}" if has_path(source) and path else source
 
 
 def absolute_path(path: str) -> str:
-    """The path as it is found from any folder; links stay links."""
+    """Make a path absolute; links stay links, except where `..` has to be resolved."""
     expanded = Path(path).expanduser()
     return str(expanded.resolve() if ".." in expanded.parts else expanded.absolute())
 
 
 def anchor(run: RunSpec) -> RunSpec:
-    """The run with its files named so that its folder can be read from anywhere."""
+    """Make all paths of a run absolute, so that its folder can be read from anywhere."""
     values = run.model_dump(mode="json")
     data = values["data"]
     data["source"] = absolute_source(data["source"])
@@ -292,7 +292,7 @@ def anchor(run: RunSpec) -> RunSpec:
 
 
 def relative_path(run: RunSpec, folder: Path) -> str | None:
-    """Path of the run's data as seen from its folder; none: the data is no file."""
+    """Return the path of the run's data relative to its folder; None if the data has no path."""
     source = run.data.source
     if not has_path(source):
         return None

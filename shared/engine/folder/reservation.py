@@ -1,7 +1,7 @@
-"""The folder of a run that is to begin: held for it, and given back as it was if it never does.
+"""The reservation of a run's folder: if the run never begins, the folder is restored.
 
-A run has begun when its worker has written `run.json`. Until then a former run's files stand, and
-whatever ends the start (wrong weights, no data, a signal) leaves nothing behind.
+A run has begun when its worker has written `run.json`. Until then a former run's files stay, and
+an event that ends the start (wrong weights, no data, a signal) leaves nothing behind.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,23 @@ from poc.shared.engine.worker.handle import WorkerCrashed
 from .lock import LockContent, hold_lock
 from .run_folder import LOCK, RunFolder
 
-# Where a former run's log waits.
+# Name of a former run's log until the new run begins. The worker opens its own log earlier.
 FORMER_LOG = ".worker.log.former"
 
 
 @contextmanager
 def starting(path: Path, *, overwrite: bool) -> Iterator[tuple[RunFolder, int]]:
-    """The folder and its lock.
+    """Reserve the folder, and yield it with the descriptor of its lock.
 
     Raises:
-        UsageError: The folder holds something and `overwrite` is false, it cannot be made, or
+        UsageError: The folder has content and `overwrite` is false, it cannot be made, or
             another process holds it.
     """
+    # Listed before anything is made, so that a refused start removes no folder of the user.
     folder, missing = RunFolder(path), missing_folders(path)
     try:
         RunFolder.reserve(path, overwrite=overwrite)
+        # Read before the lock is taken, which writes into its file.
         found, former_lock = set(path.iterdir()), LockContent.of(path)
         with hold_lock(path) as lock:
             former = stamp(folder)
@@ -40,18 +42,19 @@ def starting(path: Path, *, overwrite: bool) -> Iterator[tuple[RunFolder, int]]:
                     former_lock.put_back(lock)
     finally:
         for made in missing:
-            # Only where it is empty.
+            # `rmdir` fails for a folder with content, which then stays.
             with suppress(OSError):
                 made.rmdir()
 
 
 def missing_folders(path: Path) -> list[Path]:
-    """The folder and those above it that are still to be made, innermost first."""
+    """Return the folder and its parents that do not exist yet, innermost first."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def stamp(folder: RunFolder) -> tuple[int, int] | None:
-    """Changes when `run.json` is replaced; none: there is none."""
+    """Return a value that changes when `run.json` is replaced; None if there is no such file."""
+    # An atomic write gives a new file a new inode, even within one tick of the clock.
     with suppress(OSError):
         status = (folder.path / "run.json").stat()
         return status.st_ino, status.st_mtime_ns
@@ -60,9 +63,9 @@ def stamp(folder: RunFolder) -> tuple[int, int] | None:
 
 @contextmanager
 def log_of_its_own(folder: RunFolder) -> Iterator[None]:
-    """Keep an older log aside; where no run begins it comes back, and the new one goes.
+    """Move an older log away; if no run begins, put it back and remove the new one.
 
-    The log of a worker that crashed stays, where no former run has one: it is all that tells why.
+    The log of a worker that crashed stays if there is no former run: nothing else shows the reason.
     """
     former, aside, is_crashed = stamp(folder), folder.path / FORMER_LOG, False
     with suppress(OSError):
@@ -83,7 +86,8 @@ def log_of_its_own(folder: RunFolder) -> Iterator[None]:
 
 
 def give_back(folder: RunFolder, found: set[Path]) -> None:
-    """Remove what a start has put beside what was found, but for its log."""
+    """Remove the files that a start has added to those found before it, except its log."""
+    # Named one by one: other programs may have written into the folder meanwhile.
     for path in {folder.path / LOCK, *folder.path.glob(".run.json.*")} - found:
         with suppress(OSError):
             path.unlink()

@@ -1,6 +1,6 @@
-"""A run's folder: the only thing that tables, reports, paired tests and resumes read.
+"""A run's folder: tables, reports, paired tests and resumes read nothing else.
 
-`run.json` (resolved spec, command, environment, status), `metrics.jsonl` (one object an epoch),
+`run.json` (resolved spec, command, environment, status), `metrics.jsonl` (one object per epoch),
 `summary.json` (the row of the comparison table), `predictions.npz` (test logits, labels, ids),
 `split.npz` (which examples each part held), `checkpoints/`, `worker.log` and, once the run has been
 exported, `exports.json`.
@@ -35,25 +35,25 @@ from .export_notes import EXPORTS, ExportNotes
 from .frozen_tensors import FrozenTensors
 from .own_files import EXPORT_LEFTOVER, find_checkpoints, find_exports
 
-# The file that a run holds while it writes (run_lock.py).
+# The file that a run locks while it writes (lock.py).
 LOCK = "lock"
-# Which examples each part held (data/splits/recorded.py).
+# The examples of each part (data/splits/recorded.py).
 SPLIT = "split.npz"
 Status = Literal["running", "finished", "interrupted", "failed"]
 
 
 class RunFolder:
-    """Reads and writes one run's files; every whole-file write is atomic."""
+    """Reader and writer of one run's files; each write of a complete file is atomic."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     @classmethod
     def create(cls, path: Path | str, *, overwrite: bool = False) -> "RunFolder":
-        """Make the folder, without a former run's files.
+        """Make the folder, and remove a former run's files from it.
 
         Raises:
-            UsageError: It holds something and `overwrite` is false, or it cannot be made.
+            UsageError: The folder has content and `overwrite` is false, or it cannot be made.
         """
         folder = cls(cls.reserve(path, overwrite=overwrite))
         if not folder.is_unused():
@@ -63,7 +63,7 @@ class RunFolder:
 
     @classmethod
     def reserve(cls, path: Path | str, *, overwrite: bool = False) -> Path:
-        """Make the empty folder, or look at the one that is there without changing it.
+        """Make an empty folder, or check an existing one without changing it.
 
         Raises:
             UsageError: As `create`.
@@ -74,17 +74,17 @@ class RunFolder:
         return folder.path
 
     def require_room(self, *, overwrite: bool) -> None:
-        """Refuse a folder that no run may begin in.
+        """Refuse a folder in which no run may begin.
 
         Raises:
-            UsageError: It holds something and `overwrite` is false, or what is no run.
+            UsageError: The folder has content, and `overwrite` is false or the content is no run.
         """
         if not self.path.exists() or self.is_unused():
             return
         if not overwrite:
             raise UsageError(
-                f"received the output {str(self.path)!r}, which already holds something; name a "
-                "new folder, or add --overwrite to replace a run"
+                f"Got the output {str(self.path)!r}, which already has content. Expected a new or "
+                "empty folder. Try naming one, or adding --overwrite to replace a run."
             )
         self.require_run()
 
@@ -92,67 +92,68 @@ class RunFolder:
         """Make a folder of the run.
 
         Raises:
-            UsageError: It cannot be made.
+            UsageError: The folder cannot be made.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"received the output {str(self.path)!r}, which cannot be made ({error.strerror}); "
-                "name a folder that you may write to"
+                f"Got the output {str(self.path)!r}, which cannot be made ({error.strerror}). "
+                "Expected a folder that you may write to. Try naming another."
             ) from None
 
     def is_unused(self) -> bool:
-        """Whether nothing has begun here: empty, or left by a run that was ended at once."""
+        """Tell if no run has begun here: empty, or with remainders of a start that ended early."""
         if not self.path.is_dir():
             return False
         leftovers = {self.log, self.checkpoints, self.path / LOCK}
         leftovers |= {*self.path.glob(".run.json.*"), *self.path.glob(".worker.log.*")}
+        # A file with a leading dot is an unfinished write; any other holds work of a run.
         stored = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
         holds_weights = any(not path.name.startswith(".") for path in stored)
         return not holds_weights and set(self.path.iterdir()) <= leftovers
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the weight files."""
+        """Return the folder of the weight files."""
         return self.path / "checkpoints"
 
     @property
     def best(self) -> Path:
-        """Weights of the epoch that counts."""
+        """Return the file with the weights of the epoch that counts."""
         return self.checkpoints / "best.safetensors"
 
     @property
     def last(self) -> Path:
-        """Weights of the last epoch that was written."""
+        """Return the file with the weights of the last epoch."""
         return self.checkpoints / "last.safetensors"
 
     def stage_end(self, stage: str) -> Path:
-        """File of the weights that a stage, not the last, ended with."""
+        """Return the file with the weights at the end of a stage that is not the last one."""
         return self.checkpoints / f"after_{stage}.safetensors"
 
     @property
     def log(self) -> Path:
-        """What the worker process printed."""
+        """Return the file with the output of the worker process."""
         return self.path / "worker.log"
 
     def require_run(self) -> None:
-        """Refuse to replace what is no run.
+        """Refuse to replace a folder that is not a run folder.
 
         Raises:
-            UsageError: The folder is no run folder.
+            UsageError: The folder has no `run.json`.
         """
         if not (self.path / "run.json").is_file():
             raise UsageError(
-                f"received --overwrite for {str(self.path)!r}, which is no run folder; "
-                "remove it by hand"
+                f"Got --overwrite for {str(self.path)!r}, which is no run folder. Expected a run "
+                "folder. Try removing that folder by hand."
             )
 
     def clear(self) -> None:
         """Remove a former run's own files, and nothing else.
 
         Raises:
-            UsageError: The folder is no run folder.
+            UsageError: The folder is not a run folder.
         """
         self.require_run()
         self.remove_results()
@@ -160,9 +161,9 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def remove_results(self) -> None:
-        """Remove what a former run has written, but for its log and `run.json`.
+        """Remove the files of a former run, except its log and `run.json`.
 
-        `run.json` says that this is a run folder; the new run replaces it.
+        `run.json` marks this as a run folder until the new run replaces it.
         """
         own = [
             "metrics.jsonl",
@@ -177,7 +178,7 @@ class RunFolder:
             *find_checkpoints(self.checkpoints),
             *find_exports(exports, self.exports.own()),
         ]
-        # What tells one's own exports goes after them.
+        # `exports.json` goes last: it alone tells which exports are the run's own.
         for path in [*written, *(self.path / name for name in own)]:
             path.unlink(missing_ok=True)
         for leftover in exports.glob(f"{EXPORT_LEFTOVER}*"):
@@ -188,27 +189,28 @@ class RunFolder:
         write_json(self.path / "run.json", record)
 
     def read_run(self) -> dict[str, Any]:
-        """Read `run.json`; an older version's says what it meant."""
+        """Read `run.json`; settings of an older version are translated to today's."""
         return read_as_meant(read_object(self.path / "run.json"))
 
     def mark(self, status: Status, **more: object) -> None:
-        """Set the run's status, and further fields of `run.json`, on a full disk as well."""
+        """Set the run's status and further fields of `run.json`, even if the disk is full."""
         record = {**self.read_run(), "status": status, "status_changed": now(), **more}
         write_with_room(self.room, lambda: self.write_run(record))
+        # Only the last mark may use up the reserve.
         if status != "running":
             self.give_room()
 
     @property
     def room(self) -> Path:
-        """File that keeps room for the last mark; named so that a start clears it away."""
+        """Return the file that reserves space for the last mark; a new start removes it."""
         return self.path / ".run.json.room"
 
     def keep_room(self) -> None:
-        """Keep room for the last mark, from before the first one on."""
+        """Reserve space for the last mark; called before the first one."""
         keep_room(self.room)
 
     def give_room(self) -> None:
-        """Give it back."""
+        """Release the reserved space."""
         give_room(self.room)
 
     def write_checkpoint(self, checkpoint: Checkpoint, frozen: FrozenTensors) -> None:
@@ -216,11 +218,11 @@ class RunFolder:
         write_checkpoint(self.checkpoints, checkpoint, frozen)
 
     def read_checkpoint(self) -> Checkpoint | None:
-        """The checkpoint to resume from, or none where nothing was saved yet."""
+        """Read the checkpoint to resume from; None if nothing was saved yet."""
         return read_checkpoint(self.checkpoints)
 
     def cut_metrics(self, line: Mapping[str, Any] | None) -> None:
-        """Cut the metrics back to the end of the epoch of `line`; none: to nothing."""
+        """Remove metrics of epochs after that of `line`; None removes all."""
         path = self.path / "metrics.jsonl"
         if line is None:
             path.unlink(missing_ok=True)
@@ -229,24 +231,25 @@ class RunFolder:
         write_bytes(path, "".join(encode_line(own) for own in [*kept, line]).encode())
 
     def append_metrics(self, line: Mapping[str, object]) -> None:
-        """Add one epoch's line."""
+        """Append one epoch's line, and wait until the disk has it."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(encode_line(line))
             file.flush()
             os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Every epoch's line; a half-written last line is left out."""
+        """Read the line of each epoch; leave out a half-written last line."""
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
         try:
             lines = read_regular(path).decode().split("\n")
+            # The last piece is empty, or a line that lacks its end since its process was killed.
             return [dict(json.loads(line)) for line in lines[:-1] if line]
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UsageError(
-                f"received {str(path)!r}, which holds a line that is no metrics line ({error}); "
-                "remove that line"
+                f"Got {str(path)!r}, with a line that is no metrics line ({error}). Expected one "
+                "JSON object per line. Try removing that line."
             ) from None
 
     def write_summary(self, row: Mapping[str, object]) -> None:
@@ -272,21 +275,21 @@ class RunFolder:
         write_bytes(self.path / name, buffer.getvalue())
 
     def keep_split(self, content: bytes) -> None:
-        """Write which examples each part holds, unless the run's beginning has done so."""
+        """Write the list of each part's examples, unless the run did it at its beginning."""
         if not (self.path / SPLIT).exists():
             write_bytes(self.path / SPLIT, content)
 
     @property
     def exports(self) -> ExportNotes:
-        """What was exported."""
+        """Return the list of exports."""
         return ExportNotes(self.path / EXPORTS)
 
 
 def now() -> str:
-    """The time as run folders write it."""
+    """Return the time as run folders write it."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def encode_line(line: Mapping[str, object]) -> str:
-    """One line of `metrics.jsonl`."""
+    """Encode one line of `metrics.jsonl`."""
     return json.dumps(finite(dict(line))) + "\n"

@@ -1,1 +1,1 @@
-"""Starting runs and sweeps: what is refused first, and where they work."""
+"""Launch of runs and sweeps: checks that come first, and the place where the work is done."""

@@ -16,23 +16,25 @@ from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.run import RunSpec
 
-# Larger batches gain little and change what is learned.
+# Larger batches gain little speed and change the result of the training.
 LARGEST = 512
 
 
 def choose_batch_size(run: RunSpec, backends: Sequence[str], report: Report) -> RunSpec:
-    """The run with a batch size that every one of these backends can take.
+    """Choose the largest batch size that all of these backends can train the run with.
 
     Raises:
-        UsageError: Not even one image fits.
+        UsageError: Not even one image fits into memory.
     """
     resolved, data = resolve(run)
     free = free_bytes()
     with data:
         limit = min(LARGEST, data.train.examples)
+    # A batch cannot be larger than the training part; the estimate only saves hopeless trials.
     size = 1 << (limit.bit_length() - 1)
     if free is not None:
         size = min(size, estimate_need(resolved).largest_batch(int(SHARE_FOR_A_RUN * free)))
+    # The size that one backend takes is the next one's start, so that all get the same size.
     for backend in backends:
         size = largest_that_runs(resolved.spec, backend, size)
     report({"event": "note", "text": f"--batch-size auto: {size}"})
@@ -40,15 +42,16 @@ def choose_batch_size(run: RunSpec, backends: Sequence[str], report: Report) -> 
 
 
 def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
-    """Halve the batch until two steps of it run in a process of their own.
+    """Halve the batch until two steps run in a process of their own.
 
     Raises:
-        UsageError: Not even one image fits.
+        UsageError: Not even one image fits into memory.
     """
     last = ""
     while size:
         candidate = with_batch_size(run.replace(backend=backend), size)
         try:
+            # A process for each trial, since one that needs too much memory may die of a signal.
             with Worker(backend) as worker:
                 worker.call(Operations.try_steps, run=candidate.model_dump(mode="json"))
             return size
@@ -58,14 +61,14 @@ def largest_that_runs(run: RunSpec, backend: str, size: int) -> int:
                 raise
         size //= 2
     raise UsageError(
-        f"received --batch-size auto for the model {run.model_spec.name!r}, of which not even one "
-        f"image fits into memory ({last}); allowed is a smaller model or image: set "
-        "data.image_size"
+        f"Got --batch-size auto for the model {run.model_spec.name!r}, of which not even one image "
+        f"fits into memory ({last}). Expected a smaller model or image. Try setting "
+        "data.image_size."
     )
 
 
 def is_want_of_memory(text: str) -> bool:
-    """Whether a trial ended for want of memory, as far as its message tells.
+    """Tell if a trial ended for lack of memory, as far as its message shows.
 
     TensorFlow answers a refused allocation with a broken pointer, and so dies of any signal.
     """
@@ -74,5 +77,5 @@ def is_want_of_memory(text: str) -> bool:
 
 
 def with_batch_size(run: RunSpec, size: int) -> RunSpec:
-    """The run with another batch size."""
+    """Return the run with another batch size."""
     return run.replace(data={**run.data.model_dump(mode="json"), "batch_size": size})

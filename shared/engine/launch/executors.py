@@ -1,7 +1,7 @@
-"""Where a sweep's cells run: on this machine, or wherever Ray places them.
+"""Executors of a sweep's cells: processes of this machine, or tasks of a Ray cluster.
 
-An executor takes a plain function and tasks of JSON values, and gives the results as they come. The
-function starts a worker process by itself, so that no executor ever imports a framework.
+An executor takes a plain function and tasks of JSON values, and yields each result when it is
+there. The function itself starts a worker process, so that no executor imports a framework.
 """
 
 import os
@@ -17,13 +17,15 @@ from poc.shared.machine import count_cpus
 Task = TypeVar("Task", bound=Mapping[str, object])
 Result = TypeVar("Result")
 Work = Callable[[Task], Result]
+# Ray by itself tries a wrong address for minutes.
 CONNECT_SECONDS = 10
 ENGINES = ("local", "ray")
+# PyTorch and NumPy read the first one, TensorFlow the second.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
 class Done(NamedTuple, Generic[Task, Result]):
-    """A task that ended: its result, or the error of a function that gave none."""
+    """A task that has ended: its result, or the error if there is none."""
 
     task: Task
     result: Result | None
@@ -31,9 +33,10 @@ class Done(NamedTuple, Generic[Task, Result]):
 
 
 def thread_limits(jobs: int) -> dict[str, str]:
-    """Environment that divides the processors among `jobs` processes; what the user set stays.
+    """Return variables that divide the processors among `jobs` processes.
 
-    Two processes that each take every processor wait for each other's threads.
+    Without them, each process takes all processors, and waits for the threads of the others. A
+    variable that the user has set is left out.
     """
     if jobs == 1:
         return {}
@@ -43,7 +46,7 @@ def thread_limits(jobs: int) -> dict[str, str]:
 
 @contextmanager
 def added_to_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that started processes inherit, and put back what was there before."""
+    """Set variables that started processes inherit, and restore the former values."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -57,29 +60,29 @@ def added_to_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 class Executor(Protocol):
-    """Runs a function on every task."""
+    """A place where a function runs once per task."""
 
     @property
     def description(self) -> dict[str, object]:
-        """What a report must say: `engine` and `jobs` (none: as many as the cluster takes)."""
+        """Return `engine` and `jobs` for a report; None: as many jobs as the cluster takes."""
 
     def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
-        """The ends of all tasks in the order in which they come; closing it cancels the rest."""
+        """Yield each task when it has ended; closing the iterator cancels the others."""
 
 
 class LocalExecutor:
-    """Processes of this machine, `jobs` at a time."""
+    """Executor with processes of this machine, `jobs` at a time."""
 
     def __init__(self, jobs: int = 1) -> None:
         self._jobs = jobs
 
     @property
     def description(self) -> dict[str, object]:
-        """Engine and jobs."""
+        """Return engine and jobs."""
         return {"engine": "local", "jobs": self._jobs}
 
     def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
-        """Each thread does nothing but wait for the process that its task starts."""
+        """Run each task in a thread, which only waits for the process that the task starts."""
         pool = ThreadPoolExecutor(self._jobs)
         with added_to_environment(thread_limits(self._jobs)):
             try:
@@ -91,9 +94,9 @@ class LocalExecutor:
 
 
 class RayExecutor:
-    """Tasks of a Ray cluster: the one at `address`, or a new one on this machine.
+    """Executor with tasks of a Ray cluster: the one at `address`, or a new one on this machine.
 
-    The output folder must be one that every node sees, and poc must be installed on each.
+    Every node must have poc installed, and must see the output folder.
     """
 
     def __init__(self, address: str | None = None, jobs: int = 1) -> None:
@@ -102,11 +105,11 @@ class RayExecutor:
 
     @property
     def description(self) -> dict[str, object]:
-        """Engine and jobs."""
+        """Return engine and jobs."""
         return {"engine": "ray", "jobs": None if self._address else self._jobs}
 
     def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
-        """Ray decides where and when; a task that Ray loses is an error, not the end of all."""
+        """Let Ray decide where and when each task runs; a task that Ray loses is an error."""
         self._connect()
         submit = self._ray.remote(**self._needs())(work).remote
         pending = {submit(dict(task)): task for task in tasks}
@@ -116,12 +119,14 @@ class RayExecutor:
                 yield self._collect(reference, pending.pop(reference))
         finally:
             for reference in pending:
+                # Forced, since a task waits for its worker process and does not look at requests.
                 self._ray.cancel(reference, force=True)
             self._ray.shutdown()
 
     def _connect(self) -> None:
         if self._address:
             check_address(self._address)
+        # Each cell asks for one processor, so a new cluster with `jobs` of them runs `jobs` cells.
         place = {"address": self._address} if self._address else {"num_cpus": self._jobs}
         try:
             self._ray.init(
@@ -134,12 +139,13 @@ class RayExecutor:
             raise no_cluster(self._address, error) from None
 
     def _needs(self) -> dict[str, object]:
-        """One place a cell, and one GPU where the cluster has some; a cell is never repeated."""
+        """Ask for one processor per cell, and for one GPU if the cluster has any."""
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
+        # No retries: a cell that failed is a row, and the next call of the sweep continues it.
         needs: dict[str, object] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
         limits = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
         if self._address is None:
-            # Ray would give each cell one thread, whatever the machine has.
+            # By default, Ray gives each cell one thread on any machine.
             shares = {"OMP_NUM_THREADS": str(count_cpus()), **thread_limits(self._jobs)}
             limits = {**shares, **limits}
         return {**needs, "runtime_env": {"env_vars": limits}} if limits else needs
@@ -152,7 +158,7 @@ class RayExecutor:
 
 
 def check_address(address: str) -> None:
-    """Refuse a HOST:PORT where nothing listens: Ray by itself tries for minutes.
+    """Refuse an address HOST:PORT at which nothing listens; Ray would try for minutes.
 
     Raises:
         UsageError: Nothing listens there.
@@ -167,48 +173,49 @@ def check_address(address: str) -> None:
 
 
 def no_cluster(address: str | None, error: Exception) -> UsageError:
-    """The error of an address without a cluster."""
+    """Make the error about an address without a cluster."""
     return UsageError(
-        f"received --address {address!r}, where no Ray cluster answers ({type(error).__name__}); "
-        "name a running one or leave --address out"
+        f"Got --address {address!r}, where no Ray cluster answers ({type(error).__name__}). "
+        "Expected a running cluster. Try naming one or leaving --address out."
     )
 
 
 def import_ray() -> Any:
-    """The module `ray`.
+    """Import the module `ray`.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: Ray is not installed.
     """
-    # Ray 2.60 warns otherwise of a coming change for tasks without a GPU.
+    # Otherwise Ray 2.60 warns of a coming change for tasks without a GPU.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError:
         raise UsageError(
-            "received --engine ray, but ray is not installed; allowed without it is --engine "
-            "local: install it with pip install 'poc[ray]'"
+            "Got --engine ray, but ray is not installed. Expected --engine local without it. "
+            "Try pip install 'poc[ray]'."
         ) from None
     return ray
 
 
 def make_executor(engine: str, *, address: str | None = None, jobs: int | None = None) -> Executor:
-    """The executor that the command line names.
+    """Make the executor that the command line names.
 
     Raises:
-        UsageError: Unknown engine, wrong number of jobs, or options that do not fit together.
+        UsageError: The engine is unknown, the number of jobs is wrong, or the options contradict
+            each other.
     """
     if engine not in ENGINES:
         raise UsageError(
-            f"received --engine {engine!r}; allowed are {', '.join(ENGINES)}: choose one"
+            f"Got --engine {engine!r}. Expected one of {', '.join(ENGINES)}. Try one of them."
         )
     if jobs is not None and jobs < 1:
-        raise UsageError(f"received --jobs {jobs}; allowed is at least 1: write for example 2")
+        raise UsageError(f"Got --jobs {jobs}. Expected at least 1. Try for example 2.")
     if address and (engine != "ray" or jobs is not None):
         raise UsageError(
-            f"received --address {address!r} with --engine {engine}"
-            f"{'' if jobs is None else f' and --jobs {jobs}'}; allowed is it with --engine ray "
-            "alone, where the cluster decides how many cells run: remove the other option"
+            f"Got --address {address!r} with --engine {engine}"
+            f"{'' if jobs is None else f' and --jobs {jobs}'}. Expected it with --engine ray "
+            "alone, where the cluster decides how many cells run. Try removing the other option."
         )
     if engine == "ray":
         return RayExecutor(address, jobs or 1)

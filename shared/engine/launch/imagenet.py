@@ -1,4 +1,4 @@
-"""Weights published for ImageNet: downloaded once, kept as a canonical file."""
+"""Weights published for ImageNet: downloaded once and cached as a canonical file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,17 +19,22 @@ IMAGENET_CLASSES = 1000
 
 
 def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
-    """Replace `imagenet` by the path of the cached canonical file, made at the first use.
+    """Replace `imagenet` by the path of the cached canonical file; make the file at first use.
 
-    Both backends then start from the same file, whichever framework published it. `fetch` takes a
-    backend and a model's name there; none: in that framework's worker.
+    Both backends then start from the same file, whichever framework published it.
+
+    Args:
+        run: The run.
+        fetch: Downloads the tensors of a backend's model, given both names; None for a download in
+            a worker of that framework.
 
     Raises:
-        UsageError: Nobody publishes ImageNet weights of this model and these options.
+        UsageError: Nobody publishes ImageNet weights of this model with these options.
     """
     if run.initial_weights != IMAGENET:
         return run
     origin = find_imagenet_origin(run.model_spec)
+    # The name holds the origin, since a model's lineages come from different frameworks.
     path = cache_folder() / f"{run.model_spec.name}-{origin.backend}-{origin.name}.safetensors"
     if not path.exists():
         tensors = (fetch or fetch_in_worker)(origin.backend, origin.name)
@@ -38,13 +43,13 @@ def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
 
 
 def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors: Arrays) -> None:
-    """Convert downloaded tensors and keep them."""
+    """Convert downloaded tensors and write them into the cache."""
     published = ModelSpec(name=model.name, options=dict(origin.options))
     shape = find_model(model.name).example_input
     network = published.declare(shape, IMAGENET_CLASSES)
     scheme = find_scheme(network, find_schemes(model.name), tensors, origin.scheme)
     if scheme is None:
-        raise ValueError(f"Received the origin {origin}, which names no scheme.")
+        raise ValueError(f"Got the origin {origin}, which names no scheme. Expected one that does.")
     weights = to_canonical(network, scheme, tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = weight_metadata(published)
@@ -52,7 +57,7 @@ def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors
 
 
 def fetch_in_worker(backend: str, name: str) -> Arrays:
-    """Download in the process of the framework that publishes.
+    """Download in a process of the framework that publishes the weights.
 
     Raises:
         UsageError: The download failed.
@@ -62,5 +67,5 @@ def fetch_in_worker(backend: str, name: str) -> Arrays:
 
 
 def cache_folder() -> Path:
-    """Beside the other caches."""
+    """Return the folder of downloaded weights, next to the other caches."""
     return cache_root() / "weights"

@@ -1,4 +1,4 @@
-"""Starting runs from the command's side: a folder, a worker, and what it reports."""
+"""Launch of a run from the command's side: its folder, its worker, and the worker's reports."""
 
 import time
 from contextlib import suppress
@@ -27,7 +27,7 @@ from .imagenet import resolve_imagenet
 
 
 class Job(TypedDict):
-    """What `train` is told beside the run and its folder."""
+    """Arguments of `train` besides the run and its folder."""
 
     command: str
     save_every: str
@@ -46,16 +46,17 @@ def launch_run(
     """Train in a process of its own.
 
     Args:
-        run: What to train.
-        output: Run folder; none: a new one below `runs/`.
-        command: The command line, kept in the folder.
-        overwrite: Replace a run that stands there.
+        run: Run to train.
+        output: Run folder; None for a new one below `runs/`.
+        command: The command line, recorded in the folder.
+        overwrite: Replace a run that is there.
         report: Called with progress events.
         save_every: Steps or minutes between checkpoints within an epoch.
 
     Returns:
         The run's row of the comparison table.
     """
+    # Refusals that need no framework come first, since a framework takes seconds to start.
     Saver.parse(save_every)
     check_before_data(run)
     run = anchor(resolve_teacher(resolve_imagenet(run)))
@@ -71,7 +72,7 @@ def refuse_own_weights(run: RunSpec, path: Path) -> None:
     """Refuse to replace the run whose weights this one needs.
 
     Raises:
-        UsageError: The source or the initial weights lie in the run's own folder.
+        UsageError: The teacher or the initial weights are in the run's own folder.
     """
     needed = {
         "teacher": run.teacher.weights if run.teacher else None,
@@ -80,8 +81,8 @@ def refuse_own_weights(run: RunSpec, path: Path) -> None:
     for option, file in needed.items():
         if file is not None and Path(file).resolve().is_relative_to(path.resolve()):
             raise UsageError(
-                f"received --{option} {file!r} with the output {str(path)!r}, which holds it and "
-                "would be replaced; allowed is another folder: name one with --output"
+                f"Got --{option} {file!r} with the output {str(path)!r}, which contains it and "
+                "would be replaced. Expected another folder. Try naming one with --output."
             )
 
 
@@ -93,24 +94,27 @@ def resume_run(
     save_every: str = DEFAULT_SAVE_EVERY,
     data: str | None = None,
 ) -> dict[str, Any]:
-    """Go on with the run of a folder; a finished one only gives its row.
+    """Continue the run of a folder; if it has finished, only return its row.
 
     Args:
         path: Run folder.
-        command: The command line, kept in the folder.
+        command: The command line, recorded in the folder.
         report: Called with progress events.
         save_every: Steps or minutes between checkpoints within an epoch.
-        data: Where the run's data lies now; none: where it lay.
+        data: Present place of the run's data; None for the recorded one.
+
+    Returns:
+        The run's row of the comparison table.
 
     Raises:
-        UsageError: No run has begun there, it is damaged, or another process holds it.
+        UsageError: No run has begun there, the folder is damaged, or another process holds it.
     """
     folder = RunFolder(path)
     Saver.parse(save_every)
     if not (path / "run.json").is_file():
         raise UsageError(
-            f"received --resume {str(path)!r}, where no run has begun (there is no run.json); "
-            "allowed is a run folder: name one, or start the run again with --output"
+            f"Got --resume {str(path)!r}, where no run has begun (there is no run.json). Expected "
+            "a run folder. Try naming one, or starting the run again with --output."
         )
     record = folder.read_run()
     run = RunSpec.parse(record.get("run", {}), "")
@@ -118,6 +122,7 @@ def resume_run(
         report({"event": "note", "text": f"The run of {path} had finished: this is its row."})
         return folder.read_summary() | {"folder": str(path)}
     check_continuation(run, f"--resume {str(path)!r}", record.get("format"))
+    # Read here only to refuse a damaged one before a worker starts; the worker reads it again.
     folder.read_checkpoint()
     located = RunRecord(path, record).locate(data)
     run = run.replace(data={**run.data.model_dump(mode="json"), "source": located})
@@ -130,20 +135,22 @@ def resume_run(
 def train_in_worker(
     run: RunSpec, folder: RunFolder, lock: int, report: Report, job: Job
 ) -> dict[str, Any]:
-    """Call `train` in a worker that holds the lock as well.
+    """Call `train` in a worker, which holds the lock too.
 
     Raises:
-        WorkerCrashed: With what memory may have to do with it; a run that has begun is marked.
+        WorkerCrashed: The message says if memory may be the reason. A run that has begun is marked.
     """
+    # Measured before the worker starts: afterwards it would count as one of the other programs.
     neighbours = describe_neighbours(run.backend)
     WorkCount(report, f"starting {run.backend}")
     evidence = MemoryEvidence.before()
+    # A list, since the event below replaces the run by the one that its data has completed.
     former, resolved = stamp(folder), [run]
 
     def watch(event: Event) -> None:
         if event["event"] == "resolved":
             resolved.append(RunSpec.parse(event["run"], ""))
-            # Told once nothing is refused any more.
+            # Only now, when nothing can be refused any more: a refused run needs no such note.
             if neighbours:
                 report({"event": "note", "text": neighbours, "about": "load"})
         else:
@@ -158,7 +165,7 @@ def train_in_worker(
                 **job,
             )
     except WorkerCrashed as error:
-        # Until it is replaced, `run.json` is that of a former run, which stays as it was.
+        # Until the worker replaces it, `run.json` belongs to a former run, which must not change.
         has_begun = job["is_resumed"] or stamp(folder) != former
         message = explain_crash(resolved[-1], folder, str(error), evidence, has_begun=has_begun)
         raise WorkerCrashed(message) from None
@@ -168,7 +175,8 @@ def train_in_worker(
 def explain_crash(
     run: RunSpec, folder: RunFolder, message: str, evidence: MemoryEvidence, *, has_begun: bool
 ) -> str:
-    """What a dead worker left: its last words, what memory may have to do with it, how to go on."""
+    """Explain a dead worker: its last words, a possible lack of memory, and how to continue."""
+    # A damaged folder adds no advice, but must not hide how the worker ended.
     with suppress(UsageError, OSError, KeyError):
         if has_begun and folder.read_checkpoint() is not None:
             message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
@@ -180,9 +188,10 @@ def explain_crash(
 
 
 def new_output(run: RunSpec, root: Path = Path("runs")) -> Path:
-    """A folder name that says what ran and that nothing has yet."""
+    """Choose a name for a new folder that says what ran."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{run.method}-{run.model_spec.name}-{run.backend}"
+    # Several runs may start within one second.
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         if not (path := root / f"{stem}{suffix}").exists():
             return path
-    raise RuntimeError(f"Received 999 runs called {stem} within one second.")
+    raise RuntimeError(f"Got 999 runs called {stem} within one second. Expected fewer.")

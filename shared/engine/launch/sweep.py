@@ -1,8 +1,8 @@
-"""Running a sweep: every cell a run folder, made by a process of its own.
+"""A sweep: each cell is a run folder, written by a process of its own.
 
-The sweep's folder holds `sweep.json` (its definition) and one run folder a cell. Nothing else is
-stored: whether a cell is done is read off its folder, so an interrupted sweep continues where it
-stopped. A cell that fails is a row that says so, and the others go on.
+The sweep's folder contains `sweep.json` (its definition) and one run folder per cell. Nothing else
+is stored: a cell's folder shows if the cell is done, so that an interrupted sweep continues where
+it stopped. A cell that fails becomes a row with its error, and the others go on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 class Task(StoredCell):
-    """A cell as plain values, with where and how it runs."""
+    """A cell as plain values, with its folder and its executor."""
 
     folder: str
     command: str
@@ -49,22 +49,23 @@ def run_sweep(
     """Run every cell that is not yet done.
 
     Args:
-        cells: The sweep.
+        cells: Cells of the sweep.
         output: Its folder: new, empty, or that of the same sweep, which then continues.
-        executor: Where the cells run.
-        command: The command line, kept in each run folder.
-        report: Called with each row, the kept ones first, and the number of cells.
-        watch: Called with a cell's name and each event of its training, where it runs in a process
-            that this one starts, and of the look at its data before.
+        executor: Place where the cells run.
+        command: The command line, recorded in each run folder.
+        report: Called with each row, finished ones first, and the number of cells.
+        watch: Called with a cell's name and an event: of the check of its data, and of its training
+            if it runs in a process that this one starts.
 
     Returns:
-        One row a cell, in the cells' order: the run's row of the comparison table with `cell`,
+        One row per cell, in the cells' order: the run's row of the comparison table with `cell`,
         `settings` and `status` ("finished" or "failed", then with `failure` and `error`).
 
     Raises:
-        UsageError: The folder holds something else or another sweep, a sweep runs there now, or a
-            cell of a new one is known to fail.
+        UsageError: The folder has other content or another sweep, a sweep runs there now, or a cell
+            of a new sweep is known to fail.
     """
+    # A node of a cluster may have files that this machine lacks, so nothing is checked for it here.
     is_local = isinstance(executor, LocalExecutor)
     make_room(cells, output, watch, has_files=is_local)
     cells = store_definition(cells, output, command)
@@ -77,6 +78,7 @@ def run_sweep(
             for cell in cells
             if cell.name not in rows
         ]
+        # Ray's cells run in other processes, which cannot call this one's report.
         work = partial(run_cell, watch=watch) if is_local else run_cell
         for task, result, error in executor.run(work, tasks):
             row = result or record_failure(task, error or "gave no result")
@@ -86,7 +88,7 @@ def run_sweep(
 
 
 def finished_row(cell: Cell, output: Path) -> Row | None:
-    """The row of a cell whose run has finished, or none."""
+    """Read the row of a cell whose run has finished; None for any other cell."""
     folder = RunFolder(output / cell.name)
     try:
         record, row = folder.read_run(), folder.read_summary()
@@ -98,7 +100,7 @@ def finished_row(cell: Cell, output: Path) -> Row | None:
 
 
 def make_task(cell: Cell, output: Path, command: str, executor: Mapping[str, object]) -> Task:
-    """A cell as plain values, which any process can take."""
+    """Write a cell as plain values, which any process can read."""
     return {
         **cell.to_json(),
         "folder": str((output / cell.name).resolve()),
@@ -108,7 +110,7 @@ def make_task(cell: Cell, output: Path, command: str, executor: Mapping[str, obj
 
 
 def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
-    """Train one cell, or what is left of it; whatever goes wrong is told in the row."""
+    """Train one cell, or continue it; an error becomes part of the row."""
     path = Path(task["folder"])
     run = RunSpec.parse(task["run"], "")
     command, report = task["command"], partial(watch, task["name"])
@@ -116,7 +118,7 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
         if can_resume(path):
             row = resume_run(path, command=command, report=report)
         else:
-            # Only a failed run can be here, or one that has saved nothing.
+            # Overwriting is safe: only a failed run can be here, or one that has saved nothing.
             row = launch_run(run, path, command=command, overwrite=True, report=report)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
@@ -125,9 +127,10 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
 
 
 def can_resume(path: Path) -> bool:
-    """Whether a cell's run was stopped, by whatever, after it had saved something."""
+    """Tell if a cell's run was stopped, in any way, after it had saved a checkpoint."""
     folder = RunFolder(path)
     try:
+        # "running" marks a run that was killed, since only this sweep trains its cells.
         is_stopped = folder.read_run().get("status") in ("running", "interrupted")
         return is_stopped and folder.read_checkpoint() is not None
     except UsageError:
@@ -135,18 +138,19 @@ def can_resume(path: Path) -> bool:
 
 
 def describe_membership(task: Task) -> dict[str, object]:
-    """What a cell's `run.json` says about the sweep."""
+    """Describe the sweep for a cell's `run.json`."""
     return {"cell": task["name"], "settings": task["settings"], **task["executor"]}
 
 
 def record_failure(task: Task, error: str) -> Row:
-    """Write the failure into the run folder, which may not have come into being."""
+    """Write the failure into the cell's run folder, and make the folder if there is none."""
     failure = kind_of_failure(error)
     folder = RunFolder(task["folder"])
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
         record = folder.read_run()
     except UsageError:
+        # The run was refused before it began; its settings make the row that the report shows.
         record = {"format": RUN_FORMAT, "command": task["command"], "run": task["run"]}
     folder.write_run(record)
     folder.mark("failed", error=error, failure=failure, sweep=describe_membership(task))
@@ -154,15 +158,15 @@ def record_failure(task: Task, error: str) -> Row:
 
 
 def kind_of_failure(error: str) -> str:
-    """`out of memory`, `killed, most likely out of memory`, `killed` or `error`."""
+    """Return `out of memory`, `killed, most likely out of memory`, `killed` or `error`."""
     is_about_memory = "memory ended" in error or KERNEL_SIGN in error
-    # A process that was killed may have said anything before: what ended it stands first.
+    # Checked first: the last words of a killed process may speak of memory and not be the reason.
     if was_killed(error):
         return "killed, most likely out of memory" if is_about_memory else "killed"
     return "out of memory" if has_memory_sign(error) or is_about_memory else "error"
 
 
 def describe_row(cell: StoredCell, row: Mapping[str, object]) -> Row:
-    """A run's row with the cell that it belongs to."""
+    """Add the cell to the row of its run."""
     own = {"cell": cell["name"], "settings": dict(cell["settings"]), "status": "finished"}
     return {"seed": cell["run"]["seed"], "backend": cell["run"]["backend"], **row, **own}

@@ -1,7 +1,7 @@
-"""A sweep's folder: its definition, and whose folder it is.
+"""The definition of a sweep, in its folder.
 
-`sweep.json` says which cells the folder holds. The same sweep goes on there, another one is
-refused, unless no cell of the former has ever begun.
+`sweep.json` lists the cells of the folder. The same sweep continues there. Another one is refused,
+unless no cell of the former one has ever begun.
 """
 
 import fcntl
@@ -28,15 +28,16 @@ from poc.shared.spec.run import RunSpec
 Watch = Callable[[str, Event], None]
 
 DEFINITION = "sweep.json"
-# Settings of the data that decide which images there are, and in which parts.
+# Settings of the data that decide the list of images and their parts. Cells that agree in these are
+# checked once.
 LISTING = ("source", "class_pattern", "on_error", "split")
 
 
 def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[Cell]:
-    """Write the definition into a new folder, or compare it with the one that is there.
+    """Write the definition into a new folder, or compare it with an existing one.
 
     Returns:
-        The cells under the names that their folders have, which another version may have given.
+        The cells under the names of their folders; another version may have chosen these.
     """
     path = output / DEFINITION
     if path.is_file():
@@ -47,8 +48,8 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"received the output {str(output)!r}, which cannot be made ({error.strerror}); name a "
-            "folder that you may write to"
+            f"Got the output {str(output)!r}, which cannot be made ({error.strerror}). Expected a "
+            "folder that you may write to. Try naming another."
         ) from None
     definition = [cell.to_json() for cell in cells]
     write_json(path, {"format": SWEEP_FORMAT, "command": command, "cells": definition})
@@ -56,30 +57,30 @@ def store_definition(cells: Sequence[Cell], output: Path, command: str) -> list[
 
 
 def check_is_free(output: Path) -> None:
-    """Refuse a folder that holds something else than a sweep.
+    """Refuse a folder with content that is not a sweep.
 
     Raises:
-        UsageError: It does.
+        UsageError: The folder has such content.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
-            f"received the output {str(output)!r}, which holds something that is no sweep; name a "
-            "new folder"
+            f"Got the output {str(output)!r}, whose content is no sweep. Expected a new or empty "
+            "folder. Try naming one."
         )
 
 
 def check_cells(cells: Sequence[Cell], watch: Watch, *, has_files: bool) -> None:
-    """Refuse a new sweep of which a cell is known to fail, before any of them trains.
+    """Refuse a new sweep if one of its cells is known to fail, before any cell trains.
 
     Args:
-        cells: The sweep.
-        watch: Told at which cell's data it looks, which of a large folder takes minutes.
-        has_files: Whether the cells find their data and weights where this process does. If not,
-            nothing is known here, and a cell that fails is a row. If so, each source and split is
-            opened once.
+        cells: Cells of the sweep.
+        watch: Called with the cell whose data is checked; a large folder takes minutes.
+        has_files: True if the cells find their data and weights where this process does. Then each
+            source and split is opened once. Otherwise nothing can be checked here, and a cell that
+            fails becomes a row.
 
     Raises:
-        UsageError: As `check_before_data` and `resolve`; names the first such cell.
+        UsageError: As for `check_before_data` and `resolve`; the message names the first such cell.
     """
     opened: set[str] = set()
     for cell in cells if has_files else ():
@@ -92,21 +93,22 @@ def check_cells(cells: Sequence[Cell], watch: Watch, *, has_files: bool) -> None
                 watch(cell.name, {"event": "work", "text": "looking at the data"})
                 resolve(cell.run)[1].close()
         except UsageError as error:
-            raise UsageError(f"in the cell {cell.name}: {error}") from None
+            what = str(error).removeprefix("Got ")
+            raise UsageError(f"Got the cell {cell.name} with {what}") from None
 
 
 def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_files: bool) -> None:
-    """Look at a sweep that is new here, and remove another one of which no cell has ever begun.
+    """Check a sweep that is new here, and remove another one if none of its cells has ever begun.
 
     Args:
-        cells: The sweep.
+        cells: Cells of the sweep.
         output: Its folder.
-        watch: See `check_cells`.
-        has_files: See `check_cells`.
+        watch: As for `check_cells`.
+        has_files: As for `check_cells`.
 
     Raises:
-        UsageError: The folder holds something else, its definition is of another format, a sweep
-            runs there now, or a cell of the new one is known to fail.
+        UsageError: The folder has other content, its definition is of another format, a sweep runs
+            there now, or a cell of the new sweep is known to fail.
     """
     if not (output / DEFINITION).is_file():
         check_is_free(output)
@@ -116,10 +118,12 @@ def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_files: b
     is_same = {run_key(cell) for cell in stored} == {run_key(cell.to_json()) for cell in cells}
     folders = [output / str(cell["name"]) for cell in stored]
     known = {output / DEFINITION, *folders}
+    # A file that poc did not write stops the removal; `check_definition` then refuses the folder.
     if is_same or any(path not in known for path in output.iterdir()):
         return
     if any(has_begun(folder) for folder in folders):
         return
+    # Checked before the removal: a sweep that is refused must not cost the former one.
     check_cells(cells, watch, has_files=has_files)
     with locked(output):
         for folder in folders:
@@ -128,7 +132,7 @@ def make_room(cells: Sequence[Cell], output: Path, watch: Watch, *, has_files: b
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a cell's folder holds more than the refusal of one that was never trained."""
+    """Tell if a cell's folder holds more than the record of a run that was refused."""
     refusal = {"run.json", RunFolder(folder).log.name, LOCK}
     if not folder.is_dir():
         return folder.exists()
@@ -136,11 +140,12 @@ def has_begun(folder: Path) -> bool:
 
 
 def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[str, str]:
-    """Refuse to continue a sweep with another one, naming the first difference.
+    """Refuse to continue a sweep with another one; the message names the first difference.
 
     Returns:
         `run_key` of each cell -> its stored name.
     """
+    # Cells are compared by content: another version may have named or ordered them in another way.
     mine = {run_key(cell.to_json()): cell.to_json() for cell in cells}
     theirs = {run_key(cell): cell for cell in read_cells(stored, output)}
     common = mine.keys() & theirs.keys()
@@ -149,8 +154,8 @@ def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[s
         is_mine, is_theirs = (odd[0] in {c["name"] for c in own.values()} for own in (mine, theirs))
         what = "has changed" if is_mine and is_theirs else "is new" if is_mine else "is gone"
         raise UsageError(
-            f"received another sweep than the one in {str(output)!r} (the cell {odd[0]!r} "
-            f"{what}); allowed is the same sweep, which continues: name a new --output"
+            f"Got another sweep than the one in {str(output)!r} (the cell {odd[0]!r} {what}). "
+            "Expected the same sweep, which continues. Try naming a new --output."
         )
     for key, cell in theirs.items():
         what = f"the sweep in {str(output)!r} (cell {cell['name']!r})"
@@ -159,44 +164,45 @@ def check_definition(cells: Sequence[Cell], stored: Any, output: Path) -> dict[s
 
 
 def read_cells(stored: Any, output: Path) -> list[StoredCell]:
-    """The cells of a sweep's definition; an older version's say what they meant.
+    """Read the cells of a sweep's definition; translate settings of an older version.
 
     Raises:
-        UsageError: It is of another format, or a name is not that of a folder in `output`.
+        UsageError: The definition is of another format, or a name cannot be a folder in `output`.
     """
     known = (SWEEP_FORMAT, *FORMER_FORMATS)
     with suppress(KeyError, TypeError):
         cells = [cast(StoredCell, read_as_meant(cell)) for cell in stored["cells"]]
+        # A name with a path in it could lead a removal out of the sweep's folder.
         is_whole = all(is_folder_name(cell["name"]) and run_key(cell) for cell in cells)
         if stored["format"] in known and is_whole:
             return cells
     raise UsageError(
-        f"received the output {str(output)!r}, whose {DEFINITION} is not of the format "
-        f"{SWEEP_FORMAT!r}; name a new folder"
+        f"Got the output {str(output)!r}, whose {DEFINITION} is not of the format "
+        f"{SWEEP_FORMAT!r}. Expected that format or a new folder. Try naming a new folder."
     )
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a name is that of a folder right below another one."""
+    """Tell if a name is that of a folder directly in another one."""
     return Path(name).name == name and name not in ("", "..")
 
 
 def run_key(cell: StoredCell) -> str:
-    """What makes a cell that of a folder: its run and the keys of the grid that it stands for."""
+    """Return a key that identifies a cell: its run and its settings in the grid."""
     return json.dumps([cell["run"], cell["settings"]], sort_keys=True)
 
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold the sweep's folder; the system lets go of it when the process ends, however it ends."""
+    """Hold the sweep's folder; the kernel releases it when the process ends in any way."""
     descriptor = os.open(output / DEFINITION, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"received the output {str(output)!r}, where a sweep runs now; wait for it or name "
-                "another folder"
+                f"Got the output {str(output)!r}, where a sweep runs now. Expected one sweep per "
+                "folder. Try waiting for it or naming another folder."
             ) from None
         yield
     finally:
@@ -204,10 +210,10 @@ def locked(output: Path) -> Iterator[None]:
 
 
 def find_cell_folders(output: Path) -> list[tuple[StoredCell, Path]]:
-    """Each cell of a sweep's folder as its definition stores it, and its run folder.
+    """Return each cell as the sweep's definition stores it, with its run folder.
 
     Raises:
-        UsageError: The folder holds no sweep.
+        UsageError: The folder contains no sweep.
     """
     cells = read_cells(read_json(output / DEFINITION), output)
     return [(cell, output / cell["name"]) for cell in cells]

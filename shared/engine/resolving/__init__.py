@@ -1,1 +1,1 @@
-"""Every refusal of a run: before its data is opened, and after."""
+"""Checks that refuse a run: before its data is opened, and after."""

@@ -1,4 +1,4 @@
-"""The second half of what is refused: all that only a run's opened data can show."""
+"""The second half of a run's checks: those that need its opened data."""
 
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.folder.record import RunRecord
@@ -21,19 +21,19 @@ def resolve(
     record: RunRecord | None = None,
     is_trained: bool = False,
 ) -> tuple[ResolvedRun, RunData]:
-    """Open a run's data, and declare its networks for them.
+    """Open a run's data, and declare its networks for it.
 
     Args:
-        run: Its settings.
-        note: Told each sentence about the data that a user would want to know.
-        record: Of the finished run whose data this must be; none: a new run begins.
-        is_trained: Whether the run is about to be trained, which refuses more than a look at it.
+        run: Settings of the run.
+        note: Called with each note about the data.
+        record: Record of the finished run whose data this must be; None for a new run.
+        is_trained: True if the run is about to be trained, which needs more checks.
 
     Returns:
-        The run with its networks, and its opened data; the caller closes it.
+        The run with its networks, and its opened data, which the caller closes.
 
     Raises:
-        UsageError: Anything that could only fail later; names both sides and a way out.
+        UsageError: The run would fail later; the message names both sides and a way out.
     """
     run, data = open_data(resolve_teacher(run), note, record)
     try:
@@ -41,20 +41,23 @@ def resolve(
         if is_trained:
             check_training(resolved, data, note)
     except BaseException:
+        # Its worker processes would outlive the refusal.
         data.close()
         raise
     return resolved, data
 
 
 def resolve_opened(run: RunSpec, data: RunData, note: Note, *, is_new: bool) -> ResolvedRun:
-    """Declare the networks for opened data, and refuse those that do not fit it or each other."""
+    """Declare the networks for opened data; refuse those that do not fit it or each other."""
 
+    # Kept with the data too, since `run.json` repeats each note.
     def tell(text: str) -> None:
         data.notes.append(text)
         note(text)
 
     class_names = data.source.class_names
     check_logits(declare_network(run))
+    # Before the networks: the teacher's classes decide the order of its last layer's weights.
     run = match_teacher(run, class_names, tell)
     if is_new:
         tell_kept_head(run, class_names, tell)
@@ -67,11 +70,11 @@ def resolve_opened(run: RunSpec, data: RunData, note: Note, *, is_new: bool) -> 
 
 
 def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
-    """Refuse data, weights or a teacher that the run cannot train with; tell what is odd about it.
+    """Refuse data, weights or a teacher that the run cannot train with; note oddities of the data.
 
     Raises:
-        UsageError: No teacher, patience on too few validation images, one value a channel in every
-            batch, too little shared memory, or weights of another network.
+        UsageError: There is no teacher, patience has too few validation images, every batch has one
+            value per channel, shared memory is too small, or the weights are of another network.
     """
     require_teacher(run.spec)
     told = check_validation(run.spec, len(data.split.val))

@@ -1,7 +1,7 @@
-"""The first half of what is refused: all that is known before data is opened or a process starts.
+"""The first half of a run's checks: those that need no data and no process of a framework.
 
-The images' shape is known early where the settings give it or the source always has the same.
-Everything else is refused by `after_data`, in the worker.
+The images' shape is known early if the settings give it or the source always has the same one. The
+checks in `after_data` run in the worker.
 """
 
 from poc.shared.data.sources.table import known_images, require_source
@@ -16,16 +16,17 @@ from poc.shared.weights.start import read_initial_weights, require_weight_file
 from .stages import check_stages
 from .teacher import check_teacher, require_teacher, resolve_teacher
 
+# Statistics of ImageNet's three channels; other normalisations fit any number of channels.
 RGB_NORMALIZATIONS = ("torch", "caffe")
-# Any number of classes will do to declare a network whose size is to be checked.
+# Any number of classes serves to declare a network when only its input size is checked.
 SOME_CLASSES = 2
 
 
 def check_before_data(run: RunSpec) -> None:
-    """Refuse what can be known to fail: data, plan, weights, teacher, and sizes that do not fit.
+    """Refuse a run that is known to fail by its data, plan, weights, teacher or sizes.
 
     Raises:
-        UsageError: Names both sides.
+        UsageError: The run would fail; the message names both sides.
     """
     require_source(run.data.source)
     check_plan(run)
@@ -38,6 +39,7 @@ def check_before_data(run: RunSpec) -> None:
     check_normalization(run, shape)
     classes = run.num_classes or (known.num_classes if known else SOME_CLASSES)
     run = run.replace(input_shape=shape, num_classes=classes)
+    # A pattern takes the classes from the file names, which are not read yet.
     knows_classes = known is not None and run.data.class_pattern is None
     read_initial_weights(run, declare_fitting(run), knows_classes=knows_classes)
     if known is not None:
@@ -50,7 +52,7 @@ def check_plan(run: RunSpec) -> None:
     """Refuse stages that do not fit the number of epochs.
 
     Raises:
-        UsageError: Names both numbers.
+        UsageError: The numbers contradict each other; the message names both.
     """
     find_method(run.method).plan_stages(run.method_settings, run.num_epochs)
 
@@ -59,7 +61,7 @@ def declare_fitting(run: RunSpec) -> Network:
     """Declare the network, or refuse images too small for it.
 
     Raises:
-        UsageError: Says so where nobody has named the model.
+        UsageError: The images are too small; the message says if the model is the default one.
     """
     try:
         return declare_network(run)
@@ -68,7 +70,7 @@ def declare_fitting(run: RunSpec) -> Network:
 
 
 def early_shape(run: RunSpec) -> Shape | None:
-    """(H, W, C) of the model's input, as far as it is known without the data."""
+    """Return (H, W, C) of the model's input, or None if it is not known without the data."""
     data, known = run.data, known_images(run.data.source)
     side = find_method(run.method).image_side(run.method_settings)
     size = data.image_size or ((side, side) if side else None)
@@ -82,10 +84,10 @@ def check_normalization(run: RunSpec, shape: Shape) -> None:
     """Refuse RGB statistics for images that are known to be grey.
 
     Raises:
-        UsageError: Names both settings.
+        UsageError: The settings contradict each other; the message names both.
     """
     if run.data.normalization in RGB_NORMALIZATIONS and shape[2] != 3:
         raise UsageError(
-            f"received data.normalization={run.data.normalization!r} for images of {shape[2]} "
-            "channels; allowed is it with 3: set data.channels=3 or data.normalization=unit"
+            f"Got data.normalization={run.data.normalization!r} for images of {shape[2]} "
+            "channels. Expected 3 channels. Try data.channels=3 or data.normalization=unit."
         )

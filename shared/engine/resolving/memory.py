@@ -1,4 +1,4 @@
-"""How much memory a run needs at least, and whether this machine has it."""
+"""A lower bound of the memory that a run needs, compared with the memory of this machine."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,20 +10,21 @@ from poc.shared.spec.networks.network import IMAGES, Network
 from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 
-# The file's arrays, the drawn ones, the model's own, and one copy that a checkpoint takes.
+# Arrays of the file, drawn arrays, arrays of the model, and the copy that a checkpoint takes.
 WEIGHT_COPIES = 4
 GIB = 1 << 30
 GPU = Path("/dev/nvidia0")
-# Below this a run is never refused: nothing could be learned from an estimate so small.
+# A run that needs less is never refused: such an estimate is too rough to decide anything.
 SMALL_BYTES = 4 * GIB
 
 
 def needed_bytes(run: ResolvedRun) -> int:
-    """A lower bound: weights, gradients, optimiser state, and the values of one batch.
+    """Estimate a lower bound in bytes: weights, gradients, optimiser state, values of one batch.
 
-    Values of the part that learns are kept for the way back; of the frozen part only those that
-    are still read. Workspaces of the framework are not counted.
+    All values of the part that learns are kept for the backward pass; of the frozen part only those
+    that are still read. Workspaces of the framework are not counted.
     """
+    # The network of a fine-tuned run's stage has frozen layers, which keep no values.
     network = run.network if run.method.fine_tuning is None else run.trained_network
     spec = run.spec
     learning = learning_nodes(network)
@@ -36,7 +37,7 @@ def needed_bytes(run: ResolvedRun) -> int:
 
 
 def learning_nodes(network: Network) -> frozenset[str]:
-    """Nodes that a gradient passes: those with trained parameters and all that follow them."""
+    """Return the nodes that a gradient passes: trained ones and all that follow them."""
     found: set[str] = set()
     for node in network.needed([network.output]):
         is_trained = any(parameter.is_trainable for parameter in node.parameters)
@@ -46,7 +47,7 @@ def learning_nodes(network: Network) -> frozenset[str]:
 
 
 def peak_of_others(network: Network, learning: Collection[str]) -> int:
-    """Most values of one image that are alive at once before any gradient passes."""
+    """Return the largest number of values of one image that frozen nodes keep at once."""
     alive, peak = {IMAGES}, 0
     for step in network.plan([network.output], training=False):
         if step.output in learning:
@@ -58,12 +59,12 @@ def peak_of_others(network: Network, learning: Collection[str]) -> int:
 
 
 def total(network: Network, names: Collection[str]) -> int:
-    """Values of several nodes."""
+    """Count the values of several nodes for one image."""
     return sum(count(network, name) for name in names)
 
 
 def count(network: Network, name: str) -> int:
-    """Values of a node for one image."""
+    """Count the values of a node for one image."""
     size = 1
     for side in network.shape_of(name):
         size *= side
@@ -71,12 +72,12 @@ def count(network: Network, name: str) -> int:
 
 
 def require_memory(run: RunSpec) -> None:
-    """Refuse a run that cannot fit, before anything is read.
+    """Refuse a run that cannot fit into memory, before anything is read.
 
-    Where a size is only known from the data, or a GPU brings memory of its own, nothing is refused.
+    No run is refused if its image size follows from the data, or if a GPU has memory of its own.
 
     Raises:
-        UsageError: Says how much memory the run needs and how much there is.
+        UsageError: The memory is too small; the message says how much is needed and available.
     """
     side = find_method(run.method).image_side(run.method_settings)
     size = run.data.image_size or ((side, side) if side else None)
@@ -91,8 +92,8 @@ def require_memory(run: RunSpec) -> None:
     needed, largest = max((needed_bytes(stage), stage.network.input_shape[:2]) for stage in stages)
     if needed > max(available, SMALL_BYTES):
         raise UsageError(
-            f"received {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "
-            f"{run.data.batch_size}, which needs at least {needed / GIB:.1f} GiB of memory; this "
-            f"machine has {available / GIB:.1f} GiB left: lower data.batch_size or the image size, "
-            "or run it on a larger machine"
+            f"Got {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "
+            f"{run.data.batch_size}, which needs at least {needed / GIB:.1f} GiB of memory. "
+            f"Expected at most {available / GIB:.1f} GiB, which this machine has left. Try "
+            "lowering data.batch_size or the image size, or using a larger machine."
         )

@@ -1,4 +1,4 @@
-"""What all reading processes of a run need of the shared memory, asked for before it starts."""
+"""A check, before a run starts, that its reading processes have enough shared memory."""
 
 import math
 
@@ -8,11 +8,12 @@ from poc.shared.spec.resolved import ResolvedRun
 
 
 def require_shared_memory(run: ResolvedRun, data: RunData) -> None:
-    """Refuse more processes than the shared memory can serve.
+    """Refuse a run with more reading processes than the shared memory can serve.
 
     Raises:
-        UsageError: Says what they need, what there is, and how many fit.
+        UsageError: The message says how much they need, how much there is, and how many fit.
     """
+    # Without room a process would be killed by a signal, long after the start, without a message.
     images = images_of_batches(run, data)
     if images:
         require_room(
@@ -23,8 +24,9 @@ def require_shared_memory(run: ResolvedRun, data: RunData) -> None:
 
 
 def images_of_batches(run: ResolvedRun, data: RunData) -> int:
-    """Images in one batch of every part that processes read: each part has its own processes."""
+    """Count the images in one batch of each part that has reading processes."""
     pipelines = (data.train, data.val, data.test, data.train_as_evaluated)
+    # Added up, since each part has processes of its own, which stay alive between its epochs.
     return sum(
         run.spec.data.batch_size * pipeline.num_views
         for pipeline in pipelines
@@ -33,7 +35,8 @@ def images_of_batches(run: ResolvedRun, data: RunData) -> int:
 
 
 def shared_bytes(run: ResolvedRun, images: int, num_workers: int) -> int:
-    """The most that is alive at once; pixels cross as bytes, at the largest size of any stage."""
+    """Return the largest number of bytes in use at once; a pixel takes one byte per channel."""
+    # A pipeline is made for each stage; the largest of them decides.
     pixels = max(
         math.prod(run.at_stage(stage.name).network.input_shape[:2]) for stage in run.stages
     )

@@ -1,8 +1,8 @@
-"""Batches that give a batch norm one value a channel: an image alone, on a map of 1x1.
+"""Batches in which a batch norm has one value per channel: a single image on a map of 1x1.
 
-Such a batch has no variance. One at the end of an epoch is computed, equally in both backends: its
-output is beta, and the moving variance stays as it is. Where every batch is such, no batch norm
-would ever pass anything on, and the run is refused.
+Such a batch has no variance. If only the last batch of an epoch is one, it is computed, equally in
+both backends: the output is beta, and the moving variance does not change. If every batch is one,
+the batch norm would never pass a value on, and the run is refused.
 """
 
 from collections.abc import Iterator
@@ -15,34 +15,35 @@ from poc.shared.spec.resolved import ResolvedRun
 
 
 def check_single_values(run: ResolvedRun, train: Pipeline) -> str | None:
-    """What to tell of a last batch that is one image; none: nothing.
+    """Return a note about a last batch of one image; None if there is no such batch.
 
     Raises:
-        UsageError: Every batch is one image, and a batch norm sees it on a map of 1x1.
+        UsageError: Every batch is one image, and a batch norm has it on a map of 1x1.
     """
     found = next(single_norms(run), None)
     size, count = run.spec.data.batch_size, train.examples
+    # Several views of an image give several values.
     if found is None or train.num_views > 1:
         return None
     where = f"{found.name!r} (a map of {map_size(found)})"
     if 1 in (size, count):
         raise UsageError(
-            f"received data.batch_size={size} for {count} training images, so that the batch norm "
-            f"{where} would have one value a channel and no variance in every batch; allowed are "
-            "two images a batch: raise data.batch_size, train on more images, or set a larger "
-            "data.image_size"
+            f"Got data.batch_size={size} for {count} training images, so that the batch norm "
+            f"{where} would have one value per channel and no variance in every batch. Expected at "
+            "least two images per batch. Try raising data.batch_size, training on more images, or "
+            "setting a larger data.image_size."
         )
     if count % size != 1:
         return None
     return (
         f"The last of the {train.num_batches} batches of {size} is one image ({count:,} in all): "
-        f"the batch norm {where} gives beta for it, and its moving variance stays as it is "
+        f"the batch norm {where} gives beta for it, and its moving variance does not change "
         "(data.drop_last=true leaves that batch out)."
     )
 
 
 def single_norms(run: ResolvedRun) -> Iterator[Node]:
-    """Batch norms of any stage that learn from the batch and see one value an image."""
+    """Yield the batch norms of all stages that use the batch's statistics on a map of 1x1."""
     for stage in run.stages:
         network = run.at_stage(stage.name).trained_network
         for node in network.needed([network.output]):
@@ -52,5 +53,5 @@ def single_norms(run: ResolvedRun) -> Iterator[Node]:
 
 
 def map_size(node: Node) -> str:
-    """`1x1`; a vector is a map of one pixel."""
+    """Return the size of a node's map as `HxW`; a vector is a map of one pixel."""
     return "x".join(str(side) for side in node.output_shape[:-1]) or "1x1"

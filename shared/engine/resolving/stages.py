@@ -1,4 +1,4 @@
-"""What every stage of a run can hand on to the next one."""
+"""Checks that each stage of a run can pass its weights on to the next one."""
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.network import Network
@@ -6,33 +6,34 @@ from poc.shared.spec.resolved import ResolvedRun
 
 
 def check_logits(network: Network) -> None:
-    """Refuse a model that ends in a map.
+    """Refuse a model that ends in a map instead of logits.
 
     Raises:
-        UsageError: Says which option gives it a head.
+        UsageError: The model has no head; the message names the option that gives it one.
     """
     shape = network.nodes[-1].output_shape
     if len(shape) != 1:
         raise UsageError(
-            f"received the model {network.name!r} that ends in a map of shape {shape}; allowed is "
-            "one that ends in logits: set the option that gives it a head, model.head=dense"
+            f"Got the model {network.name!r}, which ends in a map of shape {shape}. Expected one "
+            "that ends in logits. Try the option that gives it a head, model.head=dense."
         )
 
 
 def check_stages(run: ResolvedRun) -> None:
-    """Refuse a plan whose stages cannot hand their weights on.
+    """Refuse a plan whose stages cannot pass their weights on.
 
     Raises:
-        UsageError: Teacher and student do not fit in a stage, a layer to freeze is not there, or
-            the network has other shapes at another stage's size.
+        UsageError: Teacher and student of a stage do not fit each other, a layer to freeze does not
+            exist, or the network has other shapes at another stage's size.
     """
     shapes = {parameter.name: parameter.shape for parameter in run.network.parameters}
+    # FixRes trains and tests at two sizes; a dense layer on a flattened map would change its shape.
     for stage in run.stages:
         for parameter in run.at_stage(stage.name).network.parameters:
             if shapes[parameter.name] != parameter.shape:
                 raise UsageError(
-                    f"received {run.spec.model_spec.name} for images of two sizes, where "
+                    f"Got {run.spec.model_spec.name} for images of two sizes, where "
                     f"{parameter.name} has the shapes {parameter.shape} and "
-                    f"{shapes[parameter.name]}; allowed is a net that ends in a global pool: "
-                    "choose another model"
+                    f"{shapes[parameter.name]}. Expected a network that ends in a global pool. "
+                    "Try another model."
                 )

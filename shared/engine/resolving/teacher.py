@@ -1,4 +1,4 @@
-"""A run's teacher: found, compared with the run, or refused."""
+"""A run's teacher: its files, and checks that it fits the run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,25 +17,26 @@ CHECKPOINT = Path("checkpoints") / "best.safetensors"
 
 
 def require_teacher(run: RunSpec) -> None:
-    """Refuse to train from a teacher that nobody has trained.
+    """Refuse a method that learns from a teacher if no trained teacher is named.
 
     Raises:
-        UsageError: The method learns from a teacher and none is named.
+        UsageError: The method learns from a teacher, and the run names none.
     """
     if find_method(run.method).distillation and (
         run.teacher is None or run.teacher.weights is None
     ):
         raise UsageError(
-            f"received method {run.method!r} without a teacher; allowed is a trained network: add "
-            "--teacher RUN_FOLDER or --teacher FILE.safetensors"
+            f"Got method {run.method!r} without a teacher. Expected a trained network. Try adding "
+            "--teacher RUN_FOLDER or --teacher FILE.safetensors."
         )
 
 
 def resolve_teacher(run: RunSpec) -> RunSpec:
-    """Turn a run folder into its model, classes, normalisation and weight file.
+    """Replace a teacher's run folder by its model, classes, normalisation and weight file.
 
     Raises:
-        UsageError: Neither a run folder nor a file, or it contradicts the run; names both sides.
+        UsageError: There is neither a file nor a run folder, or the teacher contradicts the run;
+            the message names both sides.
     """
     if run.teacher is None or run.teacher.weights is None:
         return run
@@ -45,21 +46,22 @@ def resolve_teacher(run: RunSpec) -> RunSpec:
         found = read_teacher_folder(path)
     elif not path.is_file():
         raise UsageError(
-            f"received the teacher {str(path)!r}, which is neither a run folder nor a file; name "
-            "the folder that `poc run` printed, or a canonical safetensors file"
+            f"Got the teacher {str(path)!r}, which is neither a file nor a run folder. Expected a "
+            "run folder or a canonical safetensors file. Try the folder that `poc run` printed."
         )
     given = run.teacher.model_dump(mode="json", exclude={"weights", "cache"})
+    # A setting of the user is never replaced silently by that of the folder.
     for key, value in given.items():
         if value is not None and found.setdefault(key, value) != value:
             raise UsageError(
-                f"received teacher.{key}={value!r} for the teacher {str(path)!r}, which has "
-                f"{found[key]!r}; leave teacher.{key} out"
+                f"Got teacher.{key}={value!r} for the teacher {str(path)!r}. Expected "
+                f"{found[key]!r}, as in its run folder. Try leaving teacher.{key} out."
             )
     return run.replace(teacher={**run.teacher.model_dump(mode="json"), **found})
 
 
 def read_teacher_folder(path: Path) -> dict[str, Any]:
-    """What a run folder says about the network that it trained."""
+    """Read the settings of a teacher from the folder of the run that trained it."""
     trained = RunRecord.read(path).spec.model_dump(mode="json")
     return {
         "weights": str((path / CHECKPOINT).resolve()),
@@ -70,15 +72,16 @@ def read_teacher_folder(path: Path) -> dict[str, Any]:
 
 
 def match_teacher(run: RunSpec, class_names: Sequence[str], note: Note = ignore) -> RunSpec:
-    """Compare what the teacher was trained on with what it sees here; order its logits by name.
+    """Compare the teacher's training with its use here, and order its logits by class name.
 
     Args:
-        run: With its teacher resolved and the images' shape filled in.
+        run: Run with its teacher resolved and the images' shape filled in.
         class_names: The run's classes, in the order of its labels.
-        note: Told what differs and does no harm.
+        note: Called with each difference that does no harm.
 
     Raises:
-        UsageError: Logits are compared, and the teacher knows other classes; names both lists.
+        UsageError: The method compares logits, and the teacher has other classes; the message names
+            both lists.
     """
     distillation = find_method(run.method).distillation
     if distillation is None or run.teacher is None or run.teacher.weights is None:
@@ -93,6 +96,7 @@ def match_teacher(run: RunSpec, class_names: Sequence[str], note: Note = ignore)
         )
     if distillation.compares_logits(run.method_settings):
         return order_teacher(run, known, class_names, note)
+    # Maps can be matched whatever the classes are, so this is only a note.
     if known and find_order(class_names, known) is None:
         note(
             f"The teacher {path!r} was trained on other classes, "
@@ -105,31 +109,36 @@ def check_selection(run: RunSpec) -> None:
     """Refuse channels that were selected for another teacher.
 
     Raises:
-        UsageError: See above; a selection from before digests were kept is believed.
+        UsageError: The selection is for another teacher. A selection from before digests were
+            recorded is accepted.
     """
     path = getattr(run.method_settings, "channels_file", None)
     weights = run.teacher.weights if run.teacher else None
     if path is None or weights is None:
         return
+    # A digest, since a path may name other weights by now.
     recorded = read_object(Path(path)).get("source_digest")
     if recorded not in (None, digest_weights(weights)):
         raise UsageError(
-            f"received method_options.channels_file={path!r}, which was selected for another "
-            f"teacher than {weights!r}; allowed is a selection for this one: make it with "
-            "`poc channels`"
+            f"Got method_options.channels_file={path!r}, which was selected for another teacher "
+            f"than {weights!r}. Expected a selection for this one. Try making it with "
+            "`poc channels`."
         )
 
 
 def order_teacher(
     run: RunSpec, known: Sequence[str], class_names: Sequence[str], note: Note
 ) -> RunSpec:
-    """The run with its teacher's logits in the order of its own classes.
+    """Put the teacher's logits into the order of the run's classes.
 
     Args:
-        run: Its method compares logits.
-        known: Classes of the teacher in the order of its logits; empty: nobody knows.
-        class_names: The run's classes.
-        note: See `match_teacher`.
+        run: Run whose method compares logits.
+        known: Classes of the teacher in the order of its logits; empty if they are not known.
+        class_names: The run's classes, in the order of its labels.
+        note: As for `match_teacher`.
+
+    Raises:
+        UsageError: The classes or the given order contradict the teacher's.
     """
     teacher: Any = run.teacher
     given = teacher.class_order
@@ -137,30 +146,33 @@ def order_teacher(
         if given is None:
             note(
                 f"The teacher {teacher.weights!r} names no classes: its logits are taken in the "
-                f"order {list_classes(class_names, ())}; teacher.class_order says another."
+                f"order {list_classes(class_names, ())}; teacher.class_order sets another."
             )
         return run
     order = find_order(class_names, known)
     if order is None:
         raise UsageError(
-            f"received the teacher {teacher.weights!r} of the classes "
-            f"{list_classes(known, class_names)} for {run.method}, which compares logits, on the "
-            f"classes {list_classes(class_names, known)}; allowed are the same classes: use "
-            "another teacher, or a method that matches maps"
+            f"Got the teacher {teacher.weights!r} with the classes "
+            f"{list_classes(known, class_names)} for {run.method}, which compares logits. Expected "
+            f"the run's classes {list_classes(class_names, known)}. Try another teacher, or a "
+            "method that matches maps."
         )
     if given not in (None, order):
         raise UsageError(
-            f"received teacher.class_order={list(given)} for the teacher {teacher.weights!r}, "
-            f"whose class names say {list(order)}; leave teacher.class_order out"
+            f"Got teacher.class_order={list(given)} for the teacher {teacher.weights!r}. Expected "
+            f"{list(order)}, which follows from its class names. Try leaving teacher.class_order "
+            "out."
         )
+    # Without an order the last layer's weights are used unchanged.
     if order == tuple(range(len(order))):
         return run
-    note("The teacher's classes stand in another order than the run's; they are matched by name.")
+    note("The teacher's classes are in another order than the run's; they are matched by name.")
     return run.replace(teacher={**teacher.model_dump(mode="json"), "class_order": list(order)})
 
 
 def tell_kept_head(run: RunSpec, class_names: Sequence[str], note: Note) -> None:
-    """Say where a run starts with a head that another run has trained on other classes."""
+    """Report that a run starts with a head that another run has trained on other classes."""
+    # Another number of classes changes shapes, which `check_initial_weights` refuses.
     if run.initial_weights is None or getattr(run.method_settings, "new_head", None):
         return
     record = RunRecord.find(Path(run.initial_weights))
@@ -177,20 +189,21 @@ def check_teacher(resolved: ResolvedRun) -> None:
     """Refuse a teacher that does not fit the run, before anything is built.
 
     Raises:
-        UsageError: Normalisation, weights or caching; names both sides.
+        UsageError: Normalisation, weights or caching do not fit; the message names both sides.
     """
     run, teacher = resolved.spec, resolved.teacher_network
     if run.teacher is None or teacher is None:
         return
     if run.teacher.normalization not in (None, run.data.normalization):
         raise UsageError(
-            f"received data.normalization={run.data.normalization!r} for a teacher that was "
-            f"trained with {run.teacher.normalization!r}; both see the same images: set "
-            f"data.normalization={run.teacher.normalization}"
+            f"Got data.normalization={run.data.normalization!r} for a teacher that was trained "
+            f"with {run.teacher.normalization!r}. Expected the teacher's, since both see the same "
+            f"images. Try data.normalization={run.teacher.normalization}."
         )
     if run.teacher.cache and run.data.has_random_views:
         raise UsageError(
-            "received teacher.cache=true with random views of the images; kept outputs would "
-            "belong to other crops: set teacher.cache=false or remove the augmentation"
+            "Got teacher.cache=true with random views of the images. Expected fixed views, since "
+            "cached outputs would belong to other crops. Try teacher.cache=false or removing the "
+            "augmentation."
         )
     teacher_weights(run, teacher)

@@ -1,1 +1,1 @@
-"""The process of a framework, from inside: `python -m` this package."""
+"""A framework's process, seen from inside; started with `python -m` and this package."""

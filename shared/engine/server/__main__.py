@@ -1,7 +1,7 @@
-"""The worker's own side: load one backend, then answer requests until the line closes.
+"""The worker's own side: load one backend, then answer requests until the pipe closes.
 
 Run as `python -m poc.shared.engine.server BACKEND`. Standard input and output carry messages;
-whatever the framework prints goes to standard error, which the other side keeps as a log.
+output of the framework goes to standard error, which the other side records in a log.
 """
 
 import os
@@ -19,15 +19,16 @@ from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
 
 def main(name: str) -> None:
-    """Serve one backend."""
+    """Serve one backend until the pipe of requests closes."""
     requests, replies = take_over_standard_streams()
     watch = OrphanWatch(requests.fileno())
     watch.start()
     # Imported late, so that their time is measured and their output goes to the log.
     from poc.shared.engine.worker.messages import receive, send
 
-    # A closed line means that the other process is gone: there is nobody left to serve.
+    # A closed pipe means that the other process is gone, and needs no answer.
     with suppress(BrokenPipeError, EOFError, Interrupted), handling(raise_signal):
+        # If the framework is missing, the other side gets the reason instead of a dead pipe.
         try:
             handle = load_operations(name, lambda event: send(replies, event))
         except (Exception, KeyboardInterrupt) as error:
@@ -42,17 +43,18 @@ def main(name: str) -> None:
                 reply = {"result": handle(request)}
             except (Exception, KeyboardInterrupt) as error:
                 reply = failure(error)
-            # Before the other side can read it, and close the line.
+            # Before the other side can read the reply and close the pipe: this is no orphan then.
             watch.is_busy = False
             send(replies, reply)
     if watch.is_orphan:
-        # A framework takes seconds to put itself away, and nobody waits for it.
+        # A framework takes seconds to shut down, and nobody waits for it.
         os._exit(ORPHAN_STATUS)
 
 
 def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """Keep the line for messages and send every print to standard error."""
+    """Keep both pipes for messages, and send all prints to standard error."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # By descriptor, since the C++ code of a framework writes to number 1, not to sys.stdout.
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
@@ -61,7 +63,8 @@ def take_over_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def load_operations(name: str, report: Report) -> Callable[[Mapping[str, Any]], object]:
-    """Import the backend; returns the function that answers a request."""
+    """Import the backend, and return the function that answers a request."""
+    # The import is timed: it is a row of the timing table, and includes the framework.
     started = time.perf_counter()
     from poc.shared.engine.backend import load
 
@@ -72,15 +75,16 @@ def load_operations(name: str, report: Report) -> Callable[[Mapping[str, Any]], 
 
     def handle(request: Mapping[str, Any]) -> object:
         operation = request["operation"]
+        # Only public methods of the class: a request must not reach other attributes.
         if operation.startswith("_") or not hasattr(ServedOperations, operation):
-            raise ValueError(f"Received the operation {operation!r}, which no worker has.")
+            raise ValueError(f"Got the operation {operation!r}. Expected one that workers have.")
         return getattr(operations, operation)(**request["arguments"])
 
     return handle
 
 
 def failure(error: BaseException) -> dict[str, object]:
-    """The reply that stands for an exception."""
+    """Make the reply that describes an exception."""
     kinds: dict[type[BaseException], str] = {
         UsageError: "usage",
         CheckFailed: "check",
@@ -88,6 +92,7 @@ def failure(error: BaseException) -> dict[str, object]:
         KeyboardInterrupt: "interrupted",
     }
     kind = next((name for type_, name in kinds.items() if isinstance(error, type_)), "crash")
+    # The traceback is for the log; the user of a refusal only needs its sentence.
     if kind == "crash":
         with suppress(OSError):
             traceback.print_exception(error)

@@ -1,4 +1,4 @@
-"""The channel-selection statistic of a source over a run's training images."""
+"""The channel-selection statistic of a source network over a run's training images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,23 +26,25 @@ def measure_channel_scores(
     taps: Sequence[str],
     num_shards: int = 1,
 ) -> ChannelScores:
-    """Scores of every channel of the source's `taps`, in one pass.
+    """Score every channel of the source's `taps` in one pass over the images.
 
     Args:
-        backend: Computes the maps.
-        run: The run whose images and source these are.
-        data: Its opened data.
-        source: Its source's network.
-        taps: Which maps.
-        num_shards: Into how many parts the batches are counted before they are merged.
+        backend: Backend that computes the maps.
+        run: Run whose images and source these are.
+        data: Opened data of the run.
+        source: Network of the run's source.
+        taps: Names of the maps (N, H, W, C).
+        num_shards: Number of parts that are counted separately and then merged.
 
     Returns:
-        `scores`: tap -> (C,); which labels had no image; how many images; and which data it was.
+        `scores`: tap -> (C,) float64, the labels without images, the number of images, and the
+        fingerprints of the data.
     """
     shards: list[Shard] = [{} for _ in range(num_shards)]
     num_labels, num_images = len(data.source.class_names), 0
     labels: list[NDArray[np.int64]] = []
 
+    # `map_batches` takes images alone, so the labels of the latest batch are kept here.
     def batches() -> Iterator[NDArray[np.float32]]:
         for batch in Pipeline(data.source, data.split.train, run.spec.data).epoch(0):
             labels.append(batch.labels)
@@ -52,6 +54,7 @@ def measure_channel_scores(
     for index, found in enumerate(maps):
         add_all(shards[index % num_shards], found, labels[-1], num_labels)
         num_images += len(labels[-1])
+    # With fewer batches than shards, some have counted nothing.
     merged = merge([shard for shard in shards if shard])
     some = next(iter(merged.values()))
     return {
@@ -66,7 +69,7 @@ def measure_channel_scores(
 
 
 def merge(shards: Sequence[Shard]) -> Shard:
-    """All shards in the first."""
+    """Merge all shards into the first one, and return it."""
     first, *others = shards
     for other in others:
         for tap, statistic in other.items():

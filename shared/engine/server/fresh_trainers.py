@@ -1,4 +1,4 @@
-"""Trainers that start anew without being built and traced anew."""
+"""Trainers that start again from other weights, without a new build and trace."""
 
 from collections import OrderedDict
 
@@ -7,26 +7,31 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 
-# The parity ladder asks for one run in two precisions, in turn.
+# The parity ladder asks for one run in two precisions, in turn. More would only keep memory.
 MAX_TRAINERS = 2
 
 
 class FreshTrainers:
-    """The trainers of the latest specs, each with the state in which it began."""
+    """A cache of trainers for the latest specs, each with the state in which it began."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._kept: OrderedDict[str, tuple[Trainer, Arrays]] = OrderedDict()
 
     def start(self, run: ResolvedRun, weights: Weights) -> Trainer:
-        """A trainer with these weights that has taken no step yet."""
+        """Return a trainer that has these weights and has taken no step.
+
+        Args:
+            run: The run.
+            weights: Canonical name -> array of the declared shape.
+        """
         key = run.spec.model_dump_json()
         if key in self._kept:
             trainer, state = self._kept[key]
             self._kept.move_to_end(key)
             trainer.restore(state)
             trainer.load(weights)
-            trainer.metrics()  # what an earlier call may have left uncounted
+            trainer.metrics()  # drops totals that an earlier call did not fetch
             return trainer
         while len(self._kept) >= MAX_TRAINERS:
             self._kept.popitem(last=False)

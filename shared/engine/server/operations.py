@@ -1,4 +1,7 @@
-"""What a worker can be asked to do: the backend contract, and whole runs, under plain names."""
+"""Operations of a worker: the backend contract and entire runs, under plain names.
+
+`shared/engine/worker/operations.py` declares them, with their shapes and errors.
+"""
 
 import math
 import sys
@@ -50,31 +53,31 @@ from poc.shared.weights.folding import fold
 from .channel_scores import measure_channel_scores
 from .fresh_trainers import FreshTrainers
 
-# Images of a trial over those of a batch.
+# Images of a trial divided by those of a batch: a run also holds its data in memory.
 TRIAL_MARGIN = 1.25
 
 
 class ServedOperations(Operations):
-    """Operations of one worker process, answered by its backend; each public method is one."""
+    """Operations of one worker process, served by its backend; each public method is one."""
 
     def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
         self._trainers = FreshTrainers(backend)
 
     def describe(self) -> dict[str, object]:
-        """Versions, device and switches, and the interpreter that holds them."""
+        """Describe versions, device and switches, and the interpreter that has them."""
         interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
         return {**self._backend.describe(), **interpreter}
 
     def parameters(self, *, run: RunFields) -> list[ParameterRow]:
-        """The built model's parameter table."""
+        """Return the parameter table of the built model."""
         resolved = self._prepare(run)
         return [describe_parameter(parameter) for parameter in self._backend.parameters(resolved)]
 
     def logits(
         self, *, run: RunFields, weights: Weights, images: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """(N, num_classes) in evaluation mode."""
+        """Compute logits (N, num_classes) of images (N, H, W, C), in evaluation mode."""
         return self._backend.features(self._prepare(run), weights, images, ["logits"])["logits"]
 
     def features(
@@ -85,13 +88,13 @@ class ServedOperations(Operations):
         images: NDArray[np.floating],
         taps: Sequence[str],
     ) -> dict[str, NDArray[np.floating]]:
-        """Named maps in evaluation mode."""
+        """Compute maps (N, H, W, C) of images (N, H, W, C), in evaluation mode."""
         return self._backend.features(self._prepare(run), weights, images, taps)
 
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:
-        """Loss of one batch and every gradient; the noise is that of `step`."""
+        """Compute the loss of one batch and all gradients, with the noise of `step`."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, step, len(images))
         loss, gradients = self._backend.loss_and_gradients(
@@ -100,7 +103,7 @@ class ServedOperations(Operations):
         return {"loss": loss, "gradients": gradients}
 
     def measure_latency(self, *, run: RunFields, weights: Weights, num_images: int = 1) -> float:
-        """Median seconds of the logits of so many images at once."""
+        """Measure the median seconds that the logits of `num_images` images take at once."""
         resolved = self._prepare(run)
         trainer = self._backend.Trainer(resolved, weights)
         return measure_latency(trainer, resolved.network.input_shape, num_images)
@@ -114,7 +117,7 @@ class ServedOperations(Operations):
         batch: BatchArrays,
         learning_rate: float,
     ) -> list[LossAndGradients]:
-        """Outer loss and hyper-gradient of one batch, for each set of weights."""
+        """Compute outer loss and hyper-gradient of one batch, for each set of weights."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, 0, len(images))
         found = [
@@ -126,11 +129,11 @@ class ServedOperations(Operations):
     def channel_scores(
         self, *, run: RunFields, taps: Sequence[str], num_shards: int = 1
     ) -> ChannelScores:
-        """Channel-selection statistic of the source's taps over the training images."""
+        """Compute the channel-selection statistic of the source over the training images."""
         resolved, data = resolve(RunSpec.parse(dict(run), ""), self._note)
         source = resolved.teacher_network
         if source is None:
-            raise ValueError(f"Received the method {resolved.spec.method!r} without a source.")
+            raise ValueError(f"Got method {resolved.spec.method!r}. Expected one with a source.")
         self._backend.prepare(resolved.spec)
         taps = list(taps) or default_taps(source)
         return measure_channel_scores(
@@ -147,7 +150,7 @@ class ServedOperations(Operations):
         calibration: NDArray[np.float32],
         merges_shortcuts: bool,
     ) -> ExportedSize:
-        """Fold a trained network and write it as this backend's file; its parameters and MACs."""
+        """Fold a trained network and write it as this backend's file; return its size."""
         network, folded = fold(
             self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
         )
@@ -158,12 +161,13 @@ class ServedOperations(Operations):
         return {"exported_parameters": total, "exported_macs": network.macs}
 
     def read_published(self, *, path: str) -> Arrays:
-        """Arrays of a file in the framework's own format, by its own names."""
+        """Read arrays of a file in the framework's own format, under its own names."""
+        # A hostile file can keep its reader busy for ever (docs/faults.md, untrusted files).
         with bounded_time(Path(path)):
             return self._backend.read_published(path)
 
     def write_published(self, *, path: str, tensors: Arrays) -> None:
-        """Write such a file."""
+        """Write arrays into a file in the framework's own format."""
         self._backend.write_published(path, tensors)
 
     def fetch_imagenet(self, *, name: str) -> Arrays:
@@ -178,7 +182,7 @@ class ServedOperations(Operations):
         batches: Sequence[BatchArrays],
         learning_rates: Sequence[float],
     ) -> TakenSteps:
-        """Steps of the real trainer, one a rate; the batches come in turn."""
+        """Take steps of the real trainer, one per learning rate, on the batches in turn."""
         resolved = self._prepare(run)
         trainer, losses = self._trainers.start(resolved, weights), []
         for step, rate in enumerate(learning_rates):
@@ -199,7 +203,7 @@ class ServedOperations(Operations):
         save_every: str,
         is_resumed: bool = False,
     ) -> dict[str, object]:
-        """A whole run into its folder, or what is left of it."""
+        """Train a run into its folder, or continue it."""
         session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
         with session.guarded(RunSpec.parse(dict(run), "")):
             resolved, data = resolve(session.spec, session.note, is_trained=True)
@@ -207,6 +211,7 @@ class ServedOperations(Operations):
             self._backend.prepare(resolved.spec)
             record = self._record(resolved.spec, data, command, session.folder)
             with data:
+                # Before the loop reads the checkpoint, which belongs to the recorded data.
                 if is_resumed:
                     session.begin(record, data.split)
                 watched = Supervision(
@@ -216,9 +221,10 @@ class ServedOperations(Operations):
                     interruption=session.interruption,
                 )
                 loop = TrainingLoop(resolved, self._backend, data, watched, is_resumed=is_resumed)
+                # A loop that refuses its weights has not cost the folder a former run.
                 if not is_resumed:
                     session.begin(record, data.split)
-                # Until here a signal ends the run at once; from here on after its step.
+                # Up to here a signal ends the run at once; from here on, after its step.
                 with session.interruption.listening():
                     session.note_position(loop.state)
                     row = finish(loop.run(), watched, self._import_seconds)
@@ -227,10 +233,7 @@ class ServedOperations(Operations):
         return row
 
     def try_steps(self, *, run: RunFields, num_steps: int = 2) -> None:
-        """Some steps and an evaluation on noise, to see whether a run fits into memory.
-
-        The batches are a quarter larger than the run's: a whole run holds its data beside them.
-        """
+        """Take some steps and an evaluation on noise, to see if a run fits into memory."""
         resolved = self._prepare(run)
         size = math.ceil(TRIAL_MARGIN * resolved.spec.data.batch_size)
         shape = (size, *resolved.network.input_shape)
@@ -241,6 +244,7 @@ class ServedOperations(Operations):
             for step in range(num_steps):
                 noise = noise_of_step(resolved, step, size)
                 trainer.step(images, labels, 1e-3, noise, step_coefficients(resolved, 0.0))
+            # A device may fail after the call has returned.
             trainer.wait()
             trainer.logits(images)
         except Exception as error:
@@ -249,15 +253,15 @@ class ServedOperations(Operations):
             raise
 
     def start_timing(self, *, run: RunFields, side: Mapping[str, object]) -> None:
-        """Build one side of a bench and take its first step; it stays in this process."""
+        """Build one side of a bench and take its first step; it stays alive in this process."""
         self._timed = TimedSide(self._backend, run, side)
 
     def time_steps(self, *, warmup_steps: int, timed_steps: int, timed_seconds: float) -> None:
-        """A turn of that side."""
+        """Take one turn of that side."""
         self._timed.take_turn(Turn(warmup_steps, timed_steps, timed_seconds))
 
     def finish_timing(self) -> TimingSamples:
-        """Its raw samples."""
+        """End that side, and return its raw samples."""
         samples = self._timed.finish()
         samples["seconds"]["import"] = [self._import_seconds]
         return samples
@@ -273,7 +277,7 @@ class ServedOperations(Operations):
     def _record(
         self, spec: RunSpec, data: RunData, command: str, folder: RunFolder
     ) -> dict[str, object]:
-        """`run.json` of a run that starts now."""
+        """Make the content of `run.json` for a run that starts now."""
         return {
             "format": RUN_FORMAT,
             "status": "running",
@@ -290,5 +294,5 @@ class ServedOperations(Operations):
 
 
 def noise_of_step(run: ResolvedRun, step: int, batch_size: int) -> Noise:
-    """Draw the masks of one step."""
+    """Draw the masks of one step: layer name -> array for a batch of `batch_size` images."""
     return draw_noise(run.trained_network, seed=run.spec.seed, step=step, batch_size=batch_size)

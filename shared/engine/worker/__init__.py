@@ -1,1 +1,1 @@
-"""The process of a framework, from the side that calls it."""
+"""A framework's process, as seen by the command that calls it."""

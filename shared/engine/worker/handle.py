@@ -1,4 +1,4 @@
-"""A worker: one process that holds one backend, and the handle to call it.
+"""A worker: one process with one backend, and the handle to call it.
 
 TensorFlow and torchvision cannot share a process, and two frameworks in one would share threads
 and memory. The interpreter is the running one, or the one that POC_TF_PYTHON or POC_TORCH_PYTHON
@@ -25,13 +25,14 @@ from .messages import receive, send
 from .operations import Found, Given, Operation
 from .output import ProcessOutput
 
+# Lines of a log that a message repeats: enough for the end of a traceback.
 LOG_LINES = 15
 # The first two signals ask the worker to stop; the next one ends it.
 SIGNALS_BEFORE_KILL = 2
 
 
-class WorkerCrashed(RuntimeError):  # noqa: N818 - said as users would say it
-    """A worker died or raised something unforeseen; the message holds its last log lines."""
+class WorkerCrashed(RuntimeError):  # noqa: N818 - the words that a user would say
+    """The death of a worker or an unforeseen error in it; the message has its last log lines."""
 
 
 class Worker:
@@ -39,9 +40,9 @@ class Worker:
 
     Args:
         backend: `tf` or `torch`.
-        log: File that takes what the process prints; none: discarded, and not shown on a crash.
+        log: File for the output of the process; None to discard it, also on a crash.
         report: Called with every event that an operation sends (progress).
-        inherited: Descriptors that the process keeps open: the lock of its run folder.
+        inherited: Descriptors that the process keeps open, such as the lock of its run folder.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Worker:
         self.backend, self._log = backend, self._echo.path if self._echo else log
         self._report = report or (lambda event: None)
         self._signals: list[int] = []
+        # A signal between two workers would find no process to stop.
         refuse_after_signal()
         try:
             self._process = start_process(backend, self._log, inherited)
@@ -66,6 +68,7 @@ class Worker:
             self._echo.start(find_interpreter(backend), self._process.pid)
         self._output = ProcessOutput(self._process, lambda: self.interrupt(signal.SIGINT))
         LIVE.add(self)
+        # The worker answers once when its framework is imported; that may fail or be interrupted.
         try:
             self._receive()
         except BaseException:
@@ -86,33 +89,41 @@ class Worker:
     def call(
         self, operation: Operation[Given, Found], *nothing: Given.args, **arguments: Given.kwargs
     ) -> Found:
-        """Run one operation, such as `Operations.logits`, in the worker; arguments go by name.
+        """Run one operation, such as `Operations.logits`, in the worker.
+
+        Args:
+            operation: Operation to run.
+            nothing: Arguments by position, which are refused.
+            arguments: Arguments of the operation, by name; arrays keep their shapes.
 
         Raises:
-            UsageError, CheckFailed, Interrupted, Terminated: Raised there, raised again here.
-            WorkerCrashed: Anything else, or the process died.
+            UsageError, CheckFailed, Interrupted, Terminated: The operation raised it.
+            WorkerCrashed: The operation raised another error, or the process died.
         """
         if nothing:
-            raise TypeError(f"Received {len(nothing)} arguments by place; name each of them.")
+            raise TypeError(
+                f"Got {len(nothing)} arguments by position. Expected names. Try naming each one."
+            )
         request = {"operation": operation.__name__, "arguments": arguments}
         try:
             send(self._stream("stdin"), request)
         except BrokenPipeError:
             raise self._died() from None
-        # What the declaration says of the result, the other side is checked to give.
+        # The cast is safe: mypy checks the server's operations against the same declarations.
         return cast(Found, self._receive())
 
     def interrupt(self, number: int) -> None:
-        """Pass a signal on: the worker has a process group of its own, and none by itself."""
+        """Pass a signal on, since a worker in its own process group gets none from the terminal."""
         self._signals.append(number)
         is_last = len(self._signals) > SIGNALS_BEFORE_KILL
         self._process.send_signal(signal.SIGKILL if is_last else number)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: close its line of requests, and kill it if it does not end."""
         with suppress(BrokenPipeError):
             self._stream("stdin").close()
         try:
+            # Ten seconds, since a framework takes some to end: processes, threads, a device.
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
@@ -126,7 +137,7 @@ class Worker:
             self._echo.close()
 
     def _receive(self) -> object:
-        """Wait for the answer, passing events on."""
+        """Wait for the answer, and report events that come before it."""
         while True:
             try:
                 message = receive(self._output)
@@ -140,9 +151,9 @@ class Worker:
                 return message["result"]
 
     def _died(self) -> BaseException:
-        """The exception of a process that is gone."""
+        """Make the exception about a process that has ended."""
         status = self._process.wait()
-        # Its group is its own; processes that read its data may be left there.
+        # Processes that read its data may still run in its group, and would wait for ever.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         if self._signals:
@@ -150,7 +161,7 @@ class Worker:
         return self._crash(f"died with exit status {status}")
 
     def _raised(self, kind: str, message: str) -> BaseException:
-        """The exception that stands for an error in the worker."""
+        """Make the exception that corresponds to an error in the worker."""
         if kind == "crash":
             return self._crash(f"raised {message}")
         kinds: dict[str, type[BaseException]] = {
@@ -162,6 +173,7 @@ class Worker:
         return kinds[kind](message)
 
     def _crash(self, what: str) -> WorkerCrashed:
+        # Foreign bytes are replaced: a crash may end a line in the middle of a character.
         lines = []
         if self._log and self._log.exists():
             lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
@@ -171,27 +183,27 @@ class Worker:
     def _stream(self, name: str) -> IO[bytes]:
         stream: IO[bytes] | None = getattr(self._process, name)
         if stream is None:
-            raise RuntimeError(f"The worker has no {name}.")
+            raise RuntimeError(f"Got a worker without {name}. Expected a pipe.")
         return stream
 
 
 def variable_of(backend: str) -> str:
-    """The environment variable that names a backend's interpreter."""
+    """Return the environment variable that names a backend's interpreter."""
     return f"POC_{backend.upper()}_PYTHON"
 
 
 def find_interpreter(backend: str) -> str:
-    """The interpreter that a backend's processes run in."""
+    """Return the interpreter that runs a backend's processes."""
     return os.environ.get(variable_of(backend), sys.executable)
 
 
 def start_process(
     backend: str, log: Path | None, inherited: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
-    """Start the server side with the backend's interpreter."""
+    """Start the server of a backend with its interpreter; append its output to the log."""
     interpreter = find_interpreter(backend)
     command = [interpreter, "-m", "poc.shared.engine.server", backend]
-    # TensorFlow's levels: 0 tells everything, 2 errors alone.
+    # TensorFlow's levels: 0 prints everything, 2 only errors. A value of the user's shell wins.
     environment = {"TF_CPP_MIN_LOG_LEVEL": "0" if is_verbose() else "2", **os.environ}
     try:
         if log is None:
@@ -200,8 +212,9 @@ def start_process(
             return open_process(command, environment, stream, inherited)
     except OSError as error:
         raise UsageError(
-            f"received {variable_of(backend)}={interpreter!r}, which cannot be started "
-            f"({error.strerror}); name a Python interpreter that has poc installed"
+            f"Got {variable_of(backend)}={interpreter!r}, which cannot be started "
+            f"({error.strerror}). Expected a Python interpreter that has poc installed. "
+            "Try naming one."
         ) from None
 
 
@@ -211,9 +224,10 @@ def open_process(
     stderr: int | IO[bytes],
     inherited: Sequence[int],
 ) -> "subprocess.Popen[bytes]":
-    """A process whose standard input and output carry messages.
+    """Start a process whose standard input and output carry messages.
 
-    Its process group is its own: Ctrl-C in a terminal would else end it before it can save.
+    It has a process group of its own. Otherwise Ctrl-C in a terminal would end it before it can
+    save.
     """
     return subprocess.Popen(
         command,

@@ -1,7 +1,7 @@
 """Signals: the first one asks the loop to stop after its step, the second one ends it at once.
 
-Handlers only take a note while a run trains, since an exception in the middle of a step would leave
-half an update.
+While a run trains, a handler only records the signal: an exception in the middle of a step would
+leave half an update.
 """
 
 import signal
@@ -20,29 +20,30 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class Interruptible(Protocol):
-    """A worker's handle, as far as signals go."""
+    """The part of a worker's handle that signals need."""
 
     def interrupt(self, number: int) -> None:
-        """Pass a signal on."""
+        """Pass a signal on to the worker's process."""
 
 
-# Workers of this process, and the signals that it has had.
+# Workers of this process, and the signals that it has received. Global, since a handler of signals
+# is global too. Weak, so that a worker that nobody closed does not stay alive here.
 LIVE: WeakSet[Interruptible] = WeakSet()
 RECEIVED: list[int] = []
-# Runs of this process that take note of signals.
+# Runs of this process that record signals.
 LISTENING: "list[Interruption]" = []
 
 
 class StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """Raised between two steps, where everything can be saved."""
+    """A request to stop, raised between two steps, where everything can be saved."""
 
 
 class Interruption:
-    """What has been asked of a run since it began.
+    """The signals that a run has received, and its unsaved work.
 
     Attributes:
-        number: Of the signal that asked it to stop; none: nobody did.
-        has_unsaved: Whether something was done that no checkpoint holds.
+        number: Number of the signal that asked it to stop; None if there was none.
+        has_unsaved: True if the run has done work that is in no checkpoint.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take note of signals; outside the main thread Python has no handlers."""
+        """Record signals during the block; Python only allows this in the main thread."""
         LISTENING.append(self)
         try:
             with handling(self._take):
@@ -60,33 +61,35 @@ class Interruption:
             LISTENING.remove(self)
 
     def request(self, number: int) -> None:
-        """Ask the run to stop, as a signal of this number does."""
+        """Ask the run to stop, as a signal with this number does."""
         self.number = number
 
     def check(self) -> None:
-        """Call where everything can be saved: after a step, between two evaluations.
+        """Stop if asked to; called where everything can be saved, as after a step.
 
         Raises:
-            StopRequested: A stop was asked for.
+            StopRequested: A signal or a caller has asked for a stop.
         """
         self.has_unsaved = True
         if self.number is not None:
             raise StopRequested
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        # The second signal ends the run at once: its user does not want to wait for the step.
         if self.number is not None:
             raise_signal(number, frame)
         self.number = number
 
 
 def has_unsaved_steps() -> bool:
-    """Whether a run of this process has done something that no checkpoint holds."""
+    """Tell if a run of this process has done work that is in no checkpoint."""
     return any(run.has_unsaved for run in LISTENING)
 
 
 @contextmanager
 def handling(handler: Handler) -> Iterator[None]:
-    """Install a handler for both signals, and put the former ones back."""
+    """Install a handler for both signals during the block, then restore the former ones."""
+    # Python raises ValueError for handlers that another thread installs.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -99,21 +102,21 @@ def handling(handler: Handler) -> Iterator[None]:
 
 
 def raise_signal(number: int, frame: FrameType | None = None) -> None:
-    """The handler outside of training: an exception, with the exit code of the signal.
+    """Handle a signal outside of training: raise an exception with the signal's exit code.
 
     Raises:
-        Interrupted, Terminated: By the signal.
+        Interrupted, Terminated: According to the signal.
     """
     raise interruption_error(number, f"stopped by {signal.Signals(number).name}")
 
 
 def interruption_error(number: int, message: str) -> Interrupted:
-    """The exception that stands for a signal."""
+    """Make the exception that corresponds to a signal."""
     return Terminated(message) if number == signal.SIGTERM else Interrupted(message)
 
 
 def forward_signal(number: int, frame: FrameType | None = None) -> None:
-    """The handler of a process that has workers: they stop and answer, and this one goes on.
+    """Handle a signal in a process that has workers: they stop and answer, and this one goes on.
 
     Raises:
         Interrupted, Terminated: There is no worker.
@@ -128,17 +131,18 @@ def forward_signal(number: int, frame: FrameType | None = None) -> None:
 
 @contextmanager
 def forwarding() -> Iterator[None]:
-    """Hand signals to the workers of this process, as long as a command runs."""
+    """Pass signals on to the workers of this process during the block."""
+    # A signal of an earlier command in this process must not end the new one.
     RECEIVED.clear()
     with handling(forward_signal):
         yield
 
 
 def refuse_after_signal() -> None:
-    """Start nothing new once a signal has come.
+    """Refuse to start new work after a signal.
 
     Raises:
-        Interrupted, Terminated: It has.
+        Interrupted, Terminated: This process has received a signal.
     """
     if RECEIVED:
         raise_signal(RECEIVED[-1])

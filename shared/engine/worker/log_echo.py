@@ -1,7 +1,7 @@
-"""What a worker prints, shown while it comes: for `--verbose`.
+"""An echo of a worker's output on standard error, for `--verbose`.
 
-The worker writes into its log file as ever, and this side reads the file. A pipe in its place would
-end a worker that prints after its command is gone, which has a checkpoint to write.
+The worker writes into its log file as usual, and this side reads the file. A pipe instead would end
+a worker that prints after its command is gone, before it has written its checkpoint.
 """
 
 import sys
@@ -18,34 +18,36 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class LogEcho:
-    """Follows a log file from its present end, in a thread of its own.
+    """A thread that follows a log file from its present end.
 
     Args:
-        title: Stands before each line, such as the backend.
-        log: The file; none: a temporary one, which `close` removes.
+        title: Printed before each line, such as the backend.
+        log: The file; None for a temporary one, which `close` removes.
     """
 
     def __init__(self, title: str, log: Path | None) -> None:
         self._is_temporary = log is None
         self.path = log or make_log()
         self._title, self._ended = title, threading.Event()
+        # The log of a resumed run begins with the lines of earlier processes.
         self._position = self.path.stat().st_size if self.path.exists() else 0
         self._rest, self._begun = b"", time.monotonic()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def start(self, interpreter: str, process_id: int) -> None:
-        """Say which process it is, and begin to follow its log."""
+        """Print the process and its interpreter, and begin to follow its log."""
         self.say(f"process {process_id} of {interpreter} starts")
         self._thread.start()
 
     def say(self, text: str) -> None:
-        """Print one line on standard error; an output that fails is the main thread's to tell."""
+        """Print one line on standard error; the main thread reports an output that fails."""
         with suppress(OutputFailed):
             print(f"{self._title}| {plain(text)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Show what is left, say how long the process lived, and remove a temporary log."""
+        """Print the remaining lines and the lifetime of the process, and remove a temporary log."""
         self._ended.set()
+        # A process that could not be started has no thread to wait for.
         if self._thread.ident is not None:
             self._thread.join()
             self._show_new(is_last=True)
@@ -58,7 +60,7 @@ class LogEcho:
             self._show_new()
 
     def _show_new(self, is_last: bool = False) -> None:
-        """Print the lines that have come; half a line waits for its end."""
+        """Print new lines; half a line waits for its end."""
         with suppress(FileNotFoundError), self.path.open("rb") as stream:
             stream.seek(self._position)
             new = stream.read()
@@ -72,6 +74,6 @@ class LogEcho:
 
 
 def make_log() -> Path:
-    """A new, empty file that nobody else reads."""
+    """Make a new, empty file that only this user can read."""
     with tempfile.NamedTemporaryFile(prefix="poc-", suffix=".log", delete=False) as stream:
         return Path(stream.name)

@@ -1,7 +1,7 @@
-"""What crosses between the command's process and a worker: JSON with arrays beside it, no pickle.
+"""Messages between the command's process and a worker: JSON and arrays, without pickle.
 
 A message is two length-prefixed blocks: a JSON tree in which {"$array": name} stands for an array,
-and a safetensors block that holds these arrays.
+and a safetensors block with these arrays.
 """
 
 import json
@@ -14,19 +14,20 @@ from safetensors.numpy import load, save
 
 from poc.shared.files.arrays import Array, Arrays
 
+# Lengths of both blocks in bytes, little-endian 64-bit: weights may take more than 4 GiB.
 HEADER = struct.Struct("<QQ")
 MARK = "$array"
 
 
 class Readable(Protocol):
-    """Where messages come from."""
+    """A stream of bytes that messages are read from."""
 
     def read(self, count: int, /) -> bytes:
-        """`count` bytes, or fewer at the end."""
+        """Read `count` bytes, or fewer at the end of the stream."""
 
 
 def send(stream: IO[bytes], message: Mapping[str, object]) -> None:
-    """Write one message."""
+    """Write one message; its arrays may have any shape."""
     arrays: Arrays = {}
     tree = json.dumps(pack(message, arrays)).encode()
     block = save(arrays) if arrays else b""
@@ -35,10 +36,10 @@ def send(stream: IO[bytes], message: Mapping[str, object]) -> None:
 
 
 def receive(stream: Readable) -> dict[str, Any]:
-    """Read one message.
+    """Read one message; its arrays have the shapes and types that were sent.
 
     Raises:
-        EOFError: The other side has closed.
+        EOFError: The other side has closed the stream.
     """
     tree_bytes, block_bytes = HEADER.unpack(read_exactly(stream, HEADER.size))
     tree = json.loads(read_exactly(stream, tree_bytes))
@@ -47,20 +48,26 @@ def receive(stream: Readable) -> dict[str, Any]:
 
 
 def read_exactly(stream: Readable, count: int) -> bytes:
-    """Exactly `count` bytes."""
+    """Read exactly `count` bytes.
+
+    Raises:
+        EOFError: The stream ended before.
+    """
     content = stream.read(count)
     if len(content) != count:
-        raise EOFError("the other process has closed the line")
+        raise EOFError(f"Got {len(content)} bytes. Expected {count}: the other process has ended.")
     return content
 
 
 def pack(value: object, arrays: Arrays) -> object:
-    """Replace every array by its mark, and collect it."""
+    """Replace every array by its mark, and collect it in `arrays`; shapes do not change."""
     if isinstance(value, np.ndarray):
         name = str(len(arrays))
+        # safetensors writes the memory of an array in order, so a transposed view has to be copied.
         arrays[name] = np.asarray(value, order="C")
         return {MARK: name}
     if isinstance(value, np.generic):
+        # JSON knows Python's numbers alone.
         return value.item()
     if isinstance(value, Mapping):
         return {str(key): pack(item, arrays) for key, item in value.items()}
@@ -70,7 +77,7 @@ def pack(value: object, arrays: Arrays) -> object:
 
 
 def unpack(value: object, arrays: Mapping[str, Array]) -> Any:
-    """Put the arrays back."""
+    """Replace every mark by its array; shapes do not change."""
     if isinstance(value, dict):
         if value.keys() == {MARK}:
             return arrays[value[MARK]]

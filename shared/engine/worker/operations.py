@@ -1,8 +1,8 @@
-"""What a worker can be asked to do, declared once: names, arguments and results.
+"""Operations of a worker, declared once: names, arguments and results.
 
-`worker.call(Operations.logits, run=…, weights=…, images=…)` is checked against this page by mypy.
-Arguments cross by name; a tuple arrives as a list. `run` is a RunSpec as plain values
-(`model_dump(mode="json")`).
+mypy checks `worker.call(Operations.logits, run=…, weights=…, images=…)` against this module.
+Arguments are passed by name; a tuple arrives as a list. `run` is a RunSpec as plain values
+(`model_dump(mode="json")`). `weights` are canonical names -> arrays of the declared shapes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,14 @@ from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import Parameter
 
+# The arguments and the result of one operation.
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 RunFields = Mapping[str, object]
 
 
 class BatchArrays(TypedDict):
-    """Images (N, H, W, C); labels (N,), or soft ones (N, num_classes)."""
+    """One batch: images (N, H, W, C) float; labels (N,) int64, or soft ones (N, num_classes)."""
 
     images: NDArray[np.floating]
     labels: Array
@@ -37,7 +38,7 @@ class ParameterRow(TypedDict):
 
 
 def describe_parameter(parameter: Parameter) -> ParameterRow:
-    """A parameter's row, declared or built."""
+    """Return the table's row of a parameter, which is declared or read from a built model."""
     return {
         "name": parameter.name,
         "shape": list(parameter.shape),
@@ -47,14 +48,14 @@ def describe_parameter(parameter: Parameter) -> ParameterRow:
 
 
 class LossAndGradients(TypedDict):
-    """A loss, and its gradient by canonical names."""
+    """A loss, and its gradient: canonical name -> array of the parameter's shape."""
 
     loss: float
     gradients: Weights
 
 
 class TakenSteps(TypedDict):
-    """The loss of each step, then weights and optimiser state after the last one."""
+    """The loss of each step, and the weights and optimiser state after the last one."""
 
     losses: list[float]
     weights: Weights
@@ -62,14 +63,14 @@ class TakenSteps(TypedDict):
 
 
 class DataFingerprints(TypedDict):
-    """Which images something was measured on."""
+    """Fingerprints of the images that something was measured on."""
 
     source_fingerprint: str
     split_fingerprint: str
 
 
 class ChannelScores(TypedDict):
-    """The channel-selection statistic: tap -> (C,), and what it was counted on."""
+    """The channel-selection statistic, tap -> (C,), and the images that it comes from."""
 
     scores: dict[str, NDArray[np.float64]]
     labels_without_images: list[int]
@@ -78,14 +79,14 @@ class ChannelScores(TypedDict):
 
 
 class ExportedSize(TypedDict):
-    """What an exported network holds and computes for an image."""
+    """Parameters of an exported network, and its multiply-adds per image."""
 
     exported_parameters: int
     exported_macs: int
 
 
 class RateFacts(TypedDict):
-    """What turns seconds into rates."""
+    """Facts about a timed run that turn seconds into rates."""
 
     batch_size: int
     num_batches: int
@@ -97,7 +98,7 @@ class RateFacts(TypedDict):
 
 
 class TimingSamples(RateFacts):
-    """Every sample of a timed process: row -> `seconds`; `load` before and after."""
+    """All samples of a timed process: row -> seconds, and the load before and after."""
 
     seconds: dict[str, list[float]]
     matmul_flops_per_second: float
@@ -111,15 +112,15 @@ class Operations(Protocol):
     """Operations of one worker process; `server/operations.py` answers them."""
 
     def describe(self) -> dict[str, object]:
-        """Versions, device and switches, and the interpreter that holds them."""
+        """Describe versions, device and switches, and the interpreter that has them."""
 
     def parameters(self, *, run: RunFields) -> list[ParameterRow]:
-        """The built model's parameter table."""
+        """Return the parameter table of the built model."""
 
     def logits(
         self, *, run: RunFields, weights: Weights, images: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """(N, num_classes) of images (N, H, W, C), in evaluation mode."""
+        """Compute logits (N, num_classes) of images (N, H, W, C), in evaluation mode."""
 
     def features(
         self,
@@ -129,15 +130,25 @@ class Operations(Protocol):
         images: NDArray[np.floating],
         taps: Sequence[str],
     ) -> dict[str, NDArray[np.floating]]:
-        """Named maps in evaluation mode; the tap `logits` gives the logits."""
+        """Compute maps in evaluation mode.
+
+        Args:
+            run: Run as plain values.
+            weights: Weights of its network.
+            images: (N, H, W, C).
+            taps: Names of the maps; `logits` is the name of the logits.
+
+        Returns:
+            Tap -> (N, H, W, C), or (N, C) of a vector.
+        """
 
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:
-        """Loss of one batch and every gradient; the noise is that of `step`."""
+        """Compute the loss of one batch and all gradients, with the noise of `step`."""
 
     def measure_latency(self, *, run: RunFields, weights: Weights, num_images: int = 1) -> float:
-        """Median seconds of the logits of so many images at once."""
+        """Measure the median seconds that the logits of `num_images` images take at once."""
 
     def hyper_gradients(
         self,
@@ -148,14 +159,14 @@ class Operations(Protocol):
         batch: BatchArrays,
         learning_rate: float,
     ) -> list[LossAndGradients]:
-        """Outer loss and hyper-gradient of one batch, for each set of weights."""
+        """Compute outer loss and hyper-gradient of one batch, for each set of weights."""
 
     def channel_scores(
         self, *, run: RunFields, taps: Sequence[str], num_shards: int = 1
     ) -> ChannelScores:
-        """Channel-selection statistic of the source's taps over the training images.
+        """Compute the channel-selection statistic of the source over the training images.
 
-        No taps: those that the source names.
+        An empty `taps` stands for the taps that the source declares.
         """
 
     def export(
@@ -168,17 +179,20 @@ class Operations(Protocol):
         calibration: NDArray[np.float32],
         merges_shortcuts: bool,
     ) -> ExportedSize:
-        """Fold a trained network and write it as this backend's file."""
+        """Fold a trained network and write it as this backend's file.
+
+        `calibration` are images (N, H, W, C) for the scales of int8.
+        """
 
     def read_published(self, *, path: str) -> Arrays:
-        """Arrays of a file in the framework's own format, by its own names.
+        """Read arrays of a file in the framework's own format, under its own names.
 
         Raises:
-            UsageError: Unreadable, or without weights.
+            UsageError: The file is unreadable, or has no weights.
         """
 
     def write_published(self, *, path: str, tensors: Arrays) -> None:
-        """Write such a file."""
+        """Write arrays into a file in the framework's own format."""
 
     def fetch_imagenet(self, *, name: str) -> Arrays:
         """Download ImageNet weights of one of the framework's own models."""
@@ -191,7 +205,7 @@ class Operations(Protocol):
         batches: Sequence[BatchArrays],
         learning_rates: Sequence[float],
     ) -> TakenSteps:
-        """Steps of the real trainer, one a rate; the batches come in turn."""
+        """Take steps of the real trainer, one per learning rate, on the batches in turn."""
 
     def train(
         self,
@@ -202,35 +216,36 @@ class Operations(Protocol):
         save_every: str,
         is_resumed: bool = False,
     ) -> dict[str, object]:
-        """A whole run into its folder, or what is left of it; returns the comparison table's row.
+        """Train a run into its folder, or continue it, and return the comparison table's row.
 
-        `command` is kept in the folder; `save_every` says when to save: see `save_schedule`.
+        `command` is recorded in the folder; `save_every` is the time between checkpoints, as in
+        `save_schedule`.
 
         Raises:
-            UsageError: The spec or the data do not allow it.
-            CheckFailed: Not finite, out of memory, or the file system refused a file.
+            UsageError: The spec or the data do not allow the run.
+            CheckFailed: A value is not finite, memory has ended, or the file system refused a file.
             Interrupted, Terminated: A signal came; everything is saved.
         """
 
     def try_steps(self, *, run: RunFields, num_steps: int = 2) -> None:
-        """Some steps and an evaluation on noise, to see whether a run fits into memory.
+        """Take some steps and an evaluation on noise, to see if a run fits into memory.
 
         Raises:
-            CheckFailed: It does not.
+            CheckFailed: Memory has ended.
         """
 
     def start_timing(self, *, run: RunFields, side: Mapping[str, object]) -> None:
-        """Build one side of a bench and take its first step; it stays in this process.
+        """Build one side of a bench and take its first step; it stays alive in this process.
 
         `side` is a `spec.bench.Side` as plain values.
         """
 
     def time_steps(self, *, warmup_steps: int, timed_steps: int, timed_seconds: float) -> None:
-        """A turn of that side: see `spec.bench.Turn`."""
+        """Take one turn of that side, as in `spec.bench.Turn`."""
 
     def finish_timing(self) -> TimingSamples:
-        """Its raw samples."""
+        """End that side, and return its raw samples."""
 
 
-# One of them, as `Operations.logits`, or a function that a test adds.
+# An operation such as `Operations.logits`, or a function that a test adds.
 Operation = Callable[Concatenate[Operations, Given], Found]

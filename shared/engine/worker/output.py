@@ -1,7 +1,7 @@
-"""Reading what a process writes, without waiting for ever for one that is gone.
+"""A reader of a process's output that does not wait for ever for a process that is gone.
 
-The end of a pipe only shows when every process that inherited it has ended; a worker's own children
-may outlive it. So the process is looked at as well.
+A pipe only ends when every process that inherited it has ended, and a worker's own children may
+outlive it. So the reader also looks at the process.
 """
 
 import os
@@ -13,24 +13,25 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class ProcessOutput:
-    """Standard output of a process, read with a look at whether the process lives.
+    """Standard output of a process, read as long as the process lives.
 
     Args:
-        process: Its standard output is a pipe.
-        on_interrupt: Called on Ctrl-C where no handler takes it; the wait goes on.
+        process: Process whose standard output is a pipe.
+        on_interrupt: Called on Ctrl-C if no handler takes it; the wait goes on.
     """
 
     def __init__(
         self, process: "subprocess.Popen[bytes]", on_interrupt: Callable[[], None]
     ) -> None:
         if process.stdout is None:
-            raise RuntimeError("The process has no standard output.")
+            raise RuntimeError("Got a process without standard output. Expected a pipe.")
         self._process, self._descriptor = process, process.stdout.fileno()
         self._on_interrupt, self._kept = on_interrupt, bytearray()
 
     def read(self, count: int) -> bytes:
-        """`count` bytes, or fewer where the process ended before."""
+        """Read `count` bytes, or fewer if the process ended before."""
         while len(self._kept) < count and self._wait():
+            # At least 64 KiB, the size of a pipe on Linux, so that arrays take few system calls.
             piece = os.read(self._descriptor, max(count - len(self._kept), 1 << 16))
             if not piece:
                 break
@@ -40,9 +41,9 @@ class ProcessOutput:
         return content
 
     def _wait(self) -> bool:
-        """Whether there is something to read, now or at some time."""
+        """Wait for output; return False if there will be none."""
         while True:
-            # Asked first: what it wrote before it ended is then there to be read.
+            # Checked before the pipe: all that a process wrote before it ended can then be read.
             has_ended = self._process.poll() is not None
             seconds = 0 if has_ended else SECONDS_BETWEEN_LOOKS
             try:

@@ -61,7 +61,7 @@ def test_images_of_other_kinds_are_told_and_counted(photos):
     (photos / "train" / "dog" / "IMG").write_bytes(b"x")
     told, described = describe(photos)
     assert told == [
-        f"Left aside of folder:{photos}: 6 images of a kind that is not read, convert them "
+        f"Ignored in folder:{photos}: 6 images of a kind that is not read, convert them "
         "(6 .heic); 1 file without a suffix; poc data describe names them."
     ]
     assert described["num_ignored"] == 7

@@ -219,7 +219,7 @@ def test_a_source_that_is_not_what_was_said_is_refused(folder, tmp_path):
     named = {"weights": str(folder), "model": {"name": "lightnet_plain"}}
     with pytest.raises(UsageError, match=r"teacher\.model"):
         resolve_teacher(make_run("kd", teacher=named))
-    with pytest.raises(UsageError, match="neither a run folder nor a file"):
+    with pytest.raises(UsageError, match="neither a file nor a run folder"):
         resolve_teacher(make_run("kd", teacher={"weights": str(tmp_path / "none")}))
 
 

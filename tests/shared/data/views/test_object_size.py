@@ -124,7 +124,7 @@ def test_a_split_whose_training_images_are_tested_is_refused():
     class Leaking:
         train, val, test = np.arange(5), np.arange(5, 8), np.array([8, 3])
 
-    with pytest.raises(CheckFailed, match="1 training examples also validate or test"):
+    with pytest.raises(CheckFailed, match="1 training examples that also validate or test"):
         make_pipelines(data.source, Leaking(), make_run())
 
 
@@ -183,7 +183,7 @@ def test_the_large_config_is_refused_where_it_cannot_fit(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: 8 << 30)
     monkeypatch.setattr(memory, "GPU", Path("/none"))
     with pytest.raises(
-        UsageError, match=r"resnext101_32x48d at 320x320.*needs at least [0-9.]+ GiB.*has 8\.0 GiB"
+        UsageError, match=r"resnext101_32x48d at 320x320.*needs at least [0-9.]+ GiB.*most 8\.0 GiB"
     ):
         memory.require_memory(run)
     monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 40)

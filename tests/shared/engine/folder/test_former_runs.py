@@ -150,7 +150,7 @@ def store_interrupted(path, assignments, **record):
 @pytest.mark.parametrize("rule", CHANGED)
 def test_what_began_by_another_rule_is_not_continued(rule, tmp_path):
     store_interrupted(tmp_path / "run", CHANGED[rule], format="poc run 1")
-    with pytest.raises(UsageError, match=f"--resume.*{rule}.*start it again"):
+    with pytest.raises(UsageError, match=f"--resume.*{rule}.*starting it again"):
         resume_run(tmp_path / "run", command="", report=print)
     cells = load_sweep(None, CHANGED[rule], ["seed=0,1"])
     store_definition(cells, tmp_path / "sweep", "")

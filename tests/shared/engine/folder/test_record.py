@@ -202,22 +202,27 @@ def forget_classes(here):
 # What happens to the data or the folder -> kind of data, exit code (1: accepted), words of it.
 MISMATCHES = {
     "nothing": (lambda here: None, "folders", 1, []),
-    "a renamed class": (rename, "folders", 2, ["'dark', 'light' for data", "'bright', 'dark';"]),
+    "a renamed class": (
+        rename,
+        "folders",
+        2,
+        ["classes 'bright', 'dark'. Expected 'dark', 'light',"],
+    ),
     "one class more": (add_class, "folders", 2, ["'dark', 'light'", "'dark', 'grey', 'light'"]),
     "another class": (remove_class, "folders", 2, ["'dark', 'light'", "'dark', 'grey'"]),
     "another order": (reorder, "packed", 1, ["another order", "matched by name"]),
     "other labels": (swap_names, "packed", 1, ["the same images have other labels"]),
     "images added": (add_some, "folders", 1, ["11 images are new and in no part", "8 of 8 test"]),
     "images gone": (remove_some, "folders", 1, ["3 are gone", "(26 of 26 train", "5 of 8 test"]),
-    "images changed": (change_some, "folders", 1, ["2 hold other content"]),
-    "parts not kept": (forget_parts, "folders", 1, ["does not say which images trained it"]),
+    "images changed": (change_some, "folders", 1, ["2 have other content"]),
+    "parts not kept": (forget_parts, "folders", 1, ["may have trained it, since"]),
     "parts damaged": (damage_parts, "folders", 2, ["split.npz", "not those of the run"]),
     "other weights": (exchange_weights, "folders", 2, ["head/kernel of shape (3, 1)"]),
     "other lineage": (change_lineage, "folders", 2, ["lineage 'keras'"]),
-    "no data": (remove_data, "folders", 2, ["where nothing is now", "--data folder:PATH"]),
+    "no data": (remove_data, "folders", 2, ["there, but nothing is", "--data folder:PATH"]),
     "trained images test": (regroup, "folders", 2, ["which trained on 26 of them", "test/dark/"]),
     "other images": (replace_data, "folders", 1, ["has none of the run's image names"]),
-    "no record": (break_record, "folders", 2, ["holds no run"]),
+    "no record": (break_record, "folders", 2, ["describes no run"]),
     "no classes": (forget_classes, "folders", 2, ["names no classes"]),
 }
 
@@ -231,7 +236,7 @@ def test_every_reader_meets_every_mismatch(mismatch, command, poc):
     found, errors = poc(*COMMANDS[command])
     assert found == code, errors
     last = errors.splitlines()[-1]
-    assert last.startswith("poc: received") if code == 2 else last == "poc: opened"
+    assert last.startswith("poc: Got ") if code == 2 else last == "poc: opened"
     assert "Traceback" not in errors
     assert [word for word in words if word not in errors] == []
     if mismatch == "nothing":
@@ -264,10 +269,10 @@ def test_evaluation_says_which_views_are_not_those_of_the_run(poc):
 @pytest.mark.parametrize(
     ("assignment", "word"),
     [
-        ("normalization=tf", "was trained with 'unit'"),
+        ("normalization=tf", "Expected 'unit', with which it was trained"),
         ("channels=3", "conv1/kernel of shape"),
-        ("num_epochs=3", "no setting of the data"),
-        ("class_pattern=[0-9]", "the classes 'dark', 'light' for data with the classes '0'"),
+        ("num_epochs=3", "does not set the data"),
+        ("class_pattern=[0-9]", "Expected 'dark', 'light', as in the run"),
     ],
 )
 def test_evaluation_refuses_what_contradicts_the_training(assignment, word, poc):
@@ -292,7 +297,7 @@ def test_a_split_of_one_s_own_never_tests_on_what_was_trained_on(poc):
     lines = [f"{name},{'test' if is_test else 'train'}" for name, is_test in found]
     (here / "list.csv").write_text("\n".join(lines))
     code, errors = poc("evaluate", "run", "--set", "split.kind=listed", "--set", "file=list.csv")
-    assert (code, "looked for" in errors) == (1, True)
+    assert (code, "searched for images that trained" in errors) == (1, True)
 
 
 def test_a_class_order_is_mapped_to_the_run_s_own_numbers(poc):

@@ -267,7 +267,7 @@ def test_a_folder_in_which_no_cell_has_begun_takes_another_sweep(
         patch.setattr(engine, "launch_run", refuse)
         assert {row["status"] for row in sweep(load_sweep(axes=["k=1,2"]), output)} == {"failed"}
     (output / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="received another sweep"):
+    with pytest.raises(UsageError, match="Got another sweep"):
         sweep(load_sweep(axes=["k=3"]), output)
     (output / "mine.txt").unlink()
     assert sweep(load_sweep(axes=["k=3"]), output)[0]["status"] == "finished"
@@ -279,7 +279,7 @@ def test_a_folder_in_which_no_cell_has_begun_takes_another_sweep(
 @pytest.mark.parametrize(
     ("assignments", "axis", "message"),
     [
-        (["method=transfer"], "initial_weights=none,nofile", "in the cell initial_weights=nofile"),
+        (["method=transfer"], "initial_weights=none,nofile", "^Got the cell initial_weights=nofil"),
         (["method=fixres", "num_epochs=2"], "finetune_epochs=1,2", "both phases share"),
     ],
 )
@@ -454,7 +454,7 @@ def test_an_error_ends_the_local_executor_without_starting_the_rest() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "slurm"}, "allowed are local, ray"),
+        ({"engine": "slurm"}, "one of local, ray"),
         ({"engine": "local", "jobs": 0}, "at least 1"),
         ({"engine": "local", "address": "auto"}, "with --engine local"),
         ({"engine": "ray", "address": "auto", "jobs": 2}, "--jobs 2"),
@@ -538,7 +538,8 @@ def test_a_local_ray_cluster_gives_what_local_processes_give(tmp_path: Path) -> 
     local = sweep(cells[:1], tmp_path / "local")
     cluster = run_sweep(cells, tmp_path / "ray", make_executor("ray"), command="poc sweep")
     assert [row["status"] for row in cluster] == ["finished", "failed"]
-    assert str(refusal.value) == f"in the cell data=nowhere: {cluster[1]['error']}"
+    message = cluster[1]["error"].removeprefix("Got ")
+    assert str(refusal.value) == f"Got the cell data=nowhere with {message}"
     assert cluster[0]["test_loss"] == local[0]["test_loss"]
     record = RunFolder(tmp_path / "ray" / cells[0].name).read_run()
     assert record["sweep"]["engine"] == "ray"
