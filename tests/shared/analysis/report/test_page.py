@@ -364,7 +364,7 @@ def test_single_runs_are_ranked_by_what_is_assumed_of_seeds(tmp_path: Path) -> N
     found = findings(tmp_path)
     assert "k=3 has the highest mean" in found
     assert "It is better than k=1, but not shown to be better than k=4." in found
-    assert "There is one seed a row" in found
+    assert "There is one seed per row" in found
     assert "is assumed, not measured" in found
 
 
