@@ -71,7 +71,7 @@ def test_what_was_done_is_said_once():
     run = spec_of("resnet18", [96, 128, 3])
     assert describe_shrinking(run, run) == ""
     text = describe_shrinking(run, shrink(run))
-    assert "on images of 48x64, not 96x128" in text
+    assert "used images of 48x64 instead of 96x128" in text
     assert "`poc parity`" in text
     rungs = [Rung("parameters", "", 0, 0, 3, notes=(text,))]
     assert rung_notes(rungs) == [f"{text}."]

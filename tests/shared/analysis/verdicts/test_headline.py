@@ -211,7 +211,7 @@ def test_a_headline_by_hand() -> None:
         (
             200,
             "tf has the highest mean, test",
-            r"are 39\.0 points .* apart.*, with one seed each\. More seeds show whether they differ",
+            r"are 39\.0 points .* apart.*, with one seed each\. More seeds show whether they ",
         ),
     ],
 )
