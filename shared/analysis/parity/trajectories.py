@@ -34,7 +34,7 @@ STEEPNESS_SHARE = 0.5
 NUM_SMALLER: Mapping[str, int] = {"float64": 1, "float32": 0}
 # The same for steps that diverge to infinity.
 NUM_SMALLER_TO_STAY = 6
-# Trajectories from moved weights. One may by chance stay closer than rounding would.
+# Trajectories from moved weights; the largest difference of them counts.
 NUM_MOVES = 2
 # Bound of steps in float64.
 EXACT_TOLERANCE = 1e-9

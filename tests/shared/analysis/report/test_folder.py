@@ -46,7 +46,7 @@ def test_a_file_that_somebody_changed_is_not_lost(name: str, tmp_path: Path) -> 
     write(output, run)
     (output / name).write_text("my remarks")
     before = {path: path.read_bytes() for path in output.iterdir()}
-    with pytest.raises(UsageError, match=rf"whose {name} no `poc report` left"):
+    with pytest.raises(UsageError, match=rf"`poc report` did not write .* changed them: {name}\."):
         write(output, run)
     assert {path: path.read_bytes() for path in output.iterdir()} == before
 
