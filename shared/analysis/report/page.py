@@ -66,7 +66,7 @@ METHOD = (
     "Two rows are compared image by image, on the same images, with the same two sources of "
     "chance. A difference can therefore be shown although two intervals overlap. `adjusted` is "
     "Holm's correction for all comparisons of the page, including those with the majority "
-    "baseline. With it, the chance that a page calls one of any two equally good methods better is "
+    "baseline. With it, the chance that a page calls any method better than an equally good one is "
     "at most 5 %, in simulations with seeds that move an accuracy by up to two points (sd). With "
     "many rows it can leave a difference open although two intervals, each 95 % by itself, do not "
     "meet.",

@@ -39,5 +39,5 @@ def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"Got the keys {[key for key, _ in pairs]}. Expected different ones")
+        raise ValueError(f"Got the keys {[key for key, _ in pairs]}. Expected different keys.")
     return found

@@ -551,7 +551,7 @@ def test_a_mode_that_cannot_climb_does_not_run_and_one_that_breaks_stops_all(mon
 
 def test_parity_refuses_a_precision_in_which_other_programs_look_the_same():
     run = RunSpec(precision="bfloat16", input_shape=(8, 8, 1), num_classes=2)
-    with pytest.raises(UsageError, match=r"'bfloat16'.*allowed for parity are float32, float64"):
+    with pytest.raises(UsageError, match=r"'bfloat16'.*Expected float32 or float64 for parity"):
         Ladder(run, None, None)
 
 
