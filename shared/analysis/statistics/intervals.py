@@ -41,8 +41,8 @@ class McNemar(NamedTuple):
 def mcnemar(first_hits: NDArray[np.bool_], second_hits: NDArray[np.bool_]) -> McNemar:
     """Test, exactly and two-sided, that two classifiers are right equally often.
 
-    If they are equally good, each is the right one on half of the images that exactly one of them
-    gets right (McNemar 1947; binomial form).
+    If they are equally good, an image that exactly one of them gets right is the first one's with
+    probability 1/2 (McNemar 1947; binomial form).
 
     Args:
         first_hits: (N,) bool, images that the first classifier gets right.

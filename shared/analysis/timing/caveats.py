@@ -13,8 +13,8 @@ METHOD = (
     "no difference.",
     "`bare step` is the same update on tensors that are on the device already, so its difference "
     "from `step` is the cost of the training loop. FLOP/s counts 6 operations per multiply-add of "
-    "the trained model's forward pass, and does not count a frozen model. Utilisation is the share "
-    "of the FLOP/s of a measured product of square matrices, 1024 wide (8192 on a GPU).",
+    "the trained model's forward pass, and does not count a frozen model. Utilisation is FLOP/s "
+    "over those of a measured product of square matrices, 1024 wide (8192 on a GPU).",
 )
 UNFAIR = (
     "Both sides get initial weights, batch order and noise from outside, and use PyTorch's "
