@@ -104,13 +104,17 @@ def test_a_grid_without_numbers_says_why_and_fails(poc, tmp_path):
     assert "error" in output
     assert errors.splitlines() == [
         "Written: grid.svg",
-        "poc: the one cell failed (torch, 224 to 96) with: received no room",
+        "poc: Got no accuracies, because the one cell failed (torch, 224 to 96) with: received no "
+        "room",
     ]
     write_cell(tmp_path / "grid" / "b", backend="tf")
     code, output, errors = poc("grid", "grid", "--json")
     assert code == 1
     assert len(json.loads(output)) == 2
-    assert errors == "poc: all 2 cells failed, the first (tf, 224 to 96) with: received no room\n"
+    assert errors == (
+        "poc: Got no accuracies, because all 2 cells failed, the first (tf, 224 to 96) with: "
+        "received no room\n"
+    )
 
 
 def test_a_size_and_weights_are_one_line_of_the_activations():
@@ -139,7 +143,7 @@ def test_apparent_sizes_are_printed(poc):
         (["probe", "--output", "x"], "no --weights"),
         (["probe", "--output", "x", "--weights", "y", "--folds", "1"], "at least 2"),
         (["evaluate", "nowhere"], "has no run.json"),
-        (["grid", "."], "no run of the method fixres"),
+        (["grid", "."], "with no run of the method fixres"),
         (["run", "--backend", "tf", "--method", "transfer", "--weights", "y"], "is no file"),
         (["run", "--backend", "tf", "--method", "transfer", "--set", "bn_mode=on"], "bn_mode"),
     ],

@@ -153,7 +153,7 @@ def test_the_lock_of_a_dead_process_is_free(running, tmp_path):
     command, _ = running()
     with pytest.raises(UsageError, match="holds"), hold_lock(tmp_path / "run"):
         pass
-    with pytest.raises(UsageError, match="half-written: it is still running"):
+    with pytest.raises(UsageError, match="half-written run that is still running"):
         read_run(tmp_path / "run")
     command.kill("both")
     assert (tmp_path / "run" / "lock").read_text(), "the dead process still stands in the file"

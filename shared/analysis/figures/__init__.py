@@ -1,1 +1,1 @@
-"""Pictures of runs."""
+"""Pictures of a report: each is SVG with a table of its numbers."""

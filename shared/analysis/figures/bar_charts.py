@@ -1,4 +1,4 @@
-"""The study's bar charts: six quantities, a panel each, one bar a row."""
+"""Bar charts of a study: six quantities with a panel each, and one bar per row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from .drawing import (
     to_svg,
 )
 
-# Inches: the title and the ticks; a row's bar, and the space above and below it.
+# Inches: title and ticks together; a row's bar; the space above and below the bar.
 FRAME_HEIGHT, BAR_HEIGHT, BAR_SPACE = 0.62, 0.11, 0.05
 LOG = ", log axis"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One panel."""
+    """The quantity of one panel: its column in a summary, and the title and format of values."""
 
     column: str
     title: str
@@ -39,7 +39,7 @@ class Quantity:
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is a share, with an interval."""
+        """Return whether it is the accuracy, which is a share and has an interval."""
         return self.column == "test_accuracy"
 
 
@@ -62,7 +62,12 @@ QUANTITIES = (
 
 
 def draw_bars(groups: Sequence[Group], majority: float | None) -> Picture | None:
-    """A panel for each quantity in which the rows differ, and for the accuracy."""
+    """Draw a panel for the accuracy and for each quantity in which the rows differ.
+
+    Args:
+        groups: The rows.
+        majority: Accuracy of the majority baseline, or None if there is none for all rows.
+    """
     known = [item for item in QUANTITIES if any(group.values(item.column) for group in groups)]
     shown = [item for item in known if item.is_accuracy or is_telling(item, groups)]
     if not shown:
@@ -91,18 +96,18 @@ def draw_bars(groups: Sequence[Group], majority: float | None) -> Picture | None
 
 
 def is_telling(quantity: Quantity, groups: Sequence[Group]) -> bool:
-    """Whether the rows differ in a quantity."""
+    """Return whether the rows differ in a quantity."""
     return len({frozenset(group.values(quantity.column)) for group in groups}) > 1
 
 
 def describe_equal(quantities: Sequence[Quantity], group: Group) -> str:
-    """A sentence about what is not drawn, since all rows have the same."""
+    """Return a sentence about the quantities that are not drawn, because all rows are equal."""
     values = [f"{item.title} ({write_spread(group, item)})" for item in quantities]
     return f" Equal in all rows, so not drawn: {'; '.join(values)}." if values else ""
 
 
 def row_height(groups: Sequence[Group]) -> float:
-    """Inches of a row: the lines of the longest name, the bar below them."""
+    """Return the inches of a row: the lines of the longest name, and the bar below them."""
     num_lines = max(len(fold(group.label)) for group in groups)
     return num_lines * LINE_HEIGHT + BAR_HEIGHT + 2 * BAR_SPACE
 
@@ -110,7 +115,7 @@ def row_height(groups: Sequence[Group]) -> float:
 def draw_quantity(
     axes: Axes, groups: Sequence[Group], quantity: Quantity, majority: float | None
 ) -> None:
-    """One panel: a row's name, below it the bar and its whisker, the value at the right."""
+    """Draw one panel: per row the name, below it the bar with whisker, at the right the value."""
     bars = [measure(group, quantity) for group in groups]
     is_log = scale_values(axes, quantity, [bar for bar in bars if bar])
     axes.set_title(f"{quantity.title}{LOG if is_log else ''}")
@@ -134,29 +139,29 @@ def draw_quantity(
 
 
 def place_bar(index: int, height: float) -> float:
-    """Middle of a row's bar, in rows; the bar stands at the foot of the row.
+    """Return the middle of a row's bar, in rows; the bar is at the bottom of the row.
 
     Args:
-        index: Of the row.
-        height: Of a row, in inches.
+        index: Index of the row.
+        height: Height of a row in inches.
     """
     return index + 0.5 - (BAR_SPACE + BAR_HEIGHT / 2) / height
 
 
 def draw_baseline(axes: Axes, majority: float, place: float, height: float) -> None:
-    """A dashed line across a bar, so that it runs through no name."""
+    """Draw a dashed line across one bar only, so that it crosses no name."""
     ends = [place - 0.7 * height, place + 0.7 * height]
     axes.plot([majority, majority], ends, color=INK, linewidth=1.2, linestyle=(0, (2, 1)))
 
 
 def draw_bar(axes: Axes, bar: Bar, span: tuple[float, float], colour: str) -> None:
-    """A bar from 0, or a point where the axis has no 0; its whisker.
+    """Draw a bar from 0, or a point on a logarithmic axis, which has no 0; and the whisker.
 
     Args:
         axes: The panel.
-        bar: The value.
+        bar: The value and the ends of the whisker.
         span: Middle and height of the bar, in rows.
-        colour: Of the bar.
+        colour: Colour of the bar.
     """
     place, height = span
     if axes.get_xscale() == "log":
@@ -168,14 +173,14 @@ def draw_bar(axes: Axes, bar: Bar, span: tuple[float, float], colour: str) -> No
 
 
 def write_name(axes: Axes, label: str, place: float) -> None:
-    """A row's name with its last line above the place; it takes no room from the bars."""
+    """Write a row's name with its last line above `place`; the layout ignores it."""
     lines = "\n".join(fold(label))
     shown = axes.text(0, place, lines, transform=axes.get_yaxis_transform(), va="bottom")
     shown.set_in_layout(False)
 
 
 def write_value(axes: Axes, text: str, place: float) -> None:
-    """A value right of the plot, where neither bar nor whisker runs into it."""
+    """Write a value to the right of the plot, where neither bar nor whisker reaches it."""
     axes.annotate(
         text,
         (1, place),
@@ -188,7 +193,7 @@ def write_value(axes: Axes, text: str, place: float) -> None:
 
 
 def measure(group: Group, quantity: Quantity) -> Bar | None:
-    """A row's bar, in the quantity's unit."""
+    """Return a row's bar in the quantity's unit; None if the row does not have the quantity."""
     item = group.spread(quantity.column)
     if item is None:
         return None
@@ -199,7 +204,7 @@ def measure(group: Group, quantity: Quantity) -> Bar | None:
 
 
 def scale_values(axes: Axes, quantity: Quantity, bars: Sequence[Bar]) -> bool:
-    """Set limits that hold every bar and whisker; returns whether the axis is logarithmic."""
+    """Set limits that contain every bar and whisker; return whether the axis is logarithmic."""
     ends = [end for bar in bars for end in bar]
     low, high = min(ends), max(ends)
     is_log = not quantity.is_accuracy and needs_log(ends)
@@ -217,7 +222,7 @@ def scale_values(axes: Axes, quantity: Quantity, bars: Sequence[Bar]) -> bool:
 
 
 def bar_numbers(groups: Sequence[Group]) -> Table:
-    """The numbers of the bar charts."""
+    """Return the table of the numbers of the bar charts."""
     rows = [
         [group.label, *(write_spread(group, quantity) for quantity in QUANTITIES)]
         for group in groups
@@ -227,7 +232,7 @@ def bar_numbers(groups: Sequence[Group]) -> Table:
 
 
 def write_spread(group: Group, quantity: Quantity) -> str:
-    """`mean ± sd` in the quantity's unit, or a dash."""
+    """Return `mean ± sd` in the quantity's unit, or a dash."""
     item = group.spread(quantity.column)
     if item is None:
         return "-"

@@ -1,7 +1,7 @@
-"""A confusion matrix as a picture, with its counts; of many classes the commonest confusions.
+"""A confusion matrix as a picture, with its counts; for many classes the commonest confusions.
 
-A page holds a square for every pair of classes, so its size would grow with the square of their
-number. All counts above 0 stand in confusion.csv, which has at most a line for each test image.
+A matrix has a square for every pair of classes, so the size of the page would grow with the square
+of their number. All counts above 0 are in confusion.csv, with at most one line per test image.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ NUM_PAIRS = 20
 
 
 def draw_confusion(group: Group) -> Picture | None:
-    """A row's confusion matrix over all its runs, as shares of each true class.
+    """Draw a row's confusion matrix over all its runs, as shares of each true class.
 
-    Above 50 classes: the pairs that are confused most, as bars.
+    With more than 50 classes, draw bars of the pairs that are confused most. Returns None if no
+    run was tested.
     """
     counted, names = group.confused(), group.runs[0].record.data.class_names
     if counted is None:
@@ -54,7 +55,13 @@ def draw_confusion(group: Group) -> Picture | None:
 
 
 def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -> None:
-    """The squares, their shares where there is room, and the class names."""
+    """Draw the squares, the class names and, for few classes, the shares as numbers.
+
+    Args:
+        axes: The plot.
+        shares: (C, C) shares, row the true class, column the predicted one.
+        names: Class names.
+    """
     axes.pcolormesh(shares[::-1], cmap=make_shades(), vmin=0, vmax=1)
     num_classes = len(names)
     places = np.arange(num_classes) + 0.5
@@ -84,7 +91,7 @@ def draw_shares(axes: Axes, shares: NDArray[np.float64], names: Sequence[str]) -
 
 
 def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -> Picture:
-    """Bars of the commonest confusions, where there are too many classes for squares."""
+    """Draw bars of the commonest confusions, for a row with too many classes for squares."""
     labels = [
         f"{shorten(names[pair.true], 18)} → {shorten(names[pair.predicted], 18)}" for pair in pairs
     ]
@@ -109,13 +116,13 @@ def draw_pairs(group: Group, pairs: Sequence[Confusion], names: Sequence[str]) -
 
 
 def commonest_confusions(pairs: Sequence[Confusion]) -> list[Confusion]:
-    """The wrong answers with most images, largest first; equal ones in the order of the classes."""
+    """Return the wrong answers with most images first; ties keep the order of the classes."""
     wrong = [pair for pair in pairs if pair.true != pair.predicted]
     return sorted(wrong, key=lambda pair: -pair.num_images)[:NUM_PAIRS]
 
 
 def count_table(counts: NDArray[np.int64], names: Sequence[str]) -> Table:
-    """All counts of few classes."""
+    """Return the table of all counts, (C, C), for few classes."""
     rows = [
         [name, *(str(count) for count in line)] for name, line in zip(names, counts, strict=True)
     ]
@@ -123,11 +130,11 @@ def count_table(counts: NDArray[np.int64], names: Sequence[str]) -> Table:
 
 
 def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
-    """The commonest confusions of many classes."""
+    """Return the table of the commonest confusions, for many classes."""
     return Table(
         title="The commonest confusions",
         columns=["true", "predicted", "images"],
         rows=[[names[pair.true], names[pair.predicted], str(pair.num_images)] for pair in pairs],
-        note="All counts stand in confusion.csv.",
+        note="All counts are in confusion.csv.",
         words=["true", "predicted"],
     )

@@ -1,8 +1,8 @@
-"""A report's pictures as inline SVG, each with the numbers that it shows.
+"""Pictures of a report as inline SVG, each with the numbers that it shows.
 
-Text and lines take the colours of the page around them, so that one picture serves a light and a
-dark page. A picture is one or several panels: side by side on a desk, one below the other on a
-phone. Class names are data: they are never read as mathematics or markup.
+Text and lines have the colours of the page around them, so that one picture suits a light and a
+dark page. A picture is one panel or several: side by side on a desk, one below the other on a
+phone. Class names are data: they are never interpreted as mathematics or markup.
 """
 
 import io
@@ -21,22 +21,22 @@ from matplotlib.figure import Figure
 from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.console.output import plain
 
-# Stand-ins that the finished SVG carries as the page's own colours.
+# Stand-ins, because Matplotlib knows no CSS. The finished SVG has the page's colours instead.
 INK, LINE = "#010203", "#010204"
 PAGE_COLOURS = {INK: "currentColor", LINE: "var(--line)"}
-# A picture in a file has no page around it that gives it colours. These are the page's own, of
+# A picture in a file has no page around it that gives it colours. These are the same as in
 # `report.html.jinja`.
 PAPERS: Mapping[str, Mapping[str, str]] = {
     "light": {INK: "#1c2430", LINE: "#d5dae1"},
     "dark": {INK: "#e4e8ed", LINE: "#39424d"},
 }
 BACKEND_COLOURS = {"tf": "#d9822b", "torch": "#3d7edb"}
-# Of what is no framework: none of these is a framework's colour.
+# Colours of everything else; no framework has one of them.
 SEED_COLOURS = ("#2a9479", "#a45cc4", "#d0488f", "#8a8f98", "#5f8f2f", "#7a5c43")
 SHADE = SEED_COLOURS[0]
-# Inches; three of them stand side by side on the page, one fills a phone.
+# Inches; three of them are side by side on the page, one fills a phone.
 PANEL_WIDTH = 4.0
-# Of a panel of curves, without its title.
+# Inches of a panel of curves, without its title.
 PANEL_HEIGHT = 1.95
 POINTS_PER_INCH = 72
 # Letters of a line across a panel; lines of a label; inches of a line.
@@ -68,7 +68,7 @@ SETTINGS: Any = {
 
 
 class Mark(NamedTuple):
-    """What a colour stands for."""
+    """An entry of a legend: a colour and its meaning."""
 
     colour: str
     name: str
@@ -76,7 +76,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """SVG elements that stand side by side, one sentence that says what they show, the numbers."""
+    """A picture: panels as SVG elements, a description, and the table of their numbers."""
 
     title: str
     panels: Sequence[str]
@@ -86,58 +86,58 @@ class Picture:
 
     @property
     def svg(self) -> str:
-        """All panels."""
+        """Return all panels as one text."""
         return "\n".join(self.panels)
 
 
 def mark_backends(backends: Sequence[str]) -> list[Mark]:
-    """The legend of the frameworks that are there."""
+    """Return the legend of the frameworks in `backends`."""
     return [Mark(colour, name) for name, colour in BACKEND_COLOURS.items() if name in backends]
 
 
 def colour_backend(backend: str) -> str:
-    """A framework's colour; grey for what is none."""
+    """Return a framework's colour; grey for anything else."""
     return BACKEND_COLOURS.get(backend, SEED_COLOURS[3])
 
 
 def make_shades() -> LinearSegmentedColormap:
-    """From almost nothing to the full shade, over the page's own background."""
+    """Return a colour map from nearly transparent to the full shade."""
     shade = to_rgb(SHADE)
     return LinearSegmentedColormap.from_list("shades", [(*shade, 0.03), (*shade, 1.0)])
 
 
 def fold(text: str, length: int = LINE_LENGTH) -> list[str]:
-    """The text as at most three lines, cut where it is longer still."""
+    """Wrap a text to at most three lines, and cut it if it is longer."""
     lines = textwrap.wrap(plain(text), length) or [""]
     rest = " ".join(lines[MAX_LINES - 1 :])
     return [*lines[: MAX_LINES - 1], *([shorten(rest, length)] if rest else [])]
 
 
 def panel_height(titles: Sequence[str]) -> float:
-    """Inches of a panel of curves with the longest of these titles: all are equally high."""
+    """Return the inches of a panel of curves with the longest title, for equally high panels."""
     return PANEL_HEIGHT + LINE_HEIGHT * max(len(fold(title)) for title in titles)
 
 
 def shorten(text: str, length: int) -> str:
-    """The text, cut to a length."""
+    """Cut a text to `length` characters."""
     text = plain(text)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches under the report's settings, without global state."""
+    """Yield a figure of so many inches with the report's settings, without global state."""
     with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-        # The reader's fonts draw the text: that this machine's lack a letter does not matter.
+        # The reader's browser draws the text, so a letter missing in this machine's font is fine.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         yield Figure(figsize=(width, height), layout="constrained")
 
 
 def to_svg(figure: Figure, description: str) -> str:
-    """The figure as one SVG element with an accessible name.
+    """Convert a figure to one SVG element with an accessible name.
 
-    It carries its own width in `--units`: the page shows a unit as at most 1.3 pixels, so that a
-    small picture does not get large letters, and as at least one, so that a large one is legible.
+    The element has its width in `--units`. The page shows a unit as at most 1.3 pixels, so that a
+    small picture does not get large letters, and at least 1, so that a large one is legible.
     """
     svg = render(figure, description, PAGE_COLOURS)
     svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", svg, count=1)
@@ -147,11 +147,11 @@ def to_svg(figure: Figure, description: str) -> str:
 
 
 def render(figure: Figure, description: str, colours: Mapping[str, str]) -> str:
-    """Draw the figure as SVG on a transparent ground, in its own size; a file or part of a page.
+    """Draw a figure as SVG in its own size, on a transparent background.
 
     Args:
-        figure: The picture.
-        description: Its accessible name.
+        figure: The figure.
+        description: Accessible name of the picture.
         colours: Stand-in -> colour: `PAGE_COLOURS`, or one of `PAPERS` for a file.
     """
     stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""What l2t-ww learned: which pairs carry weight, epoch by epoch, and how channels share it."""
+"""Weights that l2t-ww learned: of pairs of layers, epoch by epoch, and of channels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +20,18 @@ from .drawing import SEED_COLOURS, Picture, drawing, make_shades, shorten, to_sv
 PAIR_WEIGHT = "train/pair_weight/"
 CHANNEL_WEIGHT = "channel_weight/"
 NUM_BINS = 40
-# Inches: what a phone shows whole.
+# Inches; a phone shows this width without scrolling.
 WIDTH = 4.9
 
 
 def draw_learned_weights(groups: Sequence[Group]) -> list[Picture]:
-    """Both pictures of every row that has learned such weights."""
+    """Draw both pictures for every row that has learned such weights."""
     pictures = [draw(group) for group in groups for draw in (draw_pair_weights, draw_channels)]
     return [picture for picture in pictures if picture]
 
 
 def draw_pair_weights(group: Group) -> Picture | None:
-    """Mean weight of each pair over the training images, by epoch, mean over the seeds."""
+    """Draw the mean weight of each pair over training images and seeds, by epoch."""
     names = [key for key in group.runs[0].epochs[0] if key.startswith(PAIR_WEIGHT)]
     if not names:
         return None
@@ -64,7 +64,7 @@ def draw_pair_weights(group: Group) -> Picture | None:
 
 
 def mean_pair_weights(runs: Sequence[Run], names: Sequence[str]) -> NDArray[np.float64]:
-    """(epochs, pairs), mean over the runs; as many epochs as the shortest run has."""
+    """Return mean weights over the runs, (epochs, pairs), with the epochs of the shortest run."""
     num_epochs = min(len(run.epochs) for run in runs)
     values = [
         [[line[name] for name in names] for line in run.epochs[:num_epochs]]
@@ -76,7 +76,7 @@ def mean_pair_weights(runs: Sequence[Run], names: Sequence[str]) -> NDArray[np.f
 
 
 def draw_channels(group: Group) -> Picture | None:
-    """Histogram of the channel weights of the last epoch, 1 = an equal share."""
+    """Draw a histogram of the channel weights of the last epoch; 1 is an equal share."""
     found = [shares for run in group.runs if (shares := read_channel_weights(run))]
     if not found:
         return None
@@ -118,7 +118,11 @@ def draw_channels(group: Group) -> Picture | None:
 
 
 def read_channel_weights(run: Run) -> Arrays:
-    """Pair -> mean weight of each channel (C,) over the last epoch; empty where there is none."""
+    """Read the mean weights of channels over the last epoch.
+
+    Returns:
+        Pair -> weight of each channel, (C,); empty if the run has none or no checkpoint.
+    """
     pairs = [key.removeprefix(PAIR_WEIGHT) for key in run.epochs[-1] if key.startswith(PAIR_WEIGHT)]
     try:
         checkpoint = RunFolder(Path(run.name)).read_checkpoint() if pairs else None

@@ -1,4 +1,4 @@
-"""Learning curves of every run: a panel a row, a colour a seed."""
+"""Learning curves of every run: one panel per row, one colour per seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from poc.shared.analysis.tables.table import Table
 from .axis_scales import LOG_MARGIN, label_linear, label_log, linear_limits
 from .drawing import PANEL_WIDTH, SEED_COLOURS, Mark, Picture, drawing, fold, panel_height, to_svg
 
-# Panels whose largest values are further apart than this have an axis of their own each.
+# If the largest values of panels differ by more than this factor, each panel has its own axis.
 COMMON_RATIO = 4
-# In one panel: a first epoch so far above the others, or one part so far above the other one, would
-# leave the rest flat on a linear axis.
+# Within a panel: if the first epoch, or one of the two parts, is this many times above the rest, a
+# linear axis would show the rest as a flat line.
 SPAN_RATIO = 10
 # Metrics between 0 and 1: always on one linear axis.
 SHARES = ("accuracy",)
-# Of (training, validation).
+# Line styles of (training, validation).
 STYLES = ((0, (3, 2)), "solid")
 Curve = list[tuple[int, float]]
 Values = tuple[list[float], list[float]]
 
 
 def draw_curves(groups: Sequence[Group], metric: str) -> Picture | None:
-    """The panels of one metric; none where no run has it."""
+    """Draw the panels of one metric; None if no run has it."""
     names = (f"train/{metric}", f"val/{metric}")
     values = [find_values(group, names) for group in groups]
     known = [item for item in values if any(item)]
@@ -59,29 +59,29 @@ def draw_curves(groups: Sequence[Group], metric: str) -> Picture | None:
 
 
 def describe_axes(*, is_common: bool) -> str:
-    """What panels share."""
+    """Describe the axes of several panels, as a part of a sentence."""
     values = "one axis for all" if is_common else "an axis of its own"
-    return f", one panel a row, with epochs of its own and {values}"
+    return f", one panel per row, each with epochs of its own and {values}"
 
 
 def describe_lines(values: Values) -> str:
-    """What lines and dots stand for, of what is drawn."""
+    """Describe the lines and dots that are drawn."""
     training, validation = values
     lines = ["Solid: validation"] if validation else []
     if training:
         lines.append("dashed: training" if lines else "Dashed: training")
     kept = ["dot: the epoch whose weights were kept"] if validation else []
-    return "; ".join([*lines, "one colour a seed", *kept]) + "."
+    return "; ".join([*lines, "one colour per seed", *kept]) + "."
 
 
 def find_curve(run: Run, name: str) -> Curve:
-    """(epoch, value) where the run has a finite one."""
+    """Return (epoch, value) of each epoch with a finite value."""
     points = [(line["epoch"], line.get(name)) for line in run.epochs]
     return [(epoch, value) for epoch, value in points if value is not None and math.isfinite(value)]
 
 
 def find_values(group: Group, names: tuple[str, str]) -> Values:
-    """All values of a row in training and in validation."""
+    """Return all finite values of a row in training and in validation."""
     training, validation = (
         [value for run in group.runs for _, value in find_curve(run, name)] for name in names
     )
@@ -89,19 +89,19 @@ def find_values(group: Group, names: tuple[str, str]) -> Values:
 
 
 def join_values(values: Sequence[Values]) -> Values:
-    """Those of several rows as those of one."""
+    """Join the values of several rows."""
     training, validation = ([value for item in values for value in item[part]] for part in (0, 1))
     return training, validation
 
 
 def share_axis(values: Sequence[Values]) -> bool:
-    """Whether one axis serves all rows: their largest values are alike."""
+    """Return whether the largest values of all rows are close enough for one axis."""
     largest = [max(own) for item in values for own in item if own]
     return max(largest) <= COMMON_RATIO * min(largest)
 
 
 def scale_metric(axes: Axes, values: Values, *, is_share: bool) -> None:
-    """Limits that hold all values; a logarithmic axis where a linear one would flatten some."""
+    """Set limits that contain all values, on a logarithmic axis if a linear one hides details."""
     everything = [*values[0], *values[1]]
     low, high = min(everything), max(everything)
     typical = min([median(everything), *(max(own) for own in values if own)])
@@ -116,22 +116,22 @@ def scale_metric(axes: Axes, values: Values, *, is_share: bool) -> None:
 
 
 def scale_epochs(axes: Axes, group: Group) -> None:
-    """Whole epochs, as many as the row has."""
+    """Set the axis of epochs to those of the row, with ticks at integers."""
     epochs = [line["epoch"] for run in group.runs for line in run.epochs]
-    # No tick at an epoch 0 that was not.
+    # Half an epoch of space, so that there is no tick at epoch 0, which did not exist.
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     label_linear(axes.xaxis, is_whole=True)
     axes.set_xlabel("epoch")
 
 
 def colour_seeds(groups: Sequence[Group]) -> Mapping[int, str]:
-    """Seed -> colour, the same in every panel; of many seeds the colours come again."""
+    """Return seed -> colour, the same in every panel; with many seeds colours are repeated."""
     seeds = sorted({seed_of(run) for group in groups for run in group.runs})
     return {seed: SEED_COLOURS[place % len(SEED_COLOURS)] for place, seed in enumerate(seeds)}
 
 
 def mark_seeds(colours: Mapping[int, str]) -> list[Mark]:
-    """The legend of the seeds, where a colour stands for one."""
+    """Return the legend of the seeds; empty for one seed, or if seeds share a colour."""
     if not 1 < len(colours) <= len(SEED_COLOURS):
         return []
     return [Mark(colour, f"seed {seed}") for seed, colour in colours.items()]
@@ -140,7 +140,7 @@ def mark_seeds(colours: Mapping[int, str]) -> list[Mark]:
 def draw_panel(
     axes: Axes, group: Group, names: tuple[str, str], colours: Mapping[int, str]
 ) -> None:
-    """One row's curves."""
+    """Draw the curves of one row."""
     axes.set_title("\n".join(fold(group.label)))
     axes.grid(axis="y")
     axes.tick_params(length=0)
@@ -164,7 +164,7 @@ def draw_panel(
 
 
 def curve_numbers(groups: Sequence[Group], metric: str) -> Table:
-    """First, kept and last value of each curve."""
+    """Return the table of the first, kept and last value of each curve."""
     rows = []
     for group in groups:
         for run in group.runs:
@@ -184,5 +184,5 @@ def curve_numbers(groups: Sequence[Group], metric: str) -> Table:
         title=f"Numbers of the learning curves: {metric}",
         columns=["row", "seed", "kept epoch", *places],
         rows=rows,
-        note="Every epoch stands in curves.csv.",
+        note="Every epoch is in curves.csv.",
     )

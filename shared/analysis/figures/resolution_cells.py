@@ -1,4 +1,4 @@
-"""Cells of the FixRes grid, read off run folders, and which of them may be compared."""
+"""Cells of the FixRes grid, read from run folders, and the rules for comparing them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,10 @@ METHOD = "fixres"
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One run of the grid; `failure` says why it has no numbers, `error` in whose words."""
+    """One run of the grid.
+
+    If it has no numbers, `failure` is the kind of failure and `error` the recorded message.
+    """
 
     backend: str
     seed: int
@@ -40,27 +43,30 @@ class Cell:
 
 
 def read_grid(folders: Iterable[Path]) -> list[Cell]:
-    """Every FixRes run in or below the folders; failed ones with their reason.
+    """Read every FixRes run in or below the folders, failed ones with their reason.
 
     Raises:
-        UsageError: There is none.
+        UsageError: A folder is missing, or there is no such run.
     """
     folders = list(folders)
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"received {str(folder)!r}, which is no folder; name a sweep's folder")
+            raise UsageError(
+                f"Got {str(folder)!r}, which is not a folder. Expected the folder of a sweep. Try "
+                "another path."
+            )
     paths = [path for folder in folders for path in find_run_folders(folder)]
     cells = [cell for path in paths if (cell := read_cell(path)) is not None]
     if not cells:
         raise UsageError(
-            f"received {', '.join(str(folder) for folder in folders)}, which hold no run of the "
-            "method fixres; name a sweep of it"
+            f"Got {', '.join(str(folder) for folder in folders)} with no run of the method fixres. "
+            "Expected at least one. Try the folder of a sweep of fixres."
         )
     return sorted(cells, key=lambda c: (c.backend, c.train_size, c.test_size, c.seed))
 
 
 def read_cell(path: Path) -> Cell | None:
-    """One folder's cell; none where it is a run of another method or not begun."""
+    """Read the cell of a folder; None if it is a run of another method or has not begun."""
     try:
         record = RunRecord.read(path)
         run = record.spec
@@ -75,6 +81,7 @@ def read_cell(path: Path) -> Cell | None:
         seed=run.seed,
         train_size=options.train_size,
         test_size=options.test_size,
+        # Without a crop the test uses the entire image.
         crop_share=run.data.eval_view.crop_share if run.data.eval_view.crop != "none" else 1.0,
     )
     found = read_or_explain(path)
@@ -95,7 +102,7 @@ def read_cell(path: Path) -> Cell | None:
 
 
 def explain_failures(cells: Sequence[Cell]) -> str | None:
-    """A sentence where no cell has numbers, with the first one's reason; else none."""
+    """Return a sentence with the first cell's reason if no cell has numbers; None otherwise."""
     if not all(cell.failure for cell in cells):
         return None
     first = cells[0]
@@ -103,11 +110,15 @@ def explain_failures(cells: Sequence[Cell]) -> str | None:
     what = f"all {len(cells)} cells failed, the first"
     if len(cells) == 1:
         what = "the one cell failed"
-    return f"{what} ({place}) with: {(first.error or first.failure).splitlines()[0]}"
+    why = (first.error or first.failure).splitlines()[0]
+    return f"Got no accuracies, because {what} ({place}) with: {why}"
 
 
 def control_of(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
-    """The cell that was trained at this one's test size on the same data, itself left out."""
+    """Find the cell that was trained at this one's test size on the same data.
+
+    Backend and seed are also the same. Returns None for a cell that is its own control.
+    """
     for other in cells:
         is_control = other.train_size == other.test_size == cell.test_size
         is_control &= describe_data(other) == describe_data(cell)
@@ -117,22 +128,22 @@ def control_of(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
 
 
 def describe_data(cell: Cell) -> tuple[tuple[str, ...], str]:
-    """What two cells must share to be compared."""
+    """Return the facts that must be equal in two cells that are compared."""
     return cell.class_names, cell.source_fingerprint
 
 
 def data_warning(cells: Sequence[Cell]) -> str | None:
-    """A sentence where the cells were not all trained on the same data, or none."""
+    """Return a sentence if the cells were not all trained on the same data; None otherwise."""
     kinds = {describe_data(cell) for cell in cells if not cell.failure}
     if len(kinds) < 2:
         return None
     return (
-        f"These runs were trained on {len(kinds)} different sets of images or classes; only those "
-        "of one set are compared with each other."
+        f"These runs were trained on {len(kinds)} different sets of images or classes; only runs "
+        "on the same set are compared."
     )
 
 
 def grid_of_runs(runs: Sequence[Run]) -> list[Cell]:
-    """The FixRes cells of a report's runs."""
+    """Read the FixRes cells of a report's runs."""
     paths = [Path(run.name) for run in runs if run.record.run.get("method") == METHOD]
     return [cell for path in paths if (cell := read_cell(path)) is not None]

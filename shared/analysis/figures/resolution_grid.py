@@ -1,7 +1,7 @@
 """The grid of FixRes: training size x test size, before and after the second phase.
 
-A cell whose two sizes agree is, before its second phase, the control that trained at the test's
-size directly; every other cell of its column is compared with it on the same test images.
+A cell with two equal sizes is, before its second phase, the control that was trained at the test
+size directly. Every other cell of its column is compared with it on the same test images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ from .drawing import INK, Picture, drawing, make_shades, to_svg
 from .resolution_cells import Cell, control_of
 
 WHEN = ("before", "after")
-# Of the colours beyond the smallest and the largest accuracy.
+# Range of the colours beyond the smallest and the largest accuracy.
 PADDING = 0.02
 # Inches, for titles and labels.
 MIN_WIDTH = 4.0
 
 
 def grid_table(cells: Sequence[Cell]) -> Table:
-    """One line a cell: accuracies with intervals, paired tests, latency."""
+    """Return a table with one line per cell: accuracies with intervals, paired tests, latency."""
     columns = [
         "backend",
         "train",
@@ -39,6 +39,7 @@ def grid_table(cells: Sequence[Cell]) -> Table:
         "before",
         "95 % interval",
         "after",
+        # The trailing space keeps titles different, because columns are identified by title.
         "95 % interval ",
         "p, before = after",
         "trained at test size",
@@ -50,14 +51,15 @@ def grid_table(cells: Sequence[Cell]) -> Table:
         columns=columns,
         rows=[table_row(cell, cells) for cell in cells],
         words=("backend",),
-        note="Intervals: of these test images alone. Size ratio: ideal mean of how large the test "
-        "shows an object over how large training did. p: exact McNemar tests on the same test "
-        "images, not adjusted for their number. Trained at test size: before its second phase.",
+        note="Intervals are of these test images alone. The size ratio is the ideal mean of an "
+        "object's size in the test over its size in training. The p values are of exact McNemar "
+        "tests on the same test images, and not adjusted for their number. “Trained at test size” "
+        "is the accuracy before the second phase.",
     )
 
 
 def table_row(cell: Cell, cells: Sequence[Cell]) -> list[str]:
-    """The line of one cell."""
+    """Return the table's line of one cell."""
     ratio = ideal_ratio(cell.train_size, cell.test_size, crop_share=cell.crop_share)
     place = [cell.backend, str(cell.train_size), str(cell.test_size), f"{ratio:.2f}"]
     if cell.failure:
@@ -78,14 +80,14 @@ def table_row(cell: Cell, cells: Sequence[Cell]) -> list[str]:
 
 
 def paired(first: Predictions | None, second: Predictions | None) -> str:
-    """P of the exact McNemar test; a dash where the images are not the same."""
+    """Return the p value of the exact McNemar test; a dash if the images are not the same."""
     if first is None or second is None or not same_images(first, second):
         return "-"
     return f"{mcnemar(first.hits, second.hits).p_value:.3f}"
 
 
 def activation_table(cells: Sequence[Cell]) -> Table:
-    """Pooled features at both sizes: mean, deviation, share of zeros."""
+    """Return a table of the pooled features at both sizes: mean, deviation, share of zeros."""
     rows = [
         [
             cell.backend,
@@ -109,12 +111,15 @@ def activation_table(cells: Sequence[Cell]) -> Table:
 
 
 def each_once(items: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The first of each size and weights: a cell of one size was measured at it twice."""
+    """Keep the first item of each size and weights: a cell of one size was measured twice."""
     return list({(item["size"], item["weights"]): item for item in reversed(items)}.values())[::-1]
 
 
 def draw_grid(cells: Sequence[Cell]) -> Picture:
-    """Heat maps of accuracy: training size down, test size across; one a backend and phase."""
+    """Draw heat maps of accuracy by training size (down) and test size (across).
+
+    There is one map per backend and phase.
+    """
     backends = [name for name in BACKENDS if any(cell.backend == name for cell in cells)]
     trains = sorted({cell.train_size for cell in cells})
     tests = sorted({cell.test_size for cell in cells})
@@ -155,7 +160,7 @@ def draw_panel(
     when: str,
     limits: tuple[float, float],
 ) -> None:
-    """One heat map; a cell without a number says why."""
+    """Draw one heat map; a cell without a number because it failed shows "failed"."""
     low, high = limits
     values = accuracies(cells, trains, tests, when)
     axes.pcolormesh(np.ma.masked_invalid(values), cmap=make_shades(), vmin=low, vmax=high)
@@ -178,7 +183,7 @@ def draw_panel(
 def accuracies(
     cells: Sequence[Cell], trains: list[int], tests: list[int], when: str
 ) -> NDArray[np.float64]:
-    """(training sizes, test sizes) mean accuracy over the seeds; NaN where there is none."""
+    """Return (training sizes, test sizes) mean accuracies over the seeds; NaN if unknown."""
     column = "before_test_accuracy" if when == WHEN[0] else "test_accuracy"
     values = np.full((len(trains), len(tests)), np.nan)
     for line, train in enumerate(trains):
@@ -194,10 +199,10 @@ def accuracies(
 
 
 def write_picture(picture: Picture, path: Path) -> None:
-    """The heat maps as a file of their own, dark on white.
+    """Write the heat maps to an SVG file, dark on white.
 
     Raises:
-        UsageError: It cannot be written, or something else is there.
+        UsageError: The file cannot be written, or another file is there.
     """
     svg = picture.svg.replace("currentColor", "#1b1f24").replace("var(--line)", "#8a8f98")
     if "xmlns=" not in svg:
@@ -206,6 +211,6 @@ def write_picture(picture: Picture, path: Path) -> None:
         write_once(path, svg.encode(), "--image")
     except OSError as error:
         raise UsageError(
-            f"received --image {str(path)!r}, which cannot be written ({error.strerror}); name a "
-            "file in a folder that exists"
+            f"Got --image {str(path)!r}, which cannot be written ({error.strerror}). Expected a "
+            "file in a folder that exists. Try another path."
         ) from None

@@ -1,4 +1,4 @@
-"""Validation accuracy over seconds: what a row's accuracy costs in time."""
+"""Validation accuracy over seconds: the cost of a row's accuracy in time."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -22,13 +22,13 @@ from .drawing import (
 )
 
 METRIC = "val/accuracy"
-# The accuracy whose time stands in the table, as a share of what every run reaches at its best.
+# The table gives the time to this share of the best accuracy that every run reaches.
 SHARE = 0.98
 Curve = list[tuple[float, float]]
 
 
 def time_curve(run: Run) -> Curve:
-    """(seconds since the first epoch began, best validation accuracy so far) after each epoch."""
+    """Return, per epoch, seconds since the first epoch began and best accuracy so far."""
     names = (METRIC, "epoch_seconds")
     lines = [line for line in run.epochs if all(line.get(name) is not None for name in names)]
     seconds = accumulate(line["epoch_seconds"] for line in lines)
@@ -37,12 +37,12 @@ def time_curve(run: Run) -> Curve:
 
 
 def seconds_to_reach(run: Run, accuracy: float) -> float | None:
-    """Seconds after which the validation accuracy was there first; none: never."""
+    """Return the seconds after which the validation accuracy was reached; None if never."""
     return next((seconds for seconds, reached in time_curve(run) if reached >= accuracy), None)
 
 
 def draw_time_to_accuracy(groups: Sequence[Group]) -> Picture | None:
-    """Every run's curve: a panel a setting, both backends in it; none without a validation part."""
+    """Draw every run's curve, one panel per setting; None without a validation part."""
     curves = [(group, run, time_curve(run)) for group in groups for run in group.runs]
     curves = [item for item in curves if item[2]]
     if not curves:
@@ -65,20 +65,20 @@ def draw_time_to_accuracy(groups: Sequence[Group]) -> Picture | None:
         panels=panels,
         legend=mark_backends([group.backend for group, *_ in curves]),
         description=f"Best validation accuracy so far over seconds of training and validation, for "
-        f"{len(curves)} runs. One panel a setting, one line a run, the backends in their colours; "
-        "each panel has seconds of its own. Import and model build are left out.",
+        f"{len(curves)} runs. One panel per setting, one line per run, colours by backend. Each "
+        "panel has seconds of its own. Import and model build are not included.",
         table=time_numbers([(group, run) for group, run, _ in curves], goal),
     )
 
 
 def name_setting(group: Group) -> str:
-    """The row's label without its backend."""
+    """Return the row's label without its backend."""
     words = [word for word in group.label.split() if word != group.backend]
     return " ".join(words) or group.label
 
 
 def draw_setting(axes: Axes, name: str, members: Sequence[tuple[str, Curve]]) -> None:
-    """One setting's runs."""
+    """Draw the runs of one setting."""
     axes.set_title("\n".join(fold(name)))
     axes.grid(axis="y")
     axes.tick_params(length=0)
@@ -97,7 +97,7 @@ def draw_setting(axes: Axes, name: str, members: Sequence[tuple[str, Curve]]) ->
 
 
 def time_numbers(runs: Sequence[tuple[Group, Run]], goal: float) -> Table:
-    """Seconds of each run to an accuracy that all of them reach."""
+    """Return the table of each run's seconds to an accuracy that all of them reach."""
     rows = []
     for group, run in runs:
         seconds = seconds_to_reach(run, goal)

@@ -1,1 +1,1 @@
-"""The ladder of rungs on which two backends are held against each other."""
+"""The parity ladder: rungs on which two backends are compared."""

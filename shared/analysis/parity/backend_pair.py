@@ -1,4 +1,4 @@
-"""Both backends' workers under one run, and what the rungs of the ladder ask of them."""
+"""Both backends' workers under one run, and the computations that the ladder requests."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -23,12 +23,12 @@ from .batches import Batch, draw_probes
 from .rungs import LOSS
 from .trajectories import Steps
 
-# A backend's values on some batches, in a precision that is the run's own where none is named.
+# Computes a backend's values on some batches, in the run's precision unless another is given.
 Evaluate = Callable[..., Arrays]
 
 
 class Caller(Protocol):
-    """What the ladder needs of a worker."""
+    """The part of a worker that the ladder needs."""
 
     def call(
         self, operation: Operation[Given, Found], *nothing: Given.args, **arguments: Given.kwargs
@@ -37,7 +37,10 @@ class Caller(Protocol):
 
 
 class BackendPair:
-    """Two workers; `changes` are fields of the run that one backend alone sees."""
+    """The workers of both backends, the first of tf, the second of torch.
+
+    `changes` are, per backend, fields of the run that this backend alone gets.
+    """
 
     def __init__(
         self,
@@ -51,11 +54,11 @@ class BackendPair:
         self._meta_names = {parameter.name for parameter in run.meta_parameters}
 
     def probes(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-        """See `draw_probes`."""
+        """Yield the batches with one noise after another, as `draw_probes` does."""
         return draw_probes(batches, self.run.seed, self.run.precision)
 
     def in_double(self, evaluate: Evaluate, batches: Sequence[Batch]) -> list[Arrays] | None:
-        """Both backends' values in float64; none for a run in float64, which can always judge."""
+        """Return both backends' values in float64; None for a float64 run, which needs no other."""
         if self.run.precision == "float64":
             return None
         return [evaluate(worker, batches, "float64") for worker in self.workers]
@@ -63,7 +66,7 @@ class BackendPair:
     def gradients(
         self, weights: Weights, worker: Caller, batches: Sequence[Batch], precision: str = ""
     ) -> Arrays:
-        """Loss and gradients of the first batch."""
+        """Compute loss and gradients of the first batch, by canonical name of the tensor."""
         run = self.run_of(worker, precision)
         result = worker.call(
             Operations.loss_and_gradients, run=run, weights=weights, batch=batches[0]
@@ -78,7 +81,7 @@ class BackendPair:
         batches: Sequence[Batch],
         precision: str = "",
     ) -> Arrays:
-        """Loss of each step, and the weights after the last one."""
+        """Train some steps: the loss of each, and the weights after the last one."""
         result = worker.call(
             Operations.train_steps,
             run=self.run_of(worker, precision, steps.optimizer),
@@ -90,16 +93,17 @@ class BackendPair:
         return {**losses, **self.judged_weights(result["weights"])}
 
     def judged_weights(self, weights: Weights) -> Weights:
-        """All of them; in float32 without what is trained outside the network.
+        """Return the weights to compare: in float32, without those outside the network.
 
-        Adam's first steps on it follow the sign of a hyper-gradient that float32 cannot tell.
+        Adam's first steps on these follow the sign of a hyper-gradient, which float32 cannot
+        determine.
         """
         is_rough = self.run.precision == "float32"
         outside = self._meta_names if is_rough else set()
         return {name: value for name, value in weights.items() if name not in outside}
 
     def tables(self) -> list[list[ParameterRow]]:
-        """Both parameter tables."""
+        """Return the parameter tables of both backends."""
         return [
             worker.call(Operations.parameters, run=self.run_of(worker)) for worker in self.workers
         ]
@@ -107,7 +111,16 @@ class BackendPair:
     def features(
         self, weights: Weights, images: NDArray[np.floating], taps: Sequence[str]
     ) -> list[dict[str, NDArray[np.floating]]]:
-        """Both backends' maps in evaluation mode."""
+        """Compute both backends' maps in evaluation mode.
+
+        Args:
+            weights: Canonical name -> array.
+            images: (N, H, W, C).
+            taps: Names of the maps.
+
+        Returns:
+            Tap -> map, (N, ...), per backend.
+        """
         return [
             worker.call(
                 Operations.features,
@@ -120,7 +133,7 @@ class BackendPair:
         ]
 
     def run_of(self, worker: Caller, precision: str = "", optimizer: str = "") -> RunFields:
-        """A backend's run, in another precision or by another rule where named."""
+        """Return a backend's run, with another precision or update rule if given."""
         backend = BACKENDS[0] if worker is self.workers[0] else BACKENDS[1]
         run = {**self._spec, "backend": backend, **self._changes.get(backend, {})}
         run["precision"] = precision or self.run.precision

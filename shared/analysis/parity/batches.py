@@ -1,4 +1,4 @@
-"""The batches that the parity ladder climbs on: real images, fitted, with faint noise on them."""
+"""Batches for the parity ladder: real images, resized if needed, with faint noise."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,15 +8,22 @@ from poc.shared.engine.numerics.resizing import resize_matrices
 from poc.shared.engine.worker.operations import BatchArrays
 
 Batch = BatchArrays
+# Standard deviation of the noise over that of the images.
 DITHER = 0.05
 # Noises that are tried in float32 until one keeps all units off their kinks.
 NUM_PROBES = 12
-# Fewer examples, fewer units near a kink.
+# Examples per batch in float32: with fewer examples, fewer units are near a kink.
 NUM_PROBED = 16
 
 
 def prepare(batches: Sequence[Batch], shape: tuple[int, ...], precision: str) -> list[Batch]:
-    """The batches at the size of a stage; in float32 no more examples than can be judged."""
+    """Resize the batches for a stage; in float32 keep no more examples than can be judged.
+
+    Args:
+        batches: Images (N, H, W, C) float32 and labels (N,).
+        shape: (height, width, channels) of the network's input.
+        precision: Precision of the run.
+    """
     fitted = [fit(batch, shape) for batch in batches]
     if precision != "float32":
         return fitted
@@ -27,7 +34,7 @@ def prepare(batches: Sequence[Batch], shape: tuple[int, ...], precision: str) ->
 
 
 def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
-    """The batch with its images at the size of a stage that has one of its own."""
+    """Resize the images (N, H, W, C) of a batch to `shape`, if they differ from it."""
     matrices = resize_matrices(batch["images"].shape[1:3], shape)
     if matrices is None:
         return batch
@@ -37,16 +44,16 @@ def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
 
 
 def draw_probes(batches: Sequence[Batch], seed: int, precision: str) -> Iterator[list[Batch]]:
-    """The batches with one noise after another; float64 needs no second one."""
+    """Yield the batches with one noise after another; float64 needs no second one."""
     for probe in range(NUM_PROBES if precision == "float32" else 1):
         first = len(batches) * probe
         yield [dither(batch, seed, first + index) for index, batch in enumerate(batches)]
 
 
 def dither(batch: Batch, seed: int, index: int) -> Batch:
-    """Real images plus faint noise.
+    """Add faint noise to the images (N, H, W, C) of a batch.
 
-    Plain backgrounds make exact ties in max-pools, where the gradient is not defined and the last
+    Plain backgrounds make exact ties in max-pools. There the gradient is not defined, and the last
     bit of a sum decides which pixel gets it.
     """
     images = batch["images"]

@@ -1,7 +1,8 @@
 """The parity ladder: do the two backends compute the same, rung by rung?
 
 parameters -> weights -> logits -> loss and every gradient -> optimiser steps across a rate drop.
-Finite first, then close; a tolerance stands beside its reason and is never raised for flakiness.
+Values must be finite, then close. Each tolerance has its reason next to it, and is never raised
+because a check is flaky.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,18 +50,18 @@ from .trajectories import (
     worst_parts,
 )
 
-# A brief climb meets images that nobody chose. Where a bias acts on a batch norm alone, because no
-# unit of its channel is at rest, its gradient is rounding (2e-14 where measured), which Adam
-# divides by 1e-8.
+# A brief climb uses the user's images, which nobody chose for the check. If no unit of a channel is
+# at rest, a bias before a batch norm has no effect: its gradient is rounding (2e-14 as measured),
+# which Adam divides by 1e-8.
 NUM_BRIEF_STEPS, BRIEF_TOLERANCE = 5, 1e-6
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """Largest relative errors of each rung.
+    """Largest relative error of each rung, and the number of training steps.
 
-    float64 leaves rounding alone: what is not below 1e-9 is another formula. float32 allows for
-    sums taken in another order, which grow along a trajectory.
+    In float64 only rounding is left: an error that is not below 1e-9 is another formula. In float32
+    the bounds allow for sums in another order, whose errors grow along a trajectory.
     """
 
     logits: float
@@ -76,13 +77,17 @@ TOLERANCES = {
 
 
 class Ladder:
-    """Climbs the rungs for one run; `first` and `second` are the two backends' workers.
+    """The rungs for one run.
 
-    `changes` are fields of the run that one backend alone sees. Steps are taken with every update
-    rule; with `is_brief` a few, with the run's own. `progress` hears of each rung when it is known.
+    Args:
+        run: The run, of either backend.
+        first, second: Workers of tf and of torch.
+        changes: Per backend, fields of the run that this backend alone gets.
+        is_brief: Take a few steps with the run's update rule, not many with every rule.
+        progress: Is notified of each rung when its result is known.
 
     Raises:
-        UsageError: The run's precision is one in which other programs look the same.
+        UsageError: The run's precision is too coarse to tell two programs apart.
     """
 
     def __init__(
@@ -97,9 +102,9 @@ class Ladder:
     ) -> None:
         if run.precision not in TOLERANCES:
             raise UsageError(
-                f"received the precision {run.precision!r}, which rounds too coarsely to tell two "
-                f"programs apart; allowed for parity are {', '.join(EXACT)}: leave precision out "
-                "here, and train with it by poc run"
+                f"Got precision={run.precision!r}, which rounds too coarsely to tell two programs "
+                f"apart. Expected {' or '.join(EXACT)} for parity. Try leaving precision out here, "
+                f"and train in {run.precision} with `poc run`."
             )
         self._run, self._changes, self._is_brief, self._progress = run, changes, is_brief, progress
         self._resolved = resolve_networks(run)
@@ -111,7 +116,7 @@ class Ladder:
             self._tolerances = replace(self._tolerances, steps=tolerance, num_steps=NUM_BRIEF_STEPS)
 
     def climb(self, batches: Sequence[Batch]) -> list[Rung]:
-        """Every rung of every stage; `batches` hold `images` and `labels`."""
+        """Compare on every rung of every stage; images are (N, H, W, C) float32, labels (N,)."""
         stages = self._run.stages
         if len(stages) == 1 or self._run.stage:
             return self.climb_stage(batches)
@@ -122,7 +127,7 @@ class Ladder:
         ]
 
     def at_stage(self, name: str) -> "Ladder":
-        """The ladder of one stage."""
+        """Return the ladder of one stage."""
         return Ladder(
             self._run.at_stage(name),
             *self._pair.workers,
@@ -132,7 +137,7 @@ class Ladder:
         )
 
     def climb_stage(self, batches: Sequence[Batch]) -> list[Rung]:
-        """Every rung, the cheap ones first; each is told as soon as it is known."""
+        """Compare on every rung, the cheap ones first; report each as soon as it is known."""
         rungs = []
         for rung in self.reach_rungs(batches):
             rungs.append(rung)
@@ -141,7 +146,7 @@ class Ladder:
         return rungs
 
     def reach_rungs(self, batches: Sequence[Batch]) -> Iterator[Rung]:
-        """The rungs one after the other; wrong parameters leave nothing to compare."""
+        """Yield the rungs one after the other; stop if the parameters are not the same."""
         weights = self.perturbed_weights()
         batches = prepare(batches, self._network.input_shape, self._run.precision)
         parameters = self.compare_parameters()
@@ -154,14 +159,14 @@ class Ladder:
             yield from self.compare_steps(optimizer, weights, batches)
 
     def optimizers(self) -> list[str]:
-        """Update rules that are compared: those that the method can take."""
+        """List the update rules to compare: those that the method can use."""
         allowed = find_method(self._run.method).optimizers
         names = [name for name in RATES[self._run.precision] if name in allowed or not allowed]
         own = self._run.optimizer.name
         return [own] if self._is_brief and own in names else names
 
     def perturbed_weights(self) -> Weights:
-        """Initial weights moved off their special values, so that every parameter acts.
+        """Return initial weights moved off their special values, so that every parameter acts.
 
         A zero bias, a unit gamma, a zero running mean or a zero kernel would hide a dropped or
         swapped tensor.
@@ -175,13 +180,13 @@ class Ladder:
         return weights
 
     def compare_parameters(self) -> Rung:
-        """Names, order, shapes and roles; against each other and against the declared network."""
+        """Compare names, order, shapes and roles, of each backend with the declared network."""
         declared = [describe_parameter(parameter) for parameter in self._network.parameters]
         wrong = [name for table in self._pair.tables() for name in differing_rows(declared, table)]
         return Rung("parameters", wrong[0] if wrong else "", len(wrong), 0, len(declared))
 
     def compare_logits(self, weights: Weights, batch: Batch) -> Rung:
-        """Evaluation mode; a breach names the first layer whose output differs."""
+        """Compare logits in evaluation mode; if they differ, name the first layer that does."""
         values = self._pair.features(weights, batch["images"], ["logits"])
         rung = compare("logits", values, self._tolerances.logits)
         if rung.is_passed:
@@ -189,17 +194,19 @@ class Ladder:
         return replace(rung, worst=self.first_difference(weights, batch))
 
     def first_difference(self, weights: Weights, batch: Batch) -> str:
-        """Name of the first layer, in the order of computation, whose output differs."""
+        """Return the name of the first layer, in the order of computation, whose output differs."""
         names = [node.name for node in self._resolved.network.nodes]
+        # Two images, because this asks for the maps of all layers at once.
         maps = self._pair.features(weights, batch["images"][:2], names)
         for name in names:
             error = relative_error(maps[0][name], maps[1][name])
+            # Not `error > ...`: a NaN counts as a difference.
             if not error <= self._tolerances.logits:
                 return name
         return "logits"
 
     def compare_gradients(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
-        """Loss and gradients of one batch in training mode, noise on."""
+        """Compare loss and gradients of one batch in training mode, with noise on."""
         evaluate, bounds = partial(self._pair.gradients, weights), self._tolerances
         for probe in self._pair.probes(batches):
             values = [evaluate(worker, probe) for worker in self._pair.workers]
@@ -215,7 +222,7 @@ class Ladder:
         return excuse_kinks(rungs, exact, own)
 
     def loss_and_gradients(self, values: Sequence[Arrays], tolerances: Tolerances) -> list[Rung]:
-        """The loss of both backends, then their gradients."""
+        """Compare the loss of both backends, then their gradients."""
         parts = [split(value) for value in values]
         return [
             compare("loss", [part[0] for part in parts], tolerances.logits),
@@ -225,9 +232,9 @@ class Ladder:
     def compare_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]
     ) -> list[Rung]:
-        """Real training steps across a drop of the learning rate: losses, then weights.
+        """Compare training steps across a drop of the learning rate: losses, then weights.
 
-        They become smaller or fewer until rounding alone stays within the bound.
+        Steps become smaller or fewer until rounding alone stays within the bound.
         """
         steps, notes = self.first_steps(optimizer, weights, batches)
         first = outcome = self.take_steps(steps, weights, batches)
@@ -243,7 +250,10 @@ class Ladder:
     def first_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]
     ) -> tuple[Steps, tuple[str, ...]]:
-        """The ladder's steps, no longer than the loss is steep by one backend; and why."""
+        """Return the first steps to try, and a note if they are smaller because the loss is steep.
+
+        One backend alone measures how steep the loss is.
+        """
         rate = RATES[self._run.precision][optimizer]
         usual = Steps(optimizer=optimizer, rate=rate, count=self._tolerances.num_steps)
         if optimizer not in FOLLOWS_GRADIENT:
@@ -256,7 +266,7 @@ class Ladder:
         return steps, () if steps == usual else (explain_scale(steps, usual, loss),)
 
     def take_steps(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
-        """The steps on the first noise on which they can be judged, else on the last one."""
+        """Take the steps with the first noise that can be judged, or else with the last one."""
         evaluate, tolerance = partial(self._pair.trajectory, steps, weights), self._tolerances.steps
         outcomes = []
         for probe in self._pair.probes(batches):
@@ -272,7 +282,7 @@ class Ladder:
         return next((outcome for outcome in outcomes[::-1] if outcome.is_calm), outcomes[-1])
 
     def take_on(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
-        """The steps by both backends, and by the second one on moved weights."""
+        """Take the steps by both backends, and by the second one from moved weights."""
         own = self._pair.workers[1]
         starts = [weights, weights, *move_weights(weights, self._run.precision)]
         passes = zip(starts, (*self._pair.workers, *[own] * NUM_MOVES), strict=True)

@@ -1,4 +1,4 @@
-"""What is heard of a parity ladder while it is climbed: each rung, and long steps pass by pass."""
+"""Progress notes of a parity ladder: each rung, and long steps pass by pass."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,18 @@ from poc.shared.engine.console.work_count import Report
 
 from .rungs import Rung
 
-# Passes that take less need no word of their own.
+# Passes that take less time get no note.
 QUIET_SECONDS = 5.0
 
 
 class LadderProgress:
-    """Turns rungs and passes into notes; says at once that the ladder has begun.
+    """Turns rungs and passes into notes; the first note says that the ladder has begun.
 
-    A pass is one backend's run through some steps. `clock` is for tests.
+    A pass is one backend's run through some steps.
+
+    Args:
+        report: Receives the notes as events.
+        clock: Returns seconds; tests pass their own.
     """
 
     def __init__(self, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,17 +27,17 @@ class LadderProgress:
         self.say("climbing the ladder")
 
     def say(self, text: str) -> None:
-        """One note."""
+        """Report one note."""
         self._report({"event": "note", "text": f"parity: {text}"})
 
     def tell_rung(self, rung: Rung) -> None:
-        """A rung is known."""
+        """Report a rung, its verdict and its seconds."""
         now = self._clock()
         self.say(f"{rung.name}: {rung.verdict}, {now - self._rung_began:.1f} s")
         self._rung_began = self._pass_began = now
 
     def tell_pass(self, name: str, done: int, total: int) -> None:
-        """Some of the passes that a rung of steps needs are done; an estimate of the others."""
+        """Report the passes of a rung that are done, and estimate the seconds of the others."""
         now = self._clock()
         seconds, self._pass_began = now - self._pass_began, now
         if seconds >= QUIET_SECONDS:

@@ -1,4 +1,4 @@
-"""One rung of the parity ladder: how far apart two sets of named tensors are."""
+"""One rung of the parity ladder: the difference between two sets of named tensors."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,19 +13,19 @@ LOSS = "loss:"
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: the worst tensor, its error and what was allowed.
+    """One rung: the worst tensor, its error and the tolerance.
 
     Attributes:
-        name: Of the rung; one of steps says how many.
+        name: Name of the rung; for steps it has their number.
         worst: The tensor that differs most.
-        error: By how much.
-        tolerance: What was allowed.
-        num_tensors: How many were compared.
-        self_difference: Steps alone: how far one backend is from itself when it starts from weights
+        error: Largest relative difference of this tensor.
+        tolerance: Largest error of a rung that is passed.
+        num_tensors: Number of tensors compared.
+        self_difference: For steps: the error of one backend against itself, started from weights
             that are moved by one unit in the last place.
-        learning_rate: Steps alone: that of the first one.
-        is_judged: Whether the rung can tell another program from rounding or a kink.
-        notes: What was changed for this run, one sentence each.
+        learning_rate: For steps: the rate of the first one.
+        is_judged: The rung can tell another program from rounding or a kink.
+        notes: Changes to the rung for this run, one sentence each.
     """
 
     name: str
@@ -40,40 +40,44 @@ class Rung:
 
     @property
     def is_passed(self) -> bool:
-        """Whether it is judged and the worst error within the tolerance (a NaN is not)."""
+        """Return whether it is judged and its error within the tolerance (a NaN is not)."""
         return bool(self.is_judged and self.error <= self.tolerance)
 
     @property
     def verdict(self) -> str:
-        """One word or two."""
+        """Return `equal`, `DIFFERENT` or `not judged`."""
         if not self.is_judged:
             return "not judged"
         return "equal" if self.is_passed else "DIFFERENT"
 
     @property
     def failure(self) -> str:
-        """What is wrong with a rung that is not passed."""
+        """Return what is wrong with a rung that is not passed, as the end of a sentence."""
         if self.is_judged:
             return (
                 f"broken on the rung {self.name!r}: {self.worst} differs by {self.error:.1e}, "
-                f"allowed is {self.tolerance:.0e}"
+                f"the bound is {self.tolerance:.0e}"
             )
         why = self.notes[-1] if self.notes else "rounding alone breaks the bound"
         return f"not shown on the rung {self.name!r}: {why}; try smaller images or --dtype float64"
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
+        """Return the rung as JSON values."""
         return {**asdict(self), "verdict": self.verdict, "is_passed": self.is_passed}
 
 
 def split(values: Arrays) -> tuple[Arrays, Arrays]:
-    """Losses, and everything else."""
+    """Split named values into losses and all others."""
     losses = {name: value for name, value in values.items() if name.startswith(LOSS)}
     return losses, {name: value for name, value in values.items() if name not in losses}
 
 
 def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
-    """Worst relative error over named tensors, each measured against its own largest value."""
+    """Compare two sets of named tensors by their worst relative error.
+
+    Each error is relative to the largest value of its tensor. A name on one side only is an
+    infinite error.
+    """
     first, second = pair
     if first.keys() != second.keys():
         missing = sorted(first.keys() ^ second.keys())[0]
@@ -84,17 +88,20 @@ def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
 
 
 def is_smooth(values: Sequence[Arrays], doubles: Sequence[Arrays], tolerance: float) -> bool:
-    """Whether float32 can judge: each backend's values agree with its own in float64.
+    """Return whether float32 can judge: each backend's values agree with its own in float64.
 
-    Where a unit sits within rounding of a kink, float32 may fall on either side. The other backend
-    is not asked, so that the choice of a batch hides no difference.
+    If a unit is within rounding of a kink, float32 may fall on either side. The backends are not
+    compared with each other here, so the choice of a batch cannot hide a difference.
     """
     pairs = zip(values, doubles, strict=True)
     return all(compare("probe", pair, tolerance).is_passed for pair in pairs)
 
 
 def relative_error(first: Array, second: Array) -> float:
-    """Largest absolute difference over the largest value of either side; infinite for a NaN."""
+    """Return the largest absolute difference over the largest absolute value of either side.
+
+    Arrays of any equal shape; infinite for other shapes, NaN or infinity.
+    """
     if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("inf")
     difference = magnitude(first.astype(np.float64) - second.astype(np.float64))
@@ -102,12 +109,12 @@ def relative_error(first: Array, second: Array) -> float:
 
 
 def magnitude(value: Array) -> float:
-    """Largest absolute value."""
+    """Return the largest absolute value of an array of any shape, 0 for an empty one."""
     return float(np.abs(value).max(initial=0))
 
 
 def differing_rows(declared: Sequence[ParameterRow], built: Sequence[ParameterRow]) -> list[str]:
-    """Names of the parameters whose rows differ, missing and extra ones included."""
+    """List the names of the parameters whose rows differ, including missing and extra ones."""
     pairs = zip(declared, built, strict=False)
     wrong = [first["name"] for first, second in pairs if first != second]
     longer = max(declared, built, key=len)

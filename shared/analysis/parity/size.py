@@ -5,16 +5,16 @@ from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 
-# Longest sides that are tried: the smallest one that leaves every layer a map.
+# Longest sides to try; the smallest one at which every layer still has a map is used.
 SIDES = (64, 96, 128)
-# Options of methods that name a side of their own.
+# Options of methods that are sides in pixels, and shrink together with the images.
 SIDE_OPTIONS = ("train_size", "test_size")
 
 
 def shrink(run: RunSpec) -> RunSpec:
-    """The run on the smallest images that leave its networks the same parameters, else itself.
+    """Return the run on the smallest images that keep its networks' parameters, or else the run.
 
-    A network that flattens its last map has parameters of its own for every size: it stays.
+    A network that flattens its last map has other parameters for each size, so it keeps its size.
     """
     shape = run.input_shape
     if shape is None:
@@ -32,7 +32,13 @@ def shrink(run: RunSpec) -> RunSpec:
 
 
 def scale(run: RunSpec, shape: Shape, side: int) -> RunSpec:
-    """The run with the longest side of its (height, width, channels) at so many pixels."""
+    """Return the run with the longest side of its images at `side` pixels.
+
+    Args:
+        run: A run whose input has the given shape.
+        shape: (height, width, channels).
+        side: Pixels.
+    """
     height, width, channels = shape
     factor = side / max(height, width)
     settings = run.method_settings.model_dump()
@@ -44,7 +50,7 @@ def scale(run: RunSpec, shape: Shape, side: int) -> RunSpec:
 
 
 def has_same_parameters(first: ResolvedRun, second: ResolvedRun) -> bool:
-    """Whether both declare the same tensors, in every stage, its source's included."""
+    """Return whether both declare the same tensors in every stage, also for the source network."""
     return all(
         tables(first.at_stage(stage.name)) == tables(second.at_stage(stage.name))
         for stage in first.stages
@@ -52,17 +58,17 @@ def has_same_parameters(first: ResolvedRun, second: ResolvedRun) -> bool:
 
 
 def tables(run: ResolvedRun) -> list[object]:
-    """Parameters of a stage's network and of its source."""
+    """Return the parameters of a stage's network and of its source, None without a source."""
     source = run.teacher_network
     return [run.trained_network.parameters, source.parameters if source else None]
 
 
 def describe_shrinking(run: RunSpec, small: RunSpec) -> str:
-    """One line that says so; empty where nothing was changed."""
+    """Return a line about the smaller images; empty if the size was not changed."""
     if small is run or run.input_shape is None or small.input_shape is None:
         return ""
     sizes = [f"{shape[0]}x{shape[1]}" for shape in (small.input_shape, run.input_shape)]
     return (
-        f"Parity was climbed on images of {sizes[0]}, not {sizes[1]}, which have the same "
-        "parameters; `poc parity` with the same options climbs on the full size"
+        f"Parity used images of {sizes[0]} instead of {sizes[1]}; the parameters are the same. "
+        "`poc parity` with the same options uses the full size"
     )

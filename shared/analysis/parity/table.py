@@ -1,4 +1,4 @@
-"""The rungs of a parity ladder as a table, and what was changed for some of them."""
+"""The rungs of a parity ladder as a table, and notes about changes to some of them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from .rungs import Rung
 
 
 def parity_table(rungs: Sequence[Rung]) -> Table:
-    """One line a rung; `itself`: how far one backend is from itself by rounding alone."""
+    """Return a table with one line per rung; `itself` is one backend's error against itself."""
     table = Table(title="Parity", title_justify="left", box=None, pad_edge=False)
     numbers = ("tensors", "worst error", "itself")
     for name in ("rung", "tensors", "worst error", "itself", "allowed", "verdict", "worst tensor"):
@@ -28,6 +28,6 @@ def parity_table(rungs: Sequence[Rung]) -> Table:
 
 
 def rung_notes(rungs: Sequence[Rung]) -> list[str]:
-    """What was changed for some steps, once each."""
+    """List the notes of the rungs without repetitions, each with the name of its stage or steps."""
     places = [(rung.name.rpartition(": ")[:2], note) for rung in rungs for note in rung.notes]
     return list(dict.fromkeys(f"{''.join(place)}{note}." for place, note in places))

@@ -1,10 +1,10 @@
-"""Training steps as the ladder judges them: how many, how large, and what rounding makes of them.
+"""Training steps as the ladder judges them: their number and size, and the effect of rounding.
 
-A trajectory amplifies rounding; where the loss is steep enough, without bound. Chaos is told from
-error by one backend alone: it takes the same steps again from weights that are moved by one unit in
-the last place. Steps that differ from themselves by more than what is allowed between the backends
-are not judged; smaller or fewer ones are. The other backend has no say in it, so that the choice
-hides no difference.
+A trajectory amplifies rounding, without bound if the loss is steep enough. One backend alone
+distinguishes chaos from error: it takes the same steps again from weights that are moved by one
+unit in the last place. If it then differs from itself by more than the bound between backends, the
+steps are not judged, but smaller or fewer ones are. The other backend does not influence this
+choice, so the choice cannot hide a difference.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,23 +19,24 @@ from poc.shared.spec.networks.initializers import Weights
 from .kinks import excuse_kinks
 from .rungs import Rung, compare, split
 
-# Small in float32, where a trajectory amplifies rounding; float64 is what discriminates.
+# Small in float32, where a trajectory amplifies rounding. The strict comparison is in float64.
 RATES: Mapping[str, Mapping[str, float]] = {
     "float64": {"adam": 1e-3, "sgd": 1e-2},
     "float32": {"adam": 1e-4, "sgd": 1e-4},
 }
-# Rules whose steps are as long as the gradient: they leave a steep loss for infinity.
+# Rules whose steps grow with the gradient: on a steep loss they diverge to infinity.
 FOLLOWS_GRADIENT = ("sgd",)
-# Of the loss that the first step would take off, were the loss linear. On a parabola that comes
-# down to zero the step to the bottom takes off twice the loss by that count.
+# Share of the loss that the first step would remove if the loss were linear. On a parabola with
+# minimum zero, the step to the bottom would remove twice the loss by this count.
 STEEPNESS_SHARE = 0.5
-# How often steps become smaller before they become fewer. In float32 a tenth of the rate moves
+# Times that steps become smaller before they become fewer. In float32 a tenth of the rate moves
 # weights by less than the bound, and would show nothing.
 NUM_SMALLER: Mapping[str, int] = {"float64": 1, "float32": 0}
-# The same for steps that leave for infinity.
+# The same for steps that diverge to infinity.
 NUM_SMALLER_TO_STAY = 6
+# Trajectories from moved weights; the largest difference of them counts.
 NUM_MOVES = 2
-# Of steps in float64.
+# Bound of steps in float64.
 EXACT_TOLERANCE = 1e-9
 
 
@@ -44,10 +45,10 @@ class Steps:
     """Some steps of one update rule across a drop of the learning rate.
 
     Attributes:
-        optimizer: The rule.
-        rate: Of the first steps.
-        count: How many.
-        num_smaller: How often the rate was divided by ten.
+        optimizer: Name of the update rule.
+        rate: Learning rate of the first steps.
+        count: Number of steps.
+        num_smaller: Times that the rate was divided by ten.
     """
 
     optimizer: str
@@ -57,26 +58,26 @@ class Steps:
 
     @property
     def name(self) -> str:
-        """`50 adam steps`."""
+        """Return the steps in words, `50 adam steps`."""
         return f"{self.count} {self.optimizer} step{'s' if self.count > 1 else ''}"
 
     @property
     def learning_rates(self) -> list[float]:
-        """One a step: a tenth of it from the middle on."""
+        """Return the rate of each step: from the middle on, a tenth of the first rate."""
         kept = max(1, self.count // 2)
         return [self.rate if step < kept else self.rate / 10 for step in range(self.count)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What both backends made of some steps, and one of them of moved weights.
+    """Results of some steps by both backends, and by one of them from moved weights.
 
     Attributes:
-        steps: Those.
-        values: Losses and weights, one a backend; the second is the one that was moved.
-        moved: How far that one is from itself: its losses, its weights.
-        movement: How far its steps move the trained tensor that they move most.
-        doubles: Both backends' values in float64, where float32 cannot judge; see `kinks`.
+        steps: The steps.
+        values: Losses and weights of each backend; the second one also starts from moved weights.
+        moved: Errors of the second backend against itself: of its losses, of its weights.
+        movement: Relative change of the trained tensor that its steps change most.
+        doubles: Both backends' values in float64, if float32 cannot judge; see `kinks`.
     """
 
     steps: Steps
@@ -87,24 +88,25 @@ class Outcome:
 
     @property
     def is_calm(self) -> bool:
-        """Whether rounding alone stays within the bound."""
+        """Return whether rounding alone stays within the bound."""
         return all(rung.is_passed for rung in self.moved)
 
     def is_equal(self, tolerance: float) -> bool:
-        """Whether the backends agree: no kink needs to be looked for then."""
+        """Return whether the backends agree, so that no search for kinks is needed."""
         rungs = compare_parts(self.steps.name, self.values, tolerance)
         return all(rung.is_passed for rung in rungs)
 
     @property
     def is_finite(self) -> bool:
-        """Whether the steps of the backend that was moved stay finite."""
+        """Return whether the second backend's steps from the original weights stay finite."""
         return is_finite(self.values[1])
 
     def rungs(self, usual: "Outcome", tolerance: float, notes: tuple[str, ...]) -> list[Rung]:
-        """Losses, then weights; not judged where rounding alone breaks the bound.
+        """Return the rungs of losses and weights, not judged if rounding alone breaks the bound.
 
-        Nor are steps, milder than the usual ones, that a backend could leave out within the bound.
-        Where one backend alone leaves for infinity, that is a difference.
+        Milder steps than the usual ones are not judged either, if they move the weights by less
+        than the bound: a backend could leave them out. If only one backend diverges to infinity,
+        this is a difference.
         """
         is_one_sided = is_finite(self.values[0]) != self.is_finite
         shows = usual is self or self.movement > tolerance
@@ -129,18 +131,24 @@ class Outcome:
 
 
 def is_finite(values: Arrays) -> bool:
-    """Whether all of them are."""
+    """Return whether all values of all arrays are finite."""
     return all(bool(np.isfinite(value).all()) for value in values.values())
 
 
 def worst_parts(name: str, values: Sequence[Arrays], tolerance: float) -> list[Rung]:
-    """Losses, then weights, of the first against each of the others: the largest differences."""
+    """Compare the first values with each of the others; return the worst losses, worst weights."""
     found = [compare_parts(name, (values[0], other), tolerance) for other in values[1:]]
     return [max(rungs, key=lambda rung: rung.error) for rungs in zip(*found, strict=True)]
 
 
 def scale_steps(steps: Steps, loss: float, gradients: Weights) -> Steps:
-    """The steps, no longer than the loss is steep; `gradients` are those of the start."""
+    """Reduce the rate of the steps if the loss is steep.
+
+    Args:
+        steps: The usual steps.
+        loss: Loss at the start.
+        gradients: Gradients at the start, by name.
+    """
     if steps.optimizer not in FOLLOWS_GRADIENT:
         return steps
     square = sum(float(np.square(value, dtype=np.float64).sum()) for value in gradients.values())
@@ -149,7 +157,7 @@ def scale_steps(steps: Steps, loss: float, gradients: Weights) -> Steps:
 
 
 def milder_steps(steps: Steps, precision: str, *, is_finite: bool) -> Steps | None:
-    """The steps that are tried next, smaller or fewer; none after a single one."""
+    """Return the steps to try next, smaller or fewer; None after a single step."""
     allowed = NUM_SMALLER[precision] if is_finite else NUM_SMALLER_TO_STAY
     if steps.num_smaller < allowed:
         rate = float(f"{steps.rate / 10:.1e}")
@@ -158,7 +166,12 @@ def milder_steps(steps: Steps, precision: str, *, is_finite: bool) -> Steps | No
 
 
 def move_weights(weights: Weights, precision: str) -> Iterator[Weights]:
-    """The weights with each value at the next number of that precision, up or down by chance."""
+    """Yield the weights with each value moved to the next number, up or down at random.
+
+    Args:
+        weights: Name -> array.
+        precision: Precision in which "next" is meant.
+    """
     for seed in range(NUM_MOVES):
         generator = np.random.default_rng(seed)
         yield {name: move(value, precision, generator) for name, value in weights.items()}
@@ -167,7 +180,7 @@ def move_weights(weights: Weights, precision: str) -> Iterator[Weights]:
 def move(
     value: NDArray[np.floating], precision: str, generator: np.random.Generator
 ) -> NDArray[np.floating]:
-    """One array of them."""
+    """Move each value of an array of any shape to the next number; the result is float64."""
     rounded = value.astype(precision)
     ends = np.where(generator.random(value.shape) < 0.5, -np.inf, np.inf).astype(precision)
     neighbours: NDArray[np.floating] = np.nextafter(rounded, ends)
@@ -175,7 +188,7 @@ def move(
 
 
 def compare_parts(name: str, pair: Sequence[Arrays], tolerance: float) -> list[Rung]:
-    """Losses, then weights."""
+    """Compare two backends' losses, then their weights."""
     parts = [split(values) for values in pair]
     return [
         compare(f"{name}: {what}", [part[index] for part in parts], tolerance)
@@ -184,24 +197,24 @@ def compare_parts(name: str, pair: Sequence[Arrays], tolerance: float) -> list[R
 
 
 def explain_scale(steps: Steps, usual: Steps, loss: float) -> str:
-    """Why the first steps are smaller than elsewhere."""
+    """Explain why the first steps are smaller than usual."""
     return (
         f"{steps.optimizer} begins at a rate of {steps.rate:g}, not {usual.rate:g}: the loss of "
-        f"{loss:.2g} is so steep that longer steps could leave it for infinity"
+        f"{loss:.2g} is so steep that longer steps could diverge to infinity"
     )
 
 
 def explain_chaos(chaotic: Outcome, judged: Outcome, backend: str) -> str:
-    """Why the first steps are not judged, by how much, and which are."""
+    """Explain why the first steps are not judged, by how much, and which steps are."""
     own, steps = max(chaotic.moved, key=lambda rung: rung.error), chaotic.steps
     what = (
         f"{steps.name} at a rate of {steps.rate:g} cannot be judged: {backend} differs from itself "
-        f"by {own.error:.1e} ({own.worst}) where its weights move by one unit in the last place, "
-        f"allowed is {own.tolerance:.0e}"
+        f"by {own.error:.1e} ({own.worst}) if its weights move by one unit in the last place, and "
+        f"the bound is {own.tolerance:.0e}"
     )
     milder = f"{judged.steps.name} at a rate of {judged.steps.rate:g}"
     if not judged.is_calm:
         return f"{what}; nor can {milder}"
     if judged.movement <= own.tolerance:
         return f"{what}; {milder} move the weights by {judged.movement:.1e}, which shows nothing"
-    return f"{what}; judged are {milder}"
+    return f"{what}; {milder} are judged instead"

@@ -1,1 +1,1 @@
-"""The report on runs: one page, Markdown and CSV."""
+"""The report on runs: one HTML page, Markdown and CSV."""

@@ -21,7 +21,7 @@ SPREAD_COLUMNS = (
 
 
 def csv_files(groups: Sequence[Group], pairs: Sequence[Pair]) -> dict[str, str]:
-    """File name -> content."""
+    """Return the CSV files of a report: file name -> content."""
     frames = {
         "rows.csv": row_frame(groups),
         "runs.csv": run_frame(groups),
@@ -37,7 +37,7 @@ def csv_files(groups: Sequence[Group], pairs: Sequence[Pair]) -> dict[str, str]:
 
 
 def row_frame(groups: Sequence[Group]) -> pd.DataFrame:
-    """Table 1 as numbers."""
+    """Return one line per row of the report: table 1 as unrounded numbers."""
     rows = []
     for group in groups:
         summary = group.runs[0].row
@@ -55,7 +55,7 @@ def row_frame(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def run_frame(groups: Sequence[Group]) -> pd.DataFrame:
-    """Every run's summary."""
+    """Return one line per run: its summary."""
     return pd.DataFrame(
         [
             {"row": group.label, **run.row, "folder": run.name}
@@ -66,7 +66,7 @@ def run_frame(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def curve_frame(groups: Sequence[Group]) -> pd.DataFrame:
-    """Every epoch of every run."""
+    """Return one line per epoch of every run."""
     return pd.DataFrame(
         [
             {"row": group.label, "seed": run.row["seed"], **line}
@@ -78,7 +78,7 @@ def curve_frame(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def export_frame(groups: Sequence[Group]) -> pd.DataFrame:
-    """Every exported file."""
+    """Return one line per exported file."""
     rows = [
         {"row": group.label, "seed": run.row["seed"], **entry.model_dump()}
         for group in groups
@@ -89,7 +89,7 @@ def export_frame(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def confusion_frame(groups: Sequence[Group]) -> pd.DataFrame:
-    """Every count above 0 of every confusion matrix."""
+    """Return one line per count above 0 of every confusion matrix."""
     rows = []
     for group in groups:
         names = group.runs[0].record.data.class_names

@@ -1,7 +1,7 @@
-"""The folder of a report: written anew where `poc report` wrote it, never over anything else.
+"""The folder of a report: `poc report` overwrites its own files and nothing else.
 
-`report.json` says of what the report is and holds a digest of each file. A file that stands in the
-way and is not as the digest says was made or changed by somebody, and is left alone.
+`report.json` names the folders of the report and holds a digest of each file. An existing file that
+does not match its digest was made or changed by somebody else, and is never overwritten.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ MAX_FOLDERS = 1000
 def choose_output(
     folders: Sequence[Path], root: Path = Path(), *, note: Callable[[str], None]
 ) -> Path:
-    """`report`, or `report-2` and so on: the first that is free or a report on these folders.
+    """Choose `report`, or `report-2` and so on: the first that is free or a report on `folders`.
 
     Args:
-        folders: What the report is on, as given.
-        root: Where it is written.
-        note: Called with a sentence where it is not the first.
+        folders: Run folders and sweeps of the report, as the user gave them.
+        root: Folder in which the report's folder is written.
+        note: Called with a sentence if the choice is not `report`.
 
     Raises:
         UsageError: All names are taken.
@@ -38,30 +38,30 @@ def choose_output(
         output = root / (DEFAULT if number == 1 else f"{DEFAULT}-{number}")
         if is_free(output) or is_same_report(output, folders):
             if number > 1:
-                note(f"{root / DEFAULT} holds something else and is left as it is; see {output}.")
+                note(f"{root / DEFAULT} holds other files and stays unchanged; see {output}.")
             return output
     raise UsageError(
-        f"received no --output, and {DEFAULT} and {DEFAULT}-2 to {DEFAULT}-{MAX_FOLDERS - 1} hold "
-        "other things; name a folder with --output"
+        f"Got no --output, and {DEFAULT} and {DEFAULT}-2 to {DEFAULT}-{MAX_FOLDERS - 1} hold other "
+        "files. Expected a free folder. Try naming one with --output."
     )
 
 
 def is_free(output: Path) -> bool:
-    """Whether nothing is there, or an empty folder."""
+    """Return whether the path does not exist or is an empty folder, and is no link."""
     if output.is_symlink() or not output.is_dir():
         return not (output.is_symlink() or output.exists())
     return not any(output.iterdir())
 
 
 def is_same_report(output: Path, folders: Sequence[Path]) -> bool:
-    """Whether a report on these folders is there, as it was written."""
+    """Return whether the folder holds a report on these folders that nobody has changed."""
     marker = read_marker(output)
     is_same = marker.get("folders") == [str(folder) for folder in folders]
     return is_same and not find_foreign(output, noted_files(marker))
 
 
 def read_marker(output: Path) -> dict[str, object]:
-    """What an earlier `poc report` noted in the folder; empty where none did."""
+    """Read `report.json` of an earlier `poc report`; empty if there is none."""
     try:
         marker = read_json(output / MARKER)
     except (UsageError, OSError, ValueError):
@@ -71,13 +71,13 @@ def read_marker(output: Path) -> dict[str, object]:
 
 
 def noted_files(marker: Mapping[str, object]) -> Mapping[str, object]:
-    """Name -> digest of what that `poc report` wrote."""
+    """Return the files that this `poc report` wrote: name -> digest."""
     files = marker.get("files")
     return files if isinstance(files, dict) else {}
 
 
 def find_foreign(output: Path, names: Sequence[str] | Mapping[str, object]) -> list[str]:
-    """Those of the names that are there and not as an earlier `poc report` wrote them."""
+    """List the names that exist in the folder and differ from what `poc report` wrote there."""
     written = noted_files(read_marker(output))
     return [
         name
@@ -87,17 +87,23 @@ def find_foreign(output: Path, names: Sequence[str] | Mapping[str, object]) -> l
 
 
 def digest(content: bytes) -> str:
-    """SHA-256."""
+    """Return the SHA-256 of some bytes, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def write_report_folder(
     output: Path, contents: Mapping[str, str], folders: Sequence[Path], command: str
 ) -> list[str]:
-    """Write each file whole, the marker last; returns the paths.
+    """Write each file of a report and return the paths.
+
+    Args:
+        output: Folder of the report.
+        contents: File name -> text.
+        folders: Run folders and sweeps of the report.
+        command: Command line that writes the report.
 
     Raises:
-        UsageError: A file of another origin stands in the way, or the folder cannot be written.
+        UsageError: A file of another origin is in the way, or the folder cannot be written.
     """
     refuse_foreign(output, contents)
     encoded = {name: text.encode("utf-8", errors="replace") for name, text in contents.items()}
@@ -108,6 +114,7 @@ def write_report_folder(
         "folders": [str(folder) for folder in folders],
         "files": {name: digest(content) for name, content in encoded.items()},
     }
+    # Last: until all files are complete, the folder does not claim to hold this report.
     encoded[MARKER] = (json.dumps(facts, indent=1) + "\n").encode()
     return write_files(output, encoded)
 
@@ -120,37 +127,39 @@ def refuse_foreign(
     Args:
         output: Folder of the report.
         names: Files that would be written.
-        command: That writes it.
-        option: Of the command, which names the folder.
+        command: The `poc` command that writes the report.
+        option: The option of this command that names the folder.
 
     Raises:
-        UsageError: A file of another origin stands in the way.
+        UsageError: A file of another origin is in the way.
     """
     foreign = find_foreign(output, [*names, *([] if read_marker(output) else [MARKER])])
     if foreign:
         raise UsageError(
-            f"received the output {str(output)!r}, whose {', '.join(foreign)} no `poc {command}` "
-            f"left as they are; name another folder with {option}, or move them away"
+            f"Got the output {str(output)!r}, where `poc {command}` did not write these files, or "
+            f"somebody changed them: {', '.join(foreign)}. Expected a new folder or an unchanged "
+            f"report. Try another folder with {option}, or move the files away."
         )
 
 
 def refuse_full(output: Path) -> None:
-    """Refuse a folder that holds something and no report: data, a run, somebody's work.
+    """Refuse a folder that holds files but no report: data, a run, somebody's work.
 
     Raises:
-        UsageError: It does, or it is no folder.
+        UsageError: The folder holds such files, or the path is not a folder.
     """
     if is_free(output) or read_marker(output):
         return
     held = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
-    what = f"which holds {held[0]!r} and no report" if held else "which is no folder"
+    what = f"which holds {held[0]!r} and no report" if held else "which is not a folder"
     raise UsageError(
-        f"received the output {str(output)!r}, {what}; name another folder with --output"
+        f"Got the output {str(output)!r}, {what}. Expected a new folder, an empty one or a report. "
+        "Try another folder with --output."
     )
 
 
 def write_files(output: Path, contents: Mapping[str, bytes]) -> list[str]:
-    """Write each file whole; returns their paths.
+    """Write each file atomically and return their paths.
 
     Raises:
         UsageError: The folder cannot be written.
@@ -161,7 +170,7 @@ def write_files(output: Path, contents: Mapping[str, bytes]) -> list[str]:
             write_bytes(output / name, content)
     except OSError as error:
         raise UsageError(
-            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
-            "name a folder that you may write to"
+            f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
+            "a folder that you may write to. Try another one."
         ) from None
     return [str(output / name) for name in contents]

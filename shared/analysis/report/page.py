@@ -1,6 +1,7 @@
 """`poc report`: run folders in, Markdown, CSV and one HTML page out.
 
-Every number comes from run folders; names that stand in them are data and are escaped everywhere.
+Every number comes from run folders. Names in them, such as those of classes, are data and are
+escaped everywhere.
 """
 
 import time
@@ -55,31 +56,33 @@ from .tables import (
 MAX_LEFT_OUT = 5
 PAGE = "report.html.jinja"
 METHOD = (
-    "Rows are runs that differ in nothing but the seed. ± is the standard deviation over seeds "
+    "A row consists of runs that differ only in the seed. ± is the standard deviation over seeds "
     "(n - 1).",
-    "The 95 % interval is that of the method: the share of right answers to be expected over "
-    "images like the test images and over seeds, not that of the networks trained here. Both count "
-    "in it. How far a seed moves an accuracy is estimated from all rows together and from what "
-    "earlier studies showed (about one point); of a row of one seed it is taken from the others.",
+    "The 95 % interval is that of the method's accuracy: the expected share of right answers over "
+    "images like the test images and over seeds, not that of the networks trained here. It covers "
+    "the chance in both, images and seeds. How far a seed moves an accuracy is estimated from all "
+    "rows together and from earlier studies (about one point). A row of one seed uses the estimate "
+    "of the other rows.",
     "Two rows are compared image by image, on the same images, with the same two sources of "
-    "chance; so a difference can be shown where two intervals overlap. `adjusted` is Holm's "
-    "correction for all comparisons of the page, the majority baseline's included: with it the "
-    "chance that a page says of any two equally good methods that one is better is at most 5 %, "
-    "in simulations with seeds that move an accuracy by up to two points (sd). With many rows it "
-    "can leave a difference open where two intervals, each 95 % by itself, do not meet.",
-    "The size is 4 bytes a weight, running statistics included; it is not the size of a checkpoint "
-    "file. Times are wall-clock seconds; the time per epoch is the median over epochs, the first "
-    "left out.",
-    "Threads are those of one operation. Another number of them adds up in another order, so that "
-    "one seed's accuracy changes. A dash: the run does not record it.",
+    "chance. A difference can therefore be shown although two intervals overlap. `adjusted` is "
+    "Holm's correction for all comparisons of the page, including those with the majority "
+    "baseline. With it, the chance that a page calls any method better than an equally good one is "
+    "at most 5 %, in simulations with seeds that move an accuracy by up to two points (sd). With "
+    "many rows it can leave a difference open although two intervals, each 95 % by itself, do not "
+    "meet.",
+    "The size is 4 bytes per weight, including running statistics. It is not the size of a "
+    "checkpoint file. Times are wall-clock seconds. The time per epoch is the median over epochs "
+    "without the first.",
+    "Threads are those of one operation. Another number of threads adds up in another order and so "
+    "changes the accuracy of one seed. A dash means that the run does not record it.",
     "The majority baseline always answers the most frequent class of the test images.",
 )
-"""How the numbers are made; stands in both documents."""
+"""Explanation of the numbers, at the end of the HTML page and of the Markdown file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that the documents say, as plain text, tables and pictures."""
+    """The content of the documents, as plain text, tables and pictures."""
 
     title: str
     command: str
@@ -97,7 +100,7 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a report is about: its rows, how they compare, and what is left out."""
+    """The subject of a report: its rows, their comparisons, and the folders left out."""
 
     folders: Sequence[Path]
     groups: Sequence[Group]
@@ -107,17 +110,17 @@ class Study:
 
 
 def read_study(folders: Sequence[Path]) -> Study:
-    """The finished runs in or below the folders.
+    """Read the finished runs in or below the folders, and compare them.
 
     Raises:
-        UsageError: A folder is missing, or no run in them is whole.
+        UsageError: A folder is missing, or none of them holds a complete run.
     """
     runs, problems = read_distinct_runs(folders)
     if not runs:
         why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
         raise UsageError(
-            f"received {', '.join(str(folder) for folder in folders)}, which hold no finished "
-            f"run{why}; name run folders or a sweep's folder"
+            f"Got {', '.join(str(folder) for folder in folders)} without a finished run{why}. "
+            "Expected at least one finished run. Try run folders or the folder of a sweep."
         )
     groups = group_runs(runs)
     pairs = compare_pairs(groups)
@@ -145,7 +148,7 @@ class WrittenStudy(TypedDict):
 def write_report(
     folders: Sequence[Path], output: Path, *, title: str, command: str
 ) -> WrittenStudy:
-    """Read a study and write its report; see `read_study` and `write_study`."""
+    """Read a study and write its report, as `read_study` and `write_study` do."""
     return write_study(read_study(folders), output, title=title, command=command)
 
 
@@ -153,7 +156,7 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> Writ
     """Write `report.html`, `report.md` and the CSV files.
 
     Raises:
-        UsageError: The output cannot be written without losing what somebody put there.
+        UsageError: The output cannot be written, or only over files of somebody else.
     """
     refuse_full(output)
     report = build_report(study, title=title, command=command)
@@ -178,14 +181,14 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> Writ
 
 
 def list_left_out(problems: Sequence[Mapping[str, str]]) -> list[str]:
-    """One line a folder that is left out, for the terminal; of many the first ones."""
+    """Return one line per folder that is left out, for the terminal; if many, the first ones."""
     lines = [f"Left out: {row['folder']}: {row['reason']}." for row in problems[:MAX_LEFT_OUT]]
     more = len(problems) - len(lines)
-    return [*lines, f"Left out: {more} more, which the page names."] if more else lines
+    return [*lines, f"Left out: {more} more; the page names them."] if more else lines
 
 
 def build_report(study: Study, *, title: str, command: str) -> Report:
-    """Tables and pictures of the rows."""
+    """Build the tables and pictures of a study."""
     groups, problems = study.groups, study.problems
     runs = [run for group in groups for run in group.runs]
     shares = {known[1] for group in groups if (known := baseline(group))}
@@ -225,7 +228,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
 def describe_facts(
     groups: Sequence[Group], runs: Sequence[Run], problems: Sequence[Problem]
 ) -> dict[str, str]:
-    """The few numbers at the head of the page."""
+    """Return the few numbers at the head of the page."""
     facts = {"rows": str(len(groups)), "runs": str(len(runs)), "left out": str(len(problems))}
     if len(by_data(groups)) == 1:
         group = groups[0]
@@ -238,7 +241,7 @@ def describe_facts(
 
 
 def describe_group(group: Group) -> dict[str, object]:
-    """A row as JSON values."""
+    """Return a row as JSON values."""
     accuracy = group.spread("test_accuracy")
     return {
         "row": group.label,
@@ -252,7 +255,7 @@ def describe_group(group: Group) -> dict[str, object]:
 
 
 def render_html(report: Report) -> str:
-    """One page that loads nothing; Jinja escapes every value but the pictures' SVG."""
+    """Render one page that loads nothing else; Jinja escapes every value but the SVG pictures."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -265,7 +268,7 @@ def render_html(report: Report) -> str:
 
 
 def render_markdown(report: Report) -> str:
-    """The same in Markdown, pictures as their numbers."""
+    """Render the same content as Markdown, with a table of numbers for each picture."""
     lines = [f"# {escape(report.title)}", ""]
     lines += [line for sentence in report.headline for line in (escape(sentence), "")]
     lines += markdown_table(report.rivals) if report.rivals else []

@@ -1,4 +1,4 @@
-"""The tables of a report, cells as they are read."""
+"""The tables of a report, with cells that are not yet escaped."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,13 +18,13 @@ FACTS: Mapping[str, str] = {
     "inter_op_threads": "threads between operations",
     "is_tf32_enabled": "TF32",
 }
-"""Key of a record's environment -> what a person reads; others lose their underscores."""
+"""Key of a record's environment -> its words in the table; other keys lose their underscores."""
 ANSWERS = {"True": "yes", "False": "no", "None": "-", "[]": "none"}
 ENVIRONMENT_FIRST = ("framework", "version", "device", "processor", "num_cpus", "platform")
 
 
 def main_table(groups: Sequence[Group]) -> Table:
-    """Table 1, the accuracy first: one line a row, then the majority baseline."""
+    """Return table 1, the accuracy first: one line per row, then the majority baseline."""
     names = name_data([members[0].data for members in by_data(groups)])
     has_several = len(names) > 1
     machines = list_machines([run for group in groups for run in group.runs])
@@ -74,7 +74,7 @@ def main_table(groups: Sequence[Group]) -> Table:
 
 
 def further_table(groups: Sequence[Group]) -> Table:
-    """What the study's table has not: further metrics, multiply-adds, speed and memory."""
+    """Return table 2, with what table 1 lacks: further metrics, multiply-adds, speed, memory."""
     is_binary = any(group.area_under_curve() for group in groups)
     columns = [
         "row",
@@ -112,7 +112,10 @@ def further_table(groups: Sequence[Group]) -> Table:
 
 
 def export_table(groups: Sequence[Group]) -> Table | None:
-    """Exported files of the rows, mean over the runs that were exported; none where none was."""
+    """Return the table of exported files: means over the runs that were exported.
+
+    Returns None if no run was exported.
+    """
     rows = []
     for group in groups:
         for key, entries in exports_by_kind(group).items():
@@ -140,8 +143,8 @@ def export_table(groups: Sequence[Group]) -> Table | None:
             "64 images, ms",
         ],
         rows=rows,
-        note="Weights are 4 bytes a parameter as trained. The logit error is relative to the "
-        "largest logit. Accuracies are those of the images that the file was checked on. "
+        note="Weights as trained have 4 bytes per parameter. The logit error is relative to the "
+        "largest logit. Accuracies are those on the images that the file was checked on. "
         "Latencies are medians on one thread.",
         words=["row", "file"],
     )
@@ -157,11 +160,11 @@ EXPORT_COLUMNS: Mapping[str, tuple[str, float]] = {
     "latency_1_seconds": ("{:.3f}", 1e3),
     "latency_64_seconds": ("{:.2f}", 1e3),
 }
-"""Field of an export's record -> how it is written, and in which unit."""
+"""Field of an export's record -> its format and the scale of its unit."""
 
 
 def exports_by_kind(group: Group) -> dict[tuple[str, ...], list[ExportRecord]]:
-    """(format, precision) and whether shortcuts were kept -> the runs' records, in their order."""
+    """Group the records of a row's exports by format, precision and treatment of shortcuts."""
     found: dict[tuple[str, ...], list[ExportRecord]] = {}
     for run in group.runs:
         for entry in run.exports:
@@ -171,7 +174,7 @@ def exports_by_kind(group: Group) -> dict[tuple[str, ...], list[ExportRecord]]:
 
 
 def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[str]]:
-    """What always answering the most frequent class reaches, one line for each data set."""
+    """Return one line per data set: the accuracy of always answering the most frequent class."""
     rows = []
     names = name_data([members[0].data for members in by_data(groups)])
     for members in by_data(groups):
@@ -191,7 +194,7 @@ def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[
 
 
 def write(value: Spread | None, form: str = "{:.4f}", scale: float = 1.0) -> str:
-    """`mean ± sd`, or a dash."""
+    """Return `mean ± sd` in another scale, or a dash."""
     if value is None:
         return "-"
     sd = None if value.sd is None else value.sd * scale
@@ -199,12 +202,12 @@ def write(value: Spread | None, form: str = "{:.4f}", scale: float = 1.0) -> str
 
 
 def write_interval(group: Group) -> str:
-    """`low to high`, or a dash."""
+    """Return a row's interval, `low to high`, or a dash."""
     return f"{group.interval.low:.3f} to {group.interval.high:.3f}" if group.interval else "-"
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:
-    """Folders that are left out."""
+    """Return the table of folders that are left out, with the reasons."""
     rows = [[problem.name, problem.reason] for problem in problems]
     columns = ["folder", "reason"]
     return Table(
@@ -213,7 +216,7 @@ def problem_table(problems: Sequence[Problem]) -> Table:
 
 
 def run_table(groups: Sequence[Group]) -> Table:
-    """Every run."""
+    """Return the table of every run."""
     rows = []
     for group in groups:
         for run in group.runs:
@@ -234,7 +237,7 @@ def run_table(groups: Sequence[Group]) -> Table:
 
 
 def environment_table(runs: Sequence[Run]) -> Table:
-    """Each different environment, one column each."""
+    """Return the table of environments, one column per different one."""
     machines = list_machines(runs)
     found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
@@ -254,10 +257,10 @@ def environment_table(runs: Sequence[Run]) -> Table:
 
 
 def name_fact(key: str) -> str:
-    """A key of the environment in words."""
+    """Return a key of the environment in words."""
     return FACTS.get(key) or key.removeprefix("is_").replace("_", " ")
 
 
 def write_fact(value: str | None) -> str:
-    """A value of the environment; a dash where it is not recorded."""
+    """Return a value of the environment in words; a dash if it is not recorded."""
     return "-" if value is None else ANSWERS.get(value, value)

@@ -1,1 +1,1 @@
-"""Finished runs, read and grouped."""
+"""Reading and grouping of finished runs."""

@@ -1,4 +1,4 @@
-"""Whether a run's answers are those that its other files speak of; a report believes no others."""
+"""Checks that a run's answers agree with its other files; a report reads no other answers."""
 
 import unicodedata
 from pathlib import Path
@@ -11,43 +11,48 @@ from poc.shared.data.splits.recorded import BITS
 from poc.shared.engine.folder.run_folder import SPLIT
 from poc.shared.errors import UsageError
 
-# Of an accuracy that was written as text; one image of 500,000 is more.
+# Rounding of an accuracy that was written as text. One image of 500,000 changes it by more.
 ROUNDING = 1e-6
+AGAIN = "Try training again in a new folder."
 
 
 def check_count(ids: NDArray[np.str_], count: int | None) -> None:
     """Compare the ids (N,) of `predictions.npz` with the number of test images by `run.json`.
 
     Raises:
-        UsageError: They contradict each other, or an id stands twice.
+        UsageError: They contradict each other, or an id occurs twice.
     """
     if count is not None and count != len(ids):
         raise UsageError(
-            f"predictions.npz holds {len(ids):,} test images, but run.json counts {count:,}"
+            f"Got predictions.npz with {len(ids):,} test images. Expected {count:,}, the count in "
+            f"run.json. {AGAIN}"
         )
     if len(np.unique(ids)) != len(ids):
-        raise UsageError("predictions.npz is malformed: an id stands in it twice")
+        raise UsageError(
+            "Got a malformed predictions.npz, in which an id occurs twice. Expected one entry per "
+            f"test image. {AGAIN}"
+        )
 
 
 def check_accuracy(hits: NDArray[np.bool_], accuracy: float | None) -> None:
-    """Compare the answers (N,), right or not, with the accuracy that `summary.json` says, if any.
+    """Compare the answers (N,), right or not, with the accuracy in `summary.json`, if any.
 
     Raises:
-        UsageError: They give another one.
+        UsageError: The answers give another accuracy.
     """
     found = float(hits.mean())
     if accuracy is not None and abs(found - accuracy) > ROUNDING:
         raise UsageError(
-            f"predictions.npz gives a test accuracy of {found:.4f}, but summary.json says "
-            f"{accuracy:.4f}"
+            f"Got predictions.npz with a test accuracy of {found:.4f}. Expected {accuracy:.4f}, "
+            f"the value in summary.json. {AGAIN}"
         )
 
 
 def check_ids(path: Path, ids: NDArray[np.str_]) -> None:
-    """Compare the ids (N,) of the predictions with the test part that the folder keeps, if any.
+    """Compare the ids (N,) of the predictions with the test part in `split.npz`, if it exists.
 
     Raises:
-        UsageError: They are of other images, or the file is unreadable.
+        UsageError: The ids are those of other images, or the file is unreadable.
     """
     if not (path / SPLIT).exists():
         return
@@ -55,10 +60,13 @@ def check_ids(path: Path, ids: NDArray[np.str_]) -> None:
         parts = read_archive(path / SPLIT)
         expected = parts["ids"][parts["members"] & BITS["test"] != 0].tolist()
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"{SPLIT} is malformed: {error}") from None
+        raise UsageError(
+            f"Got a malformed {SPLIT} ({error}). Expected the split of the run. {AGAIN}"
+        ) from None
+    # Systems write an accent in one piece or in two, so ids are compared in composed form (NFC).
     odd = {unicodedata.normalize("NFC", name) for name in ids.tolist()} ^ {*expected}
     if odd:
         raise UsageError(
-            f"predictions.npz holds other test images than {SPLIT} ({len(odd):,} ids differ, the "
-            f"first is {min(odd)!r})"
+            f"Got predictions.npz with other test images than {SPLIT} ({len(odd):,} ids differ, "
+            f"the first is {min(odd)!r}). Expected the same ids in both. {AGAIN}"
         )

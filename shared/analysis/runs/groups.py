@@ -1,4 +1,4 @@
-"""Rows of a report: runs that differ in nothing but the seed."""
+"""Rows of a report: runs that differ only in the seed."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ from .row_labels import CLASSES, Settings, flatten, place_row, tell_apart
 
 
 class DataKey(NamedTuple):
-    """What rows must share to be compared; fingerprints are those of `run.json`."""
+    """The data of a row; only rows of equal keys are compared. Fingerprints are from `run.json`."""
 
     source: str
     source_fingerprint: str
@@ -42,10 +42,10 @@ class DataKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """One row: runs of one setting, over seeds.
+    """One row: runs of the same settings, over seeds.
 
-    `seed_model` is that of all rows of the same data, this one at `place`; without it a row speaks
-    for itself.
+    `seed_model` is shared by all rows of the same data; this row is at `place` in it. Without it
+    the row's interval uses its own evidence alone.
     """
 
     label: str
@@ -55,12 +55,12 @@ class Group:
 
     @property
     def backend(self) -> str:
-        """`tf` or `torch`."""
+        """Return the framework of the runs, `tf` or `torch`."""
         return str(self.runs[0].row["backend"])
 
     @property
     def data(self) -> DataKey:
-        """Source, its content, split and classes: rows of other data are not compared."""
+        """Return source, content, split and classes: rows of other data are not compared."""
         record = self.runs[0].record.data
         return DataKey(
             record.source,
@@ -71,12 +71,12 @@ class Group:
 
     @property
     def num_test_images(self) -> int:
-        """Test images, 0 without a test part."""
+        """Return the number of test images, 0 without a test part."""
         return self.runs[0].record.data.counts.get("test", 0)
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % interval of the method's accuracy, over test images and seeds."""
+        """Return the 95 % interval of the method's accuracy, over test images and seeds."""
         if self.evidence is None:
             return None
         if self.seed_model is None:
@@ -85,7 +85,10 @@ class Group:
 
     @cached_property
     def evidence(self) -> Evidence | None:
-        """What the test answers say; none without a test part."""
+        """Return the evidence of the test answers, or of accuracies if answers are missing.
+
+        Returns None without a test part.
+        """
         answers = self.answers_by_seed
         if answers is not None:
             return weigh_answers(answers)
@@ -100,9 +103,10 @@ class Group:
 
     @cached_property
     def answers_by_seed(self) -> NDArray[np.float64] | None:
-        """(S, N) 1 where right; runs of one seed are averaged, since they are no further seed.
+        """Return (S, N) answers, 1 for right and 0 for wrong, of S seeds on N images.
 
-        None where a run has no predictions, or on other images.
+        Runs of the same seed are averaged, because they are not further seeds. Returns None if a
+        run has no predictions or was tested on other images.
         """
         if not share_test_images(self, self):
             return None
@@ -113,21 +117,21 @@ class Group:
         return np.stack([np.mean(hits, axis=0) for hits in answers.values()])
 
     def values(self, column: str) -> list[float]:
-        """A column of the rows' summaries, one a run that has it."""
+        """Return a column of the runs' summaries, without runs that lack it."""
         return [run.row[column] for run in self.runs if run.row.get(column) is not None]
 
     @property
     def threads(self) -> str:
-        """Threads of one operation in its runs."""
+        """Return the numbers of threads of one operation in the runs."""
         return list_threads([run.row for run in self.runs])
 
     def spread(self, column: str) -> Spread | None:
-        """Mean and standard deviation of a column."""
+        """Return mean and standard deviation of a column; None if no run has it."""
         values = self.values(column)
         return spread(values) if values else None
 
     def area_under_curve(self) -> Spread | None:
-        """Area under the ROC curve, of two classes."""
+        """Return the area under the ROC curve over the runs; None unless there are two classes."""
         known = [
             area_under_curve(run.predictions.logits, run.predictions.labels)
             for run in self.runs
@@ -137,18 +141,18 @@ class Group:
         return spread(values) if values else None
 
     def confusion(self) -> NDArray[np.int64] | None:
-        """(C, C) counts over all runs: for few classes."""
+        """Return (C, C) counts over all runs: for few classes."""
         known = self.answers()
         num_classes = len(self.runs[0].record.data.class_names)
         return None if known is None else confusion_matrix(*known, num_classes)
 
     def confused(self) -> list[Confusion] | None:
-        """The same counts where they are above 0, for any number of classes."""
+        """Return the counts above 0 over all runs: for any number of classes."""
         known = self.answers()
         return None if known is None else count_pairs(*known)
 
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """(N,) labels and (N,) predicted classes of all runs that were tested."""
+        """Return (N,) labels and (N,) predicted classes, joined over all runs that were tested."""
         tested = [run.predictions for run in self.runs if run.predictions is not None]
         if not tested:
             return None
@@ -157,7 +161,7 @@ class Group:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Runs into rows: those of one method together, then by their numbers, tf before torch."""
+    """Group runs into rows, ordered by method, then by their numbers, tf before torch."""
     members: dict[str, list[Run]] = {}
     given: dict[str, Settings] = {}
     full: dict[str, Settings] = {}
@@ -179,14 +183,14 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def read_axes(runs: Sequence[Run]) -> Mapping[str, object] | None:
-    """What the sweep of a row's runs set in them; none where they are not of one cell's kind."""
+    """Return the settings that a sweep gave to a row's runs; None if these differ or are none."""
     found = [run.record.sweep.get("settings") for run in runs]
     is_known = isinstance(found[0], dict) and all(own == found[0] for own in found)
     return found[0] if is_known else None
 
 
 def lend_seeds(groups: Sequence[Group]) -> list[Group]:
-    """The rows, those of the same data with one model of how far seeds move them."""
+    """Give rows of the same data a common model of the effect of seeds."""
     placed = {id(group): group for group in groups}
     for members in by_data(groups):
         known = [(group, group.evidence) for group in members if group.evidence]
@@ -197,7 +201,7 @@ def lend_seeds(groups: Sequence[Group]) -> list[Group]:
 
 
 def by_data(groups: Sequence[Group]) -> list[list[Group]]:
-    """Rows that share their data, in their order."""
+    """Group rows by their data, in their order."""
     found: dict[DataKey, list[Group]] = {}
     for group in groups:
         found.setdefault(group.data, []).append(group)
@@ -205,7 +209,7 @@ def by_data(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 def name_data(keys: Sequence[DataKey]) -> dict[DataKey, str]:
-    """Each data set's source, with what else tells two of one source apart."""
+    """Name each data set by its source, and by fingerprints where one source has several."""
     names = {}
     for key in keys:
         alike = {other for other in keys if other.source == key.source} - {key}
@@ -219,7 +223,7 @@ def name_data(keys: Sequence[DataKey]) -> dict[DataKey, str]:
 
 
 def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Rows that differ in nothing but the framework: (tf, torch)."""
+    """Find the rows that differ only in the framework: pairs (tf, torch)."""
     found: dict[str, dict[str, Group]] = {}
     for group in groups:
         settings = described(resolve_options(group.runs[0].record.run), group.runs[0])
@@ -229,7 +233,7 @@ def match_backends(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
 
 
 def described(settings: Mapping[str, object], run: Run) -> Settings:
-    """A run's settings without its seed; with its images, its split and its classes."""
+    """Return a run's settings without the seed, but with its images, split and classes."""
     flat = flatten({key: value for key, value in settings.items() if key != "seed"})
     recorded = run.record.data
     return {
@@ -241,7 +245,7 @@ def described(settings: Mapping[str, object], run: Run) -> Settings:
 
 
 def resolve_options(settings: Mapping[str, object]) -> Mapping[str, object]:
-    """The settings with the model's defaults filled in, where this version knows the model."""
+    """Fill in the model's defaults; settings that this version cannot parse stay unchanged."""
     try:
         run = RunSpec.parse(dict(settings), "")
         options = run.model_spec.resolved().model_dump(mode="json")
@@ -252,18 +256,18 @@ def resolve_options(settings: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def seed_of(run: Run) -> int:
-    """Seed of a run."""
+    """Return the seed of a run as an integer."""
     return int(run.row["seed"])
 
 
 def list_threads(rows: Iterable[Mapping[str, object]]) -> str:
-    """Each number of threads that the runs of a row had; a dash where none is known."""
+    """List each number of threads that the runs had, `1; 2`; a dash if none is known."""
     known = {str(row["threads"]) for row in rows if row.get("threads") is not None}
     return "; ".join(sorted(known)) or "-"
 
 
 def share_test_images(first: Group, second: Group) -> bool:
-    """Whether all runs of two rows were tested on the same labelled images."""
+    """Return whether all runs of two rows have predictions for the same labelled images."""
     predictions = [run.predictions for run in (*first.runs, *second.runs)]
     known = [item for item in predictions if item is not None]
     return len(known) == len(predictions) > 0 and all(same_images(known[0], item) for item in known)

@@ -1,4 +1,4 @@
-"""Whether the times of finished runs are those of a loaded machine."""
+"""Warnings about runs whose times were taken on a loaded machine."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,10 +8,10 @@ SHARE = "other_processor_share"
 
 
 def load_notes(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """One sentence where other programs took much of the machine while some runs trained.
+    """Return one sentence if other programs used much of the machine during some runs.
 
     Args:
-        rows: Summaries; those of former versions do not tell.
+        rows: Summaries of runs; those of former versions do not have the share and are ignored.
     """
     known = [
         (str(row["backend"]), share)
@@ -33,5 +33,5 @@ def load_notes(rows: Iterable[Mapping[str, object]]) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """`31 %`."""
+    """Format a share as `31 %`."""
     return f"{100 * share:.0f} %"

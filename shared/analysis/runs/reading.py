@@ -1,7 +1,7 @@
-"""Reading run folders: what is whole is a `Run`, what is not is a `Problem` that says why.
+"""Reading run folders: each becomes a `Run` or, if it is incomplete, a `Problem` with the reason.
 
-A report is often written about a sweep that is still going or that broke, so a folder that cannot
-be read never ends it.
+A report is often written about a sweep that is still running or that broke, so a folder that cannot
+be read never ends the report.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,35 +21,28 @@ from poc.shared.engine.machine.environment import count_threads
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json
 
-from .agreement import check_accuracy, check_count, check_ids
+from .agreement import AGAIN, check_accuracy, check_count, check_ids
 
-# Any of these makes a folder one that a run has written into.
+# A folder with any of these is one that a run has written into.
 RUN_FILES = ("run.json", "summary.json", "metrics.jsonl", "checkpoints", "worker.log")
-UNREADABLE = (
-    UsageError,
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RecursionError,
-)
+# Errors of damaged files; RecursionError comes from JSON that is nested too deep.
+UNREADABLE = (UsageError, OSError, ValueError, TypeError, KeyError, EOFError, RecursionError)
 
 
 class DataRecord(BaseModel):
-    """The part of `run.json` that says what the run trained on."""
+    """The part of `run.json` about the data of a run."""
 
     model_config = ConfigDict(strict=True)
     source: str
     split_fingerprint: str
-    # Of all images and labels of the source.
+    # Digest of all images and labels of the source; empty in runs of former versions.
     source_fingerprint: str = ""
     counts: dict[str, int]
     class_names: list[str] = Field(min_length=1)
 
 
 class RunRecord(BaseModel):
-    """What a report reads of `run.json`."""
+    """The part of `run.json` that a report reads."""
 
     model_config = ConfigDict(strict=True)
     status: str
@@ -62,7 +55,7 @@ class RunRecord(BaseModel):
 
 
 class SummaryRecord(BaseModel):
-    """What a report needs of `summary.json`; further columns are kept."""
+    """The part of `summary.json` that a report needs; further columns are kept."""
 
     model_config = ConfigDict(strict=True, extra="allow")
     backend: str
@@ -77,7 +70,7 @@ class SummaryRecord(BaseModel):
 
 
 class ExportRecord(BaseModel):
-    """What a report reads of one entry of `exports.json`."""
+    """The part of an entry of `exports.json` that a report reads."""
 
     model_config = ConfigDict(strict=True)
     format: str
@@ -103,18 +96,18 @@ class Predictions:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """(N,) predicted classes."""
+        """Return the (N,) predicted classes."""
         return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """(N,) whether each is right."""
+        """Return (N,) bool, True for right answers."""
         return np.asarray(self.predicted == self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One finished run, wholly read; `predictions` is none without a test part."""
+    """One finished run with all its files; `predictions` is None without a test part."""
 
     name: str
     record: RunRecord
@@ -126,14 +119,14 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A folder that is left out of a report, and why."""
+    """A folder that is left out of a report, and the reason."""
 
     name: str
     reason: str
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
-    """Every run in or below the folders, once each, in the order of their names.
+    """Read every run in or below the folders, once each, in the order of their names.
 
     Raises:
         UsageError: A named folder does not exist.
@@ -144,7 +137,8 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
     for root in folders:
         if not root.is_dir():
             raise UsageError(
-                f"received {str(root)!r}, which is no folder; name run folders or a sweep's folder"
+                f"Got {str(root)!r}, which is not a folder. Expected run folders or the folder of "
+                "a sweep. Try another path."
             )
         for path in find_run_folders(root):
             if path.resolve() in seen:
@@ -157,7 +151,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
 
 
 def find_run_folders(root: Path) -> Iterator[Path]:
-    """The folder itself, or those below it, that a run has written into."""
+    """Yield the folder if a run has written into it, and otherwise such folders below it."""
     if any((root / name).exists() for name in RUN_FILES):
         yield root
         return
@@ -167,14 +161,14 @@ def find_run_folders(root: Path) -> Iterator[Path]:
 
 
 def missing_cells(root: Path, seen: set[Path]) -> list[Problem]:
-    """Cells of the sweeps in or below a folder that have not been started."""
+    """List the cells of the sweeps in or below a folder that have not been started."""
     problems = []
     for definition in sorted(root.rglob(DEFINITION)):
         try:
             cells = [str(cell["name"]) for cell in read_json(definition)["cells"]]
         except UNREADABLE:
             problems.append(
-                Problem(name=str(definition), reason="malformed: no sweep's definition")
+                Problem(name=str(definition), reason="malformed: not the definition of a sweep")
             )
             continue
         paths = [definition.parent / name for name in cells]
@@ -184,7 +178,7 @@ def missing_cells(root: Path, seen: set[Path]) -> list[Problem]:
 
 
 def read_or_explain(path: Path) -> Run | Problem:
-    """One folder's run, or why there is none."""
+    """Return the run of a folder, or the reason why it cannot be read."""
     try:
         return read_run(path)
     except ValidationError as error:
@@ -192,18 +186,19 @@ def read_or_explain(path: Path) -> Run | Problem:
         key = ".".join(str(part) for part in first["loc"])
         return Problem(name=str(path), reason=f"{error.title} is malformed: {key}: {first['msg']}")
     except UNREADABLE as error:
-        return Problem(name=str(path), reason=shortened(str(error) or type(error).__name__))
+        reason = str(error).removesuffix(".") or type(error).__name__
+        return Problem(name=str(path), reason=shortened(reason))
 
 
 def read_run(path: Path) -> Run:
-    """One finished run.
+    """Read one finished run.
 
     Raises:
         UsageError: It has not finished, or a file is missing or does not fit the others.
     """
     folder = RunFolder(path)
     if not (path / "run.json").is_file():
-        raise UsageError("half-written: it holds no run.json")
+        raise UsageError(f"Got a half-written run without run.json. Expected this file. {AGAIN}")
     content = folder.read_run()
     status = content.get("status")
     if status != "finished":
@@ -227,50 +222,52 @@ def read_run(path: Path) -> Run:
 
 
 def describe_status(status: object, content: dict[str, object], path: Path) -> str:
-    """Why an unfinished run is left out."""
+    """Return the reason why an unfinished run is left out."""
     if status == "running" and is_held(path):
-        return "half-written: it is still running"
+        return "Got a half-written run that is still running. Expected a finished run. Try later."
     if status == "running":
         try:
             RunFolder(path).read_checkpoint()
         except UsageError as error:
-            return f"half-written, and it cannot go on: {error}"
+            return f"Got a half-written run that cannot go on: {str(error).removeprefix('Got ')}"
         return (
-            "half-written: its status is 'running', but no process of this machine holds it, so it "
-            f"ended without a word; go on with `poc run --resume {path}`"
+            "Got a half-written run with status='running', but no process of this machine holds "
+            f"it, so it ended unexpectedly. Expected 'finished'. Try `poc run --resume {path}`."
         )
     if status not in ("interrupted", "failed"):
-        return f"run.json is malformed: its status is {status!r}"
-    failure = content.get("failure", "error")
-    why = f" ({failure}): {content['error']}" if "error" in content else ""
-    return f"{status}{why}"
+        return f"Got a malformed run.json with status={status!r}. Expected 'finished'. {AGAIN}"
+    if "error" in content:
+        return f"Got a run that {status} ({content.get('failure', 'error')}): {content['error']}"
+    return f"Got status={status!r}. Expected 'finished'. Try `poc run --resume {path}`."
 
 
 def read_epochs(folder: RunFolder) -> tuple[dict[str, Any], ...]:
-    """The lines of metrics.jsonl."""
+    """Read the lines of metrics.jsonl."""
     lines = folder.read_metrics()
     if not lines or not all(isinstance(line, dict) and "epoch" in line for line in lines):
-        raise UsageError("metrics.jsonl is empty or malformed")
+        raise UsageError(
+            f"Got an empty or malformed metrics.jsonl. Expected one line per epoch. {AGAIN}"
+        )
     for line in lines:
         for key, value in line.items():
             if key != "stage" and not isinstance(value, int | float | None):
-                raise UsageError(f"metrics.jsonl is malformed: {key} is {value!r}")
+                raise UsageError(f"Got {key}={value!r} in metrics.jsonl, not a number. {AGAIN}")
     return tuple(lines)
 
 
 def read_predictions(
     path: Path, num_classes: int, name: str = "predictions.npz"
 ) -> Predictions | None:
-    """Predictions in the order of their ids, so that two runs can be paired."""
+    """Read predictions, sorted by id for pairing two runs; None if the file does not exist."""
     if not (path / name).exists():
         return None
     try:
         file = read_archive(path / name)
         logits, labels, ids = file["logits"], file["labels"], file["ids"]
     except ValueError as error:
-        raise UsageError(f"{name} is damaged: {error}") from None
+        raise UsageError(f"Got a damaged {name} ({error}). Expected an npz file. {AGAIN}") from None
     except KeyError as error:
-        raise UsageError(f"{name} is malformed: it has no {error}") from None
+        raise UsageError(f"Got {name} without {error}. Expected this array. {AGAIN}") from None
     is_whole = (
         logits.shape == (len(labels), num_classes)
         and labels.shape == ids.shape
@@ -280,20 +277,21 @@ def read_predictions(
     )
     if not is_whole:
         raise UsageError(
-            f"{name} is malformed: logits {logits.shape}, labels {labels.shape}, ids "
-            f"{ids.shape}, {num_classes} classes"
+            f"Got a malformed {name}: logits {logits.shape}, labels {labels.shape}, ids "
+            f"{ids.shape}. Expected finite logits (N, {num_classes}), labels (N,) from 0 to "
+            f"{num_classes - 1} and ids (N,). {AGAIN}"
         )
     order = np.argsort(ids, kind="stable")
     return Predictions(logits=logits[order], labels=labels[order], ids=ids[order])
 
 
 def shortened(text: str, length: int = 300) -> str:
-    """The text, cut where it is long."""
+    """Cut a text that is longer than `length` characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def same_images(first: Predictions, second: Predictions) -> bool:
-    """Whether two runs were tested on the same images with the same labels."""
+    """Return whether two runs were tested on the same images with the same labels."""
     return bool(
         np.array_equal(first.ids, second.ids) and np.array_equal(first.labels, second.labels)
     )

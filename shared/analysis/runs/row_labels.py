@@ -1,4 +1,4 @@
-"""Labels of a report's rows: the fewest settings that tell them apart; and the rows' order."""
+"""Labels of a report's rows, from the fewest settings that tell them apart, and their order."""
 
 import json
 import math
@@ -14,17 +14,18 @@ from poc.shared.spec.reading.cell_names import (
 from poc.shared.spec.run import BACKENDS
 
 Settings = Mapping[str, str]
-# Labels name these first; then whatever else tells two rows apart.
+# Labels try these first, in this order, then all other settings.
 LEADING_KEYS = ("method", "model.name", "model.options.layer", "model.options.k", "backend")
-# Told only where nothing else tells two rows apart.
+# Tried last, because lists of classes are long.
 CLASSES = "data.class_names"
-# Before the name of an axis of a sweep.
+# Prefix of the name of a sweep's axis.
 AXIS = "axis."
+# Settings whose value is clear without their name: `tf`, not `backend=tf`.
 PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
 
 def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys and written values."""
+    """Flatten nested settings to dotted keys and values as text; None values are left out."""
     found: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -46,14 +47,14 @@ def tell_apart(
     full: Sequence[Settings],
     varied: Sequence[Mapping[str, object] | None] = (),
 ) -> list[Label]:
-    """One label a row from the fewest settings that tell all rows apart.
+    """Return one label per row, from the fewest settings that tell all rows apart.
 
     Args:
-        given: What each run was told.
-        full: The same with defaults; read where a label would otherwise be a part of another one,
-            then for both frameworks.
-        varied: What each row's sweep varied, none where it is of none. If all are of one, its keys
-            are told before values that only follow from them.
+        given: Settings of each row as the user gave them.
+        full: The same settings with defaults. They are used if a label would otherwise be a part
+            of another one, and then for both frameworks.
+        varied: Settings that each row's sweep varied, or None for a row of no sweep. If every row
+            has some, labels use them before settings that only follow from them.
     """
     axes = name_axes(varied) or [{} for _ in full]
     given = [{**row, **own} for row, own in zip(given, axes, strict=True)]
@@ -77,7 +78,10 @@ def tell_apart(
 
 
 def name_axes(varied: Sequence[Mapping[str, object] | None]) -> list[Settings]:
-    """Each row's axes as settings whose values are written as in the names of cells."""
+    """Return each row's axes as settings, with values written as in the names of cells.
+
+    Returns an empty list unless every row is of a sweep.
+    """
     settings = [own for own in varied if own is not None]
     if len(settings) < len(varied):
         return []
@@ -91,7 +95,10 @@ def name_axes(varied: Sequence[Mapping[str, object] | None]) -> list[Settings]:
 
 
 def choose_keys(full: Sequence[Settings]) -> list[str]:
-    """The fewest settings that tell the rows apart, the telling ones first."""
+    """Choose the settings that tell the rows apart, the most telling ones first.
+
+    A setting is added only if it tells further rows apart.
+    """
     present = {key for row in full for key in row}
     keys = [key for key in LEADING_KEYS if key in present]
     rest = sorted(present - {*LEADING_KEYS, CLASSES, "input_shape", "num_classes"})
@@ -105,12 +112,12 @@ def choose_keys(full: Sequence[Settings]) -> list[str]:
 
 
 def num_kinds(settings: Iterable[Settings], keys: Sequence[str]) -> int:
-    """How many rows these keys tell apart."""
+    """Count the rows that these keys tell apart."""
     return len({tuple(row.get(key) for key in keys) for row in settings})
 
 
 def label_parts(row: Settings, keys: Sequence[str]) -> list[str]:
-    """`["k=3", "tf"]`."""
+    """Return the parts of a row's label: `["k=3", "tf"]`."""
     return [
         row[key] if key in PLAIN_KEYS else f"{last_part(key)}={row[key]}"
         for key in keys
@@ -119,31 +126,34 @@ def label_parts(row: Settings, keys: Sequence[str]) -> list[str]:
 
 
 def last_part(key: str) -> str:
-    """`k` of `model.options.k`; the name of an axis as it is."""
+    """Return `k` of `model.options.k`, and the full name of an axis."""
     return key.removeprefix(AXIS) if key.startswith(AXIS) else key.rpartition(".")[2]
 
 
 def is_part_of_another(own: Sequence[str], parts: Sequence[Sequence[str]]) -> bool:
-    """Whether all that a label says is said by another row's label too."""
+    """Return whether another row's label has all parts of this one."""
     return sum(set(own) <= set(other) for other in parts) > 1
 
 
 def place_row(words: Sequence[str], backend: str) -> tuple[object, ...]:
-    """What rows are sorted by: their settings word by word, numbers by size, then the framework.
+    """Return the sorting key of a row: settings word by word, numbers by size, then framework.
 
-    So the order depends neither on names of folders nor on the order in which they were given.
+    The order depends neither on names of folders nor on the order in which they were given.
     """
     place = BACKENDS.index(backend) if backend in BACKENDS else len(BACKENDS)
     return [place_word(word) for word in set_aside(words, backend)], place
 
 
 def set_aside(words: Sequence[str], backend: str) -> list[str]:
-    """The words of a label without its framework."""
+    """Return the words of a label without its framework."""
     return [word for word in words if word != backend]
 
 
 def place_word(word: str) -> tuple[str, float, str]:
-    """A word of a label: its key, its value where that is a number, and its value as text."""
+    """Return the sorting key of a word: its key, its value as a number, its value as text.
+
+    Values that are no finite number come after all numbers.
+    """
     key, _, value = word.partition("=")
     try:
         number = float(value)

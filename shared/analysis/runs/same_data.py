@@ -1,4 +1,4 @@
-"""Whether runs that are read together were trained on the same data, by their records."""
+"""A check, by their records, that runs were trained on the same data before they are pooled."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,10 +10,10 @@ SOURCE, SPLIT = "source_fingerprint", "split_fingerprint"
 
 
 def require_same_data(folders: Iterable[Path], *, is_split_same: bool) -> None:
-    """Refuse to pool or to pair runs of other classes, images or (where it matters) parts.
+    """Refuse to pool or pair runs of different classes, images or (`is_split_same`) parts.
 
     Raises:
-        UsageError: Two runs differ; names both, and what.
+        UsageError: Two runs differ; the message names both and the difference.
     """
     records = [RunRecord.read(folder) for folder in folders]
     first = records[0]
@@ -30,11 +30,11 @@ def require_same_data(folders: Iterable[Path], *, is_split_same: bool) -> None:
         else:
             continue
         raise UsageError(
-            f"received the runs {str(first.folder)!r} and {str(other.folder)!r}, which were "
-            f"trained on {what}; allowed are runs on the same data: begin again in a new folder"
+            f"Got the runs {str(first.folder)!r} and {str(other.folder)!r}, which were trained on "
+            f"{what}. Expected runs on the same data. Try again in a new folder."
         )
 
 
 def differs(first: Mapping[str, object], other: Mapping[str, object], key: str) -> bool:
-    """Whether two records say different things under a key."""
+    """Return whether two records have different values under a key."""
     return bool(first.get(key) != other.get(key))

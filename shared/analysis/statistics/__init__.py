@@ -1,1 +1,1 @@
-"""How sure a number is."""
+"""Statistics: intervals, tests, and the number of images or seeds that a verdict needs."""

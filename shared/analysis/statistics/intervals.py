@@ -1,4 +1,4 @@
-"""Figures and tests of classifiers on one test set; the intervals are in `uncertainty`."""
+"""Figures and tests of classifiers on one test set; the module `uncertainty` has the intervals."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,26 +9,29 @@ from scipy.stats import binomtest
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation (n - 1) of some values; no deviation of one value."""
+    """Mean and standard deviation (n - 1) of some values; `sd` is None for a single value."""
 
     mean: float
     sd: float | None
     num_values: int
 
     def write(self, form: str = "{:.4f}") -> str:
-        """`mean ± sd`."""
+        """Format the values as `mean ± sd`; without sd if there is none."""
         mean = form.format(self.mean)
         return mean if self.sd is None else f"{mean} ± {form.format(self.sd)}"
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation of at least one value."""
+    """Return mean and standard deviation of at least one value."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Spread(float(np.mean(values)), sd, len(values))
 
 
 class McNemar(NamedTuple):
-    """Exact McNemar test of two classifiers on the same images."""
+    """Result of the exact McNemar test of two classifiers on the same images.
+
+    `only_first` images are right by the first classifier alone, `only_second` by the second alone.
+    """
 
     only_first: int
     only_second: int
@@ -36,14 +39,14 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first_hits: NDArray[np.bool_], second_hits: NDArray[np.bool_]) -> McNemar:
-    """Two-sided exact test that both are right equally often.
+    """Test, exactly and two-sided, that two classifiers are right equally often.
 
-    Where exactly one of the two is right, a coin decides which, if they are equally good
-    (McNemar 1947; binomial form).
+    If they are equally good, an image that exactly one of them gets right is the first one's with
+    probability 1/2 (McNemar 1947; binomial form).
 
     Args:
-        first_hits: (N,) whether the first is right.
-        second_hits: (N,) the second, for the same images in the same order.
+        first_hits: (N,) bool, images that the first classifier gets right.
+        second_hits: (N,) bool, the same for the second, for the same images in the same order.
     """
     only_first = int((first_hits & ~second_hits).sum())
     only_second = int((second_hits & ~first_hits).sum())
@@ -53,10 +56,11 @@ def mcnemar(first_hits: NDArray[np.bool_], second_hits: NDArray[np.bool_]) -> Mc
 
 
 def combine_p_values(p_values: Sequence[float]) -> float:
-    """One p value of several tests that share their images: twice the median, at most 1.
+    """Combine the p values of several tests that share their images: twice the median, at most 1.
 
-    Valid under any dependence (Meinshausen, Meier, Buehlmann 2009, quantile one half); of an even
-    number of tests the lower of the middle two, so that two tests give Bonferroni's value.
+    Valid under any dependence (Meinshausen, Meier, Buehlmann 2009, quantile one half). For an even
+    number of tests, the lower of the middle two is the median, so that two tests give Bonferroni's
+    value.
     """
     if len(p_values) == 1:
         return p_values[0]
@@ -64,7 +68,7 @@ def combine_p_values(p_values: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for their number (Holm 1979), in the given order."""
+    """Adjust p values for their number (Holm 1979); the order stays that given."""
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -74,11 +78,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p_values: Sequence[float], significance: float) -> list[float]:
-    """The level at which Holm's rule judges each p value, in the given order.
+    """Return the level at which Holm's rule judges each p value, in the given order.
 
     The smallest of m is judged at `significance` / m, the next at `significance` / (m - 1), up to
-    the first that fails; what comes after it is judged at that level. A p value lies below its
-    level exactly where `holm` adjusts it to less than `significance`.
+    the first that fails; all after it are judged at that level. A p value is below its level
+    exactly if `holm` adjusts it to less than `significance`.
     """
     levels = [significance] * len(p_values)
     judged_at = 0.0
@@ -92,7 +96,11 @@ def holm_levels(p_values: Sequence[float], significance: float) -> list[float]:
 
 
 def majority_share(labels: NDArray[np.int64]) -> tuple[int, float]:
-    """The most frequent class of (N,) labels and its share: what a constant answer reaches."""
+    """Return the most frequent class and its share, the highest accuracy of a constant answer.
+
+    Args:
+        labels: (N,) class of each image; of equally frequent classes the first one counts.
+    """
     counts = np.bincount(labels)
     return int(counts.argmax()), float(counts.max() / len(labels))
 
@@ -100,13 +108,22 @@ def majority_share(labels: NDArray[np.int64]) -> tuple[int, float]:
 def confusion_matrix(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int
 ) -> NDArray[np.int64]:
-    """(C, C) counts: row the true class, column the predicted one."""
+    """Count images by true class (row) and predicted class (column).
+
+    Args:
+        labels: (N,) true classes.
+        predicted: (N,) predicted classes.
+        num_classes: Number of classes, C.
+
+    Returns:
+        (C, C) counts.
+    """
     cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes).astype(np.int64)
 
 
 class Confusion(NamedTuple):
-    """How many images of one class were taken for another, or for what they are."""
+    """Number of images of a true class with a predicted class, which may be the same one."""
 
     true: int
     predicted: int
@@ -114,7 +131,14 @@ class Confusion(NamedTuple):
 
 
 def count_pairs(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[Confusion]:
-    """Counts above 0 in the order of the classes: as many as there are images, at most."""
+    """List the counts above 0 of a confusion matrix, in the order of the classes.
+
+    Unlike the matrix, the list has at most as many entries as there are images.
+
+    Args:
+        labels: (N,) true classes.
+        predicted: (N,) predicted classes.
+    """
     pairs, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
     return [
         Confusion(true, guess, count)
@@ -123,7 +147,12 @@ def count_pairs(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> list
 
 
 def area_under_curve(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float | None:
-    """Area under the ROC curve of two classes, or none where it is not defined."""
+    """Return the area under the ROC curve of two classes; None if it is not defined.
+
+    Args:
+        logits: (N, C) logits; the area is defined for C = 2.
+        labels: (N,) true classes; the area is defined if both classes occur.
+    """
     from sklearn.metrics import roc_auc_score
 
     if logits.shape[1] != 2 or len(np.unique(labels)) < 2:

@@ -1,1 +1,1 @@
-"""Tables, on the terminal and as text."""
+"""Tables for the terminal and as text."""

@@ -10,7 +10,7 @@ MARKDOWN_SIGNS = "\\`*[]|$~"
 
 
 def markdown_table(table: Table, level: int = 2) -> list[str]:
-    """A heading, a pipe table and its note."""
+    """Return the lines of a heading, a pipe table and its note."""
     lines = [f"{'#' * level} {escape(table.title)}", ""]
     lines.append("| " + " | ".join(escape(column) for column in table.columns) + " |")
     lines.append("|" + "".join(rule(column, table) for column in table.columns))
@@ -19,11 +19,11 @@ def markdown_table(table: Table, level: int = 2) -> list[str]:
 
 
 def rule(column: str, table: Table) -> str:
-    """The line under a column's heading: words stand left, numbers right."""
+    """Return the line under a column's heading: words are aligned left, numbers right."""
     return " :-- |" if column in table.words or column == table.columns[0] else " --: |"
 
 
 def escape(text: str) -> str:
-    """Text that Markdown, and the HTML inside it, show as it is."""
+    """Escape text, so that Markdown, and the HTML inside it, show it unchanged."""
     text = html.escape(plain(text.replace("\n", " ")), quote=False)
     return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in text)

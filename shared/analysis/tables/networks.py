@@ -1,4 +1,4 @@
-"""Tables for the terminal about networks: layers, taps, factors, blocks, sizes of objects."""
+"""Tables about networks for the terminal: layers, taps, factors, blocks, sizes of objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
@@ -7,7 +7,7 @@ from rich.table import Table
 
 
 class LayerRow(TypedDict):
-    """A layer: its name and kind, output shape, parameters, live ones, multiply-adds."""
+    """A layer: name, kind, output shape (one image), parameters, live parameters, multiply-adds."""
 
     name: str
     kind: str
@@ -18,7 +18,7 @@ class LayerRow(TypedDict):
 
 
 class NetworkSummary(TypedDict):
-    """Totals and layers of a network; with `backend`, as that builds it."""
+    """Totals and layers of a network; with `backend`, as this backend builds it."""
 
     model: str
     input_shape: list[int]
@@ -34,7 +34,7 @@ class NetworkSummary(TypedDict):
 
 
 class Removal(TypedDict):
-    """A measurement: which blocks were left out, of what kind, and the share of wrong answers."""
+    """A measurement: the blocks that were left out, their kind, and the share of wrong answers."""
 
     kind: str
     removed: list[str]
@@ -43,7 +43,7 @@ class Removal(TypedDict):
 
 
 class Tap(TypedDict):
-    """A tap, the layer behind it and its output's shape."""
+    """A tap, the layer that it reads, and the shape of its output for one image."""
 
     name: str
     layer: str
@@ -51,7 +51,7 @@ class Tap(TypedDict):
 
 
 class TapsSummary(TypedDict):
-    """The features that a network names."""
+    """The taps of a network: features that it names."""
 
     model: str
     input_shape: list[int]
@@ -59,7 +59,7 @@ class TapsSummary(TypedDict):
 
 
 def summary_table(summary: NetworkSummary) -> Table:
-    """One line a layer, then the totals."""
+    """Return a table with one line per layer, then the totals."""
     shape = "x".join(str(side) for side in summary["input_shape"])
     table = Table(title=f"{summary['model']} on {shape}", title_justify="left", box=None)
     for name in ("layer", "kind", "output shape"):
@@ -84,7 +84,11 @@ def summary_table(summary: NetworkSummary) -> Table:
 
 
 def removal_table(rows: Sequence[Removal]) -> Table:
-    """One line a measurement: what was left out, the error, and what it adds to the full net's."""
+    """Return a table with one line per measurement.
+
+    A line has the removed blocks, the error, and its difference from the first row's error, which
+    is that of the complete network.
+    """
     table = Table(title="Blocks left out", title_justify="left", box=None, pad_edge=False)
     for name in ("kind", "removed"):
         table.add_column(name)
@@ -98,7 +102,7 @@ def removal_table(rows: Sequence[Removal]) -> Table:
 
 
 def factor_table(result: Mapping[str, Any]) -> Table:
-    """One line a convolution, then the network."""
+    """Return a table with one line per convolution, then a line for the network."""
     title = f"Factors, {result['variant']}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     names = ("layer", "kernel", "rank", "discarded energy", "parameters", "", "multiply-adds", "")
@@ -106,7 +110,8 @@ def factor_table(result: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="left" if name in ("layer", "kernel") else "right")
     for row in [*result["layers"], {"layer": "network", **result}]:
         kernel = "x".join(str(side) for side in row.get("kernel", ()))
-        rank = str(row.get("rank") or "whole") if kernel else ""
+        # Rank 0 means that the convolution was not factored.
+        rank = str(row.get("rank") or "full") if kernel else ""
         energy = f"{row['discarded_energy']:.4f}" if kernel else ""
         costs = (
             f"{row[f'{measure}_{when}']:,}"
@@ -118,7 +123,7 @@ def factor_table(result: Mapping[str, Any]) -> Table:
 
 
 def taps_table(summary: TapsSummary) -> Table:
-    """One line a tap."""
+    """Return a table with one line per tap."""
     size = "x".join(str(side) for side in summary["input_shape"])
     table = Table(title=f"Taps of {summary['model']} on {size}", title_justify="left", box=None)
     for name in ("tap", "layer", "shape"):
@@ -129,7 +134,7 @@ def taps_table(summary: TapsSummary) -> Table:
 
 
 def size_table(result: Mapping[str, Any]) -> Table:
-    """Apparent sizes: the ideal, then one line an image shape."""
+    """Return a table of apparent sizes: the ideal, then one line per image shape."""
     train, test = result["train_size"], result["test_size"]
     title = (
         f"Size of objects, test at {test} over training at {train} (test images resized to "

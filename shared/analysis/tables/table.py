@@ -1,4 +1,4 @@
-"""A table before it has a format."""
+"""A table that has no format yet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ BLANKS = ("", "-")
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as they are read, not yet escaped for any format."""
+    """Title, columns and cells as plain text, not yet escaped for any format."""
 
     title: str
     columns: Sequence[str]
@@ -17,11 +17,11 @@ class Table:
     words: Sequence[str] = ()
     """Columns that hold words, not numbers."""
     is_stacked: bool = False
-    """Whether a phone shows a row as a list of its cells; others scroll sideways."""
+    """A phone shows each row as a list of its cells; other tables scroll sideways."""
 
 
 def drop_silent_columns(table: Table) -> Table:
-    """The table without the columns that say nothing in any row."""
+    """Return the table without the columns that are blank in every row; the first one stays."""
     places = [
         place
         for place in range(len(table.columns))

@@ -16,7 +16,7 @@ from .table import Table as WrittenTable
 
 
 class Line(NamedTuple):
-    """A line or column of a table: its title, and the form and the unit of its values."""
+    """A line or column of a table: its title, and the format and scale of its values."""
 
     title: str
     form: str = "{}"
@@ -24,9 +24,9 @@ class Line(NamedTuple):
 
 
 INTERVAL = "test_interval"
-# Of `best_val_accuracy`: where no epoch is chosen, an earlier one may have been higher.
+# Not "best": if no epoch is chosen, an earlier one than the kept one may have been higher.
 KEPT_EPOCH = "validation accuracy, kept epoch"
-# Key of a summary -> how the comparison shows it. The keys themselves stand in JSON and CSV.
+# Key of a summary -> its line in the comparison. JSON and CSV use the keys themselves.
 COLUMNS: Mapping[str, Line] = {
     "method": Line("method"),
     "model": Line("model"),
@@ -35,7 +35,7 @@ COLUMNS: Mapping[str, Line] = {
     "threads": Line("threads"),
     "total_parameters": Line("parameters", "{:,}"),
     "trainable_parameters": Line("trainable parameters", "{:,}"),
-    "parameters_beside": Line("parameters beside the model", "{:,}"),
+    "parameters_beside": Line("parameters outside the model", "{:,}"),
     "weight_bytes": Line("size of the weights, kB", "{:,.1f}", 1e-3),
     "macs": Line("multiply-adds of an image", "{:,}"),
     "test_accuracy": Line("test accuracy", "{:.4f}"),
@@ -76,7 +76,7 @@ EXPORT_FIGURES: Mapping[str, Line] = {
     "runtime": Line("runtime"),
 }
 
-# Columns of a sweep's table that are means over seeds.
+# The columns of a sweep's table that are means over seeds.
 SWEEP_COLUMNS: Mapping[str, Line] = {
     "test_accuracy": Line("test accuracy", "{:.4f}"),
     "test_loss": Line("test loss", "{:.4f}"),
@@ -87,20 +87,20 @@ SWEEP_COLUMNS: Mapping[str, Line] = {
 
 
 def comparison_table(rows: Sequence[Mapping[str, object]]) -> Table:
-    """One column a run, one line a metric."""
+    """Return the comparison: one column per run, one line per metric."""
     shown = [{**row, **write_interval(row)} for row in rows]
     return transposed("Comparison", shown, COLUMNS)
 
 
 def write_interval(row: Mapping[str, object]) -> dict[str, str]:
-    """The interval of a run's accuracy as one value; nothing where it has none."""
+    """Return the interval of a run's accuracy as one entry; empty if the run has none."""
     low, high = row.get("test_accuracy_low"), row.get("test_accuracy_high")
     known = low is not None and high is not None
     return {INTERVAL: f"{low:.3f} to {high:.3f}"} if known else {}
 
 
 def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Where the seconds went; of two runs also the ratio of the first to the second."""
+    """Return the table of times; for two runs also the ratio of the first to the second."""
     if len(rows) != 2:
         return transposed("Timing", rows, TIMES)
     first, second = rows
@@ -110,7 +110,10 @@ def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def shared_times(*rows: Mapping[str, object]) -> list[str]:
-    """Times and rates that all rows have; of what others used there is no ratio."""
+    """List the times and rates that all rows have.
+
+    The share that other programs used is a condition of a run, not a cost, so it gets no ratio.
+    """
     names = [name for name in TIMES if name != "other_processor_share"]
     return [name for name in names if all(row.get(name) for row in rows)]
 
@@ -118,7 +121,7 @@ def shared_times(*rows: Mapping[str, object]) -> list[str]:
 def transposed(
     title: str, rows: Sequence[Mapping[str, object]], lines: Mapping[str, Line]
 ) -> Table:
-    """A table with one column a row, for a terminal that is higher than wide."""
+    """Return a table with one column per run: there are more metrics than runs."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for row in rows:
@@ -130,7 +133,7 @@ def transposed(
 
 
 def written(value: Any, line: Line) -> str:
-    """A value as a cell; a missing one is a dash."""
+    """Format a value as a cell; a missing value is a dash."""
     if value is None or isinstance(value, str):
         return value or "-"
     if isinstance(value, Mapping):
@@ -141,11 +144,11 @@ def written(value: Any, line: Line) -> str:
 def sweep_table(
     rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str] | None = None
 ) -> Table:
-    """One line a combination of settings: mean ± standard deviation over its seeds.
+    """Return a table with one line per combination of settings: mean ± sd over its seeds.
 
     Args:
-        rows: Of a sweep's cells.
-        labels: Cell -> its row's name in a headline; none of a cell that failed.
+        rows: One per cell of the sweep.
+        labels: Cell -> the name of its row in a headline; cells that failed have no entry.
     """
     table = Table(title="Sweep, mean ± sd over seeds", title_justify="left", box=None)
     titles = [line.title for line in SWEEP_COLUMNS.values()]
@@ -167,7 +170,7 @@ def sweep_table(
 def group_cells(
     rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
 ) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """Cells that differ in nothing but the seed, under their label or else their settings."""
+    """Group cells that differ only in the seed, under their label or, without one, settings."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row, name in zip(rows, label_settings([row["settings"] for row in rows]), strict=True):
         groups.setdefault(name, []).append(row)
@@ -179,7 +182,7 @@ def group_cells(
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """`mean ± sd`; of one value the value, of none a dash."""
+    """Return `mean ± sd`; one value alone without sd; a dash if there are no values."""
     if not values:
         return "-"
     mean = form.format(fmean(values))
@@ -187,7 +190,7 @@ def spread(values: Sequence[float], form: str) -> str:
 
 
 def plain_table(table: WrittenTable) -> Table:
-    """A report's table for the terminal."""
+    """Convert a report's table for the terminal."""
     shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
     for column in table.columns:
         is_word = column in table.words or column == table.columns[0]
@@ -198,7 +201,7 @@ def plain_table(table: WrittenTable) -> Table:
 
 
 def print_headline(sentences: Sequence[str], rivals: WrittenTable | None) -> None:
-    """The headline of a report: its sentences, then the best row against each other one."""
+    """Print the headline of a report: its sentences, then the best row against each other row."""
     for sentence in sentences:
         click.echo(plain(sentence))
     if rivals and len(rivals.rows) > 1:
@@ -209,7 +212,7 @@ def print_headline(sentences: Sequence[str], rivals: WrittenTable | None) -> Non
 
 
 def export_table(row: Mapping[str, object]) -> Table:
-    """One line a figure of an exported file."""
+    """Return a table with one line per figure of an exported file."""
     title = f"Export: {row['format']}, {row['precision']}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
@@ -220,7 +223,7 @@ def export_table(row: Mapping[str, object]) -> Table:
 
 
 def show(*tables: Table) -> None:
-    """Print tables; to a file or a pipe they are never folded."""
+    """Print tables; lines that go to a file or a pipe are never wrapped."""
     terminal = open_output()
     for table in tables:
         terminal.print(table)

@@ -1,4 +1,4 @@
-"""The tables of a report that judge: every comparison, and the best row against each other one."""
+"""Tables of a report's verdicts: every comparison, and the best row against each other row."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +11,16 @@ from .table import Table, drop_silent_columns
 
 SETTLING = "what would settle it"
 REMEDY_NOTE = (
-    "What would settle it: so that a true difference of the size seen is shown in four studies of "
-    "five."
+    "The last column: with these numbers, a true difference of the observed size is shown in four "
+    "studies of five."
 )
 
 
 def rival_table(rivals: Sequence[Rival]) -> Table | None:
-    """The best row of each data set against each other one; none where there is but one row."""
+    """Return the table of the best row of each data set against each other row.
+
+    Returns None if no data set has a second row.
+    """
     if not rivals:
         return None
     bests = list(dict.fromkeys(rival.best for rival in rivals))
@@ -37,7 +40,7 @@ def rival_table(rivals: Sequence[Rival]) -> Table | None:
     which = "The best row" if bests[1:] else f"The best row, {bests[0]},"
     table = drop_silent_columns(
         Table(
-            title=f"{which} against each other one, the nearest first",
+            title=f"{which} against each other row, the nearest first",
             columns=columns,
             rows=rows,
             words=[column for column in columns if column not in numbers],
@@ -48,7 +51,7 @@ def rival_table(rivals: Sequence[Rival]) -> Table | None:
 
 
 def describe_rival(rival: Rival) -> dict[str, object]:
-    """The best row less another one, as JSON values."""
+    """Return the comparison of the best row with another row (best - other), as JSON values."""
     pair = rival.pair
     sign = 1 if pair.first == rival.best else -1
     ends = (pair.low, pair.high) if sign == 1 else (pair.high, pair.low)
@@ -69,7 +72,7 @@ def describe_rival(rival: Rival) -> dict[str, object]:
 
 
 def pair_table(pairs: Sequence[Pair]) -> Table:
-    """Every comparison of the page, the smallest p first."""
+    """Return the table of every comparison of the page, the smallest p first."""
     ordered = sorted(pairs, key=lambda pair: (pair.p_value is None, pair.p_value))
     rows = [
         [
@@ -84,7 +87,7 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
         for pair in ordered
     ]
     columns = [
-        "first", "second", "first less second, points", "interval, points", "p", "adjusted p",
+        "first", "second", "first - second, points", "interval, points", "p", "adjusted p",
         "verdict",
     ]  # fmt: skip
     return Table(
@@ -92,25 +95,25 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
         columns=columns,
         rows=rows,
         note="The smallest p first. Each interval is at the level at which its pair was judged, so "
-        "that it holds 0 exactly where no difference is shown.",
+        "it contains 0 exactly if no difference is shown.",
         words=["first", "second", "verdict"],
     )
 
 
 def write_ends(pair: Pair) -> str:
-    """`-0.4 to +2.8`, or a dash."""
+    """Return the interval of a pair in points, `-0.4 to +2.8`; a dash if it has none."""
     if pair.low is None or pair.high is None:
         return "-"
     return f"{100 * pair.low:+.1f} to {100 * pair.high:+.1f}"
 
 
 def judge_pair(pair: Pair) -> str:
-    """What a comparison shows."""
+    """Return the verdict of a comparison in words."""
     if pair.is_of_one_seed and pair.is_far_apart:
         return "one seed each: not judged"
     return f"{pair.winner} is better" if pair.winner else "no difference shown"
 
 
 def write_p(value: float) -> str:
-    """A p value."""
+    """Format a p value with four decimals."""
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -1,1 +1,1 @@
-"""What samples of time show."""
+"""Analysis of timing samples: rates, ratios, warnings and the report."""

@@ -1,4 +1,4 @@
-"""A bench file as terminal tables, Markdown and one HTML page."""
+"""The report on a bench file: tables for the terminal, Markdown and one HTML page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 UNSEALED = (
-    "The file has no checksum, as its format has none: its derived numbers were made again, but a "
-    "change of anything else would not be seen."
+    "The file has no checksum, because its format has none: its derived numbers were computed "
+    "again, but a change of any other value would not be noticed."
 )
-# Inches of a picture.
+# Width of a picture in inches.
 WIDTH = 4.9
 FILES = ("report.html", "report.md")
 ROW_TITLES = {
@@ -55,13 +55,13 @@ ROW_TITLES = {
 
 
 def bench_tables(bench: BenchFile) -> list[Table]:
-    """Times, rates and ratios."""
+    """Return the tables of times, rates and ratios."""
     derived = bench["derived"]
     return [times_table(derived["sides"]), rates_table(bench), ratio_table(derived)]
 
 
 def times_table(sides: Sequence[SideSummary]) -> Table:
-    """One line a side and part."""
+    """Return the table of times, with one line per side and part."""
     rows = [
         [side["name"], ROW_TITLES[name], *numbers(row)]
         for side in sides
@@ -72,13 +72,13 @@ def times_table(sides: Sequence[SideSummary]) -> Table:
 
 
 def numbers(row: Mapping[str, float]) -> list[str]:
-    """Cells of one part."""
+    """Format the figures of one part as cells: milliseconds, then the numbers of samples."""
     times = (f"{1000 * row[key]:,.2f}" for key in ("median", "iqr", "p5", "p95"))
     return [*times, f"{row['num_samples']:.0f}", f"{row['num_processes']:.0f}"]
 
 
 def rates_table(bench: BenchFile) -> Table:
-    """One line a side."""
+    """Return the table of rates and memory, with one line per side."""
     rows = [
         [
             side["name"],
@@ -102,23 +102,23 @@ def rates_table(bench: BenchFile) -> Table:
 
 
 def write_threads(bench: BenchFile, side: int) -> str:
-    """Threads of one operation in a side's processes."""
+    """List the numbers of threads of one operation in a side's processes."""
     processes = [process for process in bench["processes"] if process["side"] == side]
     return list_threads([{"threads": count_threads(process)} for process in processes])
 
 
 def write_ratio(found: MeanRatio) -> str:
-    """A ratio and its interval."""
+    """Format a ratio and its interval: `1.234 [1.200, 1.270]`."""
     return f"{found['ratio']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
 
 def write_mebibytes(count: int | None) -> str:
-    """A number of MiB; a dash where there is none."""
+    """Format bytes as MiB; a dash if they are unknown."""
     return "-" if count is None else f"{count / 2**20:,.0f}"
 
 
 def ratio_table(derived: Derived) -> Table:
-    """One line a pair and part."""
+    """Return the table of ratios, with one line per pair of sides and part."""
     names = [side["name"] for side in derived["sides"]]
     rows = [
         [
@@ -134,7 +134,7 @@ def ratio_table(derived: Derived) -> Table:
 
 
 def judge_ratio(item: SideRatio, names: Sequence[str], *, is_doubtful: bool) -> str:
-    """One word more than a number: which side took less time, if that is shown."""
+    """Return the verdict of a ratio: the side that took less time, if a difference is shown."""
     if not item["is_shown"]:
         return "no difference shown"
     faster = names[item["second"] if item["ratio"] > 1 else item["first"]]
@@ -143,7 +143,7 @@ def judge_ratio(item: SideRatio, names: Sequence[str], *, is_doubtful: bool) -> 
 
 
 def label_axes(axes: "Axes", sides: Sequence[SideSummary], quantity: str) -> None:
-    """Sides from top to bottom, the quantity to the right."""
+    """Set the axes of a picture: sides from top to bottom, the quantity to the right."""
     axes.set_xlabel(quantity)
     label_linear(axes.xaxis)
     axes.grid(axis="x")
@@ -152,15 +152,15 @@ def label_axes(axes: "Axes", sides: Sequence[SideSummary], quantity: str) -> Non
 
 
 def mark_sides(bench: BenchFile) -> list[Mark]:
-    """The legend of the sides' frameworks."""
+    """Return the legend of the sides' frameworks."""
     return mark_backends([side["backend"] for side in bench["spec"]["sides"]])
 
 
 def draw_rates(bench: BenchFile) -> Picture:
-    """Images a second: a bar a side, and the middle half of its steps as a line."""
+    """Draw images per second: a bar per side, and the middle half of its steps as a line."""
     sides = bench["derived"]["sides"]
     batch_size = bench["processes"][0]["batch_size"]
-    description = f"Images a second of {len(sides)} sides in training."
+    description = f"Images per second of {len(sides)} sides in training."
     with drawing(WIDTH, 1.2 + 0.5 * len(sides)) as figure:
         axes = figure.subplots()
         for index, side in enumerate(sides):
@@ -169,7 +169,7 @@ def draw_rates(bench: BenchFile) -> Picture:
             row = side["rows"]["step"]
             middle = [batch_size / row["p75"], batch_size / row["p25"]]
             axes.plot(middle, [index, index], color=INK, linewidth=1.2)
-        label_axes(axes, sides, "images a second")
+        label_axes(axes, sides, "images per second")
         svg = to_svg(figure, description)
     return Picture(
         title="Rates",
@@ -181,7 +181,7 @@ def draw_rates(bench: BenchFile) -> Picture:
 
 
 def draw_steps(bench: BenchFile) -> Picture:
-    """Every sample of the steady step, one line of points a process."""
+    """Draw every sample of the steady step, with one line of points per process."""
     sides = bench["derived"]["sides"]
     description = f"Milliseconds of each timed step of {len(sides)} sides, by process."
     with drawing(WIDTH, 1.2 + 0.7 * len(sides)) as figure:
@@ -197,7 +197,7 @@ def draw_steps(bench: BenchFile) -> Picture:
                 )
             middle = 1000 * sides[index]["rows"]["step"]["median"]
             axes.plot([middle, middle], [index - 0.38, index + 0.38], color=INK, linewidth=1.2)
-        label_axes(axes, sides, "ms a step")
+        label_axes(axes, sides, "ms per step")
         svg = to_svg(figure, description)
     return Picture(
         title="Steps",
@@ -209,7 +209,8 @@ def draw_steps(bench: BenchFile) -> Picture:
 
 
 def environment_table(bench: BenchFile) -> Table:
-    """What each side ran on: the first process of each."""
+    """Return the table of the environment of each side's first process."""
+    # Reversed, so that the first process of a side is the last to be set.
     first = {process["side"]: process for process in reversed(bench["processes"])}
     rows = []
     for index, process in sorted(first.items()):
@@ -227,7 +228,7 @@ def environment_table(bench: BenchFile) -> Table:
 
 
 def findings(bench: BenchFile) -> list[str]:
-    """What to read before the tables: warnings, deviations, sides that did not run, the seal."""
+    """List the notes above the tables: warnings, deviations, sides that failed, a missing seal."""
     failures = bench.get("failures", {}).items()
     return [
         *bench["derived"]["warnings"],
@@ -239,7 +240,7 @@ def findings(bench: BenchFile) -> list[str]:
 
 
 def build_bench_report(bench: BenchFile) -> Report:
-    """The page."""
+    """Build the page of a bench file."""
     run, share = bench["spec"]["run"], bench["other_processor_share"]
     return Report(
         title=f"Timing of {run['method']}, {run['model']['name']}",
@@ -268,12 +269,16 @@ def build_bench_report(bench: BenchFile) -> Report:
 
 
 def check_page(output: Path) -> None:
-    """Refuse a page where something else stands, before anything is timed."""
+    """Refuse to write a page over other files, before anything is timed.
+
+    Raises:
+        UsageError: A file of another origin is in the way.
+    """
     refuse_foreign(output, FILES, "bench", "--report")
 
 
 def write_bench_report(bench: BenchFile, file: Path, output: Path) -> list[str]:
-    """Write `report.html`, `report.md` and what they are about; returns their paths."""
+    """Write `report.html`, `report.md` and `report.json`, and return their paths."""
     check_page(output)
     report = build_bench_report(bench)
     texts = (render_html(report), render_markdown(report))

@@ -1,9 +1,9 @@
-"""What raw timing samples show: medians, spreads, rates, ratios with intervals, and warnings.
+"""Figures of raw timing samples: medians, spreads, rates, ratios with intervals, and warnings.
 
-A ratio's interval comes from processes, not from steps of one process: steps of a process share
-its memory layout and its moment of the machine. It is the expanded percentile bootstrap interval
-(Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3) of the mean log
-ratio of rounds: the plain percentile interval is too narrow for a handful of processes.
+A ratio's interval comes from processes, not from steps of one process, because steps of a process
+share its memory layout and the state of the machine at that time. It is the expanded percentile
+bootstrap interval (Hesterberg 2015, `What teachers should know about the bootstrap`, section 5.3)
+of the mean log ratio of rounds: the plain percentile interval is too narrow for few processes.
 """
 
 import math
@@ -42,17 +42,18 @@ ROWS = (
     "epoch",
 )
 COMPARED = ("step", "evaluation_batch", "epoch")
-# A forward pass is 2 operations a multiply-add; forward and backward are three of it.
+# A forward pass has 2 operations per multiply-add; forward and backward cost three of them.
 OPERATIONS_PER_MAC = 6
+# Keys of an environment that are equal for all processes of one machine.
 IDENTITY = ("processor", "num_cpus", "platform")
 MISSING = object()
 
 
 def derive(bench: BenchFile) -> Derived:
-    """Every number of the tables, from the raw samples alone.
+    """Derive every number of the tables from the raw samples alone.
 
     Raises:
-        CheckFailed: The file holds processes of different machines, or a row without samples.
+        CheckFailed: The file has processes of different machines, or a row with invalid samples.
     """
     check_one_machine(bench)
     check_samples(bench)
@@ -77,7 +78,7 @@ def derive(bench: BenchFile) -> Derived:
 
 
 def find_deviations(bench: BenchFile, names: Sequence[str]) -> list[str]:
-    """Sides of which parity says nothing, one sentence each."""
+    """Return one sentence per side whose precision parity does not check."""
     precisions = side_precisions(bench)
     return [
         f"{name}: computes in {precisions[index]}; not proved equal to anything."
@@ -87,15 +88,15 @@ def find_deviations(bench: BenchFile, names: Sequence[str]) -> list[str]:
 
 
 def side_precisions(bench: BenchFile) -> dict[int, str]:
-    """Place of a side -> what its layers compute in."""
+    """Return the precision of each side's layers, by the index of the side."""
     return {process["side"]: process["precision"] for process in bench["processes"]}
 
 
 def check_one_machine(bench: BenchFile) -> None:
-    """Refuse rows of different machines in one table.
+    """Refuse to compare times of different machines.
 
     Raises:
-        CheckFailed: See above.
+        CheckFailed: The processes ran on different machines.
     """
     machines = {
         tuple(str(process["environment"].get(key)) for key in IDENTITY)
@@ -103,35 +104,36 @@ def check_one_machine(bench: BenchFile) -> None:
     }
     if len(machines) > 1:
         raise CheckFailed(
-            f"the file holds processes of {len(machines)} machines ({sorted(machines)}); times of "
-            "different machines are not compared: bench each machine into a file of its own"
+            f"Got processes of {len(machines)} machines ({sorted(machines)}) in one file. Expected "
+            "one machine, because times of different machines are not compared. Try a bench file "
+            "of its own for each machine."
         )
 
 
 def check_samples(bench: BenchFile) -> None:
-    """Refuse a row without samples, and times that no clock gives.
+    """Refuse rows without samples, and times that no clock gives.
 
     Raises:
-        CheckFailed: See above.
+        CheckFailed: A row is empty, or a time is not a finite number above 0.
     """
     for process in bench["processes"]:
         for row, samples in process["seconds"].items():
             if not samples or not all(0 < seconds < math.inf for seconds in samples):
                 raise CheckFailed(
-                    f"received the samples {samples[:3]} of {row!r} in round {process['round']}; "
-                    "allowed are one or more seconds above 0: run the bench again"
+                    f"Got the samples {samples[:3]} of {row!r} in round {process['round']}. "
+                    "Expected one or more times above 0, in seconds. Try running the bench again."
                 )
 
 
 def side_name(side: BenchedSide) -> str:
-    """The side as a table names it."""
+    """Return the name of a side in tables."""
     from poc.shared.spec.bench import Side
 
     return Side.model_validate(side).name
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Names of which no two are equal: the second `torch eager` is `torch eager (2)`."""
+    """Make names distinct: the second `torch eager` becomes `torch eager (2)`."""
     counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
     return [
         name if count == 1 else f"{name} ({count})"
@@ -140,7 +142,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def summarize_side(processes: Sequence[ProcessSamples], name: str) -> SideSummary:
-    """Rows of one side over its processes."""
+    """Summarise the rows of one side over its processes."""
     rows = {
         row: summarize([process["seconds"][row] for process in processes])
         for row in ROWS
@@ -164,21 +166,29 @@ def summarize_side(processes: Sequence[ProcessSamples], name: str) -> SideSummar
 
 
 def loop_over_bare(process: ProcessSamples) -> float:
-    """What the training loop makes of a bare framework step: they were taken in turn."""
+    """Return the median step of the training loop over that of the bare framework.
+
+    The process took both kinds of steps in turn, so the load of the machine affects both.
+    """
     return float(np.median(process["seconds"]["step"]) / np.median(process["seconds"]["bare_step"]))
 
 
 def epoch_over_steps(process: ProcessSamples) -> float:
-    """An epoch from end to end over the sum of its steps.
+    """Return the mean epoch from end to end over the time of its steps.
 
-    A sum is a number times a mean: the median step leaves out the slow moments of the machine.
+    The time of the steps is their number times the mean step. The median step would leave out the
+    slow steps, which an epoch contains.
     """
     seconds = process["seconds"]
     return float(np.mean(seconds["epoch"]) / (np.mean(seconds["step"]) * process["num_batches"]))
 
 
 def summarize(samples: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Median of the processes' medians; quartiles and percentiles over all samples."""
+    """Return the median of the processes' medians, and quartiles, percentiles over all samples.
+
+    Args:
+        samples: Seconds of each sample, per process.
+    """
     values = np.concatenate([np.asarray(part, dtype=float) for part in samples])
     low, first, third, high = np.percentile(values, [5, 25, 75, 95])
     return {
@@ -194,7 +204,7 @@ def summarize(samples: Sequence[Sequence[float]]) -> dict[str, float]:
 
 
 def compare_sides(bench: BenchFile, first: int, second: int, row: str) -> SideRatio:
-    """Seconds of `first` over seconds of `second`, with an interval over rounds."""
+    """Return the seconds of `first` over those of `second`, with an interval over rounds."""
     medians = [
         {
             p["round"]: float(np.median(p["seconds"][row]))
@@ -215,21 +225,24 @@ def compare_sides(bench: BenchFile, first: int, second: int, row: str) -> SideRa
         "high": found["high"],
         "is_shown": not found["low"] <= 1 <= found["high"],
     }
-    # A faster side that computes something else is no finding about speed.
+    # A side in another precision computes something else, so its speed proves nothing.
     if precisions & set(MIXED):
         ratio["is_unproved"] = True
     return ratio
 
 
 def mean_ratio(ratios: Sequence[float]) -> MeanRatio:
-    """Geometric mean of one ratio a process or round, with its 95 % interval."""
+    """Return the geometric mean of ratios, one per process or round, with its 95 % interval."""
     logs = np.log(ratios)
     low, high = bootstrap_interval(logs)
     return {"ratio": math.exp(logs.mean()), "low": math.exp(low), "high": math.exp(high)}
 
 
 def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean: percentile bootstrap, expanded as Student's t asks for n values."""
+    """Return the 95 % interval of the mean of `values`, (n,); infinite for one value.
+
+    The percentiles of the bootstrap are widened as Student's t with n - 1 degrees requires.
+    """
     count = len(values)
     if count < 2:
         return -math.inf, math.inf
@@ -241,7 +254,7 @@ def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def find_warnings(bench: BenchFile, sides: Sequence[SideSummary]) -> list[str]:
-    """What makes the numbers doubtful, one sentence each."""
+    """Return one sentence per fact that makes the numbers doubtful."""
     found = []
     share = bench["other_processor_share"]
     if share is not None and share > MAX_OTHER_SHARE:
@@ -263,12 +276,12 @@ def find_warnings(bench: BenchFile, sides: Sequence[SideSummary]) -> list[str]:
 
 
 def verify(bench: BenchFile) -> list[str]:
-    """Derived numbers of a file that its raw samples do not give; empty: it is sound."""
+    """List the derived numbers of a file that do not follow from its raw samples."""
     return differences(finite(derive(bench)), bench["derived"], "derived")
 
 
 def differences(expected: object, stored: object, where: str) -> list[str]:
-    """Paths at which two JSON values differ; one that stands on one side alone differs."""
+    """List the paths at which two JSON values differ, including keys of one side only."""
     if isinstance(expected, Mapping) and isinstance(stored, Mapping):
         keys = sorted(expected.keys() | stored.keys())
         return [

@@ -1,1 +1,1 @@
-"""What runs show, in words."""
+"""Verdicts about runs, in words."""

@@ -1,4 +1,4 @@
-"""Comparisons of a report's rows, and what its reader must know: warnings in plain sentences."""
+"""Warnings about a report's rows, as sentences, and the facts that they share."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ MACHINE_KEYS = ("platform", "processor", "num_cpus", "device")
 
 
 def collect_findings(groups: Sequence[Group]) -> list[str]:
-    """Every warning about the rows."""
+    """Return every warning about the rows."""
     return [
         *warn_of_several_data(groups),
         *warn_of_missing_answers(groups),
@@ -30,7 +30,7 @@ def collect_findings(groups: Sequence[Group]) -> list[str]:
 
 
 def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
-    """Rows that are not compared, since their images differ."""
+    """Warn of rows that are not compared, because their images differ."""
     parts = by_data(groups)
     if len(parts) > 1:
         yield (
@@ -40,7 +40,7 @@ def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
     contents: dict[tuple[str, ...], set[str]] = {}
     for group in groups:
         data, settings = group.data, group.runs[0].record.run.get("data", {})
-        # Other classes, or files that are passed over, are another wish and no change.
+        # A user who asks for other classes, or skips unreadable files, has not changed the images.
         wish = (str(settings.get(key)) for key in ("class_pattern", "on_error"))
         own = contents.setdefault((data.source, *wish, *data.class_names), set())
         own.add(data.source_fingerprint)
@@ -49,17 +49,17 @@ def warn_of_several_data(groups: Sequence[Group]) -> Iterator[str]:
             yield (
                 f"The images or labels of {source} have changed between its runs (the "
                 f"source_fingerprint in run.json is {list_names(sorted(written(found)))}): runs "
-                "before and after are neither averaged nor compared."
+                "before and after the change are neither averaged nor compared."
             )
 
 
 def written(fingerprints: Iterable[str]) -> Iterator[str]:
-    """Their first digits."""
+    """Yield the first eight digits of each fingerprint, or that it was not recorded."""
     return (text[:8] or "not recorded" for text in fingerprints)
 
 
 def warn_of_missing_answers(groups: Sequence[Group]) -> Iterator[str]:
-    """Runs with a test part whose predictions are gone."""
+    """Warn of runs that have a test part but no predictions."""
     names = [
         run.name
         for group in groups
@@ -68,19 +68,22 @@ def warn_of_missing_answers(groups: Sequence[Group]) -> Iterator[str]:
     ]
     if names:
         yield (
-            f"There is no predictions.npz in {list_names(names)}: without it a row is compared "
-            "with no other one and with no majority baseline."
+            f"There is no predictions.npz in {list_names(names)}: a row without it is compared "
+            "neither with other rows nor with the majority baseline."
         )
 
 
 def mean_accuracy(group: Group) -> float:
-    """Mean test accuracy; a row without one comes last."""
+    """Return the mean test accuracy; -1 without one, so that such a row is sorted last."""
     accuracy = group.spread("test_accuracy")
     return accuracy.mean if accuracy else -1.0
 
 
 def baseline(group: Group) -> tuple[str, float] | None:
-    """The most frequent class of a row's test images, and its share."""
+    """Return the most frequent class of a row's test images and its share.
+
+    Returns None if no run of the row has predictions.
+    """
     for run in group.runs:
         if run.predictions is not None:
             label, share = majority_share(run.predictions.labels)
@@ -89,7 +92,7 @@ def baseline(group: Group) -> tuple[str, float] | None:
 
 
 def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
-    """Runs that answer one class for every test image."""
+    """Warn of runs that answer the same class for every test image."""
     names = [
         f"{group.label} seed {run.row['seed']}"
         for group in groups
@@ -101,7 +104,7 @@ def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def warn_of_small_validation(groups: Sequence[Group]) -> Iterator[str]:
-    """Runs whose weights were chosen on too few images."""
+    """Warn of runs whose weights were chosen on too few validation images."""
     small = {
         group.label: run.record.data.counts["val"]
         for group in groups
@@ -117,7 +120,7 @@ def warn_of_small_validation(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def warn_of_conditions(groups: Sequence[Group]) -> Iterator[str]:
-    """Times and results that were not taken under the same conditions."""
+    """Warn of times and results that were not taken under the same conditions."""
     runs = [run for group in groups for run in group.runs]
     machines = list_machines(runs)
     if len(machines) > 1:
@@ -131,31 +134,32 @@ def warn_of_conditions(groups: Sequence[Group]) -> Iterator[str]:
     threads = {str(run.row["threads"]) for run in runs if run.row["threads"] is not None}
     if len(threads) > 1:
         yield (
-            f"The runs had different numbers of threads ({'; '.join(sorted(threads))}): sums are "
-            "added in other orders, so that accuracies of one seed differ for that reason too."
+            f"The runs had different numbers of threads ({'; '.join(sorted(threads))}): each adds "
+            "sums in an order of its own, so accuracies of one seed differ for this reason too."
         )
     beside = {group.label for group in groups for run in group.runs if shares_machine(run)}
     if beside:
         yield (
             f"Several runs at a time shared a machine or a cluster ({len(beside)} rows): their "
-            "times are no measurement."
+            "times are not measurements."
         )
 
 
 def shares_machine(run: Run) -> bool:
-    """Whether other runs of a sweep went on beside a run, as far as is known."""
+    """Return whether other runs of its sweep may have run at the same time."""
     sweep = run.record.sweep
     return bool(sweep) and sweep.get("jobs") != 1
 
 
 def machine_of(run: Run) -> tuple[str, ...]:
-    """What tells one machine from another; both frameworks name a device in their own way."""
+    """Return the facts that tell one machine from another."""
     values = [str(run.record.environment.get(key, "unknown")) for key in MACHINE_KEYS]
+    # The frameworks name the same device differently: `/device:CPU:0` and `cpu`.
     return (*values[:-1], values[-1].lower().replace("/device:", "").partition(":")[0])
 
 
 def list_machines(runs: Sequence[Run]) -> dict[tuple[str, ...], str]:
-    """Each machine, and the letter that stands for it."""
+    """Return each machine with the letter that stands for it."""
     found: dict[tuple[str, ...], str] = {}
     for run in runs:
         found.setdefault(machine_of(run), name_machine(len(found)))
@@ -163,16 +167,16 @@ def list_machines(runs: Sequence[Run]) -> dict[tuple[str, ...], str]:
 
 
 def name_machine(index: int) -> str:
-    """A, B, … Z, then numbers."""
+    """Return A, B, … Z, then the numbers from 27 on."""
     return chr(ord("A") + index) if index < 26 else str(index + 1)
 
 
 def name_baseline(group: Group) -> str:
-    """`always “cat”`: the answer that a row is compared with."""
+    """Return the constant answer that a row is compared with: `always “cat”`."""
     known = baseline(group)
     return f"always “{known[0]}”" if known else "the most frequent class"
 
 
 def list_names(names: Sequence[str]) -> str:
-    """All names: `a, b and c`."""
+    """List all names in a sentence: `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,7 +1,8 @@
-"""What a report says first, in plain words.
+"""The headline of a report: its verdicts in plain words.
 
-The best row, what it is better than, whether the frameworks differ, and what would settle what is
-open. Each sentence reads the judged pairs of the page, so that none can say other than their table.
+It names the best row and the rows that this one is better than, says whether the frameworks differ,
+and gives the numbers that would settle open comparisons. Each sentence reads the judged pairs of
+the page, so that sentences and tables cannot disagree.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,18 +27,18 @@ from .phrases import (
 
 
 class Rival(NamedTuple):
-    """A row beside the best one: how they compare, and what would settle it if that is open."""
+    """A row compared with the best one, and the numbers that would settle an open comparison."""
 
     best: str
     other: str
     accuracy: float
-    """Mean test accuracy of the other."""
+    """Mean test accuracy of the other row."""
     pair: Pair
     remedy: Remedy | None
 
 
 class Headline(NamedTuple):
-    """Sentences, the most important first, and the best row against each other one."""
+    """Sentences, the most important first, and the best row against each other row."""
 
     sentences: list[str]
     rivals: list[Rival]
@@ -46,10 +47,10 @@ class Headline(NamedTuple):
 
 
 def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
-    """The headline of a page.
+    """Write the headline of a page.
 
     Args:
-        groups: Its rows.
+        groups: The rows of the page.
         pairs: `compare_pairs` of these rows.
     """
     parts = by_data(groups)
@@ -59,7 +60,7 @@ def write_headline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
     for members in parts:
         ranked = sorted(
             (group for group in members if group.interval),
-            # A number without the answers behind it leads nobody.
+            # A row without its answers cannot be compared, so it is never ranked as the best.
             key=lambda group: (group.answers_by_seed is not None, mean_accuracy(group)),
             reverse=True,
         )
@@ -81,13 +82,13 @@ def describe_rows(
     rivals: Sequence[Rival],
     pairs: Sequence[Pair],
 ) -> list[str]:
-    """The sentences about the rows of one data set.
+    """Return the sentences about the rows of one data set.
 
     Args:
-        members: In the order of the tables, in which sentences name them.
-        ranked: Those that were tested, the best first.
-        rivals: The best against each other one.
-        pairs: Of the page.
+        members: The rows in the order of the tables, which is also their order in sentences.
+        ranked: The rows that were tested, the best first.
+        rivals: The best row against each other row.
+        pairs: All pairs of the page.
     """
     labels = [group.label for group in members]
     ordered = sorted(rivals, key=lambda rival: labels.index(rival.other))
@@ -105,13 +106,13 @@ def describe_rows(
 
 
 def read_headline(folders: Sequence[Path]) -> Headline:
-    """The headline of run folders and sweeps; empty where no run is whole."""
+    """Return the headline of run folders and sweeps; empty if no run is complete."""
     groups = group_runs(read_distinct_runs(folders)[0])
     return write_headline(groups, compare_pairs(groups))
 
 
 def find_rivals(ranked: Sequence[Group], pairs: Sequence[Pair]) -> list[Rival]:
-    """The best row against each other one, from the highest accuracy down."""
+    """Compare the best row with each other row, from the highest accuracy down."""
     best = ranked[0]
     rivals = []
     for other in ranked[1:]:
@@ -124,13 +125,13 @@ def find_rivals(ranked: Sequence[Group], pairs: Sequence[Pair]) -> list[Rival]:
 
 
 def find_pair(pairs: Sequence[Pair], first: Group, second: Group) -> Pair:
-    """The pair of two rows, whichever stands first in it."""
+    """Return the pair of two rows, in either order."""
     names = {first.label, second.label}
     return next(pair for pair in pairs if {pair.first, pair.second} == names)
 
 
 def describe_best(ranked: Sequence[Group], rivals: Sequence[Rival]) -> Iterator[str]:
-    """The best row, its interval, and what it is shown to be better than."""
+    """Name the best row, its interval, and the rows that it is shown to be better than."""
     best = ranked[0]
     accuracy = f"test accuracy {write_accuracy(best)}"
     if not rivals:
@@ -152,7 +153,10 @@ def describe_best(ranked: Sequence[Group], rivals: Sequence[Rival]) -> Iterator[
 
 
 def is_pair_of_frameworks(ranked: Sequence[Group], rivals: Sequence[Rival]) -> bool:
-    """Whether the two frameworks of one method are all there is, and were compared."""
+    """Return whether the rows are only the two frameworks of one method, and were compared.
+
+    A winner other than the best row is left to the general sentences.
+    """
     if len(ranked) != 2 or not match_backends(ranked):
         return False
     pair = rivals[0].pair
@@ -160,7 +164,7 @@ def is_pair_of_frameworks(ranked: Sequence[Group], rivals: Sequence[Rival]) -> b
 
 
 def describe_two_frameworks(ranked: Sequence[Group], rival: Rival) -> Iterator[str]:
-    """The better framework and how they compare, each said once."""
+    """Name the better framework and the difference, without repeating either."""
     best, other = ranked
     accuracy = f"test accuracy {write_accuracy(best)}"
     if rival.pair.is_of_one_seed and rival.pair.is_far_apart:
@@ -188,16 +192,16 @@ def describe_two_frameworks(ranked: Sequence[Group], rival: Rival) -> Iterator[s
 
 
 def ask_for_seeds(group: Group, pair: Pair) -> str:
-    """What one seed of each framework says, and what it cannot say."""
+    """Return the difference of two frameworks with one seed each, and the command for more."""
     return (
-        f"The frameworks are {write_points(pair)} apart{where(group)}, with one seed each: whether "
-        "they differ or another seed turns it round, more seeds say: `poc sweep --grid "
-        "backend=tf,torch --seeds 3 --output runs/seeds` with the same options."
+        f"The frameworks are {write_points(pair)} apart{where(group)}, with one seed each. More "
+        "seeds show whether they differ or whether another seed reverses the order: `poc sweep "
+        "--grid backend=tf,torch --seeds 3 --output runs/seeds` with the same options."
     )
 
 
 def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
-    """Whether tf and torch differ where all else is equal."""
+    """Say whether tf and torch differ in rows that are equal in all else."""
     matched = match_backends(groups)
     known = [(tf, find_pair(pairs, tf, torch)) for tf, torch in matched]
     known = [(tf, pair) for tf, pair in known if pair.difference is not None]
@@ -216,12 +220,13 @@ def describe_frameworks(groups: Sequence[Group], pairs: Sequence[Pair]) -> Itera
         rest = [item for item in known if item not in shown]
         tf, widest = max(rest, key=lambda item: abs(item[1].difference or 0.0))
         others = " in the other rows" if shown else ""
-        most = f"; most apart are the two{where(tf)}:" if len(rest) > 1 else ":"
-        yield f"The frameworks are not shown to differ{others}{most} {write_points(widest)}."
+        points = write_points(widest)
+        size = f"; the largest difference is {points}{where(tf)}" if rest[1:] else f": {points}"
+        yield f"The frameworks are not shown to differ{others}{size}."
 
 
 def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterator[str]:
-    """Rows against a constant answer."""
+    """Name the rows that are better than a constant answer, not shown to be, or worse."""
     known = [pair for pair in pairs if pair.is_baseline]
     labels = [group.label for group in groups]
     known = sorted(
@@ -241,14 +246,14 @@ def describe_baseline(groups: Sequence[Group], pairs: Sequence[Pair]) -> Iterato
 
 
 def describe_adjusting(pairs: Sequence[Pair]) -> Iterator[str]:
-    """What many comparisons cost each."""
+    """Say that the verdicts are adjusted for the number of comparisons, if there are several."""
     number = sum(pair.p_value is not None for pair in pairs)
     if number > 1:
         yield f"These verdicts are adjusted for the number of comparisons, {number}."
 
 
 def describe_remedies(rivals: Sequence[Rival]) -> Iterator[str]:
-    """What would settle the closest of the open comparisons; the table has the others."""
+    """Say what would settle the closest open comparison; the table has the others."""
     unsettled = [rival for rival in rivals if rival.remedy is not None]
     for rival in unsettled[:1]:
         yield (
@@ -256,11 +261,11 @@ def describe_remedies(rivals: Sequence[Rival]) -> Iterator[str]:
             f"the true difference, {write_remedy(rival.remedy)} would show it."
         )
     if unsettled[1:]:
-        yield "The table says what would settle each of the others."
+        yield "The table shows what would settle each of the others."
 
 
 def describe_seeds(groups: Sequence[Group]) -> Iterator[str]:
-    """What is taken for granted about rows of one seed."""
+    """State the assumption about seeds that rows of one seed rest on."""
     single = [group for group in groups if group.evidence and group.evidence.num_runs == 1]
     if not single:
         return
@@ -270,8 +275,8 @@ def describe_seeds(groups: Sequence[Group]) -> Iterator[str]:
     low, high = min(deviations), max(deviations)
     size = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
     if len(single) == len(groups):
-        which, how = "There is one seed a row", "is assumed, not measured"
+        which, how = "There is one seed per row", "It is assumed, not measured,"
     else:
         which = f"There is one seed of {list_names([group.label for group in single])}"
-        how = "is lent by the other rows"
-    yield f"{which}: that another seed moves an accuracy by about {size} points (sd) {how}."
+        how = "It is estimated from the other rows"
+    yield f"{which}. {how} that another seed moves an accuracy by about {size} points (sd)."

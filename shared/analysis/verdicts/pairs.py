@@ -1,4 +1,4 @@
-"""Rows held against each other and against the majority baseline."""
+"""Comparisons of rows with each other and with the majority baseline."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -14,18 +14,18 @@ from poc.shared.analysis.statistics.uncertainty import SHARES, SIGNIFICANCE, Evi
 
 from .findings import name_baseline
 
-# A constant answer has no seed; a million of them stand for that.
+# A constant answer does not depend on a seed. A million seeds make the variance of seeds vanish.
 NUM_BASELINE_SEEDS = 1_000_000
 
 
 class Pair(NamedTuple):
-    """Two rows compared, or a row with the majority baseline; `reason` says why they are not.
+    """Two rows compared, or a row and the majority baseline; `reason` says why if they are not.
 
-    `difference` is the accuracy of the first less that of the second. `low` and `high` are its
-    interval at the level (`level`) at which Holm's rule judged the pair, so that it holds 0 exactly
-    where no difference is shown. `adjusted` is Holm's p value over all pairs of the page.
-    `is_of_one_seed`: the frameworks of one method with a seed each. How far another seed moves an
-    accuracy is then assumed, and early in training it is far more, so that neither is crowned.
+    `difference` is the accuracy of the first minus that of the second. `low` and `high` are its
+    interval at the level (`level`) at which Holm's rule judged the pair, so that it contains 0
+    exactly if no difference is shown. `adjusted` is Holm's p value over all pairs of the page.
+    `is_of_one_seed`: the frameworks of one method with one seed each. The effect of another seed
+    is then assumed, and it is far larger early in training, so neither is called better.
     """
 
     first: str
@@ -42,19 +42,22 @@ class Pair(NamedTuple):
 
     @property
     def winner(self) -> str | None:
-        """The row that is shown to be more accurate."""
+        """Return the row that is shown to be more accurate, or None."""
         if self.difference is None or self.is_of_one_seed or not self.is_far_apart:
             return None
         return self.first if self.difference > 0 else self.second
 
     @property
     def is_far_apart(self) -> bool:
-        """Whether the difference is more than chance makes, by what is known of seeds."""
+        """Return whether the difference is significant under the model of seeds and images."""
         return self.adjusted is not None and self.adjusted < SIGNIFICANCE
 
 
 def compare_pairs(groups: Sequence[Group]) -> list[Pair]:
-    """Every two rows, then every row and the majority baseline, adjusted for their number."""
+    """Compare every two rows, then every row and the majority baseline.
+
+    The p values are adjusted for the number of all these comparisons.
+    """
     pairs, known = [], []
     frameworks = [
         {tf.label, torch.label}
@@ -80,12 +83,17 @@ def compare_pairs(groups: Sequence[Group]) -> list[Pair]:
 
 
 def has_one_seed(group: Group) -> bool:
-    """Whether all runs of a row have the same seed."""
+    """Return whether all runs of a row have the same seed."""
     return len({seed_of(run) for run in group.runs}) == 1
 
 
 def judge_pairs(pairs: Sequence[Pair], found: Sequence[Difference | None]) -> list[Pair]:
-    """The pairs with their figures; those without a difference as they are."""
+    """Return the pairs with their figures; pairs without a difference stay unchanged.
+
+    Args:
+        pairs: All pairs of the page.
+        found: The difference of each pair, in the same order.
+    """
     p_values = [item.p_value for item in found if item]
     judged = iter(zip(p_values, holm(p_values), holm_levels(p_values, SIGNIFICANCE), strict=True))
     filled = []
@@ -98,6 +106,7 @@ def judge_pairs(pairs: Sequence[Pair], found: Sequence[Difference | None]) -> li
         filled.append(
             pair._replace(
                 difference=item.value,
+                # A difference of two shares lies between -1 and 1.
                 low=max(item.value - reach, -1.0),
                 high=min(item.value + reach, 1.0),
                 p_value=p_value,
@@ -109,7 +118,7 @@ def judge_pairs(pairs: Sequence[Pair], found: Sequence[Difference | None]) -> li
 
 
 def find_difference(first: Group, second: Group) -> Difference | None:
-    """The difference of two rows of one page; none where their images are not the same."""
+    """Return the difference of two rows of one page; None if their images are not the same."""
     one, other = first.answers_by_seed, second.answers_by_seed
     if one is None or other is None or why_not(first, second):
         return None
@@ -123,14 +132,14 @@ def find_difference(first: Group, second: Group) -> Difference | None:
 
 
 def why_not(first: Group, second: Group) -> str:
-    """Why two rows are not compared; empty where they are."""
+    """Return the reason why two rows are not compared; empty if they are."""
     if first.data != second.data:
         return "other data"
     return "" if share_test_images(first, second) else "other test images, or predictions missing"
 
 
 def find_lead(group: Group) -> Difference | None:
-    """A row's lead over always answering the most frequent class, which no seed moves."""
+    """Return a row's lead over always answering the most frequent class."""
     answers, predictions = group.answers_by_seed, group.runs[0].predictions
     if answers is None or predictions is None or group.seed_model is None:
         return None
@@ -141,7 +150,15 @@ def find_lead(group: Group) -> Difference | None:
 def constant_difference(
     model: SeedModel, place: int, shares: NDArray[np.float64], is_right: NDArray[np.bool_]
 ) -> Difference:
-    """A row's (N,) shares of right answers less those of a constant answer, right or not."""
+    """Return the difference of a row and a constant answer.
+
+    Args:
+        model: Model of the rows of the page.
+        place: Place of the row in the model.
+        shares: (N,) share of the row's seeds that are right on each image.
+        is_right: (N,) images on which the constant answer is right.
+    """
+    # (K, K): all probability of the constant's k is at the smallest share, since no seed moves it.
     weights = np.zeros((len(SHARES), len(SHARES)))
     weights[:, 0] = model.of_row(place)
     constant = Evidence(float(is_right.mean()), len(is_right), NUM_BASELINE_SEEDS)

@@ -1,4 +1,4 @@
-"""Parts of a headline's sentences: names, accuracies, differences, and what would settle them."""
+"""Parts of a headline's sentences: names, accuracies, differences, remedies."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from .findings import baseline, list_names, mean_accuracy, name_baseline
 from .pairs import Pair
 
 MAX_NAMES = 4
-"""More names than these stand in the table below the sentences, not in a sentence."""
+"""A sentence that would have more names gives their number; the table below it names them."""
 
 
 def name_rows(names: Sequence[str]) -> str:
-    """The names; of many their number, since the table below names each."""
+    """Return the names, or, if there are many, their number; the table below names each."""
     return list_names(names) if len(names) <= MAX_NAMES else f"{len(names)} other rows"
 
 
 def write_accuracy(group: Group) -> str:
-    """`0.871 (95 % interval 0.84 to 0.90)`."""
+    """Return a row's accuracy with its interval: `0.871 (95 % interval 0.840 to 0.900)`."""
     if group.interval is None:
         return f"{mean_accuracy(group):.3f}"
     low, high = group.interval
@@ -27,13 +27,16 @@ def write_accuracy(group: Group) -> str:
 
 
 def where(group: Group) -> str:
-    """What the two rows of a method have in common: ` with k=3`."""
+    """Return the settings that both frameworks of a method have in common: ` with k=3`."""
     words = [word for word in group.label.split() if word != group.backend]
     return f" with {' '.join(words)}" if words else ""
 
 
 def write_points(pair: Pair) -> str:
-    """`1.2 points (-0.4 to 2.8)`; the sign is dropped where the winner is named beside it."""
+    """Return `1.2 points (-0.4 to 2.8)`: the sentence names the better row, so no sign is needed.
+
+    The interval changes its sign together with the difference.
+    """
     if pair.difference is None or pair.low is None or pair.high is None:
         return "-"
     sign = -1 if pair.difference < 0 else 1
@@ -42,22 +45,22 @@ def write_points(pair: Pair) -> str:
 
 
 def write_baseline(group: Group) -> str:
-    """`the majority baseline 0.369 (always “cat”)`."""
+    """Return the constant answer and its accuracy: `the majority baseline 0.369 (always “cat”)`."""
     known = baseline(group)
     share = f" {known[1]:.3f}" if known else ""
     return f"the majority baseline{share} ({name_baseline(group)})"
 
 
 def write_remedy(remedy: Remedy | None) -> str:
-    """`about 400 more test images or 5 more seeds a row`; empty where nothing is open."""
+    """Return `about 400 more test images or 5 more seeds per row`; empty if nothing is open."""
     if remedy is None:
         return ""
     parts = []
     if remedy.images is not None:
         parts.append(f"{remedy.images:,} more test images")
     if remedy.seeds is not None:
-        parts.append(f"{say(remedy.seeds, 'more seed')} a row")
+        parts.append(f"{say(remedy.seeds, 'more seed')} per row")
     if remedy.both is not None:
         images, seeds = remedy.both
-        parts.append(f"{images:,} more test images with {say(seeds, 'more seed')} a row")
+        parts.append(f"{images:,} more test images with {say(seeds, 'more seed')} per row")
     return f"about {' or '.join(parts)}" if parts else "no number of images or seeds within reach"

@@ -122,5 +122,5 @@ def test_a_broken_rung_is_a_problem(monkeypatch):
     rung = Rung("logits", "head", 0.5, 1e-5, 1)
     monkeypatch.setattr(doctor, "check_parity", lambda run: [rung])
     assert doctor.try_parity("cpu") == (
-        "broken on the rung 'logits': head differs by 5.0e-01, allowed is 1e-05"
+        "broken on the rung 'logits': head differs by 5.0e-01, the bound is 1e-05"
     )

@@ -409,5 +409,7 @@ def test_a_row_without_a_value_says_so() -> None:
 
 def test_only_lines_that_are_drawn_are_explained():
     both = describe_lines(([0.1], [0.2]))
-    assert both.startswith("Solid: validation; dashed: training; one colour a seed; dot: the epoch")
-    assert describe_lines(([0.1], [])) == "Dashed: training; one colour a seed."
+    assert both.startswith(
+        "Solid: validation; dashed: training; one colour per seed; dot: the epoch"
+    )
+    assert describe_lines(([0.1], [])) == "Dashed: training; one colour per seed."

@@ -71,7 +71,7 @@ def test_what_was_done_is_said_once():
     run = spec_of("resnet18", [96, 128, 3])
     assert describe_shrinking(run, run) == ""
     text = describe_shrinking(run, shrink(run))
-    assert "on images of 48x64, not 96x128" in text
+    assert "used images of 48x64 instead of 96x128" in text
     assert "`poc parity`" in text
     rungs = [Rung("parameters", "", 0, 0, 3, notes=(text,))]
     assert rung_notes(rungs) == [f"{text}."]
@@ -103,7 +103,7 @@ def test_only_a_ladder_that_may_is_small(is_small, side, monkeypatch):
     monkeypatch.setattr(comparison, "Ladder", Neighbours)
     rungs = comparison.check_parity(run, is_small=is_small, report=heard.append)
     assert rungs[0].name == f"at {side}"
-    assert ["64x64, not 224x224" in note for note in rungs[0].notes] == [True] * is_small
+    assert ["64x64 instead of 224x224" in note for note in rungs[0].notes] == [True] * is_small
     assert rungs[1].notes == ()
     # Not a second time: the note stands below the table.
     assert [event["text"] for event in heard] == ["parity: climbing the ladder"]

@@ -46,7 +46,7 @@ def test_a_file_that_somebody_changed_is_not_lost(name: str, tmp_path: Path) -> 
     write(output, run)
     (output / name).write_text("my remarks")
     before = {path: path.read_bytes() for path in output.iterdir()}
-    with pytest.raises(UsageError, match=rf"whose {name} no `poc report` left"):
+    with pytest.raises(UsageError, match=rf"`poc report` did not write .* changed them: {name}\."):
         write(output, run)
     assert {path: path.read_bytes() for path in output.iterdir()} == before
 
@@ -56,7 +56,7 @@ def test_a_file_of_another_origin_is_not_lost(name: str, tmp_path: Path) -> None
     output = tmp_path / "report"
     output.mkdir()
     (output / name).write_text('{"format": "mine"}')
-    with pytest.raises(UsageError, match="name another folder with --output"):
+    with pytest.raises(UsageError, match="Try another folder with --output"):
         write(output, make_run(tmp_path / "runs" / "1"))
     assert [path.name for path in output.iterdir()] == [name]
 
@@ -77,9 +77,10 @@ def test_a_folder_of_data_or_of_a_run_takes_no_report(name: str, tmp_path: Path)
     run, output = make_run(tmp_path / "runs" / "1"), tmp_path / "full"
     (output / name).parent.mkdir(parents=True)
     (output / name).write_text("mine")
-    with pytest.raises(UsageError, match=r"and no report; name another folder with --output"):
+    message = r"^Got the output .* and no report\. .* Try another folder with --output\."
+    with pytest.raises(UsageError, match=message):
         write(output, run)
-    with pytest.raises(UsageError, match="which is no folder"):
+    with pytest.raises(UsageError, match="which is not a folder"):
         write(output / name, run)
     assert [path for path in output.rglob("*") if path.is_file()] == [output / name]
     done = CliRunner().invoke(cli, ["report", str(tmp_path / "nothing"), "--output", str(output)])
@@ -95,7 +96,7 @@ def test_without_a_name_the_first_free_folder_is_taken(tmp_path: Path) -> None:
     output, notes = choose(tmp_path, "study")
     assert output == tmp_path / "report-2"
     assert len(notes) == 1
-    assert "is left as it is" in notes[0]
+    assert "stays unchanged" in notes[0]
     (tmp_path / "report-2").write_text("a file")
     (tmp_path / "report-3").symlink_to("nowhere")
     assert choose(tmp_path, "study")[0] == tmp_path / "report-4"
@@ -119,7 +120,7 @@ def test_the_command_leaves_a_folder_of_another_study(tmp_path: Path) -> None:
     done = poc(tmp_path, "report", "two")
     assert done.returncode == 0
     assert f"Written: report-2{os.sep}report.html" in done.stdout
-    assert "report holds something else" in done.stderr
+    assert "report holds other files" in done.stderr
     assert (tmp_path / "report" / "report.md").read_bytes() == kept
     (tmp_path / "report" / "report.md").write_text("mine")
     done = poc(tmp_path, "report", "one", "--output", "report")

@@ -63,24 +63,28 @@ def keep_split(run: Path, ids: list[str], *, members: int = 4) -> None:
 CONTRADICTIONS = {
     "one answer": (
         flip,
-        r"predictions.npz gives a test accuracy of 0\.\d{4}, but summary.json says",
+        r"^Got predictions.npz with a test accuracy of 0\.\d{4}. Expected 0\.\d{4}, the value in "
+        "summary.json",
     ),
-    "one image": (drop_last, "predictions.npz holds 399 test images, but run.json counts 400"),
-    "an id twice": (repeat_id, "predictions.npz is malformed: an id"),
+    "one image": (
+        drop_last,
+        "^Got predictions.npz with 399 test images. Expected 400, the count in run.json",
+    ),
+    "an id twice": (repeat_id, "^Got a malformed predictions.npz, in which an id occurs twice"),
     "other ids": (
         lambda run: keep_split(run, [f"image {index}" for index in range(1, 401)]),
-        r"holds other test images than split.npz \(2 ids differ, the first is 'image 0'\)",
+        r"with other test images than split.npz \(2 ids differ, the first is 'image 0'\)",
     ),
-    "no split": (lambda run: (run / "split.npz").write_bytes(b"PK"), "split.npz is malformed"),
+    "no split": (lambda run: (run / "split.npz").write_bytes(b"PK"), "^Got a malformed split.npz"),
     "half of it": (
         lambda run: (run / "predictions.npz").write_bytes(
             (run / "predictions.npz").read_bytes()[:-200]
         ),
-        "predictions.npz is damaged",
+        "^Got a damaged predictions.npz",
     ),
     "no logits": (
         lambda run: np.savez(run / "predictions.npz", labels=np.zeros(3)),
-        "predictions.npz is malformed: it has no 'logits'",
+        "^Got predictions.npz without 'logits'",
     ),
 }
 
@@ -148,7 +152,7 @@ def test_the_terminal_names_the_first_that_are_left_out() -> None:
     rows = [{"folder": f"f{index}", "reason": "why"} for index in range(8)]
     lines = list_left_out(rows)
     assert lines[0] == "Left out: f0: why."
-    assert lines[5:] == ["Left out: 3 more, which the page names."]
+    assert lines[5:] == ["Left out: 3 more; the page names them."]
     assert list_left_out(rows[:5]) == lines[:5]
 
 

@@ -261,7 +261,7 @@ def test_the_grid_compares_phases_and_the_control(tmp_path):
 def test_a_folder_without_such_runs_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no run of the method fixres"):
         read_grid([tmp_path])
-    with pytest.raises(UsageError, match="which is no folder"):
+    with pytest.raises(UsageError, match="which is not a folder"):
         read_grid([tmp_path / "none"])
 
 
