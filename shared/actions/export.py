@@ -38,7 +38,7 @@ from poc.shared.weights.header import count_file_bytes
 
 from .count import BYTES_PER_WEIGHT
 
-# Relative. A float32 file only sums in another order. float16 and int8 round the weights, so no
+# Relative. A float32 file only sums in another order. float16 and int8 round the values, so no
 # bound fits every network: their error is reported instead.
 TOLERANCE = 1e-5
 NUM_IMAGES = 512
@@ -214,9 +214,9 @@ def evaluate_trained(
 
 
 def calibration_images(run: RunSpec, data: RunData) -> NDArray[np.float32]:
-    """Return up to 200 training images, (N, H, W, C) float32 in the evaluation view.
+    """Return the evaluation views of up to 200 training images: (N * views, H, W, C) float32.
 
-    They are evenly spaced over the training part, so that every export sees the same ones.
+    The images are evenly spaced over the training part, so every export sees the same ones.
     """
     train = data.split.train
     step = max(len(train) // NUM_CALIBRATION_IMAGES, 1)
