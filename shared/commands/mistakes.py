@@ -70,6 +70,8 @@ def explain_usage(error: click.ClickException) -> str:
             f"Got {words} without an option. Expected --set before a setting. "
             f"Try --set {meant_setting(words)}."
         )
+    if " Try " in text:
+        return f"{text.removesuffix('.')}, or see `{path} --help`."
     ending = "" if text.endswith((".", "?")) else "."
     return f"{text}{ending} See `{path} --help`."
 

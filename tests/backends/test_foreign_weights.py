@@ -121,7 +121,7 @@ def test_doubles_stay_doubles_from_either_framework(files, expected, tmp_path, w
         assert np.array_equal(first[name], value)
         assert np.array_equal(second[name], value)
     for notes in (report["notes"], again["notes"]):
-        assert any("tensors are float64 and stay so" in note for note in notes)
+        assert any("tensors are float64 and stay float64" in note for note in notes)
     images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype(np.float32)
     for worker in workers:
         run = MOBILENET.run(worker.backend).model_dump(mode="json")

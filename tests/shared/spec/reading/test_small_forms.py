@@ -74,7 +74,7 @@ def test_what_is_printed_is_what_one_would_type(method):
     assert load_run(None, describe_form(form).split()) == run
     line = describe_parity_run(run, form)[0]
     assert line.startswith(f"small form: method={method} model.name=")
-    assert line.endswith("; --model, --data, --config or --set for others")
+    assert line.endswith("; --model, --data, --config or --set change it")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_command_says_what_it_climbs_on(is_json, monkeypatch, capsys):
     output = capsys.readouterr()
     said = output.err if is_json else output.out
     assert "small form: method=l2t-ww model.name=lightnet_plain" in said
-    assert "teacher: drawn, not trained" in said
+    assert "teacher: random, not trained" in said
     assert seen[0].model_spec.name == "lightnet_plain"
     if is_json:
         assert len(json.loads(output.out)) == 2
