@@ -251,7 +251,7 @@ def describe_answers(
         raise CheckFailed(
             f"Got an exported file whose logits differ by {error:.1e} from the trained network's, "
             f"so it was not kept. Expected at most {TOLERANCE:.0e}. Try the other format, and "
-            "report it: the fault is in the export."
+            "report the model."
         )
     trained, exported = evaluation.hits(evaluation.logits), evaluation.hits(logits)
     WorkCount(report, "measuring the file's latency")

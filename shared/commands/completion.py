@@ -32,7 +32,7 @@ class Bash(BashComplete):
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a shell script that completes commands, options, names and settings.
+    """Print a shell script that completes options and names.
 
     For bash: poc completion bash > ~/.local/share/bash-completion/completions/poc
     """

@@ -31,13 +31,16 @@ OWN_OPTIONS: list[Callable[[Command], Command]] = [
 
 @click.group("config", cls=Group)
 def configs() -> None:
-    """List, show and start configs; `--config` takes a shipped name in any folder."""
+    """List, show and start configs.
+
+    `--config` takes the name of a shipped config in any folder.
+    """
 
 
 @configs.command("list")
 @JSON_OPTION
 def list_configs(as_json: bool) -> None:
-    """List the shipped configs: the name, a summary and the command that runs it."""
+    """List the shipped configs with their commands."""
     from poc.shared.spec.reading.shipped import describe_config, shipped_configs
 
     rows = []
@@ -66,7 +69,10 @@ def show_config(name: str) -> None:
     "--output", type=click.Path(path_type=Path), help="New file to write; default: print it."
 )
 def init_config(method: str, model: str | None, output: Path | None) -> None:
-    """Write a config to start from: every setting as a comment, with its default."""
+    """Write a config to start from.
+
+    It has every setting as a comment, with its default.
+    """
     from poc.shared.files.whole import write_bytes
     from poc.shared.spec.reading.starter import write_starter
 
@@ -92,7 +98,10 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
 @with_options(OWN_OPTIONS)
 @JSON_OPTION
 def list_keys(method: str, model: str | None, as_json: bool) -> None:
-    """List every key of configs and `--set`: default, meaning, allowed values, example."""
+    """List every setting of configs and `--set`.
+
+    Each has a default, a meaning, the allowed values and an example.
+    """
     from poc.shared.spec.reading.allowed_values import write
     from poc.shared.spec.reading.keys import list_keys as every_key
 

@@ -40,7 +40,10 @@ def list_data(as_json: bool) -> None:
 )
 @JSON_OPTION
 def describe_data(source: str, output: Path | None, as_json: bool) -> None:
-    """Print counts, sizes, balance, duplicates and unreadable files of a source."""
+    """Print counts, sizes and problems of a source.
+
+    Problems are imbalance, duplicates and unreadable files.
+    """
     from poc.shared.actions.describe_data import facts_tables, read_facts
     from poc.shared.analysis.tables.terminal import show
 
@@ -86,7 +89,10 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
 def apparent_size(
     train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
 ) -> None:
-    """Compare the apparent size of objects in test and training images: ideal and measured."""
+    """Compare object sizes in test and training images.
+
+    It prints the ideal ratio of the apparent sizes and the measured one.
+    """
     from poc.shared.analysis.tables.networks import size_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.views.object_size import apparent_sizes
@@ -146,7 +152,10 @@ def split_data(
 )
 @JSON_OPTION
 def verify_data(file: Path, source: str | None, group_pattern: str | None, as_json: bool) -> None:
-    """Check a split file against its data; exit 1 if two parts share an image or a group."""
+    """Check a split file against its data.
+
+    The exit code is 1 if two parts share an image or a group.
+    """
     from poc.shared.actions.describe_data import check_split, split_facts, split_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.splits.leaks import describe_leaks

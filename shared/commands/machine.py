@@ -69,7 +69,10 @@ def bench(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Time both frameworks side by side, after checking that they compute the same values."""
+    """Time both frameworks side by side.
+
+    It first checks that they compute the same values.
+    """
     from poc.shared.actions.bench import bench as time_sides
     from poc.shared.actions.bench import verify_bench
     from poc.shared.analysis.tables.terminal import plain_table, show
@@ -116,7 +119,10 @@ def bench(
 @click.command(cls=Command)
 @JSON_OPTION
 def doctor(as_json: bool) -> None:
-    """Show the installed packages and devices, and try a small parity check on each device."""
+    """Show the installed packages, and try each device.
+
+    The trial is a small parity check, or a training step if only one framework is installed.
+    """
     from poc.shared.actions.doctor import doctor_tables, examine
     from poc.shared.analysis.tables.terminal import plain_table, show
 

@@ -12,7 +12,7 @@ from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
 @click.group(cls=Group)
 def models() -> None:
-    """List, count and change models."""
+    """List and measure models."""
 
 
 @models.command("list")
@@ -71,7 +71,10 @@ def summarize_model(
     only_taps: bool,
     as_json: bool,
 ) -> None:
-    """Print the layers, shapes, parameters and multiply-adds of a model."""
+    """Print the layers of a model and their cost.
+
+    A layer has an output shape, parameters and multiply-adds.
+    """
     from poc.shared.actions.count import (
         parse_input_shape,
         summarize,
@@ -108,7 +111,10 @@ def summarize_model(
 @DATA_OPTION
 @JSON_OPTION
 def remove_blocks(folder: Path, batches: int | None, data: str | None, as_json: bool) -> None:
-    """Remove single blocks from a trained network and print the test error."""
+    """Remove single blocks from a trained network.
+
+    It prints the test error without each block, and without random sets of blocks.
+    """
     from poc.shared.actions.ablation import measure_removals
     from poc.shared.analysis.tables.networks import removal_table
     from poc.shared.analysis.tables.terminal import show

@@ -219,8 +219,6 @@ def require_weights(spec: "RunSpec", given: object) -> None:
 def named_settings(**given: Any) -> list[str]:
     """Return the options that name a setting as `key=value`, then those of `--set`.
 
-    The order matters: a later assignment may depend on an earlier one, such as a model's option.
-
     Raises:
         UsageError: Both `--model` and `--student` are given.
     """

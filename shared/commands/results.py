@@ -33,7 +33,7 @@ from .options import (
     help="Change one setting of the data, such as eval_view.crop=ten; repeatable.",
 )
 @click.option(
-    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default) or last."
+    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
 )
 @click.option(
     "--part", default="test", metavar="NAME", help="Images to use: test (default), val or train."
@@ -44,7 +44,7 @@ from .options import (
 @DATA_OPTION
 @JSON_OPTION
 def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
-    """Evaluate a trained run, also at another image size or with several crops."""
+    """Evaluate a trained run, also at other sizes or crops."""
     from poc.shared.actions.evaluate import evaluate_folder, evaluation_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import WorkProgress
@@ -63,7 +63,10 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown.")
 @JSON_OPTION
 def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_json: bool) -> None:
-    """Print FixRes runs by training size and test size, before and after fine-tuning."""
+    """Print FixRes runs by training size and test size.
+
+    The tables show each run before and after fine-tuning; --image draws them.
+    """
     from poc.shared.analysis.figures.resolution_cells import (
         data_warning,
         explain_failures,
@@ -107,7 +110,10 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
 @click.option("--title", default="Comparison of runs", help="Heading of the report.")
 @JSON_OPTION
 def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: bool) -> None:
-    """Write a report about runs and sweeps: Markdown, CSV and one HTML page."""
+    """Write a report about runs and sweeps.
+
+    The folder gets Markdown, CSV and one HTML page.
+    """
     from poc.shared.analysis.report.folder import choose_output, refuse_full
     from poc.shared.analysis.report.page import list_left_out, read_study, write_study
     from poc.shared.analysis.tables.terminal import print_headline
@@ -161,7 +167,10 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
 @DATA_OPTION
 @JSON_OPTION
 def export(folder: Path, as_json: bool, **given: Any) -> None:
-    """Export a run's best weights to ONNX or TFLite, run the file and compare its answers."""
+    """Export a run's best weights to ONNX or TFLite.
+
+    It runs the file and compares the answers with those of the trained network.
+    """
     from poc.shared.actions.export import describe_export, export_run
     from poc.shared.analysis.tables.terminal import export_table, show
     from poc.shared.engine.console.progress import WorkProgress
@@ -203,7 +212,10 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
 def channels(
     backend: str, keep: int, shards: int, output: Path, as_json: bool, **given: Any
 ) -> None:
-    """Select the channels of a source network that separate the labels best."""
+    """Select the channels that separate the labels best.
+
+    They are channels of a source network. Their statistic and a picture of it are written too.
+    """
     from poc.shared.actions.channels import select_channels
 
     given.setdefault("method", None)

@@ -49,7 +49,7 @@ def run(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train in one framework; print the run's results and its folder."""
+    """Train in one framework; print the results."""
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
@@ -121,7 +121,10 @@ def compare(
     no_parity: bool,
     **given: Any,
 ) -> None:
-    """Train in both frameworks; print the comparison, the parity check and the timing."""
+    """Train in both frameworks and compare the results.
+
+    It prints accuracies, the parity check and the timing.
+    """
     from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
         check_output,
@@ -170,9 +173,10 @@ def compare(
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS, JSON_OPTION])
 def parity(as_json: bool, **given: Any) -> None:
-    """Check that both frameworks compute the same values; exit 1 and name the tensor if not.
+    """Check that both frameworks compute the same values.
 
-    Without a model, data, teacher or weights of your own, it checks a small form of the method.
+    If not, it names the tensor and exits with 1. Without a model, data, teacher or weights of your
+    own, it checks a small form of the method.
     """
     from poc.shared.actions.comparison import check_parity, describe_parity_run
     from poc.shared.analysis.parity.table import parity_table, rung_notes
@@ -208,7 +212,10 @@ def sweep(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train every cell of a grid, each in its own process; a second call continues."""
+    """Train every cell of a grid, or continue an earlier sweep.
+
+    Each cell trains in its own process.
+    """
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import print_headline, show, sweep_table
     from poc.shared.analysis.tables.verdicts import rival_table
@@ -258,7 +265,10 @@ def sweep(
     "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
 )
 def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
-    """Compare pretrained features with random ones on every fold, in both frameworks."""
+    """Compare pretrained with random weights on every fold.
+
+    A new head is trained on the frozen network, in both frameworks.
+    """
     from poc.shared.actions.probe import probe_table, run_probe
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import SweepProgress

@@ -51,9 +51,10 @@ def weights() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace TARGET if it exists.")
 @JSON_OPTION
 def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given: Any) -> None:
-    """Convert published weights to the project's format or back; check every name and shape.
+    """Convert published weights to the project's format or back.
 
-    SOURCE may be a run folder: it needs neither --model nor --classes.
+    Every name and shape is checked. SOURCE may be a run folder: it needs neither --model nor
+    --classes.
     """
     from poc.shared.actions.weights.convert import convert_for
     from poc.shared.actions.weights.of_run import convert_run
@@ -101,7 +102,10 @@ def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given:
 @DATA_OPTION
 @JSON_OPTION
 def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
-    """Replace each convolution of a trained network by two of low rank, to fine-tune."""
+    """Factorize the convolutions of a trained network.
+
+    Each becomes two of low rank, to fine-tune.
+    """
     from poc.shared.actions.weights.factorize import factorize_run
     from poc.shared.analysis.tables.networks import factor_table
     from poc.shared.analysis.tables.terminal import show
@@ -132,7 +136,10 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 @DATA_OPTION
 @JSON_OPTION
 def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> None:
-    """Load a run's weights into both frameworks and compare their logits."""
+    """Check that a run's weights work in both frameworks.
+
+    It compares the logits that both compute from the same images.
+    """
     from poc.shared.actions.weights.verify import verify_weights
     from poc.shared.engine.console.progress import WorkProgress
 

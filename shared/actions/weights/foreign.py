@@ -22,7 +22,7 @@ from poc.shared.weights.wrapping import unwrap
 
 from .convert import BACKENDS, convert_file, read_tensors
 
-# Any number will do: it only marks the axis of the head that counts classes. 1000 is the usual one.
+# Any number will do: it only marks the axis of the head that counts classes.
 SOME_CLASSES = 1000
 
 
