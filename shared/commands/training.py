@@ -121,10 +121,7 @@ def compare(
     no_parity: bool,
     **given: Any,
 ) -> None:
-    """Train in both frameworks and compare the results.
-
-    It prints accuracies, the parity check and the timing.
-    """
+    """Train in both frameworks; compare accuracy, parity and time."""
     from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
         check_output,
