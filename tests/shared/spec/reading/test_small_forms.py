@@ -142,7 +142,8 @@ def test_wrong_use_is_refused_as_everywhere():
 
 
 def test_drawn_weights_are_said_to_be_drawn():
-    for method, word in (("kd", "teacher: drawn"), ("fixres", "body: drawn"), ("scratch", None)):
+    words = (("kd", "teacher: random"), ("fixres", "weights: random"), ("scratch", None))
+    for method, word in words:
         run, form = load_parity_run(None, [f"method={method}"])
         lines = describe_parity_run(run, form)[1:]
         assert [line.partition(",")[0] for line in lines] == ([word] if word else [])
