@@ -132,9 +132,9 @@ def run_probe(
         failed = [row["cell"] for row in rows if row["status"] != "finished"]
         if failed:
             raise CheckFailed(
-                f"Got {len(failed)} failed folds, the first is {start}/{failed[0]}. Expected all "
-                f"to finish. Try reading the error in {output / start / str(failed[0])}, then the "
-                "same command again."
+                f"Got failures in {len(failed)} runs, the first in {start}/{failed[0]}. Expected "
+                f"all to finish. Try reading the error in {output / start / str(failed[0])}, then "
+                "the same command again."
             )
     return read_probe(output, num_folds)
 

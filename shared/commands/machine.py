@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from poc.shared.errors import CheckFailed
+from poc.shared.shown_names import say
 
 from .mistakes import Command
 from .options import (
@@ -134,7 +135,7 @@ def doctor(as_json: bool) -> None:
     if facts["problems"]:
         problems = "; ".join(facts["problems"])
         raise CheckFailed(
-            f"Got {len(facts['problems'])} problems: {problems}. Expected none. Try solving the "
-            "first, then `poc doctor` again."
+            f"Got {say(len(facts['problems']), 'problem')}: {problems}. Expected none. Try solving "
+            "the first, then `poc doctor` again."
         )
     tell("No problems found.")

@@ -249,9 +249,9 @@ def sweep(
     failed = [row["cell"] for row in rows if row["status"] != "finished"]
     if failed:
         raise CheckFailed(
-            f"Got {len(failed)} failed cells of {len(rows)}, the first is {failed[0]}. Expected "
-            f"all to finish. Try reading the error in {output / failed[0]}, then the same command "
-            "again."
+            f"Got failures in {len(failed)} of {len(rows)} cells, the first in {failed[0]}. "
+            f"Expected all to finish. Try reading the error in {output / failed[0]}, then the same "
+            "command again."
         )
 
 

@@ -87,8 +87,8 @@ def convert_for(
             option for option, value in (("--model", model), ("--classes", classes)) if not value
         )
         raise UsageError(
-            f"Got the file {str(source)!r} without {missing}. Expected both, since only a run "
-            "folder names its model and classes. Try --model NAME --classes N."
+            f"Got the file {str(source)!r} without {missing}. Expected --model and --classes, "
+            "which only a run folder does not need. Try --model NAME --classes N."
         )
     row = find_model(model)
     run = load_run(
@@ -267,7 +267,7 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
     if path.suffix not in BACKENDS:
         allowed = ", ".join([".safetensors", *BACKENDS])
         raise UsageError(
-            f"Got the weights {str(path)!r}. Expected a file in {allowed}. Try another path."
+            f"Got the weights {str(path)!r}. Expected one of {allowed}. Try another path."
         )
     with Worker(BACKENDS[path.suffix]) as worker:
         try:
