@@ -127,7 +127,7 @@ MISTAKES = {
         lambda f: [*RUN, "--method", "transfer", "--weights", run_folder(f)],
         "checkpoints/best.safetensors",
     ),
-    "--weights nofile": ([*RUN, "--method", "transfer", "--weights", "none.pt"], "no file at"),
+    "--weights nofile": ([*RUN, "--method", "transfer", "--weights", "none.pt"], "is no file"),
     "weights cut short": (
         lambda f: [*RUN, "--method", "scratch", "--weights", weights_cut_short(f)],
         "damaged or no safetensors file",
