@@ -192,7 +192,7 @@ def test_a_lineage_that_does_not_fit_is_named(tmp_path):
     tensors = from_canonical(network, scheme_of("resnet50", "keras"), weights)
     write_arrays(tmp_path / "in.safetensors", tensors)
     given = {"model": "resnet50", "classes": "3", "shape": "32x32x3"}
-    with pytest.raises(UsageError, match=r"add --set model\.lineage=keras"):
+    with pytest.raises(UsageError, match=r"Try --set model\.lineage=keras"):
         convert_for(
             tmp_path / "in.safetensors",
             tmp_path / "out.safetensors",
