@@ -22,7 +22,7 @@ from poc.shared.errors import CheckFailed, Interrupted, UsageError
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="poc", prog_name="poc")
 def cli() -> None:
-    """Image-classification methods, each in TensorFlow and in PyTorch, compared fairly."""
+    """Compare image-classification methods fairly, each in TensorFlow and in PyTorch."""
 
 
 for command in (
@@ -48,7 +48,7 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: turns exceptions into one sentence and an exit code."""
+    """Run the command; turn each exception into a message and an exit code."""
     from poc.shared.engine.console.output import OutputFailed, prepare_streams
     from poc.shared.engine.worker.interruption import forwarding
     from poc.shared.shown_names import plain
@@ -66,27 +66,28 @@ def main() -> None:
     except CheckFailed as error:
         fail(plain(str(error)), 1)
     except click.Abort as error:
-        # What click makes of a KeyboardInterrupt.
+        # click turns a KeyboardInterrupt into an Abort; its cause knows the signal.
         stop = error.__cause__
         code = stop.exit_code if isinstance(stop, Interrupted) else Interrupted.exit_code
-        fail(str(stop or "") or "interrupted; the run folder keeps what was finished", code)
+        fail(str(stop or "") or "interrupted; the run folder keeps the finished part", code)
     except OutputFailed as error:
         fail(str(error), error.exit_code)
     except RuntimeError as error:
-        # A worker that died has said all that helps; a traceback of this side would not.
+        # The message of a worker that died is enough; a traceback of this process would not help.
+        # Its class is named by text, since importing it would import NumPy.
         if type(error).__name__ != "WorkerCrashed":
             raise
         fail(str(error), 1)
 
 
 def show_help(error: click.UsageError) -> None:
-    """Print the page of a group that was called without a command, and leave as for wrong use."""
+    """Print the help page of a group that was called without a command, and exit with 2."""
     click.echo(error.format_message(), err=True)
     sys.exit(2)
 
 
 def fail(message: str, code: int) -> None:
-    """Print one sentence on standard error, if that can still be written, and leave."""
+    """Print the message on standard error, if that is still open, and exit."""
     from poc.shared.engine.console.output import OutputFailed, plain_lines
 
     with suppress(OutputFailed):

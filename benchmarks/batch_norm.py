@@ -1,12 +1,13 @@
-"""What batch norm takes here and as the framework offers it, on a CPU.
+"""Time of batch norm on a CPU: this project's form and the framework's own.
 
     python benchmarks/batch_norm.py --backend torch
     python benchmarks/batch_norm.py --backend tf
 
-PyTorch in training: its own function on channels-last maps, and this project's, which lays pixels
-side by side where channels do not fill vector registers; milliseconds of the forward pass and all
-gradients. TensorFlow in evaluation: the written-out formula, the fused operation, and this
-project's choice between them. Medians of rounds in which the forms take turns.
+PyTorch in training: its own function on channels-last maps, and this project's, which puts pixels
+next to each other if the channels do not fill vector registers. The times are milliseconds of the
+forward pass and all gradients. TensorFlow in evaluation: the formula written out, the fused
+operation, and this project's choice between them. Each time is the median of rounds in which the
+forms take turns.
 """
 
 import argparse
@@ -32,7 +33,7 @@ Step = Callable[[], object]
 
 
 def main() -> int:
-    """Print one line a case."""
+    """Print one line per case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     make_steps = {"tf": make_tf_steps, "torch": make_torch_steps}[parser.parse_args().backend]
@@ -44,7 +45,7 @@ def main() -> int:
 
 
 def make_torch_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]:
-    """Both functions in training."""
+    """Return a training step of both functions: forward pass and all gradients."""
     import torch
     from torch.nn import functional as F  # noqa: N812
 
@@ -73,7 +74,7 @@ def make_torch_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]
 
 
 def make_tf_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]:
-    """The formula, the fused operation and the layer in evaluation."""
+    """Return an evaluation step of the formula, the fused operation and the layer."""
     import tensorflow as tf
 
     from poc.tf_impl.layers.basic import BatchNorm
@@ -105,7 +106,7 @@ def make_tf_steps(batch: int, size: int, channels: int) -> Mapping[str, Step]:
 
 
 def time_in_turn(steps: Mapping[str, Step]) -> dict[str, float]:
-    """Median seconds of each, after a first time that is not counted."""
+    """Return the median seconds of each step; a first call, to warm up, is not counted."""
     samples: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()

@@ -1,9 +1,9 @@
-"""Markdown tables of several bench files, made again from their raw samples.
+"""Markdown tables of several bench files, computed again from their raw samples.
 
     python benchmarks/bench_tables.py docs/results/bench/*.json
 
-Each file is verified first, and all of them have to come from one machine. The first table has a
-line a side, the second a line a pair and part.
+Each file is verified first, and all of them must come from one machine. The first table has a line
+per side, the second a line per pair and part.
 """
 
 import sys
@@ -32,7 +32,7 @@ def main(paths: Sequence[str]) -> int:
 
 
 def side_lines(benches: Benches) -> list[list[str]]:
-    """One line a side."""
+    """Return one line per side."""
     return [
         [
             name,
@@ -50,7 +50,7 @@ def side_lines(benches: Benches) -> list[list[str]]:
 
 
 def ratio_lines(benches: Benches) -> list[list[str]]:
-    """One line a pair and part."""
+    """Return one line per pair and part."""
     lines = []
     for name, bench in benches.items():
         names = [side["name"] for side in bench["derived"]["sides"]]
@@ -62,7 +62,7 @@ def ratio_lines(benches: Benches) -> list[list[str]]:
 
 
 def print_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A Markdown table and an empty line."""
+    """Print a Markdown table and an empty line."""
     for cells in (columns, ["---"] * len(columns), *lines):
         print("| " + " | ".join(cells) + " |")
     print()

@@ -1,13 +1,13 @@
-"""What a step costs beside busy programs, and which setting of the threads helps.
+"""Cost of a step while other programs are busy, and the thread settings that help.
 
     python benchmarks/busy_machine.py
     python benchmarks/busy_machine.py --backend torch --models lightlayers --neighbours 1
 
-Beside no, one and two processes that are always busy, the steps of three settings take short turns,
-each in a process of its own: the frameworks' own choice; waiting threads that sleep
-(OMP_WAIT_POLICY=PASSIVE); and one thread. Printed is the median of the steps, and how it stands to
-the frameworks' own choice on the same machine alone. `--rounds` is how often the processes are
-started anew.
+While no, one and two other processes are always busy, the steps of three settings take short turns,
+each in its own process: the frameworks' own choice; waiting threads that sleep
+(OMP_WAIT_POLICY=PASSIVE); and one thread. A line has the median of the steps, and its ratio to the
+frameworks' own choice on the idle machine. `--rounds` is the number of times that the processes are
+started again.
 """
 
 import argparse
@@ -40,11 +40,13 @@ SPIN = "print('on', flush=True)\nwhile True: pass"
 
 
 def main() -> int:
-    """Print one line a model, backend, number of neighbours and setting."""
+    """Print one line per model, backend, number of neighbours and setting."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=tuple(SIDES), help="one of them; default: both")
     parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=["lightlayers", "kd"])
-    parser.add_argument("--neighbours", nargs="+", type=int, default=[1, 2], help="beside none")
+    parser.add_argument(
+        "--neighbours", nargs="+", type=int, default=[1, 2], help="busy processes, in addition to 0"
+    )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="file for all samples")
@@ -59,7 +61,7 @@ def main() -> int:
 
 
 def time_backend(name: str, backend: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of one model in one backend, printed as they come."""
+    """Measure one model in one backend; print each row at once, return all."""
     spec, alone, rows = make_spec(name, backend, arguments.steps), 0.0, []
     for count in sorted({0, *arguments.neighbours}):
         samples: dict[str, list[float]] = {setting: [] for setting in SETTINGS}
@@ -73,15 +75,15 @@ def time_backend(name: str, backend: str, arguments: argparse.Namespace) -> list
             row = {"model": name, "backend": backend, "neighbours": count, "setting": setting}
             rows.append({**row, "step_seconds": steps})
             print(
-                f"{name:14} {backend:6} {count} busy beside  {setting:22} "
-                f"{1000 * median:9.2f} ms a step  {median / alone:6.2f} of alone",
+                f"{name:14} {backend:6} {count} busy others  {setting:22} "
+                f"{1000 * median:9.2f} ms per step  {median / alone:6.2f} of alone",
                 flush=True,
             )
     return rows
 
 
 def make_spec(name: str, backend: str, num_steps: int) -> BenchSpec:
-    """One side of a model on a small cut of the embedded images."""
+    """Return a bench of one side of a model on a few of the embedded images."""
     row = MODELS[name]
     data = {**row.get("data", {}), "batch_size": 32, "split": {"train_per_class": 20}}
     run = RunSpec.parse({**row, "data": {**data, "drop_last": True}}, "")
@@ -89,7 +91,7 @@ def make_spec(name: str, backend: str, num_steps: int) -> BenchSpec:
 
 
 def time_settings(spec: BenchSpec, backend: str, number: int) -> dict[str, list[float]]:
-    """Steps of a process a setting; all live together and take turns."""
+    """Time the steps of each setting, each in its own process; all run together in turns."""
     names, side = list(SETTINGS), spec.sides[0]
     run = side.run(spec.run).model_dump(mode="json")
     with ExitStack() as stack:
@@ -109,7 +111,7 @@ def time_settings(spec: BenchSpec, backend: str, number: int) -> dict[str, list[
 
 @contextmanager
 def busy_neighbours(count: int) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-    """So many processes that are always busy."""
+    """Start `count` processes that are always busy, and stop them at the end."""
     command = [sys.executable, "-c", SPIN]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
     try:

@@ -1,11 +1,11 @@
-"""What the channel statistic adds to the source's forward pass.
+"""Cost of the channel statistic, compared with the source's forward pass.
 
     python benchmarks/channel_statistics.py --backend torch
     python benchmarks/channel_statistics.py --backend tf --model resnet32_cifar --size 32
 
-Two passes in turn over the same drawn images: one reads the source's logits alone, the other reads
-every default tap and adds it to the statistic. The ratio is the median over rounds of the ratio
-within a round. Exits 1 where it is above 1.15.
+Two passes over the same random images take turns: one reads only the source's logits, the other
+reads every default tap and adds it to the statistic. The ratio is the median over rounds of the
+ratio within a round. The exit code is 1 if it is above 1.15.
 """
 
 import argparse
@@ -28,7 +28,7 @@ NUM_LABELS, NUM_BATCHES = 20, 4
 
 
 def main() -> int:
-    """Print seconds of both passes and their ratio."""
+    """Print the time of both passes and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--model", default="efficientnet_b4")
@@ -52,7 +52,8 @@ def main() -> int:
     batches = [generator.normal(size=shape).astype(np.float32) for _ in range(NUM_BATCHES)]
     labels = [generator.integers(0, NUM_LABELS, arguments.batch_size) for _ in batches]
     weights, sums = starting_weights(resolved), {}
-    # One generator of maps a pass, which holds one model and, in TensorFlow, one traced function.
+    # One generator per pass: it keeps its model and, in TensorFlow, its traced function, so that
+    # no round traces again.
     cycles = {
         name: backend.map_batches(resolved, network, weights, taps, cycle(batches))
         for name, taps in (("forward", ["logits"]), ("statistic", default_taps(network)))
@@ -72,7 +73,7 @@ def main() -> int:
     for name, values in seconds.items():
         per_image = statistics.median(values) / (NUM_BATCHES * arguments.batch_size)
         print(
-            f"{arguments.backend} {arguments.model} {name:10s} {1e3 * per_image:8.2f} ms an image"
+            f"{arguments.backend} {arguments.model} {name:10s} {1e3 * per_image:8.2f} ms per image"
         )
     load_average = os.getloadavg()[0]
     print(f"{arguments.backend}: ratio {ratio:.3f}, promised {PROMISED}; load {load_average:.1f}")
@@ -80,7 +81,7 @@ def main() -> int:
 
 
 def cycle(batches):
-    """The same batches for ever."""
+    """Repeat the same batches for ever."""
     while True:
         yield from batches
 

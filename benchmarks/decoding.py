@@ -1,15 +1,14 @@
-"""What decoding costs: JPEG files at 224 pixels, by workers, and from the decode cache.
+"""Cost of decoding: JPEG files at 224 pixels, by number of workers, and from the decode cache.
 
 Run: python benchmarks/decoding.py [--photos FOLDER] (about three minutes). A temporary folder is
-filled with JPEG files of 500 x 375 and similar sizes, from the photos of FOLDER enlarged, else from
-smooth random pictures. Everything is measured in turns and repeated, so that a busy moment of the
-machine hits all; ratios are of medians. Of a pipeline the second epoch in a row is timed, when its
-workers run and nothing is left that they read ahead of the clock. The bare rows are Pillow alone:
-open, decode, resize, in one process and in two, without any pipeline; what two of them reach
-together is what the machine gives. On a machine that others use,
-wall-clock ratios say little about workers; the ratio of processor seconds (all processes of the
-pipeline, start left out) says what the pipeline adds to Pillow. Exit code 1 when a promised ratio
-is missed.
+filled with JPEG files of 500 x 375 and similar sizes, made from enlarged photos of FOLDER or from
+smooth random pictures. All forms take turns, several times, so that a busy moment of the machine
+affects all of them; ratios are of medians. The second of two epochs in a row is timed: then the
+workers of a pipeline run, and no batch was read before the clock started. The bare rows are Pillow
+alone: open, decode and resize, in one process and in two, without any pipeline; two of them
+together show the limit of the machine. On a machine that others use, wall-clock ratios say little
+about workers; the ratio of processor seconds (all processes of the pipeline, without their start)
+shows the cost that the pipeline adds to Pillow. The exit code is 1 if a promised ratio is missed.
 """
 
 import argparse
@@ -39,15 +38,15 @@ NUM_WORKERS = 2
 MANY_EPOCHS = 12
 PROMISES = {
     "2 workers over 1 worker": 1.6,
-    # Not over twice one process: on a machine whose two bare processes do not reach that, no
-    # pipeline does.
+    # Not compared with twice one process: if two bare processes do not reach that on a machine, no
+    # pipeline can.
     "2 workers over bare in 2 processes": 0.9,
     "second epoch over first, cache": 10.0,
 }
 
 
 def write_photos(folder: Path, photos: Path | None) -> list[Path]:
-    """JPEG files of realistic sizes in two class folders."""
+    """Write JPEG files of realistic sizes into two class folders."""
     originals = sorted(photos.rglob("*.jpg")) if photos else []
     generator = np.random.default_rng(0)
     paths = []
@@ -66,14 +65,14 @@ def write_photos(folder: Path, photos: Path | None) -> list[Path]:
 
 
 def decode_bare(paths: list[Path]) -> None:
-    """Pillow alone: decode and resize."""
+    """Decode and resize with Pillow alone."""
     for path in paths:
         with Image.open(path) as picture:
             picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR).load()
 
 
 def bare_in_two(pool: "multiprocessing.pool.Pool", paths: list[Path]) -> None:
-    """Pillow alone in two processes that run already."""
+    """Decode with Pillow alone in two processes that already run."""
     half = len(paths) // 2
     pool.map(decode_bare, [paths[:half], paths[half:]], chunksize=1)
 
@@ -85,28 +84,28 @@ class Epochs:
         self.pipeline, self.number = pipeline, 0
 
     def __call__(self) -> None:
-        """The next epoch."""
+        """Take the next epoch."""
         for _ in self.pipeline.epoch(self.number):
             pass
         self.number += 1
 
 
 def make_pipeline(folder: Path, **settings: object) -> Pipeline:
-    """A training pipeline over the whole folder."""
+    """Return a training pipeline over all files of the folder."""
     spec = DataSpec(image_size=(SIDE, SIDE), batch_size=BATCH_SIZE, **settings)  # type: ignore[arg-type]
     source = open_source(f"folder:{folder}")
     return Pipeline(source, np.arange(len(source)), spec, is_training=True)
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """Wall-clock seconds."""
+    """Return the wall-clock seconds of a call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def seconds_of_epoch(pipeline: Pipeline) -> float:
-    """Wall-clock seconds of an epoch in the steady state; its processes end with it."""
+    """Return the wall-clock seconds of an epoch in the steady state; then end its processes."""
     epochs = Epochs(pipeline)
     epochs()
     seconds = seconds_of(epochs)
@@ -115,7 +114,7 @@ def seconds_of_epoch(pipeline: Pipeline) -> float:
 
 
 def measure(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """Median seconds of each, in turns; the first turn starts processes and is not counted."""
+    """Return the median seconds of each run; the first turn starts processes, not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(NUM_REPEATS + 1):
         for name, run in runs.items():
@@ -126,7 +125,7 @@ def measure(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 
 def measure_workers(folder: Path, paths: list[Path]) -> dict[str, float]:
-    """Images per second of bare Pillow and of the pipeline without a cache."""
+    """Return the images per second of bare Pillow and of the pipeline without a cache."""
     alone, one, two = (
         make_pipeline(folder, cache="off", num_workers=count) for count in (0, 1, NUM_WORKERS)
     )
@@ -144,13 +143,13 @@ def measure_workers(folder: Path, paths: list[Path]) -> dict[str, float]:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it started and that have ended."""
+    """Return the processor seconds of this process and of its children that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def processor_seconds_of(pipeline: Pipeline, num_epochs: int) -> float:
-    """Of some epochs, start and end of the workers included."""
+    """Return the processor seconds of some epochs, with start and end of the workers."""
     before = processor_seconds()
     epochs = Epochs(pipeline)
     for _ in range(num_epochs):
@@ -160,21 +159,21 @@ def processor_seconds_of(pipeline: Pipeline, num_epochs: int) -> float:
 
 
 def measure_processor(folder: Path, paths: list[Path]) -> float:
-    """Processor seconds of bare Pillow over those of the pipeline with workers, median."""
+    """Return the median ratio of processor seconds: bare Pillow over the pipeline with workers."""
     pipeline = make_pipeline(folder, cache="off", num_workers=NUM_WORKERS)
     ratios = []
     for _ in range(NUM_REPEATS):
         before = processor_seconds()
         decode_bare(paths)
         bare = processor_seconds() - before
-        # What starting costs, and what is read ahead at the end, stands in both.
+        # Starting and reading ahead cost the same in both, so the difference is three epochs alone.
         both = [processor_seconds_of(pipeline, count) for count in (1, 4)]
         ratios.append(bare / ((both[1] - both[0]) / 3))
     return statistics.median(ratios)
 
 
 def measure_cache(folder: Path, temporary: Path) -> dict[str, float]:
-    """Images per second of the first epoch, which decodes and writes, and of the second."""
+    """Return the images per second of the first epoch, which fills the cache, and the second."""
     first, second = [], []
     for repeat in range(NUM_REPEATS):
         pipeline = make_pipeline(folder, cache="disk", cache_folder=str(temporary / str(repeat)))
@@ -189,13 +188,13 @@ def measure_cache(folder: Path, temporary: Path) -> dict[str, float]:
 
 
 def resident_bytes() -> int:
-    """Memory of this process now."""
+    """Return the memory of this process now, in bytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
 def measure_memory(folder: Path, temporary: Path) -> tuple[int, int]:
-    """Resident bytes after the second epoch and after many, from the decode cache."""
+    """Return the resident bytes after two epochs from the decode cache, and after many."""
     epochs = Epochs(make_pipeline(folder, cache="disk", cache_folder=str(temporary / "memory")))
     epochs(), epochs()
     before = resident_bytes()

@@ -1,13 +1,13 @@
-"""Whether the default mode of each backend is the fastest one that this machine has.
+"""Speed of each backend's default mode, compared with its fastest mode on this machine.
 
     python benchmarks/default_modes.py                      # every model: about 15 minutes
     python benchmarks/default_modes.py lightlayers kd --steps 20 --rounds 2
     python benchmarks/default_modes.py --backend torch --modes channels_first --rounds 6
 
-Each mode trains in a process of its own, and their steps take turns. Printed are the median steady
-step, and the share of the fastest mode's speed that the mode reaches. Another
-precision is another program: its row stands there, but takes no part in the promise. Exits 1 where
-the default reaches less than the promised share. What the modes compute is compared by `poc bench`.
+Each mode trains in its own process, and their steps take turns. A line has the median steady step,
+and the share of the fastest mode's speed that the mode reaches. Another precision is another
+program: its row is printed, but the promise does not cover it. The exit code is 1 if the default
+reaches less than the promised share. `poc bench` checks that the modes compute the same.
 """
 
 import argparse
@@ -52,7 +52,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "l2t-ww": {
         "method": "l2t-ww",
         "model": {"name": "vgg9_bn", "options": {"width": 0.25}},
-        # A source that nobody trained has maps of any size.
+        # The maps of an untrained source can have any scale.
         "method_options": {"standardize": True},
         "optimizer": {"learning_rate": 1e-3},
         "teacher": {"model": {"name": "resnet32_cifar"}},
@@ -62,11 +62,11 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 
 
 def main() -> int:
-    """Print one line a model and mode."""
+    """Print one line per model and mode."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--backend", choices=("tf", "torch"), help="one of them; default: both")
-    parser.add_argument("--modes", nargs="+", help="of the others, these alone; default: all")
+    parser.add_argument("--modes", nargs="+", help="modes to time with the default; default: all")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def choose_sides(backend: str | None, modes: Sequence[str] | None) -> list[Side]:
-    """Every mode, or the defaults and those of these names; of both backends, or of one."""
+    """Return every mode, or the defaults and the named ones, of one backend or both."""
     return [
         side
         for side in parse_sides([], "all")
@@ -101,7 +101,7 @@ def choose_sides(backend: str | None, modes: Sequence[str] | None) -> list[Side]
 
 
 def make_spec(name: str, sides: Sequence[Side], arguments: argparse.Namespace) -> BenchSpec:
-    """A bench of one model on a small cut of the embedded images."""
+    """Return a bench of one model on a few of the embedded images."""
     row = MODELS[name]
     data = {
         **row.get("data", {}),
@@ -121,7 +121,7 @@ def make_spec(name: str, sides: Sequence[Side], arguments: argparse.Namespace) -
 
 
 def time_model(spec: BenchSpec, rounds: int) -> dict[int, list[float] | str]:
-    """Place of a side -> its processes' median steps, or why it does not run."""
+    """Time every side: its index -> the median steps of its processes, or why it does not run."""
     found: dict[int, Any] = {}
     for number in range(rounds):
         places = [p for p in range(len(spec.sides)) if not isinstance(found.get(p), str)]
@@ -137,7 +137,7 @@ def time_model(spec: BenchSpec, rounds: int) -> dict[int, list[float] | str]:
 def print_backend(
     name: str, backend: str, sides: Sequence[Side], found: Mapping[int, list[float] | str]
 ) -> list[dict[str, Any]]:
-    """Lines of one model in one backend; returns what stands in them."""
+    """Print the lines of one model in one backend; return their values."""
     places = [index for index, side in enumerate(sides) if side.backend == backend]
     seconds = {
         index: statistics.median(values)
@@ -154,8 +154,8 @@ def print_backend(
         share = fastest / seconds[index]
         words = "default" if side.is_default else "other precision" if side.is_mixed else ""
         print(
-            f"{name:14} {side.name:22} {1000 * seconds[index]:9.2f} ms a step {share:6.2f} of the "
-            f"fastest {words}",
+            f"{name:14} {side.name:22} {1000 * seconds[index]:9.2f} ms per step {share:6.2f} of "
+            f"the fastest {words}",
             flush=True,
         )
         rows.append(

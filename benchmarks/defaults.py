@@ -1,4 +1,4 @@
-"""What the defaults give beside settings that were searched for: a line a run, by fold.
+"""Accuracy of the default settings, compared with searched ones: a line per run, by fold.
 
     python benchmarks/defaults.py head.csv --weights LITE0 --data folder:PHOTOS \
         --set method=transfer --set split.kind=kfold --set feature_cache=disk \
@@ -6,9 +6,9 @@
         --variant "before: num_epochs=10 learning_rate=1e-3 schedule.name=constant" \
         --grid learning_rate=1e-3,1e-2 --grid num_epochs=20,100
 
-Every run of one backend is trained in this one process, so that a run of a second is not one of
-ten. `--variant` names some settings; `--grid` makes one variant of each of its combinations. What a
-variant does not set is filled in as `poc run` does it. Printed: mean and deviation over the axis.
+Every run of one backend trains in this one process, because starting a process takes longer than a
+short run. `--variant` names some settings; `--grid` makes a variant of each of its combinations.
+Other settings are filled in as by `poc run`. The table has mean and deviation over the axis.
 """
 
 import argparse
@@ -33,7 +33,7 @@ COLUMNS = ("test_accuracy", "test_loss", "train_loss", "num_epochs", "total_seco
 
 
 def main() -> int:
-    """Train every variant at every place of the axis; write the lines, print the table."""
+    """Train every variant at every value of the axis; write the lines, print the table."""
     arguments = read_arguments()
     defaults, module = weight_defaults(), load(arguments.backend)
     common = [f"backend={arguments.backend}", f"data.source={arguments.data}", *arguments.settings]
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def read_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="CSV of the runs")
     parser.add_argument("--backend", choices=("tf", "torch"), default="torch")
@@ -72,7 +72,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def read_variants(arguments: argparse.Namespace) -> list[tuple[str, Sequence[str]]]:
-    """Name and settings of each variant."""
+    """Return the name and the settings of each variant."""
     named = []
     for text in arguments.variants:
         name, _, settings = text.partition(":")
@@ -81,7 +81,7 @@ def read_variants(arguments: argparse.Namespace) -> list[tuple[str, Sequence[str
 
 
 def combine(grid: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """A variant of each combination of the grid; none without a grid."""
+    """Yield a variant per combination of the grid; none without a grid."""
     axes = [parse_axis(text) for text in grid]
     if not axes:
         return
@@ -91,7 +91,7 @@ def combine(grid: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def train(module: Any, run: Any) -> dict[str, Any]:
-    """The row of a run in a folder that is thrown away."""
+    """Train a run in a temporary folder; return its row."""
     with tempfile.TemporaryDirectory() as folder:
         output = RunFolder.create(Path(folder) / "run").path
         operations = ServedOperations(module, tell, 0.0)
@@ -101,7 +101,7 @@ def train(module: Any, run: Any) -> dict[str, Any]:
 
 
 def tell(event: Any) -> None:
-    """Print notes, once each."""
+    """Print each note once, on standard error."""
     if event["event"] == "note" and event["text"] not in TOLD:
         TOLD.add(event["text"])
         print(json.dumps(event["text"]), file=sys.stderr)

@@ -1,11 +1,11 @@
-"""What a distillation step costs over the student's own step and the teacher's forward pass.
+"""Cost of a distillation step, compared with the student's own step and the teacher's forward pass.
 
     python benchmarks/distillation.py --backend tf
     python benchmarks/distillation.py --backend torch
 
-Four trainers in one process, in turn, on the same batch: the student alone, the student with
-knowledge distillation, the same with kept teacher outputs, and the teacher's forward pass. Exits 1
-where a distillation step costs more than the promised share above the sum of its parts.
+Four trainers in one process take turns on the same batch: the student alone, the student with
+knowledge distillation, the same with kept teacher outputs, and the teacher's forward pass. The exit
+code is 1 if a distillation step costs more than the promised share above the sum of its parts.
 """
 
 import argparse
@@ -28,7 +28,7 @@ TEACHER = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3
 
 
 def main() -> int:
-    """Print milliseconds a step and the two ratios."""
+    """Print milliseconds per step and the two ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--method", default="kd", help="kd, fitnets or attention_transfer")
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable[[], None]]:
-    """Name -> one step that ends when the device is done."""
+    """Return a step per side; it returns when the device is done."""
     shared = {
         "backend": backend,
         "model": STUDENT,
@@ -94,7 +94,7 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
 
 
 def report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> int:
-    """Medians, and ratios of the rounds' own pairs."""
+    """Print medians, and ratios within each round; return 1 if the promise is broken."""
     live = [
         d / (s + t)
         for d, s, t in zip(

@@ -1,12 +1,12 @@
-"""Whether the bench keeps quiet about a side timed against itself, and sees one slowed by 10 %.
+"""Test of the bench itself: no verdict between equal sides, and one on a side slowed by 10 %.
 
     python benchmarks/equal_sides.py --backend torch --output equal_sides.json
     python benchmarks/equal_sides.py --backend tf --model resnet18 --repeats 3
 
-Each repeat is a bench of its own over three sides: the default mode, the same again, and the same
-with a sleep of a tenth of each step after it. Its processes take turns. Printed are both ratios of
-the steady step, each with its 95 % interval. Exits 1 where the first interval leaves out 1, or the
-second holds it, in more than a tenth of the repeats.
+Each repeat is a separate bench of three sides: the default mode, the same again, and the same with
+a sleep of a tenth of each step after it. Its processes take turns. A line has both ratios of the
+steady step, each with its 95 % interval. The exit code is 1 if, in more than a tenth of the
+repeats, the first interval does not contain 1, or the second contains it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ EQUAL, SLOWED = (1, 0), (2, 0)
 
 
 def main() -> int:
-    """Print one line a repeat, then both counts."""
+    """Print one line per repeat, then both counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--model", help="default: the model of `poc run`")
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def make_spec(arguments: argparse.Namespace) -> BenchSpec:
-    """The default mode twice, and once slowed, on a few of the embedded images."""
+    """Return a bench of the default mode twice, and once slowed, on a few embedded images."""
     model = {"model": {"name": arguments.model}} if arguments.model else {}
     small = "data.split.train_per_class=20"
     run = load_run(assignments=[small, *arguments.assignments], **model)
@@ -74,7 +74,7 @@ def make_spec(arguments: argparse.Namespace) -> BenchSpec:
 
 
 def time_repeat(spec: BenchSpec) -> dict[str, Any]:
-    """One bench: both ratios, and the medians that they come from."""
+    """Run one bench; return both ratios, and the medians behind them."""
     bench = run_bench(spec, command=" ".join(sys.argv), report=lambda text: None)
     derived = derive(bench)
     ratios = {
@@ -100,12 +100,12 @@ def time_repeat(spec: BenchSpec) -> dict[str, Any]:
 
 
 def is_seen(ratio: Mapping[str, Any]) -> bool:
-    """Whether the unslowed side is shown to take less."""
+    """Return true if the bench shows that the slowed side takes longer."""
     return bool(ratio["is_shown"] and ratio["ratio"] < 1)
 
 
 def describe(row: Mapping[str, Any]) -> str:
-    """Both ratios; of the default's seconds over the other side's."""
+    """Write both ratios: the seconds of the default over those of the other side."""
     texts = [
         f"{name} {row[name]['ratio']:.3f} [{row[name]['low']:.3f}, {row[name]['high']:.3f}]"
         for name in ("equal", "slowed")

@@ -1,16 +1,16 @@
-"""What an l2t-ww iteration costs, in plain training steps of the same target, and its peak memory.
+"""Cost of an l2t-ww iteration in plain training steps of the same target, and its peak memory.
 
     python benchmarks/l2t_ww.py --backend torch --weights resnet32_tinyimagenet.safetensors
     python benchmarks/l2t_ww.py --backend tf --weights resnet32_tinyimagenet.safetensors
 
-CIFAR ResNet-32 -> VGG9-BN, 32x32, 15 pairs, T = 2, exact, float32. In one process and in turn: a
-step of the same VGG9-BN from the framework's stock layers and stock SGD, a plain step of this
-project's trainer, and a whole iteration (source forward, batch-norm bookkeeping and Adam included).
-Every process-wide setting (threads, the heap) holds for all three. `--alone` takes the iteration
-alone, for its peak memory. Exits 1 where the ratio or the peak is above the promise.
+CIFAR ResNet-32 -> VGG9-BN, 32x32, 15 pairs, T = 2, exact, float32. Three steps take turns in one
+process: a step of the same VGG9-BN from the framework's stock layers and stock SGD, a plain step of
+this project's trainer, and a full iteration (with source forward, batch-norm bookkeeping and Adam).
+Every process-wide setting (threads, the heap) is the same for all three. `--alone` runs only the
+iteration, for its peak memory. The exit code is 1 if the ratio or the peak is above the promise.
 
-Wall-clock time is judged; beside it stands the processor time of the process, which a loaded
-machine distorts less.
+The promise is about wall-clock time. The processor time of the process is printed too: a loaded
+machine distorts it less.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> int:
     """Print medians, ratios and the peak."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
-    parser.add_argument("--weights", help="canonical file of the source; none: drawn")
+    parser.add_argument("--weights", help="canonical file of the source; default: random")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--classes", type=int, default=100)
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def measure_peak(backend: str, iterate: Callable[[], None]) -> int:
-    """The peak of a process that takes iterations and holds nothing else."""
+    """Print the peak memory of a process that only runs iterations; return 1 if it is too high."""
     for _ in range(3):
         iterate()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -86,7 +86,7 @@ def measure_peak(backend: str, iterate: Callable[[], None]) -> int:
 def make_sides(
     arguments: argparse.Namespace, names: Sequence[str]
 ) -> dict[str, Callable[[], None]]:
-    """Name -> one step, finished when it returns."""
+    """Return a step per name; it is finished when it returns."""
     run = load_run(
         method="l2t-ww",
         backend=arguments.backend,
@@ -130,7 +130,7 @@ def make_sides(
 
 
 def trainer_step(trainer, images, labels) -> Callable[[], None]:
-    """A step of this project."""
+    """Return a step of this project's trainer, for images (N, H, W, C) and labels (N,)."""
 
     def step() -> None:
         trainer.step(images, labels, RATE, {})
@@ -140,7 +140,7 @@ def trainer_step(trainer, images, labels) -> Callable[[], None]:
 
 
 def stock_torch_step(images, labels, num_classes: int) -> Callable[[], None]:
-    """PyTorch's own layers and optimiser."""
+    """Return a step of PyTorch's own layers and optimiser, for images (N, H, W, C)."""
     import torch
     from torch import nn
 
@@ -169,7 +169,7 @@ def stock_torch_step(images, labels, num_classes: int) -> Callable[[], None]:
 
 
 def stock_keras_step(images, labels, num_classes: int) -> Callable[[], None]:
-    """Keras' own layers, optimiser and compiled training function."""
+    """Return a step of Keras' own layers, optimiser and compiled training function."""
     import keras
 
     layers = [keras.layers.Input((32, 32, 3))]
@@ -193,7 +193,7 @@ def stock_keras_step(images, labels, num_classes: int) -> Callable[[], None]:
 def measure(
     sides: dict[str, Callable[[], None]], rounds: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """(Wall-clock, processor) seconds of each side, in turn; the first two calls do not count."""
+    """Time the sides in turns: (wall-clock, processor) seconds, after two calls of warm-up."""
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for index in range(rounds + 2):
         for name, step in sides.items():
@@ -208,7 +208,7 @@ def measure(
 def median_ratio(
     samples: dict[str, list[tuple[float, float]]], above: str, below: str, clock: int
 ) -> float:
-    """Median over the rounds of one side's seconds over the other's."""
+    """Return the median over the rounds of one side's seconds divided by the other's."""
     pairs = zip(samples[above], samples[below], strict=True)
     return statistics.median(a[clock] / b[clock] for a, b in pairs)
 

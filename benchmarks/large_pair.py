@@ -1,11 +1,11 @@
-"""One whole exact l2t-ww iteration of a large pair: does it run here, and in how much memory?
+"""One full exact l2t-ww iteration of a large pair: does it run here, and in how much memory?
 
     python benchmarks/large_pair.py --backend torch
     python benchmarks/large_pair.py --backend tf --batch-size 2
 
 EfficientNet-B4 -> VGG16-BN with a mean as head, 224 px, all 25 pairs, all 1792 channels, T = 2,
-exact, float32; weights are drawn. The source runs once a batch. Prints the first iteration (which
-holds tracing) and the next one, and the peak of the process.
+exact, float32, random weights. The source runs once per batch. It prints the first iteration, which
+includes tracing, the next one, and the peak memory of the process.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CLASSES = 120
 
 
 def main() -> int:
-    """Print seconds and the peak."""
+    """Print the seconds per iteration and the peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--batch-size", type=int, default=8)

@@ -1,13 +1,14 @@
-"""Step time of LightLayers against the published definition from stock layers, and against Conv2D.
+"""Step time of LightLayers, compared with their published form in stock layers and with Conv2D.
 
     python benchmarks/light_layer_step.py --backend tf
     python benchmarks/light_layer_step.py --backend torch
 
 The study's residual net, two classes, Adam, L2 on the light kernels. `stock` is the same net as a
 user of the framework would write it: the published layer as two of the framework's own
-convolutions, its own batch norm, optimiser and training step; in PyTorch once in each memory
-layout. All variants take the same images, one step each in turn, in one process; ratios are medians
-over rounds of the ratio within a round. Exits 1 where LightLayers is slower than a stock variant.
+convolutions, its own batch norm, optimiser and training step; in PyTorch once per memory layout.
+All variants take the same images, one step each in turn, in one process; ratios are medians over
+rounds of the ratio within a round. The exit code is 1 if LightLayers is slower than a stock
+variant.
 """
 
 import argparse
@@ -53,7 +54,7 @@ def main() -> int:
 
 
 def measure(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each variant in each round; two rounds of warm-up left out."""
+    """Return the seconds of each variant in each round, after two rounds of warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 2):
         for name, step in steps.items():
@@ -65,13 +66,13 @@ def measure(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
 
 
 def report(backend: str, seconds: dict[str, list[float]]) -> int:
-    """One line a variant, LightLayers against each; whether the promise is broken."""
+    """Print a line per variant, with LightLayers' ratio to it; return 1 on a broken promise."""
     own, broken = seconds["LightLayers"], False
     for name, values in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(own, values, strict=True))
         broken |= name.startswith("stock") and ratio > PROMISED_RATIO
         print(
-            f"{backend} {name:20} {statistics.median(values) * 1e3:8.1f} ms a step, fastest "
+            f"{backend} {name:20} {statistics.median(values) * 1e3:8.1f} ms per step, fastest "
             f"{min(values) * 1e3:8.1f}; LightLayers / this {ratio:.2f}"
         )
     print(f"promised: at most {PROMISED_RATIO} of each stock variant")
@@ -79,7 +80,7 @@ def report(backend: str, seconds: dict[str, list[float]]) -> int:
 
 
 def own_step(backend: str, options: dict[str, Any], images: Any, labels: Any) -> Step:
-    """A step of the project's trainer."""
+    """Return a step of the project's trainer, for images (N, H, W, C) and labels (N,)."""
     run = RunSpec.parse(
         {
             "backend": backend,
@@ -101,7 +102,7 @@ def own_step(backend: str, options: dict[str, Any], images: Any, labels: Any) ->
 
 
 def keras_steps(k: int, images: Any, labels: Any) -> dict[str, Step]:
-    """The same net of Keras' layers, trained by a traced step."""
+    """Return a traced training step of the same net in Keras' layers, images (N, H, W, C)."""
     import keras
     import tensorflow as tf
     from keras import layers
@@ -140,7 +141,7 @@ def keras_steps(k: int, images: Any, labels: Any) -> dict[str, Step]:
 
 
 def torch_steps(k: int, images: Any, labels: Any) -> dict[str, Step]:
-    """In both memory layouts: PyTorch's default, and the one that its documents recommend."""
+    """Return a step per memory layout: PyTorch's default, and the one that its docs recommend."""
     import torch
 
     names = {"stock": torch.contiguous_format, "stock, channels last": torch.channels_last}
@@ -148,7 +149,7 @@ def torch_steps(k: int, images: Any, labels: Any) -> dict[str, Step]:
 
 
 def torch_step(k: int, images: Any, labels: Any, layout: Any) -> Step:
-    """The same net of PyTorch's layers, trained by an eager step."""
+    """Return an eager training step of the same net in PyTorch's layers, images (N, H, W, C)."""
     import torch
     from torch import nn
 

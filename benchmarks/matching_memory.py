@@ -1,12 +1,12 @@
-"""The matching loss of EfficientNet-B4 -> VGG16 at 224 px with all 1792 channels: Gram or naive?
+"""Time and memory of the matching loss of EfficientNet-B4 -> VGG16 at 224 px: Gram or naive?
 
     python benchmarks/matching_memory.py --backend torch --form gram --batch-size 8
     python benchmarks/matching_memory.py --backend torch --form naive --batch-size 2
 
-Maps are drawn at random at the published shapes; all 25 pairs; one forward and backward pass of the
-matching loss, gradients to the target's maps and to the regressors. Memory is the peak of the
-process during the passes less what it held before (Linux). The naive form needs about 4 GB at
-batch 2.
+All 1792 channels and all 25 pairs are used, with random maps of the published shapes. A step is one
+forward and backward pass of the matching loss, with gradients to the target's maps and to the
+regressors. Memory is the peak of the process during the passes, minus its memory before (Linux).
+The naive form needs about 4 GB at batch 2.
 """
 
 import argparse
@@ -26,13 +26,13 @@ TARGETS = {1: (224, 64), 2: (112, 128), 3: (56, 256), 4: (28, 512), 5: (14, 512)
 
 
 def parameters_of(pair, options):
-    """Regressor and meta-networks of a pair."""
+    """Return the parameters of a pair: its regressor and meta-networks."""
     regressor = pair.layer(options).parameters((pair.target_shape,))
     return [*(prefixed(pair.regressor, p) for p in regressor), *pair.meta_parameters(options)]
 
 
 def main() -> int:
-    """Print seconds and added memory."""
+    """Print the seconds and the added memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--form", choices=("gram", "naive", "auto"), required=True)
@@ -71,27 +71,30 @@ def main() -> int:
     added = (status_bytes("VmHWM") - before) / 1e9
     print(
         f"{arguments.backend} {arguments.form} batch {arguments.batch_size}: loss {loss:.6f}, "
-        f"{min(seconds):.2f} s (least of {arguments.rounds}), {added:.2f} GB beside "
-        f"{before / 1e9:.2f} GB held before"
+        f"{min(seconds):.2f} s (least of {arguments.rounds}), {added:.2f} GB added to "
+        f"{before / 1e9:.2f} GB"
     )
     return 0
 
 
 def reset_peak() -> None:
-    """Forget the peak so far."""
+    """Set the kernel's record of the peak memory back to the present memory."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def status_bytes(key: str) -> int:
-    """A line of the kernel's account of this process, such as VmHWM: its peak."""
+    """Return the bytes in a line of the kernel's status of this process; VmHWM is its peak."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     line = next(line for line in lines if line.startswith(f"{key}:"))
     return int(line.split()[1]) * 1024
 
 
 def run_torch(options, pairs, arrays, weights):
-    """Loss and gradients in PyTorch."""
+    """Return a step that computes the loss and its gradients in PyTorch.
+
+    `arrays` are maps (N, H, W, C) float32; they are removed as they become tensors.
+    """
     import torch
 
     from poc.torch_impl.methods.l2t_ww.matching import Matching
@@ -117,7 +120,10 @@ def run_torch(options, pairs, arrays, weights):
 
 
 def run_tf(options, pairs, arrays, weights):
-    """Loss and gradients in TensorFlow."""
+    """Return a step that computes the loss and its gradients in TensorFlow.
+
+    `arrays` are maps (N, H, W, C) float32; they are removed as they become tensors.
+    """
     import tensorflow as tf
 
     from poc.tf_impl.methods.l2t_ww.matching import Matching
@@ -137,7 +143,7 @@ def run_tf(options, pairs, arrays, weights):
             tape.watch(leaves)
             errors = matching.errors(constants, maps, values)
             loss = tf.reduce_mean(matching.losses(gates.weights, errors))
-        # Reduced to one number each, so that a graph keeps all of them and copies none out.
+        # Sum each gradient: a graph would drop unused gradients, and copy full ones out.
         return loss, [tf.reduce_sum(g) for g in tape.gradient(loss, leaves)]
 
     return lambda: float(compute()[0])

@@ -1,13 +1,13 @@
-"""Whether the tests notice small faults: mutants of the numbers' own modules, drawn by a seed.
+"""Test of the tests: random small faults in the modules that compute numbers, drawn by a seed.
 
     python benchmarks/mutants.py --seed 1                 # eight mutants of each of five areas
     python benchmarks/mutants.py --seed 1 --list          # which ones, without running a test
     python benchmarks/mutants.py --seed 1 --area timing --count 20
 
-Each mutant is one change at one place of one module, made in a copy of the tree. The
-test files of its area run there with `-x`; a failing test or a run that takes too long kills it.
-Printed is one line a mutant; exits 1 where one survives. A survivor is either a missing test or an
-equivalent: a change that no input can show.
+Each mutant is one change at one place of one module, made in a copy of the tree. The test files of
+its area run there with `-x`; a failing test or a run that takes too long kills it. It prints a line
+per mutant; the exit code is 1 if one survives. A survivor shows a missing test, or is equivalent: a
+change that no input can show.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SECONDS_AT_MOST = 300
 
 
 class Area(NamedTuple):
-    """Modules to change, and the tests that are to notice."""
+    """Modules to change, and the tests that should fail."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
@@ -119,7 +119,7 @@ CALLS = {
 
 
 class Mutant(NamedTuple):
-    """One change: where, what stood there, what stands there now, and the whole module."""
+    """One change: its place, the code before and after, and the source of the changed module."""
 
     module: str
     line: int
@@ -129,12 +129,12 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Place and change in one line."""
+        """Return the place and the change in one line."""
         return f"{self.module}:{self.line}  {shorten(self.before)}  ->  {shorten(self.after)}"
 
 
 class Result(NamedTuple):
-    """What became of a mutant; `killer` is a test, `timeout`, or empty for a survivor."""
+    """Fate of a mutant; `killer` is a test, `timeout`, or empty for a survivor."""
 
     mutant: Mutant
     killer: str
@@ -142,7 +142,7 @@ class Result(NamedTuple):
 
 
 def main() -> int:
-    """Draw, run, print; 1 where a mutant survives."""
+    """Draw mutants, run their tests and print the results; return 1 if a mutant survives."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, default=8, help="mutants of each area")
@@ -164,7 +164,7 @@ def main() -> int:
 
 
 def draw(area: str, seed: int, count: int, root: Path = ROOT) -> list[Mutant]:
-    """`count` different mutants of an area, all equally likely."""
+    """Draw `count` different mutants of an area, all equally likely."""
     texts = {name: (root / name).read_text(encoding="utf-8") for name in AREAS[area].modules}
     sites = [(name, *site) for name, text in texts.items() for site in find_sites(ast.parse(text))]
     drawn = random.Random(f"{seed}/{area}").sample(sites, count)
@@ -172,12 +172,12 @@ def draw(area: str, seed: int, count: int, root: Path = ROOT) -> list[Mutant]:
 
 
 def find_mutants(module: str, source: str) -> list[Mutant]:
-    """Every mutant of a module, in the order of its syntax tree."""
+    """Return every mutant of a module, in the order of its syntax tree."""
     return [make_mutant(module, source, *site) for site in find_sites(ast.parse(source))]
 
 
 def find_sites(tree: ast.AST) -> Iterator[tuple[int, int]]:
-    """(place of a node in `ast.walk`, number of its change) of every change."""
+    """Yield (place of a node in `ast.walk`, number of its change) for every change."""
     fixed = set(unchanged_nodes(tree))
     for place, node in enumerate(ast.walk(tree)):
         if node not in fixed:
@@ -185,7 +185,7 @@ def find_sites(tree: ast.AST) -> Iterator[tuple[int, int]]:
 
 
 def make_mutant(module: str, source: str, place: int, number: int) -> Mutant:
-    """The module with one change."""
+    """Return the module with one change."""
     tree = ast.parse(source)
     change = list(changes(list(ast.walk(tree))[place]))[number]
     line, before = change.line, change.text
@@ -194,7 +194,7 @@ def make_mutant(module: str, source: str, place: int, number: int) -> Mutant:
 
 
 def unchanged_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that decide no number: annotations, docstrings, messages of errors, imports."""
+    """Yield the nodes that affect no number: annotations, docstrings, error messages, imports."""
     for node in ast.walk(tree):
         parts: list[ast.AST | None] = []
         if isinstance(node, ast.arg | ast.AnnAssign):
@@ -211,7 +211,7 @@ def unchanged_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def changes(node: ast.AST) -> Iterator["Change"]:
-    """What can be changed at a node."""
+    """Yield every change that can be made at a node."""
     if isinstance(node, ast.Compare):
         yield from (Change(node, "ops", number) for number in range(len(node.ops)))
     if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp) and type(node.op) in SWAPS:
@@ -245,18 +245,18 @@ class Change(NamedTuple):
 
     @property
     def part(self) -> Any:
-        """The smallest piece of code that shows the change."""
+        """Return the smallest piece of code that shows the change."""
         value = getattr(self.node, self.field)
         return value[self.number] if self.field in ("ifs", "body") else self.node
 
     @property
     def line(self) -> int:
-        """Line of the part."""
+        """Return the line number of the part."""
         return int(self.part.lineno)
 
     @property
     def text(self) -> str:
-        """Code of the part; of a branch or a loop its condition alone."""
+        """Return the code of the part; for a branch or a loop only its condition."""
         part = self.node.test if self.field == "test" else self.part
         return ast.unparse(part)
 
@@ -280,7 +280,7 @@ class Change(NamedTuple):
 
 
 def changed_item(item: Any) -> ast.AST:
-    """What takes the place of a comparison's operator, a filter or a statement."""
+    """Return the replacement of a comparison's operator, a filter or a statement."""
     if isinstance(item, ast.cmpop):
         return SWAPS[type(item)]()
     if isinstance(item, ast.expr):
@@ -289,7 +289,7 @@ def changed_item(item: Any) -> ast.AST:
 
 
 def is_swappable(node: ast.Call) -> bool:
-    """Whether the call has a counterpart that takes the same arguments."""
+    """Return true if the call has a counterpart that takes the same arguments."""
     if isinstance(node.func, ast.Name):
         return node.func.id in CALLS and not (node.func.id == "sorted" and node.keywords)
     if not isinstance(node.func, ast.Attribute) or node.func.attr not in CALLS:
@@ -300,20 +300,23 @@ def is_swappable(node: ast.Call) -> bool:
 
 
 def is_removable(statement: ast.stmt) -> bool:
-    """Whether it is a call, an addition in place, or a store into something else than one name."""
+    """Return true for a call, an addition in place, or a store into other than a single name."""
     is_call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     is_store = isinstance(statement, ast.Assign) and not isinstance(statement.targets[0], ast.Name)
     return is_call or is_store or isinstance(statement, ast.AugAssign)
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """The first line, cut to a length."""
+    """Return the text in one line, cut to a length."""
     line = re.sub(r"\s+", " ", text)
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def copy_tree(folder: Path) -> Path:
-    """A copy of the package that stands before the installed one: a link named `poc` beside it."""
+    """Copy the package; return its folder.
+
+    A link named `poc` next to it makes Python import the copy, not the installed package.
+    """
     tree = folder / "tree"
     for name in COPIED:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -348,12 +351,12 @@ def try_area(tree: Path, area: str, mutants: Sequence[Mutant]) -> Iterator[Resul
 
 
 def seconds_allowed(seconds: float) -> float:
-    """Seconds after which a mutant hangs, of tests that take so many without a change."""
+    """Return the seconds after which a mutant hangs; `seconds` is the time without a change."""
     return min(SECONDS_AT_MOST, 30 + 5 * seconds)
 
 
 def run_tests(tree: Path, tests: Sequence[str], seconds: float) -> tuple[str, float]:
-    """The first test that fails, `timeout`, or an empty text; and the seconds that it took."""
+    """Run tests; return the first that fails, `timeout` or an empty text, and the seconds."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-m", "not slow", "--tb=no"]
     command += ["-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
     environment = {**os.environ, "PYTHONPATH": str(tree.parent), "OMP_NUM_THREADS": "1"}

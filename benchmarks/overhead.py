@@ -1,11 +1,11 @@
-"""What the training loop costs over a bare loop of the same framework step.
+"""Cost of the training loop, compared with a bare loop of the same framework step.
 
     python benchmarks/overhead.py --backend tf
     python benchmarks/overhead.py --backend torch
 
 Both sides train the same model in the same process, epoch by epoch in turn. The bare side calls the
 backend's update on tensors that were made beforehand: no pipeline, no noise, no schedule, no
-metrics, no logging. Exits 1 where the ratio of the medians is above the promise.
+metrics, no logging. The exit code is 1 if the median ratio is above the promise.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PROMISED_RATIO = 1.05
 
 
 def main() -> int:
-    """Print seconds an epoch of both sides and their ratio."""
+    """Print the seconds per epoch of both sides and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--rounds", type=int, default=15)
@@ -46,7 +46,7 @@ def main() -> int:
     loop_seconds, bare_seconds = [], []
 
     def take_turn(event: Mapping[str, Any]) -> None:
-        """After each epoch of the loop, the same steps without it."""
+        """Time the same steps without the loop after each of its epochs."""
         if event["event"] == "epoch":
             loop_seconds.append(event["train_seconds"])
             bare_seconds.append(run_bare(loop, bare))
@@ -54,20 +54,20 @@ def main() -> int:
     loop = TrainingLoop(run, backend, data, Supervision(folder=folder, report=take_turn))
     bare = bare_steps(arguments.backend, loop)
     loop.run()
-    # The first of both warms up.
+    # The first epoch of both sides is a warm-up.
     del loop_seconds[0], bare_seconds[0]
     ratios = [a / b for a, b in zip(loop_seconds, bare_seconds, strict=True)]
     ratio = statistics.median(ratios)
     print(
         f"{arguments.backend}: loop {statistics.median(loop_seconds):.4f} s, bare "
-        f"{statistics.median(bare_seconds):.4f} s an epoch of {data.train.num_batches} steps; "
+        f"{statistics.median(bare_seconds):.4f} s per epoch of {data.train.num_batches} steps; "
         f"ratio {ratio:.3f} (median of {arguments.rounds} pairs), promised {PROMISED_RATIO}"
     )
     return int(ratio > PROMISED_RATIO)
 
 
 def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
-    """Tensors of every batch of an epoch."""
+    """Return the tensors of every batch of an epoch, as the backend's update takes them."""
     arrays = __import__(f"poc.{backend}_impl.arrays", fromlist=["arrays"])
     spec, trainer = loop.spec, loop.trainer
     steps = []
@@ -86,7 +86,7 @@ def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
 
 
 def run_bare(loop: TrainingLoop, steps: list[tuple]) -> float:
-    """Seconds of one bare epoch."""
+    """Run one bare epoch; return its seconds."""
     started = time.perf_counter()
     for step in steps:
         loop.trainer.update(*step)

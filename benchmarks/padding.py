@@ -1,10 +1,11 @@
-"""What a convolution and its gradients take in TensorFlow, by the way in which its input is padded.
+"""Time of a convolution and its gradients in TensorFlow, by the way its input is padded.
 
     python benchmarks/padding.py
 
-`explicit`: the convolution pads by itself, as told. `pad`: the map is padded before. `SAME`: its
-own rule, which puts other pixels where the stride is 2; for comparison. Milliseconds of the forward
-pass and both gradients, median of rounds in which the forms take turns, on a CPU.
+`explicit`: the convolution pads, by given numbers of pixels. `pad`: the map is padded before.
+`SAME`: TensorFlow's own rule, for comparison; it pads other sides if the stride is 2. The times are
+milliseconds of the forward pass and both gradients on a CPU, medians of rounds in which the forms
+take turns.
 """
 
 import statistics
@@ -27,7 +28,7 @@ Step = Callable[[], None]
 
 
 def main() -> int:
-    """Print one line a case."""
+    """Print one line per case."""
     print(f"{'batch':>5} {'size':>4} {'in':>4} {'out':>4} kernel stride {'explicit':>9} pad SAME")
     for case in CASES:
         found = time_in_turn(make_steps(*case))
@@ -43,7 +44,10 @@ def main() -> int:
 def make_steps(
     batch: int, size: int, in_channels: int, out_channels: int, kernel: int, stride: int
 ) -> list[Step]:
-    """The three forms with both gradients: traced, taken once, and waiting for their end."""
+    """Return a step of each form, forward and both gradients, already traced and run once.
+
+    A step waits for the device.
+    """
     import tensorflow as tf
 
     maps = tf.random.normal((batch, size, size, in_channels))
@@ -73,7 +77,7 @@ def make_steps(
 
 
 def time_in_turn(steps: list[Step]) -> list[float]:
-    """Median seconds of each."""
+    """Return the median seconds of each step."""
     samples: list[list[float]] = [[] for _ in steps]
     for _ in range(ROUNDS):
         for step, taken in zip(steps, samples, strict=True):

@@ -1,9 +1,9 @@
-"""Batch pipeline: images per second alone, and what it costs beside a training step.
+"""Batch pipeline: images per second alone, and its cost during training steps.
 
 Run: python benchmarks/pipeline.py [--source idx:FOLDER] (about 20 s). Without a source the images
 are 60,000 random ones of 28x28. The step is a NumPy matrix product on one core, which releases the
-interpreter lock as a framework's step does. Exit code 1 when the pipeline alone, as it runs by
-default, stays below the promised rate.
+interpreter lock as a framework's step does. The exit code is 1 if the pipeline alone, with its
+default settings, is below the promised rate.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-# One core for the step, so that a thread beside it has one too; read when NumPy is loaded.
+# One core for the step leaves one for the pipeline's thread. NumPy reads it when it is imported.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
@@ -36,7 +36,7 @@ Runs = dict[str, Callable[[], None]]
 
 
 def random_source() -> Source:
-    """Random images in the shape of the full Fashion-MNIST training part."""
+    """Return a source of 60,000 random images of 28x28, as in Fashion-MNIST's training part."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (NUM_EXAMPLES, 28, 28), dtype=np.uint8)
     labels = generator.integers(0, 10, NUM_EXAMPLES)
@@ -44,7 +44,7 @@ def random_source() -> Source:
 
 
 def make_pipelines(source: Source, prefetches: Iterable[int]) -> dict[str, Pipeline]:
-    """Float32 and uint8 in memory, each with these numbers of prefetched batches."""
+    """Return pipelines with float32 and uint8 in memory, each with these prefetched batches."""
     indices = source.partitions["train"]
     float_bytes = 4 * len(indices) * math.prod(source.image_shape or (0,))
     return {
@@ -61,7 +61,12 @@ def make_pipelines(source: Source, prefetches: Iterable[int]) -> dict[str, Pipel
 
 
 def gather(images: NDArray[np.float32], order: NDArray[np.int64]) -> Iterable[NDArray[np.float32]]:
-    """The same batches without Grain: the best that NumPy does."""
+    """Yield the same batches without Grain: the best that NumPy can do.
+
+    Args:
+        images: (N, H, W, C) or (N, H, W) float32.
+        order: (N,) int64 indices of images.
+    """
     for start in range(0, len(order), BATCH_SIZE):
         yield np.take(images, order[start : start + BATCH_SIZE], axis=0)
 
@@ -73,37 +78,37 @@ def drain(batches: Iterable[object]) -> None:
 
 
 def train(batches: Iterable[object], matrix: NDArray[np.float32]) -> None:
-    """Take every batch and do a step's worth of arithmetic."""
+    """Take every batch and compute as much as a training step; `matrix` is (S, S) float32."""
     product = np.empty_like(matrix)
     for _ in batches:
         np.matmul(matrix, matrix, out=product)
 
 
 def drain_epoch(pipeline: Pipeline) -> None:
-    """One epoch of nothing."""
+    """Take the batches of one epoch without steps."""
     drain(pipeline.epoch(0))
 
 
 def train_epoch(pipeline: Pipeline, matrix: NDArray[np.float32]) -> None:
-    """One epoch of steps."""
+    """Take the batches of one epoch with a step per batch; `matrix` is (S, S) float32."""
     train(pipeline.epoch(0), matrix)
 
 
 def measure(runs: Runs) -> dict[str, float]:
-    """Median seconds of each; taken in turns, so that a busy moment of the machine hits all."""
+    """Return the median seconds of each run, in turns: a busy moment then affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(NUM_REPEATS + 1):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            # The first turn fills the memory.
+            # The first turn fills the memory and is not counted.
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def report(title: str, runs: Runs, num_images: int) -> dict[str, float]:
-    """Print a table whose first row is the reference; gives images per second."""
+    """Print a table whose first row is the reference; return the images per second."""
     seconds = measure(runs)
     reference = next(iter(seconds.values()))
     print(f"\n{title:36} {'images/s':>12} {'time ratio':>11}")
@@ -132,7 +137,7 @@ def main() -> int:
     beside: Runs = {"steps without batches": lambda: train(range(num_batches), matrix)}
     for name, pipeline in make_pipelines(source, [0, 1, 2]).items():
         beside[name] = partial(train_epoch, pipeline, matrix)
-    report("pipeline beside steps", beside, len(indices))
+    report("pipeline during steps", beside, len(indices))
 
     ratio = rates["float32 in memory, prefetch 0"] / PROMISED_IMAGES_PER_SECOND
     print(f"\ndefault: {ratio:.2f} times the promised {PROMISED_IMAGES_PER_SECOND:,} images/s")

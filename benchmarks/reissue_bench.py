@@ -1,10 +1,10 @@
-"""Give bench files of the format before a checksum, after a check by the rule of that format.
+"""Give bench files of the former format a checksum, after a check by the rule of that format.
 
     python benchmarks/reissue_bench.py --date 2026-11-28 docs/results/bench/*.json
 
-Such a file is verified first: its derived numbers are made again from its samples. Whether anything
-else in it was changed before, its rule cannot tell, and the file says so from then on. Samples and
-numbers stay as they are; files that have a checksum, or are no bench files, are left alone.
+Such a file is verified first: its derived numbers are computed again from its samples. That rule
+cannot find an earlier change of other fields, and a note in the file records this limit. Samples
+and numbers do not change. Files with a checksum and other files are left alone.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from poc.shared.files.whole import write_json
 
 
 def main() -> int:
-    """Print one line a file."""
+    """Print one line per file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--date", required=True, help="of the check: written into each file")
+    parser.add_argument("--date", required=True, help="date of the check, written into each file")
     parser.add_argument("files", nargs="+", type=Path)
     arguments = parser.parse_args()
     for path in arguments.files:
@@ -30,14 +30,14 @@ def main() -> int:
 
 
 def reissue(path: Path, date: str) -> str:
-    """Replace one file; returns what was done."""
+    """Replace one file; return what was done."""
     if json.loads(path.read_text(encoding="utf-8")).get("format") != UNSEALED_FORMAT:
         return "left alone"
     content = verify_bench(path)
     note = (
         f"Written in the format {UNSEALED_FORMAT!r}, without a checksum; given one on {date}, "
-        "after its derived numbers were made again. What was changed before that day in fields "
-        "that decide no derived number would not have been seen."
+        "after its derived numbers were computed again. An earlier change of fields that affect no "
+        "derived number would not have been seen."
     )
     write_json(path, seal({**content, "format": FORMAT, "reissued": note}))
     return "verified, and given a checksum"

@@ -3,10 +3,10 @@
     python benchmarks/soak.py --backend tf --minutes 60
     python benchmarks/soak.py --backend torch --minutes 60
 
-Starts `poc run` on the embedded data with more epochs than fit into the time, looks at the worker
-process every few seconds, stops it with SIGTERM and reads what it left. Exits 1 where the resident
-memory of the last quarter is more than 2 % above that of the quarter after the warm-up, or files or
-threads have become more.
+It starts `poc run` on the embedded data with more epochs than fit into the time, looks at the
+worker process every few seconds, stops it with SIGTERM and reads the run folder. The exit code is 1
+if the resident memory of the last quarter is more than 2 % above that of the quarter after the
+warm-up, or if the number of open files or threads has grown.
 """
 
 import argparse
@@ -21,13 +21,13 @@ import time
 from pathlib import Path
 
 ALLOWED_GROWTH = 1.02
-# The first quarter: allocators, caches and compiled graphs settle.
+# In the first quarter, allocators, caches and compiled graphs still grow.
 WARMUP_SHARE = 0.25
 EPOCHS = 1_000_000
 
 
 def main() -> int:
-    """Print what grew."""
+    """Run, look and print the growth."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def start(arguments: argparse.Namespace, folder: Path) -> subprocess.Popen:
-    """The run under test."""
+    """Start the run under test."""
     command = [sys.executable, "-m", "poc.cli", "run", "--backend", arguments.backend]
     command += ["--epochs", str(EPOCHS), "--save-every", "1min", "--output", str(folder)]
     for assignment in arguments.assignments:
@@ -56,7 +56,7 @@ def start(arguments: argparse.Namespace, folder: Path) -> subprocess.Popen:
 def watch(
     process: subprocess.Popen, folder: Path, seconds: float, pause: float
 ) -> list[dict[str, float]]:
-    """Looks at the worker, from the first metrics line on."""
+    """Look at the worker every `pause` seconds, from the first metrics line on."""
     while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").stat().st_size:
         if process.poll() is not None:
             raise SystemExit("the run ended before its first epoch")
@@ -70,7 +70,7 @@ def watch(
 
 
 def look_at(pid: int) -> dict[str, float]:
-    """Resident bytes, open files and threads of a process."""
+    """Return the resident bytes, open files and threads of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return {
@@ -81,7 +81,7 @@ def look_at(pid: int) -> dict[str, float]:
 
 
 def judge(backend: str, looks: list[dict[str, float]], folder: Path, code: int) -> int:
-    """Compare the quarter after the warm-up with the last one."""
+    """Compare the quarter after the warm-up with the last one; return 1 if something grew."""
     rest = looks[int(WARMUP_SHARE * len(looks)) :]
     third = max(len(rest) // 3, 1)
     verdicts = []

@@ -1,4 +1,4 @@
-"""A whole training epoch against what a user of the bare framework would write.
+"""Speed of a training epoch, compared with the loop that a user of the framework would write.
 
     python benchmarks/stock_loops.py --backend tf
     python benchmarks/stock_loops.py --backend torch
@@ -6,8 +6,8 @@
 The same model, images and batch size are trained in the same process, epoch by epoch in turn: by
 this project's loop (pipeline, noise, schedule and metrics included) and by `keras.Model.fit` on
 arrays with Keras' own Adam and loss, or by the plain PyTorch loop over shuffled tensors with
-`torch.optim.Adam`. The stock side draws no dropout masks, which favours it. Exits 1 where this
-project reaches less than the promised share of the stock side's images a second.
+`torch.optim.Adam`. The stock side draws no dropout masks, which favours it. The exit code is 1 if
+this project reaches less than the promised share of the stock side's images per second.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MODEL = ("model.name=googlenet", "method=scratch", "data.batch_size=128", "data.
 
 
 def main() -> int:
-    """Print images a second of both sides and the share."""
+    """Print the images per second of both sides and the share."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--rounds", type=int, default=7)
@@ -63,7 +63,7 @@ def main() -> int:
     pairs = []
 
     def take_turn(event: Mapping[str, Any]) -> None:
-        """After each epoch of this project, one of the framework's own loop."""
+        """Time an epoch of the framework's own loop after each of this project's."""
         if event["event"] == "epoch":
             started = time.perf_counter()
             stock()
@@ -71,7 +71,7 @@ def main() -> int:
 
     folder = RunFolder.create(tempfile.mkdtemp() + "/run")
     TrainingLoop(resolved, backend, data, Supervision(folder=folder, report=take_turn)).run()
-    # The first of both warms up.
+    # The first epoch of both sides is a warm-up.
     del pairs[0]
     share = statistics.median(stock_seconds / own for stock_seconds, own in pairs)
     rates = [len(labels) / statistics.median(column) for column in zip(*pairs, strict=True)]
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def keras_fit(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
-    """One epoch of `keras.Model.fit` on arrays."""
+    """Return one epoch of `keras.Model.fit` on images (N, H, W, C) and labels (N,)."""
     import keras
 
     from poc.tf_impl.models import Model
@@ -101,7 +101,13 @@ def keras_fit(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[
 
 
 def torch_loop(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
-    """One epoch of the loop that PyTorch's tutorials show, on tensors that are there already."""
+    """Return one epoch of the loop in PyTorch's tutorials, on tensors made beforehand.
+
+    Args:
+        run: The run that this project trains.
+        images: (N, H, W, C) float32.
+        labels: (N,) int64.
+    """
     import torch
 
     from poc.torch_impl.models import Model

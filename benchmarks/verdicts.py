@@ -1,4 +1,4 @@
-"""How often the intervals and verdicts of a report are right, over simulated studies.
+"""Share of right intervals and verdicts of a report, over simulated studies.
 
     python benchmarks/verdicts.py --repeats 2000    # every table
     python benchmarks/verdicts.py --repeats 200 --table main
@@ -8,16 +8,17 @@ seed s on image i is right where
 
     mu_r + b_r z_rs + sqrt(1 - b_r^2) (sqrt(g) u_ri + sqrt(1 - g) e_rsi) > 0
 
-with standard normal z (the seed), u (how easy the image is for the method) and e (what seed and
-image do together). u is shared by the rows with a correlation of 0.8, and g = 0.7: two seeds of one
-row then agree as those of real runs did. The variances add to 1, so that the accuracy of the method
-is Phi(mu) exactly. b sets how far a seed moves the accuracy of the network: by a standard deviation
-of `deviation` at an accuracy of 0.8, and of `deviation` sqrt(a (1 - a)) / 0.4 at another one, a. A
-page draws `deviation` from 0 to 0.02, and each row scatters around it (lognormal, 0.4).
+with standard normal z (the seed), u (how easy the image is for the method) and e (the joint effect
+of seed and image). u is shared by the rows with a correlation of 0.8, and g = 0.7: two seeds of one
+row then agree as often as those of real runs did. The variances add to 1, so the accuracy of the
+method is exactly Phi(mu). b sets how far a seed moves the accuracy of the network: by a standard
+deviation of `deviation` at an accuracy of 0.8, and of `deviation` sqrt(a (1 - a)) / 0.4 at another
+accuracy a. A page draws `deviation` from 0 to 0.02, and each row scatters around it (lognormal,
+0.4).
 
-The old rule, for comparison: Wilson's interval and Student's over seeds in quadrature; a pair by
-exact McNemar tests a seed, Holm's correction and all seeds of one mind; the best by intervals
-apart; the baseline by the interval.
+The old rule, for comparison: Wilson's interval and Student's over seeds, added in quadrature; a
+pair by one exact McNemar test per seed, Holm's correction and agreement of all seeds; the best row
+by intervals that do not overlap; the baseline by the interval.
 """
 
 import argparse
@@ -49,7 +50,7 @@ Hits = NDArray[np.bool_]
 
 @dataclass
 class Verdicts:
-    """What one rule says of one page: intervals of the rows, and winners among (first, second)."""
+    """Verdicts of one rule on one page: intervals of the rows, and the winner of each pair."""
 
     intervals: list[Interval]
     winners: dict[tuple[int, int], int]
@@ -63,14 +64,17 @@ def draw_answers(
     num_seeds: int,
     num_images: int,
 ) -> Hits:
-    """(R, S, N) right answers of R rows.
+    """Draw the right answers of R rows, S seeds and N images.
 
     Args:
-        random: Where the numbers come from.
-        accuracies: (R,) of the methods.
-        deviations: (R,) how far a seed moves the accuracy of each, as a standard deviation.
+        random: Generator of the numbers.
+        accuracies: (R,) accuracies of the methods.
+        deviations: (R,) standard deviations of each accuracy over seeds.
         num_seeds: S.
         num_images: N.
+
+    Returns:
+        (R, S, N) bool: true where the answer is right.
     """
     hits = np.empty((len(accuracies), num_seeds, num_images), dtype=np.bool_)
     common = random.standard_normal(num_images, dtype=np.float32)
@@ -88,7 +92,12 @@ def draw_answers(
 
 
 def judge(hits: Hits, constant: Hits) -> Verdicts:
-    """The verdicts of a report: (R, S, N) answers and (N,) those of the majority baseline."""
+    """Return the verdicts of a report on right answers.
+
+    Args:
+        hits: (R, S, N) bool of the rows.
+        constant: (N,) bool of the majority baseline.
+    """
     model = SeedModel([weigh_answers(row) for row in hits])
     shares = hits.mean(axis=1)
     pairs = list(combinations(range(len(hits)), 2))
@@ -115,7 +124,12 @@ def judge(hits: Hits, constant: Hits) -> Verdicts:
 
 
 def judge_by_the_old_rule(hits: Hits, constant: Hits) -> Verdicts:
-    """The verdicts of the reports before this rule."""
+    """Return the verdicts of reports before the present rule.
+
+    Args:
+        hits: (R, S, N) bool of the rows.
+        constant: (N,) bool of the majority baseline.
+    """
     num_seeds, num_images = hits.shape[1:]
     intervals = [old_interval(row.mean(axis=1), num_images) for row in hits]
     pairs = list(combinations(range(len(hits)), 2))
@@ -138,7 +152,7 @@ def judge_by_the_old_rule(hits: Hits, constant: Hits) -> Verdicts:
 
 
 def old_interval(accuracies: NDArray[np.float64], num_images: int) -> Interval:
-    """Wilson's interval and Student's in quadrature."""
+    """Return Wilson's interval and Student's over seeds, (S,) accuracies, in quadrature."""
     mean, num_seeds = float(accuracies.mean()), len(accuracies)
     images = wilson_interval(round(mean * num_images), num_images)
     seeds = 0.0
@@ -165,34 +179,37 @@ class Cell:
 
     @property
     def coverage(self) -> float:
-        """Share of intervals that hold the accuracy of their method."""
+        """Return the share of intervals that contain the accuracy of their method."""
         return float(np.mean(self.covered))
 
     @property
     def half_width(self) -> float:
-        """Median half width."""
+        """Return the median half width of the intervals."""
         return float(np.median(self.half_widths))
 
     @property
     def false_rate(self) -> float:
-        """Pages of four equal rows that call any row better than another."""
+        """Return the share of pages of four equal rows that call one better than another."""
         return float(np.mean(self.is_false))
 
     @property
     def false_rate_beside(self) -> float:
-        """The same among three equal rows beside a better one, or the better one called worse."""
+        """Return the share of false verdicts on pages of three equal rows and a better one.
+
+        A false verdict tells two of the equal rows apart, or calls the better one worse.
+        """
         return float(np.mean(self.is_false_beside))
 
     @property
     def power(self) -> float:
-        """Pages that call a row that is five points better than another one better than it."""
+        """Return the share of pages that find a row that is five points better than another."""
         return float(np.mean(self.found))
 
 
 def draw_deviations(
     random: np.random.Generator, accuracies: Sequence[float], deviation: float | None
 ) -> list[float]:
-    """How far seeds move each row; all alike where `deviation` is given."""
+    """Draw the effect of seeds on each row, as standard deviations; `deviation` fixes all."""
     size = random.uniform(0, MAX_DEVIATION) if deviation is None else deviation
     scatter = ROW_SCATTER if deviation is None else 0.0
     return [
@@ -210,7 +227,7 @@ def simulate(
     deviation: float | None = None,
     seed: int = 0,
 ) -> list[Cell]:
-    """One cell a rule, all on the same studies: half of equal rows, half with one better row."""
+    """Return a cell per rule, all on the same studies: half equal rows, half with a better one."""
     random = np.random.default_rng([seed, num_seeds, num_images])
     cells = [Cell() for _ in rules]
     for _ in range(repeats):
@@ -226,7 +243,7 @@ def simulate(
 
 
 def record(cell: Cell, verdicts: Verdicts, accuracies: Sequence[float]) -> None:
-    """Count what one rule says of one study."""
+    """Count the verdicts of one rule on one study."""
     for interval, accuracy in zip(verdicts.intervals, accuracies, strict=True):
         cell.covered.append(interval.low <= accuracy <= interval.high)
         cell.half_widths.append((interval.high - interval.low) / 2)
@@ -242,7 +259,7 @@ def record(cell: Cell, verdicts: Verdicts, accuracies: Sequence[float]) -> None:
 
 
 def simulate_baseline(num_seeds: int, num_images: int, repeats: int, *, seed: int = 0) -> float:
-    """Share of pages that call one of four rows better or worse than an equally good constant."""
+    """Return the share of pages that tell one of four rows from an equally good constant."""
     random = np.random.default_rng([seed, 1, num_seeds, num_images])
     count = 0
     for _ in range(repeats):
@@ -254,9 +271,9 @@ def simulate_baseline(num_seeds: int, num_images: int, repeats: int, *, seed: in
 
 
 def print_main(repeats: int, seed: int) -> None:
-    """Both rules, by seeds and images."""
+    """Print a table of both rules, by seeds and images."""
     names = ("coverage", "false verdicts", "half-width", "power")
-    names = (*names[:2], "false beside a better row", *names[2:], *(f"old {n}" for n in names))
+    names = (*names[:2], "false next to a better row", *names[2:], *(f"old {n}" for n in names))
     print("| seeds | images | " + " | ".join(names) + " |")
     print("|--:" * 11 + "|")
     for num_seeds in NUM_SEEDS:
@@ -273,7 +290,7 @@ def print_main(repeats: int, seed: int) -> None:
 
 
 def print_deviations(repeats: int, seed: int) -> None:
-    """What the assumption about seeds costs where they move an accuracy less, or more."""
+    """Print coverage and false verdicts for seeds that move an accuracy less, or more."""
     sizes = (0.0, 0.005, 0.01, 0.02, 0.03)
     print("| seeds | images |" + "".join(f" sd {size} |" for size in sizes))
     print("|--:" * (2 + len(sizes)) + "|")
@@ -288,7 +305,7 @@ def print_deviations(repeats: int, seed: int) -> None:
 
 
 def print_baseline(repeats: int, seed: int) -> None:
-    """Rows that are as good as a constant answer."""
+    """Print false verdicts on rows that are as good as a constant answer."""
     print("| images |" + "".join(f" {count} seeds |" for count in NUM_SEEDS))
     print("|--:" * (1 + len(NUM_SEEDS)) + "|")
     for num_images in NUM_IMAGES:
@@ -300,7 +317,7 @@ TABLES = {"main": print_main, "deviations": print_deviations, "baseline": print_
 
 
 def main() -> None:
-    """Print the tables that are asked for, in Markdown."""
+    """Print the chosen tables, in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)

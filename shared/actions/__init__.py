@@ -1,1 +1,1 @@
-"""What a command does: starts workers, writes files for the user."""
+"""The work of each command: start workers, compute, write files for the user."""

@@ -1,4 +1,4 @@
-"""What a trained network loses when single blocks are left out at test time (arXiv 1605.06431).
+"""The error of a trained network without single blocks at test time (arXiv 1605.06431).
 
 A block is replaced by its shortcut, without any training. In a plain network (VGG) the blocks are
 the convolutions whose output has the shape of their input.
@@ -22,7 +22,9 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
+# Per batch: images (N, H, W, C) float32 and labels (N,) int64.
 Batches = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
+# The largest random set of blocks.
 NUM_RANDOM = 10
 
 
@@ -33,16 +35,16 @@ def measure_removals(
     data: str | None = None,
     note: Note = ignore,
 ) -> list[Removal]:
-    """Error of a run's best weights without each block, and without 1 to 10 random ones.
+    """Measure the error of a run's best weights without each block, and without random sets.
 
     Args:
         folder: Run folder.
-        num_batches: Test batches that are evaluated; none: all.
-        data: Where the run's data lies now; none: where it lay.
-        note: Told what differs from the run.
+        num_batches: Test batches to evaluate; none: all.
+        data: New place of the run's data; none: the recorded place.
+        note: Called with each difference from the run.
 
     Returns:
-        One row a measurement: `removed` (names), `kind` ("none", "identity", "projection" or
+        One row per measurement: `removed` (names), `kind` ("none", "identity", "projection" or
         "random"), `error` (share of wrong answers) and `num_images`.
 
     Raises:
@@ -69,15 +71,18 @@ def measure_removals(
 
 
 def removals(network: Network, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """(kind, names) of every measurement: none, each block, then growing random sets.
+    """List the (kind, names) of each measurement: none, each block, then growing random sets.
 
-    Random sets hold blocks with an identity shortcut alone.
+    Random sets contain only blocks with an identity shortcut.
+
+    Raises:
+        UsageError: The network has no block that can be removed.
     """
     blocks = network.removable
     if not blocks:
         raise UsageError(
-            f"received {network.name}, which has no block that can be left out; allowed are nets "
-            "with residual blocks or with convolutions that keep their shape: choose such a run"
+            f"Got {network.name}, which has no block that can be left out. Expected a network with "
+            "residual blocks or with convolutions that keep their shape. Try a run of such a model."
         )
     identities = [name for name, block in blocks.items() if block.is_identity]
     singles = [
@@ -95,7 +100,7 @@ def removals(network: Network, seed: int) -> list[tuple[str, tuple[str, ...]]]:
 def measure_error(
     worker: Worker, run: RunSpec, weights: Weights, batches: Batches, removed: Sequence[str]
 ) -> float:
-    """Share of wrong answers of the network without the blocks `removed`."""
+    """Return the share of wrong answers of the network without the blocks `removed`."""
     spec = run.model_dump(mode="json")
     spec["model"]["removed"] = list(removed)
     wrong = 0

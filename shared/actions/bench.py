@@ -1,4 +1,4 @@
-"""`poc bench`: parity, then timing, then what the samples show; and the check of a stored file."""
+"""`poc bench`: parity, then timing, then statistics; and the check of a stored file."""
 
 import json
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from poc.shared.spec.bench import BenchSpec, Side
 
 from .comparison import check_parity
 
-# As today's but without a checksum: read, and called unsealed.
+# The former format has no checksum: such a file is still read, and called unsealed.
 UNSEALED_FORMAT = "poc bench 2"
 HOLDS, ONE_BACKEND = "holds", "one backend alone"
-# What a file that was changed may make of the arithmetic.
+# Errors that the arithmetic raises when values of a file were changed by hand.
 BROKEN = (
     *(AttributeError, KeyError, TypeError, ValueError, IndexError),
     *(ArithmeticError, UsageError),
@@ -28,16 +28,16 @@ BROKEN = (
 
 
 def bench(spec: BenchSpec, output: Path, *, command: str, report: Note) -> BenchFile:
-    """Prove parity, time every side, and write the file.
+    """Check parity, time every side, and write the file.
 
     Raises:
-        UsageError: The output stands already.
+        UsageError: The output already exists.
         CheckFailed: The backends do not compute the same, so nothing is timed.
     """
     if output.exists():
         raise UsageError(
-            f"received the output {str(output)!r}, which exists; allowed is a new file: name "
-            "another or remove it"
+            f"Got the output {str(output)!r}, which exists. Expected a new file. Try another name, "
+            "or remove the file."
         )
     parity, failures = prove_parity(spec, report)
     result = run_bench(spec, command=command, report=report, failures=failures)
@@ -50,12 +50,12 @@ def bench(spec: BenchSpec, output: Path, *, command: str, report: Note) -> Bench
 
 
 def prove_parity(spec: BenchSpec, report: Note) -> tuple[str, dict[int, str]]:
-    """Climb the ladder with every side that is timed, against the other backend's default.
+    """Check the parity of every timed side with the default of the other backend.
 
-    Sides of a mixed precision are left out: nothing is proved of them, which the tables say.
+    Sides of a mixed precision are left out; the tables say that their parity is not checked.
 
     Returns:
-        One word for the file; and which sides, by their place, do not run, and why.
+        The word for the file; and the sides that do not run, each as its index and the reason.
 
     Raises:
         CheckFailed: A rung breaks.
@@ -66,7 +66,7 @@ def prove_parity(spec: BenchSpec, report: Note) -> tuple[str, dict[int, str]]:
     failures = {}
     for place, side in enumerate(spec.sides):
         name = str(sorted(side.changes.items())) + ("" if side.is_default else side.backend)
-        # Operations of the ladder's gradients are taken one by one anyway.
+        # The ladder computes its gradients eagerly anyway, so the eager mode needs no second proof.
         if side.is_mixed or side.changes.get("mode") == "eager":
             continue
         if name not in proved:
@@ -79,14 +79,15 @@ def prove_parity(spec: BenchSpec, report: Note) -> tuple[str, dict[int, str]]:
 
 
 def prove_side(spec: BenchSpec, side: Side) -> str | None:
-    """Climb the ladder; why the side does not run, or none.
+    """Check the parity of one side; return the reason if it does not run, or none.
 
     Raises:
         CheckFailed: A rung breaks.
     """
     try:
         changes: dict[str, Mapping[str, str]] = {side.backend: side.changes}
-        # float32 walks off at a ReLU's kink; the same program in float64 tells formulas apart.
+        # In float32 the sides drift apart at the kink of a ReLU; in float64 only a different
+        # formula makes a difference.
         run = spec.run.replace(precision="float64")
         rungs = check_parity(run, changes, is_brief=True)
     except FAILURES as error:
@@ -98,73 +99,78 @@ def prove_side(spec: BenchSpec, side: Side) -> str | None:
 
 
 def refuse_broken(rungs: list[Rung], name: str) -> None:
-    """Stop at the first rung that broke."""
+    """Refuse to time sides whose parity is not shown.
+
+    Raises:
+        CheckFailed: A rung is not passed; the message has the first one.
+    """
     for rung in rungs:
         if not rung.is_passed:
             raise CheckFailed(
-                f"with {name}, parity is {rung.failure}: two programs that are not shown to "
-                "compute the same are not timed against each other"
+                f"Got parity {rung.failure} (with {name}). Expected every rung within its bound, "
+                "since only programs that compute the same are timed against each other. Try "
+                "`poc parity` first, or other sides."
             )
 
 
 def read_bench(path: Path) -> BenchFile:
-    """A stored bench.
+    """Read a stored bench.
 
     Raises:
-        UsageError: No such file, or it is none.
+        UsageError: The file does not exist, or is not a bench file of this format.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"received {str(path)!r}, which cannot be read ({type(error).__name__}); allowed is a "
-            "file that `poc bench --output` wrote"
+            f"Got {str(path)!r}, which cannot be read ({type(error).__name__}). Expected a file "
+            "that `poc bench --output` wrote. Try another path."
         ) from None
     stored = str(content.get("format")) if isinstance(content, dict) else ""
     is_known = stored == FORMAT or (stored == UNSEALED_FORMAT and CHECKSUM not in content)
     if stored.startswith("poc bench") and not is_known:
         raise UsageError(
-            f"received {str(path)!r} in the format {stored!r}; allowed is {FORMAT!r}: check it "
-            "with the version of poc that wrote it, or run its command again"
+            f"Got {str(path)!r} in the format {stored!r}. Expected the format {FORMAT!r}. Try the "
+            "version of poc that wrote the file, or run its command again."
         )
     if not is_known:
         raise UsageError(
-            f"received {str(path)!r}, which is no bench file; allowed is one that "
-            "`poc bench --output` wrote"
+            f"Got {str(path)!r}, which is not a bench file. Expected a file that "
+            "`poc bench --output` wrote. Try another path."
         )
     return cast(BenchFile, content)
 
 
 def verify_bench(path: Path) -> BenchFile:
-    """A stored bench: its derived numbers follow from its samples, its content from its checksum.
+    """Read a stored bench; check its derived numbers by its samples, its content by its checksum.
 
-    A file of the format before has no checksum; of such a one only the derived numbers are checked.
+    A file of the former format has no checksum, so only its derived numbers are checked.
 
     Raises:
         UsageError: See `read_bench`.
-        CheckFailed: Something was changed, or the file is not whole.
+        CheckFailed: Something was changed, or the file is incomplete.
     """
     content = read_bench(path)
     try:
         fault = find_fault(content)
     except BROKEN as error:
-        fault = f"is not whole ({type(error).__name__}: {error})"
+        fault = f"is incomplete ({type(error).__name__}: {error})"
     if fault:
         raise CheckFailed(
-            f"{str(path)!r} {fault}: it was changed after it was written; restore it or run the "
-            "bench again"
+            f"Got {str(path)!r}, which {fault}: it was changed after it was written. Expected the "
+            "file unchanged. Try restoring it, or run the bench again."
         )
     return content
 
 
 def find_fault(content: BenchFile) -> str:
-    """What shows that a stored bench is not as it was written; empty: nothing does."""
+    """Return the sign that a stored bench was changed, or an empty text."""
     if wrong := verify(content):
         return f"has {len(wrong)} numbers that do not follow from its samples, first {wrong[0]}"
     backends = {side["backend"] for side in content["spec"]["sides"]}
     allowed = {HOLDS} if len(backends) > 1 else {HOLDS, ONE_BACKEND}
     if content["parity"] not in allowed:
-        return f"says parity {content['parity']!r}, where nothing is timed but after {HOLDS!r}"
+        return f"says parity {content['parity']!r}, but a bench is timed only after {HOLDS!r}"
     if content["format"] == FORMAT and not is_intact(content):
-        return "does not have the content of its checksum, though its numbers follow"
+        return "does not match its checksum, though its numbers follow from its samples"
     return ""

@@ -1,6 +1,7 @@
-"""`poc channels`: which channels of a source tell the labels apart; stored, drawn, used as filter.
+"""`poc channels`: select the channels of a source that separate the labels; store and draw them.
 
-The published study keeps 512 channels of every map that has more.
+A run with matching uses the selection as a filter. The published study keeps 512 channels of every
+map that has more.
 """
 
 import hashlib
@@ -41,24 +42,24 @@ def select_channels(
 
     Args:
         run: A run with a source; its `method_options.source_taps` are examined.
-        output: Folder that takes `channels.json`, `scores.safetensors` and `channels.png`.
-        keep: Channels of each map that has more.
-        num_shards: Parts of the images that are summed apart and merged.
+        output: Folder for `channels.json`, `scores.safetensors` and `channels.png`.
+        keep: Channels to keep in each map that has more.
+        num_shards: Parts of the images that are summed separately and then merged.
         report: Called with the worker's events.
 
     Returns:
-        What `channels.json` holds.
+        The content of `channels.json`.
 
     Raises:
-        UsageError: The run has no source, or something else stands in the place of a file.
+        UsageError: The run has no source, or a file of the same name exists in `output`.
     """
     refuse_foreign(output)
     run = resolve_teacher(run)
     taps = run.method_options.get("source_taps", ())
     if run.teacher is None:
         raise UsageError(
-            f"received method {run.method!r}, which has no source; choose --method l2t-ww and name "
-            "a source"
+            f"Got method={run.method!r} without a source. Expected a method that learns from a "
+            "source network. Try --method l2t-ww with --teacher."
         )
     with Worker(run.backend, report=report) as worker:
         found = worker.call(
@@ -77,10 +78,10 @@ def select_channels(
 
 
 def refuse_foreign(output: Path) -> None:
-    """Refuse a folder whose files of these names are not as an earlier selection left them.
+    """Refuse to replace files that an earlier selection did not write, or that were changed since.
 
     Raises:
-        UsageError: One of them is not.
+        UsageError: The folder has such a file.
     """
     stored = read_selection_file(output / SELECTION)
     what = {key: stored[key] for key in FINGERPRINTED if key in stored}
@@ -97,7 +98,7 @@ def refuse_foreign(output: Path) -> None:
 
 
 def read_selection_file(path: Path) -> dict[str, object]:
-    """What a selection's file holds; empty where there is none, or something else."""
+    """Read a selection's file; empty if it does not exist or is not one."""
     try:
         return read_object(path)
     except UsageError:
@@ -105,7 +106,7 @@ def read_selection_file(path: Path) -> dict[str, object]:
 
 
 def describe_selection(run: RunSpec, found: ChannelScores, keep: int) -> dict[str, Any]:
-    """The stored selection; its fingerprint covers the source, the images and what is kept."""
+    """Return the content to store; its fingerprint covers the source, the images and the choice."""
     source = run.teacher.model_dump(mode="json") if run.teacher else {}
     what: dict[str, object] = {"source": source, "data": found["data"], "keep": keep}
     if run.teacher is not None and run.teacher.weights is not None:
@@ -130,12 +131,18 @@ def describe_selection(run: RunSpec, found: ChannelScores, keep: int) -> dict[st
 
 
 def fingerprint(content: Mapping[str, object]) -> str:
-    """SHA-256 of plain values."""
+    """Return the SHA-256 of plain values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def draw_scores(path: Path, scores: Mapping[str, NDArray[np.float64]], keep: int) -> None:
-    """Sorted statistic of every map, one line each, and where the selection cuts."""
+    """Draw the sorted statistic of each map, one line each, and mark the cut of the selection.
+
+    Args:
+        path: PNG file.
+        scores: (num_channels,) float64 per map.
+        keep: Number of channels that the selection keeps.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -26,27 +26,30 @@ from poc.shared.spec.run import BACKENDS, RunSpec
 
 NUM_PARITY_BATCHES = 5
 TIMING_CAVEAT = (
-    "Times are of one run a backend, one after the other, so that their ratios hold the moods of "
-    "the machine: `poc bench` times both in turn."
+    "These times are from one run per backend, one after the other, so the load of the machine "
+    "changes their ratio: `poc bench` times both in turn."
 )
 
 
 def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
-    """What the ladder climbs on that its user did not name: one line each."""
+    """Describe the choices of a parity run that its user did not make, one line each."""
     lines = []
     if form is not None:
         lines.append(
-            f"small form: {describe_form(form)}; --model, --data, --config or --set for others"
+            f"small form: {describe_form(form)}; --model, --data, --config or --set change it"
         )
     if run.teacher is not None and run.teacher.weights is None:
-        lines.append("teacher: drawn, not trained; --teacher for one of your own")
+        lines.append("teacher: random, not trained; --teacher names your own")
     if find_method(run.method).fine_tuning is not None and run.initial_weights is None:
-        lines.append("body: drawn, not pretrained; --weights for one of your own")
+        lines.append("weights: random, not pretrained; --weights names your own")
     return lines
 
 
 def read_batches(run: RunSpec) -> tuple[RunSpec, list[Batch]]:
-    """The run with what its data fill in, and its first training batches."""
+    """Return the run, completed from its data, and its first training batches.
+
+    Each batch has `images`: (N, H, W, C) float32 and `labels`, as the training step takes them.
+    """
     resolved, data = resolve(run)
     with data:
         return resolved.spec, [
@@ -66,11 +69,14 @@ def check_parity(
     """Climb the parity ladder on real batches of the run's own data.
 
     Args:
-        run: What is compared.
-        changes: Fields of the run that one backend alone sees: its mode, its layout.
+        run: The run to compare.
+        changes: Fields of the run for one backend only: its mode, its layout.
         is_brief: See `Ladder`.
-        is_small: On smaller images where these have the same parameters; the first rung notes it.
+        is_small: Use smaller images if the parameters stay the same; the first rung notes it.
         report: Called with progress events: the start, then each rung with its seconds.
+
+    Returns:
+        The rungs in the order of the ladder, passed or not.
     """
     resolved, batches = read_batches(run)
     climbed = shrink(resolved) if is_small else resolved
@@ -83,10 +89,11 @@ def check_parity(
 
 
 def check_output(root: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that no comparison may begin in, before anything is computed.
+    """Refuse an output folder before anything is computed.
 
     Raises:
-        UsageError: It holds something and `overwrite` is false, or what is no comparison.
+        UsageError: It is not empty and `overwrite` is false, or it has something else than a
+            comparison.
     """
     folders = [root / backend for backend in BACKENDS]
     if root.exists() and (not root.is_dir() or {*root.iterdir()} - {*folders}):
@@ -94,8 +101,8 @@ def check_output(root: Path, *, overwrite: bool) -> None:
             RunFolder(root).require_room(overwrite=False)
         elif not any((folder / "run.json").is_file() for folder in folders):
             raise UsageError(
-                f"received --overwrite for {str(root)!r}, which holds no comparison; remove it by "
-                "hand"
+                f"Got --overwrite for {str(root)!r}, which holds no comparison. Expected the "
+                "folder of a former comparison. Try another name, or remove the folder by hand."
             )
     for folder in folders:
         RunFolder(folder).require_room(overwrite=overwrite)
@@ -110,7 +117,7 @@ def compare_backends(
     report: Report,
     save_every: str = DEFAULT_SAVE_EVERY,
 ) -> list[dict[str, Any]]:
-    """Train the same run in both backends, one after the other; returns their rows."""
+    """Train the same run in both backends, one after the other; return their rows."""
     root = output or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-compare-{run.method}"
     return [
         launch_run(
@@ -126,10 +133,10 @@ def compare_backends(
 
 
 def difference_verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the runs show that the frameworks differ, in the words and the model of a report.
+    """Say if the runs show a difference of the frameworks, as a report would.
 
     Args:
-        rows: Summaries of finished runs; `folder` holds their predictions.
+        rows: Summaries of finished runs; `folder` is where their predictions are.
     """
     sentences = read_headline([Path(row["folder"]) for row in rows]).sentences
-    return "\n".join(sentences) or "The runs have no test part: nothing is said of a difference."
+    return "\n".join(sentences) or "The runs have no test part, so a difference is not judged."

@@ -1,4 +1,4 @@
-"""Counting a network: parameters, weight bytes and multiply-adds, layer by layer."""
+"""Counts of a network: parameters, weight bytes and multiply-adds, layer by layer."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ BYTES_PER_WEIGHT = 4
 
 
 def summarize(run: RunSpec) -> NetworkSummary:
-    """Totals and layers of a declared network.
+    """Count the layers of a declared network, and their totals.
 
-    Totals count running statistics, as Keras does. `learnable_parameters` leaves them out, as
-    PyTorch does; `trainable_parameters` is what gradients reach, less what is frozen;
-    `live_parameters` is the total less the kernel values that meet only padding at this input size.
+    Totals include running statistics, as in Keras. `learnable_parameters` leaves them out, as in
+    PyTorch; `trainable_parameters` counts the values that training changes, without frozen ones;
+    `live_parameters` leaves out the kernel values that meet only padding at this input size.
     """
     network = declare_network(run)
     parameters = network.parameters
@@ -41,7 +41,7 @@ def summarize(run: RunSpec) -> NetworkSummary:
 
 
 def layer_rows(network: Network) -> list[LayerRow]:
-    """One row a layer: name, kind, output shape, parameters, live ones, multiply-adds."""
+    """Return one row per layer: name, kind, output shape, parameters, live ones, multiply-adds."""
     return [
         {
             "name": node.name,
@@ -56,7 +56,7 @@ def layer_rows(network: Network) -> list[LayerRow]:
 
 
 def summarize_taps(run: RunSpec) -> TapsSummary:
-    """The taps that a network names: each with the layer behind it and the shape of its value."""
+    """List the taps of a network, each with its layer and the shape of its value."""
     network = declare_network(run)
     return {
         "model": network.name,
@@ -69,10 +69,10 @@ def summarize_taps(run: RunSpec) -> TapsSummary:
 
 
 def summarize_built(run: RunSpec) -> NetworkSummary:
-    """The same, with the counts read off the model that the run's backend builds.
+    """Count as `summarize`, but in the model that the run's backend builds.
 
     Raises:
-        CheckFailed: The built model is not the declared one; the message names the parameter.
+        CheckFailed: The built model differs from its declaration; the message names the parameter.
     """
     with Worker(run.backend) as worker:
         built = worker.call(Operations.parameters, run=run.model_dump(mode="json"))
@@ -87,25 +87,31 @@ def summarize_built(run: RunSpec) -> NetworkSummary:
 
 
 def check_built(network: Network, built: Sequence[ParameterRow]) -> None:
-    """Refuse a built model whose parameter table is not the declared one."""
+    """Compare the parameters of a built model with its declaration.
+
+    Raises:
+        CheckFailed: A name or a shape differs.
+    """
     wrong = differing_rows(
         [describe_parameter(parameter) for parameter in network.parameters], built
     )
     if wrong:
-        raise CheckFailed(f"the built {network.name} differs from its declaration at {wrong[0]}")
+        raise CheckFailed(
+            f"Got a {network.name} that differs from its declaration at {wrong[0]}. Expected the "
+            "declared parameters. Try `poc parity`, and report it: the fault is in poc."
+        )
 
 
 def parse_input_shape(text: str) -> Shape:
-    """`299x299x3` -> (299, 299, 3).
+    """Return a typed shape as numbers: `299x299x3` gives (299, 299, 3).
 
     Raises:
-        UsageError: Not three positive numbers.
+        UsageError: The text is not three positive numbers.
     """
     parts = text.lower().split("x")
     if len(parts) == 3 and all(part.isdigit() and int(part) > 0 for part in parts):
         height, width, channels = (int(part) for part in parts)
         return height, width, channels
     raise UsageError(
-        f"received --input {text!r}; allowed is HEIGHTxWIDTHxCHANNELS in pixels: write for example "
-        "224x224x3"
+        f"Got --input {text!r}. Expected HEIGHTxWIDTHxCHANNELS in pixels. Try --input 224x224x3."
     )

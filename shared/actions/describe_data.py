@@ -1,4 +1,4 @@
-"""`poc data`: what is printed and drawn about a source, and the checks of a stored split."""
+"""`poc data`: tables and pictures of a source, and the checks of a stored split."""
 
 import io
 import json
@@ -29,12 +29,12 @@ MAX_LABELLED_CLASSES = 40
 
 
 def list_sources() -> list[dict[str, str]]:
-    """Every kind of source."""
+    """List every kind of source: the form that `--data` takes, and a summary."""
     return [{"form": row.form, "summary": row.summary} for row in SCHEMES.values()]
 
 
 def read_facts(text: str, output: Path | None = None) -> SourceFacts:
-    """Facts of a source, problems included; with `output`, two pictures in that folder."""
+    """Read the facts of a source, with its problems; draw two pictures if `output` is given."""
     facts = describe_source(open_source(text, on_error="skip"))
     if output is not None:
         facts["pictures"] = [str(path) for path in draw_facts(facts, output)]
@@ -52,8 +52,8 @@ def store_split(spec: DataSpec, output: Path) -> Split:
         write_once(output, split.to_json().encode())
     except OSError as error:
         raise UsageError(
-            f"received --output {str(output)!r}, which cannot be written ({error.strerror}); "
-            "allowed is a file in a folder that exists: correct the path"
+            f"Got --output {str(output)!r}, which cannot be written ({error.strerror}). Expected a "
+            "file in a folder that exists. Try another path."
         ) from None
     return split
 
@@ -65,33 +65,33 @@ def check_split(
 
     Args:
         path: File of `poc data split`.
-        source: Where the data lies here; none: where it lay when the split was made.
-        group_pattern: Groups to look for; none: those of the definition.
+        source: New place of the data; none: the place that the split records.
+        group_pattern: Pattern of the groups to look for; none: that of the definition.
 
     Raises:
-        UsageError: No such file, no split, or other data than it was made from.
+        UsageError: The file does not exist, is not a split, or was made from other data.
     """
     try:
         text = read_list(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"received {str(path)!r}, which cannot be read ({error}); allowed is a file that "
-            "`poc data split` wrote: correct the path"
+            f"Got {str(path)!r}, which cannot be read ({error}). Expected a file that "
+            "`poc data split` wrote. Try another path."
         ) from None
     stored = parse_definition(text)
-    # Anew: a check that believed what an earlier look remembers would check nothing.
+    # Read the files again: the fingerprints that an earlier reading cached would prove nothing.
     reopened = open_source(source or stored.source, on_error="skip", is_anew=True)
     split = Split.from_json(text, reopened)
     return split, find_leaks(split, group_pattern)
 
 
 def facts_tables(facts: SourceFacts) -> list[Table]:
-    """Classes, sizes, and what else a user should know."""
+    """Return the tables of a source: classes, sizes and other facts."""
     return [class_table(facts), size_table(facts), notes_table(facts)]
 
 
 def class_table(facts: SourceFacts) -> Table:
-    """One line a class: examples in each published part, in all, and a bar."""
+    """Return a table with a line per class: examples in each published part, in all, a bar."""
     parts = facts["parts"]
     table = Table(title=f"Classes of {plain(facts['source'])}", title_justify="left", box=None)
     for name in ("class", *parts, "examples", ""):
@@ -106,7 +106,7 @@ def class_table(facts: SourceFacts) -> Table:
 
 
 def size_table(facts: SourceFacts) -> Table:
-    """Histogram of the shorter side."""
+    """Return a histogram of the shorter side of the images, in pixels."""
     histogram = facts["sizes"]["histogram"]
     table = Table(title="Shorter side, pixels", title_justify="left", box=None)
     for name in ("from", "to", "images", ""):
@@ -119,7 +119,7 @@ def size_table(facts: SourceFacts) -> Table:
 
 
 def notes_table(facts: SourceFacts) -> Table:
-    """Everything else, one line each."""
+    """Return a table of the other facts, one line each."""
     balance, duplicates = facts["balance"], facts["duplicates"]
     rows = {
         "channels": "grey" if facts["channels"] == 1 else "RGB",
@@ -136,7 +136,7 @@ def notes_table(facts: SourceFacts) -> Table:
             [f"{file}: {reason}" for file, reason in facts["unreadable"].items()]
         ),
         "empty classes": named(facts["empty_classes"]),
-        "files left aside": named_by_suffix(facts["ignored"], facts["ignored_by_suffix"]),
+        "files left out": named_by_suffix(facts["ignored"], facts["ignored_by_suffix"]),
         "links in circles": named(facts["loops"]),
         "folders not used": named(facts["unused_folders"]),
         "fingerprint": facts["fingerprint"][:16],
@@ -148,24 +148,24 @@ def notes_table(facts: SourceFacts) -> Table:
 
 
 def bar(count: int, largest: int) -> str:
-    """A text bar, at least one mark long where there is something."""
+    """Draw a bar in text, at least one mark long if the count is not zero."""
     return "█" * (max(round(BAR_WIDTH * count / largest), 1) if count else 0)
 
 
 def spread(values: Quantiles) -> str:
-    """Smallest, median, largest."""
+    """Write the smallest, the largest and the median value."""
     return f"{values['min']:g} to {values['max']:g}, median {values['median']:.4g}"
 
 
 def named(names: Sequence[str]) -> str:
-    """A count and the first names."""
+    """Write a count and the first names."""
     shown = [plain(name) for name in names[:MAX_NAMED]]
     rest = f"\n… and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return "\n".join([str(len(names)), *shown]) + rest
 
 
 def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
-    """A count, how many of each suffix, and the first names."""
+    """Write a count, the count of each suffix, and the first names."""
     if not names:
         return "0"
     count, *lines = named(names).split("\n")
@@ -174,10 +174,10 @@ def named_by_suffix(names: Sequence[str], counts: Mapping[str, int]) -> str:
 
 
 def draw_facts(facts: SourceFacts, output: Path) -> list[Path]:
-    """Two pictures: examples a class, and the shorter sides.
+    """Draw two pictures: the examples per class, and the shorter sides.
 
     Raises:
-        UsageError: Something else stands in their place, or the folder cannot be written.
+        UsageError: Another file has one of their names, or the folder cannot be written.
     """
     contents = {output / name: content for name, content in render_facts(facts).items()}
     for path, content in contents.items():
@@ -189,20 +189,20 @@ def draw_facts(facts: SourceFacts, output: Path) -> list[Path]:
             write_once(path, content)
     except OSError as error:
         raise UsageError(
-            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
-            "name a folder that you may write to"
+            f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
+            "a folder that you may write to. Try another path."
         ) from None
     return list(contents)
 
 
 def render_facts(facts: SourceFacts) -> dict[str, bytes]:
-    """The pictures' PNG files; the same facts give the same bytes."""
+    """Return the pictures as PNG files: name -> bytes. The same facts give the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     counts = dict(sorted(facts["counts"].items(), key=lambda item: -item[1]))
     histogram = facts["sizes"]["histogram"]
-    # Class names are data: never read as mathematics; a letter that the font has not is a box.
+    # Class names are data: a `$` is no formula, and a letter that the font lacks becomes a box.
     with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figures = {
@@ -210,7 +210,7 @@ def render_facts(facts: SourceFacts) -> dict[str, bytes]:
             for name in ("class_counts.png", "image_sizes.png")
         }
         axes = figures["class_counts.png"].add_subplot(
-            title="Examples a class", xlabel="class, largest first", ylabel="examples"
+            title="Examples per class", xlabel="class, largest first", ylabel="examples"
         )
         axes.bar(range(len(counts)), list(counts.values()))
         is_labelled = len(counts) <= MAX_LABELLED_CLASSES
@@ -224,14 +224,17 @@ def render_facts(facts: SourceFacts) -> dict[str, bytes]:
 
 
 def save_png(figure: "Figure", dpi: int) -> bytes:
-    """A figure's PNG file, without what names the program and its version."""
+    """Return a figure as a PNG file, without the name and version of the program.
+
+    With them, a new matplotlib would make the same picture a different file.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def split_table(split: Split) -> Table:
-    """One line a class, one column a part."""
+    """Return a table of examples, with a line per class and a column per part."""
     title = f"Split of {plain(split.source.name)}"
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("class")
@@ -245,7 +248,7 @@ def split_table(split: Split) -> Table:
 
 
 def split_facts(split: Split, leaks: Sequence[Leak] = ()) -> dict[str, object]:
-    """A split as JSON, without its ids."""
+    """Return a split as JSON values, without the ids of its examples."""
     definition = json.loads(split.to_json())
     kept = ("source", "spec", "fingerprint", "counts")
     return {**{key: definition[key] for key in kept}, "leaks": [leak.to_json() for leak in leaks]}

@@ -1,4 +1,4 @@
-"""`poc doctor`: what is installed, what will run, and a small trial on each device."""
+"""`poc doctor`: the machine, the frameworks, and a small trial on each device."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from poc.shared.spec.run import BACKENDS, RunSpec
 from .comparison import check_parity
 
 SOUND = ("holds", "works")
-# A small net and a few images: wrong libraries show as well as in a large one.
+# A small network and a few images find wrong libraries as well as large ones do, in seconds.
 SMALL = {
     "model": {"name": "lightnet_plain", "options": {"k": 1, "widths": [4]}},
     "data": {"batch_size": 8},
@@ -28,10 +28,10 @@ SMALL = {
 
 
 class Examined(TypedDict):
-    """Everything that the command prints.
+    """All facts that the command prints.
 
-    `backends`: name -> facts, or `missing`, or `error`; `tried`: what -> verdict; `problems`: one
-    sentence each. One framework that is not installed is no problem.
+    `backends`: name -> facts, or `missing`, or `error`; `tried`: trial -> verdict; `problems`: one
+    sentence each. One framework that is not installed is not a problem.
     """
 
     machine: dict[str, object]
@@ -41,7 +41,7 @@ class Examined(TypedDict):
 
 
 def examine() -> Examined:
-    """Ask both backends what they are, and try what they see."""
+    """Ask both backends for their versions and devices, and try the devices."""
     backends: dict[str, dict[str, object]] = {name: examine_backend(name) for name in BACKENDS}
     present = {name: facts for name, facts in backends.items() if "missing" not in facts}
     problems = [str(facts["error"]) for facts in present.values() if "error" in facts]
@@ -61,7 +61,7 @@ def examine() -> Examined:
 
 
 def try_devices(present: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """Parity on every device that both backends see; of one backend alone, a step of it."""
+    """Check parity on every device that both backends see; for one backend alone, try a step."""
     if len(present) == 1:
         return {f"{name} alone": try_alone(name) for name in present}
     has_gpu = all(facts["gpus"] for facts in present.values())
@@ -70,7 +70,7 @@ def try_devices(present: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
 
 
 def examine_backend(name: str) -> dict[str, object]:
-    """What a worker says about its framework; `missing` or `error` where none starts."""
+    """Return a worker's facts about its framework; `missing` or `error` if none starts."""
     lacking = missing_packages(name)
     if lacking and f"POC_{name.upper()}_PYTHON" not in os.environ:
         return {"missing": f"{', '.join(lacking)} not installed: pip install 'poc[{name}]'"}
@@ -83,18 +83,18 @@ def examine_backend(name: str) -> dict[str, object]:
 
 
 def find_collisions(name: str, facts: Mapping[str, object]) -> list[str]:
-    """Packages of two CUDA versions in one interpreter, whose files overwrite each other."""
+    """Find packages of two CUDA versions in one interpreter, whose files overwrite each other."""
     libraries = facts.get("cuda_libraries")
     if not isinstance(libraries, list) or len(libraries) < 2:
         return []
     return [
-        f"the interpreter of {name} holds {' and '.join(libraries)}, which overwrite each other's "
-        "files: give each backend an environment of its own (make setup-gpu)"
+        f"the interpreter of {name} has {' and '.join(libraries)}, which overwrite each other's "
+        "files: give each backend its own environment (make setup-gpu)"
     ]
 
 
 def try_parity(device: str) -> str:
-    """`holds`, or what broke."""
+    """Return `holds`, or the failure of the first broken rung."""
     try:
         rungs = check_parity(RunSpec.parse({**SMALL, "device": device}, ""))
     except (UsageError, WorkerCrashed) as error:
@@ -106,7 +106,7 @@ def try_parity(device: str) -> str:
 
 
 def try_alone(name: str) -> str:
-    """`works`, or what is wrong with a loss and gradients of the one backend that is there."""
+    """Compute a loss and gradients in one backend; return `works`, or the fault."""
     run, data = resolve(RunSpec.parse({**SMALL, "backend": name}, ""))
     with data:
         batch = next(iter(data.train.epoch(0)))
@@ -127,7 +127,7 @@ def try_alone(name: str) -> str:
 
 
 def doctor_tables(facts: Examined) -> list[Table]:
-    """The machine, the backends and the devices."""
+    """Return three tables: the machine, the backends and the trials."""
     machine = [[key, write(value)] for key, value in facts["machine"].items()]
     keys = list(dict.fromkeys(key for row in facts["backends"].values() for key in row))
     backends = [[key, *(write(row.get(key)) for row in facts["backends"].values())] for key in keys]
@@ -141,7 +141,7 @@ def doctor_tables(facts: Examined) -> list[Table]:
 
 
 def write(value: object) -> str:
-    """A cell; a list by its items, nothing as a dash."""
+    """Return the text of a cell: the items of a list, or a dash for none."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "-" if value is None else str(value)

@@ -1,6 +1,6 @@
-"""`poc evaluate`: a trained run's network at another size or with other crops; its outputs kept.
+"""`poc evaluate`: evaluate a trained run at another size or with other crops; store its outputs.
 
-Nothing is trained, and the run folder stays as it is.
+Nothing is trained, and the run folder is not changed.
 """
 
 import io
@@ -53,19 +53,19 @@ def evaluate_folder(
         folder: Run folder.
         assignments: Changes of its `data`, as `key=value`: `image_size=[224,224]`,
             `eval_view.crop=ten`, `eval_view.average=logits` …
-        checkpoint: File below `checkpoints`, without its ending.
-        part: train (as evaluation shows it), val or test.
-        export: npz file for `embeddings` (N, F; of several crops their mean), `softmax` and
+        checkpoint: File in `checkpoints`, without its ending.
+        part: train (in the evaluation view), val or test.
+        export: npz file for `embeddings` (N, F; the mean of several crops), `softmax` and
             `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
-        data: Where the run's data lies now; none: where it lay.
-        report: Called with progress events, and with what differs from the run.
+        data: New place of the run's data; none: the recorded place.
+        report: Called with progress events, and with each difference from the run.
 
     Returns:
-        Metrics, their interval, crops and how they are averaged, latency and the statistics of the
+        Metrics, their interval, the crops and their average, the latency and the statistics of the
         embeddings.
 
     Raises:
-        UsageError: As `open_trained`, no such part, or `export` is another file that exists.
+        UsageError: As `open_trained`; the part is unknown, or `export` is another existing file.
     """
     check_part_name(part)
     if export is not None and not is_written_before(export):
@@ -92,7 +92,7 @@ def evaluate_folder(
 
 
 class Measured(NamedTuple):
-    """What a network says about a part.
+    """Outputs of a network for a part.
 
     `logits` (N, C), `embeddings` (N, F), `labels` (N,), `ids` (N,), `latency_seconds` of one image.
     """
@@ -105,7 +105,7 @@ class Measured(NamedTuple):
     latency_seconds: float
 
     def describe(self) -> dict[str, object]:
-        """Metrics, their interval, crops, latency and the statistics of the embeddings."""
+        """Return the metrics, their interval, crops, latency and embedding statistics."""
         hits = int((self.logits.argmax(axis=1) == self.labels).sum())
         low, high = wilson_interval(hits, len(self.labels))
         num_views = self.pipeline.num_views
@@ -124,7 +124,7 @@ class Measured(NamedTuple):
 
 
 def measure_part(trained: TrainedRun, part: str, report: Report) -> Measured:
-    """Answers and latency, from the backend that trained.
+    """Compute the outputs for a part, and the latency, in the backend that trained the run.
 
     Raises:
         UsageError: The part is empty.
@@ -148,21 +148,28 @@ def measure_part(trained: TrainedRun, part: str, report: Report) -> Measured:
 
 
 def check_part_name(part: str) -> None:
-    """Refuse what is no part."""
+    """Refuse an unknown part.
+
+    Raises:
+        UsageError: It is not train, val or test.
+    """
     if part not in PARTS:
-        raise UsageError(f"received --part {part!r}; allowed are {', '.join(PARTS)}: choose one")
+        raise UsageError(
+            f"Got --part {part!r}. Expected one of {', '.join(PARTS)}. Try --part {PARTS[-1]}."
+        )
 
 
 def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[str]]:
-    """A part under the evaluation view, and the ids of its examples.
+    """Return a part in the evaluation view, and the ids of its examples.
 
     Raises:
-        UsageError: The split leaves it empty.
+        UsageError: The part is empty in the run's split.
     """
     indices = data.split.parts[part]
     if not len(indices):
         raise UsageError(
-            f"received --part {part}, which the run's split leaves empty; choose another part"
+            f"Got --part {part}, which is empty in the run's split. Expected a part with images. "
+            "Try another part."
         )
     ids = [data.source.ids[index] for index in indices]
     return Pipeline(data.source, indices, run.data), ids
@@ -175,7 +182,7 @@ def run_batches(
     pipeline: Pipeline,
     told: Callable[[int], None],
 ) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
-    """Logits (N, C) and embeddings (N, F) of each batch, several crops averaged.
+    """Yield logits (N, C) and embeddings (N, F) per batch, averaged over crops.
 
     `told` is called with the number of images so far.
     """
@@ -204,10 +211,17 @@ def write_outputs(
     labels: NDArray[np.int64],
     ids: list[str],
 ) -> None:
-    """The npz file; whole or not at all.
+    """Write the npz file, atomically.
+
+    Args:
+        path: File to write.
+        logits: (N, C) floats; the file has their softmax too.
+        embeddings: (N, F) floats.
+        labels: (N,) int64.
+        ids: N ids of examples.
 
     Raises:
-        UsageError: It cannot be written.
+        UsageError: The file cannot be written.
     """
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -222,13 +236,13 @@ def write_outputs(
         write_bytes(path, buffer.getvalue())
     except OSError as error:
         raise UsageError(
-            f"received --export {str(path)!r}, which cannot be written ({error.strerror}); name a "
-            "file in a folder that exists"
+            f"Got --export {str(path)!r}, which cannot be written ({error.strerror}). Expected a "
+            "file in a folder that exists. Try another path."
         ) from None
 
 
 def is_written_before(path: Path) -> bool:
-    """Whether a file holds what `write_outputs` writes."""
+    """Return true if `write_outputs` wrote the file; only then may it be replaced."""
     try:
         return read_archive(path).keys() == {*OUTPUTS}
     except ValueError:
@@ -236,14 +250,14 @@ def is_written_before(path: Path) -> bool:
 
 
 def evaluation_table(result: Mapping[str, Any]) -> Table:
-    """One line a quantity."""
+    """Return a table with a line per quantity."""
     table = Table(title="Evaluation", title_justify="left", box=None, show_header=False)
     crops = f"{result['crops']} crops, mean of {result['average']}"
     statistics = result["embedding"]
     rows = {
         "part": f"{result['part']}, {result['images']} images",
         "size": "x".join(str(side) for side in result["size"]),
-        "crops": crops if result["crops"] > 1 else "one view an image",
+        "crops": crops if result["crops"] > 1 else "one view per image",
         "accuracy": f"{result['accuracy']:.4f} ({result['hits']} of {result['images']}), 95 % "
         f"interval {result['accuracy_low']:.4f} to {result['accuracy_high']:.4f}",
         "balanced accuracy": f"{result['balanced_accuracy']:.4f}",

@@ -1,6 +1,6 @@
-"""`poc export`: a run's best weights as a file for deployment, checked by running that file.
+"""`poc export`: write a run's best weights for deployment, and check the file by running it.
 
-The file is renamed to its place only after it has answered like the trained network.
+The file gets its name only after its answers match those of the trained network.
 """
 
 import tempfile
@@ -38,7 +38,8 @@ from poc.shared.weights.header import count_file_bytes
 
 from .count import BYTES_PER_WEIGHT
 
-# float32 sums taken in another order; float16 and int8 are other numbers, whose error is stated.
+# Relative. A float32 file only sums in another order. float16 and int8 round the values, so no
+# bound fits every network: their error is reported instead.
 TOLERANCE = 1e-5
 NUM_IMAGES = 512
 NUM_CALIBRATION_IMAGES = 200
@@ -48,7 +49,7 @@ CHECKPOINT = Path("checkpoints") / "best.safetensors"
 
 
 class Evaluation(NamedTuple):
-    """Images that a file is judged on, and what the trained network says about them.
+    """Images that check a file, and the answers of the trained network.
 
     `images` (N * views, H, W, C), `labels` (N,), `logits` (N * views, num_classes).
     """
@@ -59,7 +60,7 @@ class Evaluation(NamedTuple):
     logits: NDArray[np.floating]
 
     def hits(self, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """(N,) whether these logits answer rightly."""
+        """Return (N,) bool: true where these logits, (N * views, C), give the right class."""
         answers = average_views(logits, self.pipeline.num_views, self.pipeline.average)
         return np.asarray(answers.argmax(axis=1) == self.labels)
 
@@ -75,25 +76,25 @@ def export_run(
     data: str | None = None,
     report: Report = unheard,
 ) -> dict[str, object]:
-    """Fold, write, run, compare, measure, and note it in the run folder.
+    """Fold the network, write the file, run it, compare, and record it in the run folder.
 
     Args:
         folder: Run folder, of either backend.
         file_format: `onnx` or `tflite`.
         precision: `float32`, `float16` or `int8` (calibrated on training images).
         output: New file, or an export of this run; none: `exports/` in the run folder.
-        merges_shortcuts: Write a block's last two convolutions as one; none: but for int8, where
-            their inputs would have to share one scale.
-        num_images: Evaluation images that the file is judged on, at most.
-        data: Where the run's data lies now; none: where it lay.
-        report: Called with progress events, and with what differs from the run.
+        merges_shortcuts: Write a block's last two convolutions as one; none: yes, except for int8,
+            where their inputs would have to share one scale.
+        num_images: Largest number of evaluation images to check the file with.
+        data: New place of the run's data; none: the recorded place.
+        report: Called with progress events, and with each difference from the run.
 
     Returns:
         Sizes in bytes, errors, accuracies and latencies: the entry of `exports.json`.
 
     Raises:
-        UsageError: As `open_trained`, unknown format or precision, a package is missing, or the
-            output is something else that exists.
+        UsageError: As `open_trained`; the format or precision is unknown, a package is missing, or
+            the output is another existing file.
         CheckFailed: The float32 file does not answer like the trained network.
     """
     file_format = check_form(file_format, precision)
@@ -126,20 +127,21 @@ def export_run(
 
 
 def check_form(file_format: str | None, precision: str) -> str:
-    """The format, if there are such a format and such a precision.
+    """Return the format, after checking it and the precision.
 
     Raises:
-        UsageError: There are not.
+        UsageError: There is no such format or precision.
     """
     if file_format is None:
         raise UsageError(
-            f"received no --format; allowed are {', '.join(FORMATS)}: add --format "
-            f"{next(iter(FORMATS))}, say"
+            f"Got no --format. Expected one of {', '.join(FORMATS)}. Try --format "
+            f"{next(iter(FORMATS))}."
         )
     find_format(file_format)
     if precision not in PRECISIONS:
         raise UsageError(
-            f"received the precision {precision!r}; allowed are {', '.join(PRECISIONS)}: choose one"
+            f"Got --precision {precision!r}. Expected one of {', '.join(PRECISIONS)}. Try "
+            f"--precision {next(iter(PRECISIONS))}."
         )
     return file_format
 
@@ -147,7 +149,7 @@ def check_form(file_format: str | None, precision: str) -> str:
 def write_model(
     trained: TrainedRun, path: Path, backend: str, precision: str, merges_shortcuts: bool
 ) -> ExportedSize:
-    """Let the format's framework write the folded network; returns what it counted."""
+    """Write the folded network in the framework of the format; return its counts."""
     with Worker(backend, log=path.with_name("log")) as worker:
         return worker.call(
             Operations.export,
@@ -161,10 +163,10 @@ def write_model(
 
 
 def refuse_foreign_file(target: Path, folder: Path) -> None:
-    """Refuse to replace what is no export of this run, as it was written.
+    """Refuse to replace a file that is not an unchanged export of this run.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: The target is another file.
     """
     if not is_noted(target, RunFolder(folder).exports.own()):
         refuse_existing(target)
@@ -180,15 +182,15 @@ def make_parent(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"received the output {str(target)!r}, whose folder cannot be made ({error.strerror}); "
-            "name a file in a folder that you may write to"
+            f"Got the output {str(target)!r}, whose folder cannot be made ({error.strerror}). "
+            "Expected a file in a folder that you may write to. Try another path."
         ) from None
 
 
 def evaluate_trained(
     run: RunSpec, weights: Weights, data: RunData, num_images: int, report: Report = unheard
 ) -> Evaluation:
-    """The trained network's logits of evaluation images, from the backend that trained it."""
+    """Compute logits of evaluation images in the backend that trained the network."""
     pipeline = data.test or data.val or data.train
     images, labels, logits, left = [], [], [], num_images
     WorkCount(report, f"starting {run.backend}")
@@ -212,7 +214,10 @@ def evaluate_trained(
 
 
 def calibration_images(run: RunSpec, data: RunData) -> NDArray[np.float32]:
-    """Training images in the evaluation view, evenly spaced over the training part."""
+    """Return the evaluation views of up to 200 training images: (N * views, H, W, C) float32.
+
+    The images are evenly spaced over the training part, so every export sees the same ones.
+    """
     train = data.split.train
     step = max(len(train) // NUM_CALIBRATION_IMAGES, 1)
     chosen = np.sort(train)[::step][:NUM_CALIBRATION_IMAGES]
@@ -221,7 +226,7 @@ def calibration_images(run: RunSpec, data: RunData) -> NDArray[np.float32]:
 
 
 def describe_sizes(run: RunSpec, folder: Path, written: Path) -> dict[str, int]:
-    """Bytes: 4 a parameter of the trained network, its checkpoint, the exported file."""
+    """Return sizes in bytes: 4 per parameter, the run's checkpoint, the exported file."""
     total = sum(parameter.size for parameter in declare_network(run).parameters)
     return {
         "total_parameters": total,
@@ -234,18 +239,19 @@ def describe_sizes(run: RunSpec, folder: Path, written: Path) -> dict[str, int]:
 def describe_answers(
     model: ExportedModel, evaluation: Evaluation, precision: str, report: Report = unheard
 ) -> dict[str, object]:
-    """How the file answers beside the trained network, and how fast.
+    """Compare the answers of the file with those of the trained network, and time them.
 
     Raises:
-        CheckFailed: A float32 file answers otherwise.
+        CheckFailed: The logits of a float32 file differ by more than the tolerance.
     """
     count = WorkCount(report, "running the file on images", len(evaluation.images))
     logits = np.concatenate(list(answer(model, evaluation.images, count)))
     error = relative_error(logits, evaluation.logits)
     if precision == "float32" and not error <= TOLERANCE:
         raise CheckFailed(
-            f"the exported file's logits differ by {error:.1e} from the trained network's, allowed "
-            f"is {TOLERANCE:.0e}; the file was not kept"
+            f"Got an exported file whose logits differ by {error:.1e} from the trained network's, "
+            f"so it was not kept. Expected at most {TOLERANCE:.0e}. Try the other format, and "
+            "report the model."
         )
     trained, exported = evaluation.hits(evaluation.logits), evaluation.hits(logits)
     WorkCount(report, "measuring the file's latency")
@@ -267,7 +273,10 @@ def describe_answers(
 def answer(
     model: ExportedModel, images: NDArray[np.float32], told: Callable[[int], None]
 ) -> Iterator[NDArray[np.float32]]:
-    """Logits, a batch at a time; `told` is called with the number of images so far."""
+    """Yield the logits of each batch: (N, num_classes) for images (N, H, W, C).
+
+    `told` is called with the number of images so far.
+    """
     size = BATCH_SIZES[-1]
     for start in range(0, len(images), size):
         told(start)
@@ -275,11 +284,11 @@ def answer(
 
 
 def describe_export(row: Mapping[str, Any]) -> str:
-    """The sentence below the table."""
+    """Write the sentences below the table."""
     if row["precision"] == "float32":
         return (
             f"Checked by running it: logits of {row['num_images']} images differ by at most "
-            f"{row['logit_error']:.1e} of the largest (allowed {TOLERANCE:.0e})."
+            f"{row['logit_error']:.1e} of the largest (bound {TOLERANCE:.0e})."
         )
     change = row["exported_accuracy"] - row["trained_accuracy"]
     return (

@@ -1,7 +1,7 @@
-"""Linear probe: a new head on a frozen body, tested on every fold, against a body that is drawn.
+"""Linear probe: a new head on frozen pretrained weights, compared with random ones on every fold.
 
-Each fold of each start in each backend is a run folder of a sweep, so that a probe that was
-interrupted continues, and its table can be printed again from what is there.
+Each fold of each start in each backend is a run folder of a sweep. So an interrupted probe
+continues, and its table can be printed again from the folders.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ STARTS = ("pretrained", "drawn")
 
 
 class Progress(Protocol):
-    """What a probe tells of its runs."""
+    """Receiver of a probe's progress."""
 
     def update(self, row: Mapping[str, object], num_cells: int = 0) -> None:
         """Take the row of a run."""
@@ -48,19 +48,19 @@ class Folds(NamedTuple):
 
     @property
     def chosen(self) -> NDArray[np.intp]:
-        """(N,) the predicted classes."""
+        """Return the predicted classes, (N,) integers."""
         chosen: NDArray[np.intp] = self.predictions.logits.argmax(axis=1)
         return chosen
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """(N,) whether the predicted class is right."""
+        """Return (N,) bool: true where the predicted class is right."""
         hits: NDArray[np.bool_] = self.chosen == self.predictions.labels
         return hits
 
 
 class FoldsRow(TypedDict):
-    """A start in a backend: its folds, and all test images as one proportion."""
+    """Results of a start in a backend: its folds, and all test images as one proportion."""
 
     start: str
     backend: str
@@ -74,11 +74,11 @@ class FoldsRow(TypedDict):
 
 
 class ProbeResult(TypedDict):
-    """What a probe found.
+    """Results of a probe.
 
-    `differing`: start -> test images that the two backends class differently; `gain`: backend ->
-    accuracy of pretrained less that of drawn; `p_values`: backend -> exact McNemar test of the two
-    starts on the same images.
+    `differing`: start -> test images that the two backends classify differently; `gain`: backend ->
+    accuracy with pretrained weights minus that with random ones; `p_values`: backend -> exact
+    McNemar test of the two starts on the same images.
     """
 
     rows: list[FoldsRow]
@@ -98,19 +98,19 @@ def run_probe(
     progress: Progress,
     defaults: WeightDefaults | None = None,
 ) -> ProbeResult:
-    """Train and test every fold of both starts in both backends; those that are done are kept.
+    """Train and test every fold of both starts in both backends; keep finished ones.
 
-    Both starts see the images as the weights ask for, where the settings say nothing else.
+    Both starts see the images in the view that the weights ask for, unless the settings change it.
 
     Returns:
-        What `read_probe` gives.
+        The result of `read_probe`.
 
     Raises:
-        UsageError: The settings are no valid run, or `output` holds another probe.
+        UsageError: The settings are not a valid run, or `output` has another probe.
         CheckFailed: A fold failed.
     """
     if num_folds < 2:
-        raise UsageError(f"received --folds {num_folds}; allowed is at least 2: raise it")
+        raise UsageError(f"Got --folds {num_folds}. Expected at least 2. Try --folds 5.")
     axes = [
         f"backend={','.join(BACKENDS)}",
         f"split.fold={','.join(str(fold) for fold in range(num_folds))}",
@@ -131,25 +131,29 @@ def run_probe(
         )
         failed = [row["cell"] for row in rows if row["status"] != "finished"]
         if failed:
-            raise CheckFailed(f"{len(failed)} folds failed, the first is {start}/{failed[0]}")
+            raise CheckFailed(
+                f"Got failures in {len(failed)} runs, the first in {start}/{failed[0]}. Expected "
+                f"all to finish. Try reading the error in {output / start / str(failed[0])}, then "
+                "the same command again."
+            )
     return read_probe(output, num_folds)
 
 
 def tell_row(progress: Progress, start: str, row: Mapping[str, object], num_cells: int) -> None:
-    """Tell of a run, named as its folder lies below the probe's."""
+    """Report the row of a run under the path of its folder in the probe's."""
     progress.update({**row, "cell": f"{start}/{row['cell']}"}, num_cells)
 
 
 def watch_cell(progress: Progress, start: str, cell: str, event: Event) -> None:
-    """Tell of a run that trains, likewise."""
+    """Report an event of a run under the path of its folder in the probe's."""
     progress.watch(f"{start}/{cell}", event)
 
 
 def read_probe(output: Path, num_folds: int) -> ProbeResult:
-    """Accuracies over the folds of a finished probe.
+    """Compute the accuracies over the folds of a finished probe.
 
     Raises:
-        UsageError: Some of the runs were trained on other data than the others.
+        UsageError: The runs were not all trained on the same data.
     """
     folders = {
         (start, cell["settings"]["backend"], cell["settings"]["split.fold"]): folder
@@ -185,14 +189,17 @@ def read_probe(output: Path, num_folds: int) -> ProbeResult:
 
 
 def read_folds(folders: Iterable[Path]) -> Folds:
-    """Predictions of some runs, one after the other."""
+    """Read the predictions of several runs and concatenate them."""
     parts = []
     for folder in folders:
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             num_classes = file["logits"].shape[1]
         found = read_predictions(folder, num_classes)
         if found is None:
-            raise UsageError(f"received {str(folder)!r}, which holds no predictions; run it again")
+            raise UsageError(
+                f"Got {str(folder)!r}, which has no predictions. Expected a finished run. Try "
+                "running it again."
+            )
         parts.append(found)
     pooled = Predictions(
         logits=np.concatenate([part.logits for part in parts]),
@@ -204,7 +211,7 @@ def read_folds(folders: Iterable[Path]) -> Folds:
 
 
 def describe_folds(start: str, backend: str, folds: Folds) -> FoldsRow:
-    """One row: mean and deviation over the folds, and all test images as one proportion."""
+    """Return the row of a start: mean and deviation over the folds, and the pooled proportion."""
     mean, deviation, _ = spread(folds.accuracies)
     hits, count = int(folds.hits.sum()), len(folds.hits)
     low, high = wilson_interval(hits, count)
@@ -222,7 +229,7 @@ def describe_folds(start: str, backend: str, folds: Folds) -> FoldsRow:
 
 
 def probe_table(result: ProbeResult) -> Table:
-    """One line a start and backend."""
+    """Return a table with a line per start and backend."""
     table = Table(title="Linear probe", title_justify="left", box=None, pad_edge=False)
     names = ("body", "backend", "folds, mean ± sd", "right", "95 % interval", "backends differ on")
     for name in names:

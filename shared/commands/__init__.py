@@ -1,1 +1,1 @@
-"""The commands of `poc`, by what they are about; none imports NumPy before it needs to."""
+"""The commands of `poc`, by subject; none imports NumPy before it needs it."""

@@ -1,7 +1,8 @@
-"""`poc completion`, and what the shell completes as values of options.
+"""`poc completion`, and the values of options that the shell completes.
 
-Each function of an option takes what click gives it: the context with the options that stand
-before, the parameter, and the beginning of the word. None may raise: a shell would show it.
+Each function of an option takes the arguments that click gives: the context with the options
+before the cursor, the parameter, and the beginning of the word. None may raise: the shell would
+print the error into the user's line.
 """
 
 from collections import Counter
@@ -20,7 +21,7 @@ VARIABLE = "_POC_COMPLETE"
 
 
 class Bash(BashComplete):
-    """click's script, less the space after a key: its value follows."""
+    """click's script for bash, without the space after `key=`: the value follows there."""
 
     source_template = BashComplete.source_template.replace(
         "    return 0\n", "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n    return 0\n"
@@ -31,45 +32,45 @@ class Bash(BashComplete):
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes a shell complete commands, options, names and keys.
+    """Print a shell script that completes options and names.
 
     For bash: poc completion bash > ~/.local/share/bash-completion/completions/poc
     """
     kind = Bash if shell == "bash" else get_completion_class(shell)
     if kind is None:
         raise UsageError(
-            f"received the shell {shell!r}, which this click cannot complete in; allowed are "
-            f"{', '.join(SHELLS)}: update click"
+            f"Got shell={shell!r}, for which this version of click has no completion. Expected one "
+            f"of {', '.join(SHELLS)}. Try updating click."
         )
     click.echo(kind(ctx.find_root().command, {}, "poc", VARIABLE).source())
 
 
 def beginning(names: Iterable[str], incomplete: str) -> list[str]:
-    """The names that begin so."""
+    """Return the names that start with the incomplete word."""
     return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_backends(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
-    """Both backends."""
+    """Return the backends that start with the incomplete word."""
     return beginning(("tf", "torch"), incomplete)
 
 
 def complete_methods(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
-    """Names of the table of methods."""
+    """Return the methods that start with the incomplete word."""
     from poc.shared.spec.methods.table import METHODS
 
     return beginning(METHODS, incomplete)
 
 
 def complete_models(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
-    """Names of the table of models."""
+    """Return the models that start with the incomplete word."""
     from poc.shared.spec.networks.models import MODELS
 
     return beginning(MODELS, incomplete)
 
 
 def complete_precisions(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
-    """Precisions of a run."""
+    """Return the precisions that start with the incomplete word."""
     from poc.shared.spec.training.precision import EXACT, MIXED
 
     return beginning((*EXACT, *MIXED), incomplete)
@@ -78,7 +79,7 @@ def complete_precisions(ctx: click.Context, option: click.Parameter, incomplete:
 def complete_configs(
     ctx: click.Context, option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Names of shipped configs; files where none begins so."""
+    """Return the shipped configs that start with the incomplete word, or else files."""
     from poc.shared.spec.reading.shipped import shipped_configs
 
     names = beginning(shipped_configs(), incomplete)
@@ -88,15 +89,15 @@ def complete_configs(
 def complete_keys(
     ctx: click.Context, option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Keys of the method and the model that stand before, with a `=`; their meaning as help.
+    """Return the keys of the method and model on the line, each with a `=` and its meaning.
 
-    A key's last part alone is offered where one key has it.
+    The last part of a key is offered alone if only one key has it.
     """
     from poc.shared.spec.reading.keys import list_keys
 
     method, model = ctx.params.get("method"), ctx.params.get("model") or ctx.params.get("name")
     rows = list(list_keys("lightlayers"))
-    # A name that is not known yet is refused when the command runs.
+    # An unknown method or model is refused when the command runs; here it would break the shell.
     with suppress(UsageError):
         rows = list(list_keys(method or "lightlayers", model))
     count = Counter(row["key"].rpartition(".")[2] for row in rows)

@@ -18,26 +18,29 @@ OWN_OPTIONS: list[Callable[[Command], Command]] = [
         default="lightlayers",
         metavar="NAME",
         shell_complete=complete_methods,
-        help="Whose options are listed; default lightlayers.",
+        help="Method whose settings are listed; default: lightlayers.",
     ),
     click.option(
         "--model",
         metavar="NAME",
         shell_complete=complete_models,
-        help="Likewise; default: the method's.",
+        help="Model whose settings are listed; default: the method's own.",
     ),
 ]
 
 
 @click.group("config", cls=Group)
 def configs() -> None:
-    """The shipped configs; `--config` takes their names in any folder."""
+    """List, show and start configs.
+
+    `--config` takes the name of a shipped config in any folder.
+    """
 
 
 @configs.command("list")
 @JSON_OPTION
 def list_configs(as_json: bool) -> None:
-    """Every shipped config: its name, what it says first, the command that runs it."""
+    """List the shipped configs with their commands."""
     from poc.shared.spec.reading.shipped import describe_config, shipped_configs
 
     rows = []
@@ -54,7 +57,7 @@ def list_configs(as_json: bool) -> None:
 @configs.command("show")
 @click.argument("name", shell_complete=complete_configs)
 def show_config(name: str) -> None:
-    """Print a config as its file has it: a start for your own."""
+    """Print a config, unchanged: a start for your own."""
     from poc.shared.spec.reading.config import read_config
 
     click.echo(read_config(name), nl=False)
@@ -63,10 +66,13 @@ def show_config(name: str) -> None:
 @configs.command("init")
 @with_options(OWN_OPTIONS)
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="New file; default: standard output."
+    "--output", type=click.Path(path_type=Path), help="New file to write; default: print it."
 )
 def init_config(method: str, model: str | None, output: Path | None) -> None:
-    """Write a config to start from: every setting as a comment, with its default."""
+    """Write a config to start from.
+
+    It has every setting as a comment, with its default.
+    """
     from poc.shared.files.whole import write_bytes
     from poc.shared.spec.reading.starter import write_starter
 
@@ -75,16 +81,15 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
         return
     if output.exists():
         raise UsageError(
-            f"received the output {str(output)!r}, which exists; allowed is a new file: name "
-            "another"
+            f"Got the output {str(output)!r}, which exists. Expected a new file. Try another name."
         )
     text = write_starter(method, model, output.as_posix())
     try:
         write_bytes(output, text.encode())
     except OSError as error:
         raise UsageError(
-            f"received the output {str(output)!r}, which cannot be written ({error.strerror}); "
-            "name a file in a folder that exists"
+            f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
+            "a file in a folder that exists. Try another path."
         ) from None
     click.echo(f"Written: {output}")
 
@@ -93,7 +98,10 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
 @with_options(OWN_OPTIONS)
 @JSON_OPTION
 def list_keys(method: str, model: str | None, as_json: bool) -> None:
-    """List every key that a config and `--set` take: default, meaning, allowed values, example."""
+    """List every setting of configs and `--set`.
+
+    Each has a default, a meaning, the allowed values and an example.
+    """
     from poc.shared.spec.reading.allowed_values import write
     from poc.shared.spec.reading.keys import list_keys as every_key
 

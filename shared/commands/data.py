@@ -17,13 +17,13 @@ from .options import JSON_OPTION, echo_json, tell
 
 @click.group(cls=Group)
 def data() -> None:
-    """Sources of images and their splits."""
+    """List, describe and split sources of images."""
 
 
 @data.command("list")
 @JSON_OPTION
 def list_data(as_json: bool) -> None:
-    """Every kind of source, as --data takes it."""
+    """List every kind of source, in the form that --data takes."""
     from poc.shared.actions.describe_data import list_sources
 
     rows = list_sources()
@@ -33,10 +33,17 @@ def list_data(as_json: bool) -> None:
 
 @data.command("describe")
 @click.argument("source")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder for two pictures.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for two pictures: examples per class, and image sizes.",
+)
 @JSON_OPTION
 def describe_data(source: str, output: Path | None, as_json: bool) -> None:
-    """Counts, sizes, balance, duplicates and unreadable files of a source."""
+    """Print counts, sizes and problems of a source.
+
+    Problems are imbalance, duplicates and unreadable files.
+    """
     from poc.shared.actions.describe_data import facts_tables, read_facts
     from poc.shared.analysis.tables.terminal import show
 
@@ -50,20 +57,42 @@ def describe_data(source: str, output: Path | None, as_json: bool) -> None:
 
 
 @data.command("apparent-size")
-@click.option("--train", "train_size", type=int, required=True, metavar="PIXELS")
-@click.option("--test", "test_size", type=int, required=True, metavar="PIXELS")
-@click.option("--crop-share", type=float, default=0.875, help="Crop over resized; default 0.875.")
+@click.option(
+    "--train",
+    "train_size",
+    type=int,
+    required=True,
+    metavar="PIXELS",
+    help="Side of the training images.",
+)
+@click.option(
+    "--test",
+    "test_size",
+    type=int,
+    required=True,
+    metavar="PIXELS",
+    help="Side of the test images.",
+)
+@click.option(
+    "--crop-share",
+    type=float,
+    default=0.875,
+    help="Side of the test crop divided by that of the resized image; default: 0.875.",
+)
 @click.option(
     "--resize",
     type=click.Choice(["shorter_side", "height"]),
     default="shorter_side",
-    help="Rule of the test's resize.",
+    help="Side that the resize of test images fixes; default: shorter_side.",
 )
 @JSON_OPTION
 def apparent_size(
     train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
 ) -> None:
-    """How large the test shows objects over how large training did: ideal and measured."""
+    """Compare object sizes in test and training images.
+
+    It prints the ideal ratio of the apparent sizes and the measured one.
+    """
     from poc.shared.analysis.tables.networks import size_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.views.object_size import apparent_sizes
@@ -80,14 +109,23 @@ def apparent_size(
 @click.argument("source")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as split.fold=2."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, such as split.fold=2; repeatable.",
 )
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="File.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="File for the split."
+)
 @JSON_OPTION
 def split_data(
     source: str, config: Path | None, assignments: tuple[str, ...], output: Path, as_json: bool
 ) -> None:
-    """Write a split as a readable file; --set split.kind=listed --set split.file=FILE uses it."""
+    """Write a split to a readable file.
+
+    A run uses it with --set split.kind=listed --set split.file=FILE.
+    """
     from poc.shared.actions.describe_data import split_facts, split_table, store_split
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.spec.reading.config import load_run
@@ -101,11 +139,23 @@ def split_data(
 
 @data.command("verify")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--data", "source", metavar="SOURCE", help="Where the data lies here.")
-@click.option("--group-pattern", metavar="REGEX", help="Groups that must not be divided.")
+@click.option(
+    "--data",
+    "source",
+    metavar="SOURCE",
+    help="New place of the data; default: the place in the split file.",
+)
+@click.option(
+    "--group-pattern",
+    metavar="REGEX",
+    help="Pattern of the group in an example's id; no group may be in two parts.",
+)
 @JSON_OPTION
 def verify_data(file: Path, source: str | None, group_pattern: str | None, as_json: bool) -> None:
-    """Check a split file against its data; exit 1 where two parts share a content or a group."""
+    """Check a split file against its data.
+
+    The exit code is 1 if two parts share an image or a group.
+    """
     from poc.shared.actions.describe_data import check_split, split_facts, split_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.data.splits.leaks import describe_leaks
@@ -116,5 +166,8 @@ def verify_data(file: Path, source: str | None, group_pattern: str | None, as_js
     else:
         show(split_table(split))
     if leaks:
-        raise CheckFailed(f"the split leaks: {describe_leaks(leaks)}")
+        raise CheckFailed(
+            f"Got a split that leaks: {describe_leaks(leaks)}. Expected every image and group in "
+            "one part. Try `poc data split` again, with split.group_pattern set."
+        )
     tell("The data is unchanged; no two parts share a content or group.")

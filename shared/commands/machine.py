@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from poc.shared.errors import CheckFailed
+from poc.shared.shown_names import say
 
 from .mistakes import Command
 from .options import (
@@ -22,17 +23,38 @@ from .options import (
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS])
 @click.option(
-    "--side", "sides", multiple=True, metavar="BACKEND[:MODE[:THREADS]]", help="Repeatable."
+    "--side",
+    "sides",
+    multiple=True,
+    metavar="BACKEND[:MODE[:THREADS]]",
+    help="One side to time, such as torch:compile:4; repeatable.",
 )
-@click.option("--modes", metavar="all", help="Every mode of both backends.")
-@click.option("--processes", type=int, default=5, metavar="N", help="Of each side; default 5.")
-@click.option("--warmup", type=int, default=10, metavar="N", help="Steps not counted; default 10.")
-@click.option("--steps", type=int, default=30, metavar="N", help="Timed, at least; default 30.")
-@click.option("--seconds", type=float, default=3.0, help="That they take, at least; default 3.")
-@click.option("--alone", is_flag=True, help="One process at a time: where memory is short.")
-@click.option("--output", type=click.Path(path_type=Path), help="File; default bench.json.")
-@click.option("--report", "page", type=click.Path(path_type=Path), help="Folder for a page.")
-@click.option("--verify", "file", type=click.Path(path_type=Path), help="Check a bench file.")
+@click.option("--modes", metavar="all", help="Time every mode of both frameworks.")
+@click.option(
+    "--processes", type=int, default=5, metavar="N", help="Processes per side; default: 5."
+)
+@click.option(
+    "--warmup", type=int, default=10, metavar="N", help="First steps, not timed; default: 10."
+)
+@click.option(
+    "--steps", type=int, default=30, metavar="N", help="Fewest steps to time; default: 30."
+)
+@click.option("--seconds", type=float, default=3.0, help="Fewest seconds to time; default: 3.")
+@click.option(
+    "--alone", is_flag=True, help="Run one process at a time, for machines with little memory."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="File to write; default: bench.json."
+)
+@click.option(
+    "--report", "page", type=click.Path(path_type=Path), help="Folder for a page with the results."
+)
+@click.option(
+    "--verify",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Check this bench file instead of timing.",
+)
 @JSON_OPTION
 def bench(
     sides: tuple[str, ...],
@@ -48,7 +70,10 @@ def bench(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Time both backends side by side, after a proof that they compute the same."""
+    """Time both frameworks side by side.
+
+    It first checks that they compute the same values.
+    """
     from poc.shared.actions.bench import bench as time_sides
     from poc.shared.actions.bench import verify_bench
     from poc.shared.analysis.tables.terminal import plain_table, show
@@ -95,7 +120,10 @@ def bench(
 @click.command(cls=Command)
 @JSON_OPTION
 def doctor(as_json: bool) -> None:
-    """Say what is installed and what will run, and try a small parity on each device."""
+    """Show the installed packages, and try each device.
+
+    The trial is a small parity check, or a training step if only one framework is installed.
+    """
     from poc.shared.actions.doctor import doctor_tables, examine
     from poc.shared.analysis.tables.terminal import plain_table, show
 
@@ -105,5 +133,9 @@ def doctor(as_json: bool) -> None:
     else:
         show(*(plain_table(table) for table in doctor_tables(facts)))
     if facts["problems"]:
-        raise CheckFailed("; ".join(facts["problems"]))
-    tell("Nothing to complain of.")
+        problems = "; ".join(facts["problems"])
+        raise CheckFailed(
+            f"Got {say(len(facts['problems']), 'problem')}: {problems}. Expected none. Try solving "
+            "the first, then `poc doctor` again."
+        )
+    tell("No problems found.")

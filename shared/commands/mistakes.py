@@ -1,4 +1,4 @@
-"""What a command says of options that it does not know, and of one that is given twice."""
+"""Messages about unknown options, and about an option that is given twice."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,25 +7,26 @@ import click
 
 from .verbosity import with_verbosity
 
+# Options of other programs and of earlier versions: each with its name here.
 HABITS = {
-    "source": "it is called --teacher now",
-    "target": "it is called --student now",
-    "resume-from": "go on with a run by `poc run --resume DIR`",
+    "source": "Expected its new name, --teacher. Try --teacher PATH.",
+    "target": "Expected its new name, --student. Try --student NAME.",
+    "resume-from": "Expected --resume, to continue a run. Try `poc run --resume DIR`.",
 }
 
 
 class Command(click.Command):
     """A command that takes `-q` and `-v`, and refuses an option given twice.
 
-    Of two values click would take the last without a word.
+    Given two values, click would silently take the last.
     """
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own parameters, then `-q`, `-v` and `--help`."""
+        """Return the command's own parameters, then `-q`, `-v` and `--help`."""
         return with_verbosity(super().get_params(ctx))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does, after a look at how often each option stands there."""
+        """Parse as click does, after refusing options that are given twice."""
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
             refuse_repeated(ctx, given)
@@ -33,31 +34,31 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group whose commands are `Command`s; `-q` and `-v` stand before their names too."""
+    """A group whose commands are `Command`s; it takes `-q` and `-v` before their names too."""
 
     command_class = Command
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The group's own parameters, then `-q`, `-v` and `--help`."""
+        """Return the group's own parameters, then `-q`, `-v` and `--help`."""
         return with_verbosity(super().get_params(ctx))
 
 
 def refuse_repeated(ctx: click.Context, given: Sequence[click.Parameter]) -> None:
-    """Refuse an option that takes one value and stands there several times.
+    """Refuse an option that takes one value and is given several times.
 
     Raises:
-        click.UsageError: It names the option.
+        click.UsageError: An option is repeated; the message names it.
     """
     for option, count in Counter(given).items():
         if not isinstance(option, click.Option) or option.multiple or option.is_flag or count < 2:
             continue
         raise click.UsageError(
-            f"received {option.opts[0]} {count} times; allowed is once: remove all but one.", ctx
+            f"Got {option.opts[0]} {count} times. Expected it once. Try removing all but one.", ctx
         )
 
 
 def explain_usage(error: click.ClickException) -> str:
-    """One or two sentences for a usage error: what to type, and the help page of that command."""
+    """Return the message of a usage error: what to type, and the help page of that command."""
     text = error.format_message()
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "poc"
@@ -65,18 +66,23 @@ def explain_usage(error: click.ClickException) -> str:
         text = explain_option(error.option_name, ctx) or text
     elif "unexpected extra argument" in text and "=" in text and takes_settings(ctx):
         words = text[text.index("(") + 1 : text.rindex(")")]
-        text = f"received {words} without an option: write --set {meant_setting(words)}."
+        text = (
+            f"Got {words} without an option. Expected --set before a setting. "
+            f"Try --set {meant_setting(words)}."
+        )
+    if " Try " in text:
+        return f"{text.removesuffix('.')}, or see `{path} --help`."
     ending = "" if text.endswith((".", "?")) else "."
     return f"{text}{ending} See `{path} --help`."
 
 
 def explain_option(option: str, ctx: click.Context | None) -> str | None:
-    """What to type in place of an unknown option, where that is known."""
+    """Return what to type instead of an unknown option; none if nothing is similar."""
     from poc.shared.spec.suggestions import KEY_HABITS, nearest
 
     name = option.lstrip("-")
     if name in HABITS:
-        return f"received the unknown option {option}: {HABITS[name]}."
+        return f"Got the unknown option {option}. {HABITS[name]}"
     if ctx is None or not takes_settings(ctx):
         return None
     options = {opt for parameter in ctx.command.params for opt in parameter.opts}
@@ -85,18 +91,24 @@ def explain_option(option: str, ctx: click.Context | None) -> str | None:
     meant = KEY_HABITS.get(key) or (key if key in known else None)
     own = f"--{(meant or '').removeprefix('num_').replace('_', '-')}"
     if meant and own in options:
-        return f"received the unknown option {option}: write {own}."
+        return f"Got the unknown option {option}. Expected {own}. Try {own} VALUE."
     if meant:
-        return f"received the unknown option {option}: write --set {meant}=VALUE."
+        return (
+            f"Got the unknown option {option}. Expected --set for the setting {meant}. "
+            f"Try --set {meant}=VALUE."
+        )
     near = [f"--{other}" for other in nearest(name, [opt.lstrip("-") for opt in options])]
     near += [f"--set {other}=VALUE" for other in nearest(key, known, 1)]
     if not near:
         return None
-    return f"received the unknown option {option}; the nearest: {', '.join(near)}."
+    return (
+        f"Got the unknown option {option}. Expected an option of this command. "
+        f"Try one of the nearest: {', '.join(near)}."
+    )
 
 
 def meant_setting(words: str) -> str:
-    """`num_epochs=3` for `epochs=3`."""
+    """Return the setting that a user means: `num_epochs=3` for `epochs=3`."""
     from poc.shared.spec.suggestions import KEY_HABITS
 
     key, separator, value = words.partition("=")
@@ -104,12 +116,12 @@ def meant_setting(words: str) -> str:
 
 
 def takes_settings(ctx: click.Context | None) -> bool:
-    """Whether a command takes `--set`."""
+    """Return true if a command takes `--set`."""
     return ctx is not None and any("--set" in parameter.opts for parameter in ctx.command.params)
 
 
 def known_keys() -> set[str]:
-    """The last names of all keys of a run."""
+    """Return the last part of each key of a run: `kind` for `split.kind`."""
     from poc.shared.spec.reading.keys import list_keys
 
     return {row["key"].rpartition(".")[2] for row in list_keys("lightlayers")}

@@ -12,13 +12,13 @@ from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
 @click.group(cls=Group)
 def models() -> None:
-    """The table of models."""
+    """List and measure models."""
 
 
 @models.command("list")
 @JSON_OPTION
 def list_models(as_json: bool) -> None:
-    """Every architecture, with its options."""
+    """List every architecture with its options."""
     from poc.shared.spec.networks.models import MODELS
 
     rows = [
@@ -47,12 +47,20 @@ def list_models(as_json: bool) -> None:
     "--backend",
     metavar="tf|torch",
     shell_complete=complete_backends,
-    help="Count on the model that this backend builds.",
+    help="Count in the model that this framework builds.",
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one option of the model; repeatable.",
+)
 @click.option("--input", "input_shape", metavar="HxWxC", help="Image shape, such as 224x224x3.")
-@click.option("--classes", metavar="N", help="Number of classes; default 10.")
-@click.option("--taps", "only_taps", is_flag=True, help="List the taps with their shapes instead.")
+@click.option("--classes", metavar="N", help="Number of classes; default: 10.")
+@click.option(
+    "--taps", "only_taps", is_flag=True, help="List the named feature maps with their shapes."
+)
 @JSON_OPTION
 def summarize_model(
     name: str,
@@ -63,7 +71,10 @@ def summarize_model(
     only_taps: bool,
     as_json: bool,
 ) -> None:
-    """Layers, shapes, parameters and multiply-adds of a model."""
+    """Print the layers of a model and their cost.
+
+    A layer has an output shape, parameters and multiply-adds.
+    """
     from poc.shared.actions.count import (
         parse_input_shape,
         summarize,
@@ -96,11 +107,14 @@ def summarize_model(
 
 @models.command("removal")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--batches", type=int, metavar="N", help="Test batches to evaluate; default all.")
+@click.option("--batches", type=int, metavar="N", help="Test batches to evaluate; default: all.")
 @DATA_OPTION
 @JSON_OPTION
 def remove_blocks(folder: Path, batches: int | None, data: str | None, as_json: bool) -> None:
-    """Leave single blocks out of a trained run's network and print the test error."""
+    """Remove single blocks from a trained network.
+
+    It prints the test error without each block, and without random sets of blocks.
+    """
     from poc.shared.actions.ablation import measure_removals
     from poc.shared.analysis.tables.networks import removal_table
     from poc.shared.analysis.tables.terminal import show

@@ -1,4 +1,4 @@
-"""What the commands share: options, the run that they describe, a verdict."""
+"""Shared parts of the commands: options, the run that they describe, a verdict."""
 
 import json
 import shlex
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from poc.shared.spec.reading.pretrained import WeightDefaults
     from poc.shared.spec.run import RunSpec
 
-# What `--weights` takes for a drawn body, where a method expects a trained one.
+# `--weights none` asks for random values where a method expects trained ones.
 NO_WEIGHTS = "none"
 Command = Callable[..., None]
 RUN_OPTIONS = [
@@ -33,31 +33,31 @@ RUN_OPTIONS = [
         "--method",
         metavar="NAME",
         shell_complete=complete_methods,
-        help="Method; default lightlayers.",
+        help="Method to train with; default: lightlayers.",
     ),
     click.option(
         "--model",
         metavar="NAME",
         shell_complete=complete_models,
-        help="Model; default: the method's.",
+        help="Model to train; default: the method's own.",
     ),
     click.option(
         "--student",
         metavar="NAME",
         shell_complete=complete_models,
-        help="The model that learns from a teacher: --model.",
+        help="Same as --model, for the model that learns from a teacher.",
     ),
     click.option(
         "--teacher",
         metavar="PATH",
-        help="Run folder or weight file to learn from.",
+        help="Run folder or weight file of the teacher to learn from.",
     ),
-    click.option("--k", metavar="N", help="Bottleneck of the light layers (short for --set k=N)."),
+    click.option("--k", metavar="N", help="Size k of the light layers; short for --set k=N."),
     click.option(
         "--config",
         type=click.Path(path_type=Path),
         shell_complete=complete_configs,
-        help="TOML file, or a name of `poc config list`.",
+        help="TOML file with settings, or a name from `poc config list`.",
     ),
     click.option(
         "--set",
@@ -65,35 +65,45 @@ RUN_OPTIONS = [
         multiple=True,
         metavar="KEY=VALUE",
         shell_complete=complete_keys,
-        help="One setting; repeatable.",
+        help="Change one setting; repeatable.",
     ),
     click.option(
-        "--data", metavar="SOURCE", help="embedded (default), folder:PATH …: `poc data list`."
+        "--data",
+        metavar="SOURCE",
+        help="Images to use, such as folder:PATH (see `poc data list`); default: embedded.",
     ),
-    click.option("--epochs", metavar="N", help="Passes over the training examples."),
-    click.option("--batch-size", metavar="N|auto", help="Examples a step; auto: what fits."),
-    click.option("--seed", metavar="N", help="Initial weights, order and noise."),
+    click.option("--epochs", metavar="N", help="Number of passes over the training examples."),
+    click.option(
+        "--batch-size",
+        metavar="N|auto",
+        help="Examples per step; auto finds the largest that fits.",
+    ),
+    click.option(
+        "--seed", metavar="N", help="Seed of the initial weights, the order and the noise."
+    ),
     click.option(
         "--dtype",
         metavar="NAME",
         shell_complete=complete_precisions,
-        help="float32, float64, bfloat16 or float16.",
+        help="Number type: float32, float64, bfloat16 or float16.",
     ),
     click.option(
-        "--weights", metavar="PATH|imagenet|none", help="Start from these; default: drawn."
+        "--weights",
+        metavar="PATH|imagenet|none",
+        help="Weights to start from; default: random values.",
     ),
 ]
 SAVE_OPTION = click.option(
     "--save-every",
     metavar="STEPS|MINUTES",
-    help="Checkpoints within an epoch: 500 (steps) or 10min, the default.",
+    help="How often to save within an epoch: 500 means steps; default: 10min.",
 )
 OUTPUT_OPTIONS = [
     SAVE_OPTION,
     click.option(
-        "--output", type=click.Path(path_type=Path), help="Run folder; default below runs/."
+        "--output", type=click.Path(path_type=Path), help="Run folder; default: a new one in runs/."
     ),
-    click.option("--overwrite", is_flag=True, help="Replace a run that stands in --output."),
+    click.option("--overwrite", is_flag=True, help="Replace the run in --output."),
 ]
 SWEEP_OPTIONS = [
     click.option(
@@ -102,25 +112,36 @@ SWEEP_OPTIONS = [
         multiple=True,
         metavar="KEY=V,V",
         shell_complete=complete_keys,
-        help="One axis of the grid; repeatable.",
+        help="Values of one setting, as one axis of the grid; repeatable.",
     ),
-    click.option("--seeds", type=int, metavar="N", help="Runs a cell: seed, seed+1, …; default 1."),
+    click.option(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="Runs per cell, with the seeds seed, seed+1, …; default: 1.",
+    ),
     click.option(
         "--output", required=True, type=click.Path(path_type=Path), help="Folder of the sweep."
     ),
-    click.option("--engine", default="local", metavar="local|ray", help="Where the cells run."),
-    click.option("--address", metavar="ADDRESS", help="Ray cluster; default: this machine."),
-    click.option("--jobs", type=int, metavar="N", help="Cells at a time; default 1."),
+    click.option(
+        "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
+    ),
+    click.option(
+        "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."
+    ),
+    click.option(
+        "--jobs", type=int, metavar="N", help="Cells to train at the same time; default: 1."
+    ),
 ]
-# Of commands that open a run folder.
+# For commands that open a run folder: the data may have moved since the run was trained.
 DATA_OPTION = click.option(
-    "--data", metavar="SOURCE", help="Where the run's data lies now; default: where it lay."
+    "--data", metavar="SOURCE", help="New place of the run's data; default: the recorded place."
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 def with_options(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
-    """Apply several click options, in their order."""
+    """Return a decorator that adds several click options, in their order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -135,7 +156,7 @@ def read_run(
     report: "Report" = lambda event: None,
     **given: Any,
 ) -> "RunSpec":
-    """The run spec that the command line describes; `--batch-size auto` is found here."""
+    """Return the run spec that the command line describes; resolve `--batch-size auto`."""
     from poc.shared.spec.reading.config import load_run
     from poc.shared.spec.run import BACKENDS
 
@@ -153,7 +174,10 @@ def read_run(
 
 
 def weight_defaults() -> "WeightDefaults":
-    """How weights fill in what a command line leaves open; what they ask for is printed once."""
+    """Return the settings that a weight file fills in, where the command line leaves them open.
+
+    Each note about them is printed once.
+    """
     from functools import cache
 
     from poc.shared.actions.weights.foreign import locate_canonical
@@ -174,10 +198,10 @@ def weight_defaults() -> "WeightDefaults":
 
 
 def require_weights(spec: "RunSpec", given: object) -> None:
-    """Refuse to fine-tune a body that nobody has trained, unless that is asked for.
+    """Refuse to fine-tune an untrained body, unless `--weights none` asks for it.
 
     Raises:
-        UsageError: The method starts from weights and none are named.
+        UsageError: The method starts from weights and no weights are named.
     """
     from poc.shared.spec.methods.table import find_method
 
@@ -187,13 +211,17 @@ def require_weights(spec: "RunSpec", given: object) -> None:
         and given != NO_WEIGHTS
     ):
         raise UsageError(
-            f"received method {spec.method!r} without --weights; allowed are a file, imagenet, or "
-            "none for a drawn body: add --weights FILE (`poc weights convert` makes one)"
+            f"Got method={spec.method!r} without --weights. Expected a file, imagenet, or none for "
+            "random values. Try --weights FILE (`poc weights convert` makes one)."
         )
 
 
 def named_settings(**given: Any) -> list[str]:
-    """The options that name a setting, as `key=value`, then those of `--set`."""
+    """Return the options that name a setting as `key=value`, then those of `--set`.
+
+    Raises:
+        UsageError: Both `--model` and `--student` are given.
+    """
     keys = {
         "method": "method",
         "model": "model.name",
@@ -209,8 +237,8 @@ def named_settings(**given: Any) -> list[str]:
     }
     if given.get("model") and given.get("student"):
         raise UsageError(
-            f"received --model {given['model']} and --student {given['student']}, two names of one "
-            "option; allowed is one of them: remove one"
+            f"Got --model {given['model']} and --student {given['student']}, two names of one "
+            "option. Expected one of them. Try removing one."
         )
     if given.get("weights") == NO_WEIGHTS:
         given["weights"] = None
@@ -219,7 +247,7 @@ def named_settings(**given: Any) -> list[str]:
 
 
 def tell(text: str) -> None:
-    """Print a note beside the output, in one line whatever names it holds; nothing under -q."""
+    """Print a note on standard error, in one line whatever names it has; nothing under -q."""
     from poc.shared.engine.console.verbosity import is_quiet
     from poc.shared.shown_names import plain
 
@@ -228,7 +256,7 @@ def tell(text: str) -> None:
 
 
 def tell_event(event: "Event") -> None:
-    """Print what a worker notes; its other events are not for reading."""
+    """Print a worker's notes; its other events are for progress bars, not for reading."""
     if event["event"] == "note":
         tell(event["text"])
 
@@ -239,13 +267,23 @@ def echo_json(value: object) -> None:
 
 
 def judge(rungs: "Iterable[Rung]") -> None:
-    """Say the verdict, or fail with the first rung that broke, else that cannot be judged."""
+    """Print the verdict, or fail on the first rung that is not passed.
+
+    Raises:
+        CheckFailed: A rung broke, or could not be judged.
+    """
+    # A broken rung proves a fault, so it is reported before one that cannot be judged.
     for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
         if not rung.is_passed:
-            raise CheckFailed(f"parity is {rung.failure}")
+            # The failure of a rung that cannot be judged ends with its own advice.
+            advice = " Try --dtype float64, which separates faults from rounding."
+            raise CheckFailed(
+                f"Got parity {rung.failure}. Expected every rung within its bound."
+                f"{advice if rung.is_judged else ''}"
+            )
     tell("Parity holds on every rung.")
 
 
 def command_line() -> str:
-    """What the user typed."""
+    """Return the command as the user typed it."""
     return shlex.join(["poc", *sys.argv[1:]])

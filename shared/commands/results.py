@@ -1,4 +1,4 @@
-"""Commands about what was trained: `evaluate`, `grid`, `report`, `export`, `channels`."""
+"""Commands about trained runs: `evaluate`, `grid`, `report`, `export`, `channels`."""
 
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,21 @@ from .options import (
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=complete_keys,
-    help="Such as eval_view.crop=ten.",
+    help="Change one setting of the data, such as eval_view.crop=ten; repeatable.",
 )
-@click.option("--checkpoint", default="best", metavar="NAME", help="best (default), last …")
-@click.option("--part", default="test", metavar="NAME", help="test (default), val or train.")
 @click.option(
-    "--export", type=click.Path(path_type=Path), help="npz file for embeddings and softmax."
+    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
+)
+@click.option(
+    "--part", default="test", metavar="NAME", help="Images to use: test (default), val or train."
+)
+@click.option(
+    "--export", type=click.Path(path_type=Path), help="File (.npz) for embeddings and softmax."
 )
 @DATA_OPTION
 @JSON_OPTION
 def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
-    """Evaluate a run's network at another size or with several crops; train nothing."""
+    """Evaluate a trained run, also at other sizes or crops."""
     from poc.shared.actions.evaluate import evaluate_folder, evaluation_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import WorkProgress
@@ -55,11 +59,14 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
 
 @click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), help="SVG file: draw the heat maps too.")
+@click.option("--image", type=click.Path(path_type=Path), help="SVG file for the heat maps.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown.")
 @JSON_OPTION
 def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_json: bool) -> None:
-    """Table of FixRes runs: training size x test size, before and after; --image draws it."""
+    """Print FixRes runs by training size and test size.
+
+    The tables show each run before and after fine-tuning; --image draws them.
+    """
     from poc.shared.analysis.figures.resolution_cells import (
         data_warning,
         explain_failures,
@@ -98,12 +105,15 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder; default report, or report-2 and so on where that is another report.",
+    help="Folder of the report; default: report, or report-2 … if that is another report.",
 )
 @click.option("--title", default="Comparison of runs", help="Heading of the report.")
 @JSON_OPTION
 def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: bool) -> None:
-    """Write Markdown, CSV and one HTML page about run folders and sweeps."""
+    """Write a report about runs and sweeps.
+
+    The folder gets Markdown, CSV and one HTML page.
+    """
     from poc.shared.analysis.report.folder import choose_output, refuse_full
     from poc.shared.analysis.report.page import list_left_out, read_study, write_study
     from poc.shared.analysis.tables.terminal import print_headline
@@ -129,22 +139,38 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
 
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "file_format", metavar="onnx|tflite", help="File to write; required.")
 @click.option(
-    "--precision", default="float32", metavar="NAME", help="float32 (default), float16 or int8."
+    "--format", "file_format", metavar="onnx|tflite", help="Format of the file; required."
 )
-@click.option("--output", type=click.Path(path_type=Path), help="File; default RUN/exports/.")
+@click.option(
+    "--precision",
+    default="float32",
+    metavar="NAME",
+    help="Number type of the file: float32 (default), float16 or int8.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="File to write; default: one in RUN/exports/."
+)
 @click.option(
     "--merge-shortcuts/--keep-shortcuts",
     "merges_shortcuts",
     default=None,
-    help="Write a block's last two convolutions as one, or as two (default in int8).",
+    help="Write a block's last two convolutions as one (default) or as two (default for int8).",
 )
-@click.option("--images", "num_images", type=int, default=512, help="Images that judge the file.")
+@click.option(
+    "--images",
+    "num_images",
+    type=int,
+    default=512,
+    help="Number of images to check the file with; default: 512.",
+)
 @DATA_OPTION
 @JSON_OPTION
 def export(folder: Path, as_json: bool, **given: Any) -> None:
-    """Write a run's best weights for ONNX Runtime or TFLite, run the file and compare."""
+    """Export a run's best weights to ONNX or TFLite.
+
+    It runs the file and compares the answers with those of the trained network.
+    """
     from poc.shared.actions.export import describe_export, export_run
     from poc.shared.analysis.tables.terminal import export_table, show
     from poc.shared.engine.console.progress import WorkProgress
@@ -165,10 +191,20 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     default="torch",
     metavar="tf|torch",
     shell_complete=complete_backends,
-    help="Framework that computes.",
+    help="Framework to compute with; default: torch.",
 )
-@click.option("--keep", default=512, metavar="N", help="Channels of each map that has more.")
-@click.option("--shards", default=1, metavar="N", help="Parts that are summed apart and merged.")
+@click.option(
+    "--keep",
+    default=512,
+    metavar="N",
+    help="Channels to keep in each map that has more; default: 512.",
+)
+@click.option(
+    "--shards",
+    default=1,
+    metavar="N",
+    help="Number of parts to sum separately, then merge; default: 1.",
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, help="Folder for the selection."
 )
@@ -176,7 +212,10 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
 def channels(
     backend: str, keep: int, shards: int, output: Path, as_json: bool, **given: Any
 ) -> None:
-    """Which channels of a source tell the labels apart: statistic, selection, picture."""
+    """Select the channels that separate the labels best.
+
+    They are channels of a source network. Their statistic and a picture of it are written too.
+    """
     from poc.shared.actions.channels import select_channels
 
     given.setdefault("method", None)

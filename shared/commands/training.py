@@ -31,10 +31,13 @@ from .options import (
     "--backend",
     metavar="tf|torch",
     shell_complete=complete_backends,
-    help="Framework that trains; default: the config's.",
+    help="Framework to train with; default: the one in the config.",
 )
 @click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with this run, alone."
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Continue the run in this folder with its own settings.",
 )
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
 def run(
@@ -46,7 +49,7 @@ def run(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train one backend; print the run's row and its folder."""
+    """Train in one framework; print the results."""
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
@@ -62,7 +65,8 @@ def run(
             )
     elif (backend := backend or backend_of(given["config"])) is None:
         raise UsageError(
-            "received no --backend; allowed are tf and torch: add --backend, or --resume DIR"
+            "Got no --backend. Expected tf or torch. Try --backend torch, or --resume DIR to "
+            "continue a run."
         )
     else:
         with TrainingProgress(backend) as progress:
@@ -84,7 +88,7 @@ def run(
 
 
 def backend_of(config: Path | None) -> str | None:
-    """The backend that a config names, or none."""
+    """Return the backend that a config names, or none."""
     from poc.shared.spec.reading.config import read_toml
 
     named = read_toml(config).get("backend") if config is not None else None
@@ -92,19 +96,23 @@ def backend_of(config: Path | None) -> str | None:
 
 
 def refuse_beside_resume(**given: object) -> None:
-    """A run goes on as it began: nothing about it can be set anew."""
+    """Refuse options that would change a run that is resumed.
+
+    Raises:
+        UsageError: One of `given` has a value.
+    """
     named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
     if named:
         named = ["--set" if name == "--assignments" else name for name in named]
         raise UsageError(
-            f"received --resume with {', '.join(named)}; allowed beside it are --data, "
-            "--save-every and --json, since a run goes on as it began: remove the others"
+            f"Got --resume with {', '.join(named)}, but a run continues with its own settings. "
+            "Expected only --data, --save-every and --json with --resume. Try removing the others."
         )
 
 
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
-@click.option("--no-parity", is_flag=True, help="Leave the parity ladder out.")
+@click.option("--no-parity", is_flag=True, help="Skip the parity check.")
 def compare(
     output: Path | None,
     overwrite: bool,
@@ -113,7 +121,7 @@ def compare(
     no_parity: bool,
     **given: Any,
 ) -> None:
-    """Train both backends; print the comparison, the parity verdict and the timing."""
+    """Train in both frameworks; compare accuracy, parity and time."""
     from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
         check_output,
@@ -154,7 +162,7 @@ def compare(
             click.echo(note)
         click.echo("Run folders: " + ", ".join(row["folder"] for row in rows))
     if no_parity:
-        tell("Parity was left out: `poc parity` proves it.")
+        tell("Parity was not checked. `poc parity` checks it.")
     else:
         judge(rungs)
 
@@ -162,9 +170,10 @@ def compare(
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS, JSON_OPTION])
 def parity(as_json: bool, **given: Any) -> None:
-    """Prove that both backends compute the same; exit 1 on a breach, naming the tensor.
+    """Check that both frameworks compute the same values.
 
-    Without a model, data, a teacher or weights of your own it climbs on a small form of the method.
+    If not, it names the tensor and exits with 1. Without a model, data, teacher or weights of your
+    own, it checks a small form of the method.
     """
     from poc.shared.actions.comparison import check_parity, describe_parity_run
     from poc.shared.analysis.parity.table import parity_table, rung_notes
@@ -200,7 +209,10 @@ def sweep(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train every cell of a grid, each in a process of its own; called again, it continues."""
+    """Train every cell of a grid, or continue an earlier sweep.
+
+    Each cell trains in its own process.
+    """
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import print_headline, show, sweep_table
     from poc.shared.analysis.tables.verdicts import rival_table
@@ -236,17 +248,24 @@ def sweep(
         click.echo(f"Sweep folder: {output}")
     failed = [row["cell"] for row in rows if row["status"] != "finished"]
     if failed:
-        raise CheckFailed(f"{len(failed)} of {len(rows)} cells failed, the first is {failed[0]}")
+        raise CheckFailed(
+            f"Got failures in {len(failed)} of {len(rows)} cells, the first in {failed[0]}. "
+            f"Expected all to finish. Try reading the error in {output / failed[0]}, then the same "
+            "command again."
+        )
 
 
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS, JSON_OPTION])
-@click.option("--folds", type=int, default=5, metavar="N", help="Folds; default 5.")
+@click.option("--folds", type=int, default=5, metavar="N", help="Number of folds; default: 5.")
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
 )
 def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
-    """Test a pretrained body on every fold against a drawn one, in both backends."""
+    """Compare pretrained with random weights on every fold.
+
+    A new head is trained on the frozen network, in both frameworks.
+    """
     from poc.shared.actions.probe import probe_table, run_probe
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import SweepProgress
@@ -254,8 +273,8 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
     weights = given.pop("weights")
     if weights is None:
         raise UsageError(
-            "received no --weights; allowed is a canonical safetensors file: name the pretrained "
-            "body that is probed"
+            "Got no --weights. Expected a canonical safetensors file with the pretrained network. "
+            "Try adding --weights FILE."
         )
     settings = named_settings(**given)
     with SweepProgress(4 * folds) as progress:

@@ -10,19 +10,21 @@ GIVEN = "poc.verbosity"
 
 
 def take(ctx: click.Context, option: click.Parameter, is_given: bool) -> None:
-    """Choose what the option stands for, until the command ends.
+    """Set the verbosity that the option names, until the command ends.
 
     Raises:
-        click.UsageError: The other one is given too.
+        click.UsageError: The other option is given too.
     """
     if not is_given:
         return
     level = Verbosity(option.name)
     root = ctx.find_root()
     if root.meta.setdefault(GIVEN, level) is not level:
-        # click closes no context whose options it refuses.
+        # click does not close a context whose options it refuses, so reset the level here.
         choose(Verbosity.NORMAL)
-        raise click.UsageError("received --quiet and --verbose; allowed is one: remove one.", ctx)
+        raise click.UsageError(
+            "Got --quiet and --verbose. Expected one of them. Try removing one.", ctx
+        )
     choose(level)
     root.call_on_close(lambda: choose(Verbosity.NORMAL))
 
@@ -37,12 +39,12 @@ OPTIONS: list[click.Parameter] = [
         help=text,
     )
     for level, text in (
-        (Verbosity.QUIET, "No progress and no notes: the result and errors alone."),
-        (Verbosity.VERBOSE, "Show what the frameworks' processes print, as it comes."),
+        (Verbosity.QUIET, "Print only the result and errors: no progress, no notes."),
+        (Verbosity.VERBOSE, "Also show the output of the frameworks' processes, line by line."),
     )
 ]
 
 
 def with_verbosity(parameters: Sequence[click.Parameter]) -> list[click.Parameter]:
-    """Put both options before the last one, which is `--help`."""
+    """Insert both options before the last parameter, which is `--help`."""
     return [*parameters[:-1], *OPTIONS, *parameters[-1:]]

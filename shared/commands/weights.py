@@ -15,7 +15,7 @@ from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
 
 @click.group(cls=Group)
 def weights() -> None:
-    """Weight files."""
+    """Convert, factorize and verify weight files."""
 
 
 @weights.command("convert")
@@ -25,27 +25,44 @@ def weights() -> None:
     "--model",
     metavar="NAME",
     shell_complete=complete_models,
-    help="A row of `poc models list`.",
+    help="Model that the weights are for, from `poc models list`.",
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A model option.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one option of the model; repeatable.",
+)
 @click.option("--classes", metavar="N", help="Number of classes.")
 @click.option("--input", "shape", metavar="HxWxC", help="Image shape; default: the publication's.")
-@click.option("--from", "origin", metavar="FORMAT", help="torch, keras, canonical or a scheme.")
-@click.option("--to", metavar="FORMAT", default="canonical", help="The same; default canonical.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that stands at TARGET.")
+@click.option(
+    "--from",
+    "origin",
+    metavar="FORMAT",
+    help="Format of SOURCE: torch, keras, canonical or a scheme; default: found by the names.",
+)
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    default="canonical",
+    help="Format of TARGET, as for --from; default: canonical.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace TARGET if it exists.")
 @JSON_OPTION
 def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given: Any) -> None:
-    """Convert published weights into canonical ones, or back; check every name and shape.
+    """Convert published weights to the project's format or back.
 
-    SOURCE may be a run folder, which needs neither --model nor --classes.
+    Every name and shape is checked. SOURCE may be a run folder: it needs neither --model nor
+    --classes.
     """
     from poc.shared.actions.weights.convert import convert_for
     from poc.shared.actions.weights.of_run import convert_run
 
     if target.exists() and not overwrite:
         raise UsageError(
-            f"received the output {str(target)!r}, which exists; allowed is a new file: name "
-            "another, or add --overwrite"
+            f"Got the output {str(target)!r}, which exists. Expected a new file. Try another name, "
+            "or --overwrite."
         )
     if source.is_dir():
         named = {"set" if key == "assignments" else key: value for key, value in given.items()}
@@ -60,17 +77,35 @@ def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given:
 
 @weights.command("factorize")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="New folder.")
-@click.option("--variant", default="spatial", metavar="basis|spatial", help="Default spatial.")
-@click.option("--rank", type=int, metavar="N", help="The same rank in every convolution.")
 @click.option(
-    "--budget-parameters", type=float, metavar="N", help="Largest count, or a share up to 1."
+    "--output", required=True, type=click.Path(path_type=Path), help="New folder for the result."
 )
-@click.option("--budget-macs", type=float, metavar="N", help="The same of the multiply-adds.")
+@click.option(
+    "--variant",
+    default="spatial",
+    metavar="basis|spatial",
+    help="Way to factorize a convolution; default: spatial.",
+)
+@click.option("--rank", type=int, metavar="N", help="Same rank for every convolution.")
+@click.option(
+    "--budget-parameters",
+    type=float,
+    metavar="N",
+    help="Largest number of parameters, or up to 1 a share of the trained network's.",
+)
+@click.option(
+    "--budget-macs",
+    type=float,
+    metavar="N",
+    help="Largest number of multiply-adds, or up to 1 a share of the trained network's.",
+)
 @DATA_OPTION
 @JSON_OPTION
 def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
-    """Write a trained network's convolutions as two of low rank each, to be fine-tuned."""
+    """Factorize the convolutions of a trained network.
+
+    Each becomes two of low rank, to fine-tune.
+    """
     from poc.shared.actions.weights.factorize import factorize_run
     from poc.shared.analysis.tables.networks import factor_table
     from poc.shared.analysis.tables.terminal import show
@@ -92,11 +127,19 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 
 @weights.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best")
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    help="Weights to load; default: best.",
+)
 @DATA_OPTION
 @JSON_OPTION
 def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> None:
-    """Load a run's checkpoint into both backends and compare their logits."""
+    """Check that a run's weights work in both frameworks.
+
+    It compares the logits that both compute from the same images.
+    """
     from poc.shared.actions.weights.verify import verify_weights
     from poc.shared.engine.console.progress import WorkProgress
 
@@ -108,9 +151,11 @@ def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> No
     elif rung.is_passed:
         click.echo(
             f"Both backends give the same logits from {checkpoint}.safetensors: largest relative "
-            f"difference {rung.error:.1e}, allowed {rung.tolerance:.0e}."
+            f"difference {rung.error:.1e}, bound {rung.tolerance:.0e}."
         )
     if not rung.is_passed:
         raise CheckFailed(
-            f"the backends' logits differ by {rung.error:.1e}, allowed is {rung.tolerance:.0e}"
+            f"Got logits that differ by {rung.error:.1e} between the backends. Expected at most "
+            f"{rung.tolerance:.0e}. Try `poc parity` with the run's settings, which names the "
+            "tensor."
         )

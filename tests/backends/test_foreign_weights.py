@@ -121,7 +121,7 @@ def test_doubles_stay_doubles_from_either_framework(files, expected, tmp_path, w
         assert np.array_equal(first[name], value)
         assert np.array_equal(second[name], value)
     for notes in (report["notes"], again["notes"]):
-        assert any("tensors are float64 and stay so" in note for note in notes)
+        assert any("tensors are float64 and stay float64" in note for note in notes)
     images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype(np.float32)
     for worker in workers:
         run = MOBILENET.run(worker.backend).model_dump(mode="json")
@@ -192,7 +192,7 @@ def test_a_lineage_that_does_not_fit_is_named(tmp_path):
     tensors = from_canonical(network, scheme_of("resnet50", "keras"), weights)
     write_arrays(tmp_path / "in.safetensors", tensors)
     given = {"model": "resnet50", "classes": "3", "shape": "32x32x3"}
-    with pytest.raises(UsageError, match=r"add --set model\.lineage=keras"):
+    with pytest.raises(UsageError, match=r"Try --set model\.lineage=keras"):
         convert_for(
             tmp_path / "in.safetensors",
             tmp_path / "out.safetensors",

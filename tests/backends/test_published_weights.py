@@ -118,7 +118,7 @@ def test_a_file_that_stands_there_is_replaced_only_when_asked(tmp_path):
     (tmp_path / "out.safetensors").write_text("mine")
     files = [str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")]
     options = ["--model", "mobilenet_v2", "--classes", "3", "--set", "width=0.125"]
-    with pytest.raises(UsageError, match="which exists; allowed is a new file"):
+    with pytest.raises(UsageError, match=r"which exists\. Expected a new file"):
         cli.main(["weights", "convert", *files, *options], standalone_mode=False)
     assert (tmp_path / "out.safetensors").read_text() == "mine"
     cli.main(["weights", "convert", *files, *options, "--overwrite"], standalone_mode=False)

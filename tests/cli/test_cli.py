@@ -335,7 +335,7 @@ def test_a_planted_error_breaks_parity_with_exit_code_1(poc, tmp_path, monkeypat
     code, output, errors = poc("parity", *TINY, "--json")
     assert code == 1
     assert "block1/norm1" in errors
-    assert "parity is broken on the rung 'logits'" in errors
+    assert "Got parity broken on the rung 'logits'" in errors
     # What was climbed on stands before it, beside the object on standard output.
     form, *rungs, failure = errors.splitlines(keepends=True)
     assert form.startswith("small form: method=lightlayers model.name=lightnet_plain model.k=3")

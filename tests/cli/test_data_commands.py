@@ -116,7 +116,7 @@ def test_verify_fails_on_a_leak(photos, tmp_path):
     assert poc("split", f"folder:{photos}", "--output", file).returncode == 0
     done = poc("verify", file, "--group-pattern", r"person\d+")
     assert done.returncode == 1
-    assert "the split leaks: group person" in done.stderr
+    assert "Got a split that leaks: group person" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,9 @@ def test_a_budget_then_fine_tuning_in_both_backends(run, poc, tmp_path):
 
 
 REFUSED = {
-    "no budget": ([], "received 0 of --rank"),
-    "two budgets": (["--rank", "1", "--budget-macs", "0.5"], "received 2 of --rank"),
-    "variant": (["--rank", "1", "--variant", "cp"], "allowed are basis, spatial"),
+    "no budget": ([], "Got 0 of --rank"),
+    "two budgets": (["--rank", "1", "--budget-macs", "0.5"], "Got 2 of --rank"),
+    "variant": (["--rank", "1", "--variant", "cp"], "Expected one of basis, spatial"),
     "tiny budget": (["--budget-macs", "0.001"], "raise it"),
 }
 

@@ -1,1 +1,1 @@
-"""Weight files: converted, factorised, checked."""
+"""Convert, factorize and check weight files."""

@@ -1,6 +1,6 @@
-"""`poc weights convert`: files of PyTorch and Keras into canonical safetensors, and back.
+"""`poc weights convert`: convert files of PyTorch and Keras to canonical safetensors, and back.
 
-PyTorch pickles are opened in the torch worker (tensors only), Keras files in the tf worker (arrays
+The torch worker opens PyTorch pickles (tensors only), the tf worker opens Keras files (arrays
 only: no layer is built, no Lambda is run); safetensors needs neither.
 """
 
@@ -47,9 +47,8 @@ WRITTEN = (".safetensors", ".pth", ".h5")
 # Ending that Keras 3 reads in its own layout only.
 KERAS_3 = ".weights.h5"
 
-
-# What was done; `notes`, one sentence each, say what a user would not expect. (Functional, since a
-# key is a word of Python.)
+# Report of a conversion; each of the `notes` is a sentence about something that a user would not
+# expect. It is not a class, because the key `from` is a keyword of Python.
 Conversion = TypedDict(
     "Conversion",
     {
@@ -78,18 +77,18 @@ def convert_for(
     origin: str | None = None,
     to: str = CANONICAL,
 ) -> Conversion:
-    """The command: `convert_file` for a model and options as they are typed.
+    """Convert a file for a model and options as typed on the command line.
 
     Raises:
-        UsageError: No model or no number of classes, or as `convert_file`.
+        UsageError: The model or the number of classes is missing, or as `convert_file`.
     """
     if model is None or classes is None:
         missing = " and ".join(
             option for option, value in (("--model", model), ("--classes", classes)) if not value
         )
         raise UsageError(
-            f"received the file {str(source)!r} without {missing}; allowed without is a run "
-            "folder, which says itself what it holds: add --model NAME --classes N"
+            f"Got the file {str(source)!r} without {missing}. Expected --model and --classes, "
+            "which only a run folder does not need. Try --model NAME --classes N."
         )
     row = find_model(model)
     run = load_run(
@@ -109,13 +108,13 @@ def convert_file(
     Args:
         source: `.safetensors`, `.pth`, `.pt`, `.pth.tar`, `.h5` or `.keras`.
         target: `.safetensors`, `.pth`, `.h5` or `.weights.h5`.
-        run: Its model, `input_shape` and `num_classes` say what the tensors are.
+        run: The run whose model, `input_shape` and `num_classes` define the tensors.
         source_format: `torch`, `keras`, `canonical` or a scheme's name; none: found by the names.
-        target_format: The same.
+        target_format: `torch`, `keras`, `canonical` or a scheme's name.
 
     Raises:
-        UsageError: An unreadable file, an unknown format, or a tensor that is missing, extra or
-            misshapen.
+        UsageError: The file is unreadable, the format is unknown, or a tensor is missing, extra or
+            of another shape.
     """
     network, schemes = declare_network(run), find_schemes(run.model_spec.name)
     outgoing = next(iter(choose(schemes, target_format, network)), None)
@@ -151,9 +150,9 @@ def convert_file(
 def view_texts(
     run: RunSpec, incoming: Scheme | None, lineage: str | None, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """What the file says of the images that its weights were tested with, and of its classes.
+    """Return the header texts about the images that the weights expect, and about the classes.
 
-    Options of the command win, then what the file said, then the table of published forms.
+    Options of the command win over the header of the source, which wins over the published view.
     """
     publisher = lineage or (incoming.layout if incoming else "")
     publisher = "torchvision" if publisher == "torch" else publisher
@@ -167,36 +166,37 @@ def check_target(target: Path, network: Network, outgoing: Scheme | None) -> Non
     """Refuse an output that cannot be written, before anything is read.
 
     Raises:
-        UsageError: Its ending, or Keras 3's ending for what Keras 3 would not take.
+        UsageError: The ending is unknown, or it is Keras 3's and Keras 3 could not load the file.
     """
     if target.suffix not in WRITTEN:
         raise UsageError(
-            f"received the output {str(target)!r}; allowed are {', '.join(WRITTEN)}: name one"
+            f"Got the output {str(target)!r}. Expected a file that ends in {', '.join(WRITTEN)}. "
+            f"Try {target.with_suffix(WRITTEN[0]).name!r}."
         )
     if not target.name.endswith(KERAS_3):
         return
     older = target.with_name(f"{target.name.removesuffix(KERAS_3)}.h5")
     if outgoing is None or outgoing.layout != "keras":
         raise UsageError(
-            f"received the output {str(target)!r} for names that are not Keras'; {KERAS_3} is "
-            f"Keras 3's own form: add --to keras, or name it {str(older)!r}"
+            f"Got the output {str(target)!r} for names that are not those of Keras. Expected names "
+            f"of Keras, since {KERAS_3} is Keras 3's own form. Try --to keras, or {str(older)!r}."
         )
     if outgoing.has_statistics:
         raise UsageError(
-            f"received the output {str(target)!r}; Keras 3 reads {KERAS_3} only with the "
-            f"statistics of {network.name}'s own normalisation, which are not weights here: name "
-            f"it {str(older)!r} and load it with load_weights(..., by_name=True)"
+            f"Got the output {str(target)!r} for {network.name}, whose normalisation statistics "
+            f"are not weights here. Expected another ending, since Keras 3 reads {KERAS_3} only "
+            f"with them. Try {str(older)!r} and load_weights(..., by_name=True)."
         )
 
 
 def read_weights(
     run: RunSpec, incoming: Scheme | None, tensors: Tensors, lineage: str | None
 ) -> Weights:
-    """The file's tensors as canonical weights.
+    """Return the file's tensors as canonical weights.
 
     Raises:
-        UsageError: A tensor that is missing, extra or misshapen; names the other lineage where the
-            file is of it.
+        UsageError: A tensor is missing, extra or of another shape; the message names the other
+            lineage if the file is of it.
     """
     own = lineage_of(run.model_spec)
     try:
@@ -208,13 +208,13 @@ def read_weights(
         if lineage is None or own in (None, lineage):
             raise
         raise UsageError(
-            f"{error} (the file is of the lineage {lineage!r}, the model of {own!r}: add --set "
-            f"model.lineage={lineage})"
+            f"{str(error).removesuffix('.')}. The file is of the lineage {lineage!r}, the model of "
+            f"{own!r}. Try --set model.lineage={lineage}."
         ) from None
 
 
 def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Path) -> Arrays:
-    """The weights under the names of the output."""
+    """Return the weights under the names of the output."""
     if outgoing is None:
         return weights
     published = from_canonical(declare_network(run), outgoing, weights)
@@ -226,40 +226,40 @@ def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Pat
 
 
 def describe_lineage(run: RunSpec, incoming: Scheme | None, lineage: str | None) -> Iterator[str]:
-    """What a user should know where names and shapes fit more than one lineage."""
+    """Yield a note if names and shapes fit more than one lineage."""
     own = lineage_of(run.model_spec)
     if own is None:
         return
     if lineage is not None and lineage != own:
         yield (
-            f"These are weights of the lineage {lineage!r}, and lineage={own} was named: the file "
+            f"These are weights of the lineage {lineage!r}, but lineage={own} was named. The file "
             f"says {lineage!r}, and runs that start from it must set model.lineage={lineage}."
         )
     elif lineage is None and incoming is not None:
         yield (
-            f"The names of {incoming.name} fit both lineages; recorded is {own!r}, as named "
-            "(--set model.lineage=... names the other)."
+            f"The names of {incoming.name} fit both lineages. The file is recorded as {own!r}; "
+            "--set model.lineage=... names the other."
         )
 
 
 def describe_types(weights: Weights) -> Iterator[str]:
-    """Doubles are rare enough to be said."""
+    """Yield a note if tensors are float64, which is rare and doubles the file."""
     doubles = sum(value.dtype == np.float64 for value in weights.values())
     if doubles:
         yield (
-            f"{doubles} of {len(weights)} tensors are float64 and stay so; a float32 run rounds "
-            "them when it starts."
+            f"{doubles} of {len(weights)} tensors are float64 and stay float64; a float32 run "
+            "rounds them when it starts."
         )
 
 
 def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Every tensor of a file, under the file's own names, and the texts of its header, if any.
+    """Read every tensor of a file, under the file's own names, and the texts of its header, if any.
 
     Raises:
-        UsageError: Missing, of an unknown kind, or unreadable.
+        UsageError: The file is missing, of an unknown kind, or unreadable.
     """
     if not path.is_file():
-        raise UsageError(f"received the weights {str(path)!r}, which is no file; name one")
+        raise UsageError(f"Got no file at {str(path)!r}. Expected weights. Try another path.")
     if wrong := describe_wrong_suffix(path):
         raise UsageError(wrong)
     if path.suffix == ".safetensors":
@@ -267,25 +267,30 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
     if path.suffix not in BACKENDS:
         allowed = ", ".join([".safetensors", *BACKENDS])
         raise UsageError(
-            f"received the weights {str(path)!r}; allowed are {allowed}: name such a file"
+            f"Got the weights {str(path)!r}. Expected one of {allowed}. Try another path."
         )
     with Worker(BACKENDS[path.suffix]) as worker:
         try:
             return worker.call(Operations.read_published, path=str(path.resolve())), {}
         except WorkerCrashed as error:
-            # Compiled readers of damaged files may die, or be ended for their time.
+            # A compiled reader can crash on a damaged file, or hang until it is stopped.
             reason = str(error).splitlines()[0]
             raise UsageError(
-                f"received the weights {str(path)!r}, at which their reader failed ({reason}); "
-                "name a sound file, or write the tensors as safetensors"
+                f"Got the weights {str(path)!r}, on which the reader failed ({reason}). Expected "
+                "an undamaged file. Try another copy, or write the tensors as safetensors."
             ) from None
 
 
 def write_tensors(path: Path, tensors: Arrays, metadata: Mapping[str, str]) -> None:
-    """The reverse; safetensors alone has a place for texts."""
+    """Write the tensors in the format of the ending; only safetensors stores the texts.
+
+    Raises:
+        UsageError: Its folder does not exist.
+    """
     if not path.parent.is_dir():
         raise UsageError(
-            f"received the output {str(path)!r}, whose folder does not exist; make it first"
+            f"Got the output {str(path)!r}, whose folder does not exist. Expected an existing "
+            f"folder. Try mkdir -p {str(path.parent)!r}."
         )
     if path.suffix == ".safetensors":
         write_arrays(path, tensors, **metadata)

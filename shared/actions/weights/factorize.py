@@ -1,4 +1,4 @@
-"""`poc weights factorize`: a trained network's convolutions in two low-rank factors each.
+"""`poc weights factorize`: split each convolution of a trained network into two of low rank.
 
 The result is a folder with weights and a run's config, from which either backend fine-tunes.
 """
@@ -56,25 +56,30 @@ def factorize_run(
     """Convert a run's best weights; write `weights.safetensors` and `run.toml` into `output`.
 
     Args:
-        folder: Run folder; whichever backend trained it.
+        folder: Run folder of either backend.
         output: New or empty folder.
         variant: `basis` or `spatial`.
-        rank: Of every convolution, where it has as many.
-        budget_parameters: Largest count, or a share of the trained network's.
-        budget_macs: The same of the multiply-adds of one image.
-        num_images: Evaluation images for the accuracy before and after, at most.
-        data: Where the run's data lies now; none: where it lay.
-        note: Told what differs from the run.
+        rank: Rank of every convolution, or the full rank of those that have less.
+        budget_parameters: Largest number of parameters, or a share of the trained network's.
+        budget_macs: Largest number of multiply-adds per image, or a share.
+        num_images: Largest number of evaluation images for the accuracy before and after.
+        data: New place of the run's data; none: the recorded place.
+        note: Called with each difference from the run.
+
+    Returns:
+        The output folder, the variant, the costs and accuracies before and after, and a row per
+        convolution.
 
     Raises:
-        UsageError: As `open_trained`, a wrong or unreachable budget, or nothing to factorise.
+        UsageError: As `open_trained`; the budget is wrong or unreachable, or the network has no
+            convolution to factorize.
     """
     trained = open_trained(folder, data=data, note=note)
     run, weights = trained.run, trained.weights
     if run.model_spec.factors:
         raise UsageError(
-            f"received {str(folder)!r}, whose network has factors already; name the folder of the "
-            "whole network"
+            f"Got {str(folder)!r}, whose network already has factors. Expected a network with full "
+            "convolutions. Try the folder of the run before factorizing."
         )
     network = declare_network(run)
     factors = find_factors(
@@ -111,12 +116,17 @@ def with_factors(model: ModelSpec, factors: Mapping[str, Factor]) -> dict[str, o
 
 
 def check_variant(variant: str) -> Variant:
-    """The variant of that name."""
+    """Return the variant of that name.
+
+    Raises:
+        UsageError: There is no such variant.
+    """
     for known in VARIANTS:
         if variant == known:
             return known
     raise UsageError(
-        f"received the variant {variant!r}; allowed are {', '.join(VARIANTS)}: choose one"
+        f"Got --variant {variant!r}. Expected one of {', '.join(VARIANTS)}. Try --variant "
+        f"{VARIANTS[-1]}."
     )
 
 
@@ -128,19 +138,23 @@ def find_factors(
     budget_parameters: float | None,
     budget_macs: float | None,
 ) -> dict[str, Factor]:
-    """The factors that one of the three options asks for."""
+    """Choose the factors that the rank or one of the budgets asks for: layer -> factor.
+
+    Raises:
+        UsageError: Not exactly one of them is given, or no convolution can be factorized.
+    """
     given = {"--rank": rank, "parameters": budget_parameters, "macs": budget_macs}
     chosen = [name for name, value in given.items() if value is not None]
     if len(chosen) != 1:
         raise UsageError(
-            f"received {len(chosen)} of --rank, --budget-parameters and --budget-macs; allowed is "
-            "exactly one: name one"
+            f"Got {len(chosen)} of --rank, --budget-parameters and --budget-macs. Expected exactly "
+            "one. Try --budget-parameters 0.5."
         )
     nodes = [node for node in network.nodes if is_factorable(node)]
     if not nodes:
         raise UsageError(
-            f"received {network.name}, which has no ordinary convolution; allowed is a network "
-            "with some, such as lightnet_residual with layer=conv2d"
+            f"Got {network.name}, which has no ordinary convolution. Expected a network with at "
+            "least one. Try lightnet_residual with layer=conv2d."
         )
     if rank is not None:
         return {
@@ -160,7 +174,7 @@ def find_factors(
 def layer_rows(
     network: Network, weights: Weights, factors: Mapping[str, Factor]
 ) -> list[dict[str, object]]:
-    """Each convolution: its kernel, its rank, what that leaves out, and both costs."""
+    """Return a row per convolution: kernel, rank, discarded energy, cost before and after."""
     rows = []
     for node in network.nodes:
         if not is_factorable(node):
@@ -179,10 +193,15 @@ def layer_rows(
 
 
 def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> None:
-    """The folder from which either backend goes on."""
+    """Write the weights and the config from which either backend fine-tunes.
+
+    Raises:
+        UsageError: The output is not a new or empty folder.
+    """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
-            f"received the output {str(output)!r}, which already holds something; name a new folder"
+            f"Got the output {str(output)!r}, which is not empty. Expected a new or empty folder. "
+            "Try another name."
         )
     output.mkdir(parents=True, exist_ok=True)
     path = output / "weights.safetensors"
@@ -202,7 +221,10 @@ def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> 
 
 
 def toml_lines(values: Mapping[str, object], path: tuple[str, ...] = ()) -> list[str]:
-    """Nested settings as TOML: values first, then one table for each group."""
+    """Return nested settings as lines of TOML: values first, then a table per group.
+
+    A value after a table's header would belong to that table.
+    """
     lines = [
         f"{key} = {json.dumps(value)}"
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""`--weights` with somebody else's file: converted on the way where its form is recognised."""
+"""`--weights` with a file of another library: convert it if its form is recognised."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -22,20 +22,20 @@ from poc.shared.weights.wrapping import unwrap
 
 from .convert import BACKENDS, convert_file, read_tensors
 
-# Any number serves to declare a network whose head is then looked for in the file.
+# Any number will do: it only marks the axis of the head that counts classes.
 SOME_CLASSES = 1000
 
 
 def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[str], None]) -> str:
-    """Path of the canonical form of a weight file: its own, or that of a converted copy.
+    """Return the path of the canonical form of a weight file: its own, or a converted copy's.
 
     Args:
         path: As given to `--weights`.
-        values: The run so far: says which model the file is for.
-        note: Told of a conversion.
+        values: The settings so far; they name the model.
+        note: Called with each remark about a conversion.
 
     Raises:
-        UsageError: The file's form is not recognised; names the command that converts it.
+        UsageError: The file's form is not recognised; the message has the command that converts it.
     """
     file = Path(path)
     if path == IMAGENET or not file.is_file():
@@ -52,22 +52,22 @@ def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[st
 
 
 def refuse_unknown_suffix(file: Path) -> None:
-    """Refuse a file whose name says nothing, before anything is read of it or trained.
+    """Refuse a file with an unknown ending, before it is read.
 
     Raises:
-        UsageError: Names the file that it is by its content, where that is one of weights.
+        UsageError: The ending is unknown; the message has the right one if the content shows it.
     """
     if file.suffix != ".safetensors" and file.suffix not in BACKENDS:
         endings = ", ".join((".safetensors", *BACKENDS))
         raise UsageError(
             describe_wrong_suffix(file)
-            or f"received --weights {str(file)!r}, which is no weight file by its name or content; "
-            f"allowed are {endings}: name one"
+            or f"Got --weights {str(file)!r}, which is not a weight file by its name or content. "
+            f"Expected a file that ends in {endings}. Try another path."
         )
 
 
 def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[str, object]) -> str:
-    """What to type where a file is not converted: the model that it fits, where one is known."""
+    """Return the message for a file that was not converted, with the model that it fits, if any."""
     found = None
     with suppress(UsageError):
         recognised = recognise_model(read_tensors(file)[0])
@@ -75,37 +75,38 @@ def explain_failure(error: str, file: Path, model: ModelSpec, values: Mapping[st
     method, given = str(values.get("method", DEFAULT_METHOD)), values.get("model") or {}
     is_named = isinstance(given, Mapping) and "name" in given
     if found in (None, model.name):
-        return error if is_named else f"{error}{tell_default(method, model.name)}"
+        remark = "" if is_named else tell_default(method, model.name).lstrip(". ")
+        return f"{error.removesuffix('.')}. {remark}" if remark else error
     default = "" if is_named else f", the default model of {method}"
     known = find_method(method).models
     told = "" if not known or found in known else "--method transfer "
     why = f" for a new head on these weights ({method} cannot train it)" if told else ""
     return (
-        f"received {str(file)!r} for {model.name}{default}; the file fits {found}: "
-        f"write {told}--model {found}{why}"
+        f"Got {str(file)!r} for {model.name}{default}. Expected weights of {model.name}, but the "
+        f"file fits {found}. Try {told}--model {found}{why}."
     )
 
 
 def named_model(values: Mapping[str, object]) -> ModelSpec:
-    """The model that the run names, or its method's own."""
-    # What is no table is refused later, by name.
+    """Return the model that the run names, or its method's own."""
+    # A `model` that is not a table is refused later, with its key in the message.
     given = dict(found) if isinstance(found := values.get("model"), Mapping) else {}
     method = find_method(str(values.get("method", DEFAULT_METHOD)))
     return ModelSpec.parse({"name": method.default_model, **given}, "model")
 
 
 def declare(model: ModelSpec, num_classes: int) -> Network:
-    """The network at the size that its publication has."""
+    """Declare the network at the image size of its publication."""
     return model.declare(find_model(model.name).example_input, num_classes)
 
 
 def is_canonical(network: Network, file: Path) -> bool:
-    """Whether a file's names are the project's own: those of most of the network's tensors.
+    """Return true if a file has the project's names for more than half of the network's tensors.
 
-    One that left its frozen tensors to another file is a run's.
+    A file that refers to another one for its frozen tensors is always a run's own.
 
     Raises:
-        UsageError: That other file is missing, or is not what was written.
+        UsageError: That other file is missing or was changed.
     """
     if read_frozen_arrays(file, read_texts(file)):
         return True
@@ -116,7 +117,7 @@ def is_canonical(network: Network, file: Path) -> bool:
 def convert_copy(
     file: Path, model: ModelSpec, network: Network, note: Callable[[str], None]
 ) -> str:
-    """Convert into the cache, once for each content and model."""
+    """Convert a file into the cache, once per content and model; return the path of the copy."""
     digest = hashlib.sha256(file.read_bytes() + model.model_dump_json().encode()).hexdigest()[:16]
     target = cache_folder() / f"{file.stem}-{model.name}-{digest}.safetensors"
     if not target.exists():
@@ -141,21 +142,21 @@ def convert_copy(
 
 
 def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
-    """How many classes the head in a published file gives.
+    """Return the number of classes of the head in a published file.
 
     Raises:
-        UsageError: The names are not those of the model.
+        UsageError: The names are not those of the model, or the file has no head.
     """
     schemes = find_schemes(model.name)
-    # What cannot be read is no matter of names.
+    # Outside `try`: an unreadable file needs no advice about names.
     found = read_tensors(file)[0]
     try:
         tensors = unwrap(network, schemes, found).tensors
         scheme = find_scheme(network, schemes, tensors)
     except UsageError as error:
         raise UsageError(
-            f"{error} (or, with the right names filled in: poc weights convert {file} "
-            f"{file.with_suffix('.safetensors').name} --model {model.name} --classes N)"
+            f"{str(error).removesuffix('.')}. Or fill in the right names: poc weights convert "
+            f"{file} {file.with_suffix('.safetensors').name} --model {model.name} --classes N"
         ) from None
     head = network.parameters[-1]
     name = head.name if scheme is None else scheme.tensors(network)[head.name]
@@ -163,7 +164,7 @@ def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
     shape = head.shape if scheme is None else published_shape(network, node, head.shape, scheme)
     if name not in tensors:
         raise UsageError(
-            f"received {str(file)!r} without {name}, the head of {model.name}; name a file with "
-            "its head, or convert it by `poc weights convert`"
+            f"Got {str(file)!r} without {name}, the head of {model.name}. Expected a file with its "
+            "head. Try another file, or convert it with `poc weights convert`."
         )
     return int(tensors[name].shape[shape.index(SOME_CLASSES)])

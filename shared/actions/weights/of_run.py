@@ -1,4 +1,4 @@
-"""`poc weights convert RUN_FOLDER FILE`: a run's best weights as one whole file."""
+"""`poc weights convert RUN_FOLDER FILE`: write a run's best weights to one complete file."""
 
 from pathlib import Path
 
@@ -13,24 +13,24 @@ from .convert import Conversion, convert_file
 
 
 def convert_run(folder: Path, target: Path, *, to: str = CANONICAL, **given: object) -> Conversion:
-    """Write the best weights with all that the run knows of them: model, classes, view.
+    """Write the best weights with the model, the classes and the view of the run.
 
     Args:
         folder: Run folder.
-        target: As `convert_file` takes it.
+        target: As for `convert_file`.
         to: Format of the output.
-        given: Options that say what a file's tensors are; a run folder says that itself.
+        given: Options that describe the tensors of a file; a run folder needs none of them.
 
     Returns:
         As `convert_file`.
 
     Raises:
-        UsageError: No run folder, an option that it does not need, or as `convert_file`.
+        UsageError: `folder` is not a run folder, one of `given` has a value, or as `convert_file`.
     """
     if named := [f"--{name}" for name, value in given.items() if value]:
         raise UsageError(
-            f"received {', '.join(named)} with the run folder {str(folder)!r}, which says itself "
-            "what it holds; allowed beside it is --to: remove the others"
+            f"Got {', '.join(named)} with the run folder {str(folder)!r}, which already names its "
+            "model and classes. Expected only --to with a run folder. Try removing the others."
         )
     record = RunRecord.read(folder)
     file = folder / CHECKPOINT

@@ -1,4 +1,4 @@
-"""`poc weights verify`: one weight file, both backends, the same logits."""
+"""`poc weights verify`: check that both backends give the same logits from one weight file."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.run import BACKENDS
 
+# Relative, for float32: both backends sum the same products in another order.
 TOLERANCE = 1e-5
 NUM_IMAGES = 64
 
@@ -20,9 +21,12 @@ def verify_weights(
 
     Args:
         folder: Run folder.
-        checkpoint: File below `checkpoints`, without its ending.
-        data: Where the run's data lies now; none: where it lay.
-        note: Told what differs from the run.
+        checkpoint: File in `checkpoints`, without its ending.
+        data: New place of the run's data; none: the recorded place.
+        note: Called with each difference from the run.
+
+    Returns:
+        A rung of the parity ladder: the largest relative error and the tolerance.
 
     Raises:
         UsageError: As `open_trained`.

@@ -298,7 +298,7 @@ def test_a_weight_file_that_was_copied_alone_says_what_to_type(trained, poc, tmp
         (["RUN", "out.safetensors", "--set", "k=3"], "--set with the run folder"),
         ([".", "out.safetensors"], "has no run.json"),
         (["in.safetensors", "out.safetensors", "--model", "vgg16"], "without --classes"),
-        (["RUN", "out.txt"], "received the output"),
+        (["RUN", "out.txt"], "Got the output"),
     ],
 )
 def test_wrong_use_of_convert_is_one_sentence(arguments, words, trained, poc):

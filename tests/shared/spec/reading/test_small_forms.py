@@ -74,7 +74,7 @@ def test_what_is_printed_is_what_one_would_type(method):
     assert load_run(None, describe_form(form).split()) == run
     line = describe_parity_run(run, form)[0]
     assert line.startswith(f"small form: method={method} model.name=")
-    assert line.endswith("; --model, --data, --config or --set for others")
+    assert line.endswith("; --model, --data, --config or --set change it")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,8 @@ def test_wrong_use_is_refused_as_everywhere():
 
 
 def test_drawn_weights_are_said_to_be_drawn():
-    for method, word in (("kd", "teacher: drawn"), ("fixres", "body: drawn"), ("scratch", None)):
+    words = (("kd", "teacher: random"), ("fixres", "weights: random"), ("scratch", None))
+    for method, word in words:
         run, form = load_parity_run(None, [f"method={method}"])
         lines = describe_parity_run(run, form)[1:]
         assert [line.partition(",")[0] for line in lines] == ([word] if word else [])
@@ -184,7 +185,7 @@ def test_the_command_says_what_it_climbs_on(is_json, monkeypatch, capsys):
     output = capsys.readouterr()
     said = output.err if is_json else output.out
     assert "small form: method=l2t-ww model.name=lightnet_plain" in said
-    assert "teacher: drawn, not trained" in said
+    assert "teacher: random, not trained" in said
     assert seen[0].model_spec.name == "lightnet_plain"
     if is_json:
         assert len(json.loads(output.out)) == 2
