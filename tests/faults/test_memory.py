@@ -231,8 +231,9 @@ def test_a_real_want_of_memory_ends_with_advice(backend, tmp_path):
         command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
         assert command.wait() == 1
     text = (tmp_path / "output").read_text()
-    assert "batches of 64 for the model 'lightnet_plain' need about 16.8 GB" in text
-    assert re.search(r"try --batch-size \d+", text)
+    assert "Got batches of 64 for the model 'lightnet_plain' when memory ended." in text
+    assert "this one needs about 16.8 GB" in text
+    assert re.search(r"Try --batch-size \d+", text)
     assert "Traceback" not in text
     assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
 

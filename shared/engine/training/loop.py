@@ -38,8 +38,7 @@ from .run_clock import RunClock
 from .stage import StageSteps, stand_at
 from .supervision import Supervision
 
-# Steps between two looks for a non-finite loss: fetching it at every step would make each step
-# wait for the device.
+# Steps between two looks for a non-finite loss; a look at each step would wait for the device.
 STEPS_BETWEEN_CHECKS = 200
 # Seconds between two writes of a run on kept values, whose epoch takes less time than a write.
 SECONDS_BETWEEN_SAVES = 5
