@@ -103,7 +103,7 @@ def describe_tensors(names: tuple[str, ...]) -> str:
     """Return the first name, how many more there are, and the verb."""
     if not names:
         return "a loss that is"
-        more = f" and {len(names) - 1} more that are" if len(names) > 1 else " that is"
+    more = f" and {len(names) - 1} more that are" if len(names) > 1 else " that is"
     return f"{names[0]}{more}"
 
 
