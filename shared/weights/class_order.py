@@ -9,7 +9,9 @@ from poc.shared.spec.networks.network import Network
 
 
 def reordered_head(teacher: Network, weights: Arrays, order: Sequence[int]) -> Arrays:
-    """Return the last layer's weights with its logits reordered: logit `i` was `order[i]`.
+    """Return the last layer's weights, each (…, num_classes), with its logits reordered.
+
+    Logit `i` of the result was logit `order[i]`.
 
     Raises:
         UsageError: `order` is not a permutation of the classes, or the last layer is not plain.

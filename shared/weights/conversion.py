@@ -35,7 +35,7 @@ CANONICAL = "canonical"
 
 
 def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
-    """Rename and transpose the tensors of a published file.
+    """Rename and transpose the tensors of a published file, name -> array of any shape.
 
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
@@ -214,7 +214,7 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
 
 
 def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
-    """Return a canonical tensor in the published layout, as a contiguous array."""
+    """Return a canonical tensor, such as (kh, kw, C, F), as a contiguous published one."""
     if scheme.layout == "keras" or value.ndim < 2:
         return np.asarray(value)
     if isinstance(node.layer, Dense):
@@ -247,7 +247,7 @@ def flattened_shape(network: Network, node: Node) -> Shape | None:
 
 
 def as_float(name: str, value: Array) -> NDArray[np.floating]:
-    """Widen half precision to float32, which is exact; return float32 and float64 unchanged.
+    """Widen half precision to float32, which is exact; return other floats of any shape unchanged.
 
     Raises:
         UsageError: The values are not floats but quantised, with their scales stored elsewhere.

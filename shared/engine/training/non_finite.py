@@ -61,7 +61,7 @@ def check_finite(checkpoint: Checkpoint, first_step: int, step: int) -> None:
 
 
 def non_finite_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Return the names of the floating-point arrays that hold a NaN or an infinity."""
+    """Return the names of the floats, of any shape, that hold a NaN or an infinity."""
     return tuple(
         name
         for name, array in arrays.items()
@@ -93,17 +93,17 @@ def find_non_finite(
         found = repeat_steps(steps, backend, state, problem)
     kept = f"the checkpoint after step {saved - 1} is kept" if saved else "nothing was saved yet"
     return CheckFailed(
-        f"Got {describe_tensors(found.tensors)} not finite at step {found.step} "
-        f"(epoch {found.step // data.train.num_batches + 1}). Expected finite values; {kept}. "
-        "Try a lower optimizer.learning_rate, or look at the data."
+        f"Got values of {describe_tensors(found.tensors)} that are not finite at step "
+        f"{found.step} (epoch {found.step // data.train.num_batches + 1}). Expected finite "
+        f"values; {kept}. Try a lower optimizer.learning_rate, or look at the data."
     )
 
 
 def describe_tensors(names: tuple[str, ...]) -> str:
-    """Return the first name, how many more there are, and the verb."""
+    """Return the first name, and how many more there are."""
     if not names:
-        return "a loss that is"
-    more = f" and {len(names) - 1} more that are" if len(names) > 1 else " that is"
+        return "the loss"
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more}"
 
 

@@ -174,7 +174,7 @@ def test_a_head_is_new_unless_the_files_is_asked_for(weights_of_a_chain):
         initial_weights=weights_of_a_chain,
         method_options={"new_head": False},
     )
-    with pytest.raises(UsageError, match="gives 10 classes; the data has 7: set new_head=true"):
+    with pytest.raises(UsageError, match=r"gives 10 classes\. Expected 7, .* --set new_head=true"):
         initial_weights(resolve_networks(wrong))
 
 
