@@ -27,8 +27,8 @@ def check_origin(path: str, model: ModelSpec) -> None:
             raise UsageError(
                 f"Got {path!r}, written by a run whose {model.name} has {key}={was!r}, for "
                 f"{key}={wanted!r}. Expected the same {key}, since every tensor would fit, but "
-                f"into another network. Try --set model.{key}={str(was).lower()}, or train that run "
-                "again."
+                f"into another network. Try --set model.{key}={str(was).lower()}, or train that "
+                "run again."
             )
 
 
