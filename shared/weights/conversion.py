@@ -153,7 +153,9 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> l
 
 
 def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
-    """Return tensors under the scheme's names, without those that no network here has.
+    """Return tensors, of unchanged shapes, under the scheme's names.
+
+    Tensors that no network here has are left out.
 
     Layers that the publisher only numbers are numbered again from 0. Keras' numbered variables
     (`vars/0`, …) get the names of the layer's parameters, in their order.
@@ -193,7 +195,7 @@ def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
 
 
 def rename(name: str, layers: Mapping[str, str]) -> str:
-    """Return the tensor's name below the new name of its layer."""
+    """Return the name of a tensor below the new name of its layer."""
     layer, slash, rest = name.partition("/")
     return f"{layers.get(layer, layer)}{slash}{rest}"
 

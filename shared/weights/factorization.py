@@ -58,7 +58,10 @@ def split_kernel(kernel: Array, factor: Factor) -> tuple[Kernel, Kernel]:
 
 
 def factorize_weights(weights: Weights, factors: Mapping[str, Factor]) -> Weights:
-    """Return weights of the network with these factors, from those of the unfactored one."""
+    """Return weights of the network with these factors, from those of the unfactored one.
+
+    Each kernel (kh, kw, C, F) in `factors` becomes the two kernels of `split_kernel`.
+    """
     found: Weights = dict(weights)
     for name, factor in factors.items():
         kernel = found.pop(f"{name}/kernel")

@@ -105,7 +105,7 @@ class Graph:
         return self.weights.get(f"{name}/bias", 0.0)
 
     def build(self) -> tuple[Network, Weights]:
-        """Return the finished network and its float32 weights."""
+        """Return the finished network and its float32 weights, name -> array of its new shape."""
         net = NetworkBuilder(self._name, self._input_shape)
         for node in self.nodes.values():
             net.add(node.name, node.layer, *node.inputs)

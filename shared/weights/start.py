@@ -128,6 +128,8 @@ def transfer(
 ) -> Weights:
     """Return the file's weights, with the drawn head if it must be new or has other classes.
 
+    All are name -> array in the shape that `network` declares.
+
     Raises:
         UsageError: There is any other difference; it names the tensor.
     """

@@ -29,7 +29,7 @@ class Event(TypedDict, total=False):
 
 
 Report = Callable[[Event], None]
-# Ten reports per second look continuous, and cost a worker nothing that shows.
+# Ten reports per second are more than anybody can read.
 SECONDS_BETWEEN_REPORTS = 0.1
 
 

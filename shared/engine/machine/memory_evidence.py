@@ -1,8 +1,8 @@
 """Evidence of the machine that memory ended a worker which a signal has killed.
 
 Signal 9 comes from the kernel when memory ends, and from people, schedulers and supervisors. The
-kernel counts the processes that it ended for want of memory, which is proof. A worker that was
-larger than the memory free after its end, or a step that needs more, only fits an end of memory.
+kernel counts the processes that it ended for want of memory. A worker that was larger than the
+memory free after its end, or a step that needs more, fits an end of memory and does not prove it.
 """
 
 import resource
@@ -41,7 +41,7 @@ class MemoryEvidence:
         return cls(count_kills())
 
     def explain(self, run: RunSpec, message: str) -> str:
-        """Write a message about memory; "" if nothing points to it and nothing contradicts it.
+        """Write a message about memory; "" if nobody would suspect that memory ended.
 
         Args:
             run: The resolved run that the worker trained.

@@ -31,7 +31,10 @@ class BestWeights:
         self._epoch = 0
 
     def note(self, weights: Weights, epoch: int) -> None:
-        """Remember the weights of a better epoch; those that never move may be left out."""
+        """Remember the weights of a better epoch, name -> array of the parameter's shape.
+
+        Those that never move may be left out.
+        """
         self._unwritten, self._epoch = dict(weights), epoch
 
     def copy(self, weights: Weights, epoch: int) -> None:
@@ -53,5 +56,5 @@ class BestWeights:
         self._unwritten = None
 
     def read(self) -> Weights:
-        """Read the file's tensors, together with those that never move."""
+        """Read the file's tensors and those that never move, name -> array in canonical shape."""
         return read_arrays(self._path)

@@ -83,7 +83,7 @@ def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 
 def describe_activations(
     trained: FinishedTraining, stage: str, when: str, weights: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
-    """Return mean, deviation and share of zeros of the embeddings of some test images."""
+    """Return mean, deviation and share of zeros of the embeddings (N, F) of some test images."""
     run, data = trained.run.at_stage(stage), trained.data
     data.show(run.spec)
     if data.test is None:

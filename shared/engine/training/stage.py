@@ -120,7 +120,7 @@ class StageSteps:
         return batch.images[:, :0, :0] if self.needs_no_images else batch.images
 
     def inputs(self, batch: Batch, step: int) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
-        """Return a step's further arguments: masks, and kept outputs with coefficients."""
+        """Return a step's further arguments: masks (N, …), and kept outputs with coefficients."""
         seed, size = self.whole_run.spec.seed, len(batch.images)
         noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
         # From 0 at the first step to 1 at the last; a stage of one step stays at 0.
@@ -128,7 +128,7 @@ class StageSteps:
         return noise, step_coefficients(self.whole_run, progress) | self.look_up(batch)
 
     def look_up(self, batch: Batch) -> Arrays:
-        """Return kept outputs for this batch, computed when its images are first seen."""
+        """Return kept outputs (N, …) for this batch, computed when its images are first seen."""
         if self.kept is None:
             return {}
         return self.kept.look_up(batch.indices, batch.images, self.trainer.teacher_outputs)
