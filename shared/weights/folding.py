@@ -94,7 +94,7 @@ class Graph:
         return scale, own.get(f"{name}/beta", np.zeros_like(mean)) - mean * scale
 
     def set_affine(self, name: str, kernel: NDArray[np.float64], bias: Vector) -> None:
-        """Set a layer's kernel, of the same shape, and bias (F,), which it has from now on."""
+        """Set a layer's kernel (…, F) and bias (F,); the layer has a bias from now on."""
         node = self.nodes[name]
         if isinstance(node.layer, Conv2D | DepthwiseConv2D | Dense):
             self.nodes[name] = replace(node, layer=replace(node.layer, use_bias=True))
