@@ -19,7 +19,7 @@ def reordered_head(teacher: Network, weights: Arrays, order: Sequence[int]) -> A
     if sorted(order) != list(range(teacher.num_classes)):
         raise UsageError(
             f"Got teacher.class_order={list(order)} for a teacher of {teacher.num_classes} "
-            f"classes. Expected each of 0 to {teacher.num_classes - 1} once. Try to correct it."
+            f"classes. Expected each of 0 to {teacher.num_classes - 1} once. Try correcting it."
         )
     head = teacher.head
     after = teacher.nodes[teacher.nodes.index(head) + 1 :]
@@ -32,6 +32,6 @@ def reordered_head(teacher: Network, weights: Arrays, order: Sequence[int]) -> A
         raise UsageError(
             f"Got a teacher of the model {teacher.name!r} with its classes in another order than "
             f"the run, and with a last layer {head.name!r} that gives more than its logits. "
-            "Expected the order of the run. Try to train the teacher on the same classes again."
+            "Expected the order of the run. Try training the teacher on the same classes again."
         )
     return {p.name: weights[p.name][..., list(order)] for p in last}

@@ -256,7 +256,7 @@ def as_float(name: str, value: Array) -> NDArray[np.floating]:
     """
     if value.dtype.kind != "f":
         raise UsageError(
-            f"Got {printable(name)} of type {value.dtype}. Expected floats. Try to save the "
+            f"Got {printable(name)} of type {value.dtype}. Expected floats. Try saving the "
             "weights from before they were quantised."
         )
     is_double = value.dtype.itemsize >= np.dtype(np.float64).itemsize

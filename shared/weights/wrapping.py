@@ -105,7 +105,7 @@ def leave_out(network: Network, prefix: str, others: Sequence[str]) -> list[str]
     if foreign:
         raise UsageError(
             f"Got tensors of {network.name} below {printable(prefix)!r} and others next to them, "
-            f"such as {printable(foreign[0])!r}. Expected one network. Try to save the "
+            f"such as {printable(foreign[0])!r}. Expected one network. Try saving the "
             "state_dict of that network alone."
         )
     outside = {name.partition("/")[0] for name in others if not name.startswith(container)}

@@ -20,12 +20,12 @@ def check_terms(method: str, shapes: Mapping[str, tuple[int, ...]], num_examples
     """
     if not shapes:
         raise CheckFailed(
-            f"Got no loss term from the method {method}. Expected at least one. Try to return one."
+            f"Got no loss term from the method {method}. Expected at least one. Try returning one."
         )
     for name, shape in shapes.items():
         if shape != (num_examples,):
             raise CheckFailed(
                 f"Got from the method {method} the loss term {name!r} with the shape {shape}. "
-                f"Expected ({num_examples},), one value per example. Try to give a loss over the "
+                f"Expected ({num_examples},), one value per example. Try giving a loss over the "
                 "entire batch as shares, whose mean it is."
             )

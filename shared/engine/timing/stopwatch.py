@@ -200,7 +200,7 @@ class Stopwatch:
         if (after := self.trainer.num_compilations) != before:
             raise CheckFailed(
                 f"Got {after - before} programs that were compiled while steps were timed, so that "
-                "the samples are not steady. Expected none. Try to give every batch the same size "
+                "the samples are not steady. Expected none. Try giving every batch the same size "
                 "(data.drop_last=true)."
             )
         return samples

@@ -134,8 +134,8 @@ class KeptOutputs:
                     raise UsageError(
                         f"Got {self._setting} with an output that is no image's own: {name!r} of "
                         f"shape {outputs[name].shape} differs by {error:.1e} if the same images "
-                        "are in a batch with others. Expected outputs of each image alone. Try to "
-                        "turn it off."
+                        "are in a batch with others. Expected outputs of each image alone. Try "
+                        "turning it off."
                     )
         self._is_checked = True
 
@@ -161,7 +161,7 @@ class KeptOutputs:
         if size > self._limit_bytes:
             raise UsageError(
                 f"Got {self._setting}, whose outputs for {count} images take {size:,} bytes. "
-                f"Expected at most {self._limit_bytes:,} bytes. Try to turn it off."
+                f"Expected at most {self._limit_bytes:,} bytes. Try turning it off."
             )
         return {
             name: np.empty((count, *value.shape[1:]), value.dtype)

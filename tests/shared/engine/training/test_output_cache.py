@@ -115,7 +115,7 @@ def test_what_relates_images_to_each_other_is_refused_before_it_is_kept(form, co
 
     with pytest.raises(UsageError) as caught:
         kept.look_up(np.arange(count), images, compute)
-    for part in ("Got teacher.cache", repr(form), "turn it off"):
+    for part in ("Got teacher.cache", repr(form), "turning it off"):
         assert part in str(caught.value)
     assert kept.num_kept == 0
     assert not path.exists()
