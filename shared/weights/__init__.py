@@ -1,1 +1,1 @@
-"""Canonical weights: where they start, what they say, other names for them."""
+"""Canonical weights: their start, their headers, and other names for them."""

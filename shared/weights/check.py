@@ -1,4 +1,4 @@
-"""Whether a set of tensors is exactly what a network needs."""
+"""Check of a set of tensors: exactly the names and shapes that a network needs."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.network import Network
 
-# Characters of a name in a message.
+# Characters of a name in a message; a hostile file can have names of any length.
 MAX_SHOWN = 200
 
 
@@ -23,23 +23,29 @@ def check_weights(network: Network, weights: Mapping[str, Array]) -> None:
 def check_tensors(
     owner: str, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Array]
 ) -> None:
-    """The same for any table of names and shapes; `owner` is named in the message."""
+    """Compare tensors with a table of names and shapes; the message names `owner`.
+
+    Raises:
+        UsageError: Names the first tensor that is missing, extra or misshapen.
+    """
     for name, shape in shapes.items():
         if name not in tensors:
             raise UsageError(
-                f"received weights without {name}, which {owner} has; name its own file"
+                f"Got weights without {name}, which {owner} has. Expected all of its tensors. "
+                "Try its own file."
             )
         if tensors[name].shape != shape:
             raise UsageError(
-                f"received {name} of shape {tensors[name].shape}; {owner} allows {shape}: "
-                "name a file of the same architecture and options"
+                f"Got {name} of shape {tensors[name].shape}. Expected {shape} for {owner}. Try "
+                "a file of the same architecture and options."
             )
     if extra := sorted(tensors.keys() - shapes.keys()):
         raise UsageError(
-            f"received weights with {printable(extra[0])}, which {owner} has not; name its own file"
+            f"Got weights with {printable(extra[0])}, which {owner} does not have. Expected only "
+            "its own tensors. Try its own file."
         )
 
 
 def printable(name: str) -> str:
-    """A name out of a file, as text that a terminal shows and does not obey."""
+    """Return a name from a file as text that a terminal shows and does not obey."""
     return name if name.isprintable() and len(name) < MAX_SHOWN else f"{name[:MAX_SHOWN]!r}"

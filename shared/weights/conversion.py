@@ -1,7 +1,8 @@
-"""Published weights into canonical ones and back: pure renaming and transposition.
+"""Conversion of published weights to canonical ones and back: renaming and transposition alone.
 
-Canonical kernels are HWIO, dense (in, out) after an (H, W, C) flatten. PyTorch files hold OIHW,
-depthwise (C, 1, H, W), dense (out, in) after a (C, H, W) flatten; Keras' layouts are canonical.
+Canonical kernels are HWIO, dense ones (in, out) after an (H, W, C) flatten. PyTorch files hold
+OIHW, depthwise (C, 1, H, W), dense (out, in) after a (C, H, W) flatten. Keras' layouts are the
+canonical ones.
 """
 
 import re
@@ -22,19 +23,19 @@ from .published.schemes import Scheme
 from .published.unsupported import find_unsupported
 
 Tensors = Mapping[str, Array]
-# Counters of PyTorch's batch norm; the statistics of Keras' in-graph normalisation, which is the
-# data's task here.
+# Counters of PyTorch's batch norm, and the statistics of Keras' normalisation layers. The data
+# pipeline does that normalisation here.
 IGNORED = {
     "torch": re.compile(r"num_batches_tracked$"),
     "keras": re.compile(r"(^|/)normalization(_\d+)?/"),
 }
-# Canonical axes of a PyTorch kernel.
+# Axes of a PyTorch kernel in canonical order: HWIO out of OIHW, HWC1 out of C1HW.
 TORCH_CONV, TORCH_DEPTHWISE = (2, 3, 1, 0), (2, 3, 0, 1)
 CANONICAL = "canonical"
 
 
 def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
-    """Rename and transpose a published file's tensors.
+    """Rename and transpose the tensors of a published file, name -> array of any shape.
 
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
@@ -58,9 +59,10 @@ def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
 
 
 def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays:
-    """The reverse; PyTorch's counters come back as zeros, so that a strict load accepts the file.
+    """Rename and transpose canonical tensors as a publisher does.
 
-    Keras' layers stand in the order of its model.
+    PyTorch's counters come back as zeros, so that a strict load accepts the file. Keras' layers are
+    in the order of its model.
 
     Raises:
         UsageError: The weights are not this network's.
@@ -82,16 +84,16 @@ def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays
 def find_scheme(
     network: Network, schemes: Sequence[Scheme], tensors: Tensors, wanted: str | None = None
 ) -> Scheme | None:
-    """The scheme that knows most of the tensors; none stands for canonical names.
+    """Return the scheme that knows most of the tensors, or None for canonical names.
 
     Args:
-        network: What the tensors are for.
-        schemes: Its published schemes.
+        network: The network that the tensors are for.
+        schemes: The network's published schemes.
         tensors: By the names in the file.
         wanted: `torch`, `keras`, `canonical`, or the name of one scheme; none: any.
 
     Raises:
-        UsageError: No scheme of that name, or none knows a single tensor.
+        UsageError: No scheme has that name, or none knows a single tensor.
     """
     candidates = choose_candidates(network, schemes, wanted)
     best = max(candidates, key=lambda scheme: count_known(network, scheme, tensors))
@@ -100,31 +102,31 @@ def find_scheme(
     form = find_unsupported(network.name, tensors)
     if form is not None:
         raise UsageError(
-            f"received a file of {form.owner}, which is another network than {network.name} here "
-            f"({form.differences}) and is not supported; supported: {form.supported}"
+            f"Got a file of {form.owner}, which is another network than {network.name} here "
+            f"({form.differences}). Expected {form.supported}. Try a file of that network."
         )
     names = [scheme.name if scheme else CANONICAL for scheme in candidates]
     raise UsageError(
-        f"received a file with tensors such as {printable(next(iter(tensors), 'none'))!r}, which "
-        f"no naming of {network.name} knows; supported are {', '.join(names)}: name the right "
-        "--model, or save the tensors under one of these namings"
+        f"Got a file with tensors such as {printable(next(iter(tensors), 'none'))!r}, which no "
+        f"naming of {network.name} knows. Expected one of {', '.join(names)}. Try the right "
+        "--model, or save the tensors under one of these namings."
     )
 
 
 def choose_candidates(
     network: Network, schemes: Sequence[Scheme], wanted: str | None
 ) -> list[Scheme | None]:
-    """The namings that a file may have; none stands for canonical names.
+    """Return the namings that a file may have; None stands for canonical names.
 
     Raises:
-        UsageError: As `choose`.
+        UsageError: The model has no format of that name.
     """
     chosen = choose(schemes, wanted, network)
     return [None, *chosen] if wanted in (None, CANONICAL) else [*chosen]
 
 
 def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> int:
-    """How many of a network's tensors a naming finds."""
+    """Count the tensors of a network that a naming finds."""
     if scheme is None:
         return sum(parameter.name in tensors for parameter in network.parameters)
     own = own_tensors(network, scheme, tensors)
@@ -132,10 +134,10 @@ def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> in
 
 
 def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> list[Scheme]:
-    """The schemes that a format's name stands for and that can name the network.
+    """Return the schemes that `wanted` stands for and that can name the network.
 
     Raises:
-        UsageError: The model has none of that name.
+        UsageError: The model has no format of that name.
     """
     if wanted == CANONICAL:
         return []
@@ -144,16 +146,18 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> l
     if wanted and not chosen:
         allowed = [CANONICAL, *dict.fromkeys(s for x in schemes for s in (x.layout, x.name))]
         raise UsageError(
-            f"received the format {wanted!r} for {network.name}; allowed are {', '.join(allowed)}: "
-            "choose one"
+            f"Got the format {wanted!r} for {network.name}. Expected one of {', '.join(allowed)}. "
+            "Try one of them."
         )
     return chosen
 
 
 def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
-    """Tensors under the scheme's names, without what no network of ours holds.
+    """Return tensors, of unchanged shapes, under the scheme's names.
 
-    Layers that the publisher only numbers are numbered anew from 0; Keras' numbered variables
+    Tensors that no network here has are left out.
+
+    Layers that the publisher only numbers are numbered again from 0. Keras' numbered variables
     (`vars/0`, …) get the names of the layer's parameters, in their order.
     """
     tensors = number_from_zero(tensors, scheme.numbered)
@@ -173,9 +177,10 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
 
 
 def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
-    """`conv2d_94/kernel`, … as `conv2d/kernel`, …: a process that made other layers counted on.
+    """Rename `conv2d_94/kernel`, … to `conv2d/kernel`, …, counted from 0.
 
-    Only numbers without a gap say which layer is which; others are left as they are.
+    A process that has made other layers before goes on counting. Only numbers without a gap
+    identify the layers; others are not changed.
     """
     layers = {name.partition("/")[0] for name in tensors}
     renamed: dict[str, str] = {}
@@ -190,17 +195,20 @@ def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
 
 
 def rename(name: str, layers: Mapping[str, str]) -> str:
-    """The tensor's name below the layer's new one."""
+    """Return the name of a tensor below the new name of its layer."""
     layer, slash, rest = name.partition("/")
     return f"{layers.get(layer, layer)}{slash}{rest}"
 
 
 def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Scheme) -> Array:
-    """A published tensor in canonical layout."""
+    """Return a published tensor in canonical layout, with the canonical `shape`."""
+    # Vectors have one layout everywhere.
     if scheme.layout == "keras" or value.ndim < 2:
         return value
     if isinstance(node.layer, Dense):
         if flat := flattened_shape(network, node):
+            # The inputs are in the order of a (C, H, W) flatten; here maps are flattened as
+            # (H, W, C).
             height, width, channels = flat
             value = value.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return value.reshape(len(value), -1).T.reshape(shape)
@@ -208,7 +216,7 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
 
 
 def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
-    """A canonical tensor in the published layout."""
+    """Return a canonical tensor, such as (kh, kw, C, F), as a contiguous published one."""
     if scheme.layout == "keras" or value.ndim < 2:
         return np.asarray(value)
     if isinstance(node.layer, Dense):
@@ -219,7 +227,7 @@ def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> 
 
 
 def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
-    """Shape of a tensor in the published layout."""
+    """Return the published shape of a tensor with the canonical `shape`."""
     if scheme.layout == "keras" or len(shape) < 2:
         return shape
     if isinstance(node.layer, Dense):
@@ -228,12 +236,12 @@ def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) 
 
 
 def kernel_axes(node: Node) -> tuple[int, ...]:
-    """Axes of a PyTorch convolution kernel, in canonical order."""
+    """Return the axes of a PyTorch convolution kernel in canonical order."""
     return TORCH_DEPTHWISE if isinstance(node.layer, DepthwiseConv2D) else TORCH_CONV
 
 
 def flattened_shape(network: Network, node: Node) -> Shape | None:
-    """(H, W, C) of the map that was flattened for a dense layer; none where nothing was."""
+    """Return (H, W, C) of the map that was flattened for a dense layer, or None."""
     source = next((other for other in network.nodes if other.name == node.inputs[0]), None)
     if source is None or not isinstance(source.layer, Flatten):
         return None
@@ -241,15 +249,15 @@ def flattened_shape(network: Network, node: Node) -> Shape | None:
 
 
 def as_float(name: str, value: Array) -> NDArray[np.floating]:
-    """Half precision widened to float32, which is exact; float32 and float64 as they are.
+    """Widen half precision to float32, which is exact; return other floats of any shape unchanged.
 
     Raises:
-        UsageError: No floats: a quantised file, whose scales stand elsewhere.
+        UsageError: The values are not floats but quantised, with their scales stored elsewhere.
     """
     if value.dtype.kind != "f":
         raise UsageError(
-            f"received {printable(name)} of type {value.dtype}; allowed are floats: save the "
-            "weights as they were before they were quantised"
+            f"Got {printable(name)} of type {value.dtype}. Expected floats. Try saving the "
+            "weights from before they were quantised."
         )
     is_double = value.dtype.itemsize >= np.dtype(np.float64).itemsize
     return value.astype(np.float64 if is_double else np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""Kernels into two low-rank factors by truncated SVD, and the ranks that a budget affords."""
+"""Low-rank factors of kernels by truncated SVD, and the ranks that a budget affords."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,10 @@ Measure = Literal["parameters", "macs"]
 
 
 def as_matrix(kernel: Array, variant: Variant) -> Kernel:
-    """(kh, kw, C, F) -> the matrix whose rank the variant lowers."""
+    """Return a kernel (kh, kw, C, F) as the matrix whose rank the variant lowers.
+
+    The matrix is (kh * kw * C, F) for `basis`, and (kh * C, kw * F) otherwise, in float64.
+    """
     height, width, channels, filters = kernel.shape
     wide = np.asarray(kernel, np.float64)
     if variant == "basis":
@@ -36,7 +39,9 @@ def as_matrix(kernel: Array, variant: Variant) -> Kernel:
 
 
 def split_kernel(kernel: Array, factor: Factor) -> tuple[Kernel, Kernel]:
-    """The best two factors of a rank in the Frobenius norm (Eckart and Young 1936).
+    """Split a kernel (kh, kw, C, F) into the two factors of least error in the Frobenius norm.
+
+    Truncated SVD gives them (Eckart and Young 1936).
 
     Returns:
         `reduce` (kh, kw or 1, C, r) and `expand` (1, 1 or kw, r, F); each takes the root of the
@@ -53,20 +58,24 @@ def split_kernel(kernel: Array, factor: Factor) -> tuple[Kernel, Kernel]:
 
 
 def factorize_weights(weights: Weights, factors: Mapping[str, Factor]) -> Weights:
-    """Weights of the network with these factors, from those of the whole one."""
+    """Return weights of the network with these factors, from those of the unfactored one.
+
+    Each kernel (kh, kw, C, F) in `factors` becomes the two kernels of `split_kernel`.
+    """
     found: Weights = dict(weights)
     for name, factor in factors.items():
         kernel = found.pop(f"{name}/kernel")
         for part, value in zip(("reduce", "expand"), split_kernel(kernel, factor), strict=True):
             found[f"{name}/{part}/kernel"] = value.astype(kernel.dtype)
         if f"{name}/bias" in found:
+            # Added once, after the second factor, whose outputs are those of the convolution.
             found[f"{name}/expand/bias"] = found.pop(f"{name}/bias")
     return found
 
 
 @dataclass
 class Choice:
-    """One convolution while ranks are chosen; rank 0 stands for the whole convolution."""
+    """One convolution while ranks are chosen; rank 0 stands for the unfactored convolution."""
 
     name: str
     shares: list[float]
@@ -76,22 +85,22 @@ class Choice:
 
     @property
     def gain(self) -> float:
-        """Share of the kernel's energy that the next step adds."""
+        """Return the share of the kernel's energy that the next step adds."""
         return 1 - sum(self.shares[: self.rank]) if self.is_last else self.shares[self.rank]
 
     @property
     def price(self) -> int:
-        """What the next step costs."""
+        """Return the additional cost of the next step, in parameters or multiply-adds."""
         following = self.whole_cost if self.is_last else self.costs[self.rank]
         return following - self.costs[self.rank - 1]
 
     @property
     def is_last(self) -> bool:
-        """Whether the next step is the whole convolution: one rank more would cost no less."""
+        """Say if the next step is the full convolution, than which one rank more costs no less."""
         return self.rank >= len(self.costs)
 
     def grow(self) -> None:
-        """Take the next step."""
+        """Take the next step: one rank more, or the full convolution."""
         self.rank = 0 if self.is_last else self.rank + 1
 
 
@@ -103,19 +112,19 @@ def choose_factors(
     budget: int,
     measure: Measure,
 ) -> dict[str, Factor]:
-    """Ranks under a budget: from rank 1 everywhere, always the most energy a unit of cost.
+    """Choose ranks under a budget: start at rank 1 and add the most energy per unit of cost.
 
-    A convolution that would cost no less in factors stays whole.
+    A convolution whose factors would cost no less stays unfactored.
 
     Args:
-        network: With whole convolutions.
-        weights: Its trained weights.
-        variant: Of every factor.
-        budget: Largest cost of the network.
+        network: The network with unfactored convolutions.
+        weights: The network's trained weights, by canonical name.
+        variant: Variant of every factor.
+        budget: Largest cost of the network, in units of `measure`.
         measure: `parameters` (running statistics included) or `macs` of one image.
 
     Raises:
-        UsageError: Rank 1 everywhere costs more.
+        UsageError: Rank 1 everywhere costs more than the budget.
     """
     candidates = [node for node in network.nodes if is_factorable(node)]
     choices = [start_choice(node, weights, variant, measure) for node in candidates]
@@ -124,10 +133,11 @@ def choose_factors(
     spent -= sum(choice.whole_cost - choice.costs[0] for choice in choices)
     if spent > budget:
         raise UsageError(
-            f"received a budget of {budget:,} {measure} for {network.name}; allowed is at least "
-            f"{spent:,}, the cost of rank 1 in every convolution: raise it"
+            f"Got a budget of {budget:,} {measure} for {network.name}. Expected at least "
+            f"{spent:,}, the cost of rank 1 in every convolution. Try a larger budget."
         )
     while steps := [c for c in choices if c.rank and spent + c.price <= budget]:
+        # A last step may be free; 1 keeps the quotient finite.
         best = max(steps, key=lambda choice: choice.gain / max(choice.price, 1))
         spent += best.price
         best.grow()
@@ -137,7 +147,7 @@ def choose_factors(
 def start_choice(
     node: Node, weights: Mapping[str, Array], variant: Variant, measure: Measure
 ) -> Choice:
-    """Energies of a convolution's ranks, and the costs of those that are cheaper than the whole."""
+    """Return the energies of a convolution's ranks, and the costs of ranks that save something."""
     values = np.linalg.svd(as_matrix(weights[f"{node.name}/kernel"], variant), compute_uv=False)
     whole = layer_cost(node.layer, node.input_shapes, measure)
     costs = [
@@ -145,35 +155,39 @@ def start_choice(
         for rank in range(1, full_rank(kernel_shape(node), variant) + 1)
     ]
     total = max(float((values**2).sum()), np.finfo(np.float64).tiny)
+    # Costs rise with the rank, so the ranks that are kept are the first ones.
     return Choice(
         node.name, list(values**2 / total), [cost for cost in costs if cost < whole], whole
     )
 
 
 def network_cost(network: Network, measure: Measure) -> int:
-    """Parameters or multiply-adds of a network, as `poc models summary` counts them."""
+    """Count parameters or multiply-adds of a network, as `poc models summary` does."""
     if measure == "macs":
         return network.macs
     return sum(parameter.size for parameter in network.parameters)
 
 
 def layer_cost(layer: Layer, inputs: Sequence[Shape], measure: Measure) -> int:
-    """The same of one layer."""
+    """Count parameters or multiply-adds of one layer."""
     if measure == "macs":
         return layer.macs(inputs)
     return sum(parameter.size for parameter in layer.parameters(inputs))
 
 
 def factored_cost(node: Node, factor: Factor, measure: Measure) -> int:
-    """The same of a convolution's two factors."""
+    """Count parameters or multiply-adds of a convolution's two factors."""
     if not isinstance(node.layer, Conv2D):
-        raise ValueError(f"Received the node {node.name}, which is no convolution.")
+        raise ValueError(f"Got the node {node.name}. Expected a convolution.")
     first, second = convolutions(node.layer, factor)
     middle = [first.output_shape(node.input_shapes)]
     return layer_cost(first, node.input_shapes, measure) + layer_cost(second, middle, measure)
 
 
 def discarded_energy(kernel: Array, factor: Factor) -> float:
-    """Share of a kernel's squared Frobenius norm that its factors leave out."""
+    """Return the share of a kernel's squared Frobenius norm that its factors leave out.
+
+    The kernel is (kh, kw, C, F); the share is from 0 to 1.
+    """
     values = np.linalg.svd(as_matrix(kernel, factor.variant), compute_uv=False) ** 2
     return float(values[factor.rank :].sum() / max(float(values.sum()), np.finfo(np.float64).tiny))

@@ -1,8 +1,8 @@
-"""Folding for export: batch norms into convolutions, a shortcut's 1x1 convolution into its block.
+"""Folding for export: batch norms into convolutions, and shortcuts into the blocks they cross.
 
-Done once, in NumPy, on canonical weights; both backends then build the folded network as they build
-any other. All arithmetic is float64. A fold that would not be exact is left undone: that batch norm
-stays.
+It is done once, in NumPy, on canonical weights; both backends then build the folded network like
+any other. All arithmetic is float64. A fold that would not be exact is left undone, and that batch
+norm stays. A shortcut folds if it is a 1x1 convolution.
 """
 
 from collections.abc import Mapping
@@ -35,19 +35,20 @@ NO_PADS = ((0, 0), (0, 0))
 def fold(
     network: Network, weights: Mapping[str, Array], *, merges_shortcuts: bool = False
 ) -> tuple[Network, Weights]:
-    """The network of evaluation with everything folded that folds exactly, and its weights.
+    """Return the network of evaluation with everything folded that folds exactly, and its weights.
 
     Args:
-        network: As trained.
-        weights: Canonical name -> array; those of other networks are ignored.
+        network: The network as it was trained.
+        weights: Canonical name -> array; tensors of other networks are ignored.
         merges_shortcuts: Write `conv(a) + conv1x1(b)` as one convolution of both, with the 1x1
-            kernel at the position that meets its pixel and zeros elsewhere.
+            kernel at the position that reads its pixel and zeros elsewhere.
 
     Returns:
         Network without the batch norms that folded; float32 weights under its own names.
     """
     graph = Graph(network, weights)
     for name in graph.names_of(BatchNorm):
+        # Backward first: it is always exact, while forward needs a layer that does not pad.
         fold_backward(graph, name) or fold_forward(graph, name)
     if merges_shortcuts:
         for name in graph.names_of(Add):
@@ -56,7 +57,7 @@ def fold(
 
 
 class Graph:
-    """A lowered network under change: nodes by name, in the order of computation, and weights."""
+    """Lowered network that is being changed: nodes in the order of computation, and weights."""
 
     def __init__(self, network: Network, weights: Mapping[str, Array]) -> None:
         lowered, factors = lower(network), inner_factors(network)
@@ -69,23 +70,23 @@ class Graph:
         }
 
     def names_of(self, kind: type) -> list[str]:
-        """Nodes of one kind of layer."""
+        """Return the names of the nodes of one kind of layer, as a list that survives changes."""
         return [name for name, node in self.nodes.items() if isinstance(node.layer, kind)]
 
     def only_user(self, name: str) -> Node | None:
-        """The one node that reads a value; none where several do, or nobody."""
+        """Return the only node that reads a value, or None if there are several or none."""
         users = [node for node in self.nodes.values() if name in node.inputs]
         return users[0] if len(users) == 1 else None
 
     def remove(self, name: str, stands_for: str) -> None:
-        """Take a node out; its readers read `stands_for`."""
+        """Take a node out; its readers then read `stands_for`."""
         del self.nodes[name]
         for user, node in list(self.nodes.items()):
             inputs = tuple(stands_for if source == name else source for source in node.inputs)
             self.nodes[user] = replace(node, inputs=inputs)
 
     def affine_of(self, name: str) -> tuple[Vector, Vector]:
-        """(scale, shift) of a batch norm in evaluation, each (C,)."""
+        """Return (scale, shift) of a batch norm in evaluation, each (C,) float64."""
         node, own = self.nodes[name], self.weights
         epsilon = node.layer.epsilon if isinstance(node.layer, BatchNorm) else 0.0
         mean, variance = own[f"{name}/moving_mean"], own[f"{name}/moving_variance"]
@@ -93,18 +94,18 @@ class Graph:
         return scale, own.get(f"{name}/beta", np.zeros_like(mean)) - mean * scale
 
     def set_affine(self, name: str, kernel: NDArray[np.float64], bias: Vector) -> None:
-        """New values of a convolution or dense layer, which has a bias from now on."""
+        """Set a layer's kernel (…, F) and bias (F,); the layer has a bias from now on."""
         node = self.nodes[name]
         if isinstance(node.layer, Conv2D | DepthwiseConv2D | Dense):
             self.nodes[name] = replace(node, layer=replace(node.layer, use_bias=True))
         self.weights |= {f"{name}/kernel": kernel, f"{name}/bias": bias}
 
     def bias_of(self, name: str) -> Vector | float:
-        """The bias of a node, 0 where it has none."""
+        """Return the bias (F,) of a node, or 0 if it has none."""
         return self.weights.get(f"{name}/bias", 0.0)
 
     def build(self) -> tuple[Network, Weights]:
-        """The finished network and its float32 weights."""
+        """Return the finished network and its float32 weights, name -> array of its new shape."""
         net = NetworkBuilder(self._name, self._input_shape)
         for node in self.nodes.values():
             net.add(node.name, node.layer, *node.inputs)
@@ -115,7 +116,7 @@ class Graph:
 
 
 def fold_backward(graph: Graph, name: str) -> bool:
-    """Fold a batch norm into the layer before it; whether that is possible."""
+    """Fold a batch norm into the layer before it; return False if that is not possible."""
     source = graph.nodes[name].inputs[0]
     node = graph.nodes.get(source)
     if node is None or graph.only_user(source) is None:
@@ -124,6 +125,7 @@ def fold_backward(graph: Graph, name: str) -> bool:
         return False
     scale, shift = graph.affine_of(name)
     kernel, bias = graph.weights[f"{source}/kernel"], graph.bias_of(source)
+    # A depthwise kernel is (kh, kw, C, 1): its outputs are on the third axis.
     per_output = scale[:, None] if isinstance(node.layer, DepthwiseConv2D) else scale
     graph.set_affine(source, kernel * per_output, bias * scale + shift)
     graph.remove(name, stands_for=source)
@@ -131,10 +133,10 @@ def fold_backward(graph: Graph, name: str) -> bool:
 
 
 def fold_forward(graph: Graph, name: str) -> bool:
-    """Fold a batch norm into the layer after it, through pools; whether that is possible.
+    """Fold a batch norm into the layer after it, through pools; return False if not possible.
 
-    A convolution must not pad, since padded zeros would have been normalised; a maximum keeps its
-    place only where no scale is negative.
+    A convolution must not pad, since the folded one would normalise the padded zeros too. A maximum
+    stays the same element only if no scale is negative.
     """
     scale, shift = graph.affine_of(name)
     user = graph.only_user(name)
@@ -143,7 +145,7 @@ def fold_forward(graph: Graph, name: str) -> bool:
     if user is None or not takes_affine(user):
         return False
     kernel = graph.weights[f"{user.name}/kernel"]
-    # What a constant input adds to the output: the sum over the window.
+    # A constant shift of the input adds the sum over the window to the output.
     window_sum = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
     is_depthwise = isinstance(user.layer, DepthwiseConv2D)
     more = shift * window_sum[:, 0] if is_depthwise else shift @ window_sum
@@ -154,14 +156,14 @@ def fold_forward(graph: Graph, name: str) -> bool:
 
 
 def passes_affine(node: Node, *, is_increasing: bool) -> bool:
-    """Whether scaling and shifting channels before this pool is the same as after it."""
+    """Say if scaling and shifting channels before this pool is the same as after it."""
     if isinstance(node.layer, Pool2D) and node.layer.pads(node.input_shapes[0]) == NO_PADS:
         return is_increasing or node.layer.mode == "average"
     return isinstance(node.layer, GlobalPool) and (is_increasing or node.layer.mode == "average")
 
 
 def takes_affine(node: Node) -> bool:
-    """Whether a scale and a shift of each input channel fold into this layer."""
+    """Say if a scale and a shift of each input channel fold into this layer."""
     layer = node.layer
     if isinstance(layer, Dense):
         return True
@@ -173,7 +175,7 @@ def takes_affine(node: Node) -> bool:
 
 
 def merge_shortcut(graph: Graph, name: str) -> bool:
-    """Write a sum of two convolutions as one of their concatenated inputs; whether it can be."""
+    """Write a sum of two convolutions as one of their joined inputs; return False if impossible."""
     sources = graph.nodes[name].inputs
     nodes = [graph.nodes.get(source) for source in sources]
     if len(nodes) != 2 or nodes[0] is None or nodes[1] is None or nodes[0] is nodes[1]:
@@ -184,6 +186,7 @@ def merge_shortcut(graph: Graph, name: str) -> bool:
     (top, _), (left, _) = main.layer.pads(main.input_shapes[0])
     kernel, small = (graph.weights[f"{node.name}/kernel"] for node in (main, shortcut))
     widened = np.zeros((*kernel.shape[:2], *small.shape[2:]))
+    # The first output reads pixel (0, 0) at the window's position (top, left).
     widened[top, left] = small[0, 0]
     joined = replace(
         graph.nodes[name],
@@ -205,14 +208,14 @@ def merge_shortcut(graph: Graph, name: str) -> bool:
 
 
 def window_size(node: Node) -> int:
-    """Positions of a convolution's window; 0 of any other layer."""
+    """Return the number of positions in a convolution's window, and 0 for any other layer."""
     if not isinstance(node.layer, Conv2D):
         return 0
     return node.layer.kernel_size[0] * node.layer.kernel_size[1]
 
 
 def are_mergeable(graph: Graph, main: Node, shortcut: Node) -> bool:
-    """Whether two convolutions step over maps of one size together, the second pixel by pixel."""
+    """Say if two convolutions step over maps of one size together, the second being 1x1."""
     first, second = main.layer, shortcut.layer
     if not isinstance(first, Conv2D) or not isinstance(second, Conv2D):
         return False
@@ -226,6 +229,7 @@ def are_mergeable(graph: Graph, main: Node, shortcut: Node) -> bool:
         and main.input_shapes[0][:2] == shortcut.input_shapes[0][:2]
         and second.kernel_size == (1, 1)
         and second.pads(shortcut.input_shapes[0]) == NO_PADS
+        # Otherwise no position of the larger window reads the shortcut's pixel.
         and pads[0][0] < first.kernel_size[0]
         and pads[1][0] < first.kernel_size[1]
     )

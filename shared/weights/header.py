@@ -1,4 +1,4 @@
-"""What a canonical weight file says about itself, read without its tensors."""
+"""Header of a canonical weight file, read without its tensors."""
 
 import json
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from .recognition import recognise_model
 IMAGENET = "imagenet"
 VIEW, CLASSES = "view", "classes"
 METADATA = "__metadata__"
-# A header of 10,000 tensors takes 1 MB.
+# A header of 10,000 tensors takes 1 MB, so that a longer one is damage or an attack.
 MAX_HEADER_BYTES = 25_000_000
-# Of a run's data, what belongs to the view that its weights were tested with.
+# Keys of a run's data that describe the view with which its weights were tested.
 VIEW_KEYS = ("image_size", "channels", "interpolation", "fill", "normalization", "eval_view")
 
 
 def read_header(path: Path) -> dict[str, object]:
-    """A safetensors file's header; empty where there is none."""
+    """Read a safetensors file's header; return {} if it has none that can be read."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -38,30 +38,30 @@ def read_header(path: Path) -> dict[str, object]:
 
 
 def read_names(path: Path) -> set[str]:
-    """The names of a file's tensors, with those of the file that holds the frozen ones."""
+    """Read the names of a file's tensors, and of those in the file with its frozen tensors."""
     beside = find_frozen_file(path, read_texts(path))
     names = set(read_header(path)) | (set(read_header(beside)) if beside else set())
     return names - {METADATA}
 
 
 def count_file_bytes(path: Path) -> int:
-    """Bytes on the disk of a weight file and of the one that holds its frozen tensors."""
+    """Count the bytes on disk of a weight file and of the file with its frozen tensors."""
     beside = find_frozen_file(path, read_texts(path))
     return path.stat().st_size + (beside.stat().st_size if beside else 0)
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """The texts of a file's header."""
+    """Read the texts in a file's header."""
     texts = read_header(path).get(METADATA)
     return {str(k): str(v) for k, v in texts.items()} if isinstance(texts, dict) else {}
 
 
 def describe_weights(path: str, values: Mapping[str, object]) -> Described:
-    """What a run that starts from these weights should take from them.
+    """Describe the settings that a run takes from the weights it starts from.
 
     Args:
         path: Canonical file, a run's checkpoint, or `imagenet`.
-        values: The run so far: says the model whose ImageNet weights are meant.
+        values: The run's settings so far, which name the model for ImageNet weights.
     """
     if path == IMAGENET:
         return describe_imagenet(values)
@@ -81,14 +81,15 @@ def describe_weights(path: str, values: Mapping[str, object]) -> Described:
 
 
 def guess_model(file: Path) -> Described:
-    """The model that a file without a name of one is for, told by its names and shapes."""
+    """Find the model of a file that names none, by the names and shapes of its tensors."""
     texts = read_texts(file)
     view, named = read_view(texts) or view_of_run(file), texts.get("model")
     remarks = []
+    # A name that is not in the table is reported, and the tensors decide.
     if named is not None:
         remarks = [
-            f"The header of {str(file)!r} names the model {named!r}, which is none of "
-            "`poc models list`."
+            f"The header of {str(file)!r} names the model {named!r}, which `poc models list` "
+            "does not have."
         ]
     found = recognise_model(read_outlines(file))
     has_lineage = found is not None and LINEAGE in find_model(found.model).options.model_fields
@@ -102,14 +103,14 @@ def guess_model(file: Path) -> Described:
 
 
 def find_view_faults(file: Path, texts: Mapping[str, str]) -> list[str]:
-    """A sentence where a header holds a view that cannot be read."""
+    """Return a sentence if a header has a view that cannot be read."""
     if VIEW not in texts or read_view(texts) or texts[VIEW].strip() == "{}":
         return []
-    return [f"The view in the header of {str(file)!r} cannot be read, so that none is taken."]
+    return [f"The view in the header of {str(file)!r} cannot be read, so no view is taken."]
 
 
 def read_outlines(path: Path) -> Arrays:
-    """The names and shapes of a file's tensors, as arrays that hold nothing."""
+    """Read the names and shapes of a file's tensors, as arrays that take no memory."""
     outlines = {}
     for name, entry in read_header(path).items():
         with suppress(TypeError, ValueError, KeyError, MemoryError):
@@ -119,7 +120,7 @@ def read_outlines(path: Path) -> Arrays:
 
 
 def describe_imagenet(values: Mapping[str, object]) -> Described:
-    """The published view of a named model."""
+    """Describe the published view of the model that `values` name."""
     given = values.get("model") or {}
     if not isinstance(given, Mapping) or given.get("name") not in MODELS:
         return Described()
@@ -128,11 +129,12 @@ def describe_imagenet(values: Mapping[str, object]) -> Described:
     except (UsageError, ValueError):
         return Described()
     view = find_view(str(given["name"]), lineage or "torchvision")
+    # A model without lineage has torchvision's published weights.
     return Described(view=view.settings() if view else {})
 
 
 def read_view(texts: Mapping[str, str]) -> dict[str, object]:
-    """The view that a header names; empty where it names none."""
+    """Return the view in a header's texts, or {} if there is none that can be read."""
     try:
         view = json.loads(texts.get(VIEW, "{}"))
     except ValueError:
@@ -141,7 +143,8 @@ def read_view(texts: Mapping[str, str]) -> dict[str, object]:
 
 
 def view_of_run(file: Path) -> dict[str, object]:
-    """The evaluation view of the run whose checkpoint this is; empty where it is none."""
+    """Return the evaluation view of the run that a checkpoint belongs to, or {}."""
+    # A run folder keeps its weights in `checkpoints/`.
     data = stored_run(file.resolve().parent.parent).get("data")
     data = data if isinstance(data, dict) else {}
     return {key: data[key] for key in VIEW_KEYS if data.get(key) is not None}

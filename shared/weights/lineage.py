@@ -1,7 +1,7 @@
-"""What a weight file says beside its tensors: the model, and the lineage that it computes with.
+"""Texts in a weight file besides its tensors: the model, and the lineage that it computes with.
 
-Files of both lineages of a model have equal names and shapes. Under the wrong one every tensor is
-taken, and each output is wrong.
+Files of both lineages of a model have equal names and shapes. With the wrong lineage every tensor
+fits, and every output is wrong.
 """
 
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ LINEAGE = "lineage"
 
 
 def lineage_of(model: ModelSpec) -> str | None:
-    """The lineage that a model's options name; none: it has but one form."""
+    """Return the lineage that a model's options name, or None if it has only one form."""
     named = getattr(model.resolved(), LINEAGE, None)
     return None if named is None else str(named)
 
 
 def weight_metadata(model: ModelSpec, lineage: str | None = None) -> dict[str, str]:
-    """Texts for the header of a model's weights; `lineage` where it is not the options' own."""
+    """Return header texts for a model's weights; `lineage` replaces that of the options."""
     known = lineage or lineage_of(model)
     return {"model": model.name, **({LINEAGE: known} if known else {})}
 
 
 def read_weights_of(model: ModelSpec, path: Path) -> Arrays:
-    """Tensors of a canonical file, if they belong to this form of the model.
+    """Read a canonical file, name -> array in canonical shape, if it is of this form of the model.
 
     Raises:
-        UsageError: Unreadable, or of another lineage.
+        UsageError: The file is unreadable, or its weights are of another lineage.
     """
     tensors, metadata = read_arrays_and_metadata(path)
     check_lineage(model, metadata, path)
@@ -38,14 +38,15 @@ def read_weights_of(model: ModelSpec, path: Path) -> Arrays:
 
 
 def check_lineage(model: ModelSpec, metadata: Mapping[str, str], path: Path) -> None:
-    """Refuse weights of another lineage; a file that names none is taken.
+    """Refuse weights of another lineage; accept a file that names none.
 
     Raises:
-        UsageError: Names both.
+        UsageError: The lineages differ; it names both.
     """
     own, found = lineage_of(model), metadata.get(LINEAGE)
     if own is not None and found is not None and own != found:
         raise UsageError(
-            f"received {str(path)!r}, weights of the lineage {found!r}, for {model.name} with "
-            f"lineage={own!r}, which pads and normalises otherwise: set model.lineage={found}"
+            f"Got {str(path)!r}, weights of the lineage {found!r}, for {model.name} with "
+            f"lineage={own!r}. Expected the same lineage, since the other one pads and normalises "
+            f"differently. Try --set model.lineage={found}."
         )

@@ -1,4 +1,4 @@
-"""The run that a weight file lies in: what its network was, and how it was tested."""
+"""The run folder around a weight file, which describes its network and its test."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from poc.shared.spec.reading.stored_runs import read_as_meant
 def check_origin(path: str, model: ModelSpec) -> None:
     """Refuse a run's weights for a network that differs in what their shapes do not show.
 
-    A weight file names no network; the run folder that it lies in does.
+    A weight file does not describe its network, but the run folder around it does.
 
     Raises:
-        UsageError: An option that came later differs.
+        UsageError: An option that was added later differs.
     """
     stored = model_of_run(Path(path).resolve().parent.parent)
     if stored.get("name") != model.name:
@@ -25,14 +25,15 @@ def check_origin(path: str, model: ModelSpec) -> None:
         was, wanted = known.get(key), model.options.get(key)
         if was != wanted:
             raise UsageError(
-                f"received {path!r}, written by a run whose {model.name} has {key}={was!r}, for "
-                f"{key}={wanted!r}; every tensor would fit, but into another network: set "
-                f"model.{key} to {str(was).lower()}, or train that run again"
+                f"Got {path!r}, written by a run whose {model.name} has {key}={was!r}, for "
+                f"{key}={wanted!r}. Expected the same {key}, since every tensor would fit, but "
+                f"into another network. Try --set model.{key}={str(was).lower()}, or train that "
+                "run again."
             )
 
 
 def model_of_run(folder: Path) -> dict[str, object]:
-    """The model that a run folder names; empty where it is none, or says nothing readable."""
+    """Return the model that a run folder names, or {} if none can be read."""
     model = stored_run(folder).get("model")
     if isinstance(model, dict) and isinstance(model.get("options"), dict):
         return dict(model)
@@ -40,7 +41,7 @@ def model_of_run(folder: Path) -> dict[str, object]:
 
 
 def stored_run(folder: Path) -> dict[str, object]:
-    """The run of a run folder, as it was meant; empty where there is none that can be read."""
+    """Return the run of a run folder in today's settings, or {} if none can be read."""
     try:
         run = read_as_meant(read_object(folder / "run.json")).get("run")
     except UsageError:

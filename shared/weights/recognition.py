@@ -1,4 +1,4 @@
-"""Which model of the table somebody else's weight file is for, told by its names and shapes."""
+"""Recognition of the model that a foreign weight file is for, by names and shapes."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,25 +13,25 @@ from .published.schemes import Scheme
 from .published.table import find_schemes
 from .wrapping import below, find_prefixes
 
-# Any number serves: the head is not compared.
+# Any number will do, since the head is not compared.
 SOME_CLASSES = 1000
 
 
 class Recognised(NamedTuple):
-    """A row of the table of models, and the lineage that the file's naming tells, if any."""
+    """A row of the table of models, and the lineage that the file's naming implies, if any."""
 
     model: str
     lineage: str | None
 
 
 def recognise_model(tensors: Mapping[str, Array]) -> Recognised | None:
-    """The one model all of whose tensors, the head's size apart, are the file's.
+    """Find the only model whose tensors, except for the head's size, are all those of the file.
 
     Args:
-        tensors: By the names in the file; only their shapes are looked at.
+        tensors: Name in the file -> array; only the shapes are compared.
 
     Returns:
-        None where the file fits no model, or several.
+        The model, or None if the file fits no model or several.
     """
     found = {name: scheme for name in MODELS for scheme in fitting_schemes(name, tensors)[:1]}
     if len(found) != 1:
@@ -41,9 +41,10 @@ def recognise_model(tensors: Mapping[str, Array]) -> Recognised | None:
 
 
 def fitting_schemes(name: str, tensors: Mapping[str, Array]) -> list[Scheme | None]:
-    """The namings under which a file is a model's; none stands for canonical names."""
+    """Return the namings under which a file fits a model; None stands for canonical names."""
     network = ModelSpec(name=name).declare(find_model(name).example_input, SOME_CLASSES)
     num_wanted = len(network.parameters)
+    # Counting is cheap, and rules models out before any tensor is renamed.
     if len(tensors) < num_wanted:
         return []
     inner = [below(tensors, prefix) for prefix in ("", *find_prefixes(tensors, num_wanted))]
@@ -56,13 +57,13 @@ def fitting_schemes(name: str, tensors: Mapping[str, Array]) -> list[Scheme | No
 
 
 def fits(network: Network, scheme: Scheme | None, tensors: Tensors, num_wanted: int) -> bool:
-    """Whether a file holds exactly a network's tensors, whatever number of classes it knows.
+    """Say if a file holds exactly a network's tensors, with any number of classes.
 
     Args:
-        network: Whose tensors are looked for.
-        scheme: The names that they would have; none stands for canonical ones.
-        tensors: By the names in the file.
-        num_wanted: Tensors of the network, counted once since that takes long.
+        network: The network whose tensors are looked for.
+        scheme: The naming that they would have; none stands for canonical names.
+        tensors: Name in the file -> array.
+        num_wanted: Number of the network's tensors, counted once since that takes long.
     """
     own = tensors if scheme is None else own_tensors(network, scheme, tensors)
     if len(own) != num_wanted:
@@ -80,7 +81,7 @@ def fits(network: Network, scheme: Scheme | None, tensors: Tensors, num_wanted: 
 
 
 def published_shapes(network: Network, scheme: Scheme | None) -> dict[str, Shape]:
-    """Name in a file -> shape there; no scheme stands for canonical files."""
+    """Return name -> shape in a file of this naming; None stands for canonical files."""
     if scheme is None:
         return {parameter.name: parameter.shape for parameter in network.parameters}
     names = scheme.tensors(network)

@@ -1,4 +1,4 @@
-"""Where a run's weights start: drawn, or read from a canonical file."""
+"""Initial weights of a run: drawn, or read from a canonical file."""
 
 import shlex
 from pathlib import Path
@@ -19,18 +19,18 @@ from .lineage import read_weights_of
 from .origin import check_origin
 
 IMAGENET = "imagenet"
-# A classifier is the last layer with parameters and, in VGG, the dense layers before it.
+# The classifier is the last layer with parameters and, in VGG, the dense layers before it.
 DENSE_LAYERS = ("dense1", "dense2")
 
 
 def initial_weights(run: ResolvedRun) -> Weights:
-    """Give the weights that a run starts from.
+    """Return the weights that a run starts from, by canonical name.
 
     Raises:
         UsageError: The file is unreadable, or one of its tensors is missing, extra or misshapen.
     """
     own = {parameter.name for parameter in run.network.parameters}
-    # The method may draw a head otherwise than the architecture declares it.
+    # The method may draw a head in another way than the architecture declares.
     declared = (p for p in run.trained_network.parameters if p.name in own)
     drawn = draw_weights(declared, run.spec.seed)
     read = read_initial_weights(run.spec, run.network)
@@ -40,10 +40,10 @@ def initial_weights(run: ResolvedRun) -> Weights:
 
 
 def drawn_weights(run: ResolvedRun) -> Weights:
-    """Draw initial weights; with `factor_initializer="spectral"`, the SVD of whole kernels.
+    """Draw initial weights; with `factor_initializer="spectral"`, by the SVD of full kernels.
 
-    Spectral initialisation (Khodak et al., ICLR 2021): a product of two drawn factors has other
-    singular values than a drawn kernel.
+    Spectral initialisation (Khodak et al., ICLR 2021) is there because a product of two drawn
+    factors has other singular values than a drawn kernel.
     """
     weights = draw_weights(run.trained_network.parameters, run.spec.seed)
     model, network = run.spec.model_spec, run.network
@@ -58,12 +58,12 @@ def drawn_weights(run: ResolvedRun) -> Weights:
 def read_initial_weights(
     run: RunSpec, network: Network, *, knows_classes: bool = True
 ) -> Arrays | None:
-    """Read the file's tensors, if the run can start from them; none where it draws its weights.
+    """Read the file's tensors, if the run can start from them; None if it draws its weights.
 
     Args:
         run: Names the file.
-        network: Declared for the run's images.
-        knows_classes: Whether its number of classes is more than a guess.
+        network: The network, declared for the run's images.
+        knows_classes: False if the network's number of classes is only a guess.
 
     Raises:
         UsageError: As `initial_weights`.
@@ -77,32 +77,33 @@ def read_initial_weights(
     if is_head_new is False and knows_classes and replaces_head(network, read):
         last = network.parameters[-1].name
         raise UsageError(
-            f"received new_head=false with {path!r}, whose head gives {read[last].shape[-1]} "
-            f"classes; the data has {network.num_classes}: set new_head=true"
+            f"Got new_head=false with {path!r}, whose head gives {read[last].shape[-1]} classes. "
+            f"Expected {network.num_classes}, as the data has. Try --set new_head=true."
         )
     check_channels(run, network, read)
-    # What a drawn head would hold does not matter here.
+    # Only shapes matter here, so a head need not be drawn, and outlines take no memory.
     outlines = {p.name: np.broadcast_to(np.float32(0), p.shape) for p in network.parameters}
     try:
         transfer(network, read, outlines, is_head_new=bool(is_head_new))
     except UsageError as error:
-        what = str(error).removeprefix("received ")
-        told = tell_default(run.method, run.model_spec.name)
-        raise UsageError(f"received {path!r}: {what}{told}") from None
+        what = str(error).removeprefix("Got ")
+        # Both parts are sentences, whichever of them brings the full stop.
+        told = tell_default(run.method, run.model_spec.name).lstrip(". ")
+        raise UsageError(f"Got {path!r}: {what} {told}".rstrip()) from None
     return read
 
 
 def wants_new_head(run: RunSpec) -> bool | None:
-    """Say whether the method asks for a new head; none: where the classes differ."""
+    """Return whether the method asks for a new head; None: only if the classes differ."""
     wanted: bool | None = getattr(run.method_settings, "new_head", None)
     return wanted
 
 
 def check_channels(run: RunSpec, network: Network, read: Arrays) -> None:
-    """Refuse weights of a body that takes images of another number of channels.
+    """Refuse weights of a body that takes images with another number of channels.
 
     Raises:
-        UsageError: Says how the images are read as the weights want them.
+        UsageError: It names the setting that reads the images as the weights need them.
     """
     first = network.parameters[0]
     shape = read[first.name].shape if first.name in read else ()
@@ -115,20 +116,22 @@ def check_channels(run: RunSpec, network: Network, read: Arrays) -> None:
     kinds = {1: "grey images of 1 channel", 3: "images of 3 channels"}
     done = ", which repeats the grey channel" if wanted == 3 else ", which makes them grey"
     if run.data.channels is not None:
-        done = f" in place of channels={given}"
+        done = f" instead of channels={given}"
     raise UsageError(
-        f"received {run.initial_weights!r}, weights for {kinds[wanted]}, with {kinds[given]}; "
-        f"allowed is the same number: write --set channels={wanted}{done}"
+        f"Got {run.initial_weights!r}, weights for {kinds[wanted]}, with {kinds[given]}. "
+        f"Expected the same number of channels. Try --set channels={wanted}{done}."
     )
 
 
 def transfer(
     network: Network, weights: Arrays, drawn: Weights, *, is_head_new: bool = False
 ) -> Weights:
-    """The file's weights; the drawn head where it must be new or knows other classes.
+    """Return the file's weights, with the drawn head if it must be new or has other classes.
+
+    All are name -> array in the shape that `network` declares.
 
     Raises:
-        UsageError: Any other difference; names the tensor.
+        UsageError: There is any other difference; it names the tensor.
     """
     if is_head_new or replaces_head(network, weights):
         weights = {name: v for name, v in weights.items() if not is_of_head(network, name)}
@@ -138,36 +141,36 @@ def transfer(
 
 
 def replaces_head(network: Network, weights: Arrays) -> bool:
-    """Whether the file's last layer gives another number of logits."""
+    """Say if the file's last layer gives another number of logits."""
     last = network.parameters[-1].name
     return last in weights and weights[last].shape[-1:] != (network.num_classes,)
 
 
 def is_of_head(network: Network, name: str) -> bool:
-    """Whether a tensor belongs to the classifier."""
+    """Say if a tensor belongs to the classifier."""
     last = next(node.name for node in reversed(network.nodes) if node.parameters)
     return name.partition("/")[0] in DENSE_LAYERS or name.startswith(f"{last}/")
 
 
 def explain_missing(path: Path) -> str:
-    """What to name in place of a path where no weight file is."""
+    """Write the message for a path without a weight file, with the path to name instead."""
     best = path / "checkpoints" / "best.safetensors"
     if best.is_file():
         return (
-            f"received --weights {str(path)!r}, a run folder; allowed is a file: name its best "
-            f"weights, --weights {shlex.quote(str(best))}"
+            f"Got --weights {str(path)!r}, a run folder. Expected a file. Try its best weights, "
+            f"--weights {shlex.quote(str(best))}"
         )
     return (
-        f"received --weights {str(path)!r}, which is no file; name a canonical "
-        "safetensors file (poc weights convert makes one) or imagenet"
+        f"Got --weights {str(path)!r}, which is no file. Expected a canonical safetensors file or "
+        "imagenet. Try poc weights convert, which makes such a file."
     )
 
 
 def require_weight_file(run: RunSpec) -> None:
-    """Refuse a weight file that is not there.
+    """Refuse a weight file that does not exist.
 
     Raises:
-        UsageError: Says what to name.
+        UsageError: It says what to name.
     """
     path = run.initial_weights
     if path is not None and path != IMAGENET and not Path(path).is_file():

@@ -1,8 +1,8 @@
-"""Names that other tools put around a network's tensors: containers, prefixes, counters.
+"""Removal of the names that other tools put around tensors: containers, prefixes, counters.
 
-`torch.compile` adds `_orig_mod.`, parallel and averaging wrappers `module.`, Lightning the name of
-the attribute; training scripts put a state_dict under a key of a larger file, which the reader of
-such files writes as `key/`.
+`torch.compile` adds `_orig_mod.`, parallel and averaging wrappers add `module.`, and Lightning adds
+the name of the attribute. Training scripts put a state_dict under a key of a larger file, which the
+reader of such files writes as `key/`.
 """
 
 import re
@@ -18,14 +18,15 @@ from .conversion import choose_candidates, count_known
 from .published.schemes import Scheme
 
 Tensors = Mapping[str, Array]
-# Numbers of updates, which are no weights.
+# Counters of updates, which are not weights.
 COUNTER = re.compile(r"(^|[./])(n_averaged|num_batches_tracked|global_step)$")
 PART = re.compile(r"[./]")
+# A hostile name may have thousands of parts; wrappers add a few.
 MAX_PARTS = 5
 
 
 class Unwrapped(NamedTuple):
-    """A network's tensors, and what was done to find them: one sentence each."""
+    """A network's tensors, and one sentence for each thing that was done to find them."""
 
     tensors: Tensors
     notes: list[str]
@@ -34,16 +35,17 @@ class Unwrapped(NamedTuple):
 def unwrap(
     network: Network, schemes: Sequence[Scheme], tensors: Tensors, wanted: str | None = None
 ) -> Unwrapped:
-    """The tensors below the prefix under which a naming of the network knows most of them.
+    """Return the tensors below the prefix under which a naming knows most of the network.
 
     Args:
-        network: What the tensors are for.
-        schemes: Its published schemes.
-        tensors: By the names in the file.
-        wanted: As `find_scheme` takes it.
+        network: The network that the tensors are for.
+        schemes: The network's published schemes.
+        tensors: Name in the file -> array.
+        wanted: Format, as `find_scheme` takes it.
 
     Raises:
-        UsageError: Beside that prefix there are tensors of something else, or no such format.
+        UsageError: Next to that prefix there are tensors of something else, or the format is
+            unknown.
     """
     candidates = choose_candidates(network, schemes, wanted)
 
@@ -52,7 +54,7 @@ def unwrap(
         return max(count_known(network, scheme, inner) for scheme in candidates)
 
     prefixes = ["", *find_prefixes(tensors, len(network.parameters))]
-    # Of equals the first: the shortest, and the one that stands first in the file.
+    # `max` takes the first of equals: the shortest prefix that comes first in the file.
     prefix = max(prefixes, key=known)
     inner, dropped = below(tensors, prefix), []
     if prefix:
@@ -70,7 +72,7 @@ def unwrap(
 
 
 def below(tensors: Tensors, prefix: str) -> Arrays:
-    """Those whose names begin so, without it."""
+    """Return the tensors, unchanged, whose names begin with `prefix`; take it off the names."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()
@@ -79,7 +81,7 @@ def below(tensors: Tensors, prefix: str) -> Arrays:
 
 
 def find_prefixes(tensors: Tensors, num_parameters: int) -> list[str]:
-    """Beginnings of names that most of a network could stand below, the shortest first."""
+    """Find the prefixes that enough names share to hold most of a network, the shortest first."""
     counts: dict[tuple[int, str], int] = {}
     for name in tensors:
         for number, match in enumerate(PART.finditer(name)):
@@ -92,18 +94,19 @@ def find_prefixes(tensors: Tensors, num_parameters: int) -> list[str]:
 
 
 def leave_out(network: Network, prefix: str, others: Sequence[str]) -> list[str]:
-    """What stands beside a prefix and may be left out: other entries of the file, and counters.
+    """List what may be left out next to a prefix: other entries of the file, and counters.
 
     Raises:
-        UsageError: A tensor that stands beside the network's in the same state_dict.
+        UsageError: The same state_dict has a tensor that is not the network's.
     """
     container = prefix[: prefix.rfind("/") + 1]
     inside = [name for name in others if name.startswith(container)]
     foreign = [name for name in inside if not COUNTER.search(name)]
     if foreign:
         raise UsageError(
-            f"received tensors of {network.name} below {printable(prefix)!r} and others beside "
-            f"them, such as {printable(foreign[0])!r}; save the state_dict of that network alone"
+            f"Got tensors of {network.name} below {printable(prefix)!r} and others next to them, "
+            f"such as {printable(foreign[0])!r}. Expected one network. Try saving the "
+            "state_dict of that network alone."
         )
     outside = {name.partition("/")[0] for name in others if not name.startswith(container)}
     return [*inside, *sorted(outside)]

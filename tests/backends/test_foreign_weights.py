@@ -90,12 +90,12 @@ def test_wrappers_come_off_and_it_is_said(name, files, expected, tmp_path):
 def test_tensors_of_something_else_beside_the_network_are_named(files, tmp_path):
     with pytest.raises(UsageError) as caught:
         convert_for(files / "teacher.pth", tmp_path / "out.safetensors", **GIVEN)
-    assert "below 'model.' and others beside them, such as 'teacher.weight'" in str(caught.value)
+    assert "below 'model.' and others next to them, such as 'teacher.weight'" in str(caught.value)
 
 
 @pytest.mark.torch
 def test_quantised_weights_are_refused(files, tmp_path):
-    with pytest.raises(UsageError, match=r"features.0.0.weight of type int8; allowed are floats"):
+    with pytest.raises(UsageError, match=r"features.0.0.weight of type int8. Expected floats"):
         convert_for(files / "quantised.pth", tmp_path / "out.safetensors", **GIVEN)
 
 

@@ -70,8 +70,8 @@ def test_a_term_of_another_shape_is_refused_by_name(form, planted):
     with pytest.raises(CheckFailed) as caught:
         call(planted, Operations.loss_and_gradients, run, weights=weights, batch=BATCH)
     found.append(str(caught.value))
-    start = f"the method scratch gave the loss term 'relation' with the shape {WRONG[form]}; "
-    assert found[0].startswith(start + "expected is (6,), one value an example")
+    start = f"Got from the method scratch the loss term 'relation' with the shape {WRONG[form]}. "
+    assert found[0].startswith(start + "Expected (6,), one value per example.")
     assert found[1] == found[0]
 
 

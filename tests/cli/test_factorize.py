@@ -71,7 +71,7 @@ REFUSED = {
     "no budget": ([], "Got 0 of --rank"),
     "two budgets": (["--rank", "1", "--budget-macs", "0.5"], "Got 2 of --rank"),
     "variant": (["--rank", "1", "--variant", "cp"], "Expected one of basis, spatial"),
-    "tiny budget": (["--budget-macs", "0.001"], "raise it"),
+    "tiny budget": (["--budget-macs", "0.001"], "Try a larger budget"),
 }
 
 

@@ -147,7 +147,7 @@ MISTAKES = {
             *settings("image_size=[32,32]", "normalization=unit"),
             *("--method", "transfer", "--weights", weights_of("resnet32_cifar", f)),
         ],
-        "write --set channels=3, which repeats the grey channel",
+        "Try --set channels=3, which repeats the grey channel",
     ),
     "channels=1 for RGB weights": (
         lambda f: [
@@ -155,7 +155,7 @@ MISTAKES = {
             *("--method", "transfer", "--weights", weights_of("resnet32_cifar", f)),
             *("--data", f"folder:{photos(f)}"),
         ],
-        "write --set channels=3 in place of channels=1",
+        "Try --set channels=3 instead of channels=1",
     ),
     "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
     "data command": (["data", "describ"], "describe"),

@@ -86,7 +86,7 @@ def test_a_head_of_the_wrong_size_is_wrong_use(poc, tmp_path):
     assert code == 2
     note, refusal = errors.strip().splitlines()
     assert "name no view" in note
-    assert "gives 7 classes; the data has 10: set new_head=true" in refusal
+    assert "gives 7 classes. Expected 10, as the data has. Try --set new_head=true." in refusal
 
 
 def write_cell(folder, **changes):

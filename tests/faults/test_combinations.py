@@ -43,11 +43,11 @@ IMPOSSIBLE = {
     ),
     "weights x options": (
         ["model.k=7", "initial_weights=FILE"],
-        ["FILE", "block1/conv1/reduce/kernel", "lightnet_plain allows"],
+        ["FILE", "block1/conv1/reduce/kernel", "for lightnet_plain"],
     ),
     "weights x method": (
         ["method=transfer", "model=lightnet_plain", "initial_weights=HEAD", "new_head=false"],
-        ["HEAD", "gives 7 classes; the data has 10", "new_head=true"],
+        ["HEAD", "gives 7 classes. Expected 10", "new_head=true"],
     ),
     "imagenet x model": (["initial_weights=imagenet"], ["imagenet", "lightnet_plain"]),
     "nesterov x momentum": (

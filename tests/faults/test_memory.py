@@ -40,9 +40,9 @@ def test_the_message_names_batch_model_need_and_a_batch_that_fits(error, tmp_pat
     with pytest.raises(CheckFailed) as caught:
         train(tmp_path / "run", {**RUN, "data": {**RUN["data"], "batch_size": 48}})
     message = str(caught.value)
-    assert "batches of 48 for the model 'lightnet_plain' need about" in message
-    assert re.search(r"where [\d.]+ GB are free", message)
-    assert int(re.search(r"--batch-size (\d+)$", message)[1]) == 24
+    assert message.startswith("Got batches of 48 for the model 'lightnet_plain' when memory ended.")
+    assert re.search(r"the [\d.]+ GB that are free; this one needs about [\d.]+ MB", message)
+    assert int(re.search(r"--batch-size (\d+)\.$", message)[1]) == 24
     assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
 
 
@@ -231,8 +231,9 @@ def test_a_real_want_of_memory_ends_with_advice(backend, tmp_path):
         command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
         assert command.wait() == 1
     text = (tmp_path / "output").read_text()
-    assert "batches of 64 for the model 'lightnet_plain' need about 16.8 GB" in text
-    assert re.search(r"try --batch-size \d+", text)
+    assert "Got batches of 64 for the model 'lightnet_plain' when memory ended." in text
+    assert "this one needs about 16.8 GB" in text
+    assert re.search(r"Try --batch-size \d+", text)
     assert "Traceback" not in text
     assert RunFolder(tmp_path / "run").read_run()["status"] == "failed"
 

@@ -50,8 +50,8 @@ def break_loss(loss, gradients):
 
 # Plant, first words of the message.
 PLANTS = {
-    "gradient": (break_gradient, "the gradient of "),
-    "loss": (break_loss, "the loss is not finite"),
+    "gradient": (break_gradient, "Got values of the gradient of "),
+    "loss": (break_loss, "Got values of the loss that are not finite"),
 }
 
 
@@ -92,5 +92,5 @@ def test_a_search_that_would_take_too_long_is_left_out(tmp_path, monkeypatch):
     key = keys_of_steps(tmp_path)[3]
     monkeypatch.setattr(diagnosis, "MAX_REPEATED_STEPS", 0)
     monkeypatch.setattr(stub, "pseudo_gradients", planted(key, break_loss))
-    with pytest.raises(CheckFailed, match="the loss is not finite at step 3"):
+    with pytest.raises(CheckFailed, match="Got values of the loss that are not finite at step 3"):
         train(tmp_path / "run", RUN)

@@ -33,7 +33,7 @@ REFUSED = {
     ),
     "other weights": (
         ["data.source=folder:IMAGES", "num_epochs=1", "initial_weights=WEIGHTS", "widths=[2,3]"],
-        "WEIGHTS.*lightnet_plain allows",
+        "WEIGHTS.*Expected .* for lightnet_plain",
     ),
     "no weights": (
         ["data.source=folder:IMAGES", "num_epochs=1", "initial_weights=IMAGES/a/0.png"],

@@ -1,1 +1,1 @@
-"""What is told while something works."""
+"""Progress, notes and plain text in the terminal."""

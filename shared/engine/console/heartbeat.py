@@ -1,4 +1,4 @@
-"""Where no bar can be drawn: a line about long work whenever nothing was said for a while."""
+"""Lines about long work, after some silence, for outputs on which no bar can be drawn."""
 
 import threading
 import time
@@ -9,18 +9,19 @@ from typing import Self
 
 from .output import OutputFailed
 
-# Silence before the first line about something; each further one waits twice as long.
+# Silence before the first line about some work. Each further line waits twice as long, so that
+# a log of hours stays short.
 FIRST_SECONDS, LONGEST_SECONDS = 2.0, 60.0
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_A_MINUTE, SECONDS_AN_HOUR = 60, 3600
 
 
 class Heartbeat:
-    """Says where work stands; a context manager that looks at the clock in a thread of its own.
+    """Reporter of long work: a context manager that looks at the clock in a thread of its own.
 
     Args:
         say: Prints one line.
-        patience: Times the usual silence before the first line.
+        patience: Factor on the usual silence before the first line.
     """
 
     def __init__(self, say: Callable[[str], None], patience: float = 1.0) -> None:
@@ -28,7 +29,7 @@ class Heartbeat:
         self._say, self._lock, self._ended = say, threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._text, self._done, self._total = "", 0, 0
-        # Of each text: an epoch that comes again and again need not be told each time.
+        # Patience by text, so that work that comes again in every epoch is not reported every time.
         self._patience: dict[str, float] = {}
         self._begun = self._spoken = 0.0
         self._done_before = 0
@@ -47,28 +48,29 @@ class Heartbeat:
         self._thread.join()
 
     def note(self, text: str, done: int = 0, total: int = 0, now: float | None = None) -> None:
-        """Take what is being done, how much of it is, and of how much; total 0: nobody knows.
+        """Take the work that is being done and its count; total 0: the total is unknown.
 
         Args:
-            text: Without its count.
-            done: See above.
-            total: See above.
-            now: On the clock `time.monotonic`; none: this moment.
+            text: The work, without its count.
+            done: How much of it is done.
+            total: How much there is to do; 0: unknown.
+            now: Time of `time.monotonic`; none: this moment.
         """
         now = time.monotonic() if now is None else now
         with self._lock:
+            # A lower count is the same work begun again, such as the next epoch's evaluation.
             if text != self._text or done < self._done:
                 self._text, self._begun, self._spoken = text, now, now
                 self._done_before = done
             self._done, self._total = done, total
 
     def spoke(self) -> None:
-        """Something else was printed just now."""
+        """Start the silence again, because something else was printed just now."""
         with self._lock:
             self._spoken = time.monotonic()
 
     def look(self, now: float) -> str:
-        """The line that is due; empty: none is."""
+        """Return the line that is due, or "" if none is."""
         with self._lock:
             is_done = 0 < self._total <= self._done
             patience = self._patience.get(self._text, self._first_seconds)
@@ -85,7 +87,7 @@ class Heartbeat:
             return f"{counted}, about {write_seconds(left)} left"
 
     def _watch(self) -> None:
-        """Look at the clock until the end; an output that fails is the main thread's to tell."""
+        """Look at the clock until the end; the main thread reports an output that fails."""
         with suppress(OutputFailed):
             while not self._ended.wait(SECONDS_BETWEEN_LOOKS):
                 if line := self.look(time.monotonic()):
@@ -93,7 +95,7 @@ class Heartbeat:
 
 
 def write_seconds(seconds: float) -> str:
-    """`8 s`, `3 min`, `1.5 h`."""
+    """Write a span as people say it: `8 s`, `3 min`, `1.5 h`."""
     if seconds < 2 * SECONDS_A_MINUTE:
         return f"{seconds:.0f} s"
     if seconds < 2 * SECONDS_AN_HOUR:

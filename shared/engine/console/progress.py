@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left; without a terminal a line now and then."""
+"""Progress of long work: a bar with rate and time left, or lines now and then in a file."""
 
 import time
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ from .work_count import Event
 
 
 class WorkProgress:
-    """Draws what is reported; use as a context manager and pass `update` as the report.
+    """Bar or lines for reported events; use as a context manager, with `update` as the report.
 
     A quiet command draws and prints nothing.
 
     Args:
-        title: What works, such as a backend; stands before each text.
-        patience: As `Heartbeat` takes it.
+        title: Name of the worker, such as a backend; printed before each text.
+        patience: Factor on the silence before a line, as `Heartbeat` takes it.
     """
 
     def __init__(self, title: str = "", patience: float = 1.0) -> None:
@@ -49,7 +49,7 @@ class WorkProgress:
         )
         self._task: TaskID | None = None
         self._text = ""
-        # Runs of one command have much to note that is the same.
+        # Several runs of one command report the same notes; each is printed once.
         self._noted: set[str] = set()
         is_drawn = console.is_terminal or self._is_quiet
         self._heartbeat = None if is_drawn else Heartbeat(self._print, patience)
@@ -71,7 +71,7 @@ class WorkProgress:
         self._bar.stop()
 
     def update(self, event: Event) -> None:
-        """Take one event: `work` says what is done and how far it is, `note` a sentence, once."""
+        """Take one event: show the count of a `work` event, print the sentence of a `note` once."""
         if event["event"] == "work":
             self.show(event["text"], event.get("done", 0), event.get("total", 0))
         elif event["event"] == "note" and event["text"] not in self._noted:
@@ -79,20 +79,21 @@ class WorkProgress:
             self.say(event["text"])
 
     def show(self, text: str, done: int = 0, total: int = 0, rate: str = "") -> None:
-        """Show what is being done, how much of it is, and of how much; total 0: nobody knows."""
+        """Show the work that is being done and its count; total 0: the total is unknown."""
         is_told = not self._title or self._title in text.split()
         text = text if is_told else f"{self._title}: {text}"
         if self._heartbeat:
             self._heartbeat.note(text, done, total)
             return
         if text != self._text or self._task is None:
+            # A new task, since Rich estimates the time left from a task's own history.
             if self._task is not None:
                 self._bar.remove_task(self._task)
             self._text, self._task = text, self._bar.add_task(text, total=None, rate="")
         self._bar.update(self._task, completed=done, total=total or None, rate=rate)
 
     def say(self, text: str) -> None:
-        """Print a line, in one line whatever names it holds."""
+        """Print a text in a single line, whatever names it holds."""
         self._print(plain(text))
         if self._heartbeat:
             self._heartbeat.spoke()
@@ -104,10 +105,10 @@ class WorkProgress:
 
 
 class TrainingProgress(WorkProgress):
-    """Draws what a worker reports while it trains."""
+    """Bar or lines for the events of a worker that trains."""
 
     def update(self, event: Event) -> None:
-        """Take one event: `step` moves the bar, `epoch` prints a line; the others as above."""
+        """Take one event: `step` moves the bar, `epoch` prints a line, others as `WorkProgress`."""
         if event["event"] == "step":
             rate = f"{event['images_per_second']:,.0f} images/s"
             self.show("steps", event["step"], event["num_steps"], rate)
@@ -118,7 +119,7 @@ class TrainingProgress(WorkProgress):
 
 
 def describe_epoch(event: Mapping[str, object]) -> str:
-    """One line: backend, epoch, losses, accuracies, seconds."""
+    """Return one line with backend, epoch, losses, accuracies, seconds and rate."""
     names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
     values = "  ".join(f"{name} {event[name]:.4f}" for name in names if name in event)
     return (
@@ -128,17 +129,17 @@ def describe_epoch(event: Mapping[str, object]) -> str:
 
 
 def describe_rate(event: Mapping[str, object]) -> str:
-    """How fast, or on what: an epoch on kept features is no rate of training on images."""
+    """Return the rate in images, or the kind of an epoch that does not train on images."""
     if "images_per_second" in event:
         return f"{event['images_per_second']:,.0f} images/s"
     return "on kept features" if "kept_images_per_second" in event else "computing features"
 
 
 class SweepProgress(WorkProgress):
-    """One line a finished cell, with the time left, and where the cell stands that trains now."""
+    """One line per finished cell with the time left, and the progress of the training cell."""
 
     def __init__(self, num_cells: int) -> None:
-        # A cell that ends is a line already.
+        # Every finished cell prints a line, so the usual silence would add too many.
         super().__init__(patience=5.0)
         self._num_cells, self._num_told = num_cells, 0
         # When the first cell of this call began, and how many rows were there before it.
@@ -147,7 +148,7 @@ class SweepProgress(WorkProgress):
         self._errors: dict[str, str] = {}
 
     def watch(self, cell: str, event: Event) -> None:
-        """Take an event of a cell that trains."""
+        """Take an event of the cell that trains."""
         if not self._begun:
             self._begun, self._num_kept = time.monotonic(), self._num_told
         if event["event"] == "step":
@@ -157,13 +158,15 @@ class SweepProgress(WorkProgress):
             text = f"{cell}: {event['text']}"
             self.show(text, event.get("done", 0), event.get("total", 0))
         elif event.get("about") != "load":
-            # How busy the machine was is told once, of all cells, when they are done.
+            # The load of the machine is reported once, for all cells, when they are done.
             super().update(event)
 
     def update(self, row: Mapping[str, object], num_cells: int = 0) -> None:
-        """Take the row of one more cell; `num_cells` of its sweep, which may be one of several."""
+        """Take the row of one more cell; `num_cells` of its own sweep is ignored."""
         self._num_told += 1
         left, new = "", self._num_told - self._num_kept
+        # Rows that an earlier call has stored took no time here: counted, they would make the
+        # rest look short.
         if self._begun and new > 0 and self._num_told < self._num_cells:
             seconds = (time.monotonic() - self._begun) * (self._num_cells - self._num_told) / new
             left = f", about {write_seconds(seconds)} left"
@@ -175,7 +178,7 @@ class SweepProgress(WorkProgress):
 
 
 def describe_cell(row: Mapping[str, object]) -> str:
-    """One line: the cell, and its accuracy or why there is none."""
+    """Return one line with the cell, and its accuracy or the reason for having none."""
     if row["status"] != "finished":
         return f"{row['cell']}: {row['failure']}: {str(row['error']).splitlines()[0]}"
     accuracy = row.get("test_accuracy", row.get("best_val_accuracy"))

@@ -1,7 +1,7 @@
-"""The one door to Rich: what is printed through it is text, and never markup.
+"""The only way to Rich, through which everything is printed as text and never as markup.
 
-Names of classes, paths and error texts are data: `[red]` and `:cat:` are shown as they stand, and
-signs that would command the terminal are replaced.
+Names of classes, paths and error texts are data: `[red]` and `:cat:` are shown unchanged, and signs
+that would command the terminal are replaced.
 """
 
 from typing import Any
@@ -19,11 +19,12 @@ class Terminal(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Every string that Rich shows passes here: cells, headings, titles, lines."""
+        """Make any string that Rich shows plain: cells, headings, titles, lines."""
         return super().render_str(plain_lines(text), **settings)
 
 
 def open_output() -> Terminal:
-    """Standard output; to a file or a pipe nothing is folded."""
+    """Return standard output, which folds lines in a terminal only."""
     terminal = Terminal()
+    # Without a terminal Rich assumes 80 columns, and would fold the rows of a table.
     return terminal if terminal.is_terminal else Terminal(width=200)

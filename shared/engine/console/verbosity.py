@@ -1,14 +1,14 @@
-"""How much a command tells beside its result: nothing, the usual, or what its workers print too.
+"""How much a command prints besides its result: nothing, the usual, or its workers' output too.
 
-One choice for the whole process, made by the command line: threads of a sweep and every worker's
-handle look it up here. It changes nothing about what is computed or stored.
+The command line makes one choice for the entire process: threads of a sweep and every worker's
+handle look it up here. It does not change what is computed or stored.
 """
 
 from enum import Enum
 
 
 class Verbosity(Enum):
-    """What `-q` and `-v` choose."""
+    """The levels that `-q` and `-v` choose."""
 
     QUIET = "quiet"
     NORMAL = "normal"
@@ -22,15 +22,15 @@ class Chosen:
 
 
 def choose(level: Verbosity) -> None:
-    """Choose for everything that is told from here on."""
+    """Choose the level of everything that is printed from here on."""
     Chosen.level = level
 
 
 def is_quiet() -> bool:
-    """Whether progress and notes are left out."""
+    """Say if progress and notes are left out."""
     return Chosen.level is Verbosity.QUIET
 
 
 def is_verbose() -> bool:
-    """Whether workers are listened to."""
+    """Say if the output of workers is printed too."""
     return Chosen.level is Verbosity.VERBOSE

@@ -1,4 +1,4 @@
-"""How far a piece of long work is, reported as events, and not more often than anybody can read."""
+"""Progress of long work, reported as events no more often than anybody can read."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Required, TypedDict
 
 
 class Event(TypedDict, total=False):
-    """What long work reports; `event` says what else it holds.
+    """A report of long work; its key `event` says which other keys it holds.
 
     `work` (text, done, total), `note` (text, about), `step` (step, num_steps, images_per_second),
     `resolved` (run), `epoch` (backend, num_epochs, and the epoch's line of `metrics.jsonl`).
@@ -29,25 +29,26 @@ class Event(TypedDict, total=False):
 
 
 Report = Callable[[Event], None]
+# Ten reports per second are more than anybody can read.
 SECONDS_BETWEEN_REPORTS = 0.1
 
 
 def unheard(event: Event) -> None:
-    """An event that nobody waits for."""
+    """Drop an event that nobody waits for."""
 
 
 def noting(report: Report) -> Callable[[str], None]:
-    """What turns sentences into events."""
+    """Return a function that reports a sentence as an event `note`."""
     return lambda text: report({"event": "note", "text": text})
 
 
 class WorkCount:
-    """Reports a text and a count; call it with what is done so far.
+    """Reporter of a text and a count; call it with the amount done so far.
 
     Args:
         report: Called with events `work`.
-        text: What is being done.
-        total: How much there is; 0: nobody knows.
+        text: The work that is being done.
+        total: How much there is to do; 0: unknown.
     """
 
     def __init__(self, report: Report, text: str, total: int = 0) -> None:
@@ -56,7 +57,7 @@ class WorkCount:
         self._tell(0)
 
     def __call__(self, done: int) -> None:
-        """Take how much is done."""
+        """Take the amount done, and report it unless a report was just made."""
         now = time.monotonic()
         if now - self._reported > SECONDS_BETWEEN_REPORTS:
             self._reported = now

@@ -1,4 +1,4 @@
-"""The machine under a run: what a report must say about it."""
+"""Description of the machine under a run, for reports."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from poc.shared.machine import count_cpus
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, system, interpreter and commit."""
+    """Return processor, system, interpreter and commit."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -24,13 +24,13 @@ def describe_machine() -> dict[str, object]:
 
 
 def cuda_libraries() -> list[str]:
-    """Installed cuDNN packages; those of two CUDA versions overwrite each other's files."""
+    """List installed cuDNN packages; those of two CUDA versions overwrite each other's files."""
     names = {distribution.metadata["Name"] or "" for distribution in distributions()}
     return sorted(name for name in names if name.startswith("nvidia-cudnn-"))
 
 
 def processor_name() -> str:
-    """The processor as the system names it."""
+    """Return the processor's name in the system."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -38,7 +38,7 @@ def processor_name() -> str:
 
 
 def thread_variables() -> dict[str, str]:
-    """Environment variables that decide about threads, where they are set."""
+    """Return the environment variables that are set and decide about threads."""
     return {
         name: value
         for name, value in sorted(os.environ.items())
@@ -47,7 +47,7 @@ def thread_variables() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout that runs, if it is one."""
+    """Return the commit of the running checkout, or None if it is not one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -56,14 +56,14 @@ def git_commit() -> str | None:
 
 
 def count_threads(record: Mapping[str, Any]) -> int | str | None:
-    """Threads of one operation, as `run.json` has them; none where it does not say.
+    """Return the threads of one operation from `run.json`, or None if it does not name them.
 
-    Two numbers of threads add up in two orders, so that their accuracies differ. A run that was
-    resumed on another number has words: `2, then 1`.
+    Two numbers of threads add up in two orders, so that their accuracies differ. For a run that was
+    resumed on another number, return a text: `2, then 1`.
     """
     first = record["environment"]
     resumed = [resume.get("environment", first) for resume in record.get("resumes", ())]
-    # TensorFlow's 0 in older records: its own choice, which they do not tell.
+    # Older records have TensorFlow's 0, which stands for its own choice of an unknown number.
     counts = [part.get("intra_op_threads") or "unknown" for part in (first, *resumed)]
     kept = [count for count, _ in groupby(counts)]
     if len(kept) == 1:

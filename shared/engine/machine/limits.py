@@ -1,4 +1,4 @@
-"""Limits for files that somebody else wrote: bytes, kinds of numbers, time of their reader."""
+"""Limits for files that somebody else wrote: bytes, kinds of numbers, time of the reader."""
 
 import signal
 from collections.abc import Iterator
@@ -9,25 +9,26 @@ from poc.shared.data.sources.npz import MAX_BYTES, MAX_EXPANSION
 
 # NumPy's letters for truth values, integers and floats.
 NUMBER_KINDS = "buif"
+# Far below the speed of any disk, so that only a reader that hangs meets the limit.
 SECONDS_AT_LEAST = 60
 BYTES_A_SECOND = 4_000_000
 
 
 class Budget:
-    """How many bytes a file may become: a fixed factor of its size, and never more than memory has.
+    """Bytes that a file may unpack to: a fixed factor of its size, below a fixed maximum.
 
     Args:
-        file_bytes: Its size as it stands there.
+        file_bytes: Size of the file on the disk, in bytes.
     """
 
     def __init__(self, file_bytes: int) -> None:
         self._left = min(MAX_BYTES, MAX_EXPANSION * max(file_bytes, 1))
 
     def take(self, name: str, num_bytes: int) -> None:
-        """Use some of it.
+        """Take bytes from the budget.
 
         Raises:
-            ValueError: So much is not left.
+            ValueError: Less than that is left.
         """
         if num_bytes > self._left:
             raise ValueError(f"{name!r} unpacks to {num_bytes:,} bytes")
@@ -36,9 +37,10 @@ class Budget:
 
 @contextmanager
 def bounded_time(path: Path) -> Iterator[None]:
-    """End this process where a reader takes longer than any sound file needs.
+    """End this process if a reader takes longer than any sound file needs.
 
-    The system does it: a reader that hangs in compiled code would never let Python answer.
+    The system ends it by a signal, since a reader that hangs in compiled code never returns to
+    Python.
     """
     size = path.stat().st_size if path.is_file() else 0
     former = signal.signal(signal.SIGALRM, signal.SIG_DFL)

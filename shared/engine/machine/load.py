@@ -5,18 +5,21 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-# Share of all processors that others may use before a time is called one of a loaded machine.
+# Share of all processors that other programs may use before reports warn about the times.
 MAX_OTHER_SHARE = 0.10
 # The system counts in hundredths of a second, so that shorter spans say nothing.
 MIN_SECONDS = 0.5
-# How long is looked before a run starts.
+# Span that is watched before a run starts.
 LOOK_SECONDS = 0.1
-# What holds the threads of one operation in each backend.
+# Variables that set the number of threads of one operation.
 THREADS = {"tf": "TF_NUM_INTRAOP_THREADS", "torch": "OMP_NUM_THREADS"}
 
 
 def busy_seconds() -> tuple[float, float] | None:
-    """(of the whole machine, of this process and all that it started); none where unknown."""
+    """Return busy processor seconds: (the entire machine, this process and all it started).
+
+    None if the system does not say.
+    """
     path = Path("/proc/stat")
     if not path.exists():
         return None
@@ -29,9 +32,9 @@ def busy_seconds() -> tuple[float, float] | None:
 
 
 def living_children() -> dict[int, float]:
-    """Processor seconds of each process below this one that still runs, by its number.
+    """Return processor seconds of each running process below this one, by process number.
 
-    Those that have ended are among the times of the process that waited for them.
+    The system adds the seconds of an ended process to the process that waited for it.
     """
     seconds: dict[int, float] = {}
     parents: dict[int, int] = {}
@@ -53,7 +56,7 @@ def living_children() -> dict[int, float]:
 def other_seconds(
     before: tuple[float, float] | None, after: tuple[float, float] | None
 ) -> float | None:
-    """Processor seconds that others used meanwhile; none where it is not known."""
+    """Return processor seconds that other programs used between two readings, or None."""
     if before is None or after is None:
         return None
     return max((after[0] - before[0]) - (after[1] - before[1]), 0.0)
@@ -62,25 +65,25 @@ def other_seconds(
 def other_share(
     before: tuple[float, float] | None, after: tuple[float, float] | None, seconds: float
 ) -> float | None:
-    """Share of all processors that others used meanwhile; none where it is not known.
+    """Return the share of all processors that other programs used meanwhile, or None if unknown.
 
-    On a machine of two processors, 0.5 means that others kept one of them busy.
+    On a machine with two processors, 0.5 means that other programs kept one of them busy.
     """
     others = other_seconds(before, after)
     return None if others is None or seconds <= 0 else others / (seconds * (os.cpu_count() or 1))
 
 
 class LoadMeter:
-    """What others used of all processors while a run trained, in all of its processes."""
+    """Meter of the processor time of other programs while a run trains, over all its processes."""
 
     def __init__(self) -> None:
         self._started, self._busy = time.monotonic(), busy_seconds()
 
     def add_to(self, seconds: dict[str, float]) -> None:
-        """Add the span since the meter was started to a run's `watched` and `others`; start anew.
+        """Add the span since the last start to `watched` and `others`, and start again.
 
         Args:
-            seconds: Those of the loop's state, which a resumed run goes on with.
+            seconds: Seconds of the loop's state, with which a resumed run goes on.
         """
         now, busy = time.monotonic(), busy_seconds()
         others = other_seconds(self._busy, busy)
@@ -91,7 +94,7 @@ class LoadMeter:
 
 
 def watched_share(seconds: Mapping[str, float]) -> float | None:
-    """Of all processors, from what meters added up; none where that says nothing."""
+    """Return the share of all processors that meters added up, or None if they saw too little."""
     watched = seconds.get("watched", 0.0)
     if watched < MIN_SECONDS:
         return None
@@ -99,11 +102,11 @@ def watched_share(seconds: Mapping[str, float]) -> float | None:
 
 
 def describe_neighbours(backend: str, seconds: float = LOOK_SECONDS) -> str:
-    """What to type where others are busy now; empty where they are not, or threads are limited.
+    """Say what to type if other programs are busy now; "" if not, or if threads are limited.
 
-    Threads that wait for each other lose more beside a busy program than it takes (docs/bench.md).
-    Their number is left alone: another number adds up in another order, and the same command would
-    give other digits on a busy day.
+    Threads that wait for each other lose more time than a busy program takes (docs/bench.md). Their
+    number is not changed: another number adds up in another order, and the same command would give
+    other digits on a busy day.
     """
     variable, num_processors = THREADS[backend], os.cpu_count() or 1
     if variable in os.environ or num_processors == 1:
@@ -116,7 +119,7 @@ def describe_neighbours(backend: str, seconds: float = LOOK_SECONDS) -> str:
         return ""
     free = max(num_processors - num_busy, 1)
     return (
-        f"other programs keep about {num_busy} of {num_processors} processors busy: times are not "
-        f"to be trusted, and {variable}={free} before the command is probably faster (another "
-        "number of threads gives other last digits)"
+        f"Other programs keep about {num_busy} of {num_processors} processors busy, so do not "
+        f"trust times. {variable}={free} before the command is probably faster (another number "
+        "of threads gives other last digits)."
     )

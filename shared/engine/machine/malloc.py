@@ -1,21 +1,21 @@
-"""The C library's heap, kept as it is between steps.
+"""Setting of the C library that keeps its heap between steps.
 
-PyTorch frees and takes all activations in every step. glibc maps such blocks one by one, or trims
-its heap by them, and each comes again as pages that must be cleared.
+PyTorch frees and allocates all activations in every step. glibc maps such large blocks one by one,
+or trims its heap, and each block then returns as pages that the kernel must clear.
 """
 
 import ctypes
 import platform
 
-# Of mallopt(3).
+# Names of options in mallopt(3), which Python does not define.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 LARGEST_THRESHOLD = 2**31 - 1
 
 
 def keep_heap() -> bool:
-    """Never map a block by itself, never give memory back; false where the library is no glibc.
+    """Never map a single block, never give memory back; return False if the library is not glibc.
 
-    It holds for the whole process and cannot be undone.
+    This holds for the entire process and cannot be undone.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

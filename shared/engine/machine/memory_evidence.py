@@ -1,8 +1,8 @@
-"""What a worker's end by a signal has to do with memory, as far as the machine tells.
+"""Evidence of the machine that memory ended a worker which a signal has killed.
 
-Signal 9 comes from the kernel where memory ends, and from people, schedulers and supervisors. The
-kernel counts whom it ended for want of memory; beside that, a worker that was larger than what is
-free after its end, or a step that needs more, fits an end of memory and proves none.
+Signal 9 comes from the kernel when memory ends, and from people, schedulers and supervisors. The
+kernel counts the processes that it ended for want of memory. A worker that was larger than the
+memory free after its end, or a step that needs more, fits an end of memory and does not prove it.
 """
 
 import resource
@@ -22,44 +22,44 @@ from .memory import (
     was_killed,
 )
 
-# Of the container; where there is none, of the whole machine.
+# The counter of the container, or otherwise of the entire machine.
 COUNTERS = (memory.CGROUP / "memory.events", Path("/proc/vmstat"))
-# A worker that held so much of what is free after it left next to nothing to others.
+# A worker that held such a share of the memory free after it left next to nothing to others.
 LARGE_SHARE = 0.9
 KERNEL_SIGN = "the kernel ended a process for want of memory"
 
 
 class MemoryEvidence:
-    """Looks at the kernel's counter before a worker starts, and again once it has died."""
+    """The kernel's counter before a worker starts, compared with the counter after its death."""
 
     def __init__(self, kills: int | None) -> None:
         self._kills = kills
 
     @classmethod
     def before(cls) -> Self:
-        """To be called before the worker starts."""
+        """Read the counter; call this before the worker starts."""
         return cls(count_kills())
 
     def explain(self, run: RunSpec, message: str) -> str:
-        """A sentence about memory; empty where nothing is to be said.
+        """Write a message about memory; "" if nobody would suspect that memory ended.
 
         Args:
-            run: What the worker trained, resolved.
-            message: What is known of its end, with its exit status and its last words.
+            run: The resolved run that the worker trained.
+            message: Report of its end, with its exit status and its last words.
         """
         if self.has_kernel_killed():
-            return f"While it ran {KERNEL_SIGN}, likely this; {describe_memory_error(run)}."
+            return f"While it ran {KERNEL_SIGN}, probably this one. {describe_memory_error(run)}"
         if has_memory_sign(message) or (has_died(message) and fits_memory(run)):
-            return f"Perhaps {describe_memory_error(run, is_certain=False)}."
+            return describe_memory_error(run, is_certain=False)
         return self._exonerate(run) if was_killed(message) else ""
 
     def has_kernel_killed(self) -> bool:
-        """Whether the kernel has ended a process for want of memory since."""
+        """Say if the kernel has ended a process for want of memory since the first reading."""
         kills = count_kills()
         return self._kills is not None and kills is not None and kills > self._kills
 
     def _exonerate(self, run: RunSpec) -> str:
-        """That nothing points to memory, and why."""
+        """Write that nothing points to memory, with the facts."""
         facts = [] if self._kills is None else ["the kernel counted no such end"]
         if (free := free_bytes()) is not None:
             facts.append(f"{show_bytes(free)} are free")
@@ -72,7 +72,7 @@ class MemoryEvidence:
 
 
 def count_kills() -> int | None:
-    """Processes that the kernel has ended for want of memory; none: it does not say."""
+    """Count the processes that the kernel ended for want of memory; None if it does not say."""
     for path in COUNTERS:
         try:
             rows = (line.split() for line in path.read_text(encoding="ascii").splitlines())
@@ -83,7 +83,7 @@ def count_kills() -> int | None:
 
 
 def has_died(message: str) -> bool:
-    """Whether a signal ended the worker.
+    """Say if a signal ended the worker.
 
     Some libraries answer a refused allocation with a broken pointer, and so with another signal.
     """
@@ -91,7 +91,7 @@ def has_died(message: str) -> bool:
 
 
 def fits_memory(run: RunSpec) -> bool:
-    """Whether the worker may have found too little memory, judged after its end."""
+    """Say if the worker may have found too little memory, judged after its end."""
     free, need = free_bytes(), needed_bytes(run)
     if free is None:
         return False
@@ -99,12 +99,12 @@ def fits_memory(run: RunSpec) -> bool:
 
 
 def needed_bytes(run: RunSpec) -> int | None:
-    """What a step needs, where the images are known."""
+    """Return the bytes that a step needs, or None before the images are known."""
     if run.input_shape is None or run.num_classes is None:
         return None
     return estimate_need(resolve_networks(run)).total_bytes(run.data.batch_size)
 
 
 def peak_bytes_of_children() -> int:
-    """Resident memory of the largest ended child of this process: no less than the worker's."""
+    """Return the bytes of the largest ended child of this process: at least the worker's peak."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024

@@ -7,7 +7,7 @@ For a map of height H, width W and C channels:
     score[c]:      mean of s over the pixels
 
 Only sums and counts are kept, so memory does not grow with the number of images, and statistics of
-shards are merged by adding them. A label without images takes no part; one image is enough.
+shards are merged by adding them. A label without images is left out; one image is enough.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class ChannelStatistic:
     """Sums and counts of one tapped map; float64 throughout.
 
     Args:
-        num_labels: Labels that may occur.
+        num_labels: Number of labels that may occur.
         shape: (H, W, C) of the map.
     """
 
@@ -44,7 +44,7 @@ class ChannelStatistic:
         self.sums += other.sums
 
     def scores(self) -> NDArray[np.float64]:
-        """(C,) the statistic of every channel.
+        """Return the statistic of every channel, (C,).
 
         Raises:
             UsageError: Fewer than two labels have images.
@@ -52,8 +52,8 @@ class ChannelStatistic:
         present = np.flatnonzero(self.counts)
         if len(present) < 2:
             raise UsageError(
-                f"received images of {len(present)} label(s) for the channel statistic, which "
-                "compares labels; allowed are two or more: use another split"
+                f"Got images of {len(present)} label(s) for the channel statistic, which compares "
+                "labels. Expected two or more labels. Try another split."
             )
         # Two passes over the labels, one label at a time: no copy of the sums.
         mean = sum(self.sums[i] / self.counts[i] for i in present) / len(present)
@@ -64,7 +64,11 @@ class ChannelStatistic:
 
 
 def top_channels(scores: NDArray[np.floating], count: int) -> list[int]:
-    """Indices of the `count` largest scores, in rising order; of equal ones the lower index."""
+    """Return indices of the `count` largest `scores` (C,), in rising order.
+
+    Of equal scores, the lower index wins.
+    """
+    # A stable sort breaks ties in the same way on every machine.
     ranking = np.argsort(-scores, kind="stable")
     return sorted(int(index) for index in ranking[:count])
 
@@ -75,7 +79,7 @@ def add_all(
     labels: NDArray[np.int64],
     num_labels: int,
 ) -> None:
-    """Add a batch of several taps' maps; a tap starts with its first batch."""
+    """Add a batch of maps, tap -> (N, H, W, C), with labels (N,); a new tap starts at zero."""
     for tap, value in maps.items():
         if tap not in statistics:
             statistics[tap] = ChannelStatistic(num_labels, value.shape[1:])

@@ -1,4 +1,4 @@
-"""Metrics of a classifier, once, in NumPy, for both backends. Shares are fractions, 0 to 1."""
+"""Metrics of a classifier in NumPy, the same for both backends. Shares are from 0 to 1."""
 
 import math
 from typing import NamedTuple
@@ -6,18 +6,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# The 97.5 % quantile of the normal distribution: 2.5 % are left out on each side.
 Z_95 = 1.959963984540054
 
 
 class Interval(NamedTuple):
-    """A 95 % interval."""
+    """A 95 % interval of a share."""
 
     low: float
     high: float
 
 
 def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Log of the softmax over the last axis, in float64: (N, C) -> (N, C)."""
+    """Return the log of the softmax over the last axis, in float64: (N, C) -> (N, C)."""
+    # Less the maximum, so that no exponential overflows.
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     values: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return values
@@ -26,15 +28,15 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 def average_views(
     logits: NDArray[np.floating], num_views: int, average: str
 ) -> NDArray[np.floating]:
-    """One row an example out of the rows of its crops.
+    """Average the rows of each example's crops into one row per example.
 
     Args:
-        logits: (N * num_views, num_classes), the crops of one example together.
-        num_views: Crops of one example.
+        logits: (N * num_views, num_classes), with the crops of an example next to each other.
+        num_views: Crops per example.
         average: `logits`, or `softmax`: the logarithm of the mean probability.
 
     Returns:
-        (N, num_classes), of the type of `logits`.
+        (N, num_classes), in the dtype of `logits`.
     """
     if num_views == 1:
         return logits
@@ -48,19 +50,20 @@ def average_views(
 def classification_metrics(
     logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Metrics of one part.
+    """Return the metrics of one part of the data.
 
     Args:
         logits: (N, num_classes).
         labels: (N,).
 
     Returns:
-        `loss` (mean cross-entropy), `accuracy`, `top5_accuracy` (where there are more than five
-        classes) and `balanced_accuracy` (mean recall over the classes that occur).
+        `loss` (mean cross-entropy), `accuracy`, `top5_accuracy` (with more than five classes) and
+        `balanced_accuracy` (mean recall over the classes that occur).
     """
     losses = -log_softmax(logits)[np.arange(len(labels)), labels]
     hits = logits.argmax(axis=1) == labels
     counts = np.bincount(labels, minlength=logits.shape[1])
+    # A class without examples has no recall, and would turn the mean into NaN.
     recalls = np.bincount(labels, weights=hits, minlength=logits.shape[1])[counts > 0]
     metrics = {
         "loss": float(losses.mean()),
@@ -68,22 +71,24 @@ def classification_metrics(
         "balanced_accuracy": float((recalls / counts[counts > 0]).mean()),
     }
     if logits.shape[1] > 5:
+        # With five classes or fewer, every label is among the top five.
         metrics["top5_accuracy"] = top_accuracy(logits, labels, 5)
     return metrics
 
 
 def top_accuracy(logits: NDArray[np.floating], labels: NDArray[np.int64], count: int) -> float:
-    """Share of examples whose label is among the `count` largest logits."""
+    """Return the share of labels (N,) among the `count` largest of logits (N, num_classes)."""
     largest = np.argpartition(-logits, count - 1, axis=1)[:, :count]
     return float((largest == labels[:, None]).any(axis=1).mean())
 
 
 def wilson_interval(num_hits: int, num_examples: int) -> Interval:
-    """Wilson's 95 % interval of a proportion; (0, 1) without examples."""
+    """Return Wilson's 95 % interval of a proportion (Wilson 1927); (0, 1) without examples."""
     if num_examples == 0:
         return Interval(0.0, 1.0)
     share = num_hits / num_examples
     weight = Z_95**2 / num_examples
     centre = (share + weight / 2) / (1 + weight)
     spread = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+    # Rounding can push a bound past 0 or 1 by the last digit.
     return Interval(max(centre - spread, 0.0), min(centre + spread, 1.0))

@@ -1,7 +1,7 @@
-"""Masks of random layers, drawn in NumPy and passed into the step of either backend.
+"""Masks of random layers, drawn in NumPy and passed into the step of each backend.
 
-Counter-based: a mask depends on (run seed, step, layer name) alone, so that a resumed run, a
-recomputed forward pass and the other framework all see the same one.
+They are counter-based: a mask depends on (run seed, step, layer name) alone, so that a resumed run,
+a recomputed forward pass and the other framework all see the same mask.
 """
 
 import zlib
@@ -15,7 +15,7 @@ Noise = dict[str, NDArray[np.bool_]]
 
 
 def draw_noise(network: Network, *, seed: int, step: int, batch_size: int) -> Noise:
-    """Masks of one step.
+    """Draw the masks of one step.
 
     Args:
         network: Its random layers say which masks are needed.
@@ -25,19 +25,20 @@ def draw_noise(network: Network, *, seed: int, step: int, batch_size: int) -> No
 
     Returns:
         Layer name -> (batch_size, *mask shape) bool, true where a value is kept. A layer that
-        decides for the whole batch has a mask of shape (1,).
+        decides for the entire batch has a mask of shape (1,).
     """
     shapes = {
         name: ((batch_size, *shape), rate) for name, (shape, rate) in network.dropouts.items()
     }
     shapes |= {name: ((1,), rate) for name, rate in network.gates.items()}
     return {
+        # CRC-32 and not `hash`, which differs from process to process.
         name: draw_mask(shape, rate, (seed, step, zlib.crc32(name.encode())))
         for name, (shape, rate) in shapes.items()
     }
 
 
 def draw_mask(shape: tuple[int, ...], rate: float, counter: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A Bernoulli mask, true with probability 1 - rate, keyed by `counter`."""
+    """Draw a Bernoulli mask of `shape`, bool, true with probability 1 - rate, from `counter`."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(counter)))
     return generator.random(shape, dtype=np.float32) >= rate

@@ -1,4 +1,4 @@
-"""What a run of two resolutions is measured by, beside its row: before, activations, latency."""
+"""Further columns of a run with two resolutions: before, activations, latency."""
 
 import time
 from collections.abc import Sequence
@@ -16,12 +16,16 @@ from poc.shared.engine.training.supervision import Supervision
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.resolved import ResolvedRun
 
+
+# The first calls compile and fill caches, and are not counted.
 NUM_WARM, NUM_TIMED = 2, 10
+# Embeddings of so many test images are described, from one forward pass.
 NUM_IMAGES = 64
 
 
 def count_trained(run: ResolvedRun) -> int:
-    """Values of the network's own parameters that the last stage trains."""
+    """Count the values of the network's own parameters that the last stage trains."""
+    # Parameters outside the network, such as a regressor, are trained but not delivered.
     own = {parameter.name for parameter in run.network.parameters}
     trained = run.at_stage(run.stages[-1].name).trained_network.parameters
     return sum(p.size for p in trained if p.is_trainable and p.name in own)
@@ -30,15 +34,17 @@ def count_trained(run: ResolvedRun) -> int:
 def measure_phases(
     trained: FinishedTraining, supervision: Supervision, ids: Sequence[str]
 ) -> dict[str, Any]:
-    """Columns of a run whose phases have sizes of their own; empty for any other.
+    """Return the columns of a run whose phases have sizes of their own; {} for any other run.
 
-    `before_…`: the first phase's weights at the test's size. `latency_seconds`: one image through
-    the network. `activations`: the embeddings of the test part, at both sizes.
+    `before_…`: metrics of the first phase's weights at the test size. `latency_seconds`: seconds of
+    one image through the network. `activations`: statistics of the embeddings of test images, at
+    both sizes.
     """
     run, test, stages = trained.run, trained.data.test, trained.run.stages
     if run.method.fine_tuning is None or len(stages) == 1 or test is None:
         return {}
     WorkCount(supervision.report, "measuring both phases")
+    # The stage's file holds the network's parameters; the trainer needs all that it trains.
     trainer, folder = trained.trainer, supervision.folder
     after = trainer.weights()
     before = {**after, **read_arrays(folder.stage_end(stages[0].name))}
@@ -52,6 +58,8 @@ def measure_phases(
     row |= {"before_test_accuracy_low": low, "before_test_accuracy_high": high}
     row["latency_seconds"] = measure_latency(trainer, test.image_shape)
     row["test_size"] = test.image_shape[0]
+    # The middle row shows the shift that a change of size causes; the last one, how fine-tuning
+    # corrects it (Touvron et al. 2019).
     row["activations"] = [
         describe_activations(trained, stages[0].name, "after the first phase", before),
         describe_activations(trained, stages[-1].name, "after the first phase", before),
@@ -62,7 +70,7 @@ def measure_phases(
 
 
 def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 1) -> float:
-    """Median seconds of some images through the network, the way to the device included."""
+    """Return median seconds per call for images (num_images, *shape), transfer included."""
     image = np.zeros((num_images, *shape), dtype=np.float32)
     seconds = []
     for _ in range(NUM_WARM + NUM_TIMED):
@@ -75,11 +83,11 @@ def measure_latency(trainer: Trainer, shape: tuple[int, ...], num_images: int = 
 def describe_activations(
     trained: FinishedTraining, stage: str, when: str, weights: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
-    """Mean, deviation and share of zeros of the embeddings of some test images."""
+    """Return mean, deviation and share of zeros of the embeddings (N, F) of some test images."""
     run, data = trained.run.at_stage(stage), trained.data
     data.show(run.spec)
     if data.test is None:
-        raise ValueError("Received a run without a test part.")
+        raise ValueError("Got a run without a test part. Expected test images.")
     images = np.concatenate([batch.images for batch in data.test.epoch(0)])[:NUM_IMAGES]
     values = embed(trained.backend, run, weights, images)
     return {"size": run.network.input_shape[0], "weights": when, **describe_values(values)}
@@ -88,13 +96,13 @@ def describe_activations(
 def embed(
     backend: Backend, run: ResolvedRun, weights: dict[str, NDArray[Any]], images: NDArray[Any]
 ) -> NDArray[np.floating]:
-    """Embeddings (N, F) of images (N, H, W, C)."""
+    """Return embeddings (N, F) of images (N, H, W, C)."""
     tap = run.network.embedding
     return backend.features(run, weights, images, [tap])[tap]
 
 
 def describe_values(values: NDArray[np.floating]) -> dict[str, float]:
-    """Mean, standard deviation and share of exact zeros of embeddings (N, F)."""
+    """Return mean, standard deviation and share of exact zeros of embeddings (N, F)."""
     return {
         "mean": float(values.mean()),
         "deviation": float(values.std()),

@@ -1,4 +1,4 @@
-"""The row that a finished run leaves: what was trained, how well and in what time."""
+"""The row of a finished run: its settings, its metrics and its times."""
 
 import resource
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,14 @@ from .fixres_columns import count_trained, measure_phases
 def finish(
     trained: FinishedTraining, supervision: Supervision, import_seconds: float
 ) -> dict[str, Any]:
-    """Evaluate the best weights on the test part, and write the row and the predictions."""
+    """Evaluate the best weights on the test part, write the predictions, and return the row."""
     lines, state = supervision.folder.read_metrics(), trained.state
     best = next(line for line in lines if line["epoch"] == state.best_epoch)
     row = describe_run(trained.run, threads=count_threads(supervision.folder.read_run()))
     row |= {f"best_{key.replace('/', '_')}": best[key] for key in best if key.startswith("val/")}
     if trained.data.test is not None:
         row |= judge_test(trained, supervision, trained.data.test)
+    # Settled last, so that the share of other programs covers the evaluation too.
     trained.clock.settle_load(state.seconds)
     return row | {
         "train_loss": lines[-1]["train/loss"],
@@ -38,6 +39,7 @@ def finish(
         "import_seconds": import_seconds,
         **describe_times(lines, trained),
         "other_processor_share": watched_share(state.seconds),
+        # Linux counts the peak in kB.
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "folder": str(supervision.folder.path),
     }
@@ -46,7 +48,8 @@ def finish(
 def describe_times(
     lines: Sequence[Mapping[str, Any]], trained: FinishedTraining
 ) -> dict[str, float]:
-    """Seconds and rates of the run; those of an epoch without the first, which compiles."""
+    """Return seconds and rates of the run; medians leave out the first epoch, which compiles."""
+    # A run of one epoch has nothing else to report than that epoch.
     steady, seconds = lines[1:] or lines, trained.state.seconds
     return {
         "build_seconds": seconds["build"],
@@ -59,14 +62,14 @@ def describe_times(
 
 
 def median(lines: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Of the epochs that have the value."""
+    """Return the median over the epochs that have the value."""
     return float(np.median([line[name] for line in lines if name in line]))
 
 
 def judge_test(
     trained: FinishedTraining, supervision: Supervision, test: Pipeline
 ) -> dict[str, Any]:
-    """Columns of the test part, under the best weights; its predictions are written."""
+    """Return the columns of the test part under the best weights, and write its predictions."""
     trained.trainer.load(trained.weights)
     kept = trained.steps.keep_part(test, trained.trainer.weights())
     logits, labels = evaluate_watched(supervision, trained.trainer, test, kept)
@@ -84,9 +87,10 @@ def judge_test(
 
 
 def describe_run(run: ResolvedRun, *, threads: Any) -> dict[str, Any]:
-    """The columns that say what was trained."""
+    """Return the columns that describe the trained network and its settings."""
     spec, network = run.spec, run.network
     total = sum(parameter.size for parameter in network.parameters)
+    # Parameters of the method that train the network and are not delivered with it.
     first_stage = run.at_stage(run.stages[0].name).trained_network
     extra = sum(parameter.size for parameter in first_stage.parameters) - total
     return {
@@ -98,6 +102,7 @@ def describe_run(run: ResolvedRun, *, threads: Any) -> dict[str, Any]:
         "threads": threads,
         "total_parameters": total,
         "trainable_parameters": count_trained(run),
+        # Four bytes per parameter: float32, whatever precision the run computed in.
         "weight_bytes": 4 * total,
         "macs": network.macs,
         **({"parameters_beside": extra} if extra else {}),

@@ -1,4 +1,4 @@
-"""What a bench file holds: raw samples of processes, and the numbers that follow from them."""
+"""Content of a bench file: raw samples of processes, and the numbers that follow from them."""
 
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
@@ -7,14 +7,14 @@ from poc.shared.engine.worker.operations import TimingSamples
 
 
 class ProcessSamples(TimingSamples):
-    """A process of a bench: of which side, in which round."""
+    """Samples of one process, with its side and its round, both counted from 0."""
 
     round: int
     side: int
 
 
 class BenchedModel(TypedDict):
-    """The part of a stored run that a report names."""
+    """The part of a stored run's model that a report names."""
 
     name: str
 
@@ -36,7 +36,7 @@ class BenchedSide(TypedDict):
 
 
 class StoredBenchSpec(TypedDict):
-    """A `spec.bench.BenchSpec` as plain values, as far as they are read again."""
+    """The plain values of a `spec.bench.BenchSpec` that are read again."""
 
     run: BenchedRun
     sides: list[BenchedSide]
@@ -51,7 +51,7 @@ class MeanRatio(TypedDict):
 
 
 class SideRatio(MeanRatio):
-    """Seconds of one side over seconds of another, of one row."""
+    """Seconds of one side divided by seconds of another, for one row of the table."""
 
     first: int
     second: int
@@ -61,7 +61,10 @@ class SideRatio(MeanRatio):
 
 
 class SideSummary(TypedDict):
-    """A side over its processes; `rows` has its parts: name -> median, iqr, p5 …, num_samples."""
+    """Summary of a side over its processes; seconds, bytes, and rates per second.
+
+    `rows` has the side's parts: name -> median, iqr, p5 …, num_samples.
+    """
 
     name: str
     rows: dict[str, dict[str, float]]
@@ -72,11 +75,12 @@ class SideSummary(TypedDict):
     loop_over_bare: MeanRatio
     epoch_over_steps: MeanRatio
     peak_memory_bytes: int
+    # None on a CPU, which has no memory of its own.
     peak_device_bytes: int | None
 
 
 class Derived(TypedDict):
-    """Every number of the tables."""
+    """Every number of the tables, so that `--verify` can derive them again."""
 
     sides: list[SideSummary]
     ratios: list[SideRatio]
@@ -85,7 +89,7 @@ class Derived(TypedDict):
 
 
 class BenchFile(TypedDict):
-    """A bench; what is not required is added when its samples are judged and sealed."""
+    """Stored bench; the keys that are not required are added when its samples are judged."""
 
     format: str
     command: str
@@ -97,5 +101,6 @@ class BenchFile(TypedDict):
     failures: Mapping[str, str]
     parity: NotRequired[str]
     derived: NotRequired[Derived]
+    # SHA-256 over the content of the file, added last.
     checksum: NotRequired[str]
     reissued: NotRequired[str]

@@ -1,4 +1,4 @@
-"""`poc bench`: processes in turn, their raw samples in one file."""
+"""Rounds of `poc bench`: processes that work in turn, with their raw samples in one file."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ from poc.shared.spec.bench import BenchSpec, Side
 from .bench_file import BenchFile, ProcessSamples, StoredBenchSpec
 
 FORMAT = "poc bench 3"
-# What a mode that this machine or this run does not know may end in.
+# Errors in which a mode may end that this machine or this run does not support. The bench goes on
+# with the other sides.
 FAILURES = (UsageError, CheckFailed, WorkerCrashed)
 
 
@@ -26,14 +27,15 @@ def run_bench(
     """Time every side in several rounds, each in a process of its own.
 
     Args:
-        spec: What to time, and how often.
+        spec: Sides to time, and how often.
         command: The command line, kept in the result.
-        report: Told which process comes next, and which side does not run.
-        failures: Sides, by their place, that are known not to run, and why.
+        report: Called with a line for each round, and for each side that does not run.
+        failures: Place of a side that is known not to run -> the reason.
 
     Returns:
-        What a bench file holds but for the parity verdict: the spec of the sides that ran, the
-        machine's load and every process with its raw samples; `failures` has the other sides.
+        The content of a bench file without the parity verdict: the spec of the sides that ran,
+        the machine's load and every process with its raw samples; `failures` has the other
+        sides.
 
     Raises:
         CheckFailed: No side runs.
@@ -42,6 +44,7 @@ def run_bench(
     processes: list[ProcessSamples] = []
     failed = dict(failures or {})
     for number in range(spec.num_processes):
+        # A side that failed once is left out of later rounds: it would fail there too.
         places = [place for place in range(len(spec.sides)) if place not in failed]
         report(f"round {number + 1} of {spec.num_processes}: {len(places)} processes")
         for place, samples in time_round(spec, in_turn(places, number)).items():
@@ -64,45 +67,50 @@ def run_bench(
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, without a worker's log."""
+    """Return the first line of an exception's message, which leaves out a worker's log."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def leave_out(
     spec: BenchSpec, failed: Mapping[int, str], processes: Sequence[ProcessSamples]
 ) -> tuple[BenchSpec, list[ProcessSamples]]:
-    """The spec and the processes of the sides that ran, numbered anew.
+    """Return the spec and the processes of the sides that ran, numbered again from 0.
 
     Raises:
-        CheckFailed: There is none.
+        CheckFailed: No side ran.
     """
     kept = [index for index in range(len(spec.sides)) if index not in failed]
     if not kept:
-        raise CheckFailed("no side runs: " + "; ".join(failed.values()))
+        raise CheckFailed(
+            f"Got no side that runs: {'; '.join(failed.values())}. Expected at least one. Try "
+            "another --side."
+        )
     ran = spec.model_copy(update={"sides": tuple(spec.sides[index] for index in kept)})
     places = {index: place for place, index in enumerate(kept)}
     return ran, [{**p, "side": places[p["side"]]} for p in processes if p["side"] in places]
 
 
 def in_turn(places: Sequence[int], number: int) -> list[int]:
-    """A B, B A, A B, …; of more sides the rows of a Williams design (Williams 1949).
+    """Order two sides as A B, B A, A B, …; order more by a Williams design (Williams 1949).
 
-    A drift hits all sides, and over the rows each side follows each other one equally often: the
-    state in which one leaves the machine meets all others alike.
+    A drift affects all sides. Over the rows, each side follows each other one equally often, so
+    that the state in which one leaves the machine affects all others in the same way.
     """
     count = len(places)
     zigzag = [(step + 1) // 2 if step % 2 else -(step // 2) for step in range(count)]
     row = [places[(step + number) % count] for step in zigzag]
+    # An odd number of sides is balanced only with the mirror image of each row.
     return row[::-1] if count % 2 and number // count % 2 else row
 
 
 def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, TimingSamples | str]:
-    """One process of each of these sides: its samples, or why it does not run.
+    """Time one process of each of these sides; return its samples, or why it does not run.
 
-    All of them live together and work one at a time: their steps take short turns, so that a slow
-    moment of the machine meets every side.
+    All processes exist at the same time and work one at a time: their steps take short turns, so
+    that a slow moment of the machine affects every side.
     """
     if spec.is_alone and len(places) > 1:
+        # Programs that together would fill the memory: one round per side, one process each.
         return {key: value for p in places for key, value in time_round(spec, [p]).items()}
     with ExitStack() as stack:
         timed = Round(spec, stack)
@@ -124,7 +132,7 @@ def time_round(spec: BenchSpec, places: Sequence[int]) -> dict[int, TimingSample
 
 
 class Round:
-    """The processes of a round; one that failed is not called again."""
+    """Processes of a round; a process that failed is not called again."""
 
     def __init__(self, spec: BenchSpec, stack: ExitStack) -> None:
         self.spec, self.stack = spec, stack
@@ -133,10 +141,11 @@ class Round:
         self.failed: dict[int, str] = {}
 
     def start(self, place: int) -> None:
-        """Start a process with its side's threads, and take its first step."""
+        """Start a process with the threads of its side, and take its first step."""
         side = self.spec.sides[place]
         try:
             run = side.run(self.spec.run).model_dump(mode="json")
+            # Libraries read the number of threads once, when they are imported.
             with added_to_environment(thread_variables(side)):
                 self.workers[place] = self.stack.enter_context(Worker(side.backend))
         except FAILURES as error:
@@ -151,7 +160,7 @@ class Round:
         *nothing: Given.args,
         **arguments: Given.kwargs,
     ) -> Found | None:
-        """Run an operation in a process that has not failed."""
+        """Run an operation in a process; return None if the process fails or has failed."""
         if place in self.failed:
             return None
         try:
@@ -162,7 +171,7 @@ class Round:
 
 
 def thread_variables(side: Side) -> dict[str, str]:
-    """Environment that holds a side to its threads."""
+    """Return the environment variables that limit a side to its threads."""
     if side.num_threads is None:
         return {}
     return dict.fromkeys(THREAD_VARIABLES, str(side.num_threads))

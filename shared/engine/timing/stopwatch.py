@@ -1,7 +1,7 @@
-"""Timing one program in one process: raw samples, each with the device drained.
+"""Timing of one program in one process: raw samples, each with the device drained.
 
-Medians, ratios and verdicts are made of them elsewhere (shared/analysis/timing/samples.py), so that
-they can be made again from the stored file.
+Medians, ratios and verdicts are computed elsewhere (shared/analysis/timing/samples.py), so that
+they can be computed again from the stored file.
 """
 
 import itertools
@@ -29,18 +29,18 @@ from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
 
 Clock = Callable[[], float]
-# Evaluations are repeated while they are fewer or take less together. As many before them are not
-# counted: the first dozen of a small net take up to twice as long as the rest.
+# Evaluations are repeated until they reach this number and this time together. The same number
+# before them is not counted: the first dozen of a small net take up to twice as long as the rest.
 NUM_EVALUATIONS, EVALUATION_SECONDS = 10, 1.0
-# Epochs are repeated while they take less together.
+# Epochs are repeated up to this number, or until they take this time together.
 MAX_EPOCHS, EPOCH_SECONDS = 5, 10.0
 
 
 class TimedSide:
-    """One program that is timed in this process, from its first step to an epoch.
+    """Program that is timed in this process, from its first step to an epoch.
 
-    Its steps are taken in turns: between two of them the processes of other sides take theirs, so
-    that all sides meet the same moments of the machine.
+    Its steps are taken in turns. Between two turns the processes of other sides take theirs, so
+    that all sides are timed under the same load of the machine.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class TimedSide:
         self.run, self.data = resolve(RunSpec.parse(dict(run), ""))
         self.spec, self.backend = self.run.spec, backend
         backend.prepare(self.spec)
+        # Read before the steps: the load of the last minute then comes from other programs.
         self.load_before = os.getloadavg()[0]
         self.open = ExitStack()
         self.open.enter_context(self.data)
@@ -69,20 +70,20 @@ class TimedSide:
         }
 
     def take_turn(self, turn: Turn) -> None:
-        """Time some steps, after some that are not counted.
+        """Time the steps of a turn, after some that are not counted.
 
         Raises:
-            CheckFailed: Something was compiled again while the clock ran.
+            CheckFailed: A program was compiled again while the clock ran.
         """
         for row, samples in self.stopwatch.steps(turn).items():
             self.seconds[row] += samples
 
     def finish(self) -> TimingSamples:
-        """Time everything but steps; every sample of this process.
+        """Time everything except steps, and return every sample of this process.
 
         Returns:
-            `seconds`: row -> samples; `memory`, `environment`, `load`, and what a report counts
-            with.
+            `seconds`: row -> samples in seconds; peaks of memory in bytes, `environment`, `load`,
+            and the counts from which a report derives rates.
         """
         with self.open:
             self.seconds |= {
@@ -103,7 +104,7 @@ class TimedSide:
         }
 
     def environment(self) -> dict[str, object]:
-        """Machine, versions, threads, and the layout where it is not the usual one."""
+        """Return machine, versions, threads, and the layout if it is not the usual one."""
         layout = self.spec.layout
         return {
             **describe_machine(),
@@ -114,7 +115,7 @@ class TimedSide:
 
 
 def count(run: ResolvedRun, data: RunData) -> RateFacts:
-    """What turns seconds into rates."""
+    """Return the counts that turn seconds into rates."""
     spec = run.spec
     return {
         "batch_size": spec.data.batch_size,
@@ -128,13 +129,14 @@ def count(run: ResolvedRun, data: RunData) -> RateFacts:
 
 
 class Stopwatch:
-    """Times the steps of one stage, and what stands around them.
+    """Clock for the steps of one stage, for evaluations, and for epochs.
 
     Args:
-        steps: As the training loop takes them.
-        state: Where that loop stands; moved on.
-        clock: Gives seconds.
-        slowdown: Share of a loop step's time that is waited after it, to see that it shows.
+        steps: Steps as the training loop takes them.
+        state: State of that loop, which the steps move on.
+        clock: Returns seconds.
+        slowdown: Share of a loop step's time to wait after it, which proves that the bench
+            shows a slower side.
     """
 
     def __init__(
@@ -142,21 +144,24 @@ class Stopwatch:
     ) -> None:
         self.taken, self.state, self.clock, self.slowdown = steps, state, clock, slowdown
         self.train, self.trainer = steps.data.train, steps.trainer
+        # Full batches only: a smaller last one would be compiled again and take less time.
         self.batches: Iterator[Batch] = itertools.cycle(full_batches(self.train))
 
     def loop_step(self) -> float:
-        """Seconds of one step as a run takes it: noise, rate, tensors, update."""
+        """Return the seconds of one step as a run takes it: noise, rate, tensors, update."""
         batch = next(self.batches)
         started = self.clock()
         self.taken.take(batch, self.state)
         self.trainer.wait()
+        # A wait and not more work, since it slows every backend by the same share.
         if self.slowdown:
             time.sleep(self.slowdown * (self.clock() - started))
         return self.clock() - started
 
     def bare_step(self) -> float:
-        """Seconds of the same update on tensors that were made before."""
+        """Return the seconds of the same update on tensors that were made before."""
         step = self.prepare_step()
+        # The tensors must have reached the device before the clock starts.
         self.trainer.wait()
         started = self.clock()
         step()
@@ -164,7 +169,7 @@ class Stopwatch:
         return self.clock() - started
 
     def prepare_step(self) -> Callable[[], None]:
-        """The next update, with its arguments where the device reads them."""
+        """Return the next update, with its arguments in the memory that the device reads."""
         steps, step, batch = self.taken, self.state.step, next(self.batches)
         noise, extras = steps.inputs(batch, step)
         return self.trainer.prepared_step(
@@ -172,14 +177,14 @@ class Stopwatch:
         )
 
     def steps(self, turn: Turn) -> dict[str, list[float]]:
-        """Samples of loop steps and bare steps in turn, after some that are not counted.
+        """Return samples of loop steps and bare steps in turn, after some that are not counted.
 
         Each timed pair is one step of the training loop and one bare framework step on tensors
-        that lie on the device already, so that both meet the same moments of the machine. Pairs
-        are taken until they are as many as asked for, and the loop steps as long.
+        that are already on the device, so that both run under the same load. Pairs are taken
+        until the turn has its number of steps, and its seconds of loop steps.
 
         Raises:
-            CheckFailed: Something was compiled again meanwhile.
+            CheckFailed: A program was compiled again meanwhile.
         """
         for _ in range(turn.warmup_steps):
             self.loop_step(), self.bare_step()
@@ -188,18 +193,20 @@ class Stopwatch:
         taken = samples["step"]
         while len(taken) < turn.timed_steps or sum(taken) < turn.timed_seconds:
             pair = [("step", self.loop_step), ("bare_step", self.bare_step)]
+            # The order alternates, so that neither always profits from the other's warm caches.
             for name, run in reversed(pair) if len(taken) % 2 else pair:
                 samples[name].append(run())
         self.trainer.metrics()
         if (after := self.trainer.num_compilations) != before:
             raise CheckFailed(
-                f"{after - before} programs were compiled while steps were timed; the samples are "
-                "not steady: give every batch the same size (data.drop_last=true)"
+                f"Got {after - before} programs that were compiled while steps were timed, so that "
+                "the samples are not steady. Expected none. Try giving every batch the same size "
+                "(data.drop_last=true)."
             )
         return samples
 
     def evaluations(self, pipeline: Pipeline) -> list[float]:
-        """Samples of the logits of one full batch, without those that warm up and compile."""
+        """Return samples of the logits of one full batch, without compiling and warming up."""
         images = full_batches(pipeline)[0].images
 
         def take() -> list[float]:
@@ -215,16 +222,16 @@ class Stopwatch:
         return take()
 
     def pipeline_epoch(self) -> float:
-        """Seconds in which the pipeline alone gives an epoch."""
+        """Return the seconds in which the pipeline alone gives an epoch of batches."""
         started = self.clock()
         for _ in self.train.epoch(1):
             pass
         return self.clock() - started
 
     def epochs(self) -> list[float]:
-        """Seconds of epochs from end to end, without validation and checkpoints; one if it is long.
+        """Return seconds of epochs without validation and checkpoints; only one if it is long.
 
-        A last batch of another size is compiled before, as in all epochs of a run but the first.
+        A last batch of another size is compiled before, as it is after the first epoch of a run.
         """
         for batch in self.train.epoch(2, self.train.num_batches - 1):
             self.taken.take(batch, self.state)
@@ -235,16 +242,17 @@ class Stopwatch:
         return samples
 
     def epoch(self) -> float:
-        """Seconds of one epoch."""
+        """Return the seconds of one epoch."""
         started = self.clock()
         for batch in self.train.epoch(2):
             self.taken.take(batch, self.state)
+        # It waits for the device, as the loop does at the end of an epoch.
         self.trainer.metrics()
         return self.clock() - started
 
 
 def full_batches(pipeline: Pipeline, limit: int = 50) -> list[Batch]:
-    """The first `limit` batches, without a smaller last one."""
+    """Return the first `limit` batches, without a smaller last one."""
     batches = list(itertools.islice(pipeline.epoch(0), limit))
     size = len(batches[0].images)
     return [batch for batch in batches if len(batch.images) == size]

@@ -12,13 +12,13 @@ from poc.shared.spec.networks.network import Network
 
 
 class BestWeights:
-    """`best.safetensors` of a run: the network alone, without what is trained beside it.
+    """`best.safetensors` of a run: the network alone, without parameters that only train it.
 
     Args:
         path: That file.
-        network: The run's network.
+        network: The run's network; its parameters are the names in the file.
         metadata: Texts for the file's header.
-        frozen: Takes out what never moves.
+        frozen: Writes the tensors that never move to a file of their own.
     """
 
     def __init__(
@@ -26,30 +26,35 @@ class BestWeights:
     ) -> None:
         self._path, self._names = path, [p.name for p in network.parameters]
         self._metadata, self._frozen = metadata, frozen
+        # None: no better epoch since the last write.
         self._unwritten: Weights | None = None
         self._epoch = 0
 
     def note(self, weights: Weights, epoch: int) -> None:
-        """Take the weights of a better epoch; those that never move may be left out."""
+        """Remember the weights of a better epoch, name -> array of the parameter's shape.
+
+        Those that never move may be left out.
+        """
         self._unwritten, self._epoch = dict(weights), epoch
 
     def copy(self, weights: Weights, epoch: int) -> None:
-        """Take them where the trainer goes on writing into the arrays."""
+        """Remember a copy of the weights, since the trainer goes on writing into the arrays."""
         self.note({name: np.array(value) for name, value in weights.items()}, epoch)
 
     def write(self, weights: Weights) -> None:
-        """Write them, unless they are written already; what does not move is in `weights`."""
+        """Write the remembered weights, unless they are written; `weights` has what never moves."""
         if self._unwritten is None:
             return
+            # The later mapping wins: `weights` are the last epoch's, `_unwritten` the best one's.
         kept = {**weights, **self._unwritten}
         own = {name: kept[name] for name in self._names}
         self._frozen.write(self._path, own, {"epoch": str(self._epoch), **self._metadata})
         self._unwritten = None
 
     def forget(self) -> None:
-        """Drop what was not written: the run stands where its checkpoint stands."""
+        """Drop what was not written, because the run goes back to its last checkpoint."""
         self._unwritten = None
 
     def read(self) -> Weights:
-        """What stands in the file, with what never moves."""
+        """Read the file's tensors and those that never move, name -> array in canonical shape."""
         return read_arrays(self._path)

@@ -1,4 +1,4 @@
-"""Which values of a run's frozen part are kept, and under which key."""
+"""Plan of the values that a run keeps of its frozen part, and of their key."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ PARTS = ("train", "val", "test")
 
 
 def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) -> KeptOutputs | None:
-    """Where the outputs of what is frozen are kept for the training images; none: nowhere.
+    """Return the store for outputs of the frozen part on the training images, or None.
 
     Raises:
-        UsageError: Keeping was asked for and cannot be.
+        UsageError: The run asks to keep outputs that change from epoch to epoch.
     """
     if run.method.fine_tuning is not None:
         return keep_frozen_part(run, pipeline, weights, is_training=True)
@@ -39,6 +39,7 @@ def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) ->
             if k.startswith(TEACHER_PREFIX)
         }
         network = run.teacher_network
+        # Method and options are part of the key: they choose the outputs that are kept.
         method = {"method": run.spec.method, "options": run.method_settings.model_dump(mode="json")}
         what = fingerprint_frozen(network, [network.output], own)
         path = outputs_path(
@@ -48,7 +49,8 @@ def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) ->
                 **describe_images(run, pipeline, is_training=True),
                 **method,
                 "stage": run.spec.stage,
-                # Files of before it was "student" hold their values under former names.
+                # Files from before the key was called "student" hold their values under former
+                # names. With the key's new name they are not found, and are computed again.
                 "student": repr(run.network),
             },
         )
@@ -60,10 +62,10 @@ def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) ->
 def keep_frozen_part(
     run: ResolvedRun, pipeline: Pipeline, weights: Weights, *, is_training: bool
 ) -> KeptOutputs | None:
-    """The same for the frozen part of a network that is tuned, in training or in evaluation.
+    """Return the store for values of the frozen part of a network that is tuned, or None.
 
     Raises:
-        UsageError: Keeping was asked for and cannot be.
+        UsageError: The run asks to keep values that change from epoch to epoch.
     """
     network = run.trained_network
     setting = str(getattr(run.method_settings, "feature_cache", "off"))
@@ -71,11 +73,14 @@ def keep_frozen_part(
         return None
     values = frontier(network)
     reason = refusal(run, values)
+    # Evaluation never raises: its views are fixed, and training has refused already.
     if reason and setting != "auto" and is_training:
         raise UsageError(
-            f"received feature_cache={setting!r} with {reason}; allowed is off or auto: set one"
+            f"Got feature_cache={setting!r} with {reason}. Expected feature_cache=off or auto. "
+            "Try --set feature_cache=auto."
         )
     size = frozen_bytes(network, values, len(pipeline.indices) * pipeline.num_views)
+    # Random views matter to training alone; without frozen values nobody keeps anything.
     if (reason and (is_training or not values)) or (setting == "auto" and size > LIMIT_BYTES):
         return None
     path = None
@@ -92,7 +97,7 @@ def keep_frozen_part(
 
 
 def refusal(run: ResolvedRun, values: tuple[str, ...]) -> str:
-    """Why nothing can be kept for the training images; empty where it can."""
+    """Say why nothing can be kept for the training images; return "" if it can."""
     if not values:
         return "a network whose first layers are trained, so that nothing stays the same"
     if run.spec.data.has_random_views:
@@ -103,10 +108,11 @@ def refusal(run: ResolvedRun, values: tuple[str, ...]) -> str:
 def describe_images(
     run: ResolvedRun, pipeline: Pipeline, *, is_training: bool
 ) -> Mapping[str, Any]:
-    """What decides the pixels of a part's images: content, split, view and resolution."""
+    """Describe what decides the pixels of a part: content, split, view and resolution."""
     data = run.spec.data
     view = data.train_view if is_training else data.eval_view
     return {
+        # Sorted, since rows are kept in the order of positions and not of the epoch.
         "images": [pipeline.source.digests[index] for index in np.sort(pipeline.indices)],
         "split": fingerprint_positions(pipeline.indices),
         "view": view.model_dump(mode="json"),
@@ -118,5 +124,5 @@ def describe_images(
 
 
 def fingerprint_positions(indices: NDArray[np.int64]) -> str:
-    """Sha256 of the positions."""
+    """Return the SHA-256 of positions (k,), in rising order, as hexadecimal digits."""
     return hashlib.sha256(json.dumps(np.sort(indices).tolist()).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How long an epoch trains, and when to tell."""
+"""Clock of an epoch: its training seconds, and when the next progress report is due."""
 
 import time
 
@@ -6,13 +6,13 @@ from poc.shared.engine.console.work_count import SECONDS_BETWEEN_REPORTS
 
 
 class EpochClock:
-    """Starts when it is made.
+    """Stopwatch of one epoch's training, which starts when it is made.
 
     Args:
-        earlier: Seconds that earlier processes have trained in this epoch.
+        earlier: Seconds of training in this epoch by earlier processes of a resumed run.
 
     Attributes:
-        now: When a step was last counted, or the epoch ended; `time.monotonic`.
+        now: Time of `time.monotonic` at the last counted step, or at the end of the epoch.
     """
 
     def __init__(self, earlier: float) -> None:
@@ -20,7 +20,7 @@ class EpochClock:
         self._earlier, self._examples = earlier, 0
 
     def count(self, examples: int) -> bool:
-        """Count a step; whether it is time to tell."""
+        """Count a step of some examples; return whether a progress report is due."""
         self.now = time.monotonic()
         self._examples += examples
         is_due = self.now - self._told > SECONDS_BETWEEN_REPORTS
@@ -29,16 +29,17 @@ class EpochClock:
         return is_due
 
     def stop(self) -> float:
-        """Seconds of the whole epoch."""
+        """Stop the clock and return the seconds of the entire epoch."""
         self.now = time.monotonic()
         return self.seconds
 
     @property
     def seconds(self) -> float:
-        """Of training in this epoch, those of earlier processes included."""
+        """Return the seconds of training in this epoch, those of earlier processes included."""
         return self._earlier + self.now - self._started
 
     @property
     def images_per_second(self) -> float:
-        """Of this process."""
+        """Return the rate of this process alone."""
+        # `_earlier` is left out: the examples of an earlier process are not counted here either.
         return self._examples / (self.now - self._started)

@@ -1,4 +1,4 @@
-"""The line that an epoch leaves in `metrics.jsonl`."""
+"""The line that an epoch adds to `metrics.jsonl`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,8 @@ from poc.shared.engine.folder.loop_state import LoopState
 
 from .stage import StageSteps
 
-# Of training on images, of training on kept values, and of computing these.
+# Rates of training on images, of training on kept values, and of computing the kept values.
+# They have names of their own, so that no table compares a rate with one of another kind.
 RATES = IMAGES, KEPT, COMPUTED = (
     "images_per_second",
     "kept_images_per_second",
@@ -23,19 +24,20 @@ def describe_epoch(
     *,
     was_kept: bool,
 ) -> dict[str, Any]:
-    """The epoch's metrics, times and rate.
+    """Return the epoch's metrics, times in seconds, and rate.
 
     Args:
-        state: Where the loop stands, at the end of the epoch.
-        steps: Those of its stage.
-        metrics: What was measured.
-        eval_seconds: Of validation.
-        was_kept: Whether everything that is kept was there before the epoch.
+        state: The loop's state at the end of the epoch.
+        steps: The steps of the epoch's stage.
+        metrics: Metrics by name, `train/…` and `val/…`.
+        eval_seconds: Seconds of validation.
+        was_kept: True if all kept values existed before the epoch began.
     """
     train_seconds = state.seconds["train"]
     return {
         "epoch": state.epoch,
         "step": state.step,
+        # The rate of the last step taken; `state.step` counts to the next one.
         "learning_rate": steps.rate(state.step - 1, state.rate_factor),
         **({"stage": name} if (name := steps.stage.name) else {}),
         **metrics,
@@ -47,7 +49,7 @@ def describe_epoch(
 
 
 def name_rate(steps: StageSteps, *, was_kept: bool) -> str:
-    """What is done with the examples that are counted per second.
+    """Name the rate after the work that is done on the counted examples.
 
     An epoch on kept values of the frozen part trains a head on them; the first one computes them.
     Neither is a rate at which the network trains on images.

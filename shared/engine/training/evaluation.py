@@ -1,4 +1,4 @@
-"""Logits of a part of the data, one row an example."""
+"""Logits of a part of the data, one row per example."""
 
 from collections.abc import Callable
 
@@ -20,14 +20,15 @@ def evaluate(
     kept: KeptOutputs | None = None,
     told: Callable[[int], None] = lambda done: None,
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """Logits (N, num_classes) and labels (N,) of a part, in its own order.
+    """Return logits (N, num_classes) and labels (N,) of a part, in its own order.
 
-    Where an example has several crops, its logits are their average; of averaged softmax values,
-    their logarithm. Values of a frozen part that are `kept` are computed once. `told` is called
-    after every batch with the number of examples so far.
+    If an example has several crops, its logits are their average, or the logarithm of their average
+    softmax. Values of a frozen part that are `kept` are computed once. After every batch, `told` is
+    called with the number of examples so far.
     """
     logits, labels, done = [], [], 0
     is_whole = kept is not None and kept.is_whole
+    # Reading labels alone saves decoding: with all values kept, no image is needed.
     for batch in pipeline.labelled(0) if is_whole else pipeline.epoch(0):
         crops = evaluate_batch(trainer, batch, kept)
         logits.append(average_views(crops, pipeline.num_views, pipeline.average))
@@ -40,7 +41,11 @@ def evaluate(
 def evaluate_watched(
     supervision: Supervision, trainer: Trainer, pipeline: Pipeline, kept: KeptOutputs | None = None
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """`evaluate`, which tells how far it is and can be stopped between two batches."""
+    """Call `evaluate` with progress reports, and stop between two batches if asked to.
+
+    Returns:
+        Logits (N, num_classes) and labels (N,).
+    """
     count = WorkCount(supervision.report, "evaluation", pipeline.examples)
 
     def tell(done: int) -> None:
@@ -53,8 +58,9 @@ def evaluate_watched(
 def evaluate_batch(
     trainer: Trainer, batch: Batch, kept: KeptOutputs | None
 ) -> NDArray[np.floating]:
-    """Logits (N * num_views, num_classes) of one batch."""
+    """Return logits (N * num_views, num_classes) of one batch."""
     if kept is None:
         return trainer.logits(batch.images)
     extras = kept.look_up(batch.indices, batch.images, trainer.teacher_outputs)
+    # Images of height and width 0 still carry the batch size, and cost nothing to hand over.
     return trainer.logits(batch.images[:, :0, :0], extras)

@@ -1,4 +1,4 @@
-"""What is left when the last epoch is over."""
+"""The result of a training loop after its last epoch."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,17 @@ from .stage import StageSteps
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedTraining:
-    """All that a summary is made of.
+    """Everything that a summary is made of.
 
     Attributes:
-        run: What was trained.
-        backend: That of the run.
-        data: Its opened data, shown as the last stage sees them.
-        steps: Those of the last stage, with its trainer.
-        state: Where the loop stands: at the end.
-        weights: Of the best epoch; what is trained next to the network is the latest.
+        run: The resolved run that was trained.
+        backend: The backend of the run.
+        data: The run's opened data, shown as the last stage sees them.
+        steps: The steps of the last stage, with its trainer.
+        state: The loop's state at the end.
+        weights: Weights of the best epoch; parameters outside the network are the latest.
         epoch_choice: Metric by which the best epoch was chosen, or `last`.
-        clock: Runs on, so that the summary counts what it takes itself.
+        clock: Still running, so that the total includes the time of the summary itself.
     """
 
     run: ResolvedRun
@@ -38,5 +38,5 @@ class FinishedTraining:
 
     @property
     def trainer(self) -> Trainer:
-        """That of the last stage."""
+        """Return the trainer of the last stage."""
         return self.steps.trainer

@@ -1,4 +1,4 @@
-"""What an l2t-ww run shows while it learns: which pairs and channels carry weight, what breaks."""
+"""Record of an l2t-ww run while it learns: weights of pairs and channels, and what breaks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,20 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 
 JUDGED = (
+    # One index of `judged` each, in the order in which the phases compute them.
     "the cross-entropy of phase 3",
     "the outer loss of phase 4",
     "the hyper-gradient of phase 4",
 )
 ADVICE = (
-    "the last good checkpoint is kept: lower optimizer.learning_rate or beta, or set "
-    "standardize=true, clip_norm=1, meta_clip_norm=1 or regressor_scale=0"
+    "Expected finite values; the last good checkpoint is kept. Try a lower "
+    "optimizer.learning_rate or beta, or set standardize=true, clip_norm=1, meta_clip_norm=1 or "
+    "regressor_scale=0."
 )
 
 
 def total_shapes(options: L2TWWOptions, pairs: Sequence[ChannelPair]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the sums that a batch adds to, in the order of the phases.
+    """Return the shapes of the sums that a batch adds to, in the order of the phases.
 
     `judged` holds the cross-entropy of phase 3, the outer loss, the hyper-gradient's norm, and the
     number of batches on which there was one.
@@ -38,11 +40,12 @@ def total_shapes(options: L2TWWOptions, pairs: Sequence[ChannelPair]) -> dict[st
 
 
 def check_finite(totals: Mapping[str, NDArray[Any]], pairs: Sequence[ChannelPair]) -> None:
-    """Refuse sums that are not finite.
+    """Refuse sums, of the shapes in `total_shapes`, that are not finite.
 
     Raises:
         CheckFailed: Names the first phase that broke, and its pairs.
     """
+    # In the order of computation, so that the error names the cause and not what follows from it.
     phases = {"phase 1": totals["matching"][0]}
     phases |= {f"phase 2, step {i + 1},": row for i, row in enumerate(totals["look_ahead"])}
     for phase, row in phases.items():
@@ -50,20 +53,21 @@ def check_finite(totals: Mapping[str, NDArray[Any]], pairs: Sequence[ChannelPair
         if wrong:
             others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             raise CheckFailed(
-                f"the matching loss of {phase} is not finite for the pair {wrong[0]}{others}; "
-                f"{ADVICE}"
+                f"Got a matching loss of {phase} that is not finite for the pair {wrong[0]}"
+                f"{others}. {ADVICE}"
             )
+    # The last of `judged` is a count of batches, which `zip` leaves out.
     for name, value in zip(JUDGED, totals["judged"], strict=False):
         if not np.isfinite(value):
-            raise CheckFailed(f"{name} is not finite; {ADVICE}")
+            raise CheckFailed(f"Got a value of {name} that is not finite. {ADVICE}")
 
 
 def describe_totals(
     totals: Mapping[str, NDArray[Any]], pairs: Sequence[ChannelPair]
 ) -> dict[str, float]:
-    """Means as metrics: `pair_weight/PAIR` and `matching/PAIR`.
+    """Return means of sums (see `total_shapes`) as metrics: `pair_weight/PAIR`, `matching/PAIR`.
 
-    Where phi learns also `outer_loss` and `hyper_gradient_norm`, over the batches on which it does.
+    If phi learns, add `outer_loss` and `hyper_gradient_norm`, over the batches on which it learns.
     """
     count = float(totals["count"])
     means: dict[str, float] = {}
@@ -77,6 +81,6 @@ def describe_totals(
 
 
 def split_channels(values: NDArray[Any], pairs: Sequence[ChannelPair]) -> Arrays:
-    """Pair -> its channels' values, of the values of all pairs in a row."""
+    """Split `values`, (sum of channels,), into pair -> (num_source_channels,)."""
     bounds = np.cumsum([pair.num_source_channels for pair in pairs])[:-1]
     return dict(zip((pair.name for pair in pairs), np.split(values, bounds), strict=True))

@@ -38,21 +38,21 @@ from .run_clock import RunClock
 from .stage import StageSteps, stand_at
 from .supervision import Supervision
 
-# A non-finite loss is looked for this often, so that no step waits for the device.
+# Steps between two looks for a non-finite loss; a look at each step would wait for the device.
 STEPS_BETWEEN_CHECKS = 200
-# Of a run whose epochs take no images: such an epoch takes less time than a write.
+# Seconds between two writes of a run on kept values, whose epoch takes less time than a write.
 SECONDS_BETWEEN_SAVES = 5
 
 
 class TrainingLoop:
-    """One run: `run()` trains to the end, or from where its folder's checkpoint stands.
+    """Training of one run: `run()` trains to the end, from the folder's checkpoint if it has one.
 
     Args:
         run: Resolved run.
-        backend: That of the run.
-        data: Its opened data.
-        supervision: Its folder, and who is told and may stop it.
-        is_resumed: False: what stands in the folder is a former run's, and is left alone for now.
+        backend: The backend of the run.
+        data: The run's opened data.
+        supervision: The run's folder, its progress reports, and requests to stop.
+        is_resumed: False: the folder's content is a former run's, and is left alone for now.
     """
 
     def __init__(
@@ -77,15 +77,16 @@ class TrainingLoop:
             self.rewind(self.folder.read_checkpoint())
         else:
             self.stand_at(None)
+            # A resumed run keeps the seconds that its first process took to build.
         self.state.seconds.setdefault("build", self.clock.seconds_here)
 
     def rewind(self, checkpoint: Checkpoint | None) -> None:
-        """Stand where a checkpoint stands, in the folder too; none: at the beginning."""
+        """Go to a checkpoint, in the folder too, or to the beginning if there is none."""
         self.folder.cut_metrics(checkpoint.line if checkpoint else None)
         self.stand_at(checkpoint)
 
     def stand_at(self, checkpoint: Checkpoint | None) -> None:
-        """The same for the loop alone; nothing is written."""
+        """Go to a checkpoint, or to the beginning, in memory alone; write nothing."""
         self.best.forget()
         self.saved = -math.inf
         self.line = checkpoint.line if checkpoint else None
@@ -96,18 +97,18 @@ class TrainingLoop:
 
     @property
     def trainer(self) -> Trainer:
-        """That of the current stage."""
+        """Return the trainer of the current stage."""
         return self.steps.trainer
 
     def run(self) -> FinishedTraining:
-        """Train until the last epoch or until patience ends; stop early where that is asked for.
+        """Train until the last epoch, or until patience ends, or until a stop is requested.
 
         Returns:
-            The trained network, and all that a summary of it needs.
+            The trained network, and everything that a summary of it needs.
 
         Raises:
-            StopRequested: After everything was saved.
-            CheckFailed: Something is not finite.
+            StopRequested: A stop was requested; everything was saved.
+            CheckFailed: A loss, a gradient or a weight is not finite.
         """
         try:
             self.train()
@@ -119,7 +120,7 @@ class TrainingLoop:
         return self.finished()
 
     def train(self) -> None:
-        """What is left of every stage, epoch and batch; a stop leaves a checkpoint."""
+        """Take the steps that are left of every stage and epoch; a stop leaves a checkpoint."""
         try:
             for stage in self.stages_left():
                 self.enter(stage)
@@ -130,52 +131,54 @@ class TrainingLoop:
                         self.after_step(batch)
                     self.end_epoch()
         except StopRequested:
+            # A save that was due at this very step has just happened.
             if self.state.step != self.saver.last_step:
                 self.save()
             raise
 
     def stages_left(self) -> list[Stage]:
-        """Those with an epoch that is not over."""
+        """Return the stages with an epoch that is not over."""
         return [stage for stage in self.spec.stages if stage.last_epoch >= self.state.next_epoch]
 
     def epochs_left(self, stage: Stage) -> Iterator[int]:
-        """The running epoch, and those after it while there is something to gain."""
+        """Yield the running epoch, and those after it until patience ends."""
         while self.state.next_epoch <= stage.last_epoch and not self.has_lost_patience:
             yield self.state.next_epoch
 
     def batches_left(self) -> Iterator[Batch]:
-        """Those of the running epoch that no step has taken."""
+        """Return the batches of the running epoch that no step has taken."""
         done = self.state.step - self.first_step_of_epoch()
         return self.steps.batches(self.state.epoch - 1, done)
 
     @property
     def has_lost_patience(self) -> bool:
-        """Whether early stopping ends the run, which it can in the last stage alone."""
+        """Say if early stopping ends the run, which it can only do in the last stage."""
         is_last = self.steps.stage == self.spec.stages[-1]
         return is_last and self.state.has_lost_patience(self.spec.early_stopping.patience)
 
     def enter(self, stage: Stage) -> None:
-        """Begin a stage where another one has ended, with the weights that it leaves."""
+        """Begin a stage after another one has ended, with the weights that it leaves."""
         if stage != self.steps.stage:
             weights = self.trainer.weights()
             self.frozen.write(self.folder.stage_end(self.steps.stage.name), weights, self.texts)
             self.steps = StageSteps(self.resolved, stage, self.backend, self.data, weights)
-            # What is best, and when to stop, is a matter of the last stage.
+            # The best epoch and the patience belong to the last stage, so both start again.
             self.state = LoopState(
                 epoch=self.state.epoch, step=self.state.step, seconds=self.state.seconds
             )
 
     def begin_epoch(self, epoch: int) -> None:
-        """Count the epoch, or go on with it, and start its clock."""
+        """Start the epoch, or go on with it after a resume, and start its clock."""
         if not self.state.is_in_epoch:
             self.state.epoch, self.state.is_in_epoch = epoch, True
             self.state.seconds["train"], self.sums = 0.0, Sums()
+            # Asked before the first step: an epoch that fills the store has filled it at its end.
         self.was_kept = self.steps.has_kept_all
         self.epoch_clock = EpochClock(self.state.seconds["train"])
         self.report(self.steps.describe(self.state.step, 0.0))
 
     def after_step(self, batch: Batch) -> None:
-        """Look at the losses now and then, tell, save where that is due, stop where asked for."""
+        """Check losses now and then, report, save if a save is due, and stop if asked to."""
         if self.state.step % STEPS_BETWEEN_CHECKS == 0:
             self.collect()
         if self.epoch_clock.count(len(batch.labels)):
@@ -186,8 +189,9 @@ class TrainingLoop:
         self.interruption.check()
 
     def end_epoch(self) -> None:
-        """Validation, checkpoints, one line of metrics."""
+        """Validate, write checkpoints, and add one line of metrics."""
         self.collect()
+        # Collected first: it waits for the device, whose work belongs to the training seconds.
         self.state.seconds["train"] = self.epoch_clock.stop()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in self.sums.means().items()}
@@ -206,11 +210,13 @@ class TrainingLoop:
         self.report(cast(Event, told))
 
     def close_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
-        """Judge the epoch and save: all or nothing of it is in the checkpoint.
+        """Judge the epoch and save it: the checkpoint holds all of the epoch or none of it.
 
-        What a resume does not read is written first: taken again, the epoch writes the same.
+        Files that a resume does not read are written first. If the process dies before the
+        checkpoint is written, the resumed run takes the epoch again and writes the same.
         """
-        # Judged by nothing, every epoch is better than the last.
+        # Without a metric to judge by, every epoch is better than the one before, so that the last
+        # one is kept.
         judged = metrics if self.chooses_epoch else {}
         is_best = self.state.judge(judged, self.spec.early_stopping)
         self.state.is_in_epoch, self.line = False, line
@@ -226,31 +232,37 @@ class TrainingLoop:
         self.save()
 
     def can_wait(self) -> bool:
-        """Whether this epoch need not be written: one on kept values takes less than a write."""
+        """Say if this epoch need not be written: one on kept values takes less than a write."""
         is_recent = time.monotonic() - self.saved < SECONDS_BETWEEN_SAVES
         is_end = self.has_lost_patience or self.state.epoch == self.steps.stage.last_epoch
         return self.steps.needs_no_images and is_recent and not is_end
 
     def collect(self) -> None:
-        """Fetch the device's totals and refuse a non-finite loss."""
+        """Fetch the device's totals and refuse a non-finite loss.
+
+        Raises:
+            NonFinite: Names the first step with such a loss.
+        """
         metrics = self.trainer.metrics()
         bad_step = int(metrics.pop("bad_step"))
+        # The device counts from the last fetch; -1 stands for none.
         if bad_step >= 0:
             raise NonFinite(self.sums.steps + bad_step + self.first_step_of_epoch())
         self.sums.add(metrics, self.state.step - self.first_step_of_epoch())
 
     def first_step_of_epoch(self) -> int:
-        """Index of the first step of the current epoch."""
+        """Return the index of the current epoch's first step, counted from 0 over the run."""
         return (self.state.epoch - 1) * self.data.train.num_batches
 
     def save(self) -> None:
-        """Write the checkpoint to resume from, unless something in it is not finite.
+        """Write the checkpoint to resume from, unless a value in it is not finite.
 
         Raises:
-            NonFinite: The checkpoint of before is kept.
+            NonFinite: The former checkpoint is kept.
         """
         checkpoint = self.snapshot()
         check_finite(checkpoint, self.sums.steps + self.first_step_of_epoch(), self.state.step)
+        # The checkpoint comes last: everything that it refers to is on the disk by then.
         self.best.write(checkpoint.weights)
         self.folder.write_checkpoint(checkpoint, self.frozen)
         self.saver.saved(self.state.step)
@@ -258,7 +270,7 @@ class TrainingLoop:
         self.saved = time.monotonic()
 
     def snapshot(self) -> Checkpoint:
-        """All that a resume needs; waits for the device."""
+        """Return everything that a resume needs; wait for the device."""
         self.clock.settle(self.state.seconds)
         return Checkpoint(
             loop=self.state,
@@ -270,7 +282,7 @@ class TrainingLoop:
         )
 
     def evaluate(self, pipeline: Pipeline) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Logits and labels of the validation part."""
+        """Return logits (N, num_classes) and labels (N,) of the validation part."""
         return evaluate_watched(self.supervision, self.trainer, pipeline, self.steps.kept_val)
 
     def finished(self) -> FinishedTraining:

@@ -1,8 +1,8 @@
-"""What is not finite, and since which step.
+"""Search for the first tensor that is not finite, and for its step.
 
-While training, the device only counts the steps before the first non-finite loss, so that no step
-waits. When that count falls short, the steps since the last checkpoint are taken again, one at a
-time, until the first tensor that is not finite is found: a healthy run pays nothing.
+During training, the device only counts the steps before the first non-finite loss, so that no step
+waits. If that count falls short, the steps since the last checkpoint are taken again, one at a
+time, until the first tensor that is not finite is found. A healthy run pays nothing.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ from poc.shared.spec.training.stages import find_stage
 
 from .stage import StageSteps, stand_at
 
-# Beyond this the search would cost more than it tells.
+# With more steps to repeat, the search would cost more time than a tensor's name is worth.
 MAX_REPEATED_STEPS = 2000
 
 
 class NonFinite(Exception):  # noqa: N818 - a finding, which becomes a CheckFailed
-    """Something is not finite.
+    """Finding of a value that is not finite.
 
     Attributes:
-        step: First step at which it shows.
-        tensors: Names, where they are known.
+        step: First step at which the value shows.
+        tensors: Names of the tensors, if they are known.
     """
 
     def __init__(self, step: int, tensors: tuple[str, ...] = ()) -> None:
@@ -42,17 +42,18 @@ class NonFinite(Exception):  # noqa: N818 - a finding, which becomes a CheckFail
 
 
 def check_finite(checkpoint: Checkpoint, first_step: int, step: int) -> None:
-    """Refuse to save what is not finite.
+    """Refuse to save values that are not finite.
 
     Args:
         checkpoint: About to be written, after `step` steps.
         first_step: Index of the first step that its counts cover.
-        step: See above.
+        step: Number of steps taken so far.
 
     Raises:
-        NonFinite: See above.
+        NonFinite: A loss since `first_step`, or a weight, is not finite.
     """
     good = int(checkpoint.counts.get("good_steps", 0))
+    # The counter stops at the first non-finite loss, which may have left all weights finite.
     if good < checkpoint.counts["num_steps"]:
         raise NonFinite(first_step + good)
     if tensors := non_finite_names(checkpoint.weights):
@@ -60,7 +61,7 @@ def check_finite(checkpoint: Checkpoint, first_step: int, step: int) -> None:
 
 
 def non_finite_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Names of the floating-point arrays that hold a NaN or an infinity."""
+    """Return the names of the floats, of any shape, that hold a NaN or an infinity."""
     return tuple(
         name
         for name, array in arrays.items()
@@ -75,14 +76,14 @@ def find_non_finite(
     checkpoint: Checkpoint | None,
     problem: NonFinite,
 ) -> CheckFailed:
-    """Take the steps since the last checkpoint again; returns the error that names the tensor.
+    """Take the steps since the last checkpoint again, and return the error that names the tensor.
 
     Args:
         run: Resolved run.
-        backend: That of the run.
-        data: Its opened data.
-        checkpoint: The last one that was saved; none: the run has saved nothing.
-        problem: What is known of it so far.
+        backend: The backend of the run.
+        data: The run's opened data.
+        checkpoint: The last saved checkpoint; none: the run has saved nothing.
+        problem: The finding so far, with its step.
     """
     saved = checkpoint.loop.step if checkpoint else 0
     found = problem
@@ -92,36 +93,37 @@ def find_non_finite(
         found = repeat_steps(steps, backend, state, problem)
     kept = f"the checkpoint after step {saved - 1} is kept" if saved else "nothing was saved yet"
     return CheckFailed(
-        f"{describe_tensors(found.tensors)} not finite at step {found.step} "
-        f"(epoch {found.step // data.train.num_batches + 1}); {kept}: lower "
-        "optimizer.learning_rate or look at the data"
+        f"Got values of {describe_tensors(found.tensors)} that are not finite at step "
+        f"{found.step} (epoch {found.step // data.train.num_batches + 1}). Expected finite "
+        f"values; {kept}. Try a lower optimizer.learning_rate, or look at the data."
     )
 
 
 def describe_tensors(names: tuple[str, ...]) -> str:
-    """The first name and how many more there are, with its verb."""
+    """Return the first name, and how many more there are."""
     if not names:
-        return "the loss is"
-    more = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
+        return "the loss"
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more}"
 
 
 def repeat_steps(
     steps: StageSteps, backend: Backend, state: LoopState, problem: NonFinite
 ) -> NonFinite:
-    """Step by step up to the problem; the first finding, or the problem itself.
+    """Repeat steps one by one up to the problem; return the first finding, or the problem itself.
 
     Args:
-        steps: Those of the stage in which `state` stands.
-        backend: That of the run.
-        state: Of the last checkpoint; moved on.
-        problem: See above.
+        steps: The steps of the stage that `state` is in.
+        backend: The backend of the run.
+        state: The last checkpoint's state, which the steps move on.
+        problem: The finding so far, with its step.
     """
     num_batches = steps.data.train.num_batches
     while state.step <= problem.step:
         epoch = state.step // num_batches
         stage = find_stage(steps.whole_run.stages, epoch + 1)
         if stage != steps.stage:
+            # As the loop begins a stage: with the weights of the former one and the full rate.
             weights = steps.trainer.weights()
             steps = StageSteps(steps.whole_run, stage, backend, steps.data, weights)
             state.rate_factor = 1.0
@@ -136,12 +138,13 @@ def repeat_steps(
 def names_after_step(
     steps: StageSteps, backend: Backend, batch: Batch, state: LoopState
 ) -> tuple[str, ...]:
-    """Take a step; names of what was not finite in it: loss, gradients, then weights."""
+    """Take a step and name what was not finite in it: loss, gradients, then weights."""
     before, (noise, extras) = steps.trainer.weights(), steps.inputs(batch, state.step)
     steps.take(batch, state)
     metrics, after = steps.trainer.metrics(), non_finite_names(steps.trainer.weights())
     if metrics["bad_step"] < 0 and not after:
         return ()
+        # A step returns no gradients, so they are computed again from the weights before it.
     weights = {**starting_weights(steps.run), **before}
     loss, gradients = backend.loss_and_gradients(
         steps.run, weights, steps.given_images(batch), batch.learned, noise, extras

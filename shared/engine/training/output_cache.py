@@ -1,8 +1,9 @@
-"""Outputs of frozen networks, computed once an image and view, then kept: in memory or in a file.
+"""Outputs of frozen networks, computed once per image and view, then kept in memory or in a file.
 
-One mechanism for the teacher of a distillation and for the frozen part of a network under transfer
-learning. Only for images that look the same in every epoch, and for outputs of an image alone: what
-relates it to the rest of its batch would be another in the next epoch, and is refused.
+One mechanism serves the teacher of a distillation and the frozen part of a network under transfer
+learning. It is only for images that look the same in every epoch, and for outputs of each image
+alone. An output that relates an image to the rest of its batch would differ in the next epoch, and
+is refused.
 """
 
 import hashlib
@@ -26,10 +27,12 @@ from poc.shared.spec.training.precision import Precision
 
 FORMAT = "poc features 1"
 KEPT_PREFIX = "kept/"
+# 1 GiB: above it, `feature_cache=auto` computes the values again in every epoch.
 LIMIT_BYTES = 1 << 30
-# By how much of its largest value an output of an image may differ in another batch of as many:
-# the root of what one operation rounds by, which no sum of rounding errors reaches; in the mixed
-# precisions, where the root is a large share, four times that.
+# Largest difference of an image's output in another batch of the same size, as a share of the
+# largest value. It is the square root of the rounding error of one operation, which no sum of
+# rounding errors reaches. In the mixed precisions the root is already a large share, so the bound
+# is four times the root there.
 TOLERANCES: Mapping[Precision, float] = {
     "float64": 2**-26,
     "float32": 2**-11.5,
@@ -41,7 +44,7 @@ Compute = Callable[[Images], Outputs]
 
 
 class KeptOutputs:
-    """Rows of arrays under the positions of their images, filled as the images are first seen."""
+    """Rows of arrays by the positions of their images, filled as the images are first seen."""
 
     def __init__(
         self,
@@ -53,17 +56,18 @@ class KeptOutputs:
         limit_bytes: int = LIMIT_BYTES,
         precision: Precision = "float32",
     ) -> None:
-        """Reserve nothing yet; map the file where one is whole.
+        """Reserve no memory yet; map the file if it exists and is complete.
 
         Args:
             indices: (k,) int64 positions in the source that can be asked for.
-            setting: What the user can turn off, for the message.
-            num_views: Views of one image, which lie together.
+            setting: Setting that the user can turn off, for the message.
+            num_views: Views per image, whose rows are next to each other.
             path: File that keeps the rows for later runs; none: memory alone.
-            limit_bytes: Refuse to hold more.
-            precision: In which the outputs are computed.
+            limit_bytes: Largest size of the rows, in bytes.
+            precision: Precision in which the outputs are computed.
         """
         self._indices = np.sort(indices)
+        # Sorted, so that `look_up` finds rows by bisection.
         self._setting, self._num_views = setting, num_views
         self._path, self._limit_bytes = path, limit_bytes
         self._tolerance, self._is_checked = TOLERANCES[precision], False
@@ -74,30 +78,31 @@ class KeptOutputs:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every image has been seen, so that none is needed any more."""
+        """Say if every image has been seen, so that none is needed any more."""
         return bool(self._is_kept.all())
 
     @property
     def num_images(self) -> int:
-        """How many images there are."""
+        """Return the number of images, seen or not."""
         return len(self._is_kept)
 
     @property
     def num_kept(self) -> int:
-        """How many of them have been seen."""
+        """Return the number of images that have been seen."""
         return int(self._is_kept.sum())
 
     def look_up(self, indices: NDArray[np.int64], images: Images, compute: Compute) -> Arrays:
-        """Outputs for these images, each (N * num_views, …).
+        """Return outputs for these images, each (N * num_views, …).
 
         Args:
             indices: (N,) int64 positions in the source.
-            images: (N * num_views, H, W, C), those that lie there; not looked at where all is kept.
-            compute: Gives the outputs of a batch; called where one is not kept.
+            images: (N * num_views, H, W, C), the images at these positions; ignored if all their
+                outputs are kept.
+            compute: Computes the outputs of a batch; called if any of them is not kept.
 
         Raises:
-            UsageError: The outputs of all images do not fit into memory, or those of an image are
-                not its own.
+            UsageError: The outputs of all images do not fit into memory, or an image's outputs
+                depend on the other images of its batch.
         """
         rows = np.searchsorted(self._indices, indices)
         if not self._is_kept[rows].all():
@@ -111,24 +116,26 @@ class KeptOutputs:
         return values if self._num_views == 1 else values.reshape(-1, *values.shape[2:])
 
     def _check(self, outputs: Outputs, images: Images, compute: Compute) -> None:
-        """Refuse outputs that are others beside other images: once, on the first batch.
+        """Refuse outputs that change with the other images of the batch: once, on the first batch.
 
-        Each half of the batch is computed again in reverse and repeated, so that as many images as
-        before make a batch of another order and other members, and no program is made anew.
+        Each half of the batch is computed again, reversed and repeated to the same size. The batch
+        then has another order and other members, and no program is compiled for another shape.
         """
         count = len(images)
         if count == 1:
+            # A single image has no neighbours; the next batch is checked instead.
             return
         for half in np.array_split(np.arange(count), 2):
             chosen = np.resize(half[::-1], count)
             for name, values in compute(images[chosen]).items():
                 error = relative_difference(outputs[name], values, chosen)
+                # Written so that a NaN, which compares false, is refused too.
                 if not error <= self._tolerance:
                     raise UsageError(
-                        f"received {self._setting} with an output that is no image's own: {name!r} "
-                        f"of shape {outputs[name].shape} differs by {error:.1e} where the same "
-                        "images stand beside others; allowed are outputs of each image alone: turn "
-                        "it off"
+                        f"Got {self._setting} with an output that is no image's own: {name!r} of "
+                        f"shape {outputs[name].shape} differs by {error:.1e} if the same images "
+                        "are in a batch with others. Expected outputs of each image alone. Try "
+                        "turning it off."
                     )
         self._is_checked = True
 
@@ -143,6 +150,7 @@ class KeptOutputs:
         for name, values in outputs.items():
             self._kept[name][rows] = values
         self._is_kept[rows] = True
+        # Written once, complete: a later run maps the file or ignores it.
         if self._path is not None and self.is_whole:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_arrays(self._path, self._kept, format=FORMAT)
@@ -152,8 +160,8 @@ class KeptOutputs:
         size = sum(count * value[0].nbytes for value in outputs.values())
         if size > self._limit_bytes:
             raise UsageError(
-                f"received {self._setting}, whose outputs for {count} images take {size:,} bytes; "
-                f"allowed are {self._limit_bytes:,}: turn it off"
+                f"Got {self._setting}, whose outputs for {count} images take {size:,} bytes. "
+                f"Expected at most {self._limit_bytes:,} bytes. Try turning it off."
             )
         return {
             name: np.empty((count, *value.shape[1:]), value.dtype)
@@ -161,7 +169,7 @@ class KeptOutputs:
         }
 
     def _map(self, path: Path) -> None:
-        """Take a whole file; one that is damaged is written anew."""
+        """Map a complete file; leave a damaged one to be computed and written again."""
         try:
             arrays = map_arrays(path)
         except (OSError, ValueError, KeyError, TypeError):
@@ -174,10 +182,10 @@ class KeptOutputs:
 def relative_difference(
     first: NDArray[Any], second: NDArray[Any], chosen: NDArray[np.intp]
 ) -> float:
-    """Largest difference of `second` (N, …) from the `chosen` rows of `first`.
+    """Return the largest difference of `second` (N, …) from the `chosen` rows of `first` (N, …).
 
-    It is a share of the largest value of both; infinite where the shapes are others, or one side
-    alone is finite.
+    It is a share of the largest value of both, and infinite if the shapes differ or only one side
+    is finite.
     """
     if first.shape != second.shape or first.shape[:1] != chosen.shape:
         return float("inf")
@@ -191,26 +199,27 @@ def relative_difference(
 
 
 def frozen_bytes(network: Network, names: Iterable[str], num_images: int) -> int:
-    """Bytes of float32 values at these nodes, for all images."""
+    """Return the bytes of float32 values at these nodes, for all images."""
     return sum(4 * num_images * int(np.prod(network.shape_of(name))) for name in names)
 
 
 def outputs_path(run: RunSpec, what: str, images: Mapping[str, Any]) -> Path:
-    """Where the outputs of a frozen network are kept on disk.
+    """Return the path at which the outputs of a frozen network are kept.
 
     Args:
-        run: Its backend, precision and cache folder count; nothing else of it.
+        run: Gives backend, precision and cache folder, and no other setting.
         what: Fingerprint of the frozen network.
-        images: What decides their pixels: content, split, view, resolution.
+        images: Description of all that decides the pixels: content, split, view, resolution.
     """
     key = {"format": FORMAT, "backend": run.backend, "precision": run.precision, "network": what}
     text = json.dumps({**key, "decoding": DECODING, **images}, sort_keys=True)
+    # 40 digits are 160 bits: a short name, with which a collision is still improbable.
     digest = hashlib.sha256(text.encode()).hexdigest()[:40]
     return cache_root(run.data.cache_folder) / "features" / f"{digest}.safetensors"
 
 
 def fingerprint_frozen(network: Network, outputs: Sequence[str], weights: Weights) -> str:
-    """Sha256 over the layers that lead to these nodes, and their weights."""
+    """Return the SHA-256 of the layers that lead to these nodes, and of their weights."""
     digest = hashlib.sha256(repr(network.input_shape).encode())
     for node in network.needed(outputs):
         digest.update(f"{node.name} {node.layer!r} {node.inputs}\n".encode())

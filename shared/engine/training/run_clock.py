@@ -1,4 +1,4 @@
-"""How long a run takes, and how much of the machine other programs had meanwhile."""
+"""Clock of a run, with the share of the machine that other programs used meanwhile."""
 
 import time
 
@@ -6,24 +6,25 @@ from poc.shared.engine.machine.load import LoadMeter
 
 
 class RunClock:
-    """Starts when it is made; `seconds` are the loop's own record, which a checkpoint keeps."""
+    """Stopwatch that starts when it is made; `seconds` is the loop's record, in each checkpoint."""
 
     def __init__(self) -> None:
         self._started, self._load = time.perf_counter(), LoadMeter()
 
     @property
     def seconds_here(self) -> float:
-        """Seconds since the clock was made or last settled."""
+        """Return the seconds since the clock was made or last settled."""
         return time.perf_counter() - self._started
 
     def total_seconds(self, seconds: dict[str, float]) -> float:
-        """Seconds of the run so far, those of earlier processes included."""
+        """Return the seconds of the run so far, those of earlier processes included."""
         return seconds.get("before", 0.0) + self.seconds_here
 
     def settle(self, seconds: dict[str, float]) -> None:
-        """Move all that was counted here into the record."""
+        """Move the seconds and the processor time that were counted here into the record."""
         self.settle_load(seconds)
         seconds["before"] = self.total_seconds(seconds)
+        # Started again, so that no second is counted both here and in the record.
         self._started = time.perf_counter()
 
     def settle_load(self, seconds: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The steps of one stage: a trainer, and what each of its steps takes."""
+"""The steps of one stage: a trainer, and the arguments of each of its steps."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -29,11 +29,11 @@ class StageSteps:
     """A fresh trainer and optimiser for one stage of a run, and its batches, noise and rates.
 
     Args:
-        run: Resolved spec of the whole run.
+        run: Resolved spec of the entire run.
         stage: One of its stages; the data are shown as this stage sees them.
-        backend: That of the run.
-        data: Its opened data.
-        weights: Those that a former stage has trained.
+        backend: The backend of the run.
+        data: The run's opened data.
+        weights: Weights that a former stage has trained; {} for the first stage.
     """
 
     def __init__(
@@ -43,64 +43,68 @@ class StageSteps:
         self.run = run.at_stage(stage.name)
         data.show(self.run.spec)
         self.network = self.run.trained_network
+        # The former stage's weights win over the starting ones, which the new stage's own
+        # parameters still need.
         started = {**starting_weights(self.run), **weights}
         self.trainer: Trainer = backend.Trainer(self.run, started)
         self.kept = keep_for_training(self.run, data.train, started)
         self.kept_val = self.keep_part(data.val, started)
 
     def keep_part(self, pipeline: Pipeline | None, weights: Weights) -> KeptOutputs | None:
-        """Where a part that is evaluated keeps values of the network's frozen part."""
+        """Return the store for values of the frozen part on an evaluated part, or None."""
         if pipeline is None:
             return None
         return keep_frozen_part(self.run, pipeline, weights, is_training=False)
 
     @property
     def first_step(self) -> int:
-        """Index of the first step, counted over the whole run."""
+        """Return the index of the first step, counted over the entire run."""
         return (self.stage.first_epoch - 1) * self.data.train.num_batches
 
     @property
     def num_steps(self) -> int:
-        """Steps of this stage."""
+        """Return the number of steps of this stage."""
         return self.stage.num_epochs * self.data.train.num_batches
 
     @property
     def needs_no_images(self) -> bool:
-        """Whether kept outputs stand for the images, and not beside them."""
+        """Say if kept outputs replace the images; a teacher's outputs are only added to them."""
         return self.kept is not None and self.whole_run.spec.teacher is None
 
     @property
     def has_kept_all(self) -> bool:
-        """Whether every value that is kept is there already."""
+        """Say if all values that the run keeps exist already."""
         return self.kept is not None and self.kept.is_whole
 
     def batches(self, epoch: int, first: int, end: int | None = None) -> Iterator[Batch]:
-        """Training batches of one epoch, counted from 0; closed as soon as nobody reads on.
+        """Yield training batches of one epoch, counted from 0, from position `first` to `end`.
 
-        They hold no images where all that is needed of them is kept.
+        They hold no images if all that is needed of these is kept.
         """
         train = self.data.train
         read = train.labelled if self.needs_no_images and self.has_kept_all else train.epoch
         for position, batch in enumerate(read(epoch, first), start=first):
             yield batch
+            # Asked after the yield, so that the reader is closed before it fetches one batch more.
             if end is not None and position + 1 >= end:
                 return
 
     def take(self, batch: Batch, state: LoopState) -> None:
-        """One update of the weights; labels (N,) int64 or soft ones (N, num_classes) float32."""
+        """Update the weights once; labels are (N,) int64, or soft (N, num_classes) float32."""
         images, labels = self.given_images(batch), batch.learned
         noise, extras = self.inputs(batch, state.step)
         started = time.perf_counter()
         self.trainer.step(images, labels, self.rate(state.step, state.rate_factor), noise, extras)
         if state.step == 0:
+            # The one step that is waited for: it compiles, and its time is a column of the row.
             self.trainer.wait()
             state.seconds["first_step"] = time.perf_counter() - started
         state.step += 1
 
     def describe(self, step: int, images_per_second: float) -> Event:
-        """An event: where the run stands, or how many values of those that are kept there are."""
+        """Return an event: the current step, or how many of the values to keep exist so far."""
         if self.kept is not None and not self.kept.is_whole:
-            text = "computing the outputs of what is frozen, once an image"
+            text = "computing the outputs of frozen layers, once per image"
             done, total = self.kept.num_kept, self.kept.num_images
             return {"event": "work", "text": text, "done": done, "total": total}
         steps = self.whole_run.spec.num_epochs * self.data.train.num_batches
@@ -112,29 +116,33 @@ class StageSteps:
         }
 
     def given_images(self, batch: Batch) -> Images:
-        """What a step takes of the images; height and width 0 where kept outputs stand for them."""
+        """Return images (N, H, W, C) for a step, or (N, 0, 0, C) if kept outputs replace them."""
         return batch.images[:, :0, :0] if self.needs_no_images else batch.images
 
     def inputs(self, batch: Batch, step: int) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
-        """What a step takes beside the batch: masks, kept outputs and coefficients."""
+        """Return a step's further arguments: masks (N, …), and kept outputs with coefficients."""
         seed, size = self.whole_run.spec.seed, len(batch.images)
         noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
+        # From 0 at the first step to 1 at the last; a stage of one step stays at 0.
         progress = (step - self.first_step) / max(self.num_steps - 1, 1)
         return noise, step_coefficients(self.whole_run, progress) | self.look_up(batch)
 
     def look_up(self, batch: Batch) -> Arrays:
-        """Kept outputs for this batch, computed when its images are first seen."""
+        """Return kept outputs (N, …) for this batch, computed when its images are first seen."""
         if self.kept is None:
             return {}
         return self.kept.look_up(batch.indices, batch.images, self.trainer.teacher_outputs)
 
     def rate(self, step: int, factor: float = 1.0) -> float:
-        """Learning rate of a step, times a factor; each stage has the whole schedule to itself."""
+        """Return the learning rate of a step, times `factor`; each stage runs the full schedule."""
         base = self.run.spec.optimizer.learning_rate * factor
         return learning_rate(self.run.spec.schedule, base, step - self.first_step, self.num_steps)
 
     def refill_cache(self, end: int) -> None:
-        """Compute the kept outputs of the steps before `end` again, in the batches of before."""
+        """Compute the kept outputs of the steps before `end` again, in the same batches.
+
+        A batch of other members would round differently, and a resume must repeat every bit.
+        """
         step, steps = self.first_step, self.data.train.num_batches
         while self.kept and step < end and not self.kept.is_whole:
             epoch = step // steps
@@ -146,13 +154,13 @@ class StageSteps:
 def stand_at(
     run: ResolvedRun, backend: Backend, data: RunData, checkpoint: Checkpoint | None
 ) -> StageSteps:
-    """Give the steps of the stage in which a checkpoint stands, ready for the next one.
+    """Return the steps of the stage that a checkpoint is in, ready for the next step.
 
     Args:
         run: Resolved run.
-        backend: That of the run.
-        data: Its opened data.
-        checkpoint: None: the run begins.
+        backend: The backend of the run.
+        data: The run's opened data.
+        checkpoint: The checkpoint to go on from; none: the run begins.
     """
     if checkpoint is None:
         return StageSteps(run, run.stages[0], backend, data, {})

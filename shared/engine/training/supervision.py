@@ -1,4 +1,4 @@
-"""What stands around a training loop."""
+"""The surroundings of a training loop: its folder, its reports and its interruption."""
 
 from dataclasses import dataclass, field
 
@@ -9,18 +9,18 @@ from poc.shared.engine.worker.interruption import Interruption
 
 
 def tell_nobody(event: object) -> None:
-    """Nobody listens."""
+    """Drop an event, because nobody listens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Supervision:
-    """Where a loop writes, whom it tells, and who stops it.
+    """Folder, reports, save schedule and interruption of a training loop.
 
     Attributes:
-        folder: Where checkpoints and metrics go.
+        folder: Run folder for checkpoints and metrics.
         report: Called with progress events.
-        saver: When to save between epochs; default: never.
-        interruption: Asked after every step whether to stop; default: nobody asks.
+        saver: Decides when to save between epochs; default: never.
+        interruption: Asked after every step whether to stop; default: never.
     """
 
     folder: RunFolder

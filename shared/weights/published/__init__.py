@@ -1,5 +1,5 @@
-"""Published weight files: how the tensors of each architecture are named in them.
+"""Names of the tensors of each architecture in published weight files.
 
-Pure renaming: `schemes` says what a scheme is, one module a family holds its names, `table` lists
-them by model. Layouts follow from the scheme's framework (`engine.conversion`).
+They only rename: `schemes` defines a scheme, one module per family has its names, and `table` lists
+them by model. Layouts follow from the scheme's framework (`weights.conversion`).
 """

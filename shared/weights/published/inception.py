@@ -1,7 +1,7 @@
 """Published names of keras.applications' InceptionV3 and Inception-ResNet v2.
 
 Most of their layers have no name of their own: Keras numbers them, `conv2d`, `conv2d_1`, …, in the
-order in which they are made. A second model of the same process goes on counting.
+order in which they are made. A second model in the same process goes on counting.
 """
 
 from poc.shared.spec.networks.network import Network
@@ -13,7 +13,7 @@ NUMBERED = {"conv2d": "conv2d", "batch_norm": "batch_normalization"}
 
 
 def keras_inception(network: Network) -> LayerNames:
-    """Numbers from 0 in the order of the network's declaration, which is Keras'."""
+    """Number the layers from 0 in the order of the declaration, which is the order of Keras."""
     counts = dict.fromkeys(NUMBERED.values(), 0)
     names: LayerNames = {}
     for node in layers_with_parameters(network):
@@ -21,6 +21,7 @@ def keras_inception(network: Network) -> LayerNames:
             names[node.name] = ENDS.get(node.name) or node.name.replace("/expand", "_conv")
             continue
         base = NUMBERED[node.layer.kind]
+        # Keras writes no number for the first layer of a kind.
         names[node.name] = f"{base}_{counts[base]}" if counts[base] else base
         counts[base] += 1
     return names

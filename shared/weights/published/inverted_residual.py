@@ -6,7 +6,7 @@ from poc.shared.spec.networks.network import Network
 
 from .schemes import LayerNames, Scheme, layers_with_parameters
 
-# Part of a block -> its name below the block's, in the order expand, depthwise, project.
+# Part of a block -> its name below the block's name, in the order expand, depthwise, project.
 Parts = Mapping[str, str]
 
 KERAS_MOBILENET_PARTS: Parts = {
@@ -44,7 +44,7 @@ TIMM_PARTS: Parts = {
     "project_conv": "conv_pwl",
     "project_norm": "bn3",
 }
-# Blocks without expansion are another class there.
+# timm has a class of its own for blocks without expansion.
 TIMM_FIRST_PARTS: Parts = {
     "depthwise_conv": "conv_dw",
     "depthwise_norm": "bn1",
@@ -56,7 +56,7 @@ TIMM_FIRST_PARTS: Parts = {
 
 
 def torchvision_parts(has_squeeze: bool, has_expansion: bool, is_mobilenet: bool) -> Parts:
-    """Torchvision numbers the parts of a block; MobileNetV2's last two are not nested."""
+    """Number the parts of a block as torchvision does; MobileNetV2's last two are not nested."""
     groups = [*(["expand"] if has_expansion else []), "depthwise"]
     parts = {
         f"{group}_{layer}": f"{index}.{position}"
@@ -75,7 +75,7 @@ def torchvision_parts(has_squeeze: bool, has_expansion: bool, is_mobilenet: bool
 def name_layers(
     network: Network, ends: Mapping[str, str], block_layer: Callable[[str, int, str], str]
 ) -> LayerNames:
-    """Names of stem, top and head from `ends`; of the rest from `block_layer`.
+    """Take the names of stem, top and head from `ends`, and the others from `block_layer`.
 
     `block_layer` takes the block's canonical name, its index from 0 and the part.
     """
@@ -93,12 +93,12 @@ def name_layers(
 
 
 def has_layer(network: Network, name: str) -> bool:
-    """Whether a node of this name exists."""
+    """Say if a node of this name exists."""
     return any(node.name == name for node in network.nodes)
 
 
 def keras_mobilenet(network: Network) -> LayerNames:
-    """`block_1_expand`, `block_1_expand_BN`, …; the first block is `expanded_conv`."""
+    """Name `block_1_expand`, `block_1_expand_BN`, …; the first block is `expanded_conv`."""
 
     def block_layer(block: str, index: int, part: str) -> str:
         prefix = f"block_{index}" if index else "expanded_conv"
@@ -118,7 +118,7 @@ def keras_mobilenet(network: Network) -> LayerNames:
 
 
 def torchvision_mobilenet(network: Network) -> LayerNames:
-    """`features.1.conv.0.0`, …."""
+    """Name layers as torchvision's MobileNetV2 does: `features.1.conv.0.0`, …."""
     num_blocks = sum(node.name.endswith("/depthwise_conv") for node in network.nodes)
 
     def block_layer(block: str, index: int, part: str) -> str:
@@ -130,7 +130,7 @@ def torchvision_mobilenet(network: Network) -> LayerNames:
 
 
 def torchvision_efficientnet(network: Network) -> LayerNames:
-    """`features.2.0.block.0.0`, …."""
+    """Name layers as torchvision's EfficientNets do: `features.2.0.block.0.0`, …."""
 
     def block_layer(block: str, index: int, part: str) -> str:
         stage, repeat = stage_and_repeat(block)
@@ -141,11 +141,12 @@ def torchvision_efficientnet(network: Network) -> LayerNames:
         )
         return f"features.{stage}.{repeat - 1}.block.{parts[part]}"
 
+    # A stem, seven stages, and the top, whatever the variant.
     return name_layers(network, torchvision_ends(8), block_layer)
 
 
 def torchvision_ends(last: int) -> dict[str, str]:
-    """Stem, top and head of both families."""
+    """Return the names of stem, top and head in both families."""
     return {
         "stem/conv": "features.0.0",
         "stem/norm": "features.0.1",
@@ -156,7 +157,7 @@ def torchvision_ends(last: int) -> dict[str, str]:
 
 
 def keras_efficientnet(network: Network) -> LayerNames:
-    """`block2a_expand_conv`, …."""
+    """Name layers as keras.applications' EfficientNets do: `block2a_expand_conv`, …."""
 
     def block_layer(block: str, index: int, part: str) -> str:
         stage, repeat = stage_and_repeat(block)
@@ -176,7 +177,7 @@ def keras_efficientnet(network: Network) -> LayerNames:
 
 
 def efficientnet_pytorch(network: Network) -> LayerNames:
-    """`_blocks.3._depthwise_conv`, … of the package efficientnet_pytorch and its Lite0."""
+    """Name layers as the package efficientnet_pytorch does: `_blocks.3._depthwise_conv`, …."""
     return name_layers(
         network,
         {
@@ -191,7 +192,7 @@ def efficientnet_pytorch(network: Network) -> LayerNames:
 
 
 def timm_efficientnet(network: Network) -> LayerNames:
-    """`blocks.1.0.conv_pw`, … of timm's (tf_)efficientnet models."""
+    """Name layers as timm's (tf_)efficientnet models do: `blocks.1.0.conv_pw`, …."""
 
     def block_layer(block: str, index: int, part: str) -> str:
         stage, repeat = stage_and_repeat(block)
@@ -213,14 +214,14 @@ def timm_efficientnet(network: Network) -> LayerNames:
 
 
 def stage_and_repeat(block: str) -> tuple[int, int]:
-    """`stage2/block1` -> (2, 1)."""
+    """Read stage and repeat of a block's name: `stage2/block1` -> (2, 1)."""
     stage, _, repeat = block.partition("/")
     return int(stage.removeprefix("stage")), int(repeat.removeprefix("block"))
 
 
-# timm gives its models of both lineages the same names.
+# No lineage: timm gives its models of both lineages the same names.
 TIMM = Scheme(name="timm", layout="torch", layers=timm_efficientnet)
-# That package pads as TensorFlow does.
+# The package pads as TensorFlow does, hence the lineage of Keras.
 EFFICIENTNET_PYTORCH = Scheme(
     name="efficientnet_pytorch", layout="torch", layers=efficientnet_pytorch, lineage="keras"
 )

@@ -1,8 +1,8 @@
-"""The order in which a functional Keras model keeps its layers, and the names that follow from it.
+"""Order of the layers in a functional Keras model, and the names that follow from it.
 
-Keras sorts layers by their depth, the longest way to the output, and layers of one depth by a walk
-from the output back. Its `.weights.h5` numbers the layers of each class in that order; its older
-`.h5`, read without `by_name`, takes them in that order too.
+Keras sorts layers by their depth, which is the longest way to the output, and layers of one depth
+by a walk back from the output. Its `.weights.h5` numbers the layers of each class in that order.
+Its older `.h5`, read without `by_name`, has them in that order too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from poc.shared.spec.networks.network import Network, Node
 
 from .schemes import Scheme
 
-# Kind of a layer -> how Keras writes its class.
+# Kind of a layer -> the name of its class in Keras files.
 CLASSES = {
     "conv2d": "conv2d",
     "depthwise_conv2d": "depthwise_conv2d",
@@ -21,7 +21,7 @@ CLASSES = {
 
 
 def keras_order(network: Network, scheme: Scheme) -> list[Node]:
-    """The nodes with parameters, as Keras' model of the same graph lists their layers."""
+    """Return the nodes with parameters in the order of Keras' model of the same graph."""
     nodes = {node.name: node for node in network.nodes}
     inputs = {
         node.name: node.inputs[::-1] if scheme.adds_shortcut_first else node.inputs
@@ -38,7 +38,7 @@ def keras_order(network: Network, scheme: Scheme) -> list[Node]:
 
 
 def walk_back(output: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Names from the output to the images, each once: a node before its inputs, these in turn."""
+    """Yield names from the output to the images, each once: a node, then its inputs in turn."""
     seen, waiting = set(), [output]
     while waiting:
         name = waiting.pop()
@@ -46,13 +46,14 @@ def walk_back(output: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[str]
             continue
         seen.add(name)
         yield name
+        # Reversed, because the last name of the stack is visited first.
         waiting.extend(reversed(inputs[name]))
 
 
 def numbered_names(network: Network, scheme: Scheme) -> dict[str, str]:
-    """Canonical name -> `layers/CLASS_N/LAYER/vars/M`, as Keras 3 stores a functional model.
+    """Return canonical name -> `layers/CLASS_N/LAYER/vars/M`, as Keras 3 stores a model.
 
-    LAYER is the layer's own name, which the file holds beside the group.
+    LAYER is the layer's own name, which the file stores with the group.
     """
     layers, counts = scheme.layers(network), dict.fromkeys(CLASSES.values(), 0)
     names: dict[str, str] = {}

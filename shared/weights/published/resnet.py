@@ -1,6 +1,6 @@
 """Published names of keras.applications' ResNets: `conv2_block1_1_conv`, `conv2_block1_1_bn`, ….
 
-torchvision's are the canonical ones with dots.
+torchvision's names are the canonical ones with dots.
 """
 
 import re
@@ -16,7 +16,7 @@ PREACTIVATION_BLOCK = re.compile(r"stage(\d+)/block(\d+)/(?:(conv|norm)(\d)|(sho
 
 
 def keras_resnet(network: Network) -> LayerNames:
-    """Stages count from 2, blocks from 1; the projection is number 0."""
+    """Count stages from 2 and blocks from 1; the projection is number 0."""
 
     def block_layer(name: str) -> str:
         stage, block, kind, number, projection = match(BLOCK, name)
@@ -30,7 +30,7 @@ def keras_resnet(network: Network) -> LayerNames:
 
 
 def keras_resnet_preactivation(network: Network) -> LayerNames:
-    """The same, each block with a batch norm before its first convolution."""
+    """Name the layers of ResNet v2, whose blocks begin with a batch norm."""
 
     def block_layer(name: str) -> str:
         stage, block, kind, number, _ = match(PREACTIVATION_BLOCK, name)
@@ -45,10 +45,14 @@ def keras_resnet_preactivation(network: Network) -> LayerNames:
 
 
 def match(pattern: re.Pattern[str], name: str) -> tuple[str, ...]:
-    """Groups of a name that follows the pattern."""
+    """Return the groups of a name that follows the pattern.
+
+    Raises:
+        ValueError: The name does not follow it.
+    """
     found = pattern.fullmatch(name)
     if found is None:
-        raise ValueError(f"Received the layer {name!r}, which {pattern.pattern!r} does not know.")
+        raise ValueError(f"Got the layer {name!r}. Expected a name like {pattern.pattern!r}.")
     return found.groups()
 
 

@@ -32,7 +32,7 @@ def l2t_ww(network: Network) -> LayerNames:
 
 
 def block_layer(stage: str, block: str, part: str) -> str:
-    """`stage2`, `block3`, `norm1` -> `blocks4.1.bn1`."""
+    """Name one layer of a block: `stage2`, `block3`, `norm1` -> `blocks4.1.bn1`."""
     number, index = int(stage.removeprefix("stage")), int(block.removeprefix("block"))
     owner = f"block{2 * number - 1}" if index == 1 else f"blocks{2 * number}.{index - 2}"
     return f"{owner}.{PARTS[part]}"

@@ -1,4 +1,4 @@
-"""A naming scheme: canonical tensor name <-> the name in somebody else's file."""
+"""Naming scheme: canonical tensor name <-> name in a publisher's file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ SEPARATORS = {"torch": ".", "keras": "/"}
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """Names of one publisher.
+    """Names of one publisher for the tensors of a model.
 
     Attributes:
-        name: Of the publisher.
-        layout: Whose order of axes the kernels have.
+        name: Name of the publisher.
+        layout: Framework whose order of axes the kernels have.
         layers: Maps each node that has parameters to the publisher's layer.
-        lineage: What such a file computes with, where the model has that option; none: the names
-            do not say.
+        lineage: Lineage that such a file computes with, if the model has that option; none: the
+            names do not show it.
         numbered: Layers that the publisher only counts, from any number on.
-        adds_shortcut_first: Whether the publisher's sums name their inputs the other way round.
-        has_statistics: Whether its model normalises images by numbers of its own.
+        adds_shortcut_first: True if the publisher's sums name their inputs in reverse order.
+        has_statistics: True if the publisher's model normalises images by numbers of its own.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Scheme:
     has_statistics: bool = False
 
     def can_name(self, network: Network) -> bool:
-        """Say whether it has names for all layers of a network and all kinds of their parameters.
+        """Say if it has names for all layers of a network and all kinds of their parameters.
 
         Factors have none, and some options of a model give it layers that nobody has published.
         """
@@ -61,7 +61,7 @@ class Scheme:
         return all(kinds) and all(node.name in named for node in layers_with_parameters(network))
 
     def tensors(self, network: Network) -> dict[str, str]:
-        """Canonical name -> published name, in the order of the network's parameters."""
+        """Return canonical name -> published name, in the order of the network's parameters."""
         layers = self.layers(network)
         return {
             parameter.name: self.published_name(
@@ -72,17 +72,17 @@ class Scheme:
         }
 
     def published_name(self, layer: str, suffix: str) -> str:
-        """Name of one tensor of a published layer."""
+        """Return the name of one tensor of a published layer."""
         return f"{layer}{SEPARATORS[self.layout]}{SUFFIXES[self.layout][suffix]}"
 
 
 def layers_with_parameters(network: Network) -> list[Node]:
-    """The nodes that a scheme must name."""
+    """Return the nodes that a scheme must name."""
     return [node for node in network.nodes if node.parameters]
 
 
 def dotted_layers(network: Network) -> LayerNames:
-    """Canonical names with dots: what PyTorch calls the layers of a net whose names it gave."""
+    """Return canonical names with dots, which PyTorch gives to layers of the same names."""
     return {node.name: node.name.replace("/", ".") for node in layers_with_parameters(network)}
 
 

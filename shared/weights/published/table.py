@@ -1,4 +1,4 @@
-"""Which naming schemes each model has, and where its ImageNet weights come from."""
+"""Table of the naming schemes of each model, and of the origin of its ImageNet weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
 
 
 def find_schemes(model: str) -> tuple[Scheme, ...]:
-    """Published names of a model; one that is not listed has its canonical names, with dots."""
+    """Return the schemes of a model; one that is not listed has canonical names with dots."""
     return SCHEMES.get(model, (DOTTED,))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagenetOrigin:
-    """Who publishes ImageNet weights of a model: framework, the model's name there, its options."""
+    """Publisher of ImageNet weights: framework, the model's name there, and its options here."""
 
     backend: str
     name: str
@@ -42,16 +42,16 @@ class ImagenetOrigin:
 
 
 def torchvision_origin(model: str, **options: str) -> ImagenetOrigin:
-    """Weights `IMAGENET1K_V1` of torchvision, whose names are the models' own."""
+    """Return torchvision as origin (`IMAGENET1K_V1`); it uses the same names of models."""
     return ImagenetOrigin(backend="torch", name=model, scheme="torchvision", options=options)
 
 
 def keras_origin(name: str, **options: str) -> ImagenetOrigin:
-    """Weights of keras.applications."""
+    """Return keras.applications as origin, under the class name that it has there."""
     return ImagenetOrigin(backend="tf", name=name, scheme="keras", options=options)
 
 
-# (model, lineage) -> origin; a model without lineage stands under "".
+# (model, lineage) -> origin; a model without lineage has "".
 IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
     {
         ("vgg16", ""): torchvision_origin("vgg16"),
@@ -71,16 +71,16 @@ IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
 
 
 def find_imagenet_origin(model: ModelSpec) -> ImagenetOrigin:
-    """Where ImageNet weights of a model and its lineage come from.
+    """Find the origin of ImageNet weights of a model and its lineage.
 
     Raises:
-        UsageError: Nobody publishes them.
+        UsageError: No publisher has them.
     """
     lineage = getattr(model.resolved(), "lineage", "")
     if (model.name, lineage) not in IMAGENET_ORIGINS:
         allowed = ", ".join(dict.fromkeys(name for name, _ in IMAGENET_ORIGINS))
         raise UsageError(
-            f"received --weights imagenet for {model.name}; allowed are {allowed}: choose one, or "
-            "name a canonical safetensors file"
+            f"Got --weights imagenet for {model.name}. Expected one of {allowed}. Try one of them, "
+            "or name a canonical safetensors file."
         )
     return IMAGENET_ORIGINS[model.name, lineage]

@@ -1,4 +1,4 @@
-"""Published forms that share a model's name and are another network: told apart, and refused."""
+"""Published networks that share a model's name and differ from it; their files are refused."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """Somebody's network of a model's name.
+    """A published network with the name of a model here.
 
     Attributes:
-        tensor: A name that only its files hold.
-        owner: Whose network it is.
-        differences: Why its weights mean nothing here.
-        supported: What can be read instead.
+        tensor: Name of a tensor that only its files have.
+        owner: Publisher and name of the network.
+        differences: Differences that make its weights useless here.
+        supported: Files that can be read instead.
     """
 
     tensor: str
@@ -46,7 +46,7 @@ FORMS: Mapping[str, tuple[Form, ...]] = MappingProxyType(
 
 
 def find_unsupported(model: str, names: Collection[str]) -> Form | None:
-    """The form that a file is of, under any prefix; none: of none that is known."""
+    """Find the known form that a file has, under any prefix, or None."""
     return next(
         (
             form

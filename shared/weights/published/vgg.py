@@ -7,7 +7,7 @@ from .schemes import LayerNames, Scheme, layers_with_parameters
 
 
 def torchvision_vgg(network: Network) -> LayerNames:
-    """`features.N` counts every module, ReLUs and pools included; `classifier.0`, `.3`, `.6`."""
+    """Name `features.N`, where N counts ReLUs and pools too, and `classifier.0`, `.3`, `.6`."""
     names: LayerNames = {}
     index = 0
     for node in network.nodes:
@@ -22,7 +22,7 @@ def torchvision_vgg(network: Network) -> LayerNames:
 
 
 def keras_vgg(network: Network) -> LayerNames:
-    """`block1_conv1`, …, `fc1`, `fc2`, `predictions`; Keras has no VGG with batch norm."""
+    """Name `block1_conv1`, …, `fc1`, `fc2`, `predictions`; Keras has no VGG with batch norm."""
     head = {"dense1": "fc1", "dense2": "fc2", "head": "predictions"}
     return {
         node.name: head.get(node.name) or node.name.replace("stage", "block", 1).replace("/", "_")

@@ -1,8 +1,8 @@
-"""The images that published weights were tested on: size, resize, crop and normalisation.
+"""View of the images on which published weights were tested: size, crop and normalisation.
 
 Sources: torchvision's `Weights.transforms()`; the publications of EfficientNet and Lite0 (bicubic,
 a centre crop that leaves 16 pixels on each side); keras.applications' `preprocess_input` and
-default sizes. Keras publishes no crop: there the run's own rule stands.
+default sizes. Keras publishes no crop, so the run's own rule holds for its models.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,14 @@ IMAGENET_CLASSES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedView:
-    """What evaluation sees.
+    """View of an image in evaluation.
 
     Attributes:
         size: Side of the square image in pixels.
-        resized: Side that the shorter side has before the centre crop; none: no crop is published.
-        interpolation: Of that resize.
-        normalization: Of the pixels.
+        resized: Length of the shorter side in pixels before the centre crop; none: no crop is
+            published.
+        interpolation: Interpolation of that resize.
+        normalization: Normalisation of the pixels.
     """
 
     size: int
@@ -33,7 +34,7 @@ class PublishedView:
     normalization: Normalization = "torch"
 
     def settings(self) -> dict[str, object]:
-        """Settings of `data`."""
+        """Return the view as settings of `data`."""
         found: dict[str, object] = {
             "image_size": [self.size, self.size],
             "channels": 3,
@@ -67,7 +68,7 @@ EFFICIENTNET_SIDES = {
     "b7": (600, 600),
 }
 KERAS_EFFICIENTNET_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
-# Pixels that the EfficientNet publication leaves around the crop, both sides together.
+# Pixels that the EfficientNet publication leaves around the crop, 16 on each side.
 CROP_PADDING = 32
 
 VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
@@ -110,12 +111,12 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
 def find_view(
     model: str, publisher: str, num_classes: int = IMAGENET_CLASSES
 ) -> PublishedView | None:
-    """The view of a published form, or none where it is not known.
+    """Return the view of a published form, or None if it is not known.
 
     Args:
         model: A row of the table of models.
         publisher: `keras` or `torchvision`; a model with one published form has it under any.
-        num_classes: Weights of another number of classes are nobody's published form.
+        num_classes: Weights with another number of classes are not a published form.
     """
     if num_classes != IMAGENET_CLASSES:
         return None

@@ -79,7 +79,7 @@ def test_memory_does_not_grow_with_images(images: tuple[Any, Any]) -> None:
 
 def test_one_label_is_refused(images: tuple[Any, Any]) -> None:
     maps, _ = images
-    with pytest.raises(UsageError, match="allowed are two or more"):
+    with pytest.raises(UsageError, match="Expected two or more labels"):
         stream(maps, np.zeros(len(maps), dtype=np.int64), 4).scores()
 
 

@@ -129,7 +129,7 @@ def test_a_budget_is_kept_and_used(measure, variant):
     assert kept == sorted(kept, reverse=True)
     # With the whole cost to spend no convolution is factorised: factors never cost more.
     assert factors == {}
-    with pytest.raises(UsageError, match=r"received a budget of 10 .* rank 1 in every convolution"):
+    with pytest.raises(UsageError, match=r"Got a budget of 10 .* rank 1 in every convolution"):
         choose_factors(network, weights, variant=variant, budget=10, measure=measure)
 
 

@@ -178,7 +178,7 @@ def test_a_layer_that_does_not_end_in_the_logits_cannot_be_mapped():
     net.add("flat", Flatten())
     network = net.build()
     weights = draw_weights(network.parameters, 0)
-    with pytest.raises(UsageError, match="last layer 'norm' gives more than its logits"):
+    with pytest.raises(UsageError, match="last layer 'norm' that gives more than its logits"):
         reordered_head(network, weights, [2, 0, 1])
 
 

@@ -90,7 +90,7 @@ def test_a_run_s_weight_file_is_refused_for_the_other_form(last_pool, old, new):
     check_initial_weights(resolve_networks(make_run(options, initial_weights=str(fitting / file))))
     taught = {"method": "kd", "teacher": {"weights": str(fitting / file)}}
     check_teacher(resolve_networks(make_run(options, **taught)))
-    what = f"has last_pool={not last_pool}, for last_pool={last_pool}.*set model.last_pool to"
+    what = f"has last_pool={not last_pool}, for last_pool={last_pool}.*Try --set model.last_pool="
     with pytest.raises(UsageError, match=what):
         check_initial_weights(
             resolve_networks(make_run(options, initial_weights=str(other / file)))

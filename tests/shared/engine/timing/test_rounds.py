@@ -483,7 +483,7 @@ def test_a_bench_in_which_no_side_runs_fails(monkeypatch):
 
     monkeypatch.setattr("poc.shared.engine.timing.rounds.time_round", time_round)
     spec = BenchSpec(run=RunSpec(), sides=parse_sides(["tf", "torch"]))
-    with pytest.raises(CheckFailed, match="no side runs: no such device; no such device"):
+    with pytest.raises(CheckFailed, match="Got no side that runs: no such device; no such device"):
         run_bench(spec, command="poc bench", report=lambda text: None)
 
 

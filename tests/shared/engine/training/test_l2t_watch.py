@@ -56,9 +56,9 @@ def test_channels_are_split_by_pair() -> None:
 @pytest.mark.parametrize(
     ("name", "place", "message"),
     [
-        ("matching", (0, 1), "phase 1 is not finite for the pair b>t"),
-        ("look_ahead", (1, 0), "phase 2, step 2, is not finite for the pair a>t"),
-        ("judged", 0, "cross-entropy of phase 3 is not finite"),
+        ("matching", (0, 1), "phase 1 that is not finite for the pair b>t"),
+        ("look_ahead", (1, 0), "phase 2, step 2, that is not finite for the pair a>t"),
+        ("judged", 0, "cross-entropy of phase 3 that is not finite"),
         ("judged", 1, "outer loss of phase 4"),
         ("judged", 2, "hyper-gradient of phase 4"),
     ],

@@ -70,7 +70,7 @@ def test_a_file_serves_the_next_run_and_a_damaged_one_is_written_anew(tmp_path):
 
 def test_what_does_not_fit_is_refused_in_one_sentence():
     kept = KeptOutputs(np.arange(3), setting="teacher.cache", limit_bytes=8)
-    with pytest.raises(UsageError, match=r"teacher\.cache.*take 12 bytes; allowed are 8"):
+    with pytest.raises(UsageError, match=r"teacher\.cache.*take 12 bytes\. Expected at most 8"):
         kept.look_up(np.array([0]), np.zeros((1, 1), np.float32), count_calls()[1])
 
 
@@ -115,7 +115,7 @@ def test_what_relates_images_to_each_other_is_refused_before_it_is_kept(form, co
 
     with pytest.raises(UsageError) as caught:
         kept.look_up(np.arange(count), images, compute)
-    for part in ("received teacher.cache", repr(form), "turn it off"):
+    for part in ("Got teacher.cache", repr(form), "turning it off"):
         assert part in str(caught.value)
     assert kept.num_kept == 0
     assert not path.exists()
