@@ -21,7 +21,7 @@ from poc.shared.spec.run import RunSpec, fill_defaults
 Kind = Literal["normed", "plain", "head", "tuned"]
 
 EPOCHS, RATE, SCHEDULE, VIEW, FINETUNE, HEAD = OPEN_SETTINGS
-# A small data set is repeated until this many steps are done, a large one at least MIN_EPOCHS times.
+# A small data set is repeated until this many steps are done, a large one for MIN_EPOCHS or more.
 MIN_STEPS: Mapping[Kind, int] = MappingProxyType(
     {"normed": 1200, "plain": 1200, "head": 600, "tuned": 600}
 )
