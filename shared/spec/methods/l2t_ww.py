@@ -41,27 +41,18 @@ class L2TWWOptions(Settings):
     """
 
     source_taps: tuple[str, ...] = Field(
-        (),
-        description="matched maps of the source; none: its taps named reduction…, or else all taps",
+        (), description="matched maps of the source; none: its taps named reduction…, or else all"
     )
-    target_taps: tuple[str, ...] = Field(
-        (), description="matched maps of the target; none: the same rule as for the source"
-    )
+    target_taps: tuple[str, ...] = Field((), description="maps of the target; none: the same rule")
     pairs: Literal["all", "one_to_one", "single"] | tuple[str, ...] = Field(
         "all",
         description="matched pairs of maps; all: every pair; one_to_one: k-th with k-th, counted "
         'from the last; single: only the last ones; or a list of "SOURCE>TARGET"',
     )
     beta: float = Field(0.5, ge=0, description="weight of the matching loss")
-    num_inner_steps: int = Field(
-        2, ge=1, description="T, the number of look-ahead steps on the matching loss"
-    )
-    meta_learning_rate: float = Field(
-        1e-4, gt=0, description="learning rate of Adam on the meta-networks"
-    )
-    meta_weight_decay: float = Field(
-        1e-4, ge=0, description="factor of the coupled L2 gradient on the meta-networks"
-    )
+    num_inner_steps: int = Field(2, ge=1, description="T, look-ahead steps on the matching loss")
+    meta_learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate on f and g")
+    meta_weight_decay: float = Field(1e-4, ge=0, description="factor of coupled L2 on f and g")
     loss_weights: Literal["relu6", "relu", "const", "none"] = Field(
         "relu6",
         description="output of g, relu6, relu: a gate per image; const: one learned softplus per "
@@ -69,8 +60,7 @@ class L2TWWOptions(Settings):
     )
     channel_weights: Literal["softmax", "none"] = Field(
         "softmax",
-        description="output of f, softmax: over channels, per image; none: 1 / channels for every "
-        "channel",
+        description="output of f, softmax: over channels, per image; none: 1 / channels",
     )
     hyper_gradient: Literal["exact", "first_order", "finite_difference"] = Field(
         "exact",
@@ -82,8 +72,7 @@ class L2TWWOptions(Settings):
     )
     meta_batch: Literal["same", "held_out"] = Field(
         "same",
-        description="deviation: batch of the meta update, held_out: its second half, while the "
-        "first half trains",
+        description="deviation: held_out: train on a batch's first half, judge on its second",
     )
     meta_every: int = Field(1, ge=1, description="deviation: number of batches per meta update")
     meta_warmup_steps: int = Field(
@@ -91,8 +80,7 @@ class L2TWWOptions(Settings):
     )
     rollback: bool = Field(
         True,
-        description="deviation: undo the look-ahead steps; false: keep them, as in the Stanford "
-        "Dogs study",
+        description="deviation: undo the look-ahead steps; false: keep them (Stanford Dogs study)",
     )
     standardize: bool = Field(
         False,
@@ -100,14 +88,10 @@ class L2TWWOptions(Settings):
         "constants from the first batch",
     )
     clip_norm: float | None = Field(
-        None,
-        gt=0,
-        description="deviation: largest global norm of each kept gradient on theta; none: no limit",
+        None, gt=0, description="deviation: largest global norm of each kept gradient on theta"
     )
     meta_clip_norm: float | None = Field(
-        None,
-        gt=0,
-        description="deviation: largest global norm of the hyper-gradient; none: no limit",
+        None, gt=0, description="deviation: largest global norm of the hyper-gradient"
     )
     regressor_scale: float = Field(
         1.0, ge=0, description="deviation: factor on the regressors' initial values; 0: zeros"
@@ -118,14 +102,13 @@ class L2TWWOptions(Settings):
         "gram: by Gram matrices; auto: whichever needs less memory, per map of the target",
     )
     channels_file: str | None = Field(
-        None,
-        description="deviation: file of `poc channels` with the source channels to keep; none: all",
+        None, description="deviation: file of `poc channels` with the source channels to keep"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regressor(Conv2D):
-    """1x1 convolution from the target's channels to the source's, U(-a, a), a = scale/sqrt(in)."""
+    """A 1x1 convolution from target to source channels, U(-a, a) with a = scale / sqrt(in)."""
 
     kernel_size: tuple[int, int] = (1, 1)
     scale: float = 1.0

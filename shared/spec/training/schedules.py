@@ -70,5 +70,5 @@ def learning_rate(schedule: ScheduleSpec, base: float, step: int, num_steps: int
 
 
 def share_done(step: int, num_steps: int) -> float:
-    """Return the share of the run before a step, 0 to 1."""
+    """Return the share of the steps that is done before a step, 0 to 1."""
     return min(step / max(num_steps, 1), 1.0)

@@ -104,7 +104,7 @@ class InceptionBuilder(NetworkBuilder):
         return self.add(name, pool, source or self.latest)
 
     def join(self, name: str, *branches: str) -> str:
-        """Concatenate branches and publish the result as the tap `name`."""
+        """Add the concatenation of branches and publish it as the tap `name`."""
         joined = self.add(f"{name}/concatenate", Concatenate(), *branches)
         self.tap(name)
         return joined

@@ -139,7 +139,7 @@ def lightnet_residual(options: LightNetOptions, input_shape: Shape, num_classes:
 
 
 def conv2d_chain(options: ConvChainOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Nine 3x3 "valid" convolutions, each with ReLU and then batch norm; the study's baseline."""
+    """Declare the study's baseline: nine 3x3 "valid" convolutions with ReLU, then batch norm."""
     net = NetworkBuilder("conv2d_chain", input_shape)
     convolution = convolution_factory(
         LightNetOptions(layer=options.layer, k=options.k), padding="valid"
