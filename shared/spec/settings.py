@@ -141,12 +141,12 @@ def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -
     """Write the end of a message: the field's meaning, and what to do."""
     field = find_field(settings, location)
     if field is None:
-        return ". Try correcting it."
+        return ". Try another value."
     meaning = f" ({field.description})" if field.description else ""
     default = field.get_default(call_default_factory=True)
     is_plain = default is not None and isinstance(default, str | int | float | tuple)
     stand_in = "the recipe's" if is_by_recipe(field) else shorten(default)
-    advice = f"correcting it, or leave it out for {stand_in}" if is_plain else "correcting it"
+    advice = f"another value, or leave it out for {stand_in}" if is_plain else "another value"
     return f"{meaning}. Try {advice}."
 
 

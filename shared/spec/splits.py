@@ -85,7 +85,7 @@ class SplitSpec(Settings):
         if train <= 0 or min(val, test) < 0 or abs(train + val + test - 1) > 1e-6:
             raise UsageError(
                 f"Got split.fractions={list(self.fractions)}. Expected a train share above 0 and "
-                "val and test shares of at least 0, with the sum 1. Try [0.64, 0.16, 0.2]."
+                "val and test shares of at least 0 that sum to 1. Try [0.64, 0.16, 0.2]."
             )
         return self
 

@@ -258,9 +258,12 @@ class Network:
         """
         if unknown := sorted(set(names) - set(self.removable)):
             raise UsageError(
-                f"Got the block {unknown[0]!r} of {self.name} to remove. Expected one of "
-                f"{', '.join(self.removable) or 'no block in this model'}. Try "
-                f"{'one of them' if self.removable else 'another model'}."
+                f"Got the block {unknown[0]!r} of {self.name} to remove. Expected "
+                + (
+                    f"one of {', '.join(self.removable)}. Try one of them."
+                    if self.removable
+                    else "none, since this model has no blocks. Try another model."
+                )
             )
         gone = [self.removable[name] for name in names]
         stands_for = {block.output: block.shortcut for block in gone}
