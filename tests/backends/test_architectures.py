@@ -115,7 +115,9 @@ def test_googlenet_layer_by_layer():
     ("form", "macs", "channels"), [("naive", 854_196_224, 672), ("reduced", 271_351_808, 480)]
 )
 def test_the_module_of_the_course(form, macs, channels):
-    network = make_run("inception_module", {"form": form, "head": "none"}, (28, 28, 256)).network
+    network = declare_network(
+        make_run("inception_module", {"form": form, "head": "none"}, (28, 28, 256))
+    )
     assert network.macs == macs
     assert network.nodes[-1].output_shape == (28, 28, channels)
 
@@ -209,7 +211,7 @@ def test_both_backends_compute_the_same(name, precision, workers):
 
 WRONG = {
     "shrinks to nothing": (
-        lambda: make_run("inception_v3", {}, (40, 40, 3)).network,
+        lambda: declare_network(make_run("inception_v3", {}, (40, 40, 3))),
         "the layer mixed3/three/1 of inception_v3 .*leaves nothing",
     ),
     "unknown option": (lambda: make_run("resnet18", {"depth": 3}), "model.depth"),
@@ -221,7 +223,7 @@ WRONG = {
         "the layer conv of net with 6 input and 8 output channels for 4 groups",
     ),
     "unknown block": (
-        lambda: make_run("resnet18", change={"removed": ["layer9/0"]}).network,
+        lambda: declare_network(make_run("resnet18", change={"removed": ["layer9/0"]})),
         "layer9/0.*Expected one of layer1/0",
     ),
 }
