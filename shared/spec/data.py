@@ -35,7 +35,8 @@ class DataSpec(Settings):
         "tfds:NAME[:CONFIG]",
     )
     on_error: OnError = Field(
-        "fail", description="on unreadable files, fail: refuse the folder; skip: leave them out"
+        "fail",
+        description="rule for unreadable files; fail: refuse the folder; skip: leave them out",
     )
     class_pattern: str | None = Field(
         None,
@@ -59,7 +60,7 @@ class DataSpec(Settings):
     eval_view: EvalView = Field(default_factory=EvalView, description="images for evaluation")
     normalization: Normalization = Field(
         "unit",
-        description="range of the model's input, unit: x/255; torch: ImageNet mean and deviation; "
+        description="values of the model's input; unit: x/255; torch: ImageNet mean and deviation; "
         "tf: x/127.5-1; caffe: BGR minus mean; none: 0 to 255",
     )
     batch_size: int = Field(64, ge=1, description="examples per batch")

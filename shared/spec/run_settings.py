@@ -62,7 +62,7 @@ class RunSettings(Settings):
     )
     norm_statistics: Literal["running", "exact"] = Field(
         "running",
-        description="statistics of batch norms in evaluation, running: collected in training; "
+        description="statistics of batch norms in evaluation; running: collected in training; "
         "exact: computed in a pass over the training part before each evaluation",
     )
     seed: int = Field(

@@ -60,7 +60,7 @@ class SplitSpec(Settings):
         "else the match",
     )
     num_val_examples: int = Field(
-        5000, ge=1, description="holdout: number of examples, the first of train, that validate"
+        5000, ge=1, description="holdout: number of examples from the start of train that validate"
     )
     num_folds: int = Field(5, ge=2, description="kfold: number of folds")
     fold: int = Field(0, ge=0, description="kfold: fold that tests, counted from 0")
@@ -71,7 +71,7 @@ class SplitSpec(Settings):
         None,
         gt=0,
         le=1,
-        description="share of the train part that trains, equal in every class; none: all of it",
+        description="share of the train part that trains, the same in every class; none: all of it",
     )
     train_per_class: int | None = Field(
         None, ge=1, description="number of examples of each class that train; none: all"

@@ -34,7 +34,7 @@ class TeacherSpec(Settings):
         "compared; none: found by name, or else the same order",
     )
     normalization: Normalization | None = Field(
-        None, description="range of the images that it expects; none: data.normalization"
+        None, description="normalization of its images; none: that of data.normalization"
     )
     cache: bool | Literal["disk"] = Field(
         False,

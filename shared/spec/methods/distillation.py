@@ -30,7 +30,7 @@ class KDOptions(Settings):
     alpha: float = Field(0.9, ge=0, description="weight of the soft loss")
     mixing: Literal["convex", "additive"] = Field(
         "convex",
-        description="sum of the losses, convex: (1 - alpha) hard + alpha soft; additive: hard + "
+        description="sum of the losses; convex: (1 - alpha) hard + alpha soft; additive: hard + "
         "alpha soft",
     )
     soft_loss: SoftLoss = Field(
@@ -59,7 +59,7 @@ class LwFOptions(Settings):
 
     form: Literal["original", "cross_architecture"] = Field(
         "original",
-        description="trained network, original: the source itself, whose old head is distilled on "
+        description="trained network; original: the source itself, whose old head is distilled on "
         "the new images; cross_architecture: any target, with an extra head that mimics the source",
     )
     temperature: float = Field(
@@ -109,12 +109,12 @@ class AttentionTransferOptions(Settings):
     )
     form: Literal["code", "paper"] = Field(
         "code",
-        description="matching loss, code: mean of squared differences; paper: half the norm of the "
+        description="matching loss; code: mean of squared differences; paper: half the norm of the "
         "difference",
     )
     map: Literal["sum", "sum_p", "max_p"] = Field(
         "sum_p",
-        description="attention map over channels, sum: sum |x|; sum_p: sum |x|^power; max_p: "
+        description="attention map over channels; sum: sum |x|; sum_p: sum |x|^power; max_p: "
         "max |x|^power",
     )
     power: float = Field(2.0, ge=1, description="exponent of the attention map")

@@ -24,7 +24,7 @@ class FitNetsOptions(Settings):
     """Options of FitNets: two stages as published, or the one-stage form of later work."""
 
     stages: Literal["two", "one"] = Field(
-        "two", description="plan, two: first the hint, then distillation; one: both losses at once"
+        "two", description="plan; two: first the hint, then distillation; one: both losses at once"
     )
     pairs: tuple[str, ...] = Field(
         (),

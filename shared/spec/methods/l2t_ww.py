@@ -55,16 +55,16 @@ class L2TWWOptions(Settings):
     meta_weight_decay: float = Field(1e-4, ge=0, description="factor of coupled L2 on f and g")
     loss_weights: Literal["relu6", "relu", "const", "none"] = Field(
         "relu6",
-        description="output of g, relu6, relu: a gate per image; const: one learned softplus per "
+        description="output of g; relu6, relu: a gate per image; const: one learned softplus per "
         "pair; none: 1 (the published l2t-w)",
     )
     channel_weights: Literal["softmax", "none"] = Field(
         "softmax",
-        description="output of f, softmax: over channels, per image; none: 1 / channels",
+        description="output of f; softmax: over channels, per image; none: 1 / channels",
     )
     hyper_gradient: Literal["exact", "first_order", "finite_difference"] = Field(
         "exact",
-        description="deviation: gradient of f and g, first_order: without the Hessian; "
+        description="deviation: gradient of f and g; first_order: without the Hessian; "
         "finite_difference: the Hessian from one-sided differences",
     )
     difference_step: float = Field(

@@ -36,7 +36,7 @@ class TransferOptions(Settings):
     )
     head_initializer: Literal["declared", "torch_uniform"] = Field(
         "declared",
-        description="initial values of the new head's last layer, declared: the architecture's "
+        description="initial values of the new head's last layer; declared: the architecture's "
         "own, made for a thousand classes; torch_uniform: U(-a, a), a = 1 / sqrt(inputs), small "
         "for any number of classes",
         json_schema_extra=BY_RECIPE,
@@ -46,7 +46,7 @@ class TransferOptions(Settings):
     )
     bn_mode: NormMode = Field(
         "frozen",
-        description="batch norms, frozen: none changes; adapt_all: all normalise with the batch; "
+        description="batch norms; frozen: none changes; adapt_all: all normalise with the batch; "
         "adapt_last_stats: the last one re-estimates its statistics; adapt_last_affine: the last "
         "one also trains",
     )

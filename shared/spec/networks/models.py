@@ -249,7 +249,7 @@ class ModelSpec(Settings):
     )
     factor_initializer: Literal["drawn", "spectral"] = Field(
         "drawn",
-        description="initial values of the factors, drawn: random; spectral: the SVD of a random "
+        description="initial values of the factors; drawn: random; spectral: the SVD of a random "
         "full kernel",
     )
 

@@ -53,7 +53,7 @@ class GoogLeNetOptions(Settings):
 
     batch_norm: Literal["stem", "none"] = Field(
         "stem",
-        description="place of batch norms, stem: after two stem convolutions, as in the course; "
+        description="place of batch norms; stem: after two stem convolutions, as in the course; "
         "none: nowhere, as in the paper",
     )
     pool_size: Literal[2, 3] = Field(

@@ -18,7 +18,7 @@ class ResidualOptions(Settings):
     )
     stochastic_depth: Literal["none", "batch", "row"] = Field(
         "none",
-        description="random dropping of blocks in training, batch: for the full batch, without "
+        description="random dropping of blocks in training; batch: for the full batch, without "
         "computing it; row: per example",
     )
     survival: float = Field(
@@ -29,7 +29,7 @@ class ResidualOptions(Settings):
     )
     survival_scaling: Literal["test", "train"] = Field(
         "test",
-        description="scale of a branch, test: times survival in evaluation; train: divided by it "
+        description="scale of a branch; test: times survival in evaluation; train: divided by it "
         "in training",
     )
 

@@ -47,7 +47,7 @@ class ResNetOptions(ResidualOptions):
     )
     stride_on: Literal["auto", "1x1", "3x3"] = Field(
         "auto",
-        description="convolution of a halving bottleneck that has the stride, 1x1: v1; 3x3: v1.5; "
+        description="convolution of a halving bottleneck that has the stride; 1x1: v1; 3x3: v1.5; "
         "auto: the lineage's",
     )
     stem: Literal["7x7", "3x3"] = Field(

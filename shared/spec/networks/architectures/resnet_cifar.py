@@ -36,7 +36,7 @@ class ResNetCifarOptions(ResidualOptions):
     )
     activation: Literal["post", "pre"] = Field(
         "post",
-        description="place of norm and ReLU, post: after each convolution and the sum; pre: before "
+        description="place of norm and ReLU; post: after each convolution and the sum; pre: before "
         "each convolution, none after the sum",
     )
 
