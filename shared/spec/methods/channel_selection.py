@@ -37,8 +37,8 @@ def check_channels(
     """
     if channels is not None and (not channels or max(channels) >= shape[-1]):
         raise UsageError(
-            f"Got {list(channels)} as channels of the tap {tap!r}, which has {shape[-1]} channels. "
-            f"Expected at least one index from 0 to {shape[-1] - 1}. Try a new selection for this "
-            "source with `poc channels`."
+            f"Got {len(channels)} kept channels of the tap {tap!r}, the largest index "
+            f"{max(channels, default=None)}. Expected at least one, with indices from 0 to "
+            f"{shape[-1] - 1}. Try a new selection for this source with `poc channels`."
         )
     return None if channels is None or len(channels) == shape[-1] else channels
