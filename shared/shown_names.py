@@ -1,10 +1,14 @@
-"""Names out of files as a reader sees them: what commands a terminal or ends a line is escaped."""
+"""Names and counts in the form that a reader sees.
+
+A name from a file may hold control characters that command a terminal or end a line; they are
+escaped.
+"""
 
 
 def plain(text: str) -> str:
-    """The text in one line that any terminal, table or picture can show.
+    """Return the text as one line that any terminal, table or picture can show.
 
-    Control characters, line breaks and bytes that are no UTF-8 stand as Python writes them.
+    Control characters, line breaks and bytes that are not UTF-8 become Python's escapes.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
@@ -13,15 +17,15 @@ def plain(text: str) -> str:
 
 
 def say(count: int, what: str) -> str:
-    """`1 step`, `2 steps`, `2 empty classes`.
+    """Write a count with its noun: `1 step`, `2 steps`, `2 empty classes`.
 
     Args:
-        count: Of the things.
-        what: One of them; its last word takes the ending.
+        count: Number of things.
+        what: Name of one thing; its last word takes the plural ending.
     """
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}{ending_of(what)}"
 
 
 def ending_of(noun: str) -> str:
-    """What makes a noun one of several."""
+    """Return the ending that makes an English noun plural: `s` or `es`."""
     return "es" if noun.endswith("s") else "s"

@@ -1,4 +1,4 @@
-"""What `poc bench` measures: sides, and how often."""
+"""Settings of `poc bench`: the sides that it times, and how often."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Self
@@ -11,8 +11,8 @@ from .run import RunSpec
 from .settings import Settings
 from .training.precision import MIXED
 
-# Side as the command line names it -> what it changes of the run. The first of each backend is its
-# default.
+# Backend -> name of a mode on the command line -> settings of the run that it changes. The first
+# mode of each backend is its default.
 MODES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "tf": {
         "graph": {"mode": "default"},
@@ -28,21 +28,21 @@ MODES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
 }
 
-# Few, so that a slow moment of the machine meets all sides. The first step after another process'
-# finds cold caches and is not counted.
+# A turn is short, so that a slow moment of the machine meets all sides. The first step after
+# another process has run finds cold caches, so it is not counted.
 STEPS_A_TURN, STEPS_AFTER_OTHERS = 3, 1
 
 
 class Side(Settings):
-    """One program to time: a backend in a mode, with so many threads."""
+    """One program to time: a backend in a mode, with a number of threads."""
 
     backend: Literal["tf", "torch"] = Field("torch", description="framework")
-    mode: str = Field("eager", description="a row of the backend's modes")
+    mode: str = Field("eager", description="one of the backend's modes")
     num_threads: int | None = Field(
-        None, ge=1, description="threads of one operation; none: the framework's own choice"
+        None, ge=1, description="threads per operation; none: the framework's own choice"
     )
     slowdown: float = Field(
-        0.0, ge=0, description="share of each step that is slept away after it: to test the test"
+        0.0, ge=0, description="sleep after each step, as a share of it: to test the benchmark"
     )
 
     @model_validator(mode="after")
@@ -50,14 +50,15 @@ class Side(Settings):
         """Refuse a mode of the other backend."""
         if self.mode not in MODES[self.backend]:
             raise UsageError(
-                f"received the mode {self.mode!r} of {self.backend}; allowed are "
-                f"{', '.join(MODES[self.backend])}: choose one"
+                f"Got mode={self.mode!r} for the backend {self.backend}. Expected one of "
+                f"{', '.join(MODES[self.backend])}. Try {self.backend}:"
+                f"{next(iter(MODES[self.backend]))}."
             )
         return self
 
     @property
     def name(self) -> str:
-        """`tf graph`, `torch eager, 1 thread`."""
+        """Return the side's name in tables: `tf graph` or `torch eager, 1 thread`."""
         parts = [f"{self.backend} {self.mode}"]
         if self.num_threads is not None:
             parts.append(f"{self.num_threads} thread{'s' * (self.num_threads > 1)}")
@@ -66,27 +67,27 @@ class Side(Settings):
         return ", ".join(parts)
 
     def run(self, run: RunSpec) -> RunSpec:
-        """The run as this side trains it."""
+        """Return the run with this side's backend and mode."""
         return run.replace(backend=self.backend, **self.changes)
 
     @property
     def changes(self) -> Mapping[str, str]:
-        """Fields of the run that the mode sets."""
+        """Return the fields of the run that the mode sets."""
         return MODES[self.backend][self.mode]
 
     @property
     def is_mixed(self) -> bool:
-        """Whether it computes in another precision than its peers, so that nothing is proved."""
+        """Return whether the side computes in mixed precision, so its logits prove nothing."""
         return self.changes.get("precision") in MIXED
 
     @property
     def is_default(self) -> bool:
-        """Whether it is what `poc run` does."""
+        """Return whether the mode is the one in which `poc run` trains by default."""
         return self.mode == next(iter(MODES[self.backend]))
 
 
 class Turn(NamedTuple):
-    """What a process does before it lets the others work: steps not counted, then timed ones."""
+    """Steps of a process before it lets the others work: uncounted ones, then timed ones."""
 
     warmup_steps: int
     timed_steps: int
@@ -98,18 +99,20 @@ class BenchSpec(Settings):
 
     run: RunSpec
     sides: tuple[Side, ...] = Field(min_length=1)
-    num_processes: int = Field(5, ge=2, description="processes of each side")
+    num_processes: int = Field(5, ge=2, description="processes per side")
     warmup_steps: int = Field(10, ge=1, description="steps before the clock starts")
-    timed_steps: int = Field(30, ge=5, description="steps of each process that are timed, at least")
-    timed_seconds: float = Field(3.0, ge=0, description="seconds that they take together, at least")
+    timed_steps: int = Field(30, ge=5, description="least number of timed steps per process")
+    timed_seconds: float = Field(
+        3.0, ge=0, description="least time of the timed steps per process, in seconds"
+    )
     is_alone: bool = Field(
-        False, description="one process at a time: for programs that fill the memory together"
+        False, description="one process at a time, if together they would fill the memory"
     )
 
     def turns(self) -> list[Turn]:
-        """The parts of a process' steps between which the others take theirs."""
-        whole, rest = divmod(self.timed_steps, STEPS_A_TURN)
-        counts = [STEPS_A_TURN] * whole + ([rest] if rest else [])
+        """Divide the steps of a process into turns; between two turns the others compute."""
+        full_turns, rest = divmod(self.timed_steps, STEPS_A_TURN)
+        counts = [STEPS_A_TURN] * full_turns + ([rest] if rest else [])
         return [
             Turn(
                 STEPS_AFTER_OTHERS if number else self.warmup_steps,
@@ -121,15 +124,21 @@ class BenchSpec(Settings):
 
 
 def parse_sides(texts: Sequence[str], modes: str | None = None) -> tuple[Side, ...]:
-    """`tf`, `torch:compile` or `torch:eager:1` (threads) -> sides; nothing given: both defaults.
+    """Read sides such as `tf`, `torch:compile` or `torch:eager:1` (one thread).
+
+    Args:
+        texts: Values of `--side`; none: the default mode of each backend.
+        modes: Value of `--modes`; `all` takes every mode of both backends.
 
     Raises:
         UsageError: Unknown backend, mode or number.
     """
     if modes not in (None, "all"):
-        raise UsageError(f"received --modes {modes!r}; allowed is all: leave it out or write all")
+        raise UsageError(f"Got --modes {modes!r}. Expected all. Try --modes all, or leave it out.")
     if texts and modes:
-        raise UsageError("received --side and --modes; allowed is one of them: remove one")
+        raise UsageError(
+            "Got --side and --modes together. Expected only one of them. Try removing --modes."
+        )
     if modes == "all":
         return tuple(Side(backend=b, mode=mode) for b in MODES for mode in MODES[b])
     if not texts:
@@ -138,12 +147,16 @@ def parse_sides(texts: Sequence[str], modes: str | None = None) -> tuple[Side, .
 
 
 def parse_side(text: str) -> Side:
-    """One side of the command line."""
+    """Read one side, `BACKEND[:MODE[:THREADS]]`.
+
+    Raises:
+        UsageError: Unknown backend, mode or number.
+    """
     backend, _, rest = text.partition(":")
     if backend not in MODES:
         raise UsageError(
-            f"received --side {text!r}; allowed are tf and torch, with a mode after a colon: "
-            "write for example torch:compile"
+            f"Got --side {text!r}. Expected tf or torch, with a mode after a colon if you like. "
+            "Try --side torch:compile."
         )
     mode, _, threads = rest.partition(":")
     values: dict[str, object] = {"backend": backend, "mode": mode or next(iter(MODES[backend]))}

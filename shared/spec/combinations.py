@@ -1,4 +1,4 @@
-"""Settings that exclude each other, whatever the data are: each rule is one function."""
+"""Rules for settings that exclude each other with any data: each rule is one function."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from .training.precision import EXACT
 
 
 def check_combination(run: RunSettings) -> None:
-    """Refuse a run of which two settings exclude each other.
+    """Refuse a run in which two settings exclude each other.
 
     Raises:
-        UsageError: Names both sides and one way out; the first rule that is broken.
+        UsageError: The first broken rule; the message names both settings and one way out.
     """
     for rule in RULES:
         rule(run)
@@ -25,7 +25,7 @@ def check_options(run: RunSettings) -> None:
 
 
 def check_model_options(run: RunSettings) -> None:
-    """Refuse wrong options of the model; says where nobody has named that model."""
+    """Refuse wrong options of the model; the message says if the model is the default."""
     try:
         run.model_spec.resolved()
     except UsageError as error:
@@ -33,14 +33,14 @@ def check_model_options(run: RunSettings) -> None:
 
 
 def check_size(run: RunSettings) -> None:
-    """Refuse an image size next to a method that names the size itself."""
+    """Refuse an image size if the method sets the size itself."""
     size = run.data.image_size
     side = find_method(run.method).image_side(run.method_settings)
     # A stage sees the images at a size of its own, which the method has set.
     if side is not None and not run.stage and size not in (None, (side, side)):
         raise UsageError(
-            f"received data.image_size={list(size)} with test_size={side} of method "
-            f"{run.method!r}; allowed is one of them: leave data.image_size out"
+            f"Got data.image_size={list(size)} and test_size={side} of the method "
+            f"{run.method!r}. Expected only one of them. Try leaving data.image_size out."
         )
 
 
@@ -55,8 +55,9 @@ def check_learns_from_teacher(run: RunSettings) -> None:
     if run.teacher is not None and find_method(run.method).distillation is None:
         learners = [name for name, row in METHODS.items() if row.distillation is not None]
         raise UsageError(
-            f"received a teacher for method {run.method!r}, which learns from labels alone; "
-            f"allowed is one with {', '.join(learners)}: choose one of them or remove it"
+            f"Got a teacher for the method {run.method!r}, which learns from labels alone. "
+            f"Expected a teacher only with {', '.join(learners)}. Try one of these methods, or "
+            "remove the teacher."
         )
 
 
@@ -65,34 +66,38 @@ def check_optimizer(run: RunSettings) -> None:
     allowed = find_method(run.method).optimizers
     if allowed and (run.optimizer.name not in allowed or run.optimizer.nesterov):
         raise UsageError(
-            f"received the optimizer {run.optimizer.name!r} for method {run.method!r}, whose "
-            f"gradient passes through its own update; allowed is {', '.join(allowed)} without "
-            "nesterov: set optimizer.name"
+            f"Got optimizer.name={run.optimizer.name!r}"
+            f"{' with nesterov' if run.optimizer.nesterov else ''} for the method "
+            f"{run.method!r}, whose gradient passes through its own update. Expected "
+            f"{', '.join(allowed)} without nesterov. Try optimizer.name={allowed[0]}"
+            f"{' and optimizer.nesterov=false' if run.optimizer.nesterov else ''}."
         )
 
 
 def check_layout(run: RunSettings) -> None:
-    """Refuse a layout that the backend's kernels do not know."""
+    """Refuse a layout that the backend's kernels do not support."""
     if run.backend == "tf" and run.layout != "channels_last":
         raise UsageError(
-            f"received the layout {run.layout!r} for the backend 'tf', whose kernels on the CPU "
-            "know channels_last alone; allowed is it for torch: remove layout"
+            f"Got layout={run.layout!r} with the backend 'tf', whose CPU kernels only support "
+            "channels_last. Expected layout='channels_last', or backend='torch'. Try removing "
+            "layout."
         )
 
 
 def check_second_order(run: RunSettings) -> None:
-    """Refuse a precision or a mode in which second derivatives are wrong or not to be had."""
+    """Refuse a precision or a mode in which second derivatives are wrong or unavailable."""
     if not find_method(run.method).is_second_order:
         return
     if run.precision not in EXACT:
         raise UsageError(
-            f"received the precision {run.precision!r} for method {run.method!r}, whose "
-            f"hyper-gradients it would drown; allowed are {', '.join(EXACT)}: set precision"
+            f"Got precision={run.precision!r} for the method {run.method!r}, whose "
+            f"hyper-gradients would vanish in its rounding. Expected one of {', '.join(EXACT)}. "
+            f"Try precision={EXACT[0]}."
         )
     if (run.backend, run.mode) == ("torch", "compiled"):
         raise UsageError(
-            f"received the mode 'compiled' for method {run.method!r} in torch, whose compiler "
-            "refuses second derivatives; allowed are default and eager: remove mode"
+            f"Got mode='compiled' for the method {run.method!r} in torch, whose compiler "
+            "refuses second derivatives. Expected mode='default' or 'eager'. Try removing mode."
         )
 
 
@@ -102,16 +107,16 @@ def check_model(run: RunSettings) -> None:
     if allowed and name not in allowed:
         default = "" if "method" in run.model_fields_set else ", the default"
         raise UsageError(
-            f"received model {name!r} for method {run.method!r}{default}; allowed are "
-            f"{', '.join(allowed)}: {suggest_method(run)}"
+            f"Got the model {name!r} for the method {run.method!r}{default}. Expected one of "
+            f"{', '.join(allowed)}. Try {suggest_method(run)}."
         )
 
 
 def suggest_method(run: RunSettings) -> str:
-    """Say what to type where the method cannot train the model."""
+    """Say what to type if the method cannot train the model."""
     if run.initial_weights is None:
-        return "choose one of them or --method scratch"
-    return "add --method transfer for a new head on these weights, or --method scratch"
+        return "one of them, or --method scratch"
+    return "--method transfer for a new head on these weights, or --method scratch"
 
 
 RULES: tuple[Callable[[RunSettings], None], ...] = (

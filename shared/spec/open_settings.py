@@ -1,4 +1,4 @@
-"""Settings that a run may leave open until its data is: the recipe (`recipe.py`) fills them in."""
+"""Settings that a run may leave open: the recipe (`recipe.py`) fills them in with its data."""
 
 from typing import Literal, get_args
 
@@ -14,11 +14,11 @@ OpenSetting = Literal[
     "method_options.head_initializer",
 ]
 OPEN_SETTINGS: tuple[OpenSetting, ...] = get_args(OpenSetting)
-# Marks a field that the recipe fills in, where a run sets nothing of its key above.
+# Marks a field that the recipe fills in if a run sets no part of its open setting above.
 BY_RECIPE: JsonDict = {"by_recipe": True}
 
 
 def is_by_recipe(field: FieldInfo) -> bool:
-    """Whether the recipe fills in a field that a run does not set."""
+    """Return whether the recipe fills in a field that a run does not set."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("by_recipe"))

@@ -1,4 +1,4 @@
-"""A run whose images are known: its method, and its networks, declared once."""
+"""A run with known images: its method and its networks, each declared once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ from .training.stages import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedRun:
-    """What a trainer, the training loop and a parity check are given.
+    """The input of a trainer, of the training loop and of a parity check.
 
     Attributes:
-        spec: The settings, those of a stage where `spec.stage` names one.
+        spec: The settings; those of a stage if `spec.stage` names one.
         method: The method's row of the table.
-        method_settings: Its options, defaults filled in.
-        network: The declared network alone.
-        trained_network: The network with all that this stage trains next to it; the same logits.
+        method_settings: The method's options, with defaults filled in.
+        network: The declared network without additions.
+        trained_network: The network with all layers that this stage trains in addition; its logits
+            are the same.
         teacher_network: The frozen network that the method learns from, if any.
         meta_parameters: Parameters that the method trains outside any network.
     """
@@ -38,22 +39,26 @@ class ResolvedRun:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The method's plan over the epochs; one stage for most."""
+        """Return the method's plan over the epochs; most methods have one stage."""
         return self.spec.stages
 
     def at_stage(self, name: str) -> "ResolvedRun":
-        """The run as a stage of its plan sees it, with the stage's own data, rates and layers."""
+        """Return the run of one stage, with the stage's own data, rates and layers."""
         return self.by_stage[name]
 
     @cached_property
     def by_stage(self) -> Mapping[str, "ResolvedRun"]:
-        """Stage -> the run as it sees it, declared at the first need."""
+        """Map each stage's name to its run; networks are declared at the first use."""
         return {
             stage.name: resolve_networks(self.spec.at_stage(stage.name)) for stage in self.stages
         }
 
     def coefficients(self, progress: float) -> Mapping[str, float]:
-        """Numbers of a step that the method lets run over its last stage, `progress` 0 to 1."""
+        """Return the loss weights that the method changes from step to step.
+
+        Args:
+            progress: Share of the last stage that is done, 0 to 1.
+        """
         plan = self.method.distillation
         return plan.coefficients(self.method_settings, progress) if plan else {}
 
@@ -63,7 +68,7 @@ def resolve_networks(run: RunSpec) -> ResolvedRun:
 
     Raises:
         UsageError: The images' shape is not known, they are too small, or teacher and student do
-            not fit the method; names both sides.
+            not fit the method; the message names both sides.
     """
     method, settings = find_method(run.method), run.method_settings
     network, teacher = declare_network(run), declare_teacher(run)
@@ -93,13 +98,14 @@ def declare_network(run: RunSpec) -> Network:
     """
     if run.input_shape is None or run.num_classes is None:
         raise UsageError(
-            "received a run without input_shape and num_classes; open its data first or set both"
+            f"Got a run with input_shape={run.input_shape} and num_classes={run.num_classes}. "
+            "Expected both to be known. Try opening its data first, or set both."
         )
     return run.model_spec.declare(run.input_shape, run.num_classes)
 
 
 def declare_teacher(run: RunSpec) -> Network | None:
-    """Declare the teacher for this run's images; none where the method has no teacher."""
+    """Declare the teacher for this run's images; none if the run has no teacher."""
     if run.teacher is None or run.input_shape is None or run.num_classes is None:
         return None
     model = run.teacher.model or run.model_spec

@@ -16,12 +16,12 @@ __all__ = ["BACKENDS", "Backend", "RunSpec"]
 
 
 class RunSpec(RunSettings):
-    """Everything that decides the numbers of a run; no two of its settings exclude each other."""
+    """All settings that decide the numbers of a run, checked: no two exclude each other."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_model(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Put the method's default model where none is named."""
+        """Fill in the method's default model, its defaults and its teacher if none is named."""
         if not isinstance(values, dict):
             return values
         method = values.get("method", "lightlayers")
@@ -35,12 +35,12 @@ class RunSpec(RunSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse combinations that no data could make right."""
+        """Refuse combinations that are wrong with any data."""
         check_combination(self)
         return self
 
     def at_stage(self, name: str) -> "RunSpec":
-        """The run as a stage of its plan sees it: with the stage's own data and rates."""
+        """Return the run of one stage of its plan, with the stage's own data and rates."""
         fine_tuning = find_method(self.method).fine_tuning
         if fine_tuning is None:
             return self.replace(stage=name)
@@ -48,12 +48,16 @@ class RunSpec(RunSettings):
         return self.replace(stage=name, **changes)
 
     def replace(self, **changes: Any) -> "RunSpec":
-        """A copy with these fields changed, validated again."""
+        """Return a copy with these fields changed, validated again.
+
+        Raises:
+            UsageError: The changed run is not valid.
+        """
         return RunSpec.parse({**self.model_dump(mode="json"), **changes}, "")
 
 
 def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """Put a method's own defaults of other groups where nothing is given."""
+    """Fill in the defaults that a method has for other groups; values that are given win."""
     name = values.get("method", "lightlayers")
     if not isinstance(name, str):
         return values
@@ -65,7 +69,7 @@ def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_teacher(values: dict[str, Any]) -> dict[str, Any]:
-    """Give a method that learns from a teacher one like its student, where none is named."""
+    """Give a method that learns from a teacher one like its student if none is named."""
     method = values.get("method", "lightlayers")
     if not isinstance(method, str) or find_method(method).distillation is None:
         return values

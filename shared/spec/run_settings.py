@@ -28,83 +28,113 @@ BACKENDS: tuple[Backend, ...] = ("tf", "torch")
 
 
 class RunSettings(Settings):
-    """Everything that decides the numbers of a run.
+    """All settings that decide the numbers of a run.
 
-    `input_shape` and `num_classes` are read off the data when a run starts; commands without data
-    give them by hand.
+    A run takes `input_shape` and `num_classes` from its data when it starts; commands without data
+    get them as options.
     """
 
     backend: Backend = Field("torch", description="framework that trains")
-    method: str = Field("lightlayers", description="a row of the table of methods")
-    method_options: Mapping[str, Any] = Field(default_factory=dict, description="of the method")
+    method: str = Field("lightlayers", description="name of the training method")
+    method_options: Mapping[str, Any] = Field(
+        default_factory=dict, description="options of the method"
+    )
     model: ModelSpec | None = Field(None, description="architecture; none: the method's default")
     initial_weights: str | None = Field(
-        None, description='canonical safetensors file to start from, or "imagenet"; none: drawn'
+        None,
+        description='weights to start from: a canonical safetensors file, or "imagenet"; none: '
+        "random weights",
     )
     teacher: TeacherSpec | None = Field(
-        None, description="network that the method learns from; none: drawn like the student"
+        None,
+        description="network that the method learns from; none: one like the student, with random "
+        "weights",
     )
-    data: DataSpec = Field(default_factory=DataSpec, description="source, split, batches")
+    data: DataSpec = Field(default_factory=DataSpec, description="source, split, views, batches")
     num_epochs: int = Field(
         10, ge=1, description="passes over the training examples", json_schema_extra=BY_RECIPE
     )
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
     early_stopping: EarlyStoppingSpec = Field(
-        default_factory=EarlyStoppingSpec, description="when to stop or to reduce the rate"
+        default_factory=EarlyStoppingSpec,
+        description="rules that end a run or reduce its learning rate",
     )
     norm_statistics: Literal["running", "exact"] = Field(
         "running",
-        description='of batch norms in evaluation; "exact": one pass over the training part before '
-        "each evaluation",
+        description="statistics of batch norms in evaluation; running: collected in training; "
+        "exact: computed in a pass over the training part before each evaluation",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="initial weights, order and noise")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="seed of initial weights, order of examples and noise"
+    )
     precision: Precision = Field(
         "float32",
-        description="of all arithmetic; bfloat16, float16: of layers alone, the rest is float32",
+        description="number type of all arithmetic; with bfloat16 and float16 that of the layers "
+        "only, the rest is float32",
     )
-    device: Literal["auto", "cpu", "gpu"] = Field("auto", description='"auto": GPU where present')
-    deterministic: bool = Field(True, description="bit-equal repeats on the same machine")
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="processor that computes; auto: a GPU if there is one"
+    )
+    deterministic: bool = Field(
+        True, description="give the same bits in every repetition on the same machine"
+    )
     mode: Literal["default", "eager", "compiled"] = Field(
-        "default", description="tf: graph by default, compiled = XLA; torch: eager by default"
+        "default",
+        description="execution; default: a graph in tf, eager in torch; compiled: XLA in tf, "
+        "torch.compile in torch",
     )
     layout: Literal["channels_last", "channels_first"] = Field(
-        "channels_last", description="of maps in memory; channels_first: torch alone"
+        "channels_last",
+        description="order of a map's axes in memory; channels_first: only in torch",
     )
     input_shape: Shape | None = Field(
         None,
         min_length=3,
         max_length=3,
         examples=[[224, 224, 3]],
-        description="(height, width, channels)",
+        description="(height, width, channels) of an image, sizes in pixels; none: from the data",
     )
-    num_classes: int | None = Field(None, ge=2, description="number of classes")
+    num_classes: int | None = Field(
+        None, ge=2, description="number of classes; none: from the data"
+    )
     stage: str = Field(
-        "", description="set by the training loop: stage of the method's plan; empty: the last"
+        "",
+        description="stage of the method's plan, set by the training loop; empty: the last one",
     )
     open_settings: tuple[OpenSetting, ...] = Field(
-        (), description="set by the program: what the recipe fills in when the data is opened"
+        (),
+        description="settings that the recipe fills in when the data is opened, set by the program",
     )
 
     @property
     def model_spec(self) -> ModelSpec:
-        """The model, never none."""
+        """Return the model, which every checked run has.
+
+        Raises:
+            UsageError: The settings were not checked by `RunSpec` and name no model.
+        """
         if self.model is None:
-            raise UsageError("received no model; allowed is a row of `poc models list`: name one")
+            raise UsageError(
+                "Got no model. Expected a name of `poc models list`. Try --model lightnet_plain."
+            )
         return self.model
 
     @property
     def dtype(self) -> str:
-        """Type of weights, optimiser slots, losses and logits; layers may compute in another."""
+        """Return the type of weights, optimiser slots, losses and logits.
+
+        Layers may compute in another type.
+        """
         return storage_type(self.precision)
 
     @property
     def method_settings(self) -> Settings:
-        """The method's options, validated, defaults filled in."""
+        """Return the method's options, validated, with defaults filled in."""
         options = find_method(self.method).options
         return options.parse(dict(self.method_options), "method_options")
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The method's plan over the epochs; one stage for most."""
+        """Return the method's plan over the epochs; most methods have one stage."""
         return find_method(self.method).plan_stages(self.method_settings, self.num_epochs)

@@ -1,4 +1,4 @@
-"""The base of every group of settings: frozen, closed, and with messages that teach."""
+"""The base class of every group of settings, and the messages about wrong values."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self, get_args
@@ -11,12 +11,12 @@ from poc.shared.errors import UsageError
 from .open_settings import is_by_recipe
 from .suggestions import VALUE_HABITS, leading_key, suggest_key
 
-# What pydantic calls a list that is none, or of another length.
+# Pydantic's types of error for a value that is not a list, or a list of a wrong length.
 LIST_PROBLEMS = ("tuple_type", "list_type", "too_short", "too_long")
 
 
 class Settings(BaseModel):
-    """Frozen pydantic model that refuses unknown keys and never coerces silently."""
+    """A frozen pydantic model that refuses unknown keys and never coerces silently."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
@@ -27,7 +27,7 @@ class Settings(BaseModel):
         """Validate `values`; `where` names the group in the message.
 
         Raises:
-            UsageError: One sentence with the first wrong key, what was received, what is allowed.
+            UsageError: A key is unknown or a value is wrong; the message is about the first one.
         """
         try:
             return cls.model_validate(values)
@@ -36,7 +36,7 @@ class Settings(BaseModel):
 
 
 def explain(error: ValidationError, settings: type[BaseModel], where: str) -> str:
-    """One sentence for the first problem of a validation error."""
+    """Write the message for the first problem of a validation error."""
     problem = error.errors()[0]
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, UsageError):
@@ -44,7 +44,7 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     location, kind = problem["loc"], problem["type"]
     context = dict(problem.get("ctx", {}))
     if kind == "missing" and isinstance(location[-1], int):
-        # A list that is too short, which pydantic says of each missing number.
+        # For a list that is too short, pydantic reports each missing number as an error.
         missing = [other for other in error.errors() if other["loc"][:-1] == location[:-1]]
         context["wanted_length"] = location[-1] + len(missing)
         location, kind = location[:-1], "too_short"
@@ -52,30 +52,33 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     name = f"{where}.{key}" if where and key else where or key
     if kind == "extra_forbidden":
         group = find_group(settings, location[:-1])
-        return f"received the unknown key {name!r}; " + suggest_key(
+        return f"Got the unknown key {name!r}. " + suggest_key(
             name, group.model_fields if group else ()
         )
     if kind == "model_type":
         return explain_group(name, problem["input"], find_group(settings, location))
     allowed = describe_allowed(problem["msg"])
     if kind in LIST_PROBLEMS:
-        allowed = f"allowed is {describe_list(settings, location, problem['input'], context)}"
-    received = f"received {name}={shorten(problem['input'])}; {allowed}"
+        allowed = f"Expected {describe_list(settings, location, problem['input'], context)}"
+    received = f"Got {name}={shorten(problem['input'])}. {allowed}"
     if kind == "literal_error" and (meant := VALUE_HABITS.get(str(problem["input"]).lower())):
-        return f"{received}: write {location[-1]}={meant}"
+        return f"{received}. Try {location[-1]}={meant}."
     return received + describe_field(settings, location)
 
 
 def explain_group(name: str, value: object, group: type[BaseModel] | None) -> str:
-    """One sentence for a plain value where a group of settings stands."""
+    """Write the message for a plain value in place of a group of settings."""
     keys = group.model_fields if group else {}
     key = leading_key(keys)
     advice = (
-        f"write {name}.{key}={value}"
+        f"{name}.{key}={value}"
         if key and isinstance(value, str)
-        else f"set one of its keys, {', '.join(sorted(keys))}"
+        else f"setting one of its keys, {', '.join(sorted(keys))}"
     )
-    return f"received {name}={shorten(value)}, but {name} is a group of settings: {advice}"
+    return (
+        f"Got {name}={shorten(value)}, but {name} is a group of settings. Expected a value for "
+        f"one of its keys. Try {advice}."
+    )
 
 
 def describe_list(
@@ -84,15 +87,16 @@ def describe_list(
     value: object,
     context: Mapping[str, object],
 ) -> str:
-    """`a list in brackets, such as [64, 64]`, where the field knows an example or has a default.
+    """Describe a list: `a list in brackets, such as [64, 64]`.
 
-    One number where several are wanted is repeated: it is what the reader will want to type.
+    The example is the field's own, or its default. If the user gave one number in place of several,
+    the example repeats that number: it is what the user probably wants to type.
 
     Args:
-        settings: The group.
-        location: Of the field.
-        value: What was received.
-        context: What pydantic says of the lengths that it allows.
+        settings: The group of settings.
+        location: Path of the field in the group.
+        value: The received value.
+        context: Pydantic's context of the error, with the lengths that it allows.
     """
     field = find_field(settings, location)
     default = field.get_default(call_default_factory=True) if field else None
@@ -109,7 +113,7 @@ def describe_list(
 def describe_length(
     value: object, context: Mapping[str, object], example: Sequence[object] | None
 ) -> str:
-    """` of 3 entries (received 2)` for a list of another length; empty for what is no list."""
+    """Describe a wrong length: ` of 3 entries (got 2)`; empty if the value is not a list."""
     if not isinstance(value, list | tuple):
         return ""
     least, most = context.get("min_length"), context.get("max_length")
@@ -121,33 +125,33 @@ def describe_length(
     if number is None:
         return ""
     entries = "entry" if number == 1 else "entries"
-    return f" of {wanted if wanted is not None else bound} {entries} (received {len(value)})"
+    return f" of {wanted if wanted is not None else bound} {entries} (got {len(value)})"
 
 
 def describe_allowed(message: str) -> str:
-    """Pydantic's message as what is allowed."""
+    """Turn pydantic's message into a sentence that starts with `Expected`, without its stop."""
     message = message.removeprefix("Value error, ")
     if message.startswith("Input should be "):
         what = message.removeprefix("Input should be ")
-        return f"allowed is {'a value ' if what.startswith(('greater', 'less')) else ''}{what}"
-    return f"allowed is another form, since {lower_first(message)}"
+        return f"Expected {'a value ' if what.startswith(('greater', 'less')) else ''}{what}"
+    return f"Expected another form, since {lower_first(message)}"
 
 
 def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """What the field means, and what to do."""
+    """Write the end of a message: the field's meaning, and what to do."""
     field = find_field(settings, location)
     if field is None:
-        return ": correct it"
+        return ". Try another value."
     meaning = f" ({field.description})" if field.description else ""
     default = field.get_default(call_default_factory=True)
     is_plain = default is not None and isinstance(default, str | int | float | tuple)
-    stands_in = "the recipe's" if is_by_recipe(field) else shorten(default)
-    advice = f"correct it or leave it out for {stands_in}" if is_plain else "correct it"
-    return f"{meaning}: {advice}"
+    stand_in = "the recipe's" if is_by_recipe(field) else shorten(default)
+    advice = f"another value, or leave it out for {stand_in}" if is_plain else "another value"
+    return f"{meaning}. Try {advice}."
 
 
 def find_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    """The field at a place of a group of settings, or none."""
+    """Return the field at a path of a group of settings, or none."""
     names = [part for part in location if isinstance(part, str)]
     group = find_group(settings, tuple(names[:-1]))
     return group.model_fields.get(names[-1]) if group and names else None
@@ -156,7 +160,7 @@ def find_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> Fi
 def find_group(
     settings: type[BaseModel], location: tuple[int | str, ...]
 ) -> type[BaseModel] | None:
-    """The group of settings at a place of another, or none."""
+    """Return the group of settings at a path of another group, or none."""
     group: type[BaseModel] | None = settings
     for part in location:
         field = group.model_fields.get(str(part)) if group else None
@@ -167,11 +171,11 @@ def find_group(
 
 
 def shorten(value: object, length: int = 120) -> str:
-    """A value as Python writes it, cut where it is long."""
+    """Write a value as Python does, cut after `length` characters."""
     text = repr(value).replace("\n", " ")
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def lower_first(text: str) -> str:
-    """The text with a small first letter."""
+    """Return the text with a small first letter."""
     return text[:1].lower() + text[1:]

@@ -1,9 +1,9 @@
-"""What somebody who typed a name that is none probably meant."""
+"""Guesses of the name that a user meant who typed an unknown one."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
 
-# Names that other tools use, and this one's.
+# Names that other tools use -> the names here.
 KEY_HABITS = {
     "lr": "learning_rate",
     "lr0": "learning_rate",
@@ -30,19 +30,19 @@ KEY_HABITS = {
     "gpu": "device",
     "rate": "learning_rate",
     "weights": "initial_weights",
-    # Former names.
+    # Renamed since the first runs.
     "source": "teacher",
 }
 VALUE_HABITS = {"tensorflow": "tf", "keras": "tf", "pytorch": "torch", "cuda": "gpu"}
-# A group of settings by the one of its keys that people mean when they give the group a word.
+# Keys that people mean when they give a word to a group of settings, such as `optimizer=sgd`.
 LEADING_KEYS = ("name", "kind", "source", "crop", "weights")
-# Below it all names are shown: the reader sees them at a glance.
+# Up to this number a message lists all names: a reader takes them in at a glance.
 FEW = 12
 SIMILARITY = 0.6
 
 
 def nearest(name: str, allowed: Collection[str], count: int = 3) -> list[str]:
-    """The allowed names that a name is closest to, the closest first; none where none is close."""
+    """Return the allowed names closest to a name, the closest first; none if none is close."""
     plain = {simplify(other): other for other in allowed}
     if name in KEY_HABITS and KEY_HABITS[name].split(".")[-1] in {*allowed, "name", "source"}:
         return [KEY_HABITS[name]]
@@ -51,32 +51,32 @@ def nearest(name: str, allowed: Collection[str], count: int = 3) -> list[str]:
 
 
 def simplify(name: str) -> str:
-    """The name without what people write in different ways."""
+    """Return the name in lower case without hyphens and underscores, which people mix up."""
     return name.lower().replace("-", "_").replace("_", "")
 
 
 def suggest_key(name: str, allowed: Collection[str]) -> str:
-    """What is allowed in place of an unknown key: the nearest keys, or all where they are few."""
+    """Write the end of a message about an unknown key: the nearest keys, or all if they are few."""
     near = nearest(name.rpartition(".")[2], allowed)
     if not near and len(allowed) <= FEW:
-        return f"allowed are {', '.join(sorted(allowed)) or 'none here'}: correct or remove it"
-    hint = f", the nearest {' or '.join(near)}" if near else ""
-    return f"allowed are those of `poc config keys`{hint}: correct or remove it"
+        known = f"one of {', '.join(sorted(allowed))}" if allowed else "no key here"
+        return f"Expected {known}. Try correcting or removing it."
+    advice = f"{' or '.join(near)}, or remove it" if near else "correcting or removing it"
+    return f"Expected a key of `poc config keys`. Try {advice}."
 
 
 def suggest_name(name: str, allowed: Collection[str], listing: str) -> str:
-    """What is allowed in place of one of many names.
+    """Write the end of a message about an unknown name of a long list.
 
     Args:
-        name: What was received.
-        allowed: Every name.
-        listing: The command that lists them, such as `poc models list`.
+        name: The received name.
+        allowed: All names of the list.
+        listing: Command that lists them, such as `poc models list`.
     """
     near = nearest(name, allowed)
-    hint = f", the nearest {' or '.join(near)}" if near else ""
-    return f"allowed is a name of `{listing}`{hint}: choose one"
+    return f"Expected a name of `{listing}`. Try {' or '.join(near) if near else 'one of them'}."
 
 
 def leading_key(keys: Collection[str]) -> str | None:
-    """The key of a group that a plain value for the group is probably meant for."""
+    """Return the key of a group that a plain value for the group is probably meant for."""
     return next((key for key in LEADING_KEYS if key in keys), None)

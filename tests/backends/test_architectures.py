@@ -115,7 +115,9 @@ def test_googlenet_layer_by_layer():
     ("form", "macs", "channels"), [("naive", 854_196_224, 672), ("reduced", 271_351_808, 480)]
 )
 def test_the_module_of_the_course(form, macs, channels):
-    network = make_run("inception_module", {"form": form, "head": "none"}, (28, 28, 256)).network
+    network = declare_network(
+        make_run("inception_module", {"form": form, "head": "none"}, (28, 28, 256))
+    )
     assert network.macs == macs
     assert network.nodes[-1].output_shape == (28, 28, channels)
 
@@ -209,8 +211,8 @@ def test_both_backends_compute_the_same(name, precision, workers):
 
 WRONG = {
     "shrinks to nothing": (
-        lambda: make_run("inception_v3", {}, (40, 40, 3)).network,
-        "inception_v3, layer mixed3/three/1: .*leaves nothing",
+        lambda: declare_network(make_run("inception_v3", {}, (40, 40, 3))),
+        "the layer mixed3/three/1 of inception_v3 .*leaves nothing",
     ),
     "unknown option": (lambda: make_run("resnet18", {"depth": 3}), "model.depth"),
     "wrong value": (lambda: make_run("resnet50", {"stride_on": "5x5"}), "model.stride_on"),
@@ -218,11 +220,11 @@ WRONG = {
         lambda: NetworkBuilder("net", (8, 8, 6)).add(
             "conv", Conv2D(filters=8, kernel_size=(3, 3), groups=4)
         ),
-        "net, layer conv: received 6 input and 8 output channels for 4 groups",
+        "the layer conv of net with 6 input and 8 output channels for 4 groups",
     ),
     "unknown block": (
-        lambda: make_run("resnet18", change={"removed": ["layer9/0"]}).network,
-        "layer9/0.*allowed are layer1/0",
+        lambda: declare_network(make_run("resnet18", change={"removed": ["layer9/0"]})),
+        "layer9/0.*Expected one of layer1/0",
     ),
 }
 

@@ -123,7 +123,7 @@ def test_names_are_unique_in_every_scheme(name):
 @pytest.mark.parametrize(
     ("case", "named"),
     [
-        (Case(model="vgg16", input_shape=(16, 16, 3)), "vgg16, layer stage5/pool"),
+        (Case(model="vgg16", input_shape=(16, 16, 3)), "the layer stage5/pool of vgg16"),
         (Case(model="vgg16", options={"head": "none"}), "model.head='none'"),
         (Case(model="efficientnet_b0", options={"lineage": "timm"}), "model.lineage='timm'"),
         (Case(model="mobilenet_v2", options={"width": 0}), "model.width=0"),
@@ -132,6 +132,6 @@ def test_names_are_unique_in_every_scheme(name):
     ids=str,
 )
 def test_wrong_use_is_refused(case, named):
-    with pytest.raises(UsageError, match=r"^received|^vgg16") as error:
+    with pytest.raises(UsageError, match=r"^Got ") as error:
         _ = declare_network(case.run())
     assert named in str(error.value)

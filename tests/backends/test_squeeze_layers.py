@@ -85,5 +85,5 @@ def test_factors_of_another_shape_are_refused():
     net = NetworkBuilder("case", (6, 5, 4))
     maps = net.add("maps", Conv2D(filters=3, kernel_size=(1, 1)))
     net.add("pool", GlobalPool(keep_axes=True), "images")
-    with pytest.raises(UsageError, match=r"case, layer scaled: received factors .*\(1, 1, 4\)"):
+    with pytest.raises(UsageError, match=r"the layer scaled of case with factors .*\(1, 1, 4\)"):
         net.add("scaled", Multiply(), maps, "pool")

@@ -76,7 +76,7 @@ MISTAKES = {
     "--learning-rate": ([*RUN, "--learning-rate", "0.1"], "--set learning_rate=VALUE"),
     "--source": ([*RUN, "--source", "x"], "its new name, --teacher. Try --teacher PATH"),
     "--target": ([*RUN, "--target", "vgg9_bn"], "its new name, --student. Try --student NAME"),
-    "source.weights": (settings("method=kd", "source.weights=x"), "the nearest teacher"),
+    "source.weights": (settings("method=kd", "source.weights=x"), "Try teacher"),
     "both -q and -v": ([*RUN, "-q", "-v"], "Try removing one"),
     "--device": ([*RUN, "--device", "gpu"], "--set device=VALUE"),
     "--epoch": ([*RUN, "--epoch", "3"], "Try --epochs VALUE"),
@@ -102,27 +102,27 @@ MISTAKES = {
     "--set nonsense": (settings("nonsense=1"), "poc config keys"),
     "image_size=224": (settings("image_size=224"), "image_size=[224, 224]"),
     "fractions of two": (settings("data.split.fractions=[0.8,0.2]"), "[0.64, 0.16, 0.2]"),
-    "optimizer=adamw": (settings("optimizer=adamw"), "write optimizer.name=adamw"),
-    "schedule=cosine": (settings("schedule=cosine"), "write schedule.name=cosine"),
-    "split=kfold": (settings("split=kfold"), "write data.split.kind=kfold"),
+    "optimizer=adamw": (settings("optimizer=adamw"), "Try optimizer.name=adamw"),
+    "schedule=cosine": (settings("schedule=cosine"), "Try schedule.name=cosine"),
+    "split=kfold": (settings("split=kfold"), "Try data.split.kind=kfold"),
     "optimizer=3": (settings("optimizer=3"), "learning_rate"),
     "twice one option": ([*RUN, "--epochs", "3", "--epochs", "5"], "--epochs 2 times"),
     "twice one setting": (settings("k=2", "k=3"), "k=2 and k=3"),
-    "option and setting": ([*settings("num_epochs=4"), "--epochs", "3"], "allowed is one value"),
-    "tensorflow": (["run", "--backend", "tensorflow"], "write backend=tf"),
-    "pytorch": (["run", "--backend", "pytorch"], "write backend=torch"),
-    "cuda": (settings("device=cuda"), "write device=gpu"),
+    "option and setting": ([*settings("num_epochs=4"), "--epochs", "3"], "Expected one value"),
+    "tensorflow": (["run", "--backend", "tensorflow"], "Try backend=tf"),
+    "pytorch": (["run", "--backend", "pytorch"], "Try backend=torch"),
+    "cuda": (settings("device=cuda"), "Try device=gpu"),
     "export of no format": (["export", "runs/x"], "one of onnx, tflite. Try --format onnx"),
     "model without a method": ([*RUN, "--model", "resnet18"], "or --method scratch"),
     "option of another model": (
         settings("lineage=keras"),
-        "lightnet_plain is the default model of lightlayers: name another with --model",
+        "lightnet_plain is the default model of lightlayers: --model names another",
     ),
     "--data path": (lambda f: [*RUN, "--data", photos(f)], "write folder:"),
     "--data idx path": (lambda f: [*RUN, "--data", idx(f)], "write idx:"),
     "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "write npz:"),
-    "resnet-18": ([*RUN, "--model", "resnet-18"], "the nearest resnet18"),
-    "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "the nearest mobilenet_v2"),
+    "resnet-18": ([*RUN, "--model", "resnet-18"], "Try resnet18"),
+    "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "Try mobilenet_v2"),
     "--weights run folder": (
         lambda f: [*RUN, "--method", "transfer", "--weights", run_folder(f)],
         "checkpoints/best.safetensors",
@@ -136,12 +136,12 @@ MISTAKES = {
         lambda f: [*RUN, "--method", "scratch", "--weights", weights_renamed(f)],
         "a safetensors file by its content; allowed is a name that says so: rename it to 'w.saf",
     ),
-    "learning_rate=nan": (settings("learning_rate=nan"), "allowed is a finite number"),
-    "two of three fractions": (settings("split.fractions=[0.5,0.5]"), "of 3 entries (received 2)"),
-    "four fractions": (settings("split.fractions=[1,2,3,4]"), "of 3 entries (received 4)"),
-    "no widths": (settings("widths=[]"), "of at least 1 entry (received 0)"),
-    "one size": (settings("image_size=[32]"), "of 2 entries (received 1)"),
-    "no config": ([*RUN, "--config", ""], "a folder or an empty name; name a TOML file"),
+    "learning_rate=nan": (settings("learning_rate=nan"), "Expected a finite number"),
+    "two of three fractions": (settings("split.fractions=[0.5,0.5]"), "of 3 entries (got 2)"),
+    "four fractions": (settings("split.fractions=[1,2,3,4]"), "of 3 entries (got 4)"),
+    "no widths": (settings("widths=[]"), "of at least 1 entry (got 0)"),
+    "one size": (settings("image_size=[32]"), "of 2 entries (got 1)"),
+    "no config": ([*RUN, "--config", ""], "a folder or an empty name. Expected a TOML file"),
     "grey images for RGB weights": (
         lambda f: [
             *settings("image_size=[32,32]", "normalization=unit"),
@@ -184,13 +184,13 @@ def test_a_mistake_is_answered_with_what_to_type(name, poc, tmp_path):
     ("arguments", "file", "answer"),
     [
         (["--model", "resnet18"], "resnet18",
-         "for method 'lightlayers', the default; allowed are lightnet_plain, lightnet_residual, "
-         "conv2d_chain: add --method transfer for a new head on these weights"),
-        ([], "resnet18", "add --method transfer for a new head on these weights"),
+         "for the method 'lightlayers', the default. Expected one of lightnet_plain, "
+         "lightnet_residual, conv2d_chain. Try --method transfer for a new head on these weights"),
+        ([], "resnet18", "Try --method transfer for a new head on these weights"),
         (["--method", "lightlayers", "--model", "resnet18"], "resnet18",
-         "for method 'lightlayers'; allowed are"),
+         "for the method 'lightlayers'. Expected one of"),
         (["--method", "transfer"], "odd",
-         "efficientnet_lite0 is the default model of transfer: name another with --model"),
+         "efficientnet_lite0 is the default model of transfer: --model names another"),
     ],
 )  # fmt: skip
 def test_weights_for_something_else_are_answered_with_what_to_type(
@@ -238,7 +238,7 @@ def test_a_folder_hides_no_shipped_config_and_a_file_does_not_silently(tmp_path,
     assert find_config("lightlayers/embedded").name == "embedded.toml"
     own.rmdir()
     own.write_text("seed = 5")
-    with pytest.raises(UsageError, match=r"write configs/lightlayers/embedded for the shipped"):
+    with pytest.raises(UsageError, match=r"Try configs/lightlayers/embedded for the shipped"):
         find_config("lightlayers/embedded")
     assert find_config("configs/lightlayers/embedded").read_text() != "seed = 5"
     assert find_config(own).read_text() == "seed = 5"

@@ -422,10 +422,10 @@ main(sys.argv[1])
 
 
 def test_wrong_use_is_refused() -> None:
-    with pytest.raises(UsageError, match="allowed is sgd"):
+    with pytest.raises(UsageError, match="Expected sgd"):
         load_run(method="l2t-ww", assignments=["optimizer.name=adam"])
     run = small_run(pairs=("block1/relu2>nowhere",))
-    with pytest.raises(UsageError, match="allowed are SOURCE>TARGET"):
+    with pytest.raises(UsageError, match="Expected SOURCE>TARGET"):
         _ = resolve_networks(run).trained_network
-    with pytest.raises(UsageError, match="allowed is a map"):
+    with pytest.raises(UsageError, match="Expected a map"):
         _ = resolve_networks(small_run(target_taps=("pool",))).trained_network

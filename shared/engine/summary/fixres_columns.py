@@ -16,7 +16,6 @@ from poc.shared.engine.training.supervision import Supervision
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.resolved import ResolvedRun
 
-
 # The first calls compile and fill caches, and are not counted.
 NUM_WARM, NUM_TIMED = 2, 10
 # Embeddings of so many test images are described, from one forward pass.

@@ -1,4 +1,4 @@
-"""Channels of a source that were chosen beforehand, as `poc channels` writes them."""
+"""Reader of the files of `poc channels`, which name chosen channels of a source."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ SELECTION_FORMAT = "poc channels 1"
 
 
 def read_selection(path: str) -> dict[str, tuple[int, ...]]:
-    """Tap -> kept source channels, from a file of `poc channels`.
+    """Read a file of `poc channels`: tap -> indices of the kept source channels.
 
     Raises:
-        UsageError: Unreadable, or another format.
+        UsageError: The file is unreadable or has another format.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -22,18 +22,23 @@ def read_selection(path: str) -> dict[str, tuple[int, ...]]:
         return {tap: tuple(row["channels"]) for tap, row in content["taps"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"received method_options.channels_file={path!r}, which is no selection of channels "
-            f"({error!r}); make one with `poc channels`"
+            f"Got method_options.channels_file={path!r}, which is not a selection of channels "
+            f"({error!r}). Expected a file of `poc channels`. Try making one with this command."
         ) from None
 
 
 def check_channels(
     tap: str, channels: tuple[int, ...] | None, shape: Shape
 ) -> tuple[int, ...] | None:
-    """The kept channels of a tap, none where all are kept."""
+    """Return the kept channels of a tap; none if all are kept.
+
+    Raises:
+        UsageError: No channel is kept, or one that the tap does not have.
+    """
     if channels is not None and (not channels or max(channels) >= shape[-1]):
         raise UsageError(
-            f"received channels of the tap {tap!r} that its {shape[-1]} channels do not hold; make "
-            "a selection for this source with `poc channels`"
+            f"Got {len(channels)} kept channels of the tap {tap!r}, the largest index "
+            f"{max(channels, default=None)}. Expected at least one, with indices from 0 to "
+            f"{shape[-1] - 1}. Try a new selection for this source with `poc channels`."
         )
     return None if channels is None or len(channels) == shape[-1] else channels

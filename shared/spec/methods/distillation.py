@@ -1,6 +1,6 @@
 """Learning from a teacher: options and declared layers of KD, LwF and Attention Transfer.
 
-Formulas, shapes and where published codes differ from each other: docs/methods/.
+Formulas, shapes and differences between published codes: docs/methods/.
 """
 
 from collections.abc import Mapping
@@ -22,111 +22,149 @@ WARMUP = "warmup"
 
 
 class KDOptions(Settings):
-    """Knowledge distillation (arXiv 1503.02531)."""
+    """Options of knowledge distillation (arXiv 1503.02531)."""
 
-    temperature: float = Field(4.0, gt=0, description="divides the logits of both sides")
+    temperature: float = Field(
+        4.0, gt=0, description="T, which divides the logits of teacher and student"
+    )
     alpha: float = Field(0.9, ge=0, description="weight of the soft loss")
     mixing: Literal["convex", "additive"] = Field(
-        "convex", description="(1 - alpha) hard + alpha soft, or hard + alpha soft"
+        "convex",
+        description="sum of the losses; convex: (1 - alpha) hard + alpha soft; additive: hard + "
+        "alpha soft",
     )
     soft_loss: SoftLoss = Field(
-        "kl", description="same gradient; cross_entropy adds the teacher's entropy to the value"
+        "kl",
+        description="form of the soft loss, both with the same gradient; cross_entropy adds the "
+        "teacher's entropy to the value",
     )
     scale_by_temperature_squared: bool = Field(
-        True, description="times T^2, so that the gradient does not shrink with T"
+        True,
+        description="multiply the soft loss by T^2, so that its gradient does not shrink with T",
     )
 
     @model_validator(mode="after")
     def _check_alpha(self) -> Self:
-        """A convex mixture has a weight of at most 1."""
+        """Refuse a convex mixture with a weight above 1."""
         if self.mixing == "convex" and self.alpha > 1:
             raise UsageError(
-                f"received alpha={self.alpha} with mixing='convex'; allowed is 0 to 1: lower it or "
-                "set mixing=additive"
+                f"Got alpha={self.alpha} with mixing='convex'. Expected 0 to 1. Try a lower value, "
+                "or mixing=additive."
             )
         return self
 
 
 class LwFOptions(Settings):
-    """Learning without Forgetting (arXiv 1606.09282), in two readings."""
+    """Options of Learning without Forgetting (arXiv 1606.09282), in two forms."""
 
     form: Literal["original", "cross_architecture"] = Field(
         "original",
-        description="original: the source itself is trained, its old head distilled on the new "
-        "images; cross_architecture: any target, with an extra head that mimics the source",
+        description="trained network; original: the source itself, whose old head is distilled on "
+        "the new images; cross_architecture: any target, with an extra head that mimics the source",
     )
-    temperature: float = Field(2.0, gt=0, description="divides the logits of both sides")
+    temperature: float = Field(
+        2.0, gt=0, description="T, which divides the logits of source and target"
+    )
     lambda_old: float = Field(1.0, ge=0, description="weight of the old task's loss")
-    soft_loss: SoftLoss = Field("cross_entropy", description="as printed; same gradient as kl")
-    scale_by_temperature_squared: bool = Field(False, description="times T^2")
-    train_old_head: bool = Field(True, description="false: the old head stays as it starts")
+    soft_loss: SoftLoss = Field(
+        "cross_entropy",
+        description="form of the old task's loss; cross_entropy is the paper's, kl has the same "
+        "gradient",
+    )
+    scale_by_temperature_squared: bool = Field(
+        False, description="multiply the old task's loss by T^2"
+    )
+    train_old_head: bool = Field(
+        True, description="train the old head; false: it keeps its initial weights"
+    )
     warmup_epochs: int | None = Field(
         None,
         ge=0,
-        description="original: epochs that train the new head alone, the rest frozen, batch norms "
-        "in evaluation mode; none: 1",
+        description="original: first epochs, which only train the new head, with batch norms in "
+        "evaluation mode; none: 1",
     )
 
     @model_validator(mode="after")
     def _check_warmup(self) -> Self:
-        """Only the original form starts from a trained body."""
+        """Refuse options of the original form, the only one with a trained body and head."""
         if self.form == "cross_architecture" and self.warmup_epochs:
             raise UsageError(
-                f"received warmup_epochs={self.warmup_epochs} with form='cross_architecture', "
-                "whose body starts untrained; allowed is 0: leave it out"
+                f"Got warmup_epochs={self.warmup_epochs} with form='cross_architecture', "
+                "whose body starts untrained. Expected 0. Try leaving it out."
             )
         if self.form == "cross_architecture" and not self.train_old_head:
             raise UsageError(
-                "received train_old_head=false with form='cross_architecture', whose extra head "
-                "is drawn; allowed is true: leave it out"
+                "Got train_old_head=false with form='cross_architecture', whose extra head starts "
+                "with random weights. Expected true. Try leaving it out."
             )
         return self
 
 
 class AttentionTransferOptions(Settings):
-    """Attention Transfer (arXiv 1612.03928)."""
+    """Options of Attention Transfer (arXiv 1612.03928)."""
 
     pairs: tuple[str, ...] = Field(
-        (), description='"SOURCE>TARGET" taps; none: one to one, counted from the last'
+        (),
+        description='matched taps, each "SOURCE>TARGET"; none: one to one, counted from the last',
     )
     form: Literal["code", "paper"] = Field(
         "code",
-        description="code: mean of squared differences; paper: half the norm of the difference",
+        description="matching loss; code: mean of squared differences; paper: half the norm of the "
+        "difference",
     )
     map: Literal["sum", "sum_p", "max_p"] = Field(
-        "sum_p", description="over channels: sum |x|, sum |x|^power, max |x|^power"
+        "sum_p",
+        description="attention map over channels; sum: sum |x|; sum_p: sum |x|^power; max_p: "
+        "max |x|^power",
     )
-    power: float = Field(2.0, ge=1, description="p")
+    power: float = Field(2.0, ge=1, description="exponent of the attention map")
     beta: float | None = Field(
-        None, ge=0, description="weight; none: 1000 for code, 0.1 for paper; not interchangeable"
+        None,
+        ge=0,
+        description="weight of the matching loss; none: 1000 for code, 0.1 for paper, which are "
+        "not interchangeable",
     )
     size_rule: Literal["pool_larger", "resize_source"] = Field(
-        "pool_larger", description="maps of different sizes: average, or resize the source"
+        "pool_larger",
+        description="rule for maps of different sizes; pool_larger: average the larger one; "
+        "resize_source: resize the source's",
     )
-    alpha: float = Field(0.0, ge=0, le=1, description="share of the soft loss; 0: no distillation")
-    temperature: float = Field(4.0, gt=0, description="of the soft loss")
+    alpha: float = Field(
+        0.0, ge=0, le=1, description="share of the soft loss in the loss; 0: no distillation"
+    )
+    temperature: float = Field(
+        4.0, gt=0, description="temperature of the soft loss, which divides the logits"
+    )
 
     @property
     def resolved_beta(self) -> float:
-        """The weight, never none."""
+        """Return the weight of the matching loss, with the default of the form filled in."""
         if self.beta is None:
             return 1000.0 if self.form == "code" else 0.1
         return self.beta
 
 
 def extend_kd(options: KDOptions, target: Network, source: Network, stage: str) -> Network:
-    """Nothing is added; both sides know the same classes."""
+    """Return the target without additions.
+
+    Raises:
+        UsageError: The two networks have different numbers of classes.
+    """
     check_same_classes("kd", target, source)
     return target
 
 
 def compares_always(options: KDOptions) -> bool:
-    """The soft loss is the method."""
+    """Return true: the soft loss is the method."""
     return True
 
 
 def extend_lwf(options: LwFOptions, target: Network, source: Network, stage: str) -> Network:
-    """The head of the old task beside the new one."""
+    """Add the head of the old task next to the new one.
+
+    Raises:
+        UsageError: The original form, and a source with another body than the target's.
+    """
     if options.form == "original":
         check_same_body(target, source)
         layer = source.head.layer
@@ -145,10 +183,10 @@ def extend_lwf(options: LwFOptions, target: Network, source: Network, stage: str
 
 
 def check_same_body(target: Network, source: Network) -> None:
-    """Refuse a source whose layers, the head apart, are not the target's.
+    """Refuse a source whose layers, except the head, are not the target's.
 
     Raises:
-        UsageError: Names both sides and the first difference.
+        UsageError: A layer differs; the message names both networks and the first difference.
     """
     bodies = [
         {p.name: p.shape for node in network.nodes if node != network.head for p in node.parameters}
@@ -159,15 +197,15 @@ def check_same_body(target: Network, source: Network) -> None:
     ]
     if different or source.head.inputs != target.head.inputs:
         raise UsageError(
-            f"received the source {source.name} and the target {target.name} for lwf, which differ "
-            f"at {(different or [target.head.name])[0]}; the original form trains the source "
-            "itself: allowed is one architecture with the same options, or set "
-            "form=cross_architecture"
+            f"Got the source {source.name} and the target {target.name} for lwf, which differ "
+            f"at {(different or [target.head.name])[0]}. Expected one architecture with the same "
+            "options, since the original form trains the source itself. Try "
+            "form=cross_architecture."
         )
 
 
 def inherit_lwf(options: LwFOptions, target: Network, source: Network) -> Mapping[str, str]:
-    """Original form: the body and the old head are the source's."""
+    """Map the body and the old head to the source's parameters in the original form."""
     if options.form == "cross_architecture":
         return {}
     heads = (f"{source.head.name}/", f"{target.head.name}/")
@@ -177,7 +215,7 @@ def inherit_lwf(options: LwFOptions, target: Network, source: Network) -> Mappin
 
 
 def plan_lwf(options: LwFOptions, num_epochs: int) -> tuple[Stage, ...]:
-    """The new head alone, then everything."""
+    """Plan the new head alone, then the full network."""
     wanted = 1 if options.warmup_epochs is None else options.warmup_epochs
     if options.form == "cross_architecture" or not wanted:
         return plan_stages(num_epochs)
@@ -187,19 +225,23 @@ def plan_lwf(options: LwFOptions, num_epochs: int) -> tuple[Stage, ...]:
 def find_attention_pairs(
     options: AttentionTransferOptions, target: Network, source: Network
 ) -> tuple[Pair, ...]:
-    """The layers whose attention maps are matched."""
+    """Find the layers whose attention maps are matched."""
     return find_pairs(options.pairs, target, source, default="one_to_one")
 
 
 def has_soft_loss(options: AttentionTransferOptions) -> bool:
-    """Whether distillation is mixed in."""
+    """Return whether the loss has a share of distillation."""
     return options.alpha > 0
 
 
 def extend_attention(
     options: AttentionTransferOptions, target: Network, source: Network, stage: str
 ) -> Network:
-    """Nothing is trained beside the target; its tapped nodes are read by the loss."""
+    """Mark the target's nodes that the loss reads; no layer is added.
+
+    Raises:
+        UsageError: The networks do not fit the pairs or the soft loss.
+    """
     if has_soft_loss(options):
         check_same_classes("the soft loss of attention_transfer", target, source)
     pairs = find_attention_pairs(options, target, source)

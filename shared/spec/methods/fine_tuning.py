@@ -1,4 +1,4 @@
-"""What a method that starts from pretrained weights declares, as plain functions of its options."""
+"""Declaration of a method that starts from pretrained weights: functions of its options."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ Options = TypeVar("Options")
 
 
 def one_stage(options: object, num_epochs: int) -> tuple[Stage, ...]:
-    """The whole run."""
+    """Plan one stage over the full run."""
     return plan_stages(num_epochs)
 
 
 def keep_settings(options: object, run: Mapping[str, object], stage: str) -> Mapping[str, object]:
-    """Every stage has the run's own settings."""
+    """Return no changes: every stage has the run's own settings."""
     return {}
 
 
 def no_side(options: object) -> int | None:
-    """The method does not ask for a size."""
+    """Return none: the method does not set a size."""
     return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning(Generic[Options]):
-    """Functions that take the method's options first.
+    """The declaration of a method that starts from pretrained weights.
 
     Attributes:
-        extend: (options, network, stage) -> the network with what this stage freezes.
+        extend: (options, network, stage) -> the network with the layers that this stage freezes.
         stages: (options, num_epochs) -> the plan.
         settings: (options, the run as JSON, stage) -> fields of the run that the stage changes.
-        image_side: (options) -> side in pixels of the images that the finished network is for;
-            none: as the data says.
+        image_side: (options) -> side in pixels of the finished network's images; none: as in the
+            data.
     """
 
     extend: Callable[[Options, Network, str], Network]

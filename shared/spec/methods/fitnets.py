@@ -1,6 +1,6 @@
-"""FitNets (arXiv 1412.6550): options, the hint pair, the regressor that is trained beside it.
+"""FitNets (arXiv 1412.6550): options, the hint pair, the regressor that trains with the target.
 
-Formulas, shapes and where published codes differ from each other: docs/methods/.
+Formulas, shapes and differences between published codes: docs/methods/.
 """
 
 from collections.abc import Mapping
@@ -21,60 +21,70 @@ HINT_SHARE = 0.3
 
 
 class FitNetsOptions(Settings):
-    """Hints (arXiv 1412.6550): two stages as published, or the one-stage form of later work."""
+    """Options of FitNets: two stages as published, or the one-stage form of later work."""
 
     stages: Literal["two", "one"] = Field(
-        "two", description="two: hint, then distillation; one: both losses at once"
+        "two", description="plan; two: first the hint, then distillation; one: both losses at once"
     )
     pairs: tuple[str, ...] = Field(
-        (), description='"SOURCE>TARGET" taps; none: the middle tap of each network'
+        (),
+        description='matched taps, each "SOURCE>TARGET"; none: the middle tap of each network',
     )
     regressor: Literal["auto", "valid_conv", "1x1", "repdistiller"] = Field(
         "auto",
-        description="valid_conv: kernel = size difference + 1; 1x1 with the source resized; "
-        "repdistiller: with batch norm and ReLU; auto: valid_conv in two stages, 1x1 in one",
+        description="convolution from target to source; valid_conv: kernel of the size difference "
+        "+ 1; 1x1: with the source resized; repdistiller: with batch norm and ReLU; auto: "
+        "valid_conv in two stages, 1x1 in one",
     )
     reduction: Literal["auto", "sum_features", "mean"] = Field(
-        "auto", description="over H, W, C; auto: sum_features in two stages, mean in one"
+        "auto",
+        description="reduction of the squared error over H, W, C; auto: sum_features in two "
+        "stages, mean in one",
     )
-    hint_weight: float = Field(0.5, ge=0, description="times the squared error, in either form")
+    hint_weight: float = Field(0.5, ge=0, description="weight of the squared error of the hint")
     hint_epochs: int | None = Field(
         None, ge=1, description="two: epochs of the first stage; none: 30 % of the run"
     )
-    temperature: float = Field(3.0, gt=0, description="of the soft loss")
+    temperature: float = Field(
+        3.0, gt=0, description="temperature of the soft loss, which divides the logits"
+    )
     soft_weights: tuple[float, float] | None = Field(
         None,
-        description="weight of the soft loss, first and last, linear between; no T^2; "
-        "none: (4, 1) in two stages, (0, 0) in one",
+        description="first and last weight of the soft loss, linear between, without T^2; none: "
+        "(4, 1) in two stages, (0, 0) in one",
     )
 
     @property
     def resolved_regressor(self) -> str:
-        """The regressor, never auto."""
+        """Return the kind of regressor, with auto resolved."""
         auto = "valid_conv" if self.stages == "two" else "1x1"
         return auto if self.regressor == "auto" else self.regressor
 
     @property
     def resolved_reduction(self) -> str:
-        """The reduction, never auto."""
+        """Return the reduction of the squared error, with auto resolved."""
         auto = "sum_features" if self.stages == "two" else "mean"
         return auto if self.reduction == "auto" else self.reduction
 
     @property
     def resolved_soft_weights(self) -> tuple[float, float]:
-        """First and last weight of the soft loss."""
+        """Return the first and last weight of the soft loss, with the default filled in."""
         return self.soft_weights or ((4.0, 1.0) if self.stages == "two" else (0.0, 0.0))
 
 
 def find_hints(options: FitNetsOptions, target: Network, source: Network) -> tuple[Pair, ...]:
-    """Hint and guided layer of each pair."""
+    """Find the pairs of hint and guided layer."""
     return find_pairs(options.pairs, target, source, default="middle")
 
 
 def extend_fitnets(
     options: FitNetsOptions, target: Network, source: Network, stage: str
 ) -> Network:
-    """A regressor a pair; the hint stage trains up to the guided layers and stops there."""
+    """Add one regressor per pair; the hint stage trains only the layers up to the guided ones.
+
+    Raises:
+        UsageError: The networks do not fit the pairs, a regressor or the soft loss.
+    """
     if has_soft_loss(options):
         check_same_classes("the soft loss of fitnets", target, source)
     if options.stages == "two" and stage != HINT:
@@ -89,18 +99,24 @@ def extend_fitnets(
 
 
 def has_soft_loss(options: FitNetsOptions) -> bool:
-    """Whether the source's logits are distilled at all."""
+    """Return whether the loss has a part that distils the source's logits."""
     return any(options.resolved_soft_weights)
 
 
 def regressor_output(options: FitNetsOptions, pair: Pair) -> str:
-    """Node that holds a regressor's output."""
+    """Return the name of the node with a regressor's output."""
     suffix = "/relu" if options.resolved_regressor == "repdistiller" else ""
     return f"regressor/{pair.name}{suffix}"
 
 
 def add_regressor(network: Network, pair: Pair, kind: str) -> Network:
-    """A convolution from the target's channels to the source's, beside the network."""
+    """Add a convolution from the target's channels to the source's as a side branch.
+
+    Args:
+        network: The target, perhaps with other regressors.
+        pair: The matched maps.
+        kind: `1x1`, `valid_conv` or `repdistiller`.
+    """
     name = f"regressor/{pair.name}"
     if kind == "1x1":
         return network.beside(name, regressor_conv(pair, (1, 1)), pair.target)
@@ -124,7 +140,7 @@ def regressor_conv(
     strides: tuple[int, int] = (1, 1),
     pads: Pads = ((0, 0), (0, 0)),
 ) -> Conv2D:
-    """Kernel and bias from U(-a, a), a = 1 / sqrt(fan in)."""
+    """Declare a regressor's convolution; kernel and bias from U(-a, a), a = 1 / sqrt(fan_in)."""
     return Conv2D(
         filters=pair.source_shape[-1],
         kernel_size=kernel_size,
@@ -136,23 +152,24 @@ def regressor_conv(
 
 
 def kernel_of_difference(pair: Pair) -> tuple[int, int]:
-    """Kernel that brings the target's map to the source's size without padding.
+    """Return the kernel size that brings the target's map to the source's size without padding.
 
     Raises:
-        UsageError: The target's map is smaller; names both sides.
+        UsageError: The target's map is smaller than the source's; the message has both shapes.
     """
     height, width = (pair.target_shape[axis] - pair.source_shape[axis] + 1 for axis in (0, 1))
     if min(height, width) < 1:
         raise UsageError(
-            f"received the pair {pair.name} with a source map {pair.source_shape} larger than the "
-            f"target's {pair.target_shape}; a convolution without padding only shrinks: set "
-            "regressor=1x1, which resizes the source, or choose another pair"
+            f"Got the pair {pair.name} with a source map {pair.source_shape} larger than the "
+            f"target's {pair.target_shape}. Expected a target map at least as large, since a "
+            "convolution without padding only shrinks. Try regressor=1x1, which resizes the "
+            "source, or another pair."
         )
     return height, width
 
 
 def plan_fitnets(options: FitNetsOptions, num_epochs: int) -> tuple[Stage, ...]:
-    """The hint, then distillation."""
+    """Plan the hint, then distillation."""
     if options.stages == "one":
         return plan_stages(num_epochs)
     wanted = options.hint_epochs or max(1, round(HINT_SHARE * num_epochs))
@@ -160,7 +177,7 @@ def plan_fitnets(options: FitNetsOptions, num_epochs: int) -> tuple[Stage, ...]:
 
 
 def soft_weight(options: FitNetsOptions, progress: float) -> Mapping[str, float]:
-    """The soft loss's weight, linear over the last stage."""
+    """Return the weight of the soft loss, linear over the last stage."""
     first, last = options.resolved_soft_weights
     return {"soft": first + (last - first) * progress}
 

@@ -5,8 +5,8 @@ a 1x1 regressor from the target's channels to the source's, a channel-weight net
 a loss-weight network g ("where"), both fed by the source map's mean over its pixels. The regressors
 learn with the target; f and g are the meta-parameters.
 
-The regressors stand beside the target's network as layers, so that they have names, momentum and
-checkpoints like any other; f and g belong to no network.
+The regressors are side branches of the target's network, so that they have names, momentum and
+checkpoints like other layers; f and g belong to no network.
 """
 
 import math
@@ -34,56 +34,58 @@ from .distilling import Distillation, default_taps, make_pair
 
 
 class L2TWWOptions(Settings):
-    """Options of `l2t-ww`; the defaults are the publication's and its authors' code.
+    """Options of `l2t-ww`; the defaults are those of the publication and its authors' code.
 
-    Every option whose description begins with "deviation" changes the published algorithm as soon
-    as it leaves its default.
+    An option whose description begins with "deviation" changes the published algorithm if it has
+    another value than its default.
     """
 
     source_taps: tuple[str, ...] = Field(
-        (), description="maps of the source; none: its taps named reduction…, else all of them"
+        (), description="matched maps of the source; none: its taps named reduction…, or else all"
     )
     target_taps: tuple[str, ...] = Field((), description="maps of the target; none: the same rule")
     pairs: Literal["all", "one_to_one", "single"] | tuple[str, ...] = Field(
         "all",
-        description="all pairs, k-th with k-th counted from the last, the last ones only, or a "
-        'list of "SOURCE>TARGET"',
+        description="matched pairs of maps; all: every pair; one_to_one: k-th with k-th, counted "
+        'from the last; single: only the last ones; or a list of "SOURCE>TARGET"',
     )
-    beta: float = Field(0.5, ge=0, description="factor of the matching loss")
-    num_inner_steps: int = Field(2, ge=1, description="T: look-ahead steps on the matching loss")
-    meta_learning_rate: float = Field(1e-4, gt=0, description="Adam's rate on the meta-networks")
-    meta_weight_decay: float = Field(1e-4, ge=0, description="coupled L2 on the meta-networks")
+    beta: float = Field(0.5, ge=0, description="weight of the matching loss")
+    num_inner_steps: int = Field(2, ge=1, description="T, look-ahead steps on the matching loss")
+    meta_learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate on f and g")
+    meta_weight_decay: float = Field(1e-4, ge=0, description="factor of coupled L2 on f and g")
     loss_weights: Literal["relu6", "relu", "const", "none"] = Field(
         "relu6",
-        description='g: ReLU6 or ReLU gate per image, one learned softplus per pair, or "none" '
-        "(1: the published l2t-w)",
+        description="output of g; relu6, relu: a gate per image; const: one learned softplus per "
+        "pair; none: 1 (the published l2t-w)",
     )
     channel_weights: Literal["softmax", "none"] = Field(
-        "softmax", description='f: softmax per image, or "none" (1 / channels for every channel)'
+        "softmax",
+        description="output of f; softmax: over channels, per image; none: 1 / channels",
     )
     hyper_gradient: Literal["exact", "first_order", "finite_difference"] = Field(
         "exact",
-        description="deviation: leave the Hessian out, or take it from one-sided differences",
+        description="deviation: gradient of f and g; first_order: without the Hessian; "
+        "finite_difference: the Hessian from one-sided differences",
     )
     difference_step: float = Field(
         1e-3, gt=0, description="finite_difference: length of the step in parameter space"
     )
     meta_batch: Literal["same", "held_out"] = Field(
-        "same", description="deviation: train on the first half of the batch, judge on the second"
+        "same",
+        description="deviation: held_out: train on a batch's first half, judge on its second",
     )
-    meta_every: int = Field(1, ge=1, description="deviation: meta update every so many batches")
+    meta_every: int = Field(1, ge=1, description="deviation: number of batches per meta update")
     meta_warmup_steps: int = Field(
-        0, ge=0, description="deviation: batches before the first meta update"
+        0, ge=0, description="deviation: number of batches before the first meta update"
     )
     rollback: bool = Field(
         True,
-        description="deviation: keep the look-ahead steps, as the Stanford Dogs study reads the "
-        "algorithm",
+        description="deviation: undo the look-ahead steps; false: keep them (Stanford Dogs study)",
     )
     standardize: bool = Field(
         False,
         description="deviation: bring each source channel to mean 0 and deviation 1, with "
-        "constants taken on the first batch",
+        "constants from the first batch",
     )
     clip_norm: float | None = Field(
         None, gt=0, description="deviation: largest global norm of each kept gradient on theta"
@@ -96,23 +98,23 @@ class L2TWWOptions(Settings):
     )
     matching: Literal["auto", "naive", "gram"] = Field(
         "auto",
-        description="form of the matching error, equal in exact arithmetic: by maps, by Gram "
-        "matrices, or by whichever needs less memory for each map of the target",
+        description="form of the matching error, the same in exact arithmetic; naive: by maps; "
+        "gram: by Gram matrices; auto: whichever needs less memory, per map of the target",
     )
     channels_file: str | None = Field(
-        None, description="deviation: keep only the source channels that `poc channels` chose"
+        None, description="deviation: file of `poc channels` with the source channels to keep"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regressor(Conv2D):
-    """1x1 convolution from the target's channels to the source's, U(-a, a), a = scale/sqrt(in)."""
+    """A 1x1 convolution from target to source channels, U(-a, a) with a = scale / sqrt(in)."""
 
     kernel_size: tuple[int, int] = (1, 1)
     scale: float = 1.0
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Kernel and bias."""
+        """Declare kernel (1, 1, in, out) and bias (out,)."""
         limit = self.scale / math.sqrt(inputs[0][-1])
         start = Initializer(distribution="uniform", scale=limit)
         return tuple(replace(p, initializer=start) for p in super().parameters(inputs))
@@ -120,7 +122,7 @@ class Regressor(Conv2D):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelPair:
-    """One matched pair; `channels` are the kept source channels, none for all of them."""
+    """A matched pair of maps; `channels` are the kept source channels, none for all of them."""
 
     source: str
     target: str
@@ -130,25 +132,29 @@ class ChannelPair:
 
     @property
     def name(self) -> str:
-        """SOURCE>TARGET, in names of parameters and metrics."""
+        """Return SOURCE>TARGET, which names of parameters and metrics contain."""
         return f"{self.source}>{self.target}"
 
     @property
     def num_source_channels(self) -> int:
-        """Channels that are matched."""
+        """Return the number of matched source channels."""
         return self.source_shape[-1] if self.channels is None else len(self.channels)
 
     @property
     def regressor(self) -> str:
-        """Name of the regressor's layer."""
+        """Return the name of the regressor's layer."""
         return f"regressor/{self.name}"
 
     def layer(self, options: L2TWWOptions) -> Regressor:
-        """The regressor."""
+        """Declare the regressor of this pair."""
         return Regressor(filters=self.num_source_channels, scale=options.regressor_scale)
 
     def meta_parameters(self, options: L2TWWOptions) -> tuple[Parameter, ...]:
-        """f: linear from 0, so that w starts at 1 / channels. g: linear, bias 1."""
+        """Declare the parameters of f and g for this pair.
+
+        f is linear and starts at 0, so that w starts at 1 / channels: kernel (C, C), bias (C,). g
+        is linear with bias 1: kernel (C, 1), bias (1,); or one value with `const`.
+        """
         channels = self.num_source_channels
         prefix = f"meta/{self.name}"
         parameters: list[Parameter] = []
@@ -171,19 +177,19 @@ class ChannelPair:
 
 
 def find_pairs(options: L2TWWOptions, target: Network, source: Network) -> tuple[ChannelPair, ...]:
-    """The pairs of a run, grouped by the target's maps.
+    """Find the pairs of a run, grouped by the target's maps.
 
     Raises:
-        UsageError: A tap that is missing or no map, or a list of pairs that does not fit.
+        UsageError: A tap is missing or not a map, or a list of pairs does not fit.
     """
     selection = read_selection(options.channels_file) if options.channels_file else {}
     sources = options.source_taps or default_taps(source)
     targets = options.target_taps or default_taps(target)
     if not sources or not targets:
         raise UsageError(
-            f"received no method_options.source_taps or target_taps for the source {source.name} "
-            f"with the taps {list(sources)} and the target {target.name} with {list(targets)}; "
-            "name layers of both"
+            "Got no method_options.source_taps or method_options.target_taps for the source "
+            f"{source.name} with the taps {list(sources)} and the target {target.name} with the "
+            f"taps {list(targets)}. Expected maps of both. Try names of their layers."
         )
     chosen = chosen_pairs(options.pairs, sources, targets)
     return tuple(
@@ -201,7 +207,11 @@ def match(
     source: Network,
     channels: tuple[int, ...] | None,
 ) -> ChannelPair:
-    """One pair of maps, with the kept channels of the source's."""
+    """Make the pair of two taps, with the kept channels of the source's map.
+
+    Raises:
+        UsageError: A tap is missing or not a map, or does not have these channels.
+    """
     pair = make_pair(source_tap, target_tap, target, source)
     return ChannelPair(
         source=source_tap,
@@ -215,7 +225,11 @@ def match(
 def chosen_pairs(
     pairs: str | Sequence[str], sources: Sequence[str], targets: Sequence[str]
 ) -> set[tuple[str, str]]:
-    """(source, target) names of the pairs."""
+    """Return the pairs as (source tap, target tap).
+
+    Raises:
+        UsageError: A listed pair names another tap.
+    """
     if pairs == "all":
         return {(m, n) for m in sources for n in targets}
     if pairs == "single":
@@ -226,14 +240,15 @@ def chosen_pairs(
     allowed = {(m, n) for m in sources for n in targets}
     if wrong := sorted(str(">".join(pair)) for pair in named - allowed):
         raise UsageError(
-            f"received method_options.pairs={wrong[0]!r}; allowed are SOURCE>TARGET with a source "
-            f"tap of {', '.join(sources)} and a target tap of {', '.join(targets)}: correct it"
+            f"Got method_options.pairs={wrong[0]!r}. Expected SOURCE>TARGET with one of the source "
+            f"taps {', '.join(sources)} and one of the target taps {', '.join(targets)}. Try "
+            f"{sources[-1]}>{targets[-1]}."
         )
     return {(pair[0], pair[1]) for pair in named}
 
 
 def extend(options: L2TWWOptions, target: Network, source: Network, stage: str) -> Network:
-    """A regressor a pair beside the target, whose matched maps the loss reads."""
+    """Add one regressor per pair to the target, and mark the maps that the loss reads."""
     pairs = find_pairs(options, target, source)
     extended = target.observing({target.node_of(pair.target) for pair in pairs})
     for pair in pairs:
@@ -245,13 +260,13 @@ def extend(options: L2TWWOptions, target: Network, source: Network, stage: str) 
 def meta_parameters(
     options: L2TWWOptions, target: Network, source: Network
 ) -> tuple[Parameter, ...]:
-    """Every meta-network, in the order of the pairs."""
+    """Declare the parameters of all meta-networks, in the order of the pairs."""
     pairs = find_pairs(options, target, source)
     return tuple(p for pair in pairs for p in pair.meta_parameters(options))
 
 
 def group_by_target(pairs: Sequence[ChannelPair]) -> Mapping[str, tuple[ChannelPair, ...]]:
-    """Target tap -> its pairs, in their order."""
+    """Group pairs by target tap, in their order."""
     groups: dict[str, tuple[ChannelPair, ...]] = {}
     for pair in pairs:
         groups[pair.target] = (*groups.get(pair.target, ()), pair)
@@ -259,10 +274,10 @@ def group_by_target(pairs: Sequence[ChannelPair]) -> Mapping[str, tuple[ChannelP
 
 
 def takes_gram_form(matching: str, pairs: Sequence[ChannelPair]) -> bool:
-    """Whether the pairs of one target map are matched through Gram matrices.
+    """Return whether the pairs of one target map are matched through Gram matrices.
 
-    Per image the naive form keeps H*W*sum(Cs) values and the Gram form Ct*(Ct + sum(Cs)) plus the
-    target's map at each smaller source's resolution.
+    Per image the naive form keeps H*W*sum(Cs) values. The Gram form keeps Ct*(Ct + sum(Cs)) values
+    and the target's map at the resolution of each smaller source.
     """
     if matching != "auto":
         return matching == "gram"

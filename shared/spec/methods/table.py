@@ -1,4 +1,4 @@
-"""The table of methods: what each trains, with which hyper-parameters and on which model.
+"""The table of methods: for each its objective, its hyper-parameters and its models.
 
 A method is an objective that both trees implement under `methods/`, plus defaults. A new method is
 one row here, one file in each tree, one config and one NumPy reference.
@@ -19,25 +19,26 @@ from .fine_tuning import FineTuning
 
 
 class SupervisedOptions(Settings):
-    """Cross-entropy alone has no hyper-parameters of its own."""
+    """No options: cross-entropy has no hyper-parameters of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row: what it is, its hyper-parameters, its objective and the model that it trains.
+    """One row: a method with its hyper-parameters, its objective and its models.
 
     Attributes:
-        summary: One line.
-        options: Its hyper-parameters.
-        objective: Its class in both trees.
-        default_model: Where none is named.
-        models: Those that it can train; none: all.
-        distillation: There for a method that learns from a source network.
-        fine_tuning: There for one that starts from pretrained weights and freezes parts of them.
-        defaults: Other defaults of the run spec, by group; what is given wins.
-        optimizers: Update rules that it can take; none: all.
-        is_second_order: Whether it differentiates through its own update: float32 or float64
-            alone, and not through a program that torch.compile made.
+        summary: One line for users.
+        options: Class of its hyper-parameters.
+        objective: Key of its class in the table `OBJECTIVES` of both trees.
+        default_model: Model of a run that names none.
+        models: Models that it can train; empty: all.
+        distillation: Declaration of a method that learns from a source network, or none.
+        fine_tuning: Declaration of a method that starts from pretrained weights and freezes parts
+            of them, or none.
+        defaults: Other defaults of the run spec, by group; values that are given win.
+        optimizers: Update rules that it can use; empty: all.
+        is_second_order: True if it differentiates through its own update. It then works only in
+            float32 or float64, and not in a program that torch.compile made.
     """
 
     summary: str
@@ -52,7 +53,7 @@ class Method:
     is_second_order: bool = False
 
     def plan_stages(self, options: Settings, num_epochs: int) -> tuple[Stage, ...]:
-        """Plan the epochs; one stage for most.
+        """Plan the stages over the epochs; most methods have one stage.
 
         Raises:
             UsageError: The stages do not fit the epochs.
@@ -61,7 +62,7 @@ class Method:
         return plan.stages(options, num_epochs) if plan else plan_stages(num_epochs)
 
     def image_side(self, options: Settings) -> int | None:
-        """Side in pixels of the images that the finished network is for; none: as the data says."""
+        """Return the side in pixels of the finished network's images; none: as in the data."""
         return self.fine_tuning.image_side(options) if self.fine_tuning else None
 
 
@@ -95,7 +96,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             fine_tuning=transfer_learning.FIXRES,
         ),
         "kd": Method(
-            summary="knowledge distillation: softened logits of a teacher beside the labels",
+            summary="knowledge distillation: the labels and softened logits of a teacher",
             options=distillation.KDOptions,
             objective="kd",
             default_model="lightnet_plain",
@@ -145,20 +146,24 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 
 
 def find_method(name: str) -> Method:
-    """The row of a method.
+    """Return the row of a method.
 
     Raises:
         UsageError: No such method.
     """
     if name not in METHODS:
         raise UsageError(
-            f"received the method {name!r}; allowed are {', '.join(sorted(METHODS))}: choose one"
+            f"Got the method {name!r}. Expected one of {', '.join(sorted(METHODS))}. Try one of "
+            "them."
         )
     return METHODS[name]
 
 
 def tell_default(method: str, model: str) -> str:
-    """What an error about a model adds where perhaps nobody has named it; else empty."""
+    """Write the end of a message about a model that the user may not have named.
+
+    It follows a full sentence. It is empty if the model is not the default model of the method.
+    """
     if model != find_method(method).default_model:
         return ""
-    return f". {model} is the default model of {method}: name another with --model"
+    return f" {model} is the default model of {method}: --model names another."

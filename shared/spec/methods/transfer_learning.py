@@ -1,4 +1,4 @@
-"""Options of transfer learning and of FixRes, and what they declare.
+"""Transfer learning and FixRes: options, plans and declared networks.
 
 Transfer learning puts a new head on a pretrained body. FixRes (arXiv 1906.06423) trains at one
 resolution and then fine-tunes the classifier and the last batch norm at another, on images that
@@ -22,62 +22,73 @@ from poc.shared.spec.training.stages import Stage, plan_stages
 from .fine_tuning import FineTuning
 
 TRAIN, FINETUNE = "train", "finetune"
-# Colours of FixRes' second transforms, and its flips.
+# Strength of colour changes and probability of flips in FixRes' second phase.
 FINETUNE_COLOUR, FLIP = 0.05, 0.5
 
 
 class TransferOptions(Settings):
-    """Transfer learning: what is new, what is trained, how fast, and what batch norms do."""
+    """Options of transfer learning: new head, trained blocks, learning rates, batch norms."""
 
     new_head: bool = Field(
-        True, description="false: the weight file's own head, which must fit the classes"
+        True,
+        description="put a new head on the body; false: keep the weight file's own head, which "
+        "must fit the classes",
     )
     head_initializer: Literal["declared", "torch_uniform"] = Field(
         "declared",
-        description="of the new head's last layer; declared: the architecture's own, made for a "
-        "thousand classes; torch_uniform: U(-a, a), a = 1 / sqrt(inputs), small for any number",
+        description="initial values of the new head's last layer; declared: the architecture's "
+        "own, made for a thousand classes; torch_uniform: U(-a, a), a = 1 / sqrt(inputs), small "
+        "for any number of classes",
         json_schema_extra=BY_RECIPE,
     )
     trained_blocks: TrainedBlocks = Field(
-        0, description="blocks of the body that are trained, counted from the head; or all"
+        0, description="number of the body's blocks that train, counted from the head, or all"
     )
     bn_mode: NormMode = Field(
         "frozen",
-        description="frozen: no batch norm moves; adapt_all: all normalise with the batch; "
-        "adapt_last_stats: the last re-estimates its statistics; adapt_last_affine: and learns",
+        description="batch norms; frozen: none changes; adapt_all: all normalise with the batch; "
+        "adapt_last_stats: the last one re-estimates its statistics; adapt_last_affine: the last "
+        "one also trains",
     )
     body_rate: float = Field(
-        1.0, gt=0, description="learning rate of the last trained block over the head's"
+        1.0, gt=0, description="factor from the head's learning rate to the last trained block's"
     )
     rate_decay: float = Field(
-        1.0, gt=0, le=1, description="learning rate of a trained block over that of the next one"
+        1.0,
+        gt=0,
+        le=1,
+        description="factor from the learning rate of a trained block to that of the one before it",
     )
     feature_cache: Literal["auto", "memory", "disk", "off"] = Field(
         "auto",
-        description="values of the frozen part, computed once an image; auto: in memory where "
-        "every epoch sees the same images; disk: kept for later runs too",
+        description="cache for the outputs of the frozen part, computed once per image; auto: in "
+        "memory if every epoch has the same images; disk: kept for later runs too",
     )
 
     @model_validator(mode="after")
     def _check_blocks(self) -> Self:
-        """A number of blocks is not negative."""
+        """Refuse a negative number of blocks."""
         if self.trained_blocks != "all" and self.trained_blocks < 0:
             raise UsageError(
-                f"received trained_blocks={self.trained_blocks}; allowed is 0, a number of blocks "
-                "or all: correct it"
+                f"Got trained_blocks={self.trained_blocks}. Expected 0, a number of blocks or all. "
+                "Try trained_blocks=0 for a frozen body."
             )
         return self
 
 
 class FixResOptions(TransferOptions):
-    """FixRes: training at one resolution, fine-tuning and test at another."""
+    """Options of FixRes: training at one resolution, fine-tuning and test at another."""
 
-    train_size: int = Field(224, ge=1, description="pixels of a side in the first phase")
-    test_size: int = Field(224, ge=1, description="pixels of a side in the second phase and test")
+    train_size: int = Field(
+        224, ge=1, description="side of the images in the first phase, in pixels"
+    )
+    test_size: int = Field(
+        224, ge=1, description="side of the images in the second phase and in tests, in pixels"
+    )
     finetune_epochs: int = Field(
         5,
         ge=1,
-        description="epochs of the second phase, of num_epochs",
+        description="epochs of the second phase, the last ones of num_epochs",
         json_schema_extra=BY_RECIPE,
     )
     finetune_bn_mode: NormMode = Field(
@@ -85,16 +96,18 @@ class FixResOptions(TransferOptions):
     )
     finetune_view: Literal["test", "shifted"] = Field(
         "shifted",
-        description="test: exactly the test's transform; shifted: also flips, faint colour jitter "
-        "and a sideways shift of the crop",
+        description="training view of the second phase; test: the view for evaluation; shifted: "
+        "with flips, faint colour jitter and a sideways shift of the crop too",
     )
     finetune_rate: float = Field(
-        0.1, gt=0, description="learning rate of the second phase over that of the first"
+        0.1,
+        gt=0,
+        description="factor from the learning rate of the first phase to that of the second",
     )
 
 
 def extend(options: TransferOptions, network: Network, stage: str) -> Network:
-    """The network of which the options' blocks and norms are trained."""
+    """Freeze the network except its head and the blocks and norms that the options name."""
     return partly_frozen(
         with_head_initializer(network, options.head_initializer),
         trained_blocks=options.trained_blocks,
@@ -105,7 +118,10 @@ def extend(options: TransferOptions, network: Network, stage: str) -> Network:
 
 
 def with_head_initializer(network: Network, distribution: str) -> Network:
-    """The network whose last layer is drawn so, where it is a plain one; `declared`: as it is."""
+    """Set the initial distribution of the last layer if it is dense or a convolution.
+
+    `declared` returns the network unchanged.
+    """
     head = network.head
     if distribution == "declared" or not isinstance(head.layer, Dense | Conv2D):
         return network
@@ -115,7 +131,7 @@ def with_head_initializer(network: Network, distribution: str) -> Network:
 
 
 def extend_phase(options: FixResOptions, network: Network, stage: str) -> Network:
-    """The same in the first phase; in the second, the head and the last norm."""
+    """Freeze as in transfer learning in the first phase; in the second train head and last norm."""
     if stage == TRAIN:
         return extend(options, network, stage)
     network = with_head_initializer(network, options.head_initializer)
@@ -123,15 +139,16 @@ def extend_phase(options: FixResOptions, network: Network, stage: str) -> Networ
 
 
 def plan_phases(options: FixResOptions, num_epochs: int) -> tuple[Stage, ...]:
-    """First phase, then `finetune_epochs` of the second.
+    """Plan the first phase, then `finetune_epochs` epochs of the second.
 
     Raises:
-        UsageError: Nothing is left for the first phase.
+        UsageError: No epoch is left for the first phase.
     """
     if options.finetune_epochs >= num_epochs:
         raise UsageError(
-            f"received finetune_epochs={options.finetune_epochs} with num_epochs={num_epochs}, "
-            "which both phases share; allowed is less: raise num_epochs"
+            f"Got finetune_epochs={options.finetune_epochs} with num_epochs={num_epochs}, "
+            "which both phases share. Expected fewer epochs than num_epochs. Try raising "
+            "num_epochs."
         )
     first = (TRAIN, num_epochs - options.finetune_epochs)
     return plan_stages(num_epochs, first, last=FINETUNE)
@@ -140,7 +157,7 @@ def plan_phases(options: FixResOptions, num_epochs: int) -> tuple[Stage, ...]:
 def phase_settings(
     options: FixResOptions, run: Mapping[str, Any], stage: str
 ) -> Mapping[str, object]:
-    """Fields of the run that a phase changes: size, training view, learning rate."""
+    """Return the fields of the run that a phase changes: size, training view, learning rate."""
     if stage == TRAIN:
         side = options.train_size
         changes: dict[str, object] = {"data": {**run["data"], "image_size": [side, side]}}
@@ -157,7 +174,7 @@ def phase_settings(
 
 
 def finetune_view(kind: str, evaluation: Mapping[str, object]) -> dict[str, object]:
-    """The training view that looks like the test's."""
+    """Return the training view of the second phase, which looks like the view for evaluation."""
     crop = evaluation["crop"] if evaluation["crop"] == "none" else "centre"
     view = {
         "resize": evaluation["resize"],
@@ -172,7 +189,7 @@ def finetune_view(kind: str, evaluation: Mapping[str, object]) -> dict[str, obje
 
 
 def image_side(options: FixResOptions) -> int:
-    """Pixels of a side at the test."""
+    """Return the side of the images in tests, in pixels."""
     return options.test_size
 
 

@@ -1,1 +1,1 @@
-"""Declared networks: nodes, layers, architectures."""
+"""Networks as plain data: nodes, layers, architectures, and changes of them."""

@@ -1,6 +1,6 @@
-"""Declares a network layer by layer.
+"""A builder that declares a network layer by layer.
 
-Every shape is checked on the way, so a wrong architecture is refused before a framework starts.
+It checks every shape, so that a wrong architecture is refused before a framework starts.
 """
 
 from poc.shared.errors import UsageError
@@ -11,7 +11,7 @@ from .nodes import Block, Node
 
 
 class NetworkBuilder:
-    """Collects nodes; `add` returns the new node's name, to be used as the next one's input."""
+    """A builder that collects nodes; `add` returns the new node's name, an input for the next."""
 
     def __init__(self, name: str, input_shape: Shape) -> None:
         self._name = name
@@ -23,20 +23,23 @@ class NetworkBuilder:
         self._latest = IMAGES
 
     def add(self, name: str, layer: Layer, *inputs: str) -> str:
-        """Place `layer` under `name`; without `inputs` it follows the latest node.
+        """Add `layer` under `name`; without `inputs` it follows the latest node.
 
         Raises:
             UsageError: The shapes do not fit; the message names the layer.
         """
         if name in self._nodes or name == IMAGES:
-            raise ValueError(f"Received the layer name {name!r} twice in {self._name}.")
+            raise ValueError(
+                f"Got the layer name {name!r} twice in {self._name}. Expected each name once."
+            )
         sources = inputs or (self.latest,)
         shapes = tuple(self.shape(source) for source in sources)
         try:
             output_shape = layer.output_shape(shapes)
             layer.parameters(shapes)
         except UsageError as error:
-            raise UsageError(f"{self._name}, layer {name}: {error}") from None
+            wrong = str(error).removeprefix("Got ")
+            raise UsageError(f"Got the layer {name} of {self._name} with {wrong}") from None
         self._nodes[name] = Node(
             name=name, layer=layer, inputs=sources, input_shapes=shapes, output_shape=output_shape
         )
@@ -44,11 +47,11 @@ class NetworkBuilder:
         return name
 
     def tap(self, name: str, node: str | None = None) -> None:
-        """Publish a node's value (default: the latest) as the tap `name`."""
+        """Publish a node's value, by default the latest one's, as the tap `name`."""
         self._taps[name] = node or self.latest
 
     def close_block(self, name: str, first: str, shortcut: str, *, is_identity: bool) -> None:
-        """Declare the nodes from `first` to the latest as one block beside `shortcut`."""
+        """Declare the nodes from `first` to the latest as one block parallel to `shortcut`."""
         names = list(self._nodes)
         nodes = tuple(names[names.index(first) :])
         gates = [
@@ -61,24 +64,24 @@ class NetworkBuilder:
         )
 
     def add_auxiliary(self, weight: float) -> None:
-        """Train the latest node's output as logits too, with this weight in the loss."""
+        """Use the latest node's output as logits too, with this weight in the training loss."""
         self._auxiliary[self.latest] = weight
 
     def shape(self, name: str) -> Shape:
-        """Output shape of a node, or of the images."""
+        """Return the output shape of a node, or the shape of the images, without the batch."""
         return self._input_shape if name == IMAGES else self._nodes[name].output_shape
 
     def resume(self, name: str) -> None:
-        """Let the next layer follow this node, as after a side branch."""
+        """Let the next layer follow this node, for example after a side branch."""
         self._latest = name
 
     @property
     def latest(self) -> str:
-        """Name of the node that the next layer follows by default, or of the images."""
+        """Return the name of the node that the next layer follows by default, or of the images."""
         return self._latest
 
     def build(self) -> Network:
-        """The finished network."""
+        """Return the finished network."""
         return Network(
             name=self._name,
             input_shape=self._input_shape,

@@ -1,15 +1,15 @@
-"""Constants that a batch norm behind them subtracts again: which layers add one, or hand one on."""
+"""Constants that a later batch norm subtracts again: layers that add one or pass one on."""
 
 from .layers import Conv2D, LightConv2D, ScaledAdd, StochasticDepth
 from .nodes import Node
 
 NO_PADS = ((0, 0), (0, 0))
-# Layers that hand a constant of each channel on as a constant of each channel.
+# Layers that turn a constant per channel into a constant per channel.
 PASSES_CONSTANTS = ("add", ScaledAdd.kind, "concatenate")
 
 
 def added_constants(node: Node) -> tuple[str, ...]:
-    """Trainable parameters that add one constant to each channel of the node's output."""
+    """Return the trainable parameters that add one constant to each channel of the output."""
     trainable = [parameter.name for parameter in node.parameters if parameter.is_trainable]
     last = tuple(name for name in trainable[-1:] if name.endswith(("/bias", "/beta")))
     if not last or not isinstance(node.layer, LightConv2D):
@@ -21,7 +21,7 @@ def added_constants(node: Node) -> tuple[str, ...]:
 
 
 def hands_constants_on(node: Node) -> bool:
-    """Whether a constant of each channel at the input is one of each channel at the output.
+    """Return whether a constant per channel at the input is one per channel at the output.
 
     A 1x1 convolution mixes constants into constants; a larger one meets its padding at the border.
     """

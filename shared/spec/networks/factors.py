@@ -23,26 +23,30 @@ VARIANTS: tuple[Variant, ...] = ("basis", "spatial")
 
 
 class Factor(Settings):
-    """How one convolution is written as two."""
+    """The form and the rank in which one convolution becomes two."""
 
-    variant: Variant = Field("spatial", description="which two convolutions")
-    rank: int = Field(ge=1, description="channels between them")
+    variant: Variant = Field(
+        "spatial",
+        description="form of the two convolutions; basis: full size, then 1x1; spatial: vertical, "
+        "then horizontal",
+    )
+    rank: int = Field(ge=1, description="number of channels between the two convolutions")
 
 
 def is_factorable(node: Node) -> bool:
-    """Whether a node is an ordinary convolution."""
+    """Return whether a node is a convolution without groups."""
     return isinstance(node.layer, Conv2D) and node.layer.groups == 1
 
 
 def kernel_shape(node: Node) -> Shape:
-    """(kh, kw, C, F) of a convolution."""
+    """Return the kernel shape (kh, kw, C, F) of a convolution."""
     if not isinstance(node.layer, Conv2D):
-        raise ValueError(f"Received the node {node.name}, which is no convolution.")
+        raise ValueError(f"Got the node {node.name}, a {node.layer.kind}. Expected a convolution.")
     return node.layer.kernel_shape(node.input_shapes)
 
 
 def full_rank(shape: Shape, variant: Variant) -> int:
-    """The rank from which on every kernel (kh, kw, C, F) is reproduced."""
+    """Return the smallest rank that reproduces every kernel of the shape (kh, kw, C, F)."""
     height, width, channels, filters = shape
     if variant == "basis":
         return min(height * width * channels, filters)
@@ -50,7 +54,7 @@ def full_rank(shape: Shape, variant: Variant) -> int:
 
 
 def convolutions(layer: Conv2D, factor: Factor) -> tuple[Conv2D, Conv2D]:
-    """The two convolutions; bias and activation belong to the second."""
+    """Declare the two convolutions; bias and activation belong to the second."""
     (height, width), (down, across) = layer.kernel_size, layer.strides
     padding = layer.padding
     if factor.variant == "basis":
@@ -72,7 +76,7 @@ def convolutions(layer: Conv2D, factor: Factor) -> tuple[Conv2D, Conv2D]:
 
 
 def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
-    """The network whose named convolutions are two each, `name/reduce` and `name/expand`.
+    """Replace each named convolution by two, `name/reduce` and `name/expand`.
 
     Raises:
         UsageError: No such convolution, or a rank above the full one.
@@ -84,8 +88,8 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
     if unknown := sorted(set(factors) - {node.name for node in network.nodes}):
         names = [node.name for node in network.nodes if is_factorable(node)]
         raise UsageError(
-            f"received model.factors for {unknown[0]!r}, which {network.name} has not; allowed are "
-            f"{', '.join(names)}: choose among them"
+            f"Got model.factors for {unknown[0]!r}, which {network.name} does not have. Expected "
+            f"one of {', '.join(names)}. Try one of them."
         )
     return replace(
         network,
@@ -97,25 +101,29 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
 
 
 def second_of(name: str, factors: Mapping[str, Factor]) -> str:
-    """The node that computes what `name` computed."""
+    """Return the node that computes the former value of `name`."""
     return f"{name}/expand" if name in factors else name
 
 
 def split_node(node: Node, factors: Mapping[str, Factor]) -> list[Node]:
-    """The node's two factors, or the node itself."""
+    """Return the node's two factors, or the node itself if it is not named.
+
+    Raises:
+        UsageError: The node is not a convolution without groups, or the rank is above the full one.
+    """
     if node.name not in factors:
         return [node]
     factor = factors[node.name]
     if not is_factorable(node) or not isinstance(node.layer, Conv2D):
         raise UsageError(
-            f"received model.factors for {node.name!r}, which is a {node.layer.kind}; allowed are "
-            "convolutions without groups: remove it"
+            f"Got model.factors for {node.name!r}, which is a {node.layer.kind}. Expected a "
+            "convolution without groups. Try removing it."
         )
     largest = full_rank(kernel_shape(node), factor.variant)
     if factor.rank > largest:
         raise UsageError(
-            f"received rank {factor.rank} for {node.name!r}; allowed is at most {largest}, where "
-            "its kernel is reproduced: lower it"
+            f"Got rank={factor.rank} for {node.name!r}. Expected at most {largest}, which "
+            f"reproduces its kernel. Try rank={largest}."
         )
     first, second = convolutions(node.layer, factor)
     middle = first.output_shape(node.input_shapes)
@@ -131,7 +139,7 @@ def split_node(node: Node, factors: Mapping[str, Factor]) -> list[Node]:
 
 
 def split_block(block: Block, factors: Mapping[str, Factor]) -> Block:
-    """The block with the new nodes."""
+    """Return the block with the new nodes."""
     nodes = [
         new
         for name in block.nodes

@@ -1,6 +1,6 @@
-"""What of a pretrained network is trained: units from the head backwards, and the batch norms.
+"""Frozen and trained parts of a pretrained network: blocks from the head backwards, batch norms.
 
-Plain functions from one declared network to another; both backends build what comes out.
+These are plain functions from one declared network to another; both backends build the result.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,14 +15,14 @@ from .nodes import Node
 
 NormMode = Literal["frozen", "adapt_all", "adapt_last_stats", "adapt_last_affine"]
 TrainedBlocks = int | Literal["all"]
-# A head is the dense layers at the end, with what drops their inputs.
+# A head is the dense layers at the end, with the dropouts in front of them.
 HEAD_KINDS = ("dense", "light_dense", "dropout")
-# Names such as stage3/block2/conv1 say the block in two parts, others (mixed10/five/conv) in one.
+# Names such as stage3/block2/conv1 have the block in two parts, others (mixed10/five/conv) in one.
 STAGE_PREFIXES = ("stage", "layer")
 
 
 def head_names(network: Network) -> tuple[str, ...]:
-    """The nodes of the head, in order: in VGG three dense layers, elsewhere mostly one."""
+    """Return the nodes of the head, in order: three dense layers in VGG, mostly one elsewhere."""
     by_name = {node.name: node for node in network.nodes}
     names = [network.output]
     while (source := by_name[names[-1]].inputs[0]) in by_name:
@@ -33,7 +33,7 @@ def head_names(network: Network) -> tuple[str, ...]:
 
 
 def body_units(network: Network) -> tuple[tuple[str, ...], ...]:
-    """The blocks of the body by the names of their layers, first to last.
+    """Return the blocks of the body, first to last, each as the names of its layers.
 
     Layers without a kernel of their own (a norm, a pool) belong to the block before them. Side
     branches that evaluation does not compute are left out.
@@ -55,7 +55,7 @@ def body_units(network: Network) -> tuple[tuple[str, ...], ...]:
 
 
 def unit_of(name: str) -> str:
-    """The block that a layer's name speaks of: `layer4/2`, `stage1/block3`, `mixed10`, `top`."""
+    """Return the block in a layer's name: `layer4/2`, `stage1/block3`, `mixed10`, `top`."""
     parts = name.split("/")
     folders = parts[:-1] or parts
     depth = 2 if folders[0].startswith(STAGE_PREFIXES) else 1
@@ -63,16 +63,16 @@ def unit_of(name: str) -> str:
 
 
 def last_norm(network: Network) -> str:
-    """The last batch norm before the head, in the order of computation.
+    """Return the last batch norm before the head, in the order of computation.
 
     Raises:
-        UsageError: There is none.
+        UsageError: The network has no batch norm.
     """
     norms = [node.name for node in network.nodes if node.layer.kind == BatchNorm.kind]
     if not norms:
         raise UsageError(
-            f"received bn_mode=adapt_… for {network.name}, which has no batch norm; allowed is "
-            "bn_mode=frozen: set it"
+            f"Got bn_mode=adapt_… for {network.name}, which has no batch norm. Expected "
+            "bn_mode=frozen. Try setting it."
         )
     return norms[-1]
 
@@ -85,24 +85,24 @@ def partly_frozen(
     body_rate: float = 1.0,
     rate_decay: float = 1.0,
 ) -> Network:
-    """The network of which the head and the last blocks are trained.
+    """Freeze a network except its head and the last blocks of its body.
 
     Args:
-        network: The whole network.
-        trained_blocks: Blocks of the body that are trained, counted from the head, or "all".
-        bn_mode: Which batch norms move: see `docs/methods/transfer.md`.
+        network: The network to freeze.
+        trained_blocks: Number of the body's blocks that train, counted from the head, or "all".
+        bn_mode: Rule for the batch norms, see `docs/methods/transfer.md`.
         body_rate: Learning rate of the last trained block, as a share of the head's.
-        rate_decay: From one trained block to the one before it.
+        rate_decay: Learning rate of a trained block, as a share of that of the next one.
 
     Raises:
-        UsageError: More blocks than there are, or no batch norm to adapt.
+        UsageError: More blocks than the body has, or no batch norm to adapt.
     """
     units = body_units(network)
     count = len(units) if trained_blocks == "all" else trained_blocks
     if count > len(units):
         raise UsageError(
-            f"received trained_blocks={count} for {network.name}, whose body has {len(units)} "
-            "blocks; allowed are 0 to that many, or all: lower it"
+            f"Got trained_blocks={count} for {network.name}, whose body has {len(units)} "
+            f"blocks. Expected 0 to {len(units)}, or all. Try trained_blocks=all."
         )
     rates = dict.fromkeys(head_names(network), 1.0)
     for distance, names in enumerate(reversed(units[len(units) - count :])):
@@ -115,7 +115,15 @@ def partly_frozen(
 def freeze(
     node: Node, rates: Mapping[str, float], bn_mode: NormMode, chosen: str, body_rate: float
 ) -> Node:
-    """One node: trained at its own rate where `rates` names it; norms as the mode says."""
+    """Freeze one node, or set the rate of a trained one; batch norms follow `bn_mode`.
+
+    Args:
+        node: The node.
+        rates: Trained node -> factor on its learning rate.
+        bn_mode: Rule for the batch norms.
+        chosen: The only batch norm that adapts in the modes `adapt_last_…`.
+        body_rate: Factor for that batch norm if `rates` does not name it.
+    """
     is_trained, factor = node.name in rates, rates.get(node.name, 1.0)
     if node.layer.kind != BatchNorm.kind:
         return replace(node, is_frozen=not is_trained, rate_factor=factor)
@@ -130,7 +138,7 @@ def freeze(
 
 
 def constant_nodes(network: Network) -> frozenset[str]:
-    """Nodes whose value for an image is the same in every epoch, the images themselves included."""
+    """Return the nodes whose value for an image is the same in every epoch, with the images."""
     constant = {IMAGES}
     for node in network.nodes:
         if stands_still(node) and constant.issuperset(node.inputs):
@@ -139,7 +147,7 @@ def constant_nodes(network: Network) -> frozenset[str]:
 
 
 def stands_still(node: Node) -> bool:
-    """Whether a node does the same in every step."""
+    """Return whether a node computes the same function in every step."""
     is_random = isinstance(node.layer, Dropout | StochasticDepth) and node.layer.rate > 0
     if node.layer.kind == BatchNorm.kind:
         return node.is_frozen and not node.adapts
@@ -147,7 +155,7 @@ def stands_still(node: Node) -> bool:
 
 
 def moving_names(network: Network) -> frozenset[str]:
-    """Parameters and running statistics that training may change."""
+    """Return the names of parameters and running statistics that training may change."""
     return frozenset(
         parameter.name
         for node in network.nodes
@@ -158,9 +166,9 @@ def moving_names(network: Network) -> frozenset[str]:
 
 
 def frontier(network: Network, read: Collection[str] = ()) -> tuple[str, ...]:
-    """Constant values that the moving part of a network reads; empty where it reads the images.
+    """Return the constant values that the trained part reads; empty if it reads the images.
 
-    They are all that an epoch needs of its images, so they can be computed once and kept.
+    An epoch needs no other values of its images, so they can be computed once and kept.
     """
     constant = constant_nodes(network)
     needed = network.needed([network.output, *read])

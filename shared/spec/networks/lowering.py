@@ -1,4 +1,4 @@
-"""A network as evaluation computes it: plain convolutions and dense layers, no random layers.
+"""Lowering: a network for evaluation alone, of plain convolutions and dense layers.
 
 Compound layers become the layers that they consist of. Their parameters keep their canonical names,
 so a trained network's weights fit the lowered one.
@@ -23,10 +23,10 @@ from .nodes import Node
 
 
 def lower(network: Network) -> Network:
-    """The same logits from convolutions, depthwise convolutions and dense layers alone.
+    """Lower a network: the same logits from convolutions, depthwise convolutions and dense layers.
 
-    Auxiliary heads and layers that evaluation passes are left out. A LightDense with a factor keeps
-    it out of the network: multiply its `reduce/kernel` by `inner_factors`.
+    Auxiliary heads and layers without effect in evaluation are left out. The factor of a LightDense
+    is not in the result: multiply its `reduce/kernel` by `inner_factors`.
     """
     net = NetworkBuilder(network.name, network.input_shape)
     stands_for: dict[str, str] = {IMAGES: IMAGES}
@@ -42,14 +42,14 @@ def lower(network: Network) -> Network:
 
 
 def is_identity(layer: Layer) -> bool:
-    """Whether evaluation passes the layer's input on."""
+    """Return whether the layer returns its input in evaluation."""
     if isinstance(layer, StochasticDepth):
         return layer.evaluation_factor == 1
     return isinstance(layer, Dropout)
 
 
 def parts(node: Node) -> Mapping[str, Layer]:
-    """Canonical name -> plain layer, in the order of computation."""
+    """Return the plain layers of a node by canonical name, in the order of computation."""
     layer, name = node.layer, node.name
     if isinstance(layer, LightConv2D):
         reduce, expand = layer.convolutions()
@@ -72,7 +72,7 @@ def parts(node: Node) -> Mapping[str, Layer]:
 
 
 def inner_factors(network: Network) -> Mapping[str, float]:
-    """Parameter -> the constant other than 1 that a lowered network wants it multiplied by."""
+    """Return the constants other than 1 by which a lowered network's parameters are multiplied."""
     return {
         f"{node.name}/reduce/kernel": node.layer.factor**2
         for node in network.nodes

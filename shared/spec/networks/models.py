@@ -34,8 +34,12 @@ class Model:
     """One row: the options that the architecture takes and the function that declares it.
 
     Attributes:
-        former: Options that came later and changed what their absence means -> what it meant. A
-            spec always names them, so that a stored one without them is known to be older.
+        summary: One line for users.
+        options: Class of the architecture's options.
+        declare: (options, input shape (H, W, C), number of classes) -> the network.
+        example_input: Shape (H, W, C) of an image that the architecture is made for.
+        former: Newer options whose default is not the former behaviour -> the value that is. Every
+            spec names these options, so that a stored one without them is known to be older.
     """
 
     summary: str
@@ -160,7 +164,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             example_input=(32, 32, 3),
         ),
         "highway": Model(
-            summary="Highway net of the CIFAR form: gates in the place of sums",
+            summary="Highway net of the CIFAR form: gates instead of sums",
             options=resnet_cifar.HighwayOptions,
             declare=resnet_cifar.highway,
             example_input=(32, 32, 3),
@@ -216,40 +220,43 @@ MODELS: Mapping[str, Model] = MappingProxyType(
 
 
 def find_model(name: str) -> Model:
-    """The row of a model.
+    """Return the row of a model.
 
     Raises:
         UsageError: No such model.
     """
     if name not in MODELS:
-        raise UsageError(
-            f"received the model {name!r}; {suggest_name(name, MODELS, 'poc models list')}"
-        )
+        raise UsageError(f"Got the model {name!r}. {suggest_name(name, MODELS, 'poc models list')}")
     return MODELS[name]
 
 
 class ModelSpec(Settings):
-    """Which architecture, with which of its own options."""
+    """An architecture with its options, and changes of the declared network."""
 
-    name: str = Field(description="a row of `poc models list`")
-    options: Mapping[str, Any] = Field(default_factory=dict, description="the model's own options")
+    name: str = Field(description="name of the architecture, one of `poc models list`")
+    options: Mapping[str, Any] = Field(
+        default_factory=dict, description="options of the architecture"
+    )
     trainable: Literal["all", "head"] = Field(
-        "all", description='"head": only the last layer with parameters; the rest is frozen'
+        "all", description="trained layers; head: only the last one with parameters"
     )
     removed: tuple[str, ...] = Field(
         (), examples=[["block1"]], description="blocks that are replaced by their shortcuts"
     )
     factors: Mapping[str, Factor] = Field(
-        default_factory=dict, description="convolutions that are two of low rank: variant, rank"
+        default_factory=dict,
+        description="convolutions that become two of low rank, each with its variant and rank",
     )
     factor_initializer: Literal["drawn", "spectral"] = Field(
-        "drawn", description='"spectral": the factors start as the SVD of a drawn whole kernel'
+        "drawn",
+        description="initial values of the factors; drawn: random; spectral: the SVD of a random "
+        "full kernel",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _name_changed_options(cls, values: object) -> object:
-        """Name the options whose absence once meant something else."""
+        """Add the options whose absence once meant another value than their default."""
         if not isinstance(values, dict):
             return values
         row = MODELS.get(str(values.get("name")))
@@ -259,11 +266,16 @@ class ModelSpec(Settings):
         return {**values, "options": {**defaults, **given}}
 
     def resolved(self) -> Settings:
-        """The model's options, validated, defaults filled in."""
+        """Return the architecture's options, validated, with defaults filled in."""
         return find_model(self.name).options.parse(dict(self.options), "model")
 
     def declare(self, input_shape: Shape, num_classes: int) -> Network:
-        """The declared network for images of `input_shape` (H, W, C)."""
+        """Declare the network for images of the shape `input_shape` (H, W, C).
+
+        Raises:
+            UsageError: A wrong option, a block or a convolution that does not exist, or images that
+                are too small.
+        """
         network = find_model(self.name).declare(self.resolved(), input_shape, num_classes)
         if self.factors:
             network = factorize(network, self.factors)

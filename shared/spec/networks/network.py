@@ -1,4 +1,4 @@
-"""A network as data: named layers, what feeds what, whose values have names.
+"""A network as plain data: named layers, their inputs, and names for their values.
 
 One declaration serves both backends, the counts, the shapes and the noise.
 """
@@ -20,12 +20,12 @@ IMAGES = "images"
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A whole network: nodes in the order of computation; the last one gives the logits.
+    """A network: nodes in the order of computation, of which the last one gives the logits.
 
-    A tap is a node whose value is read out: `taps` maps its public name to the node, and under its
-    own name every node is one. `blocks` are the parts that can be left out. `auxiliary` maps a
-    node with logits of its own to its weight in the training loss; evaluation does not compute it.
-    `observed` are the nodes whose values a loss reads beside the logits.
+    A tap is a node whose value can be read: `taps` maps public names to nodes, and every node is a
+    tap under its own name. `blocks` are the parts that can be left out. `auxiliary` maps a node
+    with logits of its own to its weight in the training loss; evaluation does not compute it.
+    `observed` are the nodes whose values a loss reads in addition to the logits.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Network:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Every parameter, in the order of the nodes."""
+        """Return all parameters, in the order of the nodes."""
         return tuple(parameter for node in self.nodes for parameter in node.parameters)
 
     @property
     def output(self) -> str:
-        """Name of the node that gives the logits."""
+        """Return the name of the node that gives the logits."""
         return self.nodes[-1].name
 
     def plan(
         self, wanted: Collection[str], *, training: bool, given: Collection[str] = ()
     ) -> tuple[Step, ...]:
-        """What to compute, in order, to have the values of `wanted` where `given` are known."""
+        """Plan the steps that compute the values of `wanted` if those of `given` are known."""
         key = (tuple(wanted), training, tuple(given))
         if key not in self._plans:
             self._plans[key] = plan(
@@ -62,7 +62,7 @@ class Network:
         return {}
 
     def needed(self, wanted: Collection[str]) -> tuple[Node, ...]:
-        """The nodes that the values of `wanted` depend on, in the order of computation."""
+        """Return the nodes that the values of `wanted` depend on, in the order of computation."""
         names = set(wanted)
         for node in reversed(self.nodes):
             if node.name in names:
@@ -71,12 +71,12 @@ class Network:
 
     @property
     def head(self) -> Node:
-        """The last layer with parameters: the classifier."""
+        """Return the last layer with parameters: the classifier."""
         return next(node for node in reversed(self.nodes) if node.parameters)
 
     @property
     def embedding(self) -> str:
-        """Name of the node that the classifier reads, before the dropout in front of it.
+        """Return the name of the node that the classifier reads, before the dropout between them.
 
         Raises:
             UsageError: No classifier ends the network.
@@ -84,18 +84,18 @@ class Network:
         name = find_embedding(self.nodes)
         if name is None:
             raise UsageError(
-                f"received {self.name}, which ends in no classifier and has no embedding; allowed "
-                "are models with a head: choose one"
+                f"Got the model {self.name}, which does not end in a classifier and has no "
+                "embedding. Expected a model with a head. Try another one of `poc models list`."
             )
         return name
 
     def shape_of(self, name: str) -> Shape:
-        """Output shape of a node, or of the images."""
+        """Return the output shape of a node, or the shape of the images, without the batch."""
         shapes = {IMAGES: self.input_shape, **{n.name: n.output_shape for n in self.nodes}}
         return shapes[name]
 
     def beside(self, name: str, layer: Layer, *inputs: str) -> "Network":
-        """The network with a side branch of one more layer; the logits stay what they are.
+        """Return the network with one more layer as a side branch; the logits do not change.
 
         Raises:
             UsageError: The shapes do not fit.
@@ -111,11 +111,11 @@ class Network:
         return replace(self, nodes=(*self.nodes[:-1], node, self.nodes[-1]))
 
     def observing(self, names: Collection[str]) -> "Network":
-        """The network whose values at these nodes a loss reads."""
+        """Return the network with these nodes marked as read by a loss."""
         return replace(self, observed=self.observed | frozenset(names))
 
     def training_only(self, names: Collection[str]) -> "Network":
-        """The network of which only these nodes are trained."""
+        """Return the network with all parameters frozen except those of these nodes."""
         nodes = tuple(
             replace(node, is_frozen=node.is_frozen or node.name not in names)
             if node.parameters
@@ -125,7 +125,7 @@ class Network:
         return replace(self, nodes=nodes)
 
     def node_of(self, tap: str) -> str:
-        """Node behind a tap; `logits` is the output, a node's own name the node.
+        """Return the node of a tap; `logits` is the output, and a node's own name the node.
 
         Raises:
             UsageError: No such tap.
@@ -136,34 +136,35 @@ class Network:
         if any(node.name == tap for node in self.nodes):
             return tap
         raise UsageError(
-            f"received the tap {tap!r} of {self.name}; allowed are {', '.join(taps)}: choose one"
+            f"Got the tap {tap!r} of {self.name}. Expected one of {', '.join(taps)}. Try one of "
+            "them."
         )
 
     @property
     def num_classes(self) -> int:
-        """Number of logits."""
+        """Return the number of logits."""
         return self.nodes[-1].output_shape[-1]
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one forward pass over one image, auxiliary heads left out."""
+        """Return the multiply-adds of a forward pass over one image, without auxiliary heads."""
         steps = self.plan([self.output], training=False)
         return sum(node.macs for step in steps for node in step.nodes)
 
     @property
     def learnable_parameters(self) -> int:
-        """Values that gradients reach where nothing is frozen."""
+        """Return the number of values that gradients reach if no layer is frozen."""
         return sum(node.learnable_parameters for node in self.nodes)
 
     @property
     def live_parameters(self) -> int:
-        """Values less those of kernels that meet nothing but padding at this input size."""
+        """Return the number of values without those that meet only padding at this input size."""
         total = sum(parameter.size for parameter in self.parameters)
         return total - sum(node.dead_parameters for node in self.nodes)
 
     @cached_property
     def users(self) -> Mapping[str, tuple[Node, ...]]:
-        """Value -> the nodes that read it."""
+        """Map each value to the nodes that read it."""
         users: dict[str, tuple[Node, ...]] = {}
         for node in self.nodes:
             for source in node.inputs:
@@ -172,15 +173,15 @@ class Network:
 
     @cached_property
     def cancelled_biases(self) -> frozenset[str]:
-        """Biases, and betas, that batch norms subtract again: their gradient is exactly zero.
+        """Return the biases and betas that batch norms subtract again.
 
-        In floating point the gradient is rounding noise, which Adam follows at full rate
-        (docs/decisions/0003).
+        Their gradient is exactly zero. In floating point it is rounding noise, which Adam follows
+        at full rate (docs/decisions/0003).
         """
         return self.cancelled_beside(self.observed)
 
     def cancelled_beside(self, read: Collection[str] = ()) -> frozenset[str]:
-        """The same where the loss reads these nodes too, and not the logits alone."""
+        """Return the cancelled biases for a loss that reads these nodes besides the logits."""
         return frozenset(
             name
             for node in self.nodes
@@ -190,7 +191,7 @@ class Network:
         )
 
     def _ends_in_norms(self, name: str, read: Collection[str]) -> bool:
-        """Whether a constant that is added to each channel of this value changes no output."""
+        """Return whether no output changes if each channel of this value gets a constant."""
         users = self.users.get(name, ())
         return (
             bool(users)
@@ -205,7 +206,7 @@ class Network:
 
     @property
     def dropouts(self) -> Mapping[str, tuple[Shape, float]]:
-        """Name of each layer that is random by example -> (mask shape of one, drop rate)."""
+        """Map each layer that is random per example to (mask shape of one example, drop rate)."""
         return {
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
@@ -217,7 +218,7 @@ class Network:
 
     @property
     def gates(self) -> Mapping[str, float]:
-        """Name of each layer that drops its block for a whole batch -> drop rate."""
+        """Map each layer that drops its block for a full batch to its drop rate."""
         return {
             node.name: node.layer.rate
             for node in self.nodes
@@ -226,10 +227,10 @@ class Network:
 
     @cached_property
     def removable(self) -> Mapping[str, Block]:
-        """Parts that can be left out: the declared blocks; of a plain net, single convolutions.
+        """Return the parts that can be left out: the declared blocks, or single convolutions.
 
-        A convolution of a plain net counts where its output has the shape of its input, together
-        with the batch norm and the activation that follow it.
+        A network without blocks has single convolutions. One counts if its output has the shape of
+        its input, and it includes the batch norm and the activation that follow it.
         """
         if self.blocks:
             return self.blocks
@@ -250,15 +251,19 @@ class Network:
         return tuple(names)
 
     def without(self, names: Collection[str]) -> "Network":
-        """The network whose blocks `names` are replaced by their shortcuts.
+        """Return the network in which shortcuts replace the blocks `names`.
 
         Raises:
             UsageError: No such block.
         """
         if unknown := sorted(set(names) - set(self.removable)):
             raise UsageError(
-                f"received the block {unknown[0]!r} of {self.name} to remove; allowed are "
-                f"{', '.join(self.removable) or 'none in this model'}: choose among them"
+                f"Got the block {unknown[0]!r} of {self.name} to remove. Expected "
+                + (
+                    f"one of {', '.join(self.removable)}. Try one of them."
+                    if self.removable
+                    else "none, since this model has no blocks. Try another model."
+                )
             )
         gone = [self.removable[name] for name in names]
         stands_for = {block.output: block.shortcut for block in gone}
@@ -274,9 +279,9 @@ class Network:
         )
 
     def with_frozen_body(self) -> "Network":
-        """The network of which only the head, the last layer with parameters, is trained.
+        """Return the network with all layers frozen up to the head, the last with parameters.
 
-        Dropout right before the head stays.
+        The dropout right before the head stays active.
         """
         first = 1 + [node.name for node in self.nodes].index(self.embedding)
         body = tuple(replace(node, is_frozen=True) for node in self.nodes[:first])

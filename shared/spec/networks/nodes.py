@@ -1,4 +1,4 @@
-"""Parts of a declared network, and in which order they are computed."""
+"""Parts of a declared network, and the order in which they are computed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +8,11 @@ from .layers import Dropout, Flatten, Layer, Parameter, Shape, prefixed
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One layer in its place: canonical name, declaration, inputs and shapes (batch left out).
+    """One layer of a network: canonical name, declaration, inputs and shapes without the batch.
 
     A frozen node keeps its parameters: gradients do not reach them, a batch norm normalises with
-    its running statistics and leaves them alone, and a random layer stands still. A frozen batch
-    norm that `adapts` normalises with the batch and re-estimates its statistics all the same.
+    its running statistics and does not change them, and a random layer does nothing. A frozen batch
+    norm that `adapts` still normalises with the batch and re-estimates its statistics.
     `rate_factor` multiplies the learning rate of the node's parameters.
     """
 
@@ -27,12 +27,12 @@ class Node:
 
     @property
     def uses_batch_statistics(self) -> bool:
-        """Whether a batch norm here normalises with the batch in training."""
+        """Return whether a batch norm at this node normalises with the batch in training."""
         return self.adapts or not self.is_frozen
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Parameters under their canonical names, `node/…/kernel`."""
+        """Return the parameters under their canonical names, `node/…/kernel`."""
         named = (
             prefixed(self.name, parameter) for parameter in self.layer.parameters(self.input_shapes)
         )
@@ -44,29 +44,29 @@ class Node:
 
     @property
     def learnable_parameters(self) -> int:
-        """Values that gradients reach where the node is not frozen."""
+        """Return the number of values that gradients reach if the node is not frozen."""
         declared = self.layer.parameters(self.input_shapes)
         return sum(parameter.size for parameter in declared if parameter.is_trainable)
 
     @property
     def dead_parameters(self) -> int:
-        """Values that no pixel meets at this input size; only convolutions have such."""
+        """Return the number of kernel values that meet only padding at this input size."""
         count = getattr(self.layer, "dead_parameters", None)
         return count(self.input_shapes) if count else 0
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image."""
+        """Return the multiply-adds for one image."""
         return self.layer.macs(self.input_shapes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Nodes that can be left out as a whole, with what then stands for the last one's output.
+    """Nodes that can be left out together, and the value that then replaces their output.
 
-    `shortcut` names a node outside, of the same shape. `is_identity` says that it is the block's
-    own input, not a projection of it. `gate` names the random layer that decides for a whole batch
-    whether the block is computed, if there is one.
+    `shortcut` names a node outside with the same shape. `is_identity` is true if it is the block's
+    own input, not a projection of it. `gate` names the random layer that decides for a full batch
+    if the block is computed; empty without such a layer.
     """
 
     nodes: tuple[str, ...]
@@ -76,16 +76,16 @@ class Block:
 
     @property
     def output(self) -> str:
-        """Name of the last node."""
+        """Return the name of the last node."""
         return self.nodes[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Nodes that are computed together, and the values that nothing needs afterwards.
+    """Nodes that are computed together, and the values that no later step needs.
 
-    With a `gate`, the nodes run only where the noise of that name says so; otherwise `shortcut`
-    stands for their output.
+    With a `gate`, the noise of that name decides if the nodes run; if not, `shortcut` replaces
+    their output.
     """
 
     nodes: tuple[Node, ...]
@@ -95,12 +95,12 @@ class Step:
 
     @property
     def output(self) -> str:
-        """Name of the value that the step computes."""
+        """Return the name of the value that the step computes."""
         return self.nodes[-1].name
 
     @property
     def sources(self) -> frozenset[str]:
-        """Values from outside that the step reads."""
+        """Return the names of the values from outside that the step reads."""
         inside = {node.name for node in self.nodes}
         read = {source for node in self.nodes for source in node.inputs}
         return frozenset(read | ({self.shortcut} if self.gate else set())) - inside
@@ -114,9 +114,9 @@ def plan(
     training: bool,
     given: Collection[str] = (),
 ) -> tuple[Step, ...]:
-    """Steps that compute `wanted`: nothing that they do not need, gated blocks as one step.
+    """Plan the steps that compute `wanted`, without unneeded nodes; a gated block is one step.
 
-    The values `given` are known beforehand, so neither they nor what leads to them is computed.
+    The values `given` are known beforehand, so neither they nor their own inputs are computed.
     """
     needed = needed_nodes(nodes, wanted, given)
     by_name = {node.name: node for node in nodes}
@@ -142,7 +142,7 @@ def plan(
 def needed_nodes(
     nodes: Sequence[Node], wanted: Collection[str], given: Collection[str] = ()
 ) -> set[str]:
-    """Names of the nodes that `wanted` depends on, themselves included, without the given ones."""
+    """Return the names of `wanted` and of all nodes that it depends on, without the given ones."""
     needed = set(wanted) - set(given)
     for node in reversed(nodes):
         if node.name in needed:
@@ -151,11 +151,11 @@ def needed_nodes(
 
 
 def find_embedding(nodes: Sequence[Node]) -> str | None:
-    """Name of what the classifier reads; none where several values make the network's output.
+    """Find the name of the embedding, the value that the classifier reads.
 
-    Where there is one, it is the last value of shape (F,) before the classifier's dropout: a
-    flattened map counts, unless something of it was dropped before. Otherwise it is what the
-    classifier reads, of any shape.
+    It is the last value of shape (F,) before the classifier's dropout. A flattened map counts,
+    unless a dropout comes before it. If no such value exists, it is the classifier's input of any
+    shape. None means that no classifier ends the network.
     """
     by_name = {node.name: node for node in nodes}
     last = nodes[-1]
@@ -173,7 +173,7 @@ def find_embedding(nodes: Sequence[Node]) -> str | None:
 
 
 def freeing(steps: Sequence[Step], wanted: Collection[str]) -> tuple[Step, ...]:
-    """The steps, each with the values whose last reader it is."""
+    """Return the steps, each with the values that no later step reads."""
     seen, finished = set(wanted), []
     for step in reversed(steps):
         freed = step.sources - seen
@@ -183,7 +183,7 @@ def freeing(steps: Sequence[Step], wanted: Collection[str]) -> tuple[Step, ...]:
 
 
 def bypass(nodes: Sequence[Node], blocks: Collection[Block]) -> tuple[Node, ...]:
-    """The nodes without those of `blocks`; their readers read the shortcut instead."""
+    """Return the nodes without those of `blocks`, whose readers read the shortcut instead."""
     gone = {name for block in blocks for name in block.nodes}
     stands_for = {block.output: block.shortcut for block in blocks}
     return tuple(
@@ -194,7 +194,7 @@ def bypass(nodes: Sequence[Node], blocks: Collection[Block]) -> tuple[Node, ...]
 
 
 def resolve(name: str, stands_for: Mapping[str, str]) -> str:
-    """What a value is read from, where blocks in a row may be gone."""
+    """Return the node that replaces a value; several removed blocks may follow each other."""
     while name in stands_for:
         name = stands_for[name]
     return name

@@ -1,1 +1,1 @@
-"""How a run is written and stored: files, keys, names, sweeps."""
+"""Readers of runs and sweeps: files, keys, names, stored forms."""

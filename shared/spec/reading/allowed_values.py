@@ -1,7 +1,7 @@
-"""Say in words what a setting may be, and give one value as an example.
+"""Allowed values of a setting in words, and one value as an example.
 
-Both are read off the JSON schema that pydantic makes of a group of settings, so a bound that is
-changed in the spec changes `poc config keys`, `poc config init` and the settings page with it.
+Both come from the JSON schema that pydantic makes of a group of settings. A changed bound in the
+spec therefore changes `poc config keys`, `poc config init` and the settings page too.
 """
 
 import json
@@ -10,14 +10,14 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 KINDS = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
-# Keyword of the schema -> how its bound is written.
+# Keyword of the schema -> the bound in words.
 BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
 }
-# Key of a setting -> an example, where neither its default nor its allowed values give one.
+# Key of a setting -> an example, if neither its default nor its allowed values give one.
 EXAMPLES: Mapping[str, Any] = {
     "model.name": "lightnet_residual",
     "model.factors": {"block1/conv2": {"variant": "spatial", "rank": 3}},
@@ -47,7 +47,7 @@ EXAMPLES: Mapping[str, Any] = {
 def describe_values(schema: Schema) -> str:
     """Say which values a setting takes: `integer, at least 1`; `one of tf, torch`.
 
-    A setting that may be none is left out to be so: TOML has no value for it.
+    The words leave out none: TOML has no such value, and a line that is left out means it.
     """
     if "anyOf" in schema:
         forms = [form for form in schema["anyOf"] if form.get("type") != "null"]
@@ -77,10 +77,10 @@ def describe_list(schema: Schema) -> str:
 
 
 def find_example(key: str, schema: Schema) -> Any:
-    """A value that a setting takes: the spec's own example, else a choice that is not the default.
+    """Return a value that a setting takes; none if no value is known.
 
-    Of numbers and texts that is the default itself, since no other value is known to make sense.
-    Returns none where nothing is known.
+    It is the spec's own example, or else a choice other than the default. Numbers and texts give
+    their default, since no other value is known to make sense.
     """
     default = schema.get("default")
     if schema.get("examples"):
@@ -99,7 +99,7 @@ def find_example(key: str, schema: Schema) -> Any:
 
 
 def write(value: Any) -> str:
-    """Write a value as TOML has it, and none as `none`."""
+    """Write a value as TOML does, and none as `none`."""
     if value is None:
         return "none"
     if isinstance(value, Mapping):
@@ -112,5 +112,5 @@ def write(value: Any) -> str:
 
 
 def write_key(key: str) -> str:
-    """Write a key as TOML has it: in quotes where it is more than a word."""
+    """Write a key as TOML does: in quotes if it is more than a word."""
     return key if key.replace("_", "").isalnum() else json.dumps(key)

@@ -1,9 +1,8 @@
-"""Which cells of a sweep start from its weights, and what the others take from them.
+"""The weights of a sweep's cells: some start from them, the others only take their view.
 
-`--grid method=lightlayers,transfer --weights W` asks which of two ways is the better one: transfer
-starts from W, lightlayers cannot. `--grid initial_weights=W,none` asks what W is worth. In both the
-cells that start from drawn weights see the images as W asks for, so that they differ in nothing
-else.
+`--grid method=lightlayers,transfer --weights W` compares two ways: transfer starts from W,
+lightlayers cannot. `--grid initial_weights=W,none` measures the gain from W. In both sweeps the
+cells with random initial weights use the view that W asks for, so that nothing else differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,19 +15,19 @@ WEIGHTS = "initial_weights"
 
 
 def keeps_model_open(products: Sequence[Mapping[str, Sequence[object]]]) -> bool:
-    """Whether each cell must ask its own weights for the model: methods or weights differ."""
+    """Return whether methods or weights differ, so each cell asks its own weights for the model."""
     return any("method" in product or WEIGHTS in product for product in products)
 
 
 def name_cell_model(
     own: dict[str, object], lender: Mapping[str, object] | None, defaults: WeightDefaults
 ) -> None:
-    """Take the model of a cell's weights, in place; a drawn body is the same as a trained one.
+    """Set the model of a cell's weights, in place; a random body has the model of a trained one.
 
     Args:
         own: The cell's values.
-        lender: What `find_lender` gives.
-        defaults: What weights ask for.
+        lender: The result of `find_lender`.
+        defaults: Reader of the model and the view in weight files.
     """
     if lender is None:
         defaults.name_model(own)
@@ -43,7 +42,7 @@ def name_cell_model(
 def take_cell_view(
     own: dict[str, object], lender: Mapping[str, object] | None, defaults: WeightDefaults
 ) -> None:
-    """Take the view of a cell's weights, or of those that other cells start from, in place."""
+    """Set the view of a cell's weights, or of those that other cells start from, in place."""
     if lender is None:
         defaults.take_view(own)
         return
@@ -60,13 +59,15 @@ def find_lender(
     settings: Mapping[str, object],
     defaults: WeightDefaults,
 ) -> dict[str, object] | None:
-    """What would make a cell one that starts from weights; none: it does, or no cell does.
+    """Return the settings with which a cell would start from weights.
+
+    None means that the cell does start from weights, or that no cell does.
 
     Args:
-        own: The cell's values, its method, model and weights among them.
-        product: The axes of the grid that it is a cell of.
-        settings: Its own keys of them.
-        defaults: What weights ask for; told what becomes of them.
+        own: The cell's values, with its method, model and weights.
+        product: The axes of the cell's grid.
+        settings: The cell's values on these axes.
+        defaults: Reader of weight files; it gets a note about the use of the weights.
     """
     if WEIGHTS in settings:
         files = [value for value in product[WEIGHTS] if not is_drawn(value)]
@@ -79,7 +80,7 @@ def find_lender(
     if not takers or method in takers or is_drawn(weights):
         return None
     known = find_method(method).models
-    # Only a method that trains few models cannot take what it has not trained itself.
+    # Only a method with a list of models can be unable to start from these weights.
     if not known or defaults.describe(str(weights), own).model in known:
         return None
     model = own.get("model") or {}

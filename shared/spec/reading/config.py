@@ -1,4 +1,4 @@
-"""A run as its user writes it: a TOML file, `key=value` assignments, named fields."""
+"""A run in the form that users write: a TOML file, `key=value` assignments, named fields."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -34,10 +34,10 @@ def load_run(
 
     Args:
         path: TOML file, or none for the defaults.
-        assignments: As given to `--set`: dotted keys of the run spec, or a bare option name of the
+        assignments: Values of `--set`: dotted keys of the run spec, or a bare option name of the
             model or the method (`k=3`).
-        defaults: How the weights that the run starts from fill in what it does not set, and the
-            recipe what they leave open; none: neither does.
+        defaults: Reader of weight files. With it, the initial weights fill in settings that the run
+            leaves out, and the recipe may fill in the rest; none: neither happens.
         **fields: Top-level fields that are not none.
 
     Raises:
@@ -46,8 +46,8 @@ def load_run(
     values = read_toml(path) if path else {}
     if "grid" in values:
         raise UsageError(
-            f"received the config {str(path)!r}, which holds a grid; allowed is one run: use "
-            "`poc sweep --config`"
+            f"Got the config {str(path)!r}, which holds a grid. Expected one run. Try "
+            "`poc sweep --config`."
         )
     values.update({key: value for key, value in fields.items() if value is not None})
     assign_all(values, assignments, defaults)
@@ -58,25 +58,26 @@ def load_run(
 
 
 def read_config(path: Path | str) -> str:
-    """The text of a TOML file or of a shipped config.
+    """Read the text of a TOML file or of a shipped config.
 
     Raises:
-        UsageError: There is neither, or it cannot be read.
+        UsageError: No such file and no such config, or it cannot be read.
     """
     file = find_config(path)
     try:
         if not file.is_file():
-            raise OSError("no regular file")
-        # Windows editors put a byte order mark first.
+            raise OSError("not a regular file")
+        # Editors on Windows put a byte order mark first.
         return file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
+            f"Got the config {str(path)!r}, which cannot be read as text ({error}). Expected a "
+            "TOML file. Try correcting it."
         ) from None
 
 
 def read_toml(path: Path | str) -> dict[str, object]:
-    """A TOML file, or a shipped config by its name, as nested dictionaries.
+    """Read a TOML file, or a shipped config by its name, as nested dictionaries.
 
     Raises:
         UsageError: Missing, unreadable or malformed file.
@@ -86,7 +87,8 @@ def read_toml(path: Path | str) -> dict[str, object]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"received the config {str(path)!r}, which is no TOML ({error}); correct it"
+            f"Got the config {str(path)!r}, which is not TOML ({error}). Expected a TOML file. Try "
+            "correcting it."
         ) from None
 
 
@@ -96,7 +98,7 @@ def assign_all(
     """Apply several `key=value`, in place; weights first, since they may name the model.
 
     Raises:
-        UsageError: One key is given two values: neither is taken silently.
+        UsageError: One key has two different values.
     """
     ordered = list(assignments)
     given: dict[tuple[str, ...], str] = {}
@@ -112,23 +114,28 @@ def assign_all(
 def assign_once(
     values: dict[str, object], assignment: str, given: dict[tuple[str, ...], str]
 ) -> None:
-    """Apply one `key=value`, in place; `given` holds what was given before, by its whole key.
+    """Apply one `key=value`, in place.
+
+    Args:
+        values: Settings of the run.
+        assignment: One `key=value`.
+        given: Path of each key that was assigned before -> its text; the new one is added.
 
     Raises:
-        UsageError: The key has another value already.
+        UsageError: The key was assigned another value before.
     """
     key, _, text = (part.strip() for part in assignment.partition("="))
     assign(values, assignment)
     former = given.setdefault(tuple(full_key(key, values)), text)
-    # As text as well, since nan equals nothing.
+    # The texts are compared too, since nan equals nothing.
     if former != text and parse_value(former) != parse_value(text):
         raise UsageError(
-            f"received {key}={former} and {key}={text}; allowed is one value: remove one"
+            f"Got {key}={former} and {key}={text}. Expected one value. Try removing one."
         )
 
 
 def leads(assignment: str) -> bool:
-    """Whether an assignment decides what others mean: the method, the model, then the weights."""
+    """Return whether an assignment decides what others mean: the method, model or weights."""
     return assignment.partition("=")[0].strip() in ("method", "model", "model.name", WEIGHTS)
 
 
@@ -136,27 +143,35 @@ def assign(values: dict[str, object], assignment: str) -> None:
     """Apply one `key=value` to nested dictionaries, in place."""
     key, separator, text = assignment.partition("=")
     if not separator or not key.strip():
-        raise UsageError(f"received --set {assignment!r}; allowed is key=value, such as k=3")
+        raise UsageError(f"Got --set {assignment!r}. Expected key=value. Try --set k=3.")
     set_value(values, key.strip(), parse_value(text.strip()))
 
 
 def set_value(values: dict[str, object], key: str, value: object) -> None:
-    """Put a value at a key (as `--set` knows keys) of nested dictionaries, in place."""
+    """Set a key of nested dictionaries, in place; `key` may be short, as in `--set`.
+
+    Raises:
+        UsageError: No such key, or a part of it that is not a group of settings.
+    """
     *parents, last = full_key(key, values)
     target = values
     for parent in parents:
         group = target.setdefault(parent, {})
         if not isinstance(group, dict):
             raise UsageError(
-                f"received --set {key}={value}, but {parent!r} is no group of settings; name a "
-                "setting of a group"
+                f"Got --set {key}={value}, but {parent!r} is not a group of settings. Expected the "
+                "key of a setting in a group. Try a key of `poc config keys`."
             )
         target = group
     target[last] = None if last == WEIGHTS and value == NO_WEIGHTS else value
 
 
 def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
-    """Path of a key in the run spec; a bare name may be an option of the model or the method."""
+    """Return the path of a key in the run spec; `k` alone may be an option of model or method.
+
+    Raises:
+        UsageError: No such key.
+    """
     parts = key.split(".")
     if parts == ["model"]:
         return ["model", "name"]
@@ -192,14 +207,14 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         if key in fields:
             return [*owner, key]
     allowed = {*RunSpec.model_fields, *(name for fields in owners.values() for name in fields)}
-    told = ""
+    hint = ""
     if "name" not in model and any(key in row.options.model_fields for row in MODELS.values()):
-        told = tell_default(str(values.get("method", DEFAULT_METHOD)), method.default_model)
-    raise UsageError(f"received the unknown key {key!r}; {suggest_key(key, allowed)}{told}")
+        hint = tell_default(str(values.get("method", DEFAULT_METHOD)), method.default_model)
+    raise UsageError(f"Got the unknown key {key!r}. {suggest_key(key, allowed)}{hint}")
 
 
 def parse_value(text: str) -> object:
-    """A value as TOML writes it; anything that TOML refuses is a plain string."""
+    """Read a value as TOML does; a text that TOML refuses is a plain string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

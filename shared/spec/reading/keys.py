@@ -1,4 +1,4 @@
-"""Every key of a run, as `poc config keys` lists them."""
+"""The list of all keys of a run, for `poc config keys`."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from poc.shared.spec.settings import find_group
 from .allowed_values import describe_values, find_example
 from .recipe import leave_open
 
-# Filled in by the program.
+# Not listed: the program fills in the first two, and the options have keys of their own.
 OWN = ("stage", "open_settings", "method_options", "model.options")
-# Keys that the spec holds as text and checks against a table.
+# Keys whose values the spec checks against a table, which pydantic's schema does not know.
 NAMES = {
     "method": f"one of {', '.join(METHODS)}",
     "model.name": "a name of `poc models list`",
@@ -26,7 +26,7 @@ NAMES = {
 
 
 class KeyRow(TypedDict):
-    """A setting: its dotted key, its default where that is a plain value, its meaning."""
+    """A setting: its dotted key, its default if that is a plain value, its meaning."""
 
     key: str
     default: object
@@ -37,12 +37,12 @@ class KeyRow(TypedDict):
 
 
 def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
-    """Every setting, with the options of a method and a model: key, default and description.
+    """Yield every setting, with the options of a method and a model.
 
-    `allowed` says in words what it may be, `example` is one such value, or none.
+    `allowed` says in words which values the key takes; `example` is one of them, or none.
 
-    A key that is `by_recipe` has its default of a run that is written without a command; in one
-    that a command reads, the training images decide.
+    If `by_recipe` is true, `default` only holds for runs that are made in Python; in a run that a
+    command reads, the recipe chooses the value from the training images.
 
     Raises:
         UsageError: No such method or model.
@@ -73,7 +73,7 @@ def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
 
 
 def walk(group: type[BaseModel], prefix: str) -> Iterator[KeyRow]:
-    """The keys of a group and of the groups in it."""
+    """Yield the keys of a group and of the groups in it."""
     schemas = group.model_json_schema()["properties"]
     for name, field in group.model_fields.items():
         key = f"{prefix}{name}"
@@ -98,5 +98,5 @@ def walk(group: type[BaseModel], prefix: str) -> Iterator[KeyRow]:
 
 
 def is_list_of_groups(annotation: object) -> bool:
-    """Whether a field holds several groups under names of their own."""
+    """Return whether a field holds several groups, each under a name of its own."""
     return getattr(annotation, "__origin__", None) is not None and "Mapping" in str(annotation)

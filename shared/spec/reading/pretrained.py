@@ -1,4 +1,4 @@
-"""A run that starts from weights takes their model and their view, where it names none."""
+"""Initial weights of a run: they set its model and its view if the run names none."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec
 from poc.shared.spec.methods.table import find_method
 
-# What `--weights` takes for a drawn body, where a method expects a trained one.
+# Value of `--weights` for random weights with a method that expects trained ones.
 NO_WEIGHTS = "none"
 LEAD = "From the weights:"
 NORMALIZATIONS = {
@@ -21,15 +21,15 @@ NORMALIZATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """What a weight file says about itself; empty where it says nothing.
+    """The content of a weight file's header; empty if it has none.
 
     Attributes:
         model: A row of the table of models.
-        lineage: Option of that model, where it has one.
+        lineage: Option of that model, if it has one.
         view: Settings of `data`.
-        is_there: Whether there is such a file; one that is missing is refused later, by name.
-        is_guessed: Whether the model is told by the names and shapes of the tensors alone.
-        remarks: A sentence for each thing in its header that means nothing here.
+        is_there: True if the file exists; a missing one is refused later, by name.
+        is_guessed: True if only the names and shapes of the tensors show the model.
+        remarks: A sentence for each entry of the header that has no meaning here.
     """
 
     model: str | None = None
@@ -42,12 +42,12 @@ class Described:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightDefaults:
-    """How a run that is being written learns what its weights ask for.
+    """Functions that read the model and the view of a run's weights while the run is written.
 
     Attributes:
-        describe: (path or `imagenet`, the run's values so far) -> what the file says.
-        locate: The same -> path of the canonical form of the file: its own, or that of a copy.
-        note: Told one sentence each.
+        describe: (path or `imagenet`, the run's values so far) -> the content of the header.
+        locate: (the same) -> path of the file in canonical form: its own, or that of a copy.
+        note: Takes each note to the user, one sentence at a time.
     """
 
     describe: Callable[[str, Mapping[str, object]], Described]
@@ -55,7 +55,7 @@ class WeightDefaults:
     note: Callable[[str], None]
 
     def name_model(self, values: dict[str, object]) -> None:
-        """Take the weights' model and lineage where none is named, in place."""
+        """Set the weights' model and lineage if the run names no model, in place."""
         path = values.get("initial_weights")
         model = values.get("model") or {}
         if not isinstance(path, str) or is_drawn(path):
@@ -66,7 +66,7 @@ class WeightDefaults:
         if found.model is None:
             return
         if found.is_guessed:
-            self.note(f"The weights {path!r} fit {found.model}, which is taken as the model.")
+            self.note(f"The weights {path!r} fit {found.model}, which is used as the model.")
         options = {**({"lineage": found.lineage} if found.lineage else {})}
         values["model"] = {
             **model,
@@ -75,7 +75,11 @@ class WeightDefaults:
         }
 
     def take_view(self, values: dict[str, object]) -> None:
-        """Take the weights' view where the run's data says nothing, in place, and tell of both."""
+        """Set the weights' view in place; settings of the run win, and notes report both.
+
+        Raises:
+            UsageError: The view in the file's header is not valid.
+        """
         path, data = values.get("initial_weights"), values.setdefault("data", {})
         if not isinstance(path, str) or is_drawn(path) or not isinstance(data, dict):
             return
@@ -99,7 +103,7 @@ class WeightDefaults:
             self.note(text)
 
     def note_unknown(self, path: str, data: Mapping[str, object]) -> None:
-        """Say that nobody knows how the weights want to see images, where the run does not say."""
+        """Note that neither the weights nor the run say how images must be prepared."""
         if missing := [key for key in ("image_size", "normalization") if key not in data]:
             self.note(
                 f"The weights {path!r} name no view: set {' and '.join(missing)} as they were "
@@ -108,12 +112,12 @@ class WeightDefaults:
 
 
 def is_drawn(weights: object) -> bool:
-    """Whether a run's `initial_weights` name no file; the word none is one way to say so."""
+    """Return whether a run's `initial_weights` name no file: not set, or the word none."""
     return not isinstance(weights, str) or weights == NO_WEIGHTS
 
 
 def sets_size(values: Mapping[str, object]) -> bool:
-    """Whether the method itself names the images' size."""
+    """Return whether the method itself sets the images' size."""
     method = find_method(str(values.get("method", "lightlayers")))
     if method.fine_tuning is None:
         return False
@@ -123,7 +127,11 @@ def sets_size(values: Mapping[str, object]) -> bool:
 
 
 def merge(view: Mapping[str, object], data: Mapping[str, object]) -> dict[str, object]:
-    """The run's settings over the view's; a group that names a rule of its own keeps it whole."""
+    """Put the run's settings over the view's.
+
+    A group in which the run names a resize rule or a crop takes nothing from the view: the other
+    settings of the view belong to another rule.
+    """
     merged = {**view, **data}
     for group in ("train_view", "eval_view"):
         own, taken = data.get(group), view.get(group)
@@ -134,23 +142,24 @@ def merge(view: Mapping[str, object], data: Mapping[str, object]) -> dict[str, o
 
 
 def check_view(path: str, view: Mapping[str, object]) -> None:
-    """Refuse a file whose view is none that the data could have.
+    """Refuse a file whose view is not a valid setting of the data.
 
     Raises:
-        UsageError: It names the file, whose user has typed no such key.
+        UsageError: The message names the file, since the user did not type the wrong key.
     """
     try:
         DataSpec.parse(dict(view), "")
     except UsageError as error:
-        what = str(error).removeprefix("received ").partition(";")[0]
+        wrong = str(error).removeprefix("Got ").partition(". Expected")[0]
         raise UsageError(
-            f"received the weights {path!r}, in whose header the view has {what}; write the file "
-            "again with `poc weights convert`, its view given by --set"
+            f"Got the weights {path!r}, in whose header the view has {wrong}. Expected the view's "
+            "settings to be valid. Try writing the file again with `poc weights convert`, its view "
+            "given by --set."
         ) from None
 
 
 def find_taken(view: Mapping[str, object], data: Mapping[str, object]) -> dict[str, object]:
-    """What of a view a run takes: all that its own data does not set."""
+    """Return the settings of a view that a run takes: all that its own data does not set."""
     taken: dict[str, object] = {}
     for key, value in view.items():
         own = data.get(key)
@@ -165,11 +174,11 @@ def find_taken(view: Mapping[str, object], data: Mapping[str, object]) -> dict[s
 def contradictions(
     view: Mapping[str, object], data: Mapping[str, object], prefix: str
 ) -> Iterator[str]:
-    """A sentence for each setting of the run that is not what the weights were tested with."""
+    """Yield a sentence for each setting of the run that differs from the weights' view."""
     for key, value in view.items():
         own = data.get(key)
         if key == "train_view":
-            # A run trains on other views than it is tested with: the weights say nothing of them.
+            # Training views differ from those of the test; the weights only record the latter.
             continue
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             yield from contradictions(value, own, f"{key}.")
@@ -178,7 +187,7 @@ def contradictions(
 
 
 def is_same_list(first: object, second: object) -> bool:
-    """Whether two lists hold the same; a typed size may still be a text such as `224x224`."""
+    """Return whether two lists are equal; a typed size may still be a text such as `224x224`."""
     if isinstance(first, str) and isinstance(second, list):
         return first.replace(" ", "").replace(",", "x") == "x".join(map(str, second))
     if not isinstance(first, list | tuple) or not isinstance(second, Iterable):
@@ -187,7 +196,7 @@ def is_same_list(first: object, second: object) -> bool:
 
 
 def describe_view(data: Mapping[str, object]) -> str:
-    """`224 px, bicubic, x/127.5 - 1`."""
+    """Write a view in few words: `224 px, bicubic, x/127.5 - 1`."""
     parts = []
     if isinstance(size := data.get("image_size"), list | tuple):
         parts.append(f"{size[0]} px" if size[0] == size[-1] else f"{size[0]}x{size[1]} px")

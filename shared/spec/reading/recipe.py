@@ -1,8 +1,8 @@
-"""What a run does where its user names no number: by its method and its training images.
+"""The recipe: settings that a user leaves out, chosen from the method and the training images.
 
-All numbers of the defaults that learn stand here; docs/recipe.md says what they were chosen on. A
-run that is being written notes what it leaves open (`leave_open`), and is filled in once its data
-is open (`fill_in`), before anything is recorded: a run folder holds numbers alone.
+This module has all numbers of the recipe; docs/recipe.md says on which data they were chosen. A
+command that reads a run notes the open settings (`leave_open`). When the data is opened, `fill_in`
+sets them, before anything is recorded: a run folder has no open settings.
 """
 
 import math
@@ -16,23 +16,23 @@ from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.run import RunSpec, fill_defaults
 
-# Normed: drawn weights behind batch norms; plain: drawn ones without, or all of a trained network;
-# head: a new head on a body that stands still; tuned: on one that moves.
+# normed: random weights with batch norms; plain: random ones without, or all of a trained network;
+# head: a new head on a frozen body; tuned: a new head on a body that trains too.
 Kind = Literal["normed", "plain", "head", "tuned"]
 
 EPOCHS, RATE, SCHEDULE, VIEW, FINETUNE, HEAD = OPEN_SETTINGS
-# A small set is passed until so many steps are done, a large one at least so often.
+# A small data set is repeated until this many steps are done, a large one for MIN_EPOCHS or more.
 MIN_STEPS: Mapping[Kind, int] = MappingProxyType(
     {"normed": 1200, "plain": 1200, "head": 600, "tuned": 600}
 )
 MIN_EPOCHS = 10
-# Where an epoch is one step, more passes than this learn the same few images by heart.
+# With one step per epoch, more passes than this only memorise the few images.
 MAX_EPOCHS = 300
-# Of the steps of the shortest stage, since every stage has the schedule to itself.
+# Share of the steps of the shortest stage, since every stage runs through the schedule.
 WARMUP_SHARE = 0.05
-# Of the steps of FixRes, for its second phase, and its fewest epochs.
+# Share of the steps of FixRes for its second phase, and the least epochs of that phase.
 FINETUNE_SHARE, MIN_FINETUNE_EPOCHS = 0.1, 5
-# A rate that batch norms make good use of is too much for a deep network without any.
+# Networks with batch norms learn well at a rate at which deep networks without any diverge.
 RATES: Mapping[Kind, Mapping[str, float]] = MappingProxyType(
     {
         "normed": {"adam": 3e-3, "adamw": 3e-3, "sgd": 0.05},
@@ -41,10 +41,10 @@ RATES: Mapping[Kind, Mapping[str, float]] = MappingProxyType(
         "tuned": {"adam": 1e-4, "adamw": 1e-4, "sgd": 0.01},
     }
 )
-# The declared one is made for a thousand classes: with five it starts so large that what it does
-# not unlearn costs a tenth of the accuracy.
+# The declared initializer is made for a thousand classes. With five, its values are so large that
+# the network does not unlearn all of them, which costs a tenth of the accuracy.
 HEAD_INITIALIZER = "torch_uniform"
-# Mirror images and mild crops leave a photo what it is.
+# Mirror images and mild crops of a photo show the same thing.
 PHOTO_VIEW: Mapping[str, object] = MappingProxyType(
     {"crop": "random_resized", "area": (0.5, 1.0), "horizontal_flip": 0.5}
 )
@@ -53,12 +53,12 @@ OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingImages:
-    """What the recipe looks at.
+    """The facts from which the recipe chooses.
 
     Attributes:
-        num_images: In the training part.
-        are_photos: Whether they are pictures in colour, whose mirror images show the same thing.
-        has_norms: Whether the network that learns from them has batch norms.
+        num_images: Number of images in the training part.
+        are_photos: True if they are pictures in colour, whose mirror images show the same thing.
+        has_norms: True if the network that learns from them has batch norms.
     """
 
     num_images: int
@@ -67,10 +67,10 @@ class TrainingImages:
 
 
 def leave_open(values: dict[str, object]) -> None:
-    """Note what a run that is being written leaves to the recipe, in place.
+    """Record in `open_settings` which settings a run leaves to the recipe, in place.
 
     Args:
-        values: As its user has given them; what nobody has checked yet counts as given.
+        values: Settings as the user gave them, not checked yet.
     """
     if not isinstance(values.get("method", ""), str):
         return
@@ -78,31 +78,31 @@ def leave_open(values: dict[str, object]) -> None:
     left = values["open_settings"] = [key for key in OPEN_SETTINGS if not is_given(key, given)]
     finetune = find(FINETUNE, given)
     if EPOCHS in left and isinstance(finetune, int):
-        # Until the images are counted: as many as leave something for the first phase.
+        # A stand-in until the images are counted, so that the first phase has epochs too.
         values["num_epochs"] = finetune + MIN_EPOCHS
 
 
 def is_given(key: str, values: Mapping[str, object]) -> bool:
-    """Whether a run sets a key, or anything of it where it is a group; or rules it out."""
+    """Return whether a run sets a key or a part of it, or has settings that rule it out."""
     group, _, option = key.partition(".")
     known = find_method(str(values.get("method", "lightlayers"))).options.model_fields
     if group == "method_options" and option not in known:
         return True
     if key == FINETUNE and is_given(EPOCHS, values):
-        # Without room of its own the second phase would take from the first.
+        # With a fixed number of epochs, the second phase would take its own from the first.
         return True
     if key == HEAD and find("method_options.new_head", values) is False:
         return True
     if key == SCHEDULE and any(
         find(f"early_stopping.{rule}", values) for rule in ("patience", "reduce_patience")
     ):
-        # Such a run ends, or drops its rate, by what it sees.
+        # Such a run ends, or drops its rate, by its validation metric.
         return True
     return find(key, values) not in (None, {})
 
 
 def find(key: str, values: Mapping[str, object]) -> object:
-    """The value at a dotted key; a parent that is no group stands for itself; none: not set."""
+    """Return the value at a dotted key, or none; a plain value in place of a group is returned."""
     found: object = values
     for part in key.split("."):
         if not isinstance(found, Mapping):
@@ -112,23 +112,23 @@ def find(key: str, values: Mapping[str, object]) -> object:
 
 
 def kind_of(run: RunSpec, *, has_norms: bool) -> Kind:
-    """What of its network a run trains, and from where."""
+    """Return the kind of training: the part of the network that trains, and its start."""
     options: object = run.method_settings
     if find_method(run.method).fine_tuning is not None:
         return "tuned" if moves_body(run) else "head"
-    # LwF's original form goes on with the source itself.
+    # LwF's original form starts from the source's weights.
     is_drawn = run.initial_weights is None and getattr(options, "form", "") != "original"
     return "normed" if is_drawn and has_norms else "plain"
 
 
 def moves_body(run: RunSpec) -> bool:
-    """Whether a method with a pretrained body trains more than the head of it."""
+    """Return whether a method with a pretrained body trains more than its head."""
     options: Any = run.method_settings
     return bool(options.trained_blocks) or options.bn_mode == "adapt_all"
 
 
 def keeps_outputs(run: RunSpec) -> bool:
-    """Whether what is frozen sees each image once, which images that are drawn anew would undo."""
+    """Return whether the run caches outputs of its frozen part, which random views would undo."""
     if find_method(run.method).fine_tuning is None:
         return run.teacher is not None and bool(run.teacher.cache)
     cache = getattr(run.method_settings, "feature_cache", "off")
@@ -136,22 +136,22 @@ def keeps_outputs(run: RunSpec) -> bool:
 
 
 def count_steps(run: RunSpec, num_images: int) -> int:
-    """Steps of an epoch."""
+    """Return the number of steps per epoch."""
     batches = num_images / run.data.batch_size
     return max(1, math.floor(batches) if run.data.drop_last else math.ceil(batches))
 
 
 def count_epochs(kind: Kind, num_steps: int) -> int:
-    """Epochs of so many steps that the recipe takes."""
+    """Return the recipe's number of epochs with `num_steps` steps each."""
     return max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(MIN_STEPS[kind] / num_steps)))
 
 
 def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
-    """The run with a number in the place of all that it leaves open.
+    """Fill in all open settings of a run.
 
     Args:
-        run: As its user has written it.
-        images: Those that it trains on.
+        run: The run as the user wrote it.
+        images: The images that it trains on.
     """
     still_open, kind = set(run.open_settings), kind_of(run, has_norms=images.has_norms)
     steps = count_steps(run, images.num_images)
@@ -172,7 +172,7 @@ def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
 
 
 def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, object]:
-    """The run's epochs, of so many steps each, and the options of its method."""
+    """Return the run's number of epochs, with `num_steps` steps each, and the method's options."""
     epochs, options = run.num_epochs, dict(run.method_options)
     if HEAD in run.open_settings:
         options["head_initializer"] = HEAD_INITIALIZER
@@ -181,17 +181,17 @@ def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, object]:
         if FINETUNE in run.open_settings:
             wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS[kind] / num_steps)
             options["finetune_epochs"] = max(MIN_FINETUNE_EPOCHS, min(epochs, wanted))
-        # The phases of FixRes share the epochs.
+        # num_epochs counts both phases of FixRes.
         epochs += options.get("finetune_epochs", 0)
     return {"num_epochs": epochs, "method_options": options}
 
 
 def describe_long_warmup(run: RunSpec, num_images: int) -> str | None:
-    """A sentence where a stage ends before its rate has risen, or none.
+    """Write a sentence if a stage ends before its warm-up does, or return none.
 
     Args:
-        run: With all that it leaves open filled in.
-        num_images: That it trains on.
+        run: A run without open settings.
+        num_images: Number of images that it trains on.
     """
     steps = count_steps(run, num_images) * min(stage.num_epochs for stage in run.stages)
     warmup = run.schedule.warmup_steps
@@ -202,12 +202,12 @@ def describe_long_warmup(run: RunSpec, num_images: int) -> str | None:
 
 
 def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | None:
-    """One sentence with what was filled in, and what was set; none: nothing was filled in.
+    """Write one sentence with the settings, filled in or set; none if nothing was filled in.
 
     Args:
-        before: The run as its user has written it.
-        run: The same, filled in.
-        num_images: That it trains on.
+        before: The run as the user wrote it.
+        run: The same run after `fill_in`.
+        num_images: Number of images that it trains on.
     """
     filled = set(before.open_settings)
     if before.data.train_view == run.data.train_view and filled <= {VIEW}:
@@ -226,18 +226,18 @@ def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | Non
     }
     if HEAD in filled:
         parts[HEAD] = "a small new head"
-    told = ", ".join(text if key in filled else f"{text} as set" for key, text in parts.items())
-    return f"Recipe for {num_images:,} training images: {told}."
+    listed = ", ".join(text if key in filled else f"{text} as set" for key, text in parts.items())
+    return f"Recipe for {num_images:,} training images: {listed}."
 
 
 def describe_schedule(run: RunSpec) -> str:
-    """`cosine after 30 steps of warm-up`."""
+    """Write a schedule in few words: `cosine after 30 steps of warm-up`."""
     name, warmup = run.schedule.name, run.schedule.warmup_steps
     return f"{name} after {say(warmup, 'step')} of warm-up" if warmup else name
 
 
 def describe_view(before: RunSpec, run: RunSpec) -> str:
-    """What training sees of an image."""
+    """Write the training view in few words."""
     if VIEW not in before.open_settings:
         return "views"
     if before.data.train_view != run.data.train_view:

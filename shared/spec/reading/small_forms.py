@@ -1,9 +1,9 @@
-"""The table of small forms: what `poc parity` runs where its user names no model and no data.
+"""The table of small forms: the runs of `poc parity` if its user names no model and no data.
 
-Parity is a matter of the program, not of the size: a small net on small images shows the same
-formulas in a minute. Images are no squares and have three channels, so that swapped axes differ;
-dropout is on, so that the noise is compared too. A method that learns from a teacher has a form
-without a row; any other new one is a row.
+A small network on small images uses the same formulas as a large one and takes a minute. The images
+are not square and have three channels, so that swapped axes make a difference. Dropout is on, so
+that the noise is compared too. All methods with a teacher share one form; any other new method
+needs a row here.
 """
 
 import json
@@ -37,7 +37,7 @@ TAUGHT: Form = {"model": LIGHT, "teacher": {"model": TEACHER}, "data": DATA}
 SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
     {
         "lightlayers": {"model": LIGHT, "data": DATA},
-        # The smallest images that nine convolutions without padding leave something of.
+        # Nine convolutions without padding shrink the map; smaller images would end below 1 pixel.
         "scratch": {
             "model": {"name": "conv2d_chain", "options": {"widths": [4, 6], "dropout": 0.25}},
             "data": {**DATA, "image_size": [24, 22]},
@@ -48,32 +48,32 @@ SMALL_FORMS: Mapping[str, Form] = MappingProxyType(
             "method_options": {"train_size": 9, "test_size": 12},
             "data": {key: value for key, value in DATA.items() if key != "image_size"},
         },
-        # Its published form trains the source itself.
+        # No teacher's model: the published form trains the source itself.
         "lwf": {"model": LIGHT, "data": DATA},
         "l2t-ww": {**TAUGHT, "model": PLAIN},
     }
 )
-# Settings that say: not on the small form. Others change it.
+# With one of these settings the user's own run is compared; other settings change the small form.
 OWN_KEYS = ("model", "model.name", "data.source", "initial_weights", "teacher")
 
 
 def load_parity_run(
     path: Path | None, assignments: Sequence[str], backend: str | None = None
 ) -> tuple[RunSpec, Form | None]:
-    """The run that `poc parity` compares, and the small form that it was made of, if any.
+    """Load the run that `poc parity` compares, and the small form that it is made of, if any.
 
-    The form stands in for what is not said: there is none beside a config file, or beside a model,
-    data, a teacher or weights of the user's own.
+    No form is used with a config file, or with a model, data, a teacher or weights of the user's
+    own.
 
     Raises:
-        UsageError: As `load_run`.
+        UsageError: As in `load_run`.
     """
     form = None if path else find_form(assignments)
     return load_run(path, assignments, backend=backend, **deepcopy(dict(form or {}))), form
 
 
 def find_form(assignments: Sequence[str]) -> Form | None:
-    """The small form that these `key=value` leave in place, if any.
+    """Find the small form that these `key=value` leave in place, if any.
 
     Raises:
         UsageError: No such method, or it has no small form.
@@ -88,24 +88,24 @@ def find_form(assignments: Sequence[str]) -> Form | None:
 
 
 def small_form(method: str) -> Form:
-    """The row of a method; without one, that of every method with a teacher.
+    """Return the row of a method, or the common form of methods with a teacher.
 
     Raises:
-        UsageError: It has neither.
+        UsageError: The method has no row and no teacher.
     """
     if method in SMALL_FORMS:
         return SMALL_FORMS[method]
     if find_method(method).distillation is not None:
         return TAUGHT
     raise UsageError(
-        f"received the method {method!r}, which has no small form for parity; allowed without a "
-        f"model are {', '.join(SMALL_FORMS)} and methods with a teacher: add its row to "
-        "SMALL_FORMS in shared/spec/reading/small_forms.py, or name --model and --data"
+        f"Got the method {method!r}, which has no small form for parity. Expected, without a "
+        f"model, one of {', '.join(SMALL_FORMS)} or a method with a teacher. Try --model and "
+        "--data, or add its row to SMALL_FORMS in shared/spec/reading/small_forms.py."
     )
 
 
 def is_own(key: str, form: Form) -> bool:
-    """Whether a setting is an option of another model than the form's."""
+    """Return whether a setting is an option of another model than the form's."""
     try:
         parent, *rest = full_key(key, form)
     except UsageError:
@@ -115,13 +115,13 @@ def is_own(key: str, form: Form) -> bool:
 
 
 def describe_form(form: Form) -> str:
-    """The form as one would type it."""
+    """Write the form as a user would type it."""
     pairs = ((key, json.dumps(value, separators=(",", ":"))) for key, value in flatten(form))
     return " ".join(f"{key}={value}" for key, value in pairs).replace('"', "")
 
 
 def flatten(values: Form, parents: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted keys and values; options stand beside the name of their model."""
+    """Yield dotted keys and values; a model's options have keys next to its name."""
     for key, value in values.items():
         path = parents if key == "options" else f"{parents}.{key}".removeprefix(".")
         if isinstance(value, Mapping):

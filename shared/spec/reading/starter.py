@@ -1,4 +1,4 @@
-"""A commented TOML file to start a config from: every setting, each line a default."""
+"""A commented TOML file to start a config from: all settings with their defaults."""
 
 import textwrap
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from .config import full_key
 from .keys import list_keys
 
 WIDTH = 100
-# The lines that a reader changes first; `poc run --config FILE` needs the backend.
+# Lines without a `#`: users change them first, and `poc run --config FILE` needs the backend.
 ACTIVE = ("backend", "method", "data.source")
 
 
 def write_starter(method: str, model: str | None = None, file: str = "FILE") -> str:
-    """Write a config whose every line is a default, most of them behind a `#`.
+    """Write a config in which every line is a default, most of them behind a `#`.
 
-    Keys are dotted, as `--set` takes them, so each line can be taken up by itself: a line below a
-    table's heading would belong to that table.
+    Keys are dotted, as in `--set`, so that each line can be used by itself: below a table's heading
+    a line would belong to that table.
 
     Args:
-        method: Whose options are listed, and whose defaults stand.
-        model: The same; none: the method's.
+        method: Method whose options are listed, with its defaults.
+        model: Model whose options are listed; none: the method's default model.
         file: Name of the config in the commands of its header.
 
     Raises:
@@ -45,14 +45,14 @@ def write_starter(method: str, model: str | None = None, file: str = "FILE") -> 
 
 
 def write_header(method: str, file: str) -> list[str]:
-    """Say how the config is used, and which file the method asks for."""
+    """Write the commands that use the config, with the files that the method needs."""
     row = find_method(method)
     needed = " --weights WEIGHTS" if row.fine_tuning else ""
     needed += " --teacher RUN_FOLDER" if row.distillation else ""
     text = (
         'Each line that starts with "#" and a key is a default: to change it, remove the # and '
-        'write another value. What is "left to the recipe" is chosen from the training images for '
-        "as long as its line stays behind the #."
+        'write another value. A setting that is "left to the recipe" is chosen from the training '
+        "images as long as its line starts with #."
     )
     return [
         f"# poc run --config {file}{needed}",
@@ -63,9 +63,9 @@ def write_header(method: str, file: str) -> list[str]:
 
 
 def is_for(method: str, key: str) -> bool:
-    """Whether a method reads a key.
+    """Return whether a method reads a key.
 
-    A teacher belongs to those that learn from one; FixRes names the size of the images itself.
+    Only methods that learn from a teacher read its keys; FixRes sets the size of the images itself.
     """
     row = find_method(method)
     if key == "data.image_size" and row.fine_tuning is not None:
@@ -74,22 +74,22 @@ def is_for(method: str, key: str) -> bool:
 
 
 def describe_row(row: Mapping[str, Any]) -> list[str]:
-    """The comment above a setting: meaning, allowed values, what its absence means."""
-    told = ""
+    """Write the comment above a setting: meaning, allowed values, and the effect of no value."""
+    remark = ""
     if row["by_recipe"]:
-        told = " Left to the recipe."
+        remark = " Left to the recipe."
     elif row["default"] is None:
-        told = " Left out by default; the line holds an example."
-    return wrap(f"{row['description']} ({row['allowed']}).{told}")
+        remark = " Left out by default; the line holds an example."
+    return wrap(f"{row['description']} ({row['allowed']}).{remark}")
 
 
 def write_value(default: Any, row: Mapping[str, Any]) -> str:
-    """The default, or an example where leaving the line out is the default."""
+    """Write the default, or an example if the setting is left out by default."""
     return write(row["example"] if default is None else default)
 
 
 def wrap(text: str) -> list[str]:
-    """A comment, in lines of the usual width."""
+    """Write a comment in lines of at most 100 characters."""
     return textwrap.wrap(
         text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
     )

@@ -1,4 +1,4 @@
-"""Runs that an older version stored, read as what they meant."""
+"""Runs that an older version stored, translated into today's settings."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,19 @@ from poc.shared.spec.networks.models import MODELS
 
 
 def read_as_meant(record: Mapping[str, object]) -> dict[str, object]:
-    """`run.json` with the options that came later named as what their absence meant."""
+    """Return the content of `run.json` with the values that newer options had when it was written.
+
+    A run from before an option existed behaved as with one of its values, which need not be today's
+    default.
+    """
     run = record.get("run")
     if not isinstance(run, Mapping):
         return dict(record)
     if "num_epochs" in run:
-        # Before there was a recipe, nothing was left open.
+        # A run from before the recipe existed has no open settings.
         run = {"open_settings": [], **run}
     if "source" in run:
-        # The former name of the teacher.
+        # The teacher was called source in older runs.
         run = rename_keys(run)
     changed: dict[str, object] = {"model": model_as_meant(run.get("model"))}
     if isinstance(teacher := run.get("teacher"), Mapping):
@@ -29,18 +33,18 @@ def read_as_meant(record: Mapping[str, object]) -> dict[str, object]:
 
 
 def rename_keys(settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings under today's names."""
+    """Return the settings under today's names."""
     return {rename(key): value for key, value in settings.items()}
 
 
 def rename(key: str) -> str:
-    """A key, or one below it, under today's name."""
+    """Return today's name of a key: `source` and the keys below it are now `teacher`."""
     first, dot, rest = key.partition(".")
     return f"teacher{dot}{rest}" if first == "source" else key
 
 
 def model_as_meant(model: object) -> object:
-    """A stored model, likewise; what is no model stays as it is."""
+    """Return a stored model with the values that newer options had; other values unchanged."""
     if not isinstance(model, Mapping):
         return model
     row = MODELS.get(str(model.get("name")))

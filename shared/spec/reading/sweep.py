@@ -1,8 +1,8 @@
-"""A sweep: every combination of some settings, each with several seeds, is one run.
+"""A sweep: one run per combination of some settings and per seed.
 
 In a TOML file a sweep is a run's settings, plus `seeds` and `[grid]`. A list in `[grid]` is an
-axis, any other value a fixed setting. `[[grid]]`, several times, is the union of several products:
-so a study that varies k in one network and nothing in another is one file.
+axis, any other value a fixed setting. Several `[[grid]]` are the union of several products: a study
+that varies k in one network and nothing in another fits in one file.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from .pretrained import WeightDefaults
 from .recipe import leave_open
 
 Product = Mapping[str, Sequence[object]]
-# These decide what other keys mean, so they are set first.
+# These decide the meaning of other keys, so they are set first.
 LEADING_KEYS = ("method", "model", "model.name", WEIGHTS)
 
 
@@ -37,9 +37,10 @@ class StoredCell(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One run of a sweep; `settings` are the grid's own keys, the seed apart.
+    """One run of a sweep.
 
-    The name is that of its folder: what differs from the sweep's other cells.
+    `settings` are the cell's values on the grid's axes, without the seed. `name` is the name of its
+    folder: the settings that differ from the sweep's other cells.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Cell:
     run: RunSpec
 
     def to_json(self) -> StoredCell:
-        """The cell as the sweep's definition stores it."""
+        """Return the cell as the sweep's definition stores it."""
         return {
             "name": self.name,
             "settings": dict(self.settings),
@@ -68,12 +69,13 @@ def load_sweep(
     Args:
         path: TOML file of a run or a sweep, or none.
         assignments: `key=value`, for every cell.
-        axes: `key=value,value`: an axis of every product of the file, in place of its own.
-        num_seeds: Runs a combination, with the seeds seed, seed+1, …; none: the file's, or 1.
-        defaults: As `load_run` takes it, for every cell.
+        axes: `key=value,value`: an axis of every product of the file; it replaces the file's own.
+        num_seeds: Runs per combination, with the seeds seed, seed+1, …; none: the file's, or 1.
+        defaults: As in `load_run`, for every cell.
 
     Raises:
-        UsageError: Unreadable file, wrong grid, or a cell that is no valid run; it is named.
+        UsageError: Unreadable file, wrong grid, or a cell that is not a valid run; the message
+            names it.
     """
     values = read_toml(path) if path else {}
     products = read_products(values.pop("grid", {}))
@@ -90,35 +92,45 @@ def load_sweep(
 
 
 def read_products(grid: object) -> list[Product]:
-    """The products of a file's `[grid]` or `[[grid]]`."""
+    """Read the products of a file's `[grid]` or `[[grid]]`: for each, key -> values.
+
+    Raises:
+        UsageError: The grid is not a table, or an axis is empty or repeats a value.
+    """
     given = grid if isinstance(grid, list) else [grid]
     tables = [table for table in given if isinstance(table, dict)]
     if not given or len(tables) < len(given):
         raise UsageError(
-            f"received grid={grid!r}; allowed is a table [grid] or tables [[grid]]: write for "
-            "example k = [1, 2, 3] below [grid]"
+            f"Got grid={grid!r}. Expected a table [grid] or tables [[grid]]. Try k = [1, 2, 3] "
+            "below [grid]."
         )
     return [{key: axis_values(key, value) for key, value in table.items()} for table in tables]
 
 
 def axis_values(key: str, value: object) -> list[object]:
-    """A list is an axis, anything else one fixed value."""
+    """Return the values of an axis; a value that is not a list is an axis of one value.
+
+    Raises:
+        UsageError: No value, or one value twice.
+    """
     values = value if isinstance(value, list) else [value]
     if not values or any(values.count(item) > 1 for item in values):
         raise UsageError(
-            f"received the grid {key}={value!r}; allowed is at least one value, each once: "
-            "correct the list"
+            f"Got the grid {key}={value!r}. Expected at least one value, and each value once. Try "
+            "correcting the list."
         )
     return values
 
 
 def parse_axis(text: str) -> tuple[str, list[object]]:
-    """`k=1,2,3` -> ("k", [1, 2, 3]); values are written as in TOML, plain words as they are."""
+    """Read an axis: `k=1,2,3` -> ("k", [1, 2, 3]); values as in TOML, words without quotes.
+
+    Raises:
+        UsageError: No key, no value, or one value twice.
+    """
     key, separator, listed = text.partition("=")
     if not separator or not key.strip() or not listed.strip():
-        raise UsageError(
-            f"received --grid {text!r}; allowed is key=value,value: write for example k=1,2,3"
-        )
+        raise UsageError(f"Got --grid {text!r}. Expected key=value,value. Try --grid k=1,2,3.")
     try:
         values = tomllib.loads(f"values = [{listed}]")["values"]
     except tomllib.TOMLDecodeError:
@@ -127,17 +139,21 @@ def parse_axis(text: str) -> tuple[str, list[object]]:
 
 
 def check_seeds(num_seeds: object, products: Sequence[Product]) -> int:
-    """Runs a combination; refuses a wrong number of seeds, and seeds named twice."""
+    """Return the number of runs per combination.
+
+    Raises:
+        UsageError: Not a number of at least 1, or the grid has an axis of seeds too.
+    """
     if num_seeds is None:
         return 1
     if not isinstance(num_seeds, int) or isinstance(num_seeds, bool) or num_seeds < 1:
         raise UsageError(
-            f"received seeds={num_seeds!r}; allowed is a number of runs of at least 1: write for "
-            "example 3"
+            f"Got seeds={num_seeds!r}. Expected the number of runs per combination, at least 1. "
+            "Try seeds=3."
         )
     if any("seed" in product for product in products):
         raise UsageError(
-            f"received seeds={num_seeds} and an axis seed; allowed is one of them: remove one"
+            f"Got seeds={num_seeds} and an axis seed. Expected only one of them. Try removing one."
         )
     return num_seeds
 
@@ -145,7 +161,7 @@ def check_seeds(num_seeds: object, products: Sequence[Product]) -> int:
 def expand(
     values: Mapping[str, object], product: Product, num_seeds: int, defaults: WeightDefaults | None
 ) -> Iterator[Cell]:
-    """Every cell of one product, the seeds innermost."""
+    """Yield every cell of one product; the seed changes fastest."""
     keys = sorted(product, key=lambda key: not is_leading(key))
     for combination in itertools.product(*(product[key] for key in keys)):
         chosen = dict(zip(keys, combination, strict=True))
@@ -161,7 +177,11 @@ def make_cell(
     offset: int,
     defaults: WeightDefaults | None = None,
 ) -> Cell:
-    """One validated cell, as yet under a name that says all its settings."""
+    """Make one validated cell; for now its name has all of its settings.
+
+    Raises:
+        UsageError: The cell is not a valid run; the message names it.
+    """
     own = deepcopy(dict(values))
     described = describe_settings(settings)
     try:
@@ -179,32 +199,37 @@ def make_cell(
         run = RunSpec.parse(own, "")
         run = run.replace(seed=run.seed + offset)
     except UsageError as error:
-        raise UsageError(f"in the cell {described or 'without settings'}: {error}") from None
+        wrong = str(error).removeprefix("Got ")
+        raise UsageError(f"Got the cell {described or 'without settings'} with {wrong}") from None
     settings = {key: value for key, value in settings.items() if key != "seed"}
     described = describe_settings({**settings, "seed": run.seed})
     return Cell(name=described, settings=settings, run=run)
 
 
 def is_leading(key: str) -> bool:
-    """Whether a key decides what others mean, so that it is set before them."""
+    """Return whether a key decides the meaning of others, so that it is set before them."""
     return key in LEADING_KEYS
 
 
 def describe_settings(settings: Mapping[str, object]) -> str:
-    """`k=3,backend=tf`."""
+    """Write settings in one line: `k=3,backend=tf`."""
     return ",".join(f"{key}={write_value(value)}" for key, value in settings.items())
 
 
 def unique(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells, none of which may be the same run as another."""
+    """Return the cells as a list.
+
+    Raises:
+        UsageError: Two cells are the same run.
+    """
     names: dict[str, str] = {}
     found = []
     for cell in cells:
         run = cell.run.model_dump_json()
         if run in names:
             raise UsageError(
-                f"received a grid whose cells {names[run]!r} and {cell.name!r} are the same run; "
-                "allowed is each run once: remove one"
+                f"Got a grid whose cells {names[run]!r} and {cell.name!r} are the same run. "
+                "Expected each run once. Try removing one."
             )
         names[run] = cell.name
         found.append(cell)

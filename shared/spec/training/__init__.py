@@ -1,1 +1,1 @@
-"""How a network is trained: update rule, learning rate, precision, stages, when to stop."""
+"""Settings of the training: update rule, learning rate, precision, stages, early stopping."""

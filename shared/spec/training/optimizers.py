@@ -1,4 +1,4 @@
-"""Which optimiser trains, and with what numbers."""
+"""Settings of the optimiser."""
 
 from typing import Literal, Self
 
@@ -10,29 +10,37 @@ from poc.shared.spec.settings import Settings
 
 
 class OptimizerSpec(Settings):
-    """Optimiser with PyTorch's published formulas in both backends."""
+    """An optimiser, with PyTorch's published formulas in both backends."""
 
     name: Literal["sgd", "adam", "adamw"] = Field("adam", description="update rule")
     learning_rate: float = Field(
-        1e-3, gt=0, description="rate before the schedule", json_schema_extra=BY_RECIPE
+        1e-3,
+        gt=0,
+        description="learning rate that the schedule multiplies",
+        json_schema_extra=BY_RECIPE,
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the buffer kept")
-    nesterov: bool = Field(False, description="sgd: look-ahead form")
-    beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the first moment")
-    beta2: float = Field(0.999, ge=0, lt=1, description="adam: decay of the second moment")
-    epsilon: float = Field(1e-8, gt=0, description="adam: added outside the root")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="sgd: share of the momentum buffer kept in each step"
+    )
+    nesterov: bool = Field(False, description="sgd: use the look-ahead form (Nesterov)")
+    beta1: float = Field(0.9, ge=0, lt=1, description="adam, adamw: decay of the first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="adam, adamw: decay of the second moment")
+    epsilon: float = Field(
+        1e-8, gt=0, description="adam, adamw: constant added to the root of the second moment"
+    )
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="coupled L2 on all that trains (adamw: decoupled, the layers' own not)",
+        description="factor of the coupled L2 gradient on all trained parameters; adamw: decoupled "
+        "decay (the layers' own stays coupled)",
     )
 
     @model_validator(mode="after")
     def _check_nesterov(self) -> Self:
-        """The look-ahead needs something to look ahead with."""
+        """Refuse Nesterov without momentum: there is nothing to look ahead with."""
         if self.nesterov and self.name == "sgd" and not self.momentum:
             raise UsageError(
-                "received optimizer.nesterov=true with optimizer.momentum=0.0; allowed is it with "
-                "a momentum above 0: set optimizer.momentum=0.9 or remove nesterov"
+                "Got optimizer.nesterov=true with optimizer.momentum=0.0. Expected a momentum "
+                "above 0. Try optimizer.momentum=0.9, or remove nesterov."
             )
         return self

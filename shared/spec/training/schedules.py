@@ -14,42 +14,45 @@ from poc.shared.spec.settings import Settings
 
 
 class ScheduleSpec(Settings):
-    """How the learning rate moves over the run.
+    """The change of the learning rate over the run.
 
-    After a warm-up the cosine has the remaining steps to itself and begins at the whole rate, as
-    PyTorch's `SequentialLR` joins the two. Milestones stay shares of the whole run: a warm-up
-    delays no drop, and one that falls into it takes effect at its end.
+    After a warm-up, the cosine takes all remaining steps and begins at the full rate, as with
+    PyTorch's `SequentialLR`. Milestones are shares of the full run: a warm-up delays no drop, and a
+    drop inside the warm-up takes effect at its end.
     """
 
     name: Literal["constant", "cosine", "step"] = Field(
-        "constant", description="shape", json_schema_extra=BY_RECIPE
+        "constant",
+        description="shape of the learning rate over the run",
+        json_schema_extra=BY_RECIPE,
     )
     warmup_steps: int = Field(
         0,
         ge=0,
-        description="linear rise from 0 over this many steps",
+        description="steps of a linear rise of the learning rate from 0; 0: none",
         json_schema_extra=BY_RECIPE,
     )
     milestones: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (),
         examples=[[0.5, 0.75]],
-        description='"step": shares of the run (0 to 1, warm-up included) after which the rate '
-        "drops",
+        description="step: shares of the run (0 to 1, with warm-up) after which the rate drops",
     )
-    factor: float = Field(0.1, gt=0, le=1, description='"step": multiplier at each milestone')
+    factor: float = Field(
+        0.1, gt=0, le=1, description="step: factor on the learning rate at each milestone"
+    )
     final_fraction: float = Field(
-        0.0, ge=0, le=1, description='"cosine": share of the rate that is left at the end'
+        0.0, ge=0, le=1, description="cosine: share of the learning rate that is left at the end"
     )
 
 
 def learning_rate(schedule: ScheduleSpec, base: float, step: int, num_steps: int) -> float:
-    """Learning rate of this step.
+    """Return the learning rate of one step.
 
     Args:
-        schedule: Shape and its numbers.
-        base: Rate before any reduction.
+        schedule: Shape of the rate, with its numbers.
+        base: Rate before the schedule.
         step: Index of the step, from 0.
-        num_steps: Steps of the whole run.
+        num_steps: Number of steps of the full run.
 
     Returns:
         The rate, a plain float.
@@ -67,5 +70,5 @@ def learning_rate(schedule: ScheduleSpec, base: float, step: int, num_steps: int
 
 
 def share_done(step: int, num_steps: int) -> float:
-    """Part of so many steps that lies before this one, 0 to 1."""
+    """Return the share of the steps that is done before a step, 0 to 1."""
     return min(step / max(num_steps, 1), 1.0)

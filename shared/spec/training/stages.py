@@ -1,4 +1,4 @@
-"""Plans of several stages: which part of a method an epoch belongs to, as a pure function."""
+"""Plans of stages: each stage is a part of a method and has its own epochs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ class Stage:
     """Consecutive epochs that train one thing with a fresh optimiser.
 
     Attributes:
-        name: Known to the method; empty where there is only one stage.
-        first_epoch: From 1.
-        num_epochs: At least 1.
+        name: Name that the method knows; empty for the only stage of a run.
+        first_epoch: Number of its first epoch; the run's first is 1.
+        num_epochs: Number of epochs, at least 1.
     """
 
     name: str
@@ -20,14 +20,17 @@ class Stage:
 
     @property
     def last_epoch(self) -> int:
-        """From 1."""
+        """Return the number of its last epoch, counted from 1."""
         return self.first_epoch + self.num_epochs - 1
 
 
 def plan_stages(num_epochs: int, *first: tuple[str, int], last: str = "") -> tuple[Stage, ...]:
-    """Stages of these (name, epochs) one after the other; `last` takes the epochs that are left.
+    """Plan stages one after the other.
 
-    A stage of no epoch is left out, and `last` keeps at least one.
+    Args:
+        num_epochs: Epochs of the run.
+        *first: (name, epochs) of each stage but the last; one without an epoch is left out.
+        last: Name of the last stage, which takes the remaining epochs, at least one.
     """
     stages: list[Stage] = []
     epoch = 1
@@ -40,5 +43,5 @@ def plan_stages(num_epochs: int, *first: tuple[str, int], last: str = "") -> tup
 
 
 def find_stage(stages: Sequence[Stage], epoch: int) -> Stage:
-    """The stage of an epoch, counted from 1."""
+    """Return the stage of an epoch, counted from 1."""
     return next(stage for stage in reversed(stages) if stage.first_epoch <= epoch)

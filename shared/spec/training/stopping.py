@@ -1,4 +1,4 @@
-"""When a run stops, when it reduces its rate, and on how many images it judges that."""
+"""Settings that end a run early or reduce its learning rate, by a validation metric."""
 
 from typing import Literal
 
@@ -8,16 +8,25 @@ from poc.shared.spec.settings import Settings
 
 
 class EarlyStoppingSpec(Settings):
-    """Stop when the validation metric has not improved."""
+    """Rules for a validation metric that does not improve."""
 
-    patience: int | None = Field(None, ge=1, description="epochs without improvement; none: off")
-    metric: Literal["val/loss", "val/accuracy"] = Field("val/loss", description="what is watched")
+    patience: int | None = Field(
+        None, ge=1, description="epochs without improvement before the run ends; none: never"
+    )
+    metric: Literal["val/loss", "val/accuracy"] = Field(
+        "val/loss", description="metric that must improve"
+    )
     reduce_patience: int | None = Field(
-        None, ge=1, description="epochs without improvement before the rate is multiplied"
+        None,
+        ge=1,
+        description="epochs without improvement before the learning rate drops; none: never",
     )
     min_validation_images: int = Field(
         100,
         ge=0,
-        description="on fewer no epoch is chosen, the last one counts; 0: any number will do",
+        description="least number of validation images for choosing the best epoch; with fewer the "
+        "last epoch counts",
     )
-    reduce_factor: float = Field(0.1, gt=0, lt=1, description="that multiplier")
+    reduce_factor: float = Field(
+        0.1, gt=0, lt=1, description="factor on the learning rate when it drops"
+    )

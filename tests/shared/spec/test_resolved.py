@@ -6,6 +6,7 @@ import pytest
 
 from poc.shared.errors import UsageError
 from poc.shared.spec import run as run_module
+from poc.shared.spec import run_settings
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
@@ -37,9 +38,9 @@ def test_the_teacher_is_declared_where_the_method_has_one():
 
 
 def test_a_run_whose_images_are_unknown_cannot_be_resolved():
-    with pytest.raises(UsageError, match="without input_shape and num_classes"):
+    with pytest.raises(UsageError, match="input_shape=None and num_classes=None"):
         declare_network(make_run("scratch"))
-    with pytest.raises(UsageError, match="without input_shape and num_classes"):
+    with pytest.raises(UsageError, match="input_shape=None and num_classes=None"):
         resolve_networks(make_run("scratch"))
 
 
@@ -47,8 +48,10 @@ def test_settings_declare_no_network():
     returned = [
         inspect.signature(member.fget).return_annotation
         for _, member in inspect.getmembers(RunSpec, lambda found: isinstance(found, property))
-        if member.fget is not None and member.fget.__module__ == run_module.__name__
+        if member.fget is not None
+        and member.fget.__module__ in (run_module.__name__, run_settings.__name__)
     ]
     assert returned
     assert Network not in returned
     assert not hasattr(run_module, "Network")
+    assert not hasattr(run_settings, "Network")

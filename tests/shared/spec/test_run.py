@@ -162,12 +162,10 @@ def test_a_wrong_value_is_refused_by_name(key):
         RunSpec.parse({**nested(key, WRONG[key]), **method}, "")
     message = str(caught.value)
     field, value = key.rpartition(".")[2], WRONG[key]
-    # Whoever is refused reads which field, what it held, what it may hold and what to do.
+    # The message has the field, its value, the allowed values and the next step.
     assert field in message or key.endswith("model.name") or field == "k"
     assert repr(value) in message or field in ("removed", "k")
-    assert re.search(r"; allowed (is|are) \S", message)
-    assert re.search(r"(correct|choose|write|set|remove|leave|name)\b", message.rpartition(":")[2])
-    assert message.startswith("received")
+    assert re.match(r"Got .*\. Expected \S.*\. Try \S.*\.$", message)
     assert "\n" not in message
 
 
@@ -209,7 +207,7 @@ def test_an_assignment_reaches_its_field(assignment, found):
 
 @pytest.mark.parametrize("assignment", ["k", "=3", "seed.x=3", "colour=1", "data.source.x=1"])
 def test_a_bad_assignment_is_refused(assignment):
-    with pytest.raises(UsageError, match="received"):
+    with pytest.raises(UsageError, match=r"^Got .*\. Expected .*\. Try "):
         load_run(None, [assignment])
 
 
@@ -226,7 +224,7 @@ def test_later_settings_win(tmp_path):
 def test_a_malformed_config_is_refused(content, tmp_path):
     path = tmp_path / "run.toml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UsageError, match="no TOML"):
+    with pytest.raises(UsageError, match=r"Expected a TOML file"):
         load_run(path)
 
 
@@ -239,7 +237,7 @@ def test_images_that_are_too_small_for_the_model_name_the_layer():
     run = RunSpec.parse(
         {"model": {"name": "conv2d_chain"}, "input_shape": [20, 20, 1], "num_classes": 2}, ""
     )
-    with pytest.raises(UsageError, match="conv2d_chain, layer stage"):
+    with pytest.raises(UsageError, match=r"^Got the layer stage\S+ of conv2d_chain with"):
         declare_network(run)
 
 

@@ -1,1 +1,1 @@
-"""Declared architectures, one module a family; `spec.models` is their table."""
+"""Architectures, one module per family; `spec.networks.models` has their table."""

@@ -1,8 +1,8 @@
 """EfficientNet B0 to B7 (arXiv 1905.11946) from one table and the compound-scaling rule, and Lite0.
 
-The lineage decides what the two publications do differently: TensorFlow's "same" padding and batch
-norm epsilon 1e-3 (Keras), or symmetric padding and, up to B4, epsilon 1e-5 (torchvision). Images
-come in normalised: Keras' in-graph Rescaling and Normalization (7 values) are left to the data.
+The two lineages differ: Keras has TensorFlow's "same" padding and batch norm epsilon 1e-3,
+torchvision has symmetric padding and, up to B4, epsilon 1e-5. Images come in normalised: Keras'
+in-graph Rescaling and Normalization (7 values) are part of the data here.
 """
 
 import math
@@ -35,7 +35,7 @@ INITIALIZER = "variance_scaling_fan_out"
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """Factors of one member of the family, its image size and its dropout."""
+    """The factors of one member of the family, its image size and its dropout."""
 
     width: float
     depth: float
@@ -62,10 +62,13 @@ class LiteOptions(Settings):
     """Options of EfficientNet-Lite0, published in TensorFlow's lineage only."""
 
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="rate before the head; none: the publication's"
+        None, ge=0, lt=1, description="dropout rate before the head; none: the publication's"
     )
     drop_connect: float = Field(
-        0.2, ge=0, lt=1, description="rate of the last block's branch; block b of n has b/n of it"
+        0.2,
+        ge=0,
+        lt=1,
+        description="rate at which the last block's branch is dropped; block b of n has b/n of it",
     )
 
 
@@ -73,10 +76,12 @@ class EfficientNetOptions(LiteOptions):
     """Options of B0 to B7."""
 
     lineage: Literal["keras", "torchvision"] = Field(
-        "keras", description="padding at stride 2, epsilon and momentum of batch norm"
+        "keras",
+        description="library whose padding at stride 2 and epsilon and momentum of batch norm are "
+        "used",
     )
     width: float = Field(
-        1.0, gt=0, description="factor on every number of channels, beside the variant's own"
+        1.0, gt=0, description="factor on every number of channels, besides the variant's own"
     )
 
 
@@ -84,7 +89,7 @@ Declare = Callable[[EfficientNetOptions, Shape, int], Network]
 
 
 def efficientnet(name: str) -> Declare:
-    """The function that declares one of B0 to B7."""
+    """Return the function that declares one of B0 to B7."""
 
     def declare(options: EfficientNetOptions, input_shape: Shape, num_classes: int) -> Network:
         is_torchvision = options.lineage == "torchvision"
@@ -102,7 +107,7 @@ def efficientnet(name: str) -> Declare:
 
 
 def efficientnet_lite0(options: LiteOptions, input_shape: Shape, num_classes: int) -> Network:
-    """B0 without squeeze-and-excite, ReLU6 in place of swish."""
+    """Declare EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6 instead of swish."""
     style = Style(
         norm=TENSORFLOW_NORM, activation="relu6", is_symmetric=False, initializer=INITIALIZER
     )
@@ -118,9 +123,9 @@ def declare_network(
     input_shape: Shape,
     num_classes: int,
 ) -> Network:
-    """Stem, seven stages, 1x1 convolution, mean, dropout, head.
+    """Declare stem, seven stages, 1x1 convolution, mean, dropout and head.
 
-    Taps `reduction1` … `reduction5`: the map before each halving, and before the mean.
+    Taps `reduction1` … `reduction5` are the maps before each halving and before the mean.
     """
     net = NetworkBuilder(name, input_shape)
     has_squeeze = name != "efficientnet_lite0"
@@ -144,7 +149,10 @@ def declare_network(
 def scaled_blocks(
     variant: Variant, drop_connect: float, has_squeeze: bool
 ) -> list[tuple[str, Block]]:
-    """Names and blocks: repeats are rounded up, filters to multiples of 8, drop rates grow."""
+    """Return names and blocks, scaled by the variant's factors.
+
+    Repeats are rounded up, filters to multiples of 8; drop rates grow from block to block.
+    """
     rows = [
         (
             f"stage{stage}/block{repeat + 1}",

@@ -1,9 +1,9 @@
 """GoogLeNet, or Inception v1 (arXiv 1409.4842), in the form that a course trains on Fashion-MNIST.
 
-Every convolution has a bias and a ReLU, padding is TensorFlow's "same". The course's form has a
-batch norm after two stem convolutions; the paper's has none (its local response normalisation has
-no parameters and is left out). Initial weights and batch norm are Keras' defaults: the course names
-no others.
+Every convolution has a bias and a ReLU, and padding is TensorFlow's "same". The course's form has a
+batch norm after two stem convolutions. The paper's form has none; its local response normalisation
+has no parameters and is left out. Initial weights and batch norm are Keras' defaults, since the
+course names no others.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from poc.shared.spec.networks.layers import (
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
-# 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection; table 1 of the paper.
+# Table 1 of the paper: 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection.
 MODULES: Mapping[str, tuple[int, int, int, int, int, int]] = MappingProxyType(
     {
         "3a": (64, 96, 128, 16, 32, 32),
@@ -49,30 +49,43 @@ AUXILIARY_DROPOUT = 0.7
 
 
 class GoogLeNetOptions(Settings):
-    """What the course leaves open, and the paper's form."""
+    """Options of GoogLeNet, between the course's form and the paper's."""
 
     batch_norm: Literal["stem", "none"] = Field(
-        "stem", description='"stem": after two stem convolutions (the course); "none": the paper'
+        "stem",
+        description="place of batch norms; stem: after two stem convolutions, as in the course; "
+        "none: nowhere, as in the paper",
     )
-    pool_size: Literal[2, 3] = Field(3, description="window of the four pools that halve the map")
-    dropout: float = Field(0.4, ge=0, lt=1, description="rate before the classifier; paper: 0.4")
-    auxiliary: bool = Field(False, description="two more classifiers, after 4a and 4d; training")
-    auxiliary_weight: float = Field(0.3, gt=0, description="weight of each of their losses")
+    pool_size: Literal[2, 3] = Field(
+        3, description="window of the four pools that halve the map, in pixels"
+    )
+    dropout: float = Field(
+        0.4, ge=0, lt=1, description="dropout rate before the classifier; 0.4 in the paper"
+    )
+    auxiliary: bool = Field(
+        False, description="add two classifiers for training, after modules 4a and 4d"
+    )
+    auxiliary_weight: float = Field(
+        0.3, gt=0, description="weight of the loss of each auxiliary classifier"
+    )
 
 
 class InceptionModuleOptions(Settings):
-    """The op-counting examples of the course."""
+    """Options of a single module, the course's example for counting operations."""
 
     form: Literal["naive", "reduced"] = Field(
-        "naive", description='"reduced": 1x1 convolutions before 3x3 and 5x5 and after the pool'
+        "naive",
+        description="form of the module; reduced: with 1x1 convolutions before 3x3 and 5x5 and "
+        "after the pool",
     )
     head: Literal["dense", "none"] = Field(
-        "dense", description='"none": the module alone, to count it; it cannot be trained'
+        "dense",
+        description="layer after the module; none: only to count the module, which cannot train",
     )
 
 
 def googlenet(options: GoogLeNetOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Stem, nine modules, global average pool, dropout, classifier."""
+    """Declare GoogLeNet: stem, nine modules, global average pool, dropout, classifier."""
     net = NetworkBuilder("googlenet", input_shape)
     add_stem(net, options)
     for name, filters in MODULES.items():
@@ -92,7 +105,10 @@ def googlenet(options: GoogLeNetOptions, input_shape: Shape, num_classes: int) -
 def inception_module(
     options: InceptionModuleOptions, input_shape: Shape, num_classes: int
 ) -> Network:
-    """One module, to compare the cost of its two forms: 128 of 1x1, 192 of 3x3, 96 of 5x5."""
+    """Declare one module with 128 filters of 1x1, 192 of 3x3 and 96 of 5x5.
+
+    It serves to compare the cost of its two forms.
+    """
     net = NetworkBuilder("inception_module", input_shape)
     if options.form == "reduced":
         add_module(net, "module", (128, 64, 192, 64, 96, 64))
@@ -111,7 +127,7 @@ def inception_module(
 
 
 def add_stem(net: NetworkBuilder, options: GoogLeNetOptions) -> None:
-    """Convolutions 7x7/2, 1x1 and 3x3, each pair of sizes followed by a pool."""
+    """Add the convolution 7x7/2 and a pool, then convolutions 1x1 and 3x3 and a pool."""
     add_stem_convolution(net, "conv1", convolution(64, 7, strides=2), options)
     net.add("stem/pool1", halving_pool(options))
     net.add("stem/conv2", convolution(64, 1))
@@ -122,7 +138,7 @@ def add_stem(net: NetworkBuilder, options: GoogLeNetOptions) -> None:
 def add_stem_convolution(
     net: NetworkBuilder, name: str, layer: Conv2D, options: GoogLeNetOptions
 ) -> None:
-    """Convolution, batch norm where the options ask for one, ReLU."""
+    """Add a convolution, batch norm if the options have it, and ReLU."""
     if options.batch_norm == "none":
         net.add(f"stem/{name}", layer)
         return
@@ -134,7 +150,7 @@ def add_stem_convolution(
 def add_module(
     net: NetworkBuilder, name: str, filters: tuple[int, int, int, int, int, int]
 ) -> None:
-    """Four branches over one map, concatenated: 1x1; 1x1-3x3; 1x1-5x5; pool-1x1."""
+    """Add four branches over one map and concatenate them: 1x1; 1x1-3x3; 1x1-5x5; pool-1x1."""
     source = net.latest
     plain, reduce3, full3, reduce5, full5, project = filters
     branch1 = net.add(f"{name}/conv1x1", convolution(plain, 1), source)
@@ -148,7 +164,10 @@ def add_module(
 
 
 def add_auxiliary_head(net: NetworkBuilder, name: str, weight: float, num_classes: int) -> None:
-    """Average pool 5x5/3 (a smaller map: all of it), 1x1 128, 1024, dropout, classifier."""
+    """Add an auxiliary head: average pool 5x5/3, 1x1 to 128, dense 1024, dropout, classifier.
+
+    The pool's window is the full map if that is smaller than 5x5.
+    """
     source = net.latest
     height, width, _ = net.shape(source)
     window = (min(height, AUXILIARY_WINDOW), min(width, AUXILIARY_WINDOW))
@@ -168,23 +187,23 @@ def add_auxiliary_head(net: NetworkBuilder, name: str, weight: float, num_classe
 
 
 def convolution(filters: int, size: int, strides: int = 1) -> Conv2D:
-    """Square "same" convolution with bias and ReLU."""
+    """Declare a square "same" convolution with bias and ReLU."""
     return Conv2D(
         filters=filters, kernel_size=(size, size), strides=(strides, strides), activation="relu"
     )
 
 
 def linear(layer: Conv2D) -> Conv2D:
-    """The same convolution without its activation."""
+    """Declare the same convolution without its activation."""
     return Conv2D(filters=layer.filters, kernel_size=layer.kernel_size, strides=layer.strides)
 
 
 def halving_pool(options: GoogLeNetOptions) -> Pool2D:
-    """Maximum with stride 2."""
+    """Declare a max-pool with stride 2."""
     size = options.pool_size
     return Pool2D(kernel_size=(size, size), strides=(2, 2))
 
 
 def keeping_pool() -> Pool2D:
-    """Maximum 3x3 with stride 1, inside a module."""
+    """Declare a max-pool 3x3 with stride 1, for the inside of a module."""
     return Pool2D(kernel_size=(3, 3))

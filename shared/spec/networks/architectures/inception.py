@@ -1,7 +1,7 @@
 """InceptionV3 (arXiv 1512.00567) in the Keras lineage.
 
-Every convolution has no bias and is followed by batch norm without gamma and ReLU. An average pool
-with "same" padding takes the mean over real pixels only; torchvision counts the padded zeros.
+No convolution has a bias; batch norm without gamma and ReLU follow each. An average pool with
+"same" padding takes the mean over real pixels only; torchvision counts the padded zeros.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,16 @@ from poc.shared.spec.settings import Settings
 class InceptionOptions(Settings):
     """Options of the Inception family."""
 
-    width: float = Field(1.0, gt=0, description="multiplies every number of filters")
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate between the pool and the head")
+    width: float = Field(1.0, gt=0, description="factor on every number of filters")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout rate between the pool and the head"
+    )
 
 
 class InceptionBuilder(NetworkBuilder):
-    """A builder that speaks in units of convolution, batch norm and ReLU.
+    """A builder that adds units of convolution, batch norm and ReLU.
 
-    A convolution is written (filters, height, width), a branch is a list of them.
+    A convolution is a tuple (filters, height, width), a branch is a list of them.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class InceptionBuilder(NetworkBuilder):
         self._options, self._norm = options, norm
 
     def filters(self, count: int) -> int:
-        """Number of filters under the width multiplier, at least one."""
+        """Return the number of filters times the width factor, at least 1."""
         return max(1, round(count * self._options.width))
 
     def unit(
@@ -57,7 +59,7 @@ class InceptionBuilder(NetworkBuilder):
         strides: int = 1,
         padding: Padding = "same",
     ) -> str:
-        """Convolution, batch norm, ReLU; returns the last one's name."""
+        """Add convolution, batch norm and ReLU; return the name of the ReLU."""
         filters, height, width = kernel
         layer = Conv2D(
             filters=self.filters(filters),
@@ -78,7 +80,7 @@ class InceptionBuilder(NetworkBuilder):
         *,
         halves: bool = False,
     ) -> str:
-        """Units one after the other; `halves` gives the last one stride 2 without padding."""
+        """Add units one after the other; `halves` gives the last one stride 2 without padding."""
         latest = source
         for index, kernel in enumerate(kernels, start=1):
             is_halving = halves and index == len(kernels)
@@ -92,23 +94,23 @@ class InceptionBuilder(NetworkBuilder):
         return latest
 
     def pooled_branch(self, name: str, filters: int, source: str) -> str:
-        """Average pool 3x3 over real pixels, then a 1x1 unit."""
+        """Add an average pool 3x3 over real pixels, then a 1x1 unit."""
         self.add(f"{name}/pool", Pool2D(kernel_size=(3, 3), mode="average"), source)
         return self.unit(f"{name}/project", (filters, 1, 1))
 
     def halving_pool(self, name: str, source: str | None = None) -> str:
-        """Maximum 3x3 with stride 2, without padding."""
+        """Add a max-pool 3x3 with stride 2, without padding."""
         pool = Pool2D(kernel_size=(3, 3), strides=(2, 2), padding="valid")
         return self.add(name, pool, source or self.latest)
 
     def join(self, name: str, *branches: str) -> str:
-        """Concatenate branches and publish the result as the tap `name`."""
+        """Add the concatenation of branches and publish it as the tap `name`."""
         joined = self.add(f"{name}/concatenate", Concatenate(), *branches)
         self.tap(name)
         return joined
 
     def finish(self, num_classes: int) -> Network:
-        """Global average pool, dropout where there is one, classifier."""
+        """Add global average pool, dropout if its rate is above 0, and classifier; then build."""
         self.add("pool", GlobalPool())
         if self._options.dropout:
             self.add("dropout", Dropout(rate=self._options.dropout))
@@ -117,7 +119,7 @@ class InceptionBuilder(NetworkBuilder):
 
 
 def inception_v3(options: InceptionOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Stem, eleven mixed modules, global average pool, classifier."""
+    """Declare InceptionV3: stem, eleven mixed modules, global average pool, classifier."""
     net = InceptionBuilder("inception_v3", input_shape, options, BatchNorm(scale=False))
     add_stem(net)
     for index, projection in enumerate((32, 64, 64)):
@@ -132,7 +134,7 @@ def inception_v3(options: InceptionOptions, input_shape: Shape, num_classes: int
 
 
 def add_stem(net: InceptionBuilder) -> None:
-    """299x299x3 -> 35x35x192; also Inception-ResNet v2's."""
+    """Add the stem, 299x299x3 -> 35x35x192, which Inception-ResNet v2 has too."""
     net.unit("stem/conv1", (32, 3, 3), strides=2, padding="valid")
     net.unit("stem/conv2", (32, 3, 3), padding="valid")
     net.unit("stem/conv3", (64, 3, 3))
@@ -144,7 +146,7 @@ def add_stem(net: InceptionBuilder) -> None:
 
 
 def add_mixed_5x5(net: InceptionBuilder, name: str, projection: int, plain: int = 64) -> None:
-    """1x1; 1x1-5x5; 1x1-3x3-3x3; average pool-1x1."""
+    """Add four branches: 1x1; 1x1-5x5; 1x1-3x3-3x3; average pool-1x1."""
     source = net.latest
     net.join(
         name,
@@ -156,7 +158,7 @@ def add_mixed_5x5(net: InceptionBuilder, name: str, projection: int, plain: int 
 
 
 def add_first_reduction(net: InceptionBuilder, name: str) -> None:
-    """3x3/2; 1x1-3x3-3x3/2; pool/2: 35x35 -> 17x17."""
+    """Add three halving branches, 35x35 -> 17x17: 3x3/2; 1x1-3x3-3x3/2; pool/2."""
     source = net.latest
     net.join(
         name,
@@ -167,7 +169,7 @@ def add_first_reduction(net: InceptionBuilder, name: str) -> None:
 
 
 def add_mixed_7x7(net: InceptionBuilder, name: str, inner: int) -> None:
-    """1x1; 1x1-1x7-7x1; 1x1-7x1-1x7-7x1-1x7; average pool-1x1."""
+    """Add four branches: 1x1; 1x1-1x7-7x1; 1x1-7x1-1x7-7x1-1x7; average pool-1x1."""
     source = net.latest
     single = [(inner, 1, 1), (inner, 1, 7), (192, 7, 1)]
     double = [(inner, 1, 1), (inner, 7, 1), (inner, 1, 7), (inner, 7, 1), (192, 1, 7)]
@@ -181,7 +183,7 @@ def add_mixed_7x7(net: InceptionBuilder, name: str, inner: int) -> None:
 
 
 def add_second_reduction(net: InceptionBuilder, name: str) -> None:
-    """1x1-3x3/2; 1x1-1x7-7x1-3x3/2; pool/2: 17x17 -> 8x8."""
+    """Add three halving branches, 17x17 -> 8x8: 1x1-3x3/2; 1x1-1x7-7x1-3x3/2; pool/2."""
     source = net.latest
     seven = [(192, 1, 1), (192, 1, 7), (192, 7, 1), (192, 3, 3)]
     net.join(
@@ -193,7 +195,10 @@ def add_second_reduction(net: InceptionBuilder, name: str) -> None:
 
 
 def add_mixed_split(net: InceptionBuilder, name: str) -> None:
-    """1x1; 1x1, then 1x3 beside 3x1; 1x1-3x3, then 1x3 beside 3x1; average pool-1x1."""
+    """Add four branches: 1x1; 1x1-split; 1x1-3x3-split; average pool-1x1.
+
+    A split is a 1x3 and a 3x1 unit over one map, see `add_split`.
+    """
     source = net.latest
     plain = net.branch(f"{name}/plain", [(320, 1, 1)], source)
     three = add_split(net, f"{name}/three", net.branch(f"{name}/three", [(384, 1, 1)], source))
@@ -203,7 +208,7 @@ def add_mixed_split(net: InceptionBuilder, name: str) -> None:
 
 
 def add_split(net: InceptionBuilder, name: str, source: str) -> str:
-    """1x3 and 3x1 over the same map, concatenated."""
+    """Add 1x3 and 3x1 units over the same map and concatenate them."""
     wide = net.unit(f"{name}/wide", (384, 1, 3), source)
     high = net.unit(f"{name}/high", (384, 3, 1), source)
     return net.add(f"{name}/concatenate", Concatenate(), wide, high)

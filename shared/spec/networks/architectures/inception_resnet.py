@@ -1,8 +1,8 @@
 """Inception-ResNet v1 and v2 (arXiv 1602.07261).
 
-Residual branches end in a 1x1 convolution with bias and without batch norm or ReLU, are scaled and
-added. Version 2 is in the Keras lineage (batch norm without gamma, a last block at scale 1 without
-ReLU). Version 1 is the paper's, 5, 10 and 5 blocks, batch norm with gamma or without as an option.
+Residual branches end in a 1x1 convolution with bias and without batch norm or ReLU; they are scaled
+and added. Version 2 is in the Keras lineage: batch norm without gamma, and a last block at scale 1
+without ReLU. Version 1 is the paper's with 5, 10 and 5 blocks; gamma is an option.
 """
 
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ class InceptionResNetOptions(InceptionOptions):
     """Options of both versions."""
 
     repeats: tuple[int, int, int] | None = Field(
-        None, description="blocks of each kind; none: the published numbers"
+        None, description="number of blocks of each of the three kinds; none: the published ones"
     )
 
 
 class InceptionResNetV1Options(InceptionResNetOptions):
     """Options of version 1."""
 
-    gamma: bool = Field(True, description="batch norm with gamma")
+    gamma: bool = Field(True, description="use batch norm with gamma, the learned scale")
 
 
 def inception_resnet_v1(
     options: InceptionResNetV1Options, input_shape: Shape, num_classes: int
 ) -> Network:
-    """Stem, 5 blocks A, reduction, 10 blocks B, reduction, 5 blocks C, pool, classifier."""
+    """Declare version 1: stem, blocks A, reduction, blocks B, reduction, blocks C, pool, head."""
     norm = BatchNorm(scale=options.gamma)
     net = InceptionBuilder("inception_resnet_v1", input_shape, options, norm)
     add_stem_v1(net)
@@ -64,7 +64,7 @@ def inception_resnet_v1(
 def inception_resnet_v2(
     options: InceptionResNetOptions, input_shape: Shape, num_classes: int
 ) -> Network:
-    """Stem, mixed 5b, 10 blocks 35, reduction, 20 blocks 17, reduction, 10 blocks 8, 1x1, head."""
+    """Declare version 2: stem, mixed 5b, blocks 35, 17 and 8 with reductions between, 1x1, head."""
     net = InceptionBuilder("inception_resnet_v2", input_shape, options, BatchNorm(scale=False))
     first, second, third = options.repeats or (10, 20, 10)
     add_stem(net)
@@ -95,7 +95,7 @@ def inception_resnet_v2(
 
 
 def add_stem_v1(net: InceptionBuilder) -> None:
-    """299x299x3 -> 35x35x256, the last halving by a convolution."""
+    """Add version 1's stem, 299x299x3 -> 35x35x256; a convolution does the last halving."""
     net.unit("stem/conv1", (32, 3, 3), strides=2, padding="valid")
     net.unit("stem/conv2", (32, 3, 3), padding="valid")
     net.unit("stem/conv3", (64, 3, 3))
@@ -114,7 +114,7 @@ def add_residual(
     scale: float,
     has_relu: bool = True,
 ) -> None:
-    """X + scale * expand(concatenated branches), then ReLU."""
+    """Add a block x + scale * expand(concatenated branches), then ReLU."""
     source = net.latest
     outputs = [
         net.branch(f"{name}/branch{index}", branch, source)
@@ -131,7 +131,7 @@ def add_residual(
 
 
 def add_reduction(net: InceptionBuilder, name: str, branches: Sequence[Branch]) -> None:
-    """Branches that end in a 3x3/2 convolution, and a pool/2, concatenated."""
+    """Add branches that end in a 3x3/2 convolution, and a pool/2, and concatenate them."""
     source = net.latest
     outputs = [
         net.branch(f"{name}/branch{index}", branch, source, halves=True)

@@ -1,4 +1,4 @@
-"""The block that MobileNetV2 and EfficientNet share: expand, filter each channel, project, add.
+"""The common block of MobileNetV2 and EfficientNet: expand, filter each channel, project, add.
 
 Sources: arXiv 1801.04381 (inverted residual with a linear bottleneck), arXiv 1905.11946 (the same
 with squeeze-and-excite and swish, "MBConv").
@@ -23,10 +23,11 @@ from poc.shared.spec.networks.layers import (
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What a lineage decides: batch norm, activation, padding rule, initial kernels.
+    """The choices of a lineage: batch norm, activation, padding rule, initial kernels.
 
-    `is_symmetric` pads (k - 1) / 2 on every side (torchvision); else TensorFlow's "same", which
-    at stride 2 puts the odd pixel after. The two agree at stride 1 and on odd sizes only.
+    `is_symmetric` pads (k - 1) / 2 on every side, as torchvision does. Otherwise padding is
+    TensorFlow's "same", which at stride 2 puts the odd pixel after. The two only agree at stride 1
+    and on odd sizes.
     """
 
     norm: BatchNorm
@@ -35,14 +36,14 @@ class Style:
     initializer: str
 
     def padding(self, kernel_size: int) -> Padding:
-        """The padding of a square kernel."""
+        """Return the padding of a square kernel."""
         pads = ((kernel_size - 1) // 2,) * 2
         return (pads, pads) if self.is_symmetric else "same"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One inverted residual; squeeze-and-excite narrows to a quarter of the block's input."""
+    """One inverted residual; squeeze-and-excite narrows to a quarter of the input's channels."""
 
     expansion: int
     kernel_size: int
@@ -55,7 +56,7 @@ class Block:
 def add_conv_norm(
     net: NetworkBuilder, prefix: str, filters: int, kernel_size: int, style: Style, stride: int = 1
 ) -> None:
-    """Convolution without bias, batch norm; `prefix` stands before the layers' own names."""
+    """Add a convolution without bias and a batch norm; their names start with `prefix`."""
     net.add(
         f"{prefix}conv",
         Conv2D(
@@ -73,15 +74,16 @@ def add_conv_norm(
 def add_activated(
     net: NetworkBuilder, prefix: str, filters: int, kernel_size: int, style: Style, stride: int = 1
 ) -> None:
-    """The same, then the activation."""
+    """Add a convolution without bias, a batch norm and the activation."""
     add_conv_norm(net, prefix, filters, kernel_size, style, stride)
     net.add(f"{prefix}activation", Activate(activation=style.activation))
 
 
 def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> None:
-    """Expansion (absent at 1), depthwise convolution, squeeze-and-excite, linear projection, sum.
+    """Add expansion, depthwise convolution, squeeze-and-excite, linear projection and sum.
 
-    The input is added where the stride is 1 and the number of channels stays.
+    There is no expansion by 1. The input is added if the stride is 1 and the number of channels
+    does not change.
     """
     block_input = net.latest
     in_channels = net.shape(block_input)[-1]
@@ -111,7 +113,10 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
 
 
 def add_squeeze_excite(net: NetworkBuilder, name: str, filters: int, style: Style) -> None:
-    """Scale each channel by sigmoid(conv(swish(conv(mean)))); both 1x1 convolutions have biases."""
+    """Add a factor per channel, sigmoid(conv(activation(conv(mean)))), with 1x1 convolutions.
+
+    Both convolutions have biases.
+    """
     maps = net.latest
     net.add(f"{name}/se_squeeze", GlobalPool(keep_axes=True))
     for part, width, activation in (
@@ -129,6 +134,6 @@ def add_squeeze_excite(net: NetworkBuilder, name: str, filters: int, style: Styl
 
 
 def round_filters(filters: float, divisor: int = 8) -> int:
-    """Nearest multiple of `divisor`, at least one, and never more than 10 % below `filters`."""
+    """Return the nearest multiple of `divisor`, at least one, at most 10 % below `filters`."""
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * filters else rounded

@@ -1,12 +1,12 @@
 """The networks of the LightLayers paper and of the chest X-ray study.
 
-Batch norm keeps 0.9 of its running statistics a step, not the published 0.99: a small set has so
-few steps an epoch that the published value evaluates with statistics that are still the initial
-ones (docs/methods/lightlayers.md). The published configs set 0.99.
+Batch norm keeps 0.9 of its running statistics per step, not the published 0.99. A small data set
+has so few steps per epoch that evaluation with the published value would use statistics near their
+initial values (docs/methods/lightlayers.md). The published configs set 0.99.
 
 Sources: arXiv 2101.02268 (plain and residual nets) and the study's printed summaries (residual net
-with an ordinary Dense head, and the chain of nine convolutions). `layer` swaps the convolution kind
-and leaves the topology as it is: the fair baselines.
+with an ordinary Dense head, and the chain of nine convolutions). `layer` changes the kind of
+convolution and keeps the topology, for fair baselines.
 """
 
 from collections.abc import Callable
@@ -41,48 +41,75 @@ class LightNetOptions(Settings):
     """Options of both LightLayers nets."""
 
     layer: Literal["light", "conv2d", "separable"] = Field(
-        "light", description="kind of convolution; the other two are the fair baselines"
+        "light", description="kind of convolution; conv2d and separable are the fair baselines"
     )
-    k: int = Field(3, ge=1, description="channels of the bottleneck in each light convolution")
+    k: int = Field(3, ge=1, description="number of bottleneck channels in each light convolution")
     widths: tuple[PositiveInt, ...] = Field(
-        WIDTHS, min_length=1, description="filters of each block"
+        WIDTHS, min_length=1, description="number of filters of each block"
     )
     head: Literal["auto", "dense", "light_dense"] = Field(
-        "auto", description='"auto": LightDense in the plain net of light layers, Dense elsewhere'
+        "auto",
+        description="layer of the head; auto: LightDense in the plain net of light layers, Dense "
+        "elsewhere",
     )
-    head_rank: int = Field(8, ge=1, description="bottleneck of the LightDense head")
+    head_rank: int = Field(
+        8, ge=1, description="number of bottleneck channels of the LightDense head"
+    )
     inner_activation: Literal["relu", "none"] = Field(
-        "relu", description="activation between the two convolutions; the paper's figure has none"
+        "relu",
+        description="activation between the two convolutions of a light one; none in the paper's "
+        "figure",
     )
     bias_initializer: Literal["zeros", "reference"] = Field(
-        "zeros", description='"reference": Glorot-uniform biases, as the published code draws them'
+        "zeros",
+        description="initial biases of light convolutions; reference: Glorot-uniform, as in the "
+        "published code",
     )
     scale: Literal["none", "reference"] = Field(
-        "none", description='"reference": factor sqrt(2 / units) on both LightDense kernels'
+        "none",
+        description="factor on both LightDense kernels; reference: sqrt(2 / units), as in the "
+        "published code",
     )
-    kernel_l2: float = Field(1e-4, ge=0, description="L2 coefficient of the light kernels")
+    kernel_l2: float = Field(
+        1e-4, ge=0, description="coefficient a of the loss a * sum(w^2) on light kernels"
+    )
     norm_momentum: float = Field(
-        0.9, ge=0, lt=1, description="batch norm: share of the running value kept; published: 0.99"
+        0.9,
+        ge=0,
+        lt=1,
+        description="share of batch norm's running statistics kept in each step; published: 0.99",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate between the pool and the head")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout rate between the pool and the head"
+    )
 
 
 class ConvChainOptions(Settings):
     """Options of the study's chain of nine convolutions."""
 
-    layer: Literal["light", "conv2d", "separable"] = Field("conv2d", description="convolution kind")
-    k: int = Field(3, ge=1, description="bottleneck, where the kind is light")
+    layer: Literal["light", "conv2d", "separable"] = Field(
+        "conv2d", description="kind of convolution"
+    )
+    k: int = Field(3, ge=1, description="light: number of bottleneck channels in each convolution")
     widths: tuple[PositiveInt, ...] = Field(
-        WIDTHS, min_length=1, description="filters of each stage"
+        WIDTHS, min_length=1, description="number of filters of each stage"
     )
     norm_momentum: float = Field(
-        0.9, ge=0, lt=1, description="batch norm: share of the running value kept; published: 0.99"
+        0.9,
+        ge=0,
+        lt=1,
+        description="share of batch norm's running statistics kept in each step; published: 0.99",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate between the pool and the head")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout rate between the pool and the head"
+    )
 
 
 def lightnet_plain(options: LightNetOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Blocks of twice [convolution 3x3, batch norm, ReLU], then max-pool; MNIST, Fashion-MNIST."""
+    """Declare the plain net, for MNIST and Fashion-MNIST.
+
+    A block is twice [convolution 3x3, batch norm, ReLU], then a max-pool.
+    """
     net = NetworkBuilder("lightnet_plain", input_shape)
     convolution, norm = convolution_factory(options), BatchNorm(momentum=options.norm_momentum)
     for index, filters in enumerate(options.widths, start=1):
@@ -98,7 +125,10 @@ def lightnet_plain(options: LightNetOptions, input_shape: Shape, num_classes: in
 
 
 def lightnet_residual(options: LightNetOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Residual blocks with a 1x1 shortcut, then max-pool; CIFAR and the chest X-ray study."""
+    """Declare the residual net, for CIFAR and the chest X-ray study.
+
+    A block is residual with a 1x1 shortcut, then a max-pool.
+    """
     net = NetworkBuilder("lightnet_residual", input_shape)
     convolution, norm = convolution_factory(options), BatchNorm(momentum=options.norm_momentum)
     for index, filters in enumerate(options.widths, start=1):
@@ -109,7 +139,7 @@ def lightnet_residual(options: LightNetOptions, input_shape: Shape, num_classes:
 
 
 def conv2d_chain(options: ConvChainOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Nine 3x3 "valid" convolutions, each with ReLU and then batch norm; the study's baseline."""
+    """Declare the study's baseline: nine 3x3 "valid" convolutions with ReLU, then batch norm."""
     net = NetworkBuilder("conv2d_chain", input_shape)
     convolution = convolution_factory(
         LightNetOptions(layer=options.layer, k=options.k), padding="valid"
@@ -129,7 +159,7 @@ ConvolutionFactory = Callable[[int, int, Activation | None], Layer]
 def convolution_factory(
     options: LightNetOptions, padding: Literal["same", "valid"] = "same"
 ) -> ConvolutionFactory:
-    """(filters, size, activation) -> a convolution of the kind that the options ask for."""
+    """Return a function (filters, size, activation) -> convolution of the kind `options.layer`."""
 
     def convolution(filters: int, size: int, activation: Activation | None) -> Layer:
         window = (size, size)
@@ -157,7 +187,7 @@ def add_residual_block(
     convolution: ConvolutionFactory,
     norm: BatchNorm,
 ) -> None:
-    """conv, norm, ReLU, conv, norm; plus conv 1x1, norm of the block's input; then ReLU."""
+    """Add conv, norm, ReLU, conv, norm; plus conv 1x1, norm of the block's input; then ReLU."""
     block_input = net.latest
     net.add(f"{name}/conv1", convolution(filters, 3, None))
     net.add(f"{name}/norm1", norm)
@@ -171,20 +201,20 @@ def add_residual_block(
 
 
 def finish_block(net: NetworkBuilder, index: int, word: str = "block") -> None:
-    """Tap the map, then halve it (floor, as the publications do)."""
+    """Tap the map, then halve it, rounded down as in the publications."""
     net.tap(f"{word}{index}")
     net.add(f"{word}{index}/pool", Pool2D(kernel_size=(2, 2), strides=(2, 2), padding="valid"))
 
 
 def head_layer(options: LightNetOptions, num_classes: int, is_light: bool) -> Layer:
-    """The classifier: LightDense or Dense."""
+    """Declare the classifier: LightDense or Dense."""
     if is_light:
         return LightDense(units=num_classes, rank=options.head_rank, scale=options.scale)
     return Dense(units=num_classes)
 
 
 def finish_network(net: NetworkBuilder, dropout: float, head: Layer) -> Network:
-    """Global average pool, dropout where the rate is above 0, classifier."""
+    """Add global average pool, dropout if its rate is above 0, and classifier; then build."""
     net.add("pool", GlobalPool())
     if dropout:
         net.add("dropout", Dropout(rate=dropout))

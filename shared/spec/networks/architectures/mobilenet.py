@@ -41,18 +41,23 @@ class MobileNetV2Options(Settings):
     """Options of MobileNetV2."""
 
     lineage: Literal["keras", "torchvision"] = Field(
-        "keras", description="padding at stride 2, batch norm, initial weights, dropout"
+        "keras",
+        description="library whose padding at stride 2, batch norm, initial weights and dropout "
+        "are used",
     )
     width: float = Field(1.0, gt=0, description="factor on every number of channels")
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="rate before the head; none: keras 0, torchvision 0.2"
+        None,
+        ge=0,
+        lt=1,
+        description="dropout rate before the head; none: 0 with keras, 0.2 with torchvision",
     )
 
 
 def mobilenet_v2(options: MobileNetV2Options, input_shape: Shape, num_classes: int) -> Network:
-    """Stem, 17 inverted residuals, 1x1 convolution to 1280, mean, head.
+    """Declare MobileNetV2: stem, 17 inverted residuals, 1x1 convolution to 1280, mean, head.
 
-    Taps `reduction1` … `reduction5`: the map before each halving, and before the mean.
+    Taps `reduction1` … `reduction5` are the maps before each halving and before the mean.
     """
     net, style = NetworkBuilder("mobilenet_v2", input_shape), STYLES[options.lineage]
     add_activated(net, "stem/", round_filters(32 * options.width), 3, style, 2)

@@ -1,4 +1,4 @@
-"""What every residual network shares: the options of its blocks, and how a block ends."""
+"""Common parts of residual networks: the options of the blocks, and the end of a block."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,25 +11,32 @@ from poc.shared.spec.settings import Settings
 
 
 class ResidualOptions(Settings):
-    """How the blocks of a residual network end."""
+    """Options of the blocks of a residual network."""
 
     shortcut: Literal["residual", "none"] = Field(
-        "residual", description='"none": the plain net of the same depth'
+        "residual", description="sum that ends a block; none: the plain net of the same depth"
     )
     stochastic_depth: Literal["none", "batch", "row"] = Field(
-        "none", description='drop blocks in training: for the whole batch ("batch": not computed)'
+        "none",
+        description="random dropping of blocks in training; batch: for the full batch, without "
+        "computing it; row: per example",
     )
     survival: float = Field(
-        0.5, gt=0, le=1, description="survival of the last block; linear from 1 before the first"
+        0.5,
+        gt=0,
+        le=1,
+        description="probability that the last block is kept, linear from 1 before the first block",
     )
     survival_scaling: Literal["test", "train"] = Field(
-        "test", description='"test": times survival in evaluation; "train": divided in training'
+        "test",
+        description="scale of a branch; test: times survival in evaluation; train: divided by it "
+        "in training",
     )
 
 
 @dataclass
 class BlockEnds:
-    """Ends the blocks of one network; it counts them, for the linear decay of survival."""
+    """The ends of the blocks of one network, counted for the linear decay of survival."""
 
     net: NetworkBuilder
     options: ResidualOptions
@@ -37,13 +44,13 @@ class BlockEnds:
     index: int = 0
 
     def end(self, name: str, first: str, shortcut: str, *, is_identity: bool) -> None:
-        """Drop (where asked for) and add the shortcut to the latest node.
+        """Add the shortcut to the latest node, after stochastic depth if the options have it.
 
         Args:
-            name: Of the block.
-            first: Its first node that the shortcut goes round.
+            name: Name of the block.
+            first: First node of the block that the shortcut bypasses.
             shortcut: Node with the block's input, or with its projection.
-            is_identity: Whether it is the input itself.
+            is_identity: True if it is the input itself.
         """
         self.index += 1
         if self.options.shortcut == "none":
@@ -61,5 +68,8 @@ class BlockEnds:
 
 
 def survival(index: int, num_blocks: int, last: float) -> float:
-    """1 - index / num_blocks * (1 - last): block `index` from 1 (arXiv 1603.09382, eq. 4)."""
+    """Return 1 - index / num_blocks * (1 - last), equation 4 of arXiv 1603.09382.
+
+    `index` counts blocks from 1.
+    """
     return 1 - index / num_blocks * (1 - last)

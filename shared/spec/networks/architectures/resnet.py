@@ -1,8 +1,8 @@
 """ResNet (arXiv 1512.03385) and ResNeXt (arXiv 1611.05431).
 
-Names and defaults are torchvision's: no convolution bias, symmetric padding, epsilon 1e-5, the
-stride of a bottleneck on its 3x3 ("v1.5"). `lineage="keras"` is keras.applications' ResNet of the
-same depth: biases, epsilon 1.001e-5, the stride on the first 1x1 ("v1").
+Names and defaults are those of torchvision: convolutions without bias, symmetric padding, epsilon
+1e-5, the stride of a bottleneck on its 3x3 ("v1.5"). `lineage="keras"` is the ResNet of
+keras.applications: biases, epsilon 1.001e-5, the stride on the first 1x1 ("v1").
 """
 
 from collections.abc import Callable
@@ -41,19 +41,28 @@ class ResNetOptions(ResidualOptions):
     """Options of the ResNets for photographs."""
 
     lineage: Literal["torchvision", "keras"] = Field(
-        "torchvision", description='"keras": biases, epsilon 1.001e-5, stride on the first 1x1'
+        "torchvision",
+        description="library whose form is used; keras: with biases, epsilon 1.001e-5, stride on "
+        "the first 1x1",
     )
     stride_on: Literal["auto", "1x1", "3x3"] = Field(
-        "auto", description='of a bottleneck that halves: "1x1" is v1, "3x3" v1.5 (torchvision)'
+        "auto",
+        description="convolution of a halving bottleneck that has the stride; 1x1: v1; 3x3: v1.5; "
+        "auto: the lineage's",
     )
     stem: Literal["7x7", "3x3"] = Field(
-        "7x7", description='"3x3": stride 1 and no pool, for images of about 32 pixels'
+        "7x7",
+        description="first convolution; 3x3: stride 1 and no pool, for images of about 32 pixels",
     )
-    width: int = Field(64, ge=1, description="channels of the first stage")
+    width: int = Field(
+        64,
+        ge=1,
+        description="number of channels of the first stage; each next one has twice as many",
+    )
 
 
 class Residual:
-    """Adds the parts of one ResNet to a builder."""
+    """A helper that adds the parts of one ResNet to a builder."""
 
     def __init__(
         self,
@@ -79,7 +88,7 @@ class Residual:
     def unit(
         self, name: str, number: int, filters: int, size: int, *, strides: int = 1, groups: int = 1
     ) -> str:
-        """`conv<number>` and `bn<number>`."""
+        """Add a convolution and a batch norm, `conv<number>` and `bn<number>`."""
         self.convolve(f"{name}conv{number}", filters, size, strides=strides, groups=groups)
         return self.net.add(f"{name}bn{number}", self.norm)
 
@@ -93,7 +102,7 @@ class Residual:
         strides: int = 1,
         groups: int = 1,
     ) -> str:
-        """Convolution, padded on both sides alike."""
+        """Add a convolution with symmetric padding."""
         is_keras = self.options.lineage == "keras"
         layer = Conv2D(
             filters=filters,
@@ -107,7 +116,7 @@ class Residual:
         return self.net.add(name, layer, source or self.net.latest)
 
     def stem(self) -> None:
-        """7x7/2 and pool 3x3/2, or one 3x3."""
+        """Add 7x7/2 and pool 3x3/2, or one 3x3."""
         net, is_small = self.net, self.options.stem == "3x3"
         size, strides = (3, 1) if is_small else (7, 2)
         self.unit("", 1, self.options.width, size, strides=strides)
@@ -116,7 +125,7 @@ class Residual:
             net.add("maxpool", Pool2D(kernel_size=(3, 3), strides=(2, 2), padding=symmetric(3)))
 
     def basic(self, name: str, planes: int, strides: int) -> None:
-        """3x3, 3x3."""
+        """Add a basic block: 3x3, 3x3."""
         source, shortcut = self.shortcut(name, planes, strides)
         self.convolve(f"{name}/conv1", planes, 3, source, strides=strides)
         self.net.add(f"{name}/bn1", self.norm)
@@ -125,7 +134,7 @@ class Residual:
         self.finish(name, source, shortcut, "relu2")
 
     def bottleneck(self, name: str, planes: int, strides: int) -> None:
-        """1x1, 3x3 (in groups), 1x1 to four times the planes."""
+        """Add a bottleneck: 1x1, 3x3 (in groups), 1x1 to four times `planes` channels."""
         source, shortcut = self.shortcut(name, EXPANSION * planes, strides)
         width = max(1, planes * self.group_width // 64) * self.groups
         first, second = (strides, 1) if self.strided == 1 else (1, strides)
@@ -138,7 +147,7 @@ class Residual:
         self.finish(name, source, shortcut, "relu3")
 
     def shortcut(self, name: str, filters: int, strides: int) -> tuple[str, str]:
-        """The block's input, and the input or its projection to the block's output shape."""
+        """Return the block's input, and the input or its projection to the output's shape."""
         source = self.net.latest
         if strides == 1 and self.net.shape(source)[-1] == filters:
             return source, source
@@ -153,7 +162,7 @@ class Residual:
         self.net.add(f"{name}/{relu}", Activate(activation="relu"))
 
     def head(self, num_classes: int) -> Network:
-        """Global average pool and classifier."""
+        """Add global average pool and classifier, then build."""
         self.net.add("avgpool", GlobalPool())
         self.net.add("fc", classifier(num_classes, is_keras=self.options.lineage == "keras"))
         return self.net.build()
@@ -168,7 +177,10 @@ def resnet(
     groups: int = 1,
     group_width: int = 64,
 ) -> Network:
-    """Stem, four stages of blocks, global average pool, classifier; taps layer1 to layer4."""
+    """Declare stem, four stages of blocks, global average pool and classifier.
+
+    Taps `layer1` to `layer4` are the outputs of the stages.
+    """
     name = f"resnext{depth}_{groups}x{group_width}d" if groups > 1 else f"resnet{depth}"
     net = NetworkBuilder(name, input_shape)
     repeats = REPEATS[depth]
@@ -187,23 +199,23 @@ Declare = Callable[[ResNetOptions, Shape, int], Network]
 
 
 def of_depth(depth: int) -> Declare:
-    """The function that declares the ResNet of this depth."""
+    """Return the function that declares the ResNet of this depth."""
     return partial(resnet, depth=depth)
 
 
 def resnext101(group_width: int) -> Declare:
-    """The function that declares ResNeXt-101 of 32 groups of this width."""
+    """Return the function that declares ResNeXt-101 with 32 groups of this width."""
     return partial(resnet, depth=101, groups=32, group_width=group_width)
 
 
 def classifier(num_classes: int, *, is_keras: bool = False) -> Dense:
-    """Dense layer with the initial weights of its lineage."""
+    """Declare the dense layer of the head with the initial weights of its lineage."""
     if is_keras:
         return Dense(units=num_classes)
     return Dense(units=num_classes, initializer="torch_uniform", bias_initializer="torch_uniform")
 
 
 def symmetric(size: int) -> Pads:
-    """Padding by half the window on every side."""
+    """Return pads of half the window on every side."""
     half = size // 2
     return (half, half), (half, half)

@@ -1,9 +1,9 @@
-"""Nets of the CIFAR form: three stages of narrow 3x3 blocks over images of about 32 pixels.
+"""Networks of the CIFAR form: three stages of narrow 3x3 blocks for images of about 32 pixels.
 
-The residual net is the one of the L2T-ww publication: 6n + 2 layers, 32 for n = 5. It differs from
-the CIFAR ResNet of arXiv 1512.03385 by a bias in the first convolution and by shortcuts with a 1x1
+The residual net is that of the L2T-ww publication: 6n + 2 layers, 32 for n = 5. It differs from the
+CIFAR ResNet of arXiv 1512.03385 by a bias in the first convolution and by shortcuts with a 1x1
 convolution and batch norm. Padding is symmetric, also at stride 2. The Highway net (arXiv
-1505.00387) gates what the residual net adds.
+1505.00387) has gates in place of the residual net's sums.
 """
 
 from typing import Literal
@@ -26,28 +26,40 @@ NUM_STAGES = 3
 class ResNetCifarOptions(ResidualOptions):
     """Options of the CIFAR ResNet."""
 
-    blocks_per_stage: int = Field(5, ge=1, description="n of the 6n + 2 layers")
-    width: int = Field(16, ge=1, description="channels of the first stage")
+    blocks_per_stage: int = Field(
+        5, ge=1, description="number of blocks per stage, n of the 6n + 2 layers"
+    )
+    width: int = Field(
+        16,
+        ge=1,
+        description="number of channels of the first stage; each next one has twice as many",
+    )
     activation: Literal["post", "pre"] = Field(
-        "post", description='"pre": norm and ReLU before each convolution, none after the sum'
+        "post",
+        description="place of norm and ReLU; post: after each convolution and the sum; pre: before "
+        "each convolution, none after the sum",
     )
 
 
 class HighwayOptions(Settings):
     """Options of the Highway net."""
 
-    repeats: int = Field(3, ge=1, description="gated layers of each of the three stages")
-    width: int = Field(16, ge=1, description="channels of the first stage")
+    repeats: int = Field(3, ge=1, description="number of gated layers in each of the three stages")
+    width: int = Field(
+        16,
+        ge=1,
+        description="number of channels of the first stage; each next one has twice as many",
+    )
     gate_bias: float = Field(
-        -2.0, description="where the gates' biases start; negative: they begin closed"
+        -2.0, description="initial value of the gates' biases; negative: they begin closed"
     )
 
 
 def resnet32_cifar(options: ResNetCifarOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Stem, three stages of basic blocks (16, 32, 64 filters), mean, head.
+    """Declare the residual net: stem, three stages of blocks (16, 32, 64 filters), mean, head.
 
-    Taps `block0` … `block14`: each block's output, after its last ReLU where there is one;
-    `reduction1` … `reduction3`: the last one of each stage.
+    Taps `block0` … `block14` are the outputs of the blocks, after the ReLU that ends a block of the
+    form "post". Taps `reduction1` … `reduction3` are the last output of each stage.
     """
     net = NetworkBuilder("resnet32_cifar", input_shape)
     repeats = options.blocks_per_stage
@@ -76,7 +88,7 @@ def resnet32_cifar(options: ResNetCifarOptions, input_shape: Shape, num_classes:
 def add_post_block(
     net: NetworkBuilder, ends: BlockEnds, name: str, filters: int, strides: int
 ) -> None:
-    """3x3, norm, ReLU, 3x3, norm; plus the shortcut; ReLU."""
+    """Add 3x3, norm, ReLU, 3x3, norm; plus the shortcut; ReLU."""
     source = shortcut = net.latest
     if needs_projection(net, ends, filters, strides):
         net.add(f"{name}/shortcut_conv", convolution(filters, size=1, strides=strides))
@@ -93,7 +105,7 @@ def add_post_block(
 def add_pre_block(
     net: NetworkBuilder, ends: BlockEnds, name: str, filters: int, strides: int
 ) -> None:
-    """Norm, ReLU, 3x3, norm, ReLU, 3x3; plus the shortcut.
+    """Add norm, ReLU, 3x3, norm, ReLU, 3x3; plus the shortcut.
 
     A projection reads the first ReLU's output.
     """
@@ -113,13 +125,16 @@ def add_pre_block(
 
 
 def needs_projection(net: NetworkBuilder, ends: BlockEnds, filters: int, strides: int) -> bool:
-    """Whether the shortcut exists and must change the shape."""
+    """Return whether the shortcut exists and must change the shape."""
     changes = strides > 1 or net.shape(net.latest)[-1] != filters
     return changes and ends.options.shortcut == "residual"
 
 
 def highway(options: HighwayOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Three stages: a plain convolution that sets the shape, then gated 3x3 layers."""
+    """Declare the Highway net: three stages, mean, head.
+
+    A stage is a plain convolution that sets the shape, then gated 3x3 layers.
+    """
     net = NetworkBuilder("highway", input_shape)
     for stage in range(NUM_STAGES):
         filters, strides = options.width * 2**stage, 2 if stage else 1
@@ -137,7 +152,7 @@ def highway(options: HighwayOptions, input_shape: Shape, num_classes: int) -> Ne
 
 
 def convolution(filters: int, *, size: int = 3, strides: int = 1, use_bias: bool = False) -> Conv2D:
-    """Square convolution, padded on both sides alike."""
+    """Declare a square convolution with symmetric padding."""
     return Conv2D(
         filters=filters,
         kernel_size=(size, size),
@@ -150,7 +165,7 @@ def convolution(filters: int, *, size: int = 3, strides: int = 1, use_bias: bool
 
 
 def active_convolution(filters: int, *, strides: int = 1) -> Conv2D:
-    """3x3 with bias and ReLU."""
+    """Declare a 3x3 convolution with bias and ReLU."""
     return Conv2D(
         filters=filters,
         kernel_size=(3, 3),
@@ -162,7 +177,7 @@ def active_convolution(filters: int, *, strides: int = 1) -> Conv2D:
 
 
 def gate_convolution(filters: int, initial_bias: float) -> Conv2D:
-    """3x3 with sigmoid; its biases start at `initial_bias`."""
+    """Declare a 3x3 convolution with sigmoid, whose biases start at `initial_bias`."""
     return Conv2D(
         filters=filters,
         kernel_size=(3, 3),

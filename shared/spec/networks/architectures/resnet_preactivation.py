@@ -1,9 +1,9 @@
 """ResNet with pre-activation (arXiv 1603.05027) in the form of keras.applications' ResNetV2.
 
-Batch norm and ReLU come before each convolution, the sum is left as it is, and one batch norm and
+Batch norm and ReLU come before each convolution, nothing follows the sum, and one batch norm and
 ReLU end the net. In Keras' form the last block of a stage halves the map; its shortcut is then a
 1x1 pool of stride 2. Only the stem, the projections and the last convolution of a branch have
-biases. The stem pads with zeros before a maximum that no ReLU precedes.
+biases. The stem pads its max-pool with zeros, which count since no ReLU comes before it.
 """
 
 from functools import partial
@@ -32,13 +32,17 @@ RELU = Activate(activation="relu")
 class ResNetV2Options(ResidualOptions):
     """Options of the pre-activation ResNets."""
 
-    width: int = Field(64, ge=1, description="channels of the first stage")
+    width: int = Field(
+        64,
+        ge=1,
+        description="number of channels of the first stage; each next one has twice as many",
+    )
 
 
 def resnet_v2(
     options: ResNetV2Options, input_shape: Shape, num_classes: int, *, depth: int
 ) -> Network:
-    """Stem, four stages of bottlenecks, batch norm, ReLU, global average pool, classifier."""
+    """Declare stem, four stages of bottlenecks, batch norm, ReLU, global average pool and head."""
     net = NetworkBuilder(f"resnet{depth}v2", input_shape)
     repeats = REPEATS[depth]
     ends = BlockEnds(net, options, sum(repeats))
@@ -64,9 +68,9 @@ def resnet_v2(
 def add_block(
     net: NetworkBuilder, ends: BlockEnds, name: str, filters: int, *, strides: int, projects: bool
 ) -> None:
-    """Norm, ReLU, 1x1, norm, ReLU, 3x3, norm, ReLU, 1x1; plus the shortcut.
+    """Add norm, ReLU, 1x1, norm, ReLU, 3x3, norm, ReLU, 1x1; plus the shortcut.
 
-    A projection reads the normalised input, so that norm and ReLU then lie outside the block.
+    A projection reads the normalised input, so the first norm and ReLU are then not in the block.
     """
     source = shortcut = net.latest
     has_shortcut = ends.options.shortcut == "residual"
@@ -90,7 +94,7 @@ def add_block(
 
 
 def convolution(filters: int, size: int, *, strides: int = 1, use_bias: bool = False) -> Conv2D:
-    """Square convolution, padded on both sides alike."""
+    """Declare a square convolution with symmetric padding."""
     return Conv2D(
         filters=filters,
         kernel_size=(size, size),

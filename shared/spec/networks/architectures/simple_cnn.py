@@ -22,15 +22,18 @@ PADS = ((1, 1), (1, 1))
 class SimpleCNNOptions(Settings):
     """Options of the simple CNN."""
 
-    widths: tuple[int, ...] = Field((32, 64, 128), min_length=1, description="filters of a stage")
+    widths: tuple[int, ...] = Field(
+        (32, 64, 128), min_length=1, description="number of filters of each stage"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="rate of the spatial dropout")
 
 
 def simple_cnn(options: SimpleCNNOptions, input_shape: Shape, num_classes: int) -> Network:
-    """Per stage: conv 3x3, batch norm, ReLU, spatial dropout, max-pool; global max-pool, head.
+    """Declare the simple CNN: stages, global max-pool, head.
 
-    Batch norm is the study's own addition, against exploding losses. Taps `reduction1` …
-    `reduction3`: the map before each pool, after the dropout.
+    A stage is conv 3x3, batch norm, ReLU, spatial dropout and max-pool. The study added the batch
+    norm against exploding losses. Taps `reduction1` … `reduction3` are the maps before each pool,
+    after the dropout.
     """
     net = NetworkBuilder("simple_cnn", input_shape)
     for stage, filters in enumerate(options.widths, start=1):

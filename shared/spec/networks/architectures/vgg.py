@@ -1,7 +1,7 @@
 """VGG16 (arXiv 1409.1556) with and without batch norm, and the nine-layer VGG of L2T-ww.
 
-3x3 convolutions with biases and padding 1, 2x2 pools; Keras and torchvision agree on all of it, so
-there is no lineage. Convolution biases stay where a batch norm follows, as torchvision has them.
+Convolutions are 3x3 with biases and padding 1, pools 2x2. Keras and torchvision agree on all of it,
+so there is no lineage. Convolutions keep their biases in front of a batch norm, as in torchvision.
 """
 
 from typing import Literal
@@ -30,7 +30,7 @@ PADS = ((1, 1), (1, 1))
 
 
 class WidthOptions(Settings):
-    """What every VGG takes."""
+    """Options of every VGG."""
 
     width: float = Field(1.0, gt=0, description="factor on every number of channels")
 
@@ -40,8 +40,8 @@ class VGG9Options(WidthOptions):
 
     last_pool: bool = Field(
         True,
-        description="max-pool after the last stage, as the authors of L2T-ww have it; false: the "
-        "form of runs before 2026-11-28",
+        description="max-pool after the last stage, as in the code of L2T-ww; false: the form of "
+        "runs before 2026-11-28",
     )
 
 
@@ -49,27 +49,33 @@ class VGGOptions(WidthOptions):
     """Options of VGG16 and VGG16-BN; `width` acts on the dense layers too."""
 
     head: Literal["dense", "global_average"] = Field(
-        "dense", description="two dense layers of 4096 units, or the mean of the last map alone"
+        "dense",
+        description="layers before the classifier; dense: two dense layers of 4096 units; "
+        "global_average: the mean of the last map",
     )
     dropout: float = Field(
-        0.5, ge=0, lt=1, description="rate after each dense layer of 4096; Keras has none"
+        0.5,
+        ge=0,
+        lt=1,
+        description="dropout rate after each dense layer of 4096 units; 0 in Keras",
     )
 
 
 def vgg16(options: VGGOptions, input_shape: Shape, num_classes: int) -> Network:
-    """13 convolutions in five stages, then the head."""
+    """Declare VGG16: 13 convolutions in five stages, then the head."""
     return declare_vgg16("vgg16", False, options, input_shape, num_classes)
 
 
 def vgg16_bn(options: VGGOptions, input_shape: Shape, num_classes: int) -> Network:
-    """The same with batch norm after every convolution."""
+    """Declare VGG16 with batch norm after every convolution."""
     return declare_vgg16("vgg16_bn", True, options, input_shape, num_classes)
 
 
 def vgg9_bn(options: VGG9Options, input_shape: Shape, num_classes: int) -> Network:
-    """Eight convolutions with batch norm for 32x32 images, mean, head; the L2T-ww target.
+    """Declare the target of L2T-ww: eight convolutions with batch norm, mean, head.
 
-    At 32x32 the last max-pool leaves one pixel, and the mean over it changes nothing.
+    It is made for 32x32 images: the last max-pool leaves one pixel, and the mean over it changes
+    nothing.
     """
     net = NetworkBuilder("vgg9_bn", input_shape)
     add_stages(net, VGG9_STAGES, options.width, has_norm=True, has_last_pool=options.last_pool)
@@ -81,7 +87,10 @@ def vgg9_bn(options: VGG9Options, input_shape: Shape, num_classes: int) -> Netwo
 def declare_vgg16(
     name: str, has_norm: bool, options: VGGOptions, input_shape: Shape, num_classes: int
 ) -> Network:
-    """Taps `reduction1` … `reduction5`: the map before each pool, after its ReLU."""
+    """Declare VGG16 with or without batch norm.
+
+    Taps `reduction1` … `reduction5` are the maps before each pool, after the ReLU.
+    """
     net = NetworkBuilder(name, input_shape)
     is_dense = options.head == "dense"
     add_stages(net, VGG16_STAGES, options.width, has_norm=has_norm, has_last_pool=True)
@@ -107,7 +116,7 @@ def add_stages(
     has_norm: bool,
     has_last_pool: bool,
 ) -> None:
-    """Convolutions of each stage, its tap, its pool."""
+    """Add the convolutions of each stage, its tap and its pool."""
     for stage, widths in enumerate(stages, start=1):
         for index, filters in enumerate(widths, start=1):
             layer = Conv2D(
@@ -127,5 +136,5 @@ def add_stages(
 
 
 def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, at least 1."""
+    """Return `channels` times `width`, at least 1."""
     return max(1, round(channels * width))

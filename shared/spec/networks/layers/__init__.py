@@ -1,8 +1,8 @@
-"""Layer declarations: what each layer computes, as plain data.
+"""Layer declarations: the computation of each layer as plain data.
 
-A declaration knows the shape of its output, its parameters and its multiply-adds. It holds no
-tensor; `tf_impl.layers` and `torch_impl.layers` hold one implementation of each kind. Shapes leave
-the batch out: images and maps are (H, W, C), vectors are (C,).
+A declaration knows the shape of its output, its parameters and its multiply-adds. It has no tensor;
+`tf_impl.layers` and `torch_impl.layers` have one implementation of each kind. Shapes leave the
+batch out: images and maps are (H, W, C), vectors are (C,).
 """
 
 from .convolution import Conv2D, DepthwiseConv2D, SeparableConv2D, check_equal_strides

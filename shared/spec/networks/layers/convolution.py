@@ -20,9 +20,10 @@ from .window import Window
 
 @dataclass(frozen=True, kw_only=True)
 class Conv2D(Window):
-    """Convolution, then an optional activation; `groups` splits the input channels.
+    """A convolution, then an optional activation; `groups` splits the input channels.
 
-    `initial_bias` is where every bias starts, for the gates that begin closed.
+    `initial_bias` is the first value of every bias, for gates that begin closed. If it is 0,
+    `bias_initializer` decides.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -36,21 +37,25 @@ class Conv2D(Window):
     kernel_weight_decay: float = 0.0
 
     def kernel_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(kh, kw, in / groups, out)."""
+        """Return (kh, kw, in / groups, out).
+
+        Raises:
+            UsageError: A number of channels is not a multiple of the number of groups.
+        """
         in_channels = inputs[0][-1]
         if in_channels % self.groups or self.filters % self.groups:
             raise UsageError(
-                f"received {in_channels} input and {self.filters} output channels for "
-                f"{self.groups} groups; both must be multiples of the number of groups"
+                f"Got {in_channels} input and {self.filters} output channels for {self.groups} "
+                "groups. Expected multiples of the number of groups. Try other channels or groups."
             )
         return (*self.kernel_size, in_channels // self.groups, self.filters)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H', W', filters)."""
+        """Return (H', W', filters)."""
         return (*self.spatial_shape(inputs[0]), self.filters)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Kernel, and bias if any."""
+        """Declare the kernel (kh, kw, in / groups, out), and the bias (out,) if it is used."""
         shape = self.kernel_shape(inputs)
         kernel = Parameter(
             name="kernel",
@@ -67,15 +72,15 @@ class Conv2D(Window):
         return kernel, bias
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Output positions x kernel size."""
+        """Return the number of output positions times the kernel's size."""
         return math.prod(self.spatial_shape(inputs[0])) * math.prod(self.kernel_shape(inputs))
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values at the positions that meet nothing but padding."""
+        """Return the number of kernel values at positions that meet only padding."""
         return self.dead_positions(inputs[0]) * math.prod(self.kernel_shape(inputs)[2:])
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "in_channels": inputs[0][-1],
             "out_channels": self.filters,
@@ -90,7 +95,7 @@ class Conv2D(Window):
 
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseConv2D(Window):
-    """One filter for each input channel; the kernel is (kh, kw, channels, 1)."""
+    """A convolution with one filter per input channel, then an optional activation."""
 
     kind: ClassVar[str] = "depthwise_conv2d"
     use_bias: bool = True
@@ -98,12 +103,12 @@ class DepthwiseConv2D(Window):
     initializer: str = "glorot_uniform"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H', W', channels)."""
+        """Return (H', W', channels)."""
         check_equal_strides(self.strides)
         return (*self.spatial_shape(inputs[0]), inputs[0][-1])
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Kernel, and bias if any."""
+        """Declare the kernel (kh, kw, channels, 1), and the bias (channels,) if it is used."""
         channels = inputs[0][-1]
         shape = (*self.kernel_size, channels, 1)
         kernel = Parameter(
@@ -112,15 +117,15 @@ class DepthwiseConv2D(Window):
         return (kernel, bias_parameter("bias", channels)) if self.use_bias else (kernel,)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Output values x window size."""
+        """Return the number of output values times the window's size."""
         return math.prod(self.output_shape(inputs)) * math.prod(self.kernel_size)
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values at the positions that meet nothing but padding."""
+        """Return the number of kernel values at positions that meet only padding."""
         return self.dead_positions(inputs[0]) * inputs[0][-1]
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "channels": inputs[0][-1],
             "kernel_size": self.kernel_size,
@@ -133,19 +138,19 @@ class DepthwiseConv2D(Window):
 
 @dataclass(frozen=True, kw_only=True)
 class SeparableConv2D(Window):
-    """Depthwise convolution, then 1x1 convolution with one bias; nothing between them."""
+    """A depthwise convolution, directly followed by a 1x1 convolution with the only bias."""
 
     kind: ClassVar[str] = "separable_conv2d"
     filters: int
     activation: Activation | None = None
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H', W', filters)."""
+        """Return (H', W', filters)."""
         check_equal_strides(self.strides)
         return (*self.spatial_shape(inputs[0]), self.filters)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Depthwise kernel, pointwise kernel, bias."""
+        """Declare kernels (kh, kw, in, 1) and (1, 1, in, out), and the bias (out,)."""
         channels = inputs[0][-1]
         depthwise, pointwise = (*self.kernel_size, channels, 1), (1, 1, channels, self.filters)
         return (
@@ -163,17 +168,17 @@ class SeparableConv2D(Window):
         )
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Both convolutions."""
+        """Return the multiply-adds of both convolutions."""
         channels = inputs[0][-1]
         window = math.prod(self.kernel_size)
         return math.prod(self.spatial_shape(inputs[0])) * channels * (window + self.filters)
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values at the depthwise positions that meet nothing but padding."""
+        """Return the number of depthwise kernel values at positions that meet only padding."""
         return self.dead_positions(inputs[0]) * inputs[0][-1]
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "in_channels": inputs[0][-1],
             "out_channels": self.filters,
@@ -185,9 +190,13 @@ class SeparableConv2D(Window):
 
 
 def check_equal_strides(strides: tuple[int, int]) -> None:
-    """Refuse what TensorFlow has no depthwise convolution for."""
+    """Refuse unequal strides, for which TensorFlow has no depthwise convolution.
+
+    Raises:
+        UsageError: The strides differ.
+    """
     if strides[0] != strides[1]:
         raise UsageError(
-            f"received the strides {strides} for a depthwise convolution; allowed is the same "
-            "number twice: use one number"
+            f"Got strides={strides} for a depthwise convolution. Expected the same number twice. "
+            f"Try strides=({strides[0]}, {strides[0]})."
         )

@@ -1,4 +1,4 @@
-"""What a layer's declaration is: named parameters, their first values, and shapes."""
+"""The parts of a layer's declaration: named parameters, their initial values, and shapes."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ Activation = Literal["relu", "relu6", "swish", "sigmoid", "softmax", "tanh"]
 
 @dataclass(frozen=True, kw_only=True)
 class Initializer:
-    """A named distribution; `spec.initializers` draws from it.
+    """A named distribution of initial values; `spec.networks.initializers` draws from it.
 
-    Fans are those of the kernel that the parameter belongs to; `scale` is the constant value, the
-    standard deviation or the variance scale, as the distribution's own entry says.
+    `fan_in` and `fan_out` are those of the kernel to which the parameter belongs. `scale` is the
+    constant, the standard deviation or the limit, depending on the distribution.
     """
 
     distribution: str
@@ -42,7 +42,7 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        """Number of values."""
+        """Return the number of values."""
         return math.prod(self.shape)
 
 
@@ -52,44 +52,44 @@ ONES = Initializer(distribution="constant", scale=1.0)
 
 
 class Layer(Protocol):
-    """What every declaration offers; `inputs` are the shapes of its inputs, batch left out."""
+    """The interface of every declaration; `inputs` are the shapes of its inputs, without batch."""
 
     kind: ClassVar[str]
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape of the output."""
+        """Return the shape of the output, without the batch."""
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Parameters under names relative to the layer."""
+        """Return the parameters, under names relative to the layer."""
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Multiply-adds for one image."""
+        """Return the multiply-adds for one image."""
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """What both trees' classes of this kind are made with, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
 
 
 class Stateless:
-    """Mix-in of the layers without parameters, whose arithmetic is not counted as multiply-adds."""
+    """A mix-in for layers without parameters, whose arithmetic does not count as multiply-adds."""
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """No parameters."""
+        """Return no parameters."""
         return ()
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Zero by convention: only convolutions and dense layers are counted."""
+        """Return 0: by convention only convolutions and dense layers count."""
         return 0
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Nothing."""
+        """Return no arguments."""
         return {}
 
 
 class Elementwise(Stateless):
-    """Mix-in of the layers whose output has the shape of their first input."""
+    """A mix-in for layers whose output has the shape of their first input."""
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The input's shape."""
+        """Return the shape of the first input."""
         return inputs[0]
 
 
@@ -106,10 +106,10 @@ def kernel_initializer(distribution: str, shape: Shape) -> Initializer:
 def bias_parameter(
     name: str, units: int, distribution: str = "zeros", kernel_shape: Shape = ()
 ) -> Parameter:
-    """A bias of this many units.
+    """Declare a bias of the shape (units,).
 
-    "glorot_uniform" uses the bias's own length as both fans (the published LightLayers accident);
-    any other random distribution uses the fans of the kernel that the bias belongs to.
+    "glorot_uniform" uses the bias's own length as both fans, as the published LightLayers code does
+    by accident. Other random distributions use the fans of the kernel to which the bias belongs.
     """
     if distribution == "zeros":
         initializer = ZEROS
@@ -121,5 +121,5 @@ def bias_parameter(
 
 
 def prefixed(prefix: str, parameter: Parameter) -> Parameter:
-    """The same parameter under `prefix/name`."""
+    """Return the same parameter under `prefix/name`."""
     return replace(parameter, name=f"{prefix}/{parameter.name}")

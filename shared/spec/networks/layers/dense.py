@@ -1,4 +1,4 @@
-"""Layers of vectors."""
+"""Layers that take or give vectors: dense and flatten."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from .declaration import Activation, Parameter, Shape, Stateless, bias_parameter
 
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """Affine map of a vector (C,) to (units,), then an optional activation."""
+    """An affine map from (C,) to (units,), then an optional activation."""
 
     kind: ClassVar[str] = "dense"
     units: int
@@ -22,12 +22,12 @@ class Dense:
     bias_initializer: str = "zeros"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(units,)."""
+        """Return (units,)."""
         vector_size(inputs[0])
         return (self.units,)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Kernel (in, out), and bias if any."""
+        """Declare the kernel (in, out), and the bias (out,) if it is used."""
         shape = (vector_size(inputs[0]), self.units)
         kernel = Parameter(
             name="kernel", shape=shape, initializer=kernel_initializer(self.initializer, shape)
@@ -37,11 +37,11 @@ class Dense:
         return kernel, bias_parameter("bias", self.units, self.bias_initializer, shape)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """In x out."""
+        """Return the number of inputs times the number of units."""
         return vector_size(inputs[0]) * self.units
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "in_channels": inputs[0][-1],
             "out_channels": self.units,
@@ -52,20 +52,24 @@ class Dense:
 
 @dataclass(frozen=True, kw_only=True)
 class Flatten(Stateless):
-    """(H, W, C) -> (H * W * C,), channels fastest."""
+    """A map (H, W, C) as a vector (H * W * C,); the channel changes fastest."""
 
     kind: ClassVar[str] = "flatten"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H * W * C,)."""
+        """Return (H * W * C,)."""
         return (math.prod(inputs[0]),)
 
 
 def vector_size(shape: Shape) -> int:
-    """Length of a (C,) input; a map is refused."""
+    """Return the length of an input (C,).
+
+    Raises:
+        UsageError: The input is a map.
+    """
     if len(shape) != 1:
         raise UsageError(
-            f"received a map of shape {shape} for a dense layer; allowed is a vector: pool or "
-            "flatten it first"
+            f"Got a map of shape {shape} for a dense layer. Expected a vector. Try a pool or a "
+            "flatten layer first."
         )
     return shape[0]

@@ -9,7 +9,7 @@ from .declaration import ONES, ZEROS, Activation, Elementwise, Parameter, Shape
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Elementwise):
-    """Batch normalisation; `momentum` is the share of the running value that is kept.
+    """Batch normalisation; each step keeps `momentum` as the share of the running value.
 
     The running variance is Bessel-corrected in both backends (docs/fairness.md).
     """
@@ -21,7 +21,7 @@ class BatchNorm(Elementwise):
     center: bool = True
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """gamma, beta (where present), then the two running statistics."""
+        """Declare gamma and beta if used, then both running statistics, each of shape (C,)."""
         shape = (inputs[0][-1],)
         gamma = (Parameter(name="gamma", shape=shape, initializer=ONES),) if self.scale else ()
         beta = (Parameter(name="beta", shape=shape, initializer=ZEROS),) if self.center else ()
@@ -32,7 +32,7 @@ class BatchNorm(Elementwise):
         return (*gamma, *beta, *running)
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "channels": inputs[0][-1],
             "momentum": self.momentum,
@@ -44,29 +44,29 @@ class BatchNorm(Elementwise):
 
 @dataclass(frozen=True, kw_only=True)
 class Activate(Elementwise):
-    """An activation that stands alone."""
+    """An activation as a layer of its own."""
 
     kind: ClassVar[str] = "activation"
     activation: Activation
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {"activation": self.activation}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Elementwise):
-    """Inverted dropout with a mask that `engine.noise` draws; spatial drops whole channels."""
+    """Inverted dropout with a mask that `engine.noise` draws; spatial dropout drops channels."""
 
     kind: ClassVar[str] = "dropout"
     rate: float
     is_spatial: bool = False
 
     def mask_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape of one example's mask."""
+        """Return the shape of one example's mask: (1, 1, C) if spatial, or the input's shape."""
         shape = inputs[0]
         return (1,) * (len(shape) - 1) + shape[-1:] if self.is_spatial else shape
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {"rate": self.rate}

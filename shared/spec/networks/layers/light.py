@@ -1,4 +1,4 @@
-"""LightLayers as declarations (arXiv 2101.02268): the two layers that the study is about."""
+"""Declarations of the two LightLayers (arXiv 2101.02268)."""
 
 import math
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from .window import Window
 class LightConv2D(Window):
     """Two convolutions through a bottleneck of `rank` channels (LightLayers, arXiv 2101.02268).
 
-    z = inner_activation(conv(x, W1) + b1), y = activation(conv(z, W2) + b2). Strides act once, in
-    the first convolution; `strides_in="both"` is the published code, where stride 2 leaves a
-    quarter of each side. `bias_initializer="reference"` draws Glorot-uniform biases as that code
+    z = inner_activation(conv(x, W1) + b1), y = activation(conv(z, W2) + b2). Only the first
+    convolution has the strides. `strides_in="both"` is the published code, in which stride 2 leaves
+    a quarter of each side. `bias_initializer="reference"` draws Glorot-uniform biases, as that code
     does by accident. `kernel_l2` is the Keras-style coefficient a of a * sum(w^2).
     """
 
@@ -32,11 +32,11 @@ class LightConv2D(Window):
 
     @property
     def inner_strides(self) -> tuple[int, int]:
-        """Strides of the second convolution."""
+        """Return the strides of the second convolution."""
         return self.strides if self.strides_in == "both" else (1, 1)
 
     def convolutions(self) -> tuple[Conv2D, Conv2D]:
-        """The two stock convolutions that it consists of."""
+        """Declare the two ordinary convolutions of the layer."""
         distribution = "glorot_uniform" if self.bias_initializer == "reference" else "zeros"
 
         def convolution(
@@ -58,12 +58,15 @@ class LightConv2D(Window):
         )
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H', W', filters)."""
+        """Return (H', W', filters)."""
         reduce, expand = self.convolutions()
         return expand.output_shape([reduce.output_shape(inputs)])
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """reduce/kernel, reduce/bias, expand/kernel, expand/bias."""
+        """Declare reduce/kernel, reduce/bias, expand/kernel and expand/bias.
+
+        Kernels are (kh, kw, in, rank) and (kh, kw, rank, filters), biases (rank,) and (filters,).
+        """
         reduce, expand = self.convolutions()
         middle = [reduce.output_shape(inputs)]
         return (
@@ -72,27 +75,27 @@ class LightConv2D(Window):
         )
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Both convolutions."""
+        """Return the multiply-adds of both convolutions."""
         reduce, expand = self.convolutions()
         return reduce.macs(inputs) + expand.macs([reduce.output_shape(inputs)])
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
-        """Values at both convolutions' positions that meet nothing but padding."""
+        """Return the number of values of both kernels at positions that meet only padding."""
         reduce, expand = self.convolutions()
         middle = [reduce.output_shape(inputs)]
         return reduce.dead_parameters(inputs) + expand.dead_parameters(middle)
 
     def inner_constants(self, inputs: Sequence[Shape]) -> tuple[str, ...]:
-        """Biases between the convolutions that add one constant to each channel of the output.
+        """Return the inner biases that add one constant to each channel of the output.
 
-        Without an inner activation and without padding, whose zeros a bias does not reach.
+        The first bias does if no activation follows it and no padding, whose zeros it cannot shift.
         """
         reduce, expand = self.convolutions()
         is_padded = expand.pads(reduce.output_shape(inputs)) != ((0, 0), (0, 0))
         return () if self.inner_activation or is_padded else ("reduce/bias",)
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         reduce, expand = self.convolutions()
         return {
             "in_channels": inputs[0][-1],
@@ -110,7 +113,7 @@ class LightConv2D(Window):
 
 @dataclass(frozen=True, kw_only=True)
 class LightDense:
-    """y = activation((x @ (W1 * s)) @ (W2 * s) + bias) with W1 (in, rank), W2 (rank, units).
+    """A dense layer y = activation((x @ (W1 * s)) @ (W2 * s) + bias) through a bottleneck.
 
     s is 1, or sqrt(2 / units) with `scale="reference"`: the published code's factor, which starves
     heads of many classes (docs/methods/lightlayers.md).
@@ -124,16 +127,16 @@ class LightDense:
 
     @property
     def factor(self) -> float:
-        """S of the formula."""
+        """Return s of the formula."""
         return math.sqrt(2 / self.units) if self.scale == "reference" else 1.0
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(units,)."""
+        """Return (units,)."""
         vector_size(inputs[0])
         return (self.units,)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """reduce/kernel (in, rank), expand/kernel (rank, units), expand/bias."""
+        """Declare reduce/kernel (in, rank), expand/kernel (rank, units), expand/bias (units,)."""
         first, second = (vector_size(inputs[0]), self.rank), (self.rank, self.units)
         return (
             Parameter(
@@ -150,11 +153,11 @@ class LightDense:
         )
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Both products."""
+        """Return the multiply-adds of both products."""
         return self.rank * (vector_size(inputs[0]) + self.units)
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "in_channels": inputs[0][-1],
             "out_channels": self.units,

@@ -1,4 +1,4 @@
-"""Layers that make one map of several."""
+"""Layers that turn several maps into one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,42 +11,48 @@ from .declaration import Elementwise, Shape, Stateless
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Elementwise):
-    """Sum of its inputs, all of one shape."""
+    """The sum of inputs of one shape."""
 
     kind: ClassVar[str] = "add"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The common shape."""
+        """Return the shape that all inputs have."""
         if len(set(inputs)) != 1:
-            raise UsageError(f"received maps of shapes {list(inputs)} to add; allowed is one shape")
+            raise UsageError(
+                f"Got maps of the shapes {list(inputs)} to add. Expected one shape. Try other "
+                "strides or filters for the layers before."
+            )
         return inputs[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Concatenate(Stateless):
-    """Channels of its inputs, one after the other."""
+    """The channels of all inputs, one input after the other."""
 
     kind: ClassVar[str] = "concatenate"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H, W, sum of channels)."""
+        """Return (H, W, sum of channels)."""
         if len({shape[:-1] for shape in inputs}) != 1:
-            raise UsageError(f"received maps {list(inputs)} to concatenate; sizes must agree")
+            raise UsageError(
+                f"Got maps of the shapes {list(inputs)} to concatenate. Expected one height and "
+                "width. Try other strides or padding for the layers before."
+            )
         return (*inputs[0][:-1], sum(shape[-1] for shape in inputs))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Multiply(Elementwise):
-    """First input times the second, whose height and width are 1: one factor for each channel."""
+    """The first input (H, W, C) times the second (1, 1, C): one factor per channel."""
 
     kind: ClassVar[str] = "multiply"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape of the first input."""
+        """Return the shape of the first input."""
         maps, factors = inputs
         if factors != (1, 1, maps[-1]):
             raise UsageError(
-                f"received factors of shape {factors} for maps of shape {maps}; allowed is "
-                f"{(1, 1, maps[-1])}"
+                f"Got factors of shape {factors} for maps of shape {maps}. Expected "
+                f"{(1, 1, maps[-1])}. Try {maps[-1]} filters for the factors."
             )
         return maps

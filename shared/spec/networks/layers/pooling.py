@@ -1,4 +1,4 @@
-"""Pools over a window, and over the whole map."""
+"""Pools over a window, and over the full map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from .window import Window
 
 @dataclass(frozen=True, kw_only=True)
 class Pool2D(Window, Stateless):
-    """Maximum or average over a window.
+    """The maximum or the average over a window.
 
-    `count_padding` says whether padded zeros take part. An average then counts them (torchvision)
-    or not (Keras); a maximum may then be such a zero (Keras ResNetV2).
+    `count_padding` decides if padded zeros count. An average counts them in torchvision and not in
+    Keras; a maximum can be such a zero in Keras' ResNetV2.
     """
 
     kind: ClassVar[str] = "pool2d"
@@ -21,11 +21,11 @@ class Pool2D(Window, Stateless):
     count_padding: bool = False
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(H', W', C)."""
+        """Return (H', W', C)."""
         return (*self.spatial_shape(inputs[0]), inputs[0][-1])
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "kernel_size": self.kernel_size,
             "strides": self.strides,
@@ -37,17 +37,17 @@ class Pool2D(Window, Stateless):
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalPool(Stateless):
-    """Mean or maximum over height and width: (H, W, C) -> (C,), or (1, 1, C) with `keep_axes`."""
+    """The mean or maximum over height and width: (H, W, C) -> (C,), or (1, 1, C)."""
 
     kind: ClassVar[str] = "global_pool"
     mode: Literal["average", "max"] = "average"
     keep_axes: bool = False
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(C,) or (1, 1, C)."""
+        """Return (C,), or (1, 1, C) with `keep_axes`."""
         channels = inputs[0][-1]
         return (1, 1, channels) if self.keep_axes else (channels,)
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {"mode": self.mode, "keep_axes": self.keep_axes}

@@ -1,4 +1,4 @@
-"""What a residual network adds to a chain: weighted sums, gates, and blocks that are dropped."""
+"""Layers of residual networks: weighted sums, gates, and blocks that are dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from .declaration import Elementwise, Shape
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledAdd(Elementwise):
-    """x + scale * f, inputs (x, f) of one shape (Inception-ResNet, arXiv 1602.07261, 3.3)."""
+    """The sum x + scale * f of inputs (x, f) of one shape (arXiv 1602.07261, section 3.3)."""
 
     kind: ClassVar[str] = "scaled_add"
     scale: float
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The common shape."""
+        """Return the shape that all inputs have."""
         return common_shape(inputs)
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {"scale": self.scale}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StochasticDepth(Elementwise):
-    """Drops a residual branch in training (arXiv 1603.09382); evaluation keeps every branch.
+    """Stochastic depth (arXiv 1603.09382): training drops a residual branch, evaluation keeps it.
 
-    `mode="batch"` draws once a step: the branch is not computed at all where it is dropped.
-    `mode="row"` draws for every example, and multiplies. `scaling="test"` is the paper's: the
-    branch times `survival` in evaluation. `scaling="train"` is the libraries': divided by it in
-    training.
+    `mode="batch"` draws once per step: a dropped branch is not computed. `mode="row"` draws for
+    every example and multiplies the branch by 0 or 1. `scaling="test"` multiplies the branch by
+    `survival` in evaluation, as in the paper. `scaling="train"` divides it by `survival` in
+    training, as the libraries do.
     """
 
     kind: ClassVar[str] = "stochastic_depth"
@@ -42,30 +42,30 @@ class StochasticDepth(Elementwise):
 
     @property
     def rate(self) -> float:
-        """Probability that the branch is dropped."""
+        """Return the probability that the branch is dropped."""
         return 1.0 - self.survival
 
     @property
     def is_gate(self) -> bool:
-        """Whether it decides for a whole batch."""
+        """Return whether one draw decides for a full batch."""
         return self.mode == "batch" and self.rate > 0
 
     @property
     def training_factor(self) -> float:
-        """What a kept branch is multiplied by in training."""
+        """Return the factor on a kept branch in training."""
         return 1 / self.survival if self.scaling == "train" else 1.0
 
     @property
     def evaluation_factor(self) -> float:
-        """What the branch is multiplied by in evaluation."""
+        """Return the factor on the branch in evaluation."""
         return self.survival if self.scaling == "test" else 1.0
 
     def mask_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape of one example's mask: one value."""
+        """Return the shape of one example's mask, which is one value."""
         return (1,) * len(inputs[0])
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
-        """Of both trees' classes, by keyword."""
+        """Return the keyword arguments of this kind's class in both trees."""
         return {
             "training_factor": self.training_factor,
             "evaluation_factor": self.evaluation_factor,
@@ -74,24 +74,27 @@ class StochasticDepth(Elementwise):
 
 @dataclass(frozen=True, kw_only=True)
 class Highway(Elementwise):
-    """h * t + x * (1 - t), inputs (x, h, t) of one shape, t in (0, 1) (arXiv 1505.00387, eq. 3)."""
+    """The mixture h * t + x * (1 - t) of inputs (x, h, t) of one shape, t in (0, 1).
+
+    It is equation 3 of arXiv 1505.00387.
+    """
 
     kind: ClassVar[str] = "highway"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The common shape."""
+        """Return the shape that all inputs have."""
         return common_shape(inputs)
 
 
 def common_shape(inputs: Sequence[Shape]) -> Shape:
-    """The one shape of all inputs.
+    """Return the shape that all inputs have.
 
     Raises:
-        UsageError: They differ.
+        UsageError: The shapes differ.
     """
     if len(set(inputs)) != 1:
         raise UsageError(
-            f"received maps of shapes {list(inputs)} to combine; allowed is one shape: give the "
-            "shortcut a projection"
+            f"Got maps of the shapes {list(inputs)} to combine. Expected one shape. Try a "
+            "projection in the shortcut."
         )
     return inputs[0]

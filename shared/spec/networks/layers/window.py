@@ -1,4 +1,4 @@
-"""The geometry that convolutions and pools share."""
+"""The geometry of convolutions and pools."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ Padding = Literal["same", "valid"] | Pads
 
 
 def same_pads(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's "same" rule for one axis: (before, after), the odd pixel after."""
+    """Return the pads (before, after) of TensorFlow's "same" rule for one axis.
+
+    An odd pixel goes after.
+    """
     output_size = -(-size // stride)
     total = max((output_size - 1) * stride + kernel_size - size, 0)
     return total // 2, total - total // 2
@@ -22,14 +25,14 @@ def same_pads(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The geometry that convolutions and pools share."""
+    """The size, the strides and the padding of a window that passes over a map."""
 
     kernel_size: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: Padding = "same"
 
     def pads(self, shape: Shape) -> Pads:
-        """Explicit ((top, bottom), (left, right)) for an (H, W, C) input of this shape."""
+        """Return the pads ((top, bottom), (left, right)) for an input of the shape (H, W, C)."""
         if self.padding == "valid":
             return (0, 0), (0, 0)
         if self.padding == "same":
@@ -41,10 +44,15 @@ class Window:
         return self.padding
 
     def spatial_shape(self, shape: Shape) -> tuple[int, int]:
-        """(H, W) after the window has passed over an (H, W, C) input."""
+        """Return (H', W') of the output for an input of the shape (H, W, C).
+
+        Raises:
+            UsageError: The input is not a map, or smaller than the window.
+        """
         if len(shape) != 3:
             raise UsageError(
-                f"received a map of shape {shape}; allowed is (height, width, channels)"
+                f"Got an input of shape {shape} for a window. Expected (height, width, channels). "
+                "Try a layer for vectors, or a map."
             )
         pads = self.pads(shape)
         height, width = (
@@ -53,13 +61,14 @@ class Window:
         )
         if min(height, width) < 1:
             raise UsageError(
-                f"received a {shape[0]}x{shape[1]} map for a {self.kernel_size[0]}x"
-                f"{self.kernel_size[1]} window, which leaves nothing; use a larger input image"
+                f"Got a {shape[0]}x{shape[1]} map for a {self.kernel_size[0]}x"
+                f"{self.kernel_size[1]} window, which leaves nothing. Expected a map at least as "
+                "large as the window. Try a larger data.image_size."
             )
         return height, width
 
     def live_positions(self, shape: Shape) -> int:
-        """Positions of the window that meet a pixel of an (H, W, C) input, not padding alone."""
+        """Return how many of the window's positions meet a pixel of an (H, W, C) input."""
         pads = self.pads(shape)
         counts = [
             sum(
@@ -74,5 +83,5 @@ class Window:
         return math.prod(counts)
 
     def dead_positions(self, shape: Shape) -> int:
-        """Positions of the window that meet nothing but padding."""
+        """Return how many of the window's positions meet only padding."""
         return math.prod(self.kernel_size) - self.live_positions(shape)

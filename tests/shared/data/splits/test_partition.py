@@ -304,7 +304,7 @@ def test_val_on_test_is_no_leak():
         ({"file": "x"}, "split.kind=listed"),
         ({"kind": "kfold", "fold": 5}, "0 to 4"),
         ({"kind": "fractions", "fold": 1}, "'kfold'"),
-        ({"group_pattern": "("}, "no regular expression"),
+        ({"group_pattern": "("}, "not a regular expression"),
         ({"kind": "holdout", "group_pattern": "x"}, "split.group_pattern"),
         ({"kind": "kfold", "num_folds": 1}, "num_folds=1"),
     ],

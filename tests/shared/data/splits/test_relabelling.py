@@ -97,5 +97,5 @@ def test_a_pattern_that_does_not_fit_is_refused(folder: Path, pattern: str, mess
 
 
 def test_a_broken_pattern_is_refused_at_once() -> None:
-    with pytest.raises(UsageError, match="which is no regular expression"):
+    with pytest.raises(UsageError, match="which is not a regular expression"):
         load_run(None, ["data.class_pattern=("])

@@ -231,7 +231,7 @@ def test_definition_is_refused_when_data_or_file_changed():
     ("values", "words"),
     [
         ({"kind": "random"}, ["split.kind", "'random'", "'holdout'"]),
-        ({"fraction": 0.1}, ["unknown key", "split.fraction", "nearest fractions"]),
+        ({"fraction": 0.1}, ["unknown key", "split.fraction", "Try fractions"]),
         ({"val_fraction": 1.0}, ["split.val_fraction=1.0", "less than 1"]),
         ({"kind": "fractions", "fractions": [0.5, 0.5, 0.5]}, ["split.fractions", "sum to 1"]),
         ({"kind": "fractions", "fractions": [0.0, 0.5, 0.5]}, ["split.fractions", "above 0"]),
@@ -239,7 +239,7 @@ def test_definition_is_refused_when_data_or_file_changed():
         ({"kind": "fractions", "val_fraction": 0.2}, ["split.val_fraction", "published"]),
         ({"num_val_examples": 10}, ["split.num_val_examples", "holdout"]),
         ({"val_on_test": True, "val_fraction": 0.2}, ["split.val_on_test", "one of them"]),
-        ({"train_sample": 0.1, "train_per_class": 3}, ["split.train_sample", "remove one"]),
+        ({"train_sample": 0.1, "train_per_class": 3}, ["split.train_sample", "removing one"]),
         ({"train_sample": 0}, ["split.train_sample=0", "greater than 0"]),
         ({"seed": -1}, ["split.seed=-1"]),
     ],

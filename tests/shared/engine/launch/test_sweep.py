@@ -88,13 +88,13 @@ def test_values_are_written_as_in_toml() -> None:
 @pytest.mark.parametrize(
     ("axes", "seeds", "message"),
     [
-        (["k"], None, "allowed is key=value,value"),
-        (["k="], None, "allowed is key=value,value"),
-        (["k=1,1"], None, "each once"),
-        (["k=1,0"], None, "in the cell k=0: received model.k=0"),
+        (["k"], None, "Expected key=value,value"),
+        (["k="], None, "Expected key=value,value"),
+        (["k=1,1"], None, "each value once"),
+        (["k=1,0"], None, "Got the cell k=0 with model.k=0"),
         (["kk=1"], None, "unknown key 'kk'"),
-        (["backend=tf,jax"], None, "in the cell backend=jax"),
-        (["seed=1,2"], 3, "remove one"),
+        (["backend=tf,jax"], None, "Got the cell backend=jax with backend='jax'"),
+        (["seed=1,2"], 3, "Try removing one"),
         (["k=1"], 0, "at least 1"),
     ],
 )
@@ -106,10 +106,10 @@ def test_wrong_grids_are_refused(axes: list[str], seeds: int | None, message: st
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grid = 3", "allowed is a table"),
-        ("grid = []", "allowed is a table"),
+        ("grid = 3", "Expected a table"),
+        ("grid = []", "Expected a table"),
         ("[grid]\nk = []", "at least one value"),
-        ("seeds = true\n[grid]\nk = [1]", "received seeds=True"),
+        ("seeds = true\n[grid]\nk = [1]", "Got seeds=True"),
         ("[[grid]]\nk = [1, 2]\n[[grid]]\nk = [2]", "same run"),
         ("epochs = 3\n[grid]\nk = [1]", "unknown key 'epochs'"),
     ],

@@ -557,5 +557,5 @@ def test_parity_refuses_a_precision_in_which_other_programs_look_the_same():
 
 def test_tensorflow_refuses_the_other_layout():
     assert RunSpec(backend="torch", layout="channels_first").layout == "channels_first"
-    with pytest.raises(UsageError, match="'channels_first' for the backend 'tf'"):
+    with pytest.raises(UsageError, match="layout='channels_first' with the backend 'tf'"):
         RunSpec.parse({"backend": "tf", "layout": "channels_first"}, "")

@@ -155,7 +155,7 @@ def test_a_plan_without_a_first_phase_and_a_second_size_are_refused():
         make_run("fixres", finetune_epochs=10).stages  # noqa: B018
     values = make_run("fixres", test_size=96).model_dump(mode="json")
     values["data"]["image_size"] = [64, 64]
-    with pytest.raises(UsageError, match=r"leave data\.image_size out"):
+    with pytest.raises(UsageError, match=r"leaving data\.image_size out"):
         RunSpec.parse(values, "")
 
 

@@ -128,9 +128,9 @@ def test_images_can_be_it():
 
 
 def test_a_network_without_a_classifier_says_so():
-    with pytest.raises(UsageError, match="inception_module, which ends in no classifier"):
+    with pytest.raises(UsageError, match="inception_module, which does not end in a classifier"):
         _ = declare("inception_module", head="none").embedding
     net = NetworkBuilder("net", (4, 4, 3))
     net.add("pool", Pool2D(kernel_size=(2, 2), strides=(2, 2)))
-    with pytest.raises(UsageError, match="no classifier"):
+    with pytest.raises(UsageError, match="does not end in a classifier"):
         _ = net.build().embedding

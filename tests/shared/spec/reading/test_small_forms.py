@@ -132,9 +132,9 @@ def test_a_config_is_a_run_of_ones_own(tmp_path):
 
 def test_wrong_use_is_refused_as_everywhere():
     for assignments, message in (
-        (["method=nothing"], "received the method 'nothing'"),
-        (["colour=red"], "received the unknown key 'colour'"),
-        (["k"], "allowed is key=value"),
+        (["method=nothing"], "Got the method 'nothing'"),
+        (["colour=red"], "Got the unknown key 'colour'"),
+        (["k"], "Expected key=value"),
         (["k=0"], "k=0"),
     ):
         with pytest.raises(UsageError, match=message):

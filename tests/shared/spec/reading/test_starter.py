@@ -74,7 +74,7 @@ def test_a_method_that_needs_a_file_asks_for_it():
 
 def test_wrong_names_are_refused():
     for names in (("alchemy", None), ("scratch", "alexnet_2050")):
-        with pytest.raises(UsageError, match="allowed"):
+        with pytest.raises(UsageError, match="Expected"):
             write_starter(*names)
 
 
