@@ -103,7 +103,8 @@ def find_scheme(
     if form is not None:
         raise UsageError(
             f"Got a file of {form.owner}, which is another network than {network.name} here "
-            f"({form.differences}). Expected {form.supported}. Try a file of that network."
+            f"({form.differences}) and is not supported. Expected {form.supported}. Try a file of "
+            "that network."
         )
     names = [scheme.name if scheme else CANONICAL for scheme in candidates]
     raise UsageError(

@@ -151,7 +151,7 @@ def test_another_network_of_the_same_name_is_called_that(name, shape, supported,
         )
     text = str(caught.value)
     assert f"a file of torchvision's {name}, which is another network than {name} here" in text
-    assert f"is not supported; supported: {supported}" in text
+    assert f"is not supported. Expected {supported}" in text
 
 
 @pytest.mark.torch
