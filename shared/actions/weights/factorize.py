@@ -72,7 +72,7 @@ def factorize_run(
     run, weights = trained.run, trained.weights
     if run.model_spec.factors:
         raise UsageError(
-            f"Got {str(folder)!r}, which has factors. Expected full convolutions. Try its source run."
+            f"Got {str(folder)!r}, which has factors. Expected none. Try the run that it came from."
         )
     name = check_variant(variant)
     network = declare_network(run)
