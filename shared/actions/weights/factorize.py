@@ -66,20 +66,14 @@ def factorize_run(
         data: New place of the run's data; none: the recorded place.
         note: Called with each difference from the run.
 
-    Returns:
-        The output folder, the variant, the costs and accuracies before and after, and a row per
-        convolution.
-
     Raises:
-        UsageError: As `open_trained`; the budget is wrong or unreachable, or the network has no
-            convolution to factorize.
+        UsageError: As `open_trained`; a wrong or unreachable budget, or nothing to factorize.
     """
     trained = open_trained(folder, data=data, note=note)
     run, weights = trained.run, trained.weights
     if run.model_spec.factors:
         raise UsageError(
-            f"Got {str(folder)!r}, whose network already has factors. Expected a network with full "
-            "convolutions. Try the folder of the run before factorizing."
+            f"Got {str(folder)!r}, which has factors. Expected none. Try the run that it came from."
         )
     network = declare_network(run)
     factors = find_factors(
