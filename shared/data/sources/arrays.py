@@ -125,7 +125,7 @@ def name_classes(name: str, labels: Labels, class_names: tuple[str, ...] | None)
 
 
 def open_embedded(name: str) -> ArraySource:
-    """Open the subset of Fashion-MNIST in the package (`embedded/PROVENANCE.md`)."""
+    """Open the cut of Fashion-MNIST in the package (`embedded/PROVENANCE.md`)."""
     # `as_file` because an installed package may be inside a zip file.
     with as_file(files("poc.shared.data.sources.embedded") / "fashion_mnist.npz") as path:
         return open_npz(name, path)

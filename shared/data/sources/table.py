@@ -69,7 +69,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
         "embedded": Scheme(
             form="embedded",
-            summary="a subset of Fashion-MNIST that ships in the package",
+            summary="a cut of Fashion-MNIST that ships in the package",
             open=lambda name, rest, opening: open_embedded(name),
             is_constant=True,
         ),

@@ -74,12 +74,12 @@ REFUSED = {
     ),
     "a set two levels deeper": (
         product(["data"], ["set"], TWO),
-        "with images of 1 class;",
+        "with images of 1 class.",
         "giving 'folder:{root}/data/set'",
     ),
     "parts two levels deeper": (
         product(["data"], ["set"], ["train", "test"], TWO),
-        "with images of 1 class;",
+        "with images of 1 class.",
         "giving 'folder:{root}/data/set'",
     ),
     "train in train": (
@@ -95,7 +95,7 @@ REFUSED = {
     "val and dev": (
         product(["train", "val", "dev"], TWO),
         "with the folders 'train', 'dev', 'val', two of which are one part",
-        "rename or move one",
+        "renaming or moving one",
     ),
 }
 
