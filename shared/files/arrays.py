@@ -22,7 +22,7 @@ from .whole import read_regular, write_bytes
 
 # An array of any type that is inspected, moved or stored.
 Array = NDArray[np.generic]
-# Arrays by name, as a file gives them. Their types are not checked here: each reader expects others.
+# Arrays by name, as read from a file. Each reader checks the types that it expects.
 Arrays = dict[str, NDArray[Any]]
 # The key of the header's text that names the file with the frozen tensors.
 FROZEN_FILE = "frozen_file"

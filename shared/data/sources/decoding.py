@@ -133,8 +133,8 @@ def decode(content: bytes, channels: int | None = None) -> Decoded:
             raise ValueError(f"its size is announced as {picture.size} and is {picture.im.size}")
         flat = flatten(picture) if deep is None else narrow(content, picture, deep)
         is_grey = flat.mode == "L" if deep is not None else picture.mode in GREY_MODES
-        # The orientation is read only now: some formats store it after the pixels, and TIFF's reader
-        # applies it while it loads.
+        # The orientation is read only now: some formats store it after the pixels, and TIFF's
+        # reader applies it while it loads.
         upright = turn(flat, picture.getexif().get(ORIENTATION))
     span = None if deep is None else measure_span(upright)
     mode = "L" if channels == 1 or (channels is None and is_grey) else "RGB"

@@ -88,7 +88,7 @@ def read_colours(content: bytes, picture: Image.Image, raw_mode: str) -> Deep:
     """
     kind, order = raw_mode.split(";16")
     if kind == "LA":
-        # No reader gives one byte of two here, so the four bytes per pixel are read as four channels.
+        # No reader gives one byte of two here: the four bytes per pixel are read as four channels.
         four = read_tiles(picture, "RGBA").reshape(*picture.size[::-1], 2, 2)
         both = four[..., 0] * 256 + four[..., 1]
     else:
@@ -219,7 +219,7 @@ def find_png_top(bits: int, samples: Samples) -> int:
 
 
 def read_significant_bits(content: bytes) -> int:
-    """Return the largest number in a PNG's chunk sBIT, which Pillow does not keep; 0 without one."""
+    """Return the largest number in a PNG's chunk sBIT, which Pillow drops; 0 without one."""
     # Chunks follow the 8 bytes of the signature: length, kind, data, 4 bytes of checksum.
     at = 8
     while at + 8 <= len(content):

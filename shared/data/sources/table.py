@@ -146,8 +146,7 @@ def split_source(text: str) -> tuple[str, str]:
     if scheme not in SCHEMES or bool(rest) != (":" in SCHEMES[scheme].form):
         allowed = ", ".join(row.form for row in SCHEMES.values())
         raise UsageError(
-            f"Got the data source {text!r}. Expected one of {allowed}. Try "
-            f"{suggest_source(text)}."
+            f"Got the data source {text!r}. Expected one of {allowed}. Try {suggest_source(text)}."
         )
     return scheme, rest
 

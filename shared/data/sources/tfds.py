@@ -116,7 +116,7 @@ def open_tfds(name: str, rest: str) -> TfdsSource:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Drop two TFDS warnings: of unprepared sets, which our error covers, and of Pillow decoding."""
+    """Drop two TFDS warnings: of unprepared sets, which our error covers, and of Pillow's use."""
     return not any(text in str(record.msg) for text in ("dataset_info.json", "OpenCV"))
 
 

@@ -19,7 +19,7 @@ from poc.shared.files.regular_files import read_regular
 
 FORMAT = "poc split 1"
 NUM_NAMED = 5
-# Of a digest, in hexadecimal: 64 bits, so that two of a million images agree once in 37 million sets.
+# Of a digest, in hexadecimal: 64 bits are enough to tell a million images apart.
 NUM_DIGITS = 16
 
 

@@ -153,7 +153,7 @@ def find_groups(source: Source, pattern: str) -> NDArray[np.str_]:
 
 
 def group_of(match: re.Match[str]) -> str:
-    """Return the bracket named `group`, or else the first bracket that matched, or else the match."""
+    """Return the bracket named `group`, or the first bracket that matched, or the match."""
     named = match.groupdict().get("group")
     if named is not None:
         return named

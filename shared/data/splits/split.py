@@ -69,7 +69,7 @@ class Split:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return a readable definition: the spec, and counts, ids and content hashes of examples."""
+        """Return a readable definition: spec, counts, ids and content hashes of the examples."""
         digests = zip(self.source.ids, self.source.digests, strict=True)
         definition = {
             "format": FORMAT,

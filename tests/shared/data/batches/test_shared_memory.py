@@ -70,7 +70,10 @@ def test_a_small_shared_memory_is_refused_with_what_fits(free, advice, opened, m
         check_training(run, data, print)
     text = str(caught.value)
     assert "Got data.num_workers=4 with batches of 16 images" in text
-    assert f"need up to 225 MiB of shared memory. Expected at most the {free} MiB that /dev/shm has" in text
+    assert (
+        f"need up to 225 MiB of shared memory. Expected at most the {free} MiB that /dev/shm has"
+        in text
+    )
     assert advice in text
     assert "--shm-size=225m" in text
 

@@ -40,7 +40,7 @@ REFUSED = {
     "training_set and test_set, twice": (
         [f"{p}/{p}/{c}" for p in ("training_set", "test_set") for c in TWO],
         "'training_set', 'test_set' look like parts",
-        "give one part alone, such as folder:{root}/training_set/training_set,",
+        "give one part alone, such as 'folder:{root}/training_set/training_set',",
     ),
     "seg_train, seg_test, seg_pred": (
         [*product(["seg_train"], ["seg_train"], TWO), *product(["seg_test"], TWO), "seg_pred/x"],
