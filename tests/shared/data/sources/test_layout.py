@@ -40,17 +40,17 @@ REFUSED = {
     "training_set and test_set, twice": (
         [f"{p}/{p}/{c}" for p in ("training_set", "test_set") for c in TWO],
         "'training_set', 'test_set' look like parts",
-        "give one part alone, such as 'folder:{root}/training_set/training_set',",
+        "giving one part alone, such as 'folder:{root}/training_set/training_set',",
     ),
     "seg_train, seg_test, seg_pred": (
         [*product(["seg_train"], ["seg_train"], TWO), *product(["seg_test"], TWO), "seg_pred/x"],
         "'seg_train', 'seg_test' look like parts",
-        "folder:{root}/seg_train/seg_train,",
+        "'folder:{root}/seg_train/seg_train',",
     ),
     "train2017 and val2017": (
         product(["train2017", "val2017"], TWO),
         "'train2017', 'val2017' look like parts",
-        "folder:{root}/train2017,",
+        "'folder:{root}/train2017',",
     ),
     "valid and test": (
         product(["valid", "test"], TWO),
@@ -120,7 +120,7 @@ def test_the_path_that_is_given_can_be_given(tmp_path):
         try:
             source = open_source(text)
         except UsageError as error:
-            text = str(error).split("give ")[-1].split(",")[0]
+            text = str(error).split("giving ")[-1].split("'")[1]
     assert text == f"folder:{tmp_path}/a/b/chest"
     assert set(source.partitions) == {"train", "test"}
 
