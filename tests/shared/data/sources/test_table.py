@@ -374,4 +374,4 @@ def test_tfds_refusals_name_the_remedy(tmp_path):
     assert "does not know" in unknown
     assert "tfds build mnist --file_format=array_record" in unprepared
     assert "no_such_config" in config
-    assert "choose an image-classification set" in text_set
+    assert "Try an image-classification set" in text_set
