@@ -1,1 +1,1 @@
-"""Whole files, the tensors in them, and the folder of caches."""
+"""Complete files, the tensors in them, and the folder of caches."""

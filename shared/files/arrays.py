@@ -1,7 +1,7 @@
-"""Safetensors files: reads refuse what is not whole.
+"""Safetensors files: reads refuse an incomplete file.
 
-A weight file may leave out the tensors that never move and name another file beside it, by its
-content, that holds them (frozen_tensors.py writes both). Readers get the two as one.
+A weight file may leave out the tensors that never change and name another file in its folder, by
+its content, that holds them (frozen_tensors.py writes both). Readers get the two as one.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from poc.shared.errors import UsageError
 
 from .whole import read_regular, write_bytes
 
-# An array that is looked at, moved or stored, whatever it holds.
+# An array of any type that is inspected, moved or stored.
 Array = NDArray[np.generic]
-# Arrays by name, as a file gives them: what each holds is its reader's to know or to check.
+# Arrays by name, as read from a file. Each reader checks the types that it expects.
 Arrays = dict[str, NDArray[Any]]
-# The text of a header that names the file with the frozen tensors.
+# The key of the header's text that names the file with the frozen tensors.
 FROZEN_FILE = "frozen_file"
 FROZEN_NAME = re.compile(r"frozen-([0-9a-f]{64})\.safetensors")
 MAPPED_TYPES: dict[str, type[np.floating]] = {"F32": np.float32, "F64": np.float64}
@@ -46,12 +46,23 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], **metadata: str) -> None:
-    """A safetensors file: data only, never code; equal arrays and texts give equal bytes."""
+    """Write a safetensors file: data, never code; equal arrays and texts give equal bytes.
+
+    Args:
+        path: The file, which is replaced if it exists.
+        arrays: Name -> array of any shape and of a type in `NUMPY_TYPES`.
+        **metadata: Texts for the header.
+    """
     write_bytes(path, *encode_arrays(arrays, **metadata))
 
 
 def encode_arrays(arrays: Mapping[str, Array], **metadata: str) -> tuple[bytes | memoryview, ...]:
-    """The content of such a file, in parts that follow each other."""
+    """Return the content of a safetensors file, in parts that follow each other.
+
+    Args:
+        arrays: Name -> array of any shape.
+        **metadata: Texts for the header.
+    """
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(contiguous)
     start = 8 + int.from_bytes(content[:8], "little")
@@ -63,48 +74,61 @@ def encode_arrays(arrays: Mapping[str, Array], **metadata: str) -> tuple[bytes |
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Arrays of a safetensors file, those that it left to another one included.
+    """Read the arrays of a safetensors file, including those that it left to another file.
+
+    Returns:
+        Name -> array of the stored shape.
 
     Raises:
-        UsageError: Missing or malformed, or that other file is.
+        UsageError: The file or that other file is missing or malformed.
     """
     return read_arrays_and_metadata(path)[0]
 
 
 def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """The same, and the texts of its header.
+    """Read all arrays, as `read_arrays` does, and the texts of the file's own header.
+
+    Returns:
+        Name -> array of the stored shape, and key -> text.
 
     Raises:
-        UsageError: Missing or malformed, or that other file is.
+        UsageError: The file or the one that it names is missing or malformed.
     """
     own, metadata = read_own_arrays(path)
     return {**read_frozen_arrays(path, metadata), **own}, metadata
 
 
 def read_own_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Arrays that stand in this very file, and the texts of its header.
+    """Read the arrays that this file itself contains, and the texts of its header.
+
+    Returns:
+        Name -> array of the stored shape, and key -> text.
 
     Raises:
-        UsageError: Missing or malformed.
+        UsageError: The file is missing or malformed.
     """
     try:
         return decode_arrays(read_regular(path))
     except FileNotFoundError:
         raise UsageError(
-            f"received {str(path)!r}, which is not there; restore it, or name a file that is"
+            f"Got {str(path)!r}, which does not exist. Expected a safetensors file. Try restoring "
+            "it, or name a file that exists."
         ) from None
     except (OSError, SafetensorError, ValueError, KeyError, RecursionError, MemoryError) as error:
         raise UsageError(
-            f"received {str(path)!r}, which is damaged or no safetensors file ({error}); restore "
-            "it, or name another file"
+            f"Got {str(path)!r}, which is damaged or no safetensors file ({error}). Expected a "
+            "complete safetensors file. Try restoring it, or name another file."
         ) from None
 
 
 def decode_arrays(content: bytes) -> tuple[Arrays, dict[str, str]]:
-    """Arrays and texts of a safetensors file's content.
+    """Decode the content of a safetensors file into its arrays and the texts of its header.
+
+    Returns:
+        Name -> array of the stored shape, and key -> text.
 
     Raises:
-        SafetensorError, ValueError, KeyError, RecursionError: It is not whole.
+        SafetensorError, ValueError, KeyError, RecursionError: The content is incomplete.
     """
     views = deserialize(content)  # type: ignore[no-untyped-call]
     arrays = {name: to_array(name, **view) for name, view in views}
@@ -114,45 +138,49 @@ def decode_arrays(content: bytes) -> tuple[Arrays, dict[str, str]]:
 
 
 def read_frozen_arrays(path: Path, metadata: Mapping[str, str]) -> Arrays:
-    """Arrays that a weight file left to the one that its header names; none where it names none.
+    """Read the arrays that a weight file left to the file that its header names.
+
+    Returns:
+        Name -> array of the stored shape; empty if the header names no file.
 
     Raises:
-        UsageError: That file is not beside it, or is no longer what was written.
+        UsageError: That file is not in the same folder, or has changed since it was written.
     """
     beside = find_frozen_file(path, metadata)
     if beside is None:
         return {}
-    rest = f"received {str(path)!r}, whose frozen tensors lie in {beside.name!r}"
+    rest = f"Got {str(path)!r}, whose frozen tensors are in {beside.name!r}"
     try:
         content = read_regular(beside)
     except OSError as error:
-        reason = "which is not beside it"
+        reason = "which is not in the same folder"
         if not isinstance(error, FileNotFoundError):
             reason = f"which cannot be read ({error.strerror or error})"
         advice = (
-            "look for a file of that name in the checkpoints folders of the runs that were beside "
-            "this one, and copy it there"
+            "looking for a file of that name in the checkpoints folders of the runs that were next "
+            "to this one, and copy it there"
             if (path.parent.parent / "run.json").is_file()
-            else "copy it there, or write the run's weights into one file with `poc weights "
+            else "copying it there, or write the run's weights into one file with `poc weights "
             "convert RUN_FOLDER FILE`"
         )
-        raise UsageError(f"{rest}, {reason}; allowed are both in one folder: {advice}") from None
+        raise UsageError(f"{rest}, {reason}. Expected both in one folder. Try {advice}.") from None
     if frozen_name(content) != beside.name:
         raise UsageError(
-            f"{rest}, which has changed since it was written; allowed is its former content: "
-            "restore it, or copy it from a run folder that has a file of this name"
+            f"{rest}, which has changed since it was written. Expected its former content. Try "
+            "restoring it, or copy it from a run folder that has a file of this name."
         )
     return decode_arrays(content)[0]
 
 
 def find_frozen_file(path: Path, metadata: Mapping[str, str]) -> Path | None:
-    """The file that holds what a weight file left out; none: it is whole."""
+    """Return the file with the tensors that a weight file left out; None if it left out none."""
+    # Only a name of our own form is followed: a header must not lead to a file in another folder.
     name = metadata.get(FROZEN_FILE, "")
     return path.parent / name if FROZEN_NAME.fullmatch(name) else None
 
 
 def frozen_name(*contents: bytes | memoryview) -> str:
-    """The name of a file with this content: its sha256, as `sha256sum` prints it."""
+    """Return the name of a file with this content: its sha256, as `sha256sum` prints it."""
     digest = hashlib.sha256()
     for content in contents:
         digest.update(content)
@@ -160,13 +188,14 @@ def frozen_name(*contents: bytes | memoryview) -> str:
 
 
 def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
-    """One tensor of a safetensors file; bfloat16 as the equal float32.
+    """Return one tensor of a safetensors file, of the given shape; bfloat16 as the equal float32.
 
     Raises:
-        ValueError: A type that NumPy has not.
+        ValueError: NumPy does not have the type.
     """
     if dtype not in NUMPY_TYPES:
-        raise ValueError(f"{name[:200]!r} is of type {dtype}, allowed are {', '.join(NUMPY_TYPES)}")
+        known = ", ".join(NUMPY_TYPES)
+        raise ValueError(f"{name[:200]!r} is of type {dtype}, and the known types are {known}")
     array = np.frombuffer(data, NUMPY_TYPES[dtype]).reshape(shape)
     if dtype == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
@@ -174,10 +203,13 @@ def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
 
 
 def map_arrays(path: Path) -> Arrays:
-    """Arrays of a safetensors file, mapped: read when they are asked for.
+    """Map the arrays of a safetensors file, which are read when they are used.
+
+    Returns:
+        Name -> float32 or float64 array of the stored shape.
 
     Raises:
-        ValueError: The file is not whole.
+        ValueError: The file is incomplete.
     """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")

@@ -1,19 +1,19 @@
-"""Where caches lie, and paths as a user types them."""
+"""The folder of all caches, and paths as a user types them."""
 
 import os
 import stat
 import tempfile
 from pathlib import Path
 
-# A folder that can never be: nothing is found there, and nothing is kept.
+# A folder that can never exist: nothing is found there, and nothing is kept.
 NOWHERE = Path(os.devnull) / "poc"
 
 
 def cache_root(folder: str | None = None) -> Path:
-    """Where all caches lie.
+    """Return the folder of all caches.
 
-    The given folder, else POC_CACHE, else `poc` in the user's cache folder, else (a user without a
-    home) a temporary folder of this user's own, else nowhere.
+    It is the first of: the given folder, POC_CACHE, `poc` in the user's cache folder, a temporary
+    folder of this user's own (for a user without a home), and `NOWHERE`.
     """
     given = folder or os.environ.get("POC_CACHE")
     if given:
@@ -27,7 +27,7 @@ def cache_root(folder: str | None = None) -> Path:
 
 
 def temporary_root() -> Path:
-    """A folder that nobody else can write to: what lies in a cache is believed."""
+    """Return a folder that nobody else can write to, because readers trust a cache's content."""
     user = getattr(os, "getuid", lambda: "user")()
     path = Path(tempfile.gettempdir()) / f"poc-{user}"
     try:
@@ -40,7 +40,7 @@ def temporary_root() -> Path:
 
 
 def expand_home(text: str) -> Path:
-    """The path, with `~` as the user's home where there is one."""
+    """Return the path, with `~` replaced by the user's home if the user has one."""
     try:
         return Path(text).expanduser()
     except RuntimeError:

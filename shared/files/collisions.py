@@ -1,4 +1,4 @@
-"""What stands where a file is to be written: it is never lost unless poc itself wrote it."""
+"""Files that exist where one is to be written: only files that poc wrote are replaced."""
 
 import hashlib
 import os
@@ -10,27 +10,28 @@ from .whole import read_regular, write_bytes
 
 
 def refuse_existing(path: Path, said: str = "the output", instead: str = "another file") -> None:
-    """Refuse a path where something stands: a file, a folder, a link to nothing.
+    """Refuse a path that exists: a file, a folder, or a link to nothing.
 
     Args:
-        path: Where a file would be written.
-        said: What names it in the command.
-        instead: What the user may name in its place.
+        path: The place of the file to write.
+        said: The words for the path in the message, such as an option's name.
+        instead: The words for another path that the user may name.
 
     Raises:
-        UsageError: Something is there.
+        UsageError: The path exists.
     """
     if os.path.lexists(path):
         raise UsageError(
-            f"received {said} {str(path)!r}, which exists; name {instead} or remove it"
+            f"Got {said} {str(path)!r}, which exists. Expected a path where nothing exists. Try "
+            f"naming {instead}, or remove it."
         )
 
 
 def write_once(path: Path, content: bytes, said: str = "the output") -> None:
-    """Write a whole file where there is none; one that holds the same stays.
+    """Write a new file completely; a file with the same content stays untouched.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: The path exists with other content.
         OSError: The file cannot be written.
     """
     if not holds(path, content):
@@ -39,7 +40,7 @@ def write_once(path: Path, content: bytes, said: str = "the output") -> None:
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Whether a regular file is there with this content."""
+    """Return True if the path is a regular file with this content."""
     try:
         return path.stat().st_size == len(content) and read_regular(path) == content
     except OSError:
@@ -47,7 +48,7 @@ def holds(path: Path, content: bytes) -> bool:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file's content; of what cannot be read: nothing that a file would have."""
+    """Return the SHA-256 of a file's content, or a text that no file has if it cannot be read."""
     try:
         return hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:

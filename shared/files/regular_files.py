@@ -1,4 +1,4 @@
-"""Files that hold data: regular ones only, and what tells one state of a file from another."""
+"""Reads of regular files only, and stamps that tell one state of a file from another."""
 
 import os
 import stat
@@ -16,11 +16,11 @@ KINDS = {
 
 
 def read_regular(path: Path) -> tuple[bytes, Stamp]:
-    """A file's bytes, and the stamp that it had before they were read.
+    """Read a file's bytes, and the stamp that it had before they were read.
 
     Raises:
-        OSError: It cannot be opened.
-        ValueError: It is no regular file: a pipe would be waited for, a device may never end.
+        OSError: The file cannot be opened.
+        ValueError: It is no regular file: reading a pipe may wait, and a device may never end.
     """
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
@@ -31,7 +31,7 @@ def read_regular(path: Path) -> tuple[bytes, Stamp]:
 
 
 def take_stamp(path: Path) -> Stamp:
-    """The file's stamp as it is now; empty where there is none."""
+    """Return the file's present stamp; empty if the file cannot be found."""
     try:
         return stamp_facts(path.stat())
     except OSError:
@@ -39,9 +39,9 @@ def take_stamp(path: Path) -> Stamp:
 
 
 def stamp_facts(facts: os.stat_result) -> Stamp:
-    """What changes whenever a file's content does.
+    """Return facts that change whenever a file's content does.
 
-    Size and time alone stay the same where a tool sets the old time (tar, rsync); the time of the
-    last change cannot be set, and another file in its place has another inode.
+    Size and modification time stay the same if a tool sets the old time (tar, rsync). The time of
+    the last status change cannot be set, and a file that replaces another has another inode.
     """
     return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)

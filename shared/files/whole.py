@@ -1,4 +1,4 @@
-"""Writes that leave the old file or the whole new one; reads that refuse what is not whole."""
+"""Writes that leave the old file or the complete new one; reads that refuse incomplete files."""
 
 import json
 import math
@@ -10,17 +10,20 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 
-# A hidden file beside the target: what a killed process left of its write.
+# The start of a hidden file in the target's folder, which a killed process leaves behind.
 LEFTOVER = ".part-"
 
 
 def write_bytes(path: Path, *contents: bytes | memoryview) -> None:
-    """Write one after the other into a whole file."""
+    """Write the contents one after the other into one file, completely or not at all."""
     write_pieces(path, contents)
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write beside the target, flush to the disk, then rename over it."""
+    """Write a temporary file in the target's folder, flush it to the disk, then rename it.
+
+    The folder is the target's own because a rename is atomic only within one file system.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{LEFTOVER}{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -35,41 +38,42 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Readable JSON, non-finite numbers as null."""
+    """Write indented JSON, with non-finite numbers as null."""
     write_bytes(path, (json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """The file's value.
+    """Read the value of a JSON file.
 
     Raises:
-        UsageError: Missing or malformed.
+        UsageError: The file is missing or malformed.
     """
     try:
         return json.loads(read_regular(path).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"received {str(path)!r}, which cannot be read as JSON ({error}); name a "
-            "file that poc wrote"
+            f"Got {str(path)!r}, which cannot be read as JSON ({error}). Expected a complete JSON "
+            "file. Try naming a file that poc wrote."
         ) from None
 
 
 def read_object(path: Path) -> dict[str, object]:
-    """The JSON object of a file.
+    """Read the JSON object of a file.
 
     Raises:
-        UsageError: Missing, malformed or no object.
+        UsageError: The file is missing or malformed, or its value is no object.
     """
     value = read_json(path)
     if not isinstance(value, dict):
         raise UsageError(
-            f"received {str(path)!r}, which holds no JSON object; name a file that poc wrote"
+            f"Got {str(path)!r}, which holds no JSON object. Expected a JSON object. Try naming a "
+            "file that poc wrote."
         )
     return value
 
 
 def finite(value: object) -> object:
-    """The value with NaN and infinity replaced by none, which JSON can hold."""
+    """Replace NaN and infinity by None, because JSON has no such numbers."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -78,10 +82,10 @@ def finite(value: object) -> object:
 
 
 def read_regular(path: Path) -> bytes:
-    """Bytes of a file; a device or a pipe, which may never end, is refused.
+    """Read a file's bytes; refuse a device or a pipe, which may never end.
 
     Raises:
-        OSError: No regular file, or unreadable.
+        OSError: The file is no regular file, or cannot be read.
     """
     if path.exists() and not path.is_file():
         raise OSError("no regular file")
@@ -89,6 +93,6 @@ def read_regular(path: Path) -> bytes:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed process left of its writes; only one process writes into a folder."""
+    """Delete the leftovers of a killed process; only one process writes into a folder."""
     for leftover in {*folder.glob(f"{LEFTOVER}*"), *folder.glob(".*.safetensors.link")}:
         leftover.unlink(missing_ok=True)

@@ -129,7 +129,7 @@ def test_an_output_that_exists_is_refused_before_any_work(case, begun, tmp_path)
     row = {"format": "onnx", "file": "run/exports/float32.onnx", "sha256": "0" * 64}
     begun.exports.add({**row, "file_bytes": 7}, ["format"])
     output = tmp_path / OUTPUTS[case]
-    with pytest.raises(UsageError, match=r"which exists; name another file or remove it"):
+    with pytest.raises(UsageError, match=r"which exists\..* Try naming another file, or remove it"):
         export_run(begun.path, file_format="onnx", output=output)
     assert (begun.checkpoints / "best.safetensors").read_bytes() == b"weights"
     assert (tmp_path / "thesis.txt").read_text() == "years of work"

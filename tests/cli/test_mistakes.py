@@ -134,7 +134,8 @@ MISTAKES = {
     ),
     "weights renamed": (
         lambda f: [*RUN, "--method", "scratch", "--weights", weights_renamed(f)],
-        "a safetensors file by its content; allowed is a name that says so: rename it to 'w.saf",
+        "a safetensors file by its content. Expected a name with the suffix of its content. Try "
+        "renaming it to 'w.saf",
     ),
     "learning_rate=nan": (settings("learning_rate=nan"), "Expected a finite number"),
     "two of three fractions": (settings("split.fractions=[0.5,0.5]"), "of 3 entries (got 2)"),

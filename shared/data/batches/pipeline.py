@@ -158,8 +158,8 @@ class Pipeline:
         """
         if not 0 <= start_step <= self.num_batches:
             raise UsageError(
-                f"received start_step={start_step}; allowed is 0 to {self.num_batches}, the "
-                "batches of an epoch: resume with the data settings that the run began with"
+                f"Got start_step={start_step}. Expected 0 to {self.num_batches}, the batches of an "
+                "epoch. Try resuming with the data settings that the run began with."
             )
         epoch = epoch if self._plan.is_training else 0
         if not self.prefetch_batches and not self.num_workers:
@@ -288,12 +288,12 @@ def check_batches(plan: Plan, examples: int) -> None:
     """
     if not plan.num_batches:
         raise UsageError(
-            f"received {plan.num_examples} examples for batches of {plan.batch_size}; allowed is "
-            "at least one batch: lower data.batch_size or set data.drop_last=false"
+            f"Got {plan.num_examples} examples for batches of {plan.batch_size}. Expected at least "
+            "one batch. Try to lower data.batch_size or set data.drop_last=false."
         )
     smallest = examples % plan.batch_size or plan.batch_size
     if smallest < plan.shard.count:
         raise UsageError(
-            f"received a batch of {smallest} examples for {plan.shard.count} processes; allowed is "
-            "at least one example a process: set data.drop_last=true or change data.batch_size"
+            f"Got a batch of {smallest} examples for {plan.shard.count} processes. Expected at "
+            "least one per process. Try setting data.drop_last=true or change data.batch_size."
         )

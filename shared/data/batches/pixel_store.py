@@ -97,9 +97,9 @@ class StoredImages:
             write_pieces(path, cache_pieces(images))
         except OSError as error:
             raise UsageError(
-                f"received the cache folder {str(path.parent)!r}, which cannot take the decoded "
-                f"images ({error.strerror}); allowed is one with room: set data.cache_folder or "
-                "data.cache=off"
+                f"Got the cache folder {str(path.parent)!r}, which cannot take the decoded "
+                f"images ({error.strerror}). Expected one with room. Try to set data.cache_folder "
+                "or data.cache=off."
             ) from None
         return cls.map(path)
 

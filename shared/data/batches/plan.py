@@ -131,6 +131,7 @@ def shuffled(seed: int, epoch: int, count: int) -> Indices:
     """A permutation keyed by (seed, epoch)."""
     key = np.random.SeedSequence([seed, epoch])
     order = np.random.Generator(np.random.Philox(key)).permutation(count)
+    # The cache hands the same array to every caller.
     order.setflags(write=False)
     return order
 

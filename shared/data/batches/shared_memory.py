@@ -49,8 +49,8 @@ def require_room(needed: Callable[[int], int], num_workers: int, batch_size: int
     fitting = [count for count in range(1, num_workers) if needed(count) <= free]
     fewer = f"data.num_workers={fitting[-1]} or 0" if fitting else "data.num_workers=0"
     raise UsageError(
-        f"received data.num_workers={num_workers} with batches of {batch_size} images, whose "
-        f"processes need up to {wanted / MIB:,.0f} MiB of shared memory; {FOLDER} has "
-        f"{free / MIB:,.0f} MiB free: set {fewer}, lower data.batch_size or data.image_size, or "
-        f"give more (docker run --shm-size={math.ceil(wanted / MIB)}m)"
+        f"Got data.num_workers={num_workers} with batches of {batch_size} images, whose "
+        f"processes need up to {wanted / MIB:,.0f} MiB of shared memory. Expected at most the "
+        f"{free / MIB:,.0f} MiB that {FOLDER} has free. Try {fewer}, lower data.batch_size or "
+        f"data.image_size, or give more (docker run --shm-size={math.ceil(wanted / MIB)}m)."
     )

@@ -31,18 +31,18 @@ class ArraySource(Source):
         Args:
             name: Text that the source was opened with.
             parts: Part name -> images (k, H, W) or (k, H, W, C) uint8, labels (k,) integers.
-            class_names: One a class; none: the labels as text.
-            is_partitioned: False: the parts are no published split.
+            class_names: One per class; None uses the labels as text.
+            is_partitioned: False if the parts are no published split.
 
         Raises:
-            UsageError: Shapes, types or labels do not fit together.
+            UsageError: The shapes, types or labels do not fit together.
         """
         checked = {part: check_part(name, part, *arrays) for part, arrays in parts.items()}
         if len({images.shape[1:] for images, _ in checked.values()}) > 1:
             shapes = {part: images.shape[1:] for part, (images, _) in checked.items()}
             raise UsageError(
-                f"received image shapes {shapes} in {name!r}; allowed is one shape (H, W, C): "
-                "resize them before they are stored"
+                f"Got image shapes {shapes} in {name!r}. Expected one shape (H, W, C). Try "
+                "resizing the images before you store them."
             )
         counts = {part: len(labels) for part, (_, labels) in checked.items()}
         self.name = name
@@ -56,68 +56,83 @@ class ArraySource(Source):
 
     @property
     def labels(self) -> Labels:
-        """(n,) int64."""
+        """Return the labels: (n,) int64."""
         return self._labels
 
     def image(self, index: int) -> Pixels:
-        """One image: (H, W, C) uint8."""
+        """Return one image: (H, W, C) uint8."""
         image: Pixels = self._pixels[index]
         return image
 
     def images(self, indices: Indices) -> Pixels:
-        """Images at these positions, gathered in one go: (k, H, W, C) uint8."""
+        """Gather the images at these positions in one call: (k, H, W, C) uint8."""
         return np.take(self._pixels, indices, axis=0)
 
     def contents(self) -> Iterable[bytes]:
-        """Shape and pixels of all images at once."""
+        """Yield the shape and the pixels of all images at once."""
         yield repr(self._pixels.shape).encode()
         yield self._pixels.tobytes()
 
 
 def check_part(name: str, part: str, images: Array, labels: Array) -> Part:
-    """Images as (k, H, W, C) uint8 and labels as (k,) int64, or a refusal."""
+    """Check one part, and return images (k, H, W, C) uint8 and labels (k,) int64.
+
+    Raises:
+        UsageError: The shapes or types are others, or there is no image.
+    """
     where = f"for {part!r} in {name!r}"
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
         raise UsageError(
-            f"received images of shape {images.shape} and type {images.dtype} {where}; allowed is "
-            "uint8 of shape (n, H, W), (n, H, W, 1) or (n, H, W, 3): convert them"
+            f"Got images of shape {images.shape} and type {images.dtype} {where}. Expected "
+            "uint8 of shape (n, H, W), (n, H, W, 1) or (n, H, W, 3). Try converting them."
         )
     if not images.size:
         raise UsageError(
-            f"received images of shape {images.shape} {where}; allowed is at least one image of at "
-            "least one pixel: leave empty parts out"
+            f"Got images of shape {images.shape} {where}. Expected at least one image of at "
+            "least one pixel. Try leaving empty parts out."
         )
+    # Keras's CIFAR sets, for example, have labels of the shape (n, 1).
     if labels.shape not in ((len(images),), (len(images), 1)) or labels.dtype.kind not in "iu":
         raise UsageError(
-            f"received labels of shape {labels.shape} and type {labels.dtype} {where}; allowed are "
-            f"integers of shape ({len(images)},), one for each image: convert them"
+            f"Got labels of shape {labels.shape} and type {labels.dtype} {where}. Expected "
+            f"integers of shape ({len(images)},), one per image. Try converting them."
         )
     return images.astype(np.uint8, copy=False), labels.reshape(-1).astype(np.int64)
 
 
 def name_classes(name: str, labels: Labels, class_names: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The given class names, or the labels 0 to the largest as text, checked against the labels."""
+    """Return the given class names, or the labels from 0 to the largest one as text.
+
+    Args:
+        name: Text that the source was opened with.
+        labels: (n,) int64.
+        class_names: One per class, or None.
+
+    Raises:
+        UsageError: A label is below 0 or has no class.
+    """
     lowest, highest = int(labels.min()), int(labels.max())
-    # More classes than examples is a file that holds something other than class labels.
+    # A file with more classes than examples holds something other than class labels.
     limit = len(labels) if class_names is None else len(class_names)
     if lowest < 0 or highest >= limit:
         raise UsageError(
-            f"received labels from {lowest} to {highest} in {name!r}; allowed are 0 to "
-            f"{limit - 1}: number the classes from 0 without gaps"
+            f"Got labels from {lowest} to {highest} in {name!r}. Expected 0 to "
+            f"{limit - 1}. Try numbering the classes from 0 without gaps."
         )
     return class_names or tuple(str(label) for label in range(highest + 1))
 
 
 def open_embedded(name: str) -> ArraySource:
-    """The cut of Fashion-MNIST that ships in the package (`embedded/PROVENANCE.md`)."""
+    """Open the cut of Fashion-MNIST in the package (`embedded/PROVENANCE.md`)."""
+    # `as_file` because an installed package may be inside a zip file.
     with as_file(files("poc.shared.data.sources.embedded") / "fashion_mnist.npz") as path:
         return open_npz(name, path)
 
 
 def open_npz(name: str, path: Path) -> ArraySource:
-    """An npz file of `train_images`, `train_labels` (also val, test), or `images`, `labels`.
+    """Open an npz file of `train_images`, `train_labels` (also val, test), or `images`, `labels`.
 
     An optional `class_names` array of text names the classes. Nothing pickled is ever loaded.
 
@@ -128,8 +143,8 @@ def open_npz(name: str, path: Path) -> ArraySource:
     names = arrays.get("class_names")
     if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
         raise UsageError(
-            f"received class_names of shape {names.shape} and type {names.dtype} in {name!r}; "
-            "allowed is a list of text: store it with np.array(names)"
+            f"Got class_names of shape {names.shape} and type {names.dtype} in {name!r}. "
+            "Expected a list of text. Try storing it with np.array(names)."
         )
     class_names = None if names is None else tuple(str(text) for text in names)
     if "train_images" not in arrays and {"images", "labels"} <= arrays.keys():
@@ -139,28 +154,36 @@ def open_npz(name: str, path: Path) -> ArraySource:
 
 
 def select_parts(name: str, arrays: Arrays) -> dict[str, Part]:
-    """Published parts of an npz file; train must be there, and labels wherever images are."""
+    """Return the published parts of an npz file: name -> images and labels, not yet checked.
+
+    Raises:
+        UsageError: The train part is missing, or a part has images and no labels.
+    """
     present = [part for part in PARTITIONS if f"{part}_images" in arrays]
     missing = [part for part in present if f"{part}_labels" not in arrays]
     if "train" not in present or missing:
         raise UsageError(
-            f"received the arrays {sorted(arrays)} in {name!r}; allowed are train_images with "
-            "train_labels (also val_, test_) or images with labels: rename them"
+            f"Got the arrays {sorted(arrays)} in {name!r}. Expected train_images with "
+            "train_labels (also val_, test_) or images with labels. Try renaming them."
         )
     return {part: (arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in present}
 
 
 def read_npz(name: str, path: Path) -> Arrays:
-    """All arrays of an npz file, read completely so that damage shows here."""
+    """Read all arrays of an npz file completely, so that damage is found here.
+
+    Raises:
+        UsageError: The file is missing or damaged.
+    """
     if not path.is_file():
         raise UsageError(
-            f"received {name!r}, but there is no file {str(path)!r}; allowed is the path of an npz "
-            "file: correct the path"
+            f"Got {name!r}, but there is no file {str(path)!r}. Expected the path of an npz "
+            "file. Try correcting the path."
         )
     try:
         return read_archive(path)
     except ValueError as error:
         raise UsageError(
-            f"received {name!r}, which cannot be read as npz ({error}); "
-            "allowed is an undamaged file of plain arrays written by np.savez: write it again"
+            f"Got {name!r}, which cannot be read as npz ({error}). "
+            "Expected an undamaged file of plain arrays written by np.savez. Try writing it again."
         ) from None

@@ -1,4 +1,4 @@
-"""What every image source offers: random access to labelled images, whatever they are stored in."""
+"""The interface of every image source: random access to labelled images, in any kind of storage."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -25,20 +25,20 @@ class Source(ABC):
     """A set of labelled images with random access.
 
     Attributes:
-        name: What `open_source` was given.
-        class_names: One name a class; the label is the position.
-        ids: One stable, unique id an example, such as `train/000123`.
+        name: Text that `open_source` was given.
+        class_names: One name per class; the label is the position.
+        ids: One stable, unique id per example, such as `train/000123`.
         partitions: The published parts, `train`, `val` and `test` where they exist -> (k,) int64
             positions. Empty when nothing is published.
-        image_shape: (H, W, C) when every image has it, else none.
-        image_sizes: (n, 2) heights and widths where they are known without decoding, else none.
-        is_encoded: Whether asking for an image decodes it, so that keeping it saves time.
-        unreadable: File -> why it was left out.
+        image_shape: (H, W, C) if every image has it, or else None.
+        image_sizes: (n, 2) int64 heights and widths if they are known without decoding, or None.
+        is_encoded: True if every access decodes the image again, so that keeping it saves time.
+        unreadable: File -> reason why it was left out.
         empty_classes: Class folders that were left out.
         ignored: Files that are no images by their name.
         loops: Links that lead back to a folder that was read already.
-        unused: Folders beside the parts.
-        remarks: What a run should tell about the source, one sentence each.
+        unused: Folders next to the parts' folders, which are not read.
+        remarks: Sentences about the source that a run should print.
     """
 
     name: str
@@ -61,37 +61,39 @@ class Source(ABC):
     @property
     @abstractmethod
     def labels(self) -> Labels:
-        """(n,) int64, each below the number of classes."""
+        """Return the labels: (n,) int64, each below the number of classes."""
 
     @abstractmethod
     def image(self, index: int) -> Pixels:
-        """One image: (H, W, C) uint8."""
+        """Return one image: (H, W, C) uint8."""
 
     def picture(self, index: int) -> Image.Image:
-        """The same image as Pillow holds it, for what Pillow does next."""
+        """Return the same image as Pillow's object, for steps that Pillow does next."""
         return to_picture(self.image(index))
 
     def images(self, indices: Indices) -> Pixels:
-        """Images at these positions: (k, H, W, C) uint8.
+        """Return the images at these positions: (k, H, W, C) uint8.
 
         Raises:
-            UsageError: Their shapes differ.
+            UsageError: The images' shapes differ.
         """
         images = [self.image(int(index)) for index in indices]
         shapes = {image.shape for image in images}
         if len(shapes) > 1:
             raise UsageError(
-                f"received images of different shapes, {min(shapes)} to {max(shapes)}, from "
-                f"{self.name!r}; allowed is one shape: set data.image_size and data.channels"
+                f"Got images of different shapes, {min(shapes)} to {max(shapes)}, from "
+                f"{self.name!r}. Expected one shape. Try setting data.image_size and data.channels."
             )
         return np.stack(images)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over class names, ids, labels and content; computed when first asked for."""
+        """Compute the sha256 over class names, ids, labels and content, once per source."""
         digest = hashlib.sha256()
         for text in (*self.class_names, *self.ids):
+            # The zero byte ends each text: otherwise "ab", "c" and "a", "bc" would be equal.
             digest.update(text.encode() + b"\0")
+        # A fixed byte order and width, so that every machine gets the same fingerprint.
         digest.update(self.labels.astype("<i8").tobytes())
         for content in self.contents():
             digest.update(content)
@@ -99,37 +101,40 @@ class Source(ABC):
 
     @cached_property
     def digests(self) -> Sequence[str]:
-        """One hash an example, over its content alone: equal for equal images."""
+        """Compute one hash per example, over its content alone: equal for equal images."""
+        # The shape goes in first: images of other shapes may have the same bytes.
         return [
             hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
             for image in map(self.image, range(len(self)))
         ]
 
     def contents(self) -> Iterable[bytes]:
-        """What stands for each image in the fingerprint: here its shape and pixels."""
+        """Yield the bytes of each image that enter the fingerprint: here its shape and pixels."""
         for index in range(len(self)):
             image = self.image(index)
             yield repr(image.shape).encode() + image.tobytes()
 
 
 def to_picture(image: Pixels) -> Image.Image:
-    """(H, W, C) uint8 -> picture of mode `L` or `RGB`."""
+    """Turn an image, (H, W, C) uint8, into a picture of mode `L` or `RGB`."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def to_array(picture: Image.Image) -> Pixels:
-    """Picture -> (H, W, C) uint8."""
+    """Turn a picture into an image, (H, W, C) uint8."""
     pixels: NDArray[np.uint8] = np.asarray(picture)
+    # Pillow gives grey pictures as (H, W); every image here has a channel axis.
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def example_ids(partition: str, count: int) -> tuple[str, ...]:
-    """Ids `partition/000000` and so on; zeros keep text order equal to position order."""
+    """Return the ids `partition/000000` and so on."""
+    # Leading zeros keep the order of the texts equal to the order of the positions.
     return tuple(f"{partition}/{index:06d}" for index in range(count))
 
 
 def consecutive(counts: Mapping[str, int]) -> dict[str, Indices]:
-    """Positions of partitions that lie one after the other."""
+    """Return the positions of partitions that follow one another: part -> (k,) int64."""
     ends = np.cumsum(list(counts.values()))
     return {
         partition: np.arange(end - count, end, dtype=np.int64)

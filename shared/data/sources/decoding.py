@@ -1,8 +1,8 @@
-"""From an encoded image file to pixels: one rule for every format, mode and orientation.
+"""The way from an encoded image file to pixels: one rule for every format, mode and orientation.
 
 EXIF rotation is applied, transparency is laid on white, palettes and CMYK become RGB, more than 8
-bits become 8 by `depth`, and of an animation the first frame is taken. The look at every file
-before a run and the run itself call the same function, so what the one accepts the other decodes.
+bits become 8 by `depth`, and of an animation the first frame is used. The inspection of all files
+before a run and the run itself call the same function, so the run decodes every accepted file.
 """
 
 import hashlib
@@ -19,14 +19,15 @@ from poc.shared.files.regular_files import Stamp, read_regular
 
 from .depth import narrow, read_deep
 
-# In the key of everything that is kept of decoded pixels: another rule here, or another version of
+# A part of the key of every cache of decoded pixels: another rule here, or another version of
 # Pillow, makes other pixels of the same bytes.
 DECODING = f"poc decoding 2, Pillow {PIL.__version__}"
 
 GREY_MODES = {"1", "L", "LA", "La"}
 ALPHA_MODES = {"LA", "RGBA", "RGBa", "PA"}
+# The tag of EXIF. Its value 1 means upright, so it has no entry below.
 ORIENTATION = 0x0112
-# What brings a picture upright, by its orientation.
+# The transposition that makes a picture upright, by its orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,19 +37,19 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What is tried: no format whose reader starts another program (EPS) or reads other files.
+# The formats that are tried: none whose reader starts another program (EPS) or reads other files.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 # Larger images are refused: Pillow's own limit against decompression bombs.
 MAX_PIXELS = 178_956_970
 
 
 class Decoded(NamedTuple):
-    """What a file's bytes become.
+    """A decoded file.
 
     Attributes:
         picture: Upright, of 8 bits, in mode `L` or `RGB`.
-        span: Grey levels between the darkest and the brightest pixel, where the file has more than
-            8 bits; else none.
+        span: Grey levels between the darkest and the brightest pixel, if the file has more than
+            8 bits; otherwise None.
     """
 
     picture: Image.Image
@@ -57,16 +58,16 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """What one look at a file gives.
+    """Facts that one inspection of a file finds.
 
     Attributes:
-        stamp: Of the file when it was read; empty: it could not be.
+        stamp: Stamp of the file when it was read; empty if it could not be opened.
         digest: Sha256 of the file's bytes.
-        height: Of the decoded picture.
-        width: Of the decoded picture.
-        is_grey: One channel.
+        height: Height of the decoded picture, in pixels.
+        width: Width of the decoded picture, in pixels.
+        is_grey: True for one channel.
         span: See `Decoded`.
-        error: Why the file cannot be read; empty: it can.
+        error: Reason why the file cannot be read; empty if it can.
     """
 
     stamp: Stamp = ()
@@ -80,13 +81,14 @@ class FileFacts:
 
 @cache
 def known_formats() -> tuple[str, ...]:
-    """Those of FORMATS that this build of Pillow has."""
+    """Return those of `FORMATS` that this build of Pillow can read."""
+    # AVIF and JPEG 2000 depend on how Pillow was built; an unknown name would raise a KeyError.
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def inspect_file(path: Path) -> FileFacts:
-    """Read and decode a file as a run does, and keep what is to be known about it."""
+    """Read and decode a file as a run does, and return the facts about it."""
     stamp: Stamp = ()
     try:
         content, stamp = read_regular(path)
@@ -106,19 +108,23 @@ def inspect_file(path: Path) -> FileFacts:
 
 
 def decode_file(path: Path, channels: int) -> Image.Image:
-    """One file as an upright picture of 8 bits in mode `L` (channels 1) or `RGB` (channels 3).
+    """Decode a file to an upright 8-bit picture in mode `L` (channels 1) or `RGB` (channels 3).
 
     Raises:
-        Exception: Whatever Pillow raises on a damaged file.
+        Exception: Any error that Pillow raises on a damaged file.
     """
     return decode(read_regular(path)[0], channels).picture
 
 
 def decode(content: bytes, channels: int | None = None) -> Decoded:
-    """A file's bytes as a picture, in mode `L` (channels 1) or `RGB` (3); none: as it is.
+    """Decode a file's bytes to a picture in mode `L` (channels 1) or `RGB` (channels 3).
+
+    Args:
+        content: The file's bytes.
+        channels: 1 or 3; None keeps grey pictures grey and gives `RGB` for others.
 
     Raises:
-        Exception: Whatever Pillow raises on a damaged file.
+        Exception: Any error that Pillow raises on a damaged file.
     """
     with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
         check_picture(picture)
@@ -127,7 +133,8 @@ def decode(content: bytes, channels: int | None = None) -> Decoded:
             raise ValueError(f"its size is announced as {picture.size} and is {picture.im.size}")
         flat = flatten(picture) if deep is None else narrow(content, picture, deep)
         is_grey = flat.mode == "L" if deep is not None else picture.mode in GREY_MODES
-        # Now, since some formats announce it behind the pixels and TIFF's reader has applied it.
+        # The orientation is read only now: some formats store it after the pixels, and TIFF's
+        # reader applies it while it loads.
         upright = turn(flat, picture.getexif().get(ORIENTATION))
     span = None if deep is None else measure_span(upright)
     mode = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
@@ -135,7 +142,8 @@ def decode(content: bytes, channels: int | None = None) -> Decoded:
 
 
 def check_picture(picture: Image.Image) -> None:
-    """Refuse what has no honest 8-bit form, and what would fill the memory."""
+    """Refuse floating-point pictures, and pictures that would fill the memory."""
+    # Floating-point pixels have no known range, so reducing them to 8 bits would be a guess.
     if picture.mode == "F":
         raise ValueError("holds floating-point pixels")
     if picture.width * picture.height > MAX_PIXELS:
@@ -143,15 +151,16 @@ def check_picture(picture: Image.Image) -> None:
 
 
 def turn(picture: Image.Image, orientation: object) -> Image.Image:
-    """Upright by transposing the pixels alone: nothing of the file's EXIF is written again."""
+    """Make a picture upright by transposing its pixels."""
+    # Pillow's `exif_transpose` would also write the file's other EXIF data again.
     method = TURNS.get(orientation) if isinstance(orientation, int) else None
     return picture if method is None else picture.transpose(method)
 
 
 def flatten(picture: Image.Image) -> Image.Image:
-    """A loaded picture of 8 bits without transparency, which is laid on white."""
+    """Lay the transparency of a loaded 8-bit picture on white; return mode `L` or `RGB`."""
     if picture.mode == "La":
-        # Pillow has no direct way from there to RGB.
+        # Pillow has no direct conversion from this mode to RGB.
         picture = picture.convert("LA")
     if picture.mode not in ALPHA_MODES and "transparency" not in picture.info:
         return picture if picture.mode in ("L", "RGB") else picture.convert(plain_mode(picture))
@@ -161,12 +170,12 @@ def flatten(picture: Image.Image) -> Image.Image:
 
 
 def plain_mode(picture: Image.Image) -> str:
-    """`L` or `RGB`, whichever a picture without transparency becomes."""
+    """Return `L` or `RGB`, the mode for a picture without transparency."""
     return "L" if picture.mode in GREY_MODES else "RGB"
 
 
 def measure_span(picture: Image.Image) -> int:
-    """Steps of 255 between the darkest and the brightest value of any channel."""
+    """Return the grey levels, 0 to 255, between the darkest and the brightest value."""
     extrema = picture.getextrema()
     pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
     low, high = zip(*cast(tuple[tuple[int, int], ...], pairs), strict=True)
@@ -174,7 +183,7 @@ def measure_span(picture: Image.Image) -> int:
 
 
 def describe_error(error: Exception, path: Path) -> str:
-    """One line, without the path that stands beside it."""
+    """Describe an error in one line without the path, which the caller prints next to it."""
     if isinstance(error, UnidentifiedImageError):
         return "is no image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:

@@ -1,8 +1,8 @@
-"""Pictures of more than 8 bits a sample: read whole, and brought to 8 bits by one rule.
+"""Pictures of more than 8 bits per sample: read with all bits, and reduced to 8 by one rule.
 
 A sample v of a range 0 to top becomes 255 v / top, rounded. The top is 65,535 unless the file says
 how many bits it uses: a 12-bit TIFF, a TIFF's MaxSampleValue, a PNG's sBIT. Samples outside 0 to
-65,535 have no such form and are refused.
+65,535 cannot be mapped by this rule and are refused.
 """
 
 import io
@@ -19,7 +19,7 @@ Samples = NDArray[np.uint32]
 
 WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 FULL_TOP = 65_535
-# Tags of TIFF.
+# Tags of TIFF, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf.
 BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE, PLANAR, SAMPLE_FORMAT = 258, 262, 281, 284, 339
 WHITE_IS_ZERO, SEPARATE_PLANES, SIGNED = 0, 2, (2,)
 # A raw mode of Pillow that reads 16-bit samples names their byte order last: big, little, native.
@@ -29,13 +29,13 @@ OTHER_ORDER = {"B": "L", "L": "B", "N": {"L": "B", "B": "L"}[NATIVE]}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deep:
-    """Samples as they are stored, upright where Pillow turns them while it loads.
+    """Samples with the stored values, upright if Pillow turns them while it loads.
 
     Attributes:
         samples: (H, W, C) uint32, at most 65,535; without transparency.
-        alpha: (H, W, 1) uint32, or none: opaque.
-        is_premultiplied: The samples were multiplied with their alpha.
-        is_cmyk: Four inks in place of grey or RGB.
+        alpha: (H, W, 1) uint32; None if the picture is opaque.
+        is_premultiplied: True if the samples were multiplied with their alpha.
+        is_cmyk: True for four inks instead of grey or RGB.
     """
 
     samples: Samples
@@ -45,14 +45,14 @@ class Deep:
 
 
 def read_deep(content: bytes, picture: Image.Image) -> Deep | None:
-    """Load a picture; its samples where they have more than 8 bits, else none.
+    """Load a picture, and return its samples if they have more than 8 bits, or else None.
 
     Args:
-        content: The file's bytes, which colours are read from twice.
+        content: The file's bytes, from which colours are read twice.
         picture: The file, opened and not yet loaded.
 
     Raises:
-        ValueError: The samples have no honest 8-bit form.
+        ValueError: The samples cannot be reduced to 8 bits without a guess.
     """
     if is_separate(picture):
         raise ValueError("its 16-bit colours are stored plane by plane")
@@ -68,25 +68,27 @@ def read_deep(content: bytes, picture: Image.Image) -> Deep | None:
 
 
 def find_deep_mode(picture: Image.Image) -> str:
-    """Pillow's raw mode of 16-bit colours, or of grey with transparency; empty: something else."""
+    """Return Pillow's raw mode of 16-bit colours or of 16-bit grey with transparency, or ""."""
     if picture.format not in ("PNG", "TIFF"):
         return ""
     for tile in cast(Any, picture).tile:
         raw_mode = tile[3] if isinstance(tile[3], str) else tile[3][0]
+        # Pillow loads the grey modes `I;16…` with all their bits; they need no second reading.
         if ";16" in raw_mode and not raw_mode.startswith("I;"):
             return str(raw_mode)
     return ""
 
 
 def read_colours(content: bytes, picture: Image.Image, raw_mode: str) -> Deep:
-    """Both bytes of every sample: Pillow alone would leave the lower one out.
+    """Read both bytes of every sample: Pillow alone would drop the lower one.
 
-    Its readers take either byte of two, by the order that the raw mode names. So the file is read
-    once as it is, for the upper bytes, and once as if its bytes were swapped, for the lower ones.
+    Pillow's readers take one byte of two, by the order that the raw mode names. The file is
+    therefore read twice: with its own order, for the upper bytes, and with the other order, for the
+    lower ones.
     """
     kind, order = raw_mode.split(";16")
     if kind == "LA":
-        # No reader gives one byte of two here: four bytes a pixel are taken as they lie.
+        # No reader gives one byte of two here: the four bytes per pixel are read as four channels.
         four = read_tiles(picture, "RGBA").reshape(*picture.size[::-1], 2, 2)
         both = four[..., 0] * 256 + four[..., 1]
     else:
@@ -100,7 +102,7 @@ def read_colours(content: bytes, picture: Image.Image, raw_mode: str) -> Deep:
 
 
 def read_tiles(picture: Image.Image, raw_mode: str) -> Samples:
-    """(H, W, C) uint32: the picture's pixels, taken by this raw mode."""
+    """Load the picture's pixels by this raw mode: (H, W, C) uint32."""
     opened = cast(Any, picture)
     opened.tile = [replace_mode(tile, raw_mode) for tile in opened.tile]
     picture.load()
@@ -108,17 +110,17 @@ def read_tiles(picture: Image.Image, raw_mode: str) -> Samples:
 
 
 def replace_mode(tile: Any, raw_mode: str) -> Any:
-    """One of Pillow's tiles with another raw mode."""
+    """Return one of Pillow's tiles with another raw mode."""
     settings = raw_mode if isinstance(tile[3], str) else (raw_mode, *tile[3][1:])
     # Pillow before 11 has plain tuples.
     return tile._replace(args=settings) if hasattr(tile, "_replace") else (*tile[:3], settings)
 
 
 def read_grey(picture: Image.Image) -> Deep:
-    """Grey samples of a loaded picture.
+    """Return the grey samples of a loaded picture.
 
     Raises:
-        ValueError: Some lie outside 0 to 65,535.
+        ValueError: Some samples are outside 0 to 65,535.
     """
     values = np.asarray(picture)
     low, high = int(values.min()), int(values.max())
@@ -129,7 +131,15 @@ def read_grey(picture: Image.Image) -> Deep:
 
 
 def find_clear(picture: Image.Image, samples: Samples) -> Samples | None:
-    """Alpha of a picture whose one value or colour is named as clear, else none."""
+    """Return the alpha of a picture that names one value or colour as clear, or None.
+
+    Args:
+        picture: A PNG may name such a colour.
+        samples: (H, W, C) uint32.
+
+    Returns:
+        (H, W, 1) uint32, 0 or 65,535.
+    """
     named = picture.info.get("transparency") if picture.format == "PNG" else None
     if named is None:
         return None
@@ -139,15 +149,17 @@ def find_clear(picture: Image.Image, samples: Samples) -> Samples | None:
 
 
 def narrow(content: bytes, picture: Image.Image, deep: Deep) -> Image.Image:
-    """The picture of 8 bits, in mode `L` or `RGB`, transparency laid on white."""
+    """Reduce a picture to 8 bits, in mode `L` or `RGB`, with transparency laid on white."""
     top = find_top(content, picture, deep.samples)
     samples = deep.samples
+    # Pillow inverts such a negative only if it has 8 bits.
     if picture.format == "TIFF" and tiff_tag(picture, PHOTOMETRIC, 0) == WHITE_IS_ZERO:
         samples = top - samples
     if deep.alpha is not None:
+        # Alpha of a 12-bit picture may use 12 bits, as its colours do, or all 16.
         alpha = deep.alpha if deep.alpha.max() > top else deep.alpha * FULL_TOP // top
         samples = lay_on_white(samples, alpha, top, is_premultiplied=deep.is_premultiplied)
-    # No sample lies midway between two steps, since every top is odd: rounding has one answer.
+    # No sample is midway between two steps, since every top is odd: rounding has one answer.
     eight = ((samples * 510 + top) // (2 * top)).astype(np.uint8)
     if deep.is_cmyk:
         return Image.frombytes("CMYK", eight.shape[1::-1], eight.tobytes()).convert("RGB")
@@ -155,19 +167,21 @@ def narrow(content: bytes, picture: Image.Image, deep: Deep) -> Image.Image:
 
 
 def lay_on_white(samples: Samples, alpha: Samples, top: int, *, is_premultiplied: bool) -> Samples:
-    """Samples over white; alpha is 0 to 65,535."""
+    """Lay samples (H, W, C) uint32 on white, by alpha (H, W, 1) uint32 from 0 to 65,535."""
+    # Integers, with half of the divisor added to round: the result is the same on every machine.
     clear = FULL_TOP - alpha
     if is_premultiplied:
         added: Samples = samples + (clear * top + FULL_TOP // 2) // FULL_TOP
+        # A malformed file may hold colours above their alpha.
         return added.clip(max=top)
     return (samples * alpha + top * clear + FULL_TOP // 2) // FULL_TOP
 
 
 def find_top(content: bytes, picture: Image.Image, samples: Samples) -> int:
-    """The sample that stands for full brightness.
+    """Return the sample of full brightness, for samples (H, W, C) uint32.
 
     Raises:
-        ValueError: Samples lie above the largest one that the file announces.
+        ValueError: Samples are above the largest one that the file announces.
     """
     if picture.format == "PNG":
         return find_png_top(read_significant_bits(content), samples)
@@ -176,8 +190,8 @@ def find_top(content: bytes, picture: Image.Image, samples: Samples) -> int:
     announced = max(as_numbers(tiff_tag(picture, MAX_SAMPLE_VALUE, 0)), default=0)
     bits = max(as_numbers(tiff_tag(picture, BITS_PER_SAMPLE, 16)), default=16)
     top = min((1 << bits) - 1, FULL_TOP)
-    # Many writers put the largest value of this very picture here: only a number of bits is meant
-    # for all pictures alike.
+    # Many writers put the largest value of this one picture here. Only a value of the form 2^n - 1
+    # is a number of bits, which applies to all pictures of a set alike.
     if 0 < announced < top and (announced & (announced + 1)) == 0:
         top = announced
     if samples.max() > top:
@@ -186,28 +200,33 @@ def find_top(content: bytes, picture: Image.Image, samples: Samples) -> int:
 
 
 def find_png_top(bits: int, samples: Samples) -> int:
-    """As `find_top`, by the significant bits that a PNG announces; 0: none.
+    """Find the top of a PNG's samples (H, W, C) uint32 by its significant bits; 0 if not announced.
 
-    The standard wants samples that are scaled up to 16 bits, and says so by sBIT; many writers
-    store them as they are. Samples that are scaled lie on a grid, others do not.
+    The standard wants samples scaled up to 16 bits and their original depth in sBIT
+    (https://www.w3.org/TR/png-3/#11sBIT); many writers store them unscaled. Scaled samples are on a
+    grid, others are not.
     """
     top = (1 << bits) - 1
     if not 0 < bits < 16 or samples.max() > top:
         return FULL_TOP
     shift = 16 - bits
     scaled = np.rint(np.rint(samples * (top / FULL_TOP)) * (FULL_TOP / top))
+    # One step of tolerance, since writers round differently. Next to a grid of every second or
+    # fourth sample (a shift of 1 or 2 bits) a step is too much: nearly every sample would pass.
     is_scaled = (np.abs(scaled - samples) <= (shift > 2)).all()
     is_shifted = (samples % (1 << shift) == 0).all()
     return FULL_TOP if is_scaled or is_shifted else top
 
 
 def read_significant_bits(content: bytes) -> int:
-    """The largest number in a PNG's chunk sBIT, which Pillow does not keep; 0: it has none."""
+    """Return the largest number in a PNG's chunk sBIT, which Pillow drops; 0 without one."""
+    # Chunks follow the 8 bytes of the signature: length, kind, data, 4 bytes of checksum.
     at = 8
     while at + 8 <= len(content):
         length, kind = struct.unpack(">I4s", content[at : at + 8])
         if kind == b"sBIT":
             return max(content[at + 8 : at + 8 + min(length, 4)], default=0)
+        # By the standard, sBIT precedes the pixels.
         if kind == b"IDAT":
             return 0
         at += 12 + length
@@ -215,25 +234,25 @@ def read_significant_bits(content: bytes) -> int:
 
 
 def is_separate(picture: Image.Image) -> bool:
-    """Whether a TIFF's 16-bit colours lie in planes, of which Pillow reads half a plane."""
+    """Return True if a TIFF's 16-bit colours are in planes, of which Pillow reads half a plane."""
     bits = max(as_numbers(tiff_tag(picture, BITS_PER_SAMPLE, 8)), default=8)
     is_planar = tiff_tag(picture, PLANAR, 1) == SEPARATE_PLANES
     return is_planar and bits > 8 and picture.mode not in WIDE_MODES
 
 
 def is_signed(picture: Image.Image) -> bool:
-    """Whether a TIFF's samples are signed."""
+    """Return True if a TIFF's samples are signed."""
     return as_numbers(tiff_tag(picture, SAMPLE_FORMAT, 1)) == SIGNED
 
 
 def tiff_tag(picture: Image.Image, tag: int, default: int) -> Any:
-    """A tag of a TIFF; the default where it has none, and for other formats."""
+    """Return a tag of a TIFF; the default if it has no such tag, and for other formats."""
     if not isinstance(picture, TiffImagePlugin.TiffImageFile):
         return default
     return picture.tag_v2.get(tag, default)
 
 
 def as_numbers(value: Any) -> tuple[int, ...]:
-    """A tag's whole numbers, whether it holds one or several."""
+    """Return a tag's integers as a tuple, for tags of one value or several."""
     several = value if isinstance(value, tuple) else (value,)
     return tuple(number for number in several if isinstance(number, int))

@@ -1,4 +1,4 @@
-"""What a source holds: counts, sizes, balance, duplicates, and what cannot be read."""
+"""Facts about a source: counts, sizes, balance, duplicates, and files that cannot be read."""
 
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
@@ -13,7 +13,7 @@ NUM_BINS = 12
 
 
 class Quantiles(TypedDict):
-    """Smallest, median and largest."""
+    """Smallest, median and largest value."""
 
     min: float
     median: float
@@ -21,7 +21,7 @@ class Quantiles(TypedDict):
 
 
 class Histogram(TypedDict):
-    """Counts between edges."""
+    """Counts between consecutive edges: one edge more than counts."""
 
     edges: list[int]
     counts: list[int]
@@ -38,7 +38,7 @@ class Sizes(TypedDict):
 
 
 class Balance(TypedDict):
-    """How unequal the classes are."""
+    """Measures of how unequal the classes are."""
 
     largest_class: str
     majority_accuracy: float
@@ -55,7 +55,7 @@ class Duplicates(TypedDict):
 
 
 class SourceFacts(TypedDict):
-    """What a source holds; `counts` class -> examples, `parts` the same of each published part."""
+    """Facts about a source; `counts` class -> examples, `parts` the same per published part."""
 
     source: str
     fingerprint: str
@@ -78,7 +78,7 @@ class SourceFacts(TypedDict):
 
 
 def describe_source(source: Source) -> SourceFacts:
-    """Plain values for a table, a picture or JSON."""
+    """Describe a source in plain values for a table, a picture or JSON."""
     labels, names = source.labels, source.class_names
     counts = np.bincount(labels, minlength=len(names))
     largest = int(counts.argmax())
@@ -96,6 +96,7 @@ def describe_source(source: Source) -> SourceFacts:
         "balance": {
             "largest_class": names[largest],
             "majority_accuracy": float(counts.max() / counts.sum()),
+            # A class may be empty, as in a set whose class names are given.
             "largest_over_smallest": float(counts.max() / max(counts.min(), 1)),
         },
         "sizes": describe_sizes(find_sizes(source)),
@@ -111,12 +112,12 @@ def describe_source(source: Source) -> SourceFacts:
 
 
 def name_counts(source: Source, counts: NDArray[np.int64]) -> dict[str, int]:
-    """Class name -> examples."""
+    """Give each class name its count, from counts (num_classes,) int64."""
     return {name: int(count) for name, count in zip(source.class_names, counts, strict=True)}
 
 
 def find_sizes(source: Source) -> NDArray[np.int64]:
-    """(n, 2) heights and widths; decodes only where they are not known."""
+    """Return heights and widths, (n, 2) int64; decode images only if they are not known."""
     if source.image_sizes is not None:
         return source.image_sizes
     if source.image_shape is not None:
@@ -125,7 +126,11 @@ def find_sizes(source: Source) -> NDArray[np.int64]:
 
 
 def describe_sizes(sizes: NDArray[np.int64]) -> Sizes:
-    """Quantiles of the sides and the aspect ratio, and a histogram of the shorter side."""
+    """Summarise sizes (n, 2): quantiles of sides and aspect ratio, histogram of the shorter side.
+
+    Args:
+        sizes: (n, 2) int64 heights and widths, in pixels.
+    """
     shorter = sizes.min(axis=1)
     counts, edges = np.histogram(shorter, bins=choose_edges(shorter))
     return {
@@ -138,20 +143,21 @@ def describe_sizes(sizes: NDArray[np.int64]) -> Sizes:
 
 
 def choose_edges(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Whole-pixel edges of at most `NUM_BINS` equal bins that hold every value."""
+    """Return integer edges of at most `NUM_BINS` equal bins that hold all values (n,) int64."""
     low, high = int(values.min()), int(values.max()) + 1
+    # Rounded up, so that the bins reach the largest value; 1 if all values are equal.
     width = max(-(-(high - low) // NUM_BINS), 1)
     return np.arange(low, high + width, width)
 
 
 def quantiles(values: NDArray[np.int64] | NDArray[np.float64]) -> Quantiles:
-    """Smallest, median and largest."""
+    """Return the smallest, median and largest of values (n,)."""
     low, median, high = np.quantile(values, [0, 0.5, 1])
     return {"min": float(low), "median": float(median), "max": float(high)}
 
 
 def describe_duplicates(source: Source) -> Duplicates:
-    """Examples of equal content, and how many contents stand in two published parts or classes."""
+    """Find examples of equal content, and count contents in two published parts or classes."""
     found: dict[str, list[int]] = {}
     for index, digest in enumerate(source.digests):
         found.setdefault(digest, []).append(index)
@@ -172,5 +178,5 @@ def describe_duplicates(source: Source) -> Duplicates:
 
 
 def parts_of(source: Source) -> Mapping[int, str]:
-    """Position -> published part."""
+    """Return the published part of each position."""
     return {int(index): part for part, indices in source.partitions.items() for index in indices}

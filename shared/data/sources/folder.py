@@ -1,8 +1,8 @@
 """`folder:PATH`: class folders of image files, flat or below train, val and test.
 
 An example's id is its path below the folder, in Unicode's composed form (NFC), so that it is the
-same on every system. Files that are no images by their suffix are left aside; files that should be
-images and cannot be read are refused, or left out and counted.
+same on every system. Files without an image's suffix are ignored; files that should be images and
+cannot be read are refused, or left out and counted.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ from .links import remark_links
 from .listing import Listing, list_folder
 
 NUM_NAMED = 5
-# Steps of 255 that a picture of more than 8 bits should span once it has 8.
+# Grey levels of 256 that a picture of more than 8 bits should span after its reduction to 8: with
+# fewer, it was probably scaled by the wrong top (see `depth`).
 SMALL_SPAN = 64
 
 
@@ -48,7 +49,8 @@ class FolderSource(Source):
         """List the folder and look at every file once.
 
         Raises:
-            UsageError: No folder, no classes, or (under `fail`) files that cannot be read.
+            UsageError: The folder does not exist, has no classes, or (under `fail`) has files that
+                cannot be read.
         """
         listing = list_folder(name, root)
         facts = inspect_files(root, listing.names, note, is_anew=is_anew)
@@ -68,16 +70,16 @@ class FolderSource(Source):
         self._keep(listing, facts)
 
     def _keep(self, listing: Listing, facts: Sequence[FileFacts]) -> None:
-        """Arrays over the files that can be read."""
+        """Build the arrays over the files that can be read."""
         kept = [index for index, fact in enumerate(facts) if not fact.error]
         names = [listing.names[index] for index in kept]
         classes = [listing.classes[index] for index in kept]
         self.class_names = tuple(sorted(set(classes)))
         if len(self.class_names) < 2:
-            remedy = suggest_deeper(self.root, self.class_names) or "correct the path"
+            remedy = suggest_deeper(self.root, self.class_names) or "correcting the path"
             raise UsageError(
-                f"received {self.name!r} with images of {say(len(self.class_names), 'class')}; "
-                f"allowed are at least 2 folders with images, one a class: {remedy}"
+                f"Got {self.name!r} with images of {say(len(self.class_names), 'class')}. Expected "
+                f"at least 2 folders with images, one per class. Try {remedy}."
             )
         label = {text: position for position, text in enumerate(self.class_names)}
         self._labels = np.array([label[text] for text in classes], dtype=np.int64)
@@ -89,6 +91,7 @@ class FolderSource(Source):
         self.partitions = {
             part: np.flatnonzero(parts == part) for part in PARTITIONS if (parts == part).any()
         }
+        # One picture in colour makes all of them RGB: a network has one number of input channels.
         self.channels = 1 if all(facts[index].is_grey for index in kept) else 3
         self.image_sizes = np.array([(facts[index].height, facts[index].width) for index in kept])
         height, width = self.image_sizes[0].tolist()
@@ -103,28 +106,29 @@ class FolderSource(Source):
 
     @property
     def labels(self) -> Labels:
-        """(n,) int64."""
+        """Return the labels: (n,) int64."""
         return self._labels
 
     @cached_property
     def digests(self) -> Sequence[str]:
-        """Sha256 of each file."""
+        """Return the sha256 of each file's bytes."""
         return self._digests
 
     def image(self, index: int) -> Pixels:
-        """One decoded image: (H, W, C) uint8."""
+        """Decode one image: (H, W, C) uint8."""
         return to_array(self.picture(index))
 
     def picture(self, index: int) -> Image.Image:
-        """One decoded file: turning it into an array and back costs a quarter of a decode.
+        """Decode one file to Pillow's picture.
 
         Raises:
-            CheckFailed: The file was readable before and is not any more.
+            CheckFailed: The file was readable before and is not any more, or has changed.
         """
+        # Not by `image`: turning a picture into an array and back costs a quarter of a decode.
         path = self.root / self._paths[index]
         try:
             content, stamp = read_regular(path)
-            # What was looked at and what is decoded are the same bytes, or the run ends here.
+            # The decoded bytes must be those that were inspected, or the run ends here.
             is_same = stamp == self._stamps[index] or self._is_digest(index, content)
             picture = decode(content, self.channels).picture
         except Exception as error:  # Pillow's readers raise anything on damaged files.
@@ -134,21 +138,23 @@ class FolderSource(Source):
         return picture
 
     def _is_digest(self, index: int, content: bytes) -> bool:
-        """Whether these bytes are those that were looked at: other rights, say, change a stamp."""
+        """Return True if these bytes are those that were inspected."""
+        # A stamp alone may change without the content, for example with the file's permissions.
         return hashlib.sha256(content).hexdigest() == self._digests[index]
 
     def contents(self) -> Iterable[bytes]:
-        """The files' digests: no decoding."""
+        """Yield the files' digests, which need no decoding."""
         for digest in self.digests:
             yield digest.encode()
 
 
 def refuse_names(names: Sequence[str], facts: Sequence[FileFacts]) -> list[FileFacts]:
-    """The facts, with an error where a name cannot be an id."""
+    """Return the facts, with an error for each file whose name cannot be an id."""
     seen: set[str] = set()
     checked = []
     for name, fact in zip(names, facts, strict=True):
         error = ""
+        # macOS writes accents in two pieces, Linux mostly in one: both are the same id.
         identity = unicodedata.normalize("NFC", name)
         if not is_utf8(name):
             error = "has a name that is not UTF-8"
@@ -160,10 +166,10 @@ def refuse_names(names: Sequence[str], facts: Sequence[FileFacts]) -> list[FileF
 
 
 def refuse_change(path: Path, what: str) -> CheckFailed:
-    """The end of a run whose data changes under it."""
+    """Return the error that ends a run whose data changes while it runs."""
     return CheckFailed(
-        f"the file {str(path)!r} was readable when the run began and now {what}: put it back, and "
-        "keep the data as it is during a run"
+        f"Got the file {str(path)!r}, which was readable when the run began and now {what}. "
+        "Expected data that does not change during a run. Try putting the file back."
     )
 
 
@@ -184,7 +190,7 @@ def open_folder(
 
 
 def refuse_problems(name: str, errors: Mapping[str, str], empty_classes: Sequence[str]) -> None:
-    """One sentence that names the first files, or nothing.
+    """Refuse unreadable files and empty classes, with the names of the first ones.
 
     Raises:
         UsageError: Some file or folder cannot be read, or some class folder is empty.
@@ -198,15 +204,15 @@ def refuse_problems(name: str, errors: Mapping[str, str], empty_classes: Sequenc
     num_folders = sum(file.endswith("/") for file in errors)
     folders = f", {num_folders} unreadable folders" if num_folders else ""
     raise UsageError(
-        f"received {name!r} with {len(errors) - num_folders} unreadable files{folders} and "
-        f"{len(empty_classes)} empty classes ({named}{rest}); allowed are readable images in every "
-        "class: repair or remove them, or set data.on_error=skip (`poc data describe` lists them "
-        "all)"
+        f"Got {name!r} with {len(errors) - num_folders} unreadable files{folders} and "
+        f"{len(empty_classes)} empty classes ({named}{rest}). Expected readable images in every "
+        "class. Try repairing or removing them, or set data.on_error=skip (`poc data describe` "
+        "lists them all)."
     )
 
 
 def remark_spans(name: str, spans: Sequence[int]) -> list[str]:
-    """What is told where pictures of more than 8 bits keep few grey levels."""
+    """Return a remark if pictures of more than 8 bits keep few grey levels."""
     small = [span for span in spans if span < SMALL_SPAN]
     if not small:
         return []
@@ -218,7 +224,8 @@ def remark_spans(name: str, spans: Sequence[int]) -> list[str]:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a file's name is text, and not bytes that no encoding explains."""
+    """Return True if a file's name is valid text."""
+    # Python keeps other bytes of a name as lone surrogates, which cannot be encoded.
     try:
         name.encode()
     except UnicodeEncodeError:

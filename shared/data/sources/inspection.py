@@ -1,7 +1,7 @@
-"""Every file of a folder looked at once, before work starts, and remembered for the next time.
+"""The inspection of every file of a folder before work starts, with results kept for later runs.
 
-A file that cannot be read is thus found before the first step and not in the seventh epoch. What
-was found is kept in the user's cache folder and taken again while a file's stamp stays the same:
+A file that cannot be read is thus found before the first step and not in the seventh epoch. The
+results are stored in the user's cache folder and used again while a file's stamp stays the same:
 size, times of change, inode.
 """
 
@@ -25,39 +25,40 @@ from .decoding import DECODING, FileFacts, inspect_file
 FORMAT = f"poc inspection 2, {DECODING}"
 CHUNK_FILES = 512
 SECONDS_BEFORE_NOTE = 5.0
-# A file that changes twice within the clock's step keeps its stamp. What was looked at so soon
-# after its last change is looked at once more.
+# A file that changes twice within the file system's clock step keeps its stamp. A file that was
+# inspected so soon after its last change is therefore inspected again. FAT's step is 2 s.
 SECONDS_UNSURE = 2.0
 
 Note = Callable[[str], None]
 
 
 class Row(NamedTuple):
-    """What one look found, and when it began, in nanoseconds since 1970."""
+    """The facts of one inspection, and its start in nanoseconds since 1970."""
 
     looked_ns: int
     facts: FileFacts
 
 
 def ignore(text: str) -> None:
-    """A note that nobody reads."""
+    """Drop a note, for callers that show none."""
 
 
 def inspect_files(
     root: Path, names: Sequence[str], note: Note = ignore, *, is_anew: bool = False
 ) -> list[FileFacts]:
-    """Facts of each file, in the order of `names` (paths below `root`).
+    """Return the facts of each file, in the order of `names` (paths below `root`).
 
     Args:
         root: The folder.
         names: Paths below it.
-        note: Told once when this takes more than a few seconds.
-        is_anew: Read every file, whatever an earlier look found.
+        note: Called once if the inspection takes more than a few seconds.
+        is_anew: Read every file again, whatever an earlier inspection found.
     """
     store = cache_root() / "inspections" / f"{hash_text(str(root.resolve()))}.json"
     known = {} if is_anew else read_known(store)
     rows = {name: known[name] for name in names if name in known}
     stale = [name for name in names if not is_sure(rows.get(name), take_stamp(root / name))]
+    # Taken before the first read, so that a change during the inspection counts as later.
     looked_ns = time.time_ns()
     for name, facts in zip(stale, inspect_all([root / name for name in stale], note), strict=True):
         rows[name] = Row(looked_ns, facts)
@@ -67,16 +68,18 @@ def inspect_files(
 
 
 def is_sure(row: Row | None, now: Stamp) -> bool:
-    """Whether what was found still holds of a file with this stamp."""
+    """Return True if the stored facts are still valid for a file with this stamp."""
     if row is None or not now or row.facts.stamp != now:
         return False
-    # The time that no tool can set: files dated into the future are looked at once like others.
+    # The status change time, which no tool can set. With the modification time, a file dated in the
+    # future would be inspected by every run.
     changed_ns = now[2]
     return changed_ns + SECONDS_UNSURE * 1e9 < row.looked_ns
 
 
 def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:
-    """Facts of each path; threads help, because Pillow decodes without the interpreter's lock."""
+    """Yield the facts of each path, in order."""
+    # Threads are enough, because Pillow decodes without the interpreter's lock.
     started, is_noted = time.monotonic(), False
     with ThreadPoolExecutor(count_cpus()) as pool:
         remaining, done = iter(paths), 0
@@ -91,7 +94,7 @@ def inspect_all(paths: Sequence[Path], note: Note) -> Iterator[FileFacts]:
 
 
 def read_known(store: Path) -> dict[str, Row]:
-    """What an earlier look found; nothing where the store is missing or foreign."""
+    """Read the results of an earlier inspection; empty if the store is missing or malformed."""
     try:
         stored = json.loads(store.read_text(encoding="utf-8"))
         if stored["format"] != FORMAT:
@@ -102,12 +105,13 @@ def read_known(store: Path) -> dict[str, Row]:
 
 
 def read_row(looked_ns: int, facts: dict[str, Any]) -> Row:
-    """A stored row; JSON knows no tuples."""
+    """Build a row from its stored form, in which JSON has made a list of the stamp's tuple."""
     return Row(looked_ns, FileFacts(**{**facts, "stamp": tuple(facts["stamp"])}))
 
 
 def remember(store: Path, rows: dict[str, Row]) -> None:
-    """Keep the facts; a place that cannot be written to costs only the next look."""
+    """Store the facts."""
+    # A failed write is no error: the next run inspects the files again.
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         files = {name: [row.looked_ns, asdict(row.facts)] for name, row in rows.items()}
@@ -117,5 +121,5 @@ def remember(store: Path, rows: dict[str, Row]) -> None:
 
 
 def hash_text(text: str) -> str:
-    """A file name that stands for any text."""
+    """Return a file name for any text, equal for equal texts."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Links in a folder of images that lead out of it: they are read, and that is said."""
+"""Links in a folder of images that lead out of it: they are read, and a remark reports them."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from poc.shared.shown_names import plain, say
 
 
 def remark_links(root: Path, names: Sequence[str]) -> list[str]:
-    """A sentence where files are links, or lie below links, to outside of the folder.
+    """Return a remark if files are links, or are below links, to outside of the folder.
 
     Args:
         root: The folder.
@@ -26,12 +26,19 @@ def remark_links(root: Path, names: Sequence[str]) -> list[str]:
     count, verb = len(led_out), "is a link" if len(led_out) == 1 else "are links"
     return [
         f"{say(count, 'file')} {verb} to outside of {plain(str(root))!r}, such as "
-        f"{plain(led_out[0])!r}; what they lead to is read."
+        f"{plain(led_out[0])!r}; the files that they lead to are read."
     ]
 
 
 def leads_out(root: Path, name: str, inside: str, is_outside: dict[str, bool]) -> bool:
-    """Whether a file lies elsewhere than below the folder, itself or by a folder above it."""
+    """Return True if a file is outside of the folder, by itself or by a folder above it.
+
+    Args:
+        root: The folder.
+        name: Path of the file below it.
+        inside: The folder's real path, with a separator at its end.
+        is_outside: Folder of files -> True if its real path is outside.
+    """
     path = root / name
     if path.is_symlink():
         return not os.path.realpath(path).startswith(inside)

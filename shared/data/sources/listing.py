@@ -1,4 +1,4 @@
-"""The image files of a set's class folders, and everything beside them that is not read."""
+"""The image files of a set's class folders, and all other files, which are not read."""
 
 import os
 import unicodedata
@@ -12,7 +12,7 @@ from poc.shared.shown_names import plain, say
 
 from .layout import find_layout, is_image, is_litter, is_shown, subfolders
 
-# Images by their suffix, of formats that nothing here reads.
+# Suffixes of image formats that are not read here: a note advises to convert such files.
 FOREIGN_SUFFIXES = {
     *(".heic", ".heif", ".hif", ".jxl", ".dcm", ".dicom", ".tga", ".svg", ".psd", ".exr", ".hdr"),
     *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw", ".eps", ".ico"),
@@ -24,18 +24,18 @@ NUM_NAMED = 5
 
 @dataclass
 class Listing:
-    """What lies in a folder, before any file is opened.
+    """The content of a set's folder, before any file is opened.
 
     Attributes:
         names: Paths of image files below the folder, in the order of their ids.
-        parts: Part of each; empty text where the folder is flat.
+        parts: Part of each; empty text if the folder has no parts.
         classes: Class name of each.
         empty_classes: Class folders without an image file.
-        ignored: Files that are no images by their suffix, or lie in no class folder; files and
-            folders that a system put there. Those of folders end in a slash.
+        ignored: Files that are no images by their suffix, or are in no class folder; files and
+            folders that a system put there. The names of folders end in a slash.
         loops: Links that lead back to a folder that was read already.
-        unlisted: Folders in class folders that cannot be listed -> why.
-        unused: Folders beside the parts.
+        unlisted: Folder in a class folder that cannot be listed -> reason.
+        unused: Folders next to the parts, which are not read.
         remarks: See `layout.Layout`.
     """
 
@@ -51,28 +51,29 @@ class Listing:
 
 
 def list_folder(name: str, root: Path) -> Listing:
-    """All image files below class folders.
+    """List all image files below class folders.
 
     Raises:
-        UsageError: There is no folder, it holds no class folders, or they lie elsewhere in it.
+        UsageError: The folder does not exist, or has no class folders at the expected level.
     """
     if not root.is_dir():
         raise UsageError(
-            f"received {name!r}, but there is no folder {str(root)!r}; allowed is a folder with "
-            "one folder a class, or with train, val and test that hold them: correct the path"
+            f"Got {name!r}, but there is no folder {str(root)!r}. Expected a folder with one "
+            "folder per class, or with train, val and test that hold the class folders. Try "
+            "correcting the path."
         )
     listing = Listing()
     try:
         list_parts(name, root, listing)
     except OSError as error:
         raise UsageError(
-            f"received {name!r}, which cannot be listed ({error.strerror}: {error.filename!r}); "
-            "allowed is a folder that you may read: correct the path or its permissions"
+            f"Got {name!r}, which cannot be listed ({error.strerror}: {error.filename!r}). "
+            "Expected a folder that you may read. Try correcting the path or its permissions."
         ) from None
     if not listing.names and not listing.empty_classes:
         raise UsageError(
-            f"received {name!r}, which holds no class folders; allowed is one folder a class: "
-            "correct the path"
+            f"Got {name!r}, which holds no class folders. Expected one folder per class. Try "
+            "correcting the path."
         )
     return listing
 
@@ -94,6 +95,7 @@ def list_classes(root: Path, below: str, part: str, listing: Listing) -> None:
         where = f"{below}/{folder}".lstrip("/")
         found = list(walk(root, where, listing))
         images = [name for name in found if is_image(name) and not is_litter(Path(name).name)]
+        # A set, because a class may have a million files.
         kept = set(images)
         listing.ignored += [name for name in found if name not in kept]
         if not images:
@@ -104,7 +106,7 @@ def list_classes(root: Path, below: str, part: str, listing: Listing) -> None:
 
 
 def stray_files(root: Path, below: str) -> list[str]:
-    """Files that lie beside class folders and not in one, and folders that a system put there."""
+    """Return the files next to class folders, in none of them, and folders that a system made."""
     return [
         f"{below}/{child.name}{'/' if child.is_dir() else ''}".lstrip("/")
         for child in sorted((root / below).iterdir())
@@ -113,7 +115,8 @@ def stray_files(root: Path, below: str) -> list[str]:
 
 
 def walk(root: Path, where: str, listing: Listing) -> Iterator[str]:
-    """Files below a class folder; every real folder once, so that links cannot lead in circles."""
+    """Yield the files below a class folder; visit every real folder once."""
+    # Links to folders are followed, so a link to a folder above would otherwise never end.
 
     def keep_error(error: OSError) -> None:
         folder = Path(os.fsdecode(error.filename)).relative_to(root).as_posix()
@@ -135,7 +138,7 @@ def walk(root: Path, where: str, listing: Listing) -> Iterator[str]:
 
 
 def count_suffixes(names: Sequence[str]) -> dict[str, int]:
-    """Suffix in lower case -> files, the most frequent first; what systems leave is one kind."""
+    """Count files by suffix in lower case, the most frequent first; all litter is one kind."""
     counts = Counter(
         LITTER if is_litter(Path(name).name) else Path(name).suffix.lower() or NO_SUFFIX
         for name in names
@@ -144,7 +147,7 @@ def count_suffixes(names: Sequence[str]) -> dict[str, int]:
 
 
 def describe_ignored(names: Sequence[str]) -> str:
-    """What was left aside, images first; empty where nothing was."""
+    """Describe the ignored files, images first; empty if there are none."""
     counts = count_suffixes(names)
     foreign = {suffix: count for suffix, count in counts.items() if suffix in FOREIGN_SUFFIXES}
     stray = {suffix: count for suffix, count in counts.items() if is_image(f"x{suffix}")}
@@ -164,13 +167,13 @@ def describe_ignored(names: Sequence[str]) -> str:
 
 
 def state(counts: Mapping[str, int], what: str, one: str, many: str | None = None) -> str:
-    """How many, of what, and how many of each suffix; empty where there are none.
+    """Describe files by their number, kind and suffixes; empty if the count is zero.
 
     Args:
         counts: Suffix -> files.
-        what: One of them.
-        one: What is said of one.
-        many: What is said of several; none: the same.
+        what: Noun for one of them, or two nouns joined by " or ".
+        one: Words after the noun for one file.
+        many: Words after the noun for several files; None for the same words.
     """
     if not counts:
         return ""

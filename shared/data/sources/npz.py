@@ -1,7 +1,7 @@
-"""npz files as data: every size is checked before anything of that size is made.
+"""npz files as data: every size is checked before memory of that size is allocated.
 
-A zip file says how large its members become and an npy header says how large its array is; both may
-lie. Nothing pickled is ever loaded.
+A zip file states how large its members become and an npy header states how large its array is; both
+may be wrong. Nothing pickled is ever loaded.
 """
 
 import io
@@ -15,18 +15,19 @@ from numpy.lib import format as npy
 
 from poc.shared.files.arrays import Array, Arrays
 
-# Of all arrays of a file together. Larger data belongs into a folder, which is read piece by piece.
+# For all arrays of a file together. Larger data belongs in a folder, which is read image by image.
 MAX_BYTES = 8 << 30
-# Deflate cannot pack tighter than 1032:1; members that share their bytes can.
+# Deflate cannot compress better than 1032:1 (https://zlib.net/zlib_tech.html). A zip file reaches
+# more only with members that share their bytes: a zip bomb.
 MAX_EXPANSION = 1100
 SUFFIX = ".npy"
 
 
 def read_archive(path: Path) -> Arrays:
-    """All arrays of an npz file, completely.
+    """Read all arrays of an npz file completely: name -> array of the stored shape.
 
     Raises:
-        ValueError: Damaged, too large, or no plain arrays; one line.
+        ValueError: The file is damaged, too large, or holds other than plain arrays; one line.
     """
     try:
         # A device or a pipe may never end.
@@ -44,10 +45,10 @@ def read_archive(path: Path) -> Arrays:
 
 
 def check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
-    """Refuse what would fill the memory.
+    """Refuse an archive that would fill the memory.
 
     Raises:
-        ValueError: See above.
+        ValueError: The members are too large, or two have one name.
     """
     names = archive.namelist()
     if len(set(names)) != len(names):
@@ -58,13 +59,13 @@ def check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """One array, if its header and its bytes agree.
+    """Read one array of the stored shape, if its header and its bytes agree.
 
     Raises:
-        ValueError: They do not.
+        ValueError: They differ, or the member is no plain array.
     """
     with archive.open(member) as stream:
-        # Never more than the directory promised, whatever the compressed bytes hold.
+        # One byte more than the directory promised at most, whatever the compressed bytes hold.
         content = stream.read(member.file_size + 1)
     if len(content) > member.file_size or not member.filename.endswith(SUFFIX):
         raise ValueError(f"the member {member.filename!r} is no plain array")
@@ -75,14 +76,16 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         raise ValueError(
             f"the member {member.filename!r} of {len(content):,} bytes promises {dtype} {shape}"
         )
+    # NumPy allocates what the header promises, so it reads only after the check above.
     buffer.seek(0)
     array: Array = npy.read_array(buffer, allow_pickle=False)
     return array
 
 
 def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """Shape and type that an npy header promises."""
+    """Read the shape and the type that an npy header promises."""
     version = npy.read_magic(stream)
+    # The versions 2 and 3 have the same layout: a header length of 4 bytes instead of 2.
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(stream)
     return shape, dtype

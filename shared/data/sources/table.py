@@ -1,4 +1,4 @@
-"""From the text of `--data` to a source."""
+"""The table of sources, and the way from the text of `--data` to one of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ __all__ = ["SCHEMES", "Scheme", "Source", "open_source"]
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """One kind of source: how it is written, what it is, and what opens it.
+    """One kind of source: its form, its description, and the function that opens it.
 
     Attributes:
-        form: As `--data` takes it.
-        summary: One line.
-        open: (text, what follows the scheme, opening) -> the source.
-        is_constant: Whether it always holds the same images, at no cost to look at.
+        form: Text for `--data`, with placeholders.
+        summary: Description in one line.
+        open: (text, text after the scheme, opening) -> the source.
+        is_constant: True if the source always holds the same images and opens at no cost.
     """
 
     form: str
@@ -37,7 +37,7 @@ class Scheme:
 
 
 class KnownImages(NamedTuple):
-    """The images of a source that always holds the same ones: (height, width, channels)."""
+    """Facts about a source that always holds the same images; shape (height, width, channels)."""
 
     shape: tuple[int, int, int]
     num_classes: int
@@ -45,7 +45,7 @@ class KnownImages(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """How a source is opened; see `open_source`."""
+    """Options of opening a source; see `open_source`."""
 
     on_error: OnError = "fail"
     note: Note = ignore
@@ -53,7 +53,7 @@ class Opening:
 
 
 def _open_tfds(name: str, rest: str, opening: Opening) -> Source:
-    # Loaded only when asked for: tensorflow-datasets takes a third of a second.
+    # Imported only on demand: tensorflow-datasets takes a third of a second.
     from .tfds import open_tfds
 
     return open_tfds(name, rest)
@@ -106,13 +106,13 @@ def open_source(
     """Open one of the `SCHEMES`.
 
     Args:
-        text: As given to `--data`.
-        on_error: Files that cannot be read: refuse the source, or leave them out.
-        note: Told what takes long.
-        is_anew: Read every file of a folder, whatever is remembered of an earlier look.
+        text: Text given to `--data`.
+        on_error: What to do about files that cannot be read: refuse the source, or skip them.
+        note: Called with a sentence about work that takes long.
+        is_anew: Read every file of a folder again, whatever an earlier inspection found.
 
     Raises:
-        UsageError: Unknown scheme, missing path, damaged or unsuitable content.
+        UsageError: The scheme is unknown, the path missing, or the content damaged or unsuitable.
     """
     scheme, rest = split_source(text)
     opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
@@ -121,10 +121,10 @@ def open_source(
 
 @cache
 def known_images(text: str) -> KnownImages | None:
-    """Say what a source holds before it is opened for a run; none where only opening it tells.
+    """Return the facts about a source before a run opens it; None if only opening it can show them.
 
     Args:
-        text: As given to `--data`.
+        text: Text given to `--data`.
     """
     scheme, rest = split_source(text)
     if not SCHEMES[scheme].is_constant:
@@ -136,25 +136,26 @@ def known_images(text: str) -> KnownImages | None:
 
 
 def split_source(text: str) -> tuple[str, str]:
-    """The scheme, and what follows it.
+    """Split a text into the scheme and the rest after its colon.
 
     Raises:
-        UsageError: No such scheme.
+        UsageError: There is no such scheme.
     """
+    # At the first colon: paths and `tfds:NAME:CONFIG` may have more of them.
     scheme, _, rest = text.partition(":")
     if scheme not in SCHEMES or bool(rest) != (":" in SCHEMES[scheme].form):
         allowed = ", ".join(row.form for row in SCHEMES.values())
         raise UsageError(
-            f"received the data source {text!r}; allowed are {allowed}: {suggest_source(text)}"
+            f"Got the data source {text!r}. Expected one of {allowed}. Try {suggest_source(text)}."
         )
     return scheme, rest
 
 
 def require_source(text: str) -> None:
-    """Refuse a source that is not there, before anything is started for it.
+    """Refuse a source that does not exist, before anything is started for it.
 
     Raises:
-        UsageError: Unknown scheme, or nothing is at the path; as `open_source`.
+        UsageError: The scheme is unknown, or the path does not exist; as in `open_source`.
     """
     scheme, rest = split_source(text)
     if scheme in PATHS and not expand_home(rest).exists():
@@ -162,11 +163,11 @@ def require_source(text: str) -> None:
 
 
 def suggest_source(text: str) -> str:
-    """What to write for a path without its scheme."""
+    """Suggest the text to write for a path without its scheme."""
     path = expand_home(text)
     if path.is_dir():
         is_idx = any("ubyte" in child.name for child in path.iterdir())
-        return f"write {'idx' if is_idx else 'folder'}:{text}"
+        return f"writing {'idx' if is_idx else 'folder'}:{text}"
     if path.suffix == ".npz":
-        return f"write npz:{text}"
-    return "choose one of them"
+        return f"writing npz:{text}"
+    return "choosing one of them"

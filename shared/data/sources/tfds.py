@@ -31,7 +31,7 @@ class TfdsSource(Source):
         """Open the parts and find the image and the label among the features.
 
         Raises:
-            UsageError: The set is not prepared, or it is no image classification.
+            UsageError: The set is not prepared, or is not for image classification.
         """
         self.name = name
         self._image_key, self._label_key = find_features(name, builder.info)
@@ -50,37 +50,38 @@ class TfdsSource(Source):
 
     @cached_property
     def labels(self) -> Labels:
-        """(n,) int64, read once without decoding images.
+        """Read the labels, (n,) int64, once and without decoding images.
 
         Raises:
             UsageError: A part is published without labels.
         """
+        # TFDS gives the label -1 to examples of a part without labels.
         read = (example[self._label_key] for raw in self._raw.values() for example in raw)
         labels = np.fromiter(read, dtype=np.int64, count=len(self))
         if labels.min() < 0 or labels.max() >= len(self.class_names):
             raise UsageError(
-                f"received labels from {labels.min()} to {labels.max()} in {self.name!r}; allowed "
-                f"are 0 to {len(self.class_names) - 1}: use a data set whose parts are labelled"
+                f"Got labels from {labels.min()} to {labels.max()} in {self.name!r}. Expected "
+                f"0 to {len(self.class_names) - 1}. Try a data set whose parts are labelled."
             )
         return labels
 
     def image(self, index: int) -> Pixels:
-        """One decoded image: (H, W, C) uint8."""
+        """Decode one image: (H, W, C) uint8."""
         for part, indices in self.partitions.items():
             if indices[0] <= index <= indices[-1]:
                 example = self._readers[part][int(index - indices[0])]
                 return np.asarray(example[self._image_key], dtype=np.uint8)
-        raise IndexError(f"received index {index}; allowed is 0 to {len(self) - 1}")
+        raise IndexError(f"Got index={index}. Expected 0 to {len(self) - 1}.")
 
     @cached_property
     def digests(self) -> Sequence[str]:
-        """Sha256 of each encoded file where they exist."""
+        """Compute the sha256 of each encoded file, or of the pixels if there are no files."""
         if not self._is_prepared:
             return [hashlib.sha256(content).hexdigest() for content in super().contents()]
         return [hashlib.sha256(content).hexdigest() for content in self.contents()]
 
     def contents(self) -> Iterable[bytes]:
-        """The encoded files where they exist: no decoding."""
+        """Yield the encoded files, which need no decoding, or the pixels of mock data."""
         if not self._is_prepared:
             yield from super().contents()
             return
@@ -93,7 +94,8 @@ def open_tfds(name: str, rest: str) -> TfdsSource:
     """Open `NAME` or `NAME:CONFIG`.
 
     Raises:
-        UsageError: Unknown name or configuration, not prepared, or no image classification.
+        UsageError: The name or configuration is unknown, or the set is not prepared or not for
+            image classification.
     """
     dataset, _, config = rest.partition(":")
     logging.getLogger("absl").addFilter(is_news)
@@ -102,27 +104,29 @@ def open_tfds(name: str, rest: str) -> TfdsSource:
         builder = tfds.builder(full_name, file_format=FILE_FORMAT)
     except tfds.core.DatasetNotFoundError:
         raise UsageError(
-            f"received {name!r}, which tensorflow-datasets does not know; allowed are the names of "
-            "`tfds.list_builders()`: correct the name"
+            f"Got {name!r}, which tensorflow-datasets does not know. Expected a name of "
+            "`tfds.list_builders()`. Try correcting the name."
         ) from None
     except (ValueError, ImportError, AttributeError) as error:
         raise UsageError(
-            f"received {name!r}, which tensorflow-datasets cannot open ({first_line(error)}); "
-            "allowed is tfds:NAME or tfds:NAME:CONFIG: correct it or install what is missing"
+            f"Got {name!r}, which tensorflow-datasets cannot open ({first_line(error)}). Expected "
+            "tfds:NAME or tfds:NAME:CONFIG. Try correcting it, or install the missing package."
         ) from None
     return TfdsSource(name, builder)
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Drop two TFDS warnings: of unprepared sets, which we say better, and of Pillow decoding."""
+    """Drop two TFDS warnings: of unprepared sets, which our error covers, and of Pillow's use."""
     return not any(text in str(record.msg) for text in ("dataset_info.json", "OpenCV"))
 
 
 def published_parts(name: str, splits: Any) -> dict[str, str]:
-    """Our part name -> TFDS's split name, for the parts that hold examples.
+    """Return our part name -> TFDS's split name, for the parts that hold examples.
 
-    Mock data lists no splits but answers to every name; an unprepared set is refused when opened.
+    Raises:
+        UsageError: No part holds examples.
     """
+    # Mock data lists no splits but answers to every name; an unprepared set is refused when opened.
     listed = splits or ("train", "test")
     known = {PART_NAMES[split]: split for split in listed if split in PART_NAMES}
     parts = {
@@ -130,14 +134,21 @@ def published_parts(name: str, splits: Any) -> dict[str, str]:
     }
     if not parts:
         raise UsageError(
-            f"received {name!r} with the parts {list(splits)}; allowed is a set with at least one "
-            f"of {', '.join(PART_NAMES)}: choose another set or configuration"
+            f"Got {name!r} with the parts {list(splits)}. Expected a set with at least one "
+            f"of {', '.join(PART_NAMES)}. Try another set or configuration."
         )
     return parts
 
 
 def find_features(name: str, info: Any) -> tuple[str, str]:
-    """Keys of the image and of the label: the supervised pair, else the only ones of their kind."""
+    """Find the keys of the image and of the label.
+
+    They are the supervised pair, or else the features `image` and `label`, or else the only ones of
+    their kind.
+
+    Raises:
+        UsageError: There is no image or no label, or the choice is open.
+    """
     images = keys_of(info.features, tfds.features.Image)
     labels = keys_of(info.features, tfds.features.ClassLabel)
     image_key, label_key = (info.supervised_keys or (None, None))[:2]
@@ -147,14 +158,14 @@ def find_features(name: str, info: Any) -> tuple[str, str]:
     label_key = "label" if "label" in labels else labels[0] if len(labels) == 1 else None
     if image_key is None or label_key is None:
         raise UsageError(
-            f"received {name!r} with the image features {images} and the class features {labels}; "
-            "allowed is a set with one of each: choose an image-classification set"
+            f"Got {name!r} with the image features {images} and the class features {labels}. "
+            "Expected a set with one of each. Try an image-classification set."
         )
     return image_key, label_key
 
 
 def keys_of(features: Any, kind: Any) -> list[str]:
-    """Top-level features of one kind; images that are not bytes do not count."""
+    """Return the top-level features of one kind; images other than uint8 do not count."""
     return [
         key
         for key, feature in features.items()
@@ -164,19 +175,23 @@ def keys_of(features: Any, kind: Any) -> list[str]:
 
 
 def open_reader(name: str, builder: Any, split: str, decoders: Any = None) -> Any:
-    """Random access to one part, or the command that prepares the set."""
+    """Open one part for random access.
+
+    Raises:
+        UsageError: The part cannot be read; the message has the command that prepares the set.
+    """
     try:
         return builder.as_data_source(split, decoders=decoders)
     except (KeyError, NotImplementedError, ValueError, OSError) as error:
         raise UsageError(
-            f"received {name!r}, whose part {split!r} cannot be read ({first_line(error)}); "
-            f"allowed is a set prepared in {str(builder.data_dir)!r} as {FILE_FORMAT}: prepare it "
-            f"once with `tfds build {builder.name} --file_format={FILE_FORMAT}`"
+            f"Got {name!r}, whose part {split!r} cannot be read ({first_line(error)}). "
+            f"Expected a set prepared in {str(builder.data_dir)!r} as {FILE_FORMAT}. Try preparing "
+            f"it once with `tfds build {builder.name} --file_format={FILE_FORMAT}`."
         ) from None
 
 
 def fixed_shape(shape: tuple[int | None, ...]) -> Shape | None:
-    """(H, W, C) when the features promise it for every image."""
+    """Return (H, W, C) if the features promise it for every image, or else None."""
     height, width, channels = shape
     if height is None or width is None or channels is None:
         return None
@@ -184,6 +199,7 @@ def fixed_shape(shape: tuple[int | None, ...]) -> Shape | None:
 
 
 def first_line(error: BaseException) -> str:
-    """The error's own first line; a KeyError's text without its quotes."""
+    """Return the first line of an error's text."""
+    # By `args`, because str() puts a KeyError's text into quotes.
     text = str(error.args[0]) if error.args else type(error).__name__
     return text.splitlines()[0].rstrip(" :") if text else type(error).__name__

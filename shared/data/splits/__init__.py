@@ -1,1 +1,1 @@
-"""Which images are for training, validation and test, and whether they leak."""
+"""Parts for training, validation and test, and the search for leaks between them."""

@@ -1,4 +1,4 @@
-"""Files that hold a split: a stored definition, or a CSV of ids and parts; what they may say.
+"""Files that hold a split, and their checks: a stored definition, or a CSV of ids and parts.
 
 Ids are compared in Unicode's composed form (NFC), since other systems write accents in two pieces.
 """
@@ -19,21 +19,22 @@ from poc.shared.files.regular_files import read_regular
 
 FORMAT = "poc split 1"
 NUM_NAMED = 5
+# Of a digest, in hexadecimal: 64 bits are enough to tell a million images apart.
 NUM_DIGITS = 16
 
 
 def read_list(path: Path) -> str:
-    """Text of a file, in composed form and without the byte order mark that Excel puts first.
+    """Read a file's text in composed form, without the byte order mark that Excel puts first.
 
     Raises:
-        OSError, ValueError: It cannot be read, is no regular file, or no UTF-8.
+        OSError, ValueError: The file cannot be read, is no regular file, or is not UTF-8.
     """
     content, _ = read_regular(path)
     return unicodedata.normalize("NFC", content.decode("utf-8-sig"))
 
 
 class StoredSplit(NamedTuple):
-    """What a split's file holds: `contents` id -> digest, `parts` name -> ids."""
+    """The content of a split's file: `contents` id -> digest, `parts` name -> ids."""
 
     source: str
     spec: dict[str, object]
@@ -43,13 +44,17 @@ class StoredSplit(NamedTuple):
 
 
 def parse_definition(text: str) -> StoredSplit:
-    """The stored object, if it is one of ours."""
+    """Parse a stored definition.
+
+    Raises:
+        UsageError: The text is no definition that this version wrote.
+    """
     try:
         stored = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"received a split file that is no JSON ({error}); allowed is a file that poc wrote: "
-            "make it again"
+            f"Got a split file that is no JSON ({error}). Expected a file that poc wrote. Try "
+            "making it again."
         ) from None
     needed = {"format", "source", "spec", "fingerprint", "contents", *PARTITIONS}
     if (
@@ -59,8 +64,8 @@ def parse_definition(text: str) -> StoredSplit:
         or not holds_texts(stored)
     ):
         raise UsageError(
-            f"received a file that is no split of format {FORMAT!r}; allowed is a file that poc "
-            "wrote: make it again"
+            f"Got a file that is no split of format {FORMAT!r}. Expected a file that poc "
+            "wrote. Try making it again."
         )
     return StoredSplit(
         source=stored["source"],
@@ -72,7 +77,7 @@ def parse_definition(text: str) -> StoredSplit:
 
 
 def holds_texts(stored: Mapping[str, object]) -> bool:
-    """Whether parts, contents and spec are of the types that `Split.to_json` writes."""
+    """Return True if parts, contents and spec have the types that `Split.to_json` writes."""
     parts = [stored[part] for part in PARTITIONS]
     return (
         isinstance(stored["contents"], dict)
@@ -85,10 +90,10 @@ def holds_texts(stored: Mapping[str, object]) -> bool:
 
 
 def check_source(contents: Mapping[str, str], source: Source) -> None:
-    """Compare what a definition was made from with what is there.
+    """Compare the data that a definition was made from with a source.
 
     Raises:
-        UsageError: Names the examples that are missing, new or changed.
+        UsageError: Examples are missing, new or changed; the message names the first ones.
     """
     names = positions_of(source)
     now = {name: digest[:NUM_DIGITS] for name, digest in zip(names, source.digests, strict=True)}
@@ -104,16 +109,19 @@ def check_source(contents: Mapping[str, str], source: Source) -> None:
     ]
     if found:
         raise UsageError(
-            f"received a split of other data than {source.name!r} holds ({'; '.join(found)}); "
-            "allowed is the data that it was made from: open that source or make the split again"
+            f"Got a split of other data than {source.name!r} holds ({'; '.join(found)}). Expected "
+            "the data that it was made from. Try opening that source, or make the split again."
         )
 
 
 def parse_list(text: str, source: Source) -> Parts:
-    """Parts from CSV lines `id,part`; a first line `id,part` may name the columns.
+    """Read parts from CSV lines `id,part`; a first line `id,part` may name the columns.
+
+    Returns:
+        Part -> (k,) int64 positions, ascending.
 
     Raises:
-        UsageError: A line has another form, names another part, an unknown id or one twice.
+        UsageError: A line has another form, or names another part, an unknown id or one twice.
     """
     position = positions_of(source)
     parts: dict[str, list[int]] = {part: [] for part in PARTITIONS}
@@ -124,36 +132,36 @@ def parse_list(text: str, source: Source) -> Parts:
             continue
         if len(fields) != 2 or fields[1] not in PARTITIONS or fields[0] in seen:
             raise UsageError(
-                f"received the line {number} of a list of parts, {','.join(row)!r}; allowed is an "
-                f"id, a comma and one of {', '.join(PARTITIONS)}, each id once: correct the line"
+                f"Got the line {number} of a list of parts, {','.join(row)!r}. Expected an id, a "
+                f"comma and one of {', '.join(PARTITIONS)}, each id once. Try correcting the line."
             )
         if fields[0] not in position:
             raise UsageError(
-                f"received a list of parts whose line {number} names {fields[0]!r}, which "
-                f"{source.name!r} does not have; allowed are ids such as {source.ids[0]!r}: "
-                "correct the list"
+                f"Got a list of parts whose line {number} names {fields[0]!r}, which "
+                f"{source.name!r} does not have. Expected ids such as {source.ids[0]!r}. "
+                "Try correcting the list."
             )
         seen.add(fields[0])
         parts[fields[1]].append(position[fields[0]])
     if not parts["train"]:
         raise UsageError(
-            "received a list of parts without a train example; allowed is at least one: correct it"
+            "Got a list of parts without a train example. Expected at least one. Try correcting it."
         )
     return {part: as_indices(found) for part, found in parts.items()}
 
 
 def positions_of(source: Source) -> dict[str, int]:
-    """Id in composed form -> position, in the order of the source."""
+    """Return the position of each id, in composed form and in the order of the source."""
     return {unicodedata.normalize("NFC", name): index for index, name in enumerate(source.ids)}
 
 
 def as_indices(positions: Iterable[int]) -> Indices:
-    """Ascending (k,) int64 positions."""
+    """Return the positions in ascending order: (k,) int64."""
     return np.array(sorted(positions), dtype=np.int64)
 
 
 def edited(what: str) -> UsageError:
-    """The refusal of a file that was changed by hand."""
+    """Return the error for a file that was changed by hand."""
     return UsageError(
-        f"received a split file that {what}; allowed is an unedited file: make it again"
+        f"Got a split file that {what}. Expected an unedited file. Try making it again."
     )

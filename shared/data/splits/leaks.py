@@ -1,4 +1,4 @@
-"""What two parts of a split must not share: the same content, or examples of one group."""
+"""Leaks between two parts of a split: the same content, or examples of one group."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +12,12 @@ from .split import Split
 
 @dataclass(frozen=True)
 class Leak:
-    """One content or group that stands in several parts.
+    """One content or group that is in several parts.
 
     Attributes:
         kind: `content` or `group`.
         key: The content's hash, or the group's name.
-        ids: Part -> ids that share it.
+        ids: Part -> ids that share the content or group.
     """
 
     kind: str
@@ -25,16 +25,16 @@ class Leak:
     ids: dict[str, list[str]]
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 def find_leaks(split: Split, group_pattern: str | None = None) -> list[Leak]:
-    """Everything that stands on two sides.
+    """Find all contents and groups that are in two parts.
 
     Args:
-        split: Its `val` is left aside where it equals `test` by definition.
-        group_pattern: Finds an example's group in its id; none: that of the split's definition.
+        split: The parts; `val` is not compared if it equals `test` by definition.
+        group_pattern: Finds an example's group in its id; None uses the definition's pattern.
 
     Raises:
         UsageError: The pattern does not match every id.
@@ -48,7 +48,7 @@ def find_leaks(split: Split, group_pattern: str | None = None) -> list[Leak]:
 
 
 def shared_keys(split: Split, kind: str, keys: NDArray[np.str_]) -> list[Leak]:
-    """Keys that occur in more than one part."""
+    """Find the keys, (n,) text for each of the source's examples, in more than one part."""
     parts = {
         part: indices
         for part, indices in split.parts.items()
@@ -63,7 +63,7 @@ def shared_keys(split: Split, kind: str, keys: NDArray[np.str_]) -> list[Leak]:
 
 
 def note_leaks(split: Split, leaks: Sequence[Leak]) -> str:
-    """One sentence for a run that starts on a split with leaks; empty where there are none."""
+    """Return a sentence for a run on a split with leaks; empty if there are none."""
     if not leaks:
         return ""
     counts = [
@@ -78,7 +78,7 @@ def note_leaks(split: Split, leaks: Sequence[Leak]) -> str:
 
 
 def summarise_leaks(leaks: Sequence[Leak], num_named: int) -> dict[str, object]:
-    """What `run.json` says: counts, and the first leaks."""
+    """Return the counts and the first leaks, for `run.json`."""
     return {
         "num_contents": sum(leak.kind == "content" for leak in leaks),
         "num_groups": sum(leak.kind == "group" for leak in leaks),
@@ -87,7 +87,7 @@ def summarise_leaks(leaks: Sequence[Leak], num_named: int) -> dict[str, object]:
 
 
 def describe_leaks(leaks: Sequence[Leak], num_named: int = 3) -> str:
-    """One clause with the first leaks."""
+    """Name the first leaks in one clause."""
     named = [
         f"{leak.kind} {leak.key[:16]} in "
         + " and ".join(f"{part} ({ids[0]})" for part, ids in leak.ids.items())

@@ -1,9 +1,9 @@
-"""How examples are drawn into parts: by class, by group, by shares.
+"""The draw of examples into parts: by class, by group, by shares.
 
-Which example is drawn depends on (seed, id) alone: a hash orders the examples. A draw is therefore
+The draw of an example depends on (seed, id) alone: a hash orders the examples. A draw is therefore
 the same on every machine and under every NumPy version, and a source that lists its examples in
 another order gets the same draw. scikit-learn's splitters are not used: three parts need two of its
-draws, whose roundings add up to more than one example a class, and its draws follow NumPy's
+draws, whose roundings add up to more than one example per class, and its draws follow NumPy's
 generator streams, which may change between versions.
 """
 
@@ -23,7 +23,11 @@ NUM_NAMED = 5
 
 
 def choose_draw(source: Source, spec: SplitSpec) -> Draw:
-    """What divides examples: (positions, shares, salt) -> one array of positions a part."""
+    """Return the function that divides examples, as the definition says.
+
+    Returns:
+        (positions (k,) int64, shares, salt) -> one int64 array of positions per part.
+    """
     if spec.group_pattern is not None:
         groups = find_groups(source, spec.group_pattern)
         return lambda indices, shares, salt: divide_groups(
@@ -39,12 +43,12 @@ def stratify(source: Source, indices: Indices, shares: Sequence[float], salt: st
 
     Args:
         source: Gives ids and labels.
-        indices: (k,) positions to divide.
+        indices: (k,) int64 positions to divide.
         shares: Share of each part; they sum to 1.
-        salt: Makes the draw; the same salt draws the same examples.
+        salt: Keys the draw; the same salt draws the same examples.
 
     Returns:
-        One array of positions a part. Each class's count is within one of its exact share.
+        One int64 array of positions per part. Each class's count is within one of its exact share.
     """
     members = group_by_class(source, indices, salt)
     counts = apportion(np.array([len(member) for member in members.values()]), shares)
@@ -54,7 +58,7 @@ def stratify(source: Source, indices: Indices, shares: Sequence[float], salt: st
 
 
 def divide(source: Source, indices: Indices, shares: Sequence[float], salt: str) -> list[Indices]:
-    """Divide examples without a look at their classes; arguments as in `stratify`."""
+    """Divide the positions (k,) int64 without regard to classes; arguments as in `stratify`."""
     drawn = draw_order(source, indices, salt)
     counts = apportion(np.array([len(drawn)]), shares)[0]
     return list(np.split(drawn, np.cumsum(counts)[:-1]))
@@ -69,19 +73,22 @@ def divide_groups(
     *,
     is_stratified: bool = True,
 ) -> list[Indices]:
-    """Divide examples so that no group stands in two parts.
+    """Divide examples so that no group is in two parts.
 
-    Groups come one after the other, the largest first, and each goes where the classes (or, not
-    stratified, the number of examples) are then nearest to their shares. The shares are exact only
-    as far as whole groups allow.
+    Groups are placed one after the other, the largest first. Each goes to the part that brings the
+    classes (or, not stratified, the number of examples) nearest to their shares. The shares are
+    exact only as far as undivided groups allow.
 
     Args:
         source: Gives ids and labels.
-        groups: (n,) group of each of the source's examples.
-        indices: As in `stratify`; so are `shares` and `salt`.
+        groups: (n,) text, the group of each of the source's examples.
+        indices: (k,) int64, as in `stratify`.
         shares: See `stratify`.
         salt: See `stratify`.
-        is_stratified: Whether classes keep their shares.
+        is_stratified: True if classes keep their shares.
+
+    Returns:
+        One int64 array of positions per part.
     """
     names, member = np.unique(groups[indices], return_inverse=True)
     num_classes = len(source.class_names) if is_stratified else 1
@@ -89,6 +96,7 @@ def divide_groups(
     counts = np.zeros((len(names), num_classes), dtype=np.int64)
     np.add.at(counts, (member, labels), 1)
     keys = [hashlib.sha256(f"{salt}/{name}".encode()).digest() for name in names]
+    # The largest groups first, while there is room for them; the small ones then level the shares.
     drawn = sorted(range(len(names)), key=lambda at: (-counts[at].sum(), keys[at]))
     part_of = place_groups(counts, drawn, np.divide(shares, np.sum(shares)))
     return [indices[part_of[member] == part] for part in range(len(shares))]
@@ -97,23 +105,29 @@ def divide_groups(
 def place_groups(
     counts: NDArray[np.int64], drawn: Sequence[int], shares: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Part of each group.
+    """Choose the part of each group.
 
     Args:
-        counts: (num_groups, num_classes).
+        counts: (num_groups, num_classes) int64 examples.
         drawn: Groups in the order in which they are placed.
-        shares: (num_parts,).
+        shares: (num_parts,) float64.
+
+    Returns:
+        (num_groups,) int64 parts.
     """
+    # At least 1, because a class without examples is divided by below.
     totals = np.maximum(counts.sum(axis=0), 1)
     wanted = np.outer(shares, counts.sum(axis=0))
     filled = np.zeros_like(wanted)
     part_of = np.zeros(len(counts), dtype=np.int64)
+    # A part of share 0 gets no group, not even where it would be the nearest.
     closed = np.where(shares > 0, 0.0, np.inf)
     for group in drawn:
-        # Change of the sum of squared distances, were the group to go there; a class counts by its
-        # share, so that rare ones are not drowned.
+        # The change of the sum of squared distances if the group goes to each part. A class is
+        # weighed by its total, so that frequent classes do not hide rare ones.
         after = filled + counts[group] - wanted
         change = ((after**2 - (filled - wanted) ** 2) / totals**2).sum(axis=1)
+        # Rounded, so that ties are ties on every machine; the first part then wins.
         part = int(np.argmin(np.round(change, 12) + closed))
         part_of[group] = part
         filled[part] += counts[group]
@@ -121,7 +135,7 @@ def place_groups(
 
 
 def find_groups(source: Source, pattern: str) -> NDArray[np.str_]:
-    """(n,) group of each example: what the pattern finds in its id.
+    """Find the group of each example by a pattern in its id: (n,) text.
 
     Raises:
         UsageError: Some id does not match.
@@ -131,15 +145,15 @@ def find_groups(source: Source, pattern: str) -> NDArray[np.str_]:
     missing = [name for name, match in zip(source.ids, found, strict=True) if not match]
     if missing:
         raise UsageError(
-            f"received split.group_pattern={pattern!r}, which finds no group in {len(missing)} ids "
-            f"of {source.name!r} ({', '.join(missing[:NUM_NAMED])}); allowed is a pattern that "
-            "matches every id: add an alternative for them"
+            f"Got split.group_pattern={pattern!r}, which finds no group in {len(missing)} ids "
+            f"of {source.name!r} ({', '.join(missing[:NUM_NAMED])}). Expected a pattern that "
+            "matches every id. Try adding an alternative for them."
         )
     return np.array([group_of(match) for match in found if match])
 
 
 def group_of(match: re.Match[str]) -> str:
-    """The bracket named `group`, else the first bracket that took part, else the whole match."""
+    """Return the bracket named `group`, or the first bracket that matched, or the match."""
     named = match.groupdict().get("group")
     if named is not None:
         return named
@@ -147,39 +161,41 @@ def group_of(match: re.Match[str]) -> str:
 
 
 def group_by_class(source: Source, indices: Indices, salt: str) -> dict[int, Indices]:
-    """Label -> positions of that class in the order that the salt draws; empty classes included."""
+    """Group positions (k,) int64 by label, in the order of the draw; include empty classes."""
     drawn = draw_order(source, indices, salt)
     labels = source.labels[drawn]
     return {label: drawn[labels == label] for label in range(len(source.class_names))}
 
 
 def draw_order(source: Source, indices: Indices, salt: str) -> Indices:
-    """The positions in the order that the salt draws."""
+    """Return the positions (k,) int64 in the order that the salt draws."""
+    # By a hash of the id, as the module's docstring explains, and not by a generator.
     keys = [hashlib.sha256(f"{salt}/{source.ids[index]}".encode()).digest() for index in indices]
     drawn: Indices = indices[sorted(range(len(indices)), key=keys.__getitem__)]
     return drawn
 
 
 def apportion(class_counts: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.int64]:
-    """Whole numbers of examples for each class and part.
+    """Round the shares to numbers of examples for each class and part.
 
-    Every count is the exact share rounded down or up. What rounding down leaves over goes to the
-    part that is furthest behind its share of the classes so far, so that the totals come out too.
+    Every count is the exact share rounded down or up. The rest after rounding down goes to the part
+    that is furthest behind its share of the classes so far, so that the totals are right too.
 
     Args:
-        class_counts: (num_classes,) examples of each class.
+        class_counts: (num_classes,) int64 examples of each class.
         shares: (num_parts,) parts of 1.
 
     Returns:
-        (num_classes, num_parts) counts; each row sums to its class count.
+        (num_classes, num_parts) int64 counts; each row sums to its class count.
     """
-    # Rounded because 0.1 * 30 must not be read as just below 3.
+    # Rounded, because 0.1 * 30 may come out just below 3 and would be rounded down to 2.
     exact = np.round(np.outer(class_counts, np.divide(shares, np.sum(shares))), 6)
     counts = np.floor(exact).astype(np.int64)
     behind = np.zeros(len(shares))
     for row, (total, wanted) in enumerate(zip(class_counts, exact, strict=True)):
         behind += wanted - counts[row]
         may_grow = np.where(wanted > counts[row], behind, -np.inf)
+        # A stable sort, so that equal parts are taken in their own order on every machine.
         grown = np.argsort(-may_grow, kind="stable")[: total - counts[row].sum()]
         counts[row, grown] += 1
         behind[grown] -= 1

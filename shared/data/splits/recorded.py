@@ -1,7 +1,7 @@
-"""The parts of a run as its folder keeps them: which examples, and a short hash of what they held.
+"""The parts of a run in its folder: the examples' ids, and a short hash of their content.
 
-A split is drawn from all examples, so that one image more may move others into another part. What a
-run has trained on is therefore not drawn again, but found again by its ids.
+A split is drawn from all examples, so that one image more may move others into another part. The
+examples that a run trained on are therefore not drawn again, but found again by their ids.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from .files import NUM_DIGITS, as_indices, positions_of
 from .split import Split
 
 BITS = {part: 1 << place for place, part in enumerate(PARTITIONS)}
-# Ids of other sources say where an example stands in its file, and not which one it is.
+# Only sources with this prefix name their examples. Ids of other sources are positions in a file.
 NAMED = "folder:"
 
 
 class Changes(NamedTuple):
-    """How many examples have come, gone, or hold something else under the same id."""
+    """Counts of examples that are new, are gone, or have other content under the same id."""
 
     new: int
     missing: int
@@ -34,12 +34,12 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RecordedParts:
-    """Every example that the source had, whether or not a part took it.
+    """All examples that the source had, also those in no part.
 
     Attributes:
         ids: (n,) text, in composed form.
         contents: (n,) uint64, the first digits of each example's hash.
-        members: (n,) uint8, one bit a part.
+        members: (n,) uint8, one bit per part.
     """
 
     ids: NDArray[np.str_]
@@ -48,7 +48,8 @@ class RecordedParts:
 
     @classmethod
     def of(cls, split: Split) -> Self:
-        """Those of a split that was made."""
+        """Build the record of a split."""
+        # Bits and not one number, because an example may validate and test at once (`val_on_test`).
         members = np.zeros(len(split.source), dtype=np.uint8)
         for part, indices in split.parts.items():
             members[indices] |= BITS[part]
@@ -57,10 +58,14 @@ class RecordedParts:
 
     @classmethod
     def parse(cls, arrays: Arrays, fingerprint: str) -> Self:
-        """Those of a file, if they are the parts that the fingerprint stands for.
+        """Build the record from a file's arrays, if they fit the run's fingerprint.
+
+        Args:
+            arrays: `ids`, `contents` and `members`, each (n,).
+            fingerprint: Fingerprint of the run's split.
 
         Raises:
-            ValueError: They are not.
+            ValueError: The arrays are incomplete, malformed or of another split.
         """
         if {"ids", "contents", "members"} - arrays.keys():
             raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}")
@@ -74,27 +79,27 @@ class RecordedParts:
         return found
 
     def to_bytes(self) -> bytes:
-        """An npz file."""
+        """Return the bytes of an npz file."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, ids=self.ids, contents=self.contents, members=self.members)
         return buffer.getvalue()
 
     @property
     def fingerprint(self) -> str:
-        """That of the split, see `Split.fingerprint`."""
+        """Compute the fingerprint of the split, as `Split.fingerprint` does."""
         content = {part: sorted(self.ids[self.is_in(part)].tolist()) for part in PARTITIONS}
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def is_in(self, part: str) -> NDArray[np.bool_]:
-        """(n,) whether each example belongs to a part."""
+        """Return for each example whether it belongs to a part: (n,) bool."""
         return np.asarray(self.members & BITS[part] != 0)
 
     def count(self, part: str) -> int:
-        """Examples of a part."""
+        """Count the examples of a part."""
         return int(self.is_in(part).sum())
 
     def place(self, source: Source) -> Parts:
-        """Positions of the examples that are still there, part by part."""
+        """Find the examples that still exist: part -> (k,) int64 positions in the source."""
         position = positions_of(source)
         return {
             part: as_indices(
@@ -104,7 +109,7 @@ class RecordedParts:
         }
 
     def compare(self, source: Source) -> Changes:
-        """What has happened to the examples since."""
+        """Count the examples that are new, missing or changed since the run."""
         now = dict(zip(positions_of(source), short_hashes(source).tolist(), strict=True))
         before = dict(zip(self.ids.tolist(), self.contents.tolist(), strict=True))
         common = before.keys() & now.keys()
@@ -112,7 +117,18 @@ class RecordedParts:
         return Changes(len(now) - len(common), len(before) - len(common), changed)
 
     def find_trained(self, source: Source, indices: Indices, part: str) -> list[str]:
-        """Ids of the examples at these positions that the run trained on, and not in `part` too."""
+        """Find examples at these positions that the run trained on and that were not in `part` too.
+
+        Args:
+            source: The present source.
+            indices: (k,) int64 positions in it.
+            part: Part of the run to which the positions belong.
+
+        Returns:
+            Their ids.
+        """
+        # By content, since a file may have been renamed; in folders also by id, since it may have
+        # been edited.
         own, trained = self.is_in(part), self.is_in("train")
         hashes, names = short_hashes(source)[indices], list(positions_of(source))
         is_seen = np.isin(hashes, self.contents[trained])
@@ -125,5 +141,5 @@ class RecordedParts:
 
 
 def short_hashes(source: Source) -> NDArray[np.uint64]:
-    """(n,) the first digits of each example's content hash."""
+    """Return the first digits of each example's content hash: (n,) uint64."""
     return np.array([int(digest[:NUM_DIGITS], 16) for digest in source.digests], dtype=np.uint64)

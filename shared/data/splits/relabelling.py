@@ -1,4 +1,4 @@
-"""Classes that file names carry beside their folders, such as the kind of a pneumonia."""
+"""Classes from file names instead of folders, such as the kind of a pneumonia."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,14 @@ class RelabelledSource(Source):
     """Another source's images under other classes, or under the same ones in another order."""
 
     def __init__(self, source: Source, class_names: Sequence[str], labels: Labels) -> None:
-        """Take over all that the source says of itself, but for its classes.
+        """Copy all facts about the source except its classes.
 
         Args:
             source: Gives images, ids and published parts.
-            class_names: One name a class.
+            class_names: One name per class.
             labels: (n,) int64 positions in `class_names`.
         """
+        # By the annotations, so that a fact that `Source` gets later is copied too.
         for fact in Source.__annotations__:
             if hasattr(source, fact):
                 setattr(self, fact, getattr(source, fact))
@@ -35,44 +36,44 @@ class RelabelledSource(Source):
 
     @property
     def labels(self) -> Labels:
-        """(n,) int64."""
+        """Return the labels: (n,) int64."""
         return self._labels
 
     def image(self, index: int) -> Pixels:
-        """One image: (H, W, C) uint8."""
+        """Return one image: (H, W, C) uint8."""
         return self._source.image(index)
 
     def picture(self, index: int) -> Image.Image:
-        """The same image as Pillow holds it."""
+        """Return the same image as Pillow's object."""
         return self._source.picture(index)
 
     def images(self, indices: Indices) -> Pixels:
-        """Images at these positions: (k, H, W, C) uint8."""
+        """Return the images at these positions: (k, H, W, C) uint8."""
         return self._source.images(indices)
 
     @cached_property
     def digests(self) -> Sequence[str]:
-        """One hash an example, over its content alone."""
+        """Return one hash per example, over its content alone."""
         return self._source.digests
 
     def contents(self) -> Iterable[bytes]:
-        """What stands for each image in the fingerprint."""
+        """Yield the bytes of each image that enter the fingerprint."""
         return self._source.contents()
 
 
 def relabel(source: Source, pattern: str) -> RelabelledSource:
-    """Look for the pattern in every id; an example without a match keeps its class.
+    """Search the pattern in every id; an example without a match keeps its class.
 
-    What the pattern finds is read as in `split.group_pattern`.
+    The name of the class is found in the match as in `split.group_pattern`.
 
     Raises:
-        UsageError: It is found nowhere, or leaves fewer than two classes.
+        UsageError: The pattern matches nowhere, or leaves fewer than two classes.
     """
     found = [re.search(pattern, text) for text in source.ids]
     if not any(found):
         raise UsageError(
-            f"received data.class_pattern={pattern!r}, which no example's id holds (the first "
-            f"is {source.ids[0]!r}); correct it"
+            f"Got data.class_pattern={pattern!r}, which no example's id holds (the first "
+            f"is {source.ids[0]!r}). Expected a pattern that matches ids. Try correcting it."
         )
     classes = [
         group_of(match) if match else source.class_names[label]
@@ -81,8 +82,8 @@ def relabel(source: Source, pattern: str) -> RelabelledSource:
     class_names = sorted(set(classes))
     if len(class_names) < 2:
         raise UsageError(
-            f"received data.class_pattern={pattern!r}, which puts every example into "
-            f"{class_names[0]!r}; allowed are at least 2 classes: correct it"
+            f"Got data.class_pattern={pattern!r}, which puts every example into "
+            f"{class_names[0]!r}. Expected at least 2 classes. Try correcting it."
         )
     position = {name: index for index, name in enumerate(class_names)}
     labels = np.array([position[name] for name in classes], dtype=np.int64)
@@ -90,16 +91,17 @@ def relabel(source: Source, pattern: str) -> RelabelledSource:
 
 
 def reorder_classes(source: Source, order: Sequence[int]) -> RelabelledSource:
-    """The same classes in another order: the new class `i` was `order[i]`."""
+    """Put the same classes into another order: the new class `i` was `order[i]`."""
     names = [source.class_names[old] for old in order]
+    # argsort of a permutation is its inverse: old label -> new label.
     return RelabelledSource(source, names, np.argsort(order).astype(np.int64)[source.labels])
 
 
 def open_classes(spec: DataSpec, note: Note = ignore) -> Source:
-    """The source that a run trains on, its classes as the run wants them.
+    """Open the source that a run trains on, with the classes that the run wants.
 
     Raises:
-        UsageError: It cannot be read, or the pattern of the classes does not fit.
+        UsageError: The source cannot be read, or the pattern of the classes does not fit.
     """
     source = open_source(spec.source, on_error=spec.on_error, note=note)
     return relabel(source, spec.class_pattern) if spec.class_pattern else source

@@ -1,7 +1,7 @@
-"""Splits: which examples train, validate and test, as a definition that can be stored and compared.
+"""Splits into train, validation and test, with a definition that can be stored and compared.
 
-How examples are drawn stands in `drawing`, what a file may hold in `split_files`, what two parts
-may not share in `leaks`.
+The draw of examples is in `partition`, the forms of files in `files`, and the checks for content in
+two parts in `leaks`.
 """
 
 import hashlib
@@ -40,9 +40,9 @@ class Split:
     Attributes:
         source: Where the examples come from.
         spec: The definition that made the parts.
-        train: (k,) int64 positions in the source, ascending; so are `val` and `test`.
-        val: May be empty, and equals `test` under `val_on_test`.
-        test: May be empty.
+        train: (k,) int64 positions in the source, ascending.
+        val: The same; may be empty, and equals `test` under `val_on_test`.
+        test: The same; may be empty.
     """
 
     source: Source
@@ -53,23 +53,23 @@ class Split:
 
     @property
     def parts(self) -> Parts:
-        """Part name -> positions."""
+        """Return the positions of each part: name -> (k,) int64."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
     @property
     def part_ids(self) -> dict[str, list[str]]:
-        """Part name -> ids, in the order of the source."""
+        """Return the ids of each part, in the order of the source."""
         ids = self.source.ids
         return {part: [ids[index] for index in indices] for part, indices in self.parts.items()}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over the ids of each part, whatever their order."""
+        """Compute the sha256 over the ids of each part, in any order."""
         content = {part: sorted(ids) for part, ids in self.part_ids.items()}
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Readable definition: how it was made, how many examples, which ids, what they held."""
+        """Return a readable definition: spec, counts, ids and content hashes of the examples."""
         digests = zip(self.source.ids, self.source.digests, strict=True)
         definition = {
             "format": FORMAT,
@@ -84,10 +84,10 @@ class Split:
 
     @classmethod
     def from_json(cls, text: str, source: Source) -> Self:
-        """The stored split, found again in `source` by its ids.
+        """Rebuild a stored split by the ids of `source`.
 
         Raises:
-            UsageError: The text is no split, it was edited, or the source is not what it was.
+            UsageError: The text is no split, was edited, or the source has changed.
         """
         stored = parse_definition(text)
         check_source(stored.contents, source)
@@ -113,8 +113,8 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
     """Split a source as the definition says.
 
     Raises:
-        UsageError: The source does not publish the part that is needed, a class is left without
-            an example in a part that should have it, or fewer examples exist than are asked for.
+        UsageError: The source does not publish the part that is needed, a part lacks a class that
+            it should have, or fewer examples exist than requested.
     """
     kind = spec.kind
     if kind == "auto":
@@ -126,6 +126,7 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
         meant |= {part for part, share in zip(PARTITIONS, spec.fractions, strict=True) if share}
     if kind in ("published", "kfold") and (spec.val_fraction or spec.val_on_test):
         meant.add("val")
+    # A list is taken with the classes that it has: its author chose every example.
     if kind != "listed":
         for part in sorted(meant):
             check_classes(source, spec, kind, part, parts[part])
@@ -133,7 +134,7 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
 
 
 def published(source: Source, spec: SplitSpec) -> Parts:
-    """The source's own parts; val is the published one, the test part, or carved out of train."""
+    """Take the source's own parts; val is the published one, the test part, or drawn from train."""
     train, test = published_part(source, "train"), published_part(source, "test")
     if spec.val_on_test:
         return {"train": train, "val": test, "test": test}
@@ -145,14 +146,15 @@ def published(source: Source, spec: SplitSpec) -> Parts:
 
 
 def fractions(source: Source, spec: SplitSpec) -> Parts:
-    """All examples pooled and split anew."""
+    """Pool all examples and split them again."""
     everything = np.arange(len(source), dtype=np.int64)
     parts = choose_draw(source, spec)(everything, spec.fractions, f"{spec.seed}/fractions")
     return dict(zip(PARTITIONS, parts, strict=True))
 
 
 def kfold(source: Source, spec: SplitSpec) -> Parts:
-    """All examples pooled; one fold tests, val is carved out of the rest."""
+    """Pool all examples; one fold becomes test, and val is drawn from the other folds."""
+    # The folds' salt has no fold number: each run of a cross-validation must draw the same folds.
     draw = choose_draw(source, spec)
     everything = np.arange(len(source), dtype=np.int64)
     folds = draw(everything, [1 / spec.num_folds] * spec.num_folds, f"{spec.seed}/folds")
@@ -163,12 +165,12 @@ def kfold(source: Source, spec: SplitSpec) -> Parts:
 
 
 def holdout(source: Source, spec: SplitSpec) -> Parts:
-    """The first examples of the published train part validate; nothing is drawn."""
+    """Take the first examples of the published train part for validation, without a draw."""
     train, test = published_part(source, "train"), published_part(source, "test")
     if spec.num_val_examples >= len(train):
         raise UsageError(
-            f"received split.num_val_examples={spec.num_val_examples} for {source.name!r}; allowed "
-            f"is 1 to {len(train) - 1}, below its train examples: lower it"
+            f"Got split.num_val_examples={spec.num_val_examples} for {source.name!r}. Expected "
+            f"1 to {len(train) - 1}, below its train examples. Try lowering it."
         )
     return {
         "train": train[spec.num_val_examples :],
@@ -178,14 +180,14 @@ def holdout(source: Source, spec: SplitSpec) -> Parts:
 
 
 def listed(source: Source, spec: SplitSpec) -> Parts:
-    """Parts that stand in a file: a stored definition, or a CSV of ids and parts."""
+    """Read the parts from a file: a stored definition, or a CSV of ids and parts."""
     path = expand_home(spec.file or "")
     try:
         text = read_list(path)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"received split.file={spec.file!r}, which cannot be read ({error}); allowed is a file "
-            "of `poc data split` or a CSV with the columns id and part: correct the path"
+            f"Got split.file={spec.file!r}, which cannot be read ({error}). Expected a file of "
+            "`poc data split` or a CSV with the columns id and part. Try correcting the path."
         ) from None
     if text.lstrip().startswith("{"):
         return Split.from_json(text, source).parts
@@ -202,17 +204,21 @@ MAKERS = {
 
 
 def published_part(source: Source, part: str) -> Indices:
-    """A published part, or a message that names the alternative."""
+    """Return the positions of a published part, (k,) int64.
+
+    Raises:
+        UsageError: The source does not publish it; the message names the alternative.
+    """
     if part not in source.partitions:
         raise UsageError(
-            f"received a split that needs the published {part} part, but {source.name!r} publishes "
-            f"{sorted(source.partitions) or 'none'}; allowed is split.kind=fractions: set it"
+            f"Got a split that needs the published {part} part, but {source.name!r} publishes "
+            f"{sorted(source.partitions) or 'none'}. Expected split.kind=fractions. Try setting it."
         )
     return source.partitions[part]
 
 
 def sample_train(source: Source, spec: SplitSpec, train: Indices) -> Indices:
-    """The stratified sample of the train part that the definition asks for, if any."""
+    """Draw the stratified sample of the train part, (k,) int64, if the definition asks for one."""
     salt = f"{spec.seed}/sample"
     if spec.train_sample is not None:
         return stratify(source, train, (spec.train_sample, 1 - spec.train_sample), salt)[0]
@@ -222,9 +228,9 @@ def sample_train(source: Source, spec: SplitSpec, train: Indices) -> Indices:
     for label, indices in members.items():
         if len(indices) < spec.train_per_class:
             raise UsageError(
-                f"received split.train_per_class={spec.train_per_class}, but class "
+                f"Got split.train_per_class={spec.train_per_class}, but class "
                 f"{source.class_names[label]!r} has {len(indices)} train examples in "
-                f"{source.name!r}; allowed is at most that: lower it"
+                f"{source.name!r}. Expected at most {len(indices)}. Try lowering it."
             )
     return np.concatenate([indices[: spec.train_per_class] for indices in members.values()])
 
@@ -234,13 +240,13 @@ def check_classes(source: Source, spec: SplitSpec, kind: str, part: str, indices
 
     Args:
         source: Gives the classes.
-        spec: How it was split.
-        kind: What `spec.kind` stands for here.
+        spec: Definition of the split.
+        kind: `spec.kind`, with the kind that `auto` became.
         part: Name of the part.
-        indices: Its examples.
+        indices: (k,) int64 positions of its examples.
 
     Raises:
-        UsageError: Says how many examples the class has and what makes the part possible.
+        UsageError: The part lacks a class; the message has the class's size and a remedy.
     """
     present = np.bincount(source.labels[indices], minlength=len(source.class_names))
     if (present > 0).all():
@@ -248,31 +254,32 @@ def check_classes(source: Source, spec: SplitSpec, kind: str, part: str, indices
     label = int(np.argmin(present))
     count = int((source.labels == label).sum())
     raise UsageError(
-        f"received a split of {source.name!r} that leaves class {source.class_names[label]!r} "
-        f"({say(count, 'example')}) without one in the {part} part; allowed is at least one of "
-        f"each class: {advise_parts(spec, kind, part, count)}"
+        f"Got a split of {source.name!r} that leaves class {source.class_names[label]!r} "
+        f"({say(count, 'example')}) without one in the {part} part. Expected at least one of "
+        f"each class. Try {advise_parts(spec, kind, part, count)}."
     )
 
 
 def advise_parts(spec: SplitSpec, kind: str, part: str, count: int) -> str:
-    """What to type where a class of so many examples is too small for a part."""
+    """Advise on a class whose number of examples, `count`, is too small for a part."""
     if kind == "kfold":
         if part == "val":
-            return "write --set val_fraction=0 for no validation part, or add examples"
-        return f"add examples up to {spec.num_folds} of each class, or lower split.num_folds"
+            return "--set val_fraction=0 for no validation part, or add examples"
+        return f"adding examples up to {spec.num_folds} of each class, or lower split.num_folds"
     if kind == "published" and part == "val":
-        return "write --set val_fraction=0 for no validation part, or add examples"
+        return "--set val_fraction=0 for no validation part, or add examples"
     if kind != "fractions":
-        return "add examples, or leave the class out with class_pattern"
+        return "adding examples, or leave the class out with class_pattern"
     share = spec.fractions[PARTITIONS.index(part)]
+    # Rounded first, because 1 / 0.1 may come out just above 10 and would become 11.
     needed = math.ceil(round(1 / share, 6))
     train, val, test = spec.fractions
-    without = f"write --set split.fractions=[{train + val:g},0.0,{test:g}] for no validation part, "
-    start = without if part == "val" else ""
-    more = f"{start}add examples ({needed} of a class are sure to be enough)"
-    # One example is tested or learned from, never both.
+    without = f"--set split.fractions=[{train + val:g},0.0,{test:g}] for no validation part, "
+    start = f"{without}or add" if part == "val" else "adding"
+    more = f"{start} examples ({needed} of a class are sure to be enough)"
+    # A single example cannot be both in a test fold and in the others.
     if count < 2:
         return f"{more}, or leave the class out with class_pattern"
     folds = f" --set split.num_folds={count}" if count < spec.num_folds else ""
-    # Too few are left for a validation part.
+    # No validation part is advised, because too few examples are left for one.
     return f"{more}, or test each once: --set split.kind=kfold{folds} --set val_fraction=0"

@@ -16,6 +16,7 @@ from poc.shared.spec.views import TrainView
 from .geometry import Box
 
 Images = NDArray[np.float32]
+# "mix" in ASCII. It keeps these random numbers apart from those of the order of an epoch.
 SALT = 0x6D6978
 
 

@@ -29,8 +29,8 @@ def prepared_shape(source: Source, spec: DataSpec) -> Shape:
     """
     if source.image_shape is None and spec.image_size is None:
         raise UsageError(
-            f"received images of different sizes from {source.name!r}; allowed is one size: set "
-            "data.image_size, for example [224, 224]"
+            f"Got images of different sizes from {source.name!r}. Expected one size. Try to set "
+            "data.image_size, for example [224, 224]."
         )
     # The images of one source share their channels; `images` refuses them where they do not.
     height, width, channels = source.image_shape or source.image(0).shape
@@ -38,8 +38,8 @@ def prepared_shape(source: Source, spec: DataSpec) -> Shape:
     channels = spec.channels or channels
     if spec.normalization in ("torch", "caffe") and channels != 3:
         raise UsageError(
-            f"received data.normalization={spec.normalization!r} for images of {channels} "
-            "channels; allowed is it with 3: set data.channels=3 or data.normalization=unit"
+            f"Got data.normalization={spec.normalization!r} for images of {channels} channels. "
+            "Expected 3 channels. Try to set data.channels=3 or data.normalization=unit."
         )
     return (height, width, channels)
 
@@ -64,8 +64,8 @@ def convert_channels(images: Pixels, channels: int) -> Pixels:
         tall = Image.fromarray(images.reshape(-1, images.shape[-2], 3)).convert("L")
         return np.asarray(tall).reshape(*images.shape[:-1], 1)
     raise UsageError(
-        f"received images of {received} channels where {channels} are wanted; allowed are 1 and 3: "
-        "convert the images or set data.channels"
+        f"Got images of {received} channels where {channels} are wanted. Expected 1 or 3. Try "
+        "converting the images or set data.channels."
     )
 
 

@@ -83,7 +83,8 @@ def matching_test_size(train_size: int, *, crop_share: float = 0.875) -> int:
         if ideal_ratio(train_size, size, crop_share=crop_share) >= 1:
             return size
     raise UsageError(
-        f"received train={train_size} with crop_share={crop_share}; allowed is a size above 0"
+        f"Got train={train_size} with crop_share={crop_share}. Expected a size above 0. Try a "
+        "larger one."
     )
 
 
@@ -102,8 +103,8 @@ def apparent_sizes(
     """
     if min(train_size, test_size) < 1 or not 0 < crop_share <= 1:
         raise UsageError(
-            f"received train={train_size}, test={test_size} and crop_share={crop_share}; allowed "
-            "are sizes of at least 1 pixel and a share above 0, at most 1: correct them"
+            f"Got train={train_size}, test={test_size} and crop_share={crop_share}. Expected "
+            "sizes of at least 1 pixel and a share above 0, at most 1. Try correcting them."
         )
     return {
         "train_size": train_size,

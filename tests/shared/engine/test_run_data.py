@@ -73,7 +73,7 @@ def test_folders_that_are_not_used_are_told_and_named(photos):
     (photos / "extra").mkdir()
     told, described = describe(photos)
     assert described["unused_folders"] == ["extra"]
-    assert "'extra' beside 'train', 'val', 'test' is not used" in told[0]
+    assert "'extra' next to 'train', 'val', 'test' is not used" in told[0]
 
 
 def test_the_same_content_in_two_parts_is_told_and_counted(photos):

@@ -30,10 +30,10 @@ CLASS_NAMES = (
 
 
 def build(folder: Path) -> bytes:
-    """The npz file made from the IDX files in `folder`.
+    """Build the npz file's bytes from the IDX files in `folder`.
 
     Raises:
-        UsageError: A file is missing or damaged.
+        UsageError: An IDX file is missing or damaged.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     for part, count in COUNTS.items():
@@ -46,14 +46,24 @@ def build(folder: Path) -> bytes:
 
 
 def first_of_each_class(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Positions of the first `count` examples of every class, in file order."""
+    """Return the positions of the first `count` examples of every class, in file order.
+
+    Args:
+        labels: (n,) int64.
+        count: Examples per class.
+
+    Returns:
+        (k,) int64, ascending.
+    """
     chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
     return np.sort(np.concatenate(chosen))
 
 
 def pack(arrays: dict[str, NDArray[np.generic]]) -> bytes:
-    """An npz file without time stamps and platform marks, so that the bytes depend on content."""
+    """Pack arrays of any shape into an npz file whose bytes depend on its content alone."""
     content = io.BytesIO()
+    # np.savez would store the time and the platform. 1980 is the earliest date of a zip file, and
+    # 3 stands for Unix.
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))

@@ -146,7 +146,7 @@ def test_resume_at_any_step(num_examples, batch_size, epoch, prefetch, data):
 
 @pytest.mark.parametrize("start", [-1, 7])
 def test_resume_outside_the_epoch_is_refused(start):
-    with pytest.raises(UsageError, match="allowed is 0 to 6"):
+    with pytest.raises(UsageError, match="Expected 0 to 6"):
         make_pipeline().epoch(0, start)
 
 
@@ -289,7 +289,7 @@ def test_settings_that_do_not_fit_the_images_are_refused(source, changes, words)
 
 
 def test_no_examples_are_refused():
-    with pytest.raises(UsageError, match="received 0 examples"):
+    with pytest.raises(UsageError, match="Got 0 examples"):
         Pipeline(make_source(), np.empty(0, dtype=np.int64), DataSpec())
 
 

@@ -69,8 +69,11 @@ def test_a_small_shared_memory_is_refused_with_what_fits(free, advice, opened, m
     with data, pytest.raises(UsageError) as caught:
         check_training(run, data, print)
     text = str(caught.value)
-    assert "received data.num_workers=4 with batches of 16 images" in text
-    assert f"need up to 225 MiB of shared memory; /dev/shm has {free} MiB free" in text
+    assert "Got data.num_workers=4 with batches of 16 images" in text
+    assert (
+        f"need up to 225 MiB of shared memory. Expected at most the {free} MiB that /dev/shm has"
+        in text
+    )
     assert advice in text
     assert "--shm-size=225m" in text
 
@@ -79,7 +82,7 @@ def test_one_part_is_refused_when_its_processes_would_start(opened, monkeypatch)
     """As `poc evaluate` reads it: 16 images of 192 KiB, 25 times."""
     monkeypatch.setattr(shared_memory, "free_shared_bytes", lambda: 74 * MIB)
     _, data = opened("data.num_workers=4", "data.train_view.horizontal_flip=0.5")
-    with data, pytest.raises(UsageError, match=r"up to 75 MiB .* 74 MiB free: set .*=3 or 0,"):
+    with data, pytest.raises(UsageError, match=r"up to 75 MiB .* 74 MiB .* free. Try .*=3 or 0,"):
         next(data.test.epoch(0))
 
 

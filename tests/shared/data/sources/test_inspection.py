@@ -177,7 +177,7 @@ def test_a_split_is_written_twice_and_over_nothing_else(tmp_path):
     assert file.read_bytes() == stored
     for path, content in ((file, stored + b" "), (tmp_path / "run.json", b"{}")):
         path.write_bytes(content)
-        with pytest.raises(UsageError, match="which exists; name another file or remove it"):
+        with pytest.raises(UsageError, match=r"exists\..* Try naming another file, or remove it"):
             store_split(spec, path)
         assert path.read_bytes() == content
     with pytest.raises(UsageError, match="which exists"):

@@ -40,17 +40,17 @@ REFUSED = {
     "training_set and test_set, twice": (
         [f"{p}/{p}/{c}" for p in ("training_set", "test_set") for c in TWO],
         "'training_set', 'test_set' look like parts",
-        "give one part alone, such as folder:{root}/training_set/training_set,",
+        "giving one part alone, such as 'folder:{root}/training_set/training_set',",
     ),
     "seg_train, seg_test, seg_pred": (
         [*product(["seg_train"], ["seg_train"], TWO), *product(["seg_test"], TWO), "seg_pred/x"],
         "'seg_train', 'seg_test' look like parts",
-        "folder:{root}/seg_train/seg_train,",
+        "'folder:{root}/seg_train/seg_train',",
     ),
     "train2017 and val2017": (
         product(["train2017", "val2017"], TWO),
         "'train2017', 'val2017' look like parts",
-        "folder:{root}/train2017,",
+        "'folder:{root}/train2017',",
     ),
     "valid and test": (
         product(["valid", "test"], TWO),
@@ -65,22 +65,22 @@ REFUSED = {
     "three parts a level deeper": (
         product(["chest_xray"], ["train", "val", "test"], TWO),
         "whose folder 'chest_xray' holds the parts 'test', 'train', 'val'",
-        "give folder:{root}/chest_xray",
+        "giving 'folder:{root}/chest_xray'",
     ),
     "two sets": (
         product(["first", "second"], ["train", "test"], TWO),
         "whose folder 'first' holds the parts 'test', 'train'",
-        "give folder:{root}/first",
+        "giving 'folder:{root}/first'",
     ),
     "a set two levels deeper": (
         product(["data"], ["set"], TWO),
-        "with images of 1 class;",
-        "give folder:{root}/data/set",
+        "with images of 1 class.",
+        "giving 'folder:{root}/data/set'",
     ),
     "parts two levels deeper": (
         product(["data"], ["set"], ["train", "test"], TWO),
-        "with images of 1 class;",
-        "give folder:{root}/data/set",
+        "with images of 1 class.",
+        "giving 'folder:{root}/data/set'",
     ),
     "train in train": (
         product(["train"], ["train"], TWO) + product(["test"], ["test"], TWO),
@@ -95,7 +95,7 @@ REFUSED = {
     "val and dev": (
         product(["train", "val", "dev"], TWO),
         "with the folders 'train', 'dev', 'val', two of which are one part",
-        "rename or move one",
+        "renaming or moving one",
     ),
 }
 
@@ -120,7 +120,7 @@ def test_the_path_that_is_given_can_be_given(tmp_path):
         try:
             source = open_source(text)
         except UsageError as error:
-            text = str(error).split("give ")[-1].split(",")[0]
+            text = str(error).split("giving ")[-1].split("'")[1]
     assert text == f"folder:{tmp_path}/a/b/chest"
     assert set(source.partitions) == {"train", "test"}
 
@@ -189,7 +189,7 @@ def test_every_folder_that_is_not_used_is_told(tmp_path):
     make(tmp_path, *product(["train", "test"], TWO), "extra/cat", "unlabelled")
     source = open_source(f"folder:{tmp_path}")
     assert source.unused == ["extra", "unlabelled"]
-    assert "'extra', 'unlabelled' beside 'train', 'test' is not used" in source.remarks[0]
+    assert "'extra', 'unlabelled' next to 'train', 'test' is not used" in source.remarks[0]
     assert len(source) == 8
 
 
@@ -294,5 +294,5 @@ def test_a_pipe_in_a_class_is_named_and_not_opened(tmp_path):
 def test_a_relative_path_is_named_as_it_was_given(tmp_path, monkeypatch):
     make(tmp_path / "set", *product(["one"], ["train", "test"], TWO))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"give folder:set/one$"):
+    with pytest.raises(UsageError, match=r"Try giving 'folder:set/one'\.$"):
         list_folder("folder:set", Path("set"))

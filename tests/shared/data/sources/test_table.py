@@ -46,11 +46,12 @@ def write_idx_folder(folder, suffix="", num_train=20, num_test=10):
 
 
 def assert_teaches(error, *words):
-    """One sentence: what was received, what is allowed, what to do."""
+    """Check for three sentences: the value received, the values allowed, the remedy."""
     message = str(error.value)
-    assert message.startswith("received ")
-    assert "; allowed " in message
-    assert ": " in message.split("; allowed ")[1]
+    assert message.startswith("Got ")
+    assert ". Expected " in message
+    assert ". Try " in message.split(". Expected ")[1]
+    assert message.endswith(".")
     assert "\n" not in message
     for word in words:
         assert word in message
@@ -376,4 +377,4 @@ def test_tfds_refusals_name_the_remedy(tmp_path):
     assert "does not know" in unknown
     assert "tfds build mnist --file_format=array_record" in unprepared
     assert "no_such_config" in config
-    assert "choose an image-classification set" in text_set
+    assert "Try an image-classification set" in text_set

@@ -176,14 +176,14 @@ def test_samples_of_train():
     ],
 )
 def test_empty_class_is_refused(train, test, spec, part, class_name):
-    with pytest.raises(UsageError, match=f"class '{class_name}' .* the {part} part; allowed"):
+    with pytest.raises(UsageError, match=f"class '{class_name}' .* the {part} part. Expected"):
         make_split(make_source(train, test), spec)
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (SplitSpec(), "publishes \\['train'\\]; allowed is split.kind=fractions"),
+        (SplitSpec(), "publishes \\['train'\\]. Expected split.kind=fractions"),
         (SplitSpec(kind="holdout"), "split.kind=fractions"),
         (SplitSpec(kind="fractions", train_per_class=99), "class '0' has 26 train examples"),
     ],
@@ -195,7 +195,7 @@ def test_impossible_split_is_refused(spec, message):
 
 def test_holdout_of_everything_is_refused():
     source = make_source(balanced(2, 5), balanced(2, 5))
-    with pytest.raises(UsageError, match="allowed is 1 to 9"):
+    with pytest.raises(UsageError, match="Expected 1 to 9"):
         make_split(source, SplitSpec(kind="holdout", num_val_examples=10))
 
 
@@ -220,10 +220,10 @@ def test_definition_is_refused_when_data_or_file_changed():
         Split.from_json(text, make_source(balanced(3, 20), balanced(3, 4)))
     edited = json.loads(text)
     edited["train"].pop()
-    with pytest.raises(UsageError, match="unedited file"):
+    with pytest.raises(UsageError, match="Expected an unedited file"):
         Split.from_json(json.dumps(edited), source)
     for damaged in ("", "[]", '{"format": "other"}', text[:-20]):
-        with pytest.raises(UsageError, match="allowed is a file that poc wrote"):
+        with pytest.raises(UsageError, match="Expected a file that poc wrote"):
             Split.from_json(damaged, source)
 
 
@@ -291,7 +291,7 @@ def test_a_source_that_has_no_digest_for_an_example_is_not_stored():
     ("spec", "answers"),
     [
         ({"kind": "fractions"},
-         ["'1' (1 example) without one in the", "add examples (", "class_pattern"]),
+         ["'1' (1 example) without one in the", "adding examples (", "class_pattern"]),
         ({"kind": "fractions", "fractions": (0.5, 0.1, 0.4)},
          ["in the val part", "split.fractions=[0.6,0.0,0.4] for no validation part",
           "(10 of a class are sure"]),

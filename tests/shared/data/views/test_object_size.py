@@ -251,7 +251,7 @@ def test_the_grid_compares_phases_and_the_control(tmp_path):
     write_picture(picture, tmp_path / "grid.svg")
     write_picture(picture, tmp_path / "grid.svg")
     (tmp_path / "mine.svg").write_text("mine")
-    with pytest.raises(UsageError, match=r"received --image .* which exists"):
+    with pytest.raises(UsageError, match=r"Got --image .* which exists"):
         write_picture(picture, tmp_path / "mine.svg")
     assert (tmp_path / "mine.svg").read_text() == "mine"
     text = "".join(ElementTree.parse(tmp_path / "grid.svg").getroot().itertext())

@@ -139,7 +139,7 @@ def test_a_run_restores_its_own_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("damage", "words"),
-    [("gone", "which is not beside it.*poc weights convert RUN_FOLDER FILE"),
+    [("gone", "which is not in the same folder.*poc weights convert RUN_FOLDER FILE"),
      ("changed", "which has changed since it was written"),
      ("folder", "which cannot be read")],
 )  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_checkpoint_without_its_frozen_file_is_no_checkpoint(tmp_path):
     assert load_file(folder / "resume.safetensors").keys() == {"weights/head/kernel"}
     assert_equal(read_checkpoint(folder).weights, weights)
     frozen_file(folder).unlink()
-    with pytest.raises(UsageError, match="which is not beside it"):
+    with pytest.raises(UsageError, match="which is not in the same folder"):
         read_checkpoint(folder)
 
 
@@ -263,7 +263,7 @@ def test_a_run_without_its_frozen_file_is_not_sent_to_the_command_that_failed(
     for command in (("weights", "convert", run, "whole.safetensors"), ("evaluate", run)):
         code, _, errors = poc(*command)
         assert code == 2
-        assert f"{name!r}, which is not beside it" in errors
+        assert f"{name!r}, which is not in the same folder" in errors
         assert "look for a file of that name in the checkpoints folders of the runs" in errors
         assert "weights convert" not in errors
 

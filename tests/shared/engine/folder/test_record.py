@@ -396,5 +396,5 @@ def test_an_evaluation_is_written_over_another_one_and_over_nothing_else(tmp_pat
     np.savez(tmp_path / "data.npz", images=values)
     (tmp_path / "run.json").write_text("{}")
     for name in ("data.npz", "run.json"):
-        with pytest.raises(UsageError, match=r"received --export .* which exists; name another"):
+        with pytest.raises(UsageError, match=r"Got --export .* exists\..* Try naming another"):
             evaluation.evaluate_folder(tmp_path / "run", export=tmp_path / name)
