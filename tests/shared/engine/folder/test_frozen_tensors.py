@@ -155,7 +155,7 @@ def test_a_missing_or_changed_file_is_refused_in_one_sentence(damage, words, tmp
         other.mkdir()
     with pytest.raises(UsageError, match=words) as caught:
         read_arrays(path)
-    assert str(caught.value).startswith(f"received {str(path)!r}, whose frozen tensors lie in")
+    assert str(caught.value).startswith(f"Got {str(path)!r}, whose frozen tensors lie in")
     assert "\n" not in str(caught.value)
 
 
