@@ -330,7 +330,7 @@ def test_a_file_that_breaks_during_a_run_is_named(tmp_path):
     make_folder(tmp_path)
     source = open_source(f"folder:{tmp_path}")
     (tmp_path / "bird" / "1.jpg").write_bytes(b"")
-    with pytest.raises(CheckFailed, match=r"1\.jpg' was readable when the run began"):
+    with pytest.raises(CheckFailed, match=r"1\.jpg', which was readable when the run began"):
         source.image(1)
 
 

@@ -145,7 +145,7 @@ def test_a_file_that_is_replaced_during_a_run_is_named(tmp_path):
     source = open_source(f"folder:{write(tmp_path)}")
     expected = source.image(3)
     replace(tmp_path / "a" / "03.bmp", 250, in_place=False)
-    with pytest.raises(CheckFailed, match=r"03\.bmp' was readable .* now holds something else"):
+    with pytest.raises(CheckFailed, match=r"03\.bmp', which was readable .* now"):
         source.image(3)
     assert np.array_equal(source.image(2) + 5, expected)
 
