@@ -156,7 +156,7 @@ def test_pictures_are_drawn_twice_and_over_nothing_else(photos, tmp_path):
     paths[0].unlink()
     paths[1].write_bytes(b"mine")
     with pytest.raises(
-        UsageError, match=r"exists\..* Try naming another folder"
+        UsageError, match=r"exists\..* Try naming another folder, or remove it"
     ):
         draw_facts(facts, output)
     assert [path.name for path in output.iterdir()] == [paths[1].name]
