@@ -100,7 +100,10 @@ def removals(network: Network, seed: int) -> list[tuple[str, tuple[str, ...]]]:
 def measure_error(
     worker: Worker, run: RunSpec, weights: Weights, batches: Batches, removed: Sequence[str]
 ) -> float:
-    """Return the share of wrong answers of the network without the blocks `removed`."""
+    """Return the share of wrong answers of the network without the blocks `removed`.
+
+    The `Weights` are canonical; a batch has images (N, H, W, C) and labels (N,).
+    """
     spec = run.model_dump(mode="json")
     spec["model"]["removed"] = list(removed)
     wrong = 0

@@ -190,7 +190,7 @@ def make_parent(target: Path) -> None:
 def evaluate_trained(
     run: RunSpec, weights: Weights, data: RunData, num_images: int, report: Report = unheard
 ) -> Evaluation:
-    """Compute logits of evaluation images in the backend that trained the network."""
+    """Compute logits (N * views, num_classes) of evaluation images in the run's own backend."""
     pipeline = data.test or data.val or data.train
     images, labels, logits, left = [], [], [], num_images
     WorkCount(report, f"starting {run.backend}")

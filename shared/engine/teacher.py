@@ -42,7 +42,7 @@ def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
     """Read the teacher's weights, or draw them if no file is named.
 
     Returns:
-        Canonical name of the teacher's own network -> array of the declared shape.
+        Canonical `Weights` of the teacher's own network, of the declared shapes.
 
     Raises:
         UsageError: The file is unreadable, or a tensor is missing, extra or misshapen.
@@ -75,7 +75,7 @@ def starting_weights(run: ResolvedRun) -> Weights:
     student inherits from its teacher replace both.
 
     Returns:
-        Canonical name -> array of the declared shape: the trained network, the parameters that are
+        Canonical `Weights` of the declared shapes: the trained network, the parameters that are
         trained outside it, and the teacher under `TEACHER_PREFIX`.
     """
     weights = drawn_weights(run)

@@ -160,7 +160,7 @@ def read_weights(record: RunRecord, run: ResolvedRun, checkpoint: str) -> Weight
     """Read the network's own weights from a checkpoint of its run.
 
     Returns:
-        Canonical name -> array of the declared shape.
+        Canonical `Weights` of the declared shapes.
 
     Raises:
         UsageError: The file is missing, or has tensors of another network or lineage.

@@ -11,7 +11,7 @@ MAX_SHOWN = 200
 
 
 def check_weights(network: Network, weights: Mapping[str, Array]) -> None:
-    """Compare a file's tensors with a network's table.
+    """Compare the names and shapes (…) of a file's tensors with a network's table.
 
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
@@ -23,7 +23,7 @@ def check_weights(network: Network, weights: Mapping[str, Array]) -> None:
 def check_tensors(
     owner: str, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Array]
 ) -> None:
-    """Compare tensors with a table of names and shapes; the message names `owner`.
+    """Compare tensors (…) with a table of names and shapes; the message names `owner`.
 
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.

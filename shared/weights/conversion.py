@@ -35,7 +35,7 @@ CANONICAL = "canonical"
 
 
 def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
-    """Rename and transpose the tensors of a published file, name -> array of any shape.
+    """Rename and transpose the tensors (…) of a published file to canonical `Weights`.
 
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
@@ -59,7 +59,7 @@ def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
 
 
 def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays:
-    """Rename and transpose canonical tensors as a publisher does.
+    """Rename and transpose canonical `Weights` as a publisher does.
 
     PyTorch's counters come back as zeros, so that a strict load accepts the file. Keras' layers are
     in the order of its model.
@@ -154,7 +154,7 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> l
 
 
 def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
-    """Return tensors, of unchanged shapes, under the scheme's names.
+    """Return tensors (…), of unchanged shapes, under the scheme's names.
 
     Tensors that no network here has are left out.
 
@@ -202,7 +202,11 @@ def rename(name: str, layers: Mapping[str, str]) -> str:
 
 
 def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Scheme) -> Array:
-    """Return a published tensor in canonical layout, with the canonical `shape`."""
+    """Return a published tensor in canonical layout, with the canonical `shape`.
+
+    Of PyTorch's kernels, dense ones (F, C) become (C, F), convolutions (F, C, kh, kw) become
+    (kh, kw, C, F), and depthwise ones (C, 1, kh, kw) become (kh, kw, C, 1).
+    """
     # Vectors have one layout everywhere.
     if scheme.layout == "keras" or value.ndim < 2:
         return value
@@ -250,7 +254,7 @@ def flattened_shape(network: Network, node: Node) -> Shape | None:
 
 
 def as_float(name: str, value: Array) -> NDArray[np.floating]:
-    """Widen half precision to float32, which is exact; return other floats of any shape unchanged.
+    """Widen half precision (…) to float32, which is exact; return other floats (…) unchanged.
 
     Raises:
         UsageError: The values are not floats but quantised, with their scales stored elsewhere.

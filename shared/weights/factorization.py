@@ -118,7 +118,7 @@ def choose_factors(
 
     Args:
         network: The network with unfactored convolutions.
-        weights: The network's trained weights, by canonical name.
+        weights: The network's trained `Weights`, with kernels (kh, kw, C, F).
         variant: Variant of every factor.
         budget: Largest cost of the network, in units of `measure`.
         measure: `parameters` (running statistics included) or `macs` of one image.
@@ -147,7 +147,10 @@ def choose_factors(
 def start_choice(
     node: Node, weights: Mapping[str, Array], variant: Variant, measure: Measure
 ) -> Choice:
-    """Return the energies of a convolution's ranks, and the costs of ranks that save something."""
+    """Return the energies of a convolution's ranks, and the costs of ranks that save something.
+
+    The kernel among the `Weights` is (kh, kw, C, F).
+    """
     values = np.linalg.svd(as_matrix(weights[f"{node.name}/kernel"], variant), compute_uv=False)
     whole = layer_cost(node.layer, node.input_shapes, measure)
     costs = [

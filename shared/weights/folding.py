@@ -39,12 +39,12 @@ def fold(
 
     Args:
         network: The network as it was trained.
-        weights: Canonical name -> array; tensors of other networks are ignored.
+        weights: Canonical `Weights`; tensors of other networks are ignored.
         merges_shortcuts: Write `conv(a) + conv1x1(b)` as one convolution of both, with the 1x1
             kernel at the position that reads its pixel and zeros elsewhere.
 
     Returns:
-        Network without the batch norms that folded; float32 weights under its own names.
+        Network without the batch norms that folded; float32 `Weights` under its own names.
     """
     graph = Graph(network, weights)
     for name in graph.names_of(BatchNorm):
@@ -105,7 +105,7 @@ class Graph:
         return self.weights.get(f"{name}/bias", 0.0)
 
     def build(self) -> tuple[Network, Weights]:
-        """Return the finished network and its float32 weights, name -> array of its new shape."""
+        """Return the finished network and its float32 `Weights`, in their new shapes."""
         net = NetworkBuilder(self._name, self._input_shape)
         for node in self.nodes.values():
             net.add(node.name, node.layer, *node.inputs)

@@ -110,7 +110,7 @@ def find_view_faults(file: Path, texts: Mapping[str, str]) -> list[str]:
 
 
 def read_outlines(path: Path) -> Arrays:
-    """Read the names and shapes of a file's tensors, as arrays that take no memory."""
+    """Read the names and shapes of a file's tensors, as arrays (…) that take no memory."""
     outlines = {}
     for name, entry in read_header(path).items():
         with suppress(TypeError, ValueError, KeyError, MemoryError):

@@ -27,7 +27,7 @@ def weight_metadata(model: ModelSpec, lineage: str | None = None) -> dict[str, s
 
 
 def read_weights_of(model: ModelSpec, path: Path) -> Arrays:
-    """Read a canonical file, name -> array in canonical shape, if it is of this form of the model.
+    """Read the canonical `Weights` of a file, if it is of this form of the model.
 
     Raises:
         UsageError: The file is unreadable, or its weights are of another lineage.

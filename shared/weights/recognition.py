@@ -28,7 +28,7 @@ def recognise_model(tensors: Mapping[str, Array]) -> Recognised | None:
     """Find the only model whose tensors, except for the head's size, are all those of the file.
 
     Args:
-        tensors: Name in the file -> array; only the shapes are compared.
+        tensors: Name in the file -> array (…); only the shapes are compared.
 
     Returns:
         The model, or None if the file fits no model or several.
@@ -41,7 +41,7 @@ def recognise_model(tensors: Mapping[str, Array]) -> Recognised | None:
 
 
 def fitting_schemes(name: str, tensors: Mapping[str, Array]) -> list[Scheme | None]:
-    """Return the namings under which a file fits a model; None stands for canonical names."""
+    """Return the namings under which tensors (…) fit a model; None stands for canonical names."""
     network = ModelSpec(name=name).declare(find_model(name).example_input, SOME_CLASSES)
     num_wanted = len(network.parameters)
     # Counting is cheap, and rules models out before any tensor is renamed.

@@ -24,7 +24,7 @@ DENSE_LAYERS = ("dense1", "dense2")
 
 
 def initial_weights(run: ResolvedRun) -> Weights:
-    """Return the weights that a run starts from, by canonical name.
+    """Return the canonical `Weights` that a run starts from.
 
     Raises:
         UsageError: The file is unreadable, or one of its tensors is missing, extra or misshapen.
@@ -40,7 +40,7 @@ def initial_weights(run: ResolvedRun) -> Weights:
 
 
 def drawn_weights(run: ResolvedRun) -> Weights:
-    """Draw initial weights; with `factor_initializer="spectral"`, by the SVD of full kernels.
+    """Draw initial `Weights`; with `factor_initializer="spectral"`, by the SVD of full kernels.
 
     Spectral initialisation (Khodak et al., ICLR 2021) is there because a product of two drawn
     factors has other singular values than a drawn kernel.
@@ -58,7 +58,7 @@ def drawn_weights(run: ResolvedRun) -> Weights:
 def read_initial_weights(
     run: RunSpec, network: Network, *, knows_classes: bool = True
 ) -> Arrays | None:
-    """Read the file's tensors, if the run can start from them; None if it draws its weights.
+    """Read the file's `Weights`, if the run can start from them; None if it draws its own.
 
     Args:
         run: Names the file.
@@ -100,7 +100,7 @@ def wants_new_head(run: RunSpec) -> bool | None:
 
 
 def check_channels(run: RunSpec, network: Network, read: Arrays) -> None:
-    """Refuse weights of a body that takes images with another number of channels.
+    """Refuse `Weights` of a body that takes images with another number of channels.
 
     Raises:
         UsageError: It names the setting that reads the images as the weights need them.
@@ -128,7 +128,7 @@ def transfer(
 ) -> Weights:
     """Return the file's weights, with the drawn head if it must be new or has other classes.
 
-    All are name -> array in the shape that `network` declares.
+    All are canonical `Weights`, in the shapes that `network` declares; the file's head may differ.
 
     Raises:
         UsageError: There is any other difference; it names the tensor.
@@ -141,7 +141,7 @@ def transfer(
 
 
 def replaces_head(network: Network, weights: Arrays) -> bool:
-    """Say if the file's last layer gives another number of logits."""
+    """Say if the last layer of the file's `Weights` gives another number of logits."""
     last = network.parameters[-1].name
     return last in weights and weights[last].shape[-1:] != (network.num_classes,)
 

@@ -72,7 +72,7 @@ def unwrap(
 
 
 def below(tensors: Tensors, prefix: str) -> Arrays:
-    """Return the tensors, unchanged, whose names begin with `prefix`; take it off the names."""
+    """Return the tensors (…), unchanged, whose names begin with `prefix`; take it off the names."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()

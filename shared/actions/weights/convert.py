@@ -192,7 +192,7 @@ def check_target(target: Path, network: Network, outgoing: Scheme | None) -> Non
 def read_weights(
     run: RunSpec, incoming: Scheme | None, tensors: Tensors, lineage: str | None
 ) -> Weights:
-    """Return the file's tensors as canonical weights.
+    """Return the file's tensors (…) as canonical `Weights`.
 
     Raises:
         UsageError: A tensor is missing, extra or of another shape; the message names the other
@@ -214,7 +214,7 @@ def read_weights(
 
 
 def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Path) -> Arrays:
-    """Return the weights under the names of the output."""
+    """Return canonical `Weights` under the output's names, (…) in the output's layout."""
     if outgoing is None:
         return weights
     published = from_canonical(declare_network(run), outgoing, weights)
@@ -243,7 +243,7 @@ def describe_lineage(run: RunSpec, incoming: Scheme | None, lineage: str | None)
 
 
 def describe_types(weights: Weights) -> Iterator[str]:
-    """Yield a note if tensors are float64, which is rare and doubles the file."""
+    """Yield a note if some of the `Weights` are float64, which is rare and doubles the file."""
     doubles = sum(value.dtype == np.float64 for value in weights.values())
     if doubles:
         yield (
@@ -253,7 +253,7 @@ def describe_types(weights: Weights) -> Iterator[str]:
 
 
 def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Read every tensor of a file, under the file's own names, and the texts of its header, if any.
+    """Read every tensor (…) of a file, under the file's own names, and its header's texts, if any.
 
     Raises:
         UsageError: The file is missing, of an unknown kind, or unreadable.
@@ -282,7 +282,7 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
 
 
 def write_tensors(path: Path, tensors: Arrays, metadata: Mapping[str, str]) -> None:
-    """Write the tensors in the format of the ending; only safetensors stores the texts.
+    """Write the tensors (…) in the format of the ending; only safetensors stores the texts.
 
     Raises:
         UsageError: Its folder does not exist.

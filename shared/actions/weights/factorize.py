@@ -134,6 +134,8 @@ def find_factors(
 ) -> dict[str, Factor]:
     """Choose the factors that the rank or one of the budgets asks for: layer -> factor.
 
+    Under a budget, the singular values of the canonical `Weights` decide the ranks.
+
     Raises:
         UsageError: Not exactly one of them is given, or no convolution can be factorized.
     """
@@ -168,7 +170,10 @@ def find_factors(
 def layer_rows(
     network: Network, weights: Weights, factors: Mapping[str, Factor]
 ) -> list[dict[str, object]]:
-    """Return a row per convolution: kernel, rank, discarded energy, cost before and after."""
+    """Return a row per convolution: kernel, rank, discarded energy, cost before and after.
+
+    The canonical `Weights` are the network's own, with kernels (kh, kw, C, F).
+    """
     rows = []
     for node in network.nodes:
         if not is_factorable(node):
@@ -187,7 +192,7 @@ def layer_rows(
 
 
 def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> None:
-    """Write the weights and the config from which either backend fine-tunes.
+    """Write the canonical `Weights` and the config from which either backend fine-tunes.
 
     Raises:
         UsageError: The output is not a new or empty folder.

@@ -64,7 +64,7 @@ def draw_pair_weights(group: Group) -> Picture | None:
 
 
 def mean_pair_weights(runs: Sequence[Run], names: Sequence[str]) -> NDArray[np.float64]:
-    """Return mean weights over the runs, (epochs, pairs), with the epochs of the shortest run."""
+    """Return the runs' mean weights (num_epochs, num_pairs), with the shortest run's epochs."""
     num_epochs = min(len(run.epochs) for run in runs)
     values = [
         [[line[name] for name in names] for line in run.epochs[:num_epochs]]

@@ -183,7 +183,7 @@ def draw_panel(
 def accuracies(
     cells: Sequence[Cell], trains: list[int], tests: list[int], when: str
 ) -> NDArray[np.float64]:
-    """Return (training sizes, test sizes) mean accuracies over the seeds; NaN if unknown."""
+    """Return the seeds' mean accuracies (num_train_sizes, num_test_sizes); NaN if unknown."""
     column = "before_test_accuracy" if when == WHEN[0] else "test_accuracy"
     values = np.full((len(trains), len(tests)), np.nan)
     for line, train in enumerate(trains):

@@ -58,7 +58,7 @@ class BackendPair:
         return draw_probes(batches, self.run.seed, self.run.precision)
 
     def in_double(self, evaluate: Evaluate, batches: Sequence[Batch]) -> list[Arrays] | None:
-        """Return both backends' values in float64; None for a float64 run, which needs no other."""
+        """Return both backends' values (…) in float64; None for a run that is in float64 itself."""
         if self.run.precision == "float64":
             return None
         return [evaluate(worker, batches, "float64") for worker in self.workers]
@@ -66,7 +66,7 @@ class BackendPair:
     def gradients(
         self, weights: Weights, worker: Caller, batches: Sequence[Batch], precision: str = ""
     ) -> Arrays:
-        """Compute loss and gradients of the first batch, by canonical name of the tensor."""
+        """Compute the first batch's loss () and gradients (…), by canonical name of the tensor."""
         run = self.run_of(worker, precision)
         result = worker.call(
             Operations.loss_and_gradients, run=run, weights=weights, batch=batches[0]
@@ -81,7 +81,7 @@ class BackendPair:
         batches: Sequence[Batch],
         precision: str = "",
     ) -> Arrays:
-        """Train some steps: the loss of each, and the weights after the last one."""
+        """Train some steps: return the loss () of each, and the `Weights` after the last one."""
         result = worker.call(
             Operations.train_steps,
             run=self.run_of(worker, precision, steps.optimizer),
@@ -93,7 +93,7 @@ class BackendPair:
         return {**losses, **self.judged_weights(result["weights"])}
 
     def judged_weights(self, weights: Weights) -> Weights:
-        """Return the weights to compare: in float32, without those outside the network.
+        """Return the `Weights` to compare: in float32, without those outside the network.
 
         Adam's first steps on these follow the sign of a hyper-gradient, which float32 cannot
         determine.

@@ -166,7 +166,7 @@ class Ladder:
         return [own] if self._is_brief and own in names else names
 
     def perturbed_weights(self) -> Weights:
-        """Return initial weights moved off their special values, so that every parameter acts.
+        """Return initial `Weights` moved off their special values, so that every parameter acts.
 
         A zero bias, a unit gamma, a zero running mean or a zero kernel would hide a dropped or
         swapped tensor.
@@ -186,7 +186,7 @@ class Ladder:
         return Rung("parameters", wrong[0] if wrong else "", len(wrong), 0, len(declared))
 
     def compare_logits(self, weights: Weights, batch: Batch) -> Rung:
-        """Compare logits in evaluation mode; if they differ, name the first layer that does."""
+        """Compare logits (N, num_classes) in evaluation mode; name the first layer that differs."""
         values = self._pair.features(weights, batch["images"], ["logits"])
         rung = compare("logits", values, self._tolerances.logits)
         if rung.is_passed:
@@ -194,7 +194,7 @@ class Ladder:
         return replace(rung, worst=self.first_difference(weights, batch))
 
     def first_difference(self, weights: Weights, batch: Batch) -> str:
-        """Return the name of the first layer, in the order of computation, whose output differs."""
+        """Name the first layer, in the order of computation, whose output (N, …) differs."""
         names = [node.name for node in self._resolved.network.nodes]
         # Two images, because this asks for the maps of all layers at once.
         maps = self._pair.features(weights, batch["images"][:2], names)
@@ -206,7 +206,7 @@ class Ladder:
         return "logits"
 
     def compare_gradients(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
-        """Compare loss and gradients of one batch in training mode, with noise on."""
+        """Compare loss () and gradients (…) of one batch in training mode, with noise on."""
         evaluate, bounds = partial(self._pair.gradients, weights), self._tolerances
         for probe in self._pair.probes(batches):
             values = [evaluate(worker, probe) for worker in self._pair.workers]
@@ -222,7 +222,7 @@ class Ladder:
         return excuse_kinks(rungs, exact, own)
 
     def loss_and_gradients(self, values: Sequence[Arrays], tolerances: Tolerances) -> list[Rung]:
-        """Compare the loss of both backends, then their gradients."""
+        """Compare the loss () of both backends, then their gradients (…)."""
         parts = [split(value) for value in values]
         return [
             compare("loss", [part[0] for part in parts], tolerances.logits),
@@ -232,7 +232,7 @@ class Ladder:
     def compare_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]
     ) -> list[Rung]:
-        """Compare training steps across a drop of the learning rate: losses, then weights.
+        """Compare training steps across a drop of the learning rate: losses (), then `Weights`.
 
         Steps become smaller or fewer until rounding alone stays within the bound.
         """
@@ -252,7 +252,7 @@ class Ladder:
     ) -> tuple[Steps, tuple[str, ...]]:
         """Return the first steps to try, and a note if they are smaller because the loss is steep.
 
-        One backend alone measures how steep the loss is.
+        One backend alone measures how steep the loss is at these `Weights`.
         """
         rate = RATES[self._run.precision][optimizer]
         usual = Steps(optimizer=optimizer, rate=rate, count=self._tolerances.num_steps)
@@ -266,7 +266,7 @@ class Ladder:
         return steps, () if steps == usual else (explain_scale(steps, usual, loss),)
 
     def take_steps(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
-        """Take the steps with the first noise that can be judged, or else with the last one."""
+        """Take steps from `Weights` with the first noise that can be judged, or else the last."""
         evaluate, tolerance = partial(self._pair.trajectory, steps, weights), self._tolerances.steps
         outcomes = []
         for probe in self._pair.probes(batches):
@@ -282,7 +282,7 @@ class Ladder:
         return next((outcome for outcome in outcomes[::-1] if outcome.is_calm), outcomes[-1])
 
     def take_on(self, steps: Steps, weights: Weights, batches: Sequence[Batch]) -> Outcome:
-        """Take the steps by both backends, and by the second one from moved weights."""
+        """Take the steps by both backends, and by the second one from moved `Weights`."""
         own = self._pair.workers[1]
         starts = [weights, weights, *move_weights(weights, self._run.precision)]
         passes = zip(starts, (*self._pair.workers, *[own] * NUM_MOVES), strict=True)

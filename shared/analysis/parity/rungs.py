@@ -67,13 +67,13 @@ class Rung:
 
 
 def split(values: Arrays) -> tuple[Arrays, Arrays]:
-    """Split named values into losses and all others."""
+    """Split named values into losses () and all others (…)."""
     losses = {name: value for name, value in values.items() if name.startswith(LOSS)}
     return losses, {name: value for name, value in values.items() if name not in losses}
 
 
 def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
-    """Compare two sets of named tensors by their worst relative error.
+    """Compare two sets of named tensors (…) by their worst relative error.
 
     Each error is relative to the largest value of its tensor. A name on one side only is an
     infinite error.
@@ -88,7 +88,7 @@ def compare(name: str, pair: Sequence[Arrays], tolerance: float) -> Rung:
 
 
 def is_smooth(values: Sequence[Arrays], doubles: Sequence[Arrays], tolerance: float) -> bool:
-    """Return whether float32 can judge: each backend's values agree with its own in float64.
+    """Return whether float32 can judge: each backend's values (…) agree with its own in float64.
 
     If a unit is within rounding of a kink, float32 may fall on either side. The backends are not
     compared with each other here, so the choice of a batch cannot hide a difference.
@@ -100,7 +100,7 @@ def is_smooth(values: Sequence[Arrays], doubles: Sequence[Arrays], tolerance: fl
 def relative_error(first: Array, second: Array) -> float:
     """Return the largest absolute difference over the largest absolute value of either side.
 
-    Arrays of any equal shape; infinite for other shapes, NaN or infinity.
+    The arrays have the same shape (…). Unequal shapes, NaN and infinity give infinity.
     """
     if first.shape != second.shape or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return float("inf")
@@ -109,7 +109,7 @@ def relative_error(first: Array, second: Array) -> float:
 
 
 def magnitude(value: Array) -> float:
-    """Return the largest absolute value of an array of any shape, 0 for an empty one."""
+    """Return the largest absolute value of an array (…), 0 for an empty one."""
     return float(np.abs(value).max(initial=0))
 
 

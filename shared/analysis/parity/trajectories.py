@@ -131,12 +131,12 @@ class Outcome:
 
 
 def is_finite(values: Arrays) -> bool:
-    """Return whether all values of all arrays are finite."""
+    """Return whether all values of all arrays (…) are finite."""
     return all(bool(np.isfinite(value).all()) for value in values.values())
 
 
 def worst_parts(name: str, values: Sequence[Arrays], tolerance: float) -> list[Rung]:
-    """Compare the first values with each of the others; return the worst losses, worst weights."""
+    """Compare the first arrays (…) with each other set; return the worst losses, worst weights."""
     found = [compare_parts(name, (values[0], other), tolerance) for other in values[1:]]
     return [max(rungs, key=lambda rung: rung.error) for rungs in zip(*found, strict=True)]
 
@@ -147,7 +147,7 @@ def scale_steps(steps: Steps, loss: float, gradients: Weights) -> Steps:
     Args:
         steps: The usual steps.
         loss: Loss at the start.
-        gradients: Gradients at the start, by name.
+        gradients: Gradients (…) at the start, by canonical name.
     """
     if steps.optimizer not in FOLLOWS_GRADIENT:
         return steps
@@ -169,7 +169,7 @@ def move_weights(weights: Weights, precision: str) -> Iterator[Weights]:
     """Yield the weights with each value moved to the next number, up or down at random.
 
     Args:
-        weights: Name -> array.
+        weights: Canonical `Weights`; shapes do not change.
         precision: Precision in which "next" is meant.
     """
     for seed in range(NUM_MOVES):
@@ -180,7 +180,7 @@ def move_weights(weights: Weights, precision: str) -> Iterator[Weights]:
 def move(
     value: NDArray[np.floating], precision: str, generator: np.random.Generator
 ) -> NDArray[np.floating]:
-    """Move each value of an array of any shape to the next number; the result is float64."""
+    """Move each value of an array (…) to the next number; the result is float64, same shape."""
     rounded = value.astype(precision)
     ends = np.where(generator.random(value.shape) < 0.5, -np.inf, np.inf).astype(precision)
     neighbours: NDArray[np.floating] = np.nextafter(rounded, ends)
@@ -188,7 +188,7 @@ def move(
 
 
 def compare_parts(name: str, pair: Sequence[Arrays], tolerance: float) -> list[Rung]:
-    """Compare two backends' losses, then their weights."""
+    """Compare two backends' losses (), then their `Weights`."""
     parts = [split(values) for values in pair]
     return [
         compare(f"{name}: {what}", [part[index] for part in parts], tolerance)

@@ -198,14 +198,17 @@ def tail(distance: float, variances: Array, weights: Array) -> float:
 
     Args:
         distance: Distance from the common middle.
-        variances: Variance of each law, any shape.
+        variances: Variance of each law, (K,) for a row, (K, K) for a difference.
         weights: Probability of each law, same shape.
     """
     return float((weights * 2 * ndtr(-abs(distance) / np.sqrt(variances))).sum())
 
 
 def solve_reach(variances: Array, weights: Array, level: float) -> float:
-    """Return the distance whose `tail` in this mixture is `level`."""
+    """Return the distance whose `tail` in this mixture is `level`.
+
+    `variances` and `weights` are (K,) or (K, K), as for `tail`.
+    """
     # Beyond 40 standard deviations the tail is 0 in float64, so the root lies below.
     high = 40 * math.sqrt(float(variances.max()))
     return float(brentq(lambda reach: tail(reach, variances, weights) - level, 0, high, xtol=1e-9))

@@ -148,7 +148,7 @@ def read_one(path: Path) -> Checkpoint:
 
 
 def select(arrays: Arrays, prefix: str) -> Arrays:
-    """Return the arrays (any shapes) whose names start with a prefix, under names without it."""
+    """Return the arrays (…) whose names start with a prefix, under names without it."""
     return {
         name.removeprefix(prefix): array
         for name, array in arrays.items()
@@ -157,7 +157,7 @@ def select(arrays: Arrays, prefix: str) -> Arrays:
 
 
 def digest_of(arrays: Arrays, text: str) -> str:
-    """Digest names, types, shapes and bytes of the arrays, and the text; 32 hexadecimal digits."""
+    """Digest names, types, shapes and bytes of arrays (…), and the text; 32 hexadecimal digits."""
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name in sorted(arrays):
         array = arrays[name]

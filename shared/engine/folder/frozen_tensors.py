@@ -53,7 +53,7 @@ class FrozenTensors:
 
         Args:
             path: File to write.
-            weights: Canonical name -> array, with the frozen tensors.
+            weights: Canonical `Weights`, with the frozen tensors.
             texts: Entries of the file's header.
 
         Raises:
@@ -66,7 +66,7 @@ class FrozenTensors:
         """Divide weights into those that a file must hold and the header entry for the others.
 
         Args:
-            weights: Canonical name -> array, with the frozen tensors.
+            weights: Canonical `Weights`, with the frozen tensors.
 
         Returns:
             Name -> array of the file, and the entry that names the file of frozen tensors; the
@@ -99,14 +99,14 @@ class FrozenTensors:
 
 
 def fingerprint(value: Array) -> bytes:
-    """Digest type, shape and bytes of an array of any shape; 16 bytes."""
+    """Digest type, shape and bytes of an array (…); 16 bytes."""
     digest = hashlib.blake2b(f"{value.dtype} {value.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 
 def store(folder: Path, arrays: Mapping[str, Array]) -> str:
-    """Put a file with these arrays (any shapes) into the folder, unless it exists; return its name.
+    """Put a file with these arrays (…) into the folder, unless it exists; return its name.
 
     Raises:
         OSError: The file could not be written.

@@ -43,7 +43,7 @@ def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
 
 
 def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors: Arrays) -> None:
-    """Convert downloaded tensors and write them into the cache."""
+    """Convert downloaded tensors (…) and write canonical `Weights` into the cache."""
     published = ModelSpec(name=model.name, options=dict(origin.options))
     shape = find_model(model.name).example_input
     network = published.declare(shape, IMAGENET_CLASSES)
@@ -57,7 +57,7 @@ def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors
 
 
 def fetch_in_worker(backend: str, name: str) -> Arrays:
-    """Download in a process of the framework that publishes the weights.
+    """Download arrays (…) in a process of the framework that publishes the weights.
 
     Raises:
         UsageError: The download failed.

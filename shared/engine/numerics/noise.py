@@ -39,6 +39,6 @@ def draw_noise(network: Network, *, seed: int, step: int, batch_size: int) -> No
 
 
 def draw_mask(shape: tuple[int, ...], rate: float, counter: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Draw a Bernoulli mask of `shape`, bool, true with probability 1 - rate, from `counter`."""
+    """Draw a Bernoulli mask (…) of `shape`, bool, from `counter`; P(true) is 1 - rate."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(counter)))
     return generator.random(shape, dtype=np.float32) >= rate

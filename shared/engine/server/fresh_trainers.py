@@ -23,7 +23,7 @@ class FreshTrainers:
 
         Args:
             run: The run.
-            weights: Canonical name -> array of the declared shape.
+            weights: Canonical `Weights`, of the declared shapes.
         """
         key = run.spec.model_dump_json()
         if key in self._kept:

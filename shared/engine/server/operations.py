@@ -94,7 +94,7 @@ class ServedOperations(Operations):
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:
-        """Compute the loss of one batch and all gradients, with the noise of `step`."""
+        """Compute one batch's loss () and all gradients (…), with the noise of `step`."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, step, len(images))
         loss, gradients = self._backend.loss_and_gradients(
@@ -103,7 +103,7 @@ class ServedOperations(Operations):
         return {"loss": loss, "gradients": gradients}
 
     def measure_latency(self, *, run: RunFields, weights: Weights, num_images: int = 1) -> float:
-        """Measure the median seconds that the logits of `num_images` images take at once."""
+        """Measure median seconds for logits (N, num_classes) of N = `num_images` images."""
         resolved = self._prepare(run)
         trainer = self._backend.Trainer(resolved, weights)
         return measure_latency(trainer, resolved.network.input_shape, num_images)
@@ -117,7 +117,7 @@ class ServedOperations(Operations):
         batch: BatchArrays,
         learning_rate: float,
     ) -> list[LossAndGradients]:
-        """Compute outer loss and hyper-gradient of one batch, for each set of weights."""
+        """Compute outer loss () and hyper-gradient (…) of one batch, for each set of `Weights`."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, 0, len(images))
         found = [
@@ -150,7 +150,7 @@ class ServedOperations(Operations):
         calibration: NDArray[np.float32],
         merges_shortcuts: bool,
     ) -> ExportedSize:
-        """Fold a trained network and write it as this backend's file; return its size."""
+        """Fold trained `Weights` and write them as this backend's file; return its size."""
         network, folded = fold(
             self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
         )
@@ -161,17 +161,17 @@ class ServedOperations(Operations):
         return {"exported_parameters": total, "exported_macs": network.macs}
 
     def read_published(self, *, path: str) -> Arrays:
-        """Read arrays of a file in the framework's own format, under its own names."""
+        """Read arrays (…) of a file in the framework's own format, under its own names."""
         # A hostile file can keep its reader busy for ever (docs/faults.md, untrusted files).
         with bounded_time(Path(path)):
             return self._backend.read_published(path)
 
     def write_published(self, *, path: str, tensors: Arrays) -> None:
-        """Write arrays into a file in the framework's own format."""
+        """Write arrays (…) into a file in the framework's own format."""
         self._backend.write_published(path, tensors)
 
     def fetch_imagenet(self, *, name: str) -> Arrays:
-        """Download ImageNet weights of one of the framework's own models."""
+        """Download ImageNet weights (…) of one of the framework's own models."""
         return self._backend.fetch_imagenet(name)
 
     def train_steps(
@@ -182,7 +182,7 @@ class ServedOperations(Operations):
         batches: Sequence[BatchArrays],
         learning_rates: Sequence[float],
     ) -> TakenSteps:
-        """Take steps of the real trainer, one per learning rate, on the batches in turn."""
+        """Step the real trainer from `Weights`, once per learning rate, on the batches in turn."""
         resolved = self._prepare(run)
         trainer, losses = self._trainers.start(resolved, weights), []
         for step, rate in enumerate(learning_rates):

@@ -31,18 +31,18 @@ class BestWeights:
         self._epoch = 0
 
     def note(self, weights: Weights, epoch: int) -> None:
-        """Remember the weights of a better epoch, name -> array of the parameter's shape.
+        """Remember the `Weights` of a better epoch, name -> array of the parameter's shape.
 
         Those that never move may be left out.
         """
         self._unwritten, self._epoch = dict(weights), epoch
 
     def copy(self, weights: Weights, epoch: int) -> None:
-        """Remember a copy of the weights, since the trainer goes on writing into the arrays."""
+        """Remember a copy of the `Weights`, since the trainer goes on writing into the arrays."""
         self.note({name: np.array(value) for name, value in weights.items()}, epoch)
 
     def write(self, weights: Weights) -> None:
-        """Write the remembered weights, unless they are written; `weights` has what never moves."""
+        """Write the remembered `Weights`, unless that is done; `weights` has what never moves."""
         if self._unwritten is None:
             return
             # The later mapping wins: `weights` are the last epoch's, `_unwritten` the best one's.
@@ -56,5 +56,5 @@ class BestWeights:
         self._unwritten = None
 
     def read(self) -> Weights:
-        """Read the file's tensors and those that never move, name -> array in canonical shape."""
+        """Read the file's `Weights` and those that never move, in canonical shapes."""
         return read_arrays(self._path)

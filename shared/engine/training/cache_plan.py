@@ -23,6 +23,8 @@ PARTS = ("train", "val", "test")
 def keep_for_training(run: ResolvedRun, pipeline: Pipeline, weights: Weights) -> KeptOutputs | None:
     """Return the store for outputs of the frozen part on the training images, or None.
 
+    A digest of the frozen canonical `Weights` is part of the key of a store on disk.
+
     Raises:
         UsageError: The run asks to keep outputs that change from epoch to epoch.
     """
@@ -63,6 +65,8 @@ def keep_frozen_part(
     run: ResolvedRun, pipeline: Pipeline, weights: Weights, *, is_training: bool
 ) -> KeptOutputs | None:
     """Return the store for values of the frozen part of a network that is tuned, or None.
+
+    A digest of the frozen canonical `Weights` is part of the key of a store on disk.
 
     Raises:
         UsageError: The run asks to keep values that change from epoch to epoch.

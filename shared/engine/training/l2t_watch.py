@@ -40,7 +40,7 @@ def total_shapes(options: L2TWWOptions, pairs: Sequence[ChannelPair]) -> dict[st
 
 
 def check_finite(totals: Mapping[str, NDArray[Any]], pairs: Sequence[ChannelPair]) -> None:
-    """Refuse sums, of the shapes in `total_shapes`, that are not finite.
+    """Refuse sums (…), of the shapes in `total_shapes`, that are not finite.
 
     Raises:
         CheckFailed: Names the first phase that broke, and its pairs.
@@ -65,7 +65,9 @@ def check_finite(totals: Mapping[str, NDArray[Any]], pairs: Sequence[ChannelPair
 def describe_totals(
     totals: Mapping[str, NDArray[Any]], pairs: Sequence[ChannelPair]
 ) -> dict[str, float]:
-    """Return means of sums (see `total_shapes`) as metrics: `pair_weight/PAIR`, `matching/PAIR`.
+    """Return means of sums (…) as metrics: `pair_weight/PAIR`, `matching/PAIR`.
+
+    The sums have the shapes in `total_shapes`.
 
     If phi learns, add `outer_loss` and `hyper_gradient_norm`, over the batches on which it learns.
     """

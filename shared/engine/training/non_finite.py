@@ -61,7 +61,7 @@ def check_finite(checkpoint: Checkpoint, first_step: int, step: int) -> None:
 
 
 def non_finite_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Return the names of the floats, of any shape, that hold a NaN or an infinity."""
+    """Return the names of the floats (…) that hold a NaN or an infinity."""
     return tuple(
         name
         for name, array in arrays.items()

@@ -219,7 +219,7 @@ def outputs_path(run: RunSpec, what: str, images: Mapping[str, Any]) -> Path:
 
 
 def fingerprint_frozen(network: Network, outputs: Sequence[str], weights: Weights) -> str:
-    """Return the SHA-256 of the layers that lead to these nodes, and of their weights."""
+    """Return the SHA-256 of the layers that lead to these nodes, and of their `Weights`."""
     digest = hashlib.sha256(repr(network.input_shape).encode())
     for node in network.needed(outputs):
         digest.update(f"{node.name} {node.layer!r} {node.inputs}\n".encode())

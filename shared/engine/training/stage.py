@@ -51,7 +51,7 @@ class StageSteps:
         self.kept_val = self.keep_part(data.val, started)
 
     def keep_part(self, pipeline: Pipeline | None, weights: Weights) -> KeptOutputs | None:
-        """Return the store for values of the frozen part on an evaluated part, or None."""
+        """Return the store for values that frozen `Weights` give on an evaluated part, or None."""
         if pipeline is None:
             return None
         return keep_frozen_part(self.run, pipeline, weights, is_training=False)

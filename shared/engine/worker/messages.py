@@ -60,7 +60,7 @@ def read_exactly(stream: Readable, count: int) -> bytes:
 
 
 def pack(value: object, arrays: Arrays) -> object:
-    """Replace every array by its mark, and collect it in `arrays`; shapes do not change."""
+    """Replace every array (…) by its mark, and collect it in `arrays`; shapes do not change."""
     if isinstance(value, np.ndarray):
         name = str(len(arrays))
         # safetensors writes the memory of an array in order, so a transposed view has to be copied.
@@ -77,7 +77,7 @@ def pack(value: object, arrays: Arrays) -> object:
 
 
 def unpack(value: object, arrays: Mapping[str, Array]) -> Any:
-    """Replace every mark by its array; shapes do not change."""
+    """Replace every mark by its array (…); shapes do not change."""
     if isinstance(value, dict):
         if value.keys() == {MARK}:
             return arrays[value[MARK]]

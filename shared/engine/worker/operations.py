@@ -145,10 +145,10 @@ class Operations(Protocol):
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:
-        """Compute the loss of one batch and all gradients, with the noise of `step`."""
+        """Compute one batch's loss () and all gradients (…), with the noise of `step`."""
 
     def measure_latency(self, *, run: RunFields, weights: Weights, num_images: int = 1) -> float:
-        """Measure the median seconds that the logits of `num_images` images take at once."""
+        """Measure median seconds for logits (N, num_classes) of N = `num_images` images."""
 
     def hyper_gradients(
         self,
@@ -159,7 +159,10 @@ class Operations(Protocol):
         batch: BatchArrays,
         learning_rate: float,
     ) -> list[LossAndGradients]:
-        """Compute outer loss and hyper-gradient of one batch, for each set of weights."""
+        """Compute outer loss () and hyper-gradient (…) of one batch, for each set of `Weights`.
+
+        `state` is the trainer's, arrays (…) by name; the batch has images (N, H, W, C).
+        """
 
     def channel_scores(
         self, *, run: RunFields, taps: Sequence[str], num_shards: int = 1
@@ -185,17 +188,17 @@ class Operations(Protocol):
         """
 
     def read_published(self, *, path: str) -> Arrays:
-        """Read arrays of a file in the framework's own format, under its own names.
+        """Read arrays (…) of a file in the framework's own format, under its own names.
 
         Raises:
             UsageError: The file is unreadable, or has no weights.
         """
 
     def write_published(self, *, path: str, tensors: Arrays) -> None:
-        """Write arrays into a file in the framework's own format."""
+        """Write arrays (…) into a file in the framework's own format."""
 
     def fetch_imagenet(self, *, name: str) -> Arrays:
-        """Download ImageNet weights of one of the framework's own models."""
+        """Download ImageNet weights (…) of one of the framework's own models."""
 
     def train_steps(
         self,
@@ -205,7 +208,10 @@ class Operations(Protocol):
         batches: Sequence[BatchArrays],
         learning_rates: Sequence[float],
     ) -> TakenSteps:
-        """Take steps of the real trainer, one per learning rate, on the batches in turn."""
+        """Take steps of the real trainer, one per learning rate, on the batches in turn.
+
+        It starts from canonical `Weights`; a batch has images (N, H, W, C).
+        """
 
     def train(
         self,

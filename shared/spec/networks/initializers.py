@@ -22,14 +22,14 @@ def draw_weights(parameters: Iterable[Parameter], seed: int) -> Weights:
     """Draw the initial values of all parameters.
 
     Returns:
-        Canonical name -> float64 array of the parameter's shape, rounded to float32. Backends cast
-        it to their precision, so that float32 and float64 runs start from the same numbers.
+        Canonical `Weights`, float64 of the declared shapes, rounded to float32. Backends cast
+        them to their precision, so that float32 and float64 runs start from the same numbers.
     """
     return {parameter.name: draw_parameter(parameter, seed) for parameter in parameters}
 
 
 def draw_parameter(parameter: Parameter, seed: int) -> NDArray[np.float64]:
-    """Draw one parameter from its own generator: float64 array of the parameter's shape."""
+    """Draw one parameter (…) from its own generator: float64 of the declared shape."""
     generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(parameter.name.encode())]))
     draw = DISTRIBUTIONS[parameter.initializer.distribution]
     values = draw(generator, parameter.initializer, parameter.shape)
@@ -40,14 +40,14 @@ def draw_parameter(parameter: Parameter, seed: int) -> NDArray[np.float64]:
 def constant(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Return an array of this shape in which every value is `scale`."""
+    """Return an array (…) of this shape in which every value is `scale`."""
     return np.full(shape, initializer.scale, dtype=np.float64)
 
 
 def glorot_uniform(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from U(-a, a), a = sqrt(6 / (fan_in + fan_out)), the Keras default."""
+    """Draw an array (…) from U(-a, a), a = sqrt(6 / (fan_in + fan_out)), the Keras default."""
     limit = math.sqrt(6 / (initializer.fan_in + initializer.fan_out))
     return generator.uniform(-limit, limit, shape)
 
@@ -55,7 +55,7 @@ def glorot_uniform(
 def torch_uniform(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from U(-a, a), a = 1 / sqrt(fan_in), the PyTorch default for kernels and biases."""
+    """Draw (…) from U(-a, a), a = 1 / sqrt(fan_in), the PyTorch default for kernels and biases."""
     limit = 1 / math.sqrt(initializer.fan_in)
     return generator.uniform(-limit, limit, shape)
 
@@ -63,42 +63,45 @@ def torch_uniform(
 def kaiming_normal_fan_out(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from N(0, 2 / fan_out), not truncated, as torchvision's ResNet and VGG convolutions."""
+    """Draw (…) from N(0, 2 / fan_out), not truncated, as torchvision's ResNet and VGG kernels."""
     return generator.normal(0.0, math.sqrt(2 / initializer.fan_out), shape)
 
 
 def kaiming_normal_fan_in(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from N(0, 2 / fan_in), not truncated."""
+    """Draw an array (…) from N(0, 2 / fan_in), not truncated."""
     return generator.normal(0.0, math.sqrt(2 / initializer.fan_in), shape)
 
 
 def normal(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from N(0, scale^2)."""
+    """Draw an array (…) from N(0, scale^2)."""
     return generator.normal(0.0, initializer.scale, shape)
 
 
 def uniform(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from U(-scale, scale)."""
+    """Draw an array (…) from U(-scale, scale)."""
     return generator.uniform(-initializer.scale, initializer.scale, shape)
 
 
 def normal_hundredth(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from N(0, 0.01^2), as torchvision's dense layers of VGG and MobileNetV2."""
+    """Draw an array (…) from N(0, 0.01^2), as torchvision's dense layers of VGG and MobileNetV2."""
     return generator.normal(0.0, 0.01, shape)
 
 
 def uniform_fan_out(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from U(-a, a), a = 1 / sqrt(fan_out), as EfficientNet's dense layer in both lineages."""
+    """Draw an array (…) from U(-a, a), a = 1 / sqrt(fan_out).
+
+    It is the distribution of EfficientNet's dense layer in both lineages.
+    """
     limit = 1 / math.sqrt(initializer.fan_out)
     return generator.uniform(-limit, limit, shape)
 
@@ -106,7 +109,7 @@ def uniform_fan_out(
 def variance_scaling_fan_out(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw from a normal truncated at two deviations, with the variance 2 / fan_out.
+    """Draw an array (…) from a normal truncated at two deviations, with the variance 2 / fan_out.
 
     It is the distribution of Keras' EfficientNet convolutions.
     """
