@@ -39,7 +39,7 @@ def read_notes(root: Path) -> str:
 
 
 def find_section(changelog: str, version: str) -> str:
-    """Return the text below `## [VERSION] - DATE`, up to the next version; else an empty one."""
+    """Return the text below `## [VERSION] - DATE`, up to the next version, or an empty one."""
     sections = re.split(r"^## ", changelog, flags=re.MULTILINE)
     heading = re.compile(rf"\[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n")
     found = [section for section in sections if heading.match(section)]
