@@ -155,9 +155,7 @@ def test_pictures_are_drawn_twice_and_over_nothing_else(photos, tmp_path):
     assert [path.read_bytes() for path in paths] == before
     paths[0].unlink()
     paths[1].write_bytes(b"mine")
-    with pytest.raises(
-        UsageError, match=r"exists\..* Try naming another folder, or remove it"
-    ):
+    with pytest.raises(UsageError, match=r"exists\..* Try naming another folder, or remove it"):
         draw_facts(facts, output)
     assert [path.name for path in output.iterdir()] == [paths[1].name]
     assert paths[1].read_bytes() == b"mine"

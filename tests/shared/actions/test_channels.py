@@ -156,6 +156,8 @@ def test_a_file_of_another_origin_is_not_lost(
         select(tmp_path, 2)
     text = '{"format": "poc channels 1", "taps": {}, "keep": 3}'
     (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match=rf"{name}', which exists\..* Try naming another folder, or remove it"):
+    with pytest.raises(
+        UsageError, match=rf"{name}', which exists\..* Try naming another folder, or remove it"
+    ):
         select(tmp_path, 2)
     assert (tmp_path / name).read_text() == text
