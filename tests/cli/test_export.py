@@ -73,7 +73,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(run, monkeypatch):
 
 
 REFUSED = {
-    "format": (["--format", "h5"], "allowed are onnx, tflite"),
+    "format": (["--format", "h5"], "Expected one of onnx, tflite"),
     "precision": (["--format", "onnx", "--precision", "int4"], "float32, float16, int8"),
     "folder": (["--format", "onnx"], "no run.json"),
 }

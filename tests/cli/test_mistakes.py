@@ -118,9 +118,9 @@ MISTAKES = {
         settings("lineage=keras"),
         "lightnet_plain is the default model of lightlayers: --model names another",
     ),
-    "--data path": (lambda f: [*RUN, "--data", photos(f)], "write folder:"),
-    "--data idx path": (lambda f: [*RUN, "--data", idx(f)], "write idx:"),
-    "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "write npz:"),
+    "--data path": (lambda f: [*RUN, "--data", photos(f)], "Try writing folder:"),
+    "--data idx path": (lambda f: [*RUN, "--data", idx(f)], "Try writing idx:"),
+    "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "Try writing npz:"),
     "resnet-18": ([*RUN, "--model", "resnet-18"], "Try resnet18"),
     "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "Try mobilenet_v2"),
     "--weights run folder": (

@@ -94,11 +94,11 @@ def read_picture(path):
         warnings.simplefilter("ignore")
         facts = inspect_file(path)
         if facts.error:
-            raise UsageError(f"received {facts.error}")
+            raise UsageError(f"Got {facts.error}")
         try:
             picture = decode_file(path, 3)
         except Exception as error:
-            raise UsageError(f"received {error}") from None
+            raise UsageError(f"Got {error}") from None
     assert (picture.size, picture.mode) == ((facts.width, facts.height), "RGB")
 
 
@@ -146,7 +146,7 @@ def test_damaged_run_folders_and_splits(num_cases, tmp_path):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise UsageError(f"received {error}") from None
+            raise UsageError(f"Got {error}") from None
         Split.from_json(text, source)
 
     def read_checkpoint_file(path):

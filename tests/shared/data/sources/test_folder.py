@@ -316,7 +316,7 @@ def test_names_with_line_breaks_are_read_and_shown_in_one_line(tmp_path):
     [
         (lambda root: None, "there is no folder"),
         (lambda root: root.mkdir(), "no class folders"),
-        (lambda root: make_folder(root, classes=("only",)), "images of 1 class;"),
+        (lambda root: make_folder(root, classes=("only",)), r"images of 1 class\."),
         (lambda root: root.write_text("x", encoding="utf-8"), "there is no folder"),
     ],
 )
@@ -384,7 +384,7 @@ def test_links_that_lead_out_of_the_folder_are_told(tmp_path):
     (inside / "a" / "x.png").symlink_to(outside / "own.png")
     (told,) = FolderSource(f"folder:{inside}", inside).remarks
     assert told == (
-        f"1 file is a link to outside of '{inside}', such as 'a/x.png'; what they lead to is read."
+        f"1 file is a link to outside of '{inside}', such as 'a/x.png'; the files that they lead to are read."
     )
     (inside / "c").symlink_to(outside)
     (told,) = FolderSource(f"folder:{inside}", inside).remarks
