@@ -155,7 +155,7 @@ def write_name(
     """Write one of the names in its cheapest place, where the layout ignores it.
 
     Returns:
-        Whether there is room.
+        True if there is room.
     """
     point, own = points[index], scene.anchors[index]
     name = shorten(point.name, MAX_LETTERS)
