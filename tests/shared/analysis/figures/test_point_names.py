@@ -6,11 +6,24 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from poc.shared.analysis.figures.drawing import drawing
-from poc.shared.analysis.figures.point_names import NamedPoint, box_of, write_names
+from poc.shared.analysis.figures.point_names import (
+    CROSSING,
+    NEAR,
+    NEIGHBOUR,
+    PIERCING,
+    STRANGER,
+    WHISKER,
+    NamedPoint,
+    Scene,
+    box_of,
+    distance_of,
+    write_names,
+)
 
 
 def write_at(
@@ -58,10 +71,53 @@ def test_a_name_stands_right_of_its_point_and_left_of_it_at_the_right_edge() -> 
     assert [text.get_horizontalalignment() for text in axes.texts] == ["left", "right"]
 
 
-def test_a_name_that_moved_has_a_line_back() -> None:
-    _, axes, _ = write_at([(0.02, 0.5), (0.02, 0.51)])
-    lines = [text.arrow_patch for text in axes.texts if isinstance(text, Annotation)]
-    assert [line is not None and line.get_visible() for line in lines] == [False, True]
+def test_a_name_that_is_far_from_its_point_has_a_line_back() -> None:
+    figure, axes, num_unnamed = write_at([(0.02, 0.5)] * 6)
+    assert num_unnamed == 0
+    point = box_of(axes, 0.02, 0.5, 0.5)
+    distances = [distance_of(box, point) * 72 / figure.dpi for box in boxes(figure, axes)]
+    lines = [isinstance(text, Annotation) and text.arrow_patch is not None for text in axes.texts]
+    assert lines == [distance > NEAR for distance in distances]
+    assert lines[0] is False
+    assert lines[-1] is True
+
+
+def make_scene(*places: tuple[float, float]) -> Scene:
+    """A picture of 400 by 400 pixels with points, which are 10 pixels wide, at these places."""
+    points = [Bbox([[x - 5, y - 5], [x + 5, y + 5]]) for x, y in places]
+    return Scene(
+        plot=Bbox([[0, 0], [400, 400]]),
+        scale=1.0,
+        anchors=points,
+        points=list(enumerate(points)),
+        whiskers=[],
+    )
+
+
+def test_distance_costs_and_so_does_a_place_near_another_point() -> None:
+    scene = make_scene((100, 100), (160, 100))
+    assert scene.price(Bbox([[108, 95], [140, 105]]), 0) == 8
+    assert scene.price(Bbox([[108, 95], [150, 105]]), 0) == 8 + NEIGHBOUR
+    # 40 pixels from its own point, 10 from the other one.
+    assert scene.price(Bbox([[140, 95], [150, 105]]), 0) == 40 + STRANGER + NEIGHBOUR
+    assert scene.price(Bbox([[200, 95], [220, 105]]), 0) == 100 + STRANGER + PIERCING
+
+
+def test_points_of_one_cost_are_no_strangers_to_a_name_between_them() -> None:
+    scene = make_scene((100, 100), (100, 112))
+    assert scene.price(Bbox([[108, 95], [140, 105]]), 0) == 8
+
+
+def test_a_line_back_crosses_no_name() -> None:
+    scene = make_scene((100, 100))
+    far = Bbox([[150, 95], [200, 105]])
+    assert scene.price(far, 0) == 50
+    scene.names.append(Bbox([[120, 90], [140, 110]]))
+    assert scene.price(far, 0) == 50 + CROSSING
+    scene.lines.append(Path([(175, 0), (175, 400)]))
+    assert scene.price(far, 0) == 50 + 2 * CROSSING
+    scene.whiskers = [Bbox([[190, 0], [195, 400]])]
+    assert scene.price(far, 0) == 50 + 2 * CROSSING + WHISKER
 
 
 def test_the_first_names_are_kept_where_there_is_no_room_for_all() -> None:
@@ -73,4 +129,4 @@ def test_the_first_names_are_kept_where_there_is_no_room_for_all() -> None:
 
 def test_a_long_name_is_cut_and_a_command_to_a_terminal_is_spelled_out() -> None:
     _, axes, _ = write_at([(0.02, 0.2), (0.02, 0.8)], ["a" * 99, "\x1b[31m"])
-    assert [text.get_text() for text in axes.texts] == ["a" * 31 + "…", "\\x1b[31m"]
+    assert [text.get_text() for text in axes.texts] == ["a" * 39 + "…", "\\x1b[31m"]
