@@ -13,8 +13,8 @@ from PIL import Image
 from poc.shared.analysis.figures.drawing import PAPERS
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.models import MODELS
-from poc.tests.cli.printed import ROOT, commands_of
 from poc.tests.cli.test_printed_commands import TRAINS, call
+from poc.tests.helpers.commands.printed import ROOT, commands_of
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 STUDY = ROOT / "docs" / "results" / "2026-11-29-front-door"

@@ -384,7 +384,8 @@ def test_links_that_lead_out_of_the_folder_are_told(tmp_path):
     (inside / "a" / "x.png").symlink_to(outside / "own.png")
     (told,) = FolderSource(f"folder:{inside}", inside).remarks
     assert told == (
-        f"1 file is a link to outside of '{inside}', such as 'a/x.png'; the files that they lead to are read."
+        f"1 file is a link to outside of '{inside}', such as 'a/x.png'; the files that they lead "
+        "to are read."
     )
     (inside / "c").symlink_to(outside)
     (told,) = FolderSource(f"folder:{inside}", inside).remarks
