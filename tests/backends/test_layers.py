@@ -230,5 +230,5 @@ def test_unequal_strides_of_a_depthwise_convolution_are_refused(layer):
         "depthwise": spec.DepthwiseConv2D(**window),
         "separable": spec.SeparableConv2D(filters=2, **window),
     }
-    with pytest.raises(UsageError, match=r"strides \(2, 1\)"):
+    with pytest.raises(UsageError, match=r"strides=\(2, 1\)"):
         NetworkBuilder("case", (6, 6, 2)).add("layer", kinds[layer])
