@@ -37,7 +37,7 @@ from .time_to_accuracy import name_setting
 TITLE = "Accuracy against cost"
 # Inches: a panel of the page; the picture in a file, as wide as a column of text.
 HEIGHT = 2.7
-ALONE_WIDTH, ALONE_HEIGHT = 5.6, 3.7
+ALONE_WIDTH, ALONE_HEIGHT = 5.2, 3.5
 # Points that the frameworks of one setting are moved apart; they cost the same.
 SHIFT = 2.6
 LOG = ", log axis"

@@ -139,7 +139,7 @@ def test_a_picture_alone_brings_its_colours_and_its_legend(paper: str, tmp_path:
     svg = draw_alone(make_groups(tmp_path))[f"accuracy_against_cost_{paper}.svg"]
     picture = ElementTree.fromstring(svg)
     assert {"tf", "torch", "95 % interval", "test accuracy", MACS.title} <= set(texts(picture))
-    assert picture.get("width") == "403.2pt"
+    assert picture.get("width") == "374.4pt"
     assert picture.get("aria-label", "").endswith("mean of the frameworks: k=3 0.850; k=1 0.650.")
     assert not re.search(r"currentColor|var\(|href=\"http", svg)
     assert PAPERS[paper][INK] in svg
