@@ -1,7 +1,7 @@
 """Where a pipeline's decoded images are kept: in memory, in a mapped file, or nowhere.
 
-What is kept is the first half of the view (`view.Resize`): decoded, channels settled, resized. A
-file is keyed by the content of its images and by how they were prepared, so it can never be stale.
+The cache keeps the first half of the view (`view.Resize`): images decoded, with their channels,
+resized. The key of a file is the content of its images and their preparation, so it is never stale.
 """
 
 import hashlib
@@ -35,12 +35,12 @@ Place = Literal["memory", "disk", "off"]
 
 @dataclass(frozen=True, eq=False)
 class SourceImages:
-    """Images read and prepared anew each time they are asked for.
+    """Images that are read and prepared again at every request.
 
     Attributes:
         source: Where they come from.
         indices: (k,) int64, position -> position in the source.
-        resize: What is done to each.
+        resize: The first half of the view.
     """
 
     source: Source
@@ -48,7 +48,7 @@ class SourceImages:
     resize: Resize
 
     def gather(self, positions: Indices) -> Pixels | list[Pixels]:
-        """Images at these positions: one array where the source's all agree, else a list."""
+        """Return the images (k, H, W, C) at positions (k,): a list unless all sizes agree."""
         shape = self.source.image_shape
         if shape is not None and self.resize.shape(shape[:2])[:2] == shape[:2]:
             return convert_channels(
@@ -57,7 +57,7 @@ class SourceImages:
         return [self.image(int(position)) for position in positions]
 
     def image(self, position: int) -> Pixels:
-        """One image (H, W, C) uint8."""
+        """Return one image (H, W, C) uint8."""
         return self.resize(self.source.picture(int(self.indices[position])))
 
     def __iter__(self) -> Iterator[Pixels]:
@@ -97,7 +97,7 @@ def choose_place(
     """Where images are kept.
 
     Args:
-        images: What would be kept.
+        images: The images to keep.
         spec: `cache` and `num_workers`.
         resident_bytes: Memory that `auto` may take.
         is_drawn: The view does more to each image in every epoch; workers then help, and they share
@@ -115,14 +115,15 @@ def choose_place(
 
 
 def has_room(folder: Path, num_bytes: int) -> bool:
-    """Whether a folder's disk can take a file and keep a tenth of its own size free."""
+    """Say whether the disk of a folder can take a file and keep a tenth of its size free."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     usage = shutil.disk_usage(existing)
+    # A full disk would stop the run itself, which writes checkpoints to it.
     return usage.free - num_bytes > usage.total // 10
 
 
 def keep_on_disk(images: SourceImages, spec: DataSpec) -> Kept:
-    """The mapped cache file, written first where there is none.
+    """Map the cache file; write it first if it does not exist.
 
     Raises:
         UsageError: The cache was asked for by name and cannot be written.
@@ -131,6 +132,7 @@ def keep_on_disk(images: SourceImages, spec: DataSpec) -> Kept:
     try:
         return StoredImages.map(path)
     except (OSError, ValueError):
+        # A missing or damaged cache is no error: it is written again.
         pass
     try:
         return StoredImages.write(path, images)

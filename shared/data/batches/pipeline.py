@@ -54,8 +54,8 @@ class ReadOptions:
     """How a pipeline reads; the batches are the same.
 
     Attributes:
-        prefetch_batches: Batches that a thread prepares ahead; 0: none. None: 0 for data in
-            memory, where a thread costs more than it gives, else 2.
+        prefetch_batches: Batches that a thread prepares ahead; 0: none. None: 2, but 0 for
+            data in memory, for which a thread costs more than it gains.
         resident_bytes: Memory that the kept images may take before the disk is used.
         shard: The share of every batch that this process reads.
     """
@@ -178,12 +178,12 @@ class Pipeline:
             yield Batch(nothing, self.source.labels[indices], indices)
 
     def order(self, epoch: int) -> Indices:
-        """(k,) int64: which of `indices` stands where in this epoch."""
+        """Return the order (k,) int64 of `indices` in this epoch."""
         return self._plan.order(epoch)
 
     @property
     def is_resident(self) -> bool:
-        """Whether decoded images are kept in memory."""
+        """Say whether decoded images are kept in memory."""
         return self.place == "memory"
 
     @property
@@ -230,7 +230,7 @@ class Pipeline:
                 stream.close()
 
     def _take_stream(self, first: int) -> Any:
-        """The running stream where it stands at `first`, else a new one."""
+        """Return the running stream if its next batch is `first`, or a new one."""
         if self._stream is not None and self._stream[0] == first:
             (_, stream), self._stream = self._stream, None
             return stream

@@ -1,8 +1,8 @@
-"""Decoded images kept whole: flat uint8 pixels and a table, in memory or memory-mapped from disk.
+"""Decoded images: flat uint8 pixels and a table of shapes, in memory or memory-mapped from disk.
 
 A cache file holds the pixels of all images one after the other, then the table of their shapes,
-then a footer. It is written beside its place, flushed to the disk and then renamed, so a process
-that is killed leaves either the whole file or none.
+then a footer. It is written under another name, flushed to the disk and then renamed, so a
+killed process leaves either the complete file or none.
 """
 
 import math
@@ -55,13 +55,13 @@ class StoredImages:
 
     @cached_property
     def stacked(self) -> Pixels | None:
-        """(k, H, W, C) view of all pixels where the shapes agree, else none."""
+        """Return a view (k, H, W, C) of all pixels; None if the shapes differ."""
         if not len(self.shapes) or (self.shapes != self.shapes[0]).any():
             return None
         return self.pixels.reshape(len(self.shapes), *self.shapes[0])
 
     def gather(self, positions: Indices) -> Pixels | list[Pixels]:
-        """Images at these positions: one array where all shapes agree, else a list."""
+        """Return the images (k, H, W, C) at positions (k,): a list unless all shapes agree."""
         if self.stacked is not None:
             return np.take(self.stacked, positions, axis=0)
         return [self.image(int(position)) for position in positions]
@@ -108,7 +108,7 @@ class StoredImages:
         """Map a cache file; its pixels are read when they are asked for.
 
         Raises:
-            ValueError: The file is no whole cache.
+            ValueError: The file is not a complete cache.
         """
         length = path.stat().st_size
         with path.open("rb") as stream:
@@ -134,7 +134,7 @@ def map_images(path: Path) -> StoredImages:
 
 
 def cache_pieces(images: Iterable[Pixels]) -> Iterable[bytes | memoryview]:
-    """What a cache file holds, in order."""
+    """Yield the parts of a cache file of images (H, W, C) uint8, in order."""
     shapes: list[Sequence[int]] = []
     for image in images:
         shapes.append(image.shape)

@@ -1,9 +1,8 @@
 """How the batches of a pipeline are planned and read.
 
-A plan says which examples stand in which batch of which epoch; a reader turns positions into
-pixels; Grain runs readers ahead, in a thread or in worker processes. Grain's records are whole
-batches of all epochs in a row, because its cost is per record and its processes take a second to
-start.
+A plan gives the examples of each batch of each epoch; a reader turns positions into pixels; Grain
+runs readers ahead, in a thread or in worker processes. Each record of Grain is an entire batch, of
+all epochs in a row, because its cost is per record and its processes take a second to start.
 """
 
 import logging
@@ -40,7 +39,7 @@ class Batch(NamedTuple):
             example together.
         labels: (N,) int64.
         indices: (N,) int64 positions in the source.
-        targets: (N, num_classes) float32 where images were mixed, else none.
+        targets: (N, num_classes) float32; None unless images were mixed.
     """
 
     images: Images
@@ -50,25 +49,25 @@ class Batch(NamedTuple):
 
     @property
     def learned(self) -> Labels | NDArray[np.float32]:
-        """What a training step learns from: targets where there are some, else labels."""
+        """Return the targets (N, num_classes) of a step, or the labels (N,) if none were mixed."""
         return self.labels if self.targets is None else self.targets
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Which share of every batch a process of a data-parallel run reads."""
+    """The share of every batch that a process of a data-parallel run reads."""
 
     index: int = 0
     count: int = 1
 
 
 class Part(NamedTuple):
-    """What one process reads of one batch.
+    """The examples of one batch that one process reads.
 
     Attributes:
         positions: (N,) int64, its examples.
         partners: (N,) int64, the examples that they are mixed with; none: nothing is mixed.
-        mix: How; of the whole batch.
+        mix: The draw for the full batch, over all processes.
     """
 
     positions: Indices
@@ -77,7 +76,7 @@ class Part(NamedTuple):
 
     @property
     def needed(self) -> Indices:
-        """Positions to read: each once."""
+        """Return the positions (k,) to read, each once."""
         if self.partners is None:
             return self.positions
         return np.unique(np.concatenate([self.positions, self.partners]))
@@ -85,18 +84,18 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which examples stand where, in every epoch; a pure function of (seed, epoch, step).
+    """The order of the examples in every epoch: a pure function of (seed, epoch, step).
 
     Attributes:
-        num_examples: Of the whole part.
-        num_batches: Of an epoch.
-        batch_size: Examples a batch, over all shards.
+        num_examples: Examples of the part.
+        num_batches: Batches of an epoch.
+        batch_size: Examples per batch, over all shards.
         seed: Keys order and mixing together with the epoch.
         is_training: False: every epoch is the same, in the order of the part.
         is_shuffled: A new order in every epoch.
         view: Says whether batches are mixed.
         size: (height, width) of the images.
-        shard: What this process reads.
+        shard: The share of this process.
     """
 
     num_examples: int
@@ -110,14 +109,15 @@ class Plan:
     shard: Shard
 
     def order(self, epoch: int) -> Indices:
-        """(k,) int64: which position stands where in this epoch."""
+        """Return the positions (k,) int64 in the order of this epoch."""
         if not self.is_shuffled:
             return np.arange(self.num_examples, dtype=np.int64)
         return shuffled(self.seed, epoch, self.num_examples)
 
     def part(self, epoch: int, step: int) -> Part:
-        """What this process reads of a batch."""
+        """Return the examples of a batch that this process reads."""
         start = step * self.batch_size
+        # Every process draws the full order and mix, so that shards change no example.
         batch = self.order(epoch)[start : start + self.batch_size]
         own = np.array_split(np.arange(len(batch)), self.shard.count)[self.shard.index]
         if not (self.is_training and is_mixing(self.view)):
@@ -207,10 +207,10 @@ class Records:
 
 
 def open_stream(records: Records, prefetch_batches: int, num_workers: int) -> Any:
-    """Records in order, read ahead; an iterator with `close()`.
+    """Read records ahead, in order; return an iterator with `close()`.
 
     Args:
-        records: What is read.
+        records: The batches to read.
         prefetch_batches: Batches that a thread prepares ahead.
         num_workers: Processes that prepare batches; 0: a thread of this one.
     """

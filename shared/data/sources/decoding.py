@@ -1,8 +1,8 @@
 """The way from an encoded image file to pixels: one rule for every format, mode and orientation.
 
 EXIF rotation is applied, transparency is laid on white, palettes and CMYK become RGB, more than 8
-bits become 8 by `depth`, and of an animation the first frame is used. The inspection of all files
-before a run and the run itself call the same function, so the run decodes every accepted file.
+bits become 8 by `depth`, and of an animation the first frame is used. A run and the inspection of
+all files before it call the same function, so the run decodes every accepted file.
 """
 
 import hashlib

@@ -107,7 +107,7 @@ def open_source(
 
     Args:
         text: Text given to `--data`.
-        on_error: What to do about files that cannot be read: refuse the source, or skip them.
+        on_error: Action for files that cannot be read: refuse the source, or skip them.
         note: Called with a sentence about work that takes long.
         is_anew: Read every file of a folder again, whatever an earlier inspection found.
 

@@ -1,1 +1,1 @@
-"""What a network sees of an image: size, crop, colour, normalisation."""
+"""The view of an image that a network gets: size, crop, colour, normalisation."""

@@ -1,4 +1,4 @@
-"""What the pixels look like: brightness, contrast, saturation, hue, and erased boxes."""
+"""Changes of colour and of single areas: brightness, contrast, saturation, hue, erased boxes."""
 
 import math
 

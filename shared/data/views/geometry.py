@@ -25,7 +25,7 @@ FILTERS = {
 
 
 class Box(NamedTuple):
-    """A part of an image, in whole pixels."""
+    """A part of an image, in pixels."""
 
     top: int
     left: int
@@ -95,7 +95,7 @@ def centre_box(size: Size, crop: Size) -> Box:
 
 
 def shifted_box(size: Size, crop: Size, generator: np.random.Generator) -> Box:
-    """FixRes: the centre box, moved sideways by up to the whole margin.
+    """Draw the box of FixRes: the centre box, moved sideways by up to the full margin.
 
     The shift is U{0..j} to either side with equal chance, j being the centre box's left margin, so
     that no shift has probability 1/(j+1) and every other one 1/(2(j+1)).

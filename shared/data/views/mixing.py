@@ -1,7 +1,7 @@
 """Mixup and cutmix: two images become one, and so do their labels.
 
-Both act on a whole batch after normalisation. Random numbers depend on (seed, epoch, batch) alone.
-Where both are on, each batch draws one of them with equal chance.
+Both act on a batch after normalisation. Random numbers depend only on (seed, epoch, batch). If both
+are on, each batch draws one of them with equal chance.
 """
 
 import math
@@ -22,10 +22,10 @@ SALT = 0x6D6978
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """What one batch draws.
+    """The random draw for one batch.
 
     Attributes:
-        partners: (N,) int64, whom each example of the batch is mixed with.
+        partners: (N,) int64, the example that each example of the batch is mixed with.
         share: Of the example itself; the rest is the partner's. Of a cutmix, corrected by the box.
         box: Cutmix: the part that the partner gives; none: mixup.
     """
@@ -54,19 +54,19 @@ class Mix:
 
 
 def is_mixing(view: TrainView) -> bool:
-    """Whether a view mixes."""
+    """Say whether a view mixes images."""
     return view.mixup > 0 or view.cutmix > 0
 
 
 def draw_mix(
     view: TrainView, size: tuple[int, int], batch_size: int, key: tuple[int, int, int]
 ) -> Mix:
-    """Partners, share and box of one batch.
+    """Draw partners (N,), share and box of one batch.
 
     Args:
         view: Gives the alphas.
         size: (height, width) of the images.
-        batch_size: Examples of the whole batch.
+        batch_size: Examples of the batch, over all processes.
         key: (seed, epoch, batch).
     """
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([SALT, *key])))

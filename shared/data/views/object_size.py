@@ -1,7 +1,7 @@
 """Apparent size of objects: how much larger the test shows them than training did (FixRes).
 
 Training crops a part of the image, side share s, and resizes it to K_train; the test resizes the
-whole image by a rule and crops without a resize. An object then has
+full image by a rule and crops without a resize. An object then has
 r_test / r_train = s * (scale of the test's resize) * sqrt(HW) / K_train. The ideal takes the
 published area law and a square image resized to int(K_test / crop_share) (arXiv 1906.06423,
 section 3).

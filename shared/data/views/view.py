@@ -1,7 +1,7 @@
 """From a decoded image to what a model sees, in two halves: one that is kept and one that is drawn.
 
 The base of a view is the same in every epoch: channels and resize. It is what memory and disk
-caches hold. What follows is done anew each time; in training it is drawn from a generator that
+caches hold. The other half is computed every time; in training it is drawn from a generator that
 depends on (seed, epoch, example id) alone, so neither workers, caches nor a resume change a pixel.
 """
 
@@ -86,7 +86,7 @@ class Augmentation:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the base is already what the model sees."""
+        """Say whether the base is already the final image."""
         view = self.view
         rates = (view.horizontal_flip, view.vertical_flip, view.erasing)
         amounts = [getattr(view, key) for key in (*GEOMETRY, *COLOUR)]
@@ -97,7 +97,7 @@ class Augmentation:
         view, picture = self.view, to_picture(image)
         steps = [self.crop, self.change]
         if view.crop == "shifted":
-            # As FixRes: contrast sees the whole image, and what is padded keeps its level.
+            # As FixRes: contrast is computed on the full image, and padding keeps its level.
             steps.reverse()
         for step in steps:
             picture = step(picture, generator)
@@ -158,7 +158,7 @@ class Crops:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the base is already what the model sees."""
+        """Say whether the base is already the final image."""
         return self.view.crop == "none"
 
     @property
@@ -187,13 +187,13 @@ Augment = Augmentation | Crops
 def plan_view(
     spec: DataSpec, shape: Shape, channels: int, *, is_training: bool
 ) -> tuple[Resize, Augment]:
-    """The two halves of a view.
+    """Plan the two halves of a view.
 
     Args:
         spec: The settings.
         shape: (H, W, C) of the model's input.
-        channels: Of the source's images.
-        is_training: Which of the two views.
+        channels: Channels of the source's images.
+        is_training: True for the training view, False for the evaluation view.
     """
     size = shape[:2]
     view = spec.train_view if is_training else spec.eval_view
