@@ -160,9 +160,12 @@ def test_a_spectral_start_is_the_svd_of_the_drawn_kernel():
 
 
 REFUSED = {
-    "unknown": ({"nothing": 1}, "'nothing', which lightnet_residual has not; allowed are block1"),
+    "unknown": (
+        {"nothing": 1},
+        "'nothing', which lightnet_residual does not have. Expected one of block1",
+    ),
     "no convolution": ({"head": 1}, "'head', which is a dense"),
-    "rank": ({"block1/conv1": 99}, "rank 99 for 'block1/conv1'; allowed is at most 8"),
+    "rank": ({"block1/conv1": 99}, "rank=99 for 'block1/conv1'. Expected at most 8"),
 }
 
 

@@ -155,7 +155,7 @@ def test_a_missing_or_changed_file_is_refused_in_one_sentence(damage, words, tmp
         other.mkdir()
     with pytest.raises(UsageError, match=words) as caught:
         read_arrays(path)
-    assert str(caught.value).startswith(f"Got {str(path)!r}, whose frozen tensors lie in")
+    assert str(caught.value).startswith(f"Got {str(path)!r}, whose frozen tensors are in")
     assert "\n" not in str(caught.value)
 
 
@@ -264,7 +264,7 @@ def test_a_run_without_its_frozen_file_is_not_sent_to_the_command_that_failed(
         code, _, errors = poc(*command)
         assert code == 2
         assert f"{name!r}, which is not in the same folder" in errors
-        assert "look for a file of that name in the checkpoints folders of the runs" in errors
+        assert "looking for a file of that name in the checkpoints folders of the runs" in errors
         assert "weights convert" not in errors
 
 

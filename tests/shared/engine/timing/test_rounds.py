@@ -161,7 +161,7 @@ def test_verification_finds_a_changed_number(bench, tmp_path):
             verify_bench(file)
     del changed["processes"][0]["seconds"]
     file.write_text(json.dumps(changed))
-    with pytest.raises(CheckFailed, match="not whole"):
+    with pytest.raises(CheckFailed, match="which is incomplete"):
         verify_bench(file)
 
 

@@ -91,12 +91,13 @@ def test_a_header_that_means_nothing_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("values", "answer"),
     [
-        ({}, "for lightnet_plain, the default model of lightlayers; the file fits resnet32_cifar: "
-         "write --method transfer --model resnet32_cifar for a new head"),
-        ({"method": "transfer"}, "for efficientnet_lite0, the default model of transfer; the file "
-         "fits resnet32_cifar: write --model resnet32_cifar"),
+        ({}, "but the file fits resnet32_cifar. "
+         "Try --method transfer --model resnet32_cifar for a new head"),
+        ({"method": "transfer"}, "for efficientnet_lite0, the default model of transfer. "
+         "Expected weights of efficientnet_lite0, but the file fits resnet32_cifar. Try --model resnet32_cifar"),
         ({"method": "fixres", "model": {"name": "efficientnet_lite0"}},
-         "for efficientnet_lite0; the file fits resnet32_cifar: write --model resnet32_cifar"),
+         "for efficientnet_lite0. Expected weights of efficientnet_lite0, but the file fits "
+         "resnet32_cifar. Try --model resnet32_cifar"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_model_is_named(values, answer, tmp_path):
@@ -108,7 +109,7 @@ def test_a_file_of_another_model_is_named(values, answer, tmp_path):
 def test_names_of_a_publisher_are_none_for_the_light_layers():
     """Their factors have no names in a file of PyTorch or Keras."""
     assert choose(find_schemes("lightnet_plain"), None, declare("lightnet_plain")) == []
-    with pytest.raises(UsageError, match="allowed are canonical"):
+    with pytest.raises(UsageError, match="Expected one of canonical"):
         choose(find_schemes("lightnet_plain"), "torch", declare("lightnet_plain"))
 
 
