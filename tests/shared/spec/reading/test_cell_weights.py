@@ -94,7 +94,8 @@ def test_a_header_that_means_nothing_is_told(tmp_path):
         ({}, "but the file fits resnet32_cifar. "
          "Try --method transfer --model resnet32_cifar for a new head"),
         ({"method": "transfer"}, "for efficientnet_lite0, the default model of transfer. "
-         "Expected weights of efficientnet_lite0, but the file fits resnet32_cifar. Try --model resnet32_cifar"),
+         "Expected weights of efficientnet_lite0, but the file fits "
+         "resnet32_cifar. Try --model resnet32_cifar"),
         ({"method": "fixres", "model": {"name": "efficientnet_lite0"}},
          "for efficientnet_lite0. Expected weights of efficientnet_lite0, but the file fits "
          "resnet32_cifar. Try --model resnet32_cifar"),
