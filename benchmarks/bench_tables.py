@@ -9,19 +9,19 @@ per side, the second a line per pair and part.
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from poc.shared.actions.bench import verify_bench
 from poc.shared.analysis.timing.report import ROW_TITLES, judge_ratio, write_mebibytes, write_ratio
 from poc.shared.analysis.timing.samples import check_one_machine
+from poc.shared.engine.timing.bench_file import BenchFile
 
-Benches = Mapping[str, Mapping[str, Any]]
+Benches = Mapping[str, BenchFile]
 
 
 def main(paths: Sequence[str]) -> int:
     """Print both tables."""
     benches = {Path(path).stem: verify_bench(Path(path)) for path in paths}
-    check_one_machine({"processes": [p for b in benches.values() for p in b["processes"]]})
+    check_one_machine([p for bench in benches.values() for p in bench["processes"]])
     columns = ("side", "step, ms", "IQR", "images/s", "step over bare step")
     print_table(("file", *columns, "epoch over its steps", "peak memory, MiB"), side_lines(benches))
     print_table(

@@ -196,7 +196,8 @@ def resident_bytes() -> int:
 def measure_memory(folder: Path, temporary: Path) -> tuple[int, int]:
     """Return the resident bytes after two epochs from the decode cache, and after many."""
     epochs = Epochs(make_pipeline(folder, cache="disk", cache_folder=str(temporary / "memory")))
-    epochs(), epochs()
+    epochs()
+    epochs()
     before = resident_bytes()
     for _ in range(MANY_EPOCHS):
         epochs()

@@ -26,8 +26,9 @@ from poc.shared.commands.options import weight_defaults
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.server.operations import ServedOperations
+from poc.shared.spec.reading.cell_names import write_value
 from poc.shared.spec.reading.config import load_run
-from poc.shared.spec.reading.sweep import parse_axis, write_value
+from poc.shared.spec.reading.sweep import parse_axis
 
 COLUMNS = ("test_accuracy", "test_loss", "train_loss", "num_epochs", "total_seconds")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.numerics.noise import draw_noise
-from poc.shared.engine.teacher import starting_weights
+from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 
@@ -71,7 +71,7 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
         name: module.Trainer(resolve_networks(run), starting_weights(resolve_networks(run)))
         for name, run in (("student", student), ("distilled", taught), ("kept", taught))
     }
-    numbers = {f"coefficient/{k}": np.asarray(v) for k, v in taught.coefficients(0.0).items()}
+    numbers = step_coefficients(resolve_networks(taught), 0.0)
     kept = {**numbers, **trainers["kept"].teacher_outputs(images)}
     noise = draw_noise(declare_network(student), seed=0, step=0, batch_size=batch_size)
 

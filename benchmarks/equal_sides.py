@@ -59,9 +59,9 @@ def main() -> int:
 
 def make_spec(arguments: argparse.Namespace) -> BenchSpec:
     """Return a bench of the default mode twice, and once slowed, on a few embedded images."""
-    model = {"model": {"name": arguments.model}} if arguments.model else {}
+    model = [f"model.name={arguments.model}"] if arguments.model else []
     small = "data.split.train_per_class=20"
-    run = load_run(assignments=[small, *arguments.assignments], **model)
+    run = load_run(assignments=[small, *model, *arguments.assignments])
     equal = Side(backend=arguments.backend, mode=next(iter(MODES[arguments.backend])))
     return BenchSpec(
         run=run,

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
@@ -41,7 +41,7 @@ def main() -> int:
         )
     )
     backend = load(arguments.backend)
-    backend.prepare(run)
+    backend.prepare(run.spec)
     folder = RunFolder.create(tempfile.mkdtemp() + "/run")
     loop_seconds, bare_seconds = [], []
 
@@ -66,10 +66,11 @@ def main() -> int:
     return int(ratio > PROMISED_RATIO)
 
 
-def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
+def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple[Any, ...]]:
     """Return the tensors of every batch of an epoch, as the backend's update takes them."""
     arrays = __import__(f"poc.{backend}_impl.arrays", fromlist=["arrays"])
-    spec, trainer = loop.spec, loop.trainer
+    # The tree's own trainer: the contract does not promise its device.
+    spec, trainer = loop.spec, cast(Any, loop.trainer)
     steps = []
     for step, batch in enumerate(loop.data.train.epoch(0)):
         noise = draw_noise(loop.steps.network, seed=0, step=step, batch_size=len(batch.labels))
@@ -85,11 +86,11 @@ def bare_steps(backend: str, loop: TrainingLoop) -> list[tuple]:
     return steps
 
 
-def run_bare(loop: TrainingLoop, steps: list[tuple]) -> float:
+def run_bare(loop: TrainingLoop, steps: list[tuple[Any, ...]]) -> float:
     """Run one bare epoch; return its seconds."""
     started = time.perf_counter()
     for step in steps:
-        loop.trainer.update(*step)
+        cast(Any, loop.trainer).update(*step)
     loop.trainer.wait()
     return time.perf_counter() - started
 

@@ -76,7 +76,7 @@ def main() -> int:
     share = statistics.median(stock_seconds / own for stock_seconds, own in pairs)
     rates = [len(labels) / statistics.median(column) for column in zip(*pairs, strict=True)]
     print(
-        f"{arguments.backend}: {run.model.name}, batch {run.data.batch_size}: stock "
+        f"{arguments.backend}: {run.model_spec.name}, batch {run.data.batch_size}: stock "
         f"{rates[0]:,.0f} images/s, this project {rates[1]:,.0f}; share {share:.3f} (median of "
         f"{arguments.rounds} pairs of {len(batches)} steps), promised {PROMISED_SHARE}"
     )

@@ -272,8 +272,8 @@ def simulate_baseline(num_seeds: int, num_images: int, repeats: int, *, seed: in
 
 def print_main(repeats: int, seed: int) -> None:
     """Print a table of both rules, by seeds and images."""
-    names = ("coverage", "false verdicts", "half-width", "power")
-    names = (*names[:2], "false next to a better row", *names[2:], *(f"old {n}" for n in names))
+    both = ("coverage", "false verdicts", "half-width", "power")
+    names = (*both[:2], "false next to a better row", *both[2:], *(f"old {n}" for n in both))
     print("| seeds | images | " + " | ".join(names) + " |")
     print("|--:" * 11 + "|")
     for num_seeds in NUM_SEEDS:

@@ -61,7 +61,7 @@ def walk(probe, run, weights=None, keep=False):
         run={**run.model_dump(mode="json"), "backend": probe.backend},
         weights=starting_weights(resolve_networks(run)) if weights is None else weights,
         batches=BATCHES,
-        extras=SOFT if run.coefficients(0.0) else {},
+        extras=SOFT if resolve_networks(run).coefficients(0.0) else {},
         keep=keep,
     )
 

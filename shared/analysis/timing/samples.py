@@ -55,7 +55,7 @@ def derive(bench: BenchFile) -> Derived:
     Raises:
         CheckFailed: The file has processes of different machines, or a row with invalid samples.
     """
-    check_one_machine(bench)
+    check_one_machine(bench["processes"])
     check_samples(bench)
     names = distinct([side_name(side) for side in bench["spec"]["sides"]])
     sides = [
@@ -92,15 +92,14 @@ def side_precisions(bench: BenchFile) -> dict[int, str]:
     return {process["side"]: process["precision"] for process in bench["processes"]}
 
 
-def check_one_machine(bench: BenchFile) -> None:
+def check_one_machine(processes: Sequence[ProcessSamples]) -> None:
     """Refuse to compare times of different machines.
 
     Raises:
         CheckFailed: The processes ran on different machines.
     """
     machines = {
-        tuple(str(process["environment"].get(key)) for key in IDENTITY)
-        for process in bench["processes"]
+        tuple(str(process["environment"].get(key)) for key in IDENTITY) for process in processes
     }
     if len(machines) > 1:
         raise CheckFailed(
