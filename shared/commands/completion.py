@@ -7,7 +7,6 @@ print the error into the user's line.
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, get_completion_class
@@ -96,10 +95,11 @@ def complete_keys(
     from poc.shared.spec.reading.keys import list_keys
 
     method, model = ctx.params.get("method"), ctx.params.get("model") or ctx.params.get("name")
-    rows = list(list_keys("lightlayers"))
-    # An unknown method or model is refused when the command runs; here it would break the shell.
-    with suppress(UsageError):
+    try:
         rows = list(list_keys(method or "lightlayers", model))
+    except UsageError:
+        # The command will refuse an unknown method or model; an error here breaks the shell.
+        rows = list(list_keys("lightlayers"))
     count = Counter(row["key"].rpartition(".")[2] for row in rows)
     found = []
     for row in rows:

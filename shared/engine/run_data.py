@@ -1,7 +1,7 @@
 """A run's data: its source, split and pipelines, and the settings that follow from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources.base import Source
-from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.data.sources.inspection import KeptNotes, Note
 from poc.shared.data.sources.listing import count_suffixes, describe_ignored
 from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise_leaks
 from poc.shared.data.splits.relabelling import open_classes
@@ -19,7 +19,6 @@ from poc.shared.errors import CheckFailed
 from poc.shared.shown_names import say
 from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
-from poc.shared.spec.reading.recipe import describe_long_warmup
 from poc.shared.spec.run import RunSpec
 
 from .filled_settings import fill_open
@@ -52,8 +51,6 @@ class RunData:
         train_as_evaluated: The training part in the evaluation view, if the run computes exact
             batch-norm statistics from it.
         notes: Sentences about choices made for the user, and about steps that take long.
-        filled_in: Sentences about settings that the data filled in, reported once nothing can be
-            refused.
         leaks: Contents and groups that are in two parts of the split.
     """
 
@@ -64,8 +61,7 @@ class RunData:
     test: Pipeline | None
     shown: DataSpec
     train_as_evaluated: Pipeline | None = None
-    notes: list[str] = field(default_factory=list)
-    filled_in: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
     leaks: Sequence[Leak] = ()
 
     def __enter__(self) -> Self:
@@ -116,7 +112,7 @@ class RunData:
 
 
 def open_data(
-    run: RunSpec, note: Note = ignore, record: RunRecord | None = None
+    run: RunSpec, note: KeptNotes, record: RunRecord | None = None
 ) -> tuple[RunSpec, RunData]:
     """Open a run's data, and fill in the settings that follow from it.
 
@@ -125,7 +121,7 @@ def open_data(
 
     Args:
         run: The run; its `data` names the source.
-        note: Called with each note when it comes up.
+        note: Called with each note when it comes up; keeps them for `RunData.notes`.
         record: Record of the finished run whose data this must be; None for a new run.
 
     Returns:
@@ -134,39 +130,30 @@ def open_data(
     Raises:
         UsageError: The source, the split or the images do not fit the spec, or the record.
     """
-    notes: list[str] = []
-
-    # A note is shown at once and kept: `run.json` must repeat what the terminal has said.
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
-
-    source = open_classes(run.data, tell)
+    source = open_classes(run.data, note)
     if record is not None:
-        source = record.match_classes(source, tell)
-    run = choose_size(run, source, tell)
+        source = record.match_classes(source, note)
+    run = choose_size(run, source, note)
     # A finished run keeps its own parts: a new split could test on images that it trained on.
     split = (
         make_split(source, run.data.split)
         if record is None
-        else record.find_split(source, run.data.split, tell)
+        else record.find_split(source, run.data.split, note)
     )
     if record is None and run.data.split.kind == "auto" and not source.partitions:
         shares = ", ".join(f"{share:g}" for share in run.data.split.fractions)
-        tell(
+        note(
             f"{source.name} publishes no parts: it is split into shares of {shares} (data.split "
             "sets others)."
         )
-    run, recipe = fill_open(run, split)
+    run = fill_open(run, split)
     leaks = find_leaks(split)
-    tell_trouble(source, note_leaks(split, leaks), tell)
+    tell_trouble(source, note_leaks(split, leaks), note)
     made = make_pipelines(source, split, run)
     data = RunData(
-        source=source, split=split, shown=run.data, notes=notes, leaks=leaks, **made._asdict()
+        source=source, split=split, shown=run.data, notes=note.texts, leaks=leaks, **made._asdict()
     )
     filled = run.replace(input_shape=data.train.image_shape, num_classes=len(source.class_names))
-    filled_in = (recipe, describe_long_warmup(filled, len(split.train)))
-    data.filled_in = [text for text in filled_in if text is not None]
     return filled, data
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.data.sources.inspection import KeptNotes, Note, ignore
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays_and_metadata
 from poc.shared.spec.networks.initializers import Weights
@@ -68,19 +68,14 @@ def open_trained(
             trained on images of the part that tests it, or an assignment changes something else
             than the data.
     """
-    assignments, notes = list(assignments), []
-
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
-
+    assignments, notes = list(assignments), KeptNotes(note)
     # If the caller sets a split, the recorded parts do not apply.
     record = replace(RunRecord.read(folder), is_split_anew=any(map(is_of_split, assignments)))
     run = network_alone(record, data, assignments)
-    resolved, opened = resolve(run, tell, record=record)
+    resolved, opened = resolve(run, notes, record=record)
     run = resolved.spec
     try:
-        tell_views(record.spec, run, tell)
+        tell_views(record.spec, run, notes)
         split = opened.split
         judged = part or next(name for name in JUDGED if len(split.parts[name]))
         if judged in split.parts:
@@ -89,7 +84,7 @@ def open_trained(
     except BaseException:
         opened.close()
         raise
-    return TrainedRun(record=record, run=run, data=opened, weights=weights, notes=notes)
+    return TrainedRun(record=record, run=run, data=opened, weights=weights, notes=notes.texts)
 
 
 def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str]) -> RunSpec:

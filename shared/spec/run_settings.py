@@ -135,6 +135,12 @@ class RunSettings(Settings):
         return options.parse(dict(self.method_options), "method_options")
 
     @property
+    def asked_size(self) -> tuple[int, int] | None:
+        """Return (height, width) by the settings or the method; None if the data decides."""
+        side = find_method(self.method).image_side(self.method_settings)
+        return self.data.image_size or ((side, side) if side else None)
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """Return the method's plan over the epochs; most methods have one stage."""
         return find_method(self.method).plan_stages(self.method_settings, self.num_epochs)

@@ -18,6 +18,7 @@ from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.tests.helpers.commands.processes import facts
 from poc.tests.helpers.workers import stub
 
 DATA = {"split": {"train_per_class": 5}, "batch_size": 10}
@@ -59,22 +60,6 @@ def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
     return ServedOperations(stub, report, 0.0).train(
         run=run, folder=str(output), command="poc", save_every=save_every, is_resumed=is_resumed
     )
-
-
-def facts(folder):
-    """Everything that must be bit-equal: metrics without clocks, weights, predictions, the row."""
-    output = RunFolder(folder)
-    clocks = ("_seconds", "_per_second", "_bytes", "folder", "_processor_share")
-    rows = [*output.read_metrics(), output.read_summary()]
-    files = {
-        path.name: path.read_bytes()
-        for path in output.checkpoints.glob("*.safetensors")
-        if not path.name.startswith("resume")
-    }
-    with np.load(output.path / "predictions.npz") as arrays:
-        predictions = {name: arrays[name].tobytes() for name in arrays.files}
-    kept = [{k: v for k, v in row.items() if not k.endswith(clocks)} for row in rows]
-    return {"rows": kept, **files, **predictions}
 
 
 @pytest.mark.parametrize("kind", ["supervised", "stages", "frozen"])

@@ -32,6 +32,23 @@ SECONDS_UNSURE = 2.0
 Note = Callable[[str], None]
 
 
+class KeptNotes:
+    """A `Note` that passes each sentence on at once, and keeps it: `run.json` repeats them.
+
+    Args:
+        note: Takes each sentence to the user.
+    """
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self.texts: list[str] = []
+
+    def __call__(self, text: str) -> None:
+        """Keep a sentence, and pass it on."""
+        self.texts.append(text)
+        self._note(text)
+
+
 class Row(NamedTuple):
     """The facts of one inspection, and its start in nanoseconds since 1970."""
 

@@ -1,8 +1,9 @@
 """The second half of a run's checks: those that need its opened data."""
 
-from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.data.sources.inspection import KeptNotes, Note, ignore
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.run_data import RunData, open_data
+from poc.shared.spec.reading.recipe import describe_long_warmup, describe_recipe
 from poc.shared.spec.resolved import ResolvedRun, declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
@@ -19,7 +20,7 @@ def resolve(
     note: Note = ignore,
     *,
     record: RunRecord | None = None,
-    is_trained: bool = False,
+    is_for_training: bool = False,
 ) -> tuple[ResolvedRun, RunData]:
     """Open a run's data, and declare its networks for it.
 
@@ -27,7 +28,7 @@ def resolve(
         run: Settings of the run.
         note: Called with each note about the data.
         record: Record of the finished run whose data this must be; None for a new run.
-        is_trained: True if the run is about to be trained, which needs more checks.
+        is_for_training: True if the run is to be trained, which needs more checks.
 
     Returns:
         The run with its networks, and its opened data, which the caller closes.
@@ -35,11 +36,19 @@ def resolve(
     Raises:
         UsageError: The run would fail later; the message names both sides and a way out.
     """
-    run, data = open_data(resolve_teacher(run), note, record)
+    notes = KeptNotes(note)
+    opened, data = open_data(resolve_teacher(run), notes, record)
     try:
-        resolved = resolve_opened(run, data, note, is_new=record is None)
-        if is_trained:
-            check_training(resolved, data, note)
+        resolved = resolve_opened(opened, data, notes, is_new=record is None)
+        # After the checks: the settings that the data filled in matter to a run that can start.
+        num_images = len(data.split.train)
+        tell_all(
+            notes,
+            describe_recipe(run, opened, num_images),
+            describe_long_warmup(opened, num_images),
+        )
+        if is_for_training:
+            check_training(resolved, data, notes)
     except BaseException:
         # Its worker processes would outlive the refusal.
         data.close()
@@ -49,23 +58,15 @@ def resolve(
 
 def resolve_opened(run: RunSpec, data: RunData, note: Note, *, is_new: bool) -> ResolvedRun:
     """Declare the networks for opened data; refuse those that do not fit it or each other."""
-
-    # Kept with the data too, since `run.json` repeats each note.
-    def tell(text: str) -> None:
-        data.notes.append(text)
-        note(text)
-
     class_names = data.source.class_names
     check_logits(declare_network(run))
     # Before the networks: the teacher's classes decide the order of its last layer's weights.
-    run = match_teacher(run, class_names, tell)
+    run = match_teacher(run, class_names, note)
     if is_new:
-        tell_kept_head(run, class_names, tell)
+        tell_kept_head(run, class_names, note)
     resolved = resolve_networks(run)
     check_stages(resolved)
     check_teacher(resolved)
-    for text in data.filled_in:
-        tell(text)
     return resolved
 
 
@@ -79,8 +80,12 @@ def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
     require_teacher(run.spec)
     told = check_validation(run.spec, len(data.split.val))
     require_shared_memory(run, data)
-    for text in (told, check_single_values(run, data.train)):
+    tell_all(note, told, check_single_values(run, data.train))
+    check_initial_weights(run)
+
+
+def tell_all(note: Note, *texts: str | None) -> None:
+    """Pass on those sentences that there are."""
+    for text in texts:
         if text is not None:
             note(text)
-            data.notes.append(text)
-    check_initial_weights(run)

@@ -72,8 +72,7 @@ def declare_fitting(run: RunSpec) -> Network:
 def early_shape(run: RunSpec) -> Shape | None:
     """Return (H, W, C) of the model's input, or None if it is not known without the data."""
     data, known = run.data, known_images(run.data.source)
-    side = find_method(run.method).image_side(run.method_settings)
-    size = data.image_size or ((side, side) if side else None)
+    size = run.asked_size
     if size is None and known is not None:
         size = known.shape[:2]
     channels = data.channels or (known.shape[2] if known else 3)

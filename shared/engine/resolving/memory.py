@@ -5,7 +5,6 @@ from pathlib import Path
 
 from poc.shared.engine.machine.memory import ITEM_BYTES, SLOTS, free_bytes
 from poc.shared.errors import UsageError
-from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.network import IMAGES, Network
 from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
@@ -79,9 +78,7 @@ def require_memory(run: RunSpec) -> None:
     Raises:
         UsageError: The memory is too small; the message says how much is needed and available.
     """
-    side = find_method(run.method).image_side(run.method_settings)
-    size = run.data.image_size or ((side, side) if side else None)
-    available = free_bytes()
+    size, available = run.asked_size, free_bytes()
     has_own_memory = run.device != "cpu" and GPU.exists()
     if size is None or available is None or has_own_memory:
         return

@@ -206,7 +206,7 @@ class ServedOperations(Operations):
         """Train a run into its folder, or continue it."""
         session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
         with session.guarded(RunSpec.parse(dict(run), "")):
-            resolved, data = resolve(session.spec, session.note, is_trained=True)
+            resolved, data = resolve(session.spec, session.note, is_for_training=True)
             session.resolve(resolved.spec)
             self._backend.prepare(resolved.spec)
             record = self._record(resolved.spec, data, command, session.folder)
