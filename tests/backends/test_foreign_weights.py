@@ -233,11 +233,11 @@ def test_layers_that_are_only_counted_are_counted_from_zero():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"to": "canonical"}, "add --to keras, or name it 'k.h5'"),
-        ({"to": "torch"}, "add --to keras, or name it 'k.h5'"),
+        ({"to": "canonical"}, "Try --to keras, or 'k.h5'"),
+        ({"to": "torch"}, "Try --to keras, or 'k.h5'"),
         (
             {"to": "keras", "model": "efficientnet_b0", "assignments": []},
-            r"name it 'k.h5' and load it with load_weights\(..., by_name=True\)",
+            r"Try 'k.h5' and load_weights\(..., by_name=True\)",
         ),
     ],
 )

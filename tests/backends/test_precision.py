@@ -197,12 +197,12 @@ def test_float16_is_refused_on_the_cpu(worker):
 
 
 def test_exact_hyper_gradients_refuse_a_mixed_precision():
-    with pytest.raises(UsageError, match=r"'bfloat16' for method 'l2t-ww'.*float32, float64"):
+    with pytest.raises(UsageError, match=r"'bfloat16' for the method 'l2t-ww'.*float32, float64"):
         RunSpec.parse({"method": "l2t-ww", "precision": "bfloat16"}, "")
 
 
 def test_a_program_that_torch_compiled_refuses_second_derivatives():
-    with pytest.raises(UsageError, match="'compiled' for method 'l2t-ww' in torch"):
+    with pytest.raises(UsageError, match="'compiled' for the method 'l2t-ww' in torch"):
         RunSpec.parse({"method": "l2t-ww", "mode": "compiled", "backend": "torch"}, "")
     assert RunSpec.parse({"method": "l2t-ww", "mode": "compiled", "backend": "tf"}, "")
 

@@ -128,7 +128,18 @@ def planning(workplace, monkeypatch):
     return workplace
 
 
-RUNS = ("RUN", "RUN_FOLDER", "DIR", "conv", "study", "embedded", "bf16", "four", "goog_tf")
+RUNS = (
+    "RUN",
+    "RUN_FOLDER",
+    "DIR",
+    "conv",
+    "study",
+    "methods",
+    "embedded",
+    "bf16",
+    "four",
+    "goog_tf",
+)
 NAMES = {
     **dict.fromkeys((*RUNS, "goog_torch", "runs/collapse"), "runs/teacher"),
     **dict.fromkeys(("bench.json", "FILE"), "stored.json"),

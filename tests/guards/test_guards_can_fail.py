@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-TREE = ("configs", "shared", "tf_impl", "torch_impl", "tests/guards", "tests/helpers")
+TREE = ("benchmarks", "configs", "shared", "tf_impl", "torch_impl", "tests/guards", "tests/helpers")
 ROOT_FILES = ("__init__.py", "cli.py", "pyproject.toml")
 
 RUFF = [str(SCRIPTS / "ruff"), "check", "--no-cache", "--output-format=concise"]
