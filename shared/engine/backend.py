@@ -236,6 +236,20 @@ class Backend(Protocol):
         the ranges of int8.
         """
 
+    def build_native_model(
+        self, network: "Network", weights: "Weights", names: Mapping[str, str]
+    ) -> object:
+        """Return the network as a model of the framework, with the weights in place, in float32.
+
+        It is a functional keras.Model or a torch.nn.Module, with no tie to the engine: its mode is
+        the framework's own, and random layers draw their own masks.
+
+        Args:
+            network: The network; all its layers train.
+            weights: Canonical name -> array of the declared shape (…).
+            names: Node -> name of its layer; dots separate the levels of nested modules.
+        """
+
     def read_published(self, path: str) -> "Arrays":
         """Read the `Arrays` of a file in the framework's format, and run none of its code.
 

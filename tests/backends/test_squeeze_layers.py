@@ -24,8 +24,9 @@ images, factors = (
     arrays.images_to_tensor(given[name], dtype="float64", device=device)
     for name in ("images", "factors")
 )
+rate = float(given["rate"])
 branch = layers.StochasticDepth(
-    training_factor=1 / (1 - float(given["rate"])), evaluation_factor=1, dtype="float64"
+    rate=rate, is_gate=False, training_factor=1 / (1 - rate), evaluation_factor=1, dtype="float64"
 )
 kept = arrays.noise_to_tensors({"kept": given["kept"]}, device=device)["kept"]
 outputs = {

@@ -23,9 +23,16 @@ class StochasticDepth(nn.Module):
     """
 
     def __init__(
-        self, *, training_factor: float, evaluation_factor: float, dtype: str = "float32"
+        self,
+        *,
+        rate: float,
+        is_gate: bool,
+        training_factor: float,
+        evaluation_factor: float,
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
+        self.rate, self.is_gate = rate, is_gate
         self.training_factor, self.evaluation_factor = training_factor, evaluation_factor
 
     def forward(

@@ -137,6 +137,25 @@ def freeze(
     )
 
 
+def standalone(network: Network) -> Network:
+    """Return the network as a user takes it home: all layers train, and no auxiliary heads."""
+    nodes = tuple(
+        replace(node, is_frozen=False, adapts=False, rate_factor=1.0)
+        for node in network.needed([network.output])
+    )
+    names = {IMAGES, *(node.name for node in nodes)}
+    return replace(
+        network,
+        nodes=nodes,
+        taps={tap: node for tap, node in network.taps.items() if node in names},
+        blocks={
+            name: block for name, block in network.blocks.items() if names.issuperset(block.nodes)
+        },
+        auxiliary={},
+        observed=frozenset(),
+    )
+
+
 def constant_nodes(network: Network) -> frozenset[str]:
     """Return the nodes whose value for an image is the same in every epoch, with the images."""
     constant = {IMAGES}

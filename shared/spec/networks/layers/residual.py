@@ -67,6 +67,8 @@ class StochasticDepth(Elementwise):
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Return the keyword arguments of this kind's class in both trees."""
         return {
+            "rate": self.rate,
+            "is_gate": self.is_gate,
             "training_factor": self.training_factor,
             "evaluation_factor": self.evaluation_factor,
         }

@@ -5,7 +5,13 @@ import pytest
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import map_arrays, write_arrays
-from poc.shared.spec.networks.freezing import body_units, frontier, head_names, partly_frozen
+from poc.shared.spec.networks.freezing import (
+    body_units,
+    frontier,
+    head_names,
+    partly_frozen,
+    standalone,
+)
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
@@ -167,3 +173,16 @@ def test_mapped_arrays_are_the_written_ones(tmp_path):
     for name, value in arrays.items():
         np.testing.assert_array_equal(mapped[name], value)
         assert isinstance(mapped[name], np.memmap)
+
+
+def test_a_network_that_is_taken_home_has_one_head_and_trains_everywhere():
+    whole = declare("googlenet", (224, 224, 3), auxiliary=True)
+    alone = standalone(whole)
+    assert whole.auxiliary
+    assert not alone.auxiliary
+    frozen = partly_frozen(whole, trained_blocks=1, bn_mode="frozen", body_rate=0.1)
+    assert standalone(frozen) == alone
+    assert [node.name for node in alone.nodes] == [
+        node.name for node in whole.needed([whole.output])
+    ]
+    assert all(p.is_trainable != ("/moving_" in p.name) for p in alone.parameters)
