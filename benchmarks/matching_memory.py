@@ -19,7 +19,7 @@ import numpy as np
 
 from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import prefixed
+from poc.shared.spec.networks.layers.declaration import prefixed
 
 SOURCES = {1: (112, 24), 2: (56, 32), 3: (28, 56), 4: (14, 160), 5: (7, 1792)}
 TARGETS = {1: (224, 64), 2: (112, 128), 3: (56, 256), 4: (28, 512), 5: (14, 512)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import Parameter
+from poc.shared.spec.networks.layers.declaration import Parameter
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
 

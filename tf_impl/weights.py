@@ -11,10 +11,6 @@ from poc.shared.spec.networks.initializers import Weights
 
 from .models import Model
 
-# Attributes of the layers that hold sublayers or variables, in the order of the parameter table.
-_PARTS = ("reduce", "expand", "depthwise", "pointwise")
-_NAMES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
-
 
 def named_variables(model: Model) -> dict[str, keras.Variable]:
     """Return canonical name -> variable (…), in the order of the network's parameter table."""
@@ -70,9 +66,10 @@ def from_canonical(model: Model, name: str, value: NDArray[Any]) -> NDArray[Any]
 
 
 def _walk(layer: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
-    for name in _NAMES:
-        if isinstance(variable := getattr(layer, name, None), keras.Variable):
-            yield f"{prefix}/{name}", variable
-    for part in _PARTS:
-        if isinstance(sublayer := getattr(layer, part, None), keras.layers.Layer):
-            yield from _walk(sublayer, f"{prefix}/{part}")
+    """Yield a layer's own variables under the names of its attributes, then its sublayers'."""
+    for name, value in vars(layer).items():
+        if isinstance(value, keras.Variable):
+            yield f"{prefix}/{name}", value
+    for part, value in vars(layer).items():
+        if isinstance(value, keras.layers.Layer):
+            yield from _walk(value, f"{prefix}/{part}")

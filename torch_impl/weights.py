@@ -14,7 +14,8 @@ from .layers.basic import BatchNorm
 from .layers.convolution import DepthwiseConv2D
 from .models import Model
 
-_NAMES = {"weight": "kernel", "bias": "bias"}
+# Attributes whose canonical name is another; all others are canonical themselves.
+_NAMES = {"weight": "kernel"}
 _NORM_NAMES = {
     "weight": "gamma",
     "bias": "beta",
@@ -107,9 +108,10 @@ def _path(model: Model, name: str) -> list[str]:
 
 
 def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield a layer's own tensors under their canonical names, then its sublayers'."""
     names = _NORM_NAMES if isinstance(layer, BatchNorm) else _NAMES
-    for attribute, name in names.items():
-        if isinstance(variable := getattr(layer, attribute, None), torch.Tensor):
-            yield f"{prefix}/{name}", variable
+    for own in (layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)):
+        for attribute, variable in own:
+            yield f"{prefix}/{names.get(attribute, attribute)}", variable
     for part, sublayer in layer.named_children():
         yield from _walk(sublayer, f"{prefix}/{part}")

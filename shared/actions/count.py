@@ -8,7 +8,7 @@ from poc.shared.analysis.tables.networks import LayerRow, NetworkSummary, TapsSu
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations, ParameterRow, describe_parameter
 from poc.shared.errors import CheckFailed, UsageError
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec

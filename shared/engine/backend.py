@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from poc.shared.files.arrays import Array, Arrays
     from poc.shared.spec.networks.initializers import Weights
-    from poc.shared.spec.networks.layers import Parameter
+    from poc.shared.spec.networks.layers.declaration import Parameter
     from poc.shared.spec.networks.network import Network
     from poc.shared.spec.resolved import ResolvedRun
     from poc.shared.spec.run import RunSpec

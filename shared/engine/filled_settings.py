@@ -3,7 +3,7 @@
 from poc.shared.data.splits.split import Split
 from poc.shared.data.views.normalization import prepared_shape
 from poc.shared.data.views.photos import are_photos
-from poc.shared.spec.networks.layers import BatchNorm
+from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.reading.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
 

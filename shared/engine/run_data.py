@@ -9,8 +9,8 @@ import numpy as np
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources.base import Source
+from poc.shared.data.sources.class_folders.listing import count_suffixes, describe_ignored
 from poc.shared.data.sources.inspection import KeptNotes, Note
-from poc.shared.data.sources.listing import count_suffixes, describe_ignored
 from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise_leaks
 from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.data.splits.split import Split, make_split

@@ -9,7 +9,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.files.whole import read_regular
 from poc.shared.spec.networks.initializers import Weights, draw_weights
-from poc.shared.spec.networks.layers import prefixed
+from poc.shared.spec.networks.layers.declaration import prefixed
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec

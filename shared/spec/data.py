@@ -31,8 +31,7 @@ class DataSpec(Settings):
     source: str = Field(
         "embedded",
         min_length=1,
-        description="place of the images: embedded, folder:PATH, idx:PATH, npz:PATH or "
-        "tfds:NAME[:CONFIG]",
+        description="place of the images: embedded, folder:PATH or another form of `poc data list`",
     )
     on_error: OnError = Field(
         "fail",

@@ -7,7 +7,7 @@ from functools import cached_property
 from poc.shared.errors import UsageError
 
 from .methods.table import Method, find_method
-from .networks.layers import Parameter
+from .networks.layers.declaration import Parameter
 from .networks.network import Network
 from .run import RunSpec
 from .settings import Settings

@@ -12,7 +12,7 @@ from poc.shared.errors import UsageError
 
 from .data import DataSpec
 from .methods.table import find_method
-from .networks.layers import Shape
+from .networks.layers.declaration import Shape
 from .networks.models import ModelSpec
 from .open_settings import BY_RECIPE, OpenSetting
 from .settings import Settings

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.networks.layers import Conv2D, Dense, LightConv2D, LightDense
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
 from poc.shared.spec.networks.network import Network
 
 

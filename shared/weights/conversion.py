@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import Dense, DepthwiseConv2D, Flatten, Shape
+from poc.shared.spec.networks.layers.convolution import DepthwiseConv2D
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.dense import Dense, Flatten
 from poc.shared.spec.networks.network import Network, Node
 
 from .check import check_tensors, check_weights, printable

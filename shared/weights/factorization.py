@@ -18,7 +18,8 @@ from poc.shared.spec.networks.factors import (
     kernel_shape,
 )
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import Conv2D, Layer, Shape
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import Layer, Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.networks.nodes import Node
 

@@ -14,16 +14,11 @@ from numpy.typing import NDArray
 from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import (
-    Add,
-    BatchNorm,
-    Concatenate,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    GlobalPool,
-    Pool2D,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.elementwise import BatchNorm
+from poc.shared.spec.networks.layers.merging import Add, Concatenate
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.lowering import inner_factors, lower
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.networks.nodes import Node

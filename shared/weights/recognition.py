@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from poc.shared.files.arrays import Array
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.networks.network import Network
 

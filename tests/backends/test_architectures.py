@@ -14,7 +14,8 @@ from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import Conv2D, ScaledAdd
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.residual import ScaledAdd
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.tests.helpers.architectures.table import ARCHITECTURES, ladder_rows

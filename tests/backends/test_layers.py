@@ -6,12 +6,16 @@ import pytest
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks import layers as spec
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import same_pads
+from poc.shared.spec.networks.layers.convolution import DepthwiseConv2D, SeparableConv2D
+from poc.shared.spec.networks.layers.elementwise import Activate
+from poc.shared.spec.networks.layers.light import LightConv2D
+from poc.shared.spec.networks.layers.merging import Add
+from poc.shared.spec.networks.layers.window import same_pads
 from poc.shared.spec.resolved import declare_network
 from poc.tests.helpers.layers.cases import CASES, same_padding_case
+from poc.tests.helpers.layers.kinds import declared_kinds
 from poc.tests.helpers.workers.probe import differentiate_case, outputs_of
 from poc.tests.reference import layers as reference
 
@@ -70,12 +74,7 @@ def compute_reference(network, training, batch=BATCH):
 
 def test_the_table_has_every_kind():
     kinds = {node.layer.kind for network in CASES.values() for node in network.nodes}
-    declared = {
-        value.kind
-        for value in vars(spec).values()
-        if isinstance(value, type) and isinstance(getattr(value, "kind", None), str)
-    }
-    assert kinds == declared | {"light_conv2d", "light_dense", "scaled_add", "highway"}
+    assert kinds == set(declared_kinds())
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
@@ -201,9 +200,9 @@ def test_running_statistics_after_three_steps(worker):
 
 def test_a_tensor_that_nothing_needs_is_freed():
     net = NetworkBuilder("case", (4, 4, 1))
-    net.add("first", spec.Activate(activation="relu"))
-    net.add("second", spec.Activate(activation="tanh"))
-    net.add("sum", spec.Add(), "first", "second")
+    net.add("first", Activate(activation="relu"))
+    net.add("second", Activate(activation="tanh"))
+    net.add("sum", Add(), "first", "second")
     steps = net.build().plan(["sum"], training=False)
     freed = {step.output: set(step.freed) for step in steps}
     assert freed == {"first": {"images"}, "second": set(), "sum": {"first", "second"}}
@@ -212,7 +211,7 @@ def test_a_tensor_that_nothing_needs_is_freed():
 @pytest.mark.parametrize(("strides_in", "size"), [("first", (8, 16)), ("both", (4, 16))])
 def test_strides_of_a_light_convolution_act_once_or_twice(strides_in, size):
     """Stride 2 in height: 16 -> 8, and 8 -> 4 in the published code, which strides both."""
-    layer = spec.LightConv2D(
+    layer = LightConv2D(
         filters=5, rank=2, kernel_size=(3, 3), strides=(2, 1), strides_in=strides_in
     )
     assert layer.output_shape([(16, 16, 3)]) == (*size, 5)
@@ -227,8 +226,8 @@ def test_strides_of_a_light_convolution_act_once_or_twice(strides_in, size):
 def test_unequal_strides_of_a_depthwise_convolution_are_refused(layer):
     window = {"kernel_size": (3, 3), "strides": (2, 1)}
     kinds = {
-        "depthwise": spec.DepthwiseConv2D(**window),
-        "separable": spec.SeparableConv2D(filters=2, **window),
+        "depthwise": DepthwiseConv2D(**window),
+        "separable": SeparableConv2D(filters=2, **window),
     }
     with pytest.raises(UsageError, match=r"strides=\(2, 1\)"):
         NetworkBuilder("case", (6, 6, 2)).add("layer", kinds[layer])

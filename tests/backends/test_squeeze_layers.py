@@ -9,7 +9,10 @@ import pytest
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import Conv2D, GlobalPool, Multiply, StochasticDepth
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.merging import Multiply
+from poc.shared.spec.networks.layers.pooling import GlobalPool
+from poc.shared.spec.networks.layers.residual import StochasticDepth
 
 RATE = 0.3
 SCRIPT = """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from poc.docs.generate.site_pages import ROOT_PAGES
+from poc.shared.data.sources.table import SCHEMES
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.models import MODELS
 from poc.tests.helpers.docs.pages import ROOT, all_pages, links_of, menu_pages, reached_from
@@ -89,6 +90,11 @@ def test_every_method_and_model_has_its_page():
     models = (ROOT / "docs" / "architectures" / "index.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"[`{name}`](" not in methods] == []
     assert [name for name in MODELS if f"`{name}`" not in models] == []
+
+
+def test_every_source_of_images_has_its_line():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [row.form for row in SCHEMES.values() if f"\n| `{row.form}` |" not in page] == []
 
 
 def test_the_version_is_cited_as_it_is():

@@ -288,8 +288,13 @@ CASES = {
     ),
     "methods: a misspelt kind of layer": Case(
         guard=METHODS,
-        plant=replace_text("tf_impl/layers/__init__.py", '"highway":', '"high":'),
+        plant=replace_text("tf_impl/layers/residual.py", '"highway":', '"high":'),
         names="high",
+    ),
+    "methods: a module of layers that the table leaves out": Case(
+        guard=METHODS,
+        plant=replace_text("torch_impl/layers/__init__.py", "        **light.KINDS,\n", ""),
+        names="light_dense",
     ),
     "architectures: a model without a row": Case(
         guard=ARCHITECTURES,

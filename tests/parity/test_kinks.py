@@ -8,7 +8,7 @@ from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.commands.options import judge
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import CheckFailed
-from poc.shared.spec.networks.layers import ZEROS, Parameter
+from poc.shared.spec.networks.layers.declaration import ZEROS, Parameter
 from poc.shared.spec.run import RunSpec
 
 # The noise is a share of the images' deviation.

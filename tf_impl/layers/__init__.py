@@ -5,33 +5,16 @@ from types import MappingProxyType
 
 import keras
 
-from .basic import Activation, BatchNorm, Dense, Dropout, Flatten
-from .convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
-from .light import LightConv2D, LightDense
-from .merging import Add, Concatenate, Multiply
-from .pooling import GlobalPool, Pool2D
-from .residual import Highway, ScaledAdd, StochasticDepth
+from . import basic, convolution, light, merging, pooling, residual
 
-# Kind of a declaration -> the class that is made with its arguments.
+# Kind of a declaration -> the class that is made with its arguments; each module names its own.
 LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
     {
-        "activation": Activation,
-        "add": Add,
-        "batch_norm": BatchNorm,
-        "concatenate": Concatenate,
-        "conv2d": Conv2D,
-        "dense": Dense,
-        "depthwise_conv2d": DepthwiseConv2D,
-        "dropout": Dropout,
-        "flatten": Flatten,
-        "global_pool": GlobalPool,
-        "highway": Highway,
-        "light_conv2d": LightConv2D,
-        "light_dense": LightDense,
-        "multiply": Multiply,
-        "pool2d": Pool2D,
-        "scaled_add": ScaledAdd,
-        "separable_conv2d": SeparableConv2D,
-        "stochastic_depth": StochasticDepth,
+        **basic.KINDS,
+        **convolution.KINDS,
+        **light.KINDS,
+        **merging.KINDS,
+        **pooling.KINDS,
+        **residual.KINDS,
     }
 )

@@ -152,3 +152,12 @@ def _add_bias(maps: tf.Tensor, bias: keras.Variable) -> tf.Tensor:
         return tf.nn.bias_add(maps, tf.cast(bias, maps.dtype)), backward
 
     return add(maps, tf.convert_to_tensor(bias))
+
+
+KINDS: dict[str, type[keras.layers.Layer]] = {
+    "activation": Activation,
+    "batch_norm": BatchNorm,
+    "dense": Dense,
+    "dropout": Dropout,
+    "flatten": Flatten,
+}

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from poc.shared.spec.networks.layers import Pads, Shape, same_pads
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.window import Pads, same_pads
 
 from .basic import ACTIVATIONS, _add_bias, _create
 
@@ -127,3 +128,10 @@ def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
     if pads == NO_PADS:
         return inputs
     return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value)
+
+
+KINDS: dict[str, type[keras.layers.Layer]] = {
+    "conv2d": Conv2D,
+    "depthwise_conv2d": DepthwiseConv2D,
+    "separable_conv2d": SeparableConv2D,
+}

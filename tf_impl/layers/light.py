@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from poc.shared.spec.networks.layers import Pads
+from poc.shared.spec.networks.layers.window import Pads
 
 from .basic import Dense
 from .convolution import NO_PADS, Conv2D
@@ -81,3 +81,9 @@ class LightDense(keras.layers.Layer):
         """Multiply (N, in) by both kernels, add the bias, activate."""
         # The two factors s are applied at once, to the narrow vectors (N, rank) between.
         return self.expand(self.reduce(inputs) * self.factor**2)
+
+
+KINDS: dict[str, type[keras.layers.Layer]] = {
+    "light_conv2d": LightConv2D,
+    "light_dense": LightDense,
+}

@@ -39,3 +39,10 @@ class Multiply(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
         """Multiply each channel of (N, H, W, C) by its factor, (N, 1, 1, C)."""
         return inputs * factors
+
+
+KINDS: dict[str, type[keras.layers.Layer]] = {
+    "add": Add,
+    "concatenate": Concatenate,
+    "multiply": Multiply,
+}

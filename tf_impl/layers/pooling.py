@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from poc.shared.spec.networks.layers import Pads
+from poc.shared.spec.networks.layers.window import Pads
 
 from .convolution import NO_PADS, _pad, _padding
 
@@ -63,3 +63,9 @@ class GlobalPool(keras.layers.Layer):
         # TensorFlow's sums of a lower type round after each addition, other layers at the end only.
         values = tf.cast(inputs, self.variable_dtype)
         return tf.cast(tf.reduce_mean(values, (1, 2), keepdims=self.keep_axes), inputs.dtype)
+
+
+KINDS: dict[str, type[keras.layers.Layer]] = {
+    "global_pool": GlobalPool,
+    "pool2d": Pool2D,
+}

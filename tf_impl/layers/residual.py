@@ -55,3 +55,10 @@ class Highway(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, transformed: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
         """Mix `transformed` and `inputs`, (N, H, W, C) each, by a gate of that shape."""
         return transformed * gate + inputs * (1 - gate)
+
+
+KINDS: dict[str, type[keras.layers.Layer]] = {
+    "highway": Highway,
+    "scaled_add": ScaledAdd,
+    "stochastic_depth": StochasticDepth,
+}

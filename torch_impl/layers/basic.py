@@ -124,3 +124,12 @@ class Dropout(nn.Module):
         if kept is None:
             return inputs
         return inputs * (kept.to(inputs.dtype) / (1 - self.rate))
+
+
+KINDS: dict[str, type[nn.Module]] = {
+    "activation": Activation,
+    "batch_norm": BatchNorm,
+    "dense": Dense,
+    "dropout": Dropout,
+    "flatten": Flatten,
+}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from poc.shared.spec.networks.layers import Pads
+from poc.shared.spec.networks.layers.window import Pads
 
 from .basic import ACTIVATIONS
 
@@ -116,3 +116,10 @@ def _pad(inputs: torch.Tensor, pads: Pads, value: Any) -> torch.Tensor:
         return inputs
     (top, bottom), (left, right) = pads
     return F.pad(inputs, (left, right, top, bottom), value=value)
+
+
+KINDS: dict[str, type[nn.Module]] = {
+    "conv2d": Conv2D,
+    "depthwise_conv2d": DepthwiseConv2D,
+    "separable_conv2d": SeparableConv2D,
+}

@@ -39,3 +39,10 @@ class Multiply(nn.Module):
     def forward(self, inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         """Multiply each channel of (N, C, H, W) by its factor, (N, C, 1, 1)."""
         return inputs * factors
+
+
+KINDS: dict[str, type[nn.Module]] = {
+    "add": Add,
+    "concatenate": Concatenate,
+    "multiply": Multiply,
+}

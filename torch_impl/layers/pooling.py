@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from poc.shared.spec.networks.layers import Pads
+from poc.shared.spec.networks.layers.window import Pads
 
 from .convolution import NO_PADS, _pad
 
@@ -58,3 +58,9 @@ class GlobalPool(nn.Module):
         """Pool all pixels of maps (N, C, H, W)."""
         reduce = torch.mean if self.mode == "average" else torch.amax
         return reduce(inputs, dim=(2, 3), keepdim=self.keep_axes)
+
+
+KINDS: dict[str, type[nn.Module]] = {
+    "global_pool": GlobalPool,
+    "pool2d": Pool2D,
+}

@@ -57,3 +57,10 @@ class Highway(nn.Module):
     ) -> torch.Tensor:
         """Mix `transformed` and `inputs`, (N, C, H, W) each, by a gate of that shape."""
         return transformed * gate + inputs * (1 - gate)
+
+
+KINDS: dict[str, type[nn.Module]] = {
+    "highway": Highway,
+    "scaled_add": ScaledAdd,
+    "stochastic_depth": StochasticDepth,
+}

@@ -1,7 +1,7 @@
 """Small images for the parity ladder: the same parameters and formulas in less time."""
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Source
-from .listing import count_suffixes
+from .class_folders.listing import count_suffixes
 
 NUM_BINS = 12
 

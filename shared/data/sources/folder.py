@@ -20,11 +20,11 @@ from poc.shared.shown_names import plain, say
 from poc.shared.spec.data import OnError
 
 from .base import PARTITIONS, Labels, Pixels, Source, to_array
+from .class_folders.layout import suggest_deeper
+from .class_folders.links import remark_links
+from .class_folders.listing import Listing, list_folder
 from .decoding import FileFacts, decode, describe_error
 from .inspection import Note, ignore, inspect_files
-from .layout import suggest_deeper
-from .links import remark_links
-from .listing import Listing, list_folder
 
 NUM_NAMED = 5
 # Grey levels of 256 that a picture of more than 8 bits should span after its reduction to 8: with

@@ -35,6 +35,11 @@ class Scheme:
     open: Callable[[str, str, "Opening"], Source]
     is_constant: bool = False
 
+    @property
+    def takes_path(self) -> bool:
+        """Return whether the text after the colon is the path of a file or a folder."""
+        return self.form.endswith(":PATH")
+
 
 class KnownImages(NamedTuple):
     """Facts about a source that always holds the same images; shape (height, width, channels)."""
@@ -96,9 +101,6 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     }
 )
 
-# Schemes whose rest is a path.
-PATHS = ("folder", "idx", "npz")
-
 
 def open_source(
     text: str, *, on_error: OnError = "fail", note: Note = ignore, is_anew: bool = False
@@ -158,7 +160,7 @@ def require_source(text: str) -> None:
         UsageError: The scheme is unknown, or the path does not exist; as in `open_source`.
     """
     scheme, rest = split_source(text)
-    if scheme in PATHS and not expand_home(rest).exists():
+    if SCHEMES[scheme].takes_path and not expand_home(rest).exists():
         open_source(text)
 
 

@@ -1,7 +1,7 @@
 """Runs that an older version began: they are not continued under rules that changed since."""
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import LightConv2D
+from poc.shared.spec.networks.layers.light import LightConv2D
 from poc.shared.spec.run import RunSpec
 
 # This version writes the second format into `run.json` and `sweep.json`. The first one marks runs

@@ -261,7 +261,7 @@ def list_classes(names: Sequence[str], others: Sequence[str]) -> str:
 def has_path(source: str) -> bool:
     """Tell if the text of a source names a file or a folder."""
     scheme = SCHEMES.get(source.partition(":")[0])
-    return scheme is not None and scheme.form.endswith(":PATH")
+    return scheme is not None and scheme.takes_path
 
 
 def absolute_source(source: str) -> str:

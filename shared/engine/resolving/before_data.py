@@ -7,7 +7,7 @@ checks in `after_data` run in the worker.
 from poc.shared.data.sources.table import known_images, require_source
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method, tell_default
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import BatchNorm
+from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.networks.network import Node
 from poc.shared.spec.resolved import ResolvedRun
 

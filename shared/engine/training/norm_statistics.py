@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.backend import Trainer
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import BatchNorm
+from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.networks.network import Network
 
 Vector = NDArray[np.float64]

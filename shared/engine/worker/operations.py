@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import Parameter
+from poc.shared.spec.networks.layers.declaration import Parameter
 
 # The arguments and the result of one operation.
 Given = ParamSpec("Given")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers.declaration import Shape
 
 SELECTION_FORMAT = "poc channels 1"
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import Dense
+from poc.shared.spec.networks.layers.dense import Dense
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 from poc.shared.spec.training.stages import Stage, plan_stages

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
-from poc.shared.spec.networks.layers import Parameter, Shape
+from poc.shared.spec.networks.layers.declaration import Parameter, Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.training.stages import Stage, plan_stages
 

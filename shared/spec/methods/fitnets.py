@@ -9,7 +9,9 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import Activate, BatchNorm, Conv2D, Pads
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm
+from poc.shared.spec.networks.layers.window import Pads
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 from poc.shared.spec.training.stages import Stage, plan_stages

@@ -17,10 +17,10 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.layers import (
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import (
     ONES,
     ZEROS,
-    Conv2D,
     Initializer,
     Parameter,
     Shape,

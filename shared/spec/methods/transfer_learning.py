@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.freezing import NormMode, TrainedBlocks, partly_frozen
-from poc.shared.spec.networks.layers import Conv2D, Dense
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.dense import Dense
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.open_settings import BY_RECIPE
 from poc.shared.spec.settings import Settings

@@ -5,7 +5,8 @@ It checks every shape, so that a wrong architecture is refused before a framewor
 
 from poc.shared.errors import UsageError
 
-from .layers import Layer, Shape, StochasticDepth
+from .layers.declaration import Layer, Shape
+from .layers.residual import StochasticDepth
 from .network import IMAGES, Network
 from .nodes import Block, Node
 

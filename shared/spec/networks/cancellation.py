@@ -1,6 +1,8 @@
 """Constants that a later batch norm subtracts again: layers that add one or pass one on."""
 
-from .layers import Conv2D, LightConv2D, ScaledAdd, StochasticDepth
+from .layers.convolution import Conv2D
+from .layers.light import LightConv2D
+from .layers.residual import ScaledAdd, StochasticDepth
 from .nodes import Node
 
 NO_PADS = ((0, 0), (0, 0))

@@ -14,7 +14,8 @@ from pydantic import Field
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
 
-from .layers import Conv2D, Shape
+from .layers.convolution import Conv2D
+from .layers.declaration import Shape
 from .network import Network
 from .nodes import Block, Node
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from poc.shared.errors import UsageError
 
-from .layers import BatchNorm, Dropout, StochasticDepth
+from .layers.elementwise import BatchNorm, Dropout
+from .layers.residual import StochasticDepth
 from .network import IMAGES, Network
 from .nodes import Node
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import Initializer, Parameter
+from .layers.declaration import Initializer, Parameter
 
 Weights = dict[str, NDArray[np.floating]]
 Draw = Callable[[np.random.Generator, Initializer, tuple[int, ...]], NDArray[np.float64]]

@@ -7,17 +7,12 @@ so a trained network's weights fit the lowered one.
 from collections.abc import Mapping
 
 from .builder import NetworkBuilder
-from .layers import (
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Layer,
-    LightConv2D,
-    LightDense,
-    SeparableConv2D,
-    StochasticDepth,
-)
+from .layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from .layers.declaration import Layer
+from .layers.dense import Dense
+from .layers.elementwise import Dropout
+from .layers.light import LightConv2D, LightDense
+from .layers.residual import StochasticDepth
 from .network import IMAGES, Network
 from .nodes import Node
 

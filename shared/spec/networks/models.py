@@ -25,7 +25,7 @@ from .architectures import (
     vgg,
 )
 from .factors import Factor, factorize
-from .layers import Shape
+from .layers.declaration import Shape
 from .network import Network
 
 

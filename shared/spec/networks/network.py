@@ -10,7 +10,9 @@ from functools import cached_property
 from poc.shared.errors import UsageError
 
 from .cancellation import added_constants, hands_constants_on
-from .layers import BatchNorm, Dropout, Layer, Parameter, Shape, StochasticDepth
+from .layers.declaration import Layer, Parameter, Shape
+from .layers.elementwise import BatchNorm, Dropout
+from .layers.residual import StochasticDepth
 from .nodes import Block, Node, Step, bypass, find_embedding, plan, resolve
 
 __all__ = ["IMAGES", "Block", "Network", "Node", "Step"]

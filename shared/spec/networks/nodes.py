@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .layers import Dropout, Flatten, Layer, Parameter, Shape, prefixed
+from .layers.declaration import Layer, Parameter, Shape, prefixed
+from .layers.dense import Flatten
+from .layers.elementwise import Dropout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Published names of VGG16 and VGG16-BN."""
 
-from poc.shared.spec.networks.layers import Conv2D
+from poc.shared.spec.networks.layers.convolution import Conv2D
 from poc.shared.spec.networks.network import Network
 
 from .schemes import LayerNames, Scheme, layers_with_parameters

@@ -7,27 +7,14 @@ cannot hide.
 from collections.abc import Sequence
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import (
-    Activate,
-    Add,
-    BatchNorm,
-    Concatenate,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    Highway,
-    Layer,
-    LightConv2D,
-    LightDense,
-    Multiply,
-    Pool2D,
-    ScaledAdd,
-    SeparableConv2D,
-    StochasticDepth,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from poc.shared.spec.networks.layers.declaration import Layer
+from poc.shared.spec.networks.layers.dense import Dense, Flatten
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm, Dropout
+from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
+from poc.shared.spec.networks.layers.merging import Add, Concatenate, Multiply
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
+from poc.shared.spec.networks.layers.residual import Highway, ScaledAdd, StochasticDepth
 from poc.shared.spec.networks.network import Network
 
 MAP = (6, 5, 4)

@@ -7,7 +7,7 @@ import tensorflow as tf  # noqa: TID253
 
 from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import prefixed
+from poc.shared.spec.networks.layers.declaration import prefixed
 from poc.tf_impl.layers.batch_norm import CALLS, batch_norm
 from poc.tf_impl.methods.l2t_ww.matching import Matching
 

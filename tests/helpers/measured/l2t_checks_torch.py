@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812, TID253
 
 from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import prefixed
+from poc.shared.spec.networks.layers.declaration import prefixed
 from poc.torch_impl.layers import batch_norm, derivatives
 from poc.torch_impl.layers.derivatives import efficient_second_order
 from poc.torch_impl.methods.l2t_ww.matching import Matching

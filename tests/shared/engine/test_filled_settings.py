@@ -16,8 +16,7 @@ from poc.shared.engine.teacher import starting_weights
 from poc.shared.errors import Terminated
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import Parameter
-from poc.shared.spec.networks.layers.declaration import Initializer
+from poc.shared.spec.networks.layers.declaration import Initializer, Parameter
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.open_settings import OPEN_SETTINGS
 from poc.shared.spec.reading.config import load_run

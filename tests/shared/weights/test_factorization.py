@@ -15,7 +15,7 @@ from poc.shared.spec.networks.factors import (
     kernel_shape,
 )
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import Conv2D
+from poc.shared.spec.networks.layers.convolution import Conv2D
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import resolve_networks

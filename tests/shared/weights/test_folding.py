@@ -8,20 +8,12 @@ import pytest
 
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import (
-    Activate,
-    Add,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    GlobalPool,
-    LightConv2D,
-    LightDense,
-    Pool2D,
-    SeparableConv2D,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm, Dropout
+from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
+from poc.shared.spec.networks.layers.merging import Add
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.weights.folding import fold
 from poc.tests.reference.layers import apply_network

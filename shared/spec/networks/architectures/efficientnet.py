@@ -13,7 +13,10 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import BatchNorm, Dense, Dropout, GlobalPool, Shape
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.elementwise import BatchNorm, Dropout
+from poc.shared.spec.networks.layers.pooling import GlobalPool
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 

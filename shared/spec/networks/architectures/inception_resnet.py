@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from poc.shared.spec.networks.layers import Activate, BatchNorm, Conv2D, ScaledAdd, Shape
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm
+from poc.shared.spec.networks.layers.residual import ScaledAdd
 from poc.shared.spec.networks.network import Network
 
 from .inception import InceptionBuilder, InceptionOptions, add_mixed_5x5, add_stem

@@ -7,18 +7,13 @@ with squeeze-and-excite and swish, "MBConv").
 from dataclasses import dataclass
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import (
-    Activate,
-    Activation,
-    Add,
-    BatchNorm,
-    Conv2D,
-    DepthwiseConv2D,
-    GlobalPool,
-    Multiply,
-    Padding,
-    StochasticDepth,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D
+from poc.shared.spec.networks.layers.declaration import Activation
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm
+from poc.shared.spec.networks.layers.merging import Add, Multiply
+from poc.shared.spec.networks.layers.pooling import GlobalPool
+from poc.shared.spec.networks.layers.residual import StochasticDepth
+from poc.shared.spec.networks.layers.window import Padding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,22 +15,13 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import (
-    Activate,
-    Activation,
-    Add,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    GlobalPool,
-    Layer,
-    LightConv2D,
-    LightDense,
-    Pool2D,
-    SeparableConv2D,
-    Shape,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D, SeparableConv2D
+from poc.shared.spec.networks.layers.declaration import Activation, Layer, Shape
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm, Dropout
+from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
+from poc.shared.spec.networks.layers.merging import Add
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 

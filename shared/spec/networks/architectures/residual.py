@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import Add, StochasticDepth
+from poc.shared.spec.networks.layers.merging import Add
+from poc.shared.spec.networks.layers.residual import StochasticDepth
 from poc.shared.spec.settings import Settings
 
 

@@ -11,7 +11,11 @@ from typing import Literal
 from pydantic import Field
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import Activate, BatchNorm, Conv2D, GlobalPool, Highway, Shape
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm
+from poc.shared.spec.networks.layers.pooling import GlobalPool
+from poc.shared.spec.networks.layers.residual import Highway
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 

@@ -11,15 +11,11 @@ from functools import partial
 from pydantic import Field
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import (
-    Activate,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    GlobalPool,
-    Pool2D,
-    Shape,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.network import Network
 
 from .residual import BlockEnds, ResidualOptions

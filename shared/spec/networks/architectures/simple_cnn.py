@@ -3,16 +3,11 @@
 from pydantic import Field
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import (
-    Activate,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    GlobalPool,
-    Pool2D,
-    Shape,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import Shape
+from poc.shared.spec.networks.layers.dense import Dense
+from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm, Dropout
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 

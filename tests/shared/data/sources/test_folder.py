@@ -9,9 +9,9 @@ from PIL import Image
 
 from poc.shared.data.sources import inspection
 from poc.shared.data.sources.base import to_array
+from poc.shared.data.sources.class_folders.listing import count_suffixes, describe_ignored
 from poc.shared.data.sources.decoding import decode_file, inspect_file
 from poc.shared.data.sources.folder import FolderSource
-from poc.shared.data.sources.listing import count_suffixes, describe_ignored
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
 from poc.shared.errors import CheckFailed, UsageError

@@ -18,7 +18,9 @@ from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import BatchNorm, Conv2D, Flatten
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.dense import Flatten
+from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import resolve_networks
 from poc.shared.weights.class_order import reordered_head

@@ -5,7 +5,8 @@ import pytest
 
 from poc.shared.engine.numerics.noise import draw_mask, draw_noise
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import Dropout, GlobalPool
+from poc.shared.spec.networks.layers.elementwise import Dropout
+from poc.shared.spec.networks.layers.pooling import GlobalPool
 
 
 def network(first="first", rate=0.3):

@@ -31,6 +31,14 @@ def test_arguments_go_by_name_alone() -> None:
         assert kinds <= {inspect.Parameter.KEYWORD_ONLY}, name
 
 
+# What comes before the calls; a batch has all its keys, so that each call has one fault at most.
+OPENING = (
+    "import numpy as np",
+    "from poc.shared.engine.worker.handle import Worker",
+    "from poc.shared.engine.worker.operations import BatchArrays, Operations",
+    "worker = Worker('tf')",
+    "batch: BatchArrays = {'images': np.zeros((1, 2, 2, 1)), 'labels': np.zeros(1, np.int64)}",
+)
 # What a caller may write, and what mypy says of it.
 CALLS = {
     "worker.call(Operations.try_steps, run={}, num_steps=3)": "",
@@ -42,20 +50,15 @@ CALLS = {
     "worker.call(Operations.try_steps, {})": "Too many positional arguments",
     "worker.call(Operations.try_steps)": 'Missing named argument "run"',
     "worker.call(Operations.describe)[0]": "Invalid index type",
-    "worker.call(Operations.loss_and_gradients, run={}, weights={}, batch={})['los']": '"los"',
+    "worker.call(Operations.loss_and_gradients, run={}, weights={}, batch=batch)['los']": '"los"',
+    "worker.call(Operations.loss_and_gradients, run={}, weights={}, batch={})": "Missing keys",
 }
 
 
 @pytest.mark.slow
 def test_mypy_refuses_what_no_worker_answers(tmp_path: Path) -> None:
-    lines = [
-        "from poc.shared.engine.worker.handle import Worker",
-        "from poc.shared.engine.worker.operations import Operations",
-        "worker = Worker('tf')",
-        *CALLS,
-    ]
     path = tmp_path / "planted.py"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join((*OPENING, *CALLS)) + "\n", encoding="utf-8")
     config = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", "/dev/null"]
     found = subprocess.run(
         [sys.executable, "-m", "mypy", *config, str(path)],
@@ -65,7 +68,7 @@ def test_mypy_refuses_what_no_worker_answers(tmp_path: Path) -> None:
         check=False,
     )
     errors = [line for line in found.stdout.splitlines() if ": error: " in line]
-    for number, (call, words) in enumerate(CALLS.items(), start=4):
+    for number, (call, words) in enumerate(CALLS.items(), start=len(OPENING) + 1):
         own = [error for error in errors if f"planted.py:{number}: " in error]
         assert [words in error for error in own] == [True] * bool(words), (call, own, found.stderr)
     assert len(errors) == sum(map(bool, CALLS.values()))

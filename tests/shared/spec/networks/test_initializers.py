@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from poc.shared.spec.networks.initializers import DISTRIBUTIONS, draw_parameter, draw_weights
-from poc.shared.spec.networks.layers import Conv2D, Initializer, Parameter
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.declaration import Initializer, Parameter
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 

@@ -4,14 +4,10 @@ import pytest
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers import (
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    Pool2D,
-)
+from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.dense import Dense, Flatten
+from poc.shared.spec.networks.layers.elementwise import Dropout
+from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.models import MODELS, ModelSpec
 
 # Width of the value before the classifier, as published: the last number of filters, concatenated

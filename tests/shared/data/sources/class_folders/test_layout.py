@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from poc.shared.data.sources.layout import find_word
-from poc.shared.data.sources.listing import describe_ignored, list_folder
+from poc.shared.data.sources.class_folders.layout import find_word
+from poc.shared.data.sources.class_folders.listing import describe_ignored, list_folder
 from poc.shared.data.sources.table import open_source
 from poc.shared.errors import UsageError
 

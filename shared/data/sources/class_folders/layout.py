@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from poc.shared.data.sources.base import PARTITIONS
 from poc.shared.errors import UsageError
-
-from .base import PARTITIONS
 
 PART_FOLDERS = {
     "train": "train",
