@@ -89,7 +89,7 @@ def find_scheme(
     Args:
         network: The network that the tensors are for.
         schemes: The network's published schemes.
-        tensors: By the names in the file.
+        tensors: Name in the file -> array (…); only the names are compared.
         wanted: `torch`, `keras`, `canonical`, or the name of one scheme; none: any.
 
     Raises:
@@ -127,7 +127,7 @@ def choose_candidates(
 
 
 def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> int:
-    """Count the tensors of a network that a naming finds."""
+    """Count the tensors (…) of a network that a naming finds; only their names are compared."""
     if scheme is None:
         return sum(parameter.name in tensors for parameter in network.parameters)
     own = own_tensors(network, scheme, tensors)
@@ -178,7 +178,7 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
 
 
 def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
-    """Rename `conv2d_94/kernel`, … to `conv2d/kernel`, …, counted from 0.
+    """Rename `conv2d_94/kernel`, … to `conv2d/kernel`, …, counted from 0; arrays (…) stay.
 
     A process that has made other layers before goes on counting. Only numbers without a gap
     identify the layers; others are not changed.
