@@ -16,6 +16,7 @@ from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers import Dense, DepthwiseConv2D, Flatten, Shape
 from poc.shared.spec.networks.network import Network, Node
+from poc.shared.spec.suggestions import likeliest
 
 from .check import check_tensors, check_weights, printable
 from .published.keras_order import keras_order
@@ -148,7 +149,7 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> l
         allowed = [CANONICAL, *dict.fromkeys(s for x in schemes for s in (x.layout, x.name))]
         raise UsageError(
             f"Got the format {wanted!r} for {network.name}. Expected one of {', '.join(allowed)}. "
-            "Try one of them."
+            f"Try {likeliest(wanted, allowed)}."
         )
     return chosen
 
