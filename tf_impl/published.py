@@ -50,7 +50,7 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
     if not tensors:
         raise UsageError(
             f"Got {path!r}, which has no weights. Expected a Keras file with weights. "
-            "Try another file."
+            "Try the file of model.save_weights('model.weights.h5')."
         )
     return tensors
 

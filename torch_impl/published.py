@@ -44,7 +44,8 @@ def read_published(path: str) -> dict[str, NDArray[Any]]:
         ) from None
     if not tensors:
         raise UsageError(
-            f"Got {path!r}, which has no named tensors. Expected a state_dict. Try another file."
+            f"Got {path!r}, which has no named tensors. Expected a state_dict. Try the file of "
+            "torch.save(model.state_dict(), 'model.pt')."
         )
     return tensors
 

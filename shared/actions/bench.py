@@ -124,7 +124,7 @@ def read_bench(path: Path) -> BenchFile:
     except (OSError, ValueError) as error:
         raise UsageError(
             f"Got {str(path)!r}, which cannot be read ({type(error).__name__}). Expected a file "
-            "that `poc bench --output` wrote. Try another path."
+            "that `poc bench` wrote. Try `poc bench --output FILE`, which writes one."
         ) from None
     stored = str(content.get("format")) if isinstance(content, dict) else ""
     is_known = stored == FORMAT or (stored == UNSEALED_FORMAT and CHECKSUM not in content)
@@ -136,7 +136,7 @@ def read_bench(path: Path) -> BenchFile:
     if not is_known:
         raise UsageError(
             f"Got {str(path)!r}, which is not a bench file. Expected a file that "
-            "`poc bench --output` wrote. Try another path."
+            "`poc bench` wrote. Try `poc bench --output FILE`, which writes one."
         )
     return cast(BenchFile, content)
 

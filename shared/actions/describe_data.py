@@ -53,7 +53,7 @@ def store_split(spec: DataSpec, output: Path) -> Split:
     except OSError as error:
         raise UsageError(
             f"Got --output {str(output)!r}, which cannot be written ({error.strerror}). Expected a "
-            "file in a folder that exists. Try another path."
+            f"file in a folder that exists. Try --output {output.name}, or make the folder first."
         ) from None
     return split
 
@@ -76,7 +76,7 @@ def check_split(
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"Got {str(path)!r}, which cannot be read ({error}). Expected a file that "
-            "`poc data split` wrote. Try another path."
+            "`poc data split` wrote. Try `poc data split --output FILE`, which writes one."
         ) from None
     stored = parse_definition(text)
     # Read the files again: the fingerprints that an earlier reading cached would prove nothing.
@@ -190,7 +190,7 @@ def draw_facts(facts: SourceFacts, output: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(
             f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
-            "a folder that you may write to. Try another path."
+            f"a folder that you may write to. Try --output {output.name}, in the current folder."
         ) from None
     return list(contents)
 

@@ -167,9 +167,10 @@ def find_part(run: RunSpec, data: RunData, part: str) -> tuple[Pipeline, list[st
     """
     indices = data.split.parts[part]
     if not len(indices):
+        full = [name for name in PARTS if len(data.split.parts[name])]
         raise UsageError(
             f"Got --part {part}, which is empty in the run's split. Expected a part with images. "
-            "Try another part."
+            f"Try --part {' or '.join(full)}."
         )
     ids = [data.source.ids[index] for index in indices]
     return Pipeline(data.source, indices, run.data), ids
@@ -237,7 +238,7 @@ def write_outputs(
     except OSError as error:
         raise UsageError(
             f"Got --export {str(path)!r}, which cannot be written ({error.strerror}). Expected a "
-            "file in a folder that exists. Try another path."
+            f"file in a folder that exists. Try --export {path.name}, or make the folder first."
         ) from None
 
 

@@ -183,7 +183,8 @@ def make_parent(target: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"Got the output {str(target)!r}, whose folder cannot be made ({error.strerror}). "
-            "Expected a file in a folder that you may write to. Try another path."
+            "Expected a file in a folder that you may write to. Try --output "
+            f"{target.name}, in the current folder."
         ) from None
 
 

@@ -81,7 +81,8 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
         return
     if output.exists():
         raise UsageError(
-            f"Got the output {str(output)!r}, which exists. Expected a new file. Try another name."
+            f"Got the output {str(output)!r}, which exists. Expected a new file. Try another name, "
+            "or remove the file."
         )
     text = write_starter(method, model, output.as_posix())
     try:
@@ -89,7 +90,7 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
     except OSError as error:
         raise UsageError(
             f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
-            "a file in a folder that exists. Try another path."
+            f"a file in a folder that exists. Try --output {output.name}, or make the folder first."
         ) from None
     click.echo(f"Written: {output}")
 

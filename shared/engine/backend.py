@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.suggestions import likeliest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -279,7 +280,8 @@ def load(name: str) -> Backend:
         UsageError: The name is unknown, or its framework is not installed.
     """
     if name not in PACKAGES:
-        raise UsageError(f"Got backend={name!r}. Expected tf or torch. Try one of them.")
+        near = likeliest(name, PACKAGES)
+        raise UsageError(f"Got backend={name!r}. Expected tf or torch. Try backend={near}.")
     if missing := missing_packages(name):
         raise UsageError(
             f"Got backend={name!r}, which needs {' and '.join(missing)}, not installed here. "

@@ -50,7 +50,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], **metadata: str) -> No
 
     Args:
         path: The file, which is replaced if it exists.
-        arrays: Name -> array of any shape and of a type in `NUMPY_TYPES`.
+        arrays: Name -> array (…), of any shape and of a type in `NUMPY_TYPES`.
         **metadata: Texts for the header.
     """
     write_bytes(path, *encode_arrays(arrays, **metadata))
@@ -60,7 +60,7 @@ def encode_arrays(arrays: Mapping[str, Array], **metadata: str) -> tuple[bytes |
     """Return the content of a safetensors file, in parts that follow each other.
 
     Args:
-        arrays: Name -> array of any shape.
+        arrays: Name -> array (…), of any shape.
         **metadata: Texts for the header.
     """
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -77,7 +77,7 @@ def read_arrays(path: Path) -> Arrays:
     """Read the arrays of a safetensors file, including those that it left to another file.
 
     Returns:
-        Name -> array of the stored shape.
+        Name -> array (…), of the stored shape.
 
     Raises:
         UsageError: The file or that other file is missing or malformed.
@@ -89,7 +89,7 @@ def read_arrays_and_metadata(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Read all arrays, as `read_arrays` does, and the texts of the file's own header.
 
     Returns:
-        Name -> array of the stored shape, and key -> text.
+        Name -> array (…), of the stored shape, and key -> text.
 
     Raises:
         UsageError: The file or the one that it names is missing or malformed.
@@ -102,7 +102,7 @@ def read_own_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Read the arrays that this file itself contains, and the texts of its header.
 
     Returns:
-        Name -> array of the stored shape, and key -> text.
+        Name -> array (…), of the stored shape, and key -> text.
 
     Raises:
         UsageError: The file is missing or malformed.
@@ -125,7 +125,7 @@ def decode_arrays(content: bytes) -> tuple[Arrays, dict[str, str]]:
     """Decode the content of a safetensors file into its arrays and the texts of its header.
 
     Returns:
-        Name -> array of the stored shape, and key -> text.
+        Name -> array (…), of the stored shape, and key -> text.
 
     Raises:
         SafetensorError, ValueError, KeyError, RecursionError: The content is incomplete.
@@ -141,7 +141,7 @@ def read_frozen_arrays(path: Path, metadata: Mapping[str, str]) -> Arrays:
     """Read the arrays that a weight file left to the file that its header names.
 
     Returns:
-        Name -> array of the stored shape; empty if the header names no file.
+        Name -> array (…), of the stored shape; empty if the header names no file.
 
     Raises:
         UsageError: That file is not in the same folder, or has changed since it was written.
@@ -188,7 +188,7 @@ def frozen_name(*contents: bytes | memoryview) -> str:
 
 
 def to_array(name: str, dtype: str, shape: list[int], data: bytes) -> Array:
-    """Return one tensor of a safetensors file, of the given shape; bfloat16 as the equal float32.
+    """Return one tensor (…) of a safetensors file, in `shape`; bfloat16 as the equal float32.
 
     Raises:
         ValueError: NumPy does not have the type.
@@ -206,7 +206,7 @@ def map_arrays(path: Path) -> Arrays:
     """Map the arrays of a safetensors file, which are read when they are used.
 
     Returns:
-        Name -> float32 or float64 array of the stored shape.
+        Name -> float32 or float64 array (…), of the stored shape.
 
     Raises:
         ValueError: The file is incomplete.

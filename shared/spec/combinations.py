@@ -1,11 +1,12 @@
 """Rules for settings that exclude each other with any data: each rule is one function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from poc.shared.errors import UsageError
 
 from .methods.table import METHODS, find_method, tell_default
 from .run_settings import RunSettings
+from .suggestions import likeliest
 from .training.precision import EXACT
 
 
@@ -56,7 +57,7 @@ def check_learns_from_teacher(run: RunSettings) -> None:
         learners = [name for name, row in METHODS.items() if row.distillation is not None]
         raise UsageError(
             f"Got a teacher for the method {run.method!r}, which learns from labels alone. "
-            f"Expected a teacher only with {', '.join(learners)}. Try one of these methods, or "
+            f"Expected a teacher only with {', '.join(learners)}. Try --method {learners[0]}, or "
             "remove the teacher."
         )
 
@@ -108,14 +109,14 @@ def check_model(run: RunSettings) -> None:
         default = "" if "method" in run.model_fields_set else ", the default"
         raise UsageError(
             f"Got the model {name!r} for the method {run.method!r}{default}. Expected one of "
-            f"{', '.join(allowed)}. Try {suggest_method(run)}."
+            f"{', '.join(allowed)}. Try {suggest_method(run, allowed)}."
         )
 
 
-def suggest_method(run: RunSettings) -> str:
+def suggest_method(run: RunSettings, models: Sequence[str]) -> str:
     """Say what to type if the method cannot train the model."""
     if run.initial_weights is None:
-        return "one of them, or --method scratch"
+        return f"--model {likeliest(run.model_spec.name, models)}, or --method scratch"
     return "--method transfer for a new head on these weights, or --method scratch"
 
 

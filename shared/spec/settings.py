@@ -1,6 +1,8 @@
 """The base class of every group of settings, and the messages about wrong values."""
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Mapping
 from typing import Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,10 +11,12 @@ from pydantic.fields import FieldInfo
 from poc.shared.errors import UsageError
 
 from .open_settings import is_by_recipe
-from .suggestions import VALUE_HABITS, leading_key, suggest_key
+from .suggestions import closest, leading_key, suggest_key
 
 # Pydantic's types of error for a value that is not a list, or a list of a wrong length.
 LIST_PROBLEMS = ("tuple_type", "list_type", "too_short", "too_long")
+# A choice in pydantic's list of them: `'sgd', 'adam' or 'adamw'`.
+CHOICE = re.compile(r"'([^']*)'")
 
 
 class Settings(BaseModel):
@@ -57,13 +61,14 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
         )
     if kind == "model_type":
         return explain_group(name, problem["input"], find_group(settings, location))
-    allowed = describe_allowed(problem["msg"])
+    field, value = find_field(settings, location), problem["input"]
+    allowed, advice = describe_allowed(problem["msg"]), advise(field, name, value, context)
     if kind in LIST_PROBLEMS:
-        allowed = f"Expected {describe_list(settings, location, problem['input'], context)}"
-    received = f"Got {name}={shorten(problem['input'])}. {allowed}"
-    if kind == "literal_error" and (meant := VALUE_HABITS.get(str(problem["input"]).lower())):
-        return f"{received}. Try {location[-1]}={meant}."
-    return received + describe_field(settings, location)
+        allowed = f"Expected a list in brackets{describe_length(field, value, context)}"
+        if (example := find_list(field, value)) is not None:
+            advice = f"{name}={write(example)}"
+    meaning = f" ({field.description})" if field and field.description else ""
+    return f"Got {name}={shorten(value)}. {allowed}{meaning}. Try {advice}."
 
 
 def explain_group(name: str, value: object, group: type[BaseModel] | None) -> str:
@@ -81,41 +86,31 @@ def explain_group(name: str, value: object, group: type[BaseModel] | None) -> st
     )
 
 
-def describe_list(
-    settings: type[BaseModel],
-    location: tuple[int | str, ...],
-    value: object,
-    context: Mapping[str, object],
-) -> str:
-    """Describe a list: `a list in brackets, such as [64, 64]`.
+def find_list(field: FieldInfo | None, value: object) -> list[object] | None:
+    """Return a list that a field takes: its example or its default; none if it has neither.
 
-    The example is the field's own, or its default. If the user gave one number in place of several,
-    the example repeats that number: it is what the user probably wants to type.
+    If the user gave one number in place of several, the list repeats that number: it is what the
+    user probably wants to type.
+    """
+    known = [*(field.examples or ()), find_default(field)] if field else []
+    example = next((found for found in known if isinstance(found, list | tuple) and found), None)
+    if example is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return [value] * len(example) if is_number else list(example)
+
+
+def describe_length(field: FieldInfo | None, value: object, context: Mapping[str, object]) -> str:
+    """Describe a wrong length: ` of 3 entries (got 2)`; empty if the value is not a list.
 
     Args:
-        settings: The group of settings.
-        location: Path of the field in the group.
+        field: The field; its example or default has the length that is wanted.
         value: The received value.
         context: Pydantic's context of the error, with the lengths that it allows.
     """
-    field = find_field(settings, location)
-    default = field.get_default(call_default_factory=True) if field else None
-    known = [*(field.examples or ()), default] if field else []
-    example = next((found for found in known if isinstance(found, list | tuple) and found), None)
-    length = describe_length(value, context, example)
-    if example is None:
-        return f"a list in brackets{length}"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    shown = [value] * len(example) if is_number else list(example)
-    return f"a list in brackets{length}, such as {location[-1]}={shorten(shown)}"
-
-
-def describe_length(
-    value: object, context: Mapping[str, object], example: Sequence[object] | None
-) -> str:
-    """Describe a wrong length: ` of 3 entries (got 2)`; empty if the value is not a list."""
     if not isinstance(value, list | tuple):
         return ""
+    example = find_list(field, value)
     least, most = context.get("min_length"), context.get("max_length")
     wanted = context.get("wanted_length")
     if wanted is None and most is not None and example is not None and len(example) == most:
@@ -137,17 +132,32 @@ def describe_allowed(message: str) -> str:
     return f"Expected another form, since {lower_first(message)}"
 
 
-def describe_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Write the end of a message: the field's meaning, and what to do."""
-    field = find_field(settings, location)
-    if field is None:
-        return ". Try another value."
-    meaning = f" ({field.description})" if field.description else ""
-    default = field.get_default(call_default_factory=True)
-    is_plain = default is not None and isinstance(default, str | int | float | tuple)
-    stand_in = "the recipe's" if is_by_recipe(field) else shorten(default)
-    advice = f"another value, or leave it out for {stand_in}" if is_plain else "another value"
-    return f"{meaning}. Try {advice}."
+def advise(field: FieldInfo | None, name: str, value: object, context: Mapping[str, object]) -> str:
+    """Write what to type in place of a wrong value.
+
+    Args:
+        field: The field, or none.
+        name: Its full name.
+        value: The received value.
+        context: Pydantic's context of the error, with the choices or the bounds.
+    """
+    choices = CHOICE.findall(str(context.get("expected", "")))
+    if near := closest(value, choices):
+        return f"{name}={near}"
+    if field is not None and is_by_recipe(field):
+        return f"removing {name}, which leaves it to the recipe"
+    default = find_default(field) if field else None
+    if isinstance(default, str | int | float | tuple):
+        return f"{name}={write(default)}, the default"
+    examples = [*((field.examples if field else None) or ()), *choices]
+    # The other two bounds, gt and lt, are not allowed themselves.
+    examples += [context[bound] for bound in ("ge", "le") if bound in context]
+    return f"{name}={write(examples[0])}" if examples else "an example of `poc config keys`"
+
+
+def find_default(field: FieldInfo) -> object:
+    """Return the default of a field; none if it has none."""
+    return field.get_default(call_default_factory=True)
 
 
 def find_field(settings: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
@@ -168,6 +178,11 @@ def find_group(
         found = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
         group = found[0] if found else None
     return group
+
+
+def write(value: object) -> str:
+    """Write a value as a user types it after `=`: text without quotes, a list in brackets."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def shorten(value: object, length: int = 120) -> str:

@@ -1,6 +1,6 @@
 """Guesses of the name that a user meant who typed an unknown one."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 # Names that other tools use -> the names here.
@@ -50,6 +50,21 @@ def nearest(name: str, allowed: Collection[str], count: int = 3) -> list[str]:
     return [plain[other] for other in found]
 
 
+def likeliest(name: object, allowed: Iterable[str]) -> str:
+    """Return the allowed name that a user probably meant: the closest, or else the first."""
+    return closest(name, [*allowed]) or next(iter(allowed))
+
+
+def closest(name: object, allowed: Collection[str]) -> str | None:
+    """Return the allowed name closest to a name; none if none is close."""
+    text = str(name).lower()
+    meant = VALUE_HABITS.get(text)
+    if meant in allowed:
+        return meant
+    plain = {simplify(other): other for other in allowed}
+    return next(map(plain.get, get_close_matches(simplify(text), plain, 1, SIMILARITY)), None)
+
+
 def simplify(name: str) -> str:
     """Return the name in lower case without hyphens and underscores, which people mix up."""
     return name.lower().replace("-", "_").replace("_", "")
@@ -73,8 +88,8 @@ def suggest_name(name: str, allowed: Collection[str], listing: str) -> str:
         allowed: All names of the list.
         listing: Command that lists them, such as `poc models list`.
     """
-    near = nearest(name, allowed)
-    return f"Expected a name of `{listing}`. Try {' or '.join(near) if near else 'one of them'}."
+    near = nearest(name, allowed) or [next(iter(allowed))]
+    return f"Expected a name of `{listing}`. Try {' or '.join(near)}."
 
 
 def leading_key(keys: Collection[str]) -> str | None:

@@ -18,6 +18,7 @@ from poc.shared.spec.networks.layers.convolution import DepthwiseConv2D
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.layers.dense import Dense, Flatten
 from poc.shared.spec.networks.network import Network, Node
+from poc.shared.spec.suggestions import likeliest
 
 from .check import check_tensors, check_weights, printable
 from .published.keras_order import keras_order
@@ -91,7 +92,7 @@ def find_scheme(
     Args:
         network: The network that the tensors are for.
         schemes: The network's published schemes.
-        tensors: By the names in the file.
+        tensors: Name in the file -> array (…); only the names are compared.
         wanted: `torch`, `keras`, `canonical`, or the name of one scheme; none: any.
 
     Raises:
@@ -129,7 +130,7 @@ def choose_candidates(
 
 
 def count_known(network: Network, scheme: Scheme | None, tensors: Tensors) -> int:
-    """Count the tensors of a network that a naming finds."""
+    """Count the tensors (…) of a network that a naming finds; only their names are compared."""
     if scheme is None:
         return sum(parameter.name in tensors for parameter in network.parameters)
     own = own_tensors(network, scheme, tensors)
@@ -150,7 +151,7 @@ def choose(schemes: Sequence[Scheme], wanted: str | None, network: Network) -> l
         allowed = [CANONICAL, *dict.fromkeys(s for x in schemes for s in (x.layout, x.name))]
         raise UsageError(
             f"Got the format {wanted!r} for {network.name}. Expected one of {', '.join(allowed)}. "
-            "Try one of them."
+            f"Try {likeliest(wanted, allowed)}."
         )
     return chosen
 
@@ -180,7 +181,7 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
 
 
 def number_from_zero(tensors: Tensors, bases: Sequence[str]) -> Tensors:
-    """Rename `conv2d_94/kernel`, … to `conv2d/kernel`, …, counted from 0.
+    """Rename `conv2d_94/kernel`, … to `conv2d/kernel`, …, counted from 0; arrays (…) stay.
 
     A process that has made other layers before goes on counting. Only numbers without a gap
     identify the layers; others are not changed.

@@ -62,7 +62,7 @@ def fits(network: Network, scheme: Scheme | None, tensors: Tensors, num_wanted: 
     Args:
         network: The network whose tensors are looked for.
         scheme: The naming that they would have; none stands for canonical names.
-        tensors: Name in the file -> array.
+        tensors: Name in the file -> array (…); only the shapes are compared.
         num_wanted: Number of the network's tensors, counted once since that takes long.
     """
     own = tensors if scheme is None else own_tensors(network, scheme, tensors)

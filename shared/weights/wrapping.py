@@ -40,7 +40,7 @@ def unwrap(
     Args:
         network: The network that the tensors are for.
         schemes: The network's published schemes.
-        tensors: Name in the file -> array.
+        tensors: Name in the file -> array (…).
         wanted: Format, as `find_scheme` takes it.
 
     Raises:
@@ -81,7 +81,10 @@ def below(tensors: Tensors, prefix: str) -> Arrays:
 
 
 def find_prefixes(tensors: Tensors, num_parameters: int) -> list[str]:
-    """Find the prefixes that enough names share to hold most of a network, the shortest first."""
+    """Find the prefixes that enough names share to hold most of a network, the shortest first.
+
+    Of the tensors (…), only the names are read.
+    """
     counts: dict[tuple[int, str], int] = {}
     for name in tensors:
         for number, match in enumerate(PART.finditer(name)):

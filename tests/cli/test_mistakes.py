@@ -1,4 +1,4 @@
-"""Forty things that people type wrongly: exit code 2, and what to type instead."""
+"""Things that people type wrongly: exit code 2, and what to type instead."""
 
 import re
 
@@ -109,6 +109,51 @@ MISTAKES = {
     "twice one option": ([*RUN, "--epochs", "3", "--epochs", "5"], "--epochs 2 times"),
     "twice one setting": (settings("k=2", "k=3"), "k=2 and k=3"),
     "option and setting": ([*settings("num_epochs=4"), "--epochs", "3"], "Expected one value"),
+    "optimizer nearly": (settings("optimizer.name=sdg"), "Try optimizer.name=sgd."),
+    "optimizer of no such name": (settings("optimizer.name=x"), "Try optimizer.name=adam, the"),
+    "choice by the recipe": (
+        settings("schedule.name=x"),
+        "Try removing schedule.name, which leaves",
+    ),
+    "choice without a default": (
+        settings("method=kd", "teacher.normalization=x"),
+        "Try teacher.normalization=unit.",
+    ),
+    "number above": (settings("optimizer.beta2=3"), "Try optimizer.beta2=0.999, the default."),
+    "number without a default": (settings("data.channels=2.5"), "an example of `poc config keys`"),
+    "rank of nothing": (
+        settings("model.factors.conv1.rank=0"),
+        "Try model.factors.conv1.rank=1.",
+    ),
+    "method nearly": (["run", "--backend", "tf", "--method", "lightlayer"], "Try lightlayers."),
+    "method": (["run", "--backend", "tf", "--method", "atention-transfer"], "Try attention_tran"),
+    "model of another method": (
+        ["run", "--backend", "tf", "--model", "lightnet-plane", "--method", "kd"],
+        "Try lightnet_plain",
+    ),
+    "resnet18 for lightlayers": (
+        [*RUN, "--method", "lightlayers", "--model", "resnet18"],
+        "Try --model lightnet_plain, or --method scratch.",
+    ),
+    "teacher of a method without": (
+        settings("method=scratch", "teacher.weights=x"),
+        "Try --method kd, or remove the teacher.",
+    ),
+    "block nearly": (
+        settings("method=scratch", "model=resnet18", 'model.removed=["layr3/1"]'),
+        "Try layer3/1.",
+    ),
+    "blocks of a model without": (
+        settings("method=scratch", "model=simple_cnn", 'model.removed=["block1"]'),
+        "Expected none, since this model has no blocks. Try removing model.removed.",
+    ),
+    "factor nearly": (
+        settings(
+            *("method=scratch", "model=resnet18"),
+            'model.factors={"layer1/1/con1" = {variant = "spatial", rank = 1}}',
+        ),
+        "Try layer1/1/conv1.",
+    ),
     "tensorflow": (["run", "--backend", "tensorflow"], "Try backend=tf"),
     "pytorch": (["run", "--backend", "pytorch"], "Try backend=torch"),
     "cuda": (settings("device=cuda"), "Try device=gpu"),
@@ -121,6 +166,10 @@ MISTAKES = {
     "--data path": (lambda f: [*RUN, "--data", photos(f)], "Try writing folder:"),
     "--data idx path": (lambda f: [*RUN, "--data", idx(f)], "Try writing idx:"),
     "--data npz path": (lambda f: [*RUN, "--data", archive(f)], "Try writing npz:"),
+    "--data nothing": ([*RUN, "--data", "phots"], "Try writing folder:phots, if that is a folder"),
+    "--data nearly": ([*RUN, "--data", "foldr:photos"], "Try writing folder:photos."),
+    "--data embedded nearly": ([*RUN, "--data", "embeded"], "Try embedded."),
+    "--data tfds": ([*RUN, "--data", "tfds"], "Try tfds:NAME[:CONFIG]."),
     "resnet-18": ([*RUN, "--model", "resnet-18"], "Try resnet18"),
     "mobilenetv2": ([*RUN, "--model", "mobilenetv2"], "Try mobilenet_v2"),
     "--weights run folder": (
@@ -157,6 +206,25 @@ MISTAKES = {
             *("--data", f"folder:{photos(f)}"),
         ],
         "Try --set channels=3 instead of channels=1",
+    ),
+    "config of a method": ([*RUN, "--config", "kd"], "Try kd/cifar100_resnet110_resnet20 or kd/"),
+    "config of no such name": ([*RUN, "--config", "zzz"], "Try lightlayers/embedded."),
+    "imagenet weights": (
+        [
+            *RUN,
+            "--method",
+            "transfer",
+            "--model",
+            "efficientnet_lite0",
+            "--weights",
+            "imagenet",
+            "-q",
+        ],
+        "Try --model efficientnet_b0, or name",
+    ),
+    "imagenet weights of none near": (
+        [*RUN, "--method", "transfer", "--model", "googlenet", "--weights", "imagenet", "-q"],
+        "Try --model mobilenet_v2, or name",
     ),
     "config nearly": ([*RUN, "--config", "lightlayers/embeded"], "lightlayers/embedded"),
     "data command": (["data", "describ"], "describe"),

@@ -84,4 +84,4 @@ def test_config_keys_say_which_defaults_depend_on_the_images(stubbed):
 def test_a_wrong_number_is_not_answered_with_a_default_that_nobody_gets(stubbed):
     code, _, errors = stubbed("run", "--backend", "torch", "--epochs", "none")
     assert code == 2
-    assert "leave it out for the recipe's" in errors
+    assert "Try removing num_epochs, which leaves it to the recipe." in errors

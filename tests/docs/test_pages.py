@@ -11,11 +11,24 @@ from poc.docs.generate.site_pages import ROOT_PAGES
 from poc.shared.data.sources.table import SCHEMES
 from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.models import MODELS
-from poc.tests.helpers.docs.pages import ROOT, all_pages, links_of, menu_pages, reached_from
+from poc.tests.helpers.docs.pages import (
+    ROOT,
+    all_pages,
+    links_of,
+    menu_pages,
+    missing_paths,
+    reached_from,
+)
 
 # Where a reader comes in: the repository's page, and the site's.
 STARTS = ("README.md", "docs/index.md")
 PAGES = sorted(all_pages())
+# Pages whose paths are those of their day, and why they stay so.
+HISTORIC = {
+    "docs/results/2026-11-28-mutants.md": "its line numbers fit the modules of that day alone",
+}
+# Paths that stand for any name.
+EXAMPLES = {"CONTRIBUTING.md": ["configs/<method>/", "shared/a/b.py", "tests/shared/a/test_b.py"]}
 NUMBER = re.compile(r"(\d{4})-[a-z0-9-]+\.md")
 
 
@@ -32,6 +45,16 @@ def test_the_menu_names_every_page_once():
 @pytest.mark.parametrize("page", ["README.md", *ROOT_PAGES, *PAGES])
 def test_every_link_leads_to_a_file(page):
     assert [link for link, target in links_of(page) if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted({"README.md", "CONTRIBUTING.md", *PAGES} - HISTORIC.keys()))
+def test_every_path_of_the_repository_exists(page):
+    assert missing_paths(page) == EXAMPLES.get(page, [])
+
+
+@pytest.mark.parametrize("page", HISTORIC)
+def test_a_historic_page_names_what_is_gone(page):
+    assert missing_paths(page), f"{page} need not be an exception"
 
 
 @pytest.mark.parametrize("folder", ["methods", "architectures", "decisions", "results"])
@@ -121,6 +144,16 @@ def test_a_page_without_a_link_is_seen(copy):
 def test_a_dead_link_is_seen(copy):
     (copy / "docs" / "lost.md").write_text("[gone](gone.md#place), `[code](x)`, [web](https://x)\n")
     assert list(links_of("docs/lost.md", copy)) == [("gone.md#place", "docs/gone.md")]
+
+
+def test_a_path_of_a_module_that_moved_is_seen(copy):
+    (copy / "docs" / "lost.md").write_text(
+        "`tests/gone.py`, tests/gone/. `tests/kept.py`, tests/*.py, `tests/kept`, x/tests/gone.py\n"
+        "\n    python tests/lost.py --key tests/kept.py\n\nhttps://x/tests/gone.py\n"
+    )
+    (copy / "tests").mkdir()
+    (copy / "tests" / "kept.py").touch()
+    assert missing_paths("docs/lost.md", copy) == ["tests/gone.py", "tests/gone/", "tests/lost.py"]
 
 
 def test_a_gap_between_decisions_is_seen(copy):

@@ -271,6 +271,11 @@ CASES = {
         plant=append("tf_impl/losses.py", "\n\ndef planted(images: tf.Tensor) -> None: ...\n"),
         names="planted (line",
     ),
+    "shapes: a function of an alias of arrays without any": Case(
+        guard=SHAPES,
+        plant=append("shared/weights/wrapping.py", "\n\ndef planted(tensors: Tensors): ...\n"),
+        names="planted (line",
+    ),
     "types: an operation that no worker has": Case(
         guard=TYPES,
         plant=replace_text("shared/actions/doctor.py", "Operations.describe)", "Operations.tell)"),

@@ -43,6 +43,7 @@ from poc.shared.weights.published.views import find_view
 from poc.shared.weights.wrapping import unwrap
 
 BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}
+ENDINGS = ", ".join((".safetensors", *BACKENDS))
 WRITTEN = (".safetensors", ".pth", ".h5")
 # Ending that Keras 3 reads in its own layout only.
 KERAS_3 = ".weights.h5"
@@ -259,15 +260,18 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
         UsageError: The file is missing, of an unknown kind, or unreadable.
     """
     if not path.is_file():
-        raise UsageError(f"Got no file at {str(path)!r}. Expected weights. Try another path.")
+        raise UsageError(
+            f"Got no file at {str(path)!r}. Expected a file that ends in one of {ENDINGS}. Try "
+            "correcting the path."
+        )
     if wrong := describe_wrong_suffix(path):
         raise UsageError(wrong)
     if path.suffix == ".safetensors":
         return read_arrays_and_metadata(path)
     if path.suffix not in BACKENDS:
-        allowed = ", ".join([".safetensors", *BACKENDS])
         raise UsageError(
-            f"Got the weights {str(path)!r}. Expected one of {allowed}. Try another path."
+            f"Got the weights {str(path)!r}. Expected one of {ENDINGS}. Try writing its tensors "
+            f"as {path.with_suffix('.safetensors').name}."
         )
     with Worker(BACKENDS[path.suffix]) as worker:
         try:

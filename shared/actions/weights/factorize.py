@@ -200,7 +200,7 @@ def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"Got the output {str(output)!r}, which is not empty. Expected a new or empty folder. "
-            "Try another name."
+            f"Try --output {output.name}-2, or another new name."
         )
     output.mkdir(parents=True, exist_ok=True)
     path = output / "weights.safetensors"

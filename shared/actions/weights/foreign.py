@@ -20,7 +20,7 @@ from poc.shared.weights.published.table import find_schemes
 from poc.shared.weights.recognition import recognise_model
 from poc.shared.weights.wrapping import unwrap
 
-from .convert import BACKENDS, convert_file, read_tensors
+from .convert import BACKENDS, ENDINGS, convert_file, read_tensors
 
 # Any number will do: it only marks the axis of the head that counts classes.
 SOME_CLASSES = 1000
@@ -58,11 +58,11 @@ def refuse_unknown_suffix(file: Path) -> None:
         UsageError: The ending is unknown; the message has the right one if the content shows it.
     """
     if file.suffix != ".safetensors" and file.suffix not in BACKENDS:
-        endings = ", ".join((".safetensors", *BACKENDS))
         raise UsageError(
             describe_wrong_suffix(file)
             or f"Got --weights {str(file)!r}, which is not a weight file by its name or content. "
-            f"Expected a file that ends in {endings}. Try another path."
+            f"Expected a file that ends in one of {ENDINGS}. Try writing its tensors as "
+            f"{file.with_suffix('.safetensors').name}."
         )
 
 

@@ -53,7 +53,7 @@ def read_grid(folders: Iterable[Path]) -> list[Cell]:
         if not folder.is_dir():
             raise UsageError(
                 f"Got {str(folder)!r}, which is not a folder. Expected the folder of a sweep. Try "
-                "another path."
+                "the folder that `poc sweep --output` named."
             )
     paths = [path for folder in folders for path in find_run_folders(folder)]
     cells = [cell for path in paths if (cell := read_cell(path)) is not None]

@@ -138,7 +138,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
         if not root.is_dir():
             raise UsageError(
                 f"Got {str(root)!r}, which is not a folder. Expected run folders or the folder of "
-                "a sweep. Try another path."
+                "a sweep. Try the folder that --output named."
             )
         for path in find_run_folders(root):
             if path.resolve() in seen:

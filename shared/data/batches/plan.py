@@ -115,7 +115,7 @@ class Plan:
         return shuffled(self.seed, epoch, self.num_examples)
 
     def part(self, epoch: int, step: int) -> Part:
-        """Return the examples of a batch that this process reads."""
+        """Return the examples of a batch that this process reads: positions (N,) int64."""
         start = step * self.batch_size
         # Every process draws the full order and mix, so that shards change no example.
         batch = self.order(epoch)[start : start + self.batch_size]
@@ -128,7 +128,7 @@ class Plan:
 
 @lru_cache(maxsize=4)
 def shuffled(seed: int, epoch: int, count: int) -> Indices:
-    """A permutation keyed by (seed, epoch)."""
+    """Return a permutation (count,) int64 of the positions, keyed by (seed, epoch)."""
     key = np.random.SeedSequence([seed, epoch])
     order = np.random.Generator(np.random.Philox(key)).permutation(count)
     # The cache hands the same array to every caller.

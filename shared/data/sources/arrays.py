@@ -156,6 +156,14 @@ def open_npz(name: str, path: Path) -> ArraySource:
 def select_parts(name: str, arrays: Arrays) -> dict[str, Part]:
     """Return the published parts of an npz file: name -> images and labels, not yet checked.
 
+    Args:
+        name: Text that the source was opened with.
+        arrays: Name -> array (…), as stored.
+
+    Returns:
+        Part -> the arrays of its images and of its labels, as stored. `check_part` accepts images
+        (k, H, W) or (k, H, W, C) and labels (k,) or (k, 1).
+
     Raises:
         UsageError: The train part is missing, or a part has images and no labels.
     """
@@ -171,6 +179,9 @@ def select_parts(name: str, arrays: Arrays) -> dict[str, Part]:
 
 def read_npz(name: str, path: Path) -> Arrays:
     """Read all arrays of an npz file completely, so that damage is found here.
+
+    Returns:
+        Name -> array (…), of the stored shape.
 
     Raises:
         UsageError: The file is missing or damaged.

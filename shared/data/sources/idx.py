@@ -72,6 +72,13 @@ def find(folder: Path, file_name: str) -> Path:
 def read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
     """Read one IDX file of bytes: uint8 of the shape in its header.
 
+    Args:
+        path: The file, plain or gzipped.
+        magic: The number that it starts with; its last byte is the number of dimensions.
+
+    Returns:
+        Images (n, H, W) for `IMAGES_MAGIC`, labels (n,) for `LABELS_MAGIC`.
+
     Raises:
         UsageError: The magic number is wrong, the shape impossible, or bytes are missing or left.
     """

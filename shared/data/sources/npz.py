@@ -24,7 +24,7 @@ SUFFIX = ".npy"
 
 
 def read_archive(path: Path) -> Arrays:
-    """Read all arrays of an npz file completely: name -> array of the stored shape.
+    """Read all arrays of an npz file completely: name -> array (…), of the stored shape.
 
     Raises:
         ValueError: The file is damaged, too large, or holds other than plain arrays; one line.
@@ -59,7 +59,7 @@ def check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """Read one array of the stored shape, if its header and its bytes agree.
+    """Read one array (…), of the stored shape, if its header and its bytes agree.
 
     Raises:
         ValueError: They differ, or the member is no plain array.

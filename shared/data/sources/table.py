@@ -9,6 +9,7 @@ from typing import NamedTuple
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
 from poc.shared.spec.data import OnError
+from poc.shared.spec.suggestions import closest
 
 from .arrays import open_embedded, open_npz
 from .base import Source
@@ -165,11 +166,15 @@ def require_source(text: str) -> None:
 
 
 def suggest_source(text: str) -> str:
-    """Suggest the text to write for a path without its scheme."""
+    """Suggest the text to write for a path without its scheme, or for a misspelt scheme."""
     path = expand_home(text)
     if path.is_dir():
         is_idx = any("ubyte" in child.name for child in path.iterdir())
         return f"writing {'idx' if is_idx else 'folder'}:{text}"
     if path.suffix == ".npz":
         return f"writing npz:{text}"
-    return "choosing one of them"
+    scheme, _, rest = text.partition(":")
+    near = closest(scheme, SCHEMES)
+    if near is None:
+        return f"writing folder:{rest or text}, if that is a folder of images"
+    return f"writing {near}:{rest}" if rest and ":" in SCHEMES[near].form else SCHEMES[near].form

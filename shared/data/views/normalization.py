@@ -45,14 +45,17 @@ def prepared_shape(source: Source, spec: DataSpec) -> Shape:
 
 
 def convert_channels(images: Pixels, channels: int) -> Pixels:
-    """Grey to RGB by repetition, RGB to grey by Pillow's "L" (ITU-R 601-2 luma).
+    """Convert grey to RGB by repetition, and RGB to grey by Pillow's "L" (ITU-R 601-2 luma).
 
     Args:
-        images: (..., H, W, C) uint8.
+        images: (…, H, W, C) uint8.
         channels: 1 or 3.
 
     Returns:
-        (..., H, W, channels) uint8.
+        (…, H, W, channels) uint8.
+
+    Raises:
+        UsageError: The images have other channels.
     """
     received = images.shape[-1]
     if received == channels:
@@ -70,7 +73,7 @@ def convert_channels(images: Pixels, channels: int) -> Pixels:
 
 
 def normalize(images: Pixels, normalization: Normalization) -> Images:
-    """Pixels 0 to 255 to a model's range.
+    """Scale pixels from 0 to 255 to a model's range.
 
     Args:
         images: (N, H, W, C) uint8; RGB for `torch` and `caffe`.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.suggestions import likeliest
 
 # Calls before the clock starts: the first ones allocate memory and choose kernels.
 WARM_UPS = 3
@@ -137,7 +138,8 @@ def find_format(name: str) -> Format:
     """
     if name not in FORMATS:
         raise UsageError(
-            f"Got the format {name!r}. Expected one of {', '.join(FORMATS)}. Try one of them."
+            f"Got the format {name!r}. Expected one of {', '.join(FORMATS)}. Try "
+            f"{likeliest(name, FORMATS)}."
         )
     if missing := [module for module in FORMATS[name].modules if find_spec(module) is None]:
         raise UsageError(

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from poc.shared.errors import UsageError
 from poc.shared.machine import count_cpus
+from poc.shared.spec.suggestions import likeliest
 
 Task = TypeVar("Task", bound=Mapping[str, object])
 Result = TypeVar("Result")
@@ -207,7 +208,8 @@ def make_executor(engine: str, *, address: str | None = None, jobs: int | None =
     """
     if engine not in ENGINES:
         raise UsageError(
-            f"Got --engine {engine!r}. Expected one of {', '.join(ENGINES)}. Try one of them."
+            f"Got --engine {engine!r}. Expected one of {', '.join(ENGINES)}. Try --engine "
+            f"{likeliest(engine, ENGINES)}."
         )
     if jobs is not None and jobs < 1:
         raise UsageError(f"Got --jobs {jobs}. Expected at least 1. Try for example 2.")

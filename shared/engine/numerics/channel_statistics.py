@@ -53,7 +53,7 @@ class ChannelStatistic:
         if len(present) < 2:
             raise UsageError(
                 f"Got images of {len(present)} label(s) for the channel statistic, which compares "
-                "labels. Expected two or more labels. Try another split."
+                "labels. Expected two or more labels. Try a split that trains on two classes."
             )
         # Two passes over the labels, one label at a time: no copy of the sums.
         mean = sum(self.sums[i] / self.counts[i] for i in present) / len(present)

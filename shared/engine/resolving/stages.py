@@ -35,5 +35,5 @@ def check_stages(run: ResolvedRun) -> None:
                     f"Got {run.spec.model_spec.name} for images of two sizes, where "
                     f"{parameter.name} has the shapes {parameter.shape} and "
                     f"{shapes[parameter.name]}. Expected a network that ends in a global pool. "
-                    "Try another model."
+                    "Try one size, or a model such as resnet18."
                 )

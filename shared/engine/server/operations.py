@@ -294,5 +294,5 @@ class ServedOperations(Operations):
 
 
 def noise_of_step(run: ResolvedRun, step: int, batch_size: int) -> Noise:
-    """Draw the masks of one step: layer name -> array for a batch of `batch_size` images."""
+    """Draw the masks of one step: layer name -> mask (batch_size, …), or (1,) for a gate."""
     return draw_noise(run.trained_network, seed=run.spec.seed, step=step, batch_size=batch_size)

@@ -11,6 +11,7 @@ from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
+from poc.shared.spec.suggestions import likeliest
 from poc.shared.spec.training.stages import Stage, plan_stages
 
 from . import distillation, fitnets, l2t_ww, transfer_learning
@@ -153,8 +154,8 @@ def find_method(name: str) -> Method:
     """
     if name not in METHODS:
         raise UsageError(
-            f"Got the method {name!r}. Expected one of {', '.join(sorted(METHODS))}. Try one of "
-            "them."
+            f"Got the method {name!r}. Expected one of {', '.join(sorted(METHODS))}. Try "
+            f"{likeliest(name, METHODS)}."
         )
     return METHODS[name]
 

@@ -5,7 +5,7 @@ spatial: A (kh, 1, C, r), B (1, kw, r, F): a vertical convolution, then a horizo
 lies between the factors, so both are one convolution of rank r (docs/methods/lightlayers.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
+from poc.shared.spec.suggestions import FEW, likeliest
 
 from .layers.convolution import Conv2D
 from .layers.declaration import Shape
@@ -89,8 +90,8 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
     if unknown := sorted(set(factors) - {node.name for node in network.nodes}):
         names = [node.name for node in network.nodes if is_factorable(node)]
         raise UsageError(
-            f"Got model.factors for {unknown[0]!r}, which {network.name} does not have. Expected "
-            f"one of {', '.join(names)}. Try one of them."
+            f"Got model.factors for {unknown[0]!r}, which {network.name} does not have. "
+            + suggest_convolution(unknown[0], names)
         )
     return replace(
         network,
@@ -99,6 +100,14 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
         blocks={name: split_block(block, factors) for name, block in network.blocks.items()},
         auxiliary={second_of(n, factors): weight for n, weight in network.auxiliary.items()},
     )
+
+
+def suggest_convolution(name: str, allowed: Sequence[str]) -> str:
+    """Write the end of a message about an unknown convolution."""
+    if not allowed:
+        return "Expected none, since no convolution here can be split. Try removing model.factors."
+    known = ", ".join(allowed) if len(allowed) <= FEW else f"its {len(allowed)} convolutions"
+    return f"Expected one of {known}. Try {likeliest(name, allowed)}."
 
 
 def second_of(name: str, factors: Mapping[str, Factor]) -> str:

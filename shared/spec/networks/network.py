@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.suggestions import likeliest
 
 from .cancellation import added_constants, hands_constants_on
 from .layers.declaration import Layer, Parameter, Shape
@@ -138,8 +139,8 @@ class Network:
         if any(node.name == tap for node in self.nodes):
             return tap
         raise UsageError(
-            f"Got the tap {tap!r} of {self.name}. Expected one of {', '.join(taps)}. Try one of "
-            "them."
+            f"Got the tap {tap!r} of {self.name}. Expected one of {', '.join(taps)}. Try "
+            f"{likeliest(tap, taps)}."
         )
 
     @property
@@ -262,9 +263,10 @@ class Network:
             raise UsageError(
                 f"Got the block {unknown[0]!r} of {self.name} to remove. Expected "
                 + (
-                    f"one of {', '.join(self.removable)}. Try one of them."
+                    f"one of {', '.join(self.removable)}. Try "
+                    f"{likeliest(unknown[0], self.removable)}."
                     if self.removable
-                    else "none, since this model has no blocks. Try another model."
+                    else "none, since this model has no blocks. Try removing model.removed."
                 )
             )
         gone = [self.removable[name] for name in names]

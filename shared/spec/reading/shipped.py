@@ -1,6 +1,6 @@
 """Configs that ship with the package, under names such as `lightlayers/embedded`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -10,6 +10,8 @@ from poc.shared.errors import UsageError
 
 ENDING = ".toml"
 FOLDER = "configs/"
+# It runs anywhere: its images ship with the package, and it needs no teacher.
+SMALLEST = "lightlayers/embedded"
 
 
 def shipped_configs() -> Mapping[str, Traversable]:
@@ -44,7 +46,7 @@ def find_config(given: Path | str) -> Path | Traversable:
             return shipped[name]
         raise UsageError(
             f"Got the config {str(given)!r}, which is a folder or an empty name. Expected a TOML "
-            "file or a name of `poc config list`. Try one of these names."
+            f"file or a name of `poc config list`. Try {suggest_config(name, shipped)}."
         )
     if Path(given).exists():
         if Path(given).as_posix() == name and name in shipped:
@@ -56,12 +58,17 @@ def find_config(given: Path | str) -> Path | Traversable:
         return Path(given)
     if name in shipped:
         return shipped[name]
-    near = get_close_matches(name, shipped, n=3, cutoff=0.5)
     raise UsageError(
         f"Got the config {str(given)!r}, which does not exist and is not a shipped one. Expected "
-        "a TOML file or a name of `poc config list`. Try "
-        f"{' or '.join(near) if near else 'one of these names'}."
+        f"a TOML file or a name of `poc config list`. Try {suggest_config(name, shipped)}."
     )
+
+
+def suggest_config(name: str, shipped: Collection[str]) -> str:
+    """Name the shipped configs in a folder of this name, or with a name close to it."""
+    inside = [other for other in shipped if other.startswith(f"{name}/")]
+    near = inside[:3] or get_close_matches(name, shipped, n=3, cutoff=0.5)
+    return " or ".join(near or [SMALLEST])
 
 
 def read_header(config: Traversable) -> list[str]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
 from poc.shared.spec.networks.models import ModelSpec
+from poc.shared.spec.suggestions import closest
 
 from . import inception, inverted_residual, resnet, resnet_cifar, vgg
 from .schemes import DOTTED, Scheme
@@ -78,9 +79,11 @@ def find_imagenet_origin(model: ModelSpec) -> ImagenetOrigin:
     """
     lineage = getattr(model.resolved(), "lineage", "")
     if (model.name, lineage) not in IMAGENET_ORIGINS:
-        allowed = ", ".join(dict.fromkeys(name for name, _ in IMAGENET_ORIGINS))
+        allowed = [*dict.fromkeys(name for name, _ in IMAGENET_ORIGINS)]
+        # The smallest of them, if no name is close.
+        near = closest(model.name, allowed) or "mobilenet_v2"
         raise UsageError(
-            f"Got --weights imagenet for {model.name}. Expected one of {allowed}. Try one of them, "
-            "or name a canonical safetensors file."
+            f"Got --weights imagenet for {model.name}. Expected one of {', '.join(allowed)}. Try "
+            f"--model {near}, or name a canonical safetensors file."
         )
     return IMAGENET_ORIGINS[model.name, lineage]

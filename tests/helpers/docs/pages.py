@@ -9,6 +9,10 @@ import yaml
 ROOT = Path(__file__).parents[3]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 ELSEWHERE = re.compile(r"[a-z]+:")
+# A file or folder of the repository, in code or in a sentence: not the end of a longer path.
+PATH = re.compile(
+    r"(?<![\w/.:-])(?:benchmarks|configs|shared|tests|tf_impl|torch_impl)/[\w./*<>-]*"
+)
 
 
 def all_pages(root: Path = ROOT) -> set[str]:
@@ -27,6 +31,19 @@ def links_of(page: str, root: Path = ROOT) -> Iterator[tuple[str, str]]:
         if not ELSEWHERE.match(link) and not link.startswith("#"):
             target = (root / page).parent / link.partition("#")[0]
             yield link, target.resolve().relative_to(root.resolve()).as_posix()
+
+
+def missing_paths(page: str, root: Path = ROOT) -> list[str]:
+    """Return the paths of the repository that a page names and that do not exist, as written.
+
+    A module may be named without its ending, and a star stands for any file.
+    """
+    found = (path.rstrip(".") for path in PATH.findall((root / page).read_text(encoding="utf-8")))
+    return [
+        path
+        for path in found
+        if not any(root.glob(path.rstrip("/"))) and not (root / f"{path}.py").is_file()
+    ]
 
 
 def reached_from(starts: Iterable[str], root: Path = ROOT) -> set[str]:

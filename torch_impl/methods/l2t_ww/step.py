@@ -101,7 +101,11 @@ class L2TWW(L2TState):
         return self.hyper_gradient(constants, ahead)
 
     def meta_phases(self, constants: BatchConstants, point: Point) -> tuple[Point, Seen]:
-        """Run phases 2 to 4 from theta_0; return the state at the end, and sums for the metrics."""
+        """Run phases 2 to 4 from theta_0; return the state at the end, and sums for the metrics.
+
+        The sums are `look_ahead` (steps, pairs), the matching of every step of phase 2, and
+        `judged` (4,). `total_shapes` in `l2t_watch` has all of their shapes.
+        """
         ahead = self.look_ahead(constants, point)
         outer, gradients = self.hyper_gradient(constants, ahead)
         self.learn_meta(gradients)
@@ -143,7 +147,11 @@ class L2TWW(L2TState):
         return maps
 
     def first_step(self, constants: BatchConstants, point: Point) -> tuple[Point, Outcome, Seen]:
-        """Run phase 1, which gives theta_0."""
+        """Run phase 1, which gives theta_0, and sum what the metrics need over the batch.
+
+        The sums are `pair_weight` (pairs,), `matching` (1, pairs), `channel_weight` (channels,) and
+        `count` ().
+        """
         weights = dict(constants.gates.weights)
         found, gradients = differentiate(
             lambda theta: self.evaluate(constants, theta, point.statistics, weights, BOTH),

@@ -60,7 +60,7 @@ def first_of_each_class(labels: NDArray[np.int64], count: int) -> NDArray[np.int
 
 
 def pack(arrays: dict[str, NDArray[np.generic]]) -> bytes:
-    """Pack arrays of any shape into an npz file whose bytes depend on its content alone."""
+    """Pack arrays (…), of any shape, into an npz file whose bytes depend on its content alone."""
     content = io.BytesIO()
     # np.savez would store the time and the platform. 1980 is the earliest date of a zip file, and
     # 3 stands for Unix.
