@@ -26,7 +26,7 @@ def watch_keras() -> None:
         sys.meta_path.insert(0, _KerasFinder())
 
 
-# Not a subclass of importlib.abc.MetaPathFinder, whose module takes half of the time of `import poc`.
+# No subclass of importlib.abc.MetaPathFinder: that module takes most of the time of `import poc`.
 class _KerasFinder:
     """A finder that lets the others find Keras, and adds the registration to its import."""
 

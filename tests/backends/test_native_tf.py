@@ -1,4 +1,4 @@
-"""A Keras user's view of a network: it saves, loads, clones, freezes, fits and draws as any other."""
+"""A network as Keras users know it: it saves, loads, clones, freezes, fits and draws its masks."""
 
 import math
 
@@ -106,7 +106,7 @@ def test_every_family_does(row, slow_nets):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", (*SLOW, *QUICK))
+@pytest.mark.parametrize("row", [*SLOW, *QUICK])
 def test_an_exported_model_answers_equally(row, slow_nets):
     read = slow_nets[row]["read"]
     assert read["exported"] <= GRAPH_TOLERANCE

@@ -49,11 +49,10 @@ def named_weights(network, model, names):
     """Canonical name -> value of a native model, by the names of its layers alone."""
     found = {}
     for node in network.nodes:
-        layer = model.get_layer(names[node.name])
-        for variable in layer.weights:
-            found[variable.path.replace(names[node.name], node.name, 1)] = np.asarray(
-                variable
-            ).copy()
+        name = names[node.name]
+        for variable in model.get_layer(name).weights:
+            path = variable.path.replace(name, node.name, 1)
+            found[path] = np.asarray(variable).copy()
     return found
 
 

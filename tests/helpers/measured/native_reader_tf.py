@@ -1,4 +1,4 @@
-"""Run by test_native_tf.py in a fresh process, which imports Keras and poc and nothing of its parts.
+"""Run by test_native_tf.py in a fresh process that imports Keras and poc, and no part of poc.
 
 Arguments: `keras,poc` or `poc,keras`, the order of the imports; then paths without their endings.
 Prints the error of the logits of each `.keras` file, of its part, and of each exported folder.
@@ -33,7 +33,7 @@ def read_net(path):
         "middle": relative(keras.models.load_model(f"{path}.part.keras")(images), known["middle"]),
     }
     if Path(f"{path}.exported").exists():
-        import tensorflow as tf  # noqa: TID253
+        import tensorflow as tf
 
         exported = tf.saved_model.load(f"{path}.exported")
         found["exported"] = relative(exported.serve(images), known["logits"])
