@@ -18,3 +18,7 @@ LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
         **residual.KINDS,
     }
 )
+
+for layer_class in LAYERS.values():
+    # Under these names `keras.models.load_model` finds the classes of a `.keras` file.
+    keras.saving.register_keras_serializable(package="poc")(layer_class)
