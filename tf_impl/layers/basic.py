@@ -177,7 +177,7 @@ def _add_bias(maps: tf.Tensor, bias: keras.Variable) -> tf.Tensor:
     return add(maps, tf.convert_to_tensor(bias))
 
 
-KINDS: dict[str, type[keras.layers.Layer]] = {
+KINDS: dict[str, type[Declared]] = {
     "activation": Activation,
     "batch_norm": BatchNorm,
     "dense": Dense,

@@ -132,7 +132,7 @@ def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
     return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value)
 
 
-KINDS: dict[str, type[keras.layers.Layer]] = {
+KINDS: dict[str, type[Declared]] = {
     "conv2d": Conv2D,
     "depthwise_conv2d": DepthwiseConv2D,
     "separable_conv2d": SeparableConv2D,

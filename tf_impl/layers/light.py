@@ -87,7 +87,7 @@ class LightDense(Declared):
         return self.expand(self.reduce(inputs) * self.factor**2)
 
 
-KINDS: dict[str, type[keras.layers.Layer]] = {
+KINDS: dict[str, type[Declared]] = {
     "light_conv2d": LightConv2D,
     "light_dense": LightDense,
 }

@@ -42,7 +42,7 @@ class Multiply(Declared):
         return inputs * factors
 
 
-KINDS: dict[str, type[keras.layers.Layer]] = {
+KINDS: dict[str, type[Declared]] = {
     "add": Add,
     "concatenate": Concatenate,
     "multiply": Multiply,

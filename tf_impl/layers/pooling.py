@@ -65,7 +65,7 @@ class GlobalPool(Declared):
         return tf.cast(tf.reduce_mean(values, (1, 2), keepdims=self.keep_axes), inputs.dtype)
 
 
-KINDS: dict[str, type[keras.layers.Layer]] = {
+KINDS: dict[str, type[Declared]] = {
     "global_pool": GlobalPool,
     "pool2d": Pool2D,
 }

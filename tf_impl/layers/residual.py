@@ -42,7 +42,7 @@ class StochasticDepth(Declared):
     def call(
         self, inputs: tf.Tensor, kept: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        """Scale a branch (N, …); in training drop examples by the mask, which is drawn if not given."""
+        """Scale a branch (N, …); in training drop examples by the mask, drawn if not given."""
         if not training:
             return inputs * self.evaluation_factor
         if kept is None and self.rate > 0:
@@ -64,7 +64,7 @@ class Highway(Declared):
         return transformed * gate + inputs * (1 - gate)
 
 
-KINDS: dict[str, type[keras.layers.Layer]] = {
+KINDS: dict[str, type[Declared]] = {
     "highway": Highway,
     "scaled_add": ScaledAdd,
     "stochastic_depth": StochasticDepth,
