@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 # The 97.5 % quantile of the normal distribution: 2.5 % are left out on each side.
 Z_95 = 1.959963984540054
-# Metrics that are shares, beside the accuracy -> their titles in tables for the terminal.
+# Shares other than the accuracy -> their titles in tables for the terminal.
 SHARES: Mapping[str, str] = MappingProxyType(
     {"top5_accuracy": "top-5 accuracy", "balanced_accuracy": "balanced accuracy"}
 )
