@@ -16,6 +16,7 @@ from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.numerics.metrics import (
+    SHARES,
     average_views,
     classification_metrics,
     log_softmax,
@@ -261,14 +262,12 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
         "crops": crops if result["crops"] > 1 else "one view per image",
         "accuracy": f"{result['accuracy']:.4f} ({result['hits']} of {result['images']}), 95 % "
         f"interval {result['accuracy_low']:.4f} to {result['accuracy_high']:.4f}",
-        "balanced accuracy": f"{result['balanced_accuracy']:.4f}",
+        **{SHARES[name]: f"{result[name]:.4f}" for name in SHARES if name in result},
         "loss": f"{result['loss']:.4f}",
         "latency of one image, s": f"{result['latency_seconds']:.4f}",
         "embedding": f"mean {statistics['mean']:.4f}, deviation "
         f"{statistics['deviation']:.4f}, share of zeros {statistics['zero_share']:.4f}",
     }
-    if "top5_accuracy" in result:
-        rows["top-5 accuracy"] = f"{result['top5_accuracy']:.4f}"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

@@ -10,6 +10,7 @@ from rich.table import Table
 from poc.shared.analysis.runs.groups import list_threads
 from poc.shared.engine.console.output import plain
 from poc.shared.engine.console.terminal import open_output
+from poc.shared.engine.numerics.metrics import SHARES
 from poc.shared.spec.reading.cell_names import label_settings
 
 from .table import Table as WrittenTable
@@ -40,8 +41,7 @@ COLUMNS: Mapping[str, Line] = {
     "macs": Line("multiply-adds of an image", "{:,}"),
     "test_accuracy": Line("test accuracy", "{:.4f}"),
     INTERVAL: Line("95 % interval, these test images alone"),
-    "test_top5_accuracy": Line("top-5 accuracy", "{:.4f}"),
-    "test_balanced_accuracy": Line("balanced accuracy", "{:.4f}"),
+    **{f"test_{name}": Line(title, "{:.4f}") for name, title in SHARES.items()},
     "test_loss": Line("test loss", "{:.4f}"),
     "best_val_accuracy": Line(KEPT_EPOCH, "{:.4f}"),
     "train_loss": Line("training loss", "{:.4f}"),

@@ -1,6 +1,8 @@
 """Metrics of a classifier in NumPy, the same for both backends. Shares are from 0 to 1."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,10 @@ from numpy.typing import NDArray
 
 # The 97.5 % quantile of the normal distribution: 2.5 % are left out on each side.
 Z_95 = 1.959963984540054
+# Shares other than the accuracy -> their titles in tables for the terminal.
+SHARES: Mapping[str, str] = MappingProxyType(
+    {"top5_accuracy": "top-5 accuracy", "balanced_accuracy": "balanced accuracy"}
+)
 
 
 class Interval(NamedTuple):

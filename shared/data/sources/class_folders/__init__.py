@@ -1,1 +1,1 @@
-"""What lies in a folder of images: parts and classes, image files, links out of it."""
+"""Folders of images: parts and classes, image files, links out of the folder."""
