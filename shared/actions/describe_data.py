@@ -53,7 +53,7 @@ def store_split(spec: DataSpec, output: Path) -> Split:
     except OSError as error:
         raise UsageError(
             f"Got --output {str(output)!r}, which cannot be written ({error.strerror}). Expected a "
-            f"file in a folder that exists. Try --output {output.name}, or make the folder first."
+            "file in a folder that exists. Try --output split.json, or make the folder first."
         ) from None
     return split
 
@@ -190,7 +190,7 @@ def draw_facts(facts: SourceFacts, output: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(
             f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
-            f"a folder that you may write to. Try --output {output.name}, in the current folder."
+            "a folder that you may write to. Try --output ~/pictures, in your home."
         ) from None
     return list(contents)
 

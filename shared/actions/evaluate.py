@@ -239,7 +239,7 @@ def write_outputs(
     except OSError as error:
         raise UsageError(
             f"Got --export {str(path)!r}, which cannot be written ({error.strerror}). Expected a "
-            f"file in a folder that exists. Try --export {path.name}, or make the folder first."
+            "file in a folder that exists. Try --export features.npz, or make the folder first."
         ) from None
 
 

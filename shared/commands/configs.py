@@ -90,7 +90,7 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
     except OSError as error:
         raise UsageError(
             f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
-            f"a file in a folder that exists. Try --output {output.name}, or make the folder first."
+            "a file in a folder that exists. Try --output my.toml, or make the folder first."
         ) from None
     click.echo(f"Written: {output}")
 

@@ -62,11 +62,13 @@ def explain(error: ValidationError, settings: type[BaseModel], where: str) -> st
     if kind == "model_type":
         return explain_group(name, problem["input"], find_group(settings, location))
     field, value = find_field(settings, location), problem["input"]
-    allowed, advice = describe_allowed(problem["msg"]), advise(field, name, value, context)
+    # An entry of a list is not a key of its own: the advice is about the list.
+    setting = ".".join(part for part in name.split(".") if not part.isdigit())
+    allowed, advice = describe_allowed(problem["msg"]), advise(field, setting, value, context)
     if kind in LIST_PROBLEMS:
         allowed = f"Expected a list in brackets{describe_length(field, value, context)}"
         if (example := find_list(field, value)) is not None:
-            advice = f"{name}={write(example)}"
+            advice = f"{setting}={write(example)}"
     meaning = f" ({field.description})" if field and field.description else ""
     return f"Got {name}={shorten(value)}. {allowed}{meaning}. Try {advice}."
 

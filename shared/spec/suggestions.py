@@ -43,11 +43,9 @@ SIMILARITY = 0.6
 
 def nearest(name: str, allowed: Collection[str], count: int = 3) -> list[str]:
     """Return the allowed names closest to a name, the closest first; none if none is close."""
-    plain = {simplify(other): other for other in allowed}
     if name in KEY_HABITS and KEY_HABITS[name].split(".")[-1] in {*allowed, "name", "source"}:
         return [KEY_HABITS[name]]
-    found = get_close_matches(simplify(name), plain, n=count, cutoff=SIMILARITY)
-    return [plain[other] for other in found]
+    return similar(name, allowed, count)
 
 
 def likeliest(name: object, allowed: Iterable[str]) -> str:
@@ -61,8 +59,14 @@ def closest(name: object, allowed: Collection[str]) -> str | None:
     meant = VALUE_HABITS.get(text)
     if meant in allowed:
         return meant
+    return next(iter(similar(text, allowed, 1)), None)
+
+
+def similar(name: str, allowed: Collection[str], count: int) -> list[str]:
+    """Return up to `count` allowed names with a similar spelling, the closest first."""
     plain = {simplify(other): other for other in allowed}
-    return next(map(plain.get, get_close_matches(simplify(text), plain, 1, SIMILARITY)), None)
+    found = get_close_matches(simplify(name), plain, n=count, cutoff=SIMILARITY)
+    return [plain[other] for other in found]
 
 
 def simplify(name: str) -> str:

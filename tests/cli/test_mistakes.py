@@ -121,6 +121,10 @@ MISTAKES = {
     ),
     "number above": (settings("optimizer.beta2=3"), "Try optimizer.beta2=0.999, the default."),
     "number without a default": (settings("data.channels=2.5"), "an example of `poc config keys`"),
+    "entry of a list": (
+        settings('split.fractions=["a",0.5,0.5]'),
+        "Try data.split.fractions=[0.64, 0.16, 0.2], the default.",
+    ),
     "rank of nothing": (
         settings("model.factors.conv1.rank=0"),
         "Try model.factors.conv1.rank=1.",

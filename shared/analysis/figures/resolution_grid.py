@@ -212,5 +212,5 @@ def write_picture(picture: Picture, path: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"Got --image {str(path)!r}, which cannot be written ({error.strerror}). Expected a "
-            f"file in a folder that exists. Try --image {path.name}, or make the folder first."
+            "file in a folder that exists. Try --image grid.svg, or make the folder first."
         ) from None

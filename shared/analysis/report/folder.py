@@ -171,6 +171,6 @@ def write_files(output: Path, contents: Mapping[str, bytes]) -> list[str]:
     except OSError as error:
         raise UsageError(
             f"Got the output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
-            f"a folder that you may write to. Try {output.name!r}, in the current folder."
+            "a folder that you may write to. Try ~/report, in your home."
         ) from None
     return [str(output / name) for name in contents]
