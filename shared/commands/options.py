@@ -13,10 +13,13 @@ from poc.shared.errors import CheckFailed, UsageError
 
 from .completion import (
     complete_configs,
+    complete_files,
     complete_keys,
     complete_methods,
     complete_models,
     complete_precisions,
+    complete_sources,
+    complete_weights,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ RUN_OPTIONS = [
     click.option(
         "--teacher",
         metavar="PATH",
+        shell_complete=complete_files,
         help="Run folder or weight file of the teacher to learn from.",
     ),
     click.option("--k", metavar="N", help="Size k of the light layers; short for --set k=N."),
@@ -70,6 +74,7 @@ RUN_OPTIONS = [
     click.option(
         "--data",
         metavar="SOURCE",
+        shell_complete=complete_sources,
         help="Images to use, such as folder:PATH (see `poc data list`); default: embedded.",
     ),
     click.option("--epochs", metavar="N", help="Number of passes over the training examples."),
@@ -90,6 +95,7 @@ RUN_OPTIONS = [
     click.option(
         "--weights",
         metavar="PATH|imagenet|none",
+        shell_complete=complete_weights,
         help="Weights to start from; default: random values.",
     ),
 ]
@@ -135,7 +141,10 @@ SWEEP_OPTIONS = [
 ]
 # For commands that open a run folder: the data may have moved since the run was trained.
 DATA_OPTION = click.option(
-    "--data", metavar="SOURCE", help="New place of the run's data; default: the recorded place."
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_sources,
+    help="New place of the run's data; default: the recorded place.",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
