@@ -46,8 +46,8 @@ class Zsh(ZshComplete):
             "    for type key descr in ${response}; do\n"
             "        [[ \"$key\" == *[=:] ]] && suffix=(-S '')\n",
         )
-        .replace("_with_descriptions -U\n", "_with_descriptions -U \"${suffix[@]}\"\n")
-        .replace("compadd -U ", "compadd -U \"${suffix[@]}\" ")
+        .replace("_with_descriptions -U\n", '_with_descriptions -U "${suffix[@]}"\n')
+        .replace("compadd -U ", 'compadd -U "${suffix[@]}" ')
     )
 
 

@@ -1,7 +1,7 @@
 """The base class of every group of settings, and the messages about wrong values."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self, get_args
+from typing import Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -162,11 +162,17 @@ def find_group(
 ) -> type[BaseModel] | None:
     """Return the group of settings at a path of another group, or none."""
     group: type[BaseModel] | None = settings
+    is_name = False
     for part in location:
+        # The part after a mapping of groups is a name of the user's: `factors.NAME.rank`.
+        if is_name:
+            is_name = False
+            continue
         field = group.model_fields.get(str(part)) if group else None
         kinds = [field.annotation, *get_args(field.annotation)] if field else []
         found = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
         group = found[0] if found else None
+        is_name = field is not None and get_origin(field.annotation) is Mapping
     return group
 
 

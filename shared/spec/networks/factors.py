@@ -5,7 +5,7 @@ spatial: A (kh, 1, C, r), B (1, kw, r, F): a vertical convolution, then a horizo
 lies between the factors, so both are one convolution of rank r (docs/methods/lightlayers.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
+from poc.shared.spec.suggestions import FEW, nearest
 
 from .layers import Conv2D, Shape
 from .network import Network
@@ -88,8 +89,8 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
     if unknown := sorted(set(factors) - {node.name for node in network.nodes}):
         names = [node.name for node in network.nodes if is_factorable(node)]
         raise UsageError(
-            f"Got model.factors for {unknown[0]!r}, which {network.name} does not have. Expected "
-            f"one of {', '.join(names)}. Try one of them."
+            f"Got model.factors for {unknown[0]!r}, which {network.name} does not have. "
+            + explain_names(network.name, unknown[0], names)
         )
     return replace(
         network,
@@ -97,6 +98,19 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
         taps={tap: second_of(name, factors) for tap, name in network.taps.items()},
         blocks={name: split_block(block, factors) for name, block in network.blocks.items()},
         auxiliary={second_of(n, factors): weight for n, weight in network.auxiliary.items()},
+    )
+
+
+def explain_names(model: str, unknown: str, names: Sequence[str]) -> str:
+    """Write the end of a message about an unknown convolution, with the names that are near."""
+    if not names:
+        return "Expected no factors, as it has no plain convolutions. Try removing model.factors."
+    if len(names) <= FEW:
+        return f"Expected one of {', '.join(names)}. Try one of them."
+    near = nearest(unknown, names) or names[:1]
+    return (
+        f"Expected one of the {len(names)} convolutions that `poc models summary {model}` lists. "
+        f"Try {' or '.join(near)}."
     )
 
 
@@ -117,7 +131,7 @@ def split_node(node: Node, factors: Mapping[str, Factor]) -> list[Node]:
     if not is_factorable(node) or not isinstance(node.layer, Conv2D):
         raise UsageError(
             f"Got model.factors for {node.name!r}, which is a {node.layer.kind}. Expected a "
-            "convolution without groups. Try removing it."
+            f"convolution without groups. Try removing {node.name!r} from model.factors."
         )
     largest = full_rank(kernel_shape(node), factor.variant)
     if factor.rank > largest:
