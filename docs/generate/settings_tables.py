@@ -42,7 +42,10 @@ def make_tables() -> dict[str, str]:
     # The tables of the models list them.
     own = {f"model.{name}" for name in options.model_fields}
     groups: dict[str, list[Row]] = {}
+    # Its default model has no convolution to factorise, so another one gives the example.
+    shown = {row["key"]: row for row in list_keys("scratch", "resnet18")}["model.factors"]
     for row in list_keys("lightlayers"):
+        row = shown if row["key"] == "model.factors" else row
         if row["key"] not in own:
             groups.setdefault(row["key"].rpartition(".")[0] or "run", []).append(row)
     return {

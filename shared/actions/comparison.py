@@ -16,6 +16,7 @@ from poc.shared.analysis.verdicts.headline import read_headline
 from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
+from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker
@@ -45,12 +46,15 @@ def describe_parity_run(run: RunSpec, form: Form | None) -> list[str]:
     return lines
 
 
-def read_batches(run: RunSpec) -> tuple[RunSpec, list[Batch]]:
+def read_batches(run: RunSpec, *, is_for_training: bool = False) -> tuple[RunSpec, list[Batch]]:
     """Return the run, completed from its data, and its first training batches.
 
     Each batch has `images`: (N, H, W, C) float32 and `labels`, as the training step takes them.
+
+    Raises:
+        UsageError: The data does not fit the run, or with `is_for_training` cannot train it.
     """
-    resolved, data = resolve(run)
+    resolved, data = resolve(run, is_for_training=is_for_training)
     with data:
         return resolved.spec, [
             {"images": batch.images, "labels": batch.learned}
@@ -72,13 +76,14 @@ def check_parity(
         run: The run to compare.
         changes: Fields of the run for one backend only: its mode, its layout.
         is_brief: See `Ladder`.
-        is_small: Use smaller images if the parameters stay the same; the first rung notes it.
+        is_small: Check a run that is trained next: refuse what the training would refuse, and use
+            smaller images if the parameters stay the same, which the first rung notes.
         report: Called with progress events: the start, then each rung with its seconds.
 
     Returns:
         The rungs in the order of the ladder, passed or not.
     """
-    resolved, batches = read_batches(run)
+    resolved, batches = read_batches(run, is_for_training=is_small)
     climbed = shrink(resolved) if is_small else resolved
     note = describe_shrinking(resolved, climbed)
     progress = None if report is None else LadderProgress(report)
@@ -86,6 +91,18 @@ def check_parity(
         ladder = Ladder(climbed, first, second, changes or {}, is_brief=is_brief, progress=progress)
         rungs = ladder.climb(batches)
     return [replace(rungs[0], notes=(*rungs[0].notes, note)), *rungs[1:]] if note else rungs
+
+
+def check_start(output: Path | None, *, overwrite: bool, save_every: str | None) -> None:
+    """Refuse options that only the launch of the runs would read, after the parity check.
+
+    Raises:
+        UsageError: As `check_output`, or `save_every` is no number of steps or minutes.
+    """
+    if save_every is not None:
+        Saver.parse(save_every)
+    if output is not None:
+        check_output(output, overwrite=overwrite)
 
 
 def check_output(root: Path, *, overwrite: bool) -> None:

@@ -9,7 +9,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ZshComplete,
+    get_completion_class,
+)
 
 from poc.shared.errors import UsageError
 
@@ -20,11 +25,33 @@ VARIABLE = "_POC_COMPLETE"
 
 
 class Bash(BashComplete):
-    """click's script for bash, without the space after `key=`: the value follows there."""
+    """click's script for bash: no space after `key=`, and files where no name is known."""
 
+    # The value follows after `=`, the path after `folder:`. bash splits a word at `:`, so that
+    # only its own completion of files can complete such a path.
     source_template = BashComplete.source_template.replace(
-        "    return 0\n", "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n    return 0\n"
+        "    return 0\n", "    [[ ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace\n    return 0\n"
+    ).replace("complete -o nosort", "complete -o default -o nosort")
+
+
+class Zsh(ZshComplete):
+    """click's script for zsh: no space after `key=` and `folder:`."""
+
+    source_template = (
+        ZshComplete.source_template.replace(
+            "    local -a response\n", "    local -a response suffix\n"
+        )
+        .replace(
+            "    for type key descr in ${response}; do\n",
+            "    for type key descr in ${response}; do\n"
+            "        [[ \"$key\" == *[=:] ]] && suffix=(-S '')\n",
+        )
+        .replace("_with_descriptions -U\n", '_with_descriptions -U "${suffix[@]}"\n')
+        .replace("compadd -U ", 'compadd -U "${suffix[@]}" ')
     )
+
+
+OWN_SCRIPTS = {"bash": Bash, "zsh": Zsh}
 
 
 @click.command(cls=Command)
@@ -35,7 +62,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     For bash: poc completion bash > ~/.local/share/bash-completion/completions/poc
     """
-    kind = Bash if shell == "bash" else get_completion_class(shell)
+    kind = OWN_SCRIPTS.get(shell) or get_completion_class(shell)
     if kind is None:
         raise UsageError(
             f"Got shell={shell!r}, for which this version of click has no completion. Expected one "
@@ -75,6 +102,32 @@ def complete_precisions(ctx: click.Context, option: click.Parameter, incomplete:
     return beginning((*EXACT, *MIXED), incomplete)
 
 
+def complete_files(
+    ctx: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return a mark for which the shell completes files and folders."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_weights(
+    ctx: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the words that name weights and start with the incomplete word, or else files."""
+    names = beginning(("imagenet", "none"), incomplete) if incomplete else []
+    return [CompletionItem(name) for name in names] or complete_files(ctx, option, incomplete)
+
+
+def complete_sources(
+    ctx: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the kinds of sources that start with the incomplete word, or else files."""
+    from poc.shared.data.sources.table import SCHEMES
+
+    kinds = [f"{name}:" if ":" in row.form else name for name, row in SCHEMES.items()]
+    names = beginning(kinds, incomplete)
+    return [CompletionItem(name) for name in names] or complete_files(ctx, option, incomplete)
+
+
 def complete_configs(
     ctx: click.Context, option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -82,7 +135,7 @@ def complete_configs(
     from poc.shared.spec.reading.shipped import shipped_configs
 
     names = beginning(shipped_configs(), incomplete)
-    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+    return [CompletionItem(name) for name in names] or complete_files(ctx, option, incomplete)
 
 
 def complete_keys(

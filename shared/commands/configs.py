@@ -76,10 +76,11 @@ def init_config(method: str, model: str | None, output: Path | None) -> None:
     from poc.shared.files.whole import write_bytes
     from poc.shared.spec.reading.starter import write_starter
 
-    if output is None:
+    if output is None or str(output) == "-":
         click.echo(write_starter(method, model), nl=False)
         return
-    if output.exists():
+    # A link to nowhere exists too: writing would replace it.
+    if output.exists() or output.is_symlink():
         raise UsageError(
             f"Got the output {str(output)!r}, which exists. Expected a new file. Try another name, "
             "or remove the file."

@@ -11,6 +11,7 @@ from poc.shared.errors import CheckFailed
 if TYPE_CHECKING:
     from poc.shared.spec.views import ResizeRule
 
+from .completion import complete_sources
 from .mistakes import Group
 from .options import JSON_OPTION, echo_json, tell
 
@@ -32,7 +33,7 @@ def list_data(as_json: bool) -> None:
 
 
 @data.command("describe")
-@click.argument("source")
+@click.argument("source", shell_complete=complete_sources)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -106,7 +107,7 @@ def apparent_size(
 
 
 @data.command("split")
-@click.argument("source")
+@click.argument("source", shell_complete=complete_sources)
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
 @click.option(
     "--set",
@@ -143,6 +144,7 @@ def split_data(
     "--data",
     "source",
     metavar="SOURCE",
+    shell_complete=complete_sources,
     help="New place of the data; default: the place in the split file.",
 )
 @click.option(

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +13,21 @@ from poc.shared.errors import CheckFailed, UsageError
 
 from .completion import (
     complete_configs,
+    complete_files,
     complete_keys,
     complete_methods,
     complete_models,
     complete_precisions,
+    complete_sources,
+    complete_weights,
 )
+from .initial_weights import NO_WEIGHTS, require_weights, weight_defaults
 
 if TYPE_CHECKING:
     from poc.shared.analysis.parity.rungs import Rung
     from poc.shared.engine.console.work_count import Event, Report
-    from poc.shared.spec.reading.pretrained import WeightDefaults
     from poc.shared.spec.run import RunSpec
 
-# `--weights none` asks for random values where a method expects trained ones.
-NO_WEIGHTS = "none"
 Command = Callable[..., None]
 RUN_OPTIONS = [
     click.option(
@@ -50,6 +51,7 @@ RUN_OPTIONS = [
     click.option(
         "--teacher",
         metavar="PATH",
+        shell_complete=complete_files,
         help="Run folder or weight file of the teacher to learn from.",
     ),
     click.option("--k", metavar="N", help="Size k of the light layers; short for --set k=N."),
@@ -70,6 +72,7 @@ RUN_OPTIONS = [
     click.option(
         "--data",
         metavar="SOURCE",
+        shell_complete=complete_sources,
         help="Images to use, such as folder:PATH (see `poc data list`); default: embedded.",
     ),
     click.option("--epochs", metavar="N", help="Number of passes over the training examples."),
@@ -90,6 +93,7 @@ RUN_OPTIONS = [
     click.option(
         "--weights",
         metavar="PATH|imagenet|none",
+        shell_complete=complete_weights,
         help="Weights to start from; default: random values.",
     ),
 ]
@@ -135,7 +139,10 @@ SWEEP_OPTIONS = [
 ]
 # For commands that open a run folder: the data may have moved since the run was trained.
 DATA_OPTION = click.option(
-    "--data", metavar="SOURCE", help="New place of the run's data; default: the recorded place."
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_sources,
+    help="New place of the run's data; default: the recorded place.",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -154,66 +161,29 @@ def with_options(options: list[Callable[[Command], Command]]) -> Callable[[Comma
 def read_run(
     backend: str | None = None,
     report: "Report" = lambda event: None,
+    *,
+    is_for_training: bool = False,
     **given: Any,
 ) -> "RunSpec":
     """Return the run spec that the command line describes; resolve `--batch-size auto`."""
+    from poc.shared.engine.resolving.before_data import check_before_data
     from poc.shared.spec.reading.config import load_run
     from poc.shared.spec.run import BACKENDS
 
     is_auto = given.get("batch_size") == "auto"
     given["batch_size"] = None if is_auto else given.get("batch_size")
     spec = load_run(
-        given["config"], named_settings(**given), defaults=weight_defaults(), backend=backend
+        given["config"], named_settings(**given), defaults=weight_defaults(tell), backend=backend
     )
     require_weights(spec, given.get("weights"))
+    if is_for_training:
+        # Batch sizes are tried and parity is climbed before the launch, which checks this again.
+        check_before_data(spec)
     if not is_auto:
         return spec
     from poc.shared.engine.launch.batch_size import choose_batch_size
 
     return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
-
-
-def weight_defaults() -> "WeightDefaults":
-    """Return the settings that a weight file fills in, where the command line leaves them open.
-
-    Each note about them is printed once.
-    """
-    from functools import cache
-
-    from poc.shared.actions.weights.foreign import locate_canonical
-    from poc.shared.spec.reading.pretrained import WeightDefaults
-    from poc.shared.weights.header import describe_weights
-
-    tell_once = cache(tell)
-    # A sweep asks for every cell: a file is read and hashed once for each model.
-    located: dict[tuple[str, str, str], str] = {}
-
-    def locate(path: str, values: Mapping[str, object]) -> str:
-        key = (path, repr(values.get("model")), str(values.get("method")))
-        if key not in located:
-            located[key] = locate_canonical(path, values, tell_once)
-        return located[key]
-
-    return WeightDefaults(describe=describe_weights, locate=locate, note=tell_once)
-
-
-def require_weights(spec: "RunSpec", given: object) -> None:
-    """Refuse to fine-tune an untrained body, unless `--weights none` asks for it.
-
-    Raises:
-        UsageError: The method starts from weights and no weights are named.
-    """
-    from poc.shared.spec.methods.table import find_method
-
-    if (
-        find_method(spec.method).fine_tuning
-        and spec.initial_weights is None
-        and given != NO_WEIGHTS
-    ):
-        raise UsageError(
-            f"Got method={spec.method!r} without --weights. Expected a file, imagenet, or none for "
-            "random values. Try --weights FILE (`poc weights convert` makes one)."
-        )
 
 
 def named_settings(**given: Any) -> list[str]:

@@ -8,6 +8,7 @@ import click
 from poc.shared.errors import CheckFailed, UsageError
 
 from .completion import complete_backends
+from .initial_weights import require_weights, weight_defaults
 from .mistakes import Command
 from .options import (
     JSON_OPTION,
@@ -19,9 +20,7 @@ from .options import (
     judge,
     named_settings,
     read_run,
-    require_weights,
     tell,
-    weight_defaults,
     with_options,
 )
 
@@ -71,7 +70,7 @@ def run(
     else:
         with TrainingProgress(backend) as progress:
             row = launch_run(
-                read_run(backend, report=progress.update, **given),
+                read_run(backend, report=progress.update, is_for_training=True, **given),
                 output,
                 command=command_line(),
                 overwrite=overwrite,
@@ -124,8 +123,8 @@ def compare(
     """Train in both frameworks; compare accuracy, parity and time."""
     from poc.shared.actions.comparison import (
         TIMING_CAVEAT,
-        check_output,
         check_parity,
+        check_start,
         compare_backends,
         difference_verdict,
     )
@@ -134,10 +133,9 @@ def compare(
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
 
-    if output is not None:
-        check_output(output, overwrite=overwrite)
+    check_start(output, overwrite=overwrite, save_every=save_every)
     with TrainingProgress("compare") as progress:
-        spec = read_run(report=progress.update, **given)
+        spec = read_run(report=progress.update, is_for_training=True, **given)
         rungs = [] if no_parity else check_parity(spec, is_small=True, report=progress.update)
         rows = compare_backends(
             spec,
@@ -223,7 +221,7 @@ def sweep(
     from poc.shared.spec.reading.sweep import load_sweep
 
     settings = named_settings(**given)
-    cells = load_sweep(given["config"], settings, axes, seeds, defaults=weight_defaults())
+    cells = load_sweep(given["config"], settings, axes, seeds, defaults=weight_defaults(tell))
     for cell in cells:
         require_weights(cell.run, cell.settings.get("initial_weights", given["weights"]))
     executor = make_executor(engine, address=address, jobs=jobs)
@@ -285,7 +283,7 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
             num_folds=folds,
             output=output,
             command=command_line(),
-            defaults=weight_defaults(),
+            defaults=weight_defaults(tell),
             progress=progress,
         )
     if as_json:

@@ -61,7 +61,10 @@ def teacher_weights(run: RunSpec, teacher: Network) -> Weights:
         check_weights(teacher, weights)
     except UsageError as error:
         what = str(error).removeprefix("Got ")
-        raise UsageError(f"Got the teacher {run.teacher.weights!r} with {what}") from None
+        raise UsageError(
+            f"Got the teacher {run.teacher.weights!r} with {what} (teacher.model and "
+            "teacher.num_classes say what the file holds.)"
+        ) from None
     # Logits are compared class by class, so the last layer is permuted once instead of every batch.
     if run.teacher.class_order is not None:
         return weights | reordered_head(teacher, weights, run.teacher.class_order)

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from poc.shared.errors import UsageError
 
 # The start of a hidden file in the target's folder, which a killed process leaves behind.
 LEFTOVER = ".part-"
+# On Windows a file that is opened by number is text without it.
+OPEN_FLAGS = getattr(os, "O_BINARY", 0)
 
 
 def write_bytes(path: Path, *contents: bytes | memoryview) -> None:
@@ -24,17 +26,29 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
     The folder is the target's own because a rename is atomic only within one file system.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{LEFTOVER}{path.name}-")
+    temporary = path.parent / f"{LEFTOVER}{path.name}-{secrets.token_hex(4)}"
+    descriptor = open_new(temporary)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             for piece in pieces:
                 stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def open_new(path: Path) -> int:
+    """Create a file that does not exist yet; return its descriptor, open for writing bytes.
+
+    Raises:
+        OSError: The file exists, or the folder takes no file.
+    """
+    # Not `mkstemp`, whose files only their owner may read: a colleague could open no run folder,
+    # and a web server no report. The user's umask decides, as for other files.
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o666)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Self, get_args
+from typing import Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -174,11 +174,17 @@ def find_group(
 ) -> type[BaseModel] | None:
     """Return the group of settings at a path of another group, or none."""
     group: type[BaseModel] | None = settings
+    is_name = False
     for part in location:
+        # The part after a mapping of groups is a name of the user's: `factors.NAME.rank`.
+        if is_name:
+            is_name = False
+            continue
         field = group.model_fields.get(str(part)) if group else None
         kinds = [field.annotation, *get_args(field.annotation)] if field else []
         found = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
         group = found[0] if found else None
+        is_name = field is not None and get_origin(field.annotation) is Mapping
     return group
 
 

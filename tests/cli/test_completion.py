@@ -65,6 +65,21 @@ def test_a_file_where_no_config_begins_so(complete):
     assert complete("poc run --config ./my") == ["./my"]
 
 
+def test_sources_and_weights_by_their_words_or_as_files(complete):
+    assert complete("poc run --data ") == ["embedded", "folder:", "idx:", "npz:", "tfds:"]
+    assert complete("poc data describe fol") == ["folder:"]
+    assert complete("poc run --weights im") == ["imagenet"]
+    for option in ("--data", "--weights", "--teacher"):
+        assert complete(f"poc run {option} ./my") == ["./my"]
+
+
+def test_zsh_leaves_no_space_after_a_key(poc):
+    """Its `compadd` sets a suffix for all names of a list; keys and sources are never mixed."""
+    script = poc("completion", "zsh")[1]
+    assert "[[ \"$key\" == *[=:] ]] && suffix=(-S '')" in script
+    assert script.count('-U "${suffix[@]}"') == 2
+
+
 def test_commands_are_completed(complete):
     assert complete("poc comp") == ["compare", "completion"]
 
@@ -98,3 +113,4 @@ def test_bash_takes_the_script(poc, tmp_path):
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["asked: -o nospace", "found: learning_rate="]
     assert done.stderr == ""
+    assert "complete -o default" in script.read_text()

@@ -48,6 +48,16 @@ def test_nothing_is_written_over(poc, tmp_path):
     assert "cannot be written" in errors
 
 
+def test_a_dash_prints_and_a_link_to_nowhere_stays(poc, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert poc("config", "init", "--output", "-") == poc("config", "init")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "link.toml").symlink_to("nowhere.toml")
+    code, _, errors = poc("config", "init", "--output", "link.toml")
+    assert (code, "exists" in errors) == (2, True)
+    assert (tmp_path / "link.toml").is_symlink()
+
+
 def test_an_unknown_method_writes_nothing(poc, tmp_path):
     code, _, errors = poc("config", "init", "--method", "alchemy", "--output", str(tmp_path / "x"))
     assert code == 2

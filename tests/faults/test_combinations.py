@@ -4,6 +4,9 @@ import time
 
 import pytest
 
+from poc.cli import cli
+from poc.shared.actions import comparison
+from poc.shared.engine.launch import batch_size
 from poc.shared.engine.launch import run as launch
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
@@ -60,6 +63,37 @@ IMPOSSIBLE = {
         ["model=lightnet_residual", "model.removed=['block9']", "method=scratch"],
         ["block9"],
     ),
+    "factors x model": (
+        ["method=scratch", "model=resnet18", "image_size=[64,64]", "model.factors={nope={rank=2}}"],
+        ["'nope'", "20 convolutions", "`poc models summary resnet18`"],
+    ),
+    "factors x light layers": (["model.factors={nope={rank=2}}"], ["Try removing model.factors"]),
+    "factors x number": (["model.factors={conv1=1}"], ["model.factors.conv1=1", "rank, variant"]),
+    "blocks x time": (
+        ["method=scratch", "model=resnet32_cifar", "model.blocks_per_stage=1000000"],
+        ["blocks_per_stage=1000000", "200"],
+    ),
+    "classes x machine": (
+        [
+            "method=transfer",
+            "initial_weights=FILE",
+            "model=lightnet_plain",
+            f"num_classes={'9' * 22}",
+        ],
+        ["head of lightnet_plain", "Expected at most", "classes"],
+    ),
+    "teacher x architecture": (
+        ["method=kd", "teacher.weights=FILE", "model=resnet32_cifar"],
+        ["FILE", "resnet32_cifar", "teacher.model"],
+    ),
+    "pairs x maps": (
+        ["method=fitnets", "teacher.weights=FILE", 'pairs=["block1>logits"]'],
+        ["student 'logits'", "Try block1 or block2 or block3."],
+    ),
+    "pairs x form": (
+        ["method=fitnets", "teacher.weights=FILE", 'pairs=["block1"]'],
+        ['Try method_options.pairs=["block1>block1"].'],
+    ),
     "fold x folds": (["split.kind=kfold", "split.num_folds=3", "split.fold=3"], ["fold"]),
     "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
 }
@@ -109,3 +143,23 @@ def test_it_is_refused_at_once(name, weights, tmp_path, monkeypatch):
     assert message.startswith("Got ")
     assert "\n" not in message
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["compare", "--method", "kd"], "without a teacher"),
+        (["compare", "--method", "kd", "--batch-size", "auto"], "without a teacher"),
+        (["compare", "--save-every", "soon"], "--save-every 'soon'"),
+        (["compare", "--set", "patience=2", "--set", "min_validation_images=999"], "patience"),
+        (["run", "--backend", "tf", "--method", "kd", "--batch-size", "auto"], "without a teacher"),
+    ],
+)
+def test_a_command_refuses_it_before_it_tries_batches_or_climbs(arguments, word, monkeypatch):
+    def loaded(*arguments, **options):
+        raise AssertionError("a worker was started")
+
+    for module in (launch, batch_size, comparison):
+        monkeypatch.setattr(module, "Worker", loaded)
+    with pytest.raises(UsageError, match=word):
+        cli.main(arguments, standalone_mode=False)

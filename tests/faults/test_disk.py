@@ -23,7 +23,7 @@ SMALL_FROZEN = {**FROZEN, "num_epochs": 2}
 REFUSED = re.compile("^Got an error of the file system.*No space left")
 # Everything by which a run changes its folder.
 CALLS = [
-    (whole.tempfile, "mkstemp"),
+    (whole, "open_new"),
     (whole.os, "fdopen"),
     (os, "fsync"),
     (os, "link"),
@@ -144,14 +144,14 @@ def test_a_folder_without_write_permission_keeps_its_checkpoint(tmp_path, monkey
 
     def protect(self, step, now):
         if step == 7:
-            real = whole.tempfile.mkstemp
+            real = whole.open_new
 
-            def refuse(*arguments, **options):
-                if str(options.get("dir", "")).startswith(str(folder)):
+            def refuse(path):
+                if path.is_relative_to(folder):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-                return real(*arguments, **options)
+                return real(path)
 
-            monkeypatch.setattr(whole.tempfile, "mkstemp", refuse)
+            monkeypatch.setattr(whole, "open_new", refuse)
         return False
 
     monkeypatch.setattr(Saver, "is_due", protect)
@@ -226,7 +226,7 @@ def test_another_refusal_keeps_the_room_and_a_finished_run_has_none(tmp_path, mo
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(whole.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(whole, "open_new", refuse)
     with pytest.raises(OSError, match="Read-only"):
         folder.mark("failed")
     assert folder.room.exists()

@@ -65,6 +65,14 @@ def test_the_largest_batch_is_a_power_of_two_that_fits(free, batch):
         assert need.total_bytes(batch) <= free < need.total_bytes(2 * batch)
 
 
+def test_no_batch_is_advised_where_the_weights_alone_do_not_fit(monkeypatch):
+    run = RunSpec.parse({"method": "scratch", "model": {"name": "vgg16"}, **SHAPE}, "")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 10**9)
+    assert describe_memory_error(run).endswith("Try a smaller model.")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 4 * 10**9)
+    assert "Try --batch-size" in describe_memory_error(run)
+
+
 def test_before_the_data_is_open_there_is_a_message_too():
     assert "batches of 64" in describe_memory_error(RunSpec())
 

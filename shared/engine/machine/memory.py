@@ -139,10 +139,13 @@ def describe_memory_error(run: RunSpec, is_certain: bool = True) -> str:
     known = "memory" if free is None else f"the {show_bytes(free)} that are free"
     largest = need.largest_batch(int(SHARE_FOR_A_RUN * (free or 0)))
     fitting = min(largest, max(batch_size // 2, 1))
+    # No batch is small enough if the weights alone do not fit.
+    is_too_large = free is not None and need.fixed_bytes > free
+    advice = "a smaller model" if is_too_large else f"--batch-size {fitting}"
     return (
         f"{what} Expected a step that fits into {known}; this one needs about "
         f"{show_bytes(need.total_bytes(batch_size))} ({show_bytes(need.fixed_bytes)} for weights "
-        f"and optimiser, {show_bytes(need.example_bytes)} per image). Try --batch-size {fitting}."
+        f"and optimiser, {show_bytes(need.example_bytes)} per image). Try {advice}."
     )
 
 

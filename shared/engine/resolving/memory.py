@@ -9,6 +9,8 @@ from poc.shared.spec.networks.network import IMAGES, Network
 from poc.shared.spec.resolved import ResolvedRun, resolve_networks
 from poc.shared.spec.run import RunSpec
 
+from .before_data import SOME_CLASSES, early_shape
+
 # Arrays of the file, drawn arrays, arrays of the model, and the copy that a checkpoint takes.
 WEIGHT_COPIES = 4
 GIB = 1 << 30
@@ -17,11 +19,15 @@ GPU = Path("/dev/nvidia0")
 SMALL_BYTES = 4 * GIB
 
 
-def needed_bytes(run: ResolvedRun) -> int:
+def needed_bytes(run: ResolvedRun, batch_size: int | None = None) -> int:
     """Estimate a lower bound in bytes: weights, gradients, optimiser state, values of one batch.
 
     All values of the part that learns are kept for the backward pass; of the frozen part only those
     that are still read. Workspaces of the framework are not counted.
+
+    Args:
+        run: The run.
+        batch_size: Size of the batch; None for that of the run.
     """
     # The network of a fine-tuned run's stage has frozen layers, which keep no values.
     network = run.network if run.method.fine_tuning is None else run.trained_network
@@ -30,7 +36,8 @@ def needed_bytes(run: ResolvedRun) -> int:
     weights = sum(parameter.size for parameter in network.parameters)
     trained = sum(p.size for p in network.parameters if p.is_trainable)
     kept = total(network, learning)
-    values = (kept + peak_of_others(network, learning)) * spec.data.batch_size
+    size = spec.data.batch_size if batch_size is None else batch_size
+    values = (kept + peak_of_others(network, learning)) * size
     stored = WEIGHT_COPIES * weights + (1 + SLOTS[spec.optimizer.name]) * trained
     return ITEM_BYTES[spec.dtype] * stored + ITEM_BYTES[spec.precision] * values
 
@@ -78,19 +85,20 @@ def require_memory(run: RunSpec) -> None:
     Raises:
         UsageError: The memory is too small; the message says how much is needed and available.
     """
-    size, available = run.asked_size, free_bytes()
+    shape, available = early_shape(run), free_bytes()
     has_own_memory = run.device != "cpu" and GPU.exists()
-    if size is None or available is None or has_own_memory:
+    if shape is None or available is None or has_own_memory:
         return
-    filled = run.replace(
-        input_shape=[*size, run.data.channels or 3], num_classes=run.num_classes or 10
-    )
+    filled = run.replace(input_shape=shape, num_classes=run.num_classes or SOME_CLASSES)
     stages = [resolve_networks(filled.at_stage(stage.name)) for stage in filled.stages]
     needed, largest = max((needed_bytes(stage), stage.network.input_shape[:2]) for stage in stages)
     if needed > max(available, SMALL_BYTES):
+        # Smaller batches save nothing if the weights alone do not fit.
+        alone = max(needed_bytes(stage, batch_size=0) for stage in stages)
+        smaller = "data.batch_size or the image size" if alone < available else "the model's size"
         raise UsageError(
             f"Got {run.model_spec.name} at {largest[0]}x{largest[1]} with batches of "
             f"{run.data.batch_size}, which needs at least {needed / GIB:.1f} GiB of memory. "
             f"Expected at most {available / GIB:.1f} GiB, which this machine has left. Try "
-            "lowering data.batch_size or the image size, or using a larger machine."
+            f"lowering {smaller}, or using a larger machine."
         )

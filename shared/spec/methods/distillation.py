@@ -59,11 +59,12 @@ class LwFOptions(Settings):
 
     form: Literal["original", "cross_architecture"] = Field(
         "original",
-        description="trained network; original: the source itself, whose old head is distilled on "
-        "the new images; cross_architecture: any target, with an extra head that mimics the source",
+        description="trained network; original: the teacher itself, whose old head is distilled on "
+        "the new images; cross_architecture: any student, with an extra head that mimics the "
+        "teacher",
     )
     temperature: float = Field(
-        2.0, gt=0, description="T, which divides the logits of source and target"
+        2.0, gt=0, description="T, which divides the logits of teacher and student"
     )
     lambda_old: float = Field(1.0, ge=0, description="weight of the old task's loss")
     soft_loss: SoftLoss = Field(
@@ -127,7 +128,7 @@ class AttentionTransferOptions(Settings):
     size_rule: Literal["pool_larger", "resize_source"] = Field(
         "pool_larger",
         description="rule for maps of different sizes; pool_larger: average the larger one; "
-        "resize_source: resize the source's",
+        "resize_source: resize the teacher's",
     )
     alpha: float = Field(
         0.0, ge=0, le=1, description="share of the soft loss in the loss; 0: no distillation"
@@ -197,9 +198,9 @@ def check_same_body(target: Network, source: Network) -> None:
     ]
     if different or source.head.inputs != target.head.inputs:
         raise UsageError(
-            f"Got the source {source.name} and the target {target.name} for lwf, which differ "
+            f"Got the teacher {source.name} and the student {target.name} for lwf, which differ "
             f"at {(different or [target.head.name])[0]}. Expected one architecture with the same "
-            "options, since the original form trains the source itself. Try "
+            "options, since the original form trains the teacher itself. Try "
             "form=cross_architecture."
         )
 

@@ -105,9 +105,9 @@ def find_pairs(
     sources, targets = default_taps(source), default_taps(target)
     if not sources or not targets:
         raise UsageError(
-            f"Got no pairs for the source {source.name} with the taps {list(sources)} and the "
-            f"target {target.name} with the taps {list(targets)}. Expected names of layers. Try "
-            'method_options.pairs=["SOURCE>TARGET"].'
+            f"Got no pairs for the teacher {source.name} with the taps {list(sources)} and the "
+            f"student {target.name} with the taps {list(targets)}. Expected names of layers. Try "
+            f'method_options.pairs=["{example_map(source)}>{example_map(target)}"].'
         )
     if default == "middle":
         return (make_pair(sources[len(sources) // 2], targets[len(targets) // 2], target, source),)
@@ -120,6 +120,17 @@ def default_taps(network: Network) -> tuple[str, ...]:
     return tuple(tap for tap in network.taps if tap.startswith("reduction")) or tuple(network.taps)
 
 
+def maps_of(network: Network) -> tuple[str, ...]:
+    """Return the taps that are maps (height, width, channels)."""
+    return tuple(tap for tap in network.taps if len(network.shape_of(network.node_of(tap))) == 3)
+
+
+def example_map(network: Network) -> str:
+    """Return the name of one map: a tap, or else the first layer that gives a map."""
+    nodes = (node.name for node in network.nodes if len(node.output_shape) == 3)
+    return next(iter((*maps_of(network), *nodes)), "LAYER")
+
+
 def parse_pair(text: str, target: Network, source: Network) -> Pair:
     """Read a pair "SOURCE>TARGET".
 
@@ -129,8 +140,9 @@ def parse_pair(text: str, target: Network, source: Network) -> Pair:
     first, separator, second = text.partition(">")
     if not separator:
         raise UsageError(
-            f"Got method_options.pairs with {text!r}. Expected SOURCE>TARGET. Try "
-            f"{next(iter(source.taps), 'layer')}>{next(iter(target.taps), 'layer')}."
+            f"Got method_options.pairs with {text!r}. Expected SOURCE>TARGET, a layer of the "
+            "teacher and one of the student. Try "
+            f'method_options.pairs=["{example_map(source)}>{example_map(target)}"].'
         )
     return make_pair(first, second, target, source)
 
@@ -143,12 +155,12 @@ def make_pair(source_tap: str, target_tap: str, target: Network, source: Network
     """
     nodes: list[str] = []
     shapes: list[Shape] = []
-    sides = (("source", source, source_tap), ("target", target, target_tap))
+    sides = (("teacher", source, source_tap), ("student", target, target_tap))
     for side, network, tap in sides:
         try:
             nodes.append(network.node_of(tap))
         except UsageError as error:
-            other = target if side == "source" else source
+            other = target if side == "teacher" else source
             raise UsageError(
                 f"{error} This tap is of the {side}; the other network is {other.name}."
             ) from None
@@ -157,7 +169,7 @@ def make_pair(source_tap: str, target_tap: str, target: Network, source: Network
             raise UsageError(
                 f"Got the pair {source_tap}>{target_tap}, whose {side} {tap!r} of "
                 f"{network.name} has shape {shapes[-1]}. Expected a map (height, width, "
-                f"channels). Try one of {', '.join(network.taps)}."
+                f"channels). Try {' or '.join(maps_of(network)) or example_map(network)}."
             )
     return Pair(f"{source_tap}>{target_tap}", nodes[0], nodes[1], shapes[0], shapes[1])
 
@@ -170,7 +182,7 @@ def check_same_classes(method: str, target: Network, source: Network) -> None:
     """
     if source.num_classes != target.num_classes:
         raise UsageError(
-            f"Got the source {source.name} with {say(source.num_classes, 'class')} and the "
-            f"target {target.name} with {target.num_classes} for {method}, which compares their "
-            "logits. Expected the same classes. Try another source, or a method that matches maps."
+            f"Got the teacher {source.name} with {say(source.num_classes, 'class')} and the "
+            f"student {target.name} with {target.num_classes} for {method}, which compares their "
+            "logits. Expected the same classes. Try another teacher, or a method that matches maps."
         )

@@ -34,9 +34,9 @@ class FitNetsOptions(Settings):
     )
     regressor: Literal["auto", "valid_conv", "1x1", "repdistiller"] = Field(
         "auto",
-        description="convolution from target to source; valid_conv: kernel of the size difference "
-        "+ 1; 1x1: with the source resized; repdistiller: with batch norm and ReLU; auto: "
-        "valid_conv in two stages, 1x1 in one",
+        description="convolution from student to teacher; valid_conv: kernel of the size "
+        "difference + 1; 1x1: with the teacher's map resized; repdistiller: with batch norm and "
+        "ReLU; auto: valid_conv in two stages, 1x1 in one",
     )
     reduction: Literal["auto", "sum_features", "mean"] = Field(
         "auto",
@@ -162,10 +162,10 @@ def kernel_of_difference(pair: Pair) -> tuple[int, int]:
     height, width = (pair.target_shape[axis] - pair.source_shape[axis] + 1 for axis in (0, 1))
     if min(height, width) < 1:
         raise UsageError(
-            f"Got the pair {pair.name} with a source map {pair.source_shape} larger than the "
-            f"target's {pair.target_shape}. Expected a target map at least as large, since a "
-            "convolution without padding only shrinks. Try regressor=1x1, which resizes the "
-            "source, or another pair."
+            f"Got the pair {pair.name} with a teacher's map {pair.source_shape} larger than the "
+            f"student's {pair.target_shape}. Expected a student's map at least as large, since a "
+            "convolution without padding only shrinks. Try regressor=1x1, which resizes "
+            "the teacher's, or another pair."
         )
     return height, width
 

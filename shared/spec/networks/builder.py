@@ -3,12 +3,17 @@
 It checks every shape, so that a wrong architecture is refused before a framework starts.
 """
 
+from collections.abc import Sequence
+
 from poc.shared.errors import UsageError
 
-from .layers.declaration import Layer, Shape
+from .layers.declaration import Layer, Parameter, Shape
 from .layers.residual import StochasticDepth
 from .network import IMAGES, Network
 from .nodes import Block, Node
+
+# Four terabytes of float32: NumPy would fail on a mistyped size with a message of its own.
+MOST_VALUES = 2**40
 
 
 class NetworkBuilder:
@@ -37,7 +42,7 @@ class NetworkBuilder:
         shapes = tuple(self.shape(source) for source in sources)
         try:
             output_shape = layer.output_shape(shapes)
-            layer.parameters(shapes)
+            check_sizes(layer.parameters(shapes))
         except UsageError as error:
             wrong = str(error).removeprefix("Got ")
             raise UsageError(f"Got the layer {name} of {self._name} with {wrong}") from None
@@ -91,3 +96,17 @@ class NetworkBuilder:
             blocks=dict(self._blocks),
             auxiliary=dict(self._auxiliary),
         )
+
+
+def check_sizes(parameters: Sequence[Parameter]) -> None:
+    """Refuse a tensor that no machine can hold.
+
+    Raises:
+        UsageError: A size is a typing error; the message has the tensor's shape.
+    """
+    for parameter in parameters:
+        if parameter.size > MOST_VALUES:
+            raise UsageError(
+                f"Got the tensor {parameter.name} of shape {parameter.shape}. Expected at most "
+                f"{MOST_VALUES:,} values. Try a smaller number of channels or classes."
+            )

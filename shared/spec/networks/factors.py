@@ -91,7 +91,7 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
         names = [node.name for node in network.nodes if is_factorable(node)]
         raise UsageError(
             f"Got model.factors for {unknown[0]!r}, which {network.name} does not have. "
-            + suggest_convolution(unknown[0], names)
+            + explain_names(network.name, unknown[0], names)
         )
     return replace(
         network,
@@ -102,12 +102,16 @@ def factorize(network: Network, factors: Mapping[str, Factor]) -> Network:
     )
 
 
-def suggest_convolution(name: str, allowed: Sequence[str]) -> str:
-    """Write the end of a message about an unknown convolution."""
-    if not allowed:
+def explain_names(model: str, unknown: str, names: Sequence[str]) -> str:
+    """Write the end of a message about an unknown convolution, with the likeliest name."""
+    if not names:
         return "Expected none, since no convolution here can be split. Try removing model.factors."
-    known = ", ".join(allowed) if len(allowed) <= FEW else f"its {len(allowed)} convolutions"
-    return f"Expected one of {known}. Try {likeliest(name, allowed)}."
+    known = (
+        f"one of {', '.join(names)}"
+        if len(names) <= FEW
+        else f"one of the {len(names)} convolutions that `poc models summary {model}` lists"
+    )
+    return f"Expected {known}. Try {likeliest(unknown, names)}."
 
 
 def second_of(name: str, factors: Mapping[str, Factor]) -> str:
@@ -127,7 +131,7 @@ def split_node(node: Node, factors: Mapping[str, Factor]) -> list[Node]:
     if not is_factorable(node) or not isinstance(node.layer, Conv2D):
         raise UsageError(
             f"Got model.factors for {node.name!r}, which is a {node.layer.kind}. Expected a "
-            "convolution without groups. Try removing it."
+            f"convolution without groups. Try removing {node.name!r} from model.factors."
         )
     largest = full_rank(kernel_shape(node), factor.variant)
     if factor.rank > largest:

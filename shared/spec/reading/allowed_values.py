@@ -20,7 +20,6 @@ BOUNDS = {
 # Key of a setting -> an example, if neither its default nor its allowed values give one.
 EXAMPLES: Mapping[str, Any] = {
     "model.name": "lightnet_residual",
-    "model.factors": {"block1/conv2": {"variant": "spatial", "rank": 3}},
     "model.dropout": 0.2,
     "model.repeats": [5, 10, 5],
     "initial_weights": "weights.safetensors",
@@ -104,7 +103,7 @@ def write(value: Any) -> str:
         return "none"
     if isinstance(value, Mapping):
         entries = ", ".join(f"{write_key(key)} = {write(item)}" for key, item in value.items())
-        return f"{{ {entries} }}"
+        return f"{{ {entries} }}" if entries else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(write, value))}]"
     # TOML's strings, numbers and booleans are those of JSON.

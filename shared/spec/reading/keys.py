@@ -7,7 +7,8 @@ from typing import TypedDict
 from pydantic import BaseModel
 
 from poc.shared.spec.methods.table import METHODS, find_method
-from poc.shared.spec.networks.models import find_model
+from poc.shared.spec.networks.factors import full_rank, is_factorable, kernel_shape
+from poc.shared.spec.networks.models import Model, find_model
 from poc.shared.spec.open_settings import is_by_recipe
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.settings import find_group
@@ -61,13 +62,16 @@ def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
         for key, value in values.items()
     }
     own["model.name"] = model or row.default_model
+    architecture = find_model(model or row.default_model)
     rows = itertools.chain(
         walk(RunSpec, ""),
         walk(row.options, "method_options."),
-        walk(find_model(model or row.default_model).options, "model."),
+        walk(architecture.options, "model."),
     )
     for setting in rows:
         key = setting["key"]
+        if key == "model.factors":
+            setting["example"] = example_factors(architecture)
         is_open = setting["by_recipe"] and key.startswith(left)
         yield {**setting, "default": own.get(key, setting["default"]), "by_recipe": is_open}
 
@@ -95,6 +99,17 @@ def walk(group: type[BaseModel], prefix: str) -> Iterator[KeyRow]:
             "example": find_example(key, schemas[name]),
             "by_recipe": is_by_recipe(field),
         }
+
+
+def example_factors(model: Model) -> dict[str, object]:
+    """Return factors for the first of a model's convolutions that has rank 3; none if none has."""
+    network = model.declare(model.options(), model.example_input, 2)
+    names = (
+        node.name
+        for node in network.nodes
+        if is_factorable(node) and full_rank(kernel_shape(node), "spatial") >= 3
+    )
+    return {name: {"variant": "spatial", "rank": 3} for name in itertools.islice(names, 1)}
 
 
 def is_list_of_groups(annotation: object) -> bool:

@@ -1,10 +1,13 @@
 """A commented TOML file to start a config from: all settings with their defaults."""
 
+import shlex
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from poc.shared.shown_names import plain
 from poc.shared.spec.methods.table import find_method
+from poc.shared.spec.run import RunSpec
 
 from .allowed_values import write
 from .config import full_key
@@ -27,9 +30,10 @@ def write_starter(method: str, model: str | None = None, file: str = "FILE") -> 
         file: Name of the config in the commands of its header.
 
     Raises:
-        UsageError: No such method or model.
+        UsageError: No such method or model, or the method cannot train the model.
     """
     named = {"method": method, "model": {"name": model or find_method(method).default_model}}
+    RunSpec.parse(dict(named), "")
     active = ACTIVE if model is None else (*ACTIVE, "model.name")
     sections: dict[str, list[str]] = {"run": []}
     for row in list_keys(method, model):
@@ -47,6 +51,8 @@ def write_starter(method: str, model: str | None = None, file: str = "FILE") -> 
 def write_header(method: str, file: str) -> list[str]:
     """Write the commands that use the config, with the files that the method needs."""
     row = find_method(method)
+    # One word for the shell and one line for TOML, whatever the name holds.
+    file = plain(shlex.quote(file))
     needed = " --weights WEIGHTS" if row.fine_tuning else ""
     needed += " --teacher RUN_FOLDER" if row.distillation else ""
     text = (

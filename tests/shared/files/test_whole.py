@@ -36,6 +36,16 @@ def test_an_injected_failure_leaves_the_old_file(moment, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_the_umask_decides_who_may_read(mask, mode, tmp_path):
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "file", b"content")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
 def test_equal_arrays_and_texts_give_equal_bytes(tmp_path):
     """As a resumed run's files must; the library shuffles the texts of a header."""
     arrays = {"größe/kernel": np.ones((2, 3), np.float32), "b": np.arange(5)}

@@ -6,6 +6,7 @@ without ReLU. Version 1 is the paper's with 5, 10 and 5 blocks; gamma is an opti
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,12 +19,14 @@ from poc.shared.spec.networks.network import Network
 from .inception import InceptionBuilder, InceptionOptions, add_mixed_5x5, add_stem
 
 Branch = Sequence[tuple[int, int, int]]
+# Five times the published 20: a mistyped million would be declared for hours.
+Repeats = Annotated[int, Field(ge=0, le=100)]
 
 
 class InceptionResNetOptions(InceptionOptions):
     """Options of both versions."""
 
-    repeats: tuple[int, int, int] | None = Field(
+    repeats: tuple[Repeats, Repeats, Repeats] | None = Field(
         None, description="number of blocks of each of the three kinds; none: the published ones"
     )
 

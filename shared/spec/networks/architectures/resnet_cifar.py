@@ -25,13 +25,16 @@ from .resnet import classifier, symmetric
 NORM = BatchNorm(momentum=0.9, epsilon=1e-5)
 RELU = Activate(activation="relu")
 NUM_STAGES = 3
+# As in the deepest net that was published in this form, ResNet-1202 (arXiv 1512.03385). A mistyped
+# 1000000 would be declared for hours before anything else could refuse it.
+MOST_BLOCKS = 200
 
 
 class ResNetCifarOptions(ResidualOptions):
     """Options of the CIFAR ResNet."""
 
     blocks_per_stage: int = Field(
-        5, ge=1, description="number of blocks per stage, n of the 6n + 2 layers"
+        5, ge=1, le=MOST_BLOCKS, description="number of blocks per stage, n of the 6n + 2 layers"
     )
     width: int = Field(
         16,
@@ -48,7 +51,12 @@ class ResNetCifarOptions(ResidualOptions):
 class HighwayOptions(Settings):
     """Options of the Highway net."""
 
-    repeats: int = Field(3, ge=1, description="number of gated layers in each of the three stages")
+    repeats: int = Field(
+        3,
+        ge=1,
+        le=MOST_BLOCKS,
+        description="number of gated layers in each of the three stages",
+    )
     width: int = Field(
         16,
         ge=1,

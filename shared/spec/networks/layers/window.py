@@ -63,7 +63,8 @@ class Window:
             raise UsageError(
                 f"Got a {shape[0]}x{shape[1]} map for a {self.kernel_size[0]}x"
                 f"{self.kernel_size[1]} window, which leaves nothing. Expected a map at least as "
-                "large as the window. Try a larger data.image_size."
+                "large as the window. Try larger images: data.image_size, or train_size and "
+                "test_size of fixres."
             )
         return height, width
 

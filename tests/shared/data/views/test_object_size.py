@@ -190,6 +190,16 @@ def test_the_large_config_is_refused_where_it_cannot_fit(monkeypatch):
     memory.require_memory(run)
 
 
+def test_no_batch_is_advised_where_the_weights_alone_do_not_fit(monkeypatch):
+    """Images of a known size need no data; a step of 10 million channels needs hundreds of GiB."""
+    monkeypatch.setattr(memory, "free_bytes", lambda: 8 << 30)
+    monkeypatch.setattr(memory, "GPU", Path("/none"))
+    with pytest.raises(UsageError, match=r"at 28x28 .* Try lowering the model's size"):
+        memory.require_memory(load_run(None, ["k=10000000"]))
+    with pytest.raises(UsageError, match=r"Try lowering data\.batch_size"):
+        memory.require_memory(load_run(None, ["batch_size=10000000"]))
+
+
 def test_memory_grows_with_what_is_trained():
     frozen, whole = (
         tuned("efficientnet_lite0", method_options={"trained_blocks": blocks})

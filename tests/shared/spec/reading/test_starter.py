@@ -1,12 +1,16 @@
 """A config to start from: a run as it is, and with each of its lines taken up."""
 
 import re
+import shlex
 import tomllib
 
 import pytest
 
 from poc.shared.errors import UsageError
+from poc.shared.shown_names import plain
 from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.reading.allowed_values import write
 from poc.shared.spec.reading.config import full_key, load_run
 from poc.shared.spec.reading.keys import list_keys
 from poc.shared.spec.reading.starter import is_for, write_starter
@@ -73,9 +77,28 @@ def test_a_method_that_needs_a_file_asks_for_it():
 
 
 def test_wrong_names_are_refused():
-    for names in (("alchemy", None), ("scratch", "alexnet_2050")):
+    """And a model that the method cannot train: no run could follow."""
+    for names in (("alchemy", None), ("scratch", "alexnet_2050"), ("lightlayers", "resnet18")):
         with pytest.raises(UsageError, match="Expected"):
             write_starter(*names)
+
+
+@pytest.mark.parametrize("file", ["my photos.toml", "it's.toml", "a\nb.toml", "\udcff.toml"])
+def test_a_file_of_any_name_is_named_in_one_line(file, tmp_path):
+    text = write_starter("lightlayers", file=file)
+    assert load(tmp_path, text) == load_run(None)
+    command = text.splitlines()[0].removeprefix("# ")
+    assert shlex.split(command) == ["poc", "run", "--config", plain(file)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_example_of_factors_fits_the_model(model):
+    row = next(row for row in list_keys("scratch", model) if row["key"] == "model.factors")
+    run = load_run(
+        None, ["method=scratch", f"model={model}", f"model.factors={write(row['example'])}"]
+    )
+    names = {p.name for p in run.model_spec.declare(MODELS[model].example_input, 7).parameters}
+    assert {f"{name}/reduce/kernel" for name in run.model_spec.factors} <= names
 
 
 def test_a_named_model_is_set(tmp_path):
