@@ -1,4 +1,4 @@
-"""`poc channels`: select the channels of a source that separate the labels; store and draw them.
+"""`poc channels`: select the channels of a teacher that separate the labels; store and draw them.
 
 A run with matching uses the selection as a filter. The published study keeps 512 channels of every
 map that has more.
@@ -23,11 +23,12 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.files.collisions import digest_file, refuse_existing
 from poc.shared.files.whole import read_object, write_json
-from poc.shared.spec.methods.channel_selection import SELECTION_FORMAT
+from poc.shared.spec.methods.channel_selection import DIGEST, FORMER_DIGEST, SELECTION_FORMAT
 from poc.shared.spec.run import RunSpec
 
 SELECTION, SCORES, PICTURE = "channels.json", "scores.safetensors", "channels.png"
-FINGERPRINTED = ("source", "data", "keep", "source_digest", "taps")
+# Former files have `source` and `source_digest` for the first two.
+FINGERPRINTED = ("teacher", DIGEST, "data", "keep", "taps", "source", FORMER_DIGEST)
 
 
 def select_channels(
@@ -38,10 +39,10 @@ def select_channels(
     num_shards: int = 1,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Pass the training images through the run's source, and keep the best channels.
+    """Pass the training images through the run's teacher, and keep the best channels.
 
     Args:
-        run: A run with a source; its `method_options.source_taps` are examined.
+        run: A run with a teacher; its `method_options.source_taps` are examined.
         output: Folder for `channels.json`, `scores.safetensors` and `channels.png`.
         keep: Channels to keep in each map that has more.
         num_shards: Parts of the images that are summed separately and then merged.
@@ -51,15 +52,15 @@ def select_channels(
         The content of `channels.json`.
 
     Raises:
-        UsageError: The run has no source, or a file of the same name exists in `output`.
+        UsageError: The run has no teacher, or a file of the same name exists in `output`.
     """
     refuse_foreign(output)
     run = resolve_teacher(run)
     taps = run.method_options.get("source_taps", ())
     if run.teacher is None:
         raise UsageError(
-            f"Got method={run.method!r} without a source. Expected a method that learns from a "
-            "source network. Try --method l2t-ww with --teacher."
+            f"Got method={run.method!r} without a teacher. Expected a method that learns "
+            "from one. Try --method l2t-ww with --teacher."
         )
     with Worker(run.backend, report=report) as worker:
         found = worker.call(
@@ -106,11 +107,11 @@ def read_selection_file(path: Path) -> dict[str, object]:
 
 
 def describe_selection(run: RunSpec, found: ChannelScores, keep: int) -> dict[str, Any]:
-    """Return the content to store; its fingerprint covers the source, the images and the choice."""
-    source = run.teacher.model_dump(mode="json") if run.teacher else {}
-    what: dict[str, object] = {"source": source, "data": found["data"], "keep": keep}
+    """Return the content to store; its fingerprint covers all but the counts."""
+    teacher = run.teacher.model_dump(mode="json") if run.teacher else {}
+    what: dict[str, object] = {"teacher": teacher, "data": found["data"], "keep": keep}
     if run.teacher is not None and run.teacher.weights is not None:
-        what["source_digest"] = digest_weights(run.teacher.weights)
+        what[DIGEST] = digest_weights(run.teacher.weights)
     taps = {
         tap: {
             "channels": top_channels(scores, keep),

@@ -214,7 +214,7 @@ def channels(
 ) -> None:
     """Select the channels that separate the labels best.
 
-    They are channels of a source network. Their statistic and a picture of it are written too.
+    They are channels of the teacher. Their statistic and a picture of it are written too.
     """
     from poc.shared.actions.channels import select_channels
 

@@ -19,7 +19,7 @@ SCRIPT = """
 import importlib, sys
 import numpy as np
 backend, folder = sys.argv[1:]
-layers = importlib.import_module(f"poc.{backend}_impl.layers")
+layers = importlib.import_module(f"poc.{backend}_impl.layers").LAYERS
 arrays = importlib.import_module(f"poc.{backend}_impl.arrays")
 device = "/CPU:0" if backend == "tf" else "cpu"
 given = np.load(folder + "/given.npz")
@@ -28,14 +28,14 @@ images, factors = (
     for name in ("images", "factors")
 )
 rate = float(given["rate"])
-branch = layers.StochasticDepth(
+branch = layers["stochastic_depth"](
     rate=rate, is_gate=False, training_factor=1 / (1 - rate), evaluation_factor=1, dtype="float64"
 )
 kept = arrays.noise_to_tensors({"kept": given["kept"]}, device=device)["kept"]
 outputs = {
-    "mean": layers.GlobalPool(keep_axes=True, dtype="float64")(images),
-    "max": layers.GlobalPool(mode="max", keep_axes=True, dtype="float64")(images),
-    "product": layers.Multiply(dtype="float64")(images, factors),
+    "mean": layers["global_pool"](keep_axes=True, dtype="float64")(images),
+    "max": layers["global_pool"](mode="max", keep_axes=True, dtype="float64")(images),
+    "product": layers["multiply"](dtype="float64")(images, factors),
     "dropped": branch(images, kept, training=True),
     "passed": branch(images, training=False),
 }

@@ -9,6 +9,7 @@ from poc.shared.engine.folder.record import RunRecord, find_order, list_classes
 from poc.shared.engine.teacher import digest_weights, teacher_weights
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_object
+from poc.shared.spec.methods.channel_selection import DIGEST, FORMER_DIGEST
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
@@ -117,7 +118,8 @@ def check_selection(run: RunSpec) -> None:
     if path is None or weights is None:
         return
     # A digest, since a path may name other weights by now.
-    recorded = read_object(Path(path)).get("source_digest")
+    stored = read_object(Path(path))
+    recorded = stored.get(DIGEST, stored.get(FORMER_DIGEST))
     if recorded not in (None, digest_weights(weights)):
         raise UsageError(
             f"Got method_options.channels_file={path!r}, which was selected for another teacher "

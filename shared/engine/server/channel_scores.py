@@ -1,4 +1,4 @@
-"""The channel-selection statistic of a source network over a run's training images."""
+"""The channel-selection statistic of a teacher over a run's training images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,18 +21,18 @@ def measure_channel_scores(
     backend: Backend,
     run: ResolvedRun,
     data: RunData,
-    source: Network,
+    teacher: Network,
     *,
     taps: Sequence[str],
     num_shards: int = 1,
 ) -> ChannelScores:
-    """Score every channel of the source's `taps` in one pass over the images.
+    """Score every channel of the teacher's `taps` in one pass over the images.
 
     Args:
         backend: Backend that computes the maps.
-        run: Run whose images and source these are.
+        run: Run whose images and teacher these are.
         data: Opened data of the run.
-        source: Network of the run's source.
+        teacher: Network of the run's teacher.
         taps: Names of the maps (N, H, W, C).
         num_shards: Number of parts that are counted separately and then merged.
 
@@ -50,7 +50,7 @@ def measure_channel_scores(
             labels.append(batch.labels)
             yield batch.images
 
-    maps = backend.map_batches(run, source, teacher_weights(run.spec, source), taps, batches())
+    maps = backend.map_batches(run, teacher, teacher_weights(run.spec, teacher), taps, batches())
     for index, found in enumerate(maps):
         add_all(shards[index % num_shards], found, labels[-1], num_labels)
         num_images += len(labels[-1])

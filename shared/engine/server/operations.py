@@ -129,15 +129,15 @@ class ServedOperations(Operations):
     def channel_scores(
         self, *, run: RunFields, taps: Sequence[str], num_shards: int = 1
     ) -> ChannelScores:
-        """Compute the channel-selection statistic of the source over the training images."""
+        """Compute the channel-selection statistic of the teacher over the training images."""
         resolved, data = resolve(RunSpec.parse(dict(run), ""), self._note)
-        source = resolved.teacher_network
-        if source is None:
-            raise ValueError(f"Got method {resolved.spec.method!r}. Expected one with a source.")
+        teacher = resolved.teacher_network
+        if teacher is None:
+            raise ValueError(f"Got method {resolved.spec.method!r}. Expected one with a teacher.")
         self._backend.prepare(resolved.spec)
-        taps = list(taps) or default_taps(source)
+        taps = list(taps) or default_taps(teacher)
         return measure_channel_scores(
-            self._backend, resolved, data, source, taps=taps, num_shards=num_shards
+            self._backend, resolved, data, teacher, taps=taps, num_shards=num_shards
         )
 
     def export(

@@ -167,9 +167,9 @@ class Operations(Protocol):
     def channel_scores(
         self, *, run: RunFields, taps: Sequence[str], num_shards: int = 1
     ) -> ChannelScores:
-        """Compute the channel-selection statistic of the source over the training images.
+        """Compute the channel-selection statistic of the teacher over the training images.
 
-        An empty `taps` stands for the taps that the source declares.
+        An empty `taps` stands for the taps that the teacher declares.
         """
 
     def export(

@@ -1,4 +1,4 @@
-"""Reader of the files of `poc channels`, which name chosen channels of a source."""
+"""Reader of the files of `poc channels`, which name chosen channels of a teacher."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,12 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers.declaration import Shape
 
 SELECTION_FORMAT = "poc channels 1"
+# Key of the digest of the teacher's weights, and its former name.
+DIGEST, FORMER_DIGEST = "teacher_digest", "source_digest"
 
 
 def read_selection(path: str) -> dict[str, tuple[int, ...]]:
-    """Read a file of `poc channels`: tap -> indices of the kept source channels.
+    """Read a file of `poc channels`: tap -> indices of the kept channels.
 
     Raises:
         UsageError: The file is unreadable or has another format.
@@ -39,6 +41,6 @@ def check_channels(
         raise UsageError(
             f"Got {len(channels)} kept channels of the tap {tap!r}, the largest index "
             f"{max(channels, default=None)}. Expected at least one, with indices from 0 to "
-            f"{shape[-1] - 1}. Try a new selection for this source with `poc channels`."
+            f"{shape[-1] - 1}. Try a new selection for this teacher with `poc channels`."
         )
     return None if channels is None or len(channels) == shape[-1] else channels

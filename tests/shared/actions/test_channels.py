@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from poc.shared.actions import channels as module
-from poc.shared.actions.channels import describe_selection, draw_scores, select_channels
+from poc.shared.actions.channels import (
+    describe_selection,
+    draw_scores,
+    fingerprint,
+    select_channels,
+)
 from poc.shared.engine.numerics.channel_statistics import ChannelStatistic, add_all, top_channels
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.channel_selection import read_selection
@@ -144,6 +149,17 @@ def test_a_selection_of_its_own_is_made_anew(select: Any, tmp_path: Path) -> Non
     select(tmp_path / "own", 2)
     content = select(tmp_path / "own", 1)
     assert json.loads((tmp_path / "own" / "channels.json").read_text()) == content
+
+
+def test_a_selection_of_before_is_its_own_too(select: Any, tmp_path: Path) -> None:
+    """Then it said `source` where it says `teacher` today."""
+    today = select(tmp_path, 2)
+    what = {"source": today["teacher"], **{key: today[key] for key in ("data", "keep", "taps")}}
+    former = {key: value for key, value in today.items() if key != "teacher"}
+    former |= {"source": today["teacher"], "fingerprint": fingerprint(what)}
+    assert former["fingerprint"] != today["fingerprint"]
+    (tmp_path / "channels.json").write_text(json.dumps(former))
+    assert select(tmp_path, 2) == today
 
 
 @pytest.mark.parametrize("name", ["channels.json", "scores.safetensors", "channels.png"])

@@ -240,12 +240,13 @@ def test_a_teacher_without_a_record_of_its_data_says_so(teacher, tmp_path):
     assert "names no classes" in notes
 
 
-def test_channels_that_were_selected_for_another_source_are_refused(teacher, tmp_path):
+@pytest.mark.parametrize("key", ["teacher_digest", "source_digest"], ids=["today", "former"])
+def test_channels_that_were_selected_for_another_teacher_are_refused(key, teacher, tmp_path):
     weights = teacher / "run" / "checkpoints" / "best.safetensors"
     selection = {"format": SELECTION_FORMAT, "taps": {}}
     option = f"method_options.channels_file={tmp_path}/channels.json"
     for digest, is_refused in ((digest_weights(str(weights)), False), ("0" * 64, True)):
-        content = {**selection, "source_digest": digest}
+        content = {**selection, key: digest}
         (tmp_path / "channels.json").write_text(json.dumps(content))
         if is_refused:
             with pytest.raises(UsageError, match="selected for another teacher"):
@@ -254,7 +255,7 @@ def test_channels_that_were_selected_for_another_source_are_refused(teacher, tmp
             learn("l2t-ww", teacher / "run", teacher / "data.npz", option)
 
 
-def test_a_selection_of_channels_says_what_the_source_was_trained_on(
+def test_a_selection_of_channels_says_what_the_teacher_was_trained_on(
     teacher, tmp_path, monkeypatch
 ):
     make_archive(tmp_path / "data.npz", ["ant", "bee", "dog"], [0, 1, 2] * 20)
