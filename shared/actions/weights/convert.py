@@ -260,10 +260,7 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
         UsageError: The file is missing, of an unknown kind, or unreadable.
     """
     if not path.is_file():
-        raise UsageError(
-            f"Got no file at {str(path)!r}. Expected a file that ends in one of {ENDINGS}. Try "
-            "correcting the path."
-        )
+        raise UsageError(f"Got no file at {str(path)!r}. Expected weights. Try correcting it.")
     if wrong := describe_wrong_suffix(path):
         raise UsageError(wrong)
     if path.suffix == ".safetensors":
