@@ -3,13 +3,13 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed
 
 from .completion import (
     complete_configs,
@@ -22,11 +22,8 @@ from .completion import (
 if TYPE_CHECKING:
     from poc.shared.analysis.parity.rungs import Rung
     from poc.shared.engine.console.work_count import Event, Report
-    from poc.shared.spec.reading.pretrained import WeightDefaults
     from poc.shared.spec.run import RunSpec
 
-# `--weights none` asks for random values where a method expects trained ones.
-NO_WEIGHTS = "none"
 Command = Callable[..., None]
 RUN_OPTIONS = [
     click.option(
@@ -157,93 +154,9 @@ def read_run(
     **given: Any,
 ) -> "RunSpec":
     """Return the run spec that the command line describes; resolve `--batch-size auto`."""
-    from poc.shared.spec.reading.config import load_run
-    from poc.shared.spec.run import BACKENDS
+    from poc.shared.actions.requested_run import request_run
 
-    is_auto = given.get("batch_size") == "auto"
-    given["batch_size"] = None if is_auto else given.get("batch_size")
-    spec = load_run(
-        given["config"], named_settings(**given), defaults=weight_defaults(), backend=backend
-    )
-    require_weights(spec, given.get("weights"))
-    if not is_auto:
-        return spec
-    from poc.shared.engine.launch.batch_size import choose_batch_size
-
-    return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
-
-
-def weight_defaults() -> "WeightDefaults":
-    """Return the settings that a weight file fills in, where the command line leaves them open.
-
-    Each note about them is printed once.
-    """
-    from functools import cache
-
-    from poc.shared.actions.weights.foreign import locate_canonical
-    from poc.shared.spec.reading.pretrained import WeightDefaults
-    from poc.shared.weights.header import describe_weights
-
-    tell_once = cache(tell)
-    # A sweep asks for every cell: a file is read and hashed once for each model.
-    located: dict[tuple[str, str, str], str] = {}
-
-    def locate(path: str, values: Mapping[str, object]) -> str:
-        key = (path, repr(values.get("model")), str(values.get("method")))
-        if key not in located:
-            located[key] = locate_canonical(path, values, tell_once)
-        return located[key]
-
-    return WeightDefaults(describe=describe_weights, locate=locate, note=tell_once)
-
-
-def require_weights(spec: "RunSpec", given: object) -> None:
-    """Refuse to fine-tune an untrained body, unless `--weights none` asks for it.
-
-    Raises:
-        UsageError: The method starts from weights and no weights are named.
-    """
-    from poc.shared.spec.methods.table import find_method
-
-    if (
-        find_method(spec.method).fine_tuning
-        and spec.initial_weights is None
-        and given != NO_WEIGHTS
-    ):
-        raise UsageError(
-            f"Got method={spec.method!r} without --weights. Expected a file, imagenet, or none for "
-            "random values. Try --weights FILE (`poc weights convert` makes one)."
-        )
-
-
-def named_settings(**given: Any) -> list[str]:
-    """Return the options that name a setting as `key=value`, then those of `--set`.
-
-    Raises:
-        UsageError: Both `--model` and `--student` are given.
-    """
-    keys = {
-        "method": "method",
-        "model": "model.name",
-        "student": "model.name",
-        "teacher": "teacher.weights",
-        "k": "k",
-        "data": "data.source",
-        "epochs": "num_epochs",
-        "batch_size": "data.batch_size",
-        "seed": "seed",
-        "dtype": "precision",
-        "weights": "initial_weights",
-    }
-    if given.get("model") and given.get("student"):
-        raise UsageError(
-            f"Got --model {given['model']} and --student {given['student']}, two names of one "
-            "option. Expected one of them. Try removing one."
-        )
-    if given.get("weights") == NO_WEIGHTS:
-        given["weights"] = None
-    named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
-    return [*named, *given["assignments"]]
+    return request_run(backend, report, tell, **given)
 
 
 def tell(text: str) -> None:
@@ -272,15 +185,10 @@ def judge(rungs: "Iterable[Rung]") -> None:
     Raises:
         CheckFailed: A rung broke, or could not be judged.
     """
-    # A broken rung proves a fault, so it is reported before one that cannot be judged.
-    for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
-        if not rung.is_passed:
-            # The failure of a rung that cannot be judged ends with its own advice.
-            advice = " Try --dtype float64, which separates faults from rounding."
-            raise CheckFailed(
-                f"Got parity {rung.failure}. Expected every rung within its bound."
-                f"{advice if rung.is_judged else ''}"
-            )
+    from poc.shared.actions.comparison import describe_failure
+
+    if failure := describe_failure(rungs):
+        raise CheckFailed(failure)
     tell("Parity holds on every rung.")
 
 
