@@ -15,12 +15,15 @@ from poc.shared.spec.suggestions import KEY_HABITS, nearest
 # A command between backticks stays as it is typed in a terminal.
 COMMAND = re.compile(r"(`[^`]*`)")
 SETTING = re.compile(r"(?<![\w-])--set ([\w.]+)=(\[[^\]]*\]|'[^']*'|[\w.:/-]*\w)")
-OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?: (?=[\w'\"/]))?")
+# Words that follow an option in a sentence, where a value would follow it in a command.
+WORDS = "and|as|before|change|for|from|if|in|is|names|nor|of|or|takes|that|to|which|with"
+VALUE_AHEAD = rf" (?=[\w'\"/])(?!(?:{WORDS})\b)"
+OPTION = re.compile(rf"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?:{VALUE_AHEAD})?")
 # Options of the command line that keywords of the same name replace.
 KEYWORDS = {
     *("backend", "batch_size", "checkpoint", "config", "data", "dtype", "epochs", "k", "method"),
     *("model", "output", "overwrite", "resume", "save_every", "seed", "student", "teacher"),
-    *("weights", "set"),
+    *("weights", "set", "settings"),
 }
 
 
