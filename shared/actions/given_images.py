@@ -88,7 +88,7 @@ def collect_images(images: Given, note: Note) -> list[Item]:
     """List the given images, and look at every file once.
 
     Args:
-        images: A path of a file or of a folder, which stands for all image files below it; a Pillow
+        images: A path of a file or of a folder, which stands for the image files below it; a Pillow
             picture; a uint8 array (H, W), (H, W, C) or (N, H, W, C) with C = 1, 3 or 4; or a
             sequence of these.
         note: Called with a sentence about files of a folder that are no images.
@@ -144,7 +144,7 @@ def show_array(image: Pixels) -> Image.Image:
 
 
 def list_files(folder: Path, note: Note) -> list[Item]:
-    """Return all image files below a folder in the order of their paths; note the others.
+    """Return the image files below a folder, in the order of their paths; note the others.
 
     Raises:
         UsageError: A folder below it cannot be listed.

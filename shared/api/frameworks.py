@@ -15,9 +15,9 @@ STACK_LEVEL = 6
 def load_framework(backend: str) -> Backend:
     """Import a backend into this process.
 
-    Both frameworks can be in one process on a CPU. What fails there is a first import of
-    torchvision after TensorFlow, which ends Python without a message (seen with TensorFlow 2.21 and
-    torchvision 0.29). Nothing here imports torchvision, but the caller may: hence the warning.
+    On a CPU both frameworks can be in one process, but a first import of torchvision after
+    TensorFlow ends Python without a message (seen with TensorFlow 2.21 and torchvision 0.29).
+    Nothing here imports torchvision, but the caller may: hence the warning.
 
     Args:
         backend: `tf` or `torch`.

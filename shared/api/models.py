@@ -63,7 +63,7 @@ def build_model(
         num_classes: Number of logits.
         weights: None for the architecture's own random initial weights, which are the same in both
             frameworks; a canonical safetensors file, or one that `poc weights convert` reads; or
-            `imagenet`. The head is drawn anew if the file has another number of classes.
+            `imagenet`. The head is a new random one if the file has another number of classes.
         seed: Seed of the random weights.
         **options: Options of the architecture (`poc config keys --model NAME` lists them, there
             with the prefix `model.`), and `removed`, `factors`, `factor_initializer`.

@@ -1,4 +1,4 @@
-"""What surrounds the work of one call from Python: signals, silence, and messages in its words."""
+"""The surroundings of a call from Python: signals, silence, and messages in its words."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

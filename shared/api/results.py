@@ -1,4 +1,4 @@
-"""What calls of the Python API return: a trained run, and a comparison of both frameworks."""
+"""Results that calls of the Python API return: a trained run, a comparison of both frameworks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from poc.shared.engine.numerics.metrics import log_softmax
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunResult:
-    """A trained run: its folder, and what the folder holds, read when it is asked for.
+    """A trained run: its folder, and the content of the folder, read when it is asked for.
 
     Attributes:
         folder: The run folder, as `poc.load_model`, `poc.predict` and `poc report` take it.
@@ -81,8 +81,8 @@ class Comparison:
         parity: One row per rung of the parity ladder, with `name`, `worst` (the tensor that differs
             most), `error` and `tolerance` (relative), `verdict` and more; empty if it was not
             climbed.
-        failure: What is wrong with the first rung that is not passed; None if all are.
-        verdict: Whether the runs show a difference of the frameworks, in sentences.
+        failure: The fault of the first rung that is not passed; None if all are.
+        verdict: Sentences that say if the runs show a difference of the frameworks.
         notes: As of `RunResult`.
     """
 

@@ -86,29 +86,43 @@ def run(
         Interrupted: Ctrl-C, or an interrupt of the notebook; the run can be resumed.
     """
     refuse_unknown("poc.run", given, RunKeywords.__annotations__)
-    saving = {"save_every": save_every or SAVE_EVERY}
+    every = save_every or SAVE_EVERY
     with python_call(verbose=verbose):
         if resume is not None:
-            data = given.pop("data", None)
+            place = given.pop("data", None)
             refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
-            command = describe_call("run", resume=resume, data=data, save_every=save_every)
-            with TrainingProgress("resume") as progress:
-                notes = Notes(progress.update)
-                row = resume_run(Path(resume), command=command, report=notes, data=data, **saving)
-        else:
-            config = given.get("config")
-            chosen = require_backend(backend, None if config is None else Path(config))
-            command = describe_call("run", backend=backend, output=output, **given)
-            with TrainingProgress(chosen) as progress:
-                notes = Notes(progress.update)
-                row = launch_run(
-                    read_keywords(chosen, notes, given),
-                    None if output is None else Path(output),
-                    command=command,
-                    overwrite=overwrite,
-                    report=notes,
-                    **saving,
-                )
+            return continue_run(Path(resume), place, every)
+        config = given.get("config")
+        chosen = require_backend(backend, None if config is None else Path(config))
+        command = describe_call("run", backend=backend, output=output, **given)
+        with TrainingProgress(chosen) as progress:
+            notes = Notes(progress.update)
+            row = launch_run(
+                read_keywords(chosen, notes, given),
+                None if output is None else Path(output),
+                command=command,
+                overwrite=overwrite,
+                report=notes,
+                save_every=every,
+            )
+    return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
+
+
+def continue_run(folder: Path, data: str | None, save_every: str) -> RunResult:
+    """Continue the run of a folder; if it has finished, only read it.
+
+    Args:
+        folder: Run folder.
+        data: Present place of its data; None for the recorded one.
+        save_every: As of `run`.
+
+    Raises:
+        UsageError: No run has begun there, or its data is gone.
+    """
+    command = describe_call("run", resume=folder, data=data)
+    with TrainingProgress("resume") as progress:
+        notes = Notes(progress.update)
+        row = resume_run(folder, command=command, report=notes, save_every=save_every, data=data)
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 
 

@@ -159,11 +159,8 @@ def view_texts(
     known = find_view(run.model_spec.name, publisher, run.num_classes or 0)
     stored = read_view(metadata) or (known.settings() if known else {})
     view = merge(stored, run.data.model_dump(mode="json", exclude_unset=True))
-    return {
-        CLASSES: str(run.num_classes),
-        NETWORK: write_network(run.model_spec, run.input_shape),
-        **({VIEW: json.dumps(view)} if view else {}),
-    }
+    texts = {CLASSES: str(run.num_classes), **({VIEW: json.dumps(view)} if view else {})}
+    return {**texts, NETWORK: write_network(run.model_spec, run.input_shape)}
 
 
 def check_target(target: Path, network: Network, outgoing: Scheme | None) -> None:

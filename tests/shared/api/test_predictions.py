@@ -87,7 +87,7 @@ def test_prepared_images_are_what_the_network_sees(result):
 def test_wrong_images_are_refused_in_words_of_python(result):
     with pytest.raises(UsageError, match=r"^Got 1 of 1 files .*gone\.png' cannot be opened"):
         predict(result.folder, "gone.png")
-    with pytest.raises(UsageError, match="^Got no image"):
+    with pytest.raises(UsageError, match=r"^Got no image"):
         predict(result.folder, [])
     with pytest.raises(UsageError, match=r"which has no run\.json"):
         predict(result.folder.parent, "gone.png")
