@@ -13,6 +13,8 @@ use, and a framework comes into this process with a native model only.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from poc.shared.api.keras_registration import watch_keras
+
 if TYPE_CHECKING:
     from poc.shared.api.models import build_model, load_model
     from poc.shared.api.predictions import predict, prepare_images
@@ -61,3 +63,7 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """Return the public names, also those that were not used yet."""
     return sorted({*globals(), *__all__})
+
+
+# Keras must know the layers of a saved model, whichever of the two packages is imported first.
+watch_keras()

@@ -34,7 +34,9 @@ def export_network(
     model = Model(network, dtype="float32")
     load_weights(model, weights)
     signature = tf.TensorSpec((None, *network.input_shape), tf.float32, name="images")
-    function = tf.function(model, input_signature=[signature]).get_concrete_function()
+    function = tf.function(
+        lambda images: model(images, training=False), input_signature=[signature]
+    ).get_concrete_function()
     # Given the function without its model, the converter turns variables into constants first;
     # calibration for int8 does not know variables.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])

@@ -1,6 +1,7 @@
 """A declared network as a Keras model: the one builder behind every architecture."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import keras
 import tensorflow as tf
@@ -10,29 +11,51 @@ from poc.shared.spec.training.precision import MIXED, Precision
 
 from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout
+from .layers.declared import _naming
 from .layers.residual import StochasticDepth
 
 
 class Model(keras.Model):
-    """A network of the shared layer: images (N, H, W, C) -> logits (N, num_classes).
+    """The engine's model of a network: images (N, H, W, C) -> logits (N, num_classes).
+
+    It is internal: it does not compute what nobody reads, and takes its masks from outside. A user
+    gets the functional model of `native.py`, which is made of the same layers.
 
     In mixed precision layers have Keras' policy of that name. Outputs have the weights' type.
+
+    Args:
+        network: The declared network.
+        dtype: Precision of the weights and of the arithmetic.
+        names: Node -> name of its layer; if None, the node's name with dots for its slashes.
     """
 
-    def __init__(self, network: Network, *, dtype: Precision = "float32") -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        dtype: Precision = "float32",
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         policy = f"mixed_{dtype}" if dtype in MIXED else dtype
         super().__init__(dtype=policy)
         self.network = network
-        self.node_layers = {node.name: build_layer(node, dtype=policy) for node in network.nodes}
+        # Keras refuses slashes in a name.
+        names = names or {node.name: node.name.replace("/", ".") for node in network.nodes}
+        node_layers = {}
+        for node in network.nodes:
+            with _naming(names[node.name]):
+                node_layers[node.name] = build_layer(node, dtype=policy)
+        self.node_layers = node_layers
 
     def call(
         self,
         images: tf.Tensor,
         noise: Mapping[str, tf.Tensor] | None = None,
-        training: bool = False,
+        training: bool | None = None,
     ) -> tf.Tensor:
         """Return the logits (N, num_classes); in training `noise` has the random layers' masks."""
-        return self.values(images, [self.network.output], noise, training)[self.network.output]
+        output = self.network.output
+        return self.values(images, [output], noise, bool(training))[output]
 
     def features(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
         """Return tapped maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
@@ -138,12 +161,11 @@ class Model(keras.Model):
     ) -> tf.Tensor:
         """Return the output (N, …) of one layer, with the mask or the mode that it needs."""
         layer = self.node_layers[node.name]
-        if isinstance(layer, Dropout):
-            return layer(*arguments, noise.get(node.name) if training else None)
-        if isinstance(layer, StochasticDepth):
-            # A frozen branch is not dropped: it is scaled as in evaluation.
+        if isinstance(layer, Dropout | StochasticDepth):
+            # A frozen layer draws nothing: a branch is scaled as in evaluation.
             is_random = training and not node.is_frozen
-            return layer(*arguments, noise.get(node.name), training=is_random)
+            kept = _find_mask(node.name, layer.rate, noise) if is_random else None
+            return layer(*arguments, kept, training=is_random)
         if isinstance(layer, BatchNorm):
             # A frozen norm keeps its running statistics, unless `bn_mode` says otherwise.
             return layer(*arguments, training=training and node.uses_batch_statistics)
@@ -152,6 +174,21 @@ class Model(keras.Model):
 
 def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
     """Build the layer that a node declares."""
-    layer = LAYERS[node.layer.kind](**node.layer.arguments(node.input_shapes), dtype=dtype)
+    options = node.layer.arguments(node.input_shapes)
+    layer = LAYERS[node.layer.kind](**options, dtype=dtype)
+    layer.options = MappingProxyType(options)
     layer.trainable = not node.is_frozen
+    if isinstance(layer, BatchNorm):
+        layer.adapts = node.adapts
     return layer
+
+
+def _find_mask(name: str, rate: float, noise: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+    """Return the mask (N, …) of a random layer; none if it drops nothing."""
+    # A layer without a mask would draw one from the framework, which no other run repeats.
+    if rate > 0 and name not in noise:
+        raise ValueError(
+            f"Got no mask for the random layer {name} in training. Expected one in `noise`. Try "
+            "poc.shared.engine.numerics.noise.draw_noise."
+        )
+    return noise.get(name)

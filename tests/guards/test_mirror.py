@@ -9,13 +9,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TREES = ("tf_impl", "torch_impl")
 # Methods that only one framework asks for, and the two names of one thing. The only exceptions.
-ONE_SIDED = {"build", "get_config", "update_step"}
+ONE_SIDED = {
+    *("build", "build_from_config", "extra_repr", "from_config", "get_config", "update_step"),
+}
 TRANSLATED = {"call": "forward"}
 # The types of TensorFlow and Keras that have a counterpart, as they stand in signatures.
 TRANSLATED_TYPES = {
     "tf.Tensor": "torch.Tensor",
     "tf.Variable": "torch.Tensor",
     "keras.Variable": "torch.Tensor",
+    "keras.Model": "nn.Module",
     "keras.layers.Layer": "nn.Module",
     "keras.optimizers.Optimizer": "torch.optim.Optimizer",
 }

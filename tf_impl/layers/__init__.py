@@ -35,3 +35,7 @@ LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
         "stochastic_depth": StochasticDepth,
     }
 )
+
+for layer_class in LAYERS.values():
+    # Under these names `keras.models.load_model` finds the classes of a `.keras` file.
+    keras.saving.register_keras_serializable(package="poc")(layer_class)

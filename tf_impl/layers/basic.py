@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
+from .declared import Declared
 
 ACTIVATIONS = {
     None: tf.identity,
@@ -23,7 +24,7 @@ ACTIVATIONS = {
 }
 
 
-class Dense(keras.layers.Layer):
+class Dense(Declared):
     """Affine map with an activation: (N, in) -> (N, out)."""
 
     def __init__(
@@ -48,7 +49,7 @@ class Dense(keras.layers.Layer):
         return ACTIVATIONS[self.activation](outputs)
 
 
-class BatchNorm(keras.layers.Layer):
+class BatchNorm(Declared):
     """Batch normalisation over all axes but the last; `momentum` is the share that is kept."""
 
     # Not `keras.layers.BatchNormalization`: it does not correct the variance, and its second
@@ -71,11 +72,14 @@ class BatchNorm(keras.layers.Layer):
         self.moving_mean = _create(self, "moving_mean", (channels,), trainable=False)
         self.moving_variance = _create(self, "moving_variance", (channels,), trainable=False)
         self.momentum, self.epsilon = momentum, epsilon
+        self.adapts = False
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Normalise (N, H, W, C) or (N, C) by the batch (training) or by running statistics."""
         values = (inputs, self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        if training:
+        # Keras' convention: a frozen norm keeps its statistics in training too. A run may want them
+        # to adapt all the same (`bn_mode`).
+        if training and (self.trainable or self.adapts):
             return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
@@ -84,7 +88,7 @@ class BatchNorm(keras.layers.Layer):
         return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
 
 
-class Activation(keras.layers.Layer):
+class Activation(Declared):
     """An activation as a layer of its own: (N, …) -> (N, …)."""
 
     def __init__(self, activation: str, *, dtype: str = "float32") -> None:
@@ -96,7 +100,7 @@ class Activation(keras.layers.Layer):
         return ACTIVATIONS[self.activation](inputs)
 
 
-class Flatten(keras.layers.Layer):
+class Flatten(Declared):
     """Flattening: (N, H, W, C) -> (N, H * W * C), channels fastest."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
@@ -107,15 +111,28 @@ class Flatten(keras.layers.Layer):
         return tf.reshape(inputs, (-1, int(np.prod(inputs.shape[1:]))))
 
 
-class Dropout(keras.layers.Layer):
-    """Inverted dropout with a given mask (N, …) bool, true where a value is kept."""
+class Dropout(Declared):
+    """Inverted dropout with masks (N, …) bool that are true where a value is kept.
 
-    def __init__(self, rate: float, *, dtype: str = "float32") -> None:
+    Spatial dropout drops channels: its masks are (N, 1, …, C).
+    """
+
+    def __init__(self, rate: float, *, is_spatial: bool = False, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
-        self.rate = rate
+        self.rate, self.is_spatial = rate, is_spatial
+        self.seed_generator = keras.random.SeedGenerator()
 
-    def call(self, inputs: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
-        """Drop values of (N, …) and rescale the others; without a mask (evaluation) do nothing."""
+    def call(
+        self, inputs: tf.Tensor, kept: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
+        """Drop values of (N, …) and rescale the others; in training draw the mask if none is given.
+
+        Without a mask, evaluation returns the inputs.
+        """
+        if kept is None and training and self.rate > 0:
+            shape = tf.shape(inputs)
+            ones = [1] * (inputs.shape.rank - 2)
+            kept = _draw_mask(self, [shape[0], *ones, shape[-1]] if self.is_spatial else shape)
         if kept is None:
             return inputs
         return inputs * (tf.cast(kept, inputs.dtype) / (1 - self.rate))
@@ -134,6 +151,12 @@ def _create(
         trainable=trainable,
         autocast=name == "kernel",
     )
+
+
+def _draw_mask(layer: Any, shape: Any) -> tf.Tensor:
+    """Draw a mask of a shape that is false with the layer's rate."""
+    # Keras' generator rather than `tf.random.uniform`, whose numbers under XLA no seed repeats.
+    return keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator) >= layer.rate
 
 
 def _add_bias(maps: tf.Tensor, bias: keras.Variable) -> tf.Tensor:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from poc.shared.spec.networks.layers import Pads, Shape, same_pads
 
 from .basic import ACTIVATIONS, _add_bias, _create
+from .declared import Declared, _naming
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 # With more input channels than these, the CPU's gradients of a convolution with explicit pads take
@@ -15,7 +15,7 @@ NO_PADS: Pads = ((0, 0), (0, 0))
 _MAX_PADDING_CHANNELS = 64
 
 
-class Conv2D(keras.layers.Layer):
+class Conv2D(Declared):
     """Convolution with explicit padding: (N, H, W, in) -> (N, H', W', out)."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Conv2D(keras.layers.Layer):
         return ACTIVATIONS[self.activation](outputs)
 
 
-class DepthwiseConv2D(keras.layers.Layer):
+class DepthwiseConv2D(Declared):
     """Depthwise convolution, with one filter per channel: (N, H, W, C) -> (N, H', W', C)."""
 
     def __init__(
@@ -85,7 +85,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         return ACTIVATIONS[self.activation](outputs)
 
 
-class SeparableConv2D(keras.layers.Layer):
+class SeparableConv2D(Declared):
     """Depthwise, then 1x1 convolution with a bias: (N, H, W, in) -> (N, H', W', out)."""
 
     def __init__(
@@ -100,12 +100,14 @@ class SeparableConv2D(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.depthwise = DepthwiseConv2D(
-            in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
-        )
-        self.pointwise = Conv2D(
-            in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
-        )
+        with _naming("depthwise", self):
+            self.depthwise = DepthwiseConv2D(
+                in_channels, kernel_size, strides=strides, pads=pads, use_bias=False, dtype=dtype
+            )
+        with _naming("pointwise", self):
+            self.pointwise = Conv2D(
+                in_channels, out_channels, (1, 1), activation=activation, dtype=dtype
+            )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve (N, H, W, in) -> (N, H', W', out): depthwise, then pointwise."""

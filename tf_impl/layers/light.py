@@ -1,15 +1,15 @@
 """LightLayers in Keras (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
 
-import keras
 import tensorflow as tf
 
 from poc.shared.spec.networks.layers import Pads
 
 from .basic import Dense
 from .convolution import NO_PADS, Conv2D
+from .declared import Declared, _naming
 
 
-class LightConv2D(keras.layers.Layer):
+class LightConv2D(Declared):
     """Two convolutions through `rank` channels: (N, H, W, in) -> (N, H', W', out).
 
     z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). `strides` and
@@ -32,31 +32,33 @@ class LightConv2D(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.reduce = Conv2D(
-            in_channels,
-            rank,
-            kernel_size,
-            strides=strides,
-            pads=pads,
-            activation=inner_activation,
-            dtype=dtype,
-        )
-        self.expand = Conv2D(
-            rank,
-            out_channels,
-            kernel_size,
-            strides=inner_strides,
-            pads=inner_pads,
-            activation=activation,
-            dtype=dtype,
-        )
+        with _naming("reduce", self):
+            self.reduce = Conv2D(
+                in_channels,
+                rank,
+                kernel_size,
+                strides=strides,
+                pads=pads,
+                activation=inner_activation,
+                dtype=dtype,
+            )
+        with _naming("expand", self):
+            self.expand = Conv2D(
+                rank,
+                out_channels,
+                kernel_size,
+                strides=inner_strides,
+                pads=inner_pads,
+                activation=activation,
+                dtype=dtype,
+            )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Reduce (N, H, W, in) to `rank` channels, then expand to `out`."""
         return self.expand(self.reduce(inputs))
 
 
-class LightDense(keras.layers.Layer):
+class LightDense(Declared):
     """Dense layer through `rank` values: (N, in) -> (N, out).
 
     y = activation((x @ (W1 * s)) @ (W2 * s) + b) with s = `factor`.
@@ -73,8 +75,10 @@ class LightDense(keras.layers.Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
-        self.reduce = Dense(in_channels, rank, use_bias=False, dtype=dtype)
-        self.expand = Dense(rank, out_channels, activation=activation, dtype=dtype)
+        with _naming("reduce", self):
+            self.reduce = Dense(in_channels, rank, use_bias=False, dtype=dtype)
+        with _naming("expand", self):
+            self.expand = Dense(rank, out_channels, activation=activation, dtype=dtype)
         self.factor = factor
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -1,10 +1,11 @@
 """Layers that join several maps in Keras; maps are (N, H, W, C)."""
 
-import keras
 import tensorflow as tf
 
+from .declared import Declared
 
-class Add(keras.layers.Layer):
+
+class Add(Declared):
     """Sum of several maps (N, H, W, C) of one shape."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
@@ -19,7 +20,7 @@ class Add(keras.layers.Layer):
         return total
 
 
-class Concatenate(keras.layers.Layer):
+class Concatenate(Declared):
     """Concatenation of maps (N, H, W, C) along their channels."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
@@ -30,7 +31,7 @@ class Concatenate(keras.layers.Layer):
         return tf.concat(inputs, axis=-1)
 
 
-class Multiply(keras.layers.Layer):
+class Multiply(Declared):
     """Maps (N, H, W, C) times factors (N, 1, 1, C)."""
 
     def __init__(self, *, dtype: str = "float32") -> None:

@@ -1,14 +1,14 @@
 """Pools in Keras: over windows, and over the entire map."""
 
-import keras
 import tensorflow as tf
 
 from poc.shared.spec.networks.layers import Pads
 
 from .convolution import NO_PADS, _pad, _padding
+from .declared import Declared
 
 
-class Pool2D(keras.layers.Layer):
+class Pool2D(Declared):
     """Maximum or average over windows: (N, H, W, C) -> (N, H', W', C).
 
     With `count_padding`, padded zeros count like pixels.
@@ -47,7 +47,7 @@ class Pool2D(keras.layers.Layer):
         return means / tf.nn.avg_pool2d(ones, self.kernel_size, self.strides, "VALID")
 
 
-class GlobalPool(keras.layers.Layer):
+class GlobalPool(Declared):
     """Mean or maximum over height and width: (N, H, W, C) -> (N, C), or (N, 1, 1, C)."""
 
     def __init__(

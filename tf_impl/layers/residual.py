@@ -3,8 +3,11 @@
 import keras
 import tensorflow as tf
 
+from .basic import _draw_mask
+from .declared import Declared
 
-class ScaledAdd(keras.layers.Layer):
+
+class ScaledAdd(Declared):
     """Sum with a scaled branch, x + scale * f, of maps (N, H, W, C) of one shape."""
 
     def __init__(self, scale: float, *, dtype: str = "float32") -> None:
@@ -16,10 +19,10 @@ class ScaledAdd(keras.layers.Layer):
         return inputs + residual * self.scale
 
 
-class StochasticDepth(keras.layers.Layer):
+class StochasticDepth(Declared):
     """A branch that training may drop; masks (N, 1, …) bool are true where it is kept.
 
-    Without a mask, training takes the branch as kept: otherwise its block would not have run.
+    A gate decides for the full batch: its masks are (1,).
     """
 
     def __init__(
@@ -34,19 +37,23 @@ class StochasticDepth(keras.layers.Layer):
         super().__init__(dtype=dtype)
         self.rate, self.is_gate = rate, is_gate
         self.training_factor, self.evaluation_factor = training_factor, evaluation_factor
+        self.seed_generator = keras.random.SeedGenerator()
 
     def call(
-        self, inputs: tf.Tensor, kept: tf.Tensor | None = None, training: bool = False
+        self, inputs: tf.Tensor, kept: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        """Scale a branch (N, …), and drop the examples whose mask is false."""
+        """Scale a branch (N, …); in training drop examples by the mask, which is drawn if not given."""
         if not training:
             return inputs * self.evaluation_factor
+        if kept is None and self.rate > 0:
+            row = [tf.shape(inputs)[0], *[1] * (inputs.shape.rank - 1)]
+            kept = _draw_mask(self, [1] if self.is_gate else row)
         if kept is None:
             return inputs * self.training_factor
         return inputs * (tf.cast(kept, inputs.dtype) * self.training_factor)
 
 
-class Highway(keras.layers.Layer):
+class Highway(Declared):
     """Highway gate, h * t + x * (1 - t), of maps (N, H, W, C) of one shape (arXiv 1505.00387)."""
 
     def __init__(self, *, dtype: str = "float32") -> None:

@@ -115,9 +115,9 @@ class Flatten(nn.Module):
 class Dropout(nn.Module):
     """Inverted dropout with a given mask (N, …) bool, true where a value is kept."""
 
-    def __init__(self, rate: float, *, dtype: str = "float32") -> None:
+    def __init__(self, rate: float, *, is_spatial: bool = False, dtype: str = "float32") -> None:
         super().__init__()
-        self.rate = rate
+        self.rate, self.is_spatial = rate, is_spatial
 
     def forward(self, inputs: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
         """Drop values of (N, …) and rescale the others; without a mask (evaluation) do nothing."""

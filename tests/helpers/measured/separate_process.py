@@ -9,14 +9,14 @@ from typing import Any
 FOLDER = Path(__file__).parent
 
 
-def measured(script: str) -> Any:
+def measured(script: str, *arguments: str, timeout_seconds: int = 300) -> Any:
     """What a script of this folder prints as its last line, in JSON."""
     done = subprocess.run(
-        [sys.executable, str(FOLDER / script)],
+        [sys.executable, str(FOLDER / script), *arguments],
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=timeout_seconds,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
