@@ -50,10 +50,10 @@ class Declared(_Named):
         options = {
             name: _as_tuples(value) for name, value in config.items() if name not in _KERAS_OPTIONS
         }
-        with _naming(config["name"]):
-            layer = cls(**options, dtype=config["dtype"])
+        with _naming(config.get("name")):
+            layer = cls(**options, dtype=config.get("dtype", "float32"))
         layer.options = MappingProxyType(options)
-        layer.trainable = config["trainable"]
+        layer.trainable = config.get("trainable", True)
         _draw_variables(layer)
         return layer
 
@@ -62,7 +62,7 @@ class Declared(_Named):
 
 
 @contextmanager
-def _naming(name: str, parent: keras.layers.Layer | None = None) -> Iterator[None]:
+def _naming(name: str | None, parent: keras.layers.Layer | None = None) -> Iterator[None]:
     """Give the next layer a name; the paths of its variables begin with its parent's name."""
     token = _NEXT_NAME.set(name)
     try:

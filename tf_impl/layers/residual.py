@@ -42,7 +42,7 @@ class StochasticDepth(Declared):
     def call(
         self, inputs: tf.Tensor, kept: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        """Scale a branch (N, …); in training drop examples by the mask, which is drawn if not given."""
+        """Scale a branch (N, …); training drops examples by a mask, given or drawn."""
         if not training:
             return inputs * self.evaluation_factor
         if kept is None and self.rate > 0:

@@ -78,14 +78,14 @@ def summarise(model):
 
 
 def twin_differences(model):
-    """Layers whose config does not make the same layer, with tuples for tuples."""
-    found = []
-    for layer in model.layers[1:]:
-        config = json.loads(json.dumps(layer.get_config()))
-        twin = type(layer).from_config(config)
-        if twin.get_config() != layer.get_config() or twin.options != layer.options:
-            found.append(layer.name)
-    return found
+    """Layers that differ in a model made from this one's JSON, also by a list for a tuple."""
+    twin = keras.models.model_from_json(model.to_json())
+    pairs = zip(model.layers[1:], twin.layers[1:], strict=True)
+    return [
+        layer.name
+        for layer, made in pairs
+        if made.get_config() != layer.get_config() or made.options != layer.options
+    ]
 
 
 def write_net(name, folder, is_exported):

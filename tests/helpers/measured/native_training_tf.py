@@ -21,7 +21,7 @@ from poc.tf_impl.models import Model
 from poc.tf_impl.weights import load_weights, read_weights
 
 # No divisor of the number of images, so that an epoch ends in a smaller batch.
-COUNT, BATCH, EPOCHS = 400, 60, 4
+COUNT, BATCH, EPOCHS = 400, 60, 10
 FROZEN = ("stage1.conv", "stage1.norm")
 
 
@@ -33,7 +33,7 @@ def read_images():
 
 
 def declare(name="simple_cnn", shape=(28, 28, 1), **options):
-    options = options or {"widths": [6, 8], "dropout": 0.1}
+    options = options or {"widths": [8, 16], "dropout": 0.1}
     return standalone(ModelSpec(name=name, options=options).declare(shape, 10))
 
 
