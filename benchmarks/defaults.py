@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from poc.shared.commands.initial_weights import weight_defaults
+from poc.shared.actions.requested_run import weight_defaults
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.server.operations import ServedOperations

@@ -1,10 +1,16 @@
-"""Hooks that MkDocs calls while it builds the site: generated tables, and the pages of the root."""
+"""Hooks that MkDocs calls while it builds the site: generated tables, and pages from elsewhere."""
 
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
 from poc.docs.generate.command_lists import fill_commands
+from poc.docs.generate.notebook_pages import (
+    FOLDER,
+    NOTEBOOK_PAGES,
+    mend_notebook_links,
+    write_page,
+)
 from poc.docs.generate.settings_tables import fill_settings
 from poc.docs.generate.site_pages import ROOT_PAGES, mend_links, read_root_page
 
@@ -13,13 +19,16 @@ GENERATED = {"reference/settings.md": fill_settings, "reference/commands.md": fi
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages of the root."""
+    """Add the pages of the root and of the notebooks."""
     for name, page in ROOT_PAGES.items():
         files.append(File.generated(config, page, content=read_root_page(name)))
+    for notebook, page in NOTEBOOK_PAGES.items():
+        content = write_page(FOLDER.parent / notebook)
+        files.append(File.generated(config, page, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fill in what is generated; point links that leave docs/ at the pages of the root."""
     fill = GENERATED.get(page.file.src_uri)
-    return mend_links(fill(markdown) if fill else markdown)
+    return mend_notebook_links(mend_links(fill(markdown) if fill else markdown))

@@ -1,7 +1,7 @@
 """`poc compare` and `poc parity`: both backends, one process each."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -103,6 +103,20 @@ def check_start(output: Path | None, *, overwrite: bool, save_every: str | None)
         Saver.parse(save_every)
     if output is not None:
         check_output(output, overwrite=overwrite)
+
+
+def describe_failure(rungs: Iterable[Rung]) -> str | None:
+    """Return the message about the first rung that is not passed; None if all are."""
+    # A broken rung proves a fault, so it is reported before one that cannot be judged.
+    for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
+        if not rung.is_passed:
+            # The failure of a rung that cannot be judged ends with its own advice.
+            advice = " Try --dtype float64, which separates faults from rounding."
+            return (
+                f"Got parity {rung.failure}. Expected every rung within its bound."
+                f"{advice if rung.is_judged else ''}"
+            )
+    return None
 
 
 def check_output(root: Path, *, overwrite: bool) -> None:

@@ -78,6 +78,7 @@ def explain_usage(error: click.ClickException) -> str:
 
 def explain_option(option: str, ctx: click.Context | None) -> str | None:
     """Return what to type instead of an unknown option; none if nothing is similar."""
+    from poc.shared.spec.reading.keys import known_keys
     from poc.shared.spec.suggestions import KEY_HABITS, nearest
 
     name = option.lstrip("-")
@@ -118,10 +119,3 @@ def meant_setting(words: str) -> str:
 def takes_settings(ctx: click.Context | None) -> bool:
     """Return true if a command takes `--set`."""
     return ctx is not None and any("--set" in parameter.opts for parameter in ctx.command.params)
-
-
-def known_keys() -> set[str]:
-    """Return the last part of each key of a run: `kind` for `split.kind`."""
-    from poc.shared.spec.reading.keys import list_keys
-
-    return {row["key"].rpartition(".")[2] for row in list_keys("lightlayers")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed
 
 from .completion import (
     complete_configs,
@@ -21,7 +21,6 @@ from .completion import (
     complete_sources,
     complete_weights,
 )
-from .initial_weights import NO_WEIGHTS, require_weights, weight_defaults
 
 if TYPE_CHECKING:
     from poc.shared.analysis.parity.rungs import Rung
@@ -166,54 +165,9 @@ def read_run(
     **given: Any,
 ) -> "RunSpec":
     """Return the run spec that the command line describes; resolve `--batch-size auto`."""
-    from poc.shared.engine.resolving.before_data import check_before_data
-    from poc.shared.spec.reading.config import load_run
-    from poc.shared.spec.run import BACKENDS
+    from poc.shared.actions.requested_run import request_run
 
-    is_auto = given.get("batch_size") == "auto"
-    given["batch_size"] = None if is_auto else given.get("batch_size")
-    spec = load_run(
-        given["config"], named_settings(**given), defaults=weight_defaults(tell), backend=backend
-    )
-    require_weights(spec, given.get("weights"))
-    if is_for_training:
-        # Batch sizes are tried and parity is climbed before the launch, which checks this again.
-        check_before_data(spec)
-    if not is_auto:
-        return spec
-    from poc.shared.engine.launch.batch_size import choose_batch_size
-
-    return choose_batch_size(spec, [backend] if backend else BACKENDS, report)
-
-
-def named_settings(**given: Any) -> list[str]:
-    """Return the options that name a setting as `key=value`, then those of `--set`.
-
-    Raises:
-        UsageError: Both `--model` and `--student` are given.
-    """
-    keys = {
-        "method": "method",
-        "model": "model.name",
-        "student": "model.name",
-        "teacher": "teacher.weights",
-        "k": "k",
-        "data": "data.source",
-        "epochs": "num_epochs",
-        "batch_size": "data.batch_size",
-        "seed": "seed",
-        "dtype": "precision",
-        "weights": "initial_weights",
-    }
-    if given.get("model") and given.get("student"):
-        raise UsageError(
-            f"Got --model {given['model']} and --student {given['student']}, two names of one "
-            "option. Expected one of them. Try removing one."
-        )
-    if given.get("weights") == NO_WEIGHTS:
-        given["weights"] = None
-    named = [f"{key}={given[name]}" for name, key in keys.items() if given.get(name) is not None]
-    return [*named, *given["assignments"]]
+    return request_run(backend, report, tell, is_for_training=is_for_training, **given)
 
 
 def tell(text: str) -> None:
@@ -242,15 +196,10 @@ def judge(rungs: "Iterable[Rung]") -> None:
     Raises:
         CheckFailed: A rung broke, or could not be judged.
     """
-    # A broken rung proves a fault, so it is reported before one that cannot be judged.
-    for rung in sorted(rungs, key=lambda rung: not rung.is_judged):
-        if not rung.is_passed:
-            # The failure of a rung that cannot be judged ends with its own advice.
-            advice = " Try --dtype float64, which separates faults from rounding."
-            raise CheckFailed(
-                f"Got parity {rung.failure}. Expected every rung within its bound."
-                f"{advice if rung.is_judged else ''}"
-            )
+    from poc.shared.actions.comparison import describe_failure
+
+    if failure := describe_failure(rungs):
+        raise CheckFailed(failure)
     tell("Parity holds on every rung.")
 
 

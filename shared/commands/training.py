@@ -8,7 +8,6 @@ import click
 from poc.shared.errors import CheckFailed, UsageError
 
 from .completion import complete_backends
-from .initial_weights import require_weights, weight_defaults
 from .mistakes import Command
 from .options import (
     JSON_OPTION,
@@ -18,7 +17,6 @@ from .options import (
     command_line,
     echo_json,
     judge,
-    named_settings,
     read_run,
     tell,
     with_options,
@@ -49,6 +47,7 @@ def run(
     **given: Any,
 ) -> None:
     """Train in one framework; print the results."""
+    from poc.shared.actions.requested_run import refuse_beside_resume, require_backend
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
@@ -62,12 +61,8 @@ def run(
             row = resume_run(
                 resume, command=command_line(), report=progress.update, data=data, **saving
             )
-    elif (backend := backend or backend_of(given["config"])) is None:
-        raise UsageError(
-            "Got no --backend. Expected tf or torch. Try --backend torch, or --resume DIR to "
-            "continue a run."
-        )
     else:
+        backend = require_backend(backend, given["config"])
         with TrainingProgress(backend) as progress:
             row = launch_run(
                 read_run(backend, report=progress.update, is_for_training=True, **given),
@@ -84,29 +79,6 @@ def run(
     for note in load_notes([row]):
         click.echo(note)
     click.echo(f"Run folder: {row['folder']}")
-
-
-def backend_of(config: Path | None) -> str | None:
-    """Return the backend that a config names, or none."""
-    from poc.shared.spec.reading.config import read_toml
-
-    named = read_toml(config).get("backend") if config is not None else None
-    return None if named is None else str(named)
-
-
-def refuse_beside_resume(**given: object) -> None:
-    """Refuse options that would change a run that is resumed.
-
-    Raises:
-        UsageError: One of `given` has a value.
-    """
-    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
-    if named:
-        named = ["--set" if name == "--assignments" else name for name in named]
-        raise UsageError(
-            f"Got --resume with {', '.join(named)}, but a run continues with its own settings. "
-            "Expected only --data, --save-every and --json with --resume. Try removing the others."
-        )
 
 
 @click.command(cls=Command)
@@ -174,6 +146,7 @@ def parity(as_json: bool, **given: Any) -> None:
     own, it checks a small form of the method.
     """
     from poc.shared.actions.comparison import check_parity, describe_parity_run
+    from poc.shared.actions.requested_run import named_settings
     from poc.shared.analysis.parity.table import parity_table, rung_notes
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.spec.reading.small_forms import load_parity_run
@@ -211,6 +184,11 @@ def sweep(
 
     Each cell trains in its own process.
     """
+    from poc.shared.actions.requested_run import (
+        named_settings,
+        require_weights,
+        weight_defaults,
+    )
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import print_headline, show, sweep_table
     from poc.shared.analysis.tables.verdicts import rival_table
@@ -265,6 +243,7 @@ def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
     A new head is trained on the frozen network, in both frameworks.
     """
     from poc.shared.actions.probe import probe_table, run_probe
+    from poc.shared.actions.requested_run import named_settings, weight_defaults
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import SweepProgress
 

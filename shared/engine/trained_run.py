@@ -87,6 +87,26 @@ def open_trained(
     return TrainedRun(record=record, run=run, data=opened, weights=weights, notes=notes.texts)
 
 
+def recorded_network(record: RunRecord) -> RunSpec:
+    """Build the spec of the run's network alone, for images as the run tested it on.
+
+    Unlike `open_trained`, it needs none of the run's data.
+
+    Raises:
+        UsageError: The run never opened its data, so that its network is not known.
+    """
+    run = record.spec
+    if run.input_shape is None or run.num_classes is None or not record.class_names:
+        raise UsageError(
+            f"Got the run {str(record.folder)!r}, which ended before it had opened its data. "
+            "Expected a run that has trained. Try naming another, or starting it again."
+        )
+    values = run.model_dump(mode="json")
+    # The device that trained may be missing on the machine that asks.
+    values.update(method="scratch", method_options={}, teacher=None, device="auto")
+    return RunSpec.parse({**values, "initial_weights": None}, "")
+
+
 def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str]) -> RunSpec:
     """Build the spec of the run's network alone, without its method, on the data's present place.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, find_frozen_file
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.reading.pretrained import Described
 
@@ -19,6 +20,8 @@ from .recognition import recognise_model
 
 IMAGENET = "imagenet"
 VIEW, CLASSES = "view", "classes"
+# The model's options and the input shape, as JSON: with the classes, they declare the network.
+NETWORK = "network"
 METADATA = "__metadata__"
 # A header of 10,000 tensors takes 1 MB, so that a longer one is damage or an attack.
 MAX_HEADER_BYTES = 25_000_000
@@ -140,6 +143,27 @@ def read_view(texts: Mapping[str, str]) -> dict[str, object]:
     except ValueError:
         return {}
     return dict(view) if isinstance(view, dict) else {}
+
+
+def write_network(model: ModelSpec, input_shape: Shape | None) -> str:
+    """Write a model's options, and the (H, W, C) of its images, for a header."""
+    fields = model.model_dump(mode="json", exclude_defaults=True, exclude={"name", "trainable"})
+    return json.dumps({**fields, "input_shape": input_shape})
+
+
+def read_network(texts: Mapping[str, str]) -> dict[str, object]:
+    """Return `options`, `input_shape` and more that `write_network` wrote, or {} if there is none.
+
+    The lineage of the header's own text is among the options, since it may correct the named one.
+    """
+    try:
+        found = json.loads(texts.get(NETWORK, "{}"))
+    except ValueError:
+        return {}
+    if not isinstance(found, dict) or not isinstance(found.get("options", {}), dict):
+        return {}
+    lineage = {LINEAGE: texts[LINEAGE]} if LINEAGE in texts else {}
+    return {**found, "options": {**found.get("options", {}), **lineage}}
 
 
 def view_of_run(file: Path) -> dict[str, object]:

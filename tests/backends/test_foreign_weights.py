@@ -76,6 +76,8 @@ STRIPPED = {
 def test_wrappers_come_off_and_it_is_said(name, files, expected, tmp_path):
     report = convert_for(files / f"{name}.pth", tmp_path / "out.safetensors", **GIVEN)
     found, metadata = read_arrays_and_metadata(tmp_path / "out.safetensors")
+    network = {"options": TORCHVISION, "input_shape": [224, 224, 3]}
+    assert json.loads(metadata.pop("network")) == network
     assert metadata == {"model": "mobilenet_v2", "lineage": "torchvision", "classes": "5"}
     for key, value in expected("plain").items():
         wanted = value.astype(np.float16).astype(np.float32) if name == "half" else value

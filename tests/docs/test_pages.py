@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from poc.docs.generate.notebook_pages import NOTEBOOK_PAGES
 from poc.docs.generate.site_pages import ROOT_PAGES
 from poc.shared.data.sources.table import SCHEMES
 from poc.shared.spec.methods.table import METHODS
@@ -38,7 +39,8 @@ def test_every_page_is_reached_by_links():
 
 def test_the_menu_names_every_page_once():
     named = menu_pages()
-    expected = {page.removeprefix("docs/") for page in PAGES} | set(ROOT_PAGES.values())
+    generated = {*ROOT_PAGES.values(), *NOTEBOOK_PAGES.values()}
+    expected = {page.removeprefix("docs/") for page in PAGES} | generated
     assert sorted(named) == sorted(expected)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {"keras", "tensorflow", "torch", "torchvision"}
-# Modules on the way to `poc --help` and to a refused command line: neither framework nor NumPy.
-LIGHT = ["poc.cli", "poc.shared.errors", "poc.shared.spec.run", "poc.shared.engine.backend"]
+# The package itself, and modules on the way to `poc --help` and to a refused command line: neither
+# framework nor NumPy.
+LIGHT = ["poc", "poc.cli", "poc.shared.errors", "poc.shared.spec.run", "poc.shared.engine.backend"]
 # Each tree and the frameworks that it must not bring: no order of importing both is safe.
 TREES = [
     pytest.param("tf_impl", {"torch", "torchvision"}, marks=pytest.mark.tf),

@@ -34,7 +34,7 @@ from poc.shared.weights.conversion import (
     from_canonical,
     to_canonical,
 )
-from poc.shared.weights.header import CLASSES, VIEW, read_view
+from poc.shared.weights.header import CLASSES, NETWORK, VIEW, read_view, write_network
 from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
 from poc.shared.weights.published.keras_order import numbered_names
 from poc.shared.weights.published.schemes import Scheme
@@ -160,7 +160,8 @@ def view_texts(
     known = find_view(run.model_spec.name, publisher, run.num_classes or 0)
     stored = read_view(metadata) or (known.settings() if known else {})
     view = merge(stored, run.data.model_dump(mode="json", exclude_unset=True))
-    return {CLASSES: str(run.num_classes), **({VIEW: json.dumps(view)} if view else {})}
+    texts = {CLASSES: str(run.num_classes), **({VIEW: json.dumps(view)} if view else {})}
+    return {**texts, NETWORK: write_network(run.model_spec, run.input_shape)}
 
 
 def check_target(target: Path, network: Network, outgoing: Scheme | None) -> None:

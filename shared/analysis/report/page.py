@@ -24,7 +24,7 @@ from poc.shared.analysis.figures.learning_curves import draw_curves
 from poc.shared.analysis.figures.resolution_cells import grid_of_runs
 from poc.shared.analysis.figures.resolution_grid import draw_grid
 from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
-from poc.shared.analysis.runs.copies import read_distinct_runs
+from poc.shared.analysis.runs.copies import read_finished_runs
 from poc.shared.analysis.runs.groups import Group, by_data, group_runs
 from poc.shared.analysis.runs.reading import Problem, Run
 from poc.shared.analysis.tables.markdown import escape, markdown_table
@@ -40,7 +40,6 @@ from poc.shared.analysis.verdicts.findings import (
 from poc.shared.analysis.verdicts.headline import Headline, write_headline
 from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.engine.console.output import plain
-from poc.shared.errors import UsageError
 
 from .csv_files import csv_files
 from .folder import refuse_full, write_report_folder
@@ -115,13 +114,7 @@ def read_study(folders: Sequence[Path]) -> Study:
     Raises:
         UsageError: A folder is missing, or none of them holds a complete run.
     """
-    runs, problems = read_distinct_runs(folders)
-    if not runs:
-        why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
-        raise UsageError(
-            f"Got {', '.join(str(folder) for folder in folders)} without a finished run{why}. "
-            "Expected at least one finished run. Try run folders or the folder of a sweep."
-        )
+    runs, problems = read_finished_runs(folders)
     groups = group_runs(runs)
     pairs = compare_pairs(groups)
     return Study(

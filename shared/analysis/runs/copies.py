@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from poc.shared.errors import UsageError
+
 from .reading import Problem, Run, read_runs
 
 
@@ -13,6 +15,22 @@ def read_distinct_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem
     runs, problems = read_runs(folders)
     distinct, copies = set_copies_aside(runs)
     return distinct, [*problems, *copies]
+
+
+def read_finished_runs(folders: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
+    """Read the runs as `read_distinct_runs` does, and refuse to return none.
+
+    Raises:
+        UsageError: A folder is missing, or none of them holds a complete run.
+    """
+    runs, problems = read_distinct_runs(folders)
+    if not runs:
+        why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
+        raise UsageError(
+            f"Got {', '.join(str(folder) for folder in folders)} without a finished run{why}. "
+            "Expected at least one finished run. Try run folders or the folder of a sweep."
+        )
+    return runs, problems
 
 
 def set_copies_aside(runs: Sequence[Run]) -> tuple[list[Run], list[Problem]]:

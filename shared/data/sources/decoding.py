@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from poc.shared.files.regular_files import Stamp, read_regular
 
-from .depth import narrow, read_deep
+from .depth import WIDE_MODES, Deep, narrow, read_deep, read_grey
 
 # A part of the key of every cache of decoded pixels: another rule here, or another version of
 # Pillow, makes other pixels of the same bytes.
@@ -131,11 +131,44 @@ def decode(content: bytes, channels: int | None = None) -> Decoded:
         deep = read_deep(content, picture)
         if picture.im.size != picture.size:
             raise ValueError(f"its size is announced as {picture.size} and is {picture.im.size}")
-        flat = flatten(picture) if deep is None else narrow(content, picture, deep)
-        is_grey = flat.mode == "L" if deep is not None else picture.mode in GREY_MODES
-        # The orientation is read only now: some formats store it after the pixels, and TIFF's
-        # reader applies it while it loads.
-        upright = turn(flat, picture.getexif().get(ORIENTATION))
+        return settle(content, picture, deep, channels)
+
+
+def decode_picture(picture: Image.Image, channels: int) -> Image.Image:
+    """Decode a picture in memory by the rules of a file, as far as Pillow has kept its bits.
+
+    Pillow reads colours of 16 bits with 8; `decode_file` reads all of them.
+
+    Args:
+        picture: Of any mode; it is not changed.
+        channels: 1 or 3.
+
+    Raises:
+        ValueError: Its pixels cannot be reduced to 8 bits without a guess.
+        OSError: It was opened from a file whose pixels cannot be read.
+    """
+    check_picture(picture)
+    picture.load()
+    deep = read_grey(picture) if picture.mode in WIDE_MODES else None
+    return settle(b"", picture, deep, channels).picture
+
+
+def settle(
+    content: bytes, picture: Image.Image, deep: Deep | None, channels: int | None
+) -> Decoded:
+    """Make a loaded picture upright, opaque, and of 8 bits, in the mode that `channels` asks for.
+
+    Args:
+        content: The bytes of its file; empty if they are not known.
+        picture: The loaded picture.
+        deep: Its samples, if they have more than 8 bits.
+        channels: As `decode`.
+    """
+    flat = flatten(picture) if deep is None else narrow(content, picture, deep)
+    is_grey = flat.mode == "L" if deep is not None else picture.mode in GREY_MODES
+    # The orientation is read only now: some formats store it after the pixels, and TIFF's
+    # reader applies it while it loads.
+    upright = turn(flat, picture.getexif().get(ORIENTATION))
     span = None if deep is None else measure_span(upright)
     mode = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
     return Decoded(upright if upright.mode == mode else upright.convert(mode), span)

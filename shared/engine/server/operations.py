@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Backend
 from poc.shared.engine.console.work_count import Report
-from poc.shared.engine.folder.former_runs import RUN_FORMAT
-from poc.shared.engine.folder.record import relative_path
-from poc.shared.engine.folder.run_folder import RunFolder, now
+from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.session import Session
-from poc.shared.engine.machine.environment import cuda_libraries, describe_machine, thread_variables
+from poc.shared.engine.machine.environment import cuda_libraries
 from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.resolving.after_data import resolve
-from poc.shared.engine.run_data import RunData
 from poc.shared.engine.summary.fixres_columns import measure_latency
 from poc.shared.engine.summary.row import finish
 from poc.shared.engine.teacher import starting_weights, step_coefficients
@@ -51,6 +48,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.weights.folding import fold
 
 from .channel_scores import measure_channel_scores
+from .first_record import describe_start
 from .fresh_trainers import FreshTrainers
 
 # Images of a trial divided by those of a batch: a run also holds its data in memory.
@@ -90,6 +88,15 @@ class ServedOperations(Operations):
     ) -> dict[str, NDArray[np.floating]]:
         """Compute maps (N, H, W, C) of images (N, H, W, C), in evaluation mode."""
         return self._backend.features(self._prepare(run), weights, images, taps)
+
+    def start_predicting(self, *, run: RunFields, weights: Weights) -> None:
+        """Build a network from canonical `Weights`; it stays in this process until the next one."""
+        # A trainer, since a run evaluates with one: its predictions are the run's to the bit.
+        self._predicting = self._backend.Trainer(self._prepare(run), weights)
+
+    def predict_batch(self, *, images: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Compute that network's logits (N, num_classes) of images (N, H, W, C)."""
+        return self._predicting.logits(images)
 
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
@@ -209,7 +216,8 @@ class ServedOperations(Operations):
             resolved, data = resolve(session.spec, session.note, is_for_training=True)
             session.resolve(resolved.spec)
             self._backend.prepare(resolved.spec)
-            record = self._record(resolved.spec, data, command, session.folder)
+            started_with = self._backend.describe()
+            record = describe_start(resolved.spec, data, command, session.folder, started_with)
             with data:
                 # Before the loop reads the checkpoint, which belongs to the recorded data.
                 if is_resumed:
@@ -273,24 +281,6 @@ class ServedOperations(Operations):
 
     def _note(self, text: str) -> None:
         self._report({"event": "note", "text": text})
-
-    def _record(
-        self, spec: RunSpec, data: RunData, command: str, folder: RunFolder
-    ) -> dict[str, object]:
-        """Make the content of `run.json` for a run that starts now."""
-        return {
-            "format": RUN_FORMAT,
-            "status": "running",
-            "started": now(),
-            "command": command,
-            "run": spec.model_dump(mode="json"),
-            "data": {**data.describe(), "relative_path": relative_path(spec, folder.path)},
-            "environment": {
-                **describe_machine(),
-                **self._backend.describe(),
-                **thread_variables(),
-            },
-        }
 
 
 def noise_of_step(run: ResolvedRun, step: int, batch_size: int) -> Noise:

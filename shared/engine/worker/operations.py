@@ -142,6 +142,12 @@ class Operations(Protocol):
             Tap -> (N, H, W, C), or (N, C) of a vector.
         """
 
+    def start_predicting(self, *, run: RunFields, weights: Weights) -> None:
+        """Build a network from canonical `Weights`; it stays in this process until the next one."""
+
+    def predict_batch(self, *, images: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Compute that network's logits (N, num_classes) of images (N, H, W, C), as a run does."""
+
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:

@@ -115,3 +115,8 @@ def example_factors(model: Model) -> dict[str, object]:
 def is_list_of_groups(annotation: object) -> bool:
     """Return whether a field holds several groups, each under a name of its own."""
     return getattr(annotation, "__origin__", None) is not None and "Mapping" in str(annotation)
+
+
+def known_keys() -> set[str]:
+    """Return the last part of each key of a run: `kind` for `split.kind`."""
+    return {row["key"].rpartition(".")[2] for row in list_keys("lightlayers")}

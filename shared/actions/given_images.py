@@ -1,0 +1,192 @@
+"""Images that a user hands over to be classified: files, folders, pictures and arrays."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from poc.shared.data.sources.base import Labels, Pixels, Source, to_array
+from poc.shared.data.sources.class_folders.layout import is_image, is_litter, is_shown
+from poc.shared.data.sources.class_folders.listing import describe_ignored
+from poc.shared.data.sources.decoding import decode_file, decode_picture, describe_error
+from poc.shared.data.sources.inspection import Note, inspect_all
+from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array
+from poc.shared.files.cache import expand_home
+from poc.shared.shown_names import plain
+
+One = str | os.PathLike[str] | Image.Image | Array
+Given = One | Sequence[One]
+# Array's channels -> what they are.
+CHANNELS = {1: "grey", 3: "RGB", 4: "RGB with transparency"}
+NUM_NAMED = 5
+EXPECTED = (
+    "Expected paths of image files or folders, Pillow pictures, and uint8 arrays (H, W, C) or "
+    "(N, H, W, C) of 1, 3 or 4 channels"
+)
+
+
+class Item(NamedTuple):
+    """One image, and the name that its row has: its path as given, or its position."""
+
+    name: str | int
+    content: Path | Image.Image | Pixels
+
+
+class GivenImages(Source):
+    """Given images as a source without labels: each is decoded when it is asked for."""
+
+    is_encoded = True
+    image_shape = None
+
+    def __init__(self, items: Sequence[Item], class_names: tuple[str, ...], channels: int) -> None:
+        """Keep the images; nothing is decoded yet.
+
+        Args:
+            items: The images.
+            class_names: Classes of the network that will see them.
+            channels: 1 or 3, as the network takes them.
+        """
+        self.name, self.class_names, self._channels = "the given images", class_names, channels
+        self.items = items
+        self.ids = [str(item.name) for item in items]
+        self.partitions: Mapping[str, Labels] = {}
+
+    @property
+    def labels(self) -> Labels:
+        """Return (n,) int64 zeros: the classes are not known."""
+        return np.zeros(len(self.items), dtype=np.int64)
+
+    def image(self, index: int) -> Pixels:
+        """Decode one image: (H, W, C) uint8."""
+        return to_array(self.picture(index))
+
+    def picture(self, index: int) -> Image.Image:
+        """Decode one image to Pillow's picture, by the rules of a run.
+
+        Raises:
+            UsageError: It cannot be decoded; the message names it.
+        """
+        name, content = self.items[index]
+        try:
+            if isinstance(content, Path):
+                return decode_file(content, self._channels)
+            picture = content if isinstance(content, Image.Image) else show_array(content)
+            return decode_picture(picture, self._channels)
+        except Exception as error:  # Pillow's readers raise anything on damaged files.
+            path = content if isinstance(content, Path) else Path()
+            raise UsageError(
+                f"Got the image {name!r}, which {describe_error(error, path)}. Expected a "
+                "readable image. Try repairing it or leaving it out."
+            ) from None
+
+
+def collect_images(images: Given, note: Note) -> list[Item]:
+    """List the given images, and look at every file once.
+
+    Args:
+        images: A path of a file or of a folder, which stands for the image files below it; a Pillow
+            picture; a uint8 array (H, W), (H, W, C) or (N, H, W, C) with C = 1, 3 or 4; or a
+            sequence of these.
+        note: Called with a sentence about files of a folder that are no images.
+
+    Raises:
+        UsageError: There is no image, one is of another kind, or a file cannot be read.
+    """
+    several = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+    items: list[Item] = []
+    for one in several:
+        items += list_items(one, len(items), note)
+    if not items:
+        raise UsageError(f"Got no image. {EXPECTED}. Try the path of one.")
+    refuse_unreadable([item.content for item in items if isinstance(item.content, Path)], note)
+    return items
+
+
+def list_items(one: One, position: int, note: Note) -> list[Item]:
+    """Return the images that one given thing stands for; `position` is that of the first.
+
+    `one` is as in `collect_images`: an array is (H, W), (H, W, C) or (N, H, W, C).
+    """
+    if isinstance(one, str | os.PathLike):
+        path = expand_home(os.fspath(one))
+        return list_files(path, note) if path.is_dir() else [Item(str(one), path)]
+    if isinstance(one, Image.Image):
+        return [Item(position, one)]
+    if isinstance(one, np.ndarray):
+        return [Item(position + index, each) for index, each in enumerate(split_array(one))]
+    raise UsageError(f"Got an image of type {type(one).__name__}. {EXPECTED}. Try converting it.")
+
+
+def split_array(array: Array) -> list[Pixels]:
+    """Return the images (H, W, C) uint8 of an array (H, W), (H, W, C) or (N, H, W, C).
+
+    Raises:
+        UsageError: It has another type or shape, or no pixel.
+    """
+    shaped = array[..., np.newaxis] if array.ndim == 2 else array
+    is_known = shaped.ndim in (3, 4) and shaped.shape[-1] in CHANNELS and shaped.size
+    if array.dtype != np.uint8 or not is_known:
+        raise UsageError(
+            f"Got an array of shape {array.shape} and type {array.dtype}. {EXPECTED}. Try "
+            "scaling its values to 0 to 255, with the channels as its last axis."
+        )
+    pixels: Pixels = shaped.astype(np.uint8, copy=False)
+    return list(pixels) if pixels.ndim == 4 else [pixels]
+
+
+def show_array(image: Pixels) -> Image.Image:
+    """Return an image (H, W, C) uint8 as a picture of mode `L`, `RGB` or `RGBA`."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def list_files(folder: Path, note: Note) -> list[Item]:
+    """Return the image files below a folder, in the order of their paths; note the others.
+
+    Raises:
+        UsageError: A folder below it cannot be listed.
+    """
+    found = list(walk(folder))
+    images = [path for path in found if is_image(path.name) and not is_litter(path.name)]
+    kept = set(images)
+    if ignored := [str(path) for path in found if path not in kept]:
+        note(f"Ignored in {str(folder)!r}: {describe_ignored(ignored)}.")
+    return [Item(str(path), path) for path in images]
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that are not hidden, in the order of their paths.
+
+    Raises:
+        UsageError: A folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UsageError(
+            f"Got the folder {error.filename!r}, which cannot be listed ({error.strerror}). "
+            "Expected a folder that you may read. Try correcting its permissions."
+        )
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if is_shown(name))
+        yield from (Path(place) / name for name in sorted(files) if is_shown(name))
+
+
+def refuse_unreadable(paths: Sequence[Path], note: Note) -> None:
+    """Refuse files that cannot be decoded, before any work starts.
+
+    Raises:
+        UsageError: Some file cannot be read; the message names the first ones.
+    """
+    facts = zip(paths, inspect_all(paths, note), strict=True)
+    wrong = [f"{str(path)!r} {fact.error}" for path, fact in facts if fact.error]
+    if wrong:
+        named = "; ".join(plain(text) for text in wrong[:NUM_NAMED])
+        rest = f" and {len(wrong) - NUM_NAMED:,} more" if len(wrong) > NUM_NAMED else ""
+        raise UsageError(
+            f"Got {len(wrong):,} of {len(paths):,} files that cannot be read ({named}{rest}). "
+            "Expected readable images. Try repairing or leaving them out."
+        )

@@ -1,0 +1,140 @@
+"""Predictions of a trained run for new images, which see its evaluation view and nothing else.
+
+The run's data need not be there: its record has all that an image goes through.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.pipeline import Pipeline, ReadOptions
+from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
+from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.numerics.metrics import average_views
+from poc.shared.engine.trained_run import read_weights, recorded_network
+from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import Operations
+from poc.shared.errors import UsageError
+from poc.shared.spec.resolved import resolve_networks
+from poc.shared.spec.run import RunSpec
+
+from .given_images import Given, GivenImages, Item, collect_images
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """Answers of a run for given images.
+
+    Attributes:
+        names: Path of each file as given, or the position of each other image.
+        class_names: Classes in the order of the logits.
+        logits: (N, num_classes); of several crops, their average as in the run.
+    """
+
+    names: Sequence[str | int]
+    class_names: Sequence[str]
+    logits: NDArray[np.floating]
+
+
+def predict_images(
+    folder: Path,
+    images: Given,
+    *,
+    checkpoint: str = "best",
+    batch_size: int = BATCH_SIZE,
+    report: Report = unheard,
+) -> Predictions:
+    """Classify images in a worker of the run's backend, a batch at a time.
+
+    Args:
+        folder: Run folder.
+        images: As `collect_images` takes them: arrays are uint8 (H, W, C) or (N, H, W, C).
+        checkpoint: File in `checkpoints`, without its ending.
+        batch_size: Images that are decoded and computed at a time.
+        report: Called with progress events.
+
+    Raises:
+        UsageError: The folder is no trained run, the checkpoint is missing, or an image cannot be
+            read.
+    """
+    record = RunRecord.read(folder)
+    run = show_plainly(recorded_network(record), batch_size)
+    weights = read_weights(record, resolve_networks(run), checkpoint)
+    items = collect_images(images, noting(report))
+    pipeline = open_pipeline(run, items, record.class_names)
+    WorkCount(report, f"starting {run.backend}")
+    logits = []
+    # Pipelines can hold a thread that reads ahead, which must end with this call.
+    with closing(pipeline), Worker(run.backend) as worker:
+        worker.call(Operations.start_predicting, run=run.model_dump(mode="json"), weights=weights)
+        count, done = WorkCount(report, "computing images", len(items)), 0
+        for batch in pipeline.epoch(0):
+            found = worker.call(Operations.predict_batch, images=batch.images)
+            logits.append(average_views(found, pipeline.num_views, pipeline.average))
+            done += len(batch.labels)
+            count(done)
+    return Predictions(
+        names=[item.name for item in items],
+        class_names=record.class_names,
+        logits=np.concatenate(logits),
+    )
+
+
+def prepare_images(
+    folder: Path, images: Given, *, batch_size: int = BATCH_SIZE, report: Report = unheard
+) -> Iterator[NDArray[np.float32]]:
+    """Yield batches (N * views, H, W, C) float32 as the run's network sees the images.
+
+    Args:
+        folder: Run folder.
+        images: As `collect_images` takes them: arrays are uint8 (H, W, C) or (N, H, W, C).
+        batch_size: Images N of a batch; each has 1, 5 or 10 views, next to each other.
+        report: Called with notes.
+
+    Raises:
+        UsageError: As `predict_images`.
+    """
+    record = RunRecord.read(folder)
+    run = show_plainly(recorded_network(record), batch_size)
+    items = collect_images(images, noting(report))
+    with closing(open_pipeline(run, items, record.class_names)) as pipeline:
+        for batch in pipeline.epoch(0):
+            yield batch.images
+
+
+def show_plainly(run: RunSpec, batch_size: int) -> RunSpec:
+    """Return the run with its own view of images of any size, and nothing kept of them.
+
+    Raises:
+        UsageError: The batch size is below 1.
+    """
+    if batch_size < 1:
+        raise UsageError(
+            f"Got batch_size={batch_size}. Expected at least 1. Try {BATCH_SIZE}, the default."
+        )
+    height, width, channels = run.input_shape or (0, 0, 0)
+    own = {"image_size": [height, width], "channels": channels, "batch_size": batch_size}
+    # Without a cache and without processes, one batch and the next are all that is held.
+    read = {"cache": "off", "num_workers": 0}
+    # Plain SGD keeps no moments: a trainer then takes no more memory than its weights.
+    update = {"name": "sgd", "momentum": 0.0, "nesterov": False}
+    return run.replace(
+        data={**run.data.model_dump(mode="json"), **own, **read},
+        optimizer={**run.optimizer.model_dump(mode="json"), **update},
+    )
+
+
+def open_pipeline(run: RunSpec, items: Sequence[Item], class_names: Sequence[str]) -> Pipeline:
+    """Make the pipeline that evaluates a run's test part, over given images."""
+    channels = run.data.channels or 3
+    source = GivenImages(items, tuple(class_names), channels)
+    # For a single batch there is nothing to read ahead of.
+    is_single = len(items) <= run.data.batch_size
+    read = ReadOptions(prefetch_batches=0 if is_single else None)
+    return Pipeline(source, np.arange(len(items), dtype=np.int64), run.data, read=read)

@@ -1,0 +1,97 @@
+"""`poc.predict` and `poc.prepare_images`: new images through a trained run."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from poc.shared.actions.given_images import Given
+from poc.shared.actions.predict import BATCH_SIZE, predict_images
+from poc.shared.actions.predict import prepare_images as prepare_batches
+from poc.shared.engine.console.progress import WorkProgress
+from poc.shared.engine.console.work_count import Report
+from poc.shared.files.cache import expand_home
+
+from .python_call import Notes, python_call
+from .results import probability_frame
+
+
+def predict(
+    folder: str | os.PathLike[str],
+    images: Given,
+    *,
+    checkpoint: str = "best",
+    batch_size: int = BATCH_SIZE,
+    verbose: bool = False,
+) -> pd.DataFrame:
+    """Classify new images with a trained run, in a process of its framework.
+
+    They are decoded, turned upright by their EXIF data, laid on white where they are transparent,
+    resized, cropped and normalised as the run's own test images. The run's data need not be there.
+
+    Args:
+        folder: Run folder, or a `RunResult`'s `folder`.
+        images: The path of an image file, or of a folder, for all image files below it; a Pillow
+            picture; an array of uint8, (H, W), (H, W, C) or (N, H, W, C), with 1 (grey), 3 (RGB) or
+            4 (RGB with transparency) channels; or a list of these.
+        checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`.
+        batch_size: Images that are decoded and computed at a time, which bounds the memory.
+        verbose: Print progress on standard error.
+
+    Returns:
+        One row per image, in the given order: `file` (the path as given; for pictures and arrays,
+        the position), `label` (the most probable class), and for each class a column of its name
+        with the probability, 0 to 1. A class named `file` or `label` has the column `class NAME`.
+
+    Raises:
+        UsageError: The folder is no trained run, an image is of another kind, or a file cannot be
+            read; then nothing was computed.
+
+    Warns:
+        UserWarning: A folder has files that are no images.
+    """
+    with python_call(verbose=verbose), heard(verbose=verbose) as report:
+        found = predict_images(
+            expand_home(os.fspath(folder)),
+            images,
+            checkpoint=checkpoint,
+            batch_size=batch_size,
+            report=report,
+        )
+    return probability_frame(found.logits, found.class_names, {"file": found.names})
+
+
+def prepare_images(folder: str | os.PathLike[str], images: Given) -> NDArray[np.float32]:
+    """Make the arrays that a run's network sees of images, for a model of `poc.load_model`.
+
+    Args:
+        folder: Run folder.
+        images: As of `predict`: paths, Pillow pictures, uint8 arrays (H, W, C) or (N, H, W, C).
+
+    Returns:
+        (N, H, W, C) float32, resized, cropped and normalised as in the run's test; with five or ten
+        crops (N * crops, H, W, C), the crops of an image next to each other. A PyTorch model takes
+        (N, C, H, W): `torch.from_numpy(images).permute(0, 3, 1, 2)`.
+
+    Raises:
+        UsageError: As `predict`.
+    """
+    with python_call(), heard(verbose=False) as report:
+        path: Path = expand_home(os.fspath(folder))
+        return np.concatenate(list(prepare_batches(path, images, report=report)))
+
+
+@contextmanager
+def heard(*, verbose: bool) -> Iterator[Report]:
+    """Yield a report; afterwards, warn with the notes that were not printed."""
+    with WorkProgress("predict") as progress:
+        notes = Notes(progress.update)
+        yield notes
+    for text in () if verbose else notes.texts:
+        # The line of the caller: above are the context manager, its library, and the call itself.
+        warnings.warn(text, stacklevel=4)

@@ -1,0 +1,155 @@
+"""Predictions for new images: the run's own code shows them, and without its data."""
+
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poc.shared.actions.predict import predict_images, prepare_images
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.trained_run import open_trained
+from poc.shared.errors import UsageError
+from poc.tests.faults.test_resume import train
+from poc.tests.helpers.commands.processes import stub_environment
+
+MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 2], "k": 1}}
+# Settings of the data -> the size that the network sees.
+VIEWS = {
+    "squash": {"image_size": [16, 20]},
+    "fit": {"image_size": [16, 16], "eval_view": {"resize": "fit"}, "fill": 255},
+    "centre": {"image_size": [12, 12], "eval_view": {"resize": "shorter_side", "crop": "centre"}},
+    "ten": {
+        "image_size": [12, 12],
+        "interpolation": "bicubic",
+        "normalization": "torch",
+        "eval_view": {"resize": "shorter_side", "crop": "ten"},
+    },
+    "five": {
+        "image_size": [12, 12],
+        "eval_view": {"resize": "shorter_side", "crop": "five", "average": "logits"},
+    },
+    "grey": {"image_size": [16, 16], "channels": 1},
+    "unset": {},
+}
+# For what does not depend on the view.
+ONE_VIEW = pytest.mark.parametrize("trained", ["squash"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Photos of two classes: colours, grey, transparent and turned ones, of several sizes."""
+    root = tmp_path_factory.mktemp("photos")
+    draw = np.random.default_rng(0)
+    for label, name in enumerate(("cat", "dog")):
+        (root / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = draw.integers(0, 256, (20 + number, 30 - label, 3), dtype=np.uint8)
+            picture = Image.fromarray(pixels)
+            modes = ("RGB", "L", "RGBA", "P")
+            picture = picture.convert(modes[number % 4])
+            if picture.mode == "RGBA":
+                picture.putalpha(Image.fromarray(pixels[..., 0]))
+            exif = picture.getexif()
+            exif[0x0112] = 6 if number % 3 == 0 else 1
+            picture.save(root / "photos" / name / f"{number}.png", exif=exif)
+    return root / "photos"
+
+
+@pytest.fixture(scope="module", params=VIEWS)
+def trained(request, photos, tmp_path_factory):
+    """A run of the stub on the photos."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    data = {"source": f"folder:{photos}", "batch_size": 7, **VIEWS[request.param]}
+    run = {
+        "method": "scratch",
+        "model": MODEL,
+        "data": data,
+        "num_epochs": 1,
+        "precision": "float64",
+    }
+    train(folder, run)
+    return folder
+
+
+def files_of_test(folder, photos):
+    """The files of the run's test part, in the order in which its predictions are stored."""
+    with np.load(folder / "predictions.npz") as stored:
+        return [photos / name for name in stored["ids"]], stored["logits"]
+
+
+def test_images_are_shown_as_the_run_was_tested(trained, photos):
+    """Bit for bit: the array that its own pipeline makes of the same files."""
+    opened = open_trained(trained)
+    with opened.data:
+        indices = opened.data.split.test
+        pipeline = Pipeline(opened.data.source, indices, opened.run.data)
+        expected = np.concatenate([batch.images for batch in pipeline.epoch(0)])
+        paths = [photos / opened.data.source.ids[index] for index in indices]
+    found = np.concatenate(list(prepare_images(trained, paths, batch_size=3)))
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
+
+
+def test_predictions_are_those_that_the_run_recorded(trained, photos, tmp_path, monkeypatch):
+    """In a copy of the folder, far from its data."""
+    for name, value in stub_environment(tmp_path, 0).items():
+        monkeypatch.setenv(name, value)
+    shutil.copytree(trained, tmp_path / "taken")
+    record = RunFolder(tmp_path / "taken").read_run()
+    record["run"]["data"]["source"] = "folder:/gone"
+    RunFolder(tmp_path / "taken").write_run(record)
+    paths, logits = files_of_test(trained, photos)
+    found = predict_images(tmp_path / "taken", paths, batch_size=7)
+    assert found.names == [str(path) for path in paths]
+    assert list(found.class_names) == ["cat", "dog"]
+    assert np.array_equal(found.logits, logits)
+    few = predict_images(tmp_path / "taken", paths[::-1], batch_size=2)
+    assert np.abs(few.logits[::-1] - logits).max() < 1e-12
+
+
+@ONE_VIEW
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"batch_size": 0}, r"^Got batch_size=0\. Expected at least 1"),
+        ({"checkpoint": "first"}, r"first\.safetensors', which does not exist"),
+    ],
+)
+def test_wrong_use_is_refused_before_a_process_starts(arguments, words, trained, photos):
+    with pytest.raises(UsageError, match=words):
+        predict_images(trained, photos / "cat" / "0.png", **arguments)
+
+
+@ONE_VIEW
+def test_a_run_that_never_opened_its_data_is_refused(trained, photos, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    record = RunFolder(tmp_path / "run").read_run()
+    record["run"].update(input_shape=None, num_classes=None)
+    RunFolder(tmp_path / "run").write_run(record)
+    with pytest.raises(UsageError, match="ended before it had opened its data"):
+        predict_images(tmp_path / "run", photos)
+
+
+@ONE_VIEW
+def test_memory_is_bounded_by_the_batch(trained, photos, tmp_path):
+    """Of ten times as many images, no more are held: what grows is a list of their paths."""
+    shutil.copytree(trained, tmp_path / "run")
+    record = RunFolder(tmp_path / "run").read_run()
+    record["run"]["input_shape"] = [256, 256, 3]
+    RunFolder(tmp_path / "run").write_run(record)
+    paths = sorted(photos.rglob("*.png"))
+
+    def peak(paths):
+        tracemalloc.start()
+        for _ in prepare_images(tmp_path / "run", paths, batch_size=4):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(paths)  # imports and caches
+    batch_bytes = 4 * 256 * 256 * 3 * 4
+    assert peak(paths * 10) < peak(paths) + batch_bytes

@@ -1,0 +1,93 @@
+"""`predict` and `prepare_images`: tables of answers, with the stub in place of the framework."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poc.shared.api.predictions import predict, prepare_images
+from poc.shared.api.results import RunResult
+from poc.shared.errors import UsageError
+from poc.tests.faults.test_resume import train
+from poc.tests.helpers.commands.processes import stub_environment
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """A run of the stub on a folder of photos."""
+    root = tmp_path_factory.mktemp("predictions")
+    draw = np.random.default_rng(0)
+    for name in ("cat", "dog", "label"):
+        (root / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = draw.integers(0, 256, (20 + number, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "photos" / name / f"{number}.png")
+    (root / "photos" / "cat" / "readme.txt").write_text("cats")
+    run = {
+        "method": "scratch",
+        "model": {"name": "lightnet_plain", "options": {"widths": [2, 2], "k": 1}},
+        "data": {"source": f"folder:{root}/photos", "batch_size": 8, "image_size": [16, 16]},
+        "num_epochs": 1,
+        "precision": "float64",
+    }
+    return RunResult.of_row(train(root / "run", run))
+
+
+@pytest.fixture(autouse=True)
+def stubbed(tmp_path, monkeypatch):
+    for name, value in stub_environment(tmp_path, 0).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_answers_are_those_of_the_run(result):
+    """Every file of the test part, by the run's record and by the call."""
+    expected = result.predictions
+    photos = result.folder.parent / "photos"
+    table = predict(result.folder, [photos / name for name in expected["id"]], batch_size=8)
+    assert table.columns.tolist() == ["file", "label", "cat", "dog", "class label"]
+    assert table["file"].tolist() == [str(photos / name) for name in expected["id"]]
+    assert table["label"].tolist() == expected["label"].tolist()
+    shares = table[["cat", "dog", "class label"]].to_numpy()
+    assert np.abs(shares - expected[["cat", "dog", "class label"]].to_numpy()).max() < 1e-12
+    assert np.abs(shares.sum(axis=1) - 1).max() < 1e-12
+
+
+def test_kinds_of_images_in_one_list(result, capfd):
+    photos = result.folder.parent / "photos"
+    path = photos / "cat" / "3.png"
+    with Image.open(path) as picture:
+        array = np.asarray(picture)
+        table = predict(str(result.folder), [path, picture, array, np.stack([array, array])])
+    assert table["file"].tolist() == [str(path), 1, 2, 3, 4]
+    assert table.drop(columns="file").drop_duplicates().shape[0] == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_files_of_a_folder_that_are_no_images_are_told(result):
+    photos = result.folder.parent / "photos"
+    with pytest.warns(UserWarning, match=r"1 file that is no image \(1 \.txt\)") as caught:
+        table = predict(result.folder, photos)
+    assert caught[0].filename == __file__
+    assert len(table) == 30
+    assert table["file"][0] == str(photos / "cat" / "0.png")
+
+
+def test_progress_is_printed_where_it_is_asked_for(result, capfd):
+    predict(result.folder, result.folder.parent / "photos" / "cat", verbose=True)
+    assert "no image" in capfd.readouterr().err
+
+
+def test_prepared_images_are_what_the_network_sees(result):
+    pixels = np.full((16, 16, 3), 51, dtype=np.uint8)
+    images = prepare_images(result.folder, [pixels, pixels])
+    assert (images.shape, images.dtype) == ((2, 16, 16, 3), np.float32)
+    # The run normalises by 1/255.
+    assert np.all(images == np.float32(51) / np.float32(255))
+
+
+def test_wrong_images_are_refused_in_words_of_python(result):
+    with pytest.raises(UsageError, match=r"^Got 1 of 1 files .*gone\.png' cannot be opened"):
+        predict(result.folder, "gone.png")
+    with pytest.raises(UsageError, match=r"^Got no image"):
+        predict(result.folder, [])
+    with pytest.raises(UsageError, match=r"which has no run\.json"):
+        predict(result.folder.parent, "gone.png")

@@ -1,0 +1,124 @@
+"""`poc.run` and `poc.compare`, with the stub in place of both frameworks."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from poc.shared.actions import comparison
+from poc.shared.actions.requested_run import OPTION_KEYS
+from poc.shared.analysis.parity.rungs import Rung
+from poc.shared.api import training
+from poc.shared.api.training import RunKeywords, compare, run
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.errors import Interrupted, UsageError
+from poc.tests.helpers.commands.processes import stub_environment
+
+SMALL = {
+    "method": "scratch",
+    "model": "lightnet_plain",
+    "epochs": 2,
+    "settings": {"model.widths": [2, 2], "model.k": 1, "split.train_per_class": 5},
+}
+
+
+def interrupt_when_it_trains(folder):
+    """Send this process what a notebook's stop button sends, once an epoch is written."""
+    while not (folder / "metrics.jsonl").exists():
+        time.sleep(0.02)
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def stubbed(tmp_path, monkeypatch):
+    """The stub as both frameworks, in an empty folder."""
+    environment = stub_environment(tmp_path, 0)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("POC_TF_PYTHON", environment["POC_TORCH_PYTHON"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_option_of_a_run_is_a_keyword():
+    assert RunKeywords.__annotations__.keys() == {*OPTION_KEYS, "config", "settings"}
+
+
+def test_a_run_from_keywords(stubbed, capfd):
+    found = run(backend="torch", output=stubbed / "run", seed=3, **SMALL)
+    assert found.folder == stubbed / "run"
+    record = RunFolder(found.folder).read_run()
+    assert record["status"] == "finished"
+    assert record["run"]["seed"] == 3
+    assert record["run"]["model"]["options"] == {"widths": [2, 2], "k": 1}
+    assert record["command"].startswith("poc.run(backend='torch', output='")
+    assert len(found.history) == 2
+    assert found.row["model"] == "lightnet_plain"
+    # Nothing was printed, and the notes that would have been are kept.
+    assert capfd.readouterr() == ("", "")
+    assert isinstance(found.notes, tuple)
+
+
+def test_progress_is_printed_where_it_is_asked_for(stubbed, capfd):
+    run(backend="torch", verbose=True, **SMALL)
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "torch epoch 2/2" in printed.err
+    assert len(list((stubbed / "runs").iterdir())) == 1
+
+
+def test_a_run_goes_on_after_an_interrupt(stubbed, monkeypatch):
+    monkeypatch.setenv("STUB_SECONDS_A_STEP", "0.05")
+    watcher = threading.Thread(target=interrupt_when_it_trains, args=[stubbed / "run"])
+    watcher.start()
+    with pytest.raises(Interrupted, match="saved"):
+        run(backend="torch", output="run", **{**SMALL, "epochs": 200})
+    watcher.join()
+    assert RunFolder("run").read_run()["status"] == "interrupted"
+    # The interrupt ended that call alone: the next one starts a process as ever.
+    with pytest.raises(UsageError, match=r"^Got resume with seed, settings, but"):
+        run(resume="run", seed=1, settings={"k": 1})
+    monkeypatch.setenv("STUB_SECONDS_A_STEP", "0")
+    found = run(resume="run")
+    assert found.row["num_epochs"] == 200
+    again = run(resume="run")
+    assert again.notes[0] == "The run of run had finished: this is its row."
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"method": "scratch"}, r"^Got no backend\. .*Try backend=torch"),
+        ({"backend": "jax"}, r"^Got backend='jax'"),
+        ({"backend": "torch", "epoch": 3}, r"^Got the unknown keyword 'epoch'"),
+        ({"backend": "torch", "method": "transfer"}, r"without weights\."),
+        ({"backend": "torch", "k": 2, "settings": {"k": 3}}, r"^Got k=2 and k=3"),
+        ({"backend": "torch", "settings": {"lr": 3}}, r"learning_rate"),
+    ],
+)
+def test_wrong_keywords_are_refused(given, words, stubbed):
+    with pytest.raises(UsageError, match=words):
+        run(**given)
+    assert not (stubbed / "runs").exists()
+
+
+def test_both_frameworks_are_compared(stubbed):
+    found = compare(output="both", parity=False, **SMALL)
+    assert [one.row["backend"] for one in found.runs] == ["tf", "torch"]
+    assert found.table["backend"].tolist() == ["tf", "torch"]
+    assert len(found.parity) == 0
+    assert found.failure is None
+    assert "not shown to differ" in found.verdict
+    with pytest.raises(UsageError, match=r"already has content.*Try .*adding overwrite to"):
+        compare(output="both", parity=False, **SMALL)
+
+
+def test_a_broken_rung_is_warned_of(stubbed, monkeypatch):
+    broken = Rung("logits", "dense/kernel", 0.5, 1e-5, 3)
+    monkeypatch.setattr(training, "check_parity", lambda *_, **__: [broken])
+    with pytest.warns(RuntimeWarning, match="dense/kernel differs by") as caught:
+        found = compare(**SMALL)
+    assert caught[0].filename == __file__
+    assert found.failure == comparison.describe_failure([broken])
+    assert found.parity[["name", "verdict"]].to_numpy().tolist() == [["logits", "DIFFERENT"]]
