@@ -74,7 +74,12 @@ IMPOSSIBLE = {
         ["blocks_per_stage=1000000", "200"],
     ),
     "classes x machine": (
-        ["method=transfer", "initial_weights=FILE", "model=lightnet_plain", "num_classes=9999999999999999999999"],
+        [
+            "method=transfer",
+            "initial_weights=FILE",
+            "model=lightnet_plain",
+            "num_classes=9999999999999999999999",
+        ],
         ["head of lightnet_plain", "Expected at most", "classes"],
     ),
     "teacher x architecture": (
