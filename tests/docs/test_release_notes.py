@@ -1,5 +1,7 @@
 """Notes of a release: the version's own section, or the reason why there is none."""
 
+import subprocess
+
 import pytest
 
 from poc.docs.generate.release_notes import NoRelease, find_section, main, read_notes
@@ -63,6 +65,26 @@ def test_what_is_missing_is_named_and_there_is_no_release(file, text, word, root
     output = capsys.readouterr()
     assert output.out == ""
     assert word in output.err
+
+
+def test_a_release_is_of_a_commit_that_no_other_version_has(root, capsys):
+    def git(*arguments):
+        names = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(root), *names, *arguments], check=True, timeout=60)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+    assert main(root) == 0
+    (root / "new.py").touch()
+    assert main(root) == 2
+    assert "not clean (?? new.py)" in capsys.readouterr().err
+    (root / "new.py").unlink()
+    git("tag", "v0.2.0")
+    assert main(root) == 0
+    git("commit", "-q", "--allow-empty", "-m", "more")
+    assert main(root) == 2
+    assert "v0.2.0 is the tag of another commit" in capsys.readouterr().err
 
 
 def test_the_checkout_is_a_release_or_says_why_not(capsys):

@@ -43,10 +43,8 @@ from poc.shared.weights.published.views import find_view
 from poc.shared.weights.wrapping import unwrap
 
 BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}
-ENDINGS = ", ".join((".safetensors", *BACKENDS))
 WRITTEN = (".safetensors", ".pth", ".h5")
-# Ending that Keras 3 reads in its own layout only.
-KERAS_3 = ".weights.h5"
+KERAS_3 = ".weights.h5"  # Keras 3 reads it in its own layout only
 
 # Report of a conversion; each of the `notes` is a sentence about something that a user would not
 # expect. It is not a class, because the key `from` is a keyword of Python.
@@ -160,8 +158,9 @@ def view_texts(
     known = find_view(run.model_spec.name, publisher, run.num_classes or 0)
     stored = read_view(metadata) or (known.settings() if known else {})
     view = merge(stored, run.data.model_dump(mode="json", exclude_unset=True))
-    texts = {CLASSES: str(run.num_classes), **({VIEW: json.dumps(view)} if view else {})}
-    return {**texts, NETWORK: write_network(run.model_spec, run.input_shape)}
+    network = write_network(run.model_spec, run.input_shape)
+    shown = {VIEW: json.dumps(view)} if view else {}
+    return {CLASSES: str(run.num_classes), **shown, NETWORK: network}
 
 
 def check_target(target: Path, network: Network, outgoing: Scheme | None) -> None:
@@ -268,8 +267,8 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
         return read_arrays_and_metadata(path)
     if path.suffix not in BACKENDS:
         raise UsageError(
-            f"Got the weights {str(path)!r}. Expected one of {ENDINGS}. Try writing its tensors "
-            f"as {path.with_suffix('.safetensors').name}."
+            f"Got the weights {str(path)!r}. Expected .safetensors, {', '.join(BACKENDS)}. "
+            f"Try writing its tensors as {path.with_suffix('.safetensors').name}."
         )
     with Worker(BACKENDS[path.suffix]) as worker:
         try:
