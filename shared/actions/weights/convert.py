@@ -43,6 +43,7 @@ from poc.shared.weights.published.views import find_view
 from poc.shared.weights.wrapping import unwrap
 
 BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}
+ENDINGS = ", ".join((".safetensors", *BACKENDS))
 WRITTEN = (".safetensors", ".pth", ".h5")
 KERAS_3 = ".weights.h5"  # Keras 3 reads it in its own layout only
 
@@ -267,7 +268,7 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
         return read_arrays_and_metadata(path)
     if path.suffix not in BACKENDS:
         raise UsageError(
-            f"Got the weights {str(path)!r}. Expected .safetensors, {', '.join(BACKENDS)}. "
+            f"Got the weights {str(path)!r}. Expected one of {ENDINGS}. "
             f"Try writing its tensors as {path.with_suffix('.safetensors').name}."
         )
     with Worker(BACKENDS[path.suffix]) as worker:
