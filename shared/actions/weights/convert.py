@@ -83,9 +83,8 @@ def convert_for(
         UsageError: The model or the number of classes is missing, or as `convert_file`.
     """
     if model is None or classes is None:
-        missing = " and ".join(
-            option for option, value in (("--model", model), ("--classes", classes)) if not value
-        )
+        given = {"--model": model, "--classes": classes}
+        missing = " and ".join(option for option, value in given.items() if not value)
         raise UsageError(
             f"Got the file {str(source)!r} without {missing}. Expected --model and --classes, "
             "which only a run folder does not need. Try --model NAME --classes N."
