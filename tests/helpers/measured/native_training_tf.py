@@ -119,7 +119,7 @@ def freeze_some(folder, images, labels):
     for name in FROZEN:
         model.get_layer(name).trainable = False
     norm = model.get_layer("stage1.norm")
-    maps = np.random.default_rng(0).normal(size=(5, 4, 4, 6)).astype(np.float32)
+    maps = np.random.default_rng(0).normal(size=(5, 4, 4, 8)).astype(np.float32)
     is_inference = np.array_equal(norm(maps, training=True), norm(maps, training=False))
     found = fit(compiled(model), images, labels, epochs=1)
     model.save(f"{folder}/frozen.keras")
