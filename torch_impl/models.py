@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from poc.shared.spec.networks.layers import Dense, Flatten, LightDense, Shape
+from poc.shared.spec.networks import layers as declarations
+from poc.shared.spec.networks.layers import Shape
 from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
 from poc.shared.spec.training.precision import MIXED, Precision, storage_type
 
 from .layers import LAYERS
-from .layers.basic import BatchNorm, Dropout
+from .layers.basic import BatchNorm, Dropout, Flatten
+from .layers.declared import Declared
 from .layers.residual import StochasticDepth
 
 
@@ -49,7 +51,7 @@ class Model(nn.Module):
         self._paths: dict[str, tuple[str, ...]] = {}
         for node in network.nodes:
             layer = build_layer(node, dtype=storage_type(dtype))
-            if node.layer.kind == Flatten.kind:
+            if isinstance(layer, Flatten):
                 layer.is_canonical = node.name not in self.flattened
             name = names[node.name] if names else node.name.replace("/", ".")
             self.node_layers[node.name] = layer
@@ -79,7 +81,9 @@ class Model(nn.Module):
         values = {IMAGES: images}
         # Planned as in evaluation, so that no block is skipped: its gate multiplies the branch.
         for step in self.network.plan([output], training=False):
-            values[step.output] = self.apply_step(step, values, noise or {}, None)
+            for node in step.nodes:
+                arguments = [values[name] for name in node.inputs]
+                values[node.name] = self._call_layer(node, arguments, noise or {}, None)
             for name in step.freed:
                 del values[name]
         return values[output]
@@ -185,7 +189,7 @@ class Model(nn.Module):
         step: Step,
         values: Mapping[str, torch.Tensor],
         noise: Mapping[str, torch.Tensor],
-        training: bool | None,
+        training: bool,
     ) -> torch.Tensor:
         """Return a step's output (N, …); a block whose gate, a mask (1,), is 0 is not computed."""
 
@@ -206,23 +210,33 @@ class Model(nn.Module):
         node: Node,
         arguments: Sequence[torch.Tensor],
         noise: Mapping[str, torch.Tensor],
-        training: bool | None,
+        training: bool,
     ) -> torch.Tensor:
         """Return the output (N, …) of one layer, with the mask or the mode that it needs.
 
         Raises:
             ValueError: `training` is True, and a random layer has no mask.
         """
+        if training and node.name not in noise and _needs_mask(node):
+            raise ValueError(
+                f"Got training=True without a mask of {node.name!r} in the noise. Expected one for "
+                "each random layer. Try draw_noise, or training=None to let layers draw."
+            )
+        return self._call_layer(node, arguments, noise, training)
+
+    def _call_layer(
+        self,
+        node: Node,
+        arguments: Sequence[torch.Tensor],
+        noise: Mapping[str, torch.Tensor],
+        training: bool | None,
+    ) -> torch.Tensor:
+        """Return the output (N, …) of one layer; `training` None leaves the mode to it."""
         layer = self._find(node.name)
         if isinstance(layer, Dropout | StochasticDepth):
             # A frozen branch is not dropped: it is scaled as in evaluation.
-            mode, mask = False if node.is_frozen else training, noise.get(node.name)
-            if mode and mask is None and layer.rate > 0:
-                raise ValueError(
-                    f"Got training=True without a mask of {node.name!r} in the noise. Expected one "
-                    "for each random layer. Try draw_noise, or training=None to let layers draw."
-                )
-            return layer(*arguments, mask, training=mode)
+            mode = False if node.is_frozen else training
+            return layer(*arguments, noise.get(node.name), training=mode)
         if isinstance(layer, BatchNorm):
             # A frozen norm keeps its running statistics, unless `bn_mode` says otherwise.
             return layer(*arguments, training=training if node.uses_batch_statistics else False)
@@ -244,27 +258,41 @@ def build_layer(node: Node, *, dtype: str = "float32") -> nn.Module:
     return layer.requires_grad_(not node.is_frozen)
 
 
+def _needs_mask(node: Node) -> bool:
+    """Return True if training drops values at this node."""
+    if not isinstance(node.layer, declarations.Dropout | declarations.StochasticDepth):
+        return False
+    return node.layer.rate > 0 and not node.is_frozen
+
+
 def _find_flattened(network: Network) -> dict[str, Shape]:
     """Map each flattening whose vectors dense layers alone read to its map's shape (H, W, C)."""
     return {
         node.name: node.input_shapes[0]
         for node in network.nodes
-        if isinstance(node.layer, Flatten)
+        if isinstance(node.layer, declarations.Flatten)
         and (users := network.users.get(node.name))
-        and all(isinstance(user.layer, Dense | LightDense) for user in users)
+        and all(
+            isinstance(user.layer, declarations.Dense | declarations.LightDense) for user in users
+        )
     }
 
 
-def _place(parent: nn.Module, levels: Sequence[str], layer: nn.Module) -> tuple[str, ...]:
+def _place(root: nn.Module, levels: Sequence[str], layer: nn.Module) -> tuple[str, ...]:
     """Put a layer under nested names, and return them as they are in PyTorch."""
-    path = []
-    for depth, level in enumerate(levels, start=1):
+    path: list[str] = []
+    for level in levels:
+        parent = root.get_submodule(".".join(path))
         # A module named as a method could not be reached by its name.
-        name = f"{level}_" if hasattr(parent, level) and level not in parent._modules else level
-        path.append(name)
-        if depth == len(levels):
-            parent.add_module(name, layer)
-        elif name not in parent._modules:
-            parent.add_module(name, nn.ModuleDict())
-        parent = parent._modules[name]
+        is_method = hasattr(parent, level) and level not in parent._modules
+        path.append(f"{level}_" if is_method else level)
+        if len(path) < len(levels) and path[-1] not in parent._modules:
+            parent.add_module(path[-1], nn.ModuleDict())
+    above = [root.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
+    if path[-1] in parent._modules or any(isinstance(module, Declared) for module in above):
+        raise ValueError(
+            f"Got the name {'.'.join(levels)!r} for a second module, or inside another layer. "
+            "Expected names that do not meet. Try other names."
+        )
+    parent.add_module(path[-1], layer)
     return tuple(path)
