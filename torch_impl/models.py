@@ -21,8 +21,8 @@ from .layers.residual import StochasticDepth
 class Model(nn.Module):
     """A network of the shared layer: images (N, C, H, W) -> logits (N, num_classes).
 
-    The modules are nested by the dots of their names. A level has an underscore added to its name
-    if PyTorch has a method of that name, such as `double`.
+    The modules are nested by the dots of their names. A name that is taken, by another layer or by
+    a method of PyTorch such as `double`, gets an underscore at its end.
 
     The engine says the mode as a bool. In mixed precision its layers then compute under autocast,
     and outputs have the weights' type.
@@ -281,18 +281,19 @@ def _find_flattened(network: Network) -> dict[str, Shape]:
 def _place(root: nn.Module, levels: Sequence[str], layer: nn.Module) -> tuple[str, ...]:
     """Put a layer under nested names, and return them as they are in PyTorch."""
     path: list[str] = []
-    for level in levels:
-        parent = root.get_submodule(".".join(path))
-        # A module named as a method could not be reached by its name.
-        is_method = hasattr(parent, level) and level not in parent._modules
-        path.append(f"{level}_" if is_method else level)
-        if len(path) < len(levels) and path[-1] not in parent._modules:
-            parent.add_module(path[-1], nn.ModuleDict())
-    above = [root.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
-    if path[-1] in parent._modules or any(isinstance(module, Declared) for module in above):
-        raise ValueError(
-            f"Got the name {'.'.join(levels)!r} for a second module, or inside another layer. "
-            "Expected names that do not meet. Try other names."
-        )
-    parent.add_module(path[-1], layer)
+    for depth, level in enumerate(levels, start=1):
+        parent, is_last = root.get_submodule(".".join(path)), depth == len(levels)
+        while _is_taken(parent, level, is_last):
+            level += "_"
+        if is_last or level not in parent._modules:
+            parent.add_module(level, layer if is_last else nn.ModuleDict())
+        path.append(level)
     return tuple(path)
+
+
+def _is_taken(parent: nn.Module, name: str, is_last: bool) -> bool:
+    """Return True if a layer, or a level that has layers below it, cannot have this name."""
+    if name in parent._modules:
+        return is_last or isinstance(parent._modules[name], Declared)
+    # A module with a method's name could not be reached by it.
+    return hasattr(parent, name)

@@ -168,6 +168,18 @@ def test_a_module_obeys_its_own_mode_and_can_be_replaced(training):
     assert found["reachable"]
 
 
+def test_a_flattened_map_is_canonical_outside_of_the_model(training):
+    is_canonical, error = training["flattened"]
+    assert is_canonical
+    assert error == 0
+
+
+def test_names_that_meet_are_kept_apart(training):
+    """`double` is a method of PyTorch, `features` one that torchvision's names need."""
+    names = ["one.two", "one.two_.three", "one_", "double_.up", "features"]
+    assert sorted(training["names"]) == sorted(names)
+
+
 @pytest.mark.parametrize(
     ("case", "values", "evaluation"),
     [

@@ -8,10 +8,16 @@ import torch  # noqa: TID253
 from torch import nn  # noqa: TID253
 
 from poc.shared.data.sources.table import open_source
+from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.freezing import standalone
 from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.layers import Activate
 from poc.shared.spec.networks.models import ModelSpec
+from poc.tests.helpers.layers.cases import CASES
 from poc.torch_impl import build_native_model, layers
+from poc.torch_impl.layers.declared import Declared
+from poc.torch_impl.models import Model
+from poc.torch_impl.weights import load_weights
 
 COUNT, BATCH, EPOCHS = 320, 40, 8
 
@@ -96,6 +102,29 @@ def parts_have_modes(images):
     }
 
 
+def names_that_meet():
+    """Modules of nodes whose names lie inside each other, or are those of methods."""
+    net = NetworkBuilder("case", (2, 2, 3))
+    for name in ("one/two", "one", "one/two/three", "double/up", "features"):
+        net.add(name, Activate(activation="tanh"))
+    model = Model(net.build())
+    return [name for name, module in model.named_modules() if isinstance(module, Declared)]
+
+
+def read_flattened():
+    """If a flattened map leaves and enters the engine's model in canonical order, (N, H * W * C)."""
+    network = CASES["flatten"]
+    model = Model(network)
+    load_weights(model, draw_weights(network.parameters, 0))
+    height, width, channels = network.input_shape
+    images = torch.randn(2, channels, height, width)
+    expected = images.permute(0, 2, 3, 1).flatten(1)
+    found = model.read_taps(images, ["layer"])["layer"]
+    given = model.values(images[:, :, :0, :0], ["dense"], given={"layer": expected})["dense"]
+    logits = model(images, training=False)
+    return [torch.equal(found, expected), float((given - logits).abs().max())]
+
+
 def draws(layer, images, axes):
     """What two passes in training mode and one in evaluation do with ones; `axes` share a draw."""
     torch.manual_seed(5)
@@ -150,6 +179,8 @@ if __name__ == "__main__":
                 "loop": run_loop(images, labels),
                 "parts": parts_have_modes(images),
                 "draws": draw_layers(),
+                "names": names_that_meet(),
+                "flattened": read_flattened(),
             }
         )
     )
