@@ -112,7 +112,7 @@ def names_that_meet():
 
 
 def read_flattened():
-    """If a flattened map leaves and enters the engine's model in canonical order, (N, H * W * C)."""
+    """If a flattened map leaves and enters the engine's model in canonical order."""
     network = CASES["flatten"]
     model = Model(network)
     load_weights(model, draw_weights(network.parameters, 0))
