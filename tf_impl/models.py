@@ -57,7 +57,7 @@ class Model(keras.Model):
         output = self.network.output
         return self.values(images, [output], noise, bool(training))[output]
 
-    def features(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
+    def read_taps(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
         """Return tapped maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
         nodes = {tap: self.network.node_of(tap) for tap in taps}
         values = self.values(images, list(nodes.values()))

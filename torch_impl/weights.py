@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers.declaration import Shape
 
 from .layers.basic import BatchNorm
 from .layers.convolution import DepthwiseConv2D
@@ -16,6 +17,8 @@ from .models import Model
 
 # Attributes whose canonical name is another; all others are canonical themselves.
 _NAMES = {"weight": "kernel"}
+# PyTorch counts the batches of a norm; no other framework does.
+_COUNTER = "num_batches_tracked"
 _NORM_NAMES = {
     "weight": "gamma",
     "bias": "beta",
@@ -72,6 +75,11 @@ def canonical_shape(model: Model, name: str) -> tuple[int, ...]:
 def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
     """Return a gradient or slot of the tensor `name` canonically: kernels (H, W, in, out)."""
     array: NDArray[Any] = value.detach().cpu().numpy()
+    if flat := _flat_shape(model, name):
+        # The rows of (out, C * H * W) become those of (H * W * C, out).
+        height, width, channels = flat
+        maps = array.reshape(-1, channels, height, width)
+        return np.ascontiguousarray(maps.transpose(2, 3, 1, 0).reshape(-1, len(array)))
     order = _order(model, name, array.ndim)
     # A copy: the array shares the tensor's memory, which the next step overwrites.
     return np.array(array.transpose(order) if order else array, order="C")
@@ -79,6 +87,9 @@ def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
 
 def from_canonical(model: Model, name: str, value: NDArray[Any]) -> NDArray[Any]:
     """Return a canonical array, kernels (H, W, in, out), in the layout of the tensor `name`."""
+    if flat := _flat_shape(model, name):
+        maps = value.reshape(*flat, -1)
+        return np.ascontiguousarray(maps.transpose(3, 2, 0, 1).reshape(value.shape[1], -1))
     order = _order(model, name, value.ndim)
     return np.array(value.transpose(np.argsort(order)) if order else value, order="C")
 
@@ -89,12 +100,29 @@ def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
         return ()
     if rank == 2:
         return (1, 0)
-    owner = model.node_layers
-    for part in _path(model, name):
-        owner = owner.get_submodule(part)
+    node, *part = _path(model, name)
+    owner = model.node_layers[node].get_submodule(".".join(part))
     # A depthwise kernel is (C, 1, H, W) here and (H, W, C, 1) there; others are (out, in, H, W) and
     # (H, W, in, out).
     return (2, 3, 0, 1) if isinstance(owner, DepthwiseConv2D) else (2, 3, 1, 0)
+
+
+def _flat_shape(model: Model, name: str) -> Shape | None:
+    """Return (H, W, C) of the map that was flattened for a kernel (in, out), or None."""
+    if not name.endswith("/kernel"):
+        return None
+    owner, *part = _path(model, name)
+    # The second kernel of a light layer reads the first one's outputs.
+    if part and part != ["reduce"]:
+        return None
+    return next(
+        (
+            shape
+            for flatten, shape in model.flattened.items()
+            if any(user.name == owner for user in model.network.users[flatten])
+        ),
+        None,
+    )
 
 
 def _path(model: Model, name: str) -> list[str]:
@@ -112,6 +140,7 @@ def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
     names = _NORM_NAMES if isinstance(layer, BatchNorm) else _NAMES
     for own in (layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)):
         for attribute, variable in own:
-            yield f"{prefix}/{names.get(attribute, attribute)}", variable
+            if attribute != _COUNTER:
+                yield f"{prefix}/{names.get(attribute, attribute)}", variable
     for part, sublayer in layer.named_children():
         yield from _walk(sublayer, f"{prefix}/{part}")

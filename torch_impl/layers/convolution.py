@@ -9,11 +9,12 @@ from torch.nn import functional as F
 from poc.shared.spec.networks.layers.window import Pads
 
 from .basic import ACTIVATIONS
+from .declared import Declared
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 
 
-class Conv2D(nn.Conv2d):
+class Conv2D(Declared, nn.Conv2d):
     """Convolution with explicit padding: (N, in, H, W) -> (N, out, H', W')."""
 
     def __init__(
@@ -79,7 +80,7 @@ class DepthwiseConv2D(Conv2D):
         return super().forward(inputs)
 
 
-class SeparableConv2D(nn.Module):
+class SeparableConv2D(Declared):
     """Depthwise, then 1x1 convolution with a bias: (N, in, H, W) -> (N, out, H', W')."""
 
     def __init__(
@@ -118,7 +119,7 @@ def _pad(inputs: torch.Tensor, pads: Pads, value: Any) -> torch.Tensor:
     return F.pad(inputs, (left, right, top, bottom), value=value)
 
 
-KINDS: dict[str, type[nn.Module]] = {
+KINDS: dict[str, type[Declared]] = {
     "conv2d": Conv2D,
     "depthwise_conv2d": DepthwiseConv2D,
     "separable_conv2d": SeparableConv2D,
