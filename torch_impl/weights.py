@@ -17,8 +17,6 @@ from .models import Model
 
 # Attributes whose canonical name is another; all others are canonical themselves.
 _NAMES = {"weight": "kernel"}
-# PyTorch counts the batches of a norm; no other framework does.
-_COUNTER = "num_batches_tracked"
 _NORM_NAMES = {
     "weight": "gamma",
     "bias": "beta",
@@ -140,7 +138,8 @@ def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
     names = _NORM_NAMES if isinstance(layer, BatchNorm) else _NAMES
     for own in (layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)):
         for attribute, variable in own:
-            if attribute != _COUNTER:
+            # Batches are counted for PyTorch's users alone: no canonical file has the counter.
+            if attribute != "num_batches_tracked":
                 yield f"{prefix}/{names.get(attribute, attribute)}", variable
     for part, sublayer in layer.named_children():
         yield from _walk(sublayer, f"{prefix}/{part}")
