@@ -123,7 +123,7 @@ def torch_loop(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable
         correct = 0.0
         for indices in torch.randperm(len(targets)).split(run.data.batch_size):
             optimizer.zero_grad()
-            logits = model(inputs[indices], training=True)
+            logits = model(inputs[indices])
             loss = torch.nn.functional.cross_entropy(logits, targets[indices])
             loss.backward()
             optimizer.step()

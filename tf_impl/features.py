@@ -98,7 +98,7 @@ def features(
     inputs = images_to_tensor(
         images, dtype=run.spec.dtype, device=find_device(run.spec), layout=run.spec.layout
     )
-    return map_to_array(model.features(inputs, taps))
+    return map_to_array(model.read_taps(inputs, taps))
 
 
 def map_batches(
@@ -118,7 +118,7 @@ def map_batches(
     # Traced once for all batches; nothing in it branches on a tensor.
     @tf.function(autograph=False)
     def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model.features(images, taps)
+        return model.read_taps(images, taps)
 
     for images in batches:
         inputs = images_to_tensor(images, dtype=run.spec.dtype, device=find_device(run.spec))

@@ -34,7 +34,7 @@ class Model(keras.Model):
         """Return the logits (N, num_classes); in training `noise` has the random layers' masks."""
         return self.values(images, [self.network.output], noise, training)[self.network.output]
 
-    def features(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
+    def read_taps(self, images: tf.Tensor, taps: Sequence[str]) -> dict[str, tf.Tensor]:
         """Return tapped maps (N, H, W, C) in evaluation mode; the tap `logits` gives the logits."""
         nodes = {tap: self.network.node_of(tap) for tap in taps}
         values = self.values(images, list(nodes.values()))

@@ -9,11 +9,13 @@ from .features import (
     map_batches,
     parameters,
 )
+from .native import build_native_model
 from .published import fetch_imagenet, read_published, write_published
 from .trainer import Trainer
 
 __all__ = [
     "Trainer",
+    "build_native_model",
     "describe",
     "export_network",
     "features",

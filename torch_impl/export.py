@@ -68,7 +68,7 @@ class _Entrance(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits (N, num_classes) of images (N, H, W, C)."""
-        return self.model(images.permute(0, 3, 1, 2))
+        return self.model(images.permute(0, 3, 1, 2), training=False)
 
 
 class _Examples:

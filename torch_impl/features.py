@@ -99,7 +99,7 @@ def features(
     inputs = images_to_tensor(
         images, dtype=run.spec.dtype, device=find_device(run.spec), layout=run.spec.layout
     )
-    return map_to_array(model.features(inputs, taps))
+    return map_to_array(model.read_taps(inputs, taps))
 
 
 def map_batches(
@@ -118,7 +118,7 @@ def map_batches(
 
     @torch.no_grad()
     def compute(images: torch.Tensor) -> dict[str, torch.Tensor]:
-        return model.features(images, taps)
+        return model.read_taps(images, taps)
 
     for images in batches:
         inputs = images_to_tensor(images, dtype=run.spec.dtype, device=find_device(run.spec))

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers import Shape
 
 from .layers.basic import BatchNorm
 from .layers.convolution import DepthwiseConv2D
 from .models import Model
 
-_NAMES = {"weight": "kernel", "bias": "bias"}
+# Attributes whose canonical name is another; all others are canonical themselves.
+_NAMES = {"weight": "kernel"}
 _NORM_NAMES = {
     "weight": "gamma",
     "bias": "beta",
@@ -71,6 +73,11 @@ def canonical_shape(model: Model, name: str) -> tuple[int, ...]:
 def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
     """Return a gradient or slot of the tensor `name` canonically: kernels (H, W, in, out)."""
     array: NDArray[Any] = value.detach().cpu().numpy()
+    if flat := _flat_shape(model, name):
+        # The rows of (out, C * H * W) become those of (H * W * C, out).
+        height, width, channels = flat
+        maps = array.reshape(-1, channels, height, width)
+        return np.ascontiguousarray(maps.transpose(2, 3, 1, 0).reshape(-1, len(array)))
     order = _order(model, name, array.ndim)
     # A copy: the array shares the tensor's memory, which the next step overwrites.
     return np.array(array.transpose(order) if order else array, order="C")
@@ -78,6 +85,9 @@ def to_canonical(model: Model, name: str, value: Any) -> NDArray[Any]:
 
 def from_canonical(model: Model, name: str, value: NDArray[Any]) -> NDArray[Any]:
     """Return a canonical array, kernels (H, W, in, out), in the layout of the tensor `name`."""
+    if flat := _flat_shape(model, name):
+        maps = value.reshape(*flat, -1)
+        return np.ascontiguousarray(maps.transpose(3, 2, 0, 1).reshape(value.shape[1], -1))
     order = _order(model, name, value.ndim)
     return np.array(value.transpose(np.argsort(order)) if order else value, order="C")
 
@@ -88,12 +98,29 @@ def _order(model: Model, name: str, rank: int) -> tuple[int, ...]:
         return ()
     if rank == 2:
         return (1, 0)
-    owner = model.node_layers
-    for part in _path(model, name):
-        owner = owner.get_submodule(part)
+    node, *part = _path(model, name)
+    owner = model.node_layers[node].get_submodule(".".join(part))
     # A depthwise kernel is (C, 1, H, W) here and (H, W, C, 1) there; others are (out, in, H, W) and
     # (H, W, in, out).
     return (2, 3, 0, 1) if isinstance(owner, DepthwiseConv2D) else (2, 3, 1, 0)
+
+
+def _flat_shape(model: Model, name: str) -> Shape | None:
+    """Return (H, W, C) of the map that was flattened for a kernel (in, out), or None."""
+    if not name.endswith("/kernel"):
+        return None
+    owner, *part = _path(model, name)
+    # The second kernel of a light layer reads the first one's outputs.
+    if part and part != ["reduce"]:
+        return None
+    return next(
+        (
+            shape
+            for flatten, shape in model.flattened.items()
+            if any(user.name == owner for user in model.network.users[flatten])
+        ),
+        None,
+    )
 
 
 def _path(model: Model, name: str) -> list[str]:
@@ -107,9 +134,12 @@ def _path(model: Model, name: str) -> list[str]:
 
 
 def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield a layer's own tensors under their canonical names, then its sublayers'."""
     names = _NORM_NAMES if isinstance(layer, BatchNorm) else _NAMES
-    for attribute, name in names.items():
-        if isinstance(variable := getattr(layer, attribute, None), torch.Tensor):
-            yield f"{prefix}/{name}", variable
+    for own in (layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)):
+        for attribute, variable in own:
+            # Batches are counted for PyTorch's users alone: no canonical file has the counter.
+            if attribute != "num_batches_tracked":
+                yield f"{prefix}/{names.get(attribute, attribute)}", variable
     for part, sublayer in layer.named_children():
         yield from _walk(sublayer, f"{prefix}/{part}")

@@ -110,9 +110,9 @@ class Flatten(keras.layers.Layer):
 class Dropout(keras.layers.Layer):
     """Inverted dropout with a given mask (N, …) bool, true where a value is kept."""
 
-    def __init__(self, rate: float, *, dtype: str = "float32") -> None:
+    def __init__(self, rate: float, *, is_spatial: bool = False, dtype: str = "float32") -> None:
         super().__init__(dtype=dtype)
-        self.rate = rate
+        self.rate, self.is_spatial = rate, is_spatial
 
     def call(self, inputs: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
         """Drop values of (N, …) and rescale the others; without a mask (evaluation) do nothing."""

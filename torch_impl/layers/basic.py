@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .batch_norm import batch_norm, holds_one_value, normalize_by_batch, normalize_by_moving
+from .declared import Declared
 
 ACTIVATIONS = {
     None: lambda inputs: inputs,
@@ -21,7 +22,7 @@ ACTIVATIONS = {
 }
 
 
-class Dense(nn.Linear):
+class Dense(Declared, nn.Linear):
     """Affine map with an activation: (N, in) -> (N, out)."""
 
     def __init__(
@@ -41,7 +42,7 @@ class Dense(nn.Linear):
         return ACTIVATIONS[self.activation](super().forward(inputs))
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Declared):
     """Batch normalisation over all axes but the channels; `momentum` is the share that is kept."""
 
     # Not `nn.BatchNorm2d`: its `momentum` is the share that is taken, it refuses a single value per
@@ -65,12 +66,21 @@ class BatchNorm(nn.Module):
         self.running_var: torch.Tensor
         self.register_buffer("running_mean", torch.zeros_like(ones))
         self.register_buffer("running_var", ones.clone())
+        # The name and the type that PyTorch's own batch norm has in its state_dict.
+        self.num_batches_tracked: torch.Tensor
+        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
         self.momentum, self.epsilon = momentum, epsilon
 
-    def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
-        """Normalise (N, C, H, W) or (N, C) by the batch (training) or by running statistics."""
+    def forward(self, inputs: torch.Tensor, training: bool | None = None) -> torch.Tensor:
+        """Normalise (N, C, H, W) or (N, C) by the batch (training) or by running statistics.
+
+        `training` None means the module's own mode, in which the batches of training are counted.
+        """
         values = (inputs, self.weight, self.bias, self.running_mean, self.running_var)
-        if training:
+        if training is None and self.training:
+            # The engine, which says the mode, does not pay for a counter that nothing reads.
+            self.num_batches_tracked.add_(1)
+        if self.training if training is None else training:
             return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
@@ -88,7 +98,7 @@ class BatchNorm(nn.Module):
         return outputs, mean, variance
 
 
-class Activation(nn.Module):
+class Activation(Declared):
     """An activation as a layer of its own: (N, …) -> (N, …)."""
 
     def __init__(self, activation: str, *, dtype: str = "float32") -> None:
@@ -100,27 +110,47 @@ class Activation(nn.Module):
         return ACTIVATIONS[self.activation](inputs)
 
 
-class Flatten(nn.Module):
-    """Flattening: (N, C, H, W) -> (N, H * W * C), channels fastest."""
+class Flatten(Declared):
+    """Flattening: (N, C, H, W) -> (N, C * H * W), pixels fastest, as PyTorch's own.
+
+    `is_canonical` gives (N, H * W * C), channels fastest; `models.py` sets it where another layer
+    than a dense one reads the vectors.
+    """
 
     def __init__(self, *, dtype: str = "float32") -> None:
         super().__init__()
+        self.is_canonical = False
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Flatten maps (N, C, H, W) to vectors (N, H * W * C)."""
-        # In the order of NHWC, for which the canonical kernel of the next layer is stored.
-        return inputs.permute(0, 2, 3, 1).flatten(1)
+        """Flatten maps (N, C, H, W) to vectors (N, C * H * W)."""
+        return (inputs.permute(0, 2, 3, 1) if self.is_canonical else inputs).flatten(1)
 
 
-class Dropout(nn.Module):
-    """Inverted dropout with a given mask (N, …) bool, true where a value is kept."""
+class Dropout(Declared):
+    """Inverted dropout; masks (N, …) bool are true where a value is kept.
 
-    def __init__(self, rate: float, *, dtype: str = "float32") -> None:
+    Without a mask, training draws one as PyTorch's own dropout does.
+    """
+
+    def __init__(self, rate: float, *, is_spatial: bool = False, dtype: str = "float32") -> None:
         super().__init__()
-        self.rate = rate
+        self.rate, self.is_spatial = rate, is_spatial
 
-    def forward(self, inputs: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
-        """Drop values of (N, …) and rescale the others; without a mask (evaluation) do nothing."""
-        if kept is None:
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        kept: torch.Tensor | None = None,
+        training: bool | None = None,
+    ) -> torch.Tensor:
+        """Drop values of (N, …) and rescale the others in training; in evaluation do nothing.
+
+        `training` None means the module's own mode.
+        """
+        is_random = self.training if training is None else training
+        if not is_random or self.rate == 0:
             return inputs
-        return inputs * (kept.to(inputs.dtype) / (1 - self.rate))
+        if kept is not None:
+            return inputs * (kept.to(inputs.dtype) / (1 - self.rate))
+        # A channel of a vector is a single value.
+        drop = F.dropout2d if self.is_spatial and inputs.ndim == 4 else F.dropout
+        return drop(inputs, self.rate)

@@ -9,11 +9,12 @@ from torch.nn import functional as F
 from poc.shared.spec.networks.layers import Pads
 
 from .basic import ACTIVATIONS
+from .declared import Declared
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 
 
-class Conv2D(nn.Conv2d):
+class Conv2D(Declared, nn.Conv2d):
     """Convolution with explicit padding: (N, in, H, W) -> (N, out, H', W')."""
 
     def __init__(
@@ -79,7 +80,7 @@ class DepthwiseConv2D(Conv2D):
         return super().forward(inputs)
 
 
-class SeparableConv2D(nn.Module):
+class SeparableConv2D(Declared):
     """Depthwise, then 1x1 convolution with a bias: (N, in, H, W) -> (N, out, H', W')."""
 
     def __init__(

@@ -1,15 +1,15 @@
 """LightLayers in PyTorch (arXiv 2101.02268): convolution and dense layer through a bottleneck."""
 
 import torch
-from torch import nn
 
 from poc.shared.spec.networks.layers import Pads
 
 from .basic import Dense
 from .convolution import NO_PADS, Conv2D
+from .declared import Declared
 
 
-class LightConv2D(nn.Module):
+class LightConv2D(Declared):
     """Two convolutions through `rank` channels: (N, in, H, W) -> (N, out, H', W').
 
     z = inner_activation(conv(x, W1) + b1), then y = activation(conv(z, W2) + b2). `strides` and
@@ -56,7 +56,7 @@ class LightConv2D(nn.Module):
         return self.expand(self.reduce(inputs))
 
 
-class LightDense(nn.Module):
+class LightDense(Declared):
     """Dense layer through `rank` values: (N, in) -> (N, out).
 
     y = activation((x @ (W1 * s)) @ (W2 * s) + b) with s = `factor`.

@@ -1,10 +1,11 @@
 """Layers that join several maps in PyTorch; maps are (N, C, H, W)."""
 
 import torch
-from torch import nn
+
+from .declared import Declared
 
 
-class Add(nn.Module):
+class Add(Declared):
     """Sum of several maps (N, C, H, W) of one shape."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
@@ -19,7 +20,7 @@ class Add(nn.Module):
         return total
 
 
-class Concatenate(nn.Module):
+class Concatenate(Declared):
     """Concatenation of maps (N, C, H, W) along their channels."""
 
     def __init__(self, *, dtype: str = "float32") -> None:
@@ -30,7 +31,7 @@ class Concatenate(nn.Module):
         return torch.cat(inputs, dim=1)
 
 
-class Multiply(nn.Module):
+class Multiply(Declared):
     """Maps (N, C, H, W) times factors (N, C, 1, 1)."""
 
     def __init__(self, *, dtype: str = "float32") -> None:

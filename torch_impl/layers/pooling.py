@@ -1,15 +1,15 @@
 """Pools in PyTorch: over windows, and over the entire map."""
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from poc.shared.spec.networks.layers import Pads
 
 from .convolution import NO_PADS, _pad
+from .declared import Declared
 
 
-class Pool2D(nn.Module):
+class Pool2D(Declared):
     """Maximum or average over windows: (N, C, H, W) -> (N, C, H', W').
 
     With `count_padding`, padded zeros count like pixels.
@@ -45,7 +45,7 @@ class Pool2D(nn.Module):
         return means / F.avg_pool2d(ones, self.kernel_size, self.strides)
 
 
-class GlobalPool(nn.Module):
+class GlobalPool(Declared):
     """Mean or maximum over height and width: (N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
 
     def __init__(

@@ -51,7 +51,7 @@ class Objective(ABC):
 
     def logits(self, images: torch.Tensor, extras: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return logits (N, num_classes) in evaluation mode; `extras` may replace the images."""
-        return self.model(images)
+        return self.model(images, training=False)
 
     @abstractmethod
     def losses(

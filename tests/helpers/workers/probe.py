@@ -51,7 +51,7 @@ def outputs_of(
     for name, own, values in zip(networks, weights, images, strict=True):
         model = build_model(find_network(name), "float64", own)
         inputs = arrays.images_to_tensor(values, dtype="float64", device=device())
-        outputs.append(arrays.map_to_array(model.features(inputs, ["logits"]))["logits"])
+        outputs.append(arrays.map_to_array(model.read_taps(inputs, ["logits"]))["logits"])
     return outputs
 
 

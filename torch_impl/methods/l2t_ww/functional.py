@@ -34,7 +34,8 @@ class PureForward:
         self._module = _Values(model)
         own = {id(variable): name for name, variable in named_variables(model).items()}
         tensors = [*self._module.named_parameters(), *self._module.named_buffers()]
-        self._names = {own[id(tensor)]: name for name, tensor in tensors}
+        # Counters of batches have no canonical name.
+        self._names = {own[id(tensor)]: name for name, tensor in tensors if id(tensor) in own}
 
     def __call__(
         self,

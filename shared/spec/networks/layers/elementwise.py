@@ -69,4 +69,4 @@ class Dropout(Elementwise):
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Return the keyword arguments of this kind's class in both trees."""
-        return {"rate": self.rate}
+        return {"rate": self.rate, "is_spatial": self.is_spatial}
