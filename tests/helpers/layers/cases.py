@@ -70,11 +70,13 @@ def gated() -> Network:
     return net.build()
 
 
-def flattened() -> Network:
-    """Flatten, then a dense layer: the order of the flattened values matters."""
+def flattened(reader: Layer, *between: Layer) -> Network:
+    """Flatten, then a layer that reads it: the order of the flattened values matters."""
     net = NetworkBuilder("case", MAP)
     net.add("layer", Flatten())
-    net.add("dense", Dense(units=3))
+    for index, layer in enumerate(between):
+        net.add(f"between{index}", layer)
+    net.add("dense", reader)
     return net.build()
 
 
@@ -135,7 +137,10 @@ CASES: dict[str, Network] = {
     "multiply": rescaled(),
     "scaled add": joined(ScaledAdd(scale=0.2)),
     "highway": gated(),
-    "flatten": flattened(),
+    "flatten": flattened(Dense(units=3)),
+    "flatten light": flattened(LightDense(units=3, rank=2)),
+    "flatten between": flattened(Dense(units=3), BatchNorm(), Dropout(rate=0.25)),
+    "flatten alone": single(Flatten()),
     "add": joined(Add()),
     "concatenate": joined(Concatenate()),
     **{f"activation {name}": single(Activate(activation=name)) for name in ACTIVATIONS},

@@ -9,10 +9,10 @@ from typing import Any
 FOLDER = Path(__file__).parent
 
 
-def measured(script: str) -> Any:
+def measured(script: str, *arguments: str) -> Any:
     """What a script of this folder prints as its last line, in JSON."""
     done = subprocess.run(
-        [sys.executable, str(FOLDER / script)],
+        [sys.executable, str(FOLDER / script), *arguments],
         capture_output=True,
         text=True,
         check=False,
