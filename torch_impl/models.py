@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from poc.shared.spec.networks import layers as declarations
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers import dense, elementwise, light, residual
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
 from poc.shared.spec.training.precision import MIXED, Precision, storage_type
 
@@ -260,7 +260,7 @@ def build_layer(node: Node, *, dtype: str = "float32") -> nn.Module:
 
 def _needs_mask(node: Node) -> bool:
     """Return True if training drops values at this node."""
-    if not isinstance(node.layer, declarations.Dropout | declarations.StochasticDepth):
+    if not isinstance(node.layer, elementwise.Dropout | residual.StochasticDepth):
         return False
     return node.layer.rate > 0 and not node.is_frozen
 
@@ -270,11 +270,9 @@ def _find_flattened(network: Network) -> dict[str, Shape]:
     return {
         node.name: node.input_shapes[0]
         for node in network.nodes
-        if isinstance(node.layer, declarations.Flatten)
+        if isinstance(node.layer, dense.Flatten)
         and (users := network.users.get(node.name))
-        and all(
-            isinstance(user.layer, declarations.Dense | declarations.LightDense) for user in users
-        )
+        and all(isinstance(user.layer, dense.Dense | light.LightDense) for user in users)
     }
 
 

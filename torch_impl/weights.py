@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers import Shape
+from poc.shared.spec.networks.layers.declaration import Shape
 
 from .layers.basic import BatchNorm
 from .layers.convolution import DepthwiseConv2D

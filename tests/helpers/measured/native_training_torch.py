@@ -11,7 +11,7 @@ from poc.shared.data.sources.table import open_source
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.freezing import standalone
 from poc.shared.spec.networks.initializers import draw_weights
-from poc.shared.spec.networks.layers import Activate
+from poc.shared.spec.networks.layers.elementwise import Activate
 from poc.shared.spec.networks.models import ModelSpec
 from poc.tests.helpers.layers.cases import CASES
 from poc.torch_impl import build_native_model, layers
