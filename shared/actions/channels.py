@@ -107,7 +107,7 @@ def read_selection_file(path: Path) -> dict[str, object]:
 
 
 def describe_selection(run: RunSpec, found: ChannelScores, keep: int) -> dict[str, Any]:
-    """Return the content to store; its fingerprint covers all but the counts."""
+    """Return the content to store; its fingerprint covers teacher, images and choice."""
     teacher = run.teacher.model_dump(mode="json") if run.teacher else {}
     what: dict[str, object] = {"teacher": teacher, "data": found["data"], "keep": keep}
     if run.teacher is not None and run.teacher.weights is not None:
