@@ -202,12 +202,12 @@ def refuse_problems(name: str, errors: Mapping[str, str], empty_classes: Sequenc
     named = "; ".join(plain(text) for text in problems[:NUM_NAMED])
     rest = f" and {len(problems) - NUM_NAMED} more" if len(problems) > NUM_NAMED else ""
     num_folders = sum(file.endswith("/") for file in errors)
-    folders = f", {num_folders} unreadable folders" if num_folders else ""
+    folders = f", {say(num_folders, 'unreadable folder')}" if num_folders else ""
     raise UsageError(
-        f"Got {name!r} with {len(errors) - num_folders} unreadable files{folders} and "
-        f"{len(empty_classes)} empty classes ({named}{rest}). Expected readable images in every "
-        "class. Try repairing or removing them, or set data.on_error=skip (`poc data describe` "
-        "lists them all)."
+        f"Got {name!r} with {say(len(errors) - num_folders, 'unreadable file')}{folders} and "
+        f"{say(len(empty_classes), 'empty class')} ({named}{rest}). Expected readable "
+        "images in every class. Try repairing or removing them, or set "
+        "data.on_error=skip (`poc data describe` lists them all)."
     )
 
 

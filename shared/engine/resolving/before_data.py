@@ -6,6 +6,7 @@ checks in `after_data` run in the worker.
 
 from poc.shared.data.sources.table import known_images, require_source
 from poc.shared.errors import UsageError
+from poc.shared.shown_names import say
 from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network
@@ -87,6 +88,7 @@ def check_normalization(run: RunSpec, shape: Shape) -> None:
     """
     if run.data.normalization in RGB_NORMALIZATIONS and shape[2] != 3:
         raise UsageError(
-            f"Got data.normalization={run.data.normalization!r} for images of {shape[2]} "
-            "channels. Expected 3 channels. Try data.channels=3 or data.normalization=unit."
+            f"Got data.normalization={run.data.normalization!r} for images of "
+            f"{say(shape[2], 'channel')}. Expected 3 channels. Try "
+            "data.channels=3 or data.normalization=unit."
         )

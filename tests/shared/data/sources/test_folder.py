@@ -208,7 +208,7 @@ def test_trouble_is_refused_and_named(tmp_path):
     with pytest.raises(UsageError) as error:
         open_source(f"folder:{tmp_path}")
     message = str(error.value)
-    assert "6 unreadable files and 1 empty classes" in message
+    assert "6 unreadable files and 1 empty class" in message
     assert "bird/empty.jpg is empty (0 bytes)" in message
     assert "bird/text.png is no image" in message
     assert "and 2 more" in message

@@ -257,7 +257,7 @@ def locked(monkeypatch):
 def test_a_folder_that_cannot_be_listed_is_refused_or_counted(tmp_path, locked):
     make(tmp_path, *product(TWO, ["first", "second"]))
     locked.add(str(tmp_path / "cat" / "second"))
-    with pytest.raises(UsageError, match="1 unreadable folders and 0 empty classes") as error:
+    with pytest.raises(UsageError, match="1 unreadable folder and 0 empty classes") as error:
         open_source(f"folder:{tmp_path}")
     assert "cat/second/ cannot be listed (Permission denied)" in str(error.value)
     source = open_source(f"folder:{tmp_path}", on_error="skip")
@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_listed_is_refused_or_counted(tmp_path, locked):
 def test_a_whole_class_that_cannot_be_listed_is_no_silence(tmp_path, locked):
     make(tmp_path, "cat", "dog", "emu")
     locked.add(str(tmp_path / "cat"))
-    with pytest.raises(UsageError, match="1 unreadable folders and 1 empty classes"):
+    with pytest.raises(UsageError, match="1 unreadable folder and 1 empty class"):
         open_source(f"folder:{tmp_path}")
     source = open_source(f"folder:{tmp_path}", on_error="skip")
     assert (list(source.unreadable), list(source.empty_classes)) == (["cat/"], ["cat"])
