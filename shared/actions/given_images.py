@@ -144,7 +144,7 @@ def show_array(image: Pixels) -> Image.Image:
 
 
 def list_files(folder: Path, note: Note) -> list[Item]:
-    """Return the image files below a folder, in the order of their paths; note the others.
+    """Return the image files in or below the folder, sorted by path; note the other files.
 
     Raises:
         UsageError: A folder below it cannot be listed.
