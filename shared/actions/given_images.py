@@ -12,7 +12,7 @@ from poc.shared.data.sources.base import Labels, Pixels, Source, to_array
 from poc.shared.data.sources.class_folders.layout import is_image, is_litter, is_shown
 from poc.shared.data.sources.class_folders.listing import describe_ignored
 from poc.shared.data.sources.decoding import decode_file, decode_picture, describe_error
-from poc.shared.data.sources.inspection import Note, inspect_all
+from poc.shared.data.sources.inspection import Note, ignore, inspect_all
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array
 from poc.shared.files.cache import expand_home
@@ -88,9 +88,9 @@ def collect_images(images: Given, note: Note) -> list[Item]:
     """List the given images, and look at every file once.
 
     Args:
-        images: A path of a file or of a folder, which stands for the image files below it; a Pillow
-            picture; a uint8 array (H, W), (H, W, C) or (N, H, W, C) with C = 1, 3 or 4; or a
-            sequence of these.
+        images: A path of a file or of a folder, which stands for the image files below it that are
+            not hidden; a Pillow picture; a uint8 array (H, W), (H, W, C) or (N, H, W, C), with C =
+            1, 3 or 4; or a sequence of these.
         note: Called with a sentence about files of a folder that are no images.
 
     Raises:
@@ -102,7 +102,7 @@ def collect_images(images: Given, note: Note) -> list[Item]:
         items += list_items(one, len(items), note)
     if not items:
         raise UsageError(f"Got no image. {EXPECTED}. Try the path of one.")
-    refuse_unreadable([item.content for item in items if isinstance(item.content, Path)], note)
+    refuse_unreadable([item.content for item in items if isinstance(item.content, Path)])
     return items
 
 
@@ -144,12 +144,12 @@ def show_array(image: Pixels) -> Image.Image:
 
 
 def list_files(folder: Path, note: Note) -> list[Item]:
-    """Return the image files below a folder, in the order of their paths; note the others.
+    """Return the image files in or below the folder, sorted by path; note the other files.
 
     Raises:
         UsageError: A folder below it cannot be listed.
     """
-    found = list(walk(folder))
+    found = sorted(walk(folder))
     images = [path for path in found if is_image(path.name) and not is_litter(path.name)]
     kept = set(images)
     if ignored := [str(path) for path in found if path not in kept]:
@@ -158,7 +158,7 @@ def list_files(folder: Path, note: Note) -> list[Item]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that are not hidden, in the order of their paths.
+    """Yield the files below a folder that are not hidden; visit every real folder once.
 
     Raises:
         UsageError: A folder cannot be listed.
@@ -170,18 +170,25 @@ def walk(folder: Path) -> Iterator[Path]:
             "Expected a folder that you may read. Try correcting its permissions."
         )
 
-    for place, folders, files in os.walk(folder, onerror=refuse):
+    seen: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        facts = Path(place).stat()
+        # Links are followed, so a link to a folder above would otherwise never end.
+        if (facts.st_dev, facts.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
         folders[:] = sorted(name for name in folders if is_shown(name))
         yield from (Path(place) / name for name in sorted(files) if is_shown(name))
 
 
-def refuse_unreadable(paths: Sequence[Path], note: Note) -> None:
+def refuse_unreadable(paths: Sequence[Path]) -> None:
     """Refuse files that cannot be decoded, before any work starts.
 
     Raises:
         UsageError: Some file cannot be read; the message names the first ones.
     """
-    facts = zip(paths, inspect_all(paths, note), strict=True)
+    facts = zip(paths, inspect_all(paths, ignore), strict=True)
     wrong = [f"{str(path)!r} {fact.error}" for path, fact in facts if fact.error]
     if wrong:
         named = "; ".join(plain(text) for text in wrong[:NUM_NAMED])

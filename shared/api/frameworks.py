@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from poc.shared.engine.backend import Backend, load
 from poc.shared.errors import UsageError
 
-# Lines of the caller's code above `load_framework`: a warning names the line that called the API.
-STACK_LEVEL = 6
+# `load_framework`, `build_native`, a public call, the caller's line: a warning names the last.
+STACK_LEVEL = 4
 
 
 def load_framework(backend: str) -> Backend:

@@ -36,9 +36,9 @@ def predict(
 
     Args:
         folder: Run folder, or a `RunResult`'s `folder`.
-        images: The path of an image file, or of a folder, for all image files below it; a Pillow
-            picture; an array of uint8, (H, W), (H, W, C) or (N, H, W, C), with 1 (grey), 3 (RGB) or
-            4 (RGB with transparency) channels; or a list of these.
+        images: The path of an image file, or of a folder, for all image files below it that are not
+            hidden; a Pillow picture; an array of uint8, (H, W), (H, W, C) or (N, H, W, C), with 1
+            (grey), 3 (RGB) or 4 (RGB with transparency) channels; or a list of these.
         checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`.
         batch_size: Images that are decoded and computed at a time, which bounds the memory.
         verbose: Print progress on standard error.

@@ -72,6 +72,11 @@ def test_generated_parts_are_in_the_pages(site):
     python = (site / "reference" / "python.html").read_text(encoding="utf-8")
     for name in ("engine.backend.Trainer.step", "spec.run.RunSpec", "methods.objective.Objective"):
         assert f"{name}" in python, name
+    api = (site / "python.html").read_text(encoding="utf-8")
+    for name in ("run", "RunResult.history", "Comparison", "predict", "load_model"):
+        assert f'id="poc.{name}"' in api, name
+    assert 'href="notebooks/own_photos.html"' in api
+    assert "data:image/png;base64," in (site / "notebooks" / "own_photos.html").read_text("utf-8")
     assert "<!-- settings" not in settings
     index = (site / "index.html").read_text(encoding="utf-8")
     assert 'href="contributing.html"' in index

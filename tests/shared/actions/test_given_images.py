@@ -124,6 +124,13 @@ def test_a_folder_stands_for_the_images_below_it(photos):
     assert "1 file that is no image (1 .txt)" in notes[0]
 
 
+def test_links_to_folders_are_followed_once(photos):
+    (photos / "more" / "again").symlink_to(photos)
+    (photos / "other").symlink_to(photos / "more")
+    names = [item.name for item in collect_images(photos, ignore)]
+    assert names == [str(photos / name) for name in ("a.JPG", "b.png", "more/c.png")]
+
+
 def test_a_mixed_list_keeps_its_order_and_numbers(photos, monkeypatch):
     monkeypatch.chdir(photos)
     four = np.stack([PIXELS, PIXELS])
