@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from poc.shared.actions.requested_run import weight_defaults
-from poc.shared.commands.options import tell
+from poc.shared.commands.options import tell as tell_note
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.server.operations import ServedOperations
@@ -37,7 +37,7 @@ COLUMNS = ("test_accuracy", "test_loss", "train_loss", "num_epochs", "total_seco
 def main() -> int:
     """Train every variant at every value of the axis; write the lines, print the table."""
     arguments = read_arguments()
-    defaults, module = weight_defaults(tell), load(arguments.backend)
+    defaults, module = weight_defaults(tell_note), load(arguments.backend)
     common = [f"backend={arguments.backend}", f"data.source={arguments.data}", *arguments.settings]
     if arguments.weights:
         common.append(f"initial_weights={arguments.weights}")
