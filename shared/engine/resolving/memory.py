@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from poc.shared.data.sources.table import known_images
 from poc.shared.engine.machine.memory import ITEM_BYTES, SLOTS, free_bytes
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.network import IMAGES, Network
@@ -77,6 +78,14 @@ def count(network: Network, name: str) -> int:
     return size
 
 
+def likely_classes(run: RunSpec) -> int:
+    """Return the number of classes, or one with which the networks can be declared."""
+    known, teacher = known_images(run.data.source), run.teacher
+    named = known.num_classes if known else teacher.num_classes if teacher else None
+    # A student whose logits are compared has the classes of its teacher.
+    return run.num_classes or named or SOME_CLASSES
+
+
 def require_memory(run: RunSpec) -> None:
     """Refuse a run that cannot fit into memory, before anything is read.
 
@@ -89,7 +98,7 @@ def require_memory(run: RunSpec) -> None:
     has_own_memory = run.device != "cpu" and GPU.exists()
     if shape is None or available is None or has_own_memory:
         return
-    filled = run.replace(input_shape=shape, num_classes=run.num_classes or SOME_CLASSES)
+    filled = run.replace(input_shape=shape, num_classes=likely_classes(run))
     stages = [resolve_networks(filled.at_stage(stage.name)) for stage in filled.stages]
     needed, largest = max((needed_bytes(stage), stage.network.input_shape[:2]) for stage in stages)
     if needed > max(available, SMALL_BYTES):

@@ -200,6 +200,15 @@ def test_no_batch_is_advised_where_the_weights_alone_do_not_fit(monkeypatch):
         memory.require_memory(load_run(None, ["batch_size=10000000"]))
 
 
+def test_a_student_of_a_teacher_is_estimated_before_its_classes_are_known(monkeypatch):
+    """It has those of its teacher, else the estimate itself would refuse the pair."""
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 40)
+    monkeypatch.setattr(memory, "GPU", Path("/none"))
+    for source, classes in (("embedded", 10), ("folder:.", 7)):
+        settings = [f"data.source={source}", "image_size=[28,28]", f"teacher.num_classes={classes}"]
+        memory.require_memory(load_run(None, ["method=kd", *settings]))
+
+
 def test_memory_grows_with_what_is_trained():
     frozen, whole = (
         tuned("efficientnet_lite0", method_options={"trained_blocks": blocks})
