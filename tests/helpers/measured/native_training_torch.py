@@ -14,8 +14,10 @@ from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers.elementwise import Activate
 from poc.shared.spec.networks.models import ModelSpec
 from poc.tests.helpers.layers.cases import CASES
-from poc.torch_impl import build_native_model, layers
+from poc.torch_impl import build_native_model
+from poc.torch_impl.layers.basic import Dropout
 from poc.torch_impl.layers.declared import Declared
+from poc.torch_impl.layers.residual import StochasticDepth
 from poc.torch_impl.models import Model
 from poc.torch_impl.weights import load_weights
 
@@ -144,19 +146,19 @@ def draw_layers():
     """Random layers without masks, and with one."""
     branch = {"rate": 0.25, "training_factor": 1 / 0.75, "evaluation_factor": 1.0}
     paper = {"rate": 0.25, "training_factor": 1.0, "evaluation_factor": 0.75}
-    gate = layers.StochasticDepth(is_gate=True, **paper)
+    gate = StochasticDepth(is_gate=True, **paper)
     torch.manual_seed(6)
     passes = torch.stack([gate(torch.ones(3, 2, 2, 2)) for _ in range(1000)])
     kept = torch.arange(12).view(3, 4) % 3 > 0
     return {
-        "dropout": draws(layers.Dropout(0.25), torch.ones(2000, 4), ()),
-        "spatial": draws(layers.Dropout(0.25, is_spatial=True), torch.ones(1000, 4, 3, 2), (2, 3)),
-        "spatial vector": draws(layers.Dropout(0.25, is_spatial=True), torch.ones(2000, 4), ()),
+        "dropout": draws(Dropout(0.25), torch.ones(2000, 4), ()),
+        "spatial": draws(Dropout(0.25, is_spatial=True), torch.ones(1000, 4, 3, 2), (2, 3)),
+        "spatial vector": draws(Dropout(0.25, is_spatial=True), torch.ones(2000, 4), ()),
         "row": draws(
-            layers.StochasticDepth(is_gate=False, **branch), torch.ones(4000, 3, 2, 2), (1, 2, 3)
+            StochasticDepth(is_gate=False, **branch), torch.ones(4000, 3, 2, 2), (1, 2, 3)
         ),
         "paper": draws(
-            layers.StochasticDepth(is_gate=False, **paper), torch.ones(4000, 3, 2, 2), (1, 2, 3)
+            StochasticDepth(is_gate=False, **paper), torch.ones(4000, 3, 2, 2), (1, 2, 3)
         ),
         "gate": {
             "values": passes.unique().tolist(),
@@ -164,9 +166,9 @@ def draw_layers():
             "is_shared": bool((passes == passes[:, :1, :1, :1, :1]).all()),
             "evaluation": gate.eval()(torch.ones(3, 2, 2, 2)).unique().tolist(),
         },
-        "given": layers.Dropout(0.5)(torch.ones(3, 4), kept).tolist(),
+        "given": Dropout(0.5)(torch.ones(3, 4), kept).tolist(),
         "kept": kept.tolist(),
-        "no rate": draws(layers.Dropout(0.0), torch.ones(20, 4), ()),
+        "no rate": draws(Dropout(0.0), torch.ones(20, 4), ()),
     }
 
 
