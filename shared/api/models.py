@@ -179,7 +179,7 @@ def find_record(path: Path) -> RunRecord | None:
     if not path.is_file():
         raise UsageError(
             f"Got {str(path)!r}, where nothing is. Expected a run folder or a weight file. Try "
-            "another path."
+            "a folder in runs/, as `result.folder` names it."
         )
     return RunRecord.find(path.resolve())
 

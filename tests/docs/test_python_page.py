@@ -68,6 +68,8 @@ def test_every_snippet_runs(folder):
 
 def test_it_has_five_lines_and_a_reference_of_every_name():
     assert len(SCRIPTS["Five lines"].strip().splitlines()) == 5
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert FENCE.findall(readme) == [SCRIPTS["Five lines"]]
     documented = set(re.findall(r"^::: poc\.(\w+)$", TEXT, re.MULTILINE))
     # The errors are explained in a section of their own.
     assert documented == {name for name in poc.__all__ if name not in errors()}
