@@ -16,7 +16,9 @@ from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.spec.networks.freezing import partly_frozen, standalone
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
-from poc.tf_impl import build_native_model, layers
+from poc.tf_impl import build_native_model
+from poc.tf_impl.layers.basic import Dropout
+from poc.tf_impl.layers.residual import StochasticDepth
 from poc.tf_impl.models import Model
 from poc.tf_impl.weights import load_weights, read_weights
 
@@ -152,26 +154,22 @@ def draws(layer, images, axes):
 def draw_layers():
     """Random layers without masks, and with one."""
     branch = {"rate": 0.25, "training_factor": 1 / 0.75, "evaluation_factor": 1.0}
-    gate = layers.StochasticDepth(
-        rate=0.25, is_gate=True, training_factor=1.0, evaluation_factor=0.75
-    )
+    gate = StochasticDepth(rate=0.25, is_gate=True, training_factor=1.0, evaluation_factor=0.75)
     passes = np.stack([gate(np.ones((3, 2, 2, 1)), training=True) for _ in range(1000)])
     kept = np.arange(12).reshape(3, 4) % 3 > 0
     return {
-        "dropout": draws(layers.Dropout(0.25), np.ones((2000, 4)), None),
-        "spatial": draws(layers.Dropout(0.25, is_spatial=True), np.ones((1000, 3, 2, 4)), (1, 2)),
-        "row": draws(
-            layers.StochasticDepth(is_gate=False, **branch), np.ones((4000, 2, 2, 3)), (1, 2, 3)
-        ),
+        "dropout": draws(Dropout(0.25), np.ones((2000, 4)), None),
+        "spatial": draws(Dropout(0.25, is_spatial=True), np.ones((1000, 3, 2, 4)), (1, 2)),
+        "row": draws(StochasticDepth(is_gate=False, **branch), np.ones((4000, 2, 2, 3)), (1, 2, 3)),
         "gate": {
             "values": sorted({float(value) for value in np.unique(passes)}),
             "share_dropped": float(np.mean(passes[:, 0] == 0)),
             "is_shared": bool((passes == passes[:, :1, :1, :1]).all()),
             "evaluation": float(np.max(gate(np.ones((3, 2, 2, 1)), training=False))),
         },
-        "given": np.asarray(layers.Dropout(0.5)(np.ones((3, 4)), kept, training=True)).tolist(),
+        "given": np.asarray(Dropout(0.5)(np.ones((3, 4)), kept, training=True)).tolist(),
         "kept": kept.tolist(),
-        "no rate": draws(layers.Dropout(0.0), np.ones((20, 4)), None),
+        "no rate": draws(Dropout(0.0), np.ones((20, 4)), None),
     }
 
 

@@ -1,8 +1,7 @@
 """`poc.run` and `poc.compare`, with the stub in place of both frameworks."""
 
-import signal
-import threading
-import time
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +11,7 @@ from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.api import training
 from poc.shared.api.training import RunKeywords, compare, run
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.errors import Interrupted, UsageError
+from poc.shared.errors import UsageError
 from poc.tests.helpers.commands.processes import stub_environment
 
 SMALL = {
@@ -23,11 +22,29 @@ SMALL = {
 }
 
 
-def interrupt_when_it_trains(folder):
-    """Send this process what a notebook's stop button sends, once an epoch is written."""
-    while not (folder / "metrics.jsonl").exists():
+# In a process of its own, which may be interrupted: what a notebook's stop button sends arrives
+# once an epoch is written.
+INTERRUPTED = """
+import signal, sys, threading, time
+from pathlib import Path
+import poc
+
+def interrupt():
+    while not Path("run/metrics.jsonl").exists():
         time.sleep(0.02)
     signal.raise_signal(signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    poc.run(backend="torch", output="run", **{**eval(sys.argv[1]), "epochs": 200})
+except poc.Interrupted as error:
+    print(error)
+# The interrupt ended that call alone: the next one starts as ever.
+try:
+    poc.run(resume="run", seed=1, settings={"k": 1})
+except poc.UsageError as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -70,15 +87,16 @@ def test_progress_is_printed_where_it_is_asked_for(stubbed, capfd):
 
 def test_a_run_goes_on_after_an_interrupt(stubbed, monkeypatch):
     monkeypatch.setenv("STUB_SECONDS_A_STEP", "0.05")
-    watcher = threading.Thread(target=interrupt_when_it_trains, args=[stubbed / "run"])
-    watcher.start()
-    with pytest.raises(Interrupted, match="saved"):
-        run(backend="torch", output="run", **{**SMALL, "epochs": 200})
-    watcher.join()
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, repr(SMALL)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = done.stdout.splitlines()
+    assert "saved" in told[0]
+    assert told[1].startswith("Got resume with seed, settings, but")
     assert RunFolder("run").read_run()["status"] == "interrupted"
-    # The interrupt ended that call alone: the next one starts a process as ever.
-    with pytest.raises(UsageError, match=r"^Got resume with seed, settings, but"):
-        run(resume="run", seed=1, settings={"k": 1})
     monkeypatch.setenv("STUB_SECONDS_A_STEP", "0")
     found = run(resume="run")
     assert found.row["num_epochs"] == 200

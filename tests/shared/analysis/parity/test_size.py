@@ -98,7 +98,7 @@ class Neighbours:
 @pytest.mark.parametrize(("is_small", "side"), [(False, 224), (True, 64)])
 def test_only_a_ladder_that_may_is_small(is_small, side, monkeypatch):
     run, heard = spec_of("efficientnet_lite0", [224, 224, 3]), []
-    monkeypatch.setattr(comparison, "read_batches", lambda given: (given, ["batch"]))
+    monkeypatch.setattr(comparison, "read_batches", lambda given, **_: (given, ["batch"]))
     monkeypatch.setattr(comparison, "Worker", Neighbours)
     monkeypatch.setattr(comparison, "Ladder", Neighbours)
     rungs = comparison.check_parity(run, is_small=is_small, report=heard.append)
