@@ -94,7 +94,7 @@ def test_options_of_the_architecture_are_keywords(made):
 
 def test_all_layers_train_and_auxiliary_heads_are_left_out(made):
     shape = {"input_shape": (75, 75, 3), "num_classes": 3}
-    model = build_model("googlenet", backend="torch", **shape)
+    model = build_model("googlenet", backend="torch", **shape, auxiliary=True)
     assert not model.network.auxiliary
     assert not any(node.is_frozen for node in model.network.nodes)
     assert model.weights.keys() == {p.name for p in model.network.parameters}
