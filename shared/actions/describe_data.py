@@ -18,6 +18,7 @@ from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import holds, refuse_existing, write_once
 from poc.shared.shown_names import plain
+from poc.shared.spec.columns import ColumnsSpec
 from poc.shared.spec.data import DataSpec
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def list_sources() -> list[dict[str, str]]:
     return [{"form": row.form, "summary": row.summary} for row in SCHEMES.values()]
 
 
-def read_facts(text: str, output: Path | None = None) -> SourceFacts:
+def read_facts(spec: DataSpec, output: Path | None = None) -> SourceFacts:
     """Read the facts of a source, with its problems; draw two pictures if `output` is given."""
-    facts = describe_source(open_source(text, on_error="skip"))
+    facts = describe_source(open_classes(spec.model_copy(update={"on_error": "skip"})))
     if output is not None:
         facts["pictures"] = [str(path) for path in draw_facts(facts, output)]
     return facts
@@ -80,7 +81,8 @@ def check_split(
         ) from None
     stored = parse_definition(text)
     # Read the files again: the fingerprints that an earlier reading cached would prove nothing.
-    reopened = open_source(source or stored.source, on_error="skip", is_anew=True)
+    columns = ColumnsSpec.parse(stored.columns, "columns") if stored.columns else None
+    reopened = open_source(source or stored.source, on_error="skip", is_anew=True, columns=columns)
     split = Split.from_json(text, reopened)
     return split, find_leaks(split, group_pattern)
 
@@ -240,10 +242,10 @@ def split_table(split: Split) -> Table:
     table.add_column("class")
     for part in split.parts:
         table.add_column(part, justify="right")
-    labels = {part: split.source.labels[at].tolist() for part, at in split.parts.items()}
+    counts = [split.source.count_classes(indices) for indices in split.parts.values()]
     for label, name in enumerate(split.source.class_names):
-        table.add_row(plain(name), *(f"{values.count(label):,}" for values in labels.values()))
-    table.add_row("all", *(f"{len(values):,}" for values in labels.values()))
+        table.add_row(plain(name), *(f"{count[label]:,}" for count in counts))
+    table.add_row("all", *(f"{len(indices):,}" for indices in split.parts.values()))
     return table
 
 

@@ -39,16 +39,26 @@ def list_data(as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Folder for two pictures: examples per class, and image sizes.",
 )
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, such as data.columns.label=diagnosis; repeatable.",
+)
 @JSON_OPTION
-def describe_data(source: str, output: Path | None, as_json: bool) -> None:
+def describe_data(
+    source: str, output: Path | None, assignments: tuple[str, ...], as_json: bool
+) -> None:
     """Print counts, sizes and problems of a source.
 
     Problems are imbalance, duplicates and unreadable files.
     """
     from poc.shared.actions.describe_data import facts_tables, read_facts
     from poc.shared.analysis.tables.terminal import show
+    from poc.shared.spec.reading.config import load_run
 
-    facts = read_facts(source, output)
+    facts = read_facts(load_run(None, [f"data.source={source}", *assignments]).data, output)
     if as_json:
         echo_json(facts)
     else:

@@ -114,7 +114,7 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
         UsageError: An assignment does not set the data, or contradicts the training.
     """
     values = record.spec.model_dump(mode="json")
-    trained = values["data"]["normalization"]
+    trained, recorded = values["data"]["normalization"], values["data"]["columns"]
     others = {key: value for key, value in values.items() if key != "data"}
     if data is not None or not any(full_key_of(text) == "data.source" for text in assignments):
         values["data"]["source"] = record.locate(data)
@@ -126,6 +126,9 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
                 f"Got --set {assignment}, which does not set the data. Expected a setting of the "
                 "data. Try for example image_size=[224,224] or eval_view.crop=ten."
             )
+    if not values["data"]["source"].startswith("csv:") and values["data"]["columns"] == recorded:
+        # Other data than the CSV file of the training has no columns.
+        values["data"]["columns"] = {}
     # A method with a size of its own would refuse another; its teacher's file may be gone by now.
     values.update(method="scratch", method_options={}, teacher=None, input_shape=None)
     run = RunSpec.parse(values, "")

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from poc.shared.errors import UsageError
 
+from .columns import ColumnsSpec
 from .settings import Settings
 from .splits import SplitKind, SplitSpec
 from .views import EvalView, TrainView
@@ -36,6 +37,9 @@ class DataSpec(Settings):
     on_error: OnError = Field(
         "fail",
         description="rule for unreadable files; fail: refuse the folder; skip: leave them out",
+    )
+    columns: ColumnsSpec = Field(
+        default_factory=ColumnsSpec, description="columns of a CSV file of labels, by name"
     )
     class_pattern: str | None = Field(
         None,

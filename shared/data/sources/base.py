@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.columns import ColumnsSpec
 
 Indices = NDArray[np.int64]
 Parts = dict[str, Indices]
@@ -39,6 +40,8 @@ class Source(ABC):
         loops: Links that lead back to a folder that was read already.
         unused: Folders next to the parts' folders, which are not read.
         remarks: Sentences about the source that a run should print.
+        columns: Columns of the CSV file that names the images; None for other sources.
+        groups: Group of each example, such as its patient, that no split divides; None without.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Source(ABC):
     loops: Sequence[str] = ()
     unused: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    columns: ColumnsSpec | None = None
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,7 +66,35 @@ class Source(ABC):
     @property
     @abstractmethod
     def labels(self) -> Labels:
-        """Return the labels: (n,) int64, each below the number of classes."""
+        """Return the labels: (n,) int64, each below the number of classes.
+
+        If an example may have any number of labels: (n, num_classes) int64, 1 for each that it has.
+        """
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Return whether an example may have any number of labels."""
+        return self.labels.ndim == 2
+
+    @cached_property
+    def strata(self) -> Labels:
+        """Number the sets of labels that occur: (n,) int64, equal for examples of equal labels."""
+        if not self.is_multi_label:
+            return self.labels
+        numbers = np.unique(self.labels, axis=0, return_inverse=True)[1]
+        # NumPy 2.0 alone gives them as a column.
+        return numbers.reshape(-1).astype(np.int64)
+
+    def count_classes(self, indices: Indices | None = None) -> NDArray[np.int64]:
+        """Count the examples of each class, or of each label: (num_classes,) int64.
+
+        Args:
+            indices: (k,) int64 positions to count; None counts all.
+        """
+        labels = self.labels if indices is None else self.labels[indices]
+        if labels.ndim == 2:
+            return np.asarray(labels.sum(axis=0), dtype=np.int64)
+        return np.bincount(labels, minlength=len(self.class_names))
 
     @abstractmethod
     def image(self, index: int) -> Pixels:

@@ -18,10 +18,11 @@ from PIL import Image, UnidentifiedImageError
 from poc.shared.files.regular_files import Stamp, read_regular
 
 from .depth import WIDE_MODES, Deep, narrow, read_deep, read_grey
+from .dicom import describe_reader, is_dicom, read_dicom
 
 # A part of the key of every cache of decoded pixels: another rule here, or another version of
-# Pillow, makes other pixels of the same bytes.
-DECODING = f"poc decoding 2, Pillow {PIL.__version__}"
+# Pillow or pydicom, makes other pixels of the same bytes.
+DECODING = f"poc decoding 3, Pillow {PIL.__version__}, {describe_reader()}"
 
 GREY_MODES = {"1", "L", "LA", "La"}
 ALPHA_MODES = {"LA", "RGBA", "RGBa", "PA"}
@@ -124,8 +125,10 @@ def decode(content: bytes, channels: int | None = None) -> Decoded:
         channels: 1 or 3; None keeps grey pictures grey and gives `RGB` for others.
 
     Raises:
-        Exception: Any error that Pillow raises on a damaged file.
+        Exception: Any error that Pillow or pydicom raises on a damaged file.
     """
+    if is_dicom(content):
+        return settle_dicom(read_dicom(content, MAX_PIXELS), channels)
     with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
         check_picture(picture)
         deep = read_deep(content, picture)
@@ -151,6 +154,15 @@ def decode_picture(picture: Image.Image, channels: int) -> Image.Image:
     picture.load()
     deep = read_grey(picture) if picture.mode in WIDE_MODES else None
     return settle(b"", picture, deep, channels).picture
+
+
+def settle_dicom(picture: Image.Image, channels: int | None) -> Decoded:
+    """Return a picture of 8 bits in the mode that `channels` asks for, with the span of a grey one.
+
+    Without a window in the header, most of the range of a CT's values is empty.
+    """
+    decoded = settle(b"", picture, None, channels)
+    return decoded._replace(span=measure_span(picture) if picture.mode == "L" else None)
 
 
 def settle(

@@ -79,8 +79,8 @@ class SourceFacts(TypedDict):
 
 def describe_source(source: Source) -> SourceFacts:
     """Describe a source in plain values for a table, a picture or JSON."""
-    labels, names = source.labels, source.class_names
-    counts = np.bincount(labels, minlength=len(names))
+    names = source.class_names
+    counts = source.count_classes()
     largest = int(counts.argmax())
     return {
         "source": source.name,
@@ -90,12 +90,13 @@ def describe_source(source: Source) -> SourceFacts:
         "channels": (source.image_shape or source.image(0).shape)[2],
         "counts": name_counts(source, counts),
         "parts": {
-            part: name_counts(source, np.bincount(labels[indices], minlength=len(names)))
+            part: name_counts(source, source.count_classes(indices))
             for part, indices in source.partitions.items()
         },
         "balance": {
             "largest_class": names[largest],
-            "majority_accuracy": float(counts.max() / counts.sum()),
+            # Of several labels per image, all of the commonest set must be right.
+            "majority_accuracy": float(np.bincount(source.strata).max() / len(source)),
             # A class may be empty, as in a set whose class names are given.
             "largest_over_smallest": float(counts.max() / max(counts.min(), 1)),
         },
@@ -167,7 +168,7 @@ def describe_duplicates(source: Source) -> Duplicates:
         members for members in groups if len({part_of.get(index) for index in members}) > 1
     ]
     across_classes = [
-        members for members in groups if len(set(source.labels[members].tolist())) > 1
+        members for members in groups if len(set(source.strata[members].tolist())) > 1
     ]
     return {
         "num_contents": len(groups),

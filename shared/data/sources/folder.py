@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from PIL import Image
@@ -32,8 +33,26 @@ NUM_NAMED = 5
 SMALL_SPAN = 64
 
 
+class Look(TypedDict, total=False):
+    """How the files are looked at once, before work starts.
+
+    Attributes:
+        on_error: Action for files that cannot be read: refuse the source (the default), or skip
+            them.
+        note: Called with a sentence about work that takes long.
+        is_anew: Read every file again, whatever an earlier inspection found.
+    """
+
+    on_error: OnError
+    note: Note
+    is_anew: bool
+
+
 class FolderSource(Source):
-    """Image files in class folders, decoded one by one."""
+    """Image files in class folders, decoded one by one.
+
+    Another rule of classes is a subclass with its own `_name_classes`.
+    """
 
     is_encoded = True
 
@@ -41,19 +60,17 @@ class FolderSource(Source):
         self,
         name: str,
         root: Path,
-        *,
-        on_error: OnError = "fail",
-        note: Note = ignore,
-        is_anew: bool = False,
+        listing: Listing,
+        **how: Unpack[Look],
     ) -> None:
-        """List the folder and look at every file once.
+        """Look at every listed file once.
 
         Raises:
-            UsageError: The folder does not exist, has no classes, or (under `fail`) has files that
-                cannot be read.
+            UsageError: There are fewer than two classes, or (under `fail`) files that cannot be
+                read.
         """
-        listing = list_folder(name, root)
-        facts = inspect_files(root, listing.names, note, is_anew=is_anew)
+        is_anew = how.get("is_anew", False)
+        facts = inspect_files(root, listing.names, how.get("note", ignore), is_anew=is_anew)
         facts = refuse_names(listing.names, facts)
         errors = listing.unlisted | {
             file: fact.error for file, fact in zip(listing.names, facts, strict=True) if fact.error
@@ -65,7 +82,7 @@ class FolderSource(Source):
         self.ignored: Sequence[str] = listing.ignored
         self.loops: Sequence[str] = listing.loops
         self.unused: Sequence[str] = listing.unused
-        if on_error == "fail":
+        if how.get("on_error", "fail") == "fail":
             refuse_problems(name, errors, listing.empty_classes)
         self._keep(listing, facts)
 
@@ -73,16 +90,7 @@ class FolderSource(Source):
         """Build the arrays over the files that can be read."""
         kept = [index for index, fact in enumerate(facts) if not fact.error]
         names = [listing.names[index] for index in kept]
-        classes = [listing.classes[index] for index in kept]
-        self.class_names = tuple(sorted(set(classes)))
-        if len(self.class_names) < 2:
-            remedy = suggest_deeper(self.root, self.class_names) or "correcting the path"
-            raise UsageError(
-                f"Got {self.name!r} with images of {say(len(self.class_names), 'class')}. Expected "
-                f"at least 2 folders with images, one per class. Try {remedy}."
-            )
-        label = {text: position for position, text in enumerate(self.class_names)}
-        self._labels = np.array([label[text] for text in classes], dtype=np.int64)
+        self._name_classes(listing, kept)
         self._paths = names
         self._digests = [facts[index].digest for index in kept]
         self._stamps = [facts[index].stamp for index in kept]
@@ -103,6 +111,19 @@ class FolderSource(Source):
             *remark_spans(self.name, spans),
             *remark_links(self.root, names),
         ]
+
+    def _name_classes(self, listing: Listing, kept: Sequence[int]) -> None:
+        """Set `class_names` and `_labels` from the classes of the listed files that are kept."""
+        classes = [listing.classes[index] for index in kept]
+        self.class_names = tuple(sorted(set(classes)))
+        if len(self.class_names) < 2:
+            remedy = suggest_deeper(self.root, self.class_names) or "correcting the path"
+            raise UsageError(
+                f"Got {self.name!r} with images of {say(len(self.class_names), 'class')}. Expected "
+                f"at least 2 folders with images, one per class. Try {remedy}."
+            )
+        label = {text: position for position, text in enumerate(self.class_names)}
+        self._labels = np.array([label[text] for text in classes], dtype=np.int64)
 
     @property
     def labels(self) -> Labels:
@@ -173,20 +194,14 @@ def refuse_change(path: Path, what: str) -> CheckFailed:
     )
 
 
-def open_folder(
-    name: str,
-    root: Path,
-    on_error: OnError = "fail",
-    note: Note = ignore,
-    *,
-    is_anew: bool = False,
-) -> FolderSource:
+def open_folder(name: str, root: Path, **how: Unpack[Look]) -> FolderSource:
     """Open class folders.
 
     Raises:
-        UsageError: See `FolderSource`.
+        UsageError: The folder does not exist or has no classes, or as `FolderSource`.
     """
-    return FolderSource(name, root, on_error=on_error, note=note, is_anew=is_anew)
+    listing = list_folder(name, root)
+    return FolderSource(name, root, listing, **how)
 
 
 def refuse_problems(name: str, errors: Mapping[str, str], empty_classes: Sequence[str]) -> None:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
+from poc.shared.spec.columns import ColumnsSpec
 from poc.shared.spec.data import OnError
 from poc.shared.spec.suggestions import closest
 
 from .arrays import open_embedded, open_npz
 from .base import Source
-from .folder import open_folder
+from .csv_source import open_csv
+from .folder import Look, open_folder
 from .idx import open_idx
 from .inspection import Note, ignore
 
@@ -39,7 +41,7 @@ class Scheme:
     @property
     def takes_path(self) -> bool:
         """Return whether the text after the colon is the path of a file or a folder."""
-        return self.form.endswith(":PATH")
+        return self.form.endswith((":PATH", ":FILE"))
 
 
 class KnownImages(NamedTuple):
@@ -56,6 +58,12 @@ class Opening:
     on_error: OnError = "fail"
     note: Note = ignore
     is_anew: bool = False
+    columns: ColumnsSpec | None = None
+
+    @property
+    def look(self) -> Look:
+        """Return how files are looked at."""
+        return {"on_error": self.on_error, "note": self.note, "is_anew": self.is_anew}
 
 
 def _open_tfds(name: str, rest: str, opening: Opening) -> Source:
@@ -66,9 +74,11 @@ def _open_tfds(name: str, rest: str, opening: Opening) -> Source:
 
 
 def _open_folder(name: str, rest: str, opening: Opening) -> Source:
-    return open_folder(
-        name, expand_home(rest), opening.on_error, opening.note, is_anew=opening.is_anew
-    )
+    return open_folder(name, expand_home(rest), **opening.look)
+
+
+def _open_csv(name: str, rest: str, opening: Opening) -> Source:
+    return open_csv(name, expand_home(rest), opening.columns, **opening.look)
 
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
@@ -83,6 +93,11 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             form="folder:PATH",
             summary="image files in class folders, flat or below train, val and test",
             open=_open_folder,
+        ),
+        "csv": Scheme(
+            form="csv:FILE",
+            summary="image files with their class or labels, one line each in a CSV file",
+            open=_open_csv,
         ),
         "idx": Scheme(
             form="idx:PATH",
@@ -103,8 +118,17 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 
 
+# Suffix of a file -> the kind of source that reads it.
+SUFFIXES = {".npz": "npz", ".csv": "csv", ".tsv": "csv"}
+
+
 def open_source(
-    text: str, *, on_error: OnError = "fail", note: Note = ignore, is_anew: bool = False
+    text: str,
+    *,
+    on_error: OnError = "fail",
+    note: Note = ignore,
+    is_anew: bool = False,
+    columns: ColumnsSpec | None = None,
 ) -> Source:
     """Open one of the `SCHEMES`.
 
@@ -113,12 +137,19 @@ def open_source(
         on_error: Action for files that cannot be read: refuse the source, or skip them.
         note: Called with a sentence about work that takes long.
         is_anew: Read every file of a folder again, whatever an earlier inspection found.
+        columns: Names of the columns of a CSV file, as far as they are set.
 
     Raises:
-        UsageError: The scheme is unknown, the path missing, or the content damaged or unsuitable.
+        UsageError: The scheme is unknown, the path missing, or the content damaged or unsuitable;
+            or columns are named for another source than a CSV file.
     """
     scheme, rest = split_source(text)
-    opening = Opening(on_error=on_error, note=note, is_anew=is_anew)
+    if scheme != "csv" and columns not in (None, ColumnsSpec()):
+        raise UsageError(
+            f"Got data.columns for {text!r}, which has no columns. Expected them with csv:FILE "
+            "alone. Try removing data.columns."
+        )
+    opening = Opening(on_error=on_error, note=note, is_anew=is_anew, columns=columns)
     return SCHEMES[scheme].open(text, rest, opening)
 
 
@@ -171,8 +202,8 @@ def suggest_source(text: str) -> str:
     if path.is_dir():
         is_idx = any("ubyte" in child.name for child in path.iterdir())
         return f"writing {'idx' if is_idx else 'folder'}:{text}"
-    if path.suffix == ".npz":
-        return f"writing npz:{text}"
+    if path.suffix in SUFFIXES:
+        return f"writing {SUFFIXES[path.suffix]}:{text}"
     scheme, _, rest = text.partition(":")
     near = closest(scheme, SCHEMES)
     if near is None:

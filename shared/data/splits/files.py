@@ -34,13 +34,17 @@ def read_list(path: Path) -> str:
 
 
 class StoredSplit(NamedTuple):
-    """The content of a split's file: `contents` id -> digest, `parts` name -> ids."""
+    """The content of a split's file: `contents` id -> digest, `parts` name -> ids.
+
+    `columns` are those of a CSV file of labels, empty for other sources.
+    """
 
     source: str
     spec: dict[str, object]
     fingerprint: str
     contents: dict[str, str]
     parts: dict[str, list[str]]
+    columns: dict[str, object]
 
 
 def parse_definition(text: str) -> StoredSplit:
@@ -73,6 +77,7 @@ def parse_definition(text: str) -> StoredSplit:
         fingerprint=str(stored["fingerprint"]),
         contents=stored["contents"],
         parts={part: stored[part] for part in PARTITIONS},
+        columns=stored.get("columns", {}),
     )
 
 
@@ -83,6 +88,7 @@ def holds_texts(stored: Mapping[str, object]) -> bool:
         isinstance(stored["contents"], dict)
         and isinstance(stored["source"], str)
         and isinstance(stored["spec"], dict)
+        and isinstance(stored.get("columns", {}), dict)
         and all(
             isinstance(part, list) and all(isinstance(name, str) for name in part) for part in parts
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .partition import find_groups
+from .partition import groups_of
 from .split import Split
 
 
@@ -34,16 +34,17 @@ def find_leaks(split: Split, group_pattern: str | None = None) -> list[Leak]:
 
     Args:
         split: The parts; `val` is not compared if it equals `test` by definition.
-        group_pattern: Finds an example's group in its id; None uses the definition's pattern.
+        group_pattern: Finds an example's group in its id; None uses the
+            definition's pattern, or else the source's own groups.
 
     Raises:
         UsageError: The pattern does not match every id.
     """
     source = split.source
     leaks = shared_keys(split, "content", np.array(source.digests))
-    pattern = group_pattern or split.spec.group_pattern
-    if pattern is not None:
-        leaks += shared_keys(split, "group", find_groups(source, pattern))
+    groups = groups_of(source, group_pattern or split.spec.group_pattern)
+    if groups is not None:
+        leaks += shared_keys(split, "group", groups)
     return leaks
 
 

@@ -28,8 +28,8 @@ def choose_draw(source: Source, spec: SplitSpec) -> Draw:
     Returns:
         (positions (k,) int64, shares, salt) -> one int64 array of positions per part.
     """
-    if spec.group_pattern is not None:
-        groups = find_groups(source, spec.group_pattern)
+    groups = groups_of(source, spec.group_pattern)
+    if groups is not None:
         return lambda indices, shares, salt: divide_groups(
             source, groups, indices, shares, salt, is_stratified=spec.is_stratified
         )
@@ -91,15 +91,22 @@ def divide_groups(
         One int64 array of positions per part.
     """
     names, member = np.unique(groups[indices], return_inverse=True)
-    num_classes = len(source.class_names) if is_stratified else 1
-    labels = source.labels[indices] if is_stratified else np.zeros(len(indices), dtype=np.int64)
-    counts = np.zeros((len(names), num_classes), dtype=np.int64)
-    np.add.at(counts, (member, labels), 1)
+    shares_of = one_hot(source, indices) if is_stratified else np.ones((len(indices), 1), np.int64)
+    counts = np.zeros((len(names), shares_of.shape[1]), dtype=np.int64)
+    np.add.at(counts, member, shares_of)
     keys = [hashlib.sha256(f"{salt}/{name}".encode()).digest() for name in names]
     # The largest groups first, while there is room for them; the small ones then level the shares.
     drawn = sorted(range(len(names)), key=lambda at: (-counts[at].sum(), keys[at]))
     part_of = place_groups(counts, drawn, np.divide(shares, np.sum(shares)))
     return [indices[part_of[member] == part] for part in range(len(shares))]
+
+
+def one_hot(source: Source, indices: Indices) -> NDArray[np.int64]:
+    """Return 1 for each class or label of the examples (k,) int64: (k, num_classes) int64."""
+    labels = source.labels[indices]
+    if labels.ndim == 2:
+        return labels
+    return np.asarray(labels[:, np.newaxis] == np.arange(len(source.class_names)), dtype=np.int64)
 
 
 def place_groups(
@@ -134,6 +141,17 @@ def place_groups(
     return part_of
 
 
+def groups_of(source: Source, pattern: str | None) -> NDArray[np.str_] | None:
+    """Return the group of each example, (n,) text, by a pattern or by the source; None without.
+
+    Raises:
+        UsageError: Some id does not match the pattern.
+    """
+    if pattern is not None:
+        return find_groups(source, pattern)
+    return None if source.groups is None else np.array(source.groups)
+
+
 def find_groups(source: Source, pattern: str) -> NDArray[np.str_]:
     """Find the group of each example by a pattern in its id: (n,) text.
 
@@ -161,10 +179,14 @@ def group_of(match: re.Match[str]) -> str:
 
 
 def group_by_class(source: Source, indices: Indices, salt: str) -> dict[int, Indices]:
-    """Group positions (k,) int64 by label, in the order of the draw; include empty classes."""
+    """Group positions (k,) int64 by label, in the order of the draw; include empty classes.
+
+    Examples with several labels are grouped by the set of their labels.
+    """
     drawn = draw_order(source, indices, salt)
-    labels = source.labels[drawn]
-    return {label: drawn[labels == label] for label in range(len(source.class_names))}
+    labels = source.strata[drawn]
+    num_strata = int(source.strata.max()) + 1 if source.is_multi_label else len(source.class_names)
+    return {label: drawn[labels == label] for label in range(num_strata)}
 
 
 def draw_order(source: Source, indices: Indices, salt: str) -> Indices:

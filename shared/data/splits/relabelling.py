@@ -25,7 +25,7 @@ class RelabelledSource(Source):
         Args:
             source: Gives images, ids and published parts.
             class_names: One name per class.
-            labels: (n,) int64 positions in `class_names`.
+            labels: (n,) int64 positions in `class_names`, or (n, num_classes) int64 of 0 and 1.
         """
         # By the annotations, so that a fact that `Source` gets later is copied too.
         for fact in Source.__annotations__:
@@ -69,6 +69,11 @@ def relabel(source: Source, pattern: str) -> RelabelledSource:
     Raises:
         UsageError: The pattern matches nowhere, or leaves fewer than two classes.
     """
+    if source.is_multi_label:
+        raise UsageError(
+            f"Got data.class_pattern={pattern!r} for {source.name!r}, whose images have any number "
+            "of labels. Expected no pattern with it. Try removing data.class_pattern."
+        )
     found = [re.search(pattern, text) for text in source.ids]
     if not any(found):
         raise UsageError(
@@ -93,6 +98,8 @@ def relabel(source: Source, pattern: str) -> RelabelledSource:
 def reorder_classes(source: Source, order: Sequence[int]) -> RelabelledSource:
     """Put the same classes into another order: the new class `i` was `order[i]`."""
     names = [source.class_names[old] for old in order]
+    if source.is_multi_label:
+        return RelabelledSource(source, names, source.labels[:, list(order)])
     # argsort of a permutation is its inverse: old label -> new label.
     return RelabelledSource(source, names, np.argsort(order).astype(np.int64)[source.labels])
 
@@ -103,5 +110,5 @@ def open_classes(spec: DataSpec, note: Note = ignore) -> Source:
     Raises:
         UsageError: The source cannot be read, or the pattern of the classes does not fit.
     """
-    source = open_source(spec.source, on_error=spec.on_error, note=note)
+    source = open_source(spec.source, on_error=spec.on_error, note=note, columns=spec.columns)
     return relabel(source, spec.class_pattern) if spec.class_pattern else source

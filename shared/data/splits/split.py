@@ -70,6 +70,7 @@ class Split:
 
     def to_json(self) -> str:
         """Return a readable definition: spec, counts, ids and content hashes of the examples."""
+        columns = self.source.columns
         digests = zip(self.source.ids, self.source.digests, strict=True)
         definition = {
             "format": FORMAT,
@@ -78,6 +79,7 @@ class Split:
             "fingerprint": self.fingerprint,
             "counts": {part: len(indices) for part, indices in self.parts.items()},
             **self.part_ids,
+            **({} if columns is None else {"columns": columns.model_dump(mode="json")}),
             "contents": {name: digest[:NUM_DIGITS] for name, digest in digests},
         }
         return json.dumps(definition, indent=1, ensure_ascii=False) + "\n"
@@ -224,6 +226,12 @@ def sample_train(source: Source, spec: SplitSpec, train: Indices) -> Indices:
         return stratify(source, train, (spec.train_sample, 1 - spec.train_sample), salt)[0]
     if spec.train_per_class is None:
         return train
+    if source.is_multi_label:
+        raise UsageError(
+            f"Got split.train_per_class={spec.train_per_class} for {source.name!r}, whose images "
+            "have any number of labels. Expected one class per image with it. Try "
+            "split.train_sample, a share of the train part."
+        )
     members = group_by_class(source, train, salt)
     for label, indices in members.items():
         if len(indices) < spec.train_per_class:
@@ -248,11 +256,11 @@ def check_classes(source: Source, spec: SplitSpec, kind: str, part: str, indices
     Raises:
         UsageError: The part lacks a class; the message has the class's size and a remedy.
     """
-    present = np.bincount(source.labels[indices], minlength=len(source.class_names))
+    present = source.count_classes(indices)
     if (present > 0).all():
         return
     label = int(np.argmin(present))
-    count = int((source.labels == label).sum())
+    count = int(source.count_classes()[label])
     raise UsageError(
         f"Got a split of {source.name!r} that leaves class {source.class_names[label]!r} "
         f"({say(count, 'example')}) without one in the {part} part. Expected at least one of "

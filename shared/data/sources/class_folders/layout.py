@@ -31,6 +31,7 @@ PART_WORDS = PART_FOLDERS | {
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
+    *(".dcm", ".dicom"),
 }
 # Files and folders that macOS, Windows and Synology put into folders and archives: never a class.
 LITTER = {

@@ -14,7 +14,7 @@ from .layout import find_layout, is_image, is_litter, is_shown, subfolders
 
 # Suffixes of image formats that are not read here: a note advises to convert such files.
 FOREIGN_SUFFIXES = {
-    *(".heic", ".heif", ".hif", ".jxl", ".dcm", ".dicom", ".tga", ".svg", ".psd", ".exr", ".hdr"),
+    *(".heic", ".heif", ".hif", ".jxl", ".tga", ".svg", ".psd", ".exr", ".hdr"),
     *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw", ".eps", ".ico"),
     *(".j2k", ".jpx", ".jpc", ".nii", ".mha", ".mhd", ".nrrd", ".svs", ".ndpi", ".npy"),
 }

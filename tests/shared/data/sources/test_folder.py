@@ -11,7 +11,7 @@ from poc.shared.data.sources import inspection
 from poc.shared.data.sources.base import to_array
 from poc.shared.data.sources.class_folders.listing import count_suffixes, describe_ignored
 from poc.shared.data.sources.decoding import decode_file, inspect_file
-from poc.shared.data.sources.folder import FolderSource
+from poc.shared.data.sources.folder import open_folder
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
 from poc.shared.errors import CheckFailed, UsageError
@@ -377,18 +377,18 @@ def test_links_that_lead_out_of_the_folder_are_told(tmp_path):
     for folder in (outside, inside / "a", inside / "b"):
         folder.mkdir(parents=True)
         Image.new("RGB", (4, 4)).save(folder / "own.png")
-    assert FolderSource(f"folder:{inside}", inside).remarks == []
+    assert open_folder(f"folder:{inside}", inside).remarks == []
     # One that stays in the folder is nobody's business.
     (inside / "b" / "same.png").symlink_to(inside / "a" / "own.png")
-    assert FolderSource(f"folder:{inside}", inside).remarks == []
+    assert open_folder(f"folder:{inside}", inside).remarks == []
     (inside / "a" / "x.png").symlink_to(outside / "own.png")
-    (told,) = FolderSource(f"folder:{inside}", inside).remarks
+    (told,) = open_folder(f"folder:{inside}", inside).remarks
     assert told == (
         f"1 file is a link to outside of '{inside}', such as 'a/x.png'; the files that they lead "
         "to are read."
     )
     (inside / "c").symlink_to(outside)
-    (told,) = FolderSource(f"folder:{inside}", inside).remarks
+    (told,) = open_folder(f"folder:{inside}", inside).remarks
     assert told.startswith("2 files are links to outside of")
     # The folder itself may be a link.
     (tmp_path / "link").symlink_to(outside.parent / "plain")
@@ -396,7 +396,7 @@ def test_links_that_lead_out_of_the_folder_are_told(tmp_path):
     (tmp_path / "plain" / "b").mkdir()
     for name in ("a", "b"):
         Image.new("RGB", (4, 4)).save(tmp_path / "plain" / name / "own.png")
-    assert FolderSource("folder:link", tmp_path / "link").remarks == []
+    assert open_folder("folder:link", tmp_path / "link").remarks == []
 
 
 @pytest.mark.parametrize(

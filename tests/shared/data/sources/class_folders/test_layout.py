@@ -215,14 +215,14 @@ def test_files_left_aside_are_counted_by_suffix(tmp_path):
     make(tmp_path, *TWO)
     for index in range(3):
         (tmp_path / "cat" / f"{index}.HEIC").write_bytes(b"x")
-    (tmp_path / "dog" / "scan.dcm").write_bytes(b"x")
+    (tmp_path / "dog" / "scan.jxl").write_bytes(b"x")
     (tmp_path / "dog" / "IMG_0001").write_bytes(b"x")
     (tmp_path / "dog" / "notes.txt").write_bytes(b"x")
     (tmp_path / "cover.jpg").write_bytes(b"x")
     source = open_source(f"folder:{tmp_path}")
     assert len(source) == 4
     assert describe_ignored(source.ignored) == (
-        "4 images of a kind that is not read, convert them (3 .heic, 1 .dcm); "
+        "4 images of a kind that is not read, convert them (3 .heic, 1 .jxl); "
         "1 image that lies in no class folder (1 .jpg); 1 file without a suffix; "
         "1 file that is no image (1 .txt)"
     )

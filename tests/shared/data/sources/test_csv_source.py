@@ -1,0 +1,180 @@
+"""`csv:FILE`: images, labels, groups and parts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poc.shared.data.sources.csv_source import CsvSource, open_csv
+from poc.shared.data.sources.table import open_source, suggest_source
+from poc.shared.data.splits.leaks import find_leaks
+from poc.shared.data.splits.relabelling import relabel, reorder_classes
+from poc.shared.data.splits.split import Split, make_split
+from poc.shared.errors import UsageError
+from poc.shared.spec.columns import ColumnsSpec
+from poc.shared.spec.splits import SplitSpec
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of thirty grey pictures, each of one value."""
+    (tmp_path / "scans").mkdir()
+    for number in range(30):
+        Image.new("L", (6, 4), number).save(tmp_path / "scans" / f"{number:02d}.png")
+    return tmp_path
+
+
+def open_text(folder: Path, text: str, **columns: object) -> CsvSource:
+    """Write a table and open its images."""
+    path = folder / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    return open_csv(f"csv:{path}", path, ColumnsSpec.parse(dict(columns), "data.columns"))
+
+
+def rows(*columns: object, header: str) -> str:
+    """Write a table of thirty pictures; a column is a function of the number, or a text."""
+    lines = [
+        ",".join([f"scans/{n:02d}.png", *(str(f(n)) if callable(f) else str(f) for f in columns)])
+        for n in range(30)
+    ]
+    return "\n".join([header, *lines]) + "\n"
+
+
+def test_one_class_per_image(folder: Path) -> None:
+    source = open_text(folder, rows(lambda n: "ab"[n % 2], header="path,label"))
+    assert source.class_names == ("a", "b")
+    assert source.labels.tolist() == [n % 2 for n in range(30)]
+    assert (source.ids[3], source.image_shape) == ("scans/03.png", (4, 6, 1))
+    assert [int(source.image(n)[0, 0, 0]) for n in (0, 7, 29)] == [0, 7, 29]
+    assert not source.is_multi_label
+    assert source.partitions == {}
+
+
+def test_any_number_of_labels(folder: Path) -> None:
+    text = rows(lambda n: int(n % 2 == 0), lambda n: int(n % 3 == 0), header="path,two,three")
+    source = open_text(folder, text)
+    assert source.class_names == ("two", "three")
+    assert source.labels[:4].tolist() == [[1, 1], [0, 0], [1, 0], [0, 1]]
+    assert source.is_multi_label
+    assert source.count_classes().tolist() == [15, 10]
+    # Sets of labels in the order of np.unique: none, three, two, both.
+    assert source.strata[:4].tolist() == [3, 0, 2, 1]
+
+
+def test_order_of_labels_is_that_of_the_columns(folder: Path) -> None:
+    text = rows(lambda n: int(n % 2 == 0), lambda n: int(n % 3 == 0), header="path,z,a")
+    assert open_text(folder, text).class_names == ("z", "a")
+    named = rows(lambda n: ["", "z", "a", "z|a"][n % 4], header="path,labels")
+    assert open_text(folder, named).class_names == ("a", "z")
+
+
+def test_exclusive_flags_are_classes(folder: Path) -> None:
+    text = rows(lambda n: n % 2, lambda n: 1 - n % 2, header="path,odd,even")
+    source = open_text(folder, text)
+    assert (source.class_names, source.labels[:3].tolist()) == (("odd", "even"), [1, 0, 1])
+    assert any("exactly one label" in remark for remark in source.remarks)
+
+
+def test_paths_without_suffix_with_backslashes_and_absolute(folder: Path) -> None:
+    absolute = (folder / "scans" / "02.png").as_posix()
+    text = f"path,label\nscans/00,a\nscans\\01.png,b\n{absolute},a\n./scans/../scans/03.png,b\n"
+    ids = open_text(folder, text).ids
+    assert ids == ("scans/00.png", "scans/01.png", "scans/02.png", "scans/03.png")
+
+
+def test_groups_are_never_divided(folder: Path) -> None:
+    text = rows(lambda n: "ab"[n % 2], lambda n: f"p{n // 5}", header="path,label,group")
+    source = open_text(folder, text)
+    split = make_split(source, SplitSpec(fractions=(0.5, 0.2, 0.3), is_stratified=False))
+    groups = [{source.groups[index] for index in part} for part in split.parts.values()]
+    assert all(groups)
+    assert len(set.union(*groups)) == sum(map(len, groups))
+    assert find_leaks(split) == []
+
+
+def test_published_parts_and_their_leaks(folder: Path) -> None:
+    parts = ["train", "Training", "valid", "test"]
+    text = rows(
+        lambda n: "ab"[n // 4 % 2],
+        lambda n: f"p{n // 2}",
+        lambda n: parts[n % 4],
+        header="path,label,group,split",
+    )
+    source = open_text(folder, text)
+    assert source.partitions["val"].tolist() == list(range(2, 30, 4))
+    split = make_split(source, SplitSpec())
+    assert {leak.kind for leak in find_leaks(split)} == {"group"}
+
+
+def test_multi_label_split_keeps_every_set_of_labels(folder: Path) -> None:
+    text = rows(lambda n: int(n % 2 == 0), lambda n: int(n % 3 == 0), header="path,two,three")
+    source = open_text(folder, text)
+    split = make_split(source, SplitSpec(fractions=(0.6, 0.2, 0.2)))
+    for part, share in zip(split.parts.values(), (0.6, 0.2, 0.2), strict=True):
+        counts = np.bincount(source.strata[part], minlength=4)
+        assert (abs(counts - np.bincount(source.strata) * share) <= 1).all()
+    again = Split.from_json(split.to_json(), source)
+    assert again.fingerprint == split.fingerprint
+    with pytest.raises(UsageError, match="train_per_class"):
+        make_split(source, SplitSpec(train_per_class=2))
+
+
+def test_a_part_without_a_label_is_refused(folder: Path) -> None:
+    text = rows(lambda n: int(n % 2 == 0), lambda n: int(n == 0), header="path,two,rare")
+    with pytest.raises(UsageError, match="'rare'"):
+        make_split(open_text(folder, text), SplitSpec())
+
+
+def test_labels_enter_the_fingerprint(folder: Path) -> None:
+    both = [lambda n: int(n % 2 == 0), lambda n: int(n % 3 == 0)]
+    one = open_text(folder, rows(*both, header="path,two,three")).fingerprint
+    other = [both[0], lambda n: int(n % 3 == 1)]
+    assert open_text(folder, rows(*other, header="path,two,three")).fingerprint != one
+
+
+def test_relabelled_sources(folder: Path) -> None:
+    text = rows(lambda n: int(n % 2 == 0), lambda n: int(n % 3 == 0), "g", header="path,x,y,group")
+    source = open_text(folder, text)
+    turned = reorder_classes(source, (1, 0))
+    assert turned.class_names == ("y", "x")
+    assert turned.labels.tolist() == source.labels[:, ::-1].tolist()
+    assert turned.groups == source.groups
+    with pytest.raises(UsageError, match="any number of labels"):
+        relabel(source, "(0|1)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\nscans/00.png,a\nscans/99.png,b\n", "scans/99.png"),
+        ("path,label\nscans/00.png,a\n./scans/00.png,b\n", "2 times, first in line 2"),
+        ("path,label\nscans/00.png,a\nscans/01.png,a\n", "1 class"),
+        ("path,x,y,z\nscans/00.png,1,0,0\nscans/01.png,1,1,0\n", "'z'"),
+        ("path,label,split\nscans/00.png,a,train\nscans/01.png,b,trian\n", "line 3 has the part"),
+    ],
+)
+def test_refusals(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_text(folder, text)
+
+
+def test_left_out_images_keep_groups_and_labels_in_step(folder: Path) -> None:
+    (folder / "scans" / "01.png").write_bytes(b"no picture")
+    text = rows(lambda n: "ab"[n % 2], lambda n: f"p{n}", header="path,label,group")
+    (folder / "labels.csv").write_text(text)
+    source = open_source(f"csv:{folder / 'labels.csv'}", on_error="skip")
+    assert source.ids[:2] == ("scans/00.png", "scans/02.png")
+    assert source.labels[:2].tolist() == [0, 0]
+    assert list(source.groups or ())[:2] == ["p0", "p2"]
+    assert list(source.unreadable) == ["scans/01.png"]
+
+
+def test_columns_need_a_csv_file(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"data\.columns"):
+        open_source("embedded", columns=ColumnsSpec(label="x"))
+    assert suggest_source(str(folder / "labels.csv")).startswith("writing csv:")
+    with pytest.raises(UsageError, match="named twice"):
+        ColumnsSpec.parse({"path": "a", "label": "a"}, "data.columns")
+    with pytest.raises(UsageError, match="only one of them"):
+        ColumnsSpec.parse({"label": "a", "labels": ["b"]}, "data.columns")
