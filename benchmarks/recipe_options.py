@@ -202,25 +202,29 @@ def report(backend: str, names: list[str], seconds: Mapping[str, list[float]]) -
     is_broken = False
     for name in names:
         own, stock = (
-            [
-                a / b
-                for a, b in zip(seconds[f"{side} {name}"], seconds[f"{side} {PLAIN}"], strict=True)
-            ]
+            ratios(seconds[f"{side} {name}"], seconds[f"{side} {PLAIN}"])
             for side in ("own", "stock")
         )
-        ratio = statistics.median(a / b for a, b in zip(own, stock, strict=True))
+        ratio = statistics.median(ratios(own, stock))
         is_broken |= ratio > PROMISED_RATIO
-        whole = statistics.median(
-            a / b for a, b in zip(seconds[f"own {name}"], seconds[f"stock {name}"], strict=True)
-        )
         print(
-            f"{backend} {name:24} {1e3 * statistics.median(seconds[f'own {name}']):7.2f} ms per "
-            f"step, stock {1e3 * statistics.median(seconds[f'stock {name}']):7.2f}; whole step "
-            f"{whole:.3f} of stock; costs {statistics.median(own):.3f} of a plain step, stock "
-            f"{statistics.median(stock):.3f}; ratio {ratio:.3f}"
+            f"{backend} {name:22} {milliseconds(seconds[f'own {name}'])} ms, "
+            f"{statistics.median(own):.3f} of a step without it; stock "
+            f"{milliseconds(seconds[f'stock {name}'])} ms, {statistics.median(stock):.3f}; "
+            f"ratio {ratio:.3f}"
         )
-    print(f"promised: a ratio of at most {PROMISED_RATIO}")
+    print(f"promised: a ratio of at most {PROMISED_RATIO}, the median of the rounds")
     return int(is_broken)
+
+
+def ratios(first: list[float], second: list[float]) -> list[float]:
+    """Return the ratio within each round."""
+    return [a / b for a, b in zip(first, second, strict=True)]
+
+
+def milliseconds(seconds: list[float]) -> str:
+    """Write the median as milliseconds."""
+    return f"{1e3 * statistics.median(seconds):.2f}"
 
 
 if __name__ == "__main__":

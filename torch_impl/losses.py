@@ -114,7 +114,7 @@ class HardLoss:
         return values / extras[MEAN_CLASS_WEIGHT]
 
     def coefficients(self, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the coefficient () of a part of a batch, whose loss stands alone.
+        """Return the coefficient () of a part of a batch, as if it were all of it.
 
         As `mean_class_weight` in `shared`, which knows the batch as a whole.
 
