@@ -305,6 +305,7 @@ OWN = {
     "scratch/fashion_mnist_vgg9",
     "scratch/plain_embedded",
     "scratch/residual_embedded",
+    "scratch/uneven_classes",
     "scratch/vgg_embedded",
     "transfer/photos_probe",
 }
