@@ -71,7 +71,7 @@ def make_sides(backend: str, method: str, batch_size: int) -> dict[str, Callable
         name: module.Trainer(resolve_networks(run), starting_weights(resolve_networks(run)))
         for name, run in (("student", student), ("distilled", taught), ("kept", taught))
     }
-    numbers = step_coefficients(resolve_networks(taught), 0.0)
+    numbers = step_coefficients(resolve_networks(taught), 0.0, labels)
     kept = {**numbers, **trainers["kept"].teacher_outputs(images)}
     noise = draw_noise(declare_network(student), seed=0, step=0, batch_size=batch_size)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
+from poc.shared.engine.teacher import step_coefficients
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.layers.declaration import Parameter
 from poc.shared.spec.networks.network import Network
@@ -151,13 +152,18 @@ def hyper_gradient(
     objective.restore(state)
     device = find_device(run.spec)
     inputs = images_to_tensor(images, dtype=run.spec.dtype, device=device, layout=run.spec.layout)
+    coefficients = step_coefficients(run, 0.0, labels)
     loss, gradients = objective.outer_gradient(
         inputs,
         labels_to_tensor(labels, dtype=run.spec.dtype, device=device),
         rate_to_tensor(learning_rate),
         noise_to_tensors(noise, device=device),
         # Computed here: no output of the source is kept for these images.
-        complete_extras(objective, inputs, {}),
+        complete_extras(
+            objective,
+            inputs,
+            extras_to_tensors(coefficients, dtype=run.spec.dtype, device=device),
+        ),
     )
     return float(loss.detach()), {
         name: objective.to_array(name, gradient) for name, gradient in gradients.items()

@@ -1,8 +1,12 @@
 """Settings that a run leaves open, filled in from its data and its network."""
 
+from collections.abc import Sequence
+
+from poc.shared.data.sources.inspection import Note
 from poc.shared.data.splits.split import Split
 from poc.shared.data.views.normalization import prepared_shape
 from poc.shared.data.views.photos import are_photos
+from poc.shared.engine.numerics.class_weights import balanced_weights
 from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.reading.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
@@ -25,3 +29,27 @@ def fill_open(run: RunSpec, split: Split) -> RunSpec:
         has_norms=any(node.layer.kind == BatchNorm.kind for node in network.nodes),
     )
     return fill_in(run, images)
+
+
+def fill_class_weights(run: RunSpec, split: Split, tell: Note) -> RunSpec:
+    """Count balanced class weights over the training part; refuse a list of another length.
+
+    The run then has numbers, so that a resume and an evaluation use the same ones.
+
+    Raises:
+        UsageError: A class has no training image, or there is not one number per class.
+    """
+    names = split.source.class_names
+    if run.loss.class_weights != "balanced":
+        run.loss.weights_of(len(names))
+        return run
+    weights = balanced_weights(split.source.labels[split.train], names)
+    tell(describe_weights(weights, names))
+    return run.replace(loss={**run.loss.model_dump(mode="json"), "class_weights": weights})
+
+
+def describe_weights(weights: Sequence[float], class_names: Sequence[str]) -> str:
+    """Write the smallest and the largest class weight in one sentence."""
+    rows = sorted(zip(weights, class_names, strict=True), key=lambda row: row[0])
+    (least, common), (most, rare) = rows[0], rows[-1]
+    return f"Class weights (balanced): from {least:.4g} for {common!r} to {most:.4g} for {rare!r}."

@@ -2,9 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from poc.shared.engine.numerics.class_weights import mean_class_weight
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.files.whole import read_regular
@@ -21,6 +24,8 @@ from poc.shared.weights.origin import check_origin
 from poc.shared.weights.start import drawn_weights, initial_weights
 
 COEFFICIENT_PREFIX = "coefficient/"
+# Mean class weight () of the examples of an update; a step has it if the run weights classes.
+MEAN_CLASS_WEIGHT = COEFFICIENT_PREFIX + "mean_class_weight"
 
 
 def digest_weights(path: str) -> str:
@@ -94,16 +99,21 @@ def starting_weights(run: ResolvedRun) -> Weights:
     return weights | {TEACHER_PREFIX + name: value for name, value in origin.items()}
 
 
-def step_coefficients(run: ResolvedRun, progress: float) -> Arrays:
+def step_coefficients(run: ResolvedRun, progress: float, labels: NDArray[Any]) -> Arrays:
     """Return the coefficients of a step as a trainer takes them.
 
     Args:
         run: The run, at a stage.
         progress: Position in the stage, from 0 to 1.
+        labels: (N,) int64 of all examples of the update, or soft ones (N, num_classes).
 
     Returns:
         `COEFFICIENT_PREFIX` and a name -> number, as an array of shape ().
     """
     # As arrays, since a Python number would be a constant of the compiled step.
     numbers = run.coefficients(progress)
-    return {COEFFICIENT_PREFIX + name: np.asarray(value) for name, value in numbers.items()}
+    found = {COEFFICIENT_PREFIX + name: np.asarray(value) for name, value in numbers.items()}
+    weights = run.spec.loss.weights_of(run.spec.num_classes)
+    if weights is not None:
+        found[MEAN_CLASS_WEIGHT] = np.asarray(mean_class_weight(weights, labels))
+    return found

@@ -85,6 +85,23 @@ def check_layout(run: RunSettings) -> None:
         )
 
 
+def check_focal(run: RunSettings) -> None:
+    """Refuse the focal loss with labels that are not one class: it has no published form there."""
+    view, loss = run.data.train_view, run.loss
+    softeners = {
+        "loss.label_smoothing": loss.label_smoothing,
+        "data.train_view.mixup": view.mixup,
+        "data.train_view.cutmix": view.cutmix,
+    }
+    found = [f"{key}={value:g}" for key, value in softeners.items() if value]
+    if loss.name == "focal" and found:
+        raise UsageError(
+            f"Got loss.name='focal' with {found[0]}, which makes labels soft. Expected one class "
+            "per image, for which alone the focal loss is defined. Try loss.name=cross_entropy, or "
+            f"{found[0].partition('=')[0]}=0."
+        )
+
+
 def check_second_order(run: RunSettings) -> None:
     """Refuse a precision or a mode in which second derivatives are wrong or unavailable."""
     if not find_method(run.method).is_second_order:
@@ -128,6 +145,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_learns_from_teacher,
     check_optimizer,
     check_layout,
+    check_focal,
     check_second_order,
     check_model,
 )

@@ -17,6 +17,7 @@ from .networks.models import ModelSpec
 from .open_settings import BY_RECIPE, OpenSetting
 from .settings import Settings
 from .teacher import TeacherSpec
+from .training.losses import LossSpec
 from .training.optimizers import OptimizerSpec
 from .training.precision import Precision, storage_type
 from .training.schedules import ScheduleSpec
@@ -54,6 +55,7 @@ class RunSettings(Settings):
     num_epochs: int = Field(
         10, ge=1, description="passes over the training examples", json_schema_extra=BY_RECIPE
     )
+    loss: LossSpec = Field(default_factory=LossSpec, description="training loss of the labels")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
     early_stopping: EarlyStoppingSpec = Field(

@@ -95,6 +95,16 @@ IMPOSSIBLE = {
         ['Try method_options.pairs=["block1>block1"].'],
     ),
     "fold x folds": (["split.kind=kfold", "split.num_folds=3", "split.fold=3"], ["fold"]),
+    "focal x smoothing": (
+        ["loss.name=focal", "loss.label_smoothing=0.1"],
+        ["'focal'", "loss.label_smoothing=0.1", "Try loss.name=cross_entropy"],
+    ),
+    "focal x mixup": (["loss.name=focal", "train_view.mixup=0.4"], ["'focal'", "mixup=0.4"]),
+    "class weights x classes": (
+        ["loss.class_weights=[1.0, 2.0]"],
+        ["[1.0, 2.0], of length 2, for 10 classes", "Try loss.class_weights=balanced"],
+    ),
+    "class weights x nothing": (["loss.class_weights=[0, 0]"], ["not all 0"]),
     "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
 }
 

@@ -40,6 +40,12 @@ CASES = [
     for case in product(METHODS, OPTIMIZERS)
     if case[1] in (METHODS[case[0]].optimizers or OPTIMIZERS)
 ]
+# Settings that every method has, each in one run; a new option joins with its row.
+WEIGHTS = [0.5, 3.0, *[1.25] * 8]
+SETTINGS = {
+    "weights and smoothing": {"loss": {"class_weights": WEIGHTS, "label_smoothing": 0.1}},
+    "focal": {"loss": {"name": "focal", "class_weights": WEIGHTS}},
+}
 # Five steps an epoch: in the first stage, between two epochs, in the second stage.
 STOPS = [2, 5, 8, 14]
 
@@ -86,28 +92,43 @@ def test_a_method_resumes_to_the_same_bits(
     method, optimizer, stopping_worker, start_stopping_worker, tmp_path
 ):
     run = make_run(method, optimizer, stopping_worker.backend, tmp_path)
-    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
     # A command has a process of its own; here that costs seconds, and few methods need it.
     shared = partial(nullcontext, stopping_worker)
     fresh = start_stopping_worker if METHODS[method].is_second_order else shared
+    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
+    check_resumes(run, fresh, stops, tmp_path)
+    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
 
-    def train(folder, steps, **arguments):
-        with fresh() as worker:
+
+@pytest.mark.parametrize("row", SETTINGS)
+def test_a_setting_resumes_to_the_same_bits(row, stopping_worker, tmp_path):
+    """Stopped in an epoch and between two; a resume reads what the stopped run has recorded."""
+    run = make_run("scratch", "adam", stopping_worker.backend, tmp_path)
+    run = RunSpec.parse({**run, **SETTINGS[row]}, "").model_dump(mode="json")
+    check_resumes(run, partial(nullcontext, stopping_worker), STOPS[:2], tmp_path)
+
+
+def check_resumes(run, start, stops, tmp_path):
+    """A run that is stopped after these steps ends with the bits of one that is not."""
+    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
+
+    def train(folder, steps, *, is_resumed=False):
+        # As `poc run --resume` reads it.
+        started = RunFolder(folder).read_run()["run"] if is_resumed else run
+        with start() as worker:
             worker.call(stop_after, steps=steps)
             worker.call(
                 Operations.train,
-                run=run,
+                run=started,
                 folder=folder,
                 command="",
                 save_every="10min",
-                **arguments,
+                is_resumed=is_resumed,
             )
 
     train(folders[0], [])
-    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
     for stop in stops:
         with pytest.raises(Terminated, match=f"step {stop}, which is saved"):
             train(folders[1], stops, is_resumed=stop != stops[0])
     train(folders[1], stops, is_resumed=True)
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
-    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")

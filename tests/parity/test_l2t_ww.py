@@ -33,7 +33,9 @@ def workers() -> Any:
         yield tf_worker, torch_worker
 
 
-def small_run(model: str = "lightnet_plain", **options: Any) -> RunSpec:
+def small_run(
+    model: str = "lightnet_plain", loss: dict[str, Any] | None = None, **options: Any
+) -> RunSpec:
     """A conv-BN-ReLU-pool pair: source maps of 3 and 5 channels, target maps of 4 and 6."""
     net = {"layer": "conv2d", "head": "dense"}
     return load_run(
@@ -41,6 +43,7 @@ def small_run(model: str = "lightnet_plain", **options: Any) -> RunSpec:
         precision="float64",
         input_shape=(8, 8, 1),
         num_classes=3,
+        loss=loss or {},
         model={"name": model, "options": {**net, "widths": (4, 6)}},
         teacher={"model": {"name": "lightnet_plain", "options": {**net, "widths": (3, 5)}}},
         method_options={
@@ -117,7 +120,8 @@ def numpy_problem(run: RunSpec, weights: Any) -> tuple[Any, Any, Any]:
     images = batch["images"].astype(np.float64)
     maps = {tap: reference.evaluate_map(source, frozen, images, tap) for tap in TAPS}
     fixed = set(resolve_networks(run).trained_network.cancelled_biases)
-    problem = reference.Problem(network, pairs, maps, images, batch["labels"], fixed)
+    loss = run.loss.model_dump(exclude_defaults=True)
+    problem = reference.Problem(network, pairs, maps, images, batch["labels"], fixed, loss)
     return problem, {tap: value.mean((1, 2)) for tap, value in maps.items()}, pairs
 
 
@@ -149,9 +153,22 @@ def slow(options: list[Any]) -> list[Any]:
     return [pytest.param(option, marks=pytest.mark.slow) for option in options]
 
 
-@pytest.mark.parametrize("num_inner_steps", [1, 3])
-def test_hyper_gradient_equals_the_published_recursion(workers: Any, num_inner_steps: int) -> None:
-    run = small_run(num_inner_steps=num_inner_steps)
+WEIGHTS = [0.5, 3.0, 1.25]
+# Settings `loss` of phases 1, 3 and 4. Their second derivatives are part of the hyper-gradient.
+LOSSES = {
+    "weights": {"class_weights": WEIGHTS},
+    "focal": {"name": "focal"},
+    "focal and weights": {"name": "focal", "focal_gamma": 0.5, "class_weights": WEIGHTS},
+}
+
+
+@pytest.mark.parametrize(
+    ("num_inner_steps", "loss"), [(1, None), (3, None), *((2, row) for row in LOSSES)]
+)
+def test_hyper_gradient_equals_the_published_recursion(
+    workers: Any, num_inner_steps: int, loss: str | None
+) -> None:
+    run = small_run(loss=LOSSES[loss] if loss else {}, num_inner_steps=num_inner_steps)
     weights, state = start(run)
     loss, expected, gates = reference_hyper_gradient(run, weights, state)
     assert (gates == 0).any()
@@ -213,6 +230,47 @@ def test_both_backends_give_the_same_hyper_gradient(workers: Any, options: Any) 
     # A one-sided difference divides rounding by its step of 1e-3.
     tolerance = 1e-7 if "finite_difference" in options.values() else 1e-9
     assert error(first["gradients"], second["gradients"]) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ({"class_weights": WEIGHTS, "label_smoothing": 0.2}, {}),
+        pytest.param(
+            {"name": "focal", "class_weights": WEIGHTS},
+            {"meta_batch": "held_out"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"class_weights": WEIGHTS},
+            {"hyper_gradient": "first_order"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=str,
+)
+def test_both_backends_give_the_same_hyper_gradient_of_other_losses(
+    workers: Any, loss: Any, options: Any
+) -> None:
+    run = small_run(loss=loss, **options)
+    weights, state = start(run)
+    first, second = (hyper_gradients(worker, run, [weights], state)[0] for worker in workers)
+    assert error(first["gradients"], second["gradients"]) < 1e-9
+    plain = hyper_gradients(workers[1], small_run(**options), [weights], state)[0]
+    assert error(plain["gradients"], second["gradients"]) > 1e-3
+
+
+def test_a_held_out_half_has_a_mean_weight_of_its_own(workers: Any) -> None:
+    """Phase 1 of a batch of six, of which it sees three, is that of a batch of these three."""
+    loss, batch = {"class_weights": WEIGHTS}, {**make_batch(), "labels": np.arange(6) // 2}
+    halves = {name: value[:3] for name, value in batch.items()}
+    held_out, plain = small_run(loss=loss, meta_batch="held_out"), small_run(loss=loss)
+    weights, _ = start(plain)
+    for worker in workers:
+        found = call(worker, Operations.loss_and_gradients, held_out, weights=weights, batch=batch)
+        expected = call(worker, Operations.loss_and_gradients, plain, weights=weights, batch=halves)
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-12)
+        assert error(found["gradients"], expected["gradients"]) < 1e-10
 
 
 @pytest.mark.slow

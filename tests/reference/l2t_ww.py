@@ -6,6 +6,8 @@ numbers, so that a directional derivative of the gradient is exact: Im g(theta +
 
 import numpy as np
 
+from poc.tests.reference import losses
+
 STEP = 1e-30
 
 
@@ -172,9 +174,11 @@ class Problem:
     """One batch of a plain chain of layers with its source maps; losses and gradients at any theta.
 
     `maps`: source tap -> (N, H, W, C). `fixed`: parameters whose gradient is declared zero.
+    `loss`: settings of the loss of the labels, without smoothing.
     """
 
-    def __init__(self, network, pairs, maps, images, labels, fixed=()):
+    def __init__(self, network, pairs, maps, images, labels, fixed=(), loss=None):
+        self.loss = loss or {}
         self.network, self.pairs, self.maps = network, pairs, maps
         self.images, self.labels, self.fixed = images, labels, fixed
 
@@ -186,11 +190,9 @@ class Problem:
             backwards.append((node.name, backward))
         return values, backwards
 
-    def cross_entropy(self, theta):
+    def hard_loss(self, theta):
         logits = self.forward(theta)[0][self.network.output]
-        shifted_logits = logits - logits.max(1, keepdims=True)
-        logs = shifted_logits - np.log(np.exp(shifted_logits).sum(1, keepdims=True))
-        return -logs[np.arange(len(self.labels)), self.labels].mean()
+        return losses.hard_loss(logits, self.labels, **self.loss)
 
     def matching(self, theta, weights):
         values, _ = self.forward(theta)
@@ -201,16 +203,13 @@ class Problem:
         return total
 
     def gradient(self, theta, weights, *, hard):
-        """Gradient of cross-entropy (if `hard`) plus matching loss (if `weights`) on theta."""
+        """Gradient of the hard loss (if `hard`) plus matching loss (if `weights`) on theta."""
         values, backwards = self.forward(theta)
         count = len(self.labels)
         upstream, grads = {}, {}
         if hard:
             logits = values[self.network.output]
-            shares = np.exp(logits - logits.real.max(1, keepdims=True))
-            shares = shares / shares.sum(1, keepdims=True)
-            shares[np.arange(count), self.labels] -= 1
-            upstream[self.network.output] = shares / count
+            upstream[self.network.output] = losses.gradient(logits, self.labels, **self.loss)
         for pair in self.pairs if weights else ():
             maps = values[pair.target]
             difference = differences(pair, self.maps[pair.source], maps, theta)
@@ -273,4 +272,4 @@ def hyper_gradient(problem, theta, velocity, weights, *, steps, rate, momentum, 
             adjoint = {name: adjoint[name] + mixed[name] for name in adjoint}
         a = {name: a[name] + h[name] + decay * q[name] for name in a}
         b = {name: momentum * q[name] for name in a}
-    return problem.cross_entropy(theta), adjoint
+    return problem.hard_loss(theta), adjoint

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from poc.tf_impl.distillation_losses import soft_cross_entropy
-from poc.tf_impl.losses import cross_entropy
 
 from .distilled import Distilled
 
@@ -35,7 +34,7 @@ class KnowledgeDistillation(Distilled):
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,
         )
-        # `convex` shares 1 between both terms; otherwise alpha is added to a full cross-entropy.
+        # `convex` shares 1 between both terms; otherwise alpha is added to a full hard loss.
         share = 1 - options.alpha if options.mixing == "convex" else 1.0
-        hard = cross_entropy(logits, labels)
+        hard = self.hard_loss(logits, labels, extras)
         return {"hard": share * hard, "soft": options.alpha * soft}, logits

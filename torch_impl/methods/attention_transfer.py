@@ -17,7 +17,6 @@ from poc.torch_impl.distillation_losses import (
     resize_maps,
     soft_cross_entropy,
 )
-from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
 
 from .distilled import Distilled
@@ -82,7 +81,8 @@ class AttentionTransfer(Distilled):
         options, output = self.options, self.model.network.output
         wanted = [output, *(pair.target for pair in self.pairs)]
         values = self.model.values(images, wanted, noise, training=True)
-        terms = {"hard": (1 - options.alpha) * cross_entropy(values[output], labels)}
+        hard = self.hard_loss(values[output], labels, extras)
+        terms = {"hard": (1 - options.alpha) * hard}
         for pair in self.pairs:
             own = self.attention(values[pair.target], "target", pair)
             distance = attention_distance(

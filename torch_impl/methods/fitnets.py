@@ -12,7 +12,6 @@ from poc.shared.spec.resolved import ResolvedRun
 from poc.torch_impl.arrays import extras_to_tensors
 from poc.torch_impl.device import find_device
 from poc.torch_impl.distillation_losses import resize_maps, soft_cross_entropy, squared_error
-from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
 
 from .distilled import Distilled
@@ -82,7 +81,7 @@ class FitNets(Distilled):
             terms[f"hint_{name}"] = self.options.hint_weight * error
         if is_hint:
             return terms, None
-        terms["hard"] = cross_entropy(values[output], labels)
+        terms["hard"] = self.hard_loss(values[output], labels, extras)
         if self.has_soft:
             soft = soft_cross_entropy(
                 values[output],

@@ -6,7 +6,6 @@ import torch
 
 from poc.shared.spec.methods.distillation import OLD_HEAD, WARMUP
 from poc.torch_impl.distillation_losses import soft_cross_entropy
-from poc.torch_impl.losses import cross_entropy
 
 from .distilled import Distilled
 
@@ -31,7 +30,7 @@ class LearningWithoutForgetting(Distilled):
         # In the warm-up only the new head is trained, so the old one cannot change.
         if self.run.spec.stage == WARMUP:
             logits = self.model(images, noise, training=True)
-            return {"hard": cross_entropy(logits, labels)}, logits
+            return {"hard": self.hard_loss(logits, labels, extras)}, logits
         values = self.model.values(images, [network.output, OLD_HEAD], noise, training=True)
         logits = values[network.output]
         old = soft_cross_entropy(
@@ -41,4 +40,5 @@ class LearningWithoutForgetting(Distilled):
             subtract_entropy=options.soft_loss == "kl",
             scale_by_temperature_squared=options.scale_by_temperature_squared,
         )
-        return {"hard": cross_entropy(logits, labels), "old": options.lambda_old * old}, logits
+        hard = self.hard_loss(logits, labels, extras)
+        return {"hard": hard, "old": options.lambda_old * old}, logits

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
+from poc.torch_impl.losses import HardLoss
 from poc.torch_impl.models import Model
 
 
@@ -27,7 +28,8 @@ class Outcome(NamedTuple):
 class Objective(ABC):
     """A method's loss on one batch, built once per run around the model that it trains.
 
-    `weights` has all the weights that the run starts from, also those of a teacher.
+    `weights` has all the weights that the run starts from, also those of a teacher. `hard_loss` is
+    the loss of the labels that the settings name.
 
     A method whose step is more than one gradient and one optimiser update sets `owns_update` and
     implements `update` and the methods after it. The trainer then has no optimiser of its own.
@@ -40,6 +42,7 @@ class Objective(ABC):
 
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
+        self.hard_loss = HardLoss(run.spec)
 
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the outputs (N, …) of frozen layers that the loss needs; no gradient passes.

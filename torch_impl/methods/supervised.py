@@ -1,10 +1,8 @@
-"""Supervised training: cross-entropy with the labels."""
+"""Supervised training: the loss of the labels."""
 
 from collections.abc import Mapping
 
 import torch
-
-from poc.torch_impl.losses import cross_entropy
 
 from .objective import Objective
 
@@ -19,14 +17,14 @@ class Supervised(Objective):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """Return terms (N,): `hard`, cross-entropy with the labels, and one per auxiliary head."""
+        """Return terms (N,): `hard`, the loss of the labels, and one per auxiliary head."""
         network = self.model.network
         wanted = [network.output, *network.auxiliary]
         values = self.model.values(images, wanted, noise, training=True)
         logits = values[network.output]
         # Auxiliary heads, as those of GoogLeNet, exist in training only: evaluation skips them.
         terms = {
-            name: weight * cross_entropy(values[name], labels)
+            name: weight * self.hard_loss(values[name], labels, extras)
             for name, weight in network.auxiliary.items()
         }
-        return {"hard": cross_entropy(logits, labels), **terms}, logits
+        return {"hard": self.hard_loss(logits, labels, extras), **terms}, logits

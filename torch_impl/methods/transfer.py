@@ -1,4 +1,4 @@
-"""Transfer learning and FixRes: cross-entropy, from outputs of frozen layers that may be kept."""
+"""Transfer learning and FixRes: labels alone, from outputs of frozen layers that may be kept."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,6 @@ from poc.shared.engine.training.output_cache import KEPT_PREFIX
 from poc.shared.spec.networks.freezing import frontier
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
-from poc.torch_impl.losses import cross_entropy
 from poc.torch_impl.models import Model
 
 from .objective import Objective
@@ -40,10 +39,10 @@ class TransferLearning(Objective):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """Return the term (N,) `hard`, cross-entropy with the labels, and the logits."""
+        """Return the term (N,) `hard`, the loss of the labels, and the logits."""
         output = self.model.network.output
         values = self.model.values(images, [output], noise, training=True, given=self.given(extras))
-        return {"hard": cross_entropy(values[output], labels)}, values[output]
+        return {"hard": self.hard_loss(values[output], labels, extras)}, values[output]
 
     def given(self, extras: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return node -> its kept output (N, …), for all nodes that are kept."""

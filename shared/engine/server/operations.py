@@ -105,7 +105,7 @@ class ServedOperations(Operations):
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
         noise = noise_of_step(resolved, step, len(images))
         loss, gradients = self._backend.loss_and_gradients(
-            resolved, weights, images, labels, noise, step_coefficients(resolved, 0.0)
+            resolved, weights, images, labels, noise, step_coefficients(resolved, 0.0, labels)
         )
         return {"loss": loss, "gradients": gradients}
 
@@ -196,7 +196,7 @@ class ServedOperations(Operations):
             batch = batches[step % len(batches)]
             images, labels = batch["images"], batch["labels"]
             noise = noise_of_step(resolved, step, len(images))
-            extras = step_coefficients(resolved, step / max(len(learning_rates) - 1, 1))
+            extras = step_coefficients(resolved, step / max(len(learning_rates) - 1, 1), labels)
             trainer.step(images, labels, rate, noise, extras)
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
@@ -251,7 +251,8 @@ class ServedOperations(Operations):
             trainer = self._backend.Trainer(resolved, starting_weights(resolved))
             for step in range(num_steps):
                 noise = noise_of_step(resolved, step, size)
-                trainer.step(images, labels, 1e-3, noise, step_coefficients(resolved, 0.0))
+                extras = step_coefficients(resolved, 0.0, labels)
+                trainer.step(images, labels, 1e-3, noise, extras)
             # A device may fail after the call has returned.
             trainer.wait()
             trainer.logits(images)

@@ -125,7 +125,8 @@ class StageSteps:
         noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
         # From 0 at the first step to 1 at the last; a stage of one step stays at 0.
         progress = (step - self.first_step) / max(self.num_steps - 1, 1)
-        return noise, step_coefficients(self.whole_run, progress) | self.look_up(batch)
+        coefficients = step_coefficients(self.whole_run, progress, batch.learned)
+        return noise, {**coefficients, **self.look_up(batch)}
 
     def look_up(self, batch: Batch) -> Arrays:
         """Return kept outputs (N, …) for this batch, computed when its images are first seen."""

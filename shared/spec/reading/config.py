@@ -11,6 +11,7 @@ from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.suggestions import suggest_key
+from poc.shared.spec.training.losses import LossSpec
 from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.shared.spec.training.schedules import ScheduleSpec
 from poc.shared.spec.training.stopping import EarlyStoppingSpec
@@ -198,6 +199,7 @@ def full_key(key: str, values: Mapping[str, Any]) -> list[str]:
         },
         ("method_options",): method.options.model_fields,
         ("optimizer",): OptimizerSpec.model_fields,
+        ("loss",): LossSpec.model_fields,
         ("data",): DataSpec.model_fields,
         ("data", "split"): SplitSpec.model_fields,
         ("schedule",): ScheduleSpec.model_fields,

@@ -1,1 +1,1 @@
-"""Settings of the training: update rule, learning rate, precision, stages, early stopping."""
+"""Settings of the training: loss, update rule, rate, precision, stages, early stopping."""

@@ -13,7 +13,7 @@ from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.server.operations import ServedOperations
 from poc.shared.engine.teacher import starting_weights
-from poc.shared.errors import Terminated
+from poc.shared.errors import Terminated, UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers.declaration import Initializer, Parameter
@@ -177,6 +177,53 @@ def test_a_network_without_norms_is_seen_as_such(photos):
     assert resolved.spec.optimizer.learning_rate == 1e-3
 
 
+@pytest.fixture
+def uneven(tmp_path):
+    """Published parts: 9 cats and 3 dogs to train on, one each to validate and to test."""
+    counts = {"train": {"cat": 9, "dog": 3}, "val": {"cat": 1, "dog": 1}}
+    generator = np.random.default_rng(0)
+    for part, classes in {**counts, "test": counts["val"]}.items():
+        for name, count in classes.items():
+            folder = tmp_path / "uneven" / part / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = generator.integers(0, 256, (8, 8, 1), dtype=np.uint8)[..., 0]
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path / "uneven"
+
+
+def test_balanced_weights_are_counted_over_the_training_part(uneven):
+    told = []
+    run = load_run(None, [f"data.source=folder:{uneven}", "class_weights=balanced"])
+    resolved, data = resolve(run, told.append)
+    with data:
+        # 12 / (2 * 9) and 12 / (2 * 3).
+        assert resolved.spec.loss.class_weights == (12 / 18, 2.0)
+        line = "Class weights (balanced): from 0.6667 for 'cat' to 2 for 'dog'."
+        assert line in told
+        assert line in data.notes
+    # A run that has numbers keeps them, whatever its data is.
+    again, data = resolve(run.replace(loss={"class_weights": [1.0, 5.0]}))
+    data.close()
+    assert again.spec.loss.class_weights == (1.0, 5.0)
+
+
+def test_balanced_weights_need_an_image_of_every_class(uneven):
+    """The split sees to it, before anything is counted."""
+    for path in (uneven / "train" / "dog").iterdir():
+        path.unlink()
+    settings = [f"data.source=folder:{uneven}", "class_weights=balanced", "data.on_error=skip"]
+    run = load_run(None, settings)
+    with pytest.raises(UsageError, match=r"leaves class 'dog' .* without one in the train part"):
+        resolve(run)
+
+
+def test_weights_of_other_classes_are_refused_when_the_data_is_known(uneven):
+    run = load_run(None, [f"data.source=folder:{uneven}", "class_weights=[1, 2, 3]"])
+    with pytest.raises(UsageError, match="of length 3, for 2 classes"):
+        resolve(run)
+
+
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 2], "k": 1}}
 SMALL = {"data": {"split": {"train_per_class": 10}, "batch_size": 1}, "model": MODEL}
 
@@ -216,3 +263,23 @@ def test_the_run_folder_holds_numbers_and_a_resume_keeps_them(tmp_path, monkeypa
     assert len(rates[0]) == 12
     losses = [[row["train/loss"] for row in lines] for lines in rows]
     assert losses[0] == losses[1]
+
+
+def test_the_run_folder_holds_the_counted_weights(uneven, tmp_path, monkeypatch):
+    """Numbers, which a resume keeps without counting again."""
+    run = {
+        "data": {"source": f"folder:{uneven}", "batch_size": 4},
+        "loss": {"class_weights": "balanced"},
+        "model": MODEL,
+        "num_epochs": 2,
+    }
+    monkeypatch.setattr(Saver, "is_due", stub.stop_at([4]))
+    notes = train(tmp_path / "run", run)
+    record = RunFolder(tmp_path / "run").read_run()
+    assert record["run"]["loss"]["class_weights"] == [12 / 18, 2.0]
+    assert [text for text in notes if text.startswith("Class weights")]
+    monkeypatch.undo()
+    notes = train(tmp_path / "run", record["run"], is_resumed=True)
+    assert not [text for text in notes if text.startswith("Class weights")]
+    finished = RunFolder(tmp_path / "run").read_run()
+    assert (finished["status"], finished["run"]) == ("finished", record["run"])

@@ -56,8 +56,18 @@ def test_fitnets_stages_and_its_falling_weight():
     resolved = resolve_networks(run)
     assert resolved.coefficients(0.0) == {"soft": 4.0}
     assert resolved.coefficients(1.0) == {"soft": 1.0}
-    assert step_coefficients(resolved, 0.5) == {"coefficient/soft": np.asarray(2.5)}
+    labels = np.array([0, 1, 1])
+    assert step_coefficients(resolved, 0.5, labels) == {"coefficient/soft": np.asarray(2.5)}
     assert len(make_run("fitnets", {"stages": "one"}).stages) == 1
+
+
+def test_a_step_gets_the_mean_class_weight_if_classes_have_weights():
+    weights = [1.0, 3.0, *[2.0] * 8]
+    run = make_run("fitnets", num_epochs=10).replace(loss={"class_weights": weights})
+    labels = np.array([0, 0, 0, 1])
+    found = step_coefficients(resolve_networks(run), 0.5, labels)
+    assert found == {"coefficient/soft": 2.5, "coefficient/mean_class_weight": 1.5}
+    assert all(value.shape == () for value in found.values())
 
 
 def test_regressors_are_declared_and_leave_with_their_stage():

@@ -3,10 +3,10 @@
 theta: the target and the 1x1 regressors, under SGD. W: the weight of every pair, image and channel,
 given by the meta-networks phi and constant within a batch. A batch takes four phases:
 
-    1. theta_0: one SGD step on cross-entropy + matching loss. This step is kept.
+    1. theta_0: one SGD step on the hard loss (of the labels) + matching loss. This step is kept.
     2. theta_1 … theta_T: T steps on the matching loss alone.
-    3. theta_{T+1}: one step on the cross-entropy alone.
-    4. phi: one Adam step on the gradient of the cross-entropy at theta_{T+1}, taken back through
+    3. theta_{T+1}: one step on the hard loss alone.
+    4. phi: one Adam step on the gradient of the hard loss at theta_{T+1}, taken back through
        phases 3 and 2, momentum and weight decay included. Then theta_0 is restored.
 """
 
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from poc.tf_impl.layers.derivatives import efficient_second_order
-from poc.tf_impl.losses import cross_entropy
 from poc.tf_impl.methods.objective import Outcome
 from poc.tf_impl.optimizers import set_learning_rate
 
@@ -132,11 +131,20 @@ class L2TWW(L2TState):
         # phi is then judged on examples that theta did not learn from.
         if self.options.meta_batch == "held_out":
             half = batch.labels.shape[0] // 2
-            train, outer = part(batch, slice(None, half)), part(batch, slice(half, None))
+            train, outer = self.halve(batch, half)
         matching = self.matching.prepare(self.source_maps(train.extras))
         gates = self.matching.gates(matching.pooled, detached(self.meta))
         descent = Descent(learning_rate, self.run.spec.optimizer.momentum, self.weight_decays)
         return BatchConstants(train, outer, matching, gates, descent)
+
+    def halve(self, batch: Batch, half: int) -> tuple[Batch, Batch]:
+        """Return two parts of a batch (N, …), each with the mean class weight of its own labels."""
+        parts = part(batch, slice(None, half)), part(batch, slice(half, None))
+        first, second = (
+            one._replace(extras={**one.extras, **self.hard_loss.coefficients(one.labels)})
+            for one in parts
+        )
+        return first, second
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the matched maps of the source, (N, H, W, C)."""
@@ -250,7 +258,8 @@ class L2TWW(L2TState):
         found: Tensors = {}
         errors: Tensors = {}
         if "hard" in terms:
-            found["hard"] = cross_entropy(values[network.output], batch.labels)
+            logits = values[network.output]
+            found["hard"] = self.hard_loss(logits, batch.labels, batch.extras)
         if "matching" in terms:
             maps = {tap: values[node] for tap, node in self.target_nodes.items()}
             with efficient_second_order(linear_only=linear_only):

@@ -52,7 +52,7 @@ class LookAhead(NamedTuple):
     """Results of phases 2 and 3, with the state at their end.
 
     `statistics`: running statistics after the pass at theta_0. `matching`: matching loss of each
-    look-ahead step and pair, summed over the batch (T, pairs). `hard`: cross-entropy of phase 3.
+    look-ahead step and pair, summed over the batch (T, pairs). `hard`: hard loss of phase 3.
     """
 
     end: Point

@@ -1,0 +1,80 @@
+"""Settings of the loss of the labels, the term `hard` of every method."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from poc.shared.errors import UsageError
+from poc.shared.spec.settings import Settings, shorten
+
+
+class LossSpec(Settings):
+    """The training loss of the labels; `val/loss` and `test_loss` stay the plain cross-entropy.
+
+    With class weights the loss of a batch is sum(w_i l_i) / sum(w_i), as in PyTorch. Labels that
+    mixup or cutmix made soft have no class of their own: there, as in PyTorch, it is the mean over
+    the examples of -sum_c w_c y_c log p_c.
+    """
+
+    # A new loss gets its name here, its function and its row of `LOSSES` in `losses.py` of both
+    # trees, and its rules in `shared/spec/combinations.py`.
+    name: Literal["cross_entropy", "focal"] = Field(
+        "cross_entropy",
+        description="training loss of the labels; focal: (1 - p)^gamma times the cross-entropy, p "
+        "the probability of the label (val/loss and the test loss stay the plain cross-entropy)",
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0, description="focal: exponent gamma; 0: the plain cross-entropy"
+    )
+    class_weights: Literal["balanced"] | tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None,
+        examples=["balanced", [1.0, 3.0]],
+        description="factor of each class in the training loss, in the order of the class names; "
+        "balanced: n / (num_classes * n_c) over the training part; none: all classes alike",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of each label that is spread evenly over all classes; 0: none",
+    )
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _check_class_weights(cls, value: object) -> object:
+        """Refuse weights under which no example, or less than none, would count."""
+        if value is None or value == "balanced" or are_weights(value):
+            return value
+        raise UsageError(
+            f"Got loss.class_weights={shorten(value)}. Expected balanced, or a list of one number "
+            "per class: finite, none below 0, not all 0. Try loss.class_weights=balanced."
+        )
+
+    def weights_of(self, num_classes: int | None) -> tuple[float, ...] | None:
+        """Return the weight of each class; none if all classes count alike.
+
+        Raises:
+            UsageError: There is not one number per class, or the weights are still to be counted.
+        """
+        if self.class_weights == "balanced":
+            raise UsageError(
+                "Got loss.class_weights='balanced' where no training images are counted. Expected "
+                "numbers. Try loss.class_weights=[1.0, 3.0], one number per class."
+            )
+        if self.class_weights is not None and len(self.class_weights) != num_classes:
+            raise UsageError(
+                f"Got loss.class_weights={shorten(list(self.class_weights))}, of length "
+                f"{len(self.class_weights)}, for {num_classes} classes. Expected one number per "
+                "class, in the order of the class names. Try loss.class_weights=balanced."
+            )
+        return self.class_weights
+
+
+def are_weights(value: object) -> bool:
+    """Return whether a value is a list of finite numbers, none negative and not all 0."""
+    if not isinstance(value, list | tuple):
+        return False
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in value):
+        return False
+    return all(math.isfinite(each) and each >= 0 for each in value) and any(value)
