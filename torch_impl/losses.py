@@ -73,12 +73,30 @@ def focal(
     return values if class_weights is None else class_weights[labels] * values
 
 
+def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the binary cross-entropy of every example, the mean over its labels.
+
+    It is -y log p - (1 - y) log(1 - p) with p = sigmoid(logit), computed without overflow as
+    max(x, 0) - x y + log(1 + exp(-|x|)).
+
+    Args:
+        logits: (N, num_classes).
+        labels: (N, num_classes), from 0 to 1.
+
+    Returns:
+        (N,) loss per example.
+    """
+    values = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return values.mean(dim=1)
+
+
 # Name of a loss -> its function with the options of the settings.
 LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
     "cross_entropy": lambda options, *tensors: cross_entropy(
         *tensors, label_smoothing=options.label_smoothing
     ),
     "focal": lambda options, *tensors: focal(*tensors, gamma=options.focal_gamma),
+    "binary_cross_entropy": lambda options, *tensors: binary_cross_entropy(*tensors),
 }
 
 

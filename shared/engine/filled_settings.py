@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from poc.shared.data.sources.base import Source
 from poc.shared.data.sources.inspection import Note
 from poc.shared.data.splits.split import Split
 from poc.shared.data.views.normalization import prepared_shape
@@ -29,6 +30,21 @@ def fill_open(run: RunSpec, split: Split) -> RunSpec:
         has_norms=any(node.layer.kind == BatchNorm.kind for node in network.nodes),
     )
     return fill_in(run, images)
+
+
+def fill_loss(run: RunSpec, source: Source, tell: Note) -> RunSpec:
+    """Take the loss for any number of labels if the images have them, and only then.
+
+    Raises:
+        UsageError: The loss is for the other kind of data.
+    """
+    if source.is_multi_label and run.loss.name == "cross_entropy":
+        tell(f"The images of {source.name} have any number of labels: the loss is binary.")
+        return run.replace(
+            loss={**run.loss.model_dump(mode="json"), "name": "binary_cross_entropy"}
+        )
+    run.loss.check_labels(source.name, is_multi_label=source.is_multi_label)
+    return run
 
 
 def fill_class_weights(run: RunSpec, split: Split, tell: Note) -> RunSpec:

@@ -21,7 +21,7 @@ from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run import RunSpec
 
-from .filled_settings import fill_class_weights, fill_open
+from .filled_settings import fill_class_weights, fill_loss, fill_open
 
 # `run.json` counts everything and names only so many, so that one bad folder does not swell it.
 NUM_NAMED = 100
@@ -146,7 +146,8 @@ def open_data(
             f"{source.name} publishes no parts: it is split into shares of {shares} (data.split "
             "sets others)."
         )
-    run = fill_class_weights(fill_open(run, split), split, note)
+    run = fill_loss(fill_open(run, split), source, note)
+    run = fill_class_weights(run, split, note)
     leaks = find_leaks(split)
     tell_trouble(source, note_leaks(split, leaks), note)
     made = make_pipelines(source, split, run)

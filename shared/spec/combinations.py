@@ -9,6 +9,14 @@ from .run_settings import RunSettings
 from .suggestions import likeliest
 from .training.precision import EXACT
 
+# First word of what has no meaning with any number of labels -> what to do instead.
+BINARY_ADVICE = {
+    "the": "--method scratch, lightlayers, transfer or fixres",
+    "loss.class_weights": "removing loss.class_weights",
+    "loss.label_smoothing": "removing loss.label_smoothing",
+    "data.eval_view.crop": "data.eval_view.average=logits",
+}
+
 
 def check_combination(run: RunSettings) -> None:
     """Refuse a run in which two settings exclude each other.
@@ -102,6 +110,27 @@ def check_focal(run: RunSettings) -> None:
         )
 
 
+def check_binary(run: RunSettings) -> None:
+    """Refuse settings that have no meaning for images with any number of labels."""
+    if not run.loss.is_binary:
+        return
+    view = run.data.eval_view
+    found = {
+        f"the method {run.method!r}": find_method(run.method).distillation is not None,
+        "loss.class_weights": run.loss.class_weights is not None,
+        "loss.label_smoothing": bool(run.loss.label_smoothing),
+        f"data.eval_view.crop={view.crop!r} and average='softmax'": view.crop in ("five", "ten")
+        and view.average == "softmax",
+    }
+    for what, is_set in found.items():
+        if is_set:
+            raise UsageError(
+                f"Got loss.name='binary_cross_entropy' with {what}, which is defined for one class "
+                "per image alone. Expected another setting. Try "
+                f"{BINARY_ADVICE[what.partition('=')[0].partition(' ')[0]]}."
+            )
+
+
 def check_second_order(run: RunSettings) -> None:
     """Refuse a precision or a mode in which second derivatives are wrong or unavailable."""
     if not find_method(run.method).is_second_order:
@@ -146,6 +175,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_optimizer,
     check_layout,
     check_focal,
+    check_binary,
     check_second_order,
     check_model,
 )

@@ -26,11 +26,13 @@ FOCAL = {
     "focal 5 and weights": {"name": "focal", "focal_gamma": 5.0, "class_weights": WEIGHTS},
 }
 LOSSES = {**CROSS_ENTROPY, **FOCAL}
+BINARY = {"name": "binary_cross_entropy"}
 generator = np.random.default_rng(0)
 LOGITS = 3 * generator.normal(size=(7, 4))
 DIRECTION = generator.normal(size=(7, 4))
 HARD = np.array([0, 1, 2, 3, 1, 1, 0])
 SOFT = generator.dirichlet(np.ones(4), 7)
+SETS = generator.integers(0, 2, (7, 4)).astype(float)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,27 @@ def test_it_is_the_reference(own, row):
 @pytest.mark.parametrize("row", CROSS_ENTROPY)
 def test_soft_labels_are_the_reference(own, row):
     check(evaluate(own, CROSS_ENTROPY[row], labels=SOFT), SOFT, CROSS_ENTROPY[row])
+
+
+@pytest.mark.parametrize("labels", [SETS, SOFT], ids=["sets", "mixed"])
+def test_any_number_of_labels_is_the_reference(own, labels):
+    check(evaluate(own, BINARY, labels=labels), labels, BINARY)
+
+
+def test_any_number_of_labels_by_hand(own):
+    """p = 1/2 and 3/4: (log 2 + log 4) / 2 if the second label is absent; no overflow at 1000."""
+    logits = np.array([[0.0, np.log(3.0)], [1000.0, -1000.0]])
+    labels, direction = np.array([[1.0, 0.0], [1.0, 1.0]]), np.zeros((2, 2))
+    found = evaluate(own, BINARY, logits, labels, direction=direction)
+    assert_close(found["shares"], np.array([np.log(8.0) / 2, 500.0]))
+
+
+@pytest.mark.torch
+def test_any_number_of_labels_is_pytorch_s_own(own, stock):
+    expected = stock.call(loss_probe.stock_loss, loss=BINARY, logits=LOGITS, labels=SETS)
+    found = evaluate(own, BINARY, labels=SETS)
+    assert_close(found["shares"].mean(), expected["value"])
+    assert_close(found["gradient"], expected["gradient"])
 
 
 @pytest.mark.torch

@@ -104,6 +104,26 @@ IMPOSSIBLE = {
         ["loss.class_weights=[1.0, 2.0]"],
         ["[1.0, 2.0], of length 2, for 10 classes", "Try loss.class_weights=balanced"],
     ),
+    "labels x kd": (
+        ["loss.name=binary_cross_entropy", "method=kd"],
+        ["the method 'kd'", "--method scratch"],
+    ),
+    "labels x class weights": (
+        ["loss.name=binary_cross_entropy", "loss.class_weights=[1, 2]"],
+        ["with loss.class_weights", "removing loss.class_weights"],
+    ),
+    "labels x smoothing": (
+        ["loss.name=binary_cross_entropy", "loss.label_smoothing=0.1"],
+        ["with loss.label_smoothing"],
+    ),
+    "labels x mean of five crops": (
+        ["loss.name=binary_cross_entropy", "eval_view.crop=five", "image_size=[16,16]"],
+        ["data.eval_view.average=logits"],
+    ),
+    "labels x one class per image": (
+        ["loss.name=binary_cross_entropy"],
+        ["one class each", "Try loss.name=cross_entropy"],
+    ),
     "class weights x nothing": (["loss.class_weights=[0, 0]"], ["not all 0"]),
     "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
 }

@@ -43,6 +43,10 @@ SOFT = [
     {"images": images, "labels": generator.dirichlet(np.ones(3), 8).astype(np.float32)}
     for images in IMAGES
 ]
+SETS = [
+    {"images": images, "labels": generator.integers(0, 2, (8, 3)).astype(np.float32)}
+    for images in IMAGES
+]
 
 
 def make_run(loss, method="scratch", options=None, teacher=None, **fields):
@@ -72,6 +76,10 @@ def climb(run, workers, batches):
 )
 def test_both_backends_climb(row, workers):
     climb(make_run(LOSSES[row]), workers, HARD)
+
+
+def test_both_backends_climb_with_any_number_of_labels(workers):
+    climb(make_run({"name": "binary_cross_entropy"}), workers, SETS)
 
 
 @pytest.mark.slow

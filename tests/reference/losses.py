@@ -37,7 +37,12 @@ def shares(logits: Any, labels: Any, **options: Any) -> Any:
 
 def weighted(logits: Any, labels: Any, *, name: str = "cross_entropy", **options: Any) -> Any:
     """w_i l_i of every example."""
-    function = {"cross_entropy": cross_entropy, "focal": focal}[name]
+    functions = {
+        "cross_entropy": cross_entropy,
+        "focal": focal,
+        "binary_cross_entropy": binary_cross_entropy,
+    }
+    function = functions[name]
     return [function(row, label, **options) for row, label in zip(logits, labels, strict=True)]
 
 
@@ -74,6 +79,19 @@ def focal(
     log_p = log_softmax(row)[label]
     weight = 1.0 if class_weights is None else class_weights[label]
     return weight * (-np.expm1(log_p)) ** focal_gamma * -log_p
+
+
+def binary_cross_entropy(row: Any, label: Any) -> Any:
+    """The mean over the labels of -y log s(x) - (1 - y) log(1 - s(x)), s the sigmoid."""
+    terms = [
+        own * log_one_plus_exp(-x) + (1 - own) * log_one_plus_exp(x)
+        for x, own in zip(row, label, strict=True)
+    ]
+    return sum(terms) / len(terms)
+
+
+def log_one_plus_exp(x: Any) -> Any:
+    return np.log(1 + np.exp(x)) if x.real < 0 else x + np.log(1 + np.exp(-x))
 
 
 def gradient(logits: Any, labels: Any, **options: Any) -> Any:

@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     Attributes:
         images: (N, H, W, C) float32; with five or ten crops (N * crops, H, W, C), those of one
             example together.
-        labels: (N,) int64.
+        labels: (N,) int64; (N, num_classes) if an example may have any number of labels.
         indices: (N,) int64 positions in the source.
         targets: (N, num_classes) float32; None unless images were mixed.
     """
@@ -50,7 +50,10 @@ class Batch(NamedTuple):
     @property
     def learned(self) -> Labels | NDArray[np.float32]:
         """Return the targets (N, num_classes) of a step, or the labels (N,) if none were mixed."""
-        return self.labels if self.targets is None else self.targets
+        if self.targets is not None:
+            return self.targets
+        # Any number of labels are targets of their own, and meet the logits in one product.
+        return self.labels if self.labels.ndim == 1 else self.labels.astype(np.float32)
 
 
 @dataclass(frozen=True)

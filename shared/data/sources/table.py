@@ -49,6 +49,7 @@ class KnownImages(NamedTuple):
 
     shape: tuple[int, int, int]
     num_classes: int
+    is_multi_label: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +167,7 @@ def known_images(text: str) -> KnownImages | None:
     source = SCHEMES[scheme].open(text, rest, Opening())
     if source.image_shape is None:
         return None
-    return KnownImages(source.image_shape, len(source.class_names))
+    return KnownImages(source.image_shape, len(source.class_names), source.is_multi_label)
 
 
 def split_source(text: str) -> tuple[str, str]:

@@ -46,11 +46,18 @@ class Mix:
         return mixed
 
     def targets(self, labels: Labels, partners: Labels, num_classes: int) -> NDArray[np.float32]:
-        """(N, num_classes) float32; each row sums to 1."""
-        classes = np.eye(num_classes, dtype=np.float32)
+        """(N, num_classes) float32; each row sums to 1, unless an example has several labels."""
         share = np.float32(self.share)
-        targets: NDArray[np.float32] = classes[labels] * share
-        return targets + classes[partners] * (np.float32(1) - share)
+        own, others = (one_hot(each, num_classes) for each in (labels, partners))
+        mixed: NDArray[np.float32] = own * share + others * (np.float32(1) - share)
+        return mixed
+
+
+def one_hot(labels: Labels, num_classes: int) -> NDArray[np.float32]:
+    """Return labels (N,) or sets of labels (N, num_classes) as (N, num_classes) float32."""
+    if labels.ndim == 2:
+        return labels.astype(np.float32)
+    return np.eye(num_classes, dtype=np.float32)[labels]
 
 
 def is_mixing(view: TrainView) -> bool:

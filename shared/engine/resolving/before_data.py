@@ -42,6 +42,8 @@ def check_before_data(run: RunSpec) -> None:
     run = run.replace(input_shape=shape, num_classes=classes)
     # A pattern takes the classes from the file names, which are not read yet.
     knows_classes = known is not None and run.data.class_pattern is None
+    if known is not None:
+        run.loss.check_labels(run.data.source, is_multi_label=known.is_multi_label)
     if knows_classes and run.loss.class_weights != "balanced":
         run.loss.weights_of(classes)
     read_initial_weights(run, declare_fitting(run), knows_classes=knows_classes)

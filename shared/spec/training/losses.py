@@ -19,10 +19,12 @@ class LossSpec(Settings):
 
     # A new loss gets its name here, its function and its row of `LOSSES` in `losses.py` of both
     # trees, and its rules in `shared/spec/combinations.py`.
-    name: Literal["cross_entropy", "focal"] = Field(
+    name: Literal["cross_entropy", "focal", "binary_cross_entropy"] = Field(
         "cross_entropy",
         description="training loss of the labels; focal: (1 - p)^gamma times the cross-entropy, p "
-        "the probability of the label (val/loss and the test loss stay the plain cross-entropy)",
+        "the probability of the label (val/loss and the test loss stay the plain cross-entropy); "
+        "binary_cross_entropy: for images with any number of labels, and taken for them without "
+        "being set",
     )
     focal_gamma: float = Field(
         2.0, ge=0, description="focal: exponent gamma; 0: the plain cross-entropy"
@@ -49,6 +51,31 @@ class LossSpec(Settings):
         raise UsageError(
             f"Got loss.class_weights={shorten(value)}. Expected balanced, or a list of one number "
             "per class: finite, none below 0, not all 0. Try loss.class_weights=balanced."
+        )
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether each label is judged by itself, so that an example may have several."""
+        return self.name == "binary_cross_entropy"
+
+    def check_labels(self, source: str, *, is_multi_label: bool) -> None:
+        """Refuse a loss for the other kind of labels.
+
+        Args:
+            source: Name of the data.
+            is_multi_label: Whether its images have any number of labels, and not one class each.
+
+        Raises:
+            UsageError: The loss does not fit.
+        """
+        if self.is_binary == is_multi_label:
+            return
+        found, other = "any number of labels", "binary_cross_entropy"
+        if not is_multi_label:
+            found, other = "one class each", "cross_entropy"
+        raise UsageError(
+            f"Got loss.name={self.name!r} for {source!r}, whose images have {found}. Expected "
+            f"loss.name={other!r}. Try loss.name={other}."
         )
 
     def weights_of(self, num_classes: int | None) -> tuple[float, ...] | None:

@@ -48,9 +48,13 @@ def hard_loss(
 def stock_loss(
     operations: Any, loss: dict[str, Any], logits: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`torch.nn.CrossEntropyLoss` with the same options: value () and gradient."""
+    """PyTorch's own loss with the same options: value () and gradient."""
     import torch
 
+    if loss.get("name") == "binary_cross_entropy":
+        own, sets = torch.nn.BCEWithLogitsLoss(), torch.from_numpy(labels)
+        found = differentiate_torch(lambda values: own(values, sets), logits, np.zeros(()))
+        return {"value": found["shares"], "gradient": found["gradient"]}
     weights, smoothing = loss.get("class_weights"), loss.get("label_smoothing", 0.0)
     stock = torch.nn.CrossEntropyLoss(
         None if weights is None else torch.tensor(weights, dtype=torch.float64),
