@@ -17,6 +17,7 @@ from .networks.models import ModelSpec
 from .open_settings import BY_RECIPE, OpenSetting
 from .settings import Settings
 from .teacher import TeacherSpec
+from .training.averaging import AverageSpec
 from .training.optimizers import OptimizerSpec
 from .training.precision import Precision, storage_type
 from .training.schedules import ScheduleSpec
@@ -56,6 +57,9 @@ class RunSettings(Settings):
     )
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
+    ema: AverageSpec = Field(
+        default_factory=AverageSpec, description="average of the weights, judged in their place"
+    )
     early_stopping: EarlyStoppingSpec = Field(
         default_factory=EarlyStoppingSpec,
         description="rules that end a run or reduce its learning rate",
