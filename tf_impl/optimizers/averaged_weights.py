@@ -33,9 +33,10 @@ class AveragedWeights:
 
     def move(self, share: tf.Tensor | float) -> None:
         """Take a share () of the present weights into the average."""
+        # Cast once: all weights and statistics are stored in one type.
+        taken = tf.cast(share, self.averages[0].dtype)
         for average, variable in zip(self.averages, self.variables, strict=True):
-            change = tf.cast(share, average.dtype) * (tf.convert_to_tensor(variable) - average)
-            average.assign_add(change)
+            average.assign_add(taken * (tf.convert_to_tensor(variable) - average))
 
     def weights(self) -> Weights:
         """Return the averages as canonical `Weights`."""

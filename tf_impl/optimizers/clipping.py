@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 # PyTorch's, which also shortens a gradient whose norm is exactly the bound, by a millionth of 1.
-EPSILON = 1e-6
+_EPSILON = 1e-6
 
 
 def clip_gradients(
@@ -20,5 +20,5 @@ def clip_gradients(
         clip_norm: Largest norm.
     """
     # Not `tf.clip_by_global_norm`, which has no epsilon.
-    factor = tf.minimum(clip_norm / (tf.linalg.global_norm(gradients) + EPSILON), 1.0)
+    factor = tf.minimum(clip_norm / (tf.linalg.global_norm(gradients) + _EPSILON), 1.0)
     return [gradient * factor for gradient in gradients]
