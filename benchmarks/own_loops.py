@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 import poc
 from poc.shared.data.sources.arrays import open_embedded
 from poc.shared.data.splits.recorded import RecordedParts
+from poc.shared.spec.run import Backend
 
 EPOCHS, BATCH_SIZE, RATE = 15, 32, 0.003
 MODEL: dict[str, Any] = {"layer": "conv2d", "widths": [16, 32]}
@@ -48,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         backend, seed = arguments.one
-        print(json.dumps(train_both(backend, int(seed), arguments.folder)))
+        print(json.dumps(train_both(cast("Backend", backend), int(seed), arguments.folder)))
         return
     for backend in ("tf", "torch"):
         rows = []
@@ -64,7 +65,7 @@ def main() -> None:
         print(f"{backend}: own less poc {statistics.mean(gains):+.4f}, standard error {error:.4f}")
 
 
-def train_both(backend: str, seed: int, folder: Path) -> dict[str, float]:
+def train_both(backend: Backend, seed: int, folder: Path) -> dict[str, float]:
     """Return the test accuracy of a run, and that of the framework's own training."""
     output = folder / f"{backend}-{seed}"
     run = poc.run(

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from poc.shared.engine.numerics.loss_terms import check_terms
+from poc.shared.engine.step_numbers import GROUP_SHARE
 from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 
-from .loss_scale import LossScale
 from .methods import Objective, Outcome
 from .models import Model
+from .optimizers.loss_scale import LossScale
 from .weights import learning_names, named_variables, trainable_names
 
 
@@ -32,12 +33,14 @@ def compute_gradients(
         images: (N, H, W, C).
         labels: (N,) int64, or soft ones (N, num_classes).
         noise: Masks (N, …) of the random layers.
-        extras: Kept outputs (N, …) and scalars () of this step.
+        extras: Kept outputs (N, …) and scalars () of this step. One of them may be the share of
+            the batch in its update.
         loss_scale: Enlarges the loss before its gradient is taken.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), the mean loss (), and the gradient of every
-        trainable variable: 0 if the loss does not depend on it, enlarged by `loss_scale`.
+        trainable variable: 0 if the loss does not depend on it, enlarged by `loss_scale`, and
+        times the share of the batch.
 
     Raises:
         CheckFailed: A loss term is not (N,).
@@ -49,7 +52,8 @@ def compute_gradients(
         losses, logits = objective.losses(images, labels, noise, extras)
         check_losses(objective, losses, logits, labels)
         loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
-        scaled = loss if loss_scale is None else loss_scale.enlarge(loss)
+        part = loss * extras[GROUP_SHARE] if GROUP_SHARE in extras else loss
+        scaled = part if loss_scale is None else loss_scale.enlarge(part)
     # Biases that a batch norm cancels are left out: theirs is 0, not noise (docs/decisions/0003).
     found = tape.gradient(scaled, learning, unconnected_gradients="zero")
     gradients = {

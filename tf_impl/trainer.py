@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
+from poc.shared.engine.step_numbers import StepNumbers, take_numbers
+from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
-from poc.shared.spec.training.precision import SCALED
 
 from .arrays import (
     extras_to_tensors,
@@ -23,11 +24,11 @@ from .arrays import (
 )
 from .device import find_device
 from .gradients import check_losses, complete_extras, compute_gradients
-from .loss_scale import LossScale
 from .methods import Outcome, find_objective
 from .models import Model
-from .optimizers import build_optimizer, set_learning_rate
-from .weights import load_weights, named_variables, read_weights, trainable_names
+from .optimizers.averaged_weights import AveragedWeights
+from .optimizers.update import WeightUpdate
+from .weights import load_weights, read_weights
 
 # Places in the vector of totals. A method has at most one loss term per pair of maps.
 _NUM_TOTALS = 256
@@ -42,33 +43,30 @@ class Trainer:
         self.model = Model(network, dtype=run.spec.precision)
         load_weights(self.model, weights)
         self.objective = find_objective(run.spec.method)(run, self.model, weights)
-        self.names = trainable_names(self.model)
-        variables = named_variables(self.model)
-        declared = {parameter.name: parameter for parameter in network.parameters}
-        self.variables = [variables[name] for name in self.names]
-        self.optimizer = None
+        self.weight_update = None
         if not self.objective.owns_update:
-            self.optimizer = build_optimizer(
-                run.spec.optimizer,
-                self.variables,
-                [declared[name].weight_decay for name in self.names],
-                [declared[name].rate_factor for name in self.names],
-            )
+            self.weight_update = WeightUpdate(run, self.model, device=self.device)
+        self.average = None
+        if run.spec.ema.decay is not None:
+            self.average = AveragedWeights(self.model, moving_names(network))
+        self.is_grouped = run.spec.optimizer.accumulation_steps > 1
         self.dtype, self.layout = run.spec.dtype, run.spec.layout
-        self.loss_scale = LossScale(device=self.device) if run.spec.precision in SCALED else None
+        self.loss_scale = self.weight_update.loss_scale if self.weight_update else None
         # Created here: a graph that creates variables is traced twice. One vector for all totals
         # keeps the graph small, and so its tracing short.
         self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
         self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
         compiled = run.spec.mode == "compiled"
-        self.update, self._run_logits = self._update, self.objective.logits
+        self.update, self.finish_group = self._update, self._finish_group
+        self._run_logits = self.objective.logits
         self.run_teacher = self.objective.teacher_outputs
         self._run_statistics = self.model.norm_statistics
         if run.spec.mode != "eager":
             # AutoGraph would rewrite Python branches on tensors. There are none, only tf.cond.
             kwargs = {"jit_compile": compiled, "autograph": False}
             self.update = tf.function(self._update, **kwargs)
+            self.finish_group = tf.function(self._finish_group, **kwargs)
             self.run_teacher = tf.function(self.run_teacher, **kwargs)
             self._run_logits = tf.function(self._run_logits, **kwargs)
             self._run_statistics = tf.function(self._run_statistics, **kwargs)
@@ -96,16 +94,20 @@ class Trainer:
         tensor = self._to_tensor(images)
         # Before the update, which may be a graph: a method may look at its first batch here.
         self.objective.on_batch(tensor)
+        numbers, others = take_numbers(extras or {})
+        rate, shares = rate_to_tensor(learning_rate), self._average_shares(numbers)
         arguments = (
             tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
-            rate_to_tensor(learning_rate),
+            rate,
             noise_to_tensors(noise, device=self.device),
-            extras_to_tensors(extras or {}, dtype=self.dtype, device=self.device),
+            extras_to_tensors(others, dtype=self.dtype, device=self.device),
         )
 
         def run() -> None:
-            self.update(*arguments)
+            self.update(*arguments, *(() if self.is_grouped else shares))
+            if self.is_grouped and numbers.is_update:
+                self.finish_group(rate, *shares)
             self.num_steps += 1
 
         return run
@@ -113,9 +115,10 @@ class Trainer:
     @property
     def num_compilations(self) -> int:
         """Count the programs that were traced or compiled for the update so far."""
-        # In eager mode `update` is a plain method, which nothing traces.
-        count = getattr(self.update, "experimental_get_tracing_count", lambda: 0)
-        return int(count())
+        # In eager mode both are plain methods, which nothing traces.
+        programs = (self.update, self.finish_group)
+        counts = [getattr(p, "experimental_get_tracing_count", lambda: 0) for p in programs]
+        return sum(int(count()) for count in counts)
 
     def teacher_outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.floating]]:
         """Return the outputs (N, …) of frozen layers that the objective needs, if any."""
@@ -160,29 +163,20 @@ class Trainer:
         own = read_weights(self.model, names)
         return own if names is not None else {**own, **self.objective.weights()}
 
+    def averages(self) -> Weights:
+        """Return the averages as canonical `Weights`; {} if the run keeps none."""
+        return self.average.weights() if self.average else {}
+
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return `Arrays`: slots as `parameter/slot`, the step count, the loss scale's state."""
-        if self.optimizer is None:
-            return self.objective.state()
-        slots = {
-            f"{name}/{slot}": np.asarray(variable)
-            for slot, variables in self.optimizer.slots.items()
-            for name, variable in zip(self.names, variables, strict=True)
-        }
-        scale = self.loss_scale.state() if self.loss_scale else {}
-        return {**slots, "step": np.asarray(self.optimizer.iterations), **scale}
+        """Return `Arrays`: slots, the step count, the loss scale's state, sums and averages."""
+        own = self.weight_update.state() if self.weight_update else self.objective.state()
+        return {**own, **self.average.state()} if self.average else own
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore the `Arrays` that `state` returned."""
-        if self.optimizer is None:
-            self.objective.restore(state)
-            return
-        for slot, variables in self.optimizer.slots.items():
-            for name, variable in zip(self.names, variables, strict=True):
-                variable.assign(state[f"{name}/{slot}"])
-        self.optimizer.iterations.assign(state["step"])
-        if self.loss_scale:
-            self.loss_scale.restore(state)
+        (self.weight_update or self.objective).restore(state)
+        if self.average:
+            self.average.restore(state)
 
     def counts(self) -> dict[str, float]:
         """Return the totals since the last `metrics`, not divided; waits for the device."""
@@ -197,6 +191,20 @@ class Trainer:
         values[: len(totals)] = list(totals.values())
         self.totals.assign(values)
 
+    def _average_shares(self, numbers: StepNumbers) -> tuple[tf.Tensor | float, ...]:
+        """Return the share () that the average takes as a further argument of an update, if any.
+
+        Raises:
+            ValueError: The run keeps an average and the step has no share for it, or the reverse.
+        """
+        share = numbers.average_share
+        if (share is None) != (self.average is None):
+            raise ValueError(
+                f"Got average_share={share} for ema.decay={self.objective.run.spec.ema.decay}. "
+                "Expected both or neither. Try the extras of `step_numbers`."
+            )
+        return () if share is None else (rate_to_tensor(share),)
+
     def _to_tensor(self, images: NDArray[Any]) -> tf.Tensor:
         return images_to_tensor(images, dtype=self.dtype, device=self.device, layout=self.layout)
 
@@ -207,23 +215,33 @@ class Trainer:
         learning_rate: tf.Tensor,
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
+        average_share: tf.Tensor | float | None = None,
     ) -> None:
-        if self.optimizer is None:
+        if self.weight_update is None:
             extras = complete_extras(self.objective, images, extras)
-            outcome = self.objective.update(images, labels, learning_rate, noise, extras)
-            check_losses(self.objective, outcome.losses, outcome.logits, labels)
-            self._count(outcome, labels[: outcome.losses["hard"].shape[0]])
-            return
-        result = compute_gradients(
-            self.objective, self.model, images, labels, noise, extras, self.loss_scale
-        )
-        set_learning_rate(self.optimizer, learning_rate)
-        gradients = [result.by_name[name] for name in self.names]
-        if self.loss_scale is None:
-            self.optimizer.apply(gradients, self.variables)
+            result = self.objective.update(images, labels, learning_rate, noise, extras)
+            check_losses(self.objective, result.losses, result.logits, labels)
+            labels = labels[: result.losses["hard"].shape[0]]
         else:
-            self.loss_scale.update(self.optimizer, gradients, self.variables)
+            result = compute_gradients(
+                self.objective, self.model, images, labels, noise, extras, self.loss_scale
+            )
+            if self.is_grouped:
+                self.weight_update.add(result.by_name)
+            else:
+                self.weight_update.apply(result.by_name, learning_rate)
+        if self.average and average_share is not None:
+            self.average.move(average_share)
         self._count(result, labels)
+
+    def _finish_group(
+        self, learning_rate: tf.Tensor, average_share: tf.Tensor | float | None = None
+    ) -> None:
+        """Move the weights by the gradients of all batches of a group, then their average."""
+        if self.weight_update is not None:
+            self.weight_update.apply_group(learning_rate)
+        if self.average and average_share is not None:
+            self.average.move(average_share)
 
     def _count(self, result: Outcome, labels: tf.Tensor) -> None:
         """Add this batch to the totals, on the device."""

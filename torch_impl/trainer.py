@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
+from poc.shared.engine.step_numbers import StepNumbers, take_numbers
+from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
-from poc.shared.spec.training.precision import SCALED
 
 from .arrays import (
     extras_to_tensors,
@@ -24,21 +25,11 @@ from .arrays import (
 )
 from .device import find_device
 from .gradients import check_losses, complete_extras, compute_gradients
-from .loss_scale import LossScale
 from .methods import Outcome, find_objective
 from .models import Model
-from .optimizers import build_optimizer, set_learning_rate
-from .weights import (
-    from_canonical,
-    load_weights,
-    named_variables,
-    read_weights,
-    to_canonical,
-    trainable_names,
-)
-
-# Canonical slot name -> PyTorch's. The canonical names are equal in both backends.
-_SLOTS = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+from .optimizers.averaged_weights import AveragedWeights
+from .optimizers.update import WeightUpdate
+from .weights import load_weights, read_weights
 
 
 class Trainer:
@@ -50,23 +41,19 @@ class Trainer:
         self.model = Model(network, dtype=run.spec.precision).to(self.device)
         load_weights(self.model, weights)
         self.objective = find_objective(run.spec.method)(run, self.model, weights)
-        self.names = trainable_names(self.model)
-        variables = named_variables(self.model)
-        declared = {parameter.name: parameter for parameter in network.parameters}
-        self.variables = [variables[name] for name in self.names]
-        self.optimizer = None
+        self.weight_update = None
         if not self.objective.owns_update:
-            self.optimizer = build_optimizer(
-                run.spec.optimizer,
-                self.variables,
-                [declared[name].weight_decay for name in self.names],
-                [declared[name].rate_factor for name in self.names],
-            )
+            self.weight_update = WeightUpdate(run, self.model, device=self.device)
+        self.average = None
+        if run.spec.ema.decay is not None:
+            self.average = AveragedWeights(self.model, moving_names(network))
+        self.is_grouped = run.spec.optimizer.accumulation_steps > 1
         self.dtype, self.layout = run.spec.dtype, run.spec.layout
-        self.loss_scale = LossScale(device=self.device) if run.spec.precision in SCALED else None
+        self.loss_scale = self.weight_update.loss_scale if self.weight_update else None
         self.totals: dict[str, torch.Tensor] = {}
         self.num_steps = 0
-        self.update, self.run_teacher = self._update, self.objective.teacher_outputs
+        self.update, self.finish_group = self._update, self._finish_group
+        self.run_teacher = self.objective.teacher_outputs
         if run.spec.mode == "compiled":
             # `values`, not the module's call: methods ask for the values of several nodes.
             self.model.values = torch.compile(self.model.values)
@@ -94,16 +81,20 @@ class Trainer:
         tensor = self._to_tensor(images)
         # Before the update, which may be a graph: a method may look at its first batch here.
         self.objective.on_batch(tensor)
+        numbers, others = take_numbers(extras or {})
+        rate, shares = rate_to_tensor(learning_rate), self._average_shares(numbers)
         arguments = (
             tensor,
             labels_to_tensor(labels, dtype=self.dtype, device=self.device),
-            rate_to_tensor(learning_rate),
+            rate,
             noise_to_tensors(noise, device=self.device),
-            extras_to_tensors(extras or {}, dtype=self.dtype, device=self.device),
+            extras_to_tensors(others, dtype=self.dtype, device=self.device),
         )
 
         def run() -> None:
-            self.update(*arguments)
+            self.update(*arguments, *(() if self.is_grouped else shares))
+            if self.is_grouped and numbers.is_update:
+                self.finish_group(rate, *shares)
             self.num_steps += 1
 
         return run
@@ -159,41 +150,20 @@ class Trainer:
         own = read_weights(self.model, names)
         return own if names is not None else {**own, **self.objective.weights()}
 
+    def averages(self) -> Weights:
+        """Return the averages as canonical `Weights`; {} if the run keeps none."""
+        return self.average.weights() if self.average else {}
+
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return `Arrays`: slots as `parameter/slot`, the step count, the loss scale's state."""
-        if self.optimizer is None:
-            return self.objective.state()
-        slots = {
-            f"{name}/{slot}": to_canonical(self.model, name, value)
-            for name, variable in zip(self.names, self.variables, strict=True)
-            for slot, key in _SLOTS.items()
-            if (value := self.optimizer.state[variable].get(key)) is not None
-        }
-        # Adam counts per parameter, and all count alike; SGD does not count.
-        steps = [float(state.get("step", 0)) for state in self.optimizer.state.values()]
-        scale = self.loss_scale.state() if self.loss_scale else {}
-        return {**slots, "step": np.asarray(int(max(steps, default=0))), **scale}
+        """Return `Arrays`: slots, the step count, the loss scale's state, sums and averages."""
+        own = self.weight_update.state() if self.weight_update else self.objective.state()
+        return {**own, **self.average.state()} if self.average else own
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore the `Arrays` that `state` returned."""
-        if self.optimizer is None:
-            self.objective.restore(state)
-            return
-        for name, variable in zip(self.names, self.variables, strict=True):
-            # In the memory layout of the parameter, on which the fused optimisers rely.
-            slots = {
-                key: torch.empty_like(variable, requires_grad=False).copy_(
-                    torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"]))
-                )
-                for slot, key in _SLOTS.items()
-                if f"{name}/{slot}" in state
-            }
-            if "exp_avg" in slots:
-                # On the device, where a fused Adam counts its steps.
-                slots["step"] = torch.tensor(float(state["step"]), device=self.device)
-            self.optimizer.state[variable] = slots
-        if self.loss_scale:
-            self.loss_scale.restore(state)
+        (self.weight_update or self.objective).restore(state)
+        if self.average:
+            self.average.restore(state)
 
     def counts(self) -> dict[str, float]:
         """Return the totals since the last `metrics`, not divided; waits for the device."""
@@ -207,6 +177,20 @@ class Trainer:
         for name, total in totals.items():
             self._total(name).fill_(total)
 
+    def _average_shares(self, numbers: StepNumbers) -> tuple[torch.Tensor | float, ...]:
+        """Return the share () that the average takes as a further argument of an update, if any.
+
+        Raises:
+            ValueError: The run keeps an average and the step has no share for it, or the reverse.
+        """
+        share = numbers.average_share
+        if (share is None) != (self.average is None):
+            raise ValueError(
+                f"Got average_share={share} for ema.decay={self.objective.run.spec.ema.decay}. "
+                "Expected both or neither. Try the extras of `step_numbers`."
+            )
+        return () if share is None else (rate_to_tensor(share),)
+
     def _to_tensor(self, images: NDArray[Any]) -> torch.Tensor:
         return images_to_tensor(images, dtype=self.dtype, device=self.device, layout=self.layout)
 
@@ -217,23 +201,33 @@ class Trainer:
         learning_rate: float,
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
+        average_share: torch.Tensor | float | None = None,
     ) -> None:
-        if self.optimizer is None:
+        if self.weight_update is None:
             extras = complete_extras(self.objective, images, extras)
-            outcome = self.objective.update(images, labels, learning_rate, noise, extras)
-            check_losses(self.objective, outcome.losses, outcome.logits, labels)
-            self._count(outcome, labels[: len(outcome.losses["hard"])])
-            return
-        result = compute_gradients(
-            self.objective, self.model, images, labels, noise, extras, self.loss_scale
-        )
-        set_learning_rate(self.optimizer, learning_rate)
-        if self.loss_scale is None:
-            self.optimizer.step()
+            result = self.objective.update(images, labels, learning_rate, noise, extras)
+            check_losses(self.objective, result.losses, result.logits, labels)
+            labels = labels[: len(result.losses["hard"])]
         else:
-            gradients = [result.by_name[name] for name in self.names]
-            self.loss_scale.update(self.optimizer, gradients, self.variables)
+            result = compute_gradients(
+                self.objective, self.model, images, labels, noise, extras, self.loss_scale
+            )
+            if self.is_grouped:
+                self.weight_update.add(result.by_name)
+            else:
+                self.weight_update.apply(result.by_name, learning_rate)
+        if self.average and average_share is not None:
+            self.average.move(average_share)
         self._count(result, labels)
+
+    def _finish_group(
+        self, learning_rate: float, average_share: torch.Tensor | float | None = None
+    ) -> None:
+        """Move the weights by the gradients of all batches of a group, then their average."""
+        if self.weight_update is not None:
+            self.weight_update.apply_group(learning_rate)
+        if self.average and average_share is not None:
+            self.average.move(average_share)
 
     @torch.no_grad()
     def _count(self, result: Outcome, labels: torch.Tensor) -> None:

@@ -55,7 +55,8 @@ class Trainer(Protocol):
             learning_rate: Rate of this step.
             noise: Masks (N, …) of the random layers; (1,) for a gate of the entire batch.
             extras: Further values of this batch: kept outputs (N, …) of the source network, with
-                the names that `teacher_outputs` gives them, and scalars () named `coefficient/…`.
+                the names that `teacher_outputs` gives them, and scalars () named `coefficient/…`,
+                among them those of `step_numbers`: with them, several steps make one update.
         """
 
     def prepared_step(
@@ -110,6 +111,9 @@ class Trainer(Protocol):
 
     def weights(self, names: "Collection[str] | None" = None) -> "Weights":
         """Return canonical `Weights` with running statistics: all of them, or `names` alone."""
+
+    def averages(self) -> "Weights":
+        """Return canonical `Weights` averaged over the updates; {} unless the run keeps them."""
 
     def state(self) -> "Arrays":
         """Return optimiser and method state as `Arrays`; with `weights`, it is all that is trained.

@@ -1,6 +1,7 @@
 """Rules for settings that exclude each other with any data: each rule is one function."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from poc.shared.errors import UsageError
 
@@ -81,6 +82,30 @@ def check_optimizer(run: RunSettings) -> None:
             f"{', '.join(allowed)} without nesterov. Try optimizer.name={allowed[0]}"
             f"{' and optimizer.nesterov=false' if run.optimizer.nesterov else ''}."
         )
+
+
+# Setting of a plain update -> its value without effect, and what to type instead of it.
+PLAIN_UPDATE: Mapping[str, tuple[object, str]] = MappingProxyType(
+    {
+        "clip_norm": (None, "method_options.clip_norm={value}"),
+        "accumulation_steps": (1, "accumulation_steps=1 with a smaller data.batch_size"),
+        "frobenius_decay": (None, "optimizer.weight_decay={value}"),
+    }
+)
+
+
+def check_update(run: RunSettings) -> None:
+    """Refuse settings of a plain update for a method that takes its own steps."""
+    if not find_method(run.method).owns_update:
+        return
+    for name, (without, instead) in PLAIN_UPDATE.items():
+        value = getattr(run.optimizer, name)
+        if value != without:
+            raise UsageError(
+                f"Got optimizer.{name}={value} for the method {run.method!r}, which takes several "
+                "steps of its own on each batch. Expected a method with one gradient per batch, "
+                f"or no {name}. Try {instead.format(value=value)} instead."
+            )
 
 
 def check_layout(run: RunSettings) -> None:
@@ -173,6 +198,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_teacher_options,
     check_learns_from_teacher,
     check_optimizer,
+    check_update,
     check_layout,
     check_focal,
     check_binary,

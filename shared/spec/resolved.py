@@ -9,6 +9,7 @@ from poc.shared.errors import UsageError
 from .methods.table import Method, find_method
 from .networks.layers.declaration import Parameter
 from .networks.network import Network
+from .networks.products import Product, find_products
 from .run import RunSpec
 from .settings import Settings
 from .training.stages import Stage
@@ -52,6 +53,13 @@ class ResolvedRun:
         return {
             stage.name: resolve_networks(self.spec.at_stage(stage.name)) for stage in self.stages
         }
+
+    @cached_property
+    def decayed_products(self) -> tuple[Product, ...]:
+        """Return the pairs of kernels whose product decays in place of each kernel, if asked."""
+        if self.spec.optimizer.frobenius_decay is None:
+            return ()
+        return find_products(self.trained_network, self.spec.model_spec.factors)
 
     def coefficients(self, progress: float) -> Mapping[str, float]:
         """Return the loss weights that the method changes from step to step.

@@ -17,6 +17,7 @@ from .networks.models import ModelSpec
 from .open_settings import BY_RECIPE, OpenSetting
 from .settings import Settings
 from .teacher import TeacherSpec
+from .training.averaging import AverageSpec
 from .training.losses import LossSpec
 from .training.optimizers import OptimizerSpec
 from .training.precision import Precision, storage_type
@@ -58,6 +59,9 @@ class RunSettings(Settings):
     loss: LossSpec = Field(default_factory=LossSpec, description="training loss of the labels")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="update rule")
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="learning rate")
+    ema: AverageSpec = Field(
+        default_factory=AverageSpec, description="average of the weights, judged in their place"
+    )
     early_stopping: EarlyStoppingSpec = Field(
         default_factory=EarlyStoppingSpec,
         description="rules that end a run or reduce its learning rate",

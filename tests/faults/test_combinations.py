@@ -57,6 +57,26 @@ IMPOSSIBLE = {
         ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=true"],
         ["nesterov", "momentum"],
     ),
+    "decay of products x model": (
+        ["method=scratch", "model=vgg9_bn", "image_size=[32,32]", "optimizer.frobenius_decay=1e-4"],
+        ["frobenius_decay=0.0001 for vgg9_bn", "model.factors", "optimizer.weight_decay=0.0001"],
+    ),
+    "clipping x own update": (
+        ["method=l2t-ww", "teacher.weights=FILE", "optimizer.clip_norm=2.0"],
+        ["optimizer.clip_norm=2.0", "'l2t-ww'", "Try method_options.clip_norm=2.0 instead"],
+    ),
+    "accumulation x own update": (
+        ["method=l2t-ww", "teacher.weights=FILE", "optimizer.accumulation_steps=4"],
+        ["optimizer.accumulation_steps=4", "'l2t-ww'", "a smaller data.batch_size"],
+    ),
+    "decay of products x own update": (
+        ["method=l2t-ww", "teacher.weights=FILE", "optimizer.frobenius_decay=0.1"],
+        ["optimizer.frobenius_decay=0.1", "'l2t-ww'", "optimizer.weight_decay=0.1"],
+    ),
+    "warm-up of an average x nothing": (
+        ["ema.warmup=false"],
+        ["ema.warmup=false without ema.decay", "ema.decay=0.999"],
+    ),
     "crop x resize": (["train_view.resize=shorter_side"], ["crop", "different sizes"]),
     "options x model": (["model=vgg16", "method=scratch", "model.k=2"], ["model.k"]),
     "removed x model": (

@@ -40,6 +40,11 @@ FROZEN = {
 }
 
 
+# Five batches an epoch make two updates, the second of them smaller.
+GROUPED = {**RUN, "optimizer": {"accumulation_steps": 3}, "ema": {"decay": 0.9}}
+KINDS = {"supervised": RUN, "frozen": FROZEN, "grouped": GROUPED}
+
+
 def with_teacher(folder, **options):
     """A method of two stages that keeps its teacher's outputs."""
     run = RunSpec.parse(
@@ -62,10 +67,11 @@ def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
     )
 
 
-@pytest.mark.parametrize("kind", ["supervised", "stages", "frozen"])
+@pytest.mark.parametrize("kind", [*KINDS, "stages", "averaged stages"])
 def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     """One process a step: each resume takes one step and is asked to stop again."""
-    run = {"supervised": RUN, "frozen": FROZEN}.get(kind) or with_teacher(tmp_path)
+    ema = {"decay": 0.9} if kind == "averaged stages" else {}
+    run = KINDS.get(kind) or with_teacher(tmp_path, ema=ema)
     train(tmp_path / "whole", run)
     expected = facts(tmp_path / "whole")
     steps = run["num_epochs"] * STEPS_A_EPOCH

@@ -26,7 +26,7 @@ MORE_PARAMETERS = {
     "features.py:hyper_gradient": CONTRACT,
     "gradients.py:compute_gradients": CONTRACT,
     "engine/backend.py:hyper_gradient": CONTRACT,
-    "optimizers.py:__init__": "an optimiser takes by keyword what the run declares",
+    "optimizers/rules.py:__init__": "an optimiser takes by keyword what the run declares",
 }
 
 

@@ -120,15 +120,15 @@ PLANTS = {
         "block2/norm1/moving_",
     ),
     "adam epsilon": (
-        "build = trainer.build_optimizer\n"
-        "trainer.build_optimizer = lambda spec, *rest: build(\n"
+        "build = update.build_optimizer\n"
+        "update.build_optimizer = lambda spec, *rest: build(\n"
         '    spec.model_copy(update={"epsilon": 1e-7}), *rest)',
         "weights",
         "",
     ),
     "sgd momentum": (
-        "build = trainer.build_optimizer\n"
-        "trainer.build_optimizer = lambda spec, *rest: build(\n"
+        "build = update.build_optimizer\n"
+        "update.build_optimizer = lambda spec, *rest: build(\n"
         '    spec.model_copy(update={"momentum": 0.8999}), *rest)',
         "sgd",
         "",

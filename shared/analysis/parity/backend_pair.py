@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.engine.step_numbers import AVERAGE_PREFIX
 from poc.shared.engine.worker.operations import (
     Found,
     Given,
@@ -81,7 +82,10 @@ class BackendPair:
         batches: Sequence[Batch],
         precision: str = "",
     ) -> Arrays:
-        """Train some steps: return the loss () of each, and the `Weights` after the last one."""
+        """Train some steps: return the loss () of each, and the `Weights` after the last one.
+
+        Averages of the weights (…), if the run keeps them, are among these.
+        """
         result = worker.call(
             Operations.train_steps,
             run=self.run_of(worker, precision, steps.optimizer),
@@ -90,7 +94,8 @@ class BackendPair:
             learning_rates=steps.learning_rates,
         )
         losses = {f"{LOSS} {step}": np.asarray(v) for step, v in enumerate(result["losses"])}
-        return {**losses, **self.judged_weights(result["weights"])}
+        averages = {k: v for k, v in result["state"].items() if k.startswith(AVERAGE_PREFIX)}
+        return {**losses, **self.judged_weights(result["weights"]), **averages}
 
     def judged_weights(self, weights: Weights) -> Weights:
         """Return the `Weights` to compare: in float32, without those outside the network.

@@ -62,7 +62,7 @@ def estimate_need(run: ResolvedRun) -> Need:
     """Estimate the memory that a step of a resolved run needs."""
     network, source, spec = run.trained_network, run.teacher_network, run.spec
     # 2: the weights and their gradients.
-    copies = 2 + SLOTS[spec.optimizer.name]
+    copies = 2 + SLOTS[spec.optimizer.name] + (spec.ema.decay is not None)
     fixed = copies * sum(parameter.size for parameter in network.parameters)
     outputs = COPIES_OF_OUTPUTS * output_values(network)
     if source is not None:

@@ -8,6 +8,7 @@ from poc.shared.spec.resolved import ResolvedRun, declare_network, resolve_netwo
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
 
+from .decay import check_decay
 from .shared_memory import require_shared_memory
 from .single_values import check_single_values
 from .stages import check_logits, check_stages
@@ -66,6 +67,7 @@ def resolve_opened(run: RunSpec, data: RunData, note: Note, *, is_new: bool) -> 
         tell_kept_head(run, class_names, note)
     resolved = resolve_networks(run)
     check_stages(resolved)
+    check_decay(resolved)
     check_teacher(resolved)
     return resolved
 

@@ -14,6 +14,7 @@ from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import read_initial_weights, require_weight_file
 
+from .decay import check_decay
 from .stages import check_stages
 from .teacher import check_teacher, require_teacher, resolve_teacher
 
@@ -50,6 +51,7 @@ def check_before_data(run: RunSpec) -> None:
     if known is not None:
         resolved = resolve_networks(run)
         check_stages(resolved)
+        check_decay(resolved)
         check_teacher(resolved)
 
 

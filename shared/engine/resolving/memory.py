@@ -39,7 +39,8 @@ def needed_bytes(run: ResolvedRun, batch_size: int | None = None) -> int:
     kept = total(network, learning)
     size = spec.data.batch_size if batch_size is None else batch_size
     values = (kept + peak_of_others(network, learning)) * size
-    stored = WEIGHT_COPIES * weights + (1 + SLOTS[spec.optimizer.name]) * trained
+    copies = 1 + SLOTS[spec.optimizer.name] + (spec.ema.decay is not None)
+    stored = WEIGHT_COPIES * weights + copies * trained
     return ITEM_BYTES[spec.dtype] * stored + ITEM_BYTES[spec.precision] * values
 
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 from poc.shared.engine.backend import Backend, Trainer
+from poc.shared.engine.step_numbers import AVERAGE_PREFIX
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
@@ -29,7 +30,7 @@ class FreshTrainers:
         if key in self._kept:
             trainer, state = self._kept[key]
             self._kept.move_to_end(key)
-            trainer.restore(state)
+            trainer.restore(start_averages(state, weights))
             trainer.load(weights)
             trainer.metrics()  # drops totals that an earlier call did not fetch
             return trainer
@@ -38,3 +39,13 @@ class FreshTrainers:
         trainer = self._backend.Trainer(run, weights)
         self._kept[key] = trainer, trainer.state()
         return trainer
+
+
+def start_averages(state: Arrays, weights: Weights) -> Arrays:
+    """Return a trainer's first state (…) with averages that start from these `Weights`."""
+    return {
+        name: weights[name.removeprefix(AVERAGE_PREFIX)].astype(value.dtype)
+        if name.startswith(AVERAGE_PREFIX)
+        else value
+        for name, value in state.items()
+    }

@@ -20,6 +20,7 @@ from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.resolving.after_data import resolve
+from poc.shared.engine.step_numbers import group_batches, inputs_of_step
 from poc.shared.engine.summary.fixres_columns import measure_latency
 from poc.shared.engine.summary.row import finish
 from poc.shared.engine.teacher import starting_weights, step_coefficients
@@ -192,12 +193,14 @@ class ServedOperations(Operations):
         """Step the real trainer from `Weights`, once per learning rate, on the batches in turn."""
         resolved = self._prepare(run)
         trainer, losses = self._trainers.start(resolved, weights), []
-        for step, rate in enumerate(learning_rates):
-            batch = batches[step % len(batches)]
+        taken = [batches[step % len(batches)] for step in range(len(learning_rates))]
+        grouping = group_batches(resolved, [len(batch["images"]) for batch in taken])
+        for step, (batch, rate) in enumerate(zip(taken, learning_rates, strict=True)):
             images, labels = batch["images"], batch["labels"]
-            noise = noise_of_step(resolved, step, len(images))
-            extras = step_coefficients(resolved, step / max(len(learning_rates) - 1, 1), labels)
-            trainer.step(images, labels, rate, noise, extras)
+            noise, numbers = inputs_of_step(resolved, grouping, step)
+            learned = np.concatenate([taken[each]["labels"] for each in grouping.group_of(step)])
+            extras = step_coefficients(resolved, step / max(len(learning_rates) - 1, 1), learned)
+            trainer.step(images, labels, rate, noise, extras | numbers)
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
 
@@ -249,9 +252,10 @@ class ServedOperations(Operations):
         labels = np.zeros(size, dtype=np.int64)
         try:
             trainer = self._backend.Trainer(resolved, starting_weights(resolved))
+            grouping = group_batches(resolved, [size] * num_steps)
             for step in range(num_steps):
-                noise = noise_of_step(resolved, step, size)
-                extras = step_coefficients(resolved, 0.0, labels)
+                noise, numbers = inputs_of_step(resolved, grouping, step)
+                extras = step_coefficients(resolved, 0.0, labels) | numbers
                 trainer.step(images, labels, 1e-3, noise, extras)
             # A device may fail after the call has returned.
             trainer.wait()

@@ -13,6 +13,7 @@ from poc.shared.engine.numerics.metrics import classification_metrics, wilson_in
 from poc.shared.engine.training.epoch_line import RATES
 from poc.shared.engine.training.evaluation import evaluate_watched
 from poc.shared.engine.training.finished_training import FinishedTraining
+from poc.shared.engine.training.judged_weights import describe_judged
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.resolved import ResolvedRun
 
@@ -36,6 +37,7 @@ def finish(
         "num_epochs": state.epoch,
         "best_epoch": state.best_epoch,
         "epoch_choice": trained.epoch_choice,
+        **describe_judged(trained.run.spec),
         "import_seconds": import_seconds,
         **describe_times(lines, trained),
         "other_processor_share": watched_share(state.seconds),

@@ -8,7 +8,7 @@ from poc.shared.engine.run_data import RunData
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 
-from .run_clock import RunClock
+from .clocks import RunClock
 from .stage import StageSteps
 
 

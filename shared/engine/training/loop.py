@@ -9,10 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from poc.shared.data.batches.pipeline import Batch, Pipeline
+from poc.shared.data.batches.pipeline import Batch
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
@@ -23,18 +20,18 @@ from poc.shared.engine.resolving.validation import chooses_epoch
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
+from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.training.stages import Stage
 from poc.shared.weights.lineage import weight_metadata
 
 from .best_weights import BestWeights
-from .epoch_clock import EpochClock
+from .clocks import EpochClock, RunClock
 from .epoch_line import describe_epoch
 from .evaluation import evaluate_watched
 from .finished_training import FinishedTraining
+from .judged_weights import describe_judged, handed_on, judged
 from .non_finite import NonFinite, check_finite, find_non_finite
-from .norm_statistics import settle_norms
-from .run_clock import RunClock
 from .stage import StageSteps, stand_at
 from .supervision import Supervision
 
@@ -70,7 +67,8 @@ class TrainingLoop:
         self.saver, self.interruption = supervision.saver, supervision.interruption
         self.texts = weight_metadata(run.spec.model_spec)
         self.frozen = FrozenTensors(self.folder.checkpoints, frozen_names(run))
-        self.best = BestWeights(self.folder.best, run.network, self.texts, self.frozen)
+        texts = {**self.texts, **describe_judged(run.spec)}
+        self.best = BestWeights(self.folder.best, run.network, texts, self.frozen)
         self.chooses_epoch = chooses_epoch(run.spec, len(data.split.val))
         self.clock = RunClock()
         if is_resumed:
@@ -159,7 +157,7 @@ class TrainingLoop:
     def enter(self, stage: Stage) -> None:
         """Begin a stage after another one has ended, with the weights that it leaves."""
         if stage != self.steps.stage:
-            weights = self.trainer.weights()
+            weights = handed_on(self.steps)
             self.frozen.write(self.folder.stage_end(self.steps.stage.name), weights, self.texts)
             self.steps = StageSteps(self.resolved, stage, self.backend, self.data, weights)
             # The best epoch and the patience belong to the last stage, so both start again.
@@ -195,22 +193,29 @@ class TrainingLoop:
         self.state.seconds["train"] = self.epoch_clock.stop()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in self.sums.means().items()}
-        settle_norms(self.trainer, self.steps.network, self.data.train_as_evaluated)
-        if self.data.val is not None:
-            values = classification_metrics(*self.evaluate(self.data.val))
-            metrics |= {f"val/{name}": value for name, value in values.items()}
+        with judged(self.steps) as averages:
+            if self.data.val is not None:
+                found = evaluate_watched(
+                    self.supervision, self.trainer, self.data.val, self.steps.kept_val
+                )
+                values = classification_metrics(*found)
+                metrics |= {f"val/{name}": value for name, value in values.items()}
         evaluated = time.perf_counter()
         seconds = evaluated - trained
         line = describe_epoch(self.state, self.steps, metrics, seconds, was_kept=self.was_kept)
-        self.close_epoch(metrics, line)
+        self.close_epoch(metrics, line, averages)
         line["epoch_seconds"] += time.perf_counter() - evaluated
         self.folder.append_metrics(line)
         num_epochs, backend = self.spec.num_epochs, self.spec.backend
         told = {"event": "epoch", "backend": backend, "num_epochs": num_epochs, **line}
         self.report(cast(Event, told))
 
-    def close_epoch(self, metrics: Mapping[str, float], line: dict[str, Any]) -> None:
+    def close_epoch(
+        self, metrics: Mapping[str, float], line: dict[str, Any], averages: Weights
+    ) -> None:
         """Judge the epoch and save it: the checkpoint holds all of the epoch or none of it.
+
+        If the run keeps averages (`Weights`), these are the best weights; the last ones never are.
 
         Files that a resume does not read are written first. If the process dies before the
         checkpoint is written, the resumed run takes the epoch again and writes the same.
@@ -223,11 +228,11 @@ class TrainingLoop:
         if self.can_wait():
             if is_best:
                 moving = self.trainer.weights(moving_names(self.steps.network))
-                self.best.copy(moving, self.state.epoch)
+                self.best.copy({**moving, **averages}, self.state.epoch)
             return
         weights = self.trainer.weights()
         if is_best:
-            self.best.note(weights, self.state.epoch)
+            self.best.note({**weights, **averages}, self.state.epoch)
         self.frozen.write(self.folder.last, weights, {"epoch": str(self.state.epoch), **self.texts})
         self.save()
 
@@ -280,10 +285,6 @@ class TrainingLoop:
             trainer_state=self.trainer.state(),
             counts=self.trainer.counts(),
         )
-
-    def evaluate(self, pipeline: Pipeline) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Return logits (N, num_classes) and labels (N,) of the validation part."""
-        return evaluate_watched(self.supervision, self.trainer, pipeline, self.steps.kept_val)
 
     def finished(self) -> FinishedTraining:
         """Hand over what was trained, with the weights of the best epoch."""

@@ -22,6 +22,7 @@ from poc.shared.errors import CheckFailed
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.training.stages import find_stage
 
+from .judged_weights import handed_on
 from .stage import StageSteps, stand_at
 
 # With more steps to repeat, the search would cost more time than a tensor's name is worth.
@@ -124,7 +125,7 @@ def repeat_steps(
         stage = find_stage(steps.whole_run.stages, epoch + 1)
         if stage != steps.stage:
             # As the loop begins a stage: with the weights of the former one and the full rate.
-            weights = steps.trainer.weights()
+            weights = handed_on(steps)
             steps = StageSteps(steps.whole_run, stage, backend, steps.data, weights)
             state.rate_factor = 1.0
         for batch in steps.batches(epoch, state.step % num_batches):

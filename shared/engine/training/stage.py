@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Batch, Pipeline
@@ -14,10 +17,12 @@ from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.run_data import RunData
+from poc.shared.engine.step_numbers import step_numbers
 from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.accumulation import Grouping, batch_sizes
 from poc.shared.spec.training.schedules import learning_rate
 from poc.shared.spec.training.stages import Stage, find_stage
 
@@ -62,9 +67,32 @@ class StageSteps:
         return (self.stage.first_epoch - 1) * self.data.train.num_batches
 
     @property
-    def num_steps(self) -> int:
-        """Return the number of steps of this stage."""
-        return self.stage.num_epochs * self.data.train.num_batches
+    def num_updates(self) -> int:
+        """Return the number of updates of this stage: of steps, unless several make one."""
+        return self.stage.num_epochs * self.grouping.num_updates
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Return the batches of an epoch in the groups that make one update each."""
+        train, size = self.data.train, self.run.spec.data.batch_size
+        return Grouping(
+            sizes=batch_sizes(train.examples, size, train.num_batches),
+            accumulation_steps=self.run.spec.optimizer.accumulation_steps,
+        )
+
+    def update_of(self, step: int) -> int:
+        """Return the index of a step's update in this stage, from 0."""
+        return self.grouping.update_of(step) - self.grouping.update_of(self.first_step)
+
+    def group_labels(self, step: int) -> NDArray[np.int64]:
+        """Return the labels (N,) of all examples of a step's update, of its other batches too.
+
+        A loss that divides by a mean over labels takes the mean over these. No image is read.
+        """
+        epoch, position = divmod(step, self.data.train.num_batches)
+        group = self.grouping.group_of(position)
+        batches = islice(self.data.train.labelled(epoch, group.start), len(group))
+        return np.concatenate([batch.labels for batch in batches])
 
     @property
     def needs_no_images(self) -> bool:
@@ -90,7 +118,7 @@ class StageSteps:
                 return
 
     def take(self, batch: Batch, state: LoopState) -> None:
-        """Update the weights once; labels are (N,) int64, or soft (N, num_classes) float32."""
+        """Learn from one batch; labels are (N,) int64, or soft (N, num_classes) float32."""
         images, labels = self.given_images(batch), batch.learned
         noise, extras = self.inputs(batch, state.step)
         started = time.perf_counter()
@@ -122,11 +150,22 @@ class StageSteps:
     def inputs(self, batch: Batch, step: int) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
         """Return a step's further arguments: masks (N, …), and kept outputs with coefficients."""
         seed, size = self.whole_run.spec.seed, len(batch.images)
-        noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
-        # From 0 at the first step to 1 at the last; a stage of one step stays at 0.
-        progress = (step - self.first_step) / max(self.num_steps - 1, 1)
-        coefficients = step_coefficients(self.whole_run, progress, batch.learned)
-        return noise, {**coefficients, **self.look_up(batch)}
+        part, update = self.grouping.part_of(step), self.update_of(step)
+        noise = draw_noise(
+            self.network,
+            seed=seed,
+            step=self.grouping.update_of(step),
+            batch_size=size,
+            first=part.first,
+        )
+        # From 0 at the first update to 1 at the last; a stage of one update stays at 0.
+        progress = update / max(self.num_updates - 1, 1)
+        numbers = step_numbers(self.run, part, update)
+        labels = batch.learned
+        if self.grouping.accumulation_steps > 1 and labels.ndim == 1:
+            labels = self.group_labels(step)
+        coefficients = step_coefficients(self.whole_run, progress, labels)
+        return noise, coefficients | numbers | self.look_up(batch)
 
     def look_up(self, batch: Batch) -> Arrays:
         """Return kept outputs (N, …) for this batch, computed when its images are first seen."""
@@ -135,9 +174,13 @@ class StageSteps:
         return self.kept.look_up(batch.indices, batch.images, self.trainer.teacher_outputs)
 
     def rate(self, step: int, factor: float = 1.0) -> float:
-        """Return the learning rate of a step, times `factor`; each stage runs the full schedule."""
+        """Return the learning rate of a step, times `factor`; each stage runs the full schedule.
+
+        All steps of an update have its rate.
+        """
         base = self.run.spec.optimizer.learning_rate * factor
-        return learning_rate(self.run.spec.schedule, base, step - self.first_step, self.num_steps)
+        update = self.update_of(step)
+        return learning_rate(self.run.spec.schedule, base, update, self.num_updates)
 
     def refill_cache(self, end: int) -> None:
         """Compute the kept outputs of the steps before `end` again, in the same batches.

@@ -40,6 +40,8 @@ class Method:
         optimizers: Update rules that it can use; empty: all.
         is_second_order: True if it differentiates through its own update. It then works only in
             float32 or float64, and not in a program that torch.compile made.
+        owns_update: True if its step is more than one gradient and one update of the optimiser, so
+            that the objective takes it.
     """
 
     summary: str
@@ -52,6 +54,7 @@ class Method:
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
     is_second_order: bool = False
+    owns_update: bool = False
 
     def plan_stages(self, options: Settings, num_epochs: int) -> tuple[Stage, ...]:
         """Plan the stages over the epochs; most methods have one stage.
@@ -141,6 +144,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             },
             optimizers=("sgd",),
             is_second_order=True,
+            owns_update=True,
         ),
     }
 )

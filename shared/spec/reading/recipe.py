@@ -136,9 +136,10 @@ def keeps_outputs(run: RunSpec) -> bool:
 
 
 def count_steps(run: RunSpec, num_images: int) -> int:
-    """Return the number of steps per epoch."""
+    """Return the number of steps per epoch; of updates, if several batches make one."""
     batches = num_images / run.data.batch_size
-    return max(1, math.floor(batches) if run.data.drop_last else math.ceil(batches))
+    count = max(1, math.floor(batches) if run.data.drop_last else math.ceil(batches))
+    return math.ceil(count / run.optimizer.accumulation_steps)
 
 
 def count_epochs(kind: Kind, num_steps: int) -> int:
@@ -213,7 +214,8 @@ def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | Non
     if before.data.train_view == run.data.train_view and filled <= {VIEW}:
         return None
     steps = count_steps(run, num_images)
-    epochs = f"{say(run.num_epochs, 'epoch')} of {say(steps, 'step')}"
+    what = "step" if run.optimizer.accumulation_steps == 1 else "update"
+    epochs = f"{say(run.num_epochs, 'epoch')} of {say(steps, what)}"
     epochs += f" ({run.num_epochs * steps:,})"
     if len(run.stages) > 1 and (last := getattr(run.method_settings, "finetune_epochs", 0)):
         epochs += f", the last {last:,} to fine-tune"

@@ -34,6 +34,31 @@ class OptimizerSpec(Settings):
         description="factor of the coupled L2 gradient on all trained parameters; adamw: decoupled "
         "decay (the layers' own stays coupled)",
     )
+    decay_exempt: Literal["none", "norms_and_biases"] = Field(
+        "none",
+        description="parameters that weight_decay leaves out; norms_and_biases: gamma and beta of "
+        "norms, and every bias",
+    )
+    frobenius_decay: float | None = Field(
+        None,
+        gt=0,
+        examples=[1e-4],
+        description="factor of the gradient of half the squared Frobenius norm of the product of "
+        "low-rank factors, which weight_decay then leaves out; none: it decays each factor",
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        examples=[1.0],
+        description="largest global norm of an update's gradient, before any decay is added; none: "
+        "no limit",
+    )
+    accumulation_steps: int = Field(
+        1,
+        ge=1,
+        description="batches whose gradients make one update, as one batch of all their images "
+        "would; warmup_steps counts updates",
+    )
 
     @model_validator(mode="after")
     def _check_nesterov(self) -> Self:

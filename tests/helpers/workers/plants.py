@@ -17,6 +17,7 @@ features, models, trainer = (
     # The package's name `features` is the function.
     import_module(f"poc.{BACKEND}_impl.{name}") for name in ("features", "models", "trainer")
 )
+update = import_module(f"poc.{BACKEND}_impl.optimizers.update")
 
 def change_layer(node_name, attribute, value):
     build = models.build_layer

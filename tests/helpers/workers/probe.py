@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from poc.shared.engine.backend import load
-from poc.shared.engine.numerics.noise import draw_noise
+from poc.shared.engine.step_numbers import group_batches, inputs_of_step
 from poc.shared.engine.worker.operations import Operations
-from poc.shared.spec.resolved import declare_network, resolve_networks
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.shared.spec.training.precision import SCALED, storage_type
@@ -189,12 +189,12 @@ def make_trainer(run: dict[str, Any], weights: Arrays) -> tuple[RunSpec, Any]:
 
 
 def walk(spec: RunSpec, trainer: Any, batches: list[Arrays], steps: range) -> None:
+    resolved = resolve_networks(spec)
+    grouping = group_batches(resolved, [len(batch["labels"]) for batch in batches])
     for step in steps:
         batch = batches[step % len(batches)]
-        noise = draw_noise(
-            declare_network(spec), seed=spec.seed, step=step, batch_size=len(batch["labels"])
-        )
-        trainer.step(batch["images"], batch["labels"], 1e-2, noise)
+        noise, numbers = inputs_of_step(resolved, grouping, step)
+        trainer.step(batch["images"], batch["labels"], 1e-2, noise, numbers)
 
 
 def resume(
@@ -265,6 +265,14 @@ def scaled_steps(
     return found
 
 
+def step_without_numbers(
+    operations: Operations, run: dict[str, Any], weights: Arrays, batch: Arrays
+) -> None:
+    """A step of a caller that knows of no update but the plain one."""
+    _, trainer = make_trainer(run, weights)
+    trainer.step(batch["images"], batch["labels"], 1e-2, {})
+
+
 def copies(operations: Operations, devices: list[str]) -> list[list[str]]:
     """What is asked of a tensor on its way to each device."""
     arrays, found = module("arrays"), []
@@ -312,7 +320,7 @@ def workspace_setting(operations: Operations, runs: list[dict[str, Any]]) -> lis
 
 OPERATIONS = (
     *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
-    *(scaled_steps, copies, strides, workspace_setting),
+    *(scaled_steps, step_without_numbers, copies, strides, workspace_setting),
 )
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ import time
 
 import numpy as np
 
+from poc.shared.engine.step_numbers import (
+    AVERAGE_PREFIX,
+    GRADIENT_PREFIX,
+    GROUP_SHARE,
+    take_numbers,
+)
 from poc.shared.spec.networks.freezing import moving_names
 
 SECONDS_A_STEP = float(os.environ.get("STUB_SECONDS_A_STEP", 0))
@@ -26,15 +32,23 @@ class Trainer:
         self.moving = moving_names(run.trained_network)
         self.momenta = {n: np.zeros_like(v) for n, v in self.own.items() if n in self.moving}
         self.num_steps, self.totals, self.step_counter = 0, {}, 0
+        self.sums = {n: np.zeros_like(self.own[n]) for n in self.momenta} if self.is_grouped else {}
+        self.average = {n: self.own[n].copy() for n in self.moving if run.spec.ema.decay}
+
+    @property
+    def is_grouped(self):
+        return self._run.optimizer.accumulation_steps > 1
 
     def step(self, images, labels, learning_rate, noise, extras=None):
         time.sleep(SECONDS_A_STEP)
-        loss, gradients = pseudo_gradients(self.own, images, labels, noise, extras or {})
-        for name, gradient in gradients.items():
-            if name not in self.moving:
-                continue
-            self.momenta[name] = 0.9 * self.momenta[name] + gradient
-            self.own[name] = self.own[name] - learning_rate * self.momenta[name]
+        numbers, extras = take_numbers(extras or {})
+        share = float(extras.pop(GROUP_SHARE, 1.0))
+        loss, gradients = pseudo_gradients(self.own, images, labels, noise, extras)
+        found = {n: share * g + self.sums.get(n, 0.0) for n, g in gradients.items()}
+        if numbers.is_update:
+            self.move({n: found[n] for n in self.momenta}, learning_rate, numbers.average_share)
+        else:
+            self.sums = {n: found[n] for n in self.momenta}
         hits = float((labels % 3 == 0).sum())
         is_good = float(np.isfinite(loss) and np.isfinite(self.totals.get("loss", 0.0)))
         sums = {"loss": loss * len(images), "accuracy": hits, "count": len(images)}
@@ -42,6 +56,14 @@ class Trainer:
             self.totals[name] = self.totals.get(name, 0.0) + float(value)
         self.num_steps += 1
         self.step_counter += 1
+
+    def move(self, gradients, learning_rate, average_share):
+        for name, gradient in gradients.items():
+            self.momenta[name] = 0.9 * self.momenta[name] + gradient
+            self.own[name] = self.own[name] - learning_rate * self.momenta[name]
+        self.sums = {name: np.zeros_like(value) for name, value in self.sums.items()}
+        for name, value in self.average.items():
+            self.average[name] = value + average_share * (self.own[name] - value)
 
     def teacher_outputs(self, images):
         # Depends on the whole batch, as rounding does, so that another batch would show.
@@ -68,14 +90,21 @@ class Trainer:
         columns = np.linspace(-1, 1, self._run.num_classes)
         return np.sin(np.outer(means * 7, columns) * scale)
 
-    def weights(self):
-        return dict(self.own)
+    def weights(self, names=None):
+        return {n: value for n, value in self.own.items() if names is None or n in names}
+
+    def averages(self):
+        return dict(self.average)
 
     def state(self):
         slots = {f"{name}/momentum": value for name, value in self.momenta.items()}
+        slots |= {AVERAGE_PREFIX + name: value for name, value in self.average.items()}
+        slots |= {GRADIENT_PREFIX + name: value for name, value in self.sums.items()}
         return {**slots, "step": np.asarray(self.step_counter)}
 
     def restore(self, state):
+        self.average = {name: state[AVERAGE_PREFIX + name] for name in self.average}
+        self.sums = {name: state[GRADIENT_PREFIX + name] for name in self.sums}
         self.momenta = {name: state[f"{name}/momentum"] for name in self.momenta}
         self.step_counter = int(state["step"])
 

@@ -18,6 +18,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.decay import are_decayed
 from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.tf_impl.device import find_device
 from poc.tf_impl.methods.distilled import Distilled
@@ -60,7 +61,11 @@ class L2TState(Distilled):
         self.forward = PureForward(model)
         self.meta = self._variables(weights, run.meta_parameters)
         self.velocity = {n: tf.Variable(tf.zeros_like(v)) for n, v in self.theta().items()}
-        self.weight_decays = dict.fromkeys(self.velocity, run.spec.optimizer.weight_decay)
+        rule, names = run.spec.optimizer, list(self.velocity)
+        reached = zip(names, are_decayed(rule, names), strict=True)
+        self.weight_decays = {
+            n: rule.weight_decay if is_decayed else 0.0 for n, is_decayed in reached
+        }
         # As in the optimisers: the run's own decay comes on top of what a layer asks for.
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:

@@ -17,6 +17,7 @@ from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.l2t_ww import L2TWWOptions, find_pairs
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.decay import are_decayed
 from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.torch_impl.methods.distilled import Distilled
 from poc.torch_impl.models import Model
@@ -63,7 +64,11 @@ class L2TState(Distilled):
         for variable in self.meta.values():
             variable.requires_grad_()
         self.velocity = {name: torch.zeros_like(value) for name, value in self.theta().items()}
-        self.weight_decays = dict.fromkeys(self.velocity, run.spec.optimizer.weight_decay)
+        rule, names = run.spec.optimizer, list(self.velocity)
+        reached = zip(names, are_decayed(rule, names), strict=True)
+        self.weight_decays = {
+            n: rule.weight_decay if is_decayed else 0.0 for n, is_decayed in reached
+        }
         # As in the optimisers: the run's own decay comes on top of what a layer asks for.
         for parameter in model.network.parameters:
             if parameter.name in self.weight_decays:

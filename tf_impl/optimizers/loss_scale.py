@@ -34,17 +34,25 @@ class LossScale:
         """Return the enlarged loss (), whose gradient is taken."""
         return loss * self.value
 
+    def reduce(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[tf.Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> list[tf.Tensor]:
+        """Return the gradients (…) divided by the factor."""
+        return [gradient / self.value for gradient in gradients]
+
     def update(
         self,
         optimizer: keras.optimizers.Optimizer,
         gradients: Sequence[tf.Tensor],
         variables: Sequence[keras.Variable],
     ) -> None:
-        """Divide the gradients (…) by the factor, and step if all of them are finite."""
-        reduced = [gradient / self.value for gradient in gradients]
-        is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in reduced])
+        """Step with reduced gradients (…), if all of them are finite, and change the factor."""
+        is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in gradients])
         # Decided on the device: the host does not wait for the gradients.
-        tf.cond(is_finite, lambda: optimizer.apply(reduced, variables), lambda: None)
+        tf.cond(is_finite, lambda: optimizer.apply(gradients, variables), lambda: None)
         good_steps = self.good_steps + 1
         is_due = tf.equal(good_steps, STEPS_TO_GROW)
         grown = tf.where(is_due, self.value * LOSS_SCALE_FACTOR, self.value)

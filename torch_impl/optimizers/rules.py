@@ -39,7 +39,8 @@ class SGD(torch.optim.SGD):
 class Adam(torch.optim.Adam):
     """Adam with bias correction; epsilon is added outside the root, after the correction.
 
-    `decoupled_decay` shrinks every variable, (…), by rate * decay, apart from the gradient: AdamW.
+    `decoupled_decays`, one per variable (…), shrink it by rate * decay, apart from the gradient:
+    AdamW. None means none.
     """
 
     def __init__(
@@ -51,26 +52,19 @@ class Adam(torch.optim.Adam):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        decoupled_decay: float = 0.0,
+        decoupled_decays: Sequence[float] | None = None,
     ) -> None:
-        groups = _groups(variables, weight_decays, rate_factors)
-        if decoupled_decay:
-            # PyTorch's rule has room for one decay. The coupled one is added before each step, by
-            # the hook below.
-            groups = [
-                {**group, "weight_decay": decoupled_decay, "coupled_decay": group["weight_decay"]}
-                for group in groups
-            ]
+        apart = decoupled_decays if any(decoupled_decays or ()) else None
         super().__init__(
-            groups,
+            _groups(variables, weight_decays, rate_factors, apart),
             lr=0.0,
             betas=(beta1, beta2),
             eps=epsilon,
-            decoupled_weight_decay=bool(decoupled_decay),
+            decoupled_weight_decay=apart is not None,
             # One kernel per group, and on a GPU a skipped step of float16 does not wait.
             fused=True,
         )
-        if decoupled_decay:
+        if apart is not None:
             self.register_step_pre_hook(_couple_decay)
 
 
@@ -79,6 +73,7 @@ def build_optimizer(
     variables: Sequence[torch.Tensor],
     weight_decays: Sequence[float],
     rate_factors: Sequence[float] | None = None,
+    is_decayed: Sequence[bool] | None = None,
 ) -> torch.optim.Optimizer:
     """Build the optimiser of a run.
 
@@ -88,12 +83,14 @@ def build_optimizer(
         weight_decays: Coefficients that the layers ask for, one per variable. The run's own is
             added, except for AdamW, which keeps it out of the gradient.
         rate_factors: Factors of the learning rate, one per variable; None means 1.
+        is_decayed: True if the run's own decay reaches a variable, one per variable; None: all.
     """
-    coupled, decoupled = spec.weight_decay, 0.0
-    if spec.name == "adamw":
-        coupled, decoupled = decoupled, coupled
+    reached = is_decayed or [True] * len(variables)
+    own = [spec.weight_decay if is_reached else 0.0 for is_reached in reached]
     # A layer's own decay is part of its definition (a term of the loss), also under AdamW.
-    decays = [decay + coupled for decay in weight_decays]
+    decays = list(weight_decays)
+    if spec.name != "adamw":
+        decays = [layer + run for layer, run in zip(weight_decays, own, strict=True)]
     if spec.name == "sgd":
         return SGD(
             variables,
@@ -109,7 +106,7 @@ def build_optimizer(
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,
-        decoupled_decay=decoupled,
+        decoupled_decays=own if spec.name == "adamw" else None,
     )
 
 
@@ -126,15 +123,26 @@ def _groups(
     variables: Sequence[torch.Tensor],
     weight_decays: Sequence[float],
     rate_factors: Sequence[float] | None,
+    decoupled_decays: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one parameter group for each distinct pair of coefficient and factor."""
+    """Return one parameter group for each distinct set of coefficients and factor.
+
+    PyTorch's rule has room for one decay: the decoupled one, if there is one. The hook below then
+    adds the coupled one before each step.
+    """
     factors = rate_factors or [1.0] * len(variables)
-    groups: dict[tuple[float, float], list[torch.Tensor]] = {}
-    for variable, *key in zip(variables, weight_decays, factors, strict=True):
-        groups.setdefault((key[0], key[1]), []).append(variable)
+    decoupled = decoupled_decays or [0.0] * len(variables)
+    groups: dict[tuple[float, float, float], list[torch.Tensor]] = {}
+    for variable, *key in zip(variables, weight_decays, decoupled, factors, strict=True):
+        groups.setdefault((key[0], key[1], key[2]), []).append(variable)
     return [
-        {"params": members, "weight_decay": decay, "rate_factor": factor}
-        for (decay, factor), members in groups.items()
+        {
+            "params": members,
+            "weight_decay": coupled if decoupled_decays is None else apart,
+            "coupled_decay": coupled,
+            "rate_factor": factor,
+        }
+        for (coupled, apart, factor), members in groups.items()
     ]
 
 

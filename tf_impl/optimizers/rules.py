@@ -66,7 +66,8 @@ class SGD(keras.optimizers.Optimizer):
 class Adam(keras.optimizers.Optimizer):
     """Adam with bias correction; epsilon is added outside the root, after the correction.
 
-    `decoupled_decay` shrinks every variable, (…), by rate * decay, apart from the gradient: AdamW.
+    `decoupled_decays`, one per variable (…), shrink it by rate * decay, apart from the gradient:
+    AdamW. None means none.
     """
 
     def __init__(
@@ -78,12 +79,13 @@ class Adam(keras.optimizers.Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        decoupled_decay: float = 0.0,
+        decoupled_decays: Sequence[float] | None = None,
     ) -> None:
         super().__init__(learning_rate=0.0)
         # Keras keeps its own rate in float32, which is too coarse for float64 parity.
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.weight_decays, self.decoupled_decay = weight_decays, decoupled_decay
+        self.weight_decays = weight_decays
+        self.decoupled_decays = decoupled_decays or [0.0] * len(variables)
         self.rate_factors = rate_factors or [1.0] * len(variables)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.build(variables)
@@ -103,8 +105,8 @@ class Adam(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
-        if self.decoupled_decay:
-            variable.assign(variable * (1 - rate * self.decoupled_decay))
+        if decoupled := self.decoupled_decays[index]:
+            variable.assign(variable * (1 - rate * decoupled))
         first, second = (self.slots[name][index] for name in ("exp_avg", "exp_avg_sq"))
         first.assign(first * self.beta1 + gradient * (1 - self.beta1))
         second.assign(second * self.beta2 + tf.square(gradient) * (1 - self.beta2))
@@ -121,6 +123,7 @@ def build_optimizer(
     variables: Sequence[keras.Variable],
     weight_decays: Sequence[float],
     rate_factors: Sequence[float] | None = None,
+    is_decayed: Sequence[bool] | None = None,
 ) -> keras.optimizers.Optimizer:
     """Build the optimiser of a run.
 
@@ -130,12 +133,14 @@ def build_optimizer(
         weight_decays: Coefficients that the layers ask for, one per variable. The run's own is
             added, except for AdamW, which keeps it out of the gradient.
         rate_factors: Factors of the learning rate, one per variable; None means 1.
+        is_decayed: True if the run's own decay reaches a variable, one per variable; None: all.
     """
-    coupled, decoupled = spec.weight_decay, 0.0
-    if spec.name == "adamw":
-        coupled, decoupled = decoupled, coupled
+    reached = is_decayed or [True] * len(variables)
+    own = [spec.weight_decay if is_reached else 0.0 for is_reached in reached]
     # A layer's own decay is part of its definition (a term of the loss), also under AdamW.
-    decays = [decay + coupled for decay in weight_decays]
+    decays = list(weight_decays)
+    if spec.name != "adamw":
+        decays = [layer + run for layer, run in zip(weight_decays, own, strict=True)]
     if spec.name == "sgd":
         return SGD(
             variables,
@@ -151,7 +156,7 @@ def build_optimizer(
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,
-        decoupled_decay=decoupled,
+        decoupled_decays=own if spec.name == "adamw" else None,
     )
 
 

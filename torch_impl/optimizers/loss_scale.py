@@ -38,17 +38,26 @@ class LossScale:
         """Return the enlarged loss (), whose gradient is taken."""
         return self.scaler.scale(loss)
 
+    def reduce(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradients: Sequence[torch.Tensor],
+        variables: Sequence[torch.Tensor],
+    ) -> list[torch.Tensor]:
+        """Return the gradients (…) divided by the factor, in place."""
+        for variable, gradient in zip(variables, gradients, strict=True):
+            # The scaler reads gradients from here alone.
+            variable.grad = gradient
+        self.scaler.unscale_(optimizer)
+        return list(gradients)
+
     def update(
         self,
         optimizer: torch.optim.Optimizer,
         gradients: Sequence[torch.Tensor],
         variables: Sequence[torch.Tensor],
     ) -> None:
-        """Divide the gradients (…) by the factor, and step if all of them are finite."""
-        for variable, gradient in zip(variables, gradients, strict=True):
-            # The scaler reads gradients from here alone.
-            variable.grad = gradient
-        self.scaler.unscale_(optimizer)
+        """Step with reduced gradients (…), if all of them are finite, and change the factor."""
         self.scaler.step(optimizer)
         self.scaler.update()
 

@@ -1,0 +1,134 @@
+"""From the gradient of a batch to moved weights, in PyTorch.
+
+In this order: the gradient of a scaled loss is reduced, the gradients of a group's batches are one,
+their norm is bounded, decays are added, and the optimiser moves the weights.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.training.decay import are_decayed
+from poc.shared.spec.training.precision import SCALED
+from poc.torch_impl.models import Model
+from poc.torch_impl.weights import (
+    from_canonical,
+    named_variables,
+    to_canonical,
+    trainable_names,
+)
+
+from .clipping import clip_gradients
+from .frobenius import FrobeniusDecay
+from .group_gradients import GroupGradients
+from .loss_scale import LossScale
+from .rules import build_optimizer, set_learning_rate
+
+# Canonical slot name -> PyTorch's. The canonical names are equal in both backends.
+_SLOTS = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+
+
+class WeightUpdate:
+    """The update of a run's weights, with the optimiser and all other state that it keeps.
+
+    Args:
+        run: The run.
+        model: The model that is trained.
+        device: Where its variables are.
+    """
+
+    def __init__(self, run: ResolvedRun, model: Model, *, device: str) -> None:
+        spec = run.spec.optimizer
+        self.model, self.device, self.clip_norm = model, device, spec.clip_norm
+        self.names, variables = trainable_names(model), named_variables(model)
+        self.variables = [variables[name] for name in self.names]
+        declared = {parameter.name: parameter for parameter in run.trained_network.parameters}
+        products = run.decayed_products
+        factors = {name for product in products for name in (product.first, product.second)}
+        self.optimizer = build_optimizer(
+            spec,
+            self.variables,
+            [declared[name].weight_decay for name in self.names],
+            [declared[name].rate_factor for name in self.names],
+            are_decayed(spec, self.names, factors),
+        )
+        self.loss_scale = LossScale(device=device) if run.spec.precision in SCALED else None
+        self.group = None
+        if spec.accumulation_steps > 1:
+            self.group = GroupGradients(model, self.names, self.variables)
+        self.frobenius = None
+        if spec.frobenius_decay is not None:
+            decay = spec.frobenius_decay
+            self.frobenius = FrobeniusDecay(products, variables, coefficient=decay)
+        # Nothing comes between the gradients and the optimiser.
+        self.is_plain = not (self.loss_scale or self.frobenius or self.clip_norm)
+
+    def add(self, gradients: Mapping[str, torch.Tensor]) -> None:
+        """Add the gradients (…) of one batch of a group, by the names of their variables."""
+        if self.group is not None:
+            self.group.add([gradients[name] for name in self.names])
+
+    def apply_group(self, learning_rate: torch.Tensor | float) -> None:
+        """Move the weights by the gradients (…) of a group's batches, and start the next group."""
+        if self.group is not None:
+            self.apply(dict(zip(self.names, self.group.total(), strict=True)), learning_rate)
+            self.group.clear()
+
+    def apply(
+        self, gradients: Mapping[str, torch.Tensor], learning_rate: torch.Tensor | float
+    ) -> None:
+        """Move the weights by gradients (…), which are those in `.grad`."""
+        set_learning_rate(self.optimizer, learning_rate)
+        if self.is_plain:
+            self.optimizer.step()
+            return
+        found = [gradients[name] for name in self.names]
+        if self.loss_scale is not None:
+            found = self.loss_scale.reduce(self.optimizer, found, self.variables)
+        if self.clip_norm is not None:
+            clip_gradients(found, self.variables, self.clip_norm)
+        if self.frobenius is not None:
+            self.frobenius.add(dict(zip(self.names, found, strict=True)))
+        if self.loss_scale is None:
+            self.optimizer.step()
+        else:
+            self.loss_scale.update(self.optimizer, found, self.variables)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return slots (…) as `NAME/SLOT`, the step count, and what else has to be kept."""
+        slots = {
+            f"{name}/{slot}": to_canonical(self.model, name, value)
+            for name, variable in zip(self.names, self.variables, strict=True)
+            for slot, key in _SLOTS.items()
+            if (value := self.optimizer.state[variable].get(key)) is not None
+        }
+        # Adam counts per parameter, and all count alike; SGD does not count.
+        steps = [float(state.get("step", 0)) for state in self.optimizer.state.values()]
+        found = {**slots, "step": np.asarray(int(max(steps, default=0)))}
+        for part in (self.loss_scale, self.group):
+            if part is not None:
+                found |= part.state()
+        return found
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore the arrays (…) that `state` returned."""
+        for name, variable in zip(self.names, self.variables, strict=True):
+            # In the memory layout of the parameter, on which the fused optimisers rely.
+            slots = {
+                key: torch.empty_like(variable, requires_grad=False).copy_(
+                    torch.from_numpy(from_canonical(self.model, name, state[f"{name}/{slot}"]))
+                )
+                for slot, key in _SLOTS.items()
+                if f"{name}/{slot}" in state
+            }
+            if "exp_avg" in slots:
+                # On the device, where a fused Adam counts its steps.
+                slots["step"] = torch.tensor(float(state["step"]), device=self.device)
+            self.optimizer.state[variable] = slots
+        for part in (self.loss_scale, self.group):
+            if part is not None:
+                part.restore(state)
