@@ -95,6 +95,11 @@ IMPOSSIBLE = {
         ['Try method_options.pairs=["block1>block1"].'],
     ),
     "fold x folds": (["split.kind=kfold", "split.num_folds=3", "split.fold=3"], ["fold"]),
+    "sampling x order": (["sampling=balanced", "shuffle=false"], ["data.sampling", "shuffle"]),
+    "one cycle x warm-up": (
+        ["schedule.name=one_cycle", "schedule.warmup_steps=5"],
+        ["schedule.warmup_steps=5", "rise_fraction"],
+    ),
     "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
 }
 

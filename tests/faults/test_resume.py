@@ -39,6 +39,23 @@ FROZEN = {
     "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [8, 16]}},
 }
 
+# Drawn with replacement, views by operations that are drawn for each image.
+DRAWN = {
+    "sampling": "balanced",
+    "train_view": {"policy": "trivialaugment", "horizontal_flip": 0.5, "mixup": 0.4},
+}
+# Runs that are stopped after every step; a text is the sampling of one with a teacher.
+KINDS = {
+    "supervised": RUN,
+    "frozen": FROZEN,
+    "balanced draws": {**RUN, "data": {**DATA, **DRAWN}},
+    "randaugment": {**RUN, "data": {**DATA, "train_view": {"policy": "randaugment"}}},
+    "one cycle": {**RUN, "schedule": {"name": "one_cycle"}},
+    "polynomial": {**RUN, "schedule": {"name": "polynomial", "power": 2.0}},
+    "stages": "uniform",
+    "stages, balanced draws": "balanced",
+}
+
 
 def with_teacher(folder, **options):
     """A method of two stages that keeps its teacher's outputs."""
@@ -62,10 +79,12 @@ def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
     )
 
 
-@pytest.mark.parametrize("kind", ["supervised", "stages", "frozen"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     """One process a step: each resume takes one step and is asked to stop again."""
-    run = {"supervised": RUN, "frozen": FROZEN}.get(kind) or with_teacher(tmp_path)
+    run = KINDS[kind]
+    if isinstance(run, str):
+        run = with_teacher(tmp_path, data={**DATA, "sampling": run})
     train(tmp_path / "whole", run)
     expected = facts(tmp_path / "whole")
     steps = run["num_epochs"] * STEPS_A_EPOCH
