@@ -115,7 +115,7 @@ class TrainView(Settings):
         2, ge=1, le=14, description="randaugment: operations for each image"
     )
     policy_magnitude: int = Field(
-        9, ge=0, le=LARGEST_MAGNITUDE, description="randaugment: strength of the operations, 0 to 30"
+        9, ge=0, le=LARGEST_MAGNITUDE, description="randaugment: strength of operations, 0 to 30"
     )
     erasing: float = Field(0, ge=0, le=1, description="probability that a box is erased")
     erasing_area: Interval = Field(

@@ -1,4 +1,4 @@
-"""The operations of RandAugment and TrivialAugment against torchvision's own, on Pillow's images."""
+"""The operations of RandAugment and TrivialAugment against torchvision's, on Pillow's images."""
 
 import hashlib
 

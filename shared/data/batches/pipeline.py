@@ -110,8 +110,10 @@ class Pipeline:
             UsageError: No batch comes out, or the images or classes do not fit the settings.
         """
         self.source, self.indices = source, indices
-        self.image_shape: Shape = prepared_shape(source, spec)
-        channels = (source.image_shape or source.image(0).shape)[2]
+        # No image of another part is read, not even to see its channels.
+        example = int(indices[0]) if len(indices) else 0
+        self.image_shape: Shape = prepared_shape(source, spec, example)
+        channels = (source.image_shape or source.image(example).shape)[2]
         resize, self._augment = plan_view(spec, self.image_shape, channels, is_training=is_training)
         self.num_views = self._augment.num_views
         self.average = spec.eval_view.average

@@ -5,6 +5,7 @@ one magnitude. TrivialAugment in its wide form (Müller and Hutter 2021, arXiv 2
 at a drawn magnitude. Both draw from the same fourteen operations, which are Pillow's own.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -87,7 +88,7 @@ def posterize(picture: Image.Image, amount: float, fill: int) -> Image.Image:
 
 def solarize(picture: Image.Image, amount: float, fill: int) -> Image.Image:
     """Invert the brightest values: those of 255 - `amount` and above."""
-    return ImageOps.solarize(picture, LARGEST_LEVEL - amount)
+    return ImageOps.solarize(picture, math.ceil(LARGEST_LEVEL - amount))
 
 
 def stretch(picture: Image.Image, amount: float, fill: int) -> Image.Image:

@@ -89,12 +89,16 @@ class StageSteps:
             if end is not None and position + 1 >= end:
                 return
 
-    def take(self, batch: Batch, state: LoopState) -> None:
-        """Update the weights once; labels are (N,) int64, or soft (N, num_classes) float32."""
+    def take(self, batch: Batch, state: LoopState, rate: float | None = None) -> None:
+        """Update the weights once, at the schedule's rate if none is given.
+
+        Labels are (N,) int64, or soft (N, num_classes) float32.
+        """
+        rate = self.rate(state.step, state.rate_factor) if rate is None else rate
         images, labels = self.given_images(batch), batch.learned
         noise, extras = self.inputs(batch, state.step)
         started = time.perf_counter()
-        self.trainer.step(images, labels, self.rate(state.step, state.rate_factor), noise, extras)
+        self.trainer.step(images, labels, rate, noise, extras)
         if state.step == 0:
             # The one step that is waited for: it compiles, and its time is a column of the row.
             self.trainer.wait()
@@ -123,8 +127,9 @@ class StageSteps:
         """Return a step's further arguments: masks (N, …), and kept outputs with coefficients."""
         seed, size = self.whole_run.spec.seed, len(batch.images)
         noise = draw_noise(self.network, seed=seed, step=step, batch_size=size)
-        # From 0 at the first step to 1 at the last; a stage of one step stays at 0.
-        progress = (step - self.first_step) / max(self.num_steps - 1, 1)
+        # From 0 at the first step to 1 at the last; a stage of one step stays at 0. A sweep of the
+        # rate may take more steps than the stage has.
+        progress = min((step - self.first_step) / max(self.num_steps - 1, 1), 1.0)
         return noise, step_coefficients(self.whole_run, progress) | self.look_up(batch)
 
     def look_up(self, batch: Batch) -> Arrays:

@@ -84,7 +84,7 @@ def learning_rate(schedule: ScheduleSpec, base: float, step: int, num_steps: int
         return base * eased(1, schedule.final_fraction, done)
     if schedule.name == "polynomial":
         final = schedule.final_fraction
-        return base * (final + (1 - final) * (1 - done) ** schedule.power)
+        return base * (final + (1 - final) * math.pow(1 - done, schedule.power))
     return base
 
 

@@ -148,12 +148,8 @@ def test_workers_change_no_pixel(view):
 @pytest.mark.parametrize("count", [2, 3])
 def test_shards_together_are_the_whole_batch(view, count):
     whole = list(make_pipeline(view, drop_last=True).epoch(1))
-    shards = [
-        list(
-            make_pipeline(view, drop_last=True, read=ReadOptions(shard=Shard(index, count))).epoch(1)
-        )
-        for index in range(count)
-    ]
+    options = [ReadOptions(shard=Shard(index, count)) for index in range(count)]
+    shards = [list(make_pipeline(view, drop_last=True, read=read).epoch(1)) for read in options]
     for step, batch in enumerate(whole):
         for place, expected in enumerate(batch):
             if expected is not None:

@@ -1,4 +1,4 @@
-"""Policies: which operations are drawn, how strong, where in the view, and by what they are keyed."""
+"""Policies: what is drawn, how strong, where in the view, and by what the draws are keyed."""
 
 from collections import Counter
 
