@@ -86,13 +86,36 @@ def test_a_method_resumes_to_the_same_bits(
     method, optimizer, stopping_worker, start_stopping_worker, tmp_path
 ):
     run = make_run(method, optimizer, stopping_worker.backend, tmp_path)
-    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
     # A command has a process of its own; here that costs seconds, and few methods need it.
     shared = partial(nullcontext, stopping_worker)
     fresh = start_stopping_worker if METHODS[method].is_second_order else shared
+    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
+    assert_resumes(run, fresh, stops, tmp_path)
+    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        # The outputs of the frozen body are kept; some images are drawn only after the stops.
+        pytest.param({"sampling": "balanced"}, marks=pytest.mark.slow),
+        {"sampling": "balanced", "train_view": {"policy": "trivialaugment", "mixup": 0.4}},
+    ],
+    ids=["balanced, kept outputs", "balanced, policy"],
+)
+def test_drawn_images_resume_to_the_same_bits(more, stopping_worker, tmp_path):
+    run = make_run("transfer", "adam", stopping_worker.backend, tmp_path)
+    run["data"] |= RunSpec.parse({"data": {**DATA, **more}}, "").model_dump(mode="json")["data"]
+    run["method_options"]["feature_cache"] = "off" if "train_view" in more else "memory"
+    assert_resumes(run, partial(nullcontext, stopping_worker), [2, 8], tmp_path)
+
+
+def assert_resumes(run, start, stops, tmp_path):
+    """Train a run in one piece, and with stops after some steps: both end with the same bits."""
+    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
 
     def train(folder, steps, **arguments):
-        with fresh() as worker:
+        with start() as worker:
             worker.call(stop_after, steps=steps)
             worker.call(
                 Operations.train,
@@ -104,10 +127,8 @@ def test_a_method_resumes_to_the_same_bits(
             )
 
     train(folders[0], [])
-    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
     for stop in stops:
         with pytest.raises(Terminated, match=f"step {stop}, which is saved"):
             train(folders[1], stops, is_resumed=stop != stops[0])
     train(folders[1], stops, is_resumed=True)
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
-    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")

@@ -33,7 +33,7 @@ def draw_rate_curves(
     Args:
         curves: Curves of the backends, each with one loss or more.
         ends: Lowest and highest rate of the suggested range; None: there is none.
-        title: What was swept.
+        title: Name of the run.
 
     Returns:
         File name -> SVG, for light and for dark pages.

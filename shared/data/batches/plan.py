@@ -129,7 +129,7 @@ class Plan:
         return Draws(order, np.zeros(count, dtype=np.int64))
 
     def part(self, epoch: int, step: int) -> Part:
-        """Return the examples of a batch that this process reads."""
+        """Return the examples of a batch that this process reads: (N,) places and draws."""
         start = step * self.batch_size
         # Every process draws the full order and mix, so that shards change no example.
         batch = self.draws(epoch).take(slice(start, start + self.batch_size))

@@ -1,4 +1,4 @@
-"""Which examples an epoch draws, and in which order: a pure function of (seed, epoch).
+"""The examples that an epoch draws, in their order: a pure function of (seed, epoch).
 
 Uniform sampling draws each example once. Balanced sampling draws with replacement: each draw takes
 a class, all with equal chance, and then one of its examples. An epoch has as many draws as the part
@@ -90,7 +90,7 @@ def generator_of(seed: int, epoch: int) -> np.random.Generator:
 
 
 def count_repeats(order: Indices) -> Indices:
-    """Return how often the same value stands before each place of an order (k,): (k,) int64."""
+    """Return how often an order (k,) had the value of each place before: (k,) int64."""
     places = np.argsort(order, kind="stable")
     _, starts, counts = np.unique(order[places], return_index=True, return_counts=True)
     repeats = np.empty_like(order)

@@ -67,7 +67,7 @@ def brighten(picture: Image.Image, amount: float, fill: int) -> Image.Image:
 
 
 def saturate(picture: Image.Image, amount: float, fill: int) -> Image.Image:
-    """Blend with the grey picture likewise; a grey picture stays as it is."""
+    """Blend with the grey picture likewise; a grey picture does not change."""
     return ImageEnhance.Color(picture).enhance(1 + amount)
 
 
@@ -106,7 +106,7 @@ class Operation:
     """An operation and its range.
 
     Attributes:
-        change: What it does by an amount.
+        change: Changes a picture by an amount.
         largest: The amounts at the largest magnitude: of RandAugment, and of TrivialAugment. At
             magnitude 0 the amount is 0, and it rises in equal steps.
         is_signed: Half of the draws take the amount with a minus.

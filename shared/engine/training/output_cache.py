@@ -147,7 +147,7 @@ class KeptOutputs:
             }
         if not self._kept:
             self._kept = self._reserve(outputs)
-        # What is kept never changes: balanced draws bring an image again beside a new one.
+        # A kept value never changes, though balanced draws bring its image again with new ones.
         is_new = ~self._is_kept[rows]
         for name, values in outputs.items():
             self._kept[name][rows[is_new]] = values[is_new]

@@ -1,4 +1,4 @@
-"""`poc rates`: both backends see one curve; what is written, refused, and left when it is stopped."""
+"""`poc rates`: both backends see one curve; what is written, refused, and left after a stop."""
 
 import json
 import os

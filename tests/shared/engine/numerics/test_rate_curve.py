@@ -1,4 +1,4 @@
-"""The rule of the rate finder: rates, smoothing, divergence and range, by hand and on a parabola."""
+"""The rule of the rate finder: rates, smoothing, divergence, range, by hand and on a parabola."""
 
 import math
 
