@@ -13,8 +13,8 @@ import statistics
 import time
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.cbook import get_sample_data
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -66,8 +66,8 @@ def time_views(size: int) -> dict[str, float]:
 
 def draw(path: Path) -> None:
     """Draw the photo under every operation, seven in a line, the rows of one policy together."""
-    with get_sample_data("grace_hopper.jpg") as file:
-        photo = Image.open(file).convert("RGB").crop((30, 0, 482, 452)).resize((SIDE, SIDE))
+    file = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    photo = Image.open(file).convert("RGB").crop((30, 0, 482, 452)).resize((SIDE, SIDE))
     names = list(OPERATIONS)
     lines = [(title, policy, step, start) for start in (0, COLUMNS) for title, policy, step in ROWS]
     figure = Figure(figsize=(COLUMNS * 1.15, len(lines) * 1.35), layout="constrained")

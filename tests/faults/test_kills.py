@@ -2,7 +2,13 @@
 
 import pytest
 
-from poc.tests.helpers.commands.processes import DRAWN, FROZEN, RUN, kill_at_random, stub_environment
+from poc.tests.helpers.commands.processes import (
+    DRAWN,
+    FROZEN,
+    RUN,
+    kill_at_random,
+    stub_environment,
+)
 
 BACKENDS = [
     pytest.param("tf", marks=pytest.mark.tf),
