@@ -23,7 +23,8 @@ def fill_open(run: RunSpec, split: Split) -> RunSpec:
         return run
     source = split.source
     # Declared for the look at its layers alone: the recipe differs for networks with batch norm.
-    network = run.model_spec.declare(prepared_shape(source, run.data), len(source.class_names))
+    shape = prepared_shape(source, run.data, int(split.train[0]))
+    network = run.model_spec.declare(shape, len(source.class_names))
     images = TrainingImages(
         num_images=len(split.train),
         are_photos=are_photos(source, split.train),

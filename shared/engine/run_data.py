@@ -112,7 +112,11 @@ class RunData:
 
 
 def open_data(
-    run: RunSpec, note: KeptNotes, record: RunRecord | None = None
+    run: RunSpec,
+    note: KeptNotes,
+    record: RunRecord | None = None,
+    *,
+    is_train_alone: bool = False,
 ) -> tuple[RunSpec, RunData]:
     """Open a run's data, and fill in the settings that follow from it.
 
@@ -123,6 +127,8 @@ def open_data(
         run: The run; its `data` names the source.
         note: Called with each note when it comes up; keeps them for `RunData.notes`.
         record: Record of the finished run whose data this must be; None for a new run.
+        is_train_alone: Open the train part alone: no image of another part is read, not even to
+            compare their contents.
 
     Returns:
         The completed run, and its opened data, which the caller closes.
@@ -148,7 +154,9 @@ def open_data(
         )
     run = fill_loss(fill_open(run, split), source, note)
     run = fill_class_weights(run, split, note)
-    leaks = find_leaks(split)
+    if is_train_alone:
+        split = split.train_alone()
+    leaks = [] if is_train_alone else find_leaks(split)
     tell_trouble(source, note_leaks(split, leaks), note)
     made = make_pipelines(source, split, run)
     data = RunData(

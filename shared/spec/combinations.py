@@ -54,6 +54,15 @@ def check_size(run: RunSettings) -> None:
         )
 
 
+def check_sampling(run: RunSettings) -> None:
+    """Refuse balanced draws in a fixed order."""
+    if run.data.sampling == "balanced" and not run.data.shuffle:
+        raise UsageError(
+            "Got data.sampling=balanced with data.shuffle=false. Expected random draws with "
+            "balanced sampling. Try removing one of them."
+        )
+
+
 def check_teacher_options(run: RunSettings) -> None:
     """Refuse wrong options of the teacher's model."""
     if run.teacher is not None and run.teacher.model is not None:
@@ -106,6 +115,16 @@ def check_update(run: RunSettings) -> None:
                 "steps of its own on each batch. Expected a method with one gradient per batch, "
                 f"or no {name}. Try {instead.format(value=value)} instead."
             )
+
+
+def check_schedule(run: RunSettings) -> None:
+    """Refuse a warm-up before a schedule that begins with a rise of its own."""
+    if run.schedule.name == "one_cycle" and run.schedule.warmup_steps:
+        raise UsageError(
+            f"Got schedule.warmup_steps={run.schedule.warmup_steps} with schedule.name=one_cycle, "
+            "which begins with a rise of its own. Expected no warm-up. Try removing warmup_steps; "
+            "schedule.rise_fraction sets the length of the rise."
+        )
 
 
 def check_layout(run: RunSettings) -> None:
@@ -195,10 +214,12 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_options,
     check_model_options,
     check_size,
+    check_sampling,
     check_teacher_options,
     check_learns_from_teacher,
     check_optimizer,
     check_update,
+    check_schedule,
     check_layout,
     check_focal,
     check_binary,

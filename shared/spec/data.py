@@ -67,6 +67,11 @@ class DataSpec(Settings):
         "tf: x/127.5-1; caffe: BGR minus mean; none: 0 to 255",
     )
     batch_size: int = Field(64, ge=1, description="examples per batch")
+    sampling: Literal["uniform", "balanced"] = Field(
+        "uniform",
+        description="draws of an epoch from the train part; uniform: each image once; balanced: as "
+        "many draws, with replacement, each class with the same chance",
+    )
     shuffle: bool = Field(True, description="draw a new order of the train part in every epoch")
     drop_last: bool = Field(False, description="leave out the last train batch if it is partial")
     num_workers: int = Field(

@@ -15,6 +15,8 @@ from .settings import Settings
 
 ResizeRule = Literal["squash", "shorter_side", "height", "fit"]
 Interval = tuple[float, float]
+# RandAugment and TrivialAugment divide the range of each operation into 30 steps.
+LARGEST_MAGNITUDE = 30
 # Rules whose result has the requested size without a crop.
 WHOLE_RULES: tuple[ResizeRule, ...] = ("squash", "fit")
 
@@ -36,7 +38,8 @@ def check_crop(resize: ResizeRule, crop: str, where: str) -> None:
 class TrainView(Settings):
     """The view for training; its steps run in the order of the fields.
 
-    The shifted crop is the exception: it comes after flips, turns and colours, as in FixRes. Random
+    The shifted crop is the exception: it comes after flips, turns and colours, as in FixRes, and
+    before the policy. Random
     numbers depend only on (seed, epoch, example).
     """
 
@@ -103,6 +106,17 @@ class TrainView(Settings):
         le=0.5,
         description="largest turn of the hue to either side, 1 is the full circle; only RGB",
     )
+    policy: Literal["none", "randaugment", "trivialaugment"] = Field(
+        "none",
+        description="operations drawn for each image, after all steps above; unsafe for X-rays; "
+        "randaugment: some at one magnitude; trivialaugment: one at a drawn magnitude, wide ranges",
+    )
+    policy_operations: int = Field(
+        2, ge=1, le=14, description="randaugment: operations for each image"
+    )
+    policy_magnitude: int = Field(
+        9, ge=0, le=LARGEST_MAGNITUDE, description="randaugment: strength of operations, 0 to 30"
+    )
     erasing: float = Field(0, ge=0, le=1, description="probability that a box is erased")
     erasing_area: Interval = Field(
         (0.02, 0.33), description="least and largest area of the box, as a share of the image's"
@@ -144,7 +158,8 @@ class TrainView(Settings):
             self.mixup,
             self.cutmix,
         )
-        return self.crop in ("random_resized", "shifted", "padded") or any(shares)
+        is_cut = self.crop in ("random_resized", "shifted", "padded")
+        return is_cut or self.policy != "none" or any(shares)
 
 
 class EvalView(Settings):

@@ -145,6 +145,11 @@ IMPOSSIBLE = {
         ["one class each", "Try loss.name=cross_entropy"],
     ),
     "class weights x nothing": (["loss.class_weights=[0, 0]"], ["not all 0"]),
+    "sampling x order": (["sampling=balanced", "shuffle=false"], ["data.sampling", "shuffle"]),
+    "one cycle x warm-up": (
+        ["schedule.name=one_cycle", "schedule.warmup_steps=5"],
+        ["schedule.warmup_steps=5", "rise_fraction"],
+    ),
     "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
 }
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from poc.tests.helpers.commands.processes import FROZEN, RUN, kill_at_random, stub_environment
+from poc.tests.helpers.commands.processes import (
+    DRAWN,
+    FROZEN,
+    RUN,
+    kill_at_random,
+    stub_environment,
+)
 
 BACKENDS = [
     pytest.param("tf", marks=pytest.mark.tf),
@@ -23,7 +29,7 @@ def test_kills_of_the_loop(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("run", [RUN, FROZEN], ids=["all moves", "frozen body"])
+@pytest.mark.parametrize("run", [RUN, DRAWN, FROZEN], ids=["all moves", "drawn", "frozen body"])
 def test_many_kills_of_the_loop(run, tmp_path):
     found = kill_at_random("torch", tmp_path, stub_environment(tmp_path), 100, run)
     tell("SIGKILL, stub", *found)

@@ -108,6 +108,22 @@ def test_a_setting_resumes_to_the_same_bits(row, stopping_worker, tmp_path):
     check_resumes(run, partial(nullcontext, stopping_worker), STOPS[:2], tmp_path)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        # The outputs of the frozen body are kept; some images are drawn only after the stops.
+        pytest.param({"sampling": "balanced"}, marks=pytest.mark.slow),
+        {"sampling": "balanced", "train_view": {"policy": "trivialaugment", "mixup": 0.4}},
+    ],
+    ids=["balanced, kept outputs", "balanced, policy"],
+)
+def test_drawn_images_resume_to_the_same_bits(more, stopping_worker, tmp_path):
+    run = make_run("transfer", "adam", stopping_worker.backend, tmp_path)
+    run["data"] |= RunSpec.parse({"data": {**DATA, **more}}, "").model_dump(mode="json")["data"]
+    run["method_options"]["feature_cache"] = "off" if "train_view" in more else "memory"
+    check_resumes(run, partial(nullcontext, stopping_worker), [2, 8], tmp_path)
+
+
 def check_resumes(run, start, stops, tmp_path):
     """A run that is stopped after these steps ends with the bits of one that is not."""
     folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]

@@ -39,10 +39,26 @@ FROZEN = {
     "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [8, 16]}},
 }
 
-
+# Drawn with replacement, views by operations that are drawn for each image.
+DRAWN = {
+    "sampling": "balanced",
+    "train_view": {"policy": "trivialaugment", "horizontal_flip": 0.5, "mixup": 0.4},
+}
 # Five batches an epoch make two updates, the second of them smaller.
 GROUPED = {**RUN, "optimizer": {"accumulation_steps": 3}, "ema": {"decay": 0.9}}
-KINDS = {"supervised": RUN, "frozen": FROZEN, "grouped": GROUPED}
+# Runs that are stopped after every step; `teacher`: further settings of one with a teacher.
+KINDS = {
+    "supervised": RUN,
+    "frozen": FROZEN,
+    "balanced draws": {**RUN, "data": {**DATA, **DRAWN}},
+    "randaugment": {**RUN, "data": {**DATA, "train_view": {"policy": "randaugment"}}},
+    "one cycle": {**RUN, "schedule": {"name": "one_cycle"}},
+    "polynomial": {**RUN, "schedule": {"name": "polynomial", "power": 2.0}},
+    "grouped": GROUPED,
+    "stages": {"teacher": {}},
+    "averaged stages": {"teacher": {"ema": {"decay": 0.9}}},
+    "stages, balanced draws": {"teacher": {"data": {**DATA, "sampling": "balanced"}}},
+}
 
 
 def with_teacher(folder, **options):
@@ -67,11 +83,12 @@ def train(folder, run, *, is_resumed=False, save_every="10min", notes=None):
     )
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "stages", "averaged stages"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     """One process a step: each resume takes one step and is asked to stop again."""
-    ema = {"decay": 0.9} if kind == "averaged stages" else {}
-    run = KINDS.get(kind) or with_teacher(tmp_path, ema=ema)
+    run = KINDS[kind]
+    if "teacher" in run:
+        run = with_teacher(tmp_path, **run["teacher"])
     train(tmp_path / "whole", run)
     expected = facts(tmp_path / "whole")
     steps = run["num_epochs"] * STEPS_A_EPOCH

@@ -38,9 +38,12 @@ from .plan import (
     Records,
     Shard,
     ViewReader,
+    check_batches,
     count_batches,
     open_stream,
+    read_part,
 )
+from .sampling import group_classes
 from .shared_memory import batches_alive, require_room
 
 __all__ = ["RESIDENT_BYTES", "Batch", "Pipeline", "ReadOptions", "Shard"]
@@ -99,16 +102,18 @@ class Pipeline:
             indices: (k,) int64 positions in the source.
             spec: Batch size, views, caches, normalisation, workers.
             seed: Keys order, views and mixes together with the epoch.
-            is_training: True: `train_view`, `shuffle` and `drop_last` apply. False: `eval_view`,
-                every example, in the order of `indices`.
+            is_training: True: `train_view`, `sampling`, `shuffle` and `drop_last` apply. False:
+                `eval_view`, every example once, in the order of `indices`.
             read: How.
 
         Raises:
-            UsageError: No batch comes out, or the images do not fit the settings.
+            UsageError: No batch comes out, or the images or classes do not fit the settings.
         """
         self.source, self.indices = source, indices
-        self.image_shape: Shape = prepared_shape(source, spec)
-        channels = (source.image_shape or source.image(0).shape)[2]
+        # No image of another part is read, not even to see its channels.
+        example = int(indices[0]) if len(indices) else 0
+        self.image_shape: Shape = prepared_shape(source, spec, example)
+        channels = (source.image_shape or source.image(example).shape)[2]
         resize, self._augment = plan_view(spec, self.image_shape, channels, is_training=is_training)
         self.num_views = self._augment.num_views
         self.average = spec.eval_view.average
@@ -124,6 +129,7 @@ class Pipeline:
         self.examples, self.num_batches = count_batches(
             len(indices), spec.batch_size, is_rest_dropped=is_training and spec.drop_last
         )
+        is_balanced = is_training and spec.sampling == "balanced"
         self._plan = Plan(
             num_examples=len(indices),
             num_batches=self.num_batches,
@@ -131,6 +137,7 @@ class Pipeline:
             seed=seed,
             is_training=is_training,
             is_shuffled=is_training and spec.shuffle,
+            members=group_classes(source, indices) if is_balanced else None,
             view=spec.train_view,
             size=self.image_shape[:2],
             shard=read.shard,
@@ -178,8 +185,8 @@ class Pipeline:
             yield Batch(nothing, self.source.labels[indices], indices)
 
     def order(self, epoch: int) -> Indices:
-        """Return the order (k,) int64 of `indices` in this epoch."""
-        return self._plan.order(epoch)
+        """Return the positions (k,) int64 in `indices` that this epoch draws, in order."""
+        return self._plan.draws(epoch).positions
 
     @property
     def is_resident(self) -> bool:
@@ -207,7 +214,7 @@ class Pipeline:
         """Each batch when it is asked for; iterating Grain would start threads even here."""
         for step in range(start_step, self.num_batches):
             part = self._plan.part(epoch, step)
-            yield self._assemble(part, self._reader(part.needed, epoch))
+            yield self._assemble(part, read_part(self._reader, part, epoch))
 
     def _read_ahead(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Batches that a thread or processes prepare.
@@ -257,9 +264,9 @@ class Pipeline:
         labels = self.source.labels[indices]
         if part.mix is None or part.partners is None:
             return Batch(images, labels, indices)
-        partners = images[np.searchsorted(part.needed, part.partners)]
-        own = images[np.searchsorted(part.needed, part.positions)]
-        others = self.source.labels[self.indices[part.partners]]
+        partners = images[np.searchsorted(part.places, part.partners)]
+        own = images[np.searchsorted(part.places, part.own)]
+        others = self.source.labels[self.indices[part.batch.positions[part.partners]]]
         num_classes = len(self.source.class_names)
         targets = part.mix.targets(labels, others, num_classes)
         return Batch(part.mix.images(own, partners), labels, indices, targets)
@@ -278,22 +285,3 @@ class Pipeline:
         if self.place == "memory":
             return StoredImages.from_images(self._images, count_bytes(self._images) or 0)
         return keep_on_disk(self._images, self._spec) if self.place == "disk" else self._images
-
-
-def check_batches(plan: Plan, examples: int) -> None:
-    """Refuse an epoch without a batch, and a last batch that cannot be shared out.
-
-    Raises:
-        UsageError: See above.
-    """
-    if not plan.num_batches:
-        raise UsageError(
-            f"Got {plan.num_examples} examples for batches of {plan.batch_size}. Expected at least "
-            "one batch. Try to lower data.batch_size or set data.drop_last=false."
-        )
-    smallest = examples % plan.batch_size or plan.batch_size
-    if smallest < plan.shard.count:
-        raise UsageError(
-            f"Got a batch of {smallest} examples for {plan.shard.count} processes. Expected at "
-            "least one per process. Try setting data.drop_last=true or change data.batch_size."
-        )

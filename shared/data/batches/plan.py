@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,9 +22,11 @@ from poc.shared.data.sources.base import Indices, Labels, Pixels
 from poc.shared.data.views.mixing import Mix, draw_mix, is_mixing
 from poc.shared.data.views.normalization import Images
 from poc.shared.data.views.view import Augment, augment_images, example_generator
+from poc.shared.errors import UsageError
 from poc.shared.spec.views import TrainView
 
 from .image_cache import Kept
+from .sampling import ClassMembers, Draws, balanced, shuffled
 
 # More batches than any run takes: a stream of batches that workers read has no end of its own.
 ENDLESS = 1 << 40
@@ -68,21 +70,29 @@ class Part(NamedTuple):
     """The examples of one batch that one process reads.
 
     Attributes:
-        positions: (N,) int64, its examples.
-        partners: (N,) int64, the examples that they are mixed with; none: nothing is mixed.
-        mix: The draw for the full batch, over all processes.
+        batch: The full batch, over all processes.
+        own: (N,) int64, places in the batch of this process's examples.
+        partners: (N,) int64, places of the examples that they are mixed with; none: nothing is
+            mixed.
+        mix: The draw for the full batch.
     """
 
-    positions: Indices
+    batch: Draws
+    own: Indices
     partners: Indices | None = None
     mix: Mix | None = None
 
     @property
-    def needed(self) -> Indices:
-        """Return the positions (k,) to read, each once."""
+    def positions(self) -> Indices:
+        """Return the positions (N,) of this process's examples."""
+        return self.batch.positions[self.own]
+
+    @property
+    def places(self) -> Indices:
+        """Return the places (k,) of the batch to read, each once and in order."""
         if self.partners is None:
-            return self.positions
-        return np.unique(np.concatenate([self.positions, self.partners]))
+            return self.own
+        return np.unique(np.concatenate([self.own, self.partners]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,7 @@ class Plan:
         seed: Keys order and mixing together with the epoch.
         is_training: False: every epoch is the same, in the order of the part.
         is_shuffled: A new order in every epoch.
+        members: The examples of each class, for balanced draws; none: each example once.
         view: Says whether batches are mixed.
         size: (height, width) of the images.
         shard: The share of this process.
@@ -107,42 +118,36 @@ class Plan:
     seed: int
     is_training: bool
     is_shuffled: bool
+    members: ClassMembers | None
     view: TrainView
     size: tuple[int, int]
     shard: Shard
 
-    def order(self, epoch: int) -> Indices:
-        """Return the positions (k,) int64 in the order of this epoch."""
-        if not self.is_shuffled:
-            return np.arange(self.num_examples, dtype=np.int64)
-        return shuffled(self.seed, epoch, self.num_examples)
+    def draws(self, epoch: int) -> Draws:
+        """Return the examples (k,) of this epoch, in order."""
+        if self.members is not None:
+            return balanced(self.seed, epoch, self.members)
+        count = self.num_examples
+        order = shuffled(self.seed, epoch, count) if self.is_shuffled else np.arange(count)
+        return Draws(order, np.zeros(count, dtype=np.int64))
 
     def part(self, epoch: int, step: int) -> Part:
-        """Return the examples of a batch that this process reads: positions (N,) int64."""
+        """Return the examples of a batch that this process reads: (N,) places and draws."""
         start = step * self.batch_size
         # Every process draws the full order and mix, so that shards change no example.
-        batch = self.order(epoch)[start : start + self.batch_size]
-        own = np.array_split(np.arange(len(batch)), self.shard.count)[self.shard.index]
+        batch = self.draws(epoch).take(slice(start, start + self.batch_size))
+        size = len(batch.positions)
+        own = np.array_split(np.arange(size), self.shard.count)[self.shard.index]
         if not (self.is_training and is_mixing(self.view)):
-            return Part(batch[own])
-        mix = draw_mix(self.view, self.size, len(batch), (self.seed, epoch, step))
-        return Part(batch[own], batch[mix.partners[own]], mix)
-
-
-@lru_cache(maxsize=4)
-def shuffled(seed: int, epoch: int, count: int) -> Indices:
-    """Return a permutation (count,) int64 of the positions, keyed by (seed, epoch)."""
-    key = np.random.SeedSequence([seed, epoch])
-    order = np.random.Generator(np.random.Philox(key)).permutation(count)
-    # The cache hands the same array to every caller.
-    order.setflags(write=False)
-    return order
+            return Part(batch, own)
+        mix = draw_mix(self.view, self.size, size, (self.seed, epoch, step))
+        return Part(batch, own, mix.partners[own], mix)
 
 
 class Reader(Protocol):
-    """Positions of one epoch -> pixels (N, H, W, C), uint8, or float32 when normalised already."""
+    """Draws of one epoch -> pixels (N, H, W, C), uint8, or float32 when normalised already."""
 
-    def __call__(self, positions: Indices, epoch: int) -> Pixels | Images:
+    def __call__(self, draws: Draws, epoch: int) -> Pixels | Images:
         """Read."""
 
 
@@ -152,9 +157,9 @@ class NormalizedReader:
 
     kept: Images
 
-    def __call__(self, positions: Indices, epoch: int) -> Images:
+    def __call__(self, draws: Draws, epoch: int) -> Images:
         """A new array."""
-        return np.take(self.kept, positions, axis=0)
+        return np.take(self.kept, draws.positions, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,12 +178,13 @@ class ViewReader:
     augment: Augment
     seed: int
 
-    def __call__(self, positions: Indices, epoch: int) -> Pixels:
+    def __call__(self, draws: Draws, epoch: int) -> Pixels:
         """(N * num_views, H, W, c) uint8."""
-        images = self.kept.gather(positions)
+        images = self.kept.gather(draws.positions)
         if not self.augment.is_nothing:
             generators = [
-                example_generator(self.seed, epoch, self.ids[position]) for position in positions
+                example_generator(self.seed, epoch, self.ids[position], int(repeat))
+                for position, repeat in zip(*draws, strict=True)
             ]
             return augment_images(images, self.augment, generators)
         return images if isinstance(images, np.ndarray) else np.stack(images)
@@ -189,8 +195,8 @@ class Records:
     """Batches in a row, over epochs, as the random-access source that Grain reads.
 
     Attributes:
-        read: Positions -> pixels.
-        plan: Batch -> positions.
+        read: Draws -> pixels.
+        plan: Batch -> draws.
         first: Number of the first batch, counted over epochs.
         count: Batches from there on.
     """
@@ -206,7 +212,12 @@ class Records:
     def __getitem__(self, record: int) -> Pixels | Images:
         epoch, step = divmod(self.first + record, self.plan.num_batches)
         epoch = epoch if self.plan.is_training else 0
-        return self.read(self.plan.part(epoch, step).needed, epoch)
+        return read_part(self.read, self.plan.part(epoch, step), epoch)
+
+
+def read_part(read: Reader, part: Part, epoch: int) -> Pixels | Images:
+    """Return the pixels (k, H, W, C) of the places of a batch that are needed."""
+    return read(part.batch.take(part.places), epoch)
 
 
 def open_stream(records: Records, prefetch_batches: int, num_workers: int) -> Any:
@@ -248,6 +259,25 @@ def count_batches(num_examples: int, batch_size: int, *, is_rest_dropped: bool) 
     """(examples, batches) of an epoch."""
     examples = num_examples - (num_examples % batch_size if is_rest_dropped else 0)
     return examples, math.ceil(examples / batch_size)
+
+
+def check_batches(plan: Plan, examples: int) -> None:
+    """Refuse an epoch without a batch, and a last batch that cannot be shared out.
+
+    Raises:
+        UsageError: See above.
+    """
+    if not plan.num_batches:
+        raise UsageError(
+            f"Got {plan.num_examples} examples for batches of {plan.batch_size}. Expected at least "
+            "one batch. Try to lower data.batch_size or set data.drop_last=false."
+        )
+    smallest = examples % plan.batch_size or plan.batch_size
+    if smallest < plan.shard.count:
+        raise UsageError(
+            f"Got a batch of {smallest} examples for {plan.shard.count} processes. Expected at "
+            "least one per process. Try setting data.drop_last=true or change data.batch_size."
+        )
 
 
 @cache

@@ -7,7 +7,7 @@ two parts in `leaks`.
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -55,6 +55,10 @@ class Split:
     def parts(self) -> Parts:
         """Return the positions of each part: name -> (k,) int64."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def train_alone(self) -> "Split":
+        """Return the train part without the others, for work that may not see them."""
+        return replace(self, val=self.val[:0], test=self.test[:0])
 
     @property
     def part_ids(self) -> dict[str, list[str]]:

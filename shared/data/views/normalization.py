@@ -20,8 +20,13 @@ TORCH_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 CAFFE_MEAN = np.array([103.939, 116.779, 123.68], dtype=np.float32)
 
 
-def prepared_shape(source: Source, spec: DataSpec) -> Shape:
+def prepared_shape(source: Source, spec: DataSpec, example: int = 0) -> Shape:
     """(H, W, C) of every image after channels and size are settled.
+
+    Args:
+        source: Gives the images.
+        spec: Size and channels that are set.
+        example: Position of the image that is read if only an image tells its channels.
 
     Raises:
         UsageError: The images' sizes differ and no size is set, or a normalisation for RGB meets
@@ -33,7 +38,7 @@ def prepared_shape(source: Source, spec: DataSpec) -> Shape:
             "data.image_size, for example [224, 224]."
         )
     # The images of one source share their channels; `images` refuses them where they do not.
-    height, width, channels = source.image_shape or source.image(0).shape
+    height, width, channels = source.image_shape or source.image(example).shape
     height, width = spec.image_size or (height, width)
     channels = spec.channels or channels
     if spec.normalization in ("torch", "caffe") and channels != 3:

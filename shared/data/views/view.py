@@ -31,6 +31,7 @@ from .geometry import (
     shifted_box,
     turn,
 )
+from .policies import apply_policy
 
 GEOMETRY = ("rotation_degrees", "shift", "zoom")
 COLOUR = ("brightness", "contrast", "saturation", "hue")
@@ -90,7 +91,8 @@ class Augmentation:
         view = self.view
         rates = (view.horizontal_flip, view.vertical_flip, view.erasing)
         amounts = [getattr(view, key) for key in (*GEOMETRY, *COLOUR)]
-        return view.crop == "none" and not any(rates) and not any(amounts)
+        is_whole = view.crop == "none" and view.policy == "none"
+        return is_whole and not any(rates) and not any(amounts)
 
     def __call__(self, image: Pixels, generator: np.random.Generator) -> list[Pixels]:
         """One kept image (h, w, C) uint8 -> one of the model's size."""
@@ -101,6 +103,8 @@ class Augmentation:
             steps.reverse()
         for step in steps:
             picture = step(picture, generator)
+        if view.policy != "none":
+            picture = apply_policy(picture, view, generator, self.fill)
         pixels = to_array(picture)
         if generator.random() < view.erasing:
             box = erasing_box(self.size, view.erasing_area, view.erasing_aspect, generator)
@@ -212,10 +216,15 @@ def plan_view(
     )
 
 
-def example_generator(seed: int, epoch: int, example_id: str) -> np.random.Generator:
-    """The random numbers of one example in one epoch, whoever draws them."""
+def example_generator(
+    seed: int, epoch: int, example_id: str, repeat: int = 0
+) -> np.random.Generator:
+    """The random numbers of one example in one epoch, whoever draws them.
+
+    `repeat` counts how often the epoch drew the example before.
+    """
     words = np.frombuffer(hashlib.sha256(example_id.encode()).digest()[:8], dtype="<u4")
-    key = np.random.SeedSequence([seed, epoch, *words.tolist()])
+    key = np.random.SeedSequence([seed, epoch, *words.tolist(), *([repeat] if repeat else [])])
     return np.random.Generator(np.random.Philox(key))
 
 

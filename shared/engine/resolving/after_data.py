@@ -22,6 +22,7 @@ def resolve(
     *,
     record: RunRecord | None = None,
     is_for_training: bool = False,
+    is_train_alone: bool = False,
 ) -> tuple[ResolvedRun, RunData]:
     """Open a run's data, and declare its networks for it.
 
@@ -30,6 +31,7 @@ def resolve(
         note: Called with each note about the data.
         record: Record of the finished run whose data this must be; None for a new run.
         is_for_training: True if the run is to be trained, which needs more checks.
+        is_train_alone: Open the train part alone, and read no image of another part.
 
     Returns:
         The run with its networks, and its opened data, which the caller closes.
@@ -38,7 +40,8 @@ def resolve(
         UsageError: The run would fail later; the message names both sides and a way out.
     """
     notes = KeptNotes(note)
-    opened, data = open_data(resolve_teacher(run), notes, record)
+    found = resolve_teacher(run)
+    opened, data = open_data(found, notes, record, is_train_alone=is_train_alone)
     try:
         resolved = resolve_opened(opened, data, notes, is_new=record is None)
         # After the checks: the settings that the data filled in matter to a run that can start.

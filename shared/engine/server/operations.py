@@ -35,6 +35,7 @@ from poc.shared.engine.worker.operations import (
     Operations,
     ParameterRow,
     RunFields,
+    SweptRates,
     TakenSteps,
     TimingSamples,
     describe_parameter,
@@ -51,6 +52,7 @@ from poc.shared.weights.folding import fold
 from .channel_scores import measure_channel_scores
 from .first_record import describe_start
 from .fresh_trainers import FreshTrainers
+from .rate_sweep import sweep_rates
 
 # Images of a trial divided by those of a batch: a run also holds its data in memory.
 TRIAL_MARGIN = 1.25
@@ -203,6 +205,11 @@ class ServedOperations(Operations):
             trainer.step(images, labels, rate, noise, extras | numbers)
             losses.append(trainer.metrics()["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
+
+    def sweep_rates(self, *, run: RunFields, learning_rates: Sequence[float]) -> SweptRates:
+        """Take one step of training at each rate, on the train part alone."""
+        spec = RunSpec.parse(dict(run), "")
+        return sweep_rates(self._backend, spec, learning_rates, self._report)
 
     def train(
         self,

@@ -147,8 +147,10 @@ class KeptOutputs:
             }
         if not self._kept:
             self._kept = self._reserve(outputs)
+        # A kept value never changes, though balanced draws bring its image again with new ones.
+        is_new = ~self._is_kept[rows]
         for name, values in outputs.items():
-            self._kept[name][rows] = values
+            self._kept[name][rows[is_new]] = values[is_new]
         self._is_kept[rows] = True
         # Written once, complete: a later run maps the file or ignores it.
         if self._path is not None and self.is_whole:

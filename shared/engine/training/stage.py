@@ -117,12 +117,16 @@ class StageSteps:
             if end is not None and position + 1 >= end:
                 return
 
-    def take(self, batch: Batch, state: LoopState) -> None:
-        """Learn from one batch; labels are (N,) int64, or soft (N, num_classes) float32."""
+    def take(self, batch: Batch, state: LoopState, rate: float | None = None) -> None:
+        """Learn from one batch, at the schedule's rate if none is given.
+
+        Labels are (N,) int64, or soft (N, num_classes) float32.
+        """
+        rate = self.rate(state.step, state.rate_factor) if rate is None else rate
         images, labels = self.given_images(batch), batch.learned
         noise, extras = self.inputs(batch, state.step)
         started = time.perf_counter()
-        self.trainer.step(images, labels, self.rate(state.step, state.rate_factor), noise, extras)
+        self.trainer.step(images, labels, rate, noise, extras)
         if state.step == 0:
             # The one step that is waited for: it compiles, and its time is a column of the row.
             self.trainer.wait()
@@ -158,8 +162,9 @@ class StageSteps:
             batch_size=size,
             first=part.first,
         )
-        # From 0 at the first update to 1 at the last; a stage of one update stays at 0.
-        progress = update / max(self.num_updates - 1, 1)
+        # From 0 at the first update to 1 at the last; a stage of one update stays at 0. A sweep of
+        # the rate may take more steps than the stage has.
+        progress = min(update / max(self.num_updates - 1, 1), 1.0)
         numbers = step_numbers(self.run, part, update)
         labels = batch.learned
         if self.grouping.accumulation_steps > 1 and labels.ndim == 1:

@@ -97,6 +97,19 @@ class RateFacts(TypedDict):
     input_shape: list[int]
 
 
+class SweptRates(TypedDict):
+    """The losses of a sweep of the rate, and the run that was swept, as plain values.
+
+    `losses` has a value for each rate that was taken; the sweep ends early if they diverge. `stage`
+    is the stage that was swept, empty for a run of one stage.
+    """
+
+    losses: list[float]
+    is_diverged: bool
+    stage: str
+    run: dict[str, object]
+
+
 class TimingSamples(RateFacts):
     """All samples of a timed process: row -> seconds, and the load before and after."""
 
@@ -217,6 +230,15 @@ class Operations(Protocol):
         """Take steps of the real trainer, one per learning rate, on the batches in turn.
 
         It starts from canonical `Weights`; a batch has images (N, H, W, C).
+        """
+
+    def sweep_rates(self, *, run: RunFields, learning_rates: Sequence[float]) -> SweptRates:
+        """Take one step of training at each rate, on the train part alone, until they diverge.
+
+        The steps are those of the run's first stage, but for the rates.
+
+        Raises:
+            UsageError: The spec or the data do not allow the run.
         """
 
     def train(

@@ -16,12 +16,13 @@ from poc.shared.spec.settings import Settings
 class ScheduleSpec(Settings):
     """The change of the learning rate over the run.
 
-    After a warm-up, the cosine takes all remaining steps and begins at the full rate, as with
-    PyTorch's `SequentialLR`. Milestones are shares of the full run: a warm-up delays no drop, and a
-    drop inside the warm-up takes effect at its end.
+    After a warm-up, cosine and polynomial take all remaining steps and begin at the full rate, as
+    with PyTorch's `SequentialLR`. Milestones are shares of the full run: a warm-up delays no drop,
+    and a drop inside the warm-up takes effect at its end. One cycle has a rise of its own; it is
+    PyTorch's `OneCycleLR` with two phases of cosine form, and leaves the momentum alone.
     """
 
-    name: Literal["constant", "cosine", "step"] = Field(
+    name: Literal["constant", "cosine", "step", "one_cycle", "polynomial"] = Field(
         "constant",
         description="shape of the learning rate over the run",
         json_schema_extra=BY_RECIPE,
@@ -41,7 +42,20 @@ class ScheduleSpec(Settings):
         0.1, gt=0, le=1, description="step: factor on the learning rate at each milestone"
     )
     final_fraction: float = Field(
-        0.0, ge=0, le=1, description="cosine: share of the learning rate that is left at the end"
+        0.0,
+        ge=0,
+        le=1,
+        description="cosine, polynomial, one_cycle: share of the learning rate that is left at the "
+        "end",
+    )
+    start_fraction: float = Field(
+        0.04, ge=0, le=1, description="one_cycle: share of the learning rate at the first step"
+    )
+    rise_fraction: float = Field(
+        0.3, ge=0, lt=1, description="one_cycle: share of the run in which the rate rises"
+    )
+    power: float = Field(
+        1.0, gt=0, description="polynomial: power of the share of steps that is left; 1: a line"
     )
 
 
@@ -60,13 +74,35 @@ def learning_rate(schedule: ScheduleSpec, base: float, step: int, num_steps: int
     warmup = schedule.warmup_steps
     if step < warmup:
         return base * (step + 1) / warmup
-    if schedule.name == "cosine":
-        share = (1 + math.cos(math.pi * share_done(step - warmup, num_steps - warmup))) / 2
-        return base * (schedule.final_fraction + (1 - schedule.final_fraction) * share)
+    if schedule.name == "one_cycle":
+        return base * one_cycle(schedule, step, num_steps)
     if schedule.name == "step":
         progress = share_done(step, num_steps)
         return base * schedule.factor ** sum(progress >= mark for mark in schedule.milestones)
+    done = share_done(step - warmup, num_steps - warmup)
+    if schedule.name == "cosine":
+        return base * eased(1, schedule.final_fraction, done)
+    if schedule.name == "polynomial":
+        final = schedule.final_fraction
+        return base * (final + (1 - final) * math.pow(1 - done, schedule.power))
     return base
+
+
+def one_cycle(schedule: ScheduleSpec, step: int, num_steps: int) -> float:
+    """Return the share of the full rate at a step of one cycle: up to 1, and down again.
+
+    As in PyTorch the rate is full one step before `rise_fraction` of the run is over, which may be
+    between two steps.
+    """
+    full, last = schedule.rise_fraction * num_steps - 1, num_steps - 1
+    if step < full:
+        return eased(schedule.start_fraction, 1, step / full)
+    return eased(1, schedule.final_fraction, min((step - full) / (last - full), 1.0))
+
+
+def eased(start: float, end: float, progress: float) -> float:
+    """Return a value between start and end along half a cosine, for a progress of 0 to 1."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def share_done(step: int, num_steps: int) -> float:

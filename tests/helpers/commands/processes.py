@@ -29,6 +29,11 @@ RUN = [
     *("--set", "schedule.name=cosine", "--set", "early_stopping.reduce_patience=1"),
     *("--batch-size", "10", "--epochs", "4"),
 ]
+# The same with draws with replacement, and a policy.
+DRAWN = [
+    *RUN,
+    *("--set", "data.sampling=balanced", "--set", "data.train_view.policy=trivialaugment"),
+]
 # The same with a body that never moves and takes more than a block of the disk.
 FROZEN = [
     *("--method", "transfer", "--weights", "none", "--model", "lightnet_plain"),

@@ -38,6 +38,29 @@ RATES = [
     ({"name": "step", "milestones": (0.5, 0.75)}, 50, 0.05),
     ({"name": "step", "milestones": (0.5, 0.75)}, 75, 0.005),
     ({"name": "step", "milestones": (0.5,), "factor": 0.25}, 99, 0.125),
+    # A line, a square and a root of what is left; then with a floor, and after a warm-up.
+    ({"name": "polynomial"}, 0, 0.5),
+    ({"name": "polynomial"}, 25, 0.375),
+    ({"name": "polynomial", "power": 2}, 50, 0.125),
+    ({"name": "polynomial", "power": 0.5}, 75, 0.25),
+    ({"name": "polynomial", "power": 2}, 100, 0.0),
+    ({"name": "polynomial", "power": 2, "final_fraction": 0.2}, 50, 0.2),
+    ({"name": "polynomial", "power": 2, "final_fraction": 0.2}, 100, 0.1),
+    ({"name": "polynomial", "power": 2, "warmup_steps": 20}, 9, 0.25),
+    ({"name": "polynomial", "power": 2, "warmup_steps": 20}, 20, 0.5),
+    ({"name": "polynomial", "power": 2, "warmup_steps": 20}, 60, 0.125),
+    # The rise ends one step before 30 % of the run; half of it is between steps 14 and 15.
+    ({"name": "one_cycle"}, 0, 0.02),
+    ({"name": "one_cycle", "rise_fraction": 0.21, "start_fraction": 0.2}, 10, 0.3),
+    ({"name": "one_cycle"}, 29, 0.5),
+    ({"name": "one_cycle"}, 64, 0.25),
+    ({"name": "one_cycle"}, 99, 0.0),
+    ({"name": "one_cycle", "final_fraction": 0.2}, 64, 0.3),
+    ({"name": "one_cycle", "final_fraction": 0.2}, 99, 0.1),
+    ({"name": "one_cycle", "final_fraction": 0.2}, 100, 0.1),
+    # Without a rise the first step is the first after the full rate: 1 of 100 steps down.
+    ({"name": "one_cycle", "rise_fraction": 0}, 49, 0.25),
+    ({"name": "one_cycle", "rise_fraction": 0.01}, 0, 0.5),
 ]
 
 
@@ -48,7 +71,7 @@ def test_rate(schedule, step, rate):
     assert isinstance(found, float)
 
 
-@pytest.mark.parametrize("name", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("name", ["constant", "cosine", "step", "polynomial"])
 def test_a_rate_is_never_negative_and_never_above_the_base(name):
     schedule = ScheduleSpec(name=name, warmup_steps=3, milestones=(0.2, 0.9))
     rates = [learning_rate(schedule, 1.0, step, 20) for step in range(20)]
@@ -63,3 +86,14 @@ def test_a_warm_up_ends_where_the_schedule_begins():
     steepest = 0.1 / 10, 0.1 * math.pi / 2 / 20
     moves = [abs(after - before) for before, after in pairwise(rates)]
     assert max(moves) <= max(steepest) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 50])
+@pytest.mark.parametrize("rise", [0.0, 0.3, 0.5, 0.99])
+def test_one_cycle_rises_and_falls_whatever_the_length(num_steps, rise):
+    schedule = ScheduleSpec(name="one_cycle", rise_fraction=rise)
+    rates = [learning_rate(schedule, 1.0, step, num_steps) for step in range(num_steps)]
+    assert all(0 <= rate <= 1 for rate in rates)
+    highest = rates.index(max(rates))
+    assert rates[: highest + 1] == sorted(rates[: highest + 1])
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
