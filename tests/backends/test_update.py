@@ -219,6 +219,27 @@ def test_batches_of_an_update_are_one_batch(sizes, optimizer, worker):
     assert np.allclose(losses, expected["losses"], rtol=1e-12, atol=0)
 
 
+def test_class_weights_are_those_of_the_update_s_examples(worker):
+    """A batch of rare classes alone counts more, as it does in one large batch."""
+    shape = (32, 32, 3)
+    loss = {"class_weights": [1.0, 8.0, 2.0], "label_smoothing": 0.1}
+    fields = {"input_shape": shape, "method": "scratch", "loss": loss}
+    parts = draw_batches((6, 2, 5), shape)
+    parts[1]["labels"][:] = 1
+    joined = {key: np.concatenate([batch[key] for batch in parts]) for key in parts[0]}
+    runs = [
+        make_run(worker.backend, WHOLE, {**SGD, "accumulation_steps": count}, **fields)
+        for count in (3, 1)
+    ]
+    found = train(worker, runs[0], draw(runs[0]), parts, [0.05] * 3)
+    expected = train(worker, runs[1], draw(runs[1]), [joined], [0.05])
+    for name, value in expected["weights"].items():
+        assert np.abs(found["weights"][name] - value).max() < 1e-12 * np.abs(value).max(), name
+    # Each batch with its own mean weight would be another run.
+    alone = train(worker, runs[1], draw(runs[1]), parts, [0.05] * 3)
+    assert not np.allclose(sum(found["losses"]), sum(alone["losses"]), rtol=1e-3)
+
+
 AVERAGES = {
     "scratch": {"model": LIGHT, "optimizer": SGD},
     "without warm-up": {"model": LIGHT, "optimizer": {"name": "adam"}, "ema": {"warmup": False}},
