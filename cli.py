@@ -32,6 +32,7 @@ for command in (
     training.sweep,
     training.probe,
     results.evaluate,
+    results.calibrate,
     results.grid,
     results.report,
     results.export,
