@@ -34,6 +34,7 @@ for command in (
     training.probe,
     rates.rates,
     results.evaluate,
+    results.calibrate,
     results.grid,
     results.report,
     results.export,

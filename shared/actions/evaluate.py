@@ -4,25 +4,29 @@ Nothing is trained, and the run folder is not changed.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
+from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.numerics.metrics import (
-    SHARES,
     average_views,
     classification_metrics,
     log_softmax,
     wilson_interval,
 )
 from poc.shared.engine.run_data import RunData
+from poc.shared.engine.summary.answer_columns import (
+    describe_answers,
+    describe_classes,
+    find_positive,
+)
 from poc.shared.engine.summary.fixres_columns import describe_values
 from poc.shared.engine.trained_run import TrainedRun, open_trained
 from poc.shared.engine.worker.handle import Worker
@@ -45,6 +49,7 @@ def evaluate_folder(
     checkpoint: str = "best",
     part: str = "test",
     export: Path | None = None,
+    positive: str | None = None,
     data: str | None = None,
     report: Report = unheard,
 ) -> dict[str, object]:
@@ -58,17 +63,21 @@ def evaluate_folder(
         part: train (in the evaluation view), val or test.
         export: npz file for `embeddings` (N, F; the mean of several crops), `softmax` and
             `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
+        positive: Positive one of two classes; none: the second.
         data: New place of the run's data; none: the recorded place.
         report: Called with progress events, and with each difference from the run.
 
     Returns:
-        Metrics, their interval, the crops and their average, the latency and the statistics of the
-        embeddings.
+        Metrics, their interval, figures of each class, the crops and their average, the latency and
+        the statistics of the embeddings.
 
     Raises:
-        UsageError: As `open_trained`; the part is unknown, or `export` is another existing file.
+        UsageError: As `open_trained`; the part is unknown, `export` is another existing file, or
+            `positive` is not one of two classes.
     """
     check_part_name(part)
+    names = RunRecord.read(folder).class_names
+    place = 1 if positive is None else find_positive(names, positive)
     if export is not None and not is_written_before(export):
         refuse_existing(export, "--export")
     trained = open_trained(
@@ -88,6 +97,8 @@ def evaluate_folder(
         "part": part,
         "backend": trained.run.backend,
         **measured.describe(),
+        **describe_answers(measured.logits, measured.labels, names, place),
+        "classes": describe_classes(measured.logits, measured.labels, names),
         "notes": list(trained.notes),
     }
 
@@ -249,25 +260,3 @@ def is_written_before(path: Path) -> bool:
         return read_archive(path).keys() == {*OUTPUTS}
     except ValueError:
         return False
-
-
-def evaluation_table(result: Mapping[str, Any]) -> Table:
-    """Return a table with a line per quantity."""
-    table = Table(title="Evaluation", title_justify="left", box=None, show_header=False)
-    crops = f"{result['crops']} crops, mean of {result['average']}"
-    statistics = result["embedding"]
-    rows = {
-        "part": f"{result['part']}, {result['images']} images",
-        "size": "x".join(str(side) for side in result["size"]),
-        "crops": crops if result["crops"] > 1 else "one view per image",
-        "accuracy": f"{result['accuracy']:.4f} ({result['hits']} of {result['images']}), 95 % "
-        f"interval {result['accuracy_low']:.4f} to {result['accuracy_high']:.4f}",
-        **{SHARES[name]: f"{result[name]:.4f}" for name in SHARES if name in result},
-        "loss": f"{result['loss']:.4f}",
-        "latency of one image, s": f"{result['latency_seconds']:.4f}",
-        "embedding": f"mean {statistics['mean']:.4f}, deviation "
-        f"{statistics['deviation']:.4f}, share of zeros {statistics['zero_share']:.4f}",
-    }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table

@@ -5,9 +5,9 @@ The file gets its name only after its answers match those of the trained network
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,14 @@ from poc.shared.engine.console.work_count import Report, WorkCount, noting, unhe
 from poc.shared.engine.export.runtimes import (
     FORMATS,
     PRECISIONS,
+    TOLERANCE,
     ExportedModel,
     find_format,
     measure_latency,
 )
+from poc.shared.engine.folder.decision import read_decision
 from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
+from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.run_data import RunData
@@ -38,9 +41,6 @@ from poc.shared.weights.header import count_file_bytes
 
 from .count import BYTES_PER_WEIGHT
 
-# Relative. A float32 file only sums in another order. float16 and int8 round the values, so no
-# bound fits every network: their error is reported instead.
-TOLERANCE = 1e-5
 NUM_IMAGES = 512
 NUM_CALIBRATION_IMAGES = 200
 BATCH_SIZES = (1, 64)
@@ -90,25 +90,25 @@ def export_run(
         report: Called with progress events, and with each difference from the run.
 
     Returns:
-        Sizes in bytes, errors, accuracies and latencies: the entry of `exports.json`.
+        The entry of `exports.json`: sizes in bytes, errors, accuracies, latencies, the decision.
 
     Raises:
-        UsageError: As `open_trained`; the format or precision is unknown, a package is missing, or
-            the output is another existing file.
+        UsageError: As `open_trained`; the format or precision is unknown, a package is missing,
+            the output is another existing file, or the decision is for other weights.
         CheckFailed: The float32 file does not answer like the trained network.
     """
     file_format = check_form(file_format, precision)
     is_merged = precision != "int8" if merges_shortcuts is None else merges_shortcuts
     target = output or folder / "exports" / f"{precision}.{file_format}"
     refuse_foreign_file(target, folder)
+    decision = read_decision(folder, RunRecord.read(folder).class_names)
     trained = open_trained(folder, data=data, note=noting(report))
     make_parent(target)
     beside = tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER)
     with trained.data, beside as partial:
         written, backend = Path(partial) / f"model.{file_format}", FORMATS[file_format].backend
         answers = evaluate_trained(trained.run, trained.weights, trained.data, num_images, report)
-        WorkCount(report, f"writing {precision} {file_format}")
-        counts = write_model(trained, written, backend, precision, is_merged)
+        counts = write_model(trained, written, backend, precision, is_merged, report)
         row = {
             "format": file_format,
             "precision": precision,
@@ -119,6 +119,7 @@ def export_run(
             **describe_sizes(trained.run, folder, written),
             **counts,
             **describe_answers(FORMATS[file_format].open(written), answers, precision, report),
+            "decision": decision.summary() if decision else None,
             "notes": list(trained.notes),
         }
         written.replace(target)
@@ -147,9 +148,15 @@ def check_form(file_format: str | None, precision: str) -> str:
 
 
 def write_model(
-    trained: TrainedRun, path: Path, backend: str, precision: str, merges_shortcuts: bool
+    trained: TrainedRun,
+    path: Path,
+    backend: str,
+    precision: str,
+    merges_shortcuts: bool,
+    report: Report,
 ) -> ExportedSize:
     """Write the folded network in the framework of the format; return its counts."""
+    WorkCount(report, f"writing {precision} {path.suffix.removeprefix('.')}")
     with Worker(backend, log=path.with_name("log")) as worker:
         return worker.call(
             Operations.export,
@@ -282,18 +289,3 @@ def answer(
     for start in range(0, len(images), size):
         told(start)
         yield model.logits(np.ascontiguousarray(images[start : start + size], np.float32))
-
-
-def describe_export(row: Mapping[str, Any]) -> str:
-    """Write the sentences below the table."""
-    if row["precision"] == "float32":
-        return (
-            f"Checked by running it: logits of {row['num_images']} images differ by at most "
-            f"{row['logit_error']:.1e} of the largest (bound {TOLERANCE:.0e})."
-        )
-    change = row["exported_accuracy"] - row["trained_accuracy"]
-    return (
-        f"Logits differ by up to {row['logit_error']:.1e} of the largest. Of {row['num_images']} "
-        f"images {row['num_lost']} right answers are lost and {row['num_gained']} gained: accuracy "
-        f"{row['trained_accuracy']:.4f} becomes {row['exported_accuracy']:.4f} ({change:+.4f})."
-    )

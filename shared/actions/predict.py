@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.batches.pipeline import Pipeline, ReadOptions
+from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
+from poc.shared.engine.folder.decision import CHECKPOINT, DECISION, Decision, read_decision
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.trained_run import read_weights, recorded_network
@@ -34,12 +36,27 @@ class Predictions:
     Attributes:
         names: Path of each file as given, or the position of each other image.
         class_names: Classes in the order of the logits.
-        logits: (N, num_classes); of several crops, their average as in the run.
+        logits: (N, num_classes), as the network gives them; of several crops, their average as in
+            the run.
+        decision: The run's decision, if it applies: its temperature and its threshold.
     """
 
     names: Sequence[str | int]
     class_names: Sequence[str]
     logits: NDArray[np.floating]
+    decision: Decision | None = None
+
+    @property
+    def scaled(self) -> NDArray[np.floating]:
+        """Return the logits (N, num_classes) whose softmax are the probabilities."""
+        return self.decision.scale(self.logits) if self.decision else self.logits
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """Return the position (N,) of the class that each image is answered with."""
+        if self.decision:
+            return self.decision.answer(self.logits)
+        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
 
 def predict_images(
@@ -48,6 +65,7 @@ def predict_images(
     *,
     checkpoint: str = "best",
     batch_size: int = BATCH_SIZE,
+    use_decision: bool = True,
     report: Report = unheard,
 ) -> Predictions:
     """Classify images in a worker of the run's backend, a batch at a time.
@@ -57,13 +75,15 @@ def predict_images(
         images: As `collect_images` takes them: arrays are uint8 (H, W, C) or (N, H, W, C).
         checkpoint: File in `checkpoints`, without its ending.
         batch_size: Images that are decoded and computed at a time.
+        use_decision: Answer by the run's `decision.json`, if it has one.
         report: Called with progress events.
 
     Raises:
-        UsageError: The folder is no trained run, the checkpoint is missing, or an image cannot be
-            read.
+        UsageError: The folder is no trained run, the checkpoint is missing, its decision was made
+            for other weights, or an image cannot be read.
     """
     record = RunRecord.read(folder)
+    decision = find_decision(record, checkpoint, noting(report)) if use_decision else None
     run = show_plainly(recorded_network(record), batch_size)
     weights = read_weights(record, resolve_networks(run), checkpoint)
     items = collect_images(images, noting(report))
@@ -83,7 +103,29 @@ def predict_images(
         names=[item.name for item in items],
         class_names=record.class_names,
         logits=np.concatenate(logits),
+        decision=decision,
     )
+
+
+def find_decision(record: RunRecord, checkpoint: str, note: Note) -> Decision | None:
+    """Return the decision of a run, if there is one for this checkpoint.
+
+    Args:
+        record: Record of the run.
+        checkpoint: File in `checkpoints`, without its ending.
+        note: Called with a sentence if the run has a decision, but for other weights than these.
+
+    Raises:
+        UsageError: The decision is damaged, or was made for weights that have changed since.
+    """
+    if checkpoint == CHECKPOINT:
+        return read_decision(record.folder, record.class_names)
+    if (record.folder / DECISION).exists():
+        note(
+            f"{DECISION} is for the {CHECKPOINT!r} weights, so the {checkpoint!r} ones answer "
+            "without a temperature and a threshold."
+        )
+    return None
 
 
 def prepare_images(

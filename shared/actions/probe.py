@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from poc.shared.analysis.runs.reading import Predictions, read_predictions
+from poc.shared.analysis.runs.predictions import Predictions, read_predictions
 from poc.shared.analysis.runs.same_data import require_same_data
 from poc.shared.analysis.statistics.intervals import mcnemar, spread
 from poc.shared.engine.console.work_count import Event

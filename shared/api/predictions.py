@@ -27,6 +27,7 @@ def predict(
     *,
     checkpoint: str = "best",
     batch_size: int = BATCH_SIZE,
+    decision: bool = True,
     verbose: bool = False,
 ) -> pd.DataFrame:
     """Classify new images with a trained run, in a process of its framework.
@@ -41,16 +42,20 @@ def predict(
             (grey), 3 (RGB) or 4 (RGB with transparency) channels; or a list of these.
         checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`.
         batch_size: Images that are decoded and computed at a time, which bounds the memory.
+        decision: Answer by the decision of `poc calibrate`, if the run has one: its temperature
+            and, for two classes, its threshold. False: as trained.
         verbose: Print progress on standard error.
 
     Returns:
         One row per image, in the given order: `file` (the path as given; for pictures and arrays,
-        the position), `label` (the most probable class), and for each class a column of its name
-        with the probability, 0 to 1. A class named `file` or `label` has the column `class NAME`.
+        the position), `label` (the most probable class, or that of the decision's threshold), and
+        for each class a column of its name with the probability, 0 to 1. A class named `file` or
+        `label` has the column `class NAME`. `attrs["decision"]` has the temperature, the threshold
+        and the images that they were fitted on; it is None without a decision.
 
     Raises:
-        UsageError: The folder is no trained run, an image is of another kind, or a file cannot be
-            read; then nothing was computed.
+        UsageError: The folder is no trained run, its decision was made for other weights, an image
+            is of another kind, or a file cannot be read; then nothing was computed.
 
     Warns:
         UserWarning: A folder has files that are no images.
@@ -61,9 +66,13 @@ def predict(
             images,
             checkpoint=checkpoint,
             batch_size=batch_size,
+            use_decision=decision,
             report=report,
         )
-    return probability_frame(found.logits, found.class_names, {"file": found.names})
+    lead = {"file": found.names}
+    table = probability_frame(found.scaled, found.class_names, lead, answers=found.answers)
+    table.attrs["decision"] = found.decision.summary() if found.decision else None
+    return table
 
 
 def prepare_images(folder: str | os.PathLike[str], images: Given) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from poc.shared.analysis.runs.reading import read_predictions
+from poc.shared.analysis.runs.predictions import read_predictions
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.numerics.metrics import log_softmax
@@ -102,6 +102,8 @@ def probability_frame(
     logits: NDArray[np.floating],
     class_names: Sequence[str],
     lead: Mapping[str, Sequence[object]],
+    *,
+    answers: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Return a table with a row per image: `lead`, `label`, and a probability per class.
 
@@ -111,8 +113,11 @@ def probability_frame(
         logits: (N, num_classes).
         class_names: Classes in the order of the logits.
         lead: First columns, N values each.
+        answers: (N,) position of the class in `label`; none: the most probable one.
     """
-    labels = [class_names[index] for index in logits.argmax(axis=1)]
+    labels = [
+        class_names[index] for index in (logits.argmax(axis=1) if answers is None else answers)
+    ]
     first = {**lead, "label": labels}
     names = [f"class {name}" if name in first else name for name in class_names]
     shares = pd.DataFrame(np.exp(log_softmax(logits)), columns=names)

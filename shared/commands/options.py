@@ -143,6 +143,11 @@ DATA_OPTION = click.option(
     shell_complete=complete_sources,
     help="New place of the run's data; default: the recorded place.",
 )
+POSITIVE_OPTION = click.option(
+    "--positive",
+    metavar="CLASS",
+    help="Positive one of two classes, for sensitivity and specificity; default: the second.",
+)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 

@@ -1,4 +1,4 @@
-"""Commands about trained runs: `evaluate`, `grid`, `report`, `export`, `channels`."""
+"""Commands about trained runs: `evaluate`, `calibrate`, `grid`, `report`, `export`, `channels`."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from .mistakes import Command
 from .options import (
     DATA_OPTION,
     JSON_OPTION,
+    POSITIVE_OPTION,
     RUN_OPTIONS,
     command_line,
     echo_json,
@@ -41,11 +42,13 @@ from .options import (
 @click.option(
     "--export", type=click.Path(path_type=Path), help="File (.npz) for embeddings and softmax."
 )
+@POSITIVE_OPTION
 @DATA_OPTION
 @JSON_OPTION
 def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     """Evaluate a trained run, also at other sizes or crops."""
-    from poc.shared.actions.evaluate import evaluate_folder, evaluation_table
+    from poc.shared.actions.evaluate import evaluate_folder
+    from poc.shared.analysis.tables.decisions import evaluation_table
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.engine.console.progress import WorkProgress
 
@@ -55,6 +58,50 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
         echo_json(result)
     else:
         show(evaluation_table(result))
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--sensitivity",
+    type=float,
+    metavar="SHARE",
+    help="Choose the threshold that reaches this sensitivity, such as 0.95; two classes only.",
+)
+@click.option(
+    "--costs",
+    metavar="FP,FN",
+    help="Choose the threshold of least cost: of a false positive and of a false negative.",
+)
+@POSITIVE_OPTION
+@JSON_OPTION
+def calibrate(
+    folder: Path,
+    sensitivity: float | None,
+    costs: str | None,
+    positive: str | None,
+    as_json: bool,
+) -> None:
+    """Fit a temperature and a threshold on the validation part.
+
+    They are stored in the run folder; `poc.predict` and `poc export` use them. The test part is
+    measured before and after, and decides nothing.
+    """
+    from poc.shared.actions.calibrate import Wish, calibrate_folder, read_costs
+    from poc.shared.analysis.tables.decisions import decision_table, describe_decision
+    from poc.shared.analysis.tables.terminal import show
+
+    wish = Wish(
+        sensitivity=sensitivity, costs=read_costs(costs) if costs else None, positive=positive
+    )
+    decision = calibrate_folder(folder, wish, command=command_line())
+    if as_json:
+        echo_json({"folder": str(folder), **decision.model_dump()})
+        return
+    show(decision_table(decision))
+    for sentence in describe_decision(decision):
+        click.echo(sentence)
+    click.echo(f"Stored: {folder / 'decision.json'}")
 
 
 @click.command(cls=Command)
@@ -108,8 +155,15 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
     help="Folder of the report; default: report, or report-2 … if that is another report.",
 )
 @click.option("--title", default="Comparison of runs", help="Heading of the report.")
+@POSITIVE_OPTION
 @JSON_OPTION
-def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: bool) -> None:
+def report(
+    folders: tuple[Path, ...],
+    output: Path | None,
+    title: str,
+    positive: str | None,
+    as_json: bool,
+) -> None:
     """Write a report about runs and sweeps.
 
     The folder gets Markdown, CSV and one HTML page.
@@ -122,7 +176,7 @@ def report(folders: tuple[Path, ...], output: Path | None, title: str, as_json: 
 
     if output is not None:
         refuse_full(output)
-    study = read_study(folders)
+    study = read_study(folders, positive)
     if output is None:
         output = choose_output(folders, note=tell)
     result = write_study(study, output, title=title, command=command_line())
@@ -171,8 +225,8 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
 
     It runs the file and compares the answers with those of the trained network.
     """
-    from poc.shared.actions.export import describe_export, export_run
-    from poc.shared.analysis.tables.terminal import export_table, show
+    from poc.shared.actions.export import export_run
+    from poc.shared.analysis.tables.terminal import describe_export, export_table, show
     from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("export") as progress:

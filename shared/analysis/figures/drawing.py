@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
@@ -124,6 +125,22 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def write_heading(axes: Axes, title: str, words: Sequence[Mark] = ()) -> None:
+    """Write a panel's title and, below it, coloured words side by side, which no line crosses."""
+    axes.set_title("\n".join(fold(title)), pad=19 if words else 6)
+    for place, word in enumerate(words):
+        axes.annotate(
+            word.name,
+            (place / len(words), 1),
+            (0, 5),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=word.colour,
+            va="bottom",
+            fontsize=8.5,
+        )
+
+
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Figure]:
     """Yield a figure of so many inches with the report's settings, without global state."""
@@ -159,6 +176,8 @@ def render(figure: Figure, description: str, colours: Mapping[str, str]) -> str:
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # A hundredth of a point is invisible; further digits are half of the file.
+    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     for stand_in, colour in colours.items():
         svg = svg.replace(stand_in, colour)
     name = plain(description).replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

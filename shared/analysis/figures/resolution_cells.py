@@ -6,13 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from poc.shared.analysis.runs.reading import (
-    Predictions,
-    Run,
-    find_run_folders,
-    read_or_explain,
-    read_predictions,
-)
+from poc.shared.analysis.runs.predictions import Predictions, read_predictions
+from poc.shared.analysis.runs.reading import Run, find_run_folders, read_or_explain
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.launch.sweep import kind_of_failure
 from poc.shared.errors import UsageError

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from poc.shared.analysis.runs.reading import Predictions, same_images
+from poc.shared.analysis.runs.predictions import Predictions, same_images
 from poc.shared.analysis.statistics.intervals import mcnemar
 from poc.shared.analysis.tables.table import Table
 from poc.shared.data.views.object_size import ideal_ratio

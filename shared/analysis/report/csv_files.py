@@ -8,6 +8,8 @@ from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.runs.reading import ExportRecord
 from poc.shared.analysis.verdicts.pairs import Pair
 
+from .answer_tables import error_of, macro_f1
+
 SPREAD_COLUMNS = (
     "test_accuracy",
     "test_balanced_accuracy",
@@ -18,6 +20,12 @@ SPREAD_COLUMNS = (
     "images_per_second",
     "peak_memory_bytes",
 )
+
+# From the answers, because runs of former versions lack these columns.
+ANSWER_COLUMNS = {
+    "test_macro_f1": macro_f1,
+    "test_expected_calibration_error": error_of,
+}
 
 
 def csv_files(groups: Sequence[Group], pairs: Sequence[Pair]) -> dict[str, str]:
@@ -47,6 +55,10 @@ def row_frame(groups: Sequence[Group]) -> pd.DataFrame:
             row[name] = summary.get(name)
         for name in SPREAD_COLUMNS:
             known = group.spread(name)
+            row[f"{name}_mean"] = known.mean if known else None
+            row[f"{name}_sd"] = known.sd if known else None
+        for name, figure in ANSWER_COLUMNS.items():
+            known = group.over_runs(figure)
             row[f"{name}_mean"] = known.mean if known else None
             row[f"{name}_sd"] = known.sd if known else None
         row["test_accuracy_low"], row["test_accuracy_high"] = group.interval or (None, None)

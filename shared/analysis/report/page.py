@@ -39,10 +39,15 @@ from poc.shared.analysis.verdicts.findings import (
 )
 from poc.shared.analysis.verdicts.headline import Headline, write_headline
 from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
+from poc.shared.analysis.verdicts.rates import describe_rates
 from poc.shared.engine.console.output import plain
 
+from .answer_files import answer_files
+from .answer_tables import class_tables, rate_table
+from .answered import Answered
 from .csv_files import csv_files
 from .folder import refuse_full, write_report_folder
+from .method import METHOD
 from .tables import (
     environment_table,
     export_table,
@@ -54,29 +59,6 @@ from .tables import (
 
 MAX_LEFT_OUT = 5
 PAGE = "report.html.jinja"
-METHOD = (
-    "A row consists of runs that differ only in the seed. ± is the standard deviation over seeds "
-    "(n - 1).",
-    "The 95 % interval is that of the method's accuracy: the expected share of right answers over "
-    "images like the test images and over seeds, not that of the networks trained here. It covers "
-    "the chance in both, images and seeds. How far a seed moves an accuracy is estimated from all "
-    "rows together and from earlier studies (about one point). A row of one seed uses the estimate "
-    "of the other rows.",
-    "Two rows are compared image by image, on the same images, with the same two sources of "
-    "chance. A difference can therefore be shown although two intervals overlap. `adjusted` is "
-    "Holm's correction for all comparisons of the page, including those with the majority "
-    "baseline. With it, the chance that a page calls any method better than an equally good one is "
-    "at most 5 %, in simulations with seeds that move an accuracy by up to two points (sd). With "
-    "many rows it can leave a difference open although two intervals, each 95 % by itself, do not "
-    "meet.",
-    "The size is 4 bytes per weight, including running statistics. It is not the size of a "
-    "checkpoint file. Times are wall-clock seconds. The time per epoch is the median over epochs "
-    "without the first.",
-    "Threads are those of one operation. Another number of threads adds up in another order and so "
-    "changes the accuracy of one seed. A dash means that the run does not record it.",
-    "The majority baseline always answers the most frequent class of the test images.",
-)
-"""Explanation of the numbers, at the end of the HTML page and of the Markdown file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +74,16 @@ class Report:
     pictures: Sequence[Picture]
     confusions: Sequence[Picture]
     appendix: Sequence[Table]
+    classes: Sequence[Table] = ()
     headline: Sequence[str] = ()
+    rates: Sequence[str] = ()
     rivals: Table | None = None
     method: Sequence[str] = METHOD
+
+    @property
+    def sentences(self) -> list[str]:
+        """Return the headline, with the rates of two classes after its first sentence."""
+        return [*self.headline[:1], *self.rates, *self.headline[1:]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +94,20 @@ class Study:
     groups: Sequence[Group]
     pairs: Sequence[Pair]
     headline: Headline
+    answered: Answered
     problems: Sequence[Problem]
 
 
-def read_study(folders: Sequence[Path]) -> Study:
+def read_study(folders: Sequence[Path], positive: str | None = None) -> Study:
     """Read the finished runs in or below the folders, and compare them.
 
+    Args:
+        folders: Run folders and sweeps.
+        positive: Positive one of two classes; none: that of the decisions, or the second.
+
     Raises:
-        UsageError: A folder is missing, or none of them holds a complete run.
+        UsageError: A folder is missing, none of them holds a complete run, or no run has two
+            classes of which one is called `positive`.
     """
     runs, problems = read_finished_runs(folders)
     groups = group_runs(runs)
@@ -122,6 +117,7 @@ def read_study(folders: Sequence[Path]) -> Study:
         groups=groups,
         pairs=pairs,
         headline=write_headline(groups, pairs),
+        answered=Answered.of(groups, positive),
         problems=problems,
     )
 
@@ -157,12 +153,13 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> Writ
         "report.html": render_html(report),
         "report.md": render_markdown(report),
         **csv_files(study.groups, study.pairs),
+        **answer_files(study.groups, study.answered),
         **draw_alone(study.groups),
     }
     written = write_report_folder(output, contents, study.folders, command)
     return {
         "files": written,
-        "headline": list(report.headline),
+        "headline": report.sentences,
         "rivals": [describe_rival(rival) for rival in study.headline.rivals],
         "findings": list(report.findings),
         "rows": [describe_group(group) for group in study.groups],
@@ -190,8 +187,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
     curves.append(draw_time_to_accuracy(groups))
     overview = [draw_bars(groups, majority), draw_accuracy_against_cost(groups)]
     confusions = [draw_confusion(group) for group in groups]
-    exports = export_table(groups)
-    exported = [exports] if exports else []
+    optional = [rate_table(study.answered.two_classes), export_table(groups)]
     problem_tables = [problem_table(problems)] if problems else []
     grid = grid_of_runs(runs)
     if grid:
@@ -202,14 +198,22 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
         written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         facts=describe_facts(groups, runs, problems),
         headline=study.headline.sentences,
+        rates=list(describe_rates(study.answered.two_classes)),
         rivals=rival_table(study.headline.rivals),
         findings=collect_findings(groups),
-        tables=[main_table(groups), further_table(groups), *exported, *problem_tables],
+        tables=[
+            main_table(groups),
+            further_table(groups),
+            *(table for table in optional if table),
+            *problem_tables,
+        ],
         pictures=[
             *(picture for picture in (*overview, *curves) if picture),
+            *study.answered.draw(),
             *draw_learned_weights(groups),
         ],
         confusions=[picture for picture in confusions if picture],
+        classes=class_tables(groups),
         appendix=[
             *([pair_table(study.pairs)] if study.pairs else []),
             run_table(groups),
@@ -263,7 +267,7 @@ def render_html(report: Report) -> str:
 def render_markdown(report: Report) -> str:
     """Render the same content as Markdown, with a table of numbers for each picture."""
     lines = [f"# {escape(report.title)}", ""]
-    lines += [line for sentence in report.headline for line in (escape(sentence), "")]
+    lines += [line for sentence in report.sentences for line in (escape(sentence), "")]
     lines += markdown_table(report.rivals) if report.rivals else []
     lines += [f"{escape(key)}: {escape(value)}  " for key, value in report.facts.items()]
     lines += ["", f"Written {report.written} by: {escape(report.command)}", ""]
@@ -274,6 +278,9 @@ def render_markdown(report: Report) -> str:
     for picture in report.pictures:
         lines += [f"## {escape(picture.title)}", "", escape(picture.description), ""]
         lines += markdown_table(picture.table, level=3)
+    lines += ["## Classes", ""] if report.classes else []
+    for table in report.classes:
+        lines += markdown_table(table, level=3)
     if report.confusions:
         lines += ["## Confusion matrices", "", "Counts, summed over runs.", ""]
     for picture in report.confusions:

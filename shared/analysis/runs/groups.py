@@ -1,7 +1,7 @@
 """Rows of a report: runs that differ only in the seed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -27,7 +27,8 @@ from poc.shared.engine.numerics.metrics import Interval
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS, RunSpec
 
-from .reading import Run, same_images
+from .predictions import Predictions, same_images
+from .reading import Run
 from .row_labels import CLASSES, Settings, flatten, place_row, tell_apart
 
 
@@ -130,15 +131,15 @@ class Group:
         values = self.values(column)
         return spread(values) if values else None
 
-    def area_under_curve(self) -> Spread | None:
-        """Return the area under the ROC curve over the runs; None unless there are two classes."""
-        known = [
-            area_under_curve(run.predictions.logits, run.predictions.labels)
-            for run in self.runs
-            if run.predictions is not None
-        ]
+    def over_runs(self, figure: Callable[[Predictions], float | None]) -> Spread | None:
+        """Return mean and standard deviation of a figure of the test answers; None without any."""
+        known = [figure(run.predictions) for run in self.runs if run.predictions is not None]
         values = [value for value in known if value is not None]
         return spread(values) if values else None
+
+    def area_under_curve(self) -> Spread | None:
+        """Return the area under the ROC curve over the runs; None unless there are two classes."""
+        return self.over_runs(lambda item: area_under_curve(item.logits, item.labels))
 
     def confusion(self) -> NDArray[np.int64] | None:
         """Return (C, C) counts over all runs: for few classes."""

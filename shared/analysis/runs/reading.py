@@ -4,16 +4,14 @@ A report is often written about a sweep that is still running or that broke, so 
 be read never ends the report.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from poc.shared.data.sources.npz import read_archive
+from poc.shared.engine.folder.decision import Decision, read_decision
 from poc.shared.engine.folder.lock import is_held
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.launch.sweep_definition import DEFINITION
@@ -22,6 +20,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json
 
 from .agreement import AGAIN, check_accuracy, check_count, check_ids
+from .predictions import Predictions, read_predictions
 
 # A folder with any of these is one that a run has written into.
 RUN_FILES = ("run.json", "summary.json", "metrics.jsonl", "checkpoints", "worker.log")
@@ -87,27 +86,11 @@ class ExportRecord(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
-    """The test part: logits (N, C), labels (N,), ids (N,), in the order of the ids."""
-
-    logits: NDArray[np.floating]
-    labels: NDArray[np.int64]
-    ids: NDArray[np.str_]
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Return the (N,) predicted classes."""
-        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
-
-    @property
-    def hits(self) -> NDArray[np.bool_]:
-        """Return (N,) bool, True for right answers."""
-        return np.asarray(self.predicted == self.labels)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Run:
-    """One finished run with all its files; `predictions` is None without a test part."""
+    """One finished run with all its files; `predictions` is None without a test part.
+
+    A decision that cannot be used is left out, and `decision_fault` is the reason.
+    """
 
     name: str
     record: RunRecord
@@ -115,6 +98,8 @@ class Run:
     epochs: tuple[dict[str, Any], ...]
     predictions: Predictions | None
     exports: tuple[ExportRecord, ...] = ()
+    decision: Decision | None = None
+    decision_fault: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +196,7 @@ def read_run(path: Path) -> Run:
         check_count(predictions.ids, count)
         check_accuracy(predictions.hits, summary.test_accuracy)
         check_ids(path, predictions.ids)
+    decision, fault = read_usable_decision(path, record.data.class_names)
     return Run(
         name=str(path),
         record=record,
@@ -218,7 +204,17 @@ def read_run(path: Path) -> Run:
         epochs=read_epochs(folder),
         predictions=predictions,
         exports=tuple(ExportRecord.model_validate(entry) for entry in folder.exports.read()),
+        decision=decision,
+        decision_fault=fault,
     )
+
+
+def read_usable_decision(path: Path, names: Sequence[str]) -> tuple[Decision | None, str]:
+    """Return the decision of a run, or the reason why it cannot be used; neither if none."""
+    try:
+        return read_decision(path, names), ""
+    except UsageError as error:
+        return None, str(error)
 
 
 def describe_status(status: object, content: dict[str, object], path: Path) -> str:
@@ -255,43 +251,6 @@ def read_epochs(folder: RunFolder) -> tuple[dict[str, Any], ...]:
     return tuple(lines)
 
 
-def read_predictions(
-    path: Path, num_classes: int, name: str = "predictions.npz"
-) -> Predictions | None:
-    """Read predictions, sorted by id for pairing two runs; None if the file does not exist."""
-    if not (path / name).exists():
-        return None
-    try:
-        file = read_archive(path / name)
-        logits, labels, ids = file["logits"], file["labels"], file["ids"]
-    except ValueError as error:
-        raise UsageError(f"Got a damaged {name} ({error}). Expected an npz file. {AGAIN}") from None
-    except KeyError as error:
-        raise UsageError(f"Got {name} without {error}. Expected this array. {AGAIN}") from None
-    is_whole = (
-        logits.shape == (len(labels), num_classes)
-        and labels.shape == ids.shape
-        and len(labels) > 0
-        and bool(np.isfinite(logits).all())
-        and bool(((labels >= 0) & (labels < num_classes)).all())
-    )
-    if not is_whole:
-        raise UsageError(
-            f"Got a malformed {name}: logits {logits.shape}, labels {labels.shape}, ids "
-            f"{ids.shape}. Expected finite logits (N, {num_classes}), labels (N,) from 0 to "
-            f"{num_classes - 1} and ids (N,). {AGAIN}"
-        )
-    order = np.argsort(ids, kind="stable")
-    return Predictions(logits=logits[order], labels=labels[order], ids=ids[order])
-
-
 def shortened(text: str, length: int = 300) -> str:
     """Cut a text that is longer than `length` characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def same_images(first: Predictions, second: Predictions) -> bool:
-    """Return whether two runs were tested on the same images with the same labels."""
-    return bool(
-        np.array_equal(first.ids, second.ids) and np.array_equal(first.labels, second.labels)
-    )

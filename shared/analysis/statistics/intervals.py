@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from poc.shared.engine.numerics.ranking import place
+from poc.shared.engine.numerics.scores import log_odds
+
 
 class Spread(NamedTuple):
     """Mean and standard deviation (n - 1) of some values; `sd` is None for a single value."""
@@ -153,8 +156,7 @@ def area_under_curve(logits: NDArray[np.floating], labels: NDArray[np.int64]) ->
         logits: (N, C) logits; the area is defined for C = 2.
         labels: (N,) true classes; the area is defined if both classes occur.
     """
-    from sklearn.metrics import roc_auc_score
-
-    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
+    if logits.shape[1] != 2:
         return None
-    return float(roc_auc_score(labels, logits[:, 1].astype(np.float64) - logits[:, 0]))
+    places = place(log_odds(logits, 1), labels == 1)
+    return places.area if places else None

@@ -10,6 +10,7 @@ from rich.table import Table
 from poc.shared.analysis.runs.groups import list_threads
 from poc.shared.engine.console.output import plain
 from poc.shared.engine.console.terminal import open_output
+from poc.shared.engine.export.runtimes import TOLERANCE
 from poc.shared.engine.numerics.metrics import SHARES
 from poc.shared.spec.reading.cell_names import label_settings
 
@@ -42,7 +43,13 @@ COLUMNS: Mapping[str, Line] = {
     "test_accuracy": Line("test accuracy", "{:.4f}"),
     INTERVAL: Line("95 % interval, these test images alone"),
     **{f"test_{name}": Line(title, "{:.4f}") for name, title in SHARES.items()},
+    # These exist only for two classes.
+    "positive_class": Line("positive class"),
+    "sensitivity": Line("sensitivity"),
+    "specificity": Line("specificity"),
+    "test_area_under_roc": Line("area under ROC", "{:.4f}"),
     "test_loss": Line("test loss", "{:.4f}"),
+    "test_expected_calibration_error": Line("expected calibration error", "{:.4f}"),
     "best_val_accuracy": Line(KEPT_EPOCH, "{:.4f}"),
     "train_loss": Line("training loss", "{:.4f}"),
     "num_epochs": Line("epochs"),
@@ -88,7 +95,7 @@ SWEEP_COLUMNS: Mapping[str, Line] = {
 
 def comparison_table(rows: Sequence[Mapping[str, object]]) -> Table:
     """Return the comparison: one column per run, one line per metric."""
-    shown = [{**row, **write_interval(row)} for row in rows]
+    shown = [{**row, **write_interval(row), **write_rates(row)} for row in rows]
     return transposed("Comparison", shown, COLUMNS)
 
 
@@ -97,6 +104,16 @@ def write_interval(row: Mapping[str, object]) -> dict[str, str]:
     low, high = row.get("test_accuracy_low"), row.get("test_accuracy_high")
     known = low is not None and high is not None
     return {INTERVAL: f"{low:.3f} to {high:.3f}"} if known else {}
+
+
+def write_rates(row: Mapping[str, object]) -> dict[str, str]:
+    """Return sensitivity and specificity with their intervals; empty unless of two classes."""
+    found = {}
+    for name in ("sensitivity", "specificity"):
+        value, low, high = (row.get(f"test_{name}{end}") for end in ("", "_low", "_high"))
+        if f"test_{name}" in row:
+            found[name] = "-" if value is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return found
 
 
 def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -220,6 +237,44 @@ def export_table(row: Mapping[str, object]) -> Table:
     for name, line in EXPORT_FIGURES.items():
         table.add_row(line.title, written(row[name], line))
     return table
+
+
+def describe_export(row: Mapping[str, Any]) -> str:
+    """Write the sentences below the table of an export."""
+    return describe_error(row) + describe_duties(row)
+
+
+def describe_duties(row: Mapping[str, Any]) -> str:
+    """Say what the user of the file has to do with its logits, if the run has a decision."""
+    decision = row["decision"]
+    if decision is None:
+        return ""
+    threshold = decision["threshold"]
+    rule = (
+        f", and answer {threshold['positive']!r} if its probability is at least "
+        f"{threshold['probability']:.4f}"
+        if threshold
+        else ""
+    )
+    return (
+        " The file gives logits, without the run's decision: divide them by the temperature "
+        f"{decision['temperature']:.4f} before the softmax{rule}."
+    )
+
+
+def describe_error(row: Mapping[str, Any]) -> str:
+    """Say how far the file's answers are from those of the trained network."""
+    if row["precision"] == "float32":
+        return (
+            f"Checked by running it: logits of {row['num_images']} images differ by at most "
+            f"{row['logit_error']:.1e} of the largest (bound {TOLERANCE:.0e})."
+        )
+    change = row["exported_accuracy"] - row["trained_accuracy"]
+    return (
+        f"Logits differ by up to {row['logit_error']:.1e} of the largest. Of {row['num_images']} "
+        f"images {row['num_lost']} right answers are lost and {row['num_gained']} gained: accuracy "
+        f"{row['trained_accuracy']:.4f} becomes {row['exported_accuracy']:.4f} ({change:+.4f})."
+    )
 
 
 def show(*tables: Table) -> None:

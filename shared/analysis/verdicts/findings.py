@@ -23,6 +23,7 @@ def collect_findings(groups: Sequence[Group]) -> list[str]:
         *warn_of_several_data(groups),
         *warn_of_missing_answers(groups),
         *warn_of_constant_answers(groups),
+        *warn_of_decisions(groups),
         *warn_of_small_validation(groups),
         *warn_of_conditions(groups),
         *load_notes([run.row for group in groups for run in group.runs]),
@@ -101,6 +102,14 @@ def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
     ]
     if names:
         yield f"Collapsed, one answer for every test image: {list_names(names)}."
+
+
+def warn_of_decisions(groups: Sequence[Group]) -> Iterator[str]:
+    """Warn of decisions that cannot be used, with the reason of the first one."""
+    faults = [run.decision_fault for group in groups for run in group.runs if run.decision_fault]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if faults[1:] else ""
+        yield f"A decision is not used{more}: {faults[0]}"
 
 
 def warn_of_small_validation(groups: Sequence[Group]) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 `run.json` (resolved spec, command, environment, status), `metrics.jsonl` (one object per epoch),
 `summary.json` (the row of the comparison table), `predictions.npz` (test logits, labels, ids),
-`split.npz` (which examples each part held), `checkpoints/`, `worker.log` and, once the run has been
-exported, `exports.json`.
+`validation_predictions.npz` (the same of the validation part), `split.npz` (which examples each
+part held), `checkpoints/`, `worker.log` and, once the run has been exported or calibrated,
+`exports.json` and `decision.json`.
 """
 
 import io
@@ -30,6 +31,7 @@ from poc.shared.files.whole import (
 from poc.shared.spec.reading.stored_runs import read_as_meant
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .decision import DECISION
 from .disk_reserve import give_room, keep_room, write_with_room
 from .export_notes import EXPORTS, ExportNotes
 from .frozen_tensors import FrozenTensors
@@ -39,6 +41,8 @@ from .own_files import EXPORT_LEFTOVER, find_checkpoints, find_exports
 LOCK = "lock"
 # The examples of each part (data/splits/recorded.py).
 SPLIT = "split.npz"
+# Answers for the validation part, on which a decision is fitted (decision.py).
+VALIDATION_PREDICTIONS = "validation_predictions.npz"
 Status = Literal["running", "finished", "interrupted", "failed"]
 
 
@@ -170,8 +174,7 @@ class RunFolder:
             "summary.json",
             "predictions.npz",
             "predictions_before.npz",
-            SPLIT,
-            EXPORTS,
+            *(VALIDATION_PREDICTIONS, DECISION, SPLIT, EXPORTS),
         ]
         exports = self.path / "exports"
         written = [
@@ -267,7 +270,7 @@ class RunFolder:
         ids: Sequence[str],
         name: str = "predictions.npz",
     ) -> None:
-        """Write the test part's logits (N, C), labels (N,) and ids (N,)."""
+        """Write logits (N, C), labels (N,) and ids (N,) of a part, by default the test part."""
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer, logits=logits, labels=labels, ids=np.asarray(ids, dtype=np.str_)

@@ -8,11 +8,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .class_metrics import class_figures
+
 # The 97.5 % quantile of the normal distribution: 2.5 % are left out on each side.
 Z_95 = 1.959963984540054
 # Shares other than the accuracy -> their titles in tables for the terminal.
 SHARES: Mapping[str, str] = MappingProxyType(
-    {"top5_accuracy": "top-5 accuracy", "balanced_accuracy": "balanced accuracy"}
+    {
+        "top5_accuracy": "top-5 accuracy",
+        "balanced_accuracy": "balanced accuracy",
+        "macro_f1": "macro F1",
+    }
 )
 
 
@@ -63,18 +69,19 @@ def classification_metrics(
         labels: (N,).
 
     Returns:
-        `loss` (mean cross-entropy), `accuracy`, `top5_accuracy` (with more than five classes) and
-        `balanced_accuracy` (mean recall over the classes that occur).
+        `loss` (mean cross-entropy), `accuracy`, `balanced_accuracy` (mean recall over the classes
+        that occur), `macro_f1` (mean F1 over the classes that occur or are answered) and
+        `top5_accuracy` (with more than five classes).
     """
     losses = -log_softmax(logits)[np.arange(len(labels)), labels]
-    hits = logits.argmax(axis=1) == labels
-    counts = np.bincount(labels, minlength=logits.shape[1])
-    # A class without examples has no recall, and would turn the mean into NaN.
-    recalls = np.bincount(labels, weights=hits, minlength=logits.shape[1])[counts > 0]
+    predicted = logits.argmax(axis=1)
+    figures = class_figures(labels, predicted, logits.shape[1])
     metrics = {
         "loss": float(losses.mean()),
-        "accuracy": float(hits.mean()),
-        "balanced_accuracy": float((recalls / counts[counts > 0]).mean()),
+        "accuracy": float((predicted == labels).mean()),
+        # A class without examples has no recall, and would turn the mean into NaN.
+        "balanced_accuracy": float(figures.recall[figures.support > 0].mean()),
+        "macro_f1": figures.macro_f1,
     }
     if logits.shape[1] > 5:
         # With five classes or fewer, every label is among the top five.
@@ -88,8 +95,11 @@ def top_accuracy(logits: NDArray[np.floating], labels: NDArray[np.int64], count:
     return float((largest == labels[:, None]).any(axis=1).mean())
 
 
-def wilson_interval(num_hits: int, num_examples: int) -> Interval:
-    """Return Wilson's 95 % interval of a proportion (Wilson 1927); (0, 1) without examples."""
+def wilson_interval(num_hits: float, num_examples: float) -> Interval:
+    """Return Wilson's 95 % interval of a proportion (Wilson 1927); (0, 1) without examples.
+
+    Means of several runs on the same examples need not be integers.
+    """
     if num_examples == 0:
         return Interval(0.0, 1.0)
     share = num_hits / num_examples

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
@@ -17,17 +18,23 @@ from poc.shared.engine.training.judged_weights import describe_judged
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.resolved import ResolvedRun
 
+from .answer_columns import describe_answers
 from .fixres_columns import count_trained, measure_phases
 
 
 def finish(
     trained: FinishedTraining, supervision: Supervision, import_seconds: float
 ) -> dict[str, Any]:
-    """Evaluate the best weights on the test part, write the predictions, and return the row."""
+    """Evaluate the best weights, write the predictions, and return the row.
+
+    The test part gives the row's figures. Logits of the validation part are kept in addition, since
+    temperatures and thresholds are fitted on them.
+    """
     lines, state = supervision.folder.read_metrics(), trained.state
     best = next(line for line in lines if line["epoch"] == state.best_epoch)
     row = describe_run(trained.run, threads=count_threads(supervision.folder.read_run()))
     row |= {f"best_{key.replace('/', '_')}": best[key] for key in best if key.startswith("val/")}
+    keep_validation(trained, supervision)
     if trained.data.test is not None:
         row |= judge_test(trained, supervision, trained.data.test)
     # Settled last, so that the share of other programs covers the evaluation too.
@@ -68,6 +75,19 @@ def median(lines: Sequence[Mapping[str, Any]], name: str) -> float:
     return float(np.median([line[name] for line in lines if name in line]))
 
 
+def keep_validation(trained: FinishedTraining, supervision: Supervision) -> None:
+    """Write the answers of the best weights for the validation part, if it is a part of its own."""
+    val = trained.data.val
+    # Under `val_on_test` they would be the same as those for the test part.
+    if val is None or trained.run.spec.data.split.val_on_test:
+        return
+    trained.trainer.load(trained.weights)
+    kept = trained.steps.kept_val
+    logits, labels = evaluate_watched(supervision, trained.trainer, val, kept)
+    ids = [trained.data.source.ids[index] for index in trained.data.split.val]
+    supervision.folder.write_predictions(logits, labels, ids, VALIDATION_PREDICTIONS)
+
+
 def judge_test(
     trained: FinishedTraining, supervision: Supervision, test: Pipeline
 ) -> dict[str, Any]:
@@ -84,7 +104,15 @@ def judge_test(
         **{f"test_{name}": value for name, value in metrics.items()},
         "test_accuracy_low": low,
         "test_accuracy_high": high,
+        **prefix_columns(describe_answers(logits, labels, trained.data.source.class_names)),
         **measure_phases(trained, supervision, ids),
+    }
+
+
+def prefix_columns(figures: Mapping[str, object]) -> dict[str, object]:
+    """Return figures of the test part under the names of their columns."""
+    return {
+        key if key == "positive_class" else f"test_{key}": value for key, value in figures.items()
     }
 
 

@@ -9,11 +9,13 @@ from PIL import Image
 
 from poc.shared.actions.predict import predict_images, prepare_images
 from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.engine.folder.decision import write_decision
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import UsageError
 from poc.tests.faults.test_resume import train
 from poc.tests.helpers.commands.processes import stub_environment
+from poc.tests.shared.engine.folder.test_decision import make_decision
 
 MODEL = {"name": "lightnet_plain", "options": {"widths": [2, 2], "k": 1}}
 # Settings of the data -> the size that the network sees.
@@ -153,3 +155,43 @@ def test_memory_is_bounded_by_the_batch(trained, photos, tmp_path):
     peak(paths)  # imports and caches
     batch_bytes = 4 * 256 * 256 * 3 * 4
     assert peak(paths * 10) < peak(paths) + batch_bytes
+
+
+@ONE_VIEW
+def test_a_decision_scales_and_decides_but_leaves_the_logits(
+    trained, photos, tmp_path, monkeypatch
+):
+    """Its threshold lies between the margins, so that each class is answered."""
+    for name, value in stub_environment(tmp_path, 0).items():
+        monkeypatch.setenv(name, value)
+    shutil.copytree(trained, tmp_path / "run")
+    paths, logits = files_of_test(trained, photos)
+    margins = np.sort(logits[:, 1] - logits[:, 0])
+    cut = float(margins[:2].mean())
+    threshold = {"positive": "dog", "rule": "costs", "false_positive_cost": 1.0}
+    threshold |= {"false_negative_cost": 1.0, "log_odds": cut / 2, "probability": 0.5}
+    names = ["cat", "dog"]
+    write_decision(
+        tmp_path / "run", make_decision(tmp_path / "run", names=names, threshold=threshold)
+    )
+    found = predict_images(tmp_path / "run", paths, batch_size=7)
+    assert np.array_equal(found.logits, logits)
+    assert np.array_equal(found.scaled, logits.astype(np.float64) / 2)
+    assert found.answers.tolist() == (logits[:, 1] - logits[:, 0] >= cut).astype(int).tolist()
+    assert 0 < found.answers.sum() < len(found.answers)
+    plain = predict_images(tmp_path / "run", paths, batch_size=7, use_decision=False)
+    assert plain.decision is None
+    assert plain.answers.tolist() == logits.argmax(axis=1).tolist()
+    assert plain.scaled is plain.logits
+
+    notes = []
+    last = predict_images(
+        tmp_path / "run", paths, checkpoint="last", report=lambda event: notes.append(event)
+    )
+    assert last.decision is None
+    assert any("decision.json is for the 'best' weights" in event["text"] for event in notes)
+
+    best = RunFolder(tmp_path / "run").best
+    best.write_bytes((tmp_path / "run" / "checkpoints" / "last.safetensors").read_bytes() + b" ")
+    with pytest.raises(UsageError, match="made for other weights"):
+        predict_images(tmp_path / "run", paths)

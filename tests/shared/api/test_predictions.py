@@ -1,14 +1,18 @@
 """`predict` and `prepare_images`: tables of answers, with the stub in place of the framework."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from poc.shared.api.predictions import predict, prepare_images
 from poc.shared.api.results import RunResult
+from poc.shared.engine.folder.decision import write_decision
 from poc.shared.errors import UsageError
 from poc.tests.faults.test_resume import train
 from poc.tests.helpers.commands.processes import stub_environment
+from poc.tests.shared.engine.folder.test_decision import make_decision
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +95,25 @@ def test_wrong_images_are_refused_in_words_of_python(result):
         predict(result.folder, [])
     with pytest.raises(UsageError, match=r"which has no run\.json"):
         predict(result.folder.parent, "gone.png")
+
+
+def test_a_decision_is_in_the_table_and_named_in_its_attributes(result, tmp_path):
+    """Of three classes it is a temperature alone: other probabilities, the same labels."""
+    run = tmp_path / "run"
+    shutil.copytree(result.folder, run)
+    names = list(result.class_names)
+    photo = [result.folder.parent / "photos" / "cat" / f"{number}.png" for number in range(5)]
+    plain = predict(run, photo)
+    assert plain.attrs["decision"] is None
+    write_decision(run, make_decision(run, names=names, threshold=None))
+    table = predict(run, photo)
+    assert table.attrs["decision"]["temperature"] == 2.0
+    assert table.attrs["decision"]["threshold"] is None
+    assert table["label"].tolist() == plain["label"].tolist()
+    columns = ["cat", "dog", "class label"]
+    shares = plain[columns].to_numpy()
+    # The softmax of half the logits: square roots, normalised.
+    expected = np.sqrt(shares) / np.sqrt(shares).sum(axis=1, keepdims=True)
+    assert table[columns].to_numpy() == pytest.approx(expected, abs=1e-12)
+    again = predict(run, photo, decision=False)
+    assert again.equals(plain)

@@ -32,7 +32,7 @@ HOSTILE = [
 ]
 CHROMIUM = shutil.which("chromium")
 # Of `make_study`.
-NUM_PANELS = 6 + 2 + 2 * 10 + 10
+NUM_PANELS = 6 + 2 + 2 * 10 + 10 + 3 * 10 + 5
 
 
 def make_run(
@@ -167,11 +167,12 @@ def test_thirty_runs_in_time_with_everything_on_the_page(tmp_path: Path) -> None
     for title in ("Table 1", "Paired comparisons", "Learning curves: accuracy", "Environment"):
         assert title in page.text
     assert "majority baseline: always “class 0”" in page.text
-    # Bars, accuracy against cost, two sets of curves, ten confusion matrices; each with its
-    # numbers as a table.
+    # Bars, accuracy against cost, two sets of learning curves, two of the ranking, reliability,
+    # rejection, ten confusion matrices; each with its numbers as a table. Ten tables of classes.
     tags = [tag for tag, _ in page.tags]
-    assert [tags.count(tag) for tag in ("figure", "figcaption", "details")] == [14, 14, 14]
-    # Six quantities, two costs, ten rows' curves twice, ten matrices.
+    assert [tags.count(tag) for tag in ("figure", "figcaption", "details")] == [18, 18, 28]
+    # Six quantities, two costs, ten rows' curves twice, ten matrices; three pictures of ten rows,
+    # and one of five settings.
     pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert len(pictures) == NUM_PANELS
     assert all(picture["aria-label"] for picture in pictures)

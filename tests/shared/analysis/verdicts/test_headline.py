@@ -15,7 +15,8 @@ from poc.cli import cli
 from poc.shared.actions.comparison import difference_verdict
 from poc.shared.analysis.report.tables import main_table
 from poc.shared.analysis.runs.groups import Group, group_runs, match_backends
-from poc.shared.analysis.runs.reading import DataRecord, Predictions, Run, RunRecord
+from poc.shared.analysis.runs.predictions import Predictions
+from poc.shared.analysis.runs.reading import DataRecord, Run, RunRecord
 from poc.shared.analysis.statistics.differences import Remedy
 from poc.shared.analysis.tables.terminal import sweep_table
 from poc.shared.analysis.tables.verdicts import pair_table, rival_table

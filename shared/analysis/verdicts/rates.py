@@ -1,0 +1,47 @@
+"""A sentence about two classes: sensitivity and specificity of the best row of each data set."""
+
+from collections.abc import Iterator, Sequence
+
+from poc.shared.analysis.runs.groups import by_data, name_data
+from poc.shared.analysis.runs.two_classes import TwoClasses
+from poc.shared.engine.numerics.thresholds import AnswerCounts, Rate
+
+from .findings import mean_accuracy
+
+
+def describe_rates(rows: Sequence[TwoClasses]) -> Iterator[str]:
+    """Yield a sentence per data set of two classes, about its row of the highest accuracy.
+
+    If that row has a decision, a second sentence has the rates, and the accuracy, with it.
+    """
+    parts = by_data([row.group for row in rows])
+    names = name_data([members[0].data for members in parts])
+    for members in parts:
+        best = max(members, key=mean_accuracy)
+        row = next(row for row in rows if row.group is best)
+        lead = f"On {names[best.data]}: " if parts[1:] else ""
+        of_row = f" of {best.label}" if members[1:] else ""
+        plain, *decided = row.answerings
+        yield (
+            f"{lead}Sensitivity{of_row} for “{row.positive}”: {write_both(plain.counts)}; the "
+            f"answer is {plain.name} (95 % intervals, over the {row.group.num_test_images:,} test "
+            "images alone)."
+        )
+        for answering in decided:
+            yield (
+                f"{lead}With {answering.name}: sensitivity {write_both(answering.counts)}; "
+                f"accuracy {answering.counts.accuracy:.3f}."
+            )
+
+
+def write_both(counts: AnswerCounts) -> str:
+    """Return sensitivity and specificity, each with its interval."""
+    sensitivity, specificity = (counts.rate(name) for name in ("sensitivity", "specificity"))
+    return f"{write_rate(sensitivity)}, specificity {write_rate(specificity)}"
+
+
+def write_rate(rate: Rate) -> str:
+    """Return a rate with its interval, `0.931 (0.884 to 0.960)`; a dash for a share of nothing."""
+    if rate.value is None:
+        return "-"
+    return f"{rate.value:.3f} ({rate.low:.3f} to {rate.high:.3f})"
