@@ -94,6 +94,23 @@ def binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(values, axis=1)
 
 
+def right_answers(logits: tf.Tensor, labels: tf.Tensor, *, is_binary: bool) -> tf.Tensor:
+    """Return (N,) bool, True where the largest logit is that of the label.
+
+    With any number of labels, True where every logit above 0 is that of a label, and no other.
+
+    Args:
+        logits: (N, num_classes).
+        labels: (N,) int64, or soft ones (N, num_classes), of which the largest counts; any number
+            of labels are (N, num_classes), of which those above 1/2 count.
+        is_binary: Whether an image may have any number of labels.
+    """
+    if is_binary:
+        return tf.reduce_all(tf.equal(logits > 0, labels > 0.5), axis=1)
+    expected = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
+    return tf.equal(tf.argmax(logits, axis=1), expected)
+
+
 # Name of a loss -> its function with the options of the settings.
 LOSSES: Mapping[str, Callable[..., tf.Tensor]] = {
     "cross_entropy": lambda options, *tensors: cross_entropy(

@@ -24,6 +24,7 @@ from .arrays import (
 )
 from .device import find_device
 from .gradients import check_losses, complete_extras, compute_gradients
+from .losses import right_answers
 from .methods import Outcome, find_objective
 from .models import Model
 from .optimizers.averaged_weights import AveragedWeights
@@ -50,6 +51,7 @@ class Trainer:
         if run.spec.ema.decay is not None:
             self.average = AveragedWeights(self.model, moving_names(network))
         self.is_grouped = run.spec.optimizer.accumulation_steps > 1
+        self.is_binary = run.spec.loss.is_binary
         self.dtype, self.layout = run.spec.dtype, run.spec.layout
         self.loss_scale = self.weight_update.loss_scale if self.weight_update else None
         # Created here: a graph that creates variables is traced twice. One vector for all totals
@@ -248,8 +250,7 @@ class Trainer:
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))
         if result.logits is not None:
-            expected = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
-            hits = tf.equal(tf.argmax(result.logits, axis=1), expected)
+            hits = right_answers(result.logits, labels, is_binary=self.is_binary)
             sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))
         sums["count"] = tf.cast(tf.shape(labels)[0], tf.float64)
         # Steps before the first non-finite loss: the count stops there. A NaN may never reach the

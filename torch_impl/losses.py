@@ -90,6 +90,23 @@ def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Te
     return values.mean(dim=1)
 
 
+def right_answers(logits: torch.Tensor, labels: torch.Tensor, *, is_binary: bool) -> torch.Tensor:
+    """Return (N,) bool, True where the largest logit is that of the label.
+
+    With any number of labels, True where every logit above 0 is that of a label, and no other.
+
+    Args:
+        logits: (N, num_classes).
+        labels: (N,) int64, or soft ones (N, num_classes), of which the largest counts; any number
+            of labels are (N, num_classes), of which those above 1/2 count.
+        is_binary: Whether an image may have any number of labels.
+    """
+    if is_binary:
+        return ((logits > 0) == (labels > 0.5)).all(dim=1)
+    expected = labels if labels.ndim == 1 else labels.argmax(dim=1)
+    return logits.argmax(dim=1) == expected
+
+
 # Name of a loss -> its function with the options of the settings.
 LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
     "cross_entropy": lambda options, *tensors: cross_entropy(

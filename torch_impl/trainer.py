@@ -25,6 +25,7 @@ from .arrays import (
 )
 from .device import find_device
 from .gradients import check_losses, complete_extras, compute_gradients
+from .losses import right_answers
 from .methods import Outcome, find_objective
 from .models import Model
 from .optimizers.averaged_weights import AveragedWeights
@@ -48,6 +49,7 @@ class Trainer:
         if run.spec.ema.decay is not None:
             self.average = AveragedWeights(self.model, moving_names(network))
         self.is_grouped = run.spec.optimizer.accumulation_steps > 1
+        self.is_binary = run.spec.loss.is_binary
         self.dtype, self.layout = run.spec.dtype, run.spec.layout
         self.loss_scale = self.weight_update.loss_scale if self.weight_update else None
         self.totals: dict[str, torch.Tensor] = {}
@@ -235,8 +237,8 @@ class Trainer:
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()
         if result.logits is not None:
-            expected = labels if labels.ndim == 1 else labels.argmax(dim=1)
-            sums["accuracy"] = (result.logits.argmax(dim=1) == expected).sum()
+            hits = right_answers(result.logits, labels, is_binary=self.is_binary)
+            sums["accuracy"] = hits.sum()
         for name, value in sums.items():
             self._total(name).add_(value)
         self._total("count").add_(len(labels))

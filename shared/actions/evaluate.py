@@ -15,6 +15,7 @@ from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import (
     average_views,
     classification_metrics,
@@ -118,7 +119,7 @@ class Measured(NamedTuple):
 
     def describe(self) -> dict[str, object]:
         """Return the metrics, their interval, crops, latency and embedding statistics."""
-        hits = int((self.logits.argmax(axis=1) == self.labels).sum())
+        hits = int(right_answers(self.logits, self.labels).sum())
         low, high = wilson_interval(hits, len(self.labels))
         num_views = self.pipeline.num_views
         return {

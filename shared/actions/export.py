@@ -27,6 +27,7 @@ from poc.shared.engine.folder.decision import read_decision
 from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
@@ -62,7 +63,7 @@ class Evaluation(NamedTuple):
     def hits(self, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Return (N,) bool: true where these logits, (N * views, C), give the right class."""
         answers = average_views(logits, self.pipeline.num_views, self.pipeline.average)
-        return np.asarray(answers.argmax(axis=1) == self.labels)
+        return right_answers(answers, self.labels)
 
 
 def export_run(

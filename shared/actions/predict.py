@@ -16,6 +16,7 @@ from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
 from poc.shared.engine.folder.decision import CHECKPOINT, DECISION, Decision, read_decision
 from poc.shared.engine.folder.record import RunRecord
+from poc.shared.engine.numerics.answers import answer
 from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.trained_run import read_weights, recorded_network
 from poc.shared.engine.worker.handle import Worker
@@ -45,6 +46,7 @@ class Predictions:
     class_names: Sequence[str]
     logits: NDArray[np.floating]
     decision: Decision | None = None
+    is_multi_label: bool = False
 
     @property
     def scaled(self) -> NDArray[np.floating]:
@@ -53,10 +55,10 @@ class Predictions:
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """Return the position (N,) of the class that each image is answered with."""
+        """Return the position (N,) of each image's class, or (N, num_classes), 1 for each label."""
         if self.decision:
             return self.decision.answer(self.logits)
-        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+        return answer(self.logits, is_multi_label=self.is_multi_label)
 
 
 def predict_images(
@@ -104,6 +106,7 @@ def predict_images(
         class_names=record.class_names,
         logits=np.concatenate(logits),
         decision=decision,
+        is_multi_label=run.loss.is_binary,
     )
 
 

@@ -48,8 +48,9 @@ def predict(
 
     Returns:
         One row per image, in the given order: `file` (the path as given; for pictures and arrays,
-        the position), `label` (the most probable class, or that of the decision's threshold), and
-        for each class a column of its name with the probability, 0 to 1. A class named `file` or
+        the position), `label` (the most probable class, or that of the decision's threshold; of
+        images with any number of labels, those above 1/2, separated by `|`), and for each class a
+        column of its name with the probability, 0 to 1. A class named `file` or
         `label` has the column `class NAME`. `attrs["decision"]` has the temperature, the threshold
         and the images that they were fitted on; it is None without a decision.
 
@@ -70,7 +71,7 @@ def predict(
             report=report,
         )
     lead = {"file": found.names}
-    table = probability_frame(found.scaled, found.class_names, lead, answers=found.answers)
+    table = probability_frame(found.scaled, found.class_names, lead, found.answers)
     table.attrs["decision"] = found.decision.summary() if found.decision else None
     return table
 

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.predictions import read_predictions
+from poc.shared.data.sources.label_table import SEPARATOR
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.numerics.metrics import log_softmax
+from poc.shared.engine.numerics.metrics import probabilities
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +59,8 @@ class RunResult:
     def predictions(self) -> pd.DataFrame | None:
         """Return the answers for the test part, one row per image; None without a test part.
 
-        The columns are `id`, `true` and `label` (class names), and a probability per class. The
+        The columns are `id`, `true` and `label` (class names; several labels of an image are joined
+        by `|`), and a probability per class. The
         rows are in the order of the ids.
 
         Raises:
@@ -67,9 +69,9 @@ class RunResult:
         found = read_predictions(self.folder, len(self.class_names))
         if found is None:
             return None
-        true = [self.class_names[label] for label in found.labels]
+        true = name_answers(found.labels, self.class_names)
         lead = {"id": [str(name) for name in found.ids], "true": true}
-        return probability_frame(found.logits, self.class_names, lead)
+        return probability_frame(found.logits, self.class_names, lead, found.predicted)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,8 +104,7 @@ def probability_frame(
     logits: NDArray[np.floating],
     class_names: Sequence[str],
     lead: Mapping[str, Sequence[object]],
-    *,
-    answers: NDArray[np.int64] | None = None,
+    answers: NDArray[np.int64],
 ) -> pd.DataFrame:
     """Return a table with a row per image: `lead`, `label`, and a probability per class.
 
@@ -113,12 +114,19 @@ def probability_frame(
         logits: (N, num_classes).
         class_names: Classes in the order of the logits.
         lead: First columns, N values each.
-        answers: (N,) position of the class in `label`; none: the most probable one.
+        answers: (N,) position of the class in `label`, or (N, num_classes), 1 for each label.
     """
-    labels = [
-        class_names[index] for index in (logits.argmax(axis=1) if answers is None else answers)
-    ]
-    first = {**lead, "label": labels}
+    first = {**lead, "label": name_answers(answers, class_names)}
     names = [f"class {name}" if name in first else name for name in class_names]
-    shares = pd.DataFrame(np.exp(log_softmax(logits)), columns=names)
-    return pd.concat([pd.DataFrame(first), shares], axis=1)
+    shares = probabilities(logits, is_multi_label=answers.ndim == 2)
+    return pd.concat([pd.DataFrame(first), pd.DataFrame(shares, columns=names)], axis=1)
+
+
+def name_answers(answers: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+    """Name the classes (N,) of images, or join the labels of sets of them, (N, num_classes)."""
+    if answers.ndim == 1:
+        return [class_names[position] for position in answers]
+    return [
+        SEPARATOR.join(name for name, is_set in zip(class_names, row, strict=True) if is_set)
+        for row in answers
+    ]

@@ -114,12 +114,12 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
 
     The tables show each run before and after fine-tuning; --image draws them.
     """
-    from poc.shared.analysis.figures.resolution_cells import (
+    from poc.shared.analysis.figures.resolution.cells import (
         data_warning,
         explain_failures,
         read_grid,
     )
-    from poc.shared.analysis.figures.resolution_grid import (
+    from poc.shared.analysis.figures.resolution.grid import (
         activation_table,
         draw_grid,
         grid_table,

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from poc.shared.analysis.figures.resolution_cells import Cell
-from poc.shared.analysis.figures.resolution_grid import activation_table
+from poc.shared.analysis.figures.resolution.cells import Cell
+from poc.shared.analysis.figures.resolution.grid import activation_table
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights

@@ -235,7 +235,9 @@ def draw_many_classes(rows: Rows, kind: Kind) -> Picture | None:
 
 def is_drawn(group: Group) -> bool:
     """Return whether a row has more than two classes, and few enough for lines."""
-    return 2 < len(group.data.class_names) <= MAX_DRAWN_CLASSES
+    return (group.is_multi_label or len(group.data.class_names) > 2) and (
+        len(group.data.class_names) <= MAX_DRAWN_CLASSES
+    )
 
 
 def draw_classes(axes: Axes, group: Group, areas: ClassAreas, kind: Kind) -> None:
@@ -257,7 +259,7 @@ def draw_classes(axes: Axes, group: Group, areas: ClassAreas, kind: Kind) -> Non
 def mean_curve(group: Group, place: int, kind: Kind) -> Curve | None:
     """Return the curve of a class against the rest, a mean over the runs at equal x."""
     made = [
-        kind.make(log_odds(run.predictions.logits, place), run.predictions.labels == place)
+        kind.make(run.predictions.scores(place), run.predictions.truths(place))
         for run in group.runs
         if run.predictions is not None
     ]

@@ -1,5 +1,6 @@
 """Tables of the test answers: rates of two classes, and the figures of each class."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -129,7 +130,7 @@ def macro_f1(item: Predictions) -> float:
 
 def error_of(item: Predictions) -> float:
     """Return the expected calibration error of one run's answers."""
-    return calibration_error(item.logits, item.labels)
+    return math.nan if item.is_multi_label else calibration_error(item.logits, item.labels)
 
 
 def mean(values: Iterable[float]) -> float:

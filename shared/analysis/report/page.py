@@ -21,8 +21,8 @@ from poc.shared.analysis.figures.confusion import draw_confusion
 from poc.shared.analysis.figures.drawing import Picture
 from poc.shared.analysis.figures.l2t_weights import draw_learned_weights
 from poc.shared.analysis.figures.learning_curves import draw_curves
-from poc.shared.analysis.figures.resolution_cells import grid_of_runs
-from poc.shared.analysis.figures.resolution_grid import draw_grid
+from poc.shared.analysis.figures.resolution.cells import grid_of_runs
+from poc.shared.analysis.figures.resolution.grid import draw_grid
 from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
 from poc.shared.analysis.runs.copies import read_finished_runs
 from poc.shared.analysis.runs.groups import Group, by_data, group_runs

@@ -45,8 +45,10 @@ def class_areas(group: Group) -> ClassAreas | None:
 def measure(item: Predictions) -> Areas:
     """Return the areas (2, C) of one run: under ROC, and the average precision."""
     areas = np.full((2, item.logits.shape[1]), np.nan)
-    for position, scores in enumerate(all_log_odds(item.logits).T):
-        truths = item.labels == position
+    # All at once, since each class by itself would take the exponentials again.
+    table = item.logits.astype(np.float64) if item.is_multi_label else all_log_odds(item.logits)
+    for position, scores in enumerate(table.T):
+        truths = item.truths(position)
         places, curve = place(scores, truths), precision_recall_curve(scores, truths)
         if places is not None and curve is not None:
             areas[:, position] = places.area, average_precision(curve)

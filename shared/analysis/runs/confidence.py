@@ -75,9 +75,10 @@ def spread_errors(values: tuple[Scores, ...], hits: tuple[Truths, ...]) -> Sprea
 
 
 def confidence_of(group: Group) -> Confidence | None:
-    """Return the confidences of a row; None if none of its runs was tested."""
+    """Return the confidences of a row; None without a test, and with any number of labels."""
     tested = [(run, run.predictions) for run in group.runs if run.predictions is not None]
-    if not tested:
+    # The confidence of a set of labels has no single definition.
+    if not tested or group.is_multi_label:
         return None
     scaled: list[NDArray[np.float64]] = [
         confidences_of(run.decision.scale(item.logits)) for run, item in tested if run.decision

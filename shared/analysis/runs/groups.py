@@ -137,8 +137,15 @@ class Group:
         values = [value for value in known if value is not None]
         return spread(values) if values else None
 
+    @property
+    def is_multi_label(self) -> bool:
+        """Return whether the test images of the runs may have any number of labels."""
+        return any(run.predictions and run.predictions.is_multi_label for run in self.runs)
+
     def area_under_curve(self) -> Spread | None:
         """Return the area under the ROC curve over the runs; None unless there are two classes."""
+        if self.is_multi_label:
+            return None
         return self.over_runs(lambda item: area_under_curve(item.logits, item.labels))
 
     def confusion(self) -> NDArray[np.int64] | None:
@@ -155,7 +162,8 @@ class Group:
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Return (N,) labels and (N,) predicted classes, joined over all runs that were tested."""
         tested = [run.predictions for run in self.runs if run.predictions is not None]
-        if not tested:
+        # With any number of labels, an answer is not one class that was taken for another.
+        if not tested or self.is_multi_label:
             return None
         labels = np.concatenate([item.labels for item in tested])
         return labels, np.concatenate([item.predicted for item in tested])

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.sources.npz import read_archive
+from poc.shared.engine.numerics.answers import answer, judge, scores_of, truths_of
+from poc.shared.engine.numerics.scores import Scores, Truths
 from poc.shared.errors import UsageError
 
 from .agreement import AGAIN
@@ -14,21 +16,37 @@ from .agreement import AGAIN
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """The test part: logits (N, C), labels (N,), ids (N,), in the order of the ids."""
+    """The test part: logits (N, C), labels (N,), ids (N,), in the order of the ids.
+
+    If images have any number of labels, `labels` are (N, C), 1 for each.
+    """
 
     logits: NDArray[np.floating]
     labels: NDArray[np.int64]
     ids: NDArray[np.str_]
 
     @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Return the (N,) predicted classes."""
-        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+    def is_multi_label(self) -> bool:
+        """Return whether an image may have any number of labels."""
+        return self.labels.ndim == 2
 
     @property
-    def hits(self) -> NDArray[np.bool_]:
+    def predicted(self) -> NDArray[np.int64]:
+        """Return the (N,) predicted classes, or (N, C), 1 for each predicted label."""
+        return answer(self.logits, is_multi_label=self.is_multi_label)
+
+    @property
+    def hits(self) -> Truths:
         """Return (N,) bool, True for right answers."""
-        return np.asarray(self.predicted == self.labels)
+        return judge(self.predicted, self.labels)
+
+    def truths(self, position: int) -> Truths:
+        """Return (N,) bool, True for images of one class, or with one label."""
+        return truths_of(self.labels, position)
+
+    def scores(self, position: int) -> Scores:
+        """Return (N,) log-odds of one class against the rest, or of one label."""
+        return scores_of(self.logits, position, is_multi_label=self.is_multi_label)
 
 
 def read_predictions(
@@ -46,10 +64,10 @@ def read_predictions(
         raise UsageError(f"Got {name} without {error}. Expected this array. {AGAIN}") from None
     is_whole = (
         logits.shape == (len(labels), num_classes)
-        and labels.shape == ids.shape
+        and labels.shape in (ids.shape, logits.shape)
         and len(labels) > 0
         and bool(np.isfinite(logits).all())
-        and bool(((labels >= 0) & (labels < num_classes)).all())
+        and bool(((labels >= 0) & (labels < (num_classes if labels.ndim == 1 else 2))).all())
     )
     if not is_whole:
         raise UsageError(

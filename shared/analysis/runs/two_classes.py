@@ -119,7 +119,9 @@ def find_two_classes(groups: Sequence[Group], positive: str | None) -> list[TwoC
     Raises:
         UsageError: No row has two classes of which one has this name.
     """
-    binary = [group for group in groups if len(group.data.class_names) == 2]
+    binary = [
+        group for group in groups if len(group.data.class_names) == 2 and not group.is_multi_label
+    ]
     names = list(dict.fromkeys(name for group in binary for name in group.data.class_names))
     if positive is not None and positive not in names:
         known = f"a class of two, {', '.join(map(repr, names))}" if names else "runs of two classes"

@@ -88,9 +88,14 @@ def check_enough(validation: Predictions, names: Sequence[str], position: int | 
     """Refuse to fit on too few images.
 
     Raises:
-        UsageError: There are fewer than 20 images, or, with a positive class, fewer than 10 of one
-            of both classes.
+        UsageError: Images have any number of labels, there are fewer than 20 images, or, with a
+            positive class, fewer than 10 of one of both classes.
     """
+    if validation.is_multi_label:
+        raise UsageError(
+            "Got a run whose images have any number of labels. Expected one class per image, for "
+            "which alone a decision is made. Try `poc report`, which shows the rates of each label."
+        )
     counts = np.bincount(validation.labels, minlength=len(names))
     listed = ", ".join(f"{count} of {name!r}" for name, count in zip(names, counts, strict=True))
     if position is not None and counts.min() < MIN_IMAGES_PER_CLASS:

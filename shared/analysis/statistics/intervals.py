@@ -98,14 +98,18 @@ def holm_levels(p_values: Sequence[float], significance: float) -> list[float]:
     return levels
 
 
-def majority_share(labels: NDArray[np.int64]) -> tuple[int, float]:
-    """Return the most frequent class and its share, the highest accuracy of a constant answer.
+def majority_share(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
+    """Return the most frequent answer and its share, the highest accuracy of a constant answer.
 
     Args:
-        labels: (N,) class of each image; of equally frequent classes the first one counts.
+        labels: (N,) class of each image, or (N, C), 1 for each of its labels; of equally frequent
+            ones the first counts.
+
+    Returns:
+        The class (), or the set of labels (C,); and its share.
     """
-    counts = np.bincount(labels)
-    return int(counts.argmax()), float(counts.max() / len(labels))
+    values, counts = np.unique(labels, axis=0, return_counts=True)
+    return np.asarray(values[counts.argmax()]), float(counts.max() / len(labels))
 
 
 def confusion_matrix(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.groups import (
     Group,
@@ -88,8 +89,16 @@ def baseline(group: Group) -> tuple[str, float] | None:
     for run in group.runs:
         if run.predictions is not None:
             label, share = majority_share(run.predictions.labels)
-            return run.record.data.class_names[label], share
+            return name_answer(label, run.record.data.class_names), share
     return None
+
+
+def name_answer(label: NDArray[np.int64], class_names: Sequence[str]) -> str:
+    """Name a class (), or a set of labels (C,) with 1 for each."""
+    if label.ndim == 0:
+        return class_names[int(label)]
+    named = [name for name, is_set in zip(class_names, label, strict=True) if is_set]
+    return " and ".join(named) or "no label"
 
 
 def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
@@ -98,7 +107,7 @@ def warn_of_constant_answers(groups: Sequence[Group]) -> Iterator[str]:
         f"{group.label} seed {run.row['seed']}"
         for group in groups
         for run in group.runs
-        if run.predictions is not None and len(np.unique(run.predictions.predicted)) == 1
+        if run.predictions is not None and len(np.unique(run.predictions.predicted, axis=0)) == 1
     ]
     if names:
         yield f"Collapsed, one answer for every test image: {list_names(names)}."

@@ -11,6 +11,7 @@ from poc.shared.analysis.runs.groups import Group, match_backends, seed_of, shar
 from poc.shared.analysis.statistics.differences import Difference
 from poc.shared.analysis.statistics.intervals import holm, holm_levels, majority_share
 from poc.shared.analysis.statistics.uncertainty import SHARES, SIGNIFICANCE, Evidence, SeedModel
+from poc.shared.engine.numerics.answers import judge
 
 from .findings import name_baseline
 
@@ -143,7 +144,8 @@ def find_lead(group: Group) -> Difference | None:
     answers, predictions = group.answers_by_seed, group.runs[0].predictions
     if answers is None or predictions is None or group.seed_model is None:
         return None
-    is_right = predictions.labels == majority_share(predictions.labels)[0]
+    constant = np.broadcast_to(majority_share(predictions.labels)[0], predictions.labels.shape)
+    is_right = judge(constant, predictions.labels)
     return constant_difference(group.seed_model, group.place, answers.mean(axis=0), is_right)
 
 

@@ -41,13 +41,13 @@ def class_figures(
     """Compute the figures of each class.
 
     Args:
-        labels: (N,) true classes, at least one.
-        predicted: (N,) answers.
+        labels: (N,) true classes, at least one; or (N, C), 1 for each label of an image.
+        predicted: Answers of the same form.
         num_classes: Number of classes, C.
     """
-    support = np.bincount(labels, minlength=num_classes)
-    answered = np.bincount(predicted, minlength=num_classes)
-    hits = np.bincount(labels[labels == predicted], minlength=num_classes)
+    support, answered = (count(each, num_classes) for each in (labels, predicted))
+    same = labels[labels == predicted] if labels.ndim == 1 else labels & predicted
+    hits = count(same, num_classes)
     return ClassFigures(
         precision=divide(hits, answered),
         recall=divide(hits, support),
@@ -56,6 +56,13 @@ def class_figures(
         support=support,
         answered=answered,
     )
+
+
+def count(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
+    """Count the images of each class, (C,), from labels (N,) or sets of labels (N, C)."""
+    if labels.ndim == 2:
+        return np.asarray(labels.sum(axis=0), dtype=np.int64)
+    return np.bincount(labels, minlength=num_classes)
 
 
 def divide(parts: NDArray[np.int64], totals: NDArray[np.int64]) -> Figures:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .answers import answer, judge
 from .class_metrics import class_figures
 
 # The 97.5 % quantile of the normal distribution: 2.5 % are left out on each side.
@@ -18,6 +19,7 @@ SHARES: Mapping[str, str] = MappingProxyType(
         "top5_accuracy": "top-5 accuracy",
         "balanced_accuracy": "balanced accuracy",
         "macro_f1": "macro F1",
+        "label_accuracy": "accuracy over labels",
     }
 )
 
@@ -35,6 +37,13 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     values: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return values
+
+
+def probabilities(logits: NDArray[np.floating], *, is_multi_label: bool) -> NDArray[np.float64]:
+    """Return (N, C) probabilities: of classes they sum to 1, of labels each stands alone."""
+    if is_multi_label:
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))))
+    return np.asarray(np.exp(log_softmax(logits)))
 
 
 def average_views(
@@ -66,13 +75,15 @@ def classification_metrics(
 
     Args:
         logits: (N, num_classes).
-        labels: (N,).
+        labels: (N,); or (N, num_classes), 1 for each label: see `label_metrics`.
 
     Returns:
         `loss` (mean cross-entropy), `accuracy`, `balanced_accuracy` (mean recall over the classes
         that occur), `macro_f1` (mean F1 over the classes that occur or are answered) and
         `top5_accuracy` (with more than five classes).
     """
+    if labels.ndim == 2:
+        return label_metrics(logits, labels)
     losses = -log_softmax(logits)[np.arange(len(labels)), labels]
     predicted = logits.argmax(axis=1)
     figures = class_figures(labels, predicted, logits.shape[1])
@@ -87,6 +98,42 @@ def classification_metrics(
         # With five classes or fewer, every label is among the top five.
         metrics["top5_accuracy"] = top_accuracy(logits, labels, 5)
     return metrics
+
+
+def label_metrics(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Return the metrics of images with any number of labels.
+
+    Args:
+        logits: (N, num_classes); a label is answered if its logit is above 0.
+        labels: (N, num_classes), 1 for each label that an image has.
+
+    Returns:
+        `loss` (mean binary cross-entropy), `accuracy` (share of images with every label right),
+        `label_accuracy` (share of right answers over images and labels), `balanced_accuracy` (mean
+        over the labels of sensitivity and specificity, as far as they are defined) and `macro_f1`
+        (mean F1 over the labels that occur or are answered).
+    """
+    x, predicted = logits.astype(np.float64), answer(logits, is_multi_label=True)
+    losses = np.maximum(x, 0) - x * labels + np.log1p(np.exp(-np.abs(x)))
+    found, absent = (
+        class_figures(each, own, logits.shape[1]).recall
+        for each, own in ((labels, predicted), (1 - labels, 1 - predicted))
+    )
+    return {
+        "loss": float(losses.mean()),
+        "accuracy": float(judge(predicted, labels).mean()),
+        "label_accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": float(np.nanmean(np.stack([found, absent]))),
+        # Without any label, none of which is answered, every answer is right.
+        "macro_f1": macro_f1_of(labels, predicted),
+    }
+
+
+def macro_f1_of(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Return the macro F1 of sets of labels (N, C); 1 if there is no label and none is answered."""
+    if not labels.any() and not predicted.any():
+        return 1.0
+    return class_figures(labels, predicted, labels.shape[1]).macro_f1
 
 
 def top_accuracy(logits: NDArray[np.floating], labels: NDArray[np.int64], count: int) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.engine.numerics.answers import answer, scores_of, truths_of
 from poc.shared.engine.numerics.calibration import calibration_error
 from poc.shared.engine.numerics.class_metrics import class_figures
 from poc.shared.engine.numerics.ranking import place
@@ -51,12 +52,15 @@ def describe_answers(
 
     Args:
         logits: (N, C); if they are not all finite, there are no figures.
-        labels: (N,).
+        labels: (N,); with (N, C), any number of labels per image, there is the area alone, as mean
+            over the labels.
         class_names: Classes in the order of the logits.
         positive: Position of the positive one of two classes.
     """
     if not np.isfinite(logits).all():
         return {}
+    if labels.ndim == 2:
+        return {AREA: mean_area(logits, labels)}
     found: dict[str, object] = {CALIBRATION: calibration_error(logits, labels)}
     if len(class_names) != 2:
         return found
@@ -70,6 +74,21 @@ def describe_answers(
     }
 
 
+def mean_area(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float | None:
+    """Return the mean area under the ROC curve over the labels that some images have and some lack.
+
+    Args:
+        logits: (N, C).
+        labels: (N, C), 1 for each label.
+    """
+    places = [
+        place(scores_of(logits, position, is_multi_label=True), truths_of(labels, position))
+        for position in range(labels.shape[1])
+    ]
+    known = [one.area for one in places if one is not None]
+    return float(np.mean(known)) if known else None
+
+
 def describe_classes(
     logits: NDArray[np.floating], labels: NDArray[np.int64], class_names: Sequence[str]
 ) -> list[dict[str, object]]:
@@ -77,10 +96,11 @@ def describe_classes(
 
     Args:
         logits: (N, C).
-        labels: (N,).
+        labels: (N,), or (N, C) with any number of labels per image.
         class_names: Classes in the order of the logits.
     """
-    figures = class_figures(labels, logits.argmax(axis=1), len(class_names))
+    answers = answer(logits, is_multi_label=labels.ndim == 2)
+    figures = class_figures(labels, answers, len(class_names))
     shares = {name: getattr(figures, name) for name in ("precision", "recall", "f1")}
     return [
         {

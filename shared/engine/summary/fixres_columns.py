@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
+from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.engine.training.evaluation import evaluate
 from poc.shared.engine.training.finished_training import FinishedTraining
@@ -50,7 +51,7 @@ def measure_phases(
     trainer.load(before)
     logits, labels = evaluate(trainer, test)
     folder.write_predictions(logits, labels, ids, "predictions_before.npz")
-    hits = int((logits.argmax(axis=1) == labels).sum())
+    hits = int(right_answers(logits, labels).sum())
     low, high = wilson_interval(hits, len(labels))
     metrics = classification_metrics(logits, labels)
     row: dict[str, Any] = {f"before_test_{name}": value for name, value in metrics.items()}

@@ -10,6 +10,7 @@ from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
+from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.engine.training.epoch_line import RATES
 from poc.shared.engine.training.evaluation import evaluate_watched
@@ -96,7 +97,7 @@ def judge_test(
     kept = trained.steps.keep_part(test, trained.trainer.weights())
     logits, labels = evaluate_watched(supervision, trained.trainer, test, kept)
     metrics = classification_metrics(logits, labels)
-    hits = int((logits.argmax(axis=1) == labels).sum())
+    hits = int(right_answers(logits, labels).sum())
     low, high = wilson_interval(hits, len(labels))
     ids = [trained.data.source.ids[index] for index in trained.data.split.test]
     supervision.folder.write_predictions(logits, labels, ids)

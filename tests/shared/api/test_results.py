@@ -68,7 +68,8 @@ def test_a_comparison_has_a_row_per_framework(result):
 
 def test_probabilities_by_hand_and_classes_named_like_columns():
     logits = np.log(np.array([[1.0, 3.0], [4.0, 1.0]]))
-    table = probability_frame(logits, ["file", "dog"], {"file": ["a.jpg", 7]})
+    answers = logits.argmax(axis=1)
+    table = probability_frame(logits, ["file", "dog"], {"file": ["a.jpg", 7]}, answers)
     assert table.columns.tolist() == ["file", "label", "class file", "dog"]
     assert table["file"].tolist() == ["a.jpg", 7]
     assert table["label"].tolist() == ["dog", "file"]

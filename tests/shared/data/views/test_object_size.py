@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.figures.resolution_cells import data_warning, read_grid
-from poc.shared.analysis.figures.resolution_grid import draw_grid, grid_table, write_picture
+from poc.shared.analysis.figures.resolution.cells import data_warning, read_grid
+from poc.shared.analysis.figures.resolution.grid import draw_grid, grid_table, write_picture
 from poc.shared.analysis.statistics.intervals import mcnemar
 from poc.shared.data.views.object_size import (
     apparent_sizes,

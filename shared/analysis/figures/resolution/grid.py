@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from poc.shared.analysis.figures.drawing import INK, Picture, drawing, make_shades, to_svg
 from poc.shared.analysis.runs.predictions import Predictions, same_images
 from poc.shared.analysis.statistics.intervals import mcnemar
 from poc.shared.analysis.tables.table import Table
@@ -19,8 +20,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.collisions import write_once
 from poc.shared.spec.run import BACKENDS
 
-from .drawing import INK, Picture, drawing, make_shades, to_svg
-from .resolution_cells import Cell, control_of
+from .cells import Cell, control_of
 
 WHEN = ("before", "after")
 # Range of the colours beyond the smallest and the largest accuracy.

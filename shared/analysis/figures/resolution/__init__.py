@@ -1,0 +1,1 @@
+"""Accuracy against the sizes of training and test images."""
