@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from poc.shared.analysis.report.page import write_report
+from poc.tests.shared.actions.test_calibrate import calibrate, make_trained
 from poc.tests.shared.analysis.report.test_page import make_run, make_study
 
 CHROMIUM = shutil.which("chromium")
@@ -46,6 +47,8 @@ window.onload = () => {{
     cut: [...page.querySelectorAll(".scroll")].filter(isCut).length,
     isStacked: getComputedStyle(page.querySelector(".stacked td")).display == "block",
     page: style.backgroundColor, ink: style.color,
+    rates: [...page.querySelectorAll("p.rates")].map(
+      line => [line.getBoundingClientRect().bottom, line.textContent]),
   }});
 }};
 </script>"""
@@ -90,6 +93,26 @@ def test_nothing_is_cut_and_letters_can_be_read(num_runs: int, width: int, tmp_p
     assert found["smallest"] >= 7.5
     assert found["largest"] <= 15
     assert found["isStacked"] == (width == 390)
+
+
+def test_rates_of_two_classes_are_on_the_first_screen(tmp_path: Path) -> None:
+    """Of 30 runs too, with a long headline: a desk shows 800 pixels at once."""
+    names = ["healthy", "ill"]
+    make_study(tmp_path / "runs", class_names=names)
+    make_trained(tmp_path / "one")
+    calibrate(tmp_path / "one", sensitivity=0.9)
+    for name, count in (("runs", 1), ("one", 2)):
+        output = tmp_path / f"{name} report"
+        write_report([tmp_path / name], output, title="A study", command="poc report runs")
+        found = measure(output / "report.html", tmp_path, 1280, "light")
+        assert len(found["rates"]) == count
+        assert max(bottom for bottom, _ in found["rates"]) < 400
+        text = found["rates"][0][1]
+        assert len(re.findall(r"0\.\d{3} \(0\.\d{3} to \d\.\d{3}\)", text)) == 2, text
+    # Curves of two classes have letters of the same size.
+    assert found["smallest"] >= 7.5
+    assert found["largest"] <= 15
+    assert found["width"] <= 1280
 
 
 def test_a_dark_desk_gets_a_dark_page(tmp_path: Path) -> None:
