@@ -26,7 +26,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.views import TrainView
 
 from .image_cache import Kept
-from .sampling import ClassMembers, Draws, balanced, shuffled
+from .sampling import ClassMembers, Draws, balanced, in_order, shuffled
 
 # More batches than any run takes: a stream of batches that workers read has no end of its own.
 ENDLESS = 1 << 40
@@ -127,9 +127,9 @@ class Plan:
         """Return the examples (k,) of this epoch, in order."""
         if self.members is not None:
             return balanced(self.seed, epoch, self.members)
-        count = self.num_examples
-        order = shuffled(self.seed, epoch, count) if self.is_shuffled else np.arange(count)
-        return Draws(order, np.zeros(count, dtype=np.int64))
+        if self.is_shuffled:
+            return shuffled(self.seed, epoch, self.num_examples)
+        return in_order(self.num_examples)
 
     def part(self, epoch: int, step: int) -> Part:
         """Return the examples of a batch that this process reads: (N,) places and draws."""

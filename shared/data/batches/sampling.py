@@ -63,12 +63,16 @@ def group_classes(source: Source, indices: Indices) -> ClassMembers:
 
 
 @lru_cache(maxsize=4)
-def shuffled(seed: int, epoch: int, count: int) -> Indices:
-    """Return a permutation (count,) int64 of the positions, keyed by (seed, epoch)."""
+def in_order(count: int) -> Draws:
+    """Return each of the positions (count,) once, in their order."""
+    return read_only(Draws(np.arange(count, dtype=np.int64), np.zeros(count, dtype=np.int64)))
+
+
+@lru_cache(maxsize=4)
+def shuffled(seed: int, epoch: int, count: int) -> Draws:
+    """Return each of the positions (count,) once, in an order keyed by (seed, epoch)."""
     order = generator_of(seed, epoch).permutation(count)
-    # The cache hands the same array to every caller.
-    order.setflags(write=False)
-    return order
+    return read_only(Draws(order, np.zeros(count, dtype=np.int64)))
 
 
 @lru_cache(maxsize=4)
@@ -78,7 +82,11 @@ def balanced(seed: int, epoch: int, members: ClassMembers) -> Draws:
     classes = generator.integers(0, len(counts), len(members.positions))
     starts = np.cumsum(counts) - counts
     order = members.positions[starts[classes] + generator.integers(0, counts[classes])]
-    draws = Draws(order, count_repeats(order))
+    return read_only(Draws(order, count_repeats(order)))
+
+
+def read_only(draws: Draws) -> Draws:
+    """Return draws (k,) that nobody can change: a cache hands the same arrays to every caller."""
     for array in draws:
         array.setflags(write=False)
     return draws

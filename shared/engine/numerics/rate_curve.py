@@ -18,11 +18,12 @@ DIVERGED = 4.0
 # The loss must fall by this many standard errors of a smoothed loss before a range is read off. It
 # is more than for one comparison, since the lowest of many smoothed losses is chosen.
 CLEAR_FALL = 6.0
-# The end of the range, as a share of the rate with the lowest loss, which is too high already.
-SHARE_OF_LOWEST = 0.1
+# Shares of the rate with the lowest loss, which is too high already: one end of the range, and the
+# highest rate that can be the other.
+SHARE_OF_LOWEST, LARGEST_SHARE = 0.1, 1 / 3
 RULE = (
-    "The range lies between the rate at which the smoothed loss falls fastest and a tenth of the "
-    "rate at which it is lowest."
+    "The range lies between two rates: a tenth of the rate with the lowest smoothed loss, and the "
+    "rate at which this loss falls fastest, looked for up to a third of the rate with the lowest."
 )
 
 
@@ -97,7 +98,10 @@ def suggest_range(
         return no_range("the loss does not fall by more than it varies between batches")
     if lowest >= len(rates) - 1 - half and not is_diverged:
         return no_range("the loss still falls at the highest rate")
-    steepest = int(np.argmin(np.gradient(curve[: lowest + 1])))
+    num_low = sum(rate <= LARGEST_SHARE * rates[lowest] for rate in rates)
+    if not num_low:
+        return no_range("the lowest rate of the sweep is too close to the rate that is best")
+    steepest = int(np.argmin(np.gradient(curve[: lowest + 1])[:num_low]))
     low, high = sorted((rates[steepest], SHARE_OF_LOWEST * rates[lowest]))
     found: RateRange = {**no_range(""), "steepest": rates[steepest], "lowest": rates[lowest]}
     return {**found, "low": low, "high": high}

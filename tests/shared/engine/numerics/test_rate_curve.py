@@ -70,6 +70,21 @@ def test_a_fall_that_ends_steeply_turns_the_range_round():
     assert (found["low"], found["high"]) == (0.1 * found["lowest"], found["steepest"])
 
 
+def test_a_fall_just_before_the_end_is_not_in_the_range():
+    """The steepest place is a step before the lowest one: the range ends at a third of its rate."""
+    rates, losses = curve_of((-6, 2), (-1.2, 1.5), (-1, 0.5), (0, 5), (1, 9))
+    found = suggest_range(rates, losses, 1, is_diverged=True)
+    assert found["lowest"] == pytest.approx(0.1, rel=0.3)
+    assert found["high"] <= found["lowest"] / 3
+    assert 0 < found["low"] < found["high"]
+
+
+def test_a_sweep_that_begins_too_high_has_no_range():
+    rates = plan_rates(0.05, 10.0, 100)
+    losses = np.interp(np.log10(rates), [-1.3, -0.9, 0, 1], [2, 1, 3, 9]).tolist()
+    assert "too close" in suggest_range(rates, losses, 4, is_diverged=True)["reason"]
+
+
 @pytest.mark.parametrize(
     ("corners", "is_diverged", "words"),
     [
