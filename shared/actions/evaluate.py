@@ -5,6 +5,7 @@ Nothing is trained, and the run folder is not changed.
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import (
     average_views,
     classification_metrics,
-    log_softmax,
+    probabilities,
     wilson_interval,
 )
 from poc.shared.engine.run_data import RunData
@@ -62,7 +63,8 @@ def evaluate_folder(
             `eval_view.crop=ten`, `eval_view.average=logits` …
         checkpoint: File in `checkpoints`, without its ending.
         part: train (in the evaluation view), val or test.
-        export: npz file for `embeddings` (N, F; the mean of several crops), `softmax` and
+        export: npz file for `embeddings` (N, F; the mean of several crops), `softmax` (`sigmoid`
+            if images have any number of labels) and
             `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
         positive: Positive one of two classes; none: the second.
         data: New place of the run's data; none: the recorded place.
@@ -229,23 +231,28 @@ def write_outputs(
 
     Args:
         path: File to write.
-        logits: (N, C) floats; the file has their softmax too.
+        logits: (N, C) floats; the file has their softmax too, or their sigmoid for labels (N, C).
         embeddings: (N, F) floats.
-        labels: (N,) int64.
+        labels: (N,) or (N, C) int64.
         ids: N ids of examples.
 
     Raises:
         UsageError: The file cannot be written.
     """
-    buffer = io.BytesIO()
-    np.savez_compressed(
+    buffer, is_multi_label = io.BytesIO(), labels.ndim == 2
+    shares = probabilities(logits, is_multi_label=is_multi_label).astype(np.float32)
+    save = partial(
+        np.savez_compressed,
         buffer,
         embeddings=embeddings,
-        softmax=np.exp(log_softmax(logits)).astype(np.float32),
         logits=logits,
         labels=labels,
         ids=np.asarray(ids, dtype=np.str_),
     )
+    if is_multi_label:
+        save(sigmoid=shares)
+    else:
+        save(softmax=shares)
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
@@ -258,6 +265,7 @@ def write_outputs(
 def is_written_before(path: Path) -> bool:
     """Return true if `write_outputs` wrote the file; only then may it be replaced."""
     try:
-        return read_archive(path).keys() == {*OUTPUTS}
+        kinds = {"sigmoid": "softmax"}
+        return {kinds.get(name, name) for name in read_archive(path)} == {*OUTPUTS}
     except ValueError:
         return False
