@@ -1,9 +1,9 @@
 """Images that a user hands over to be classified: files, folders, pictures and arrays."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,7 @@ from poc.shared.files.cache import expand_home
 from poc.shared.shown_names import plain
 
 One = str | os.PathLike[str] | Image.Image | Array
-Given = One | Sequence[One]
+Given = One | Iterable[One]
 # Array's channels -> what they are.
 CHANNELS = {1: "grey", 3: "RGB", 4: "RGB with transparency"}
 NUM_NAMED = 5
@@ -90,13 +90,13 @@ def collect_images(images: Given, note: Note) -> list[Item]:
     Args:
         images: A path of a file or of a folder, which stands for the image files below it that are
             not hidden; a Pillow picture; a uint8 array (H, W), (H, W, C) or (N, H, W, C), with C =
-            1, 3 or 4; or a sequence of these.
+            1, 3 or 4; or several of these, such as a list or `Path.glob`.
         note: Called with a sentence about files of a folder that are no images.
 
     Raises:
         UsageError: There is no image, one is of another kind, or a file cannot be read.
     """
-    several = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+    several = cast(Iterable[One], images if is_several(images) else [images])
     items: list[Item] = []
     for one in several:
         items += list_items(one, len(items), note)
@@ -104,6 +104,13 @@ def collect_images(images: Given, note: Note) -> list[Item]:
         raise UsageError(f"Got no image. {EXPECTED}. Try the path of one.")
     refuse_unreadable([item.content for item in items if isinstance(item.content, Path)])
     return items
+
+
+def is_several(images: Given) -> bool:
+    """Tell if images are a list or another iterable, and not one path, picture or array."""
+    # An open file gives lines and a mapping gives keys, neither of them images.
+    is_one = isinstance(images, str | bytes | np.ndarray | Mapping) or hasattr(images, "read")
+    return isinstance(images, Iterable) and not is_one
 
 
 def list_items(one: One, position: int, note: Note) -> list[Item]:

@@ -6,6 +6,7 @@ The run's data need not be there: its record has all that an image goes through.
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -157,11 +158,12 @@ def show_plainly(run: RunSpec, batch_size: int) -> RunSpec:
     """Return the run with its own view of images of any size, and nothing kept of them.
 
     Raises:
-        UsageError: The batch size is below 1.
+        UsageError: The batch size is no whole number, or below 1.
     """
-    if batch_size < 1:
+    if not isinstance(batch_size, Integral) or batch_size < 1:
         raise UsageError(
-            f"Got batch_size={batch_size}. Expected at least 1. Try {BATCH_SIZE}, the default."
+            f"Got batch_size={batch_size!r}. Expected at least 1, a whole number. Try "
+            f"{BATCH_SIZE}, the default."
         )
     height, width, channels = run.input_shape or (0, 0, 0)
     own = {"image_size": [height, width], "channels": channels, "batch_size": batch_size}

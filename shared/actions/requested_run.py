@@ -139,16 +139,22 @@ def require_backend(backend: str | None, config: Path | None) -> str:
     return backend
 
 
-def refuse_beside_resume(**given: object) -> None:
+def refuse_beside_resume(allowed: str = "--data, --save-every and --json", **given: object) -> None:
     """Refuse options that would change a run that is resumed.
+
+    Args:
+        allowed: Options that do not, for the message.
+        **given: Other options; None, False and empty values are none.
 
     Raises:
         UsageError: One of `given` has a value.
     """
-    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    # A seed of 0 is a value, unlike an option that was not given.
+    chosen = [name for name, value in given.items() if value or (value is not False and value == 0)]
+    named = [f"--{name.replace('_', '-')}" for name in chosen]
     if named:
         named = ["--set" if name == "--assignments" else name for name in named]
         raise UsageError(
             f"Got --resume with {', '.join(named)}, but a run continues with its own settings. "
-            "Expected only --data, --save-every and --json with --resume. Try removing the others."
+            f"Expected only {allowed} with --resume. Try removing the others."
         )

@@ -1,7 +1,7 @@
 """`poc.build_model` and `poc.load_model`: networks as models of the frameworks."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,7 +13,6 @@ from poc.shared.engine.launch.imagenet import resolve_imagenet
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.trained_run import read_weights, recorded_network
 from poc.shared.errors import UsageError
-from poc.shared.files.cache import expand_home
 from poc.shared.spec.networks.freezing import standalone
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.models import find_model
@@ -31,6 +30,7 @@ from poc.shared.weights.lineage import read_weights_of
 from poc.shared.weights.published.native_names import name_native_layers
 from poc.shared.weights.start import check_initial_weights
 
+from .arguments import read_path
 from .frameworks import load_framework
 from .python_call import python_call
 
@@ -74,10 +74,11 @@ def build_model(
     """
     with python_call(options="model."):
         values = describe_network(name, options)
-        path = None if weights is None else os.fspath(weights)
+        path = None if weights is None else str(read_path(weights, "weights"))
         if path not in (None, IMAGENET):
-            path = weight_defaults(ignore).locate(str(expand_home(str(path))), values)
-        shape = {"input_shape": list(input_shape), "num_classes": num_classes}
+            path = weight_defaults(ignore).locate(path, values)
+        sizes = list(input_shape) if isinstance(input_shape, Iterable) else input_shape
+        shape = {"input_shape": sizes, "num_classes": num_classes}
         run = RunSpec.parse({**values, **shape, "initial_weights": path, "seed": seed}, "")
         resolved = resolve_networks(resolve_imagenet(run))
         check_initial_weights(resolved)
@@ -113,21 +114,23 @@ def load_model(
         UsageError: There is no trained run or no weight file, its header lacks something that no
             keyword supplies, or a tensor does not fit.
     """
-    path = expand_home(os.fspath(source))
     given = {"model": model, "input_shape": input_shape, "num_classes": num_classes, **options}
     named = {key: value for key, value in given.items() if value is not None}
     with python_call(options="model."):
+        path = read_path(source, "source")
         record = find_record(path)
-        if record is None:
+        if path.is_file():
             refuse_checkpoint(path, checkpoint)
+        if record is None:
             run = describe_file(path, named)
             weights = read_file(run, path)
         else:
             refuse_described(path, named)
             run = recorded_network(record)
-            chosen = path.stem if path.is_file() else checkpoint
-            weights = read_weights(record, resolve_networks(run), chosen)
-        return build_native(run, weights, backend or run.backend, is_trained=True)
+            name = path.stem if path.is_file() else checkpoint
+            weights = read_weights(record, resolve_networks(run), name)
+        chosen = run.backend if backend is None else backend
+        return build_native(run, weights, chosen, is_trained=True)
 
 
 def build_native(run: RunSpec, weights: Weights, backend: str, *, is_trained: bool = False) -> Any:
@@ -160,12 +163,12 @@ def describe_network(
     Raises:
         UsageError: No such architecture.
     """
-    find_model(name)
+    find_model(str(name))
     own = {key: value for key, value in options.items() if key in OWN_FIELDS}
     others = {key: value for key, value in options.items() if key not in OWN_FIELDS}
     stored = header.get("options")
     merged = {**(stored if isinstance(stored, dict) else {}), **others}
-    return {"method": "scratch", "model": {**header, "name": name, **own, "options": merged}}
+    return {"method": "scratch", "model": {**header, "name": str(name), **own, "options": merged}}
 
 
 def find_record(path: Path) -> RunRecord | None:
@@ -225,9 +228,9 @@ def describe_file(path: Path, named: Mapping[str, object]) -> RunSpec:
     header = read_network(texts)
     shape = header.pop("input_shape", None)
     found = {
-        "model": named.get("model") or describe_weights(str(path), {}).model,
-        "input_shape": named.get("input_shape") or shape,
-        "num_classes": named.get("num_classes") or as_count(texts.get(CLASSES, "")),
+        "model": named.get("model", describe_weights(str(path), {}).model),
+        "input_shape": named.get("input_shape", shape),
+        "num_classes": named.get("num_classes", as_count(texts.get(CLASSES, ""))),
     }
     if missing := [key for key, value in found.items() if value is None]:
         raise UsageError(

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,8 @@ from poc.shared.actions.predict import BATCH_SIZE, predict_images
 from poc.shared.actions.predict import prepare_images as prepare_batches
 from poc.shared.engine.console.progress import WorkProgress
 from poc.shared.engine.console.work_count import Report
-from poc.shared.files.cache import expand_home
 
+from .arguments import read_path
 from .python_call import Notes, python_call
 from .results import probability_frame
 
@@ -39,7 +38,8 @@ def predict(
         folder: Run folder, or a `RunResult`'s `folder`.
         images: The path of an image file, or of a folder, for all image files below it that are not
             hidden; a Pillow picture; an array of uint8, (H, W), (H, W, C) or (N, H, W, C), with 1
-            (grey), 3 (RGB) or 4 (RGB with transparency) channels; or a list of these.
+            (grey), 3 (RGB) or 4 (RGB with transparency) channels; or a list or another iterable of
+            these, such as `Path.glob`.
         checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`.
         batch_size: Images that are decoded and computed at a time, which bounds the memory.
         decision: Answer by the decision of `poc calibrate`, if the run has one: its temperature
@@ -63,7 +63,7 @@ def predict(
     """
     with python_call(verbose=verbose), heard(verbose=verbose) as report:
         found = predict_images(
-            expand_home(os.fspath(folder)),
+            read_path(folder, "folder"),
             images,
             checkpoint=checkpoint,
             batch_size=batch_size,
@@ -92,7 +92,7 @@ def prepare_images(folder: str | os.PathLike[str], images: Given) -> NDArray[np.
         UsageError: As `predict`.
     """
     with python_call(), heard(verbose=False) as report:
-        path: Path = expand_home(os.fspath(folder))
+        path = read_path(folder, "folder")
         return np.concatenate(list(prepare_batches(path, images, report=report)))
 
 

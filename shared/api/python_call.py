@@ -4,26 +4,28 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from poc.shared.actions.requested_run import OPTION_KEYS
 from poc.shared.engine.console.verbosity import Chosen, Verbosity, choose
 from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.worker.interruption import forwarding
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed, Interrupted, UsageError
 from poc.shared.spec.reading.allowed_values import write
 from poc.shared.spec.reading.keys import known_keys
 from poc.shared.spec.suggestions import KEY_HABITS, nearest
 
 # A command between backticks stays as it is typed in a terminal.
 COMMAND = re.compile(r"(`[^`]*`)")
+RESUMING = re.compile(r"`poc run --resume ([^`]+)`")
 SETTING = re.compile(r"(?<![\w-])--set ([\w.]+)=(\[[^\]]*\]|'[^']*'|[\w.:/-]*\w)")
 # Words that follow an option in a sentence, where a value would follow it in a command.
-WORDS = "and|as|before|change|for|from|if|in|is|names|nor|of|or|takes|that|to|which|with"
+WORDS = "and|as|before|change|for|from|if|in|is|names|named|nor|of|or|takes|that|to|which|with"
 VALUE_AHEAD = rf" (?=[\w'\"/])(?!(?:{WORDS})\b)"
 OPTION = re.compile(rf"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?:{VALUE_AHEAD})?")
 # Options of the command line that keywords of the same name replace.
 KEYWORDS = {
     *("backend", "batch_size", "checkpoint", "config", "data", "dtype", "epochs", "k", "method"),
     *("model", "output", "overwrite", "resume", "save_every", "seed", "student", "teacher"),
-    *("weights", "set", "settings"),
+    *("verbose", "weights", "set", "settings"),
 }
 
 
@@ -39,7 +41,8 @@ def python_call(*, verbose: bool = False, options: str | None = None) -> Iterato
         options: Beginning of the settings that the call takes as keywords, such as `model.`.
 
     Raises:
-        UsageError, CheckFailed: As raised inside, with keywords for options of the command line.
+        UsageError, CheckFailed, Interrupted: As raised inside, with keywords for options of the
+            command line.
     """
     former = Chosen.level
     choose(Verbosity.NORMAL if verbose else Verbosity.QUIET)
@@ -49,6 +52,8 @@ def python_call(*, verbose: bool = False, options: str | None = None) -> Iterato
     except (UsageError, CheckFailed) as error:
         kind = UsageError if isinstance(error, UsageError) else CheckFailed
         raise kind(in_python(str(error), options)) from None
+    except Interrupted as error:
+        raise type(error)(RESUMING.sub(say_resume, str(error))) from None
     finally:
         choose(former)
 
@@ -62,8 +67,10 @@ class Notes:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if event["event"] == "note" and event["text"] not in self.texts:
-            self.texts.append(event["text"])
+        if event["event"] == "note":
+            event = {**event, "text": in_python(event["text"])}
+            if event["text"] not in self.texts:
+                self.texts.append(event["text"])
         self._report(event)
 
 
@@ -80,6 +87,11 @@ def in_python(message: str, options: str | None = None) -> str:
     return "".join(part if part.startswith("`") else say_keywords(part, options) for part in parts)
 
 
+def say_resume(found: re.Match[str]) -> str:
+    """Return the call for a command that resumes a run."""
+    return f"poc.run(resume={found[1]!r})"
+
+
 def say_keywords(text: str, options: str | None) -> str:
     """Replace the options in a text by keywords of the same name; others stay."""
 
@@ -93,10 +105,17 @@ def say_keywords(text: str, options: str | None) -> str:
         name = found[1].replace("-", "_")
         if name not in KEYWORDS:
             return found[0]
+        if name == "overwrite":
+            return found[0].replace("--overwrite", "overwrite=True")
         name = "settings" if name == "set" else name
         return f"{name}=" if found[0].endswith(" ") else name
 
-    return OPTION.sub(replace_option, SETTING.sub(replace_setting, text))
+    said = OPTION.sub(replace_option, SETTING.sub(replace_setting, text))
+    if options is None:
+        return said
+    said = said.replace(f"unknown key '{options}", "unknown key '")
+    # Neither a part of a name nor the name of a file: `weights=model.safetensors`, 'model.pth'.
+    return re.sub(rf"(?<![\w./='\"-]){re.escape(options)}(?=[a-z_]+\b)", "", said)
 
 
 def refuse_unknown(call: str, given: Mapping[str, object], allowed: Mapping[str, object]) -> None:
@@ -113,16 +132,24 @@ def refuse_unknown(call: str, given: Mapping[str, object], allowed: Mapping[str,
     for name in given:
         if name in allowed:
             continue
-        known = known_keys()
+        # Each call has its own way to name the framework.
+        known = [key for key in known_keys() if key != "backend"]
         meant = KEY_HABITS.get(name) or (name if name in known else None)
         near = [] if meant else [f"{other}=…" for other in nearest(name, list(allowed))]
-        near += [
-            f'settings={{"{key}": …}}' for key in ([meant] if meant else nearest(name, known, 1))
-        ]
+        keys = [meant] if meant else nearest(name, known, 1)
+        near += [say_key(key) for key in keys if say_key(key) not in near]
         raise UsageError(
             f"Got the unknown keyword {name!r}. Expected a keyword of {call}, or a setting of "
             f"`poc config keys`. Try {' or '.join(near) if near else 'leaving it out'}."
         )
+
+
+def say_key(key: str) -> str:
+    """Return how a call sets a setting: by its own keyword, or in `settings`."""
+    for keyword, full in OPTION_KEYS.items():
+        if key in (keyword, full, full.removesuffix(".name")):
+            return f"{keyword}=…"
+    return f'settings={{"{key}": …}}'
 
 
 def write_settings(settings: Mapping[str, object]) -> list[str]:
@@ -148,6 +175,7 @@ def plain_value(value: object) -> object:
         return [plain_value(item) for item in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    # A scalar of NumPy; anything else that is no value of a setting is refused by its text.
-    item = getattr(value, "item", None)
-    return item() if callable(item) else str(value)
+    # An array or a scalar of NumPy; anything else that is no value of a setting is refused by its
+    # text.
+    to_list = getattr(value, "tolist", None)
+    return to_list() if callable(to_list) else str(value)

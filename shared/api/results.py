@@ -36,7 +36,8 @@ class RunResult:
     @classmethod
     def of_row(cls, row: Mapping[str, object], notes: Sequence[str] = ()) -> Self:
         """Return the result of a run whose summary is `row`."""
-        folder = Path(str(row["folder"]))
+        # Its content is read later, perhaps after a change of the current folder.
+        folder = Path(str(row["folder"])).absolute()
         return cls(folder=folder, row=pd.Series(dict(row), dtype=object), notes=tuple(notes))
 
     @cached_property

@@ -23,6 +23,7 @@ from poc.shared.engine.folder.save_schedule import DEFAULT as SAVE_EVERY
 from poc.shared.engine.launch.run import launch_run, resume_run
 from poc.shared.spec.run import RunSpec
 
+from .arguments import read_optional_path, read_path, read_settings
 from .python_call import Notes, python_call, refuse_unknown, write_settings
 from .results import Comparison, RunResult
 
@@ -53,7 +54,7 @@ def run(
     output: FilePath | None = None,
     overwrite: bool = False,
     resume: FilePath | None = None,
-    save_every: str | None = None,
+    save_every: str | int | None = None,
     verbose: bool = False,
     **given: Unpack[RunKeywords],
 ) -> RunResult:
@@ -68,7 +69,7 @@ def run(
         resume: Run folder to continue with its own settings; only `data`, `save_every` and
             `verbose` may be set with it.
         save_every: Time between checkpoints within an epoch: `"10min"` (the default), or a number
-            of steps such as `"500"`.
+            of steps such as `500`.
         verbose: Print progress and notes on standard error.
         **given: The run. `method` (default: `lightlayers`), `model`, `student` (the same for a
             network that learns from a teacher), `teacher` (run folder or weight file), `k` (size of
@@ -86,20 +87,21 @@ def run(
         Interrupted: Ctrl-C, or an interrupt of the notebook; the run can be resumed.
     """
     refuse_unknown("poc.run", given, RunKeywords.__annotations__)
-    every = save_every or SAVE_EVERY
+    every = SAVE_EVERY if save_every is None else str(save_every)
     with python_call(verbose=verbose):
         if resume is not None:
             place = given.pop("data", None)
-            refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
-            return continue_run(Path(resume), place, every)
-        config = given.get("config")
-        chosen = require_backend(backend, None if config is None else Path(config))
+            beside = {"backend": backend, "output": output, "overwrite": overwrite, **given}
+            refuse_beside_resume("--data, --save-every and --verbose", **beside)
+            return continue_run(read_path(resume, "resume"), place, every)
+        folder = read_optional_path(output, "output")
+        chosen = require_backend(backend, read_optional_path(given.get("config"), "config"))
         command = describe_call("run", backend=backend, output=output, **given)
         with TrainingProgress(chosen) as progress:
             notes = Notes(progress.update)
             row = launch_run(
                 read_keywords(chosen, notes, given),
-                None if output is None else Path(output),
+                folder,
                 command=command,
                 overwrite=overwrite,
                 report=notes,
@@ -131,7 +133,7 @@ def compare(
     output: FilePath | None = None,
     overwrite: bool = False,
     parity: bool = True,
-    save_every: str | None = None,
+    save_every: str | int | None = None,
     verbose: bool = False,
     **given: Unpack[RunKeywords],
 ) -> Comparison:
@@ -153,9 +155,10 @@ def compare(
         UsageError, CheckFailed, Interrupted: As `run`.
     """
     refuse_unknown("poc.compare", given, RunKeywords.__annotations__)
-    root = None if output is None else Path(output)
+    every = SAVE_EVERY if save_every is None else str(save_every)
     with python_call(verbose=verbose):
-        check_start(root, overwrite=overwrite, save_every=save_every)
+        root = read_optional_path(output, "output")
+        check_start(root, overwrite=overwrite, save_every=every)
         with TrainingProgress("compare") as progress:
             notes = Notes(progress.update)
             spec = read_keywords(None, notes, given)
@@ -166,7 +169,7 @@ def compare(
                 command=describe_call("compare", output=output, parity=parity, **given),
                 overwrite=overwrite,
                 report=notes,
-                save_every=save_every or SAVE_EVERY,
+                save_every=every,
             )
         verdict = difference_verdict(rows)
     failure = describe_failure(rungs)
@@ -192,8 +195,8 @@ def read_keywords(backend: str | None, report: Report, given: RunKeywords) -> Ru
         key: os.fspath(value) if isinstance(value, os.PathLike) else value
         for key, value in named.items()
     }
-    texts.setdefault("config", None)
-    assignments = write_settings(given.get("settings") or {})
+    texts["config"] = read_optional_path(given.get("config"), "config")
+    assignments = write_settings(read_settings(given.get("settings")))
     return request_run(
         backend, report, noting(report), is_for_training=True, assignments=assignments, **texts
     )

@@ -162,7 +162,7 @@ def explain_missing(path: Path) -> str:
         )
     return (
         f"Got --weights {str(path)!r}, which is no file. Expected a canonical safetensors file or "
-        "imagenet. Try poc weights convert, which makes such a file."
+        "imagenet. Try `poc weights convert`, which makes such a file."
     )
 
 

@@ -81,6 +81,7 @@ def check_net(found):
     assert found["twin_differences"] == []
     assert found["read"]["logits"] <= FILE_TOLERANCE
     assert found["read"]["middle"] <= FILE_TOLERANCE
+    assert found["read"]["h5"] <= FILE_TOLERANCE
     if "training" in found:
         assert found["training"]["error"] <= FILE_TOLERANCE
         assert found["training"]["weights"] <= FILE_TOLERANCE

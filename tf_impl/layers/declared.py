@@ -48,7 +48,7 @@ class Declared(_Named):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make a layer with the options, the name and the trainable flag of a config."""
         options = {
-            name: _as_tuples(value) for name, value in config.items() if name not in _KERAS_OPTIONS
+            name: _plain(value) for name, value in config.items() if name not in _KERAS_OPTIONS
         }
         with _naming(config.get("name")):
             layer = cls(**options, dtype=config.get("dtype", "float32"))
@@ -75,9 +75,12 @@ def _naming(name: str | None, parent: keras.layers.Layer | None = None) -> Itera
         _NEXT_NAME.reset(token)
 
 
-def _as_tuples(value: Any) -> Any:
-    """Return a value with tuples for its lists: JSON has no tuples."""
-    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+def _plain(value: Any) -> Any:
+    """Return a value with tuples for its lists, which JSON has instead, and names for functions."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain(item) for item in value)
+    # Keras' reader of `.h5` files puts functions in place of texts that name one, as `average`.
+    return value.__name__ if callable(value) else value
 
 
 def _draw_variables(layer: keras.layers.Layer) -> None:

@@ -155,8 +155,8 @@ def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
         scheme = find_scheme(network, schemes, tensors)
     except UsageError as error:
         raise UsageError(
-            f"{str(error).removesuffix('.')}. Or fill in the right names: poc weights convert "
-            f"{file} {file.with_suffix('.safetensors').name} --model {model.name} --classes N"
+            f"{str(error).removesuffix('.')}. Or fill in the right names: `poc weights convert "
+            f"{file} {file.with_suffix('.safetensors').name} --model {model.name} --classes N`"
         ) from None
     head = network.parameters[-1]
     name = head.name if scheme is None else scheme.tensors(network)[head.name]

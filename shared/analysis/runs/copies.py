@@ -25,7 +25,10 @@ def read_finished_runs(folders: Sequence[Path]) -> tuple[list[Run], list[Problem
     """
     runs, problems = read_distinct_runs(folders)
     if not runs:
-        why = f" (the first of {len(problems)}: {problems[0].reason})" if problems else ""
+        why = ""
+        if problems:
+            first = problems[0].reason.removeprefix("Got ")
+            why = f" (the first of {len(problems)}: {first})"
         raise UsageError(
             f"Got {', '.join(str(folder) for folder in folders)} without a finished run{why}. "
             "Expected at least one finished run. Try run folders or the folder of a sweep."

@@ -187,10 +187,12 @@ def settle(
 
 
 def check_picture(picture: Image.Image) -> None:
-    """Refuse floating-point pictures, and pictures that would fill the memory."""
+    """Refuse floating-point pictures, those without a pixel, and those that fill the memory."""
     # Floating-point pixels have no known range, so reducing them to 8 bits would be a guess.
     if picture.mode == "F":
         raise ValueError("holds floating-point pixels")
+    if picture.width * picture.height == 0:
+        raise ValueError(f"has {picture.width} x {picture.height} pixels")
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"has {picture.width} x {picture.height} pixels, above {MAX_PIXELS:,}")
 

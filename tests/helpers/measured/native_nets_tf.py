@@ -102,6 +102,7 @@ def write_net(name, folder, is_exported):
     np.savez(f"{path}.npz", images=images, logits=logits, middle=np.asarray(part(images)))
     native.save(f"{path}.keras")
     part.save(f"{path}.part.keras")
+    native.save(f"{path}.h5")
     if is_exported:
         native.export(f"{path}.exported", verbose=False)
     text = summarise(native)

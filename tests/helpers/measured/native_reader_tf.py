@@ -1,7 +1,8 @@
 """Run by test_native_tf.py in a fresh process that imports Keras and poc, and no part of poc.
 
 Arguments: `keras,poc` or `poc,keras`, the order of the imports; then paths without their endings.
-Prints the error of the logits of each `.keras` file, of its part, and of each exported folder.
+Prints the error of the logits of each `.keras` and `.h5` file, of its part, and of each exported
+folder.
 """
 
 import importlib
@@ -32,6 +33,8 @@ def read_net(path):
         "logits": relative(keras.models.load_model(f"{path}.keras")(images), known["logits"]),
         "middle": relative(keras.models.load_model(f"{path}.part.keras")(images), known["middle"]),
     }
+    # Keras' former file format, whose reader takes some options for names of functions.
+    found["h5"] = relative(keras.models.load_model(f"{path}.h5")(images), known["logits"])
     if Path(f"{path}.exported").exists():
         import tensorflow as tf
 

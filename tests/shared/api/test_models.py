@@ -117,7 +117,13 @@ def test_weights_of_a_file_and_a_new_head_for_other_classes(made, tmp_path):
     ("given", "words"),
     [
         ({"name": "resnet19"}, r"^Got the model 'resnet19'.*Try resnet1"),
-        ({"depth": 3}, r"^Got the unknown key 'model\.depth'"),
+        ({"depth": 3}, r"^Got the unknown key 'depth'"),
+        ({"name": None}, r"^Got the model 'None'"),
+        ({"name": []}, r"^Got the model '\[\]'"),
+        ({"input_shape": None}, r"^Got a run with input_shape=None"),
+        ({"input_shape": 16}, r"^Got input_shape=16\."),
+        ({"weights": 3}, r"^Got weights=3\. Expected a path"),
+        ({"backend": ""}, r"^Got backend=''"),
         ({"input_shape": (16, 16)}, r"^Got input_shape=\[16, 16\]"),
         ({"num_classes": 1}, r"^Got num_classes=1"),
         ({"weights": "gone.safetensors"}, r"^Got weights='gone\.safetensors', which is no file"),
@@ -176,6 +182,8 @@ def test_what_a_header_lacks_is_named_and_given_by_keywords(folders, made, tmp_p
     options = {"widths": [2, 3], "k": 1, "layer": "light"}
     model = load_model(tmp_path / "w.safetensors", **given, **options)
     assert model.network == load_model(folders / "plain").network
+    with pytest.raises(UsageError, match=r"^Got num_classes=0\."):
+        load_model(tmp_path / "w.safetensors", **{**given, "num_classes": 0}, **options)
 
 
 def test_the_lineage_of_a_file_is_taken(made, tmp_path):
@@ -206,6 +214,7 @@ def test_the_lineage_of_a_file_is_taken(made, tmp_path):
         ("plain", {"checkpoint": "first"}, r"first\.safetensors', which does not exist"),
         (".", {}, r"which has no run\.json"),
         ("gone", {}, r"where nothing is"),
+        ("plain/checkpoints/best.safetensors", {"checkpoint": "last"}, r"with the weight file"),
         ("plain/run.json", {}, r"^Got the weights .*Expected a canonical safetensors file"),
     ],
 )
@@ -213,3 +222,9 @@ def test_wrong_sources_are_refused(source, given, words, folders, made):
     with pytest.raises(UsageError, match=words):
         load_model(folders / source, **given)
     assert made == []
+
+
+@pytest.mark.parametrize("source", [None, 3, "", b"x"])
+def test_a_source_is_a_path(source):
+    with pytest.raises(UsageError, match=r"^Got source=.* Expected a path"):
+        load_model(source)

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -95,6 +96,22 @@ def test_wrong_images_are_refused_in_words_of_python(result):
         predict(result.folder, [])
     with pytest.raises(UsageError, match=r"which has no run\.json"):
         predict(result.folder.parent, "gone.png")
+    with pytest.raises(UsageError, match=r"^Got folder of type RunResult.*folder=result\.folder"):
+        predict(result, "gone.png")
+    for size in (None, "8", 0, 2.5):
+        with pytest.raises(UsageError, match=rf"^Got batch_size={size!r}\."):
+            predict(result.folder, np.zeros((4, 4, 3), dtype=np.uint8), batch_size=size)
+    with pytest.raises(UsageError, match=r"^Got an image of type bytes"):
+        predict(result.folder, b"a.png")
+    with pytest.raises(UsageError, match=r"^Got the image 0, .*0 x 0 pixels"):
+        predict(result.folder, Image.new("RGB", (0, 0)))
+
+
+def test_files_come_from_any_iterable(result):
+    cats = result.folder.parent / "photos" / "cat"
+    found = predict(result.folder, cats.glob("*.png"))
+    assert sorted(found["file"]) == sorted(str(path) for path in cats.glob("*.png"))
+    assert len(predict(result.folder, pd.Series([f"{cats}/3.png"], index=[7]))) == 1
 
 
 def test_a_decision_is_in_the_table_and_named_in_its_attributes(result, tmp_path):

@@ -26,6 +26,14 @@ def test_a_row_is_what_the_folder_holds(result):
     assert result.notes == ("a note",)
 
 
+def test_a_relative_folder_is_found_from_any_other(result, monkeypatch):
+    monkeypatch.chdir(result.folder.parent)
+    moved = RunResult.of_row({**result.row, "folder": "run"})
+    monkeypatch.chdir("/")
+    assert moved.folder == result.folder
+    assert len(moved.history) == 3
+
+
 def test_history_has_a_row_per_epoch(result):
     lines = (result.folder / "metrics.jsonl").read_text().splitlines()
     assert result.history["epoch"].tolist() == [1, 2, 3]

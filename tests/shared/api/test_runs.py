@@ -62,3 +62,13 @@ def test_no_finished_run_is_refused(folder, tmp_path):
         read_runs(tmp_path)
     with pytest.raises(UsageError, match="is not a folder"):
         read_runs(tmp_path / "gone")
+
+
+def test_what_is_no_folder_is_refused():
+    with pytest.raises(UsageError, match=r"^Got no folder\."):
+        read_runs([])
+    for value, words in {None: "=None", 3: "=3", b"x": "=b'x'"}.items():
+        with pytest.raises(UsageError, match=rf"^Got folders{words}\."):
+            read_runs(value)
+        with pytest.raises(UsageError, match=rf"^Got folders{words}\."):
+            read_runs([value])

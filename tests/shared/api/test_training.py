@@ -41,7 +41,7 @@ except poc.Interrupted as error:
     print(error)
 # The interrupt ended that call alone: the next one starts as ever.
 try:
-    poc.run(resume="run", seed=1, settings={"k": 1})
+    poc.run(resume="run", seed=0, settings={"k": 1})
 except poc.UsageError as error:
     print(error)
 """
@@ -63,7 +63,7 @@ def test_every_option_of_a_run_is_a_keyword():
 
 
 def test_a_run_from_keywords(stubbed, capfd):
-    found = run(backend="torch", output=stubbed / "run", seed=3, **SMALL)
+    found = run(backend="torch", output=stubbed / "run", seed=3, save_every=1, **SMALL)
     assert found.folder == stubbed / "run"
     record = RunFolder(found.folder).read_run()
     assert record["status"] == "finished"
@@ -95,7 +95,9 @@ def test_a_run_goes_on_after_an_interrupt(stubbed, monkeypatch):
     )
     told = done.stdout.splitlines()
     assert "saved" in told[0]
+    assert "go on with poc.run(resume='" in told[0]
     assert told[1].startswith("Got resume with seed, settings, but")
+    assert "Expected only data, save_every and verbose with resume." in told[1]
     assert RunFolder("run").read_run()["status"] == "interrupted"
     monkeypatch.setenv("STUB_SECONDS_A_STEP", "0")
     found = run(resume="run")
@@ -113,6 +115,11 @@ def test_a_run_goes_on_after_an_interrupt(stubbed, monkeypatch):
         ({"backend": "torch", "method": "transfer"}, r"without weights\."),
         ({"backend": "torch", "k": 2, "settings": {"k": 3}}, r"^Got k=2 and k=3"),
         ({"backend": "torch", "settings": {"lr": 3}}, r"learning_rate"),
+        ({"backend": "torch", "settings": ["lr=3"]}, r"^Got settings of type list"),
+        ({"backend": "torch", "output": ""}, r"^Got output=''"),
+        ({"backend": "torch", "config": 3}, r"^Got config=3"),
+        ({"resume": 3}, r"^Got resume=3"),
+        ({"backend": "torch", "save_every": ""}, r"^Got save_every=''"),
     ],
 )
 def test_wrong_keywords_are_refused(given, words, stubbed):
@@ -128,7 +135,7 @@ def test_both_frameworks_are_compared(stubbed):
     assert len(found.parity) == 0
     assert found.failure is None
     assert "not shown to differ" in found.verdict
-    with pytest.raises(UsageError, match=r"already has content.*Try .*adding overwrite to"):
+    with pytest.raises(UsageError, match=r"already has content.*Try .*adding overwrite=True to"):
         compare(output="both", parity=False, **SMALL)
 
 
