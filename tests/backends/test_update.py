@@ -226,7 +226,7 @@ AVERAGES = {
     "frozen parts": {
         "method": "transfer",
         "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4]}},
-        "method_options": {"trained_blocks": 1},
+        "method_options": {"trained_blocks": 1, "bn_mode": "adapt_all"},
         "optimizer": SGD,
     },
     "own update": {

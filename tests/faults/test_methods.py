@@ -40,6 +40,24 @@ CASES = [
     for case in product(METHODS, OPTIMIZERS)
     if case[1] in (METHODS[case[0]].optimizers or OPTIMIZERS)
 ]
+# Options of the update, each with a stop within a group of two batches.
+UPDATES = {
+    "clipped": {"optimizer": {**OPTIMIZERS["sgd"], "clip_norm": 0.1}},
+    "accumulated": {"optimizer": {**OPTIMIZERS["adam"], "accumulation_steps": 2}},
+    "averaged": {"optimizer": OPTIMIZERS["adamw"], "ema": {"decay": 0.9}},
+    "averaged, exact statistics": {"ema": {"decay": 0.9}, "norm_statistics": "exact"},
+    "exempt, product": {
+        "optimizer": {
+            **OPTIMIZERS["sgd"],
+            "weight_decay": 1e-3,
+            "decay_exempt": "norms_and_biases",
+            "frobenius_decay": 1e-3,
+        }
+    },
+}
+# One of them has all that a checkpoint keeps in addition.
+FAST_UPDATE = "accumulated and averaged"
+UPDATES[FAST_UPDATE] = UPDATES["accumulated"] | UPDATES["averaged, exact statistics"]
 # Five steps an epoch: in the first stage, between two epochs, in the second stage.
 STOPS = [2, 5, 8, 14]
 
@@ -86,10 +104,27 @@ def test_a_method_resumes_to_the_same_bits(
     method, optimizer, stopping_worker, start_stopping_worker, tmp_path
 ):
     run = make_run(method, optimizer, stopping_worker.backend, tmp_path)
-    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
     # A command has a process of its own; here that costs seconds, and few methods need it.
     shared = partial(nullcontext, stopping_worker)
     fresh = start_stopping_worker if METHODS[method].is_second_order else shared
+    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
+    compare(run, stops, fresh, tmp_path)
+    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n == FAST_UPDATE else pytest.mark.slow) for n in UPDATES],
+)
+def test_an_update_resumes_to_the_same_bits(name, stopping_worker, tmp_path):
+    """Step 8 is the third batch of an epoch: the first of its group."""
+    run = make_run("lightlayers", "sgd", stopping_worker.backend, tmp_path) | UPDATES[name]
+    compare(run, STOPS[2:], partial(nullcontext, stopping_worker), tmp_path)
+
+
+def compare(run, stops, fresh, tmp_path):
+    """Train in one go, and with a stop after each of some steps: everything is the same."""
+    folders = [str(RunFolder.create(tmp_path / name).path) for name in ("whole", "parts")]
 
     def train(folder, steps, **arguments):
         with fresh() as worker:
@@ -104,10 +139,8 @@ def test_a_method_resumes_to_the_same_bits(
             )
 
     train(folders[0], [])
-    stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
     for stop in stops:
         with pytest.raises(Terminated, match=f"step {stop}, which is saved"):
             train(folders[1], stops, is_resumed=stop != stops[0])
     train(folders[1], stops, is_resumed=True)
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
-    print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
