@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ema.decay": {"ema": {"decay": DECAY, "warmup": False}},
     "accumulation_steps": {"optimizer": {"accumulation_steps": GROUP}},
 }
-# Takes as many steps as it is told.
+# Takes the given number of steps.
 Side = Callable[[int], None]
 
 

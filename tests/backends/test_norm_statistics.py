@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.resolving.after_data import resolve
+from poc.shared.engine.step_numbers import AVERAGE_PREFIX
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
@@ -82,3 +84,34 @@ def test_a_run_keeps_the_same_exact_statistics_in_both_backends(workers, tmp_pat
     }
     assert different <= set(names)
     assert len(different) > 6
+
+
+def test_an_average_is_judged_with_statistics_of_its_own(probe, tmp_path):
+    """One batch has all training images, so that its statistics are those of the pass."""
+    fields = {"ema": {"decay": 0.5}, "data": {"split": {"train_per_class": 8}, "batch_size": 80}}
+    best = train(probe, tmp_path / "run", num_epochs=3, **fields)
+    checkpoint = RunFolder(tmp_path / "run").read_checkpoint()
+    averages = {name: checkpoint.trainer_state[AVERAGE_PREFIX + name] for name in best}
+    run = RunSpec.parse(RunFolder(tmp_path / "run").read_run()["run"], "")
+    run, data = resolve(run)
+    with data:
+        images = next(iter(data.train_as_evaluated.epoch(0))).images
+    assert len(images) == 80
+
+    def measure(weights):
+        found = probe.call(
+            norm_statistics, run=run.spec.model_dump(mode="json"), weights=weights, images=images
+        )
+        return found["found"]
+
+    statistics, others = measure(averages), measure(checkpoint.weights)
+    assert statistics
+    for name, value in best.items():
+        expected = statistics.get(name, averages[name])
+        assert np.abs(value - expected).max() <= 1e-12 * np.abs(expected).max(), name
+    # Those of the training's own weights are others, and are in its own files.
+    last = read_arrays(RunFolder(tmp_path / "run").last)
+    for name, value in others.items():
+        assert np.abs(last[name] - value).max() <= 1e-12 * np.abs(value).max(), name
+    moved = [np.abs(value - statistics[name]).max() for name, value in others.items()]
+    assert max(moved) > 1e-4

@@ -9,13 +9,19 @@ import pytest
 from poc.shared.engine.step_numbers import AVERAGE_PREFIX, GRADIENT_PREFIX
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.operations import Operations
+from poc.shared.spec.methods.table import METHODS
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.products import find_products
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.training.averaging import average_share
-from poc.tests.helpers.workers.probe import resume, scaled_steps, step_without_numbers
+from poc.tests.helpers.workers.probe import (
+    owning_methods,
+    resume,
+    scaled_steps,
+    step_without_numbers,
+)
 from poc.tests.reference import optimizers as reference
 
 SHAPE, CLASSES = (8, 8, 3), 3
@@ -247,7 +253,7 @@ AVERAGES = {
     "frozen parts": {
         "method": "transfer",
         "model": {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4]}},
-        "method_options": {"trained_blocks": 1},
+        "method_options": {"trained_blocks": 1, "bn_mode": "adapt_all"},
         "optimizer": SGD,
     },
     "own update": {
@@ -378,3 +384,9 @@ def test_a_step_without_its_share_of_the_average_is_refused(probe):
             weights=draw(run),
             batch=draw_batches()[0],
         )
+
+
+def test_the_table_names_the_methods_that_take_their_own_steps(probe):
+    """The settings of a plain update are refused for these alone."""
+    expected = [name for name, row in METHODS.items() if row.owns_update]
+    assert expected == probe.call(owning_methods, methods=list(METHODS)) == ["l2t-ww"]

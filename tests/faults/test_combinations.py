@@ -73,10 +73,6 @@ IMPOSSIBLE = {
         ["method=l2t-ww", "teacher.weights=FILE", "optimizer.frobenius_decay=0.1"],
         ["optimizer.frobenius_decay=0.1", "'l2t-ww'", "optimizer.weight_decay=0.1"],
     ),
-    "warm-up of an average x nothing": (
-        ["ema.warmup=false"],
-        ["ema.warmup=false without ema.decay", "ema.decay=0.999"],
-    ),
     "crop x resize": (["train_view.resize=shorter_side"], ["crop", "different sizes"]),
     "options x model": (["model=vgg16", "method=scratch", "model.k=2"], ["model.k"]),
     "removed x model": (

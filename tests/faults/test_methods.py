@@ -46,6 +46,24 @@ SETTINGS = {
     "weights and smoothing": {"loss": {"class_weights": WEIGHTS, "label_smoothing": 0.1}},
     "focal": {"loss": {"name": "focal", "class_weights": WEIGHTS}},
 }
+# Options of the update, each with a stop within a group of two batches.
+UPDATES = {
+    "clipped": {"optimizer": {**OPTIMIZERS["sgd"], "clip_norm": 0.1}},
+    "accumulated": {"optimizer": {**OPTIMIZERS["adam"], "accumulation_steps": 2}},
+    "averaged": {"optimizer": OPTIMIZERS["adamw"], "ema": {"decay": 0.9}},
+    "averaged, exact statistics": {"ema": {"decay": 0.9}, "norm_statistics": "exact"},
+    "exempt, product": {
+        "optimizer": {
+            **OPTIMIZERS["sgd"],
+            "weight_decay": 1e-3,
+            "decay_exempt": "norms_and_biases",
+            "frobenius_decay": 1e-3,
+        }
+    },
+}
+# One of them has all that a checkpoint keeps in addition.
+FAST_UPDATE = "accumulated and averaged"
+UPDATES[FAST_UPDATE] = UPDATES["accumulated"] | UPDATES["averaged, exact statistics"]
 # Five steps an epoch: in the first stage, between two epochs, in the second stage.
 STOPS = [2, 5, 8, 14]
 
@@ -98,6 +116,16 @@ def test_a_method_resumes_to_the_same_bits(
     stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
     check_resumes(run, fresh, stops, tmp_path)
     print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n == FAST_UPDATE else pytest.mark.slow) for n in UPDATES],
+)
+def test_an_update_resumes_to_the_same_bits(name, stopping_worker, tmp_path):
+    """Step 8 is the third batch of an epoch: the first of its group."""
+    run = make_run("lightlayers", "sgd", stopping_worker.backend, tmp_path) | UPDATES[name]
+    check_resumes(run, partial(nullcontext, stopping_worker), STOPS[2:], tmp_path)
 
 
 @pytest.mark.parametrize("row", SETTINGS)

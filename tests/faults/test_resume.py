@@ -103,8 +103,10 @@ def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     assert RunFolder(tmp_path / "parts").read_run()["status"] == "finished"
 
 
-def test_a_stop_during_validation_and_the_test_changes_nothing(tmp_path, monkeypatch):
-    train(tmp_path / "whole", RUN)
+@pytest.mark.parametrize("kind", ["supervised", "grouped"])
+def test_a_stop_during_validation_and_the_test_changes_nothing(kind, tmp_path, monkeypatch):
+    run = KINDS[kind]
+    train(tmp_path / "whole", run)
     calls, logits = [], stub.Trainer.logits
 
     def stopping(self, images):
@@ -117,8 +119,8 @@ def test_a_stop_during_validation_and_the_test_changes_nothing(tmp_path, monkeyp
     monkeypatch.setattr(stub.Trainer, "logits", stopping)
     for stop in range(4):
         with pytest.raises(Interrupted, match="go on with `poc run --resume"):
-            train(tmp_path / "parts", RUN, is_resumed=stop > 0)
-    train(tmp_path / "parts", RUN, is_resumed=True)
+            train(tmp_path / "parts", run, is_resumed=stop > 0)
+    train(tmp_path / "parts", run, is_resumed=True)
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
 
 

@@ -14,6 +14,7 @@ from poc.shared.analysis.parity.trajectories import RATES
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.reading.small_forms import load_parity_run
 from poc.shared.spec.resolved import declare_network
 from poc.tests.helpers.architectures.table import (
@@ -79,6 +80,35 @@ def test_the_default_parity_of_every_method_holds(method, precision, workers):
     check(resolved, Ladder(resolved, *workers).climb(batches))
 
 
+# Options of the update -> its rule. Each is judged on 50 steps, together on all rungs.
+UPDATES = {
+    "clipped": ({"clip_norm": 0.5}, {}, "sgd"),
+    "accumulated": ({"accumulation_steps": 3}, {}, "adam"),
+    "averaged": ({}, {"decay": 0.9}, "sgd"),
+    "exempt": ({"weight_decay": 0.1, "decay_exempt": "norms_and_biases"}, {}, "adam"),
+    "product of factors": ({"frobenius_decay": 0.3}, {}, "sgd"),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_steps_with_an_option_of_the_update_are_equal(name, workers):
+    optimizer, ema, rule = UPDATES[name]
+    run = make_run(precision="float64", optimizer=optimizer, ema=ema)
+    ladder = Ladder(run, *workers)
+    rungs = ladder.compare_steps(rule, ladder.perturbed_weights(), draw_batches(run))
+    assert [rung.failure for rung in rungs if not rung.is_passed] == []
+    assert all(rung.name.startswith(f"50 {rule} steps") for rung in rungs)
+    # Averages are compared too.
+    moving = len(moving_names(declare_network(run))) if ema else 0
+    assert rungs[1].num_tensors == len(declare_network(run).parameters) + moving
+
+
+def test_all_options_of_the_update_together_are_equal(workers):
+    optimizer = {key: value for own, _, _ in UPDATES.values() for key, value in own.items()}
+    run = make_run(precision="float64", optimizer=optimizer, ema={"decay": 0.9})
+    check(run, climb(run, workers))
+
+
 def test_the_loss_is_not_trivial(workers):
     """A ladder of zeros would agree too: steps change every trainable weight and the loss."""
     run = make_run(LIGHT.with_options(kernel_l2=0.1))
@@ -133,6 +163,20 @@ PLANTS = {
         "sgd",
         "",
     ),
+    "share of an average": (
+        "averaged = import_module(f'poc.{BACKEND}_impl.optimizers.averaged_weights')\n"
+        "move = averaged.AveragedWeights.move\n"
+        "averaged.AveragedWeights.move = lambda self, share: move(self, 0.999 * share)",
+        "averaged",
+        "average/",
+    ),
+    "epsilon of the bounded norm": (
+        "clip = update.clip_gradients\n"
+        "update.clip_gradients = lambda gradients, variables, bound: clip(\n"
+        "    gradients, variables, bound * (1 + 1e-6))",
+        "clipped",
+        "",
+    ),
     # Nothing before the drop shows it.
     "missed drop of the rate": (
         "take = trainer.Trainer.prepared_step\n"
@@ -154,7 +198,8 @@ def climb_one(rung, run, pair):
         return [ladder.compare_logits(weights, dither(batches[0], run.seed, 0))]
     if rung == "gradients":
         return ladder.compare_gradients(weights, batches[:1])
-    return ladder.compare_steps("sgd" if rung == "sgd" else "adam", weights, batches)
+    rule = UPDATES[rung][2] if rung in UPDATES else "sgd" if rung == "sgd" else "adam"
+    return ladder.compare_steps(rule, weights, batches)
 
 
 @pytest.mark.parametrize("error", PLANTS)
@@ -163,7 +208,8 @@ def test_a_planted_error_is_named(error, backend, request, tmp_path, monkeypatch
     statement, stage, tensor = PLANTS[error]
     sound = request.getfixturevalue({"tf": "torch_worker", "torch": "tf_worker"}[backend])
     monkeypatch.setenv(f"POC_{backend.upper()}_PYTHON", str(plant(tmp_path, statement)))
-    run = make_run(precision="float64")
+    optimizer, ema, _ = UPDATES.get(stage, ({}, {}, ""))
+    run = make_run(precision="float64", optimizer=optimizer, ema=ema)
     with Worker(backend, log=tmp_path / "log") as planted:
         pair = (planted, sound) if backend == "tf" else (sound, planted)
         rungs = climb_one(stage, run, pair)

@@ -144,33 +144,40 @@ class Stopwatch:
     ) -> None:
         self.taken, self.state, self.clock, self.slowdown = steps, state, clock, slowdown
         self.train, self.trainer = steps.data.train, steps.trainer
+        # The update after some batches is part of the cost of each of them.
+        self.group = steps.grouping.accumulation_steps
         # Full batches only: a smaller last one would be compiled again and take less time.
         self.batches: Iterator[Batch] = itertools.cycle(full_batches(self.train))
 
     def loop_step(self) -> float:
-        """Return the seconds of one step as a run takes it: noise, rate, tensors, update."""
-        batch = next(self.batches)
+        """Return the seconds of one step as a run takes it: noise, rate, tensors, update.
+
+        If several batches make one update, it is the mean of as many steps.
+        """
+        batches = [next(self.batches) for _ in range(self.group)]
         started = self.clock()
-        self.taken.take(batch, self.state)
+        for batch in batches:
+            self.taken.take(batch, self.state)
         self.trainer.wait()
         # A wait and not more work, since it slows every backend by the same share.
         if self.slowdown:
             time.sleep(self.slowdown * (self.clock() - started))
-        return self.clock() - started
+        return (self.clock() - started) / self.group
 
     def bare_step(self) -> float:
         """Return the seconds of the same update on tensors that were made before."""
-        step = self.prepare_step()
+        steps = [self.prepare_step(self.state.step + index) for index in range(self.group)]
         # The tensors must have reached the device before the clock starts.
         self.trainer.wait()
         started = self.clock()
-        step()
+        for step in steps:
+            step()
         self.trainer.wait()
-        return self.clock() - started
+        return (self.clock() - started) / self.group
 
-    def prepare_step(self) -> Callable[[], None]:
-        """Return the next update, with its arguments in the memory that the device reads."""
-        steps, step, batch = self.taken, self.state.step, next(self.batches)
+    def prepare_step(self, step: int) -> Callable[[], None]:
+        """Return a step, with its arguments in the memory that the device reads."""
+        steps, batch = self.taken, next(self.batches)
         noise, extras = steps.inputs(batch, step)
         return self.trainer.prepared_step(
             steps.given_images(batch), batch.learned, steps.rate(step), noise, extras

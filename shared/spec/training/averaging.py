@@ -1,10 +1,7 @@
 """Settings of the average of the weights over the updates, and its share as a function of them."""
 
-from typing import Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings
 
 
@@ -24,19 +21,9 @@ class AverageSpec(Settings):
     )
     warmup: bool = Field(
         True,
-        description="keep a smaller share at first, min(decay, (1 + t) / (10 + t)) after t "
-        "updates, so that short runs forget their initial weights",
+        description="with a decay: keep a smaller share at first, min(decay, (1 + t) / (10 + t)) "
+        "after t updates, so that short runs forget their initial weights",
     )
-
-    @model_validator(mode="after")
-    def _check_warmup(self) -> Self:
-        """Refuse a warm-up that is set without the average that it belongs to."""
-        if self.decay is None and not self.warmup:
-            raise UsageError(
-                "Got ema.warmup=false without ema.decay. Expected a decay between 0 and 1. Try "
-                "ema.decay=0.999, or remove ema.warmup."
-            )
-        return self
 
 
 def average_share(average: AverageSpec, update: int) -> float:

@@ -56,6 +56,7 @@ class OptimizerSpec(Settings):
     accumulation_steps: int = Field(
         1,
         ge=1,
+        examples=[4],
         description="batches whose gradients make one update, as one batch of all their images "
         "would; warmup_steps counts updates",
     )

@@ -273,6 +273,12 @@ def step_without_numbers(
     trainer.step(batch["images"], batch["labels"], 1e-2, {})
 
 
+def owning_methods(operations: Operations, methods: list[str]) -> list[str]:
+    """Those of the methods whose objective takes its own steps."""
+    find = module("methods").find_objective
+    return [name for name in methods if find(name).owns_update]
+
+
 def copies(operations: Operations, devices: list[str]) -> list[list[str]]:
     """What is asked of a tensor on its way to each device."""
     arrays, found = module("arrays"), []
@@ -320,7 +326,7 @@ def workspace_setting(operations: Operations, runs: list[dict[str, Any]]) -> lis
 
 OPERATIONS = (
     *(outputs_of, differentiate_case, optimize, resume, count_steps, norm_statistics),
-    *(scaled_steps, step_without_numbers, copies, strides, workspace_setting),
+    *(scaled_steps, step_without_numbers, owning_methods, copies, strides, workspace_setting),
 )
 
 if __name__ == "__main__":

@@ -206,9 +206,10 @@ def test_a_page_is_written_again_and_never_over_anything_else(bench, tmp_path):
 class Recorder:
     """Stands for a training loop: a step takes a second of the fake clock, an update half a one."""
 
-    def __init__(self, compiles_at=None):
+    def __init__(self, compiles_at=None, accumulation_steps=1):
         self.now, self.num_steps, self.compiles_at = 0.0, 0, compiles_at
         self.evaluations = []
+        self.grouping = SimpleNamespace(accumulation_steps=accumulation_steps)
         images, labels = np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int64)
         batch = SimpleNamespace(images=images, labels=labels, learned=labels)
         run = RunSpec(input_shape=(28, 28, 1), num_classes=2)
@@ -255,6 +256,15 @@ def test_a_step_is_timed_with_the_device_drained_and_without_the_warm_up():
     samples = Stopwatch(loop.steps, loop.state, lambda: loop.now).steps(Turn(3, 6, 0.0))
     assert samples == {"step": [pytest.approx(1.0)] * 6, "bare_step": [pytest.approx(0.5)] * 6}
     assert loop.num_steps == 2 * (3 + 6)
+
+
+def test_a_step_of_an_update_of_three_batches_has_a_third_of_its_cost():
+    """The device is drained once for all three: (3 * 0.4 + 0.6) / 3 and (3 * 0.1 + 0.4) / 3."""
+    loop = Recorder(accumulation_steps=3)
+    samples = Stopwatch(loop.steps, loop.state, lambda: loop.now).steps(Turn(1, 2, 0.0))
+    expected = {"step": [0.6] * 2, "bare_step": [0.7 / 3] * 2}
+    assert samples == {name: pytest.approx(values) for name, values in expected.items()}
+    assert loop.num_steps == 2 * 3 * (1 + 2)
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.5, 2), (2.0, 2), (6.5, 7)])

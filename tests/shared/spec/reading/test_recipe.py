@@ -66,6 +66,15 @@ def test_epochs_are_steps(name):
     assert (run.schedule.name, run.schedule.warmup_steps) == ("cosine", warmup)
 
 
+def test_batches_of_an_update_count_once():
+    """97 / 8 is 12.1, so 13 batches, 4 updates of up to 4: 300 epochs, 5 % of 1,200 updates."""
+    run, told = resolve("batch_size=8", "accumulation_steps=4", num_images=97)
+    assert (run.num_epochs, run.schedule.warmup_steps) == (300, 60)
+    assert "300 epochs of 4 updates (1,200)" in told
+    large, _ = resolve("batch_size=32", num_images=97)
+    assert (large.num_epochs, large.schedule) == (run.num_epochs, run.schedule)
+
+
 def test_epochs_never_grow_with_the_steps_of_one():
     found = [count_epochs("head", steps) for steps in range(1, 100)]
     assert found == sorted(found, reverse=True)

@@ -39,8 +39,3 @@ def test_a_short_run_forgets_its_initial_weights():
 def test_wrong_decays_are_refused(decay):
     with pytest.raises(UsageError, match=r"Got ema.decay="):
         load_run(None, [f"ema.decay={decay}"])
-
-
-def test_a_warm_up_of_nothing_is_refused():
-    with pytest.raises(UsageError, match=r"ema.warmup=false without ema.decay.*ema.decay=0.999"):
-        load_run(None, ["ema.warmup=false"])
