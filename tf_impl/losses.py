@@ -103,7 +103,7 @@ def right_answers(logits: tf.Tensor, labels: tf.Tensor, *, is_binary: bool) -> t
         logits: (N, num_classes).
         labels: (N,) int64, or soft ones (N, num_classes), of which the largest counts; any number
             of labels are (N, num_classes), of which those above 1/2 count.
-        is_binary: Whether an image may have any number of labels.
+        is_binary: True if an image may have any number of labels.
     """
     if is_binary:
         return tf.reduce_all(tf.equal(logits > 0, labels > 0.5), axis=1)

@@ -99,7 +99,7 @@ def right_answers(logits: torch.Tensor, labels: torch.Tensor, *, is_binary: bool
         logits: (N, num_classes).
         labels: (N,) int64, or soft ones (N, num_classes), of which the largest counts; any number
             of labels are (N, num_classes), of which those above 1/2 count.
-        is_binary: Whether an image may have any number of labels.
+        is_binary: True if an image may have any number of labels.
     """
     if is_binary:
         return ((logits > 0) == (labels > 0.5)).all(dim=1)

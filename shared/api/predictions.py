@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from poc.shared.actions.given_images import Given
-from poc.shared.actions.predict import BATCH_SIZE, predict_images
-from poc.shared.actions.predict import prepare_images as prepare_batches
+from poc.shared.actions.new_images.given_images import Given
+from poc.shared.actions.new_images.predict import BATCH_SIZE, predict_images
+from poc.shared.actions.new_images.predict import prepare_images as prepare_batches
 from poc.shared.engine.console.progress import WorkProgress
 from poc.shared.engine.console.work_count import Report
 

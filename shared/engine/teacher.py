@@ -2,14 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc.shared.engine.numerics.class_weights import mean_class_weight
 from poc.shared.errors import UsageError
-from poc.shared.files.arrays import Arrays
+from poc.shared.files.arrays import Array, Arrays
 from poc.shared.files.whole import read_regular
 from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.layers.declaration import prefixed
@@ -99,7 +97,7 @@ def starting_weights(run: ResolvedRun) -> Weights:
     return weights | {TEACHER_PREFIX + name: value for name, value in origin.items()}
 
 
-def step_coefficients(run: ResolvedRun, progress: float, labels: NDArray[Any]) -> Arrays:
+def step_coefficients(run: ResolvedRun, progress: float, labels: Array) -> Arrays:
     """Return the coefficients of a step as a trainer takes them.
 
     Args:

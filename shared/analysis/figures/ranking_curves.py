@@ -235,9 +235,8 @@ def draw_many_classes(rows: Rows, kind: Kind) -> Picture | None:
 
 def is_drawn(group: Group) -> bool:
     """Return whether a row has more than two classes, and few enough for lines."""
-    return (group.is_multi_label or len(group.data.class_names) > 2) and (
-        len(group.data.class_names) <= MAX_DRAWN_CLASSES
-    )
+    least = 1 if group.is_multi_label else 2
+    return least < len(group.data.class_names) <= MAX_DRAWN_CLASSES
 
 
 def draw_classes(axes: Axes, group: Group, areas: ClassAreas, kind: Kind) -> None:
@@ -296,6 +295,6 @@ def least_table(shown: Rows, kind: Kind) -> Table:
         title=f"Areas: {area}",
         columns=["row", "mean over classes", "least class", "its area"],
         rows=cells,
-        note="Means over runs. The area of every class is in classes.csv.",
+        note="Means over runs. classes.csv has the area of every class.",
         words=["row", "least class"],
     )

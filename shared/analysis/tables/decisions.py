@@ -16,6 +16,8 @@ RATE_TITLES: Mapping[str, str] = {
     "ppv": "positive predictive value",
     "npv": "negative predictive value",
 }
+# Figures as JSON has them.
+Values = Mapping[str, Any]
 AREA_TITLE, CALIBRATION_TITLE = "area under ROC", "expected calibration error"
 LINES: Mapping[str, str] = {
     "loss": "loss",
@@ -25,14 +27,14 @@ LINES: Mapping[str, str] = {
 }
 
 
-def write_rate(values: Mapping[str, Any], name: str) -> str:
+def write_rate(values: Values, name: str) -> str:
     """Return a rate with its interval, `0.931 (0.884 to 0.960)`; a dash for a share of nothing."""
     if values.get(name) is None:
         return "-"
     return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
 
 
-def write_answers(result: Mapping[str, Any]) -> dict[str, str]:
+def write_answers(result: Values) -> dict[str, str]:
     """Return the lines of an evaluation about calibration and, for two classes, their rates."""
     lines = {}
     if result.get(CALIBRATION) is not None:
@@ -45,7 +47,7 @@ def write_answers(result: Mapping[str, Any]) -> dict[str, str]:
     return lines | {AREA_TITLE: "-" if area is None else f"{area:.4f}"}
 
 
-def evaluation_table(result: Mapping[str, Any]) -> Table:
+def evaluation_table(result: Values) -> Table:
     """Return a table with a line per quantity."""
     table = Table(title="Evaluation", title_justify="left", box=None, show_header=False)
     crops = f"{result['crops']} crops, mean of {result['average']}"
@@ -87,7 +89,7 @@ def decision_table(decision: Decision) -> Table:
     return table
 
 
-def write_figure(values: Mapping[str, Any], name: str, *, is_wide: bool) -> str:
+def write_figure(values: Values, name: str, *, is_wide: bool) -> str:
     """Return a figure as a cell; with `is_wide`, a rate has its interval."""
     if values[name] is None:
         return "-"

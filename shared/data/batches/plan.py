@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple, Protocol
@@ -54,7 +54,7 @@ class Batch(NamedTuple):
         """Return the targets (N, num_classes) of a step, or the labels (N,) if none were mixed."""
         if self.targets is not None:
             return self.targets
-        # Any number of labels are targets of their own, and meet the logits in one product.
+        # Sets of labels are targets of their own, and meet the logits in one product.
         return self.labels if self.labels.ndim == 1 else self.labels.astype(np.float32)
 
 
@@ -296,6 +296,3 @@ def import_grain() -> Any:
 
 def _is_news(record: logging.LogRecord) -> bool:
     return "jax profiler" not in str(record.msg)
-
-
-Stream = Iterator[Any]

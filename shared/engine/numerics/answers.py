@@ -5,8 +5,6 @@ form: the class of the largest logit, or every label whose logit is above 0, a p
 than 1/2. An answer with labels is right if all of its labels are.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +22,7 @@ def answer(logits: NDArray[np.floating], *, is_multi_label: bool) -> Labels:
 
 def judge(answers: Labels, labels: Labels) -> Truths:
     """Return (N,) bool, True where an answer is right, from answers and labels of one form."""
-    same: NDArray[Any] = answers == labels
+    same = np.asarray(answers == labels)
     return np.asarray(same.all(axis=1) if same.ndim == 2 else same, dtype=np.bool_)
 
 

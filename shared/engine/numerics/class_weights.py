@@ -5,12 +5,12 @@ several batches it is the mean of an update that adds up their gradients.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import Array
 
 
 def balanced_weights(labels: NDArray[np.int64], class_names: Sequence[str]) -> tuple[float, ...]:
@@ -35,7 +35,7 @@ def balanced_weights(labels: NDArray[np.int64], class_names: Sequence[str]) -> t
     return tuple(float(weight) for weight in len(labels) / (len(class_names) * counts))
 
 
-def mean_class_weight(class_weights: Sequence[float], labels: NDArray[Any]) -> float:
+def mean_class_weight(class_weights: Sequence[float], labels: Array) -> float:
     """Return the mean class weight of the examples of an update, by which its loss is divided.
 
     It is 1 for soft labels, which PyTorch averages over the examples, and where all weights are 0:
@@ -47,4 +47,4 @@ def mean_class_weight(class_weights: Sequence[float], labels: NDArray[Any]) -> f
     """
     if labels.ndim == 2:
         return 1.0
-    return float(np.asarray(class_weights, dtype=np.float64)[labels].mean()) or 1.0
+    return float(np.asarray(class_weights, dtype=np.float64)[labels.astype(np.int64)].mean()) or 1.0

@@ -40,7 +40,7 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def probabilities(logits: NDArray[np.floating], *, is_multi_label: bool) -> NDArray[np.float64]:
-    """Return (N, C) probabilities: of classes they sum to 1, of labels each stands alone."""
+    """Return (N, C) probabilities: those of classes sum to 1, those of labels need not."""
     if is_multi_label:
         return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))))
     return np.asarray(np.exp(log_softmax(logits)))

@@ -1,10 +1,9 @@
 """The steps of one stage: a trainer, and the arguments of each of its steps."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +150,7 @@ class StageSteps:
         """Return images (N, H, W, C) for a step, or (N, 0, 0, C) if kept outputs replace them."""
         return batch.images[:, :0, :0] if self.needs_no_images else batch.images
 
-    def inputs(self, batch: Batch, step: int) -> tuple[Noise, Mapping[str, NDArray[Any]]]:
+    def inputs(self, batch: Batch, step: int) -> tuple[Noise, Arrays]:
         """Return a step's further arguments: masks (N, …), and kept outputs with coefficients."""
         seed, size = self.whole_run.spec.seed, len(batch.images)
         part, update = self.grouping.part_of(step), self.update_of(step)

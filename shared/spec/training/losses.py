@@ -63,7 +63,7 @@ class LossSpec(Settings):
 
         Args:
             source: Name of the data.
-            is_multi_label: Whether its images have any number of labels, and not one class each.
+            is_multi_label: True if its images have any number of labels, and not one class each.
 
         Raises:
             UsageError: The loss does not fit.

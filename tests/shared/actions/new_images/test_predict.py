@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.actions.predict import predict_images, prepare_images
+from poc.shared.actions.new_images.predict import predict_images, prepare_images
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.folder.decision import write_decision
 from poc.shared.engine.folder.run_folder import RunFolder

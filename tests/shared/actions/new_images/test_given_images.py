@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.actions.given_images import GivenImages, Item, collect_images, split_array
+from poc.shared.actions.new_images.given_images import (
+    GivenImages,
+    Item,
+    collect_images,
+    split_array,
+)
 from poc.shared.data.sources.inspection import ignore
 from poc.shared.errors import UsageError
 

@@ -1,0 +1,1 @@
+"""Answers of a run for images that it was not given before."""
