@@ -54,7 +54,7 @@ def read_dicom(content: bytes, max_pixels: int) -> Image.Image:
     Raises:
         ValueError: `pydicom` is not installed, or the file has no picture, several frames, or
             pixels that cannot be reduced to 8 bits without a guess.
-        Exception: What `pydicom` raises on a damaged file.
+        Exception: `pydicom` raises many kinds on a damaged file.
     """
     header = read_header(content)
     check_header(header, max_pixels)
