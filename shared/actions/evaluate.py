@@ -79,8 +79,9 @@ def evaluate_folder(
             `positive` is not one of two classes.
     """
     check_part_name(part)
-    names = RunRecord.read(folder).class_names
-    place = 1 if positive is None else find_positive(names, positive)
+    place = 1
+    if positive is not None:
+        place = find_positive(RunRecord.read(folder).class_names, positive)
     if export is not None and not is_written_before(export):
         refuse_existing(export, "--export")
     trained = open_trained(
@@ -91,7 +92,7 @@ def evaluate_folder(
         part=part,
         note=noting(report),
     )
-    measured = measure_part(trained, part, report)
+    measured, names = measure_part(trained, part, report), trained.record.class_names
     if export is not None:
         write_outputs(export, measured.logits, measured.embeddings, measured.labels, measured.ids)
     return {

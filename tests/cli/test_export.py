@@ -9,11 +9,15 @@ import pytest
 
 from poc.shared.actions import export as module
 from poc.shared.actions.export import export_run
+from poc.shared.analysis.tables.terminal import describe_export
 from poc.shared.engine.export import runtimes as exported
 from poc.shared.engine.export.runtimes import without_information
+from poc.shared.engine.folder.decision import write_decision
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.cli.test_cli import TINY
+from poc.tests.shared.analysis.report.test_page import make_run
+from poc.tests.shared.engine.folder.test_decision import make_decision
 
 
 @pytest.fixture
@@ -171,3 +175,33 @@ def test_what_a_runtime_tells_of_itself_stays_off_the_terminal(capfd):
         fail()
     os.write(2, b" and more")
     assert capfd.readouterr().err == "half a line and more"
+
+
+def test_the_line_below_the_table_says_how_to_apply_a_decision(tmp_path):
+    row = {
+        "precision": "float32", "num_images": 8, "logit_error": 1e-7, "decision": None,
+    }  # fmt: skip
+    assert "temperature" not in describe_export(row)
+    decision = make_decision(make_run(tmp_path / "run"))
+    text = describe_export({**row, "decision": decision.summary()})
+    assert "divide them by the temperature 2.0000 before the softmax" in text
+    assert "answer 'ill' if its probability is at least 0.2000" in text
+    scaled = decision.model_copy(update={"threshold": None})
+    assert (
+        "answer" not in describe_export({**row, "decision": scaled.summary()}).split("logits")[-1]
+    )
+
+
+def test_a_decision_for_other_weights_is_refused_before_any_work(tmp_path, monkeypatch):
+    def reach(*arguments, **options):
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "open_trained", reach)
+    run = make_run(tmp_path / "run", class_names=["healthy", "ill"])
+    RunFolder(run).best.write_bytes(b"weights")
+    write_decision(run, make_decision(run))
+    with pytest.raises(InterruptedError):
+        export_run(run, file_format="onnx")
+    RunFolder(run).best.write_bytes(b"other weights")
+    with pytest.raises(UsageError, match="made for other weights"):
+        export_run(run, file_format="onnx")

@@ -57,11 +57,11 @@ def row_frame(groups: Sequence[Group]) -> pd.DataFrame:
             known = group.spread(name)
             row[f"{name}_mean"] = known.mean if known else None
             row[f"{name}_sd"] = known.sd if known else None
+        row["test_accuracy_low"], row["test_accuracy_high"] = group.interval or (None, None)
         for name, figure in ANSWER_COLUMNS.items():
             known = group.over_runs(figure)
             row[f"{name}_mean"] = known.mean if known else None
             row[f"{name}_sd"] = known.sd if known else None
-        row["test_accuracy_low"], row["test_accuracy_high"] = group.interval or (None, None)
         rows.append(row)
     return pd.DataFrame(rows)
 

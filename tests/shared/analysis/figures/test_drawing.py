@@ -340,7 +340,7 @@ def test_a_picture_says_its_width_so_that_letters_keep_their_size(tmp_path: Path
     write_report([tmp_path / "runs"], tmp_path / "report", title="", command="")
     page = read_page(tmp_path / "report" / "report.html")
     pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(pictures) == 5
+    assert len(pictures) == 9
     for picture in pictures:
         width = float(str(picture["viewbox"]).split()[2])
         assert picture["style"] == f"--units: {width:.0f}"

@@ -23,7 +23,9 @@ ROWS_CSV = [
     "test_balanced_accuracy_sd", "test_loss_mean", "test_loss_sd", "best_val_accuracy_mean",
     "best_val_accuracy_sd", "total_seconds_mean", "total_seconds_sd", "epoch_seconds_mean",
     "epoch_seconds_sd", "images_per_second_mean", "images_per_second_sd", "peak_memory_bytes_mean",
-    "peak_memory_bytes_sd", "test_accuracy_low", "test_accuracy_high",
+    "peak_memory_bytes_sd", "test_accuracy_low", "test_accuracy_high", "test_macro_f1_mean",
+    "test_macro_f1_sd", "test_expected_calibration_error_mean",
+    "test_expected_calibration_error_sd",
 ]  # fmt: skip
 
 

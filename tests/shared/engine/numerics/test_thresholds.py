@@ -110,6 +110,9 @@ def test_of_equal_costs_the_calibrated_threshold_is_the_nearest():
     """Between 0 and 8 all are right; the middle of each gap is a candidate, and 0 is wanted."""
     scores, truths = np.array([-3.0, -1.0, 8.0, 9.0]), np.array([False, False, True, True])
     assert threshold_for_costs(scores, truths, 1, 1) == 3.5
+    # Two alarms or one miss cost 2; log(1 / 2) = -0.69 is nearer to -2 than to 1.75.
+    scores, truths = np.array([-3.0, -1, 0, 0.5, 3]), np.array([0, 1, 0, 0, 1], dtype=bool)
+    assert threshold_for_costs(scores, truths, 1, 2) == -2.0
     # All answers cost the same at equal scores: the wanted log-odds decide between the ends.
     scores, truths = np.zeros(2), np.array([True, False])
     assert threshold_for_costs(scores, truths, 1, 1) == 0.0
