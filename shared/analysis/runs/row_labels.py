@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ LEADING_KEYS = ("method", "model.name", "model.options.layer", "model.options.k"
 CLASSES = "data.class_names"
 # Prefix of the name of a sweep's axis.
 AXIS = "axis."
+LONG_NUMBER = re.compile(r"\d+\.\d{5,}")
 # Settings whose value is clear without their name: `tf`, not `backend=tf`.
 PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
@@ -119,10 +121,17 @@ def num_kinds(settings: Iterable[Settings], keys: Sequence[str]) -> int:
 def label_parts(row: Settings, keys: Sequence[str]) -> list[str]:
     """Return the parts of a row's label: `["k=3", "tf"]`."""
     return [
-        row[key] if key in PLAIN_KEYS else f"{last_part(key)}={row[key]}"
+        row[key] if key in PLAIN_KEYS else f"{last_part(key)}={shorten_numbers(row[key])}"
         for key in keys
         if key in row
     ]
+
+
+def shorten_numbers(text: str) -> str:
+    """Write the numbers of a list with six digits: counted class weights have sixteen."""
+    if not text.startswith("["):
+        return text
+    return LONG_NUMBER.sub(lambda found: f"{float(found[0]):.6g}", text)
 
 
 def last_part(key: str) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table as TerminalTable
 from poc.shared.analysis.report.page import read_study, write_report
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import read_runs
-from poc.shared.analysis.runs.row_labels import place_row
+from poc.shared.analysis.runs.row_labels import place_row, shorten_numbers
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
 from poc.shared.analysis.tables.terminal import COLUMNS, comparison_table, timing_table
 from poc.shared.analysis.tables.verdicts import rival_table
@@ -212,3 +212,8 @@ def test_a_phone_reads_words_line_by_line(tmp_path: Path) -> None:
     assert {"verdict", "apart (interval)"} <= titles
     source = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert source.count('<div class="scroll"><table') == len(tables)
+
+
+def test_counted_numbers_are_written_short():
+    assert shorten_numbers("[0.5555555555555556, 5.0]") == "[0.555556, 5.0]"
+    assert shorten_numbers("0.5555555555555556") == "0.5555555555555556"
