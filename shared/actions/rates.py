@@ -108,14 +108,20 @@ def find_rates(
     tried = plan_rates(low, high, num_steps)
     run = resolve_teacher(resolve_imagenet(run))
     require_memory(run)
-    swept: dict[str, SweptRates] = {}
-    for backend in backends:
-        values = run.replace(backend=backend).model_dump(mode="json")
-        with Worker(backend, report=report) as worker:
-            swept[backend] = worker.call(Operations.sweep_rates, run=values, learning_rates=tried)
+    swept = {
+        backend: sweep_in_worker(run.replace(backend=backend), tried, report)
+        for backend in backends
+    }
     content = describe_sweep(tried, swept, command)
     write_folder(output, content)
     return content
+
+
+def sweep_in_worker(run: RunSpec, tried: Sequence[float], report: Report) -> SweptRates:
+    """Sweep the rate in a process of the run's backend."""
+    values = run.model_dump(mode="json")
+    with Worker(run.backend, report=report) as worker:
+        return worker.call(Operations.sweep_rates, run=values, learning_rates=tried)
 
 
 def describe_sweep(tried: Sequence[float], swept: dict[str, SweptRates], command: str) -> RatesFile:

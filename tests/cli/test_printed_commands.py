@@ -17,7 +17,7 @@ import click
 import pytest
 
 from poc.cli import cli
-from poc.shared.actions import bench, comparison, probe
+from poc.shared.actions import bench, comparison, probe, rates
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
 from poc.shared.engine.resolving.after_data import resolve
@@ -123,6 +123,7 @@ def planning(workplace, monkeypatch):
     monkeypatch.setattr(sweep, "run_sweep", plan_cells)
     monkeypatch.setattr(probe, "run_sweep", plan_cells)
     monkeypatch.setattr(comparison, "check_parity", plan_parity)
+    monkeypatch.setattr(rates, "sweep_in_worker", plan_run)
     monkeypatch.setattr(bench, "prove_parity", lambda spec, report: ("not climbed", {}))
     monkeypatch.setattr(bench, "run_bench", lambda spec, **_: plan_run(spec.run, None))
     return workplace
@@ -203,7 +204,7 @@ def test_a_command_on_data_of_others_asks_for_them(command, tmp_path, monkeypatc
     assert ASKS.search(str(caught.value)), caught.value
 
 
-TRAINS = re.compile(r"poc (run|compare|parity|sweep|probe|bench) (?!.*--resume)")
+TRAINS = re.compile(r"poc (run|compare|parity|sweep|probe|bench|rates) (?!.*--resume)")
 STARTED = [
     command
     for command in commands_of(ROOT / "docs" / "getting_started.md")
