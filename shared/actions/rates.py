@@ -65,6 +65,12 @@ def check_sweep(run: RunSpec, low: float, high: float, num_steps: int, output: P
             "from them, so that a loss at one rate says little about that rate. Expected another "
             "method. Try `poc sweep --grid optimizer.learning_rate=0.03,0.1,0.3`."
         )
+    if run.optimizer.accumulation_steps > 1:
+        raise UsageError(
+            f"Got optimizer.accumulation_steps={run.optimizer.accumulation_steps}, with which one "
+            "update has several batches. Expected one batch per rate. Try removing it, with a "
+            "data.batch_size as large as memory allows."
+        )
     if not 0 < low < high or high > 1e6:
         raise UsageError(
             f"Got --lowest {low:g} and --highest {high:g}. Expected two rates above 0 and not "

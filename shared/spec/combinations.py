@@ -15,6 +15,7 @@ BINARY_ADVICE = {
     "the": "--method scratch, lightlayers, transfer or fixres",
     "loss.class_weights": "removing loss.class_weights",
     "loss.label_smoothing": "removing loss.label_smoothing",
+    "data.sampling": "removing data.sampling",
     "data.eval_view.crop": "data.eval_view.average=logits",
 }
 
@@ -154,6 +155,16 @@ def check_focal(run: RunSettings) -> None:
         )
 
 
+def check_balance(run: RunSettings) -> None:
+    """Refuse two corrections of uneven classes, which would correct twice."""
+    if run.loss.class_weights == "balanced" and run.data.sampling == "balanced":
+        raise UsageError(
+            "Got loss.class_weights='balanced' with data.sampling='balanced', which together give "
+            "the smallest classes the most weight. Expected one of them. Try removing "
+            "loss.class_weights."
+        )
+
+
 def check_binary(run: RunSettings) -> None:
     """Refuse settings that have no meaning for images with any number of labels."""
     if not run.loss.is_binary:
@@ -163,6 +174,7 @@ def check_binary(run: RunSettings) -> None:
         f"the method {run.method!r}": find_method(run.method).distillation is not None,
         "loss.class_weights": run.loss.class_weights is not None,
         "loss.label_smoothing": bool(run.loss.label_smoothing),
+        "data.sampling='balanced'": run.data.sampling == "balanced",
         f"data.eval_view.crop={view.crop!r} and average='softmax'": view.crop in ("five", "ten")
         and view.average == "softmax",
     }
@@ -222,6 +234,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_schedule,
     check_layout,
     check_focal,
+    check_balance,
     check_binary,
     check_second_order,
     check_model,

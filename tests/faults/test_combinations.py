@@ -132,6 +132,14 @@ IMPOSSIBLE = {
         ["loss.name=binary_cross_entropy", "loss.label_smoothing=0.1"],
         ["with loss.label_smoothing"],
     ),
+    "labels x sampling": (
+        ["loss.name=binary_cross_entropy", "sampling=balanced"],
+        ["with data.sampling='balanced'", "removing data.sampling"],
+    ),
+    "class weights x sampling": (
+        ["loss.class_weights=balanced", "sampling=balanced"],
+        ["Expected one of them", "removing loss.class_weights"],
+    ),
     "labels x mean of five crops": (
         ["loss.name=binary_cross_entropy", "eval_view.crop=five", "image_size=[16,16]"],
         ["data.eval_view.average=logits"],

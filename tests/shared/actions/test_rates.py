@@ -109,6 +109,7 @@ def test_a_sweep_that_diverges_at_once_still_writes_its_picture(tmp_path):
     ("arguments", "words"),
     [
         (["--method", "l2t-ww", "--teacher", "TEACHER"], "several updates"),
+        (["--set", "accumulation_steps=4"], "one batch per rate"),
         (["--lowest", "0"], "--lowest 0 and --highest 10"),
         (["--lowest", "1", "--highest", "1"], "two rates above 0"),
         (["--highest", "inf"], "--highest inf"),
