@@ -42,7 +42,13 @@ FROZEN = {
 
 # Five batches an epoch make two updates, the second of them smaller.
 GROUPED = {**RUN, "optimizer": {"accumulation_steps": 3}, "ema": {"decay": 0.9}}
-KINDS = {"supervised": RUN, "frozen": FROZEN, "grouped": GROUPED}
+OPTIONS = {key: GROUPED[key] for key in ("optimizer", "ema")}
+KINDS = {
+    "supervised": RUN,
+    "frozen": FROZEN,
+    "grouped": GROUPED,
+    "grouped frozen": {**FROZEN, **OPTIONS},
+}
 
 
 def with_teacher(folder, **options):
