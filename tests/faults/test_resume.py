@@ -55,6 +55,7 @@ KINDS = {
     "one cycle": {**RUN, "schedule": {"name": "one_cycle"}},
     "polynomial": {**RUN, "schedule": {"name": "polynomial", "power": 2.0}},
     "grouped": GROUPED,
+    "grouped frozen": {**FROZEN, **{key: GROUPED[key] for key in ("optimizer", "ema")}},
     "stages": {"teacher": {}},
     "averaged stages": {"teacher": {"ema": {"decay": 0.9}}},
     "stages, balanced draws": {"teacher": {"data": {**DATA, "sampling": "balanced"}}},
