@@ -25,7 +25,6 @@ from poc.shared.engine.export.runtimes import (
 )
 from poc.shared.engine.folder.decision import read_decision
 from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
-from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import average_views
@@ -102,11 +101,11 @@ def export_run(
     is_merged = precision != "int8" if merges_shortcuts is None else merges_shortcuts
     target = output or folder / "exports" / f"{precision}.{file_format}"
     refuse_foreign_file(target, folder)
-    decision = read_decision(folder, RunRecord.read(folder).class_names)
     trained = open_trained(folder, data=data, note=noting(report))
     make_parent(target)
     beside = tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER)
     with trained.data, beside as partial:
+        decision = read_decision(folder, trained.record.class_names)
         written, backend = Path(partial) / f"model.{file_format}", FORMATS[file_format].backend
         answers = evaluate_trained(trained.run, trained.weights, trained.data, num_images, report)
         counts = write_model(trained, written, backend, precision, is_merged, report)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -196,7 +198,14 @@ def test_a_decision_for_other_weights_is_refused_before_any_work(tmp_path, monke
     def reach(*arguments, **options):
         raise InterruptedError
 
-    monkeypatch.setattr(module, "open_trained", reach)
+    opened = SimpleNamespace(
+        data=nullcontext(),
+        record=SimpleNamespace(class_names=["healthy", "ill"]),
+        run=None,
+        weights={},
+    )
+    monkeypatch.setattr(module, "open_trained", lambda folder, **options: opened)
+    monkeypatch.setattr(module, "evaluate_trained", reach)
     run = make_run(tmp_path / "run", class_names=["healthy", "ill"])
     RunFolder(run).best.write_bytes(b"weights")
     write_decision(run, make_decision(run))
