@@ -64,8 +64,7 @@ def evaluate_folder(
         checkpoint: File in `checkpoints`, without its ending.
         part: train (in the evaluation view), val or test.
         export: npz file for `embeddings` (N, F; the mean of several crops), `softmax` (`sigmoid`
-            if images have any number of labels) and
-            `logits` (N, C), `labels` and `ids` (N,); none: nothing is written.
+            with any number of labels) and `logits` (N, C), `labels` and `ids` (N,); none: no file.
         positive: Positive one of two classes; none: the second.
         data: New place of the run's data; none: the recorded place.
         report: Called with progress events, and with each difference from the run.

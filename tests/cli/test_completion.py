@@ -66,7 +66,7 @@ def test_a_file_where_no_config_begins_so(complete):
 
 
 def test_sources_and_weights_by_their_words_or_as_files(complete):
-    assert complete("poc run --data ") == ["embedded", "folder:", "idx:", "npz:", "tfds:"]
+    assert complete("poc run --data ") == ["embedded", "folder:", "csv:", "idx:", "npz:", "tfds:"]
     assert complete("poc data describe fol") == ["folder:"]
     assert complete("poc run --weights im") == ["imagenet"]
     for option in ("--data", "--weights", "--teacher"):

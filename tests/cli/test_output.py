@@ -14,6 +14,7 @@ from poc.shared.actions.describe_data import read_facts
 from poc.shared.analysis.tables.terminal import show
 from poc.shared.engine.console.output import replace_by_ascii
 from poc.shared.engine.console.progress import SweepProgress
+from poc.shared.spec.data import DataSpec
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -98,7 +99,7 @@ def test_names_are_no_mathematics_in_a_picture(tmp_path):
     names = np.array(["$\\frac{$", "\N{CAT FACE}\x1b[2J"])
     arrays = {"images": np.zeros((4, 8, 8), np.uint8), "labels": np.arange(4) % 2}
     np.savez(tmp_path / "d.npz", class_names=names, **arrays)
-    facts = read_facts(f"npz:{tmp_path / 'd.npz'}", tmp_path / "pictures")
+    facts = read_facts(DataSpec(source=f"npz:{tmp_path / 'd.npz'}"), tmp_path / "pictures")
     assert [Path(path).name for path in facts["pictures"]] == [
         "class_counts.png",
         "image_sizes.png",

@@ -14,7 +14,9 @@ import shutil
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from poc.cli import cli
 from poc.shared.actions import bench, comparison, probe, rates
@@ -89,6 +91,7 @@ def workplace(tmp_path_factory):
         ):
             file = weights / f"{source}.safetensors"
             call(f"poc weights convert {file} {target} --model {model} --classes {classes}")
+        draw_xrays(folder / "XRAYS")
         few = "--data idx:FASHION --set data.split.train_per_class"
         small = "--model lightnet_plain --set layer=conv2d --set widths=[4,6]"
         for run in (
@@ -99,6 +102,7 @@ def workplace(tmp_path_factory):
             f"--config scratch/fashion_mnist_vgg9 {few}=6 --epochs 1 --output runs/vgg9",
             f"--method scratch {small} --data folder:PATH --set image_size=[32,32] --epochs 1 "
             "--output photos",
+            f"--method scratch {small} --data folder:XRAYS --epochs 1 --output runs/xrays",
             f"--method fixres --weights none {small} --set train_size=16 --set test_size=24 "
             "--set finetune_epochs=1 --epochs 2 --set data.channels=3 --output cell",
         ):
@@ -107,6 +111,18 @@ def workplace(tmp_path_factory):
         shutil.copy("r32.safetensors", "runs/resnet32_tinyimagenet.safetensors")
         call("poc weights factorize runs/teacher --budget-macs 0.4 --output halved")
     return folder
+
+
+def draw_xrays(folder):
+    """Two classes of noise, with enough images for a threshold."""
+    random = np.random.default_rng(0)
+    for name in ("normal", "pneumonia"):
+        (folder / name).mkdir(parents=True)
+        for number in range(160):
+            pixels = random.integers(0, 256, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    lines = [f"{name}/{n}.png,{name},{n}" for name in ("normal", "pneumonia") for n in range(160)]
+    (folder / "labels.csv").write_text("\n".join(["path,diagnosis,number", *lines]) + "\n")
 
 
 def call(command):
@@ -145,6 +161,7 @@ NAMES = {
     **dict.fromkeys((*RUNS, "goog_torch", "runs/collapse"), "runs/teacher"),
     **dict.fromkeys(("bench.json", "FILE"), "stored.json"),
     "idx:PATH": "idx:FASHION",
+    "csv:FILE": "csv:XRAYS/labels.csv",
     "idx:FASHION_MNIST": "idx:FASHION",
     "folder:OTHER": "folder:PATH",
     "folder:photos": "folder:PATH",
@@ -164,6 +181,8 @@ def fit(command):
         names |= dict.fromkeys(("grid", "DIR", "GRID", "CONTROL"), "cell")
     if words[1] == "evaluate" and "--data" in words:
         names |= dict.fromkeys(RUNS, "photos")
+    if words[1] == "calibrate" or "--positive" in words:
+        names |= dict.fromkeys(RUNS, "runs/xrays")
     if "lwf" in words and "--student" not in words:
         names["RUN_FOLDER"] = "default"
     if "--weights" in words:

@@ -103,7 +103,7 @@ class Walker:
         self.num_doubles += not rough
         value = weights["kernel"] - sum(learning_rates) + self.error
         value = value + (self.kink if rough else 0.0)
-        return {"losses": [1.0] * len(learning_rates), "weights": {"kernel": value}}
+        return {"losses": [1.0] * len(learning_rates), "weights": {"kernel": value}, "state": {}}
 
 
 def walk(first, second):
