@@ -81,7 +81,10 @@ def describe_source(source: Source) -> SourceFacts:
     """Describe a source in plain values for a table, a picture or JSON."""
     names = source.class_names
     counts = source.count_classes()
-    largest = int(counts.argmax())
+    # Of several labels per image, all of the commonest set must be right.
+    stratum = int(np.bincount(source.strata).argmax())
+    first = source.labels[int(np.argmax(source.strata == stratum))]
+    commonest = np.flatnonzero(first) if source.is_multi_label else [int(first)]
     return {
         "source": source.name,
         "fingerprint": source.fingerprint,
@@ -94,8 +97,7 @@ def describe_source(source: Source) -> SourceFacts:
             for part, indices in source.partitions.items()
         },
         "balance": {
-            "largest_class": names[largest],
-            # Of several labels per image, all of the commonest set must be right.
+            "largest_class": " and ".join(names[label] for label in commonest) or "no label",
             "majority_accuracy": float(np.bincount(source.strata).max() / len(source)),
             # A class may be empty, as in a set whose class names are given.
             "largest_over_smallest": float(counts.max() / max(counts.min(), 1)),

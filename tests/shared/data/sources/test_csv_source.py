@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from poc.shared.data.sources.csv_source import CsvSource, open_csv
+from poc.shared.data.sources.description import describe_source
 from poc.shared.data.sources.table import open_source, suggest_source
 from poc.shared.data.splits.leaks import find_leaks
 from poc.shared.data.splits.relabelling import relabel, reorder_classes
@@ -178,3 +179,14 @@ def test_columns_need_a_csv_file(folder: Path) -> None:
         ColumnsSpec.parse({"path": "a", "label": "a"}, "data.columns")
     with pytest.raises(UsageError, match="only one of them"):
         ColumnsSpec.parse({"label": "a", "labels": ["b"]}, "data.columns")
+
+
+def test_a_description_names_the_commonest_set_of_labels(folder: Path) -> None:
+    text = rows(lambda n: int(n % 2 == 0), lambda n: int(n % 3 == 0), header="path,two,three")
+    facts = describe_source(open_text(folder, text))
+    assert facts["counts"] == {"two": 15, "three": 10}
+    # Ten numbers of thirty are even and no multiple of 3; ten have neither label.
+    assert facts["balance"]["majority_accuracy"] == pytest.approx(1 / 3)
+    assert facts["balance"]["largest_class"] == "no label"
+    one = describe_source(open_text(folder, rows(lambda n: "ab"[n > 9], header="path,label")))
+    assert (one["balance"]["largest_class"], one["balance"]["majority_accuracy"]) == ("b", 2 / 3)
