@@ -12,6 +12,8 @@ from poc.shared.spec.settings import Settings, shorten
 class LossSpec(Settings):
     """The training loss of the labels; `val/loss` and `test_loss` stay the plain cross-entropy.
 
+    Of images with any number of labels they are the binary one.
+
     With class weights the loss of a batch is sum(w_i l_i) / sum(w_i), as in PyTorch. Labels that
     mixup or cutmix made soft have no class of their own: there, as in PyTorch, it is the mean over
     the examples of -sum_c w_c y_c log p_c.
