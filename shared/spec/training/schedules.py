@@ -30,7 +30,7 @@ class ScheduleSpec(Settings):
     warmup_steps: int = Field(
         0,
         ge=0,
-        description="steps of a linear rise of the learning rate from 0; 0: none",
+        description="updates of a linear rise of the learning rate from 0; 0: none",
         json_schema_extra=BY_RECIPE,
     )
     milestones: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(

@@ -287,27 +287,6 @@ def test_a_source_that_has_no_digest_for_an_example_is_not_stored():
         split.to_json()
 
 
-@pytest.mark.parametrize(
-    ("spec", "answers"),
-    [
-        ({"kind": "fractions"},
-         ["'1' (1 example) without one in the", "adding examples (", "class_pattern"]),
-        ({"kind": "fractions", "fractions": (0.5, 0.1, 0.4)},
-         ["in the val part", "split.fractions=[0.6,0.0,0.4] for no validation part",
-          "(10 of a class are sure"]),
-        ({"kind": "kfold", "num_folds": 4, "fold": 3, "val_fraction": 0},
-         ["in the test part", "up to 4 of each class"]),
-        ({"kind": "kfold", "num_folds": 2, "fold": 1}, ["--set val_fraction=0"]),
-    ],
-)  # fmt: skip
-def test_a_class_that_is_too_small_says_what_to_type(spec, answers):
-    labels = [0] * 40 + [1] * (1 if spec == {"kind": "fractions"} else 2)
-    with pytest.raises(UsageError) as error:
-        make_split(make_source(labels), SplitSpec(**spec))
-    for answer in answers:
-        assert answer in str(error.value)
-
-
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
 def test_as_many_examples_as_the_message_names_are_enough(more, seed):
