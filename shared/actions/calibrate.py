@@ -1,5 +1,6 @@
-"""`poc calibrate`: fit a temperature, and choose a threshold, on the validation part alone.
+"""`poc calibrate`: fit a temperature, and choose a threshold or a least confidence.
 
+Both are fitted on the validation part alone.
 The test part is measured before and after, and decides nothing.
 """
 
@@ -23,6 +24,7 @@ from poc.shared.engine.folder.decision import (
     FORMAT,
     Decision,
     FittedOn,
+    Rejection,
     Threshold,
     digest_checkpoint,
     write_decision,
@@ -30,13 +32,19 @@ from poc.shared.engine.folder.decision import (
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS, now
 from poc.shared.engine.numerics.calibration import calibration_error, fit_temperature
 from poc.shared.engine.numerics.metrics import log_softmax
-from poc.shared.engine.numerics.scores import log_odds, to_probability
+from poc.shared.engine.numerics.rejection import confidence_for_accuracy, confidence_for_share
+from poc.shared.engine.numerics.scores import confidence_of, log_odds, to_probability
 from poc.shared.engine.numerics.thresholds import (
     AnswerCounts,
     threshold_for_costs,
     threshold_for_sensitivity,
 )
-from poc.shared.engine.summary.answer_columns import CALIBRATION, find_positive
+from poc.shared.engine.summary.answer_columns import (
+    ANSWERED,
+    ANSWERED_ACCURACY,
+    CALIBRATION,
+    find_positive,
+)
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import digest_file
 
@@ -50,10 +58,20 @@ class Costs(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """The wished rule of a threshold: at most one of `sensitivity` (0 to 1) and `costs`."""
+    """The wished rule of a threshold or of a least confidence; at most one.
+
+    Attributes:
+        sensitivity: Of a threshold between two classes, above 0 and below 1.
+        costs: Costs that such a threshold minimises.
+        answered_accuracy: Share of right answers among those that are given, above 0 and below 1.
+        answered_share: Share of the images that are answered, above 0 and below 1.
+        positive: Positive one of two classes.
+    """
 
     sensitivity: float | None = None
     costs: Costs | None = None
+    answered_accuracy: float | None = None
+    answered_share: float | None = None
     positive: str | None = None
 
     @property
@@ -83,7 +101,7 @@ def calibrate_folder(folder: Path, wish: Wish, *, command: str) -> Decision:
 
     Args:
         folder: Run folder.
-        wish: Rule of the threshold, if one is wished, and the positive class.
+        wish: Rule of the threshold or of the least confidence, if one is wished.
         command: The command line, for the record.
 
     Raises:
@@ -115,6 +133,7 @@ def calibrate_folder(folder: Path, wish: Wish, *, command: str) -> Decision:
         temperature=scale,
         is_temperature_fitted=temperature is not None,
         threshold=threshold,
+        rejection=choose_rejection(validation, scale, wish),
     )
     figures = compare_parts(decision, validation, test, position)
     decision = decision.model_copy(update={"figures": figures})
@@ -123,15 +142,22 @@ def calibrate_folder(folder: Path, wish: Wish, *, command: str) -> Decision:
 
 
 def check_rule(wish: Wish) -> None:
-    """Refuse two rules for one threshold.
+    """Refuse two rules at a time.
 
     Raises:
-        UsageError: Both are given.
+        UsageError: More than one is given.
     """
-    if wish.sensitivity is not None and wish.costs is not None:
+    given = {
+        "--sensitivity": wish.sensitivity,
+        "--costs": wish.costs,
+        "--answered-accuracy": wish.answered_accuracy,
+        "--answered-share": wish.answered_share,
+    }
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
         raise UsageError(
-            "Got --sensitivity and --costs. Expected one rule for the threshold. Try leaving one "
-            "of them out."
+            f"Got {' and '.join(names)}. Expected one rule, for a threshold or for a least "
+            f"confidence. Try {names[0]} alone."
         )
 
 
@@ -175,6 +201,25 @@ def choose_threshold(
     return Threshold.model_validate({**rule, **place})
 
 
+def choose_rejection(validation: Predictions, temperature: float, wish: Wish) -> Rejection | None:
+    """Choose the least confidence on the validation part; None if no rule is wished.
+
+    Raises:
+        UsageError: The wished share is out of range, or no confidence reaches the accuracy.
+    """
+    confidences = confidence_of(validation.logits.astype(np.float64) / temperature)
+    if wish.answered_accuracy is not None:
+        found = confidence_for_accuracy(confidences, validation.hits, wish.answered_accuracy)
+        rule: dict[str, object] = {"rule": "accuracy", "share": wish.answered_accuracy}
+    elif wish.answered_share is not None:
+        found = confidence_for_share(confidences, validation.hits, wish.answered_share)
+        rule = {"rule": "answered", "share": wish.answered_share}
+    else:
+        return None
+    place = {"log_odds": found, "probability": to_probability(found)}
+    return Rejection.model_validate({**rule, **place})
+
+
 def check_positives(count: int, positive: str, sensitivity: float) -> None:
     """Refuse a sensitivity that so many images cannot tell from 1.
 
@@ -195,7 +240,8 @@ def compare_parts(
 ) -> dict[str, object]:
     """Return the figures of each part before and after the decision."""
     parts = {"validation": validation, **({"test": test} if test else {})}
-    plain = decision.model_copy(update={"temperature": 1.0, "threshold": None})
+    nothing = {"temperature": 1.0, "threshold": None, "rejection": None}
+    plain = decision.model_copy(update=nothing)
     return {
         part: {
             "images": len(answers.labels),
@@ -214,8 +260,11 @@ def measure(
 ) -> dict[str, float | None]:
     """Return loss, calibration error, accuracy and, with a positive class, rates of one part.
 
+    With a least confidence, the share that is answered and the accuracy of these answers too; the
+    other figures are of all images.
+
     Args:
-        decision: Gives the temperature and the threshold.
+        decision: Gives the temperature, the threshold and the least confidence.
         logits: (N, C), not yet scaled.
         labels: (N,).
         position: Position of the positive class.
@@ -227,6 +276,11 @@ def measure(
         CALIBRATION: calibration_error(scaled, labels),
         "accuracy": float((answered == labels).mean()),
     }
+    if decision.rejection is not None:
+        is_given = ~decision.rejects(logits)
+        hits = (answered == labels)[is_given]
+        found[ANSWERED] = float(is_given.mean())
+        found[ANSWERED_ACCURACY] = float(hits.mean()) if len(hits) else None
     if position is None:
         return found
     return found | AnswerCounts.of(answered == position, labels == position).describe()

@@ -42,14 +42,15 @@ def predict(
             these, such as `Path.glob`.
         checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`.
         batch_size: Images that are decoded and computed at a time, which bounds the memory.
-        decision: Answer by the decision of `poc calibrate`, if the run has one: its temperature
-            and, for two classes, its threshold. False: as trained.
+        decision: Answer by the decision of `poc calibrate`, if the run has one: its temperature,
+            its threshold between two classes, and its least confidence. False: as trained.
         verbose: Print progress on standard error.
 
     Returns:
         One row per image, in the given order: `file` (the path as given; for pictures and arrays,
         the position), `label` (the most probable class, or that of the decision's threshold; of
-        images with any number of labels, those above 1/2, separated by `|`), and for each class a
+        images with any number of labels, those above 1/2, separated by `|`; None if the image is
+        below the decision's least confidence), and for each class a
         column of its name with the probability, 0 to 1. A class named `file` or
         `label` has the column `class NAME`. `attrs["decision"]` has the temperature, the threshold
         and the images that they were fitted on; it is None without a decision.
@@ -72,6 +73,7 @@ def predict(
         )
     lead = {"file": found.names}
     table = probability_frame(found.scaled, found.class_names, lead, found.answers)
+    table.loc[found.is_rejected, "label"] = None
     table.attrs["decision"] = found.decision.summary() if found.decision else None
     return table
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from poc.shared.actions.new_images.labels import name_answers
 from poc.shared.analysis.runs.predictions import read_predictions
-from poc.shared.data.sources.label_table import SEPARATOR
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.numerics.metrics import probabilities
@@ -121,13 +121,3 @@ def probability_frame(
     names = [f"class {name}" if name in first else name for name in class_names]
     shares = probabilities(logits, is_multi_label=answers.ndim == 2)
     return pd.concat([pd.DataFrame(first), pd.DataFrame(shares, columns=names)], axis=1)
-
-
-def name_answers(answers: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
-    """Name the classes (N,) of images, or join the labels of sets of them, (N, num_classes)."""
-    if answers.ndim == 1:
-        return [class_names[position] for position in answers]
-    return [
-        SEPARATOR.join(name for name, is_set in zip(class_names, row, strict=True) if is_set)
-        for row in answers
-    ]

@@ -73,18 +73,33 @@ def evaluate(folder: Path, as_json: bool, **given: Any) -> None:
     metavar="FP,FN",
     help="Choose the threshold of least cost: of a false positive and of a false negative.",
 )
+@click.option(
+    "--answered-accuracy",
+    type=float,
+    metavar="SHARE",
+    help="Leave unsure images unanswered, so that this share of the answers is right, such as "
+    "0.95.",
+)
+@click.option(
+    "--answered-share",
+    type=float,
+    metavar="SHARE",
+    help="Answer this share of the images, the surest ones, such as 0.9.",
+)
 @POSITIVE_OPTION
 @JSON_OPTION
 def calibrate(
     folder: Path,
     sensitivity: float | None,
     costs: str | None,
+    answered_accuracy: float | None,
+    answered_share: float | None,
     positive: str | None,
     as_json: bool,
 ) -> None:
     """Fit a temperature and a threshold on the validation part.
 
-    They are stored in the run folder; `poc.predict` and `poc export` use them. The test part is
+    They are stored in the run folder; `poc predict` and `poc export` use them. The test part is
     measured before and after, and decides nothing.
     """
     from poc.shared.actions.calibrate import Wish, calibrate_folder, read_costs
@@ -92,7 +107,11 @@ def calibrate(
     from poc.shared.analysis.tables.terminal import show
 
     wish = Wish(
-        sensitivity=sensitivity, costs=read_costs(costs) if costs else None, positive=positive
+        sensitivity=sensitivity,
+        costs=read_costs(costs) if costs else None,
+        answered_accuracy=answered_accuracy,
+        answered_share=answered_share,
+        positive=positive,
     )
     decision = calibrate_folder(folder, wish, command=command_line())
     if as_json:

@@ -21,6 +21,13 @@ def test_it_prints_a_table_and_what_it_stored(run, poc):
     assert f"Stored: {run / 'decision.json'}" in output
 
 
+def test_it_says_which_images_are_not_answered(run, poc):
+    code, output, errors = poc("calibrate", run, "--answered-share", "0.8")
+    assert code == 0, errors
+    assert "share of images that are answered" in output
+    assert "Least confidence: an image is answered if its most probable class" in output
+
+
 def test_json_is_what_was_stored(run, poc):
     code, output, errors = poc(
         "calibrate", run, "--costs", "1,5", "--positive", "healthy", "--json"
@@ -39,6 +46,8 @@ def test_json_is_what_was_stored(run, poc):
     [
         (["--sensitivity", "0.9", "--costs", "1,2"], "Expected one rule"),
         (["--sensitivity", "95"], "above 0 and below 1"),
+        (["--answered-accuracy", "0"], "above 0 and below 1"),
+        (["--answered-accuracy", "0.9", "--answered-share", "0.9"], "Expected one rule"),
         (["--costs", "1"], "Expected two numbers with a comma"),
         (["--positive", "sick"], "Expected a class of the run"),
     ],

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from PIL import Image
 
-from poc.shared.data.sources.base import Labels, Pixels, Source, to_array
+from poc.shared.data.sources.base import Pixels
 from poc.shared.data.sources.class_folders.layout import is_image, is_litter, is_shown
 from poc.shared.data.sources.class_folders.listing import describe_ignored
 from poc.shared.data.sources.decoding import decode_file, decode_picture, describe_error
@@ -29,6 +29,21 @@ EXPECTED = (
 )
 
 
+class UnreadableImage(UsageError):  # noqa: N818 - the words that a user would say
+    """An image that cannot be decoded.
+
+    Attributes:
+        problem: What it is, such as `is no image that can be read`.
+    """
+
+    def __init__(self, name: str | int, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"Got the image {name!r}, which {problem}. Expected a readable image. Try repairing it "
+            "or leaving it out."
+        )
+
+
 class Item(NamedTuple):
     """One image, and the name that its row has: its path as given, or its position."""
 
@@ -36,52 +51,25 @@ class Item(NamedTuple):
     content: Path | Image.Image | Pixels
 
 
-class GivenImages(Source):
-    """Given images as a source without labels: each is decoded when it is asked for."""
+def read_picture(item: Item, channels: int) -> Image.Image:
+    """Decode an image to Pillow's picture, by the rules of a run.
 
-    is_encoded = True
-    image_shape = None
+    Args:
+        item: The image.
+        channels: 1 or 3, as the network takes them.
 
-    def __init__(self, items: Sequence[Item], class_names: tuple[str, ...], channels: int) -> None:
-        """Keep the images; nothing is decoded yet.
-
-        Args:
-            items: The images.
-            class_names: Classes of the network that will see them.
-            channels: 1 or 3, as the network takes them.
-        """
-        self.name, self.class_names, self._channels = "the given images", class_names, channels
-        self.items = items
-        self.ids = [str(item.name) for item in items]
-        self.partitions: Mapping[str, Labels] = {}
-
-    @property
-    def labels(self) -> Labels:
-        """Return (n,) int64 zeros: the classes are not known."""
-        return np.zeros(len(self.items), dtype=np.int64)
-
-    def image(self, index: int) -> Pixels:
-        """Decode one image: (H, W, C) uint8."""
-        return to_array(self.picture(index))
-
-    def picture(self, index: int) -> Image.Image:
-        """Decode one image to Pillow's picture, by the rules of a run.
-
-        Raises:
-            UsageError: It cannot be decoded; the message names it.
-        """
-        name, content = self.items[index]
-        try:
-            if isinstance(content, Path):
-                return decode_file(content, self._channels)
-            picture = content if isinstance(content, Image.Image) else show_array(content)
-            return decode_picture(picture, self._channels)
-        except Exception as error:  # Pillow's readers raise anything on damaged files.
-            path = content if isinstance(content, Path) else Path()
-            raise UsageError(
-                f"Got the image {name!r}, which {describe_error(error, path)}. Expected a "
-                "readable image. Try repairing it or leaving it out."
-            ) from None
+    Raises:
+        UsageError: It cannot be decoded; the message names it.
+    """
+    name, content = item
+    try:
+        if isinstance(content, Path):
+            return decode_file(content, channels)
+        picture = content if isinstance(content, Image.Image) else show_array(content)
+        return decode_picture(picture, channels)
+    except Exception as error:  # Pillow's readers raise anything on damaged files.
+        path = content if isinstance(content, Path) else Path()
+        raise UnreadableImage(name, describe_error(error, path)) from None
 
 
 def collect_images(images: Given, note: Note) -> list[Item]:

@@ -3,51 +3,73 @@
 The run's data need not be there: its record has all that an image goes through.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.batches.pipeline import Pipeline, ReadOptions
-from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
-from poc.shared.engine.folder.decision import CHECKPOINT, DECISION, Decision, read_decision
+from poc.shared.engine.folder.decision import CHECKPOINT, Decision
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.numerics.answers import answer
 from poc.shared.engine.numerics.metrics import average_views
-from poc.shared.engine.trained_run import read_weights, recorded_network
-from poc.shared.engine.worker.handle import Worker
-from poc.shared.engine.worker.operations import Operations
+from poc.shared.engine.trained_run import recorded_network
 from poc.shared.errors import UsageError
-from poc.shared.spec.resolved import resolve_networks
-from poc.shared.spec.run import RunSpec
+from poc.shared.machine import count_cpus
 
-from .given_images import Given, GivenImages, Item, collect_images
+from .given_images import Given, Item, UnreadableImage, collect_images
+from .preparation import Prepared, prepare_ahead
+from .trained_network import Answering, Network, read_trained, view_of
 
 BATCH_SIZE = 64
+Batch = TypeVar("Batch", "Answered", Prepared)
+# More threads than these only wait for each other and for the network.
+MAX_THREADS = 8
+
+
+class Answered(NamedTuple):
+    """Logits of a batch.
+
+    Attributes:
+        items: The images, also those that cannot be read.
+        problems: Why an image cannot be read; empty if it can.
+        logits: (k, num_classes) of the k images that can, in their order; of several crops, their
+            average as in the run.
+    """
+
+    items: Sequence[Item]
+    problems: Sequence[str]
+    logits: NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """Answers of a run for given images.
+    """Answers for images.
 
     Attributes:
         names: Path of each file as given, or the position of each other image.
-        class_names: Classes in the order of the logits.
         logits: (N, num_classes), as the network gives them; of several crops, their average as in
             the run.
-        decision: The run's decision, if it applies: its temperature and its threshold.
+        answering: Gives the classes and the decision.
     """
 
     names: Sequence[str | int]
-    class_names: Sequence[str]
     logits: NDArray[np.floating]
-    decision: Decision | None = None
-    is_multi_label: bool = False
+    answering: Answering
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Return the classes in the order of the logits."""
+        return self.answering.class_names
+
+    @property
+    def decision(self) -> Decision | None:
+        """Return the decision that the answers are given with."""
+        return self.answering.decision
 
     @property
     def scaled(self) -> NDArray[np.floating]:
@@ -59,14 +81,21 @@ class Predictions:
         """Return the position (N,) of each image's class, or (N, num_classes), 1 for each label."""
         if self.decision:
             return self.decision.answer(self.logits)
-        return answer(self.logits, is_multi_label=self.is_multi_label)
+        return answer(self.logits, is_multi_label=self.answering.is_multi_label)
+
+    @property
+    def is_rejected(self) -> NDArray[np.bool_]:
+        """Return (N,) True for each image that is too unsure for an answer."""
+        if self.decision:
+            return self.decision.rejects(self.logits)
+        return np.zeros(len(self.logits), dtype=np.bool_)
 
 
 def predict_images(
     folder: Path,
     images: Given,
     *,
-    checkpoint: str = "best",
+    checkpoint: str = CHECKPOINT,
     batch_size: int = BATCH_SIZE,
     use_decision: bool = True,
     report: Report = unheard,
@@ -85,51 +114,62 @@ def predict_images(
         UsageError: The folder is no trained run, the checkpoint is missing, its decision was made
             for other weights, or an image cannot be read.
     """
-    record = RunRecord.read(folder)
-    decision = find_decision(record, checkpoint, noting(report)) if use_decision else None
-    run = show_plainly(recorded_network(record), batch_size)
-    weights = read_weights(record, resolve_networks(run), checkpoint)
+    trained = read_trained(folder, checkpoint, use_decision=use_decision, note=noting(report))
+    check_batch_size(batch_size)
     items = collect_images(images, noting(report))
-    pipeline = open_pipeline(run, items, record.class_names)
-    WorkCount(report, f"starting {run.backend}")
-    logits = []
-    # Pipelines can hold a thread that reads ahead, which must end with this call.
-    with closing(pipeline), Worker(run.backend) as worker:
-        worker.call(Operations.start_predicting, run=run.model_dump(mode="json"), weights=weights)
-        count, done = WorkCount(report, "computing images", len(items)), 0
-        for batch in pipeline.epoch(0):
-            found = worker.call(Operations.predict_batch, images=batch.images)
-            logits.append(average_views(found, pipeline.num_views, pipeline.average))
-            done += len(batch.labels)
-            count(done)
+    with trained.start(report) as network:
+        batches = answer_images(network, trained.answering, items, batch_size, report=report)
+        logits = [batch.logits for batch in without_problems(batches)]
     return Predictions(
         names=[item.name for item in items],
-        class_names=record.class_names,
         logits=np.concatenate(logits),
-        decision=decision,
-        is_multi_label=run.loss.is_binary,
+        answering=trained.answering,
     )
 
 
-def find_decision(record: RunRecord, checkpoint: str, note: Note) -> Decision | None:
-    """Return the decision of a run, if there is one for this checkpoint.
-
-    Args:
-        record: Record of the run.
-        checkpoint: File in `checkpoints`, without its ending.
-        note: Called with a sentence if the run has a decision, but for other weights than these.
+def without_problems(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches.
 
     Raises:
-        UsageError: The decision is damaged, or was made for weights that have changed since.
+        UsageError: An image cannot be read; its file may have changed since it was inspected.
     """
-    if checkpoint == CHECKPOINT:
-        return read_decision(record.folder, record.class_names)
-    if (record.folder / DECISION).exists():
-        note(
-            f"{DECISION} is for the {CHECKPOINT!r} weights, so the {checkpoint!r} ones answer "
-            "without a temperature and a threshold."
-        )
-    return None
+    for batch in batches:
+        for item, problem in zip(batch.items, batch.problems, strict=True):
+            if problem:
+                raise UnreadableImage(item.name, problem)
+        yield batch
+
+
+def answer_images(
+    network: Network,
+    answering: Answering,
+    items: Sequence[Item],
+    batch_size: int = BATCH_SIZE,
+    *,
+    num_threads: int | None = None,
+    report: Report = unheard,
+) -> Iterator[Answered]:
+    """Yield the logits of images, a batch at a time, in their order.
+
+    Args:
+        network: Computes them.
+        answering: Gives the view.
+        items: The images.
+        batch_size: Images of a batch.
+        num_threads: Threads that decode and resize; None: as many as processors, at most 8.
+        report: Called with progress events.
+    """
+    view = answering.view
+    threads = num_threads or min(count_cpus(), MAX_THREADS)
+    count, done = WorkCount(report, "computing images", len(items)), 0
+    for batch in prepare_ahead(items, view, batch_size=batch_size, num_threads=threads):
+        logits: NDArray[np.floating] = np.empty((0, len(answering.class_names)))
+        if len(batch.images):
+            found = network.logits(batch.images)
+            logits = average_views(found, view.num_views, view.average)
+        yield Answered(batch.items, batch.problems, logits)
+        done += len(batch.items)
+        count(done)
 
 
 def prepare_images(
@@ -146,42 +186,22 @@ def prepare_images(
     Raises:
         UsageError: As `predict_images`.
     """
-    record = RunRecord.read(folder)
-    run = show_plainly(recorded_network(record), batch_size)
+    view = view_of(recorded_network(RunRecord.read(folder)))
+    check_batch_size(batch_size)
     items = collect_images(images, noting(report))
-    with closing(open_pipeline(run, items, record.class_names)) as pipeline:
-        for batch in pipeline.epoch(0):
-            yield batch.images
+    batches = prepare_ahead(items, view, batch_size=batch_size, num_threads=1)
+    for batch in without_problems(batches):
+        yield batch.images
 
 
-def show_plainly(run: RunSpec, batch_size: int) -> RunSpec:
-    """Return the run with its own view of images of any size, and nothing kept of them.
+def check_batch_size(batch_size: int) -> None:
+    """Refuse a batch size that is no whole number, or below 1.
 
     Raises:
-        UsageError: The batch size is no whole number, or below 1.
+        UsageError: See above.
     """
     if not isinstance(batch_size, Integral) or batch_size < 1:
         raise UsageError(
             f"Got batch_size={batch_size!r}. Expected at least 1, a whole number. Try "
             f"{BATCH_SIZE}, the default."
         )
-    height, width, channels = run.input_shape or (0, 0, 0)
-    own = {"image_size": [height, width], "channels": channels, "batch_size": batch_size}
-    # Without a cache and without processes, one batch and the next are all that is held.
-    read = {"cache": "off", "num_workers": 0}
-    # Plain SGD keeps no moments: a trainer then takes no more memory than its weights.
-    update = {"name": "sgd", "momentum": 0.0, "nesterov": False}
-    return run.replace(
-        data={**run.data.model_dump(mode="json"), **own, **read},
-        optimizer={**run.optimizer.model_dump(mode="json"), **update},
-    )
-
-
-def open_pipeline(run: RunSpec, items: Sequence[Item], class_names: Sequence[str]) -> Pipeline:
-    """Make the pipeline that evaluates a run's test part, over given images."""
-    channels = run.data.channels or 3
-    source = GivenImages(items, tuple(class_names), channels)
-    # For a single batch there is nothing to read ahead of.
-    is_single = len(items) <= run.data.batch_size
-    read = ReadOptions(prefetch_batches=0 if is_single else None)
-    return Pipeline(source, np.arange(len(items), dtype=np.int64), run.data, read=read)

@@ -5,10 +5,15 @@ from typing import Any
 
 from rich.table import Table
 
-from poc.shared.engine.folder.decision import Decision
+from poc.shared.engine.folder.decision import Decision, Threshold
 from poc.shared.engine.numerics.metrics import SHARES
 from poc.shared.engine.numerics.thresholds import RATES
-from poc.shared.engine.summary.answer_columns import AREA, CALIBRATION
+from poc.shared.engine.summary.answer_columns import (
+    ANSWERED,
+    ANSWERED_ACCURACY,
+    AREA,
+    CALIBRATION,
+)
 
 RATE_TITLES: Mapping[str, str] = {
     "sensitivity": "sensitivity",
@@ -23,6 +28,8 @@ LINES: Mapping[str, str] = {
     "loss": "loss",
     CALIBRATION: CALIBRATION_TITLE,
     "accuracy": "accuracy",
+    ANSWERED: "share of images that are answered",
+    ANSWERED_ACCURACY: "accuracy of these answers",
     **RATE_TITLES,
 }
 
@@ -83,7 +90,7 @@ def decision_table(decision: Decision) -> Table:
             table.add_column(f"{part}, {when}", justify="right")
             columns.append((figures[when], part == "test"))
     for name, title in LINES.items():
-        if name in columns[0][0]:
+        if any(name in values for values, _ in columns):
             cells = (write_figure(values, name, is_wide=is_test) for values, is_test in columns)
             table.add_row(title, *cells)
     return table
@@ -91,7 +98,7 @@ def decision_table(decision: Decision) -> Table:
 
 def write_figure(values: Values, name: str, *, is_wide: bool) -> str:
     """Return a figure as a cell; with `is_wide`, a rate has its interval."""
-    if values[name] is None:
+    if values.get(name) is None:
         return "-"
     return write_rate(values, name) if is_wide and name in RATES else f"{values[name]:.3f}"
 
@@ -109,10 +116,19 @@ def describe_decision(decision: Decision) -> Iterator[str]:
             "Temperature: 1, unchanged. No temperature is best: the validation answers are all "
             "right, or do not favour the labels."
         )
-    threshold = decision.threshold
-    if threshold is None:
+    if decision.threshold is None:
         yield "Threshold: none; the answer is the most probable class."
-        return
+    else:
+        yield from describe_threshold(decision, decision.threshold)
+    if rejection := decision.rejection:
+        yield (
+            "Least confidence: an image is answered if its most probable class has a probability "
+            f"of at least {rejection.probability:.4f} ({rejection.describe()})."
+        )
+
+
+def describe_threshold(decision: Decision, threshold: Threshold) -> Iterator[str]:
+    """Yield sentences about the threshold of a decision."""
     yield (
         f"Threshold: the answer is {threshold.positive!r} if its probability is at least "
         f"{threshold.probability:.4f} ({threshold.describe()})."

@@ -249,13 +249,17 @@ def describe_duties(row: Mapping[str, Any]) -> str:
     decision = row["decision"]
     if decision is None:
         return ""
-    threshold = decision["threshold"]
-    rule = (
-        f", and answer {threshold['positive']!r} if its probability is at least "
-        f"{threshold['probability']:.4f}"
-        if threshold
-        else ""
-    )
+    rule = ""
+    if threshold := decision["threshold"]:
+        rule = (
+            f", and answer {threshold['positive']!r} if its probability is at least "
+            f"{threshold['probability']:.4f}"
+        )
+    elif rejection := decision.get("rejection"):
+        rule = (
+            ", and answer nothing if the largest probability is below "
+            f"{rejection['probability']:.4f}"
+        )
     return (
         " The file gives logits, without the run's decision: divide them by the temperature "
         f"{decision['temperature']:.4f} before the softmax{rule}."

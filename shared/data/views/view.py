@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from poc.shared.data.sources.base import Pixels, Shape, to_array, to_picture
+from poc.shared.data.sources.decoding import MAX_PIXELS
+from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, Interpolation
 from poc.shared.spec.views import EvalView, ResizeRule, TrainView
 
@@ -62,10 +64,20 @@ class Resize:
         return (*self._inner_size(size), self.channels)
 
     def __call__(self, picture: Image.Image) -> Pixels:
-        """One decoded picture, `L` or `RGB`, as it is kept: (H, W, C) uint8."""
+        """One decoded picture, `L` or `RGB`, as it is kept: (H, W, C) uint8.
+
+        Raises:
+            UsageError: It is so narrow that it would get a gigantic size.
+        """
         mode = "L" if self.channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
         inner = self._inner_size((picture.height, picture.width))
+        if inner[0] * inner[1] > MAX_PIXELS:
+            raise UsageError(
+                f"Got an image of {picture.width} x {picture.height} pixels, of which "
+                f"resize={self.rule} makes {inner[1]} x {inner[0]}. Expected at most "
+                f"{MAX_PIXELS:,} pixels. Try leaving it out, or resize=fit."
+            )
         picture = resize_picture(picture, inner, self.interpolation)
         if self.rule == "fit":
             picture = crop_box(picture, centre_box(inner, self.target), self.fill)

@@ -1,6 +1,6 @@
-"""The decision of a run: the temperature and the threshold that its answers are given with.
+"""The decision of a run: how it answers, by a temperature, a threshold and a least confidence.
 
-`poc calibrate` fits both on the validation part alone and writes them to `decision.json`. They
+`poc calibrate` fits them on the validation part alone and writes them to `decision.json`. They
 belong to one file of weights, whose digest the decision holds: with other weights, it is refused.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from poc.shared.engine.numerics.scores import log_odds
+from poc.shared.engine.numerics.scores import confidence_of, log_odds
 from poc.shared.errors import UsageError
 from poc.shared.files.collisions import digest_file
 from poc.shared.files.whole import read_object, write_json
@@ -48,6 +48,27 @@ class Threshold(BaseModel):
         )
 
 
+class Rejection(BaseModel):
+    """The least confidence of an image that is answered.
+
+    Confidence is the log-odds of the most probable class against the rest, after the temperature.
+    `probability` is the same as a probability, which can round to 1. `share` is the wanted one: of
+    right answers among those given, or of images that are answered.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    rule: Literal["accuracy", "answered"]
+    share: float
+    log_odds: float = Field(allow_inf_nan=False)
+    probability: float = Field(ge=0, le=1)
+
+    def describe(self) -> str:
+        """Return the rule in words."""
+        if self.rule == "accuracy":
+            return f"{self.share:.4g} of the answers are right on the validation part"
+        return f"{self.share:.4g} of the validation part is answered"
+
+
 class FittedOn(BaseModel):
     """The answers that a decision was fitted on: the file, its digest, and its images per class."""
 
@@ -73,6 +94,7 @@ class Decision(BaseModel):
     temperature: float = Field(gt=0, allow_inf_nan=False)
     is_temperature_fitted: bool
     threshold: Threshold | None = None
+    rejection: Rejection | None = None
     figures: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -82,6 +104,8 @@ class Decision(BaseModel):
             len(self.class_names) != 2 or self.threshold.positive not in self.class_names
         ):
             raise ValueError("a threshold needs two classes, and one of them as positive")
+        if self.threshold and self.rejection:
+            raise ValueError("a threshold and a least confidence exclude each other")
         return self
 
     def scale(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -97,11 +121,18 @@ class Decision(BaseModel):
         is_positive = log_odds(scaled, positive) >= self.threshold.log_odds
         return np.where(is_positive, positive, 1 - positive).astype(np.int64)
 
+    def rejects(self, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Return (N,) bool, True for logits (N, C), not yet scaled, that are not answered."""
+        if self.rejection is None:
+            return np.zeros(len(logits), dtype=np.bool_)
+        return np.asarray(confidence_of(self.scale(logits)) < self.rejection.log_odds)
+
     def summary(self) -> dict[str, object]:
         """Return what a user of the answers must know, as JSON values."""
         return {
             "temperature": self.temperature,
             "threshold": self.threshold.model_dump() if self.threshold else None,
+            "rejection": self.rejection.model_dump() if self.rejection else None,
             "fitted_on": self.fitted_on.model_dump(),
             "checkpoint_sha256": self.checkpoint_sha256,
         }

@@ -44,6 +44,11 @@ def all_log_odds(logits: NDArray[np.floating]) -> Scores:
     return found
 
 
+def confidence_of(logits: NDArray[np.floating]) -> Scores:
+    """Return (N,) log-odds of the most probable class against the rest, from logits (N, C)."""
+    return np.asarray(all_log_odds(logits).max(axis=1))
+
+
 def to_probability(log_odds: float) -> float:
     """Convert log-odds to a probability; neither end overflows."""
     return float(np.exp(-np.logaddexp(0.0, -log_odds)))

@@ -18,6 +18,7 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.suggestions import likeliest
 
 CALIBRATION, AREA = "expected_calibration_error", "area_under_roc"
+ANSWERED, ANSWERED_ACCURACY = "answered_share", "answered_accuracy"
 
 
 def find_positive(class_names: Sequence[str], name: str | None) -> int:

@@ -118,6 +118,40 @@ def test_costs_are_least_on_validation(costs, tmp_path):
     assert cost(decision.answer(logits) == 1) == least
 
 
+@pytest.mark.parametrize("names", [NAMES, ["a", "b", "c"]])
+def test_unsure_images_are_not_answered(names, tmp_path):
+    """By hand: the probabilities of the scaled logits against the stored one."""
+    run = make_trained(tmp_path / "run", names=names)
+    decision = calibrate(run, answered_accuracy=0.97)
+    logits, labels = read(run, VALIDATION_PREDICTIONS)
+    powers = np.exp(logits / decision.temperature)
+    shares = (powers / powers.sum(axis=1, keepdims=True)).max(axis=1)
+    is_given = ~decision.rejects(logits)
+    assert is_given.tolist() == (shares >= decision.rejection.probability).tolist()
+    assert 0 < is_given.mean() < 1
+    after = decision.figures["validation"]["after"]
+    assert after["answered_share"] == is_given.mean()
+    hits = (logits.argmax(axis=1) == labels)[is_given]
+    assert after["answered_accuracy"] == hits.mean() >= 0.97
+    assert "answered_share" not in decision.figures["test"]["before"]
+    assert read_decision(run, names) == decision
+    lines = "\n".join(describe_decision(decision))
+    assert "0.97 of the answers are right on the validation part" in lines
+    titles = list(decision_table(decision).columns[0].cells)
+    assert "share of images that are answered" in titles
+
+
+def test_a_share_of_the_images_is_answered(tmp_path):
+    decision = calibrate(make_trained(tmp_path / "run"), answered_share=0.8)
+    assert decision.figures["validation"]["after"]["answered_share"] == 0.8
+    assert decision.figures["test"]["after"]["answered_share"] == pytest.approx(0.8, abs=0.1)
+
+
+def test_without_a_rule_every_image_is_answered(tmp_path):
+    decision = calibrate(make_trained(tmp_path / "run"))
+    assert not decision.rejects(np.zeros((3, 2))).any()
+
+
 def test_the_positive_class_is_chosen(tmp_path):
     run = make_trained(tmp_path / "run")
     second, first = calibrate(run, positive="ill"), calibrate(run, positive="healthy")
@@ -207,6 +241,12 @@ def not_finite(run):
     RunFolder(run).write_predictions(logits, labels, ids, VALIDATION_PREDICTIONS)
 
 
+def by_chance(run):
+    ids = [f"val {index}" for index in range(60)]
+    logits = np.tile([[2.0, 1.0]], (60, 1))
+    RunFolder(run).write_predictions(logits, np.arange(60) % 2, ids, VALIDATION_PREDICTIONS)
+
+
 REFUSALS = {
     "no validation part": (lambda run: count_val(run, 0), {}, "which has no validation part"),
     "a former version": (
@@ -229,6 +269,13 @@ REFUSALS = {
     "two rules": (
         lambda run: None, {"sensitivity": 0.9, "costs": Costs(1, 2)},
         "^Got --sensitivity and --costs. Expected one rule",
+    ),
+    "three rules": (
+        lambda run: None, {"sensitivity": 0.9, "answered_share": 0.9, "answered_accuracy": 0.9},
+        "^Got --sensitivity and --answered-accuracy and --answered-share. Expected one rule",
+    ),
+    "an accuracy out of reach": (
+        by_chance, {"answered_accuracy": 0.9}, "of the 60 validation images reach",
     ),
     "another class": (
         lambda run: None, {"positive": "sick"},

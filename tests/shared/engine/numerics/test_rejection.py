@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from poc.shared.engine.numerics.rejection import rejection_curve
+from poc.shared.engine.numerics.rejection import (
+    MIN_ANSWERED,
+    confidence_for_accuracy,
+    confidence_for_share,
+    rejection_curve,
+)
 from poc.shared.errors import UsageError
 
 
@@ -52,3 +57,49 @@ def test_one_image_and_equal_confidences():
 def test_confidences_that_are_not_finite_are_refused():
     with pytest.raises(UsageError, match="not finite"):
         rejection_curve(np.array([np.nan]), np.array([True]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("digits", [1, 6])
+def test_the_least_confidence_for_an_accuracy_is_that_of_a_loop(digits, seed):
+    """No lower confidence that occurs reaches the accuracy."""
+    draw = np.random.default_rng(seed)
+    confidences = np.round(draw.random(300), digits)
+    hits = draw.random(300) < confidences
+    least = confidence_for_accuracy(confidences, hits, 0.8)
+    given = confidences >= least
+    assert hits[given].mean() >= 0.8
+    assert given.sum() >= MIN_ANSWERED
+    for lower in confidences[confidences < least]:
+        assert hits[confidences >= lower].mean() < 0.8
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.999])
+def test_the_least_confidence_for_a_share_answers_no_more_than_it_must(share):
+    draw = np.random.default_rng(1)
+    confidences = np.round(draw.random(200), 2)
+    least = confidence_for_share(confidences, np.ones(200, dtype=bool), share)
+    assert (confidences >= least).mean() >= share
+    assert (confidences > confidences[confidences >= least].min()).mean() < share
+
+
+def test_the_least_confidence_lies_between_two_that_occur():
+    confidences, hits = np.linspace(0, 1, 101), np.arange(101) >= 40
+    assert confidence_for_accuracy(confidences, hits, 0.999) == pytest.approx(0.395, abs=1e-12)
+
+
+def test_an_accuracy_that_few_answers_reach_is_refused():
+    """The 19 surest are right; with the 20th that is not, 0.95 is the best."""
+    confidences = np.linspace(1, 0, 100)
+    hits = np.arange(100) < MIN_ANSWERED - 1
+    with pytest.raises(UsageError, match=r"no 20 or more of the 100 .*the best is 0\.95\)?\."):
+        confidence_for_accuracy(confidences, hits, 0.96)
+    with pytest.raises(UsageError, match="no 20 or more of the 10 validation images reach"):
+        confidence_for_accuracy(confidences[:10], hits[:10], 0.5)
+
+
+@pytest.mark.parametrize("share", [0, 1, 95, -0.1, np.nan])
+def test_a_share_out_of_range_is_refused(share):
+    for choose in (confidence_for_accuracy, confidence_for_share):
+        with pytest.raises(UsageError, match="above 0 and below 1"):
+            choose(np.linspace(0, 1, 50), np.ones(50, dtype=bool), share)
