@@ -192,7 +192,7 @@ REFUSALS = {
     "batch": (lambda run: run, ["x.png"], {"batch_size": 0}, {}, "Got batch_size=0"),
     "threads": (lambda run: run, ["x.png"], {"num_threads": 0}, {}, "Got --workers 0"),
     "checkpoint": (lambda run: run, ["x.png"], {"checkpoint": "no"}, {}, "which does not exist"),
-    "csv": (lambda run: run, ["x.png"], {}, {"csv_file": "run.json"}, "cannot be made .File exists"),
+    "csv": (lambda run: run, ["x.png"], {}, {"csv_file": "run.json"}, "made .File exists"),
     "folder": (lambda run: run, ["x.png"], {}, {"csv_file": "no/a.csv"}, "which cannot be made"),
 }  # fmt: skip
 
