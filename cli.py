@@ -35,7 +35,7 @@ for command in (
     training.probe,
     rates.rates,
     results.evaluate,
-    results.calibrate,
+    new_images.calibrate,
     new_images.predict,
     results.grid,
     results.report,

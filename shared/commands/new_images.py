@@ -1,4 +1,4 @@
-"""Commands about images that a run was not given before: `predict`."""
+"""Commands about images that are new to a run, and its answers: `calibrate`, `predict`."""
 
 from pathlib import Path
 
@@ -6,7 +6,70 @@ import click
 
 from .completion import complete_backends
 from .mistakes import Command
-from .options import JSON_OPTION, tell, tell_event
+from .options import JSON_OPTION, POSITIVE_OPTION, command_line, echo_json, tell, tell_event
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--sensitivity",
+    type=float,
+    metavar="SHARE",
+    help="Choose the threshold that reaches this sensitivity, such as 0.95; two classes only.",
+)
+@click.option(
+    "--costs",
+    metavar="FP,FN",
+    help="Choose the threshold of least cost: of a false positive and of a false negative.",
+)
+@click.option(
+    "--answered-accuracy",
+    type=float,
+    metavar="SHARE",
+    help="Leave unsure images unanswered, so that this share of the answers is right, such as "
+    "0.95.",
+)
+@click.option(
+    "--answered-share",
+    type=float,
+    metavar="SHARE",
+    help="Answer this share of the images, the surest ones, such as 0.9.",
+)
+@POSITIVE_OPTION
+@JSON_OPTION
+def calibrate(
+    folder: Path,
+    sensitivity: float | None,
+    costs: str | None,
+    answered_accuracy: float | None,
+    answered_share: float | None,
+    positive: str | None,
+    as_json: bool,
+) -> None:
+    """Fit a temperature and a threshold on the validation part.
+
+    They are stored in the run folder; `poc predict` and `poc export` use them. The test part is
+    measured before and after, and decides nothing.
+    """
+    from poc.shared.actions.calibrate import Wish, calibrate_folder, read_costs
+    from poc.shared.analysis.tables.decisions import decision_table, describe_decision
+    from poc.shared.analysis.tables.terminal import show
+
+    wish = Wish(
+        sensitivity=sensitivity,
+        costs=read_costs(costs) if costs else None,
+        answered_accuracy=answered_accuracy,
+        answered_share=answered_share,
+        positive=positive,
+    )
+    decision = calibrate_folder(folder, wish, command=command_line())
+    if as_json:
+        echo_json({"folder": str(folder), **decision.model_dump()})
+        return
+    show(decision_table(decision))
+    for sentence in describe_decision(decision):
+        click.echo(sentence)
+    click.echo(f"Stored: {folder / 'decision.json'}")
 
 
 @click.command(cls=Command)
@@ -56,7 +119,7 @@ def predict(
     """Label new images with a trained run.
 
     PATH is an image file, a folder, a pattern in quotes, or - for a list of paths on standard
-    input. A file that cannot be read gets a row that says so, and the exit code is then 1.
+    input. A file that cannot be read gets a row with the reason, and the exit code is then 1.
     """
     from poc.shared.actions.new_images.label_files import Destination, Wish, label_files
     from poc.shared.actions.new_images.written_rows import describe_counts, refuse_unreadable_rows

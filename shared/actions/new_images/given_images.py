@@ -33,7 +33,7 @@ class UnreadableImage(UsageError):  # noqa: N818 - the words that a user would s
     """An image that cannot be decoded.
 
     Attributes:
-        problem: What it is, such as `is no image that can be read`.
+        problem: Words that follow the name, such as `is no image that Pillow knows`.
     """
 
     def __init__(self, name: str | int, problem: str) -> None:

@@ -21,7 +21,7 @@ def list_paths(
 ) -> list[Item]:
     """List the images that arguments name, in their order; nothing is opened yet.
 
-    A file that does not exist is listed too, so that it gets a row that says so.
+    A file that does not exist is listed too, so that its row gives the reason.
 
     Args:
         arguments: Each is a file, a folder for the image files below it that are not hidden, a
@@ -48,7 +48,7 @@ def list_paths(
 
 
 def list_path(text: str, note: Note) -> list[Item]:
-    """Return the images of a path: the file itself, or the image files below a folder."""
+    """Return the images of a path: the file itself, or the image files below it."""
     path = expand_home(text)
     if not path.is_dir():
         return [Item(text, path)]

@@ -40,7 +40,7 @@ def prepare_ahead(
 
     Args:
         items: The images.
-        view: What the network sees of one.
+        view: View that the network has of an image.
         batch_size: Images of a batch.
         num_threads: Threads that decode and resize.
     """
@@ -72,7 +72,7 @@ def read_view(item: Item, view: EvaluationView) -> Pixels | str:
 def assemble(
     items: Sequence[Item], futures: Sequence[Future[Pixels | str]], view: EvaluationView
 ) -> Prepared:
-    """Wait for the views of a batch, and normalise them."""
+    """Wait for the views of a batch, (num_views, H, W, C) each, and normalise them."""
     found = [future.result() for future in futures]
     readable = [one for one in found if not isinstance(one, str)]
     shape = (0, *view.shape)

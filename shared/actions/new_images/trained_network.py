@@ -34,11 +34,11 @@ class Network(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Answering:
-    """What turns pictures into a trained network's input, and its logits into answers.
+    """The view that turns pictures into a trained network's input, and the way to its answers.
 
     Attributes:
         class_names: Classes in the order of the logits.
-        view: What the network sees of a picture.
+        view: View that the network has of a picture.
         decision: The decision of its run, if it applies.
         is_multi_label: True if an image has any number of labels.
     """
@@ -113,7 +113,7 @@ def read_trained(
 
 
 def view_of(run: RunSpec) -> EvaluationView:
-    """Return what the network of a recorded run sees of a picture."""
+    """Return the view that the network of a recorded run has of a picture."""
     height, width, channels = run.input_shape or (0, 0, 0)
     return EvaluationView(run.data, (height, width, channels))
 

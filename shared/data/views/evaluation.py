@@ -11,7 +11,7 @@ from .view import augment_images, example_generator, plan_view
 
 
 class EvaluationView:
-    """What a network sees of a picture when it is not trained: as a `Pipeline` has it, to the bit.
+    """The view that a network has of a picture outside of training: a `Pipeline`'s, to the bit.
 
     Attributes:
         shape: (H, W, C) of what the network takes.
