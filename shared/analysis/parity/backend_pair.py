@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.step_numbers import AVERAGE_PREFIX
 from poc.shared.engine.worker.operations import (
     Found,
@@ -21,6 +22,7 @@ from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import BACKENDS
 
 from .batches import Batch, draw_probes
+from .kept_branches import cancelled_by_chance, without_rounding
 from .rungs import LOSS
 from .trajectories import Steps
 
@@ -52,6 +54,7 @@ class BackendPair:
     ) -> None:
         self.run, self.workers, self._changes = run.spec, (first, second), changes
         self._spec = run.spec.model_dump(mode="json")
+        self._network = run.trained_network
         self._meta_names = {parameter.name for parameter in run.meta_parameters}
 
     def probes(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
@@ -67,12 +70,23 @@ class BackendPair:
     def gradients(
         self, weights: Weights, worker: Caller, batches: Sequence[Batch], precision: str = ""
     ) -> Arrays:
-        """Compute the first batch's loss () and gradients (…), by canonical name of the tensor."""
+        """Compute the first batch's loss () and gradients (…), by canonical name of the tensor.
+
+        A gradient that is zero with the noise of this step, but for rounding, is zero.
+        """
         run = self.run_of(worker, precision)
         result = worker.call(
             Operations.loss_and_gradients, run=run, weights=weights, batch=batches[0]
         )
-        return {LOSS: np.asarray(result["loss"]), **result["gradients"]}
+        noise = draw_noise(
+            self._network, seed=self.run.seed, step=0, batch_size=len(batches[0]["images"])
+        )
+        gradients = without_rounding(
+            result["gradients"],
+            cancelled_by_chance(self._network, noise),
+            precision or self.run.precision,
+        )
+        return {LOSS: np.asarray(result["loss"]), **gradients}
 
     def trajectory(
         self,

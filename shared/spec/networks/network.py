@@ -183,17 +183,22 @@ class Network:
         """
         return self.cancelled_beside(self.observed)
 
-    def cancelled_beside(self, read: Collection[str] = ()) -> frozenset[str]:
-        """Return the cancelled biases for a loss that reads these nodes besides the logits."""
+    def cancelled_beside(
+        self, read: Collection[str] = (), kept: Collection[str] = ()
+    ) -> frozenset[str]:
+        """Return the cancelled biases for a loss that reads these nodes besides the logits.
+
+        `kept` are random branches that keep every example, and so change nothing.
+        """
         return frozenset(
             name
             for node in self.nodes
             if getattr(node.layer, "activation", None) is None
-            and self._ends_in_norms(node.name, read)
+            and self._ends_in_norms(node.name, read, kept)
             for name in added_constants(node)
         )
 
-    def _ends_in_norms(self, name: str, read: Collection[str]) -> bool:
+    def _ends_in_norms(self, name: str, read: Collection[str], kept: Collection[str]) -> bool:
         """Return whether no output changes if each channel of this value gets a constant."""
         users = self.users.get(name, ())
         return (
@@ -202,7 +207,8 @@ class Network:
             and all(
                 user.uses_batch_statistics
                 if user.layer.kind == BatchNorm.kind
-                else hands_constants_on(user) and self._ends_in_norms(user.name, read)
+                else (hands_constants_on(user) or user.name in kept)
+                and self._ends_in_norms(user.name, read, kept)
                 for user in users
             )
         )
