@@ -3,19 +3,16 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from poc.shared.errors import UsageError
 
-from .started import read_time
-
-if TYPE_CHECKING:
-    from .track import RunFacts
+from .run_facts import RunFacts, read_time
 
 Entry = TypeVar("Entry")
 DEFAULT_PLACE = "sqlite:///mlflow.db"
 EXPERIMENT = "poc"
-# Tags that find a run again: the folder, and the start, since a folder can be used anew.
+# Tags that find a run again: the folder, and the start, since a folder can be used again.
 FOLDER_TAG, STARTED_TAG, EPOCHS_TAG = "poc.folder", "poc.started", "poc.num_epochs"
 ENDS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 # Limits of MLflow: entries of one request, and characters of a parameter.
@@ -33,7 +30,7 @@ class MlflowTracker:
         UsageError: The package is missing, or the server does not answer.
     """
 
-    def __init__(self, facts: "RunFacts", place: str | None) -> None:
+    def __init__(self, facts: RunFacts, place: str | None) -> None:
         self._mlflow = import_mlflow()
         uri = place or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_PLACE
         try:
@@ -65,7 +62,7 @@ class MlflowTracker:
     def close(self) -> None:
         """Do nothing: each call is a request of its own."""
 
-    def _find_run(self, facts: "RunFacts") -> Any:
+    def _find_run(self, facts: RunFacts) -> Any:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return None
@@ -74,7 +71,7 @@ class MlflowTracker:
         same = [run for run in found if run.data.tags.get(STARTED_TAG) == facts.started]
         return same[0] if same else None
 
-    def _begin_run(self, facts: "RunFacts") -> Any:
+    def _begin_run(self, facts: RunFacts) -> Any:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         number = (
             experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT)

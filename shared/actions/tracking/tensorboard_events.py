@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
 
-from .started import read_time
-
-if TYPE_CHECKING:
-    from .track import RunFacts
+from .run_facts import RunFacts, read_time
 
 DEFAULT_PLACE = "tensorboard"
 MARKER, FORMAT = "poc.json", "poc tensorboard 1"
@@ -30,7 +27,7 @@ SHOWN = (
 
 
 class TensorboardTracker:
-    """The folder of one run below the place; an earlier one of the same run is written anew.
+    """The folder of one run below the place; an earlier one of the same run is replaced.
 
     Args:
         facts: The run.
@@ -40,7 +37,7 @@ class TensorboardTracker:
         UsageError: The package is missing, or the folder is not one that poc wrote.
     """
 
-    def __init__(self, facts: "RunFacts", place: str | None) -> None:
+    def __init__(self, facts: RunFacts, place: str | None) -> None:
         self._modules = import_tensorboard()
         folder = Path(place or DEFAULT_PLACE) / facts.name
         make_room(folder)

@@ -1,12 +1,11 @@
 """`poc track`: copy what run folders hold to a tracker, once or while the runs train.
 
 A tracker is never part of a run: it reads the folder from outside, and so can neither slow a run
-down nor stop it. What it has already is not written twice.
+down nor stop it. A second call writes nothing twice.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from poc.shared.shown_names import say
 from poc.shared.spec.suggestions import likeliest
 
 from .mlflow_runs import MlflowTracker
+from .run_facts import RunFacts
 from .tensorboard_events import TensorboardTracker
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -39,24 +39,6 @@ RESULTS = (
     "total_seconds",
     "peak_memory_bytes",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFacts:
-    """What a tracker is told of a run before its epochs.
-
-    Attributes:
-        name: Name of the run in the tracker, and its folder there.
-        folder: Absolute run folder.
-        started: Time of its start, `2026-11-29T12:00:00+0000`; it tells two runs in one folder
-            apart.
-        settings: Dotted name -> value as text, of each setting.
-    """
-
-    name: str
-    folder: str
-    started: str
-    settings: Mapping[str, str]
 
 
 class Tracker(Protocol):
@@ -159,7 +141,7 @@ def find_tracker(name: str | None) -> OpenTracker:
     Raises:
         UsageError: No name is given, or there is no such tracker.
     """
-    if name not in TRACKERS:
+    if name is None or name not in TRACKERS:
         given = "no --to" if name is None else f"--to {name!r}"
         wanted = likeliest(name, TRACKERS) if name else next(iter(TRACKERS))
         raise UsageError(f"Got {given}. Expected one of {', '.join(TRACKERS)}. Try --to {wanted}.")

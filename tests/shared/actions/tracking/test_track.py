@@ -8,7 +8,7 @@ import time
 import pytest
 
 from poc.shared.actions.tracking import track as tracking
-from poc.shared.actions.tracking.started import read_time
+from poc.shared.actions.tracking.run_facts import read_time
 from poc.shared.actions.tracking.track import RESULTS, name_runs, track_runs
 from poc.shared.data.sources.inspection import ignore
 from poc.shared.engine.folder.run_folder import RunFolder
