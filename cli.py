@@ -40,6 +40,7 @@ for command in (
     results.grid,
     results.report,
     results.export,
+    results.track,
     results.channels,
     machine.bench,
     machine.doctor,

@@ -1,4 +1,4 @@
-"""Commands about trained runs: `evaluate`, `grid`, `report`, `export`, `channels`."""
+"""Commands about trained runs: `evaluate`, `grid`, `report`, `export`, `track`, `channels`."""
 
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,28 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     show(export_table(row))
     click.echo(describe_export(row))
     click.echo(f"File: {row['file']}")
+
+
+@click.command(cls=Command)
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", metavar="tensorboard|mlflow", help="Tracker to write to; required.")
+@click.option(
+    "--output",
+    metavar="PLACE",
+    help="Folder for TensorBoard (default: tensorboard), or URI of MLflow (default: that of "
+    "MLFLOW_TRACKING_URI, or sqlite:///mlflow.db).",
+)
+@click.option("--follow", is_flag=True, help="Go on until every run has ended.")
+def track(folders: tuple[Path, ...], to: str | None, output: str | None, follow: bool) -> None:
+    """Copy runs to TensorBoard or MLflow, once or while they train.
+
+    It reads the run folders from outside, so it neither slows a run down nor stops it.
+    """
+    from poc.shared.actions.tracking.track import track_runs
+    from poc.shared.shown_names import say
+
+    count = track_runs(folders, to=to, place=output, follow=follow, note=tell)
+    click.echo(f"{say(count, 'run')} written to {to}.")
 
 
 @click.command(cls=Command)

@@ -1,0 +1,1 @@
+"""Runs in the trackers that a team has: TensorBoard and MLflow."""

@@ -1,0 +1,122 @@
+"""A run as TensorBoard's event file: a scalar per metric, and its settings for the HParams page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from poc.shared.errors import UsageError
+from poc.shared.files.whole import read_json, write_json
+
+from .run_facts import RunFacts, read_time
+
+DEFAULT_PLACE = "tensorboard"
+MARKER, FORMAT = "poc.json", "poc tensorboard 1"
+# Beginnings of the settings that a table of runs shows; the others are in the run folder.
+SHOWN = (
+    "backend",
+    "method",
+    "model",
+    "seed",
+    "num_epochs",
+    "optimizer",
+    "schedule",
+    "loss",
+    "data.batch_size",
+)
+
+
+class TensorboardTracker:
+    """The folder of one run below the place; an earlier one of the same run is replaced.
+
+    Args:
+        facts: The run.
+        place: Folder that `tensorboard --logdir` takes.
+
+    Raises:
+        UsageError: The package is missing, or the folder is not one that poc wrote.
+    """
+
+    def __init__(self, facts: RunFacts, place: str | None) -> None:
+        self._modules = import_tensorboard()
+        folder = Path(place or DEFAULT_PLACE) / facts.name
+        make_room(folder)
+        write_json(folder / MARKER, {"format": FORMAT, "run": facts.folder})
+        self._began = read_time(facts.started)
+        self._last = self._began
+        self.num_epochs = 0
+        self._writer = self._modules.writer.EventFileWriter(str(folder))
+        settings = {key: text for key, text in facts.settings.items() if key.startswith(SHOWN)}
+        self._add(self._modules.hparams.hparams_pb(settings, trial_id=facts.name), 0)
+
+    def log_epoch(self, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Write the values of an epoch, which ended so many seconds after the start."""
+        self._last = self._began + seconds
+        shown = {name: value for name, value in values.items() if name not in ("epoch", "step")}
+        self._add(self._scalars(shown), epoch)
+        self.num_epochs = epoch
+
+    def finish(self, status: str, results: Mapping[str, float]) -> None:
+        """Write the results at the last epoch; TensorBoard has no page for how a run ended."""
+        named = {f"results/{name}": value for name, value in results.items()}
+        ended = {"results/is_finished": float(status == "finished")}
+        self._add(self._scalars({**named, **ended}), self.num_epochs)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+    def _scalars(self, values: Mapping[str, float]) -> Any:
+        value = self._modules.summary.Summary.Value
+        rows = [value(tag=name, simple_value=number) for name, number in values.items()]
+        return self._modules.summary.Summary(value=rows)
+
+    def _add(self, summary: Any, step: int) -> None:
+        event = self._modules.event.Event(wall_time=self._last, step=step, summary=summary)
+        self._writer.add_event(event)
+        self._writer.flush()
+
+
+def import_tensorboard() -> SimpleNamespace:
+    """Return the modules of TensorBoard that write events; none of them imports TensorFlow.
+
+    Raises:
+        UsageError: The package is not installed.
+    """
+    try:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.plugins.hparams import summary_v2
+        from tensorboard.summary.writer import event_file_writer
+    except ImportError:
+        raise UsageError(
+            "Got --to tensorboard, which needs the package tensorboard, not installed here. "
+            "Expected it to be installed. Try pip install 'poc[tensorboard]'."
+        ) from None
+    return SimpleNamespace(
+        event=event_pb2, summary=summary_pb2, hparams=summary_v2, writer=event_file_writer
+    )
+
+
+def make_room(folder: Path) -> None:
+    """Make the folder of a run, or empty it if poc wrote it.
+
+    Raises:
+        UsageError: It has other files, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"Got the folder {str(folder)!r}, which cannot be made ({error.strerror}). Expected a "
+            "folder that you may write to. Try another --output."
+        ) from None
+    found = sorted(folder.iterdir())
+    own = [path for path in found if path.name == MARKER or ".tfevents." in path.name]
+    is_own = (folder / MARKER).is_file() and read_json(folder / MARKER).get("format") == FORMAT
+    if found and (len(own) < len(found) or not is_own):
+        raise UsageError(
+            f"Got the folder {str(folder)!r}, which has files that `poc track` did not write. "
+            "Expected a new folder, or one of an earlier `poc track`. Try another --output."
+        )
+    for path in own:
+        path.unlink()
