@@ -338,3 +338,12 @@ def test_a_run_keeps_the_answers_of_its_kept_epoch(split, tmp_path):
     assert (logits.argmax(axis=1) == labels).mean() == row["best_val_accuracy"]
     assert row["best_val_loss"] != row["test_loss"]
     calibrate(tmp_path / "run")
+    # With the weights of another run, these answers would decide for a network that never gave
+    # them.
+    best = RunFolder(tmp_path / "run").best
+    own = best.read_bytes()
+    best.write_bytes(own[:-1] + bytes([own[-1] ^ 1]))
+    with pytest.raises(UsageError, match="is not the file that its validation_predictions"):
+        calibrate(tmp_path / "run")
+    best.write_bytes(own)
+    calibrate(tmp_path / "run")
