@@ -107,7 +107,7 @@ def list_table(name: str, root: Path, table: LabelTable) -> Listing:
         UsageError: A part has another name, or an image is named twice.
     """
     names = [find_file(root, text) for text in table.paths]
-    if not any(os.path.exists(root / file) for file in names):
+    if not any(is_there(root / file) for file in names):
         raise UsageError(
             f"Got {name!r}, none of whose paths leads to a file (line {table.numbers[0]}: "
             f"{plain(repr(table.paths[0]))}). Expected paths from the folder of the CSV file, "
@@ -169,11 +169,15 @@ def find_file(root: Path, text: str) -> str:
     with backslashes. A path that leads to no file is returned unchanged; its inspection fails.
     """
     for written in dict.fromkeys((text, text.replace("\\", "/"))):
-        # Unlike Path.exists, this takes a name that is too long for a file.
-        if os.path.exists(root / written):
+        if is_there(root / written):
             return relate(root, written)
-    found = [text + suffix for suffix in ALL_SUFFIXES if os.path.exists(root / (text + suffix))]
+    found = [text + suffix for suffix in ALL_SUFFIXES if is_there(root / (text + suffix))]
     return relate(root, found[0] if len(found) == 1 else text)
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something; a name that is too long leads nowhere."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises on such a name
 
 
 def relate(root: Path, text: str) -> str:

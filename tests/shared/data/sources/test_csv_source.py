@@ -90,7 +90,7 @@ def test_paths_that_lead_nowhere(folder: Path) -> None:
         open_text(folder, text)
     # A name that is too long for any file is missing too; it once ended in a traceback.
     long = rows(lambda n: "ab"[n % 2], header="path,label") + f"{'x' * 300},a\n"
-    with pytest.raises(UsageError, match="xxx.* too long"):
+    with pytest.raises(UsageError, match=r"xxx.* too long"):
         open_text(folder, long)
 
 
