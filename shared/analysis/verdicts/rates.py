@@ -21,10 +21,8 @@ def describe_rates(rows: Sequence[TwoClasses]) -> Iterator[str]:
     parts = by_data([row.group for row in rows])
     names = name_data([members[0].data for members in parts])
     for members in parts:
-        alike = [row for row in rows if any(row.group is member for member in members)]
-        # Of rows with the same accuracy, one that somebody made a decision for.
-        row = max(alike, key=lambda row: (mean_accuracy(row.group), len(row.answerings)))
-        best = row.group
+        best = max(members, key=mean_accuracy)
+        row = next(row for row in rows if row.group is best)
         lead = f"On {names[best.data]}: " if parts[1:] else ""
         of_row = f" of {best.label}" if members[1:] else ""
         plain, *decided = row.answerings

@@ -272,11 +272,11 @@ class RunFolder:
 
         `weights_sha256` is the digest of the weight file that gave them, if a reader compares it.
         """
-        arrays = {"logits": logits, "labels": labels, "ids": np.asarray(ids, dtype=np.str_)}
-        if weights_sha256:
-            arrays["weights_sha256"] = np.asarray(weights_sha256, dtype=np.str_)
+        digest = {"weights_sha256": np.asarray(weights_sha256)} if weights_sha256 else {}
+        arrays: dict[str, NDArray[Any]] = {"logits": logits, "labels": labels, **digest}
+        arrays["ids"] = np.asarray(ids, dtype=np.str_)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_bytes(self.path / name, buffer.getvalue())
 
     def keep_split(self, content: bytes) -> None:

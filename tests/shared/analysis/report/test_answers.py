@@ -69,20 +69,6 @@ def test_a_threshold_is_reported_beside_the_more_probable_class(tmp_path):
     assert "with the temperature" in page
 
 
-def test_of_equal_rows_the_one_with_a_decision_is_reported(tmp_path):
-    for backend in ("tf", "torch"):
-        run = make_trained(tmp_path / "runs" / backend)
-        folder = RunFolder(run)
-        record = folder.read_run()
-        record["run"]["backend"] = backend
-        folder.write_run(record)
-        folder.write_summary(folder.read_summary() | {"backend": backend})
-    calibrate(tmp_path / "runs" / "torch", sensitivity=0.95)
-    headline = report(tmp_path / "report", tmp_path / "runs")["headline"]
-    assert "Sensitivity of torch for “ill”" in headline[1]
-    assert headline[2].startswith("With p ≥ ")
-
-
 def test_a_stale_decision_is_a_finding(tmp_path):
     run = make_trained(tmp_path / "runs" / "run")
     calibrate(run, sensitivity=0.95)
