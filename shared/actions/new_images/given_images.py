@@ -107,6 +107,7 @@ def list_items(one: One, position: int, note: Note) -> list[Item]:
     `one` is as in `collect_images`: an array is (H, W), (H, W, C) or (N, H, W, C).
     """
     if isinstance(one, str | os.PathLike):
+        refuse_empty(os.fspath(one))
         path = expand_home(os.fspath(one))
         return list_files(path, note) if path.is_dir() else [Item(str(one), path)]
     if isinstance(one, Image.Image):
@@ -114,6 +115,19 @@ def list_items(one: One, position: int, note: Note) -> list[Item]:
     if isinstance(one, np.ndarray):
         return [Item(position + index, each) for index, each in enumerate(split_array(one))]
     raise UsageError(f"Got an image of type {type(one).__name__}. {EXPECTED}. Try converting it.")
+
+
+def refuse_empty(path: str) -> None:
+    """Refuse a path without a character, which would stand for the present folder.
+
+    Raises:
+        UsageError: It is empty, as an unset variable of a shell is.
+    """
+    if not path.strip():
+        raise UsageError(
+            f"Got the path {path!r}. Expected the path of an image file or of a folder. Try . for "
+            "the present folder."
+        )
 
 
 def split_array(array: Array) -> list[Pixels]:

@@ -11,7 +11,7 @@ from poc.shared.data.sources.inspection import Note
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
 
-from .given_images import Item, list_files
+from .given_images import Item, list_files, refuse_empty
 
 STANDARD_INPUT = "-"
 
@@ -62,8 +62,9 @@ def expand(argument: str) -> list[str]:
     """Return the paths that an argument stands for: itself, or those that its pattern matches.
 
     Raises:
-        UsageError: The pattern matches nothing.
+        UsageError: The pattern matches nothing, or the argument is empty.
     """
+    refuse_empty(argument)
     # A file may be named like a pattern, such as `cat[1].jpg`.
     if not has_magic(argument) or os.path.lexists(expand_home(argument)):
         return [argument]

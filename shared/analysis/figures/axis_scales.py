@@ -50,6 +50,12 @@ def label_log(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def share_limits(low: float, high: float) -> tuple[float, float]:
+    """Return limits a little beyond both ends of shares, and never far beyond 0 or 1."""
+    start, end = linear_limits(low, high)
+    return max(start, -MARGIN), min(end, 1 + MARGIN)
+
+
 def linear_limits(low: float, high: float) -> tuple[float, float]:
     """Return limits a little beyond both ends."""
     # Equal ends would give an empty axis.

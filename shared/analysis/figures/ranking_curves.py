@@ -1,8 +1,7 @@
 """ROC and precision-recall curves: of two classes run by run, of more classes one against the rest.
 
-With more than two classes a panel has a line per class, the mean over the runs of a row; the
-classes with the smallest areas are named. With more than 20 classes nothing is drawn, and
-classes.csv has the areas.
+With more than two classes a panel has a line per class, the mean over the runs of a row, and names
+those with the smallest areas. With more than 20, nothing is drawn; classes.csv has the areas.
 """
 
 from collections.abc import Sequence
@@ -223,12 +222,13 @@ def draw_many_classes(rows: Rows, kind: Kind) -> Picture | None:
             frame(axes, kind)
             draw_classes(axes, group, areas, kind)
             panels.append(to_svg(figure, f"{kind.title}, {group.label}."))
+    is_by_label = all(group.is_multi_label for group, _ in shown)
+    against = "one label against its absence" if is_by_label else "one class against the rest"
     return Picture(
-        title=f"{kind.title}, one class against the rest",
+        title=f"{kind.title}, {against}",
         panels=panels,
-        description=f"{kind.axes} at every threshold, one panel per row "
-        f"and one line per class, a mean over runs. Colours: the {NUM_NAMED} classes with the "
-        "smallest areas; grey: the others.",
+        description=f"{kind.axes} at every threshold, one panel per row and one line per class, a "
+        f"mean over runs. Colours: the {NUM_NAMED} with the smallest areas; grey: the others.",
         table=least_table(shown, kind),
     )
 

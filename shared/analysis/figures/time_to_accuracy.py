@@ -9,7 +9,7 @@ from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.runs.reading import Run
 from poc.shared.analysis.tables.table import Table
 
-from .axis_scales import label_linear, linear_limits
+from .axis_scales import label_linear, linear_limits, share_limits
 from .drawing import (
     PANEL_WIDTH,
     Picture,
@@ -57,7 +57,7 @@ def draw_time_to_accuracy(groups: Sequence[Group]) -> Picture | None:
         with drawing(PANEL_WIDTH, panel_height(list(settings))) as figure:
             axes = figure.subplots()
             draw_setting(axes, name, members)
-            axes.set_ylim(*linear_limits(min(accuracies), max(accuracies)))
+            axes.set_ylim(*share_limits(min(accuracies), max(accuracies)))
             label_linear(axes.yaxis)
             panels.append(to_svg(figure, f"Validation accuracy over seconds, {name}."))
     return Picture(

@@ -39,7 +39,7 @@ from poc.shared.analysis.verdicts.findings import (
 )
 from poc.shared.analysis.verdicts.headline import Headline, write_headline
 from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
-from poc.shared.analysis.verdicts.rates import describe_rates
+from poc.shared.analysis.verdicts.rates import describe_labels, describe_rates
 from poc.shared.engine.console.output import plain
 
 from .answer_files import answer_files
@@ -198,7 +198,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
         written=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         facts=describe_facts(groups, runs, problems),
         headline=study.headline.sentences,
-        rates=list(describe_rates(study.answered.two_classes)),
+        rates=[*describe_rates(study.answered.two_classes), *describe_labels(groups)],
         rivals=rival_table(study.headline.rivals),
         findings=collect_findings(groups),
         tables=[

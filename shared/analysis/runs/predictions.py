@@ -62,8 +62,10 @@ def read_predictions(
         raise UsageError(f"Got a damaged {name} ({error}). Expected an npz file. {AGAIN}") from None
     except KeyError as error:
         raise UsageError(f"Got {name} without {error}. Expected this array. {AGAIN}") from None
+    # First of all, since text cannot be compared with a number.
     is_whole = (
-        logits.shape == (len(labels), num_classes)
+        (logits.dtype.kind, labels.dtype.kind, ids.dtype.kind) in (("f", "i", "U"), ("f", "u", "U"))
+        and logits.shape == (len(labels), num_classes)
         and labels.shape in (ids.shape, logits.shape)
         and len(labels) > 0
         and bool(np.isfinite(logits).all())

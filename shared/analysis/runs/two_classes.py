@@ -128,14 +128,27 @@ def find_two_classes(groups: Sequence[Group], positive: str | None) -> list[TwoC
         advice = f"--positive {likeliest(positive, names)!r}" if names else "leaving it out"
         raise UsageError(f"Got --positive {positive!r}. Expected {known}. Try {advice}.")
     tested = [group for group in binary if share_test_images(group, group)]
-    return [TwoClasses(group, find_position(group, positive)) for group in tested]
+    return [TwoClasses(group, find_position(group, positive, tested)) for group in tested]
 
 
-def find_position(group: Group, positive: str | None) -> int:
-    """Return the position of a row's positive class."""
+def find_position(group: Group, positive: str | None, rows: Sequence[Group]) -> int:
+    """Return the position of a row's positive class.
+
+    A row without a decision takes the class of the other rows with its classes, so that their
+    sensitivities can be compared.
+    """
     names = group.data.class_names
     if positive in names:
         return names.index(positive)
-    thresholds = [run.decision.threshold for run in group.runs if run.decision]
-    decided = {item.positive for item in thresholds if item}
-    return names.index(decided.pop()) if len(decided) == 1 else 1
+    alike = [row for row in rows if set(row.data.class_names) == set(names)]
+    for members in ([group], alike):
+        decided = find_decided(members)
+        if len(decided) == 1:
+            return names.index(decided.pop())
+    return 1
+
+
+def find_decided(rows: Sequence[Group]) -> set[str]:
+    """Return the positive classes of the rows' decisions."""
+    thresholds = [run.decision.threshold for row in rows for run in row.runs if run.decision]
+    return {item.positive for item in thresholds if item}

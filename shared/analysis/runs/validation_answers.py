@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from poc.shared.engine.folder.decision import CHECKPOINT
+from poc.shared.data.sources.npz import read_archive
+from poc.shared.engine.folder.decision import CHECKPOINT, digest_checkpoint
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
 from poc.shared.errors import UsageError
@@ -41,7 +42,7 @@ def read_validation(record: RunRecord) -> Predictions:
     """Read the answers for the validation part.
 
     Raises:
-        UsageError: There are none, or they are those for the test part.
+        UsageError: There are none, they are those for the test part, or other weights gave them.
     """
     folder = record.folder
     if record.spec.data.split.val_on_test:
@@ -53,6 +54,7 @@ def read_validation(record: RunRecord) -> Predictions:
         )
     found = read_predictions(folder, len(record.class_names), VALIDATION_PREDICTIONS)
     if found is not None:
+        check_weights(folder)
         return found
     counts = record.data.get("counts")
     has_part = isinstance(counts, dict) and counts.get("val")
@@ -67,6 +69,23 @@ def read_validation(record: RunRecord) -> Predictions:
         "kept no answers for the validation part. Expected this file. Try training again in a new "
         "folder."
     )
+
+
+def check_weights(folder: Path) -> None:
+    """Refuse answers that other weights than the run's present ones gave.
+
+    Runs from before 2026-11-29 noted no digest; theirs are taken as they are.
+
+    Raises:
+        UsageError: See above.
+    """
+    digest = read_archive(folder / VALIDATION_PREDICTIONS).get("weights_sha256")
+    if digest is not None and str(digest) != digest_checkpoint(folder):
+        raise UsageError(
+            f"Got the run {str(folder)!r}, whose {CHECKPOINT}.safetensors is not the file that its "
+            f"{VALIDATION_PREDICTIONS} was computed with. Expected the weights of the run, since a "
+            "decision holds for these alone. Try restoring the file, or training again."
+        )
 
 
 def check_independent(validation: Predictions, test: Predictions | None) -> None:

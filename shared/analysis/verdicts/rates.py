@@ -1,10 +1,14 @@
-"""A sentence about two classes: sensitivity and specificity of the best row of each data set."""
+"""A sentence about the best row of each data set: rates of two classes, or of any number of labels.
+
+Both say what a reader of the accuracy alone would miss.
+"""
 
 from collections.abc import Iterator, Sequence
 
-from poc.shared.analysis.runs.groups import by_data, name_data
+from poc.shared.analysis.runs.groups import Group, by_data, name_data
 from poc.shared.analysis.runs.two_classes import TwoClasses
 from poc.shared.engine.numerics.thresholds import AnswerCounts, Rate
+from poc.shared.engine.summary.answer_columns import AREA
 
 from .findings import mean_accuracy
 
@@ -32,6 +36,27 @@ def describe_rates(rows: Sequence[TwoClasses]) -> Iterator[str]:
                 f"{lead}With {answering.name}: sensitivity {write_both(answering.counts)}; "
                 f"accuracy {answering.counts.accuracy:.3f}."
             )
+
+
+def describe_labels(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield what accuracy means for any number of labels, and the row of the highest one by label.
+
+    One sentence per data set with such images.
+    """
+    parts = by_data(groups)
+    names = name_data([members[0].data for members in parts])
+    for members in parts:
+        best = max(members, key=mean_accuracy)
+        single, area = (best.spread(f"test_{name}") for name in ("label_accuracy", AREA))
+        if not best.is_multi_label or single is None:
+            continue
+        lead = f"On {names[best.data]}: " if parts[1:] else ""
+        areas = f"; the mean area under ROC of a label is {area.mean:.3f}" if area else ""
+        of_row = f" of {best.label}" if members[1:] else ""
+        yield (
+            f"{lead}An image counts as right only with every label right; {single.mean:.3f} of the "
+            f"single answers{of_row} are right{areas}."
+        )
 
 
 def write_both(counts: AnswerCounts) -> str:

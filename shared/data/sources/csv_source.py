@@ -19,7 +19,7 @@ from poc.shared.spec.columns import ColumnsSpec
 from .class_folders.layout import PART_FOLDERS, SUFFIXES
 from .class_folders.listing import Listing
 from .folder import FolderSource, Look
-from .label_table import LabelTable, read_table
+from .label_table import SEPARATOR, LabelTable, read_table
 
 # A set lists its photos' suffixes in capitals or not, as the camera wrote them.
 ALL_SUFFIXES = sorted({*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)})
@@ -72,8 +72,9 @@ def refuse_labels(name: str, table: LabelTable, names: Sequence[str]) -> None:
             "example of each label. Try naming the others: --set data.columns.labels=[…]."
         )
     if len(names) < 2:
+        listed = f" ({plain(repr(names[0]))})" if names else ""
         raise UsageError(
-            f"Got {name!r} with {say(len(names), 'class')} ({', '.join(map(repr, names))}). "
+            f"Got {name!r}, whose readable images have {say(len(names), 'class')}{listed}. "
             "Expected at least 2. Try naming the right column: --set data.columns.label=NAME."
         )
 
@@ -106,6 +107,12 @@ def list_table(name: str, root: Path, table: LabelTable) -> Listing:
         UsageError: A part has another name, or an image is named twice.
     """
     names = [find_file(root, text) for text in table.paths]
+    if not any(is_there(root / file) for file in names):
+        raise UsageError(
+            f"Got {name!r}, none of whose paths leads to a file (line {table.numbers[0]}: "
+            f"{plain(repr(table.paths[0]))}). Expected paths from the folder of the CSV file, "
+            f"{str(root)!r}, or absolute ones. Try correcting them, or moving the CSV file."
+        )
     counts = Counter(names)
     for file, number in zip(names, table.numbers, strict=True):
         if counts[file] > 1:
@@ -115,12 +122,33 @@ def list_table(name: str, root: Path, table: LabelTable) -> Listing:
                 "Try joining these lines."
             )
     parts = [""] * len(names) if table.parts is None else read_parts(name, table, table.parts)
-    remarks = list(table.remarks)
+    remarks = [*table.remarks, *remark_capitals(name, table), *remark_separators(name, table)]
     if not table.is_exclusive and all(len(own) == 1 for own in table.labels):
         remarks.append(f"{name}: every image has exactly one label, so the labels are classes.")
     return Listing(
         names=names, parts=parts, classes=["|".join(own) for own in table.labels], remarks=remarks
     )
+
+
+def remark_capitals(name: str, table: LabelTable) -> list[str]:
+    """Name the first two labels that differ in capital letters alone, if there are some."""
+    seen: dict[str, str] = {}
+    for label in dict.fromkeys(label for own in table.labels for label in own):
+        other = seen.setdefault(label.casefold(), label)
+        if other != label:
+            pair = " and ".join(plain(repr(each)) for each in (other, label))
+            return [f"{name}: {pair} are taken as different labels, by their capital letters."]
+    return []
+
+
+def remark_separators(name: str, table: LabelTable) -> list[str]:
+    """Say that a comma or a semicolon separates no labels, if rows name a label that has one."""
+    is_by_name = not table.is_exclusive and not table.names
+    labels = [label for own in table.labels for label in own] if is_by_name else []
+    found = next((label for label in labels if "," in label or ";" in label), None)
+    if found is None:
+        return []
+    return [f"{name}: {plain(repr(found))} is taken as one label; only {SEPARATOR} separates them."]
 
 
 def read_parts(name: str, table: LabelTable, texts: Sequence[str]) -> list[str]:
@@ -141,10 +169,15 @@ def find_file(root: Path, text: str) -> str:
     with backslashes. A path that leads to no file is returned unchanged; its inspection fails.
     """
     for written in dict.fromkeys((text, text.replace("\\", "/"))):
-        if (root / written).exists():
+        if is_there(root / written):
             return relate(root, written)
-    found = [text + suffix for suffix in ALL_SUFFIXES if (root / (text + suffix)).exists()]
+    found = [text + suffix for suffix in ALL_SUFFIXES if is_there(root / (text + suffix))]
     return relate(root, found[0] if len(found) == 1 else text)
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something; a name that is too long leads nowhere."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises on such a name
 
 
 def relate(root: Path, text: str) -> str:

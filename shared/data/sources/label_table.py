@@ -6,6 +6,7 @@ UTF-8. Rows keep their numbers, so that a message can name the line to correct.
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ USUAL = {
     "split": ("split", "part"),
 }
 DELIMITERS = (",", ";", "\t")
-FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+# In lower case; tables of pandas write True and False.
+FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 SEPARATOR = "|"
 NUM_NAMED = 8
 
@@ -87,7 +89,8 @@ def read_table(name: str, path: Path, columns: ColumnsSpec) -> LabelTable:
     part = find_column(rows, "split", columns.split)
     if path_column is None:
         raise refuse_column(rows, "path", "the image files' paths")
-    others = [column for column in rows.header if column not in (path_column, group, part)]
+    # A column without a name is the row numbers of pandas.
+    others = [name for name in rows.header if name and name not in (path_column, group, part)]
     names, labels, is_exclusive, remarks = read_labels(rows, columns, others)
     return LabelTable(
         numbers=rows.numbers,
@@ -109,9 +112,7 @@ def read_rows(name: str, path: Path) -> Rows:
             header.
     """
     try:
-        text = read_regular(path)[0].decode("utf-8-sig")
-        header_line = text.lstrip("\r\n").split("\n", 1)[0]
-        delimiter = max(DELIMITERS, key=header_line.count)
+        text, delimiter = find_delimiter(read_regular(path)[0].decode("utf-8-sig"))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         lines: list[tuple[int, list[str]]] = []
         first = 1
@@ -139,6 +140,21 @@ def read_rows(name: str, path: Path) -> Rows:
             )
     numbers, rows = zip(*lines[1:], strict=True)
     return Rows(name=name, header=header, rows=rows, numbers=numbers)
+
+
+def find_delimiter(text: str) -> tuple[str, str]:
+    """Return a file's text, without the line `sep=;` that Excel reads, and its delimiter.
+
+    Raises:
+        ValueError: The text has zero bytes, and so is no UTF-8 that people write.
+    """
+    if "\0" in text:
+        raise ValueError("it has zero bytes, as text in UTF-16 does")
+    if text[:4].lower() == "sep=" and text[4:5] in DELIMITERS and text[5:6] in ("\r", "\n"):
+        # The end of the line stays, so that lines keep their numbers.
+        return text[5:], text[4]
+    header_line = text.lstrip("\r\n").split("\n", 1)[0]
+    return text, max(DELIMITERS, key=header_line.count)
 
 
 def check_header(name: str, header: Sequence[str]) -> None:
@@ -181,10 +197,11 @@ def require_column(rows: Rows, use: str, column: str) -> None:
 
 def refuse_column(rows: Rows, use: str, what: str) -> UsageError:
     """Return the error for a use without a column."""
+    several = ", or two or more of 0 and 1: --set 'data.columns.labels=[…]'"
     return UsageError(
         f"Got {rows.name!r} with the columns {name_columns(rows.header)}, none of which is named "
         f"{' or '.join(USUAL[use])}. Expected one with {what}. Try naming it: "
-        f"--set data.columns.{use}=NAME."
+        f"--set data.columns.{use}=NAME{several if use == 'label' else ''}."
     )
 
 
@@ -229,7 +246,7 @@ def read_labels(
     """
     label = None if columns.labels else find_column(rows, "label", columns.label)
     if label is not None:
-        return (), [(text,) for text in require_filled(rows, label)], True, []
+        return (), [(compose(text),) for text in require_filled(rows, label)], True, []
     several, remarks = list(columns.labels), []
     for column in several:
         require_column(rows, "labels", column)
@@ -238,7 +255,7 @@ def read_labels(
     if len(several) == 1:
         return (), [split_names(text) for text in rows.column(several[0])], False, []
     if not several:
-        several = [column for column in others if set(rows.column(column)) <= FLAGS.keys()]
+        several = [column for column in others if are_flags(rows.column(column))]
         if len(several) < 2 or len(several) < len(others):
             raise refuse_column(rows, "label", "each image's class")
         remarks = [f"{rows.name}: {name_columns(several)} are taken as labels, 1 for yes."]
@@ -247,8 +264,18 @@ def read_labels(
 
 def split_names(text: str) -> tuple[str, ...]:
     """Return the names in a field, each once, in their order; empty for an empty field."""
-    names = (name.strip() for name in text.split(SEPARATOR))
+    names = (compose(name.strip()) for name in text.split(SEPARATOR))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def compose(text: str) -> str:
+    """Return a label in Unicode's composed form, so that both forms of é are one class."""
+    return unicodedata.normalize("NFC", text)
+
+
+def are_flags(fields: Sequence[str]) -> bool:
+    """Return whether all fields of a column are 0 or 1."""
+    return {field.lower() for field in fields} <= FLAGS.keys()
 
 
 def read_flags(rows: Rows, columns: Sequence[str]) -> list[tuple[str, ...]]:
@@ -260,12 +287,12 @@ def read_flags(rows: Rows, columns: Sequence[str]) -> list[tuple[str, ...]]:
     labels: list[list[str]] = [[] for _ in rows.numbers]
     for column in columns:
         for number, field, own in zip(rows.numbers, rows.column(column), labels, strict=True):
-            if field not in FLAGS:
+            if field.lower() not in FLAGS:
                 raise UsageError(
                     f"Got {rows.name!r}, whose line {number} has {field!r} in the column of the "
                     f"label {column!r}. Expected 0 or 1: an unknown label is neither. Try "
                     "correcting it, or leaving the line out."
                 )
-            if FLAGS[field]:
+            if FLAGS[field.lower()]:
                 own.append(column)
     return [tuple(own) for own in labels]

@@ -170,10 +170,7 @@ class RunFolder:
         `run.json` marks this as a run folder until the new run replaces it.
         """
         own = [
-            "metrics.jsonl",
-            "summary.json",
-            "predictions.npz",
-            "predictions_before.npz",
+            *("metrics.jsonl", "summary.json", "predictions.npz", "predictions_before.npz"),
             *(VALIDATION_PREDICTIONS, DECISION, SPLIT, EXPORTS),
         ]
         exports = self.path / "exports"
@@ -269,12 +266,17 @@ class RunFolder:
         labels: NDArray[np.int64],
         ids: Sequence[str],
         name: str = "predictions.npz",
+        weights_sha256: str = "",
     ) -> None:
-        """Write logits (N, C), labels (N,) and ids (N,) of a part, by default the test part."""
+        """Write logits (N, C), labels (N,) and ids (N,) of a part, by default the test part.
+
+        `weights_sha256` is the digest of the weight file that gave them, if a reader compares it.
+        """
+        digest = {"weights_sha256": np.asarray(weights_sha256)} if weights_sha256 else {}
+        arrays: dict[str, NDArray[Any]] = {"logits": logits, "labels": labels, **digest}
+        arrays["ids"] = np.asarray(ids, dtype=np.str_)
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, logits=logits, labels=labels, ids=np.asarray(ids, dtype=np.str_)
-        )
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_bytes(self.path / name, buffer.getvalue())
 
     def keep_split(self, content: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.engine.folder.decision import digest_checkpoint
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
@@ -86,7 +87,8 @@ def keep_validation(trained: FinishedTraining, supervision: Supervision) -> None
     kept = trained.steps.kept_val
     logits, labels = evaluate_watched(supervision, trained.trainer, val, kept)
     ids = [trained.data.source.ids[index] for index in trained.data.split.val]
-    supervision.folder.write_predictions(logits, labels, ids, VALIDATION_PREDICTIONS)
+    digest = digest_checkpoint(supervision.folder.path)
+    supervision.folder.write_predictions(logits, labels, ids, VALIDATION_PREDICTIONS, digest)
 
 
 def judge_test(

@@ -241,6 +241,14 @@ def not_finite(run):
     RunFolder(run).write_predictions(logits, labels, ids, VALIDATION_PREDICTIONS)
 
 
+def of_type(run, **types):
+    """Store an array of the validation answers in another type."""
+    with np.load(run / VALIDATION_PREDICTIONS) as file:
+        arrays = dict(file)
+    changed = {name: arrays[name].astype(kind) for name, kind in types.items()}
+    np.savez(run / VALIDATION_PREDICTIONS, **{**arrays, **changed})
+
+
 def by_chance(run):
     ids = [f"val {index}" for index in range(60)]
     logits = np.tile([[2.0, 1.0]], (60, 1))
@@ -288,6 +296,9 @@ REFUSALS = {
     ),
     "no weights": (lambda run: RunFolder(run).best.unlink(), {}, "without best.safetensors"),
     "not finite": (not_finite, {}, "Got a malformed validation_predictions.npz"),
+    "text as logits": (lambda run: of_type(run, logits=str), {}, "Got a malformed validation_pre"),
+    "text as labels": (lambda run: of_type(run, labels=str), {}, "Got a malformed validation_pre"),
+    "parts of labels": (lambda run: of_type(run, labels=float), {}, "Got a malformed validation_"),
 }  # fmt: skip
 
 
@@ -337,4 +348,13 @@ def test_a_run_keeps_the_answers_of_its_kept_epoch(split, tmp_path):
     assert losses.mean() == pytest.approx(row["best_val_loss"], rel=1e-12)
     assert (logits.argmax(axis=1) == labels).mean() == row["best_val_accuracy"]
     assert row["best_val_loss"] != row["test_loss"]
+    calibrate(tmp_path / "run")
+    # With the weights of another run, these answers would decide for a network that never gave
+    # them.
+    best = RunFolder(tmp_path / "run").best
+    own = best.read_bytes()
+    best.write_bytes(own[:-1] + bytes([own[-1] ^ 1]))
+    with pytest.raises(UsageError, match="is not the file that its validation_predictions"):
+        calibrate(tmp_path / "run")
+    best.write_bytes(own)
     calibrate(tmp_path / "run")

@@ -129,6 +129,13 @@ def test_a_folder_stands_for_the_images_below_it(photos):
     assert "1 file that is no image (1 .txt)" in notes[0]
 
 
+@pytest.mark.parametrize("images", ["", ["a.png", ""]])
+def test_an_empty_path_is_refused(photos, images, monkeypatch):
+    monkeypatch.chdir(photos)
+    with pytest.raises(UsageError, match=r"Got the path ''"):
+        collect_images(images, ignore)
+
+
 def test_links_to_folders_are_followed_once(photos):
     (photos / "more" / "again").symlink_to(photos)
     (photos / "other").symlink_to(photos / "more")

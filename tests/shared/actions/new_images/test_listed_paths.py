@@ -33,6 +33,14 @@ def test_each_kind_of_path_in_the_given_order(place):
     assert "1 file that is no image (1 .txt)" in notes[0]
 
 
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_not_the_present_folder(place, path):
+    """A variable of the shell that is not set would label every image below this folder."""
+    with pytest.raises(UsageError, match=r"Got the path '.*Try \. for the present folder"):
+        names(["photos/b.jpg", path])
+    assert len(names(["."])) == 4
+
+
 def test_a_pattern_looks_into_folders_and_skips_hidden_files(place):
     found = names(["photos/**/*.jpg"])
     assert found == [

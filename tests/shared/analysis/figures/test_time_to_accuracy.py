@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from poc.shared.analysis.figures.axis_scales import linear_limits, share_limits
 from poc.shared.analysis.figures.time_to_accuracy import (
     draw_time_to_accuracy,
     seconds_to_reach,
@@ -47,6 +48,15 @@ def test_both_backends_of_a_setting_share_a_panel():
     assert [mark.name for mark in picture.legend] == ["tf", "torch"]
     for panel in picture.panels:
         assert all(mark.colour in panel for mark in picture.legend)
+
+
+def test_equal_accuracies_have_an_axis_of_shares():
+    """A flat line once had an axis down to -0.38, and no accuracy is below 0."""
+    assert share_limits(0.12, 0.12) == (-0.04, 0.62)
+    assert share_limits(0.9, 0.9) == (0.4, 1.04)
+    assert share_limits(0.5, 0.6) == linear_limits(0.5, 0.6)
+    groups = [SimpleNamespace(label="a", backend="tf", runs=[make_run([0.12, 0.12])])]
+    assert ">-0." not in draw_time_to_accuracy(groups).svg
 
 
 def test_without_validation_there_is_no_picture():

@@ -91,6 +91,24 @@ def test_more_classes_have_no_rates(tmp_path):
     assert pd.read_csv(tmp_path / "report" / "rates.csv").empty
 
 
+def test_any_number_of_labels_is_explained_on_the_first_screen(tmp_path):
+    """Accuracy is then of whole sets of labels, which its number does not say."""
+    make_run(tmp_path / "runs" / "run", class_names=["a", "b"], num_images=4)
+    folder = RunFolder(tmp_path / "runs" / "run")
+    labels = np.array([[1, 0], [1, 1], [0, 0], [0, 1]])
+    logits = np.array([[1.0, -1.0], [2.0, -3.0], [-1.0, -2.0], [-2.0, 1.0]])
+    folder.write_predictions(logits, labels, ["w", "x", "y", "z"])
+    figures = {"test_accuracy": 0.75, "test_label_accuracy": 0.875, "test_area_under_roc": 0.875}
+    folder.write_summary(folder.read_summary() | figures)
+    result = report(tmp_path / "report", tmp_path / "runs")
+    assert result["headline"][1] == (
+        "An image counts as right only with every label right; 0.875 of the single answers are "
+        "right; the mean area under ROC of a label is 0.875."
+    )
+    page = read_page(tmp_path / "report" / "report.html").text
+    assert "ROC curves, one label against its absence" in page
+
+
 def test_classes_csv_has_the_figures_of_scikit_learn(tmp_path):
     (answers,) = make_row(tmp_path / "runs", names=["a", "b", "c"], num_seeds=1)
     report(tmp_path / "report", tmp_path / "runs")

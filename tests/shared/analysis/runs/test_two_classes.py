@@ -47,6 +47,19 @@ def read_row(root):
     return groups[0]
 
 
+def test_rows_of_the_same_classes_have_one_positive_class(tmp_path):
+    """Otherwise one row's sensitivity stands above the other's specificity, under one title."""
+    calibrate(make_trained(tmp_path / "a"), sensitivity=0.9, positive="healthy")
+    make_run(tmp_path / "b", k=5, class_names=NAMES)
+    groups = group_runs(read_runs([tmp_path])[0])
+    assert [row.positive for row in find_two_classes(groups, None)] == ["healthy", "healthy"]
+    assert [row.positive for row in find_two_classes(groups, "ill")] == ["ill", "ill"]
+    make_run(tmp_path / "other" / "c", k=7, class_names=["cat", "dog"])
+    groups = group_runs(read_runs([tmp_path])[0])
+    named = {row.group.data.class_names[0]: row.positive for row in find_two_classes(groups, None)}
+    assert named == {"healthy": "healthy", "cat": "dog"}
+
+
 def test_rates_are_means_with_the_interval_of_one_run(tmp_path):
     answers = make_row(tmp_path)
     row = find_two_classes([read_row(tmp_path)], None)[0]

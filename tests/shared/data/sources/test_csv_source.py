@@ -84,6 +84,32 @@ def test_paths_without_suffix_with_backslashes_and_absolute(folder: Path) -> Non
     assert ids == ("scans/00.png", "scans/01.png", "scans/02.png", "scans/03.png")
 
 
+def test_paths_that_lead_nowhere(folder: Path) -> None:
+    text = "path,label\nC:\\x\\00.png,a\nC:\\x\\01.png,b\n"
+    with pytest.raises(UsageError, match=r"none of whose paths leads to a file \(line 2: 'C:"):
+        open_text(folder, text)
+    # A name that is too long for any file is missing too; it once ended in a traceback.
+    long = rows(lambda n: "ab"[n % 2], header="path,label") + f"{'x' * 300},a\n"
+    with pytest.raises(UsageError, match=r"xxx.* too long"):
+        open_text(folder, long)
+
+
+def test_labels_that_look_alike_are_remarked(folder: Path) -> None:
+    text = rows(lambda n: ["Cat", "dog", "cat"][n % 3], header="path,label")
+    source = open_text(folder, text)
+    assert source.class_names == ("Cat", "cat", "dog")
+    assert any("'Cat' and 'cat' are taken as different labels" in each for each in source.remarks)
+
+
+def test_a_comma_within_a_label_is_remarked(folder: Path) -> None:
+    text = rows(lambda n: ["edema; effusion", "edema"][n % 2], header="path,labels")
+    remarks = open_text(folder, text).remarks
+    assert any("'edema; effusion' is taken as one label; only | sep" in each for each in remarks)
+    # A column of one class per image has nothing to separate.
+    plain = rows(lambda n: ["edema; effusion", "edema"][n % 2], header="path,label")
+    assert not any("is taken as one label" in each for each in open_text(folder, plain).remarks)
+
+
 def test_groups_are_never_divided(folder: Path) -> None:
     text = rows(lambda n: "ab"[n % 2], lambda n: f"p{n // 5}", header="path,label,group")
     source = open_text(folder, text)
@@ -150,7 +176,8 @@ def test_relabelled_sources(folder: Path) -> None:
     [
         ("path,label\nscans/00.png,a\nscans/99.png,b\n", "scans/99.png"),
         ("path,label\nscans/00.png,a\n./scans/00.png,b\n", "2 times, first in line 2"),
-        ("path,label\nscans/00.png,a\nscans/01.png,a\n", "1 class"),
+        ("path,label\nscans/00.png,a\nscans/01.png,a\n", r"readable images have 1 class \('a'\)"),
+        ("path,labels\nscans/00.png,\nscans/01.png,\n", r"have 0 classes\. Expected"),
         ("path,x,y,z\nscans/00.png,1,0,0\nscans/01.png,1,1,0\n", "'z'"),
         ("path,label,split\nscans/00.png,a,train\nscans/01.png,b,trian\n", "line 3 has the part"),
     ],

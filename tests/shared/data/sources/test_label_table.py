@@ -73,9 +73,32 @@ def test_columns_of_flags(tmp_path: Path) -> None:
     assert (named.names, named.remarks) == (["effusion", "edema"], [])
 
 
+def test_tables_of_pandas(tmp_path: Path) -> None:
+    # Row numbers without a name, and flags as words.
+    table = read(tmp_path, ",path,edema,effusion\n0,a,True,False\n7,b,FALSE,true\n")
+    assert table.names == ["edema", "effusion"]
+    assert table.labels == [("edema",), ("effusion",)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_line_for_excel_names_the_delimiter(tmp_path: Path, end: str) -> None:
+    table = read(tmp_path, end.join(["sep=;", "path;label", "a, b;cat", "c;dog", ""]), "utf-8-sig")
+    assert (table.paths, table.labels) == (["a, b", "c"], [("cat",), ("dog",)])
+    assert list(table.numbers) == [3, 4]
+
+
+def test_both_forms_of_an_accent_are_one_label(tmp_path: Path) -> None:
+    table = read(tmp_path, "path,label\na,naevus cafe\u0301\nb,naevus caf\u00e9\n")
+    assert table.labels == [("naevus caf\u00e9",), ("naevus caf\u00e9",)]
+    several = read(tmp_path, "path,labels\na,cafe\u0301|caf\u00e9\nb,\n")
+    assert several.labels == [("caf\u00e9",), ()]
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
+        ("path,label\na\0,cat\n", {}, "has zero bytes, as text in UTF-16 does"),
+        ("path,x,y\na,0,no\n", {}, r"or two or more of 0 and 1: --set 'data.columns.labels="),
         ("path,label\na,cat\nb\n", {}, "line 3 has 1 fields"),
         ("path,label\na,cat,1\n", {}, "line 2 has 3 fields"),
         ("path,label\na,cat\n\nb,\n", {}, "line 4 has nothing in the column 'label'"),
