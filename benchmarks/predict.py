@@ -6,8 +6,8 @@
 The files are JPEG photos of 500 x 375 pixels, cut at random places from the one that comes with
 Matplotlib (Grace Hopper, by the US Navy, in the public domain). In each round, the network of the
 run computes the prepared images in batches of 64, and then `poc predict` reads the files and
-computes them, in the same worker process. Printed are medians of images per second and the median
-of the rounds' ratios. With `--memory` it prints the largest memory of a process that labels 1,000
+computes them, in the same worker process. It prints medians of images per second and the median of
+the rounds' ratios. With `--memory` it prints the largest memory of a process that labels 1,000
 and of one that labels 100,000 files.
 """
 

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TypeVar
 
 from poc.shared.errors import UsageError
 
@@ -35,7 +36,7 @@ class MlflowTracker:
         uri = place or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_PLACE
         try:
             self._client = self._mlflow.MlflowClient(tracking_uri=uri)
-            self._run = self._find_run(facts) or self._begin_run(facts)
+            self._run_id, self.num_epochs = self._find_run(facts) or (self._begin_run(facts), 0)
         except Exception as error:  # A client of a server or a database raises anything.
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(
@@ -44,34 +45,34 @@ class MlflowTracker:
             ) from None
         self._began = read_time(facts.started)
         self._last = self._began
-        self.num_epochs = int(self._run.data.tags.get(EPOCHS_TAG, 0))
 
     def log_epoch(self, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
         """Write the values of an epoch, which ended so many seconds after the start."""
         self._last = self._began + seconds
         self._log(values, epoch)
-        self._client.set_tag(self._run.info.run_id, EPOCHS_TAG, str(epoch))
+        self._client.set_tag(self._run_id, EPOCHS_TAG, str(epoch))
         self.num_epochs = epoch
 
     def finish(self, status: str, results: Mapping[str, float]) -> None:
         """Write the results, and how the run ended."""
         self._log(results, self.num_epochs)
         end = round(1000 * self._last)
-        self._client.set_terminated(self._run.info.run_id, ENDS[status], end)
+        self._client.set_terminated(self._run_id, ENDS[status], end)
 
     def close(self) -> None:
         """Do nothing: each call is a request of its own."""
 
-    def _find_run(self, facts: RunFacts) -> Any:
+    def _find_run(self, facts: RunFacts) -> tuple[str, int] | None:
+        """Return the number of the run in MLflow, and how many epochs it has; None: not there."""
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return None
         wanted = f"tags.`{FOLDER_TAG}` = {quote(facts.folder)}"
         found = self._client.search_runs([experiment.experiment_id], wanted)
         same = [run for run in found if run.data.tags.get(STARTED_TAG) == facts.started]
-        return same[0] if same else None
+        return (same[0].info.run_id, int(same[0].data.tags.get(EPOCHS_TAG, 0))) if same else None
 
-    def _begin_run(self, facts: RunFacts) -> Any:
+    def _begin_run(self, facts: RunFacts) -> str:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         number = (
             experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT)
@@ -83,16 +84,16 @@ class MlflowTracker:
         params = [entity(name, text[:MAX_CHARACTERS]) for name, text in facts.settings.items()]
         for some in batched(params, MAX_ENTRIES):
             self._client.log_batch(run.info.run_id, params=some)
-        return run
+        return str(run.info.run_id)
 
     def _log(self, values: Mapping[str, float], epoch: int) -> None:
         entity, when = self._mlflow.entities.Metric, round(1000 * self._last)
         metrics = [entity(name, value, when, epoch) for name, value in values.items()]
         for some in batched(metrics, MAX_ENTRIES):
-            self._client.log_batch(self._run.info.run_id, metrics=some)
+            self._client.log_batch(self._run_id, metrics=some)
 
 
-def import_mlflow() -> Any:
+def import_mlflow() -> ModuleType:
     """Return the package.
 
     Raises:
@@ -105,7 +106,8 @@ def import_mlflow() -> Any:
             "Got --to mlflow, which needs the package mlflow, not installed here. Expected it to "
             "be installed. Try pip install 'poc[mlflow]'."
         ) from None
-    return mlflow
+    module: ModuleType = mlflow
+    return module
 
 
 def quote(text: str) -> str:

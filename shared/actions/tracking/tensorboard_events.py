@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
@@ -66,12 +65,12 @@ class TensorboardTracker:
         """Close the file."""
         self._writer.close()
 
-    def _scalars(self, values: Mapping[str, float]) -> Any:
+    def _scalars(self, values: Mapping[str, float]) -> object:
         value = self._modules.summary.Summary.Value
         rows = [value(tag=name, simple_value=number) for name, number in values.items()]
         return self._modules.summary.Summary(value=rows)
 
-    def _add(self, summary: Any, step: int) -> None:
+    def _add(self, summary: object, step: int) -> None:
         event = self._modules.event.Event(wall_time=self._last, step=step, summary=summary)
         self._writer.add_event(event)
         self._writer.flush()

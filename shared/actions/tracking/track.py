@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from poc.shared.analysis.runs.reading import find_run_folders
 from poc.shared.analysis.runs.row_labels import flatten
@@ -177,7 +177,7 @@ def name_runs(folders: Sequence[Path]) -> dict[Path, str]:
     return dict(zip(folders, names, strict=True))
 
 
-def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def numbers(values: Mapping[str, object]) -> dict[str, float]:
     """Return the values that are numbers."""
     return {
         name: float(value)

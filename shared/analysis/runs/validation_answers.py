@@ -74,7 +74,7 @@ def read_validation(record: RunRecord) -> Predictions:
 def check_weights(folder: Path) -> None:
     """Refuse answers that other weights than the run's present ones gave.
 
-    Runs from before 2026-11-29 noted no digest; theirs are taken as they are.
+    Runs from before 2026-11-29 noted no digest; these are accepted.
 
     Raises:
         UsageError: See above.
