@@ -33,14 +33,19 @@ def find_exports(folder: Path, rows: Iterable[Mapping[str, object]]) -> Iterator
 
 
 def is_noted(path: Path, rows: Iterable[Mapping[str, object]]) -> bool:
-    """Tell if a file is an unchanged export of a run.
+    """Tell if a file is an unchanged export of a run, or an unchanged file beside one.
 
     Args:
         path: A file.
         rows: Entries of `exports.json`; those of a former version have the file's size, and no
-            digest.
+            digest; `beside` has the digests of what lies beside the file.
     """
     for row in rows:
+        beside = row.get("beside")
+        if isinstance(beside, Mapping) and path.name in beside and path.is_file():
+            if beside[path.name] == digest_file(path):
+                return True
+            continue
         if Path(str(row.get("file", ""))).name != path.name or not path.is_file():
             continue
         if "sha256" in row:

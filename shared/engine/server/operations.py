@@ -157,16 +157,14 @@ class ServedOperations(Operations):
         weights: Weights,
         path: str,
         precision: str,
-        calibration: NDArray[np.float32],
+        calibration: NDArray[np.uint8],
         merges_shortcuts: bool,
     ) -> ExportedSize:
         """Fold trained `Weights` and write them as this backend's file; return its size."""
-        network, folded = fold(
-            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
-        )
-        self._backend.export_network(
-            network, folded, path, precision=precision, calibration=calibration
-        )
+        resolved = self._prepare(run)
+        network, folded = fold(resolved.network, weights, merges_shortcuts=merges_shortcuts)
+        options = {"precision": precision, "normalization": resolved.spec.data.normalization}
+        self._backend.export_network(network, folded, path, calibration=calibration, **options)
         total = sum(parameter.size for parameter in network.parameters)
         return {"exported_parameters": total, "exported_macs": network.macs}
 
