@@ -4,10 +4,16 @@ Both are written in ONNX's text form, as functions of the domain `poc`.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from poc.shared.data.views.normalization import CAFFE_MEAN, TORCH_DEVIATION, TORCH_MEAN
 from poc.shared.spec.data import Normalization
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 DOMAIN = "poc"
 NORMALIZE = """
@@ -42,7 +48,7 @@ def write_steps(normalization: Normalization) -> str:
     return "normalized = Identity (values)"
 
 
-def listed(values: Any) -> str:
+def listed(values: NDArray[np.float32]) -> str:
     """Write numbers (C,) as ONNX's text has them."""
     return ", ".join(str(value) for value in values)
 
@@ -64,7 +70,7 @@ def add_normalization(path: Path, normalization: Normalization) -> None:
     onnx.save(model, path)
 
 
-def put_first(model: Any, text: str, output: str) -> None:
+def put_first(model: "ModelProto", text: str, output: str) -> None:
     """Put a function between the input `images` of an ONNX model and the nodes that read it.
 
     Args:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,7 +11,7 @@ from poc.shared.engine.folder.decision import AnswerRule, Rejection, Threshold
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, EvalView, Interpolation, Normalization
 
-FORMAT = "poc preprocess 1"
+FORMAT: Final = "poc preprocess 1"
 InputKind = Literal["view", "picture"]
 Side = Annotated[int, Field(ge=1, le=4096)]
 INPUT_KINDS: tuple[InputKind, ...] = ("view", "picture")
