@@ -234,7 +234,7 @@ def report(
     "--input",
     "input_kind",
     metavar="view|picture",
-    help="What the file takes: prepared images, or pictures of any size (ONNX, default if exact).",
+    help="Prepared images, or pictures of any size (only ONNX; its default if that is exact).",
 )
 @click.option(
     "--images",
@@ -261,7 +261,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     show(export_table(row))
     click.echo(describe_export(row))
     click.echo(f"File: {row['file']}")
-    click.echo("Beside it: " + ", ".join(row["beside"]))
+    click.echo("Next to it: " + ", ".join(row["companions"]))
 
 
 @click.command(cls=Command)

@@ -206,7 +206,7 @@ def test_the_lines_below_the_table_say_what_was_checked_and_decided(tmp_path):
     decision = make_decision(make_run(tmp_path / "run"))
     text = describe_export({**row, "decision": decision.summary()})
     assert "a temperature of 2.0000, and 'ill' from a probability of 0.2000 on." in text
-    assert "`poc predict` and the script beside it do so" in text
+    assert "`poc predict` and the script next to it do so" in text
     scaled = decision.model_copy(update={"threshold": None})
     assert "'ill'" not in describe_export({**row, "decision": scaled.summary()})
     lost = {"num_changed": 3, "num_lost": 2, "num_gained": 1, "trained_accuracy": 0.5}

@@ -1,4 +1,4 @@
-"""The check of an exported file: from image files to labels, beside the trained network.
+"""The check of an exported file: from image files to labels, together with the trained network.
 
 The trained network sees the images as the run's pipeline reads them. The file sees the same images
 as its user will: decoded again, and prepared by what the file says about itself.
@@ -24,7 +24,7 @@ from poc.shared.engine.numerics.metrics import average_views, probabilities
 from poc.shared.engine.trained_run import TrainedRun
 from poc.shared.errors import CheckFailed
 
-# Of a float32 file; the same image must also get the same label.
+# For a float32 file, which must also give each image the same label.
 PROBABILITY_TOLERANCE = 1e-4
 BATCH_SIZES = (1, 64)
 
@@ -59,7 +59,7 @@ def answer_both(
     Args:
         trained: The run.
         model: The file, opened.
-        known: What the file says about itself.
+        known: Description in the file.
         num_images: Largest number of images; None: all of the part.
         report: Called with progress events.
     """

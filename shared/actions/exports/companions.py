@@ -1,4 +1,4 @@
-"""What lies beside an exported file: what it says about itself, and a script that labels images.
+"""Companions of an exported file: its description, and a script that labels images with it.
 
 Only files that poc wrote are replaced: those of this content, and those that `exports.json` notes.
 """
@@ -55,7 +55,7 @@ def refuse_foreign_companions(
     for path in (script, folder / KEY):
         is_same = path == script and holds(path, write_script(file_format).encode())
         if not is_same and not is_noted(path, known):
-            refuse_existing(path, "an export with a file beside it,", "another folder")
+            refuse_existing(path, "an export, next to which is", "another folder")
 
 
 def write_companions(folder: Path, file_format: str, known: Preprocess) -> dict[str, str]:

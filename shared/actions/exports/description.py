@@ -1,4 +1,4 @@
-"""What an exported file says about itself: how to show it a picture, and where it is from."""
+"""Description of an exported file: how to show it a picture, and where it is from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def describe_file(
     Args:
         trained: The run.
         decision: Its decision, if it has one.
-        kind: What the file takes.
+        kind: Kind of its input.
         precision: Its number type.
     """
     data, record = trained.run.data, trained.record

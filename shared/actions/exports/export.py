@@ -45,13 +45,13 @@ CHECKPOINT = Path("checkpoints") / "best.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What is written.
+    """Form of the file.
 
     Attributes:
         file_format: `onnx` or `tflite`.
         precision: `float32`, `float16` or `int8`.
         is_merged: True if a block's last two convolutions become one.
-        kinds: What the file may take; the first that passes the check is kept.
+        kinds: Kinds of input to try; the first that passes the check is kept.
         decision: The decision of the run, if it has one.
         num_images: Largest number of images to check it with; None: all.
     """
@@ -119,7 +119,7 @@ def export_run(
             known, row = write_checked(trained, form, written, report)
             row = {**row, "file": str(target), "sha256": digest_file(written)}
             written.replace(target)
-        row["beside"] = write_companions(target.parent, file_format, known)
+        row["companions"] = write_companions(target.parent, file_format, known)
         RunFolder(folder).exports.add(row, KEYS)
     return row
 
@@ -241,10 +241,10 @@ def write_model(trained: TrainedRun, path: Path, form: Form, report: Report) -> 
 
 
 def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
-    """Refuse to replace a file that is not an unchanged export of this run, or beside one.
+    """Refuse to replace a file that is not an unchanged export of this run, or next to one.
 
     Raises:
-        UsageError: The target, or a file with the name of one beside it, is another file.
+        UsageError: The target, or a file with the name of a companion, is another file.
     """
     known = RunFolder(folder).exports.own()
     if not is_noted(target, known):

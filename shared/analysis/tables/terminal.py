@@ -261,7 +261,7 @@ def describe_duties(row: Mapping[str, Any]) -> str:
         rule = f", and no answer below a probability of {rejection['probability']:.4f}"
     return (
         " The file gives logits, and says how the run decides: a temperature of "
-        f"{decision['temperature']:.4f}{rule}. `poc predict` and the script beside it do so."
+        f"{decision['temperature']:.4f}{rule}. `poc predict` and the script next to it do so."
     )
 
 

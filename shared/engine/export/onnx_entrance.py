@@ -1,6 +1,6 @@
-"""What an ONNX file does before its network: it normalises uint8 images as the run's pipeline does.
+"""Entrance of an ONNX file: it normalises uint8 images as the run's pipeline does.
 
-Both are written in ONNX's text form, as functions of the domain `poc`.
+It is a function of the domain `poc`, written in ONNX's text form.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ normalize_images (view) => (normalized) {
 
 def write_steps(normalization: Normalization) -> str:
     """Return the lines of ONNX from `values`, 0 to 255, to `normalized`; float32, in that order."""
-    unit = "whole = Constant <value = float {255.0}> () \n share = Div (values, whole)"
+    unit = "top = Constant <value = float {255.0}> () \n share = Div (values, top)"
     if normalization == "unit":
         return f"{unit} \n normalized = Identity (share)"
     if normalization == "torch":

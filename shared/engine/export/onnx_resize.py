@@ -91,8 +91,8 @@ resize_axis (picture, m) => (resized) {
     inputs = Range (first, n, step)
     inputs_real = Cast <to = 11> (inputs)
     inputs_column = Unsqueeze (inputs_real, column)
-    beside = Sub (inputs_column, centres)
-    distance = Add (beside, half)
+    shifted = Sub (inputs_column, centres)
+    distance = Add (shifted, half)
     signed = Mul (distance, shrink)
     d = Abs (signed)FILTER
     total = ReduceSum <keepdims = 1> (w, row)
@@ -180,7 +180,7 @@ resize_picture (picture, h, w) => (resized) {
     >
 }"""
 
-# What resize rules make of `images`, (N, any, any, C) uint8: `view`, (N, H, W, C) uint8.
+# The resize rules, from `images` (N, any, any, C) uint8 to `view` (N, H, W, C) uint8.
 RULES: Mapping[str, str] = MappingProxyType(
     {
         "squash": """

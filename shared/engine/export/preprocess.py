@@ -1,4 +1,4 @@
-"""What goes from a picture to an exported file's answer, as one JSON text that the file carries."""
+"""The way from a picture to an exported file's answer, as one JSON text that the file carries."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ class Preprocess(BaseModel):
     Attributes:
         format: `FORMAT`.
         kind: `view`: the file takes pictures that the evaluation view has resized and cropped;
-            `picture`: upright pictures of any size, one size a batch, which it resizes itself. In
+            `picture`: upright pictures of any size, one size per batch, which it resizes itself. In
             both cases they are (N, height, width, channels) uint8, named `images`.
         size: (height, width) of the view, in pixels.
         target: (height, width) that the resize rule aims at, before a crop.

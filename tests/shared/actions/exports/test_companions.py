@@ -168,7 +168,7 @@ def test_it_answers_as_poc_does(case, num_views, average, tmp_path, monkeypatch)
 def test_a_foreign_file_beside_an_export_stays(tmp_path):
     known = describe(default_spec(), (12, 10, 3), NAMES)
     refuse_foreign_companions(tmp_path, "onnx", [])
-    row = {"file": "model.onnx", "beside": write_companions(tmp_path, "onnx", known)}
+    row = {"file": "model.onnx", "companions": write_companions(tmp_path, "onnx", known)}
     assert is_noted(tmp_path / "preprocess.json", [row])
     refuse_foreign_companions(tmp_path, "onnx", [row])
     # The script is the same for every run, what the file says about itself is not.
