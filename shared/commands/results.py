@@ -1,7 +1,7 @@
 """Commands about trained runs: `evaluate`, `calibrate`, `grid`, `report`, `export`, `channels`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -261,7 +261,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     show(export_table(row))
     click.echo(describe_export(row))
     click.echo(f"File: {row['file']}")
-    click.echo("Next to it: " + ", ".join(row["companions"]))
+    click.echo("Next to it: " + ", ".join(cast("dict[str, str]", row["companions"])))
 
 
 @click.command(cls=Command)

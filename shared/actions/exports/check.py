@@ -85,12 +85,18 @@ def answer_both(
             if len(items) == total:
                 break
     names = [item.name for item in items]
-    found = [
+    by_network, by_file = (
         Predictions(names=names, logits=np.concatenate(own), answering=answering) for own in logits
-    ]
+    )
     first = [show(item, known) for item in items[: BATCH_SIZES[-1]]]
     is_from_files = pipeline.source.file(int(pipeline.indices[0])) is not None
-    return BothAnswers(np.concatenate(labels), *found, np.concatenate(first), is_from_files)
+    return BothAnswers(
+        labels=np.concatenate(labels),
+        trained=by_network,
+        exported=by_file,
+        shown=np.concatenate(first),
+        is_from_files=is_from_files,
+    )
 
 
 def list_items(source: Source, indices: Indices) -> list[Item]:
@@ -147,8 +153,8 @@ def describe_answers(both: BothAnswers, precision: str) -> dict[str, object]:
 
 def find_changed(trained: Predictions, exported: Predictions) -> NDArray[np.bool_]:
     """Return (N,) True where the labels differ, or only one of the two answers at all."""
-    is_other = np.asarray(trained.answers != exported.answers)
-    is_other = is_other.any(axis=1) if is_other.ndim == 2 else is_other
+    differing = np.asarray(trained.answers != exported.answers)
+    is_other = differing.reshape(len(differing), -1).any(axis=1)
     is_answered = ~(trained.is_rejected & exported.is_rejected)
     return np.asarray(is_other & is_answered | (trained.is_rejected != exported.is_rejected))
 

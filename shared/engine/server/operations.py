@@ -6,6 +6,7 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -163,8 +164,9 @@ class ServedOperations(Operations):
         """Fold trained `Weights` and write them as this backend's file; return its size."""
         resolved = self._prepare(run)
         network, folded = fold(resolved.network, weights, merges_shortcuts=merges_shortcuts)
-        options = {"precision": precision, "normalization": resolved.spec.data.normalization}
-        self._backend.export_network(network, folded, path, calibration=calibration, **options)
+        export = partial(self._backend.export_network, network, folded, path)
+        normalization = resolved.spec.data.normalization
+        export(precision=precision, normalization=normalization, calibration=calibration)
         total = sum(parameter.size for parameter in network.parameters)
         return {"exported_parameters": total, "exported_macs": network.macs}
 
