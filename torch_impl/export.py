@@ -8,6 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from poc.shared.data.views.normalization import normalize
+from poc.shared.engine.export.onnx_entrance import add_normalization
+from poc.shared.spec.data import Normalization
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
 
@@ -24,24 +27,27 @@ def export_network(
     path: str,
     *,
     precision: str,
-    calibration: NDArray[np.float32],
+    normalization: Normalization,
+    calibration: NDArray[np.uint8],
 ) -> None:
-    """Write the network: images (N, H, W, C) float32 -> logits (N, num_classes) float32.
+    """Write the network: images (N, H, W, C) uint8 -> logits (N, num_classes) float32.
 
     Args:
         network: Its batch norms are folded already.
         weights: Canonical weights.
         path: The file.
         precision: Type of the weights and of the maps between the two ends.
-        calibration: Images (N, H, W, C) that set the ranges of int8.
+        normalization: That of the run, which the file computes.
+        calibration: Images (N, H, W, C) uint8 that set the ranges of int8.
     """
+    seen = normalize(calibration, normalization)
     model = Model(network, dtype="float32")
     load_weights(model, weights)
     with torch.no_grad():
         torch.onnx.export(
             _Entrance(model).eval(),
             # Two images: the exporter takes a batch of 1 for a constant.
-            (torch.from_numpy(np.array(calibration[:2])),),
+            (torch.from_numpy(seen[:2]),),
             path,
             input_names=["images"],
             output_names=["logits"],
@@ -55,8 +61,10 @@ def export_network(
     if precision == "float16":
         _halve(path)
     if precision == "int8":
-        _quantize(path, calibration)
+        _quantize(path, seen)
     _strip(path)
+    # Last, so that images are normalised in float32 whatever the precision of the network.
+    add_normalization(Path(path), normalization)
 
 
 class _Entrance(nn.Module):
@@ -103,8 +111,12 @@ def _keep_zero_pads(path: str) -> None:
 def _halve(path: str) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+    model = OnnxModel(convert_float_to_float16(onnx.load(path), keep_io_types=True))
+    # The converter appends its nodes at the end, and ONNX wants each after those that it reads.
+    model.topological_sort()
+    onnx.save(model.model, path)
 
 
 def _quantize(path: str, calibration: NDArray[np.float32]) -> None:

@@ -116,7 +116,7 @@ def predict(
     csv_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Label new images with a trained run.
+    """Label new images with a trained run, or with a file of `poc export`.
 
     PATH is an image file, a folder, a pattern in quotes, or - for a list of paths on standard
     input. A file that cannot be read gets a row with the reason, and the exit code is then 1.

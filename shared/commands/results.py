@@ -1,7 +1,7 @@
 """Commands about trained runs: `evaluate`, `grid`, `report`, `export`, `track`, `channels`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -168,11 +168,16 @@ def report(
     help="Write a block's last two convolutions as one (default) or as two (default for int8).",
 )
 @click.option(
+    "--input",
+    "input_kind",
+    metavar="view|picture",
+    help="Prepared images, or pictures of any size (only ONNX; its default if that is exact).",
+)
+@click.option(
     "--images",
     "num_images",
-    type=int,
-    default=512,
-    help="Number of images to check the file with; default: 512.",
+    type=click.IntRange(min=1),
+    help="Largest number of images to check the file with; default: all of the test part.",
 )
 @DATA_OPTION
 @JSON_OPTION
@@ -181,7 +186,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
 
     It runs the file and compares the answers with those of the trained network.
     """
-    from poc.shared.actions.export import export_run
+    from poc.shared.actions.exports.export import export_run
     from poc.shared.analysis.tables.terminal import describe_export, export_table, show
     from poc.shared.engine.console.progress import WorkProgress
 
@@ -193,6 +198,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
     show(export_table(row))
     click.echo(describe_export(row))
     click.echo(f"File: {row['file']}")
+    click.echo("Next to it: " + ", ".join(cast("dict[str, str]", row["companions"])))
 
 
 @click.command(cls=Command)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from poc.shared.files.arrays import Array, Arrays
+    from poc.shared.spec.data import Normalization
     from poc.shared.spec.networks.initializers import Weights
     from poc.shared.spec.networks.layers.declaration import Parameter
     from poc.shared.spec.networks.network import Network
@@ -233,12 +234,13 @@ class Backend(Protocol):
         path: str,
         *,
         precision: str,
-        calibration: "NDArray[np.float32]",
+        normalization: "Normalization",
+        calibration: "NDArray[np.uint8]",
     ) -> None:
         """Write a file that runs without the framework, for any batch size.
 
-        It maps images (N, H, W, C) to logits (N, num_classes). `calibration`, (N, H, W, C), sets
-        the ranges of int8.
+        It maps images (N, H, W, C) uint8 to logits (N, num_classes), and computes the
+        normalisation itself. `calibration`, (N, H, W, C) uint8, sets the ranges of int8.
         """
 
     def build_native_model(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poc.shared.data.views.normalization import normalize
 from poc.shared.engine.export.runtimes import FORMATS
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.spec.networks.initializers import draw_weights
@@ -30,12 +31,10 @@ LARGER = {
 }
 
 
-def prepare(name, options, shape):
+def prepare(name, options, shape, normalization="unit"):
     assignments = [f"model.{key}={value!r}".replace("'", '"') for key, value in options.items()]
-    run = load_run(
-        None, [f"model.name={name}", *assignments], method="scratch", input_shape=shape,
-        num_classes=4,
-    )  # fmt: skip
+    assignments = [f"model.name={name}", f"data.normalization={normalization}", *assignments]
+    run = load_run(None, assignments, method="scratch", input_shape=shape, num_classes=4)
     generator = np.random.default_rng(3)
     weights = {
         name: value + generator.uniform(0.0, 0.1, value.shape)
@@ -43,15 +42,16 @@ def prepare(name, options, shape):
         else value
         for name, value in draw_weights(declare_network(run).parameters, 0).items()
     }
-    images = generator.normal(size=(5, *shape)).astype(np.float32)
+    images = generator.integers(0, 256, (5, *shape), dtype=np.uint8)
     return run, weights, images
 
 
 def export_and_run(worker, backend, folder, case, precision="float32", **options):
-    """Logits of the trained network and of the file."""
+    """Logits of the network for normalised images, and of the file for the same in uint8."""
     run, weights, images = prepare(*case)
     spec = {**run.model_dump(mode="json"), "backend": backend}
-    expected = worker.call(Operations.logits, run=spec, weights=weights, images=images)
+    seen = normalize(images, run.data.normalization)
+    expected = worker.call(Operations.logits, run=spec, weights=weights, images=seen)
     path = folder / f"model.{FORMAT_OF[backend]}"
     arguments = {"precision": precision, "calibration": images, "merges_shortcuts": True}
     worker.call(
@@ -72,6 +72,26 @@ def relative_error(first, second):
 def test_a_float32_file_answers_like_the_network(name, worker, backend, tmp_path: Path):
     expected, found, _ = export_and_run(worker, backend, tmp_path, NETS[name])
     assert relative_error(found, expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("normalization", ["torch", "tf", "caffe", "none"])
+def test_the_file_normalises_itself(normalization, worker, backend, tmp_path: Path):
+    """The channels of `caffe` are turned; each has a mean of its own, as with `torch`."""
+    case = (*NETS["residual light"], normalization)
+    expected, found, _ = export_and_run(worker, backend, tmp_path, case)
+    assert relative_error(found, expected) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("normalization", ["unit", "torch", "tf", "caffe", "none"])
+def test_it_does_so_at_fewer_bits(normalization, precision, worker, backend, tmp_path: Path):
+    """Without its normalisation, or with another, the logits would differ by more than half."""
+    case = ("lightnet_residual", {"k": 2}, (20, 16, 3), normalization)
+    expected, found, _ = export_and_run(
+        worker, backend, tmp_path, case, precision, merges_shortcuts=False
+    )
+    assert relative_error(found, expected) < {"float16": 5e-3, "int8": 0.3}[precision]
 
 
 @pytest.mark.slow

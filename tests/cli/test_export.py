@@ -4,19 +4,22 @@ import hashlib
 import json
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from poc.shared.actions import export as module
-from poc.shared.actions.export import export_run
+from poc.shared.actions.exports import check
+from poc.shared.actions.exports import export as module
+from poc.shared.actions.exports.export import export_run
 from poc.shared.analysis.tables.terminal import describe_export
 from poc.shared.engine.export import runtimes as exported
 from poc.shared.engine.export.runtimes import without_information
 from poc.shared.engine.folder.decision import write_decision
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.spec.data import DataSpec
 from poc.tests.cli.test_cli import TINY
 from poc.tests.shared.analysis.report.test_page import make_run
 from poc.tests.shared.engine.folder.test_decision import make_decision
@@ -44,6 +47,10 @@ def test_one_run_becomes_both_files(run, poc):
         assert row["trained_accuracy"] == row["exported_accuracy"]
         assert row["latency_1_seconds"] > 0
         assert row["latency_64_calls"] >= 10
+        assert row["num_images"] == len(np.load(run / "predictions.npz")["labels"])
+        assert (row["num_changed"], row["is_from_files"]) == (0, False)
+        assert row["probability_error"] <= 1e-4
+        assert row["input"] == {"onnx": "picture", "tflite": "view"}[file_format]
     code, output, _ = poc("export", run, "--format", "tflite", "--precision", "int8")
     assert code == 0
     assert "right answers are lost" in output
@@ -57,6 +64,9 @@ def test_one_run_becomes_both_files(run, poc):
         "float32.onnx",
         "float32.tflite",
         "int8.tflite",
+        "predict_onnx.py",
+        "predict_tflite.py",
+        "preprocess.json",
     ]
 
 
@@ -66,14 +76,18 @@ def test_a_file_that_answers_otherwise_is_not_kept(run, monkeypatch):
     """Planted: the trained network's logits are moved by a hundred-thousandth and a half."""
 
     def moved(*arguments):
-        evaluation = evaluate(*arguments)
-        largest = np.abs(evaluation.logits).max()
-        return evaluation._replace(logits=evaluation.logits + np.float32(1.5e-5 * largest))
+        both = answer_both(*arguments)
+        logits = both.trained.logits
+        logits = logits + np.float32(1.5e-5 * np.abs(logits).max())
+        return both._replace(trained=replace(both.trained, logits=logits))
 
-    evaluate = module.evaluate_trained
-    monkeypatch.setattr(module, "evaluate_trained", moved)
+    answer_both, notes = check.answer_both, []
+    monkeypatch.setattr(module, "answer_both", moved)
     with pytest.raises(CheckFailed, match=r"differ by 1\.\de-05 .* was not kept"):
-        export_run(run, file_format="onnx")
+        export_run(run, file_format="onnx", report=notes.append)
+    # First as a file of pictures, and then as one of prepared images.
+    texts = [note["text"] for note in notes if note["event"] == "note"]
+    assert sum("The file takes prepared images (--input view): Got" in text for text in texts) == 1
     assert list((run / "exports").iterdir()) == []
     assert RunFolder(run).exports.read() == []
 
@@ -81,6 +95,8 @@ def test_a_file_that_answers_otherwise_is_not_kept(run, monkeypatch):
 REFUSED = {
     "format": (["--format", "h5"], "Expected one of onnx, tflite"),
     "precision": (["--format", "onnx", "--precision", "int4"], "float32, float16, int8"),
+    "input": (["--format", "onnx", "--input", "file"], "Expected one of view, picture"),
+    "pictures": (["--format", "tflite", "--input", "picture"], "Expected --format onnx with it"),
     "folder": (["--format", "onnx"], "no run.json"),
 }
 
@@ -179,19 +195,44 @@ def test_what_a_runtime_tells_of_itself_stays_off_the_terminal(capfd):
     assert capfd.readouterr().err == "half a line and more"
 
 
-def test_the_line_below_the_table_says_how_to_apply_a_decision(tmp_path):
+def test_the_lines_below_the_table_say_what_was_checked_and_decided(tmp_path):
     row = {
         "precision": "float32", "num_images": 8, "logit_error": 1e-7, "decision": None,
+        "is_from_files": True,
     }  # fmt: skip
-    assert "temperature" not in describe_export(row)
+    text = describe_export(row)
+    assert text.startswith("Checked by running it on 8 image files: every label is the run's")
+    assert "temperature" not in text
     decision = make_decision(make_run(tmp_path / "run"))
     text = describe_export({**row, "decision": decision.summary()})
-    assert "divide them by the temperature 2.0000 before the softmax" in text
-    assert "answer 'ill' if its probability is at least 0.2000" in text
+    assert "a temperature of 2.0000, and 'ill' from a probability of 0.2000 on." in text
+    assert "`poc predict` and the script next to it do so" in text
     scaled = decision.model_copy(update={"threshold": None})
-    assert (
-        "answer" not in describe_export({**row, "decision": scaled.summary()}).split("logits")[-1]
+    assert "'ill'" not in describe_export({**row, "decision": scaled.summary()})
+    lost = {"num_changed": 3, "num_lost": 2, "num_gained": 1, "trained_accuracy": 0.5}
+    text = describe_export(
+        {**row, **lost, "precision": "int8", "is_from_files": False, "exported_accuracy": 0.375}
     )
+    assert "Of 8 images 3 get another label: 2 right answers are lost and 1 gained" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "expected"),
+    [
+        (None, {}, ("picture", "view")),
+        ("view", {}, ("view",)),
+        ("picture", {}, ("picture",)),
+        (None, {"eval_view": {"crop": "five"}}, ("view",)),
+    ],
+)
+def test_a_file_takes_pictures_where_it_can(kind, settings, expected):
+    notes, data = [], DataSpec(image_size=(8, 8), **settings)
+    assert module.choose_kinds(kind, "onnx", data, notes.append) == expected
+    assert (notes != []) == bool(settings)
+    assert module.choose_kinds(kind, "tflite", data, notes.append) == ("view",)
+    if settings:
+        with pytest.raises(UsageError, match="for a run where the evaluation view has crops"):
+            module.choose_kinds("picture", "onnx", data, notes.append)
 
 
 def test_a_decision_for_other_weights_is_refused_before_any_work(tmp_path, monkeypatch):
@@ -201,11 +242,11 @@ def test_a_decision_for_other_weights_is_refused_before_any_work(tmp_path, monke
     opened = SimpleNamespace(
         data=nullcontext(),
         record=SimpleNamespace(class_names=["healthy", "ill"]),
-        run=None,
+        run=SimpleNamespace(data=DataSpec()),
         weights={},
     )
     monkeypatch.setattr(module, "open_trained", lambda folder, **options: opened)
-    monkeypatch.setattr(module, "evaluate_trained", reach)
+    monkeypatch.setattr(module, "write_checked", reach)
     run = make_run(tmp_path / "run", class_names=["healthy", "ill"])
     RunFolder(run).best.write_bytes(b"weights")
     write_decision(run, make_decision(run))

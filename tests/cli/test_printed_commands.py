@@ -25,6 +25,7 @@ from poc.shared.engine.launch import sweep
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
 from poc.tests.helpers.commands.printed import ROOT, commands_of, printed_commands
+from poc.tests.helpers.export.small_onnx import default_spec, write_file
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [
@@ -92,6 +93,7 @@ def workplace(tmp_path_factory):
             file = weights / f"{source}.safetensors"
             call(f"poc weights convert {file} {target} --model {model} --classes {classes}")
         draw_xrays(folder / "XRAYS")
+        write_file(folder / "network.onnx", default_spec(), (12, 10, 1), ["normal", "pneumonia"])
         few = "--data idx:FASHION --set data.split.train_per_class"
         small = "--model lightnet_plain --set layer=conv2d --set widths=[4,6]"
         for run in (
@@ -178,6 +180,7 @@ NEW_IMAGES = {
     **dict.fromkeys(("photos", "new_photos", "PATH"), "XRAYS/normal"),
     "photo.jpg": "XRAYS/normal/0.png",
     "more/**/*.png": "XRAYS/**/1*.png",
+    "FILE.onnx": "network.onnx",
 }
 
 

@@ -12,11 +12,12 @@ from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.decision import CHECKPOINT
 from poc.shared.errors import UsageError
 
+from .exported_file import read_network
 from .given_images import Item
 from .labels import Row, write_rows
 from .listed_paths import list_paths
 from .predict import BATCH_SIZE, answer_images, check_batch_size
-from .trained_network import Network, TrainedNetwork, read_trained
+from .trained_network import Network, Startable
 from .written_rows import CsvRows, JsonRows, RowWriter, TableRows, Write, count_rows
 
 
@@ -25,7 +26,7 @@ class Wish:
     """How images are labelled.
 
     Attributes:
-        backend: Framework to compute in; None: that of the run.
+        backend: Framework to compute in; None: that of the run, or the file's runtime.
         checkpoint: File in `checkpoints`, without its ending.
         use_decision: Answer by the run's `decision.json`, if it has one.
         batch_size: Images of a batch.
@@ -66,7 +67,7 @@ def label_files(
     """Label images, and return how many are `labelled`, `unsure` and `unreadable`.
 
     Args:
-        folder: Run folder.
+        folder: Run folder, or an exported file.
         paths: As `list_paths` takes them.
         wish: How.
         destination: Where the rows go.
@@ -74,12 +75,12 @@ def label_files(
         report: Called with progress events.
 
     Raises:
-        UsageError: The folder is no trained run, there is no image, or an option is wrong; then
-            nothing was computed or written.
+        UsageError: It is no trained run or exported file, there is no image, or an option is wrong;
+            then nothing was computed or written.
     """
     check_batch_size(wish.batch_size)
     check_threads(wish.num_threads)
-    trained = read_trained(
+    trained = read_network(
         folder,
         wish.checkpoint,
         backend=wish.backend,
@@ -96,7 +97,7 @@ def label_files(
 
 def answer_rows(
     network: Network,
-    trained: TrainedNetwork,
+    trained: Startable,
     items: Sequence[Item],
     wish: Wish,
     report: Report,
@@ -150,7 +151,7 @@ def open_new(path: Path | None) -> Iterator[IO[str] | None]:
 
 def choose_writers(
     folder: Path,
-    trained: TrainedNetwork,
+    trained: Startable,
     items: Sequence[Item],
     destination: Destination,
     file: IO[str] | None,
@@ -164,7 +165,7 @@ def choose_writers(
         decision = answering.decision
         facts: dict[str, object] = {
             "run": str(folder),
-            "backend": trained.run.backend,
+            "backend": trained.computed_by,
             "class_names": list(answering.class_names),
             "decision": decision.summary() if decision else None,
         }

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
-from poc.shared.engine.folder.decision import CHECKPOINT, Decision
+from poc.shared.engine.folder.decision import CHECKPOINT, AnswerRule
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.numerics.answers import answer
 from poc.shared.engine.numerics.metrics import average_views
@@ -21,9 +21,10 @@ from poc.shared.engine.trained_run import recorded_network
 from poc.shared.errors import UsageError
 from poc.shared.machine import count_cpus
 
+from .exported_file import read_network
 from .given_images import Given, Item, UnreadableImage, collect_images
 from .preparation import Prepared, prepare_ahead
-from .trained_network import Answering, Network, read_trained, view_of
+from .trained_network import Answering, Network, view_of
 
 BATCH_SIZE = 64
 Batch = TypeVar("Batch", "Answered", Prepared)
@@ -67,7 +68,7 @@ class Predictions:
         return self.answering.class_names
 
     @property
-    def decision(self) -> Decision | None:
+    def decision(self) -> AnswerRule | None:
         """Return the decision that the answers are given with."""
         return self.answering.decision
 
@@ -103,7 +104,7 @@ def predict_images(
     """Classify images in a worker of the run's backend, a batch at a time.
 
     Args:
-        folder: Run folder.
+        folder: Run folder, or an exported file.
         images: As `collect_images` takes them: arrays are uint8 (H, W, C) or (N, H, W, C).
         checkpoint: File in `checkpoints`, without its ending.
         batch_size: Images that are decoded and computed at a time.
@@ -114,7 +115,7 @@ def predict_images(
         UsageError: The folder is no trained run, the checkpoint is missing, its decision was made
             for other weights, or an image cannot be read.
     """
-    trained = read_trained(folder, checkpoint, use_decision=use_decision, note=noting(report))
+    trained = read_network(folder, checkpoint, use_decision=use_decision, note=noting(report))
     check_batch_size(batch_size)
     items = collect_images(images, noting(report))
     with trained.start(report) as network:

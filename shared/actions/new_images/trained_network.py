@@ -4,7 +4,7 @@ The record of a run has all that an image goes through.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from poc.shared.data.sources.inspection import Note
 from poc.shared.data.views.evaluation import EvaluationView
 from poc.shared.engine.console.work_count import Report, WorkCount
-from poc.shared.engine.folder.decision import CHECKPOINT, DECISION, Decision, read_decision
+from poc.shared.engine.folder.decision import (
+    CHECKPOINT,
+    DECISION,
+    AnswerRule,
+    Decision,
+    read_decision,
+)
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.trained_run import read_weights, recorded_network
 from poc.shared.engine.worker.handle import Worker
@@ -45,8 +51,23 @@ class Answering:
 
     class_names: Sequence[str]
     view: EvaluationView
-    decision: Decision | None = None
+    decision: AnswerRule | None = None
     is_multi_label: bool = False
+
+
+class Startable(Protocol):
+    """A network that was read and checked: of a run, or of an exported file."""
+
+    @property
+    def answering(self) -> Answering:
+        """Return what it sees, and how it answers."""
+
+    @property
+    def computed_by(self) -> str:
+        """Return the backend or the runtime that computes."""
+
+    def start(self, report: Report) -> AbstractContextManager[Network]:
+        """Start the network, which ends with the block."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +77,11 @@ class TrainedNetwork:
     run: RunSpec
     weights: Weights
     answering: Answering
+
+    @property
+    def computed_by(self) -> str:
+        """Return the name of the backend."""
+        return self.run.backend
 
     @contextmanager
     def start(self, report: Report) -> Iterator[Network]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poc.shared.actions.export import NUM_IMAGES, evaluate_trained
+from poc.shared.actions.exports.evaluation import NUM_IMAGES, evaluate_trained
 from poc.shared.data.sources.inspection import Note, ignore
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.errors import UsageError

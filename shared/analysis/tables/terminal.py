@@ -76,6 +76,8 @@ EXPORT_FIGURES: Mapping[str, Line] = {
     "exported_macs": Line("multiply-adds of the file", "{:,}"),
     "file_bytes": Line("file, kB", "{:,.1f}", 1e-3),
     "logit_error": Line("logit error", "{:.1e}"),
+    "probability_error": Line("probability error", "{:.1e}"),
+    "num_changed": Line("other labels"),
     "trained_accuracy": Line("accuracy as trained", "{:.4f}"),
     "exported_accuracy": Line("accuracy of the file", "{:.4f}"),
     "latency_1_seconds": Line("1 image, ms", "{:.3f}", 1e3),
@@ -245,24 +247,21 @@ def describe_export(row: Mapping[str, Any]) -> str:
 
 
 def describe_duties(row: Mapping[str, Any]) -> str:
-    """Say what the user of the file has to do with its logits, if the run has a decision."""
+    """Say how the decision of the run, if it has one, is applied to the logits of the file."""
     decision = row["decision"]
     if decision is None:
         return ""
     rule = ""
     if threshold := decision["threshold"]:
         rule = (
-            f", and answer {threshold['positive']!r} if its probability is at least "
-            f"{threshold['probability']:.4f}"
+            f", and {threshold['positive']!r} from a probability of "
+            f"{threshold['probability']:.4f} on"
         )
     elif rejection := decision.get("rejection"):
-        rule = (
-            ", and answer nothing if the largest probability is below "
-            f"{rejection['probability']:.4f}"
-        )
+        rule = f", and no answer below a probability of {rejection['probability']:.4f}"
     return (
-        " The file gives logits, without the run's decision: divide them by the temperature "
-        f"{decision['temperature']:.4f} before the softmax{rule}."
+        " The file gives logits, and says how the run decides: a temperature of "
+        f"{decision['temperature']:.4f}{rule}. `poc predict` and the script next to it do so."
     )
 
 
@@ -270,15 +269,22 @@ def describe_error(row: Mapping[str, Any]) -> str:
     """Say how far the file's answers are from those of the trained network."""
     if row["precision"] == "float32":
         return (
-            f"Checked by running it: logits of {row['num_images']} images differ by at most "
-            f"{row['logit_error']:.1e} of the largest (bound {TOLERANCE:.0e})."
+            f"Checked by running it on {row['num_images']} {describe_source(row)}: every label is "
+            f"the run's, and logits differ by at most {row['logit_error']:.1e} of the largest "
+            f"(bound {TOLERANCE:.0e})."
         )
     change = row["exported_accuracy"] - row["trained_accuracy"]
     return (
         f"Logits differ by up to {row['logit_error']:.1e} of the largest. Of {row['num_images']} "
-        f"images {row['num_lost']} right answers are lost and {row['num_gained']} gained: accuracy "
+        f"{describe_source(row)} {row['num_changed']} get another label: {row['num_lost']} right "
+        f"answers are lost and {row['num_gained']} gained, and the accuracy "
         f"{row['trained_accuracy']:.4f} becomes {row['exported_accuracy']:.4f} ({change:+.4f})."
     )
+
+
+def describe_source(row: Mapping[str, Any]) -> str:
+    """Say what the file was checked with."""
+    return "image files" if row["is_from_files"] else "images"
 
 
 def show(*tables: Table) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -103,6 +104,10 @@ class Source(ABC):
     def picture(self, index: int) -> Image.Image:
         """Return the same image as Pillow's object, for steps that Pillow does next."""
         return to_picture(self.image(index))
+
+    def file(self, index: int) -> Path | None:
+        """Return the path of one image's file; None if the source has no file per image."""
+        return None
 
     def images(self, indices: Indices) -> Pixels:
         """Return the images at these positions: (k, H, W, C) uint8.

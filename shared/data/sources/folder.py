@@ -146,7 +146,7 @@ class FolderSource(Source):
             CheckFailed: The file was readable before and is not any more, or has changed.
         """
         # Not by `image`: turning a picture into an array and back costs a quarter of a decode.
-        path = self.root / self._paths[index]
+        path = self.file(index)
         try:
             content, stamp = read_regular(path)
             # The decoded bytes must be those that were inspected, or the run ends here.
@@ -157,6 +157,10 @@ class FolderSource(Source):
         if not is_same:
             raise refuse_change(path, "holds something else")
         return picture
+
+    def file(self, index: int) -> Path:
+        """Return the path of one image's file."""
+        return self.root / self._paths[index]
 
     def _is_digest(self, index: int, content: bytes) -> bool:
         """Return True if these bytes are those that were inspected."""

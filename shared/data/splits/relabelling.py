@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -46,6 +47,10 @@ class RelabelledSource(Source):
     def picture(self, index: int) -> Image.Image:
         """Return the same image as Pillow's object."""
         return self._source.picture(index)
+
+    def file(self, index: int) -> Path | None:
+        """Return the path of one image's file."""
+        return self._source.file(index)
 
     def images(self, indices: Indices) -> Pixels:
         """Return the images at these positions: (k, H, W, C) uint8."""

@@ -1,6 +1,7 @@
 """Runtimes of exported files, as their users have them: ONNX Runtime and the TFLite interpreter.
 
-Both use one thread on the CPU, so that latencies of several files can be compared.
+Both use one thread on the CPU, so that latencies of several files can be compared. No framework is
+imported.
 """
 
 import os
@@ -18,8 +19,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.sources.base import Pixels
 from poc.shared.errors import UsageError
 from poc.shared.spec.suggestions import likeliest
+
+from .embedding import KEY, read_attached
 
 # Calls before the clock starts: the first ones allocate memory and choose kernels.
 WARM_UPS = 3
@@ -29,12 +33,18 @@ SECONDS_PER_LATENCY = 1.0
 
 
 class ExportedModel(Protocol):
-    """An exported file, opened by its runtime."""
+    """An exported file, opened by its runtime.
+
+    Attributes:
+        runtime: Name and version of the runtime.
+        metadata: Text that the file was exported with; empty without.
+    """
 
     runtime: str
+    metadata: str
 
-    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits (N, num_classes) of images (N, H, W, C)."""
+    def logits(self, images: Pixels) -> NDArray[np.float32]:
+        """Compute logits (N, num_classes) of images (N, H, W, C) uint8."""
 
 
 class OnnxModel:
@@ -50,9 +60,11 @@ class OnnxModel:
             str(path), options, providers=["CPUExecutionProvider"]
         )
         self.runtime = f"onnxruntime {version('onnxruntime')}"
+        known = self._session.get_modelmeta().custom_metadata_map
+        self.metadata = str(known.get(KEY, ""))
 
-    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits (N, num_classes) of images (N, H, W, C)."""
+    def logits(self, images: Pixels) -> NDArray[np.float32]:
+        """Compute logits (N, num_classes) of images (N, H, W, C) uint8."""
         return np.asarray(self._session.run(None, {"images": images})[0])
 
 
@@ -63,6 +75,7 @@ class TfliteModel:
         from ai_edge_litert.interpreter import OpResolverType
 
         self.runtime = f"ai-edge-litert {version('ai-edge-litert')}"
+        self.metadata = read_attached(path)
         with without_information():
             self._interpreter = self._open(path, OpResolverType.AUTO)
             try:
@@ -78,8 +91,8 @@ class TfliteModel:
         # An interpreter starts with the exported shape, a batch of one image.
         self._batch_size = 1
 
-    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits (N, num_classes) of images (N, H, W, C)."""
+    def logits(self, images: Pixels) -> NDArray[np.float32]:
+        """Compute logits (N, num_classes) of images (N, H, W, C) uint8."""
         if len(images) != self._batch_size:
             self._interpreter.resize_tensor_input(self._input, images.shape)
             self._interpreter.allocate_tensors()
@@ -114,17 +127,25 @@ def without_information() -> Iterator[None]:
 
 
 class Format(NamedTuple):
-    """A file format: the backend that writes it, the class that runs it, modules that both need."""
+    """A file format.
+
+    Attributes:
+        backend: Framework that writes it.
+        open: Opens a file in the runtime.
+        runs_with: Module that runs it.
+        modules: Modules that write and run it.
+    """
 
     backend: str
     open: Callable[[Path], ExportedModel]
+    runs_with: str
     modules: tuple[str, ...]
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "onnx": Format("torch", OnnxModel, ("onnx", "onnxruntime", "onnxscript")),
-        "tflite": Format("tf", TfliteModel, ("ai_edge_litert",)),
+        "onnx": Format("torch", OnnxModel, "onnxruntime", ("onnx", "onnxruntime", "onnxscript")),
+        "tflite": Format("tf", TfliteModel, "ai_edge_litert", ("ai_edge_litert",)),
     }
 )
 # Relative. A float32 file only sums in another order. float16 and int8 round the values, so no
@@ -152,14 +173,36 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def measure_latency(
-    model: ExportedModel, images: NDArray[np.float32], batch_size: int
-) -> dict[str, float]:
+def open_file(path: Path) -> ExportedModel:
+    """Open an exported file, whose ending is its format.
+
+    Raises:
+        UsageError: The runtime is not installed, or cannot read the file.
+    """
+    name = path.suffix.removeprefix(".")
+    form = FORMATS[name]
+    if find_spec(form.runs_with) is None:
+        package = form.runs_with.replace("_", "-")
+        raise UsageError(
+            f"Got {str(path)!r}, which {package} runs, not installed here. Expected it installed. "
+            f"Try pip install {package}."
+        )
+    try:
+        return form.open(path)
+    except Exception as error:  # Each runtime raises errors of its own.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"Got {str(path)!r}, which its runtime cannot open ({reason}). Expected a file that "
+            f"`poc export RUN --format {name}` wrote. Try writing it again."
+        ) from None
+
+
+def measure_latency(model: ExportedModel, images: Pixels, batch_size: int) -> dict[str, float]:
     """Measure one call at a batch size, without the warm-up.
 
     Args:
         model: Opened file.
-        images: (N, H, W, C) float32; repeated or cut to the batch size.
+        images: (N, H, W, C) uint8; repeated or cut to the batch size.
         batch_size: Images per call.
 
     Returns:

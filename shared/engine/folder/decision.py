@@ -69,33 +69,14 @@ class Rejection(BaseModel):
         return f"{self.share:.4g} of the validation part is answered"
 
 
-class FittedOn(BaseModel):
-    """The answers that a decision was fitted on: the file, its digest, and its images per class."""
+class AnswerRule(BaseModel):
+    """How logits of these classes are answered."""
 
     model_config = ConfigDict(strict=True, frozen=True)
-    part: str
-    file: str
-    sha256: str
-    images: int
-    images_per_class: dict[str, int]
-
-
-class Decision(BaseModel):
-    """The content of `decision.json`; `figures` shows it on the validation and the test part."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-    format: str
-    written: str
-    command: str
     class_names: list[str]
-    checkpoint: str
-    checkpoint_sha256: str
-    fitted_on: FittedOn
     temperature: float = Field(gt=0, allow_inf_nan=False)
-    is_temperature_fitted: bool
     threshold: Threshold | None = None
     rejection: Rejection | None = None
-    figures: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def check_classes(self) -> Self:
@@ -133,6 +114,36 @@ class Decision(BaseModel):
             "temperature": self.temperature,
             "threshold": self.threshold.model_dump() if self.threshold else None,
             "rejection": self.rejection.model_dump() if self.rejection else None,
+        }
+
+
+class FittedOn(BaseModel):
+    """The answers that a decision was fitted on: the file, its digest, and its images per class."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    part: str
+    file: str
+    sha256: str
+    images: int
+    images_per_class: dict[str, int]
+
+
+class Decision(AnswerRule):
+    """The content of `decision.json`; `figures` shows it on the validation and the test part."""
+
+    format: str
+    written: str
+    command: str
+    checkpoint: str
+    checkpoint_sha256: str
+    fitted_on: FittedOn
+    is_temperature_fitted: bool
+    figures: dict[str, Any] = {}
+
+    def summary(self) -> dict[str, object]:
+        """Return what a user of the answers must know, as JSON values."""
+        return {
+            **super().summary(),
             "fitted_on": self.fitted_on.model_dump(),
             "checkpoint_sha256": self.checkpoint_sha256,
         }

@@ -33,14 +33,19 @@ def find_exports(folder: Path, rows: Iterable[Mapping[str, object]]) -> Iterator
 
 
 def is_noted(path: Path, rows: Iterable[Mapping[str, object]]) -> bool:
-    """Tell if a file is an unchanged export of a run.
+    """Tell if a file is an unchanged export of a run, or an unchanged companion of one.
 
     Args:
         path: A file.
         rows: Entries of `exports.json`; those of a former version have the file's size, and no
-            digest.
+            digest; `companions` has the digests of files next to it.
     """
     for row in rows:
+        companions = row.get("companions")
+        if isinstance(companions, Mapping) and path.name in companions and path.is_file():
+            if companions[path.name] == digest_file(path):
+                return True
+            continue
         if Path(str(row.get("file", ""))).name != path.name or not path.is_file():
             continue
         if "sha256" in row:

@@ -6,6 +6,7 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -157,16 +158,15 @@ class ServedOperations(Operations):
         weights: Weights,
         path: str,
         precision: str,
-        calibration: NDArray[np.float32],
+        calibration: NDArray[np.uint8],
         merges_shortcuts: bool,
     ) -> ExportedSize:
         """Fold trained `Weights` and write them as this backend's file; return its size."""
-        network, folded = fold(
-            self._prepare(run).network, weights, merges_shortcuts=merges_shortcuts
-        )
-        self._backend.export_network(
-            network, folded, path, precision=precision, calibration=calibration
-        )
+        resolved = self._prepare(run)
+        network, folded = fold(resolved.network, weights, merges_shortcuts=merges_shortcuts)
+        export = partial(self._backend.export_network, network, folded, path)
+        normalization = resolved.spec.data.normalization
+        export(precision=precision, normalization=normalization, calibration=calibration)
         total = sum(parameter.size for parameter in network.parameters)
         return {"exported_parameters": total, "exported_macs": network.macs}
 

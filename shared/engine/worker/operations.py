@@ -198,12 +198,12 @@ class Operations(Protocol):
         weights: Weights,
         path: str,
         precision: str,
-        calibration: NDArray[np.float32],
+        calibration: NDArray[np.uint8],
         merges_shortcuts: bool,
     ) -> ExportedSize:
-        """Fold a trained network and write it as this backend's file.
+        """Fold a trained network and write it as this backend's file, which takes uint8 images.
 
-        `calibration` are images (N, H, W, C) for the scales of int8.
+        `calibration` are images (N, H, W, C) uint8 for the scales of int8.
         """
 
     def read_published(self, *, path: str) -> Arrays:

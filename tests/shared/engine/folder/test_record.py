@@ -11,7 +11,7 @@ from PIL import Image
 from poc import cli
 from poc.shared.actions import ablation as removal
 from poc.shared.actions import evaluate as evaluation
-from poc.shared.actions import export
+from poc.shared.actions.exports import export
 from poc.shared.actions.weights import factorize as low_rank
 from poc.shared.actions.weights import verify as verification
 from poc.shared.engine.folder.record import RunRecord, find_order, list_classes

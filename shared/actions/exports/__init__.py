@@ -1,0 +1,1 @@
+"""Exports of a trained run: the file, its check, and its companions."""

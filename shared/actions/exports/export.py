@@ -1,0 +1,293 @@
+"""`poc export`: write a run's best weights for deployment, and check the file by running it.
+
+The file gets its name only after its answers match those of the trained network.
+"""
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from poc.shared.actions.count import BYTES_PER_WEIGHT
+from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.base import Pixels
+from poc.shared.data.sources.inspection import Note
+from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
+from poc.shared.engine.export.embedding import embed
+from poc.shared.engine.export.onnx_resize import add_resize, refusal_of
+from poc.shared.engine.export.preprocess import INPUT_KINDS, InputKind, Preprocess
+from poc.shared.engine.export.runtimes import FORMATS, PRECISIONS, find_format, open_file
+from poc.shared.engine.folder.decision import Decision, read_decision
+from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.run_data import RunData
+from poc.shared.engine.trained_run import TrainedRun, open_trained
+from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.operations import ExportedSize, Operations
+from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.collisions import digest_file, refuse_existing
+from poc.shared.spec.data import DataSpec
+from poc.shared.spec.resolved import declare_network
+from poc.shared.spec.run import RunSpec
+from poc.shared.weights.header import count_file_bytes
+
+from .check import answer_both, describe_answers, measure_latencies
+from .companions import refuse_foreign_companions, write_companions
+from .description import describe_file
+
+NUM_CALIBRATION_IMAGES = 200
+KEYS = ("format", "precision", "merges_shortcuts")
+CHECKPOINT = Path("checkpoints") / "best.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Form of the file.
+
+    Attributes:
+        file_format: `onnx` or `tflite`.
+        precision: `float32`, `float16` or `int8`.
+        is_merged: True if a block's last two convolutions become one.
+        kinds: Kinds of input to try; the first that passes the check is kept.
+        decision: The decision of the run, if it has one.
+        num_images: Largest number of images to check it with; None: all.
+    """
+
+    file_format: str
+    precision: str
+    is_merged: bool
+    kinds: tuple[InputKind, ...]
+    decision: Decision | None
+    num_images: int | None
+
+
+def export_run(
+    folder: Path,
+    *,
+    file_format: str | None,
+    precision: str = "float32",
+    input_kind: str | None = None,
+    output: Path | None = None,
+    merges_shortcuts: bool | None = None,
+    num_images: int | None = None,
+    data: str | None = None,
+    report: Report = unheard,
+) -> dict[str, object]:
+    """Fold the network, write the file, run it, compare, and record it in the run folder.
+
+    Args:
+        folder: Run folder, of either backend.
+        file_format: `onnx` or `tflite`.
+        precision: `float32`, `float16` or `int8` (calibrated on training images).
+        input_kind: `view` or `picture`, see `Preprocess`; none: `picture` where it passes the
+            check.
+        output: New file, or an export of this run; none: `exports/` in the run folder.
+        merges_shortcuts: Write a block's last two convolutions as one; none: yes, except for int8,
+            where their inputs would have to share one scale.
+        num_images: Largest number of evaluation images to check the file with; none: all.
+        data: New place of the run's data; none: the recorded place.
+        report: Called with progress events, and with each difference from the run.
+
+    Returns:
+        The entry of `exports.json`: sizes in bytes, errors, accuracies, latencies, the decision.
+
+    Raises:
+        UsageError: As `open_trained`; the format, precision or input is unknown or impossible, a
+            package is missing, the output is another existing file, or the decision is for other
+            weights.
+        CheckFailed: The float32 file does not answer like the trained network.
+    """
+    file_format = check_form(file_format, precision, input_kind)
+    target = output or folder / "exports" / f"{precision}.{file_format}"
+    refuse_foreign_files(target, folder, file_format)
+    trained = open_trained(folder, data=data, note=noting(report))
+    with trained.data:
+        form = Form(
+            file_format=file_format,
+            precision=precision,
+            is_merged=precision != "int8" if merges_shortcuts is None else merges_shortcuts,
+            kinds=choose_kinds(input_kind, file_format, trained.run.data, noting(report)),
+            decision=read_decision(folder, trained.record.class_names),
+            num_images=num_images,
+        )
+        make_parent(target)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial:
+            written = Path(partial) / f"model.{file_format}"
+            known, row = write_checked(trained, form, written, report)
+            row = {**row, "file": str(target), "sha256": digest_file(written)}
+            written.replace(target)
+        row["companions"] = write_companions(target.parent, file_format, known)
+        RunFolder(folder).exports.add(row, KEYS)
+    return row
+
+
+def check_form(file_format: str | None, precision: str, input_kind: str | None) -> str:
+    """Return the format, after checking it, the precision and the input.
+
+    Raises:
+        UsageError: There is no such format, precision or input.
+    """
+    if file_format is None:
+        raise UsageError(
+            f"Got no --format. Expected one of {', '.join(FORMATS)}. Try --format "
+            f"{next(iter(FORMATS))}."
+        )
+    find_format(file_format)
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"Got --precision {precision!r}. Expected one of {', '.join(PRECISIONS)}. Try "
+            f"--precision {next(iter(PRECISIONS))}."
+        )
+    if input_kind not in (None, *INPUT_KINDS):
+        raise UsageError(
+            f"Got --input {input_kind!r}. Expected one of {', '.join(INPUT_KINDS)}. Try --input "
+            f"{next(iter(INPUT_KINDS))}."
+        )
+    if input_kind == "picture" and file_format != "onnx":
+        raise UsageError(
+            f"Got --input picture with --format {file_format}, which cannot resize as the run "
+            "does. Expected --format onnx with it. Try --input view."
+        )
+    return file_format
+
+
+def choose_kinds(
+    wanted: str | None, file_format: str, data: DataSpec, note: Note
+) -> tuple[InputKind, ...]:
+    """Return what the file may take, the first choice first.
+
+    Args:
+        wanted: The kind that the user names, if any.
+        file_format: Format of the file.
+        data: The run's settings of its data.
+        note: Called with the reason if an ONNX file cannot take pictures of any size.
+
+    Raises:
+        UsageError: The user wants pictures of any size, and no file can take them.
+    """
+    if wanted == "view" or file_format != "onnx":
+        return ("view",)
+    reason = refusal_of(data)
+    if not reason:
+        return ("picture",) if wanted else ("picture", "view")
+    if wanted:
+        raise UsageError(
+            f"Got --input picture for a run where {reason}. Expected a run whose images are "
+            "squashed or fitted, without crops. Try --input view."
+        )
+    note(f"The file takes prepared images (--input view), since {reason}.")
+    return ("view",)
+
+
+def write_checked(
+    trained: TrainedRun, form: Form, path: Path, report: Report
+) -> tuple[Preprocess, dict[str, object]]:
+    """Write the file, and check it; return what it says about itself, and its entry so far.
+
+    Raises:
+        CheckFailed: The float32 file does not answer like the trained network.
+    """
+    network = path.with_name(f"network{path.suffix}")
+    counts = write_model(trained, network, form, report)
+    for kind in form.kinds:
+        known = describe_file(trained, form.decision, kind, form.precision)
+        shutil.copyfile(network, path)
+        if kind == "picture":
+            add_resize(path, known.size, trained.run.data)
+        embed(path, known.write())
+        model = open_file(path)
+        both = answer_both(trained, model, known, form.num_images, report)
+        try:
+            answers = describe_answers(both, form.precision)
+        except CheckFailed as error:
+            if kind == form.kinds[-1]:
+                raise
+            noting(report)(f"The file takes prepared images (--input view): {error}")
+            continue
+        break
+    WorkCount(report, "measuring the file's latency")
+    row: dict[str, object] = {
+        "format": form.file_format,
+        "precision": form.precision,
+        "merges_shortcuts": form.is_merged,
+        "input": known.kind,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **describe_sizes(trained, path),
+        **counts,
+        **answers,
+        **measure_latencies(model, both.shown),
+        "decision": form.decision.summary() if form.decision else None,
+        "notes": list(trained.notes),
+    }
+    return known, row
+
+
+def write_model(trained: TrainedRun, path: Path, form: Form, report: Report) -> ExportedSize:
+    """Write the folded network in the framework of the format; return its counts."""
+    WorkCount(report, f"writing {form.precision} {form.file_format}")
+    with Worker(FORMATS[form.file_format].backend, log=path.with_name("log")) as worker:
+        return worker.call(
+            Operations.export,
+            run=trained.run.model_dump(mode="json"),
+            weights=trained.weights,
+            path=str(path.resolve()),
+            precision=form.precision,
+            calibration=calibration_images(trained.run, trained.data),
+            merges_shortcuts=form.is_merged,
+        )
+
+
+def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
+    """Refuse to replace a file that is not an unchanged export of this run, or next to one.
+
+    Raises:
+        UsageError: The target, or a file with the name of a companion, is another file.
+    """
+    known = RunFolder(folder).exports.own()
+    if not is_noted(target, known):
+        refuse_existing(target)
+    refuse_foreign_companions(target.parent, file_format, known)
+
+
+def make_parent(target: Path) -> None:
+    """Make the folder of a file.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"Got the output {str(target)!r}, whose folder cannot be made ({error.strerror}). "
+            "Expected a file in a folder that you may write to. Try --output "
+            f"{target.name}, in the current folder."
+        ) from None
+
+
+def calibration_images(run: RunSpec, data: RunData) -> Pixels:
+    """Return the evaluation views of up to 200 training images: (N * views, H, W, C) uint8.
+
+    The images are evenly spaced over the training part, so every export sees the same ones.
+    """
+    train = data.split.train
+    step = max(len(train) // NUM_CALIBRATION_IMAGES, 1)
+    chosen = np.sort(train)[::step][:NUM_CALIBRATION_IMAGES]
+    # Without a normalisation, the pipeline gives the pixels themselves.
+    plain = run.data.model_copy(update={"normalization": "none"})
+    with Pipeline(data.source, chosen, plain) as pipeline:
+        return np.concatenate([batch.images.astype(np.uint8) for batch in pipeline.epoch(0)])
+
+
+def describe_sizes(trained: TrainedRun, written: Path) -> dict[str, int]:
+    """Return sizes in bytes: 4 per parameter, the run's checkpoint, the exported file."""
+    total = sum(parameter.size for parameter in declare_network(trained.run).parameters)
+    return {
+        "total_parameters": total,
+        "weight_bytes": BYTES_PER_WEIGHT * total,
+        "safetensors_bytes": count_file_bytes(trained.record.folder / CHECKPOINT),
+        "file_bytes": written.stat().st_size,
+    }

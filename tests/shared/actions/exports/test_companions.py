@@ -1,0 +1,180 @@
+"""The script beside an exported file: short, and each of its steps as poc does it."""
+
+import itertools
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poc.shared.actions.exports.companions import (
+    name_script,
+    refuse_foreign_companions,
+    write_companions,
+    write_script,
+)
+from poc.shared.actions.new_images.given_images import Item, read_picture
+from poc.shared.actions.new_images.labels import write_answers
+from poc.shared.actions.new_images.predict import Predictions
+from poc.shared.actions.new_images.trained_network import Answering
+from poc.shared.data.views.evaluation import EvaluationView
+from poc.shared.engine.export.preprocess import Rule
+from poc.shared.engine.folder.own_files import is_noted
+from poc.shared.engine.numerics.metrics import average_views
+from poc.shared.errors import UsageError
+from poc.tests.helpers.export.small_onnx import default_spec, describe, write_file
+
+NAMES = ["cat", "dog"]
+
+
+def start_script(folder, monkeypatch, spec=None, shape=(12, 10, 3), names=NAMES, **changes):
+    """The names of the script after it has opened a file and labelled nothing."""
+    path = folder / "model.onnx"
+    write_file(path, spec or default_spec(), shape, names, **changes)
+    (folder / "predict_onnx.py").write_text(write_script("onnx"))
+    monkeypatch.setattr(sys, "argv", ["predict_onnx.py", str(path)])
+    return runpy.run_path(str(folder / "predict_onnx.py"))
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "tflite"])
+def test_it_has_under_60_lines_that_fit_a_page(file_format):
+    lines = write_script(file_format).splitlines()
+    assert len(lines) < 60
+    assert max(map(len, lines)) <= 100
+    compile("\n".join(lines), name_script(file_format), "exec")
+    imports = [line for line in lines if line.startswith(("import", "from"))]
+    known = {
+        "json,",
+        "sys,",
+        "zipfile,",
+        "numpy",
+        "PIL",
+        "onnxruntime",
+        "ai_edge_litert.interpreter",
+    }
+    assert {word for line in imports for word in line.split()[1:] if word in known} >= {
+        "numpy",
+        "PIL",
+    }
+    assert not any("poc" in line.split() for line in imports)
+
+
+def write_odd_files(folder):
+    """A file of each kind that a camera, a scanner or a web page makes."""
+    draw = np.random.default_rng(0)
+    colour = Image.fromarray(draw.integers(0, 256, (21, 17, 3), dtype=np.uint8))
+    wide = Image.fromarray(draw.integers(0, 65536, (21, 17), dtype=np.uint16))
+    alpha = Image.fromarray(draw.integers(0, 256, (21, 17), dtype=np.uint8))
+    clear, grey_clear = colour.copy(), Image.merge("LA", (colour.convert("L"), alpha))
+    clear.putalpha(alpha)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        colour.save(folder / f"turned {orientation}.jpg", exif=exif)
+    palette = colour.convert("P", palette=Image.Palette.ADAPTIVE)
+    palette.save(folder / "palette.png")
+    palette.save(folder / "clear palette.png", transparency=3)
+    pictures = {
+        "grey": colour.convert("L"), "bits": colour.convert("1"), "wide grey": wide,
+        "clear": clear, "clear grey": grey_clear,
+    }  # fmt: skip
+    for name, picture in pictures.items():
+        picture.save(folder / f"{name}.png")
+    colour.convert("CMYK").save(folder / "inks.jpg")
+    colour.convert("L").save(folder / "clear level.png", transparency=9)
+    return sorted(folder.glob("*.*g"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_decodes_as_poc_does(channels, tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    paths = write_odd_files(tmp_path / "images")
+    script = start_script(tmp_path, monkeypatch, shape=(12, 10, channels))
+    assert len(paths) == 17
+    for path in paths:
+        expected = read_picture(Item(path.name, path), channels)
+        found = script["read"](path)
+        assert (found.mode, found.size) == (expected.mode, expected.size)
+        assert np.array_equal(np.asarray(found), np.asarray(expected)), path.name
+
+
+RULES = ("squash", "shorter_side", "height", "fit")
+VIEWS = [
+    (rule, crop)
+    for rule, crop in itertools.product(RULES, ("none", "centre", "five", "ten"))
+    if crop != "none" or rule in ("squash", "fit")
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("rule", "crop"), VIEWS)
+def test_it_shows_what_the_network_sees(rule, crop, channels, tmp_path, monkeypatch):
+    """With a fill, a filter other than the default, and pictures narrower than the crop."""
+    spec = default_spec(
+        interpolation="bicubic",
+        fill=90,
+        eval_view={"resize": rule, "crop": crop, "crop_share": 0.7},
+    )
+    shape = (12, 10, channels)
+    script = start_script(tmp_path, monkeypatch, spec, shape)
+    view, draw = EvaluationView(spec, shape), np.random.default_rng(0)
+    for size in [(30, 41), (41, 30), (9, 9), (60, 11), (11, 60), (12, 10), (17, 14)]:
+        pixels = draw.integers(0, 256, (*size, channels), dtype=np.uint8)
+        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        found = np.stack([np.asarray(one) for one in script["views"](picture)])
+        assert np.array_equal(found.reshape(len(found), *shape), view.pixels(picture)), size
+
+
+THRESHOLD = {"positive": "dog", "rule": "sensitivity", "log_odds": -1.5, "probability": 0.18}
+REJECTION = {"rule": "answered", "share": 0.5, "log_odds": 0.9, "probability": 0.71}
+DECISIONS = {
+    "none": None,
+    "temperature": Rule(temperature=2.5),
+    "threshold": Rule(temperature=2.5, threshold=THRESHOLD),
+    "rejection": Rule(temperature=0.5, rejection=REJECTION),
+}
+
+
+@pytest.mark.parametrize("average", ["softmax", "logits"])
+@pytest.mark.parametrize("num_views", [1, 5])
+@pytest.mark.parametrize("case", [*DECISIONS, "labels"])
+def test_it_answers_as_poc_does(case, num_views, average, tmp_path, monkeypatch):
+    crop = "five" if num_views == 5 else "none"
+    spec = default_spec(eval_view={"crop": crop, "average": average})
+    known = {"decision": DECISIONS.get(case), "is_multi_label": case == "labels"}
+    script = start_script(tmp_path, monkeypatch, spec, **known)
+    logits = np.random.default_rng(0).normal(size=(40, num_views, 2)) * 6
+    answering = Answering(
+        class_names=NAMES,
+        view=EvaluationView(spec, (12, 10, 3)),
+        decision=describe(spec, (12, 10, 3), NAMES, **known).rule(),
+        is_multi_label=case == "labels",
+    )
+    averaged = average_views(logits.reshape(-1, 2), num_views, average)
+    found = Predictions(names=[str(i) for i in range(40)], logits=averaged, answering=answering)
+    rows = list(write_answers(found))
+    for row, own in zip(rows, logits, strict=True):
+        label, probability = script["answer"](own)
+        assert label == ("(unsure)" if row.label is None else row.label)
+        expected = row.probabilities.max() if row.probability is None else row.probability
+        # It has four digits.
+        assert float(probability) == pytest.approx(expected, abs=5.001e-5)
+    # The mean of softmaxes has no probability of a label above 1/2.
+    is_bare = (case, num_views, average) == ("labels", 5, "softmax")
+    assert len({row.label for row in rows}) > (0 if is_bare else 1)
+
+
+def test_a_foreign_file_beside_an_export_stays(tmp_path):
+    known = describe(default_spec(), (12, 10, 3), NAMES)
+    refuse_foreign_companions(tmp_path, "onnx", [])
+    row = {"file": "model.onnx", "companions": write_companions(tmp_path, "onnx", known)}
+    assert is_noted(tmp_path / "preprocess.json", [row])
+    refuse_foreign_companions(tmp_path, "onnx", [row])
+    # The script is the same for every run, what the file says about itself is not.
+    with pytest.raises(UsageError, match=r"preprocess\.json'?, which exists"):
+        refuse_foreign_companions(tmp_path, "onnx", [])
+    (tmp_path / "predict_onnx.py").write_text("my own")
+    with pytest.raises(UsageError, match=r"predict_onnx\.py'?, which exists"):
+        refuse_foreign_companions(tmp_path, "onnx", [row])
+    assert (tmp_path / "predict_onnx.py").read_text() == "my own"
