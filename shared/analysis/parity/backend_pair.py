@@ -52,6 +52,7 @@ class BackendPair:
     ) -> None:
         self.run, self.workers, self._changes = run.spec, (first, second), changes
         self._spec = run.spec.model_dump(mode="json")
+        self._num_classes = run.network.num_classes
         self._meta_names = {parameter.name for parameter in run.meta_parameters}
 
     def probes(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
@@ -73,6 +74,29 @@ class BackendPair:
             Operations.loss_and_gradients, run=run, weights=weights, batch=batches[0]
         )
         return {LOSS: np.asarray(result["loss"]), **result["gradients"]}
+
+    def map_and_gradient(
+        self,
+        weights: Weights,
+        tap: str,
+        worker: Caller,
+        batches: Sequence[Batch],
+        precision: str = "",
+    ) -> Arrays:
+        """Compute a map (N, h, w, c) of the first batch, and the gradient of logits at it.
+
+        Image k has the logit of class k modulo the number of classes, so that each class has one.
+        """
+        images = batches[0]["images"]
+        found = worker.call(
+            Operations.map_and_gradient,
+            run=self.run_of(worker, precision),
+            weights=weights,
+            images=images,
+            labels=np.arange(len(images)) % self._num_classes,
+            tap=tap,
+        )
+        return {tap: found["map"], f"gradient at {tap}": found["gradient"]}
 
     def trajectory(
         self,
