@@ -193,7 +193,7 @@ def fit(command):
     if "--answered-accuracy" in words:
         # Of noise, no more answers are right.
         names["0.95"] = "0.3"
-    if words[1] == "predict":
+    if words[1] in ("predict", "explain"):
         names |= NEW_IMAGES
     if "lwf" in words and "--student" not in words:
         names["RUN_FOLDER"] = "default"

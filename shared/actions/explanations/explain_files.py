@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from poc.shared.actions.new_images.listed_paths import list_paths
-from poc.shared.actions.new_images.trained_network import read_trained
 from poc.shared.analysis.report.folder import is_free, write_files
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.console.work_count import Report
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.shown_names import say
-from poc.shared.spec.resolved import resolve_networks
 
-from .explain import Unreadable, Wish, explain_items, find_class
-from .methods import choose_method
-from .networks import choose_backends, open_networks
+from .explain import Unreadable, Wish
 from .overlays import draw_overlay
 from .pages import (
     Facts,
@@ -26,6 +22,7 @@ from .pages import (
     write_json,
     write_page,
 )
+from .plan import plan_explanations
 
 JSON, PAGE = "explanations.json", "index.html"
 # Letters of an image's name in the name of its picture.
@@ -62,44 +59,26 @@ def explain_files(
         CheckFailed: A map is not finite.
     """
     refuse_full(output)
-    trained = read_trained(folder, wish.checkpoint, backend=wish.backend, note=note)
-    find_class(wish.class_name, trained.answering.class_names)
-    method = choose_method(
-        wish.method,
-        resolve_networks(trained.run).network,
-        tap=wish.tap,
-        patch=wish.patch,
-        stride=wish.stride,
-    )
+    plan = plan_explanations(folder, wish, note)
     items = list_paths(paths, note)
-    backends = choose_backends(wish.backend, trained.run.backend, note)
+    write_files(output, {})
     rows = []
-    with open_networks(trained, backends, report) as networks:
-        write_files(output, {})
-        found = explain_items(
-            networks,
-            trained.answering,
-            items,
-            method,
-            class_name=wish.class_name,
-            report=report,
-        )
-        for number, one in enumerate(found, start=1):
-            picture = name_picture(number, str(one.name))
-            if not isinstance(one, Unreadable):
-                write_files(output, {picture: draw_overlay(one, method)})
-            rows.append(describe_image(one, method, picture))
+    for number, one in enumerate(plan.explain(items, report), start=1):
+        picture = name_picture(number, str(one.name))
+        if not isinstance(one, Unreadable):
+            write_files(output, {picture: draw_overlay(one, plan.method)})
+        rows.append(describe_image(one, plan.method, picture))
     facts: Facts = {
         "run": str(folder),
         "command": command,
         "checkpoint": wish.checkpoint,
-        "method": method.name,
-        "settings": method.facts(),
-        "backends": sorted(backends),
-        "num_views": trained.answering.view.num_views,
+        "method": plan.method.name,
+        "settings": plan.method.facts(),
+        "backends": sorted(plan.backends),
+        "num_views": plan.trained.answering.view.num_views,
         "largest_difference": find_largest(rows),
     }
-    notes = explain_method(method, facts["num_views"])
+    notes = explain_method(plan.method, facts["num_views"])
     write_files(output, {JSON: write_json(facts, rows), PAGE: write_page(facts, rows, notes)})
     return rows
 

@@ -43,7 +43,8 @@ def draw_overlay(explanation: Explanation, method: Method) -> bytes:
     size = (PANEL * (1 + len(shown)) + BAR, panel_height + HEAD)
     with drawing(*size) as figure:
         class_name = shorten(explanation.class_name, LONG)
-        figure.suptitle(f"{shorten_path(str(explanation.name))}\nclass {class_name}", fontsize=9)
+        title = f"{shorten_path(str(explanation.name))}\nclass {class_name}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9)
         panels = figure.subplots(1, 1 + len(shown), squeeze=False)[0]
         draw_image(panels[0], as_colours(explanation.image), "as the network sees it")
         for axes, (backend, values) in zip(panels[1:], shown.items(), strict=True):
