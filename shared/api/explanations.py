@@ -31,8 +31,9 @@ def explain(
         method: `gradcam` or `occlusion`.
         backend: Framework to compute in; None: all that are installed.
         verbose: Print progress on standard error.
-        options: `class_name` (the class to explain; else the answered one), `tap` (the map for
-            Grad-CAM; else the last), `patch` and `stride` (pixels, for occlusion), `checkpoint`.
+        options: `class_name` (the class to explain; default: the answered one), `tap` (the map for
+            Grad-CAM; default: the last), `patch` and `stride` (pixels, for occlusion) and
+            `checkpoint`.
 
     Returns:
         One explanation per image, in the given order, with `name`, `class_name`, `image` (H, W, C)

@@ -28,7 +28,7 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a user asks for.
+    """The wish of a user.
 
     Attributes:
         method: `gradcam` or `occlusion`.
@@ -50,7 +50,7 @@ class Wish:
 
 
 class Answer(NamedTuple):
-    """What one framework says of an image.
+    """The answer of one framework for an image.
 
     Attributes:
         label: Its answer; None if it is too unsure for one.

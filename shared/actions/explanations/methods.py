@@ -26,7 +26,7 @@ class GradCam:
 
     Attributes:
         name: The method, as `--method` takes it.
-        unit: What a map's values are.
+        unit: Meaning of a map's values, for the colour bar.
         tap: Name of the map.
         tap_shape: (h, w, c) of it.
         image_shape: (H, W, C) of the images.
@@ -60,7 +60,7 @@ class Occlusion:
 
     Attributes:
         name: The method, as `--method` takes it.
-        unit: What a map's values are.
+        unit: Meaning of a map's values, for the colour bar.
         patches: Places of the patch.
     """
 

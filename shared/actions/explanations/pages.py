@@ -19,7 +19,7 @@ TITLES = {"gradcam": "Grad-CAM", "occlusion": "Occlusion"}
 
 
 class BackendRow(TypedDict):
-    """What one framework found; `map` has the rows of the map."""
+    """The finding of one framework; `map` has the rows of the map."""
 
     backend: str
     label: str | None
@@ -45,7 +45,7 @@ class ImageRow(TypedDict):
 
 
 class Facts(TypedDict):
-    """What holds for all images."""
+    """Facts about all images."""
 
     run: str
     command: str
@@ -62,7 +62,7 @@ def describe_image(found: Explanation | Unreadable, method: Method, picture: str
 
     Args:
         found: The explanation.
-        method: What has made it.
+        method: The method that made it.
         picture: Name of its PNG file.
     """
     if isinstance(found, Unreadable):
@@ -101,8 +101,8 @@ def describe_picture(found: Explanation, rows: Sequence[BackendRow], method: Met
     """Return the text that stands for a picture: what it shows, and where maps are strongest."""
     names = " and ".join(row["backend"] for row in rows)
     sentences = [
-        f"{plain(str(found.name))} as the network sees it, beside the {TITLES[method.name]} map of "
-        f"{names} for the class {plain(found.class_name)}."
+        f"{plain(str(found.name))} as the network sees it, next to the {TITLES[method.name]} map "
+        f"of {names} for the class {plain(found.class_name)}."
     ]
     for row in rows:
         where = describe_strength(row)
@@ -134,7 +134,7 @@ def write_json(facts: Facts, rows: Sequence[ImageRow]) -> bytes:
 
 
 def write_page(facts: Facts, rows: Sequence[ImageRow], notes: Sequence[str]) -> bytes:
-    """Return the page, whose pictures lie beside it; Jinja escapes every value."""
+    """Return the page, whose pictures are in the same folder; Jinja escapes every value."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -17,7 +17,7 @@ from .networks import choose_backends, open_networks
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `explain` does with images.
+    """A checked wish: `explain` takes the images.
 
     Attributes:
         trained: The run's network.
@@ -53,7 +53,7 @@ def plan_explanations(folder: Path, wish: Wish, note: Note) -> Plan:
 
     Args:
         folder: Run folder.
-        wish: What the user asks for.
+        wish: The wish of the user.
         note: Called with each sentence for the user.
 
     Raises:
