@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from poc.shared.api.keras_registration import watch_keras
 
 if TYPE_CHECKING:
+    from poc.shared.api.explanations import explain
     from poc.shared.api.models import build_model, load_model
     from poc.shared.api.predictions import predict, prepare_images
     from poc.shared.api.results import Comparison, RunResult
@@ -31,6 +32,7 @@ __all__ = [
     "UsageError",
     "build_model",
     "compare",
+    "explain",
     "load_model",
     "predict",
     "prepare_images",
@@ -41,6 +43,7 @@ __all__ = [
 # Module below poc.shared -> the public names in it.
 _PLACES = {
     "errors": ("CheckFailed", "Interrupted", "UsageError"),
+    "api.explanations": ("explain",),
     "api.models": ("build_model", "load_model"),
     "api.predictions": ("predict", "prepare_images"),
     "api.results": ("Comparison", "RunResult"),

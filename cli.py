@@ -37,6 +37,7 @@ for command in (
     results.evaluate,
     new_images.calibrate,
     new_images.predict,
+    new_images.explain,
     results.grid,
     results.report,
     results.export,

@@ -102,6 +102,43 @@ def features(
     return map_to_array(model.read_taps(inputs, taps))
 
 
+def map_and_gradient(
+    run: ResolvedRun,
+    weights: Weights,
+    images: NDArray[Any],
+    labels: NDArray[np.int64],
+    tap: str,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return a tapped map and the gradient of one logit of each image at it, in evaluation mode.
+
+    Args:
+        run: The run, whose network without additions is built.
+        weights: Canonical weights of the network.
+        images: (N, H, W, C).
+        labels: (N,) int64, the class whose logit is meant.
+        tap: Name of the map; every node is one too.
+
+    Returns:
+        Two arrays (N, h, w, c), or (N, c) of a vector. The gradient is 0 if the logits do not
+        depend on the tap.
+    """
+    model = Model(run.network, dtype=run.spec.precision)
+    load_weights(model, weights)
+    device = find_device(run.spec)
+    inputs = images_to_tensor(images, dtype=run.spec.dtype, device=device, layout=run.spec.layout)
+    columns = labels_to_tensor(labels, dtype=run.spec.dtype, device=device)
+    # The images go in again: the logits may have a way around the tap.
+    node, output = run.network.node_of(tap), run.network.output
+    value = model.read_taps(inputs, [tap])[tap]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(value)
+        logits = model.values(inputs, [output], given={node: value})[output]
+        chosen = tf.reduce_sum(tf.gather(logits, columns, axis=1, batch_dims=1))
+    gradient = tape.gradient(chosen, value, unconnected_gradients="zero")
+    arrays = map_to_array({"map": value, "gradient": gradient})
+    return arrays["map"], arrays["gradient"]
+
+
 def map_batches(
     run: ResolvedRun,
     network: Network,

@@ -6,6 +6,7 @@ from .features import (
     features,
     hyper_gradient,
     loss_and_gradients,
+    map_and_gradient,
     map_batches,
     parameters,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "fetch_imagenet",
     "hyper_gradient",
     "loss_and_gradients",
+    "map_and_gradient",
     "map_batches",
     "measure_matmul_flops",
     "parameters",

@@ -26,6 +26,7 @@ KEYWORDS = {
     *("backend", "batch_size", "checkpoint", "config", "data", "dtype", "epochs", "k", "method"),
     *("model", "output", "overwrite", "resume", "save_every", "seed", "student", "teacher"),
     *("verbose", "weights", "set", "settings"),
+    *("class", "patch", "stride", "tap"),
 }
 
 
@@ -107,7 +108,7 @@ def say_keywords(text: str, options: str | None) -> str:
             return found[0]
         if name == "overwrite":
             return found[0].replace("--overwrite", "overwrite=True")
-        name = "settings" if name == "set" else name
+        name = {"set": "settings", "class": "class_name"}.get(name, name)
         return f"{name}=" if found[0].endswith(" ") else name
 
     said = OPTION.sub(replace_option, SETTING.sub(replace_setting, text))

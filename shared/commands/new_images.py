@@ -1,6 +1,7 @@
-"""Commands about images that are new to a run, and its answers: `calibrate`, `predict`."""
+"""Commands about images that are new to a run, and its answers to them."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -137,3 +138,73 @@ def predict(
     if csv_file is not None:
         tell(f"Written: {csv_file}")
     refuse_unreadable_rows(counts)
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "--method",
+    default="gradcam",
+    metavar="NAME",
+    help="How to explain: gradcam (default) or occlusion.",
+)
+@click.option(
+    "--class", "class_name", metavar="NAME", help="Class to explain; default: the answered one."
+)
+@click.option(
+    "--tap",
+    metavar="NAME",
+    help="Map for gradcam, from `poc models summary MODEL --taps` or a layer; default: the last.",
+)
+@click.option(
+    "--patch",
+    type=int,
+    metavar="PIXELS",
+    help="Side of the patch for occlusion; default: a seventh of the image's.",
+)
+@click.option(
+    "--stride",
+    type=int,
+    metavar="PIXELS",
+    help="Pixels by which the patch moves; default: half of its side.",
+)
+@click.option(
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework to compute in; default: both, side by side.",
+)
+@click.option(
+    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="New folder for the pictures."
+)
+def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> None:
+    """Show which parts of images a run's answers react to.
+
+    IMAGE is an image file, a folder, a pattern in quotes, or - for a list of paths on standard
+    input. The folder gets a picture per image, the numbers as JSON, and a page.
+    """
+    from poc.shared.actions.explanations.explain import Wish
+    from poc.shared.actions.explanations.explain_files import (
+        describe_rows,
+        explain_files,
+        refuse_unreadable,
+    )
+    from poc.shared.engine.console.progress import WorkProgress
+
+    with WorkProgress("explain") as progress:
+        rows = explain_files(
+            run,
+            paths,
+            output,
+            Wish(**given),
+            command=command_line(),
+            note=tell,
+            report=progress.update,
+        )
+    tell(describe_rows(rows))
+    click.echo(f"Written: {output / 'index.html'}")
+    refuse_unreadable(rows)

@@ -2,7 +2,7 @@
 
 A shape is in the docstring of the function or of its class, such as `(N, C)`, `(C,)`, `()` for a
 scalar and `(…)` for any. An alias that has its own documentation counts too: `Weights`. Functions
-that implement the contract of `shared/engine/backend.py` may leave shapes to the contract.
+that implement the contract of `shared/engine/backend.py` and `trainer.py` may leave shapes to it.
 
 There is no list of exceptions. `python tests/guards/test_shapes.py` prints what is missing.
 """
@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TREES = ("shared", "tf_impl", "torch_impl")
-CONTRACT = ROOT / "shared" / "engine" / "backend.py"
+CONTRACT = [ROOT / "shared" / "engine" / f"{name}.py" for name in ("backend", "trainer")]
 
 TYPES = r"NDArray|tf\.Tensor|torch\.Tensor"
 ALIAS = re.compile(r"`(?:Weights|Arrays|Images)`")
@@ -83,9 +83,10 @@ def states_shapes(text: str | None) -> bool:
 
 def contract() -> dict[str, set[str]]:
     """Return each protocol's names of methods, whose docstrings are checked like all others."""
-    tree = ast.parse(CONTRACT.read_text(encoding="utf-8"))
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in CONTRACT]
     return {
         node.name: {method.name for _, method in functions(node)}
+        for tree in trees
         for node in tree.body
         if isinstance(node, ast.ClassDef)
     }
@@ -101,7 +102,7 @@ def without_shapes(path: Path) -> list[str]:
         if isinstance(owner, ast.ClassDef):
             texts.append(ast.get_docstring(owner))
             inherited = protocols["Trainer"]
-        is_inherited = node.name in inherited and path != CONTRACT
+        is_inherited = node.name in inherited and path not in CONTRACT
         is_done = is_inherited or any(states_shapes(text) for text in texts)
         if takes_or_returns_arrays(node) and not is_done:
             found.append(f"{node.name} (line {node.lineno})")

@@ -53,9 +53,9 @@ def check(run, rungs):
     broken = [rung.failure for rung in rungs if not rung.is_passed]
     assert broken == []
     assert {rung.verdict for rung in rungs} == {"equal"}
-    # Parameters, logits, loss, gradients, and losses and weights of each optimiser.
+    # Parameters, logits, loss, gradients, the tap, and losses and weights of each optimiser.
     optimizers = METHODS[run.method].optimizers or ("adam", "sgd")
-    assert len(rungs) == (4 + 2 * len(optimizers)) * len(run.stages)
+    assert len(rungs) == (5 + 2 * len(optimizers)) * len(run.stages)
     assert all(rung.num_tensors > 0 for rung in rungs)
     steps = [rung for rung in rungs if " steps: " in rung.name]
     count = {"float64": 50, "float32": 20}[run.precision]
@@ -177,6 +177,13 @@ PLANTS = {
         "clipped",
         "",
     ),
+    "class of a tap's gradient": (
+        "compute = tree.map_and_gradient\n"
+        "tree.map_and_gradient = lambda run, weights, images, labels, tap: compute(\n"
+        "    run, weights, images, (labels + 1) % run.network.num_classes, tap)",
+        "tap",
+        "gradient at block2/relu2",
+    ),
     # Nothing before the drop shows it.
     "missed drop of the rate": (
         "take = trainer.Trainer.prepared_step\n"
@@ -198,6 +205,8 @@ def climb_one(rung, run, pair):
         return [ladder.compare_logits(weights, dither(batches[0], run.seed, 0))]
     if rung == "gradients":
         return ladder.compare_gradients(weights, batches[:1])
+    if rung == "tap":
+        return ladder.compare_tap(weights, batches[:1])
     rule = UPDATES[rung][2] if rung in UPDATES else "sgd" if rung == "sgd" else "adam"
     return ladder.compare_steps(rule, weights, batches)
 

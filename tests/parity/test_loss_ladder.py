@@ -65,7 +65,7 @@ def make_run(loss, method="scratch", options=None, teacher=None, **fields):
 
 def climb(run, workers, batches):
     rungs = Ladder(run, *workers).climb(batches)
-    assert len(rungs) == 8 * len(run.stages)
+    assert len(rungs) == 9 * len(run.stages)
     assert [rung.failure for rung in rungs if not rung.is_passed] == []
     assert {rung.verdict for rung in rungs} == {"equal"}
 

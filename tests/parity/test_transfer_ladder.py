@@ -109,6 +109,6 @@ def climb(pair, method, options, **fields):
         "",
     )
     rungs = Ladder(run, *pair).climb(BATCHES)
-    assert len(rungs) == 8 * len(run.stages)
+    assert len(rungs) == 9 * len(run.stages)
     broken = [rung for rung in rungs if not rung.is_passed]
     assert not broken, broken[0]

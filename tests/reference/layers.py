@@ -227,16 +227,31 @@ def apply_network(
     training: bool = False,
 ) -> tuple[Array, Values]:
     """The network's output, and its weights after the pass (running statistics moved)."""
+    values, after = all_values(network, weights, images, noise, training)
+    return values[network.output], after
+
+
+def all_values(
+    network: Any,
+    weights: Mapping[str, Array],
+    images: Array,
+    noise: Mapping[str, Array] | None = None,
+    training: bool = False,
+    given: Mapping[str, Array] | None = None,
+) -> tuple[Values, Values]:
+    """Every node's output, and the weights after the pass; `given` outputs stand as they are."""
     after: Values = dict(weights)
-    values = {"images": images}
+    values = {"images": images, **(given or {})}
     for node in network.nodes:
+        if node.name in values:
+            continue
         own = {name[len(node.name) + 1 :]: after[name] for name in names_of(node)}
         inputs = [values[name] for name in node.inputs]
         values[node.name] = apply_layer(
             node.layer, own, inputs, (noise or {}).get(node.name), training
         )
         after.update({f"{node.name}/{name}": value for name, value in own.items()})
-    return values[network.output], after
+    return values, after
 
 
 def names_of(node: Any) -> list[str]:

@@ -55,6 +55,7 @@ class BackendPair:
         self.run, self.workers, self._changes = run.spec, (first, second), changes
         self._spec = run.spec.model_dump(mode="json")
         self._network = run.trained_network
+        self._num_classes = run.network.num_classes
         self._meta_names = {parameter.name for parameter in run.meta_parameters}
 
     def probes(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
@@ -87,6 +88,29 @@ class BackendPair:
             precision or self.run.precision,
         )
         return {LOSS: np.asarray(result["loss"]), **gradients}
+
+    def map_and_gradient(
+        self,
+        weights: Weights,
+        tap: str,
+        worker: Caller,
+        batches: Sequence[Batch],
+        precision: str = "",
+    ) -> Arrays:
+        """Compute a map (N, h, w, c) of the first batch, and the gradient of logits at it.
+
+        Image k has the logit of class k modulo the number of classes, so that each class has one.
+        """
+        images = batches[0]["images"]
+        found = worker.call(
+            Operations.map_and_gradient,
+            run=self.run_of(worker, precision),
+            weights=weights,
+            images=images,
+            labels=np.arange(len(images)) % self._num_classes,
+            tap=tap,
+        )
+        return {tap: found["map"], f"gradient at {tap}": found["gradient"]}
 
     def trajectory(
         self,

@@ -1,12 +1,12 @@
 """The parity ladder: do the two backends compute the same, rung by rung?
 
-parameters -> weights -> logits -> loss and every gradient -> optimiser steps across a rate drop.
-Values must be finite, then close. Each tolerance has its reason next to it, and is never raised
-because a check is flaky.
+parameters -> weights -> logits -> loss and every gradient -> gradient at a tap -> optimiser steps
+across a rate drop. Values must be finite, then close. Each tolerance has its reason next to it, and
+is never raised because a check is flaky.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -15,16 +15,15 @@ import numpy as np
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.engine.worker.operations import describe_parameter
 from poc.shared.errors import UsageError
-from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.nodes import find_last_map
 from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import BACKENDS, RunSpec
 from poc.shared.spec.training.precision import EXACT
 
 from .backend_pair import BackendPair, Caller
 from .batches import Batch, prepare
-from .kinks import excuse_kinks
 from .progress import LadderProgress
 from .rungs import (
     LOSS,
@@ -33,10 +32,10 @@ from .rungs import (
     differing_rows,
     is_smooth,
     relative_error,
-    split,
 )
+from .single_batch import compare_loss_and_gradients, compare_map_and_gradient, judge_batch
+from .tolerances import TOLERANCES
 from .trajectories import (
-    EXACT_TOLERANCE,
     FOLLOWS_GRADIENT,
     NUM_MOVES,
     RATES,
@@ -54,26 +53,6 @@ from .trajectories import (
 # at rest, a bias before a batch norm has no effect: its gradient is rounding (2e-14 as measured),
 # which Adam divides by 1e-8.
 NUM_BRIEF_STEPS, BRIEF_TOLERANCE = 5, 1e-6
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """Largest relative error of each rung, and the number of training steps.
-
-    In float64 only rounding is left: an error that is not below 1e-9 is another formula. In float32
-    the bounds allow for sums in another order, whose errors grow along a trajectory.
-    """
-
-    logits: float
-    gradients: float
-    steps: float
-    num_steps: int
-
-
-TOLERANCES = {
-    "float64": Tolerances(logits=1e-10, gradients=1e-10, steps=EXACT_TOLERANCE, num_steps=50),
-    "float32": Tolerances(logits=1e-5, gradients=1e-4, steps=1e-3, num_steps=20),
-}
 
 
 class Ladder:
@@ -155,6 +134,7 @@ class Ladder:
             return
         yield self.compare_logits(weights, next(self._pair.probes(batches))[0])
         yield from self.compare_gradients(weights, batches[:1])
+        yield from self.compare_tap(weights, batches[:1])
         for optimizer in self.optimizers():
             yield from self.compare_steps(optimizer, weights, batches)
 
@@ -207,27 +187,30 @@ class Ladder:
 
     def compare_gradients(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
         """Compare loss () and gradients (…) of one batch in training mode, with noise on."""
-        evaluate, bounds = partial(self._pair.gradients, weights), self._tolerances
-        for probe in self._pair.probes(batches):
-            values = [evaluate(worker, probe) for worker in self._pair.workers]
-            rungs = self.loss_and_gradients(values, bounds)
-            if all(rung.is_passed for rung in rungs):
-                return rungs
-            found = self._pair.in_double(evaluate, probe)
-            if found is None or is_smooth(values, found, bounds.gradients):
-                return rungs
-            doubles = found
-        exact = self.loss_and_gradients(doubles, TOLERANCES["float64"])
-        own = [self.loss_and_gradients(pair, bounds) for pair in zip(values, doubles, strict=True)]
-        return excuse_kinks(rungs, exact, own)
+        return judge_batch(
+            self._pair,
+            partial(self._pair.gradients, weights),
+            compare_loss_and_gradients,
+            batches,
+            self._tolerances,
+        )
 
-    def loss_and_gradients(self, values: Sequence[Arrays], tolerances: Tolerances) -> list[Rung]:
-        """Compare the loss () of both backends, then their gradients (…)."""
-        parts = [split(value) for value in values]
-        return [
-            compare("loss", [part[0] for part in parts], tolerances.logits),
-            compare("gradients", [part[1] for part in parts], tolerances.gradients),
-        ]
+    def compare_tap(self, weights: Weights, batches: Sequence[Batch]) -> list[Rung]:
+        """Compare the gradient (N, h, w, c) of one batch's logits at the last map, if there is one.
+
+        The network is in evaluation mode.
+        """
+        network = self._resolved.network
+        tap = find_last_map(network.needed([network.output]))
+        if tap is None:
+            return []
+        return judge_batch(
+            self._pair,
+            partial(self._pair.map_and_gradient, weights, tap),
+            compare_map_and_gradient,
+            batches,
+            self._tolerances,
+        )
 
     def compare_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]

@@ -3,7 +3,6 @@
 `shared/engine/worker/operations.py` declares them, with their shapes and errors.
 """
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,13 +17,12 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.session import Session
 from poc.shared.engine.machine.environment import cuda_libraries
 from poc.shared.engine.machine.limits import bounded_time
-from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.numerics.noise import Noise, draw_noise
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.step_numbers import group_batches, inputs_of_step
 from poc.shared.engine.summary.fixres_columns import measure_latency
 from poc.shared.engine.summary.row import finish
-from poc.shared.engine.teacher import starting_weights, step_coefficients
+from poc.shared.engine.teacher import step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.supervision import Supervision
@@ -41,7 +39,6 @@ from poc.shared.engine.worker.operations import (
     TimingSamples,
     describe_parameter,
 )
-from poc.shared.errors import CheckFailed
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.bench import Turn
 from poc.shared.spec.methods.distilling import default_taps
@@ -54,9 +51,7 @@ from .channel_scores import measure_channel_scores
 from .first_record import describe_start
 from .fresh_trainers import FreshTrainers
 from .rate_sweep import sweep_rates
-
-# Images of a trial divided by those of a batch: a run also holds its data in memory.
-TRIAL_MARGIN = 1.25
+from .trial import try_steps
 
 
 class ServedOperations(Operations):
@@ -92,6 +87,21 @@ class ServedOperations(Operations):
     ) -> dict[str, NDArray[np.floating]]:
         """Compute maps (N, H, W, C) of images (N, H, W, C), in evaluation mode."""
         return self._backend.features(self._prepare(run), weights, images, taps)
+
+    def map_and_gradient(
+        self,
+        *,
+        run: RunFields,
+        weights: Weights,
+        images: NDArray[np.floating],
+        labels: NDArray[np.int64],
+        tap: str,
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compute a `map` (N, h, w, c), and the `gradient` (N, h, w, c) of logits at it."""
+        found, gradient = self._backend.map_and_gradient(
+            self._prepare(run), weights, images, labels, tap
+        )
+        return {"map": found, "gradient": gradient}
 
     def start_predicting(self, *, run: RunFields, weights: Weights) -> None:
         """Build a network from canonical `Weights`; it stays in this process until the next one."""
@@ -252,25 +262,7 @@ class ServedOperations(Operations):
 
     def try_steps(self, *, run: RunFields, num_steps: int = 2) -> None:
         """Take some steps and an evaluation on noise, to see if a run fits into memory."""
-        resolved = self._prepare(run)
-        size = math.ceil(TRIAL_MARGIN * resolved.spec.data.batch_size)
-        shape = (size, *resolved.network.input_shape)
-        images = np.random.default_rng(0).random(shape, dtype=np.float32)
-        labels = np.zeros(size, dtype=np.int64)
-        try:
-            trainer = self._backend.Trainer(resolved, starting_weights(resolved))
-            grouping = group_batches(resolved, [size] * num_steps)
-            for step in range(num_steps):
-                noise, numbers = inputs_of_step(resolved, grouping, step)
-                extras = step_coefficients(resolved, 0.0, labels) | numbers
-                trainer.step(images, labels, 1e-3, noise, extras)
-            # A device may fail after the call has returned.
-            trainer.wait()
-            trainer.logits(images)
-        except Exception as error:
-            if is_memory_error(error):
-                raise CheckFailed(describe_memory_error(resolved.spec)) from None
-            raise
+        try_steps(self._backend, self._prepare(run), num_steps)
 
     def start_timing(self, *, run: RunFields, side: Mapping[str, object]) -> None:
         """Build one side of a bench and take its first step; it stays alive in this process."""

@@ -155,6 +155,20 @@ class Operations(Protocol):
             Tap -> (N, H, W, C), or (N, C) of a vector.
         """
 
+    def map_and_gradient(
+        self,
+        *,
+        run: RunFields,
+        weights: Weights,
+        images: NDArray[np.floating],
+        labels: NDArray[np.int64],
+        tap: str,
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compute a `map` (N, h, w, c), and the `gradient` (N, h, w, c) of logits at it.
+
+        It is the logit of each image's class in `labels` (N,). Images are (N, H, W, C).
+        """
+
     def start_predicting(self, *, run: RunFields, weights: Weights) -> None:
         """Build a network from canonical `Weights`; it stays in this process until the next one."""
 

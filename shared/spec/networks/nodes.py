@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 from .layers.declaration import Layer, Parameter, Shape, prefixed
 from .layers.dense import Flatten
 from .layers.elementwise import Dropout
+from .layers.pooling import GlobalPool, Pool2D
+
+# Layers after which a map says less of where things are, or nothing else.
+SUMMARIES = (Dropout, GlobalPool, Pool2D)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +176,37 @@ def find_embedding(nodes: Sequence[Node]) -> str | None:
         if isinstance(node.layer, Dropout):
             before, shape = name, node.input_shapes[0]
     return before if len(shape) == 1 else last.inputs[0]
+
+
+def find_last_map(nodes: Sequence[Node]) -> str | None:
+    """Find the last map (H, W, C) of several pixels that no pooling or dropout has made.
+
+    No way from the images to the logits goes around it. Without one, it is the last such map of a
+    single pixel. None means that there is no map.
+
+    Args:
+        nodes: Those that the logits depend on, in the order of computation.
+    """
+    maps = [
+        node
+        for node in list_bottlenecks(nodes)
+        if len(node.output_shape) == 3 and not isinstance(node.layer, SUMMARIES)
+    ]
+    wide = [node for node in maps if node.output_shape[:2] != (1, 1)]
+    found = wide or maps
+    return found[-1].name if found else None
+
+
+def list_bottlenecks(nodes: Sequence[Node]) -> list[Node]:
+    """List the nodes whose value is all that later nodes read of it and of what comes before."""
+    last_reader = {source: place for place, node in enumerate(nodes) for source in node.inputs}
+    found, latest = [], 0
+    for place, node in enumerate(nodes):
+        # `latest` is the last place at which an earlier value is read.
+        latest = max([latest, *(last_reader[source] for source in node.inputs)])
+        if latest <= place:
+            found.append(node)
+    return found
 
 
 def freeing(steps: Sequence[Step], wanted: Collection[str]) -> tuple[Step, ...]:

@@ -149,6 +149,19 @@ def loss_and_gradients(run, weights, images, labels, noise, extras):
     return pseudo_gradients(own, images, labels, noise, extras)
 
 
+def map_and_gradient(run, weights, images, labels, tap):
+    """A map of the images' means in cells, and a gradient that depends on the class."""
+    height, width, channels = run.network.shape_of(run.network.node_of(tap))
+    rows = np.array_split(np.arange(images.shape[1]), height)
+    columns = np.array_split(np.arange(images.shape[2]), width)
+    cells = np.array(
+        [[images[:, row][:, :, column].mean(axis=(1, 2, 3)) for column in columns] for row in rows]
+    )
+    found = cells.transpose(2, 0, 1)[..., None] * np.linspace(0.5, 1.5, channels)
+    # Only the even classes are spoken for.
+    return found, np.ones_like(found) * np.where(labels % 2, -1.0, 1.0)[:, None, None, None]
+
+
 def serve():
     """Be a worker of this backend."""
     from poc.shared.engine import backend

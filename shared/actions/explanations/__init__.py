@@ -1,0 +1,1 @@
+"""Where a trained network looks: Grad-CAM and occlusion, by both frameworks."""
