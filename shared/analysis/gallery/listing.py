@@ -51,12 +51,12 @@ def lines_of(example: Example) -> Iterator[list[str]]:
             f"{item.loss:.3f}",
             near.id if near else "",
             near.truth if near else "",
-            f"{near.similarity:.3f}" if near else "",
+            write_probability(near.similarity) if near else "",
         ]
 
 
 def write_probability(value: float) -> str:
-    """Write a probability; one that is not 1 is not rounded to 1."""
+    """Write a probability or a cosine; one that is not 1 is not rounded to 1."""
     return "> 0.999" if 0.9995 <= value < 1 else f"{value:.3f}"
 
 

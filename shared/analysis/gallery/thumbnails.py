@@ -8,8 +8,9 @@ from PIL import Image
 
 # Pixels of the longer side; a phone shows two of them side by side.
 SIDE = 112
-# Pictures up to this side are kept as they are: JPEG would blur what little they show.
-SMALL_SIDE = 56
+# Pictures up to this side are kept as they are, and enlarged by the page: JPEG would blur what
+# little they show.
+SMALL_SIDE = 40
 QUALITY = 72
 
 
@@ -19,6 +20,11 @@ class Thumbnail(NamedTuple):
     uri: str
     width: int
     height: int
+
+    @property
+    def is_small(self) -> bool:
+        """Return whether the page has to enlarge it."""
+        return max(self.width, self.height) <= SMALL_SIDE
 
 
 def make_thumbnail(picture: Image.Image) -> Thumbnail:

@@ -39,6 +39,7 @@ class Report:
     rates: Sequence[str] = ()
     rivals: Table | None = None
     gallery: Gallery | None = None
+    suspects: Sequence[Table] = ()
     method: Sequence[str] = METHOD
 
     @property
@@ -83,7 +84,7 @@ def render_markdown(report: Report) -> str:
     for picture in report.confusions:
         lines += [f"### {escape(picture.title)}", "", *markdown_table(picture.table, level=4)]
     lines += gallery_lines(report.gallery) if report.gallery else []
-    for table in report.appendix:
+    for table in (*report.suspects, *report.appendix):
         lines += markdown_table(table)
     lines += ["## How the numbers are made", "", *(f"- {escape(line)}" for line in report.method)]
     return "\n".join(lines) + "\n"

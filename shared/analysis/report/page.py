@@ -49,6 +49,7 @@ from .answered import Answered
 from .csv_files import csv_files
 from .documents import Report, render_html, render_markdown
 from .folder import refuse_full, write_report_folder
+from .suspects import suspect_section
 from .tables import (
     environment_table,
     export_table,
@@ -212,6 +213,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
         ],
         confusions=[picture for picture in confusions if picture],
         classes=class_tables(groups),
+        suspects=suspect_section(study.folders, groups),
         appendix=[
             *([pair_table(study.pairs)] if study.pairs else []),
             run_table(groups),
