@@ -70,6 +70,10 @@ def examine(spec: DataSpec, runs: Sequence[Path], report: Report) -> Findings:
     )
     if records:
         findings.wrong_labels = judge_labels(records, source)
+        if findings.wrong_labels.num_answered < MIN_IMAGES:
+            findings.remarks.append(
+                f"Labels are judged if {MIN_IMAGES} images or more are answered."
+            )
         add_embedding(findings, records[0], chosen, source, report)
     return findings
 

@@ -1,6 +1,6 @@
 """The answers of finished runs for images that they were not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.predictions import Predictions, read_predictions
-from poc.shared.analysis.runs.validation_answers import read_finished
 from poc.shared.data.sources.base import Source
 from poc.shared.data.splits.recorded import short_hashes
 from poc.shared.engine.folder.record import RunRecord
@@ -35,17 +34,18 @@ def read_unseen(records: Sequence[RunRecord], source: Source) -> UnseenAnswers:
     An image whose content also trained a run does not count for this run.
 
     Raises:
-        UsageError: A run has neither a test nor a validation part.
+        UsageError: A run has neither a test nor a validation part, or answers for other images.
     """
     sums = np.zeros((len(source), len(source.class_names)))
     counts = np.zeros(len(source), dtype=np.int64)
     position = {name: index for index, name in enumerate(source.ids)}
+    hashes = short_hashes(source)
     for record in records:
         trained = trained_contents(record)
         for item in read_answers(record):
-            places = np.array([position[name] for name in item.ids.tolist()], dtype=np.int64)
+            places = place_ids(item.ids.tolist(), position, record)
             shares = probabilities(item.logits, is_multi_label=item.is_multi_label)
-            is_unseen = ~np.isin(short_hashes_at(source, places), trained)
+            is_unseen = ~np.isin(hashes[places], trained)
             sums[places[is_unseen]] += shares[is_unseen]
             counts[places[is_unseen]] += 1
     places = np.flatnonzero(counts)
@@ -58,9 +58,21 @@ def trained_contents(record: RunRecord) -> NDArray[np.uint64]:
     return np.zeros(0, dtype=np.uint64) if parts is None else parts.contents[parts.is_in("train")]
 
 
-def short_hashes_at(source: Source, places: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return the short content hashes (k,) of images."""
-    return short_hashes(source)[places]
+def place_ids(
+    ids: Sequence[str], position: Mapping[str, int], record: RunRecord
+) -> NDArray[np.int64]:
+    """Return the positions (k,) of ids.
+
+    Raises:
+        UsageError: One is not in the data.
+    """
+    unknown = [name for name in ids if name not in position]
+    if unknown:
+        raise UsageError(
+            f"Got the run {str(record.folder)!r} with an answer for {unknown[0]!r}, which its data "
+            "does not have. Expected the answers that the run wrote. Try restoring them."
+        )
+    return np.array([position[name] for name in ids], dtype=np.int64)
 
 
 def read_answers(record: RunRecord) -> list[Predictions]:
@@ -88,8 +100,14 @@ def read_records(folders: Sequence[Path], source: Source) -> list[RunRecord]:
     Raises:
         UsageError: A run has not finished, or saw other images, labels or classes.
     """
-    records = [read_finished(folder) for folder in folders]
+    records = [RunRecord.read(folder) for folder in folders]
     for record in records:
+        status = record.content.get("status")
+        if status != "finished":
+            raise UsageError(
+                f"Got --run {str(record.folder)!r} with status={status!r}. Expected a finished "
+                f"run. Try `poc run --resume {record.folder}` first."
+            )
         if record.data.get("source_fingerprint") != source.fingerprint:
             raise UsageError(
                 f"Got --run {str(record.folder)!r}, whose data {record.data.get('source')!r} has "

@@ -20,6 +20,8 @@ from .thumbnails import Thumbnail, make_thumbnail
 MAX_PAGE_BYTES = 2_000_000
 # Markup around an image, and around its words, of which each may be written twice.
 MARKUP_BYTES, WORD_BYTES = 250, 900
+# What a run that cannot be opened, or a framework that is missing or ends, raises.
+FAULTS = (UsageError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,8 @@ def open_gallery(groups: Sequence[Group], find_neighbours: FindNeighbours | None
 
 def data_of(groups: Sequence[Group], folder: Path) -> DataKey:
     """Return the data of the row that has a run in this folder."""
-    return next(group.data for group in groups if any(run.name == str(folder) for run in group.runs))
+    owners = (group for group in groups if any(run.name == str(folder) for run in group.runs))
+    return next(owners).data
 
 
 def add_neighbours(
@@ -89,7 +92,7 @@ def add_neighbours(
     for folder, ids in wanted.items():
         try:
             found[folder] = find_neighbours(folder, ids)
-        except UsageError as error:
+        except FAULTS as error:
             reason = describe_fault(error)
             faults.append(f"The nearest training images of {folder} are missing: {reason}.")
     return [
@@ -142,7 +145,8 @@ def count_word_bytes(example: Example) -> int:
         texts += [example.neighbour.id, example.neighbour.truth]
     # A control character becomes six letters, and a quotation mark too; an id is also an
     # alternative text.
-    return WORD_BYTES + 2 * sum(max(6 * len(text), len(html.escape(text).encode())) for text in texts)
+    sizes = (max(6 * len(text), len(html.escape(text).encode())) for text in texts)
+    return WORD_BYTES + 2 * sum(sizes)
 
 
 def hang(
@@ -151,9 +155,11 @@ def hang(
     """Add thumbnails to albums until the bytes are spent.
 
     Returns:
-        The albums, a sentence for each image that cannot be read, and how many pictures had no room.
+        The albums, a sentence for each unreadable image, and how many pictures had no room.
     """
-    hung, faults, num_missing = [], [], 0
+    hung: list[Album] = []
+    faults: list[str] = []
+    num_missing = 0
     for album in albums:
         source = sources.get(album.folder)
         examples = []

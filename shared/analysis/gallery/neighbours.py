@@ -23,7 +23,7 @@ class Neighbour:
 
 
 FindNeighbours = Callable[[Path, Sequence[str]], Mapping[str, Neighbour]]
-"""Run folder and ids of test images -> the neighbour of each; raises `UsageError`."""
+"""Run folder and ids of test images -> the neighbour of each; raises what a worker does."""
 
 
 def find_nearest(

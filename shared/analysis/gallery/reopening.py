@@ -11,10 +11,6 @@ from poc.shared.data.sources.base import Source
 from poc.shared.data.sources.inspection import ignore
 from poc.shared.data.splits.relabelling import open_classes
 from poc.shared.engine.folder.record import RunRecord
-from poc.shared.errors import UsageError
-
-# What a place that is gone, unreadable or of another format raises, besides UsageError.
-FAULTS = (UsageError, OSError, ValueError, KeyError, ImportError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def reopen(folder: Path) -> Reopened | str:
         spec = record.spec.data.model_copy(update={"source": record.locate()})
         source = record.match_classes(open_classes(spec), ignore)
         fingerprint = source.fingerprint
-    except FAULTS as error:
+    except Exception as error:  # Readers of data raise anything; the report goes on without.
         return describe_fault(error)
     if fingerprint != record.data.get("source_fingerprint"):
         return f"its images or labels at {record.locate()!r} have changed since the run"

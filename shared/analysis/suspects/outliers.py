@@ -64,9 +64,7 @@ def find_neighbourhood(features: NDArray[np.floating]) -> Neighbourhood:
         order = np.lexsort((nearest, found), axis=1)
         places.append(np.take_along_axis(nearest, order, axis=1))
         distances.append(np.maximum(np.take_along_axis(found, order, axis=1), 0.0))
-    return Neighbourhood(
-        np.concatenate(places).astype(np.int64), np.concatenate(distances)
-    )
+    return Neighbourhood(np.concatenate(places).astype(np.int64), np.concatenate(distances))
 
 
 def find_outliers(near: Neighbourhood) -> Outliers:

@@ -128,8 +128,8 @@ def outlier_table(findings: Findings) -> Table:
         title="Outliers",
         columns=["image", "class", "distance"],
         rows=[[item.id, item.given, f"{item.distance:.3g}"] for item in items[:NUM_LISTED]],
-        note=note_more(len(items), "images")
-        + f" Mean distance (1 - cosine) to the nearest images, above {far.limit if far else 0:.3g}.",
+        note=note_more(len(items), "images") + " Mean distance (1 - cosine) to the nearest images, "
+        f"above {far.limit if far else 0:.3g}.",
         words=["image", "class"],
         is_stacked=True,
     )

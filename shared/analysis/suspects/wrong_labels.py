@@ -14,7 +14,7 @@ from poc.shared.errors import UsageError
 
 # How many labels are wrong is estimated from the counts of confident disagreements. Those with the
 # lowest probability are named: on planted errors better in precision and recall than the package's
-# default (docs/data.md).
+# default (docs/suspects.md).
 RULE = "low_self_confidence"
 
 

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from .hashing import NUM_BITS, Hashes
 
 # Bits of 255 that near copies may differ in. Of pictures below 64 pixels, fewer: they have less
-# detail to tell them from others. docs/data.md has the measurement.
+# detail to tell them from others. docs/suspects.md has the measurement.
 MAX_BITS, MAX_BITS_SMALL, SMALL_SIDE = 40, 24, 64
 # Rows and columns of a block of compared pairs.
 BLOCK_ROWS, BLOCK_COLUMNS = 512, 8192
