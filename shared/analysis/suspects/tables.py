@@ -1,6 +1,6 @@
 """Tables of suspicious images, for the terminal and for a report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from poc.shared.analysis.gallery.listing import write_probability
 from poc.shared.analysis.tables.table import Table
@@ -63,36 +63,33 @@ def count_groups(groups: Sequence[Likeness] | None) -> list[str]:
 
 def likeness_tables(title: str, unit: str, groups: Sequence[Likeness]) -> list[Table]:
     """Return the table of groups, those across parts or classes first; none without groups."""
+    if not groups:
+        return []
     order = sorted(groups, key=lambda own: not (own.is_across_parts or own.is_across_classes))
-    rows = [
-        [
-            name,
-            given,
-            part,
-            (f"{group.distance:.0f}" if unit == "bits" else f"{group.distance:.2g}")
-            if place == 0
-            else "",
-            describe_reach(group) if place == 0 else "",
-        ]
-        for group in order[:NUM_LISTED]
-        for place, (name, given, part) in enumerate(
-            zip(group.ids[:NUM_LISTED], group.classes, group.parts, strict=False)
+    shown = order[:NUM_LISTED]
+    note = note_more(len(groups), "groups")
+    if any(len(group.ids) > NUM_LISTED for group in shown):
+        note += f" Of larger groups, the first {NUM_LISTED} images."
+    return [
+        Table(
+            title=title,
+            columns=["image", "class", "part", unit, "across"],
+            rows=[row for group in shown for row in likeness_rows(group, unit)],
+            note=note,
+            words=["image", "class", "part", "across"],
+            is_stacked=True,
         )
     ]
-    table = Table(
-        title=title,
-        columns=["image", "class", "part", unit, "across"],
-        rows=rows,
-        note=note_more(len(groups), "groups")
-        + (
-            f" Of larger groups, the first {NUM_LISTED} images."
-            if any(len(group.ids) > NUM_LISTED for group in order[:NUM_LISTED])
-            else ""
-        ),
-        words=["image", "class", "part", "across"],
-        is_stacked=True,
-    )
-    return [table] if rows else []
+
+
+def likeness_rows(group: Likeness, unit: str) -> Iterator[list[str]]:
+    """Yield a row per image of a group; the first one has what is true of the whole group."""
+    distance = f"{group.distance:.0f}" if unit == "bits" else f"{group.distance:.2g}"
+    whole = [distance, describe_reach(group)]
+    rows = list(zip(group.ids, group.classes, group.parts, strict=True))
+    for row in rows[:NUM_LISTED]:
+        yield [*row, *whole]
+        whole = ["", ""]
 
 
 def describe_reach(group: Likeness) -> str:
