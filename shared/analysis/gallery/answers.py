@@ -99,12 +99,12 @@ class Answers:
         """Return the label that is most wrong; empty with one class per image."""
         return self.class_names[self.worst_labels[place]] if self.is_multi_label else ""
 
-    def _named(self, label: NDArray[np.int64] | np.int64) -> str:
-        """Return the name of a class, or of each label of a row (C,)."""
+    def _named(self, label: NDArray[np.int64]) -> str:
+        """Return the name of a class (), or of each label of a row (C,)."""
         if not self.is_multi_label:
             return self.class_names[int(label)]
         chosen = np.flatnonzero(label)
-        return ", ".join(self.class_names[index] for index in chosen) or NO_LABEL
+        return ", ".join(self.class_names[index] for index in chosen.tolist()) or NO_LABEL
 
 
 def losses_of(item: Predictions) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from poc.shared.analysis.runs.groups import DataKey, Group
 from poc.shared.errors import UsageError
+from poc.shared.shown_names import plain
 
 from .albums import Album, Example, make_albums
 from .neighbours import FindNeighbours, Neighbour
@@ -143,10 +144,8 @@ def count_word_bytes(example: Example) -> int:
     texts += [text for item in example.judgements for text in (item.answer, item.about)]
     if example.neighbour:
         texts += [example.neighbour.id, example.neighbour.truth]
-    # A control character becomes six letters, and a quotation mark too; an id is also an
-    # alternative text.
-    sizes = (max(6 * len(text), len(html.escape(text).encode())) for text in texts)
-    return WORD_BYTES + 2 * sum(sizes)
+    # An id is also an alternative text.
+    return WORD_BYTES + 2 * sum(len(html.escape(plain(text)).encode()) for text in texts)
 
 
 def hang(

@@ -82,4 +82,5 @@ def gallery_file(albums: Sequence[Album]) -> str:
         for near in (example.neighbour,)
         for item in example.judgements
     ]
-    return pd.DataFrame(lines, columns=COLUMNS).to_csv(index=False)
+    text: str = pd.DataFrame(lines, columns=COLUMNS).to_csv(index=False)
+    return text

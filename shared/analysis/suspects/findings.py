@@ -10,7 +10,6 @@ from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json
 
 FILE = "suspects.json"
-FORMAT = "poc suspects 1"
 
 
 class Record(BaseModel):
@@ -87,7 +86,7 @@ class Findings(Record):
         alike: Groups by the embedding of a run; None without one.
     """
 
-    format: Literal["poc suspects 1"] = FORMAT
+    format: Literal["poc suspects 1"] = "poc suspects 1"
     source: str
     source_fingerprint: str
     num_examples: int

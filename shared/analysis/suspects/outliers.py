@@ -11,9 +11,9 @@ from poc.shared.analysis.gallery.neighbours import normalise
 from poc.shared.data.likeness.near_copies import Pairs
 
 NUM_NEIGHBOURS = 10
-# An outlier's distance is above the upper quartile by more than three times the distance of the
-# quartiles, on a logarithmic scale: Tukey's "far out".
-NUM_SPREADS = 3.0
+# An outlier's distance is above the upper quartile by more than this many distances of the
+# quartiles: Tukey's fence, on a logarithmic scale, since distances have a long tail.
+NUM_SPREADS = 1.5
 # Near copies are this much nearer than an image is to its nearest neighbour in the median.
 COPY_SHARE = 0.1
 # Distances that are held at a time.
@@ -68,7 +68,7 @@ def find_neighbourhood(features: NDArray[np.floating]) -> Neighbourhood:
 
 
 def find_outliers(near: Neighbourhood) -> Outliers:
-    """Find the images whose mean distance to their neighbours is far out, the farthest first."""
+    """Find the images whose mean distance to their neighbours is beyond the fence, in order."""
     means = near.distances.mean(axis=1)
     logs = np.log(np.maximum(means, TINY))
     lower, upper = np.quantile(logs, [0.25, 0.75])

@@ -180,11 +180,11 @@ def test_neighbours_that_cannot_be_found_are_a_sentence(tmp_path):
 
 
 def test_a_page_has_at_most_2_mb(tmp_path):
-    """Noise hardly compresses: eight rows, with neighbours, would fill more than 2 MB."""
+    """Noise hardly compresses: twelve rows, with neighbours, would fill more than 2 MB."""
     names = [f"{index} {HOSTILE[3]}".replace("/", "") for index in range(60)]
     photos = make_photos(tmp_path / "photos", names, num_images=1, shape=(300, 300))
     ids = open_source(f"folder:{photos}").ids
-    for k in range(1, 5):
+    for k in range(1, 7):
         for backend in ("tf", "torch"):
             make_tested(tmp_path / "runs" / f"{k}{backend}", photos, k=k, backend=backend)
 

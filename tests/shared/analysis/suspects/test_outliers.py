@@ -47,11 +47,11 @@ def test_planted_outliers_are_found_and_nothing_else():
     assert find_outliers(find_neighbourhood(clusters())).places == []
 
 
-def test_the_fence_is_three_spreads_above_the_upper_quartile():
-    """Distances of e^0 to e^4: the quartiles of the logarithms are 1 and 3, the fence is e^9."""
+def test_the_fence_is_three_halves_of_the_spread_above_the_upper_quartile():
+    """Distances of e^0 to e^4: the quartiles of the logarithms are 1 and 3, the fence is e^6."""
     logs = np.array([0.0, 1, 2, 3, 4])
     near = Neighbourhood(np.zeros((5, 1), dtype=np.int64), np.exp(logs)[:, None])
-    assert find_outliers(near).limit == pytest.approx(np.exp(9))
+    assert find_outliers(near).limit == pytest.approx(np.exp(6))
 
 
 def test_a_copy_is_far_nearer_than_neighbours_are():

@@ -26,8 +26,9 @@ def test_planted_errors_are_found_with_their_class():
     shares, labels, true, wrong = planted()
     found = find_wrong_labels(shares, labels)
     places = [item.place for item in found]
-    assert set(wrong.tolist()) <= set(places)
-    assert len(places) <= len(wrong) + 6
+    # The number of wrong labels is an estimate: no more than there are, and most of them.
+    assert set(places) <= set(wrong.tolist())
+    assert len(places) >= 9
     for item in found:
         assert item.label == labels[item.place]
         assert item.suggested == shares[item.place].argmax()
