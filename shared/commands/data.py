@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from poc.shared.errors import CheckFailed
+from poc.shared.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
+    from poc.shared.analysis.suspects.findings import Findings
+    from poc.shared.spec.data import DataSpec
     from poc.shared.spec.views import ResizeRule
 
 from .completion import complete_sources
@@ -37,7 +39,22 @@ def list_data(as_json: bool) -> None:
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for two pictures: examples per class, and image sizes.",
+    help="Folder for two pictures: examples per class, and image sizes; with --deep also for "
+    "suspects.json, which `poc report` reads.",
+)
+@click.option(
+    "--deep",
+    "is_deep",
+    is_flag=True,
+    help="Look at each image for near copies; with --run also for wrong labels and outliers.",
+)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="With --deep: run on this data, whose answers and embedding are used; repeatable.",
 )
 @click.option(
     "--set",
@@ -48,23 +65,57 @@ def list_data(as_json: bool) -> None:
 )
 @JSON_OPTION
 def describe_data(
-    source: str, output: Path | None, assignments: tuple[str, ...], as_json: bool
+    source: str,
+    output: Path | None,
+    is_deep: bool,
+    runs: tuple[Path, ...],
+    assignments: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Print counts, sizes and problems of a source.
 
-    Problems are imbalance, duplicates and unreadable files.
+    Problems are imbalance, duplicates and unreadable files. --deep adds suspicious images.
     """
     from poc.shared.actions.describe_data import facts_tables, read_facts
     from poc.shared.analysis.tables.terminal import show
     from poc.shared.spec.reading.config import load_run
 
-    facts = read_facts(load_run(None, [f"data.source={source}", *assignments]).data, output)
+    if runs and not is_deep:
+        raise UsageError("Got --run without --deep. Expected both. Try adding --deep.")
+    spec = load_run(None, [f"data.source={source}", *assignments]).data
+    facts = read_facts(spec, output)
+    findings = look_deep(spec, runs, output) if is_deep else None
     if as_json:
-        echo_json(facts)
-    else:
-        show(*facts_tables(facts))
-        for remark in facts["remarks"]:
-            tell(remark)
+        echo_json({**facts, **({"suspects": findings.model_dump()} if findings else {})})
+        return
+    show(*facts_tables(facts))
+    for remark in facts["remarks"]:
+        tell(remark)
+    if findings is not None:
+        show_findings(findings)
+
+
+def look_deep(spec: "DataSpec", runs: tuple[Path, ...], output: Path | None) -> "Findings":
+    """Look for suspicious images, and store the findings if there is a folder for them."""
+    from poc.shared.actions.suspects.examination import examine, store_findings
+    from poc.shared.engine.console.progress import WorkProgress
+
+    with WorkProgress("describe") as progress:
+        findings = examine(spec, runs, progress.update)
+    if output is not None:
+        tell(f"Written: {store_findings(findings, output)}")
+    return findings
+
+
+def show_findings(findings: "Findings") -> None:
+    """Print the tables of suspicious images, each with its note."""
+    from poc.shared.analysis.suspects.tables import suspect_tables
+    from poc.shared.analysis.tables.terminal import plain_table, show
+    from poc.shared.engine.console.output import plain
+
+    for table in suspect_tables(findings):
+        show(plain_table(table))
+        click.echo(f"{plain(table.note)}\n")
 
 
 @data.command("apparent-size")

@@ -111,12 +111,19 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
     help="Folder of the report; default: report, or report-2 … if that is another report.",
 )
 @click.option("--title", default="Comparison of runs", help="Heading of the report.")
+@click.option(
+    "--neighbours",
+    "shows_neighbours",
+    is_flag=True,
+    help="Show the nearest training image beside each image; starts each row's framework.",
+)
 @POSITIVE_OPTION
 @JSON_OPTION
 def report(
     folders: tuple[Path, ...],
     output: Path | None,
     title: str,
+    shows_neighbours: bool,
     positive: str | None,
     as_json: bool,
 ) -> None:
@@ -124,18 +131,28 @@ def report(
 
     The folder gets Markdown, CSV and one HTML page.
     """
+    from poc.shared.actions.suspects.nearest import finder
     from poc.shared.analysis.report.folder import choose_output, refuse_full
     from poc.shared.analysis.report.page import list_left_out, read_study, write_study
     from poc.shared.analysis.tables.terminal import print_headline
     from poc.shared.analysis.tables.verdicts import rival_table
     from poc.shared.engine.console.output import plain
+    from poc.shared.engine.console.progress import WorkProgress
 
     if output is not None:
         refuse_full(output)
     study = read_study(folders, positive)
     if output is None:
         output = choose_output(folders, note=tell)
-    result = write_study(study, output, title=title, command=command_line())
+    with WorkProgress("report") as progress:
+        find_neighbours = finder(progress.update) if shows_neighbours else None
+        result = write_study(
+            study,
+            output,
+            title=title,
+            command=command_line(),
+            find_neighbours=find_neighbours,
+        )
     if as_json:
         echo_json(result)
         return

@@ -1,16 +1,13 @@
 """`poc report`: run folders in, Markdown, CSV and one HTML page out.
 
-Every number comes from run folders. Names in them, such as those of classes, are data and are
-escaped everywhere.
+Every number comes from run folders. The images of the gallery come from the runs' data.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
-
-import jinja2
 
 from poc.shared.analysis.figures.accuracy_against_cost import (
     draw_accuracy_against_cost,
@@ -18,17 +15,22 @@ from poc.shared.analysis.figures.accuracy_against_cost import (
 )
 from poc.shared.analysis.figures.bar_charts import draw_bars
 from poc.shared.analysis.figures.confusion import draw_confusion
-from poc.shared.analysis.figures.drawing import Picture
 from poc.shared.analysis.figures.l2t_weights import draw_learned_weights
 from poc.shared.analysis.figures.learning_curves import draw_curves
 from poc.shared.analysis.figures.resolution.cells import grid_of_runs
 from poc.shared.analysis.figures.resolution.grid import draw_grid
 from poc.shared.analysis.figures.time_to_accuracy import draw_time_to_accuracy
+from poc.shared.analysis.gallery.gallery import (
+    MAX_PAGE_BYTES,
+    Gallery,
+    fit_page,
+    open_gallery,
+)
+from poc.shared.analysis.gallery.listing import gallery_file
+from poc.shared.analysis.gallery.neighbours import FindNeighbours
 from poc.shared.analysis.runs.copies import read_finished_runs
 from poc.shared.analysis.runs.groups import Group, by_data, group_runs
 from poc.shared.analysis.runs.reading import Problem, Run
-from poc.shared.analysis.tables.markdown import escape, markdown_table
-from poc.shared.analysis.tables.table import Table
 from poc.shared.analysis.tables.verdicts import describe_rival, pair_table, rival_table
 from poc.shared.analysis.verdicts.findings import (
     baseline,
@@ -40,14 +42,14 @@ from poc.shared.analysis.verdicts.findings import (
 from poc.shared.analysis.verdicts.headline import Headline, write_headline
 from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.analysis.verdicts.rates import describe_labels, describe_rates
-from poc.shared.engine.console.output import plain
 
 from .answer_files import answer_files
 from .answer_tables import class_tables, rate_table
 from .answered import Answered
 from .csv_files import csv_files
+from .documents import Report, render_html, render_markdown
 from .folder import refuse_full, write_report_folder
-from .method import METHOD
+from .suspects import suspect_section
 from .tables import (
     environment_table,
     export_table,
@@ -58,32 +60,6 @@ from .tables import (
 )
 
 MAX_LEFT_OUT = 5
-PAGE = "report.html.jinja"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """The content of the documents, as plain text, tables and pictures."""
-
-    title: str
-    command: str
-    written: str
-    facts: Mapping[str, str]
-    findings: Sequence[str]
-    tables: Sequence[Table]
-    pictures: Sequence[Picture]
-    confusions: Sequence[Picture]
-    appendix: Sequence[Table]
-    classes: Sequence[Table] = ()
-    headline: Sequence[str] = ()
-    rates: Sequence[str] = ()
-    rivals: Table | None = None
-    method: Sequence[str] = METHOD
-
-    @property
-    def sentences(self) -> list[str]:
-        """Return the headline, with the rates of two classes after its first sentence."""
-        return [*self.headline[:1], *self.rates, *self.headline[1:]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,17 +117,34 @@ def write_report(
     return write_study(read_study(folders), output, title=title, command=command)
 
 
-def write_study(study: Study, output: Path, *, title: str, command: str) -> WrittenStudy:
+def write_study(
+    study: Study,
+    output: Path,
+    *,
+    title: str,
+    command: str,
+    find_neighbours: FindNeighbours | None = None,
+) -> WrittenStudy:
     """Write `report.html`, `report.md` and the CSV files.
+
+    Args:
+        study: The subject.
+        output: Folder of the report.
+        title: Heading of the page.
+        command: Command line that writes the report.
+        find_neighbours: Finds the training images nearest to those of the gallery; None leaves them
+            out.
 
     Raises:
         UsageError: The output cannot be written, or only over files of somebody else.
     """
     refuse_full(output)
     report = build_report(study, title=title, command=command)
+    gallery = open_gallery(study.groups, find_neighbours)
     contents = {
-        "report.html": render_html(report),
-        "report.md": render_markdown(report),
+        "report.html": render_page(report, gallery),
+        "report.md": render_markdown(replace(report, gallery=gallery)),
+        "gallery.csv": gallery_file(gallery.albums),
         **csv_files(study.groups, study.pairs),
         **answer_files(study.groups, study.answered),
         **draw_alone(study.groups),
@@ -168,6 +161,12 @@ def write_study(study: Study, output: Path, *, title: str, command: str) -> Writ
             {"folder": problem.name, "reason": problem.reason} for problem in study.problems
         ],
     }
+
+
+def render_page(report: Report, gallery: Gallery) -> str:
+    """Render the page with as much of the gallery as it has room for."""
+    num_bytes = MAX_PAGE_BYTES - len(render_html(report).encode("utf-8", errors="replace"))
+    return render_html(replace(report, gallery=fit_page(gallery, num_bytes)))
 
 
 def list_left_out(problems: Sequence[Mapping[str, str]]) -> list[str]:
@@ -214,6 +213,7 @@ def build_report(study: Study, *, title: str, command: str) -> Report:
         ],
         confusions=[picture for picture in confusions if picture],
         classes=class_tables(groups),
+        suspects=suspect_section(study.folders, groups),
         appendix=[
             *([pair_table(study.pairs)] if study.pairs else []),
             run_table(groups),
@@ -249,43 +249,3 @@ def describe_group(group: Group) -> dict[str, object]:
         "test_accuracy_sd": accuracy.sd if accuracy else None,
         "test_accuracy_interval": list(group.interval) if group.interval else None,
     }
-
-
-def render_html(report: Report) -> str:
-    """Render one page that loads nothing else; Jinja escapes every value but the SVG pictures."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
-    return environment.get_template(PAGE).render(report=report)
-
-
-def render_markdown(report: Report) -> str:
-    """Render the same content as Markdown, with a table of numbers for each picture."""
-    lines = [f"# {escape(report.title)}", ""]
-    lines += [line for sentence in report.sentences for line in (escape(sentence), "")]
-    lines += markdown_table(report.rivals) if report.rivals else []
-    lines += [f"{escape(key)}: {escape(value)}  " for key, value in report.facts.items()]
-    lines += ["", f"Written {report.written} by: {escape(report.command)}", ""]
-    findings = [f"- {escape(finding)}" for finding in report.findings] or ["Nothing to warn of."]
-    lines += ["## Findings", "", *findings, ""]
-    for table in report.tables:
-        lines += markdown_table(table)
-    for picture in report.pictures:
-        lines += [f"## {escape(picture.title)}", "", escape(picture.description), ""]
-        lines += markdown_table(picture.table, level=3)
-    lines += ["## Classes", ""] if report.classes else []
-    for table in report.classes:
-        lines += markdown_table(table, level=3)
-    if report.confusions:
-        lines += ["## Confusion matrices", "", "Counts, summed over runs.", ""]
-    for picture in report.confusions:
-        lines += [f"### {escape(picture.title)}", "", *markdown_table(picture.table, level=4)]
-    for table in report.appendix:
-        lines += markdown_table(table)
-    lines += ["## How the numbers are made", "", *(f"- {escape(line)}" for line in report.method)]
-    return "\n".join(lines) + "\n"

@@ -210,12 +210,12 @@ def spread(values: Sequence[float], form: str) -> str:
 
 def plain_table(table: WrittenTable) -> Table:
     """Convert a report's table for the terminal."""
-    shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+    shown = Table(title=plain(table.title), title_justify="left", box=None, pad_edge=False)
     for column in table.columns:
         is_word = column in table.words or column == table.columns[0]
         shown.add_column(column, justify="left" if is_word else "right")
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(plain, row))
     return shown
 
 

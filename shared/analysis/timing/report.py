@@ -16,8 +16,8 @@ from poc.shared.analysis.figures.drawing import (
     mark_backends,
     to_svg,
 )
+from poc.shared.analysis.report.documents import Report, render_html, render_markdown
 from poc.shared.analysis.report.folder import refuse_foreign, write_report_folder
-from poc.shared.analysis.report.page import Report, render_html, render_markdown
 from poc.shared.analysis.runs.groups import list_threads
 from poc.shared.analysis.tables.table import Table
 from poc.shared.engine.machine.environment import count_threads

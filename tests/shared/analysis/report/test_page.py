@@ -168,9 +168,10 @@ def test_thirty_runs_in_time_with_everything_on_the_page(tmp_path: Path) -> None
         assert title in page.text
     assert "majority baseline: always “class 0”" in page.text
     # Bars, accuracy against cost, two sets of learning curves, two of the ranking, reliability,
-    # rejection, ten confusion matrices; each with its numbers as a table. Ten tables of classes.
+    # rejection, ten confusion matrices; each with its numbers as a table. Ten tables of classes,
+    # two albums of each row, and one of each of five pairs of frameworks.
     tags = [tag for tag, _ in page.tags]
-    assert [tags.count(tag) for tag in ("figure", "figcaption", "details")] == [18, 18, 28]
+    assert [tags.count(tag) for tag in ("figure", "figcaption", "details")] == [18, 18, 53]
     # Six quantities, two costs, ten rows' curves twice, ten matrices; three pictures of ten rows,
     # and one of five settings.
     pictures = [attributes for tag, attributes in page.tags if tag == "svg"]

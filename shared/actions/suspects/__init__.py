@@ -1,0 +1,1 @@
+"""Suspicious images of a data set, and what the embedding of a run says about images."""

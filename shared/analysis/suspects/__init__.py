@@ -1,0 +1,1 @@
+"""Suspicious images of a data set: near copies, likely wrong labels, outliers."""

@@ -1,0 +1,1 @@
+"""How alike images look: perceptual hashes, and the search for near copies."""
