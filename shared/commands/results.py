@@ -115,7 +115,7 @@ def grid(folders: tuple[Path, ...], image: Path | None, as_markdown: bool, as_js
     "--neighbours",
     "shows_neighbours",
     is_flag=True,
-    help="Show the nearest training image beside each image; starts each row's framework.",
+    help="Add the nearest training image to each image; starts each row's framework.",
 )
 @POSITIVE_OPTION
 @JSON_OPTION

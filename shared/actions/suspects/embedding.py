@@ -67,7 +67,7 @@ class Embedding:
 
 @contextmanager
 def closing_pipeline(trained: TrainedRun, indices: Indices) -> Iterator[Pipeline]:
-    """Open a pipeline of some images, and end its processes after use."""
+    """Open a pipeline of the images at positions (n,), and end its processes after use."""
     pipeline = Pipeline(trained.data.source, indices, trained.run.data)
     try:
         yield pipeline

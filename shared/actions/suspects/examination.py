@@ -99,7 +99,7 @@ def first_of_contents(source: Source) -> NDArray[np.int64]:
 def describe_groups(
     groups: Groups, chosen: NDArray[np.int64], source: Source, part_of: Mapping[int, str]
 ) -> list[Likeness]:
-    """Return groups of positions among `chosen` with ids, classes and parts."""
+    """Return groups of positions in `chosen`, (k,) int64, with ids, classes and parts."""
     return [
         Likeness(
             ids=[source.ids[index] for index in own],
@@ -147,7 +147,7 @@ def add_embedding(
     source: Source,
     report: Report,
 ) -> None:
-    """Add what the embedding of a run finds: near copies and outliers."""
+    """Add near copies and outliers among `chosen`, (k,) int64, by the embedding of a run."""
     if len(chosen) < MIN_IMAGES:
         findings.remarks.append(f"Outliers are searched among {MIN_IMAGES} images or more.")
         return

@@ -1,7 +1,7 @@
 """The gallery of a report: its albums, with as many thumbnails as a page of 2 MB takes.
 
-The data of each run is opened again where it still lies. What cannot be shown is said in a
-sentence, and listed as text all the same.
+The data of each run is opened again. If images cannot be shown, a sentence gives the reason, and
+their words are listed all the same.
 """
 
 import html
@@ -21,7 +21,7 @@ from .thumbnails import Thumbnail, make_thumbnail
 MAX_PAGE_BYTES = 2_000_000
 # Markup around an image, and around its words, of which each may be written twice.
 MARKUP_BYTES, WORD_BYTES = 250, 900
-# What a run that cannot be opened, or a framework that is missing or ends, raises.
+# Raised by a run that cannot be opened, and by a framework that is missing or ends.
 FAULTS = (UsageError, OSError, RuntimeError)
 
 
@@ -32,7 +32,7 @@ class Gallery:
     Attributes:
         albums: The albums, in the order of the page.
         sources: Run folder -> its data, opened again.
-        remarks: What is missing, one sentence each.
+        remarks: Missing images and the reason, one sentence each.
     """
 
     albums: Sequence[Album]

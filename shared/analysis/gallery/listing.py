@@ -61,7 +61,7 @@ def write_probability(value: float) -> str:
 
 
 def gallery_file(albums: Sequence[Album]) -> str:
-    """Return the albums as CSV text, unrounded, with the names of files as they are."""
+    """Return the albums as CSV text, unrounded; names are not escaped."""
     lines = [
         (
             album.row,

@@ -1,4 +1,4 @@
-"""The data of a finished run, opened once more where it still lies, to show its images."""
+"""The data of a finished run, opened once more to show its images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from PIL import Image
 
 # Pixels of the longer side; a phone shows two of them side by side.
 SIDE = 112
-# Pictures up to this side are kept as they are, and enlarged by the page: JPEG would blur what
+# Pictures up to this side keep their pixels, and the page enlarges them: JPEG would blur what
 # little they show.
 SMALL_SIDE = 40
 QUALITY = 72

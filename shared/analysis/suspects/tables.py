@@ -83,7 +83,7 @@ def likeness_tables(title: str, unit: str, groups: Sequence[Likeness]) -> list[T
 
 
 def likeness_rows(group: Likeness, unit: str) -> Iterator[list[str]]:
-    """Yield a row per image of a group; the first one has what is true of the whole group."""
+    """Yield a row per image of a group; the first one has the facts of the group."""
     distance = f"{group.distance:.0f}" if unit == "bits" else f"{group.distance:.2g}"
     whole = [distance, describe_reach(group)]
     rows = list(zip(group.ids, group.classes, group.parts, strict=True))

@@ -73,7 +73,12 @@ def find_wrong_labels(
 def find_wrong_in_sets(
     shares: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> Sequence[WrongLabel]:
-    """Find likely wrong labels of images with any number of them: each label is a question."""
+    """Find likely wrong labels of images with any number of them: each label is a question.
+
+    Args:
+        shares: (N, C) probabilities of the labels.
+        labels: (N, C), 1 for each label of an image.
+    """
     found = []
     for label in range(labels.shape[1]):
         share = shares[:, label]
@@ -95,6 +100,7 @@ def require_cleanlab() -> Any:
         return importlib.import_module("cleanlab.filter")
     except ImportError as error:
         raise UsageError(
-            f"Got --run, but the package cleanlab, which finds wrong labels, cannot be imported "
-            f"({error}). Expected it beside poc. Try pip install 'poc[doctor]', or leave --run out."
+            "Got --run, but the package cleanlab, which finds wrong labels, is not importable "
+            f"({error}). Expected it to be installed. Try pip install 'poc[doctor]', or leave "
+            "--run out."
         ) from None

@@ -77,7 +77,7 @@ def hash_images(source: Source, indices: Sequence[int], told: Callable[[int], No
 
 
 def in_threads(source: Source, indices: Sequence[int]) -> Iterator[tuple[Bits | None, int]]:
-    """Yield the hash and the shorter side of each image, in order; few are held at a time."""
+    """Yield the hash, (255,) bool, and the shorter side of each image; few are held at a time."""
 
     def look(index: int) -> tuple[Bits | None, int]:
         picture = source.picture(index)
