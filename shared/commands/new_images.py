@@ -202,7 +202,6 @@ def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> No
             output,
             Wish(**given),
             command=command_line(),
-            note=tell,
             report=progress.update,
         )
     tell(describe_rows(rows))

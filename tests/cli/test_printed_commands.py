@@ -212,6 +212,8 @@ def fit(command):
     for option in ("--output", "--image", "--report", "--export", "--csv"):
         if option in fitted:
             fitted[fitted.index(option) + 1] = made + Path(words[words.index(option) + 1]).suffix
+    if "sqlite:///mlflow.db" in words:
+        fitted[-1] = f"sqlite:///{made}.db"
     if words[1:3] == ["weights", "convert"]:
         fitted[2] = f"{made}.safetensors"
     return shlex.join([*words[:2], *fitted])

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from poc.shared.actions.new_images.listed_paths import list_paths
 from poc.shared.analysis.report.folder import is_free, write_files
-from poc.shared.data.sources.inspection import Note
-from poc.shared.engine.console.work_count import Report
+from poc.shared.engine.console.work_count import Report, noting
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.shown_names import say
 
@@ -36,7 +35,6 @@ def explain_files(
     wish: Wish,
     *,
     command: str,
-    note: Note,
     report: Report,
 ) -> list[ImageRow]:
     """Explain a run's answers for images, and write a picture of each, the numbers and a page.
@@ -47,8 +45,7 @@ def explain_files(
         output: New or empty folder.
         wish: How.
         command: Command line, for the page.
-        note: Called with each sentence for the user.
-        report: Called with progress events.
+        report: Called with progress events, and with each sentence for the user.
 
     Returns:
         A row per image.
@@ -59,6 +56,7 @@ def explain_files(
         CheckFailed: A map is not finite.
     """
     refuse_full(output)
+    note = noting(report)
     plan = plan_explanations(folder, wish, note)
     items = list_paths(paths, note)
     write_files(output, {})

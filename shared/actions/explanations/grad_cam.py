@@ -38,7 +38,7 @@ def scale_to_one(maps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def enlarge(one: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-    """Resize a map (h, w) bilinearly to (height, width) pixels."""
+    """Resize a map (H, W) bilinearly to (height, width) pixels."""
     rows, columns = resize_matrix(one.shape[0], height), resize_matrix(one.shape[1], width)
     enlarged: NDArray[np.float64] = rows @ one @ columns.T
     return enlarged

@@ -86,7 +86,7 @@ def describe_answer(backend: str, answer: Answer) -> str:
 
 
 def scale_of(maps: Mapping[str, NDArray[np.float64]], method: Method) -> Normalize:
-    """Return one scale for the maps (h, w) of all frameworks, which cuts no value off."""
+    """Return one scale for the maps (H, W) of all frameworks, which cuts no value off."""
     if method.name == "gradcam":
         return Normalize(0, 1)
     low = min(0.0, *(float(one.min()) for one in maps.values()))

@@ -8,7 +8,7 @@ COLUMNS = ("left", "middle", "right")
 
 
 def name_place(one: NDArray[np.float64]) -> str:
-    """Name the ninth of the picture in which a map (h, w) has its largest value.
+    """Name the ninth of the picture in which a map (H, W) has its largest value.
 
     It is `upper left`, `middle`, `lower right` and so on; `nowhere` if all values are equal.
     """

@@ -5,7 +5,8 @@ The rule is that of confident learning, from the package cleanlab.
 
 import importlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def find_wrong_in_sets(
     return sorted(found, key=lambda item: item.probability)
 
 
-def require_cleanlab() -> Any:
+def require_cleanlab() -> ModuleType:
     """Import the module of cleanlab that judges labels.
 
     Raises:

@@ -282,7 +282,7 @@ def describe_error(row: Mapping[str, Any]) -> str:
     )
 
 
-def describe_source(row: Mapping[str, Any]) -> str:
+def describe_source(row: Mapping[str, object]) -> str:
     """Say what the file was checked with."""
     return "image files" if row["is_from_files"] else "images"
 

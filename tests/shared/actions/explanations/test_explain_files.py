@@ -18,7 +18,6 @@ from poc.shared.actions.explanations.explain_files import (
 )
 from poc.shared.actions.new_images.predict import predict_images
 from poc.shared.data.sources.inspection import ignore
-from poc.shared.engine.console.work_count import unheard
 from poc.shared.engine.folder.decision import write_decision
 from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.faults.test_resume import train
@@ -54,8 +53,7 @@ def explain(run, paths, output, note=ignore, **wish):
         output,
         Wish(**wish),
         command="poc explain",
-        note=note,
-        report=unheard,
+        report=lambda event: note(event["text"]) if event["event"] == "note" else None,
     )
 
 

@@ -17,8 +17,6 @@ from poc.tests.faults.test_resume import RUN, train
 
 pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
 mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
-# MLflow's own tables use what SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.*`noload`.*:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")

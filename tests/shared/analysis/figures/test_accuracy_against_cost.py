@@ -17,7 +17,7 @@ from poc.shared.analysis.figures.accuracy_against_cost import (
     find_points,
 )
 from poc.shared.analysis.figures.drawing import BACKEND_COLOURS, INK, LINE, PAPERS
-from poc.shared.analysis.report import page as report_page
+from poc.shared.analysis.report import documents as report_page
 from poc.shared.analysis.report.page import write_report
 from poc.shared.analysis.runs.groups import Group
 from poc.tests.shared.analysis.figures.test_drawing import (
