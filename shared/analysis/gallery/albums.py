@@ -18,7 +18,8 @@ from .answers import Answers
 from .neighbours import Neighbour
 from .thumbnails import Thumbnail
 
-LARGEST_LOSS, MOST_CONFIDENT, FRAMEWORKS = "largest loss", "most confident errors", "frameworks"
+LARGEST_LOSS, MOST_CONFIDENT = "largest loss", "most confident errors"
+FRAMEWORKS = "frameworks differ"
 NUM_SHOWN = 6
 
 

@@ -138,7 +138,7 @@ def test_frameworks_that_differ(tmp_path):
         make_tested(tmp_path / "runs" / f"torch{seed}", photos, other, seed=seed)
     report(tmp_path / "report", tmp_path / "runs")
     lines = pd.read_csv(tmp_path / "report" / "gallery.csv")
-    own = lines[lines.list == "frameworks"]
+    own = lines[lines.list == "frameworks differ"]
     # First the one of two seeds; of the others, the one whose probabilities are farther apart.
     wanted = [source.ids[index] for index in (5, 8, 3) for _ in range(2)]
     assert own.image.tolist() == wanted
