@@ -7,7 +7,15 @@ import click
 
 from .completion import complete_backends
 from .mistakes import Command
-from .options import JSON_OPTION, POSITIVE_OPTION, command_line, echo_json, tell, tell_event
+from .options import (
+    CHECKPOINT_OPTION,
+    JSON_OPTION,
+    POSITIVE_OPTION,
+    command_line,
+    echo_json,
+    tell,
+    tell_event,
+)
 
 
 @click.command(cls=Command)
@@ -82,9 +90,7 @@ def calibrate(
     shell_complete=complete_backends,
     help="Framework to compute in; default: that of the run.",
 )
-@click.option(
-    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
-)
+@CHECKPOINT_OPTION
 @click.option(
     "--no-decision",
     is_flag=True,
@@ -175,9 +181,7 @@ def predict(
     shell_complete=complete_backends,
     help="Framework to compute in; default: both, side by side.",
 )
-@click.option(
-    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
-)
+@CHECKPOINT_OPTION
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, help="New folder for the pictures."
 )

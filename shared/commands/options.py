@@ -143,6 +143,9 @@ DATA_OPTION = click.option(
     shell_complete=complete_sources,
     help="New place of the run's data; default: the recorded place.",
 )
+CHECKPOINT_OPTION = click.option(
+    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
+)
 POSITIVE_OPTION = click.option(
     "--positive",
     metavar="CLASS",

@@ -10,6 +10,7 @@ from poc.shared.errors import CheckFailed
 from .completion import complete_backends, complete_keys
 from .mistakes import Command
 from .options import (
+    CHECKPOINT_OPTION,
     DATA_OPTION,
     JSON_OPTION,
     POSITIVE_OPTION,
@@ -33,9 +34,7 @@ from .options import (
     shell_complete=complete_keys,
     help="Change one setting of the data, such as eval_view.crop=ten; repeatable.",
 )
-@click.option(
-    "--checkpoint", default="best", metavar="NAME", help="Weights to load: best (default), last …"
-)
+@CHECKPOINT_OPTION
 @click.option(
     "--part", default="test", metavar="NAME", help="Images to use: test (default), val or train."
 )

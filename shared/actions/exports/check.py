@@ -16,13 +16,14 @@ from poc.shared.actions.new_images.predict import Predictions
 from poc.shared.actions.new_images.trained_network import TrainedNetwork, show_plainly
 from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.data.sources.base import Indices, Pixels, Source, to_array
+from poc.shared.data.views.evaluation import EvaluationView
 from poc.shared.engine.console.work_count import Report, WorkCount
 from poc.shared.engine.export.preprocess import Preprocess
 from poc.shared.engine.export.runtimes import TOLERANCE, ExportedModel, measure_latency
 from poc.shared.engine.numerics.answers import Labels, right_answers
 from poc.shared.engine.numerics.metrics import average_views, probabilities
 from poc.shared.engine.trained_run import TrainedRun
-from poc.shared.errors import CheckFailed
+from poc.shared.errors import CheckFailed, UsageError
 
 # For a float32 file, which must also give each image the same label.
 PROBABILITY_TOLERANCE = 1e-4
@@ -47,6 +48,18 @@ class BothAnswers(NamedTuple):
     is_from_files: bool
 
 
+def check_count(num_images: int | None) -> None:
+    """Refuse a check on no image.
+
+    Raises:
+        UsageError: The number is below 1.
+    """
+    if num_images is not None and num_images < 1:
+        raise UsageError(
+            f"Got --images {num_images}. Expected at least 1. Try leaving it out, for all images."
+        )
+
+
 def answer_both(
     trained: TrainedRun,
     model: ExportedModel,
@@ -68,7 +81,7 @@ def answer_both(
     network = TrainedNetwork(
         run=show_plainly(trained.run, None), weights=trained.weights, answering=answering
     )
-    total = min(num_images or pipeline.examples, pipeline.examples)
+    total = pipeline.examples if num_images is None else min(num_images, pipeline.examples)
     labels: list[Labels] = []
     logits: tuple[list[NDArray[np.floating]], ...] = ([], [])
     items: list[Item] = []
@@ -80,7 +93,7 @@ def answer_both(
             labels.append(batch.labels[:taken])
             seen = started.logits(batch.images[: taken * known.num_views])
             logits[0].append(average_views(seen, known.num_views, known.eval_view.average))
-            logits[1].append(compute_logits(model, known, items[-taken:]))
+            logits[1].append(compute_logits(model, known, answering.view, items[-taken:]))
             count(len(items))
             if len(items) == total:
                 break
@@ -88,7 +101,7 @@ def answer_both(
     by_network, by_file = (
         Predictions(names=names, logits=np.concatenate(own), answering=answering) for own in logits
     )
-    first = [show(item, known) for item in items[: BATCH_SIZES[-1]]]
+    first = [show(item, answering.view) for item in items[: BATCH_SIZES[-1]]]
     is_from_files = pipeline.source.file(int(pipeline.indices[0])) is not None
     return BothAnswers(
         labels=np.concatenate(labels),
@@ -106,21 +119,21 @@ def list_items(source: Source, indices: Indices) -> list[Item]:
 
 
 def compute_logits(
-    model: ExportedModel, known: Preprocess, items: Sequence[Item]
+    model: ExportedModel, known: Preprocess, view: EvaluationView, items: Sequence[Item]
 ) -> NDArray[np.floating]:
     """Compute the logits (N, num_classes) of images with the file, averaged over their crops."""
     if known.kind == "picture":
         pictures = [to_array(read_picture(item, known.channels))[np.newaxis] for item in items]
         return np.concatenate([model.logits(picture) for picture in pictures])
-    views = np.concatenate([show(item, known) for item in items])
+    views = np.concatenate([show(item, view) for item in items])
     parts = np.split(views, range(BATCH_SIZES[-1], len(views), BATCH_SIZES[-1]))
     logits = np.concatenate([model.logits(np.ascontiguousarray(part)) for part in parts])
     return average_views(logits, known.num_views, known.eval_view.average)
 
 
-def show(item: Item, known: Preprocess) -> Pixels:
+def show(item: Item, view: EvaluationView) -> Pixels:
     """Return what the network sees of an image: (num_views, H, W, C) uint8."""
-    return answering_of(known).view.pixels(read_picture(item, known.channels))
+    return view.pixels(read_picture(item, view.shape[2]))
 
 
 def describe_answers(both: BothAnswers, precision: str) -> dict[str, object]:
@@ -131,7 +144,9 @@ def describe_answers(both: BothAnswers, precision: str) -> dict[str, object]:
     """
     trained, exported = both.trained, both.exported
     is_multi_label = trained.answering.is_multi_label
-    shares = [probabilities(own.scaled, is_multi_label=is_multi_label) for own in both[1:3]]
+    shares = [
+        probabilities(own.scaled, is_multi_label=is_multi_label) for own in (trained, exported)
+    ]
     logit_error = relative_error(exported.logits, trained.logits)
     probability_error = float(np.abs(shares[1] - shares[0]).max())
     num_changed = int(find_changed(trained, exported).sum())

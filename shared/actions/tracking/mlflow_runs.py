@@ -36,7 +36,8 @@ class MlflowTracker:
         uri = place or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_PLACE
         try:
             self._client = self._mlflow.MlflowClient(tracking_uri=uri)
-            self._run_id, self.num_epochs = self._find_run(facts) or (self._begin_run(facts), 0)
+            known = self._find_run(facts)
+            self._run_id, self.num_epochs, self._end = known or (self._begin_run(facts), 0, "")
         except Exception as error:  # A client of a server or a database raises anything.
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(
@@ -54,7 +55,9 @@ class MlflowTracker:
         self.num_epochs = epoch
 
     def finish(self, status: str, results: Mapping[str, float]) -> None:
-        """Write the results, and how the run ended."""
+        """Write the results, and how the run ended; nothing if an earlier call did."""
+        if self._end == ENDS[status]:
+            return
         self._log(results, self.num_epochs)
         end = round(1000 * self._last)
         self._client.set_terminated(self._run_id, ENDS[status], end)
@@ -62,15 +65,18 @@ class MlflowTracker:
     def close(self) -> None:
         """Do nothing: each call is a request of its own."""
 
-    def _find_run(self, facts: RunFacts) -> tuple[str, int] | None:
-        """Return the number of the run in MLflow, and how many epochs it has; None: not there."""
+    def _find_run(self, facts: RunFacts) -> tuple[str, int, str] | None:
+        """Return the run's number, its epochs and its status in MLflow; None: it is not there."""
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return None
         wanted = f"tags.`{FOLDER_TAG}` = {quote(facts.folder)}"
         found = self._client.search_runs([experiment.experiment_id], wanted)
         same = [run for run in found if run.data.tags.get(STARTED_TAG) == facts.started]
-        return (same[0].info.run_id, int(same[0].data.tags.get(EPOCHS_TAG, 0))) if same else None
+        if not same:
+            return None
+        info, tags = same[0].info, same[0].data.tags
+        return str(info.run_id), int(tags.get(EPOCHS_TAG, 0)), str(info.status)
 
     def _begin_run(self, facts: RunFacts) -> str:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)

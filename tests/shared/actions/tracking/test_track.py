@@ -129,6 +129,8 @@ def test_a_second_call_writes_nothing_twice(to, run, tmp_path):
         steps = list(read_events(tmp_path / "logs" / "first")[0]["val/loss"])
     else:
         client, [found] = read_mlflow(place)
+        results = client.get_metric_history(found.info.run_id, "test_accuracy")
+        assert len(results) == 1
         steps = [entry.step for entry in client.get_metric_history(found.info.run_id, "val/loss")]
     assert steps == [1, 2, 3]
 
