@@ -23,7 +23,7 @@ from poc.shared.engine.export.runtimes import TOLERANCE, ExportedModel, measure_
 from poc.shared.engine.numerics.answers import Labels, right_answers
 from poc.shared.engine.numerics.metrics import average_views, probabilities
 from poc.shared.engine.trained_run import TrainedRun
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed
 
 # For a float32 file, which must also give each image the same label.
 PROBABILITY_TOLERANCE = 1e-4
@@ -46,18 +46,6 @@ class BothAnswers(NamedTuple):
     exported: Predictions
     shown: Pixels
     is_from_files: bool
-
-
-def check_count(num_images: int | None) -> None:
-    """Refuse a check on no image.
-
-    Raises:
-        UsageError: The number is below 1.
-    """
-    if num_images is not None and num_images < 1:
-        raise UsageError(
-            f"Got --images {num_images}. Expected at least 1. Try leaving it out, for all images."
-        )
 
 
 def answer_both(

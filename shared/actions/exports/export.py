@@ -34,7 +34,7 @@ from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.header import count_file_bytes
 
-from .check import answer_both, check_count, describe_answers, measure_latencies
+from .check import answer_both, describe_answers, measure_latencies
 from .companions import refuse_foreign_companions, write_companions
 from .description import describe_file
 
@@ -101,7 +101,6 @@ def export_run(
         CheckFailed: The float32 file does not answer like the trained network.
     """
     file_format = check_form(file_format, precision, input_kind)
-    check_count(num_images)
     target = output or folder / "exports" / f"{precision}.{file_format}"
     refuse_foreign_files(target, folder, file_format)
     trained = open_trained(folder, data=data, note=noting(report))
