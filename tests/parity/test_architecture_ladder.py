@@ -33,5 +33,10 @@ def test_every_rung_holds(name, precision, workers):
     run = ARCHITECTURES[name].small_run(precision)
     rungs = Ladder(run, *workers).climb(draw_batches(run))
     assert len(rungs) == 9
+    unjudged = [rung for rung in rungs if not rung.is_judged]
+    allowed = ARCHITECTURES[name].small.unjudged if precision == "float32" else ()
+    assert {rung.name.split()[1] for rung in unjudged} <= set(allowed)
     for rung in rungs:
+        if rung in unjudged:
+            continue
         assert rung.is_passed, f"{rung.name}: {rung.worst} differs by {rung.error:.1e}"

@@ -32,7 +32,13 @@ REFERENCES: dict[str, Reference] = {
 
 def small_efficientnet(variant: str, lineage: Lineage) -> Small | None:
     if variant == "b0":
-        return Small(input_shape=SMALL_IMAGES, climb="whole", is_slow=True)
+        return Small(
+            options={"width": 0.2},
+            input_shape=SMALL_IMAGES,
+            climb="whole",
+            unjudged=("adam",),
+            is_slow=True,
+        )
     if (lineage == "torchvision") != (variant in TORCHVISION_SMALL):
         return None
     # A branch that no example drops makes the gradient of its last beta zero, by chance.
@@ -79,6 +85,7 @@ ROWS = {
             options={"width": 0.125, "dropout": 0.2},
             input_shape=SMALL_IMAGES,
             climb="whole",
+            unjudged=("adam",),
             is_slow=True,
         ),
         references=(
@@ -94,7 +101,11 @@ ROWS = {
         counts=Counts(3_504_872 + 34_112, 3_504_872),
         macs=about_millions(300.8),
         small=Small(
-            options={"width": 0.125}, input_shape=SMALL_IMAGES, climb="whole", is_slow=True
+            options={"width": 0.125},
+            input_shape=SMALL_IMAGES,
+            climb="whole",
+            unjudged=("adam",),
+            is_slow=True,
         ),
         references=(
             Reference(
@@ -109,7 +120,7 @@ ROWS = {
         model="efficientnet_lite0",
         counts=Counts(4_652_008 + 42_016, 4_652_008),
         macs=about_millions(385),
-        small=Small(input_shape=SMALL_IMAGES, climb="whole", is_slow=True),
+        small=Small(input_shape=(33, 40, 3), climb="whole", unjudged=("adam",), is_slow=True),
     ),
     **{
         f"efficientnet_{variant} {lineage}": efficientnet(variant, lineage)

@@ -83,6 +83,8 @@ class Small:
             (backends/test_architectures);
             "one step": so too, with one step, and in float32 logits alone.
         precisions: Those in which it is climbed.
+        unjudged: Update rules whose steps rounding alone drives apart in float32: the ladder then
+            does not judge them, and says so.
         mode: "eager" saves TensorFlow the tracing.
         is_slow: It takes minutes to compile and to step. Calm climbs are all slow.
     """
@@ -91,6 +93,7 @@ class Small:
     input_shape: Shape
     climb: Literal["strict", "whole", "calm", "one step"]
     precisions: tuple[str, ...] = ("float64", "float32")
+    unjudged: tuple[str, ...] = ()
     mode: Literal["default", "eager"] = "default"
     is_slow: bool = False
 
