@@ -28,4 +28,4 @@ def say(count: int, what: str) -> str:
 
 def ending_of(noun: str) -> str:
     """Return the ending that makes an English noun plural: `s` or `es`."""
-    return "es" if noun.endswith("s") else "s"
+    return "es" if noun.endswith(("s", "ch")) else "s"

@@ -81,6 +81,11 @@ def calibrate(
     for sentence in describe_decision(decision):
         click.echo(sentence)
     click.echo(f"Stored: {folder / 'decision.json'}")
+    if wish.has_positive_alone:
+        tell(
+            f"The class {positive!r} is positive in this table alone: only a threshold stores it "
+            "(--sensitivity or --costs). `poc report` and `poc evaluate` take --positive too."
+        )
 
 
 @click.command(cls=Command)

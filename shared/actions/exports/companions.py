@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 
+from poc.shared.data.sources.label_table import SEPARATOR
 from poc.shared.engine.export.embedding import KEY
 from poc.shared.engine.export.preprocess import Preprocess
 from poc.shared.engine.export.runtimes import FORMATS
@@ -29,7 +30,10 @@ def write_script(file_format: str) -> str:
     )
     package = FORMATS[file_format].runs_with.replace("_", "-")
     return environment.get_template(TEMPLATE).render(
-        script=name_script(file_format), ending=file_format, package=package
+        script=name_script(file_format),
+        ending=file_format,
+        package=package,
+        separator=SEPARATOR,
     )
 
 

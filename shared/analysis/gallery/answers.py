@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.predictions import Predictions, same_images
+from poc.shared.data.sources.label_table import join_labels
 from poc.shared.engine.numerics.answers import judge
 from poc.shared.engine.numerics.metrics import log_softmax, probabilities
 from poc.shared.engine.numerics.scores import Truths
@@ -104,7 +105,7 @@ class Answers:
         if not self.is_multi_label:
             return self.class_names[int(label)]
         chosen = np.flatnonzero(label)
-        return ", ".join(self.class_names[index] for index in chosen.tolist()) or NO_LABEL
+        return join_labels(self.class_names[index] for index in chosen.tolist()) or NO_LABEL
 
 
 def losses_of(item: Predictions) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ UTF-8. Rows keep their numbers, so that a message can name the line to correct.
 import csv
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,11 @@ DELIMITERS = (",", ";", "\t")
 FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 SEPARATOR = "|"
 NUM_NAMED = 8
+
+
+def join_labels(names: Iterable[str]) -> str:
+    """Write the labels of one image as a text, in the form that a column of labels is read."""
+    return SEPARATOR.join(names)
 
 
 @dataclass(frozen=True, kw_only=True)
