@@ -3,6 +3,7 @@
 It has no time and no place of its own: equal run folders give equal cards.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -165,11 +166,9 @@ def write_use(subject: Subject, packed: Sequence[str]) -> Iterator[str]:
     """Yield how images are labelled: with poc, and with exported files alone."""
     yield from heading("How to use it")
     if not packed:
-        name = plain(subject.record.folder.resolve().name)
+        name = shlex.quote(plain(subject.record.folder.resolve().name))
         yield from paragraphs(["With poc, from the folder that holds the run:"])
-        yield from commands(
-            [f"poc predict '{name}' photo.jpg", f"poc export '{name}' --format onnx"]
-        )
+        yield from commands([f"poc predict {name} photo.jpg", f"poc export {name} --format onnx"])
         yield from paragraphs(
             [
                 "The exported file answers without a framework, by the script that poc writes next "

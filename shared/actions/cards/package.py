@@ -93,7 +93,7 @@ def package_run(
         members = collect(subject, chosen, Path(scratch))
         sums = {name: digest(content) for name, content in members.items()}
         members[SUMS] = "".join(f"{value}  {name}\n" for name, value in sums.items()).encode()
-        write_zip(target, members)
+        write_package(target, members)
     return Package(
         folder=str(folder),
         output=str(target),
@@ -101,6 +101,21 @@ def package_run(
         files=sums,
         exported=new,
     )
+
+
+def write_package(target: Path, members: Members) -> None:
+    """Write the zip file.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        write_zip(target, members)
+    except OSError as error:
+        raise UsageError(
+            f"Got --output {str(target)!r}, which cannot be written ({error.strerror}). Expected a "
+            "folder that you may write to, with room for the package. Try another folder."
+        ) from None
 
 
 def check_output(output: Path | None) -> Path:

@@ -41,12 +41,12 @@ class Subject:
         """
         trained = read_trained(folder, note=note)
         found = read_or_explain(folder)
-        is_whole = isinstance(found, Run)
         return cls(
             record=RunRecord.read(folder),
             trained=trained,
             finished=found if isinstance(found, Run) else None,
-            reason="" if is_whole else getattr(found, "reason", ""),
+            # Its folder's path is that of one machine.
+            reason=str(getattr(found, "reason", "")).replace(str(folder), folder.resolve().name),
         )
 
     @property

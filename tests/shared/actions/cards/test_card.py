@@ -122,6 +122,7 @@ def test_a_run_that_has_not_finished_says_so(status, run):
     assert f"This run has not finished (status '{status}')." in card
     figures = section(card, "Figures on the test part")
     assert "There are no figures, since the run is not complete." in figures
+    assert str(run.parent) not in card
     assert "no test image has judged it" in section(card, "Limits")
 
 

@@ -111,6 +111,15 @@ def test_it_is_refused_before_any_work(output, formats, words, run, exports, tmp
     assert exports == []
 
 
+def test_a_full_disk_is_said_in_one_sentence(run, exports, tmp_path, monkeypatch):
+    def fail(path, members):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(package, "write_zip", fail)
+    with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\)"):
+        package_run(run, tmp_path / "a.zip", formats=["onnx"])
+
+
 def test_a_file_of_somebody_else_is_not_replaced(run, exports, tmp_path):
     (run / "exports").mkdir()
     (run / "exports" / "float32.onnx").write_text("mine")
