@@ -4,6 +4,16 @@ A name from a file may hold control characters that command a terminal or end a 
 escaped.
 """
 
+from collections.abc import Iterable
+
+# Between the labels of one image: in tables that are read, in answers, and in exported scripts.
+LABEL_SEPARATOR = "|"
+
+
+def join_labels(names: Iterable[str]) -> str:
+    """Write the labels of one image as a text, in the form that a column of labels is read."""
+    return LABEL_SEPARATOR.join(names)
+
 
 def plain(text: str) -> str:
     """Return the text as one line that any terminal, table or picture can show.

@@ -15,8 +15,8 @@ UNIX, MODE = 3, 0o100644 << 16
 def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> None:
     """Write an archive completely or not at all; equal names and contents give equal bytes.
 
-    Members are stored as they are: weights hardly get smaller, and another version of the library
-    that compresses would give other bytes.
+    Members are not compressed: weights hardly get smaller, and another version of the library that
+    compresses would give other bytes.
 
     Args:
         path: The archive, which is replaced if it exists.

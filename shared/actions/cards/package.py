@@ -230,7 +230,7 @@ def list_exports(folder: Path, formats: Sequence[str]) -> Iterator[tuple[str, Pa
 
 
 def read_licence() -> bytes:
-    """Return the licence of poc, which wrote the scripts, with a line that says so."""
+    """Return the licence of poc, which wrote the scripts, after a line about them."""
     lead = "The scripts and the text of this package were written by poc, under this licence:\n\n"
     return (lead + read_licence_text()).encode()
 

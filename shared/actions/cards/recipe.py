@@ -86,7 +86,7 @@ def defaults_of(spec: RunSpec) -> RunSpec:
 
 
 def name_origin(key: str, value: str, defaults: Mapping[str, str]) -> str:
-    """Return where a value is from, as far as the record tells."""
+    """Return where a value is from, as far as the record has it."""
     if any(key == each or key.startswith(f"{each}.") for each in OPEN_SETTINGS):
         # The record has the filled-in number; the run's sentence says whether it was set.
         return OPEN

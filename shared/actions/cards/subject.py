@@ -23,7 +23,7 @@ class Subject:
     Attributes:
         record: The run's record.
         trained: Its network with the best weights.
-        finished: The run as a report reads it; None if it has not finished, or is not whole.
+        finished: The run as a report reads it; None if it has not finished, or is damaged.
         reason: Why there is no such run; empty if there is one.
     """
 

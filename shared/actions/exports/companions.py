@@ -8,13 +8,13 @@ from pathlib import Path
 
 import jinja2
 
-from poc.shared.data.sources.label_table import SEPARATOR
 from poc.shared.engine.export.embedding import KEY
 from poc.shared.engine.export.preprocess import Preprocess
 from poc.shared.engine.export.runtimes import FORMATS
 from poc.shared.engine.folder.own_files import is_noted
 from poc.shared.files.collisions import digest_file, holds, refuse_existing
 from poc.shared.files.whole import write_bytes
+from poc.shared.shown_names import LABEL_SEPARATOR
 
 TEMPLATE = "predict.py.jinja"
 
@@ -33,7 +33,7 @@ def write_script(file_format: str) -> str:
         script=name_script(file_format),
         ending=file_format,
         package=package,
-        separator=SEPARATOR,
+        separator=LABEL_SEPARATOR,
     )
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.sources.label_table import join_labels
 from poc.shared.engine.numerics.metrics import probabilities
+from poc.shared.shown_names import join_labels
 
 from .predict import Answered, Predictions
 from .trained_network import Answering

@@ -8,8 +8,8 @@ import numpy as np
 from poc.shared.analysis.gallery.answers import NO_LABEL
 from poc.shared.analysis.gallery.neighbours import FindNeighbours, Neighbour, find_nearest
 from poc.shared.data.sources.base import Source
-from poc.shared.data.sources.label_table import join_labels
 from poc.shared.engine.console.work_count import Report, WorkCount
+from poc.shared.shown_names import join_labels
 
 from .embedding import open_embedding
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.analysis.runs.predictions import Predictions, same_images
-from poc.shared.data.sources.label_table import join_labels
 from poc.shared.engine.numerics.answers import judge
 from poc.shared.engine.numerics.metrics import log_softmax, probabilities
 from poc.shared.engine.numerics.scores import Truths
+from poc.shared.shown_names import join_labels
 
 NO_LABEL = "no label"
 
