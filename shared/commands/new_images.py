@@ -251,7 +251,9 @@ def card(run: Path, output: Path | None) -> None:
 )
 @DATA_OPTION
 @JSON_OPTION
-def package(run: Path, output: Path | None, as_json: bool, **given: Any) -> None:
+def package(
+    run: Path, output: Path | None, formats: tuple[str, ...], data: str | None, as_json: bool
+) -> None:
     """Write a run as one zip file, to hand on.
 
     It has the weights, exported files with their scripts, the card and the licences.
@@ -260,7 +262,7 @@ def package(run: Path, output: Path | None, as_json: bool, **given: Any) -> None
     from poc.shared.engine.console.progress import WorkProgress
 
     with WorkProgress("package") as progress:
-        result = package_run(run, output, report=progress.update, **given)
+        result = package_run(run, output, formats=formats, data=data, report=progress.update)
     if as_json:
         echo_json(asdict(result))
         return
