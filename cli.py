@@ -38,6 +38,8 @@ for command in (
     new_images.calibrate,
     new_images.predict,
     new_images.explain,
+    new_images.card,
+    new_images.package,
     results.grid,
     results.report,
     results.export,

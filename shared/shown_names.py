@@ -4,6 +4,16 @@ A name from a file may hold control characters that command a terminal or end a 
 escaped.
 """
 
+from collections.abc import Iterable
+
+# Between the labels of one image: in tables that are read, in answers, and in exported scripts.
+LABEL_SEPARATOR = "|"
+
+
+def join_labels(names: Iterable[str]) -> str:
+    """Write the labels of one image as a text, in the form that a column of labels is read."""
+    return LABEL_SEPARATOR.join(names)
+
 
 def plain(text: str) -> str:
     """Return the text as one line that any terminal, table or picture can show.
@@ -28,4 +38,4 @@ def say(count: int, what: str) -> str:
 
 def ending_of(noun: str) -> str:
     """Return the ending that makes an English noun plural: `s` or `es`."""
-    return "es" if noun.endswith("s") else "s"
+    return "es" if noun.endswith(("s", "ch")) else "s"

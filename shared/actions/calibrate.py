@@ -79,6 +79,11 @@ class Wish:
         """Return whether the wish is about a positive class."""
         return (self.sensitivity, self.costs, self.positive) != (None, None, None)
 
+    @property
+    def has_positive_alone(self) -> bool:
+        """Return whether a positive class is named without a threshold that would store it."""
+        return self.positive is not None and self.sensitivity is None and self.costs is None
+
 
 def read_costs(text: str) -> Costs:
     """Read `FP,FN`.

@@ -29,18 +29,20 @@ def predict(
     decision: bool = True,
     verbose: bool = False,
 ) -> pd.DataFrame:
-    """Classify new images with a trained run, in a process of its framework.
+    """Classify new images with a trained run, in a process of its framework, or an exported file.
 
     They are decoded, turned upright by their EXIF data, laid on white where they are transparent,
     resized, cropped and normalised as the run's own test images. The run's data need not be there.
 
     Args:
-        folder: Run folder, or a `RunResult`'s `folder`.
+        folder: Run folder, or a `RunResult`'s `folder`; or a file of `poc export`, which needs no
+            framework.
         images: The path of an image file, or of a folder, for all image files below it that are not
             hidden; a Pillow picture; an array of uint8, (H, W), (H, W, C) or (N, H, W, C), with 1
             (grey), 3 (RGB) or 4 (RGB with transparency) channels; or a list or another iterable of
             these, such as `Path.glob`.
-        checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`.
+        checkpoint: Weights of the run: `best`, `last`, or another file in its `checkpoints`; an
+            exported file has one network.
         batch_size: Images that are decoded and computed at a time, which bounds the memory.
         decision: Answer by the decision of `poc calibrate`, if the run has one: its temperature,
             its threshold between two classes, and its least confidence. False: as trained.

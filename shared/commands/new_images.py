@@ -1,5 +1,6 @@
-"""Commands about images that are new to a run, and its answers to them."""
+"""Commands that use a trained run: its answers to new images, its card and its package."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from .completion import complete_backends
 from .mistakes import Command
 from .options import (
     CHECKPOINT_OPTION,
+    DATA_OPTION,
     JSON_OPTION,
     POSITIVE_OPTION,
     command_line,
@@ -79,6 +81,11 @@ def calibrate(
     for sentence in describe_decision(decision):
         click.echo(sentence)
     click.echo(f"Stored: {folder / 'decision.json'}")
+    if wish.has_positive_alone:
+        tell(
+            f"The class {positive!r} is positive in this table alone: only a threshold stores it "
+            "(--sensitivity or --costs). `poc report` and `poc evaluate` take --positive too."
+        )
 
 
 @click.command(cls=Command)
@@ -211,3 +218,54 @@ def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> No
     tell(describe_rows(rows))
     click.echo(f"Written: {output / 'index.html'}")
     refuse_unreadable(rows)
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="New file for the card; default: print it."
+)
+def card(run: Path, output: Path | None) -> None:
+    """Write the model card of a run, as Markdown.
+
+    It has the network, the data, the figures with intervals, the limits and the use.
+    """
+    from poc.shared.actions.cards.card import save_card, write_card
+
+    if output is None:
+        click.echo(write_card(run, note=tell), nl=False)
+        return
+    save_card(run, output, note=tell)
+    tell(f"Written: {output}")
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="New zip file; required.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="onnx|tflite",
+    help="Format of an exported file, repeatable; default: all that this machine can write.",
+)
+@DATA_OPTION
+@JSON_OPTION
+def package(
+    run: Path, output: Path | None, formats: tuple[str, ...], data: str | None, as_json: bool
+) -> None:
+    """Write a run as one zip file, to hand on.
+
+    It has the weights, exported files with their scripts, the card and the licences.
+    """
+    from poc.shared.actions.cards.package import package_run
+    from poc.shared.engine.console.progress import WorkProgress
+
+    with WorkProgress("package") as progress:
+        result = package_run(run, output, formats=formats, data=data, report=progress.update)
+    if as_json:
+        echo_json(asdict(result))
+        return
+    for name in result.files:
+        click.echo(name)
+    click.echo(f"Written: {result.output}")

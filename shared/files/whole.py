@@ -4,9 +4,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from poc.shared.errors import UsageError
 
@@ -26,12 +27,19 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
     The folder is the target's own because a rename is atomic only within one file system.
     """
+    with replacing(path) as stream:
+        for piece in pieces:
+            stream.write(piece)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the place of `path` once the block ends without an error."""
     temporary = path.parent / f"{LEFTOVER}{path.name}-{secrets.token_hex(4)}"
     descriptor = open_new(temporary)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            for piece in pieces:
-                stream.write(piece)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

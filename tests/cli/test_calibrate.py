@@ -68,3 +68,15 @@ def test_a_report_names_the_positive_class(run, poc, tmp_path):
     code, _, errors = poc("report", run, "--positive", "sick", "--output", tmp_path / "report")
     assert code == 2
     assert "Got --positive 'sick'. Expected a class of two, 'healthy', 'ill'." in errors
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_told"),
+    [([], True), (["--sensitivity", "0.9"], False), (["--costs", "1,5"], False)],
+)
+def test_a_positive_class_without_a_rule_is_said_not_to_be_stored(rule, is_told, run, poc):
+    code, _, errors = poc("calibrate", run, "--positive", "healthy", *rule)
+    assert code == 0, errors
+    assert ("'healthy' is positive in this table alone" in errors) == is_told
+    stored = json.loads((run / "decision.json").read_text())["threshold"]
+    assert (stored is None) == is_told

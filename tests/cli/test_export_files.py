@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 
 import numpy as np
@@ -139,3 +140,30 @@ def test_the_licence_is_that_of_the_header_or_said_to_be_unknown(initial, texts,
     run = {"method": "scratch", "initial_weights": initial, "model": {"name": "resnet18"}}
     record = RunRecord(tmp_path, {"run": run})
     assert words in describe_licence(tmp_path, record.spec)
+
+
+@pytest.mark.slow
+def test_a_package_labels_photos_in_an_empty_environment(photos, empty_python, poc, tmp_path):
+    """As its reader would: unzip it anywhere, and give the script a photo."""
+    run = tmp_path / "run"
+    code, _, errors = poc(
+        "run", "--backend", "torch", "--data", f"folder:{photos}", *TRAINING, "--output", run
+    )
+    assert code == 0, errors
+    with np.load(run / "predictions.npz") as stored:
+        paths = [str(photos / name) for name in stored["ids"]]
+        expected = [NAMES[place] for place in stored["logits"].argmax(axis=1)]
+    for name in ("one", "two"):
+        code, _, errors = poc("package", run, "--output", tmp_path / f"{name}.zip")
+        assert code == 0, errors
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    unpacked = tmp_path / "somewhere else"
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        archive.extractall(unpacked)
+    for file_format in PACKAGES:
+        script = unpacked / f"predict_{file_format}.py"
+        done = subprocess.run(
+            [empty_python, "-I", script, *paths], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert [line.split("\t")[1] for line in done.stdout.splitlines()] == expected

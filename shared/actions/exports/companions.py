@@ -14,6 +14,7 @@ from poc.shared.engine.export.runtimes import FORMATS
 from poc.shared.engine.folder.own_files import is_noted
 from poc.shared.files.collisions import digest_file, holds, refuse_existing
 from poc.shared.files.whole import write_bytes
+from poc.shared.shown_names import LABEL_SEPARATOR
 
 TEMPLATE = "predict.py.jinja"
 
@@ -29,7 +30,10 @@ def write_script(file_format: str) -> str:
     )
     package = FORMATS[file_format].runs_with.replace("_", "-")
     return environment.get_template(TEMPLATE).render(
-        script=name_script(file_format), ending=file_format, package=package
+        script=name_script(file_format),
+        ending=file_format,
+        package=package,
+        separator=LABEL_SEPARATOR,
     )
 
 

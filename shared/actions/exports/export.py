@@ -20,7 +20,7 @@ from poc.shared.engine.export.embedding import embed
 from poc.shared.engine.export.onnx_resize import add_resize, refusal_of
 from poc.shared.engine.export.preprocess import INPUT_KINDS, InputKind, Preprocess
 from poc.shared.engine.export.runtimes import FORMATS, PRECISIONS, find_format, open_file
-from poc.shared.engine.folder.decision import Decision, read_decision
+from poc.shared.engine.folder.decision import Decision, digest_checkpoint, read_decision
 from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.run_data import RunData
@@ -219,6 +219,7 @@ def write_checked(
         **counts,
         **answers,
         **measure_latencies(model, both.shown),
+        "checkpoint_sha256": digest_checkpoint(trained.record.folder),
         "decision": form.decision.summary() if form.decision else None,
         "notes": list(trained.notes),
     }

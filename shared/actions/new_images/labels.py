@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.sources.label_table import SEPARATOR
 from poc.shared.engine.numerics.metrics import probabilities
+from poc.shared.shown_names import join_labels
 
 from .predict import Answered, Predictions
 from .trained_network import Answering
@@ -67,6 +67,6 @@ def name_answers(answers: NDArray[np.int64], class_names: Sequence[str]) -> list
     if answers.ndim == 1:
         return [class_names[position] for position in answers]
     return [
-        SEPARATOR.join(name for name, is_set in zip(class_names, row, strict=True) if is_set)
+        join_labels(name for name, is_set in zip(class_names, row, strict=True) if is_set)
         for row in answers
     ]

@@ -12,9 +12,8 @@ from typing import IO
 import numpy as np
 from rich.cells import cell_len
 
-from poc.shared.data.sources.label_table import SEPARATOR
 from poc.shared.errors import CheckFailed
-from poc.shared.shown_names import plain, say
+from poc.shared.shown_names import LABEL_SEPARATOR, plain, say
 
 from .given_images import Item
 from .labels import Row
@@ -61,7 +60,7 @@ class TableRows:
 
     def _list_shares(self, row: Row) -> str:
         """List the probability of each label that the image has."""
-        own = set((row.label or "").split(SEPARATOR))
+        own = set((row.label or "").split(LABEL_SEPARATOR))
         shares = np.empty(0) if row.probabilities is None else row.probabilities
         pairs = zip(self._class_names, shares, strict=True)
         return " ".join(f"{share:.4f}" for name, share in pairs if name in own)

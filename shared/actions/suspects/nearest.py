@@ -9,6 +9,7 @@ from poc.shared.analysis.gallery.answers import NO_LABEL
 from poc.shared.analysis.gallery.neighbours import FindNeighbours, Neighbour, find_nearest
 from poc.shared.data.sources.base import Source
 from poc.shared.engine.console.work_count import Report, WorkCount
+from poc.shared.shown_names import join_labels
 
 from .embedding import open_embedding
 
@@ -45,4 +46,4 @@ def name_labels(source: Source, index: int) -> str:
     if not source.is_multi_label:
         return source.class_names[int(source.labels[index])]
     chosen = np.flatnonzero(source.labels[index])
-    return ", ".join(source.class_names[label] for label in chosen) or NO_LABEL
+    return join_labels(source.class_names[label] for label in chosen) or NO_LABEL

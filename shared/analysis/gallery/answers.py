@@ -11,6 +11,7 @@ from poc.shared.analysis.runs.predictions import Predictions, same_images
 from poc.shared.engine.numerics.answers import judge
 from poc.shared.engine.numerics.metrics import log_softmax, probabilities
 from poc.shared.engine.numerics.scores import Truths
+from poc.shared.shown_names import join_labels
 
 NO_LABEL = "no label"
 
@@ -104,7 +105,7 @@ class Answers:
         if not self.is_multi_label:
             return self.class_names[int(label)]
         chosen = np.flatnonzero(label)
-        return ", ".join(self.class_names[index] for index in chosen.tolist()) or NO_LABEL
+        return join_labels(self.class_names[index] for index in chosen.tolist()) or NO_LABEL
 
 
 def losses_of(item: Predictions) -> NDArray[np.float64]:

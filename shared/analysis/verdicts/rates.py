@@ -16,13 +16,15 @@ from .findings import mean_accuracy
 def describe_rates(rows: Sequence[TwoClasses]) -> Iterator[str]:
     """Yield a sentence per data set of two classes, about its row of the highest accuracy.
 
-    If that row has a decision, a second sentence has the rates, and the accuracy, with it.
+    Of several such rows it is one with a decision. If the row has one, a second sentence has the
+    rates, and the accuracy, with it.
     """
     parts = by_data([row.group for row in rows])
     names = name_data([members[0].data for members in parts])
     for members in parts:
-        best = max(members, key=mean_accuracy)
-        row = next(row for row in rows if row.group is best)
+        own = [row for row in rows if any(row.group is group for group in members)]
+        row = max(own, key=lambda row: (mean_accuracy(row.group), len(row.answerings)))
+        best = row.group
         lead = f"On {names[best.data]}: " if parts[1:] else ""
         of_row = f" of {best.label}" if members[1:] else ""
         plain, *decided = row.answerings

@@ -13,13 +13,13 @@ from typing import Unpack
 import numpy as np
 
 from poc.shared.errors import UsageError
-from poc.shared.shown_names import plain, say
+from poc.shared.shown_names import LABEL_SEPARATOR, plain, say
 from poc.shared.spec.columns import ColumnsSpec
 
 from .class_folders.layout import PART_FOLDERS, SUFFIXES
 from .class_folders.listing import Listing
 from .folder import FolderSource, Look
-from .label_table import SEPARATOR, LabelTable, read_table
+from .label_table import LabelTable, read_table
 
 # A set lists its photos' suffixes in capitals or not, as the camera wrote them.
 ALL_SUFFIXES = sorted({*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)})
@@ -148,7 +148,10 @@ def remark_separators(name: str, table: LabelTable) -> list[str]:
     found = next((label for label in labels if "," in label or ";" in label), None)
     if found is None:
         return []
-    return [f"{name}: {plain(repr(found))} is taken as one label; only {SEPARATOR} separates them."]
+    return [
+        f"{name}: {plain(repr(found))} is taken as one label; only {LABEL_SEPARATOR} separates "
+        "them."
+    ]
 
 
 def read_parts(name: str, table: LabelTable, texts: Sequence[str]) -> list[str]:

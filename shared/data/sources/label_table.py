@@ -13,7 +13,7 @@ from pathlib import Path
 
 from poc.shared.errors import UsageError
 from poc.shared.files.regular_files import read_regular
-from poc.shared.shown_names import plain
+from poc.shared.shown_names import LABEL_SEPARATOR, plain
 from poc.shared.spec.columns import ColumnsSpec
 from poc.shared.spec.suggestions import closest
 
@@ -28,7 +28,6 @@ USUAL = {
 DELIMITERS = (",", ";", "\t")
 # In lower case; tables of pandas write True and False.
 FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-SEPARATOR = "|"
 NUM_NAMED = 8
 
 
@@ -264,7 +263,7 @@ def read_labels(
 
 def split_names(text: str) -> tuple[str, ...]:
     """Return the names in a field, each once, in their order; empty for an empty field."""
-    names = (compose(name.strip()) for name in text.split(SEPARATOR))
+    names = (compose(name.strip()) for name in text.split(LABEL_SEPARATOR))
     return tuple(dict.fromkeys(name for name in names if name))
 
 

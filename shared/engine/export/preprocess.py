@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poc.shared.data.sources.base import Shape
-from poc.shared.engine.folder.decision import AnswerRule, Rejection, Threshold
+from poc.shared.engine.folder.decision import AnswerRule, Rejection, Temperature, Threshold
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, EvalView, Interpolation, Normalization
 
@@ -21,7 +21,7 @@ class Rule(BaseModel):
     """The decision of the run, as in its `decision.json`; it applies to the averaged logits."""
 
     model_config = ConfigDict(frozen=True)
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: Temperature
     threshold: Threshold | None = None
     rejection: Rejection | None = None
 

@@ -6,7 +6,7 @@ belong to one file of weights, whose digest the decision holds: with other weigh
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from poc.shared.files.whole import read_object, write_json
 DECISION, FORMAT = "decision.json", "poc decision 1"
 # The weights that a decision is made for.
 CHECKPOINT = "best"
+
+
+# Logits of float32 over a temperature within these are far from the ends of float64.
+Temperature = Annotated[float, Field(ge=1e-100, le=1e100)]
 
 
 class Threshold(BaseModel):
@@ -74,7 +78,7 @@ class AnswerRule(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
     class_names: list[str]
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: Temperature
     threshold: Threshold | None = None
     rejection: Rejection | None = None
 

@@ -3,9 +3,14 @@
 from poc.shared.data.sources.inspection import KeptNotes, Note, ignore
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.run_data import RunData, open_data
-from poc.shared.spec.reading.recipe import describe_long_warmup, describe_recipe
+from poc.shared.spec.reading.recipe import (
+    describe_long_warmup,
+    describe_recipe,
+    refuse_single_update,
+)
 from poc.shared.spec.resolved import ResolvedRun, declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.training.accumulation import describe_short_epoch
 from poc.shared.weights.start import check_initial_weights
 
 from .decay import check_decay
@@ -79,13 +84,16 @@ def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
     """Refuse data, weights or a teacher that the run cannot train with; note oddities of the data.
 
     Raises:
-        UsageError: There is no teacher, patience has too few validation images, every batch has one
-            value per channel, shared memory is too small, or the weights are of another network.
+        UsageError: There is no teacher, patience has too few validation images, one cycle has a
+            single update, every batch has one value per channel, shared memory is too small, or the
+            weights are of another network.
     """
     require_teacher(run.spec)
+    refuse_single_update(run.spec, len(data.split.train))
     told = check_validation(run.spec, len(data.split.val))
+    told_steps = describe_short_epoch(run.spec.optimizer.accumulation_steps, data.train.num_batches)
     require_shared_memory(run, data)
-    tell_all(note, told, check_single_values(run, data.train))
+    tell_all(note, told, told_steps, check_single_values(run, data.train))
     check_initial_weights(run)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.open_settings import OPEN_SETTINGS
@@ -200,6 +201,27 @@ def describe_long_warmup(run: RunSpec, num_images: int) -> str | None:
         return None
     stage = "Training" if len(run.stages) == 1 else "A stage of the training"
     return f"{stage} ends inside the warm-up: {say(steps, 'step')}, schedule.warmup_steps={warmup}."
+
+
+def refuse_single_update(run: RunSpec, num_images: int) -> None:
+    """Refuse one cycle for a stage of one update: it would be the last one, at the least rate.
+
+    Args:
+        run: A run without open settings.
+        num_images: Number of images that it trains on.
+
+    Raises:
+        UsageError: See above.
+    """
+    updates = count_steps(run, num_images) * min(stage.num_epochs for stage in run.stages)
+    if run.schedule.name != "one_cycle" or updates > 1:
+        return
+    rate = run.optimizer.learning_rate * run.schedule.final_fraction
+    raise UsageError(
+        f"Got schedule.name='one_cycle' for {say(updates, 'update')}, whose rate would be the last "
+        f"of the cycle, {rate:g}. Expected at least 2 updates. Try more epochs, a smaller "
+        "data.batch_size, or schedule.name=constant."
+    )
 
 
 def describe_recipe(before: RunSpec, run: RunSpec, num_images: int) -> str | None:

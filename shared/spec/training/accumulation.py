@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from poc.shared.shown_names import say
+
 
 @dataclass(frozen=True)
 class GroupPart:
@@ -60,6 +62,17 @@ class Grouping:
         before = sum(sizes[: position - group.start])
         share = self.sizes[position] / sum(sizes)
         return GroupPart(share=share, first=before, is_last=position == group[-1])
+
+
+def describe_short_epoch(accumulation_steps: int, num_batches: int) -> str | None:
+    """Write a sentence if an epoch has fewer batches than an update should; none otherwise."""
+    if accumulation_steps <= num_batches:
+        return None
+    return (
+        f"optimizer.accumulation_steps={accumulation_steps:,} is more than an epoch has "
+        f"({say(num_batches, 'batch')}): an update ends with its epoch, so each epoch makes one "
+        "update of all its batches."
+    )
 
 
 def batch_sizes(num_examples: int, batch_size: int, num_batches: int) -> tuple[int, ...]:

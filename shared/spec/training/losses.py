@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 from poc.shared.errors import UsageError
 from poc.shared.spec.settings import Settings, shorten
 
+# A weight is a ratio to the others. Beyond these, float32 rounds the rest away or overflows.
+LEAST_WEIGHT, LARGEST_WEIGHT = 1e-9, 1e9
+
 
 class LossSpec(Settings):
     """The training loss of the labels; `val/loss` and `test_loss` stay the plain cross-entropy.
@@ -35,7 +38,8 @@ class LossSpec(Settings):
         None,
         examples=["balanced", [1.0, 3.0]],
         description="factor of each class in the training loss, in the order of the class names; "
-        "balanced: n / (num_classes * n_c) over the training part; none: all classes alike",
+        "balanced: n / (num_classes * n_c) over the training part; none: all classes alike; "
+        "each is 0, or from 1e-9 to 1e9",
     )
     label_smoothing: float = Field(
         0.0,
@@ -50,6 +54,12 @@ class LossSpec(Settings):
         """Refuse weights under which no example, or less than none, would count."""
         if value is None or value == "balanced" or are_weights(value):
             return value
+        if are_numbers(value):
+            raise UsageError(
+                f"Got loss.class_weights={shorten(value)}. Expected 0 or numbers from "
+                f"{LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}, since only their ratios count. Try "
+                "dividing all of them by the largest one."
+            )
         raise UsageError(
             f"Got loss.class_weights={shorten(value)}. Expected balanced, or a list of one number "
             "per class: finite, none below 0, not all 0. Try loss.class_weights=balanced."
@@ -101,6 +111,13 @@ class LossSpec(Settings):
 
 
 def are_weights(value: object) -> bool:
+    """Return whether a value is a list of weights: in the bounds, none negative, not all 0."""
+    if not isinstance(value, list | tuple) or not are_numbers(value):
+        return False
+    return all(not each or LEAST_WEIGHT <= each <= LARGEST_WEIGHT for each in value)
+
+
+def are_numbers(value: object) -> bool:
     """Return whether a value is a list of finite numbers, none negative and not all 0."""
     if not isinstance(value, list | tuple):
         return False

@@ -9,10 +9,12 @@ from PIL import Image
 
 from poc.shared.api.predictions import predict, prepare_images
 from poc.shared.api.results import RunResult
+from poc.shared.engine.export.runtimes import open_file
 from poc.shared.engine.folder.decision import write_decision
 from poc.shared.errors import UsageError
 from poc.tests.faults.test_resume import train
 from poc.tests.helpers.commands.processes import stub_environment
+from poc.tests.helpers.export.small_onnx import default_spec, write_file
 from poc.tests.shared.engine.folder.test_decision import make_decision
 
 
@@ -134,3 +136,17 @@ def test_a_decision_is_in_the_table_and_named_in_its_attributes(result, tmp_path
     assert table[columns].to_numpy() == pytest.approx(expected, abs=1e-12)
     again = predict(run, photo, decision=False)
     assert again.equals(plain)
+
+
+def test_an_exported_file_takes_the_place_of_the_run(tmp_path):
+    """As the docs say; without a framework, and with the same table."""
+    path = tmp_path / "float32.onnx"
+    write_file(path, default_spec(), (12, 10, 3), ["cat", "dog"])
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
+    table = predict(path, pictures)
+    assert list(table.columns) == ["file", "label", "cat", "dog"]
+    expected = open_file(path).logits(pictures).argmax(axis=1)
+    assert [["cat", "dog"].index(label) for label in table["label"]] == expected.tolist()
+    assert predict(str(path), pictures).equals(table)
+    with pytest.raises(UsageError, match="holds one network"):
+        predict(path, pictures, checkpoint="last")

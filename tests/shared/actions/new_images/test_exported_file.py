@@ -15,7 +15,9 @@ from poc.shared.data.sources.inspection import ignore
 from poc.shared.data.views.evaluation import EvaluationView
 from poc.shared.engine.console.work_count import unheard
 from poc.shared.engine.export.preprocess import Rule
+from poc.shared.engine.export.runtimes import FORMATS
 from poc.shared.errors import UsageError
+from poc.tests.helpers.export import small_tflite
 from poc.tests.helpers.export.small_onnx import default_spec, write_file
 
 NAMES, SHAPE = ["cat", "dog", "eel"], (12, 10, 3)
@@ -83,11 +85,24 @@ def test_the_python_call_takes_a_file_too(photos, tmp_path):
     assert [NAMES[place] for place in found.answers] == [row["label"] for row in rows]
 
 
-def test_no_framework_is_imported(photos, tmp_path):
-    write_file(tmp_path / "m.onnx", default_spec(), SHAPE, NAMES, kind="picture")
+def test_a_tflite_file_answers_as_its_formula(photos, tmp_path):
+    weights = small_tflite.write_file(tmp_path / "m.tflite", default_spec(), SHAPE, NAMES)
+    pixels = np.random.default_rng(2).integers(0, 256, (3, *SHAPE), dtype=np.uint8)
+    found = predict_images(tmp_path / "m.tflite", pixels)
+    expected = pixels.reshape(3, -1).astype(np.float64) @ weights.reshape(-1, len(NAMES))
+    np.testing.assert_allclose(found.logits, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "tflite"])
+def test_no_framework_is_imported(file_format, photos, tmp_path):
+    path = tmp_path / f"m.{file_format}"
+    if file_format == "onnx":
+        write_file(path, default_spec(), SHAPE, NAMES, kind="picture")
+    else:
+        small_tflite.write_file(path, default_spec(), SHAPE, NAMES)
     code = (
         "import sys\nfrom poc import cli\n"
-        f"sys.argv = ['poc', 'predict', {str(tmp_path / 'm.onnx')!r}, {str(photos)!r}]\n"
+        f"sys.argv = ['poc', 'predict', {str(path)!r}, {str(photos)!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "print('loaded:', *sys.modules)"
     )
@@ -98,7 +113,7 @@ def test_no_framework_is_imported(photos, tmp_path):
     rows, _, loaded = done.stdout.partition("loaded:")
     assert len(rows.splitlines()) == 6
     assert {"tensorflow", "keras", "torch", "onnx"} & set(loaded.split()) == set()
-    assert "onnxruntime" in loaded.split()
+    assert FORMATS[file_format].runs_with in loaded.split()
 
 
 def damage(path):

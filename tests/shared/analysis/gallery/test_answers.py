@@ -47,7 +47,7 @@ def test_any_number_of_labels():
     """The second image has no label; its answer is wrong most about `fish`, at .9."""
     logits = [[logit(0.9), logit(0.4), logit(0.2)], [logit(0.3), logit(0.45), logit(0.9)]]
     answers = Answers.of([predictions(logits, [[1, 1, 0], [0, 0, 0]])], ["cat", "dog", "fish"])
-    assert [answers.truth(0), answers.truth(1)] == ["cat, dog", "no label"]
+    assert [answers.truth(0), answers.truth(1)] == ["cat|dog", "no label"]
     assert [answers.answer(0), answers.answer(1)] == ["cat", "fish"]
     assert [answers.worst(0), answers.worst(1)] == ["dog", "fish"]
     # The answer about `dog` is "no", with 1 - .4.

@@ -175,3 +175,14 @@ def test_a_page_of_a_former_run_needs_none_of_the_new_columns(tmp_path):
     rows = pd.read_csv(tmp_path / "report" / "rows.csv")
     assert 0 < rows["test_macro_f1_mean"][0] < 1
     assert 0 < rows["test_expected_calibration_error_mean"][0] < 1
+
+
+def test_of_rows_of_equal_accuracy_the_rates_are_of_the_calibrated_one(tmp_path):
+    """The other one comes first in the tables, and would be named without its threshold."""
+    calibrate(make_trained(tmp_path / "runs" / "a"), sensitivity=0.95)
+    make_run(tmp_path / "runs" / "b", k=1, class_names=["healthy", "ill"])
+    write_answers(tmp_path / "runs" / "b", *draw_answers(600, 0.3, 1))
+    headline = report(tmp_path / "report", tmp_path / "runs")["headline"]
+    assert "shares the highest mean" in headline[0]
+    assert "Sensitivity of k=3" in headline[1]
+    assert headline[2].startswith("With p ≥ ")

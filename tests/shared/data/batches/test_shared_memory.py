@@ -133,3 +133,25 @@ def test_no_more_batches_are_alive_at_once_than_are_counted():
     del batch
     print(f"batches alive at once with one process: {most}")
     assert 4 <= most <= BATCHES_A_WORKER + BATCHES_HERE
+
+
+def test_accumulation_beyond_an_epoch_is_told(opened):
+    run, data = opened("optimizer.accumulation_steps=1000")
+    told = []
+    with data:
+        check_training(run, data, told.append)
+    assert any("accumulation_steps=1,000 is more than an epoch has" in text for text in told)
+
+
+@pytest.mark.parametrize(("epochs", "is_refused"), [(1, True), (2, False)])
+def test_one_cycle_of_one_update_is_refused(epochs, is_refused, opened):
+    """Its only rate would be the last one of the cycle, 0."""
+    run, data = opened(
+        "schedule.name=one_cycle", f"num_epochs={epochs}", "optimizer.accumulation_steps=1000"
+    )
+    with data:
+        if not is_refused:
+            check_training(run, data, print)
+            return
+        with pytest.raises(UsageError, match="for 1 update, whose rate would be the last of the"):
+            check_training(run, data, print)

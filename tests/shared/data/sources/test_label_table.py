@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from poc.shared.actions.exports.companions import write_script
 from poc.shared.data.sources.label_table import LabelTable, read_table
 from poc.shared.errors import UsageError
+from poc.shared.shown_names import LABEL_SEPARATOR, join_labels
 from poc.shared.spec.columns import ColumnsSpec
 
 
@@ -128,3 +130,11 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
         read_table("csv:none.csv", tmp_path / "none.csv", ColumnsSpec())
     with pytest.raises(UsageError, match="a folder"):
         read_table("csv:.", tmp_path, ColumnsSpec())
+
+
+def test_joined_labels_are_read_again():
+    """One text for the labels of an image: in a table, in answers and in the script."""
+    joined = join_labels(["cat", "dog"])
+    assert joined == "cat|dog"
+    assert joined.split(LABEL_SEPARATOR) == ["cat", "dog"]
+    assert f'return "{LABEL_SEPARATOR}".join(' in write_script("onnx")

@@ -148,3 +148,16 @@ def test_a_new_run_removes_it(folder):
     (folder / VALIDATION_PREDICTIONS).write_bytes(b"x")
     RunFolder(folder).remove_results()
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "run.json"]
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 0.0, 1e200, float("inf")])
+def test_a_temperature_that_overflows_is_refused_in_one_sentence(temperature, folder):
+    write_decision(folder, make_decision(folder))
+    content = json.loads((folder / DECISION).read_text())
+    (folder / DECISION).write_text(json.dumps({**content, "temperature": temperature}))
+    with pytest.raises(UsageError) as caught:
+        read_decision(folder, NAMES)
+    message = str(caught.value)
+    assert "(temperature: Input should be" in message
+    assert "Try `poc calibrate" in message
+    assert len(message.splitlines()) == 1

@@ -7,7 +7,12 @@ from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.step_numbers import AVERAGE_SHARE, GROUP_END, GROUP_SHARE
 from poc.shared.engine.training.stage import StageSteps
 from poc.shared.spec.reading.config import load_run
-from poc.shared.spec.training.accumulation import Grouping, GroupPart, batch_sizes
+from poc.shared.spec.training.accumulation import (
+    Grouping,
+    GroupPart,
+    batch_sizes,
+    describe_short_epoch,
+)
 from poc.tests.helpers.workers import stub
 
 # Seven batches of an epoch, three to an update: 12, then 10, then the last one alone.
@@ -94,3 +99,14 @@ def test_updates_of_a_later_stage_start_again():
     )
     assert [stage.num_epochs for stage in run.stages] == [1, 3]
     assert SEVEN.update_of(7) == 3
+
+
+def test_an_epoch_of_fewer_batches_is_one_update_and_is_told():
+    short = Grouping(sizes=(4, 4, 1), accumulation_steps=8)
+    assert short.num_updates == 1
+    assert [short.part_of(step).is_last for step in range(3)] == [False, False, True]
+    assert sum(short.part_of(step).share for step in range(3)) == 1
+    assert describe_short_epoch(3, 3) is None
+    told = describe_short_epoch(8, 3)
+    assert "optimizer.accumulation_steps=8 is more than an epoch has (3 batches)" in told
+    assert told.endswith("so each epoch makes one update of all its batches.")

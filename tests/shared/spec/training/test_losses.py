@@ -53,6 +53,16 @@ def test_wrong_weights_are_refused(weights):
     assert message.endswith("Try loss.class_weights=balanced.")
 
 
+@pytest.mark.parametrize("weights", [[1.0, 1e308], [1.0, 1.1e9], [1e-320, 1.0]], ids=str)
+def test_weights_that_overflow_or_vanish_are_refused(weights):
+    with pytest.raises(UsageError) as caught:
+        parse(class_weights=weights)
+    message = str(caught.value)
+    assert "Expected 0 or numbers from 1e-09 to 1e+09, since only their ratios count." in message
+    assert message.endswith("Try dividing all of them by the largest one.")
+    assert parse(class_weights=[0.0, 1e-9, 1e9]).weights_of(3) == (0.0, 1e-9, 1e9)
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("label_smoothing", 1.0), ("label_smoothing", -0.1), ("focal_gamma", -1)]
 )

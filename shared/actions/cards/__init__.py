@@ -1,0 +1,1 @@
+"""Model cards of trained runs, and packages that hold a network with its card."""

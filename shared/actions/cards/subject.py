@@ -1,0 +1,104 @@
+"""The subject of a model card: a trained run, with its test answers if it has finished."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from poc.shared.actions.new_images.trained_network import TrainedNetwork, read_trained
+from poc.shared.analysis.runs.groups import Group, group_runs
+from poc.shared.analysis.runs.predictions import Predictions
+from poc.shared.analysis.runs.reading import Run, read_or_explain
+from poc.shared.data.sources.inspection import Note
+from poc.shared.engine.folder.decision import AnswerRule
+from poc.shared.engine.folder.record import RunRecord, has_path
+from poc.shared.spec.networks.network import Network
+from poc.shared.spec.resolved import declare_network
+from poc.shared.spec.run import RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A run that `poc predict` opens.
+
+    Attributes:
+        record: The run's record.
+        trained: Its network with the best weights.
+        finished: The run as a report reads it; None if it has not finished, or is damaged.
+        reason: Why there is no such run; empty if there is one.
+    """
+
+    record: RunRecord
+    trained: TrainedNetwork
+    finished: Run | None
+    reason: str
+
+    @classmethod
+    def read(cls, folder: Path, note: Note) -> "Subject":
+        """Read a run folder.
+
+        Raises:
+            UsageError: As `read_trained`.
+        """
+        trained = read_trained(folder, note=note)
+        found = read_or_explain(folder)
+        return cls(
+            record=RunRecord.read(folder),
+            trained=trained,
+            finished=found if isinstance(found, Run) else None,
+            # Its folder's path is that of one machine.
+            reason=str(getattr(found, "reason", "")).replace(str(folder), folder.resolve().name),
+        )
+
+    @property
+    def spec(self) -> RunSpec:
+        """Return the run's settings."""
+        return self.record.spec
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the classes in the order of the logits."""
+        return self.record.class_names
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Return whether an image has any number of labels."""
+        return self.spec.loss.is_binary
+
+    @property
+    def status(self) -> str:
+        """Return how the run ended, such as `finished` or `interrupted`."""
+        return str(self.record.content.get("status", "unknown"))
+
+    @property
+    def decision(self) -> AnswerRule | None:
+        """Return the decision of `poc calibrate`, if the run has one."""
+        return self.trained.answering.decision
+
+    @property
+    def predictions(self) -> Predictions | None:
+        """Return the test answers, if there are any."""
+        return self.finished.predictions if self.finished else None
+
+    @cached_property
+    def group(self) -> Group | None:
+        """Return the run as the row of a report; None unless it has finished."""
+        return group_runs([self.finished])[0] if self.finished else None
+
+    @cached_property
+    def network(self) -> Network:
+        """Return the declared network."""
+        return declare_network(self.trained.run)
+
+    def write_source(self) -> str:
+        """Return the source of the data, without the folders that lead to it on one machine."""
+        return shorten_source(self.spec.data.source)
+
+    def hide_paths(self, text: str) -> str:
+        """Return a text with the source of the data shortened."""
+        return text.replace(self.spec.data.source, self.write_source())
+
+
+def shorten_source(source: str) -> str:
+    """Return `folder:photos` for `folder:/home/somebody/photos`."""
+    scheme, _, path = source.partition(":")
+    return f"{scheme}:{Path(path).name}" if has_path(source) and path else source

@@ -1,0 +1,167 @@
+"""Model cards: the figures are those of the answers, and a card says what it cannot know."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from poc.shared.actions.cards.card import save_card, write_card
+from poc.shared.actions.cards.subject import shorten_source
+from poc.shared.engine.folder.decision import write_decision
+from poc.shared.engine.numerics.metrics import wilson_interval
+from poc.shared.errors import UsageError
+from poc.tests.faults.test_resume import train
+from poc.tests.shared.actions.new_images.test_label_files import RUN, photos, run, trained
+from poc.tests.shared.engine.folder.test_decision import make_decision
+
+__all__ = ["photos", "run", "trained"]
+
+
+def change(run, **values):
+    content = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**content, **values}))
+
+
+def section(card, title):
+    """The lines below a heading of the second level."""
+    return re.split(r"^## ", card.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
+
+
+def facts_of(text):
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|$", text, flags=re.MULTILINE)
+    return dict(rows)
+
+
+def stored(run):
+    with np.load(run / "predictions.npz") as file:
+        return file["logits"], file["labels"]
+
+
+def test_its_figures_are_those_of_the_stored_answers(run):
+    logits, labels = stored(run)
+    answers = logits.argmax(axis=1)
+    hits, total = int((answers == labels).sum()), len(labels)
+    low, high = wilson_interval(hits, total)
+    card = write_card(run)
+    figures = section(card, "Figures on the test part")
+    written = f"{hits / total:.3f} ({low:.3f} to {high:.3f}), {hits} of {total}"
+    assert facts_of(figures)["accuracy"] == written
+    for place, name in enumerate(("cat", "dog")):
+        of_class = labels == place
+        right = int((answers[of_class] == place).sum())
+        low, high = wilson_interval(right, int(of_class.sum()))
+        line = (
+            f"| {name} | {of_class.sum()} | {right / of_class.sum():.3f} ({low:.3f} to {high:.3f})"
+        )
+        assert line in figures
+    # The second class is the positive one, so that its recall is the sensitivity.
+    assert "### Sensitivity and specificity for “dog”" in figures
+    share = max(np.mean(labels == 0), np.mean(labels == 1))
+    assert facts_of(figures)["majority baseline"].startswith(f"{share:.4f} (always “")
+    assert "Probabilities are as trained" in card
+
+
+def test_it_names_network_data_recipe_limits_and_machine(run, photos):
+    card = write_card(run)
+    assert card.startswith("# Model card: lightnet_plain, trained by scratch\n")
+    assert "A network that gives an image one of 2 classes." in card
+    network, data = (facts_of(section(card, title)) for title in ("Network", "Data"))
+    assert (network["input"], network["started from"]) == ("16 x 16 pixels, RGB", "random")
+    counts = json.loads((run / "run.json").read_text())["data"]["counts"]
+    assert [int(data[f"{part} images"]) for part in counts] == list(counts.values())
+    assert (data["source"], data["groups"]) == ("folder:photos", "none named")
+    recipe = section(card, "Recipe")
+    assert "| data.batch_size | 7 | set |" in recipe
+    limits = section(card, "Limits")
+    assert f"The test part has {counts['test']} images: chance alone" in limits
+    assert "No groups, such as the images of one patient" in limits
+    assert "started from random numbers" in section(card, "Licence")
+    # A card may leave the machine: no path of it is in the text.
+    assert str(photos.parent) not in card
+    assert str(run.parent) not in card
+
+
+def test_equal_folders_give_equal_cards(run, tmp_path):
+    save_card(run, tmp_path / "card.md")
+    first = (tmp_path / "card.md").read_bytes()
+    # The same text again is no other file.
+    save_card(run, tmp_path / "card.md")
+    assert (tmp_path / "card.md").read_bytes() == first
+    (tmp_path / "mine.md").write_text("mine")
+    with pytest.raises(UsageError, match=r"mine.md', which exists"):
+        save_card(run, tmp_path / "mine.md")
+    with pytest.raises(UsageError, match="cannot be written"):
+        save_card(run, tmp_path / "no" / "card.md")
+
+
+def test_a_decision_is_described_with_its_figures(run):
+    logits, labels = stored(run)
+    threshold = {
+        "positive": "dog", "rule": "sensitivity", "sensitivity": 0.95,
+        "log_odds": float(np.log(0.25)), "probability": 0.2,
+    }  # fmt: skip
+    decision = make_decision(run, names=["cat", "dog"], threshold=threshold)
+    rates = {"sensitivity_low": 0.5, "sensitivity_high": 1.0}
+    write_decision(run, decision.model_copy(update={"figures": {"validation": {"after": rates}}}))
+    card = write_card(run)
+    figures = facts_of(section(card, "Figures on the test part"))
+    share = (decision.answer(logits) == labels).mean()
+    assert figures["accuracy with the threshold"].startswith(f"{share:.3f} (")
+    assert "Threshold: the answer is 'dog' if its probability is at least 0.2000" in card
+    assert "Probabilities are as trained" not in card
+
+
+@pytest.mark.parametrize("status", ["interrupted", "running"])
+def test_a_run_that_has_not_finished_says_so(status, run):
+    change(run, status=status)
+    for name in ("summary.json", "predictions.npz"):
+        (run / name).unlink()
+    card = write_card(run)
+    assert f"This run has not finished (status '{status}')." in card
+    figures = section(card, "Figures on the test part")
+    assert "There are no figures, since the run is not complete." in figures
+    assert str(run.parent) not in card
+    assert "no test image has judged it" in section(card, "Limits")
+
+
+def test_a_fold_says_that_it_is_one(photos, run, tmp_path):
+    data = {"source": f"folder:{photos}", "image_size": [16, 16]}
+    split = {"kind": "kfold", "num_folds": 3, "fold": 1, "group_pattern": "[a-z]+/[0-9]+"}
+    train(tmp_path / "fold", {**RUN, "data": {**data, "split": split}})
+    card = write_card(tmp_path / "fold")
+    assert "The run is fold 1 of 3 (counted from 0) of a cross-validation" in card
+    assert "No groups" not in card
+    rule = facts_of(section(card, "Data"))["split"]
+    assert rule.startswith("kind=kfold, seed=0, ")
+    assert "num_folds=3, fold=1" in rule
+
+
+def test_any_number_of_labels_has_figures_of_each_label(photos, run, tmp_path):
+    with (photos.parent / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "furry", "loud"])
+        for number, path in enumerate(sorted(photos.rglob("*.png"))):
+            rows.writerow([path.relative_to(photos.parent), number % 2, int(number % 3 > 0)])
+    columns = {"path": "path", "labels": ["furry", "loud"]}
+    data = {"source": f"csv:{photos.parent / 'labels.csv'}", "columns": columns}
+    train(tmp_path / "labels", {**RUN, "data": {**data, "image_size": [16, 16]}})
+    card = write_card(tmp_path / "labels")
+    assert "A network that gives an image any number of 2 labels." in card
+    figures = section(card, "Figures on the test part")
+    assert "### Labels" in figures
+    assert "mean area under ROC of a label" in facts_of(figures)
+    assert "Sensitivity" not in figures
+    assert "Every image gets one of the classes" not in card
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="Expected a run folder"):
+        write_card(tmp_path)
+
+
+def test_only_paths_are_shortened():
+    assert shorten_source("folder:/home/me/photos") == "folder:photos"
+    assert shorten_source("embedded") == "embedded"
+    assert shorten_source("tfds:a/b") == "tfds:a/b"
