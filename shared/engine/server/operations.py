@@ -112,6 +112,17 @@ class ServedOperations(Operations):
         """Compute that network's logits (N, num_classes) of images (N, H, W, C)."""
         return self._predicting.logits(images)
 
+    def start_explaining(self, *, run: RunFields, weights: Weights) -> None:
+        """Build a network for gradients; it stays in this process until the next one."""
+        self._explaining = self._backend.prepare_map_and_gradient(self._prepare(run), weights)
+
+    def explain_batch(
+        self, *, images: NDArray[np.floating], labels: NDArray[np.int64], tap: str
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compute that network's map and gradient (N, h, w, c) of images (N, H, W, C)."""
+        found, gradient = self._explaining(images, labels, tap)
+        return {"map": found, "gradient": gradient}
+
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:

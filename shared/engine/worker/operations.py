@@ -175,6 +175,17 @@ class Operations(Protocol):
     def predict_batch(self, *, images: NDArray[np.floating]) -> NDArray[np.floating]:
         """Compute that network's logits (N, num_classes) of images (N, H, W, C), as a run does."""
 
+    def start_explaining(self, *, run: RunFields, weights: Weights) -> None:
+        """Build a network for gradients; it stays in this process until the next one."""
+
+    def explain_batch(
+        self, *, images: NDArray[np.floating], labels: NDArray[np.int64], tap: str
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compute `map_and_gradient` of that network.
+
+        Images are (N, H, W, C), labels (N,); map and gradient are (N, h, w, c).
+        """
+
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0
     ) -> LossAndGradients:
