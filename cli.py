@@ -38,6 +38,7 @@ for command in (
     new_images.calibrate,
     new_images.predict,
     new_images.explain,
+    new_images.demo,
     results.grid,
     results.report,
     results.export,

@@ -211,3 +211,39 @@ def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> No
     tell(describe_rows(rows))
     click.echo(f"Written: {output / 'index.html'}")
     refuse_unreadable(rows)
+
+
+@click.command(cls=Command)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework to compute in; default: both, and of two runs each its own.",
+)
+@CHECKPOINT_OPTION
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Address to listen at; default: 127.0.0.1, this machine alone. 0.0.0.0 lets in everybody "
+    "who can reach this machine, without a password.",
+)
+@click.option(
+    "--port",
+    type=int,
+    default=7860,
+    metavar="N",
+    help="Port to listen at; default: 7860; 0 finds a free one.",
+)
+def demo(runs: tuple[Path, ...], **given: Any) -> None:
+    """Open a local page that labels a photo and shows why.
+
+    One run answers in both frameworks from the same weights; two runs answer side by side. Ctrl-C
+    ends the page.
+    """
+    from poc.shared.actions.demonstration.serve import Wish, demonstrate
+    from poc.shared.engine.console.progress import WorkProgress
+
+    with WorkProgress("demo") as progress:
+        demonstrate(runs, Wish(**given), tell=click.echo, report=progress.update)
