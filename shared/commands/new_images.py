@@ -1,5 +1,6 @@
 """Commands about images that are new to a run, and its answers to them."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +243,10 @@ def demo(runs: tuple[Path, ...], **given: Any) -> None:
     One run answers in both frameworks from the same weights; two runs answer side by side. Ctrl-C
     ends the page.
     """
-    from poc.shared.actions.demonstration.serve import Wish, demonstrate
+    from poc.shared.actions.demonstration.serve import Wish, open_page
     from poc.shared.engine.console.progress import WorkProgress
 
-    with WorkProgress("demo") as progress:
-        demonstrate(runs, Wish(**given), tell=click.echo, report=progress.update)
+    with ExitStack() as stack:
+        with WorkProgress("demo") as progress:
+            page = stack.enter_context(open_page(runs, Wish(**given), progress.update))
+        page.serve(click.echo)

@@ -16,16 +16,18 @@ from .uploads import ADVICE, MAX_FILE_BYTES, Uploads
 # Photos that wait for their turn; further ones are told that the page is busy.
 MAX_WAITING = 16
 STYLE = """
+.gradio-container { max-width: 62rem !important; width: 100%; margin: 0 auto !important; }
 .poc-answers { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .poc-answers h2 { font-size: 1.05rem; margin: 1.4rem 0 .4rem; }
 .poc-answers p { margin: .3rem 0; }
 .poc-answers .poc-label { font-size: 1.15rem; }
-.poc-answers .poc-soft { color: var(--body-text-color-subdued); font-size: .9rem; }
+.poc-answers .poc-soft { opacity: .8; font-size: .9rem; }
 .poc-answers .poc-problem { border-left: 4px solid #b4560f; padding: .5rem .9rem; }
 .poc-answers .poc-scroll { overflow-x: auto; max-width: 100%; margin: .7rem 0; }
 .poc-answers .poc-picture { background: #ffffff; border-radius: 8px; }
 .poc-answers img { display: block; max-width: 100%; min-width: 34rem; height: auto; margin: 0; }
-.poc-answers table { border-collapse: collapse; width: 100%; margin: 0; }
+.poc-answers table { border-collapse: collapse; width: 100%; margin: 0; border: 0; }
+.poc-answers tr { border: 0; }
 .poc-answers th, .poc-answers td { text-align: left; padding: .3rem .8rem .3rem 0;
  border: 0; border-bottom: 1px solid var(--border-color-primary); vertical-align: top; }
 .poc-answers .poc-bar { display: block; height: .35rem; min-width: 5rem; border-radius: 3px;

@@ -3,9 +3,11 @@
 import errno
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -24,7 +26,7 @@ from .uploads import Uploads
 HOST, PORT = LOOPBACK[0], 7860
 # A browser takes six connections for the page and two for a visit.
 MAX_CONNECTIONS = 64
-SECONDS_TO_END = 10.0
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_TIDYING, SECONDS_TO_END = 0.1, 60.0, 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +46,38 @@ class Wish:
     port: int = PORT
 
 
-def demonstrate(folders: Sequence[Path], wish: Wish, *, tell: Note, report: Report) -> None:
-    """Serve the page until a signal comes.
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page that is ready to be served.
+
+    Attributes:
+        app: The page as an ASGI application.
+        listener: Socket that waits for browsers.
+        uploads: Folder of the uploads.
+    """
+
+    app: App
+    listener: socket.socket
+    uploads: Uploads
+
+    def serve(self, tell: Note) -> None:
+        """Serve until a signal comes; `tell` is called with the address once it answers.
+
+        Raises:
+            CheckFailed: The server ended by itself.
+        """
+        address = address_of(self.listener)
+        say_ready = partial(tell, f"Open {address} (Ctrl-C ends it)")
+        serve(self.app, self.listener, say_ready, self.uploads.sweep)
+
+
+@contextmanager
+def open_page(folders: Sequence[Path], wish: Wish, report: Report) -> Iterator[Page]:
+    """Yield the page of one run or two; its processes and uploads end with the block.
 
     Args:
-        folders: One run folder, or two.
+        folders: Run folders.
         wish: How.
-        tell: Called with the address of the page, once it answers.
         report: Called with progress events, and with each sentence for the user.
 
     Raises:
@@ -60,18 +87,18 @@ def demonstrate(folders: Sequence[Path], wish: Wish, *, tell: Note, report: Repo
     refuse_missing()
     note = noting(report)
     plans = plan_runs(folders, wish.backend, wish.checkpoint, note)
+    is_loopback = wish.host in LOOPBACK
     with (
         closing(listen(wish.host, wish.port)) as listener,
         open_answers(folders, plans, report) as answers,
         tempfile.TemporaryDirectory(prefix="poc-demo-") as folder,
     ):
         silence(Path(folder))
-        is_loopback = wish.host in LOOPBACK
-        if not is_loopback:
-            note(warn_open(wish.host))
         uploads = Uploads(Path(folder))
         app = build_app(answers, uploads, is_loopback=is_loopback)
-        serve(app, listener, lambda: tell(f"Open {address_of(listener)} (Ctrl-C ends it)"))
+        if not is_loopback:
+            note(warn_open(wish.host))
+        yield Page(app=app, listener=listener, uploads=uploads)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -135,13 +162,19 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def serve(app: App, listener: socket.socket, say_ready: Callable[[], None]) -> None:
+def serve(
+    app: App,
+    listener: socket.socket,
+    say_ready: Callable[[], None],
+    tidy: Callable[[], None],
+) -> None:
     """Serve an application until a signal comes.
 
     Args:
         app: The application.
         listener: Socket that waits for browsers.
         say_ready: Called once it answers.
+        tidy: Called every minute.
 
     Raises:
         CheckFailed: The server ended by itself, or did not start.
@@ -153,7 +186,9 @@ def serve(app: App, listener: socket.socket, say_ready: Callable[[], None]) -> N
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         ws="none",
+        lifespan="on",
         limit_concurrency=MAX_CONNECTIONS,
         # A visit's stream of answers stays open for as long as its page.
         timeout_graceful_shutdown=1,
@@ -169,18 +204,26 @@ def serve(app: App, listener: socket.socket, say_ready: Callable[[], None]) -> N
             raise_signal(number, frame)
         stop.set()
 
+    def run() -> None:
+        # It ends its process if it cannot start; here, only the thread.
+        with suppress(SystemExit):
+            server.run([listener])
+
     # In a thread, where uvicorn leaves the signals to this process.
-    thread = Thread(target=server.run, args=([listener],), name="page", daemon=True)
+    thread = Thread(target=run, name="page", daemon=True)
     with handling(end):
         thread.start()
         try:
-            is_told = False
-            while not stop.wait(0.1):
+            is_told, tidied = False, time.monotonic()
+            while not stop.wait(SECONDS_BETWEEN_LOOKS):
+                if not thread.is_alive():
+                    raise CheckFailed("The page's server has ended by itself; start it again")
                 if server.started and not is_told:
                     say_ready()
                     is_told = True
-                if not thread.is_alive():
-                    raise CheckFailed("The page's server has ended by itself; start it again")
+                if time.monotonic() > tidied + SECONDS_BETWEEN_TIDYING:
+                    tidy()
+                    tidied = time.monotonic()
         finally:
             server.should_exit = True
             thread.join(SECONDS_TO_END)
