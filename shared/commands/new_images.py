@@ -237,7 +237,9 @@ def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> No
     metavar="N",
     help="Port to listen at; default: 7860; 0 finds a free one.",
 )
-def demo(runs: tuple[Path, ...], **given: Any) -> None:
+def demo(
+    runs: tuple[Path, ...], backend: str | None, checkpoint: str, host: str, port: int
+) -> None:
     """Open a local page that labels a photo and shows why.
 
     One run answers in both frameworks from the same weights; two runs answer side by side. Ctrl-C
@@ -246,7 +248,8 @@ def demo(runs: tuple[Path, ...], **given: Any) -> None:
     from poc.shared.actions.demonstration.serve import Wish, open_page
     from poc.shared.engine.console.progress import WorkProgress
 
+    wish = Wish(backend=backend, checkpoint=checkpoint, host=host, port=port)
     with ExitStack() as stack:
         with WorkProgress("demo") as progress:
-            page = stack.enter_context(open_page(runs, Wish(**given), progress.update))
+            page = stack.enter_context(open_page(runs, wish, progress.update))
         page.serve(click.echo)

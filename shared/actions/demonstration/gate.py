@@ -1,4 +1,4 @@
-"""What a page's server lets in: the few addresses that the page needs, in bounded sizes.
+"""The gate of the page's server: it opens the few addresses that the page needs.
 
 Gradio's server has many more addresses: it serves files, fetches URLs that a request names, and
 talks to other services. Here only a photo goes in, and only a page comes out.

@@ -1,7 +1,4 @@
-"""Operations of a worker: the backend contract and entire runs, under plain names.
-
-`shared/engine/worker/operations.py` declares them, with their shapes and errors.
-"""
+"""Operations of a worker, as `shared/engine/worker/operations.py` declares them."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -113,7 +110,7 @@ class ServedOperations(Operations):
         return self._predicting.logits(images)
 
     def start_explaining(self, *, run: RunFields, weights: Weights) -> None:
-        """Build a network for gradients; it stays in this process until the next one."""
+        """Build a network from canonical `Weights` for `explain_batch`; it stays here."""
         self._explaining = self._backend.prepare_map_and_gradient(self._prepare(run), weights)
 
     def explain_batch(
