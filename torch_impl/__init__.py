@@ -9,6 +9,7 @@ from .features import (
     map_and_gradient,
     map_batches,
     parameters,
+    prepare_map_and_gradient,
 )
 from .native import build_native_model
 from .published import fetch_imagenet, read_published, write_published
@@ -29,6 +30,7 @@ __all__ = [
     "parameters",
     "peak_device_bytes",
     "prepare",
+    "prepare_map_and_gradient",
     "read_published",
     "write_published",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.engine.backend import Extras
+from poc.shared.engine.backend import Extras, MapAndGradient
 from poc.shared.engine.numerics.noise import Noise
 from poc.shared.engine.teacher import step_coefficients
 from poc.shared.spec.networks.initializers import Weights
@@ -123,23 +123,45 @@ def map_and_gradient(
         Two arrays (N, h, w, c), or (N, c) of a vector. The gradient is 0 if the logits do not
         depend on the tap.
     """
+    return prepare_map_and_gradient(run, weights)(images, labels, tap)
+
+
+def prepare_map_and_gradient(run: ResolvedRun, weights: Weights) -> MapAndGradient:
+    """Return `map_and_gradient` of a network that is built once, for any number of images.
+
+    Args:
+        run: The run, whose network without additions is built.
+        weights: Canonical weights of the network.
+
+    Returns:
+        A function of images (N, H, W, C), labels (N,) and the name of a tap, which returns the map
+        and the gradient (N, h, w, c).
+    """
     model = Model(run.network, dtype=run.spec.precision).to(find_device(run.spec))
     load_weights(model, weights)
     # With no other gradient around, the logits have one exactly if they depend on the tap.
     model.requires_grad_(False)
     device = find_device(run.spec)
-    inputs = images_to_tensor(images, dtype=run.spec.dtype, device=device, layout=run.spec.layout)
-    columns = labels_to_tensor(labels, dtype=run.spec.dtype, device=device)
-    # The images go in again: the logits may have a way around the tap.
-    node, output = run.network.node_of(tap), run.network.output
-    value = model.read_taps(inputs, [tap])[tap].requires_grad_()
-    logits = model.values(inputs, [output], given={node: value})[output]
-    chosen = logits.gather(1, columns[:, None]).sum()
-    gradient = torch.zeros_like(value)
-    if chosen.requires_grad:
-        (gradient,) = torch.autograd.grad(chosen, value)
-    arrays = map_to_array({"map": value, "gradient": gradient})
-    return arrays["map"], arrays["gradient"]
+
+    def compute(
+        images: NDArray[Any], labels: NDArray[np.int64], tap: str
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        inputs = images_to_tensor(
+            images, dtype=run.spec.dtype, device=device, layout=run.spec.layout
+        )
+        columns = labels_to_tensor(labels, dtype=run.spec.dtype, device=device)
+        # The images go in again: the logits may have a way around the tap.
+        node, output = run.network.node_of(tap), run.network.output
+        value = model.read_taps(inputs, [tap])[tap].requires_grad_()
+        logits = model.values(inputs, [output], given={node: value})[output]
+        chosen = logits.gather(1, columns[:, None]).sum()
+        gradient = torch.zeros_like(value)
+        if chosen.requires_grad:
+            (gradient,) = torch.autograd.grad(chosen, value)
+        arrays = map_to_array({"map": value, "gradient": gradient})
+        return arrays["map"], arrays["gradient"]
+
+    return compute
 
 
 def map_batches(

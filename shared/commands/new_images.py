@@ -1,6 +1,6 @@
-"""Commands that use a trained run: its answers to new images, its card and its package."""
+"""Commands about images that are new to a run, and its answers to them."""
 
-from dataclasses import asdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from .completion import complete_backends
 from .mistakes import Command
 from .options import (
     CHECKPOINT_OPTION,
-    DATA_OPTION,
     JSON_OPTION,
     POSITIVE_OPTION,
     command_line,
@@ -221,51 +220,41 @@ def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> No
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="New file for the card; default: print it."
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework to compute in; default: both, and of two runs each its own.",
 )
-def card(run: Path, output: Path | None) -> None:
-    """Write the model card of a run, as Markdown.
-
-    It has the network, the data, the figures with intervals, the limits and the use.
-    """
-    from poc.shared.actions.cards.card import save_card, write_card
-
-    if output is None:
-        click.echo(write_card(run, note=tell), nl=False)
-        return
-    save_card(run, output, note=tell)
-    tell(f"Written: {output}")
-
-
-@click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="New zip file; required.")
+@CHECKPOINT_OPTION
 @click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    metavar="onnx|tflite",
-    help="Format of an exported file, repeatable; default: all that this machine can write.",
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Address to listen at; default: 127.0.0.1, this machine alone. 0.0.0.0 lets in everybody "
+    "who can reach this machine, without a password.",
 )
-@DATA_OPTION
-@JSON_OPTION
-def package(
-    run: Path, output: Path | None, formats: tuple[str, ...], data: str | None, as_json: bool
+@click.option(
+    "--port",
+    type=int,
+    default=7860,
+    metavar="N",
+    help="Port to listen at; default: 7860; 0 finds a free one.",
+)
+def demo(
+    runs: tuple[Path, ...], backend: str | None, checkpoint: str, host: str, port: int
 ) -> None:
-    """Write a run as one zip file, to hand on.
+    """Open a local page that labels a photo and shows why.
 
-    It has the weights, exported files with their scripts, the card and the licences.
+    One run answers in both frameworks from the same weights; two runs answer side by side. Ctrl-C
+    ends the page.
     """
-    from poc.shared.actions.cards.package import package_run
+    from poc.shared.actions.demonstration.serve import Wish, open_page
     from poc.shared.engine.console.progress import WorkProgress
 
-    with WorkProgress("package") as progress:
-        result = package_run(run, output, formats=formats, data=data, report=progress.update)
-    if as_json:
-        echo_json(asdict(result))
-        return
-    for name in result.files:
-        click.echo(name)
-    click.echo(f"Written: {result.output}")
+    wish = Wish(backend=backend, checkpoint=checkpoint, host=host, port=port)
+    with ExitStack() as stack:
+        with WorkProgress("demo") as progress:
+            page = stack.enter_context(open_page(runs, wish, progress.update))
+        page.serve(click.echo)

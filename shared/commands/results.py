@@ -1,7 +1,7 @@
-"""Commands about trained runs: `evaluate`, `grid`, `report`, `export`, `track`, `channels`."""
+"""Commands about trained runs: `evaluate`, `grid`, `report`, `track`, `channels`."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -161,60 +161,6 @@ def report(
     for line in list_left_out(result["problems"]):
         click.echo(f"- {plain(line)}")
     click.echo("Written: " + ", ".join(result["files"]))
-
-
-@click.command(cls=Command)
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "file_format", metavar="onnx|tflite", help="Format of the file; required."
-)
-@click.option(
-    "--precision",
-    default="float32",
-    metavar="NAME",
-    help="Number type of the file: float32 (default), float16 or int8.",
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="File to write; default: one in RUN/exports/."
-)
-@click.option(
-    "--merge-shortcuts/--keep-shortcuts",
-    "merges_shortcuts",
-    default=None,
-    help="Write a block's last two convolutions as one (default) or as two (default for int8).",
-)
-@click.option(
-    "--input",
-    "input_kind",
-    metavar="view|picture",
-    help="Prepared images, or pictures of any size (only ONNX; its default if that is exact).",
-)
-@click.option(
-    "--images",
-    "num_images",
-    type=click.IntRange(min=1),
-    help="Largest number of images to check the file with; default: all of the test part.",
-)
-@DATA_OPTION
-@JSON_OPTION
-def export(folder: Path, as_json: bool, **given: Any) -> None:
-    """Export a run's best weights to ONNX or TFLite.
-
-    It runs the file and compares the answers with those of the trained network.
-    """
-    from poc.shared.actions.exports.export import export_run
-    from poc.shared.analysis.tables.terminal import describe_export, export_table, show
-    from poc.shared.engine.console.progress import WorkProgress
-
-    with WorkProgress("export") as progress:
-        row = export_run(folder, report=progress.update, **given)
-    if as_json:
-        echo_json(row)
-        return
-    show(export_table(row))
-    click.echo(describe_export(row))
-    click.echo(f"File: {row['file']}")
-    click.echo("Next to it: " + ", ".join(cast("dict[str, str]", row["companions"])))
 
 
 @click.command(cls=Command)

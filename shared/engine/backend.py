@@ -6,7 +6,7 @@ name -> array.
 """
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -29,9 +29,22 @@ if TYPE_CHECKING:
 
     from .numerics.noise import Noise
 
-__all__ = ["PACKAGES", "Backend", "Extras", "Trainer", "load", "missing_packages"]
+__all__ = [
+    "PACKAGES",
+    "Backend",
+    "Extras",
+    "MapAndGradient",
+    "Trainer",
+    "load",
+    "missing_packages",
+]
 
 PACKAGES = {"tf": ("tensorflow", "keras"), "torch": ("torch",)}
+# Of images, labels and a tap: the map and the gradient at it.
+MapAndGradient = Callable[
+    ["NDArray[np.floating]", "NDArray[np.int64]", str],
+    "tuple[NDArray[np.floating], NDArray[np.floating]]",
+]
 
 
 class Backend(Protocol):
@@ -109,6 +122,12 @@ class Backend(Protocol):
         Returns:
             Two arrays (N, h, w, c), or (N, c) of a vector; the gradient is 0 if the logits do not
             depend on the tap.
+        """
+
+    def prepare_map_and_gradient(self, run: "ResolvedRun", weights: "Weights") -> MapAndGradient:
+        """Return `map_and_gradient` of a network that is built once.
+
+        It takes images (N, H, W, C), labels (N,) and a tap.
         """
 
     def map_batches(

@@ -137,6 +137,21 @@ def test_a_branch_that_the_logits_do_not_read_has_gradient_zero(worker):
     assert not gradient.any()
 
 
+def test_a_network_that_is_kept_gives_the_same_for_each_batch_and_tap(worker):
+    run = find_case(RESIDUAL).run(precision="float64")
+    network, weights, images, labels = draw(run)
+    fields = {**run.model_dump(mode="json"), "backend": worker.backend}
+    worker.call(Operations.start_explaining, run=fields, weights=weights)
+    for tap in (next(iter(network.taps)), find_last_map(network.needed([network.output]))):
+        for part in (slice(None), slice(1, 2)):
+            given = {"images": images[part], "labels": labels[part], "tap": tap}
+            kept = worker.call(Operations.explain_batch, **given)
+            found, gradient = ask(worker, run, tap, weights, images[part], labels[part])
+            assert np.abs(gradient).max() > 0
+            assert np.array_equal(kept["map"], found)
+            assert np.array_equal(kept["gradient"], gradient)
+
+
 def test_an_unknown_tap_is_refused(worker):
     run = find_case(LIGHT).run()
     _, weights, images, labels = draw(run)

@@ -72,6 +72,7 @@ class Explanation:
         answers: Framework -> its answer.
         maps: Framework -> (h, w). Of Grad-CAM: 0 to 1, at the size of the tap. Of occlusion: the
             drop of the probability at each place of the patch.
+        shares: Framework -> probabilities (num_classes,).
     """
 
     name: str | int
@@ -79,6 +80,7 @@ class Explanation:
     class_name: str
     answers: Mapping[str, Answer]
     maps: Mapping[str, NDArray[np.float64]]
+    shares: Mapping[str, NDArray[np.float64]]
 
     @property
     def largest_difference(self) -> float | None:
@@ -173,6 +175,7 @@ def explain_views(
                 for backend in sorted(networks)
             },
             maps={backend: maps[backend][place] for backend in sorted(networks)},
+            shares={backend: shares[backend][place] for backend in sorted(networks)},
         )
         for place, name in enumerate(names)
     ]

@@ -15,17 +15,17 @@ from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.console.work_count import Report, WorkCount
 from poc.shared.engine.numerics.metrics import probabilities
 from poc.shared.engine.worker.handle import Worker, variable_of
-from poc.shared.engine.worker.operations import Operations
+from poc.shared.engine.worker.operations import Operation, Operations
 from poc.shared.spec.run import BACKENDS
 
 
 class OpenNetwork:
-    """A trained network in a worker."""
+    """A trained network in a worker, where it is built once for logits and once for gradients."""
 
     def __init__(self, worker: Worker, trained: TrainedNetwork) -> None:
         self._worker, self._trained = worker, trained
-        self._fields = trained.run.model_dump(mode="json")
-        worker.call(Operations.start_predicting, run=self._fields, weights=trained.weights)
+        self._is_ready_to_explain = False
+        self._start(Operations.start_predicting)
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.floating]:
         """Compute logits (N, num_classes) of normalised images (N, H, W, C)."""
@@ -44,15 +44,16 @@ class OpenNetwork:
 
         The images are (N, H, W, C), normalised.
         """
-        found = self._worker.call(
-            Operations.map_and_gradient,
-            run=self._fields,
-            weights=self._trained.weights,
-            images=images,
-            labels=classes,
-            tap=tap,
-        )
+        # Occlusion never gets here, and needs no second network.
+        if not self._is_ready_to_explain:
+            self._start(Operations.start_explaining)
+            self._is_ready_to_explain = True
+        found = self._worker.call(Operations.explain_batch, images=images, labels=classes, tap=tap)
         return found["map"], found["gradient"]
+
+    def _start(self, operation: Operation[..., None]) -> None:
+        fields = self._trained.run.model_dump(mode="json")
+        self._worker.call(operation, run=fields, weights=self._trained.weights)
 
 
 def choose_backends(wanted: str | None, own: str, note: Note) -> tuple[str, ...]:

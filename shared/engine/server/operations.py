@@ -1,7 +1,4 @@
-"""Operations of a worker: the backend contract and entire runs, under plain names.
-
-`shared/engine/worker/operations.py` declares them, with their shapes and errors.
-"""
+"""Operations of a worker, as `shared/engine/worker/operations.py` declares them."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -111,6 +108,17 @@ class ServedOperations(Operations):
     def predict_batch(self, *, images: NDArray[np.floating]) -> NDArray[np.floating]:
         """Compute that network's logits (N, num_classes) of images (N, H, W, C)."""
         return self._predicting.logits(images)
+
+    def start_explaining(self, *, run: RunFields, weights: Weights) -> None:
+        """Build a network from canonical `Weights` for `explain_batch`; it stays here."""
+        self._explaining = self._backend.prepare_map_and_gradient(self._prepare(run), weights)
+
+    def explain_batch(
+        self, *, images: NDArray[np.floating], labels: NDArray[np.int64], tap: str
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compute that network's map and gradient (N, h, w, c) of images (N, H, W, C)."""
+        found, gradient = self._explaining(images, labels, tap)
+        return {"map": found, "gradient": gradient}
 
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0

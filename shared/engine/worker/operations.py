@@ -143,16 +143,9 @@ class Operations(Protocol):
         images: NDArray[np.floating],
         taps: Sequence[str],
     ) -> dict[str, NDArray[np.floating]]:
-        """Compute maps in evaluation mode.
+        """Compute tap -> map (N, H, W, C), or (N, C), of images (N, H, W, C) in evaluation mode.
 
-        Args:
-            run: Run as plain values.
-            weights: Weights of its network.
-            images: (N, H, W, C).
-            taps: Names of the maps; `logits` is the name of the logits.
-
-        Returns:
-            Tap -> (N, H, W, C), or (N, C) of a vector.
+        `logits` is the name of the logits.
         """
 
     def map_and_gradient(
@@ -174,6 +167,14 @@ class Operations(Protocol):
 
     def predict_batch(self, *, images: NDArray[np.floating]) -> NDArray[np.floating]:
         """Compute that network's logits (N, num_classes) of images (N, H, W, C), as a run does."""
+
+    def start_explaining(self, *, run: RunFields, weights: Weights) -> None:
+        """Build a network from canonical `Weights` for `explain_batch`; it stays here."""
+
+    def explain_batch(
+        self, *, images: NDArray[np.floating], labels: NDArray[np.int64], tap: str
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compute that network's `map_and_gradient`, (N, h, w, c) each, of images (N, H, W, C)."""
 
     def loss_and_gradients(
         self, *, run: RunFields, weights: Weights, batch: BatchArrays, step: int = 0

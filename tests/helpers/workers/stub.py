@@ -10,6 +10,7 @@ import runpy
 import signal
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
@@ -160,6 +161,10 @@ def map_and_gradient(run, weights, images, labels, tap):
     found = cells.transpose(2, 0, 1)[..., None] * np.linspace(0.5, 1.5, channels)
     # Only the even classes are spoken for.
     return found, np.ones_like(found) * np.where(labels % 2, -1.0, 1.0)[:, None, None, None]
+
+
+def prepare_map_and_gradient(run, weights):
+    return partial(map_and_gradient, run, weights)
 
 
 def serve():

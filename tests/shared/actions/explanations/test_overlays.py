@@ -28,6 +28,7 @@ def explanation(channels=3, **changes):
         "class_name": "cat",
         "answers": {"tf": Answer("cat", 0.75), "torch": Answer("cat", 0.75)},
         "maps": {name: np.array([[0.0, 1.0], [0.5, 0.0]]) for name in ("tf", "torch")},
+        "shares": {name: np.array([0.75, 0.25]) for name in ("tf", "torch")},
     }
     return Explanation(**{**values, **changes})
 

@@ -1,0 +1,1 @@
+"""`poc demo`: a local page that answers a photo."""
