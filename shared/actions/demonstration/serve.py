@@ -4,7 +4,7 @@ import errno
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,17 @@ HOST, PORT = LOOPBACK[0], 7860
 # A browser takes six connections for the page and two for a visit.
 MAX_CONNECTIONS = 64
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_TIDYING, SECONDS_TO_END = 0.1, 60.0, 10.0
+# Settings of uvicorn. A visit leaves its stream of answers open, so the end does not wait for it.
+SETTINGS: Mapping[str, object] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "ws": "none",
+    "lifespan": "on",
+    "limit_concurrency": MAX_CONNECTIONS,
+    "timeout_graceful_shutdown": 1,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,19 +192,7 @@ def serve(
     """
     import uvicorn
 
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        lifespan="on",
-        limit_concurrency=MAX_CONNECTIONS,
-        # A visit's stream of answers stays open for as long as its page.
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, **SETTINGS))
     # A signal that came while the page was built was for it.
     refuse_after_signal()
     stop = Event()
