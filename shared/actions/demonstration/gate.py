@@ -161,7 +161,7 @@ def check_question(content: bytes, uploads: Uploads) -> bytes | Refusal:
     try:
         question = json.loads(content)
         paths = list(find_paths(question))
-        # Written anew, so that Gradio reads what was checked and no second name of a value.
+        # Written again, so that Gradio reads what was checked and no second name of a value.
         written = json.dumps(question).encode()
     except (ValueError, RecursionError):
         return refusal

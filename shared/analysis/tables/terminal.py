@@ -16,6 +16,9 @@ from poc.shared.spec.reading.cell_names import label_settings
 
 from .table import Table as WrittenTable
 
+# A run's values by the keys of its summary.
+Row = Mapping[str, Any]
+
 
 class Line(NamedTuple):
     """A line or column of a table: its title, and the format and scale of its values."""
@@ -118,7 +121,7 @@ def write_rates(row: Mapping[str, object]) -> dict[str, str]:
     return found
 
 
-def timing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def timing_table(rows: Sequence[Row]) -> Table:
     """Return the table of times; for two runs also the ratio of the first to the second."""
     if len(rows) != 2:
         return transposed("Timing", rows, TIMES)
@@ -160,9 +163,7 @@ def written(value: Any, line: Line) -> str:
     return line.form.format(value if line.scale == 1 else value * line.scale)
 
 
-def sweep_table(
-    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str] | None = None
-) -> Table:
+def sweep_table(rows: Sequence[Row], labels: Mapping[str, str] | None = None) -> Table:
     """Return a table with one line per combination of settings: mean ± sd over its seeds.
 
     Args:
@@ -186,11 +187,9 @@ def sweep_table(
     return table
 
 
-def group_cells(
-    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
-) -> list[tuple[str, list[Mapping[str, Any]]]]:
+def group_cells(rows: Sequence[Row], labels: Mapping[str, str]) -> list[tuple[str, list[Row]]]:
     """Group cells that differ only in the seed, under their label or, without one, settings."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[Row]] = {}
     for row, name in zip(rows, label_settings([row["settings"] for row in rows]), strict=True):
         groups.setdefault(name, []).append(row)
     named = []
@@ -241,12 +240,12 @@ def export_table(row: Mapping[str, object]) -> Table:
     return table
 
 
-def describe_export(row: Mapping[str, Any]) -> str:
+def describe_export(row: Row) -> str:
     """Write the sentences below the table of an export."""
     return describe_error(row) + describe_duties(row)
 
 
-def describe_duties(row: Mapping[str, Any]) -> str:
+def describe_duties(row: Row) -> str:
     """Say how the decision of the run, if it has one, is applied to the logits of the file."""
     decision = row["decision"]
     if decision is None:
@@ -265,7 +264,7 @@ def describe_duties(row: Mapping[str, Any]) -> str:
     )
 
 
-def describe_error(row: Mapping[str, Any]) -> str:
+def describe_error(row: Row) -> str:
     """Say how far the file's answers are from those of the trained network."""
     if row["precision"] == "float32":
         return (
