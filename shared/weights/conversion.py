@@ -210,6 +210,7 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
     Of PyTorch's kernels, dense ones (F, C) become (C, F), convolutions (F, C, kh, kw) become
     (kh, kw, C, F), and depthwise ones (C, 1, kh, kw) become (kh, kw, C, 1).
     """
+    value = value.reshape(layout_shape(network, node, shape, scheme))
     # Vectors have one layout everywhere.
     if scheme.layout == "keras" or value.ndim < 2:
         return value
@@ -225,6 +226,12 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
 
 def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
     """Return a canonical tensor, such as (kh, kw, C, F), as a contiguous published one."""
+    shape = published_shape(network, node, value.shape, scheme)
+    return lay_out(network, node, value, scheme).reshape(shape)
+
+
+def lay_out(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
+    """Return a canonical tensor, such as (kh, kw, C, F), in the framework's layout."""
     if scheme.layout == "keras" or value.ndim < 2:
         return np.asarray(value)
     if isinstance(node.layer, Dense):
@@ -236,6 +243,14 @@ def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> 
 
 def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
     """Return the published shape of a tensor with the canonical `shape`."""
+    shape = layout_shape(network, node, shape, scheme)
+    is_vector = len(shape) == 1 and node.layer.kind != "layer_scale"
+    own = None if is_vector else scheme.shapes.get(node.layer.kind)
+    return own(shape) if own else shape
+
+
+def layout_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
+    """Return the shape that a framework's layers give to a tensor with the canonical `shape`."""
     if scheme.layout == "keras" or len(shape) < 2:
         return shape
     if isinstance(node.layer, Dense):

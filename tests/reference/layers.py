@@ -230,6 +230,7 @@ WEIGHTED = {
     "depthwise_conv2d": depthwise_conv2d,
     "separable_conv2d": separable_conv2d,
     "dense": dense,
+    "pointwise_conv2d": dense,
     "layer_norm": layer_norm,
     "layer_scale": lambda layer, weights, x: x * weights["gamma"],
     "light_conv2d": light_conv2d,

@@ -7,7 +7,12 @@ cannot hide.
 from collections.abc import Sequence
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from poc.shared.spec.networks.layers.convolution import (
+    Conv2D,
+    DepthwiseConv2D,
+    PointwiseConv2D,
+    SeparableConv2D,
+)
 from poc.shared.spec.networks.layers.declaration import Layer
 from poc.shared.spec.networks.layers.dense import Dense, Flatten
 from poc.shared.spec.networks.layers.elementwise import (
@@ -95,6 +100,8 @@ CASES: dict[str, Network] = {
     ),
     "separable": single(SeparableConv2D(filters=3, kernel_size=(3, 2), activation="relu")),
     "separable strided": single(SeparableConv2D(filters=3, kernel_size=(3, 3), strides=(2, 2))),
+    "pointwise": single(PointwiseConv2D(units=3, activation="gelu")),
+    "pointwise no bias": single(PointwiseConv2D(units=3, use_bias=False)),
     "dense": single(Dense(units=3, activation="tanh"), VECTOR),
     "dense no bias": single(Dense(units=3, use_bias=False), VECTOR),
     "light conv2d": single(LightConv2D(filters=3, kernel_size=(3, 2), rank=2)),
