@@ -64,6 +64,15 @@ IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
         ("mobilenet_v2", "keras"): keras_origin("MobileNetV2", lineage="keras"),
         ("mobilenet_v2", "torchvision"): torchvision_origin("mobilenet_v2", lineage="torchvision"),
         **{
+            (name, "torchvision"): torchvision_origin(name, lineage="torchvision")
+            for name in V3_VARIANTS
+        },
+        **{
+            (name, "keras"): keras_origin(f"MobileNetV3{name[-5:].title()}", lineage="keras")
+            for name in V3_VARIANTS
+        },
+        **{(name, ""): torchvision_origin(name) for name in convnext_models.VARIANTS},
+        **{
             (name, "keras"): keras_origin(f"EfficientNet{name[-2:].upper()}", lineage="keras")
             for name in VARIANTS
         },

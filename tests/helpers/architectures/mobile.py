@@ -1,4 +1,4 @@
-"""MobileNetV2, MobileNetV3 and the EfficientNets: counts of Keras, torchvision and TensorFlow's own files."""
+"""MobileNets and EfficientNets: counts of Keras, torchvision and TensorFlow's own files."""
 
 from typing import Any, Literal
 

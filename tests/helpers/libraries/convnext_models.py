@@ -8,7 +8,7 @@ DEPTHS, WIDTHS = (1, 1, 2, 1), (8, 12, 16, 20)
 
 
 def build_convnext(build: str) -> Any:
-    """A model of a PyTorch library without random layers: `convnext LIBRARY`, or `convnext_tiny`."""
+    """A model of a PyTorch library, without random layers: `convnext LIBRARY` is a narrow one."""
     library = build.partition(" ")[2]
     if library == "torchvision":
         from torchvision.models.convnext import CNBlockConfig, ConvNeXt
@@ -33,7 +33,7 @@ def build_of_transformers() -> Any:
         def forward(self, pixel_values: Any) -> Any:
             return super().forward(pixel_values).logits
 
-    # Files do not hold this number. The publication's is 1e-6, the class has 1e-12 in its last norm.
+    # The publication's number, which no file holds. The class has 1e-12 in its last norm.
     config = ConvNextConfig(
         num_labels=CLASSES, depths=DEPTHS, hidden_sizes=WIDTHS, layer_norm_eps=1e-6
     )
