@@ -32,6 +32,8 @@ IGNORED = {
     "torch": re.compile(r"num_batches_tracked$"),
     "keras": re.compile(r"(^|/)normalization(_\d+)?/"),
 }
+# Variables that Keras' code gives no name, of which each layer has one.
+UNNAMED = re.compile(r"/[Vv]ariable(_\d+)?$")
 # Axes of a PyTorch kernel in canonical order: HWIO out of OIHW, HWC1 out of C1HW.
 TORCH_CONV, TORCH_DEPTHWISE = (2, 3, 1, 0), (2, 3, 0, 1)
 CANONICAL = "canonical"
@@ -165,6 +167,8 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
     (`vars/0`, …) get the names of the layer's parameters, in their order.
     """
     tensors = number_from_zero(tensors, scheme.numbered)
+    if scheme.layout == "keras":
+        tensors = {UNNAMED.sub("/variable", name): value for name, value in tensors.items()}
     numbered: dict[str, str] = {}
     if any("/vars/" in name for name in tensors):
         count: dict[str, int] = {}

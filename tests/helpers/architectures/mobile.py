@@ -92,8 +92,10 @@ def mobilenet_v3(variant: str, lineage: Lineage) -> Architecture:
                 build=build,
                 scheme=lineage,
                 options={"dropout": 0.0},
-                sides=(64, 75),
+                sides=(224, 75),
                 is_slow=variant == "large",
+                # The gradient of PyTorch's hard sigmoid has float32's 1 / 6.
+                backward=1e-9 if lineage == "keras" else 1e-7,
             ),
         ),
     )

@@ -45,8 +45,10 @@ def find_keras(build: str) -> Any:
     import keras
 
     if build == "convnext narrow":
+        from keras.src.applications.convnext import ConvNeXt
+
         return partial(
-            keras.applications.convnext.ConvNeXt,
+            ConvNeXt,
             depths=DEPTHS,
             projection_dims=WIDTHS,
             name="convnext_tiny",
