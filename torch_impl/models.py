@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from poc.shared.spec.training.precision import MIXED, Precision, storage_type
 from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout, Flatten
 from .layers.declared import Declared
+from .layers.layer_norm import _publish_scales
 from .layers.residual import StochasticDepth
 
 
@@ -57,9 +57,7 @@ class Model(nn.Module):
             name = names[node.name] if names else node.name.replace("/", ".")
             self.node_layers[node.name] = layer
             self._paths[node.name] = _place(self, name.split("."), layer)
-        if scales := tuple(".".join(self._paths[name]) for name in _find_scales(network)):
-            self.register_state_dict_post_hook(partial(_publish_scales, scales))
-            self.register_load_state_dict_pre_hook(partial(_take_scales, scales))
+        _publish_scales(self, network, self._paths)
 
     def forward(
         self,
@@ -278,31 +276,6 @@ def _find_flattened(network: Network) -> dict[str, Shape]:
         and (users := network.users.get(node.name))
         and all(isinstance(user.layer, dense.Dense | light.LightDense) for user in users)
     }
-
-
-def _find_scales(network: Network) -> list[str]:
-    """Return the nodes whose factors scale maps."""
-    return [
-        node.name
-        for node in network.nodes
-        if isinstance(node.layer, elementwise.LayerScale) and len(node.input_shapes[0]) == 3
-    ]
-
-
-def _publish_scales(scales: Sequence[str], module: Any, state: Any, prefix: str, *_: Any) -> None:
-    """Give factors (C,) of maps the name of their module and the shape (C, 1, 1).
-
-    torchvision's models hold them so, without a module.
-    """
-    for name in scales:
-        state[f"{prefix}{name}"] = state.pop(f"{prefix}{name}.gamma")[:, None, None]
-
-
-def _take_scales(scales: Sequence[str], module: Any, state: Any, prefix: str, *_: Any) -> None:
-    """Take factors (C,) back from a state_dict that holds them as (C, 1, 1)."""
-    for name in scales:
-        if (value := state.pop(f"{prefix}{name}", None)) is not None:
-            state[f"{prefix}{name}.gamma"] = value.flatten()
 
 
 def _place(root: nn.Module, levels: Sequence[str], layer: nn.Module) -> tuple[str, ...]:

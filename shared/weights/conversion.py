@@ -70,9 +70,14 @@ def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays
     in the order of its model.
 
     Raises:
-        UsageError: The weights are not this network's.
+        UsageError: The weights are not this network's, or such files can only be read.
     """
     check_weights(network, weights)
+    if scheme.is_nested:
+        raise UsageError(
+            f"Got --to {scheme.name} for {network.name}, whose model there holds other models. "
+            "Expected another naming, since such files can only be read. Try --to canonical."
+        )
     names = scheme.tensors(network)
     nodes = keras_order(network, scheme) if scheme.layout == "keras" else network.nodes
     published = {

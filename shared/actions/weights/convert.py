@@ -167,17 +167,12 @@ def check_target(target: Path, network: Network, outgoing: Scheme | None) -> Non
     """Refuse an output that cannot be written, before anything is read.
 
     Raises:
-        UsageError: The ending is unknown, or the library could not load the file.
+        UsageError: The ending is unknown, or it is Keras 3's and Keras 3 could not load the file.
     """
     if target.suffix not in WRITTEN:
         raise UsageError(
             f"Got the output {str(target)!r}. Expected a file that ends in {', '.join(WRITTEN)}. "
             f"Try {target.with_suffix(WRITTEN[0]).name!r}."
-        )
-    if outgoing is not None and outgoing.is_nested:
-        raise UsageError(
-            f"Got --to {outgoing.name} for {network.name}, whose model there holds other models. "
-            "Expected another naming, since such files can only be read. Try --to canonical."
         )
     if not target.name.endswith(KERAS_3):
         return
