@@ -219,13 +219,14 @@ def add_blocks(net: NetworkBuilder, name: str, style: Style, options: MobileNetV
         if options.lineage == "keras":
             # Keras widens the ratio's input, which is rounded already.
             width = net.shape(net.latest)[-1] / previous
+        channels = round_filters(expanded * width)
         block = Block(
-            expanded=round_filters(expanded * width),
+            expanded=channels,
+            squeezed=round_filters(channels // 4),
             kernel_size=kernel_size,
             stride=stride,
             filters=round_filters(filters * options.width),
             has_squeeze=has_squeeze,
         )
-        block = replace(block, squeezed=round_filters(block.expanded // 4))
         add_block(net, f"block{index}", block, replace(style, activation=activation))
         previous = filters
