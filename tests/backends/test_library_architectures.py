@@ -18,6 +18,7 @@ from poc.shared.weights.conversion import to_canonical
 from poc.shared.weights.published.table import SCHEMES, find_schemes
 from poc.tests.helpers.architectures.row import NUM_REFERENCE_CLASSES, Case
 from poc.tests.helpers.architectures.table import ARCHITECTURES, NAMED_CASES
+from poc.tests.helpers.measured.separate_process import measured
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "libraries" / "reference_models.py"
 
@@ -103,6 +104,11 @@ def part(arrays, prefix):
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
+
+
+@pytest.mark.torch
+def test_timm_reads_the_names_of_the_paper_of_convnext():
+    assert measured("convnext_names_torch.py") == {"missing": [], "unequal": []}
 
 
 def test_every_scheme_belongs_to_a_model():
