@@ -15,6 +15,7 @@ from poc.shared.spec.training.precision import MIXED, Precision, storage_type
 from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout, Flatten
 from .layers.declared import Declared
+from .layers.layer_norm import _publish_scales
 from .layers.residual import StochasticDepth
 
 
@@ -56,6 +57,7 @@ class Model(nn.Module):
             name = names[node.name] if names else node.name.replace("/", ".")
             self.node_layers[node.name] = layer
             self._paths[node.name] = _place(self, name.split("."), layer)
+        _publish_scales(self, network, self._paths)
 
     def forward(
         self,

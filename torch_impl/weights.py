@@ -13,6 +13,7 @@ from poc.shared.spec.networks.layers.declaration import Shape
 
 from .layers.basic import BatchNorm
 from .layers.convolution import DepthwiseConv2D
+from .layers.layer_norm import LayerNorm
 from .models import Model
 
 # Attributes whose canonical name is another; all others are canonical themselves.
@@ -135,7 +136,7 @@ def _path(model: Model, name: str) -> list[str]:
 
 def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield a layer's own tensors under their canonical names, then its sublayers'."""
-    names = _NORM_NAMES if isinstance(layer, BatchNorm) else _NAMES
+    names = _NORM_NAMES if isinstance(layer, BatchNorm | LayerNorm) else _NAMES
     for own in (layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)):
         for attribute, variable in own:
             # Batches are counted for PyTorch's users alone: no canonical file has the counter.

@@ -32,6 +32,8 @@ IGNORED = {
     "torch": re.compile(r"num_batches_tracked$"),
     "keras": re.compile(r"(^|/)normalization(_\d+)?/"),
 }
+# Variables that Keras' code gives no name, of which each layer has one.
+UNNAMED = re.compile(r"/[Vv]ariable(_\d+)?$")
 # Axes of a PyTorch kernel in canonical order: HWIO out of OIHW, HWC1 out of C1HW.
 TORCH_CONV, TORCH_DEPTHWISE = (2, 3, 1, 0), (2, 3, 0, 1)
 CANONICAL = "canonical"
@@ -68,9 +70,14 @@ def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays
     in the order of its model.
 
     Raises:
-        UsageError: The weights are not this network's.
+        UsageError: The weights are not this network's, or such files can only be read.
     """
     check_weights(network, weights)
+    if scheme.is_nested:
+        raise UsageError(
+            f"Got --to {scheme.name} for {network.name}, whose model there holds other models. "
+            "Expected another naming, since such files can only be read. Try --to canonical."
+        )
     names = scheme.tensors(network)
     nodes = keras_order(network, scheme) if scheme.layout == "keras" else network.nodes
     published = {
@@ -165,6 +172,8 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
     (`vars/0`, …) get the names of the layer's parameters, in their order.
     """
     tensors = number_from_zero(tensors, scheme.numbered)
+    if scheme.layout == "keras":
+        tensors = {UNNAMED.sub("/variable", name): value for name, value in tensors.items()}
     numbered: dict[str, str] = {}
     if any("/vars/" in name for name in tensors):
         count: dict[str, int] = {}
@@ -210,6 +219,7 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
     Of PyTorch's kernels, dense ones (F, C) become (C, F), convolutions (F, C, kh, kw) become
     (kh, kw, C, F), and depthwise ones (C, 1, kh, kw) become (kh, kw, C, 1).
     """
+    value = value.reshape(layout_shape(network, node, shape, scheme))
     # Vectors have one layout everywhere.
     if scheme.layout == "keras" or value.ndim < 2:
         return value
@@ -225,6 +235,12 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
 
 def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
     """Return a canonical tensor, such as (kh, kw, C, F), as a contiguous published one."""
+    shape = published_shape(network, node, value.shape, scheme)
+    return lay_out(network, node, value, scheme).reshape(shape)
+
+
+def lay_out(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
+    """Return a canonical tensor, such as (kh, kw, C, F), in the framework's layout."""
     if scheme.layout == "keras" or value.ndim < 2:
         return np.asarray(value)
     if isinstance(node.layer, Dense):
@@ -236,6 +252,14 @@ def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> 
 
 def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
     """Return the published shape of a tensor with the canonical `shape`."""
+    shape = layout_shape(network, node, shape, scheme)
+    is_vector = len(shape) == 1 and node.layer.kind != "layer_scale"
+    own = None if is_vector else scheme.shapes.get(node.layer.kind)
+    return own(shape) if own else shape
+
+
+def layout_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
+    """Return the shape that a framework's layers give to a tensor with the canonical `shape`."""
     if scheme.layout == "keras" or len(shape) < 2:
         return shape
     if isinstance(node.layer, Dense):

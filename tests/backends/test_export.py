@@ -25,6 +25,12 @@ LARGER = {
     "resnet18": ("resnet18", {}, (64, 64, 3)),
     "mobilenet_v2": ("mobilenet_v2", {}, (64, 64, 3)),
     "efficientnet_b0": ("efficientnet_b0", {}, (64, 64, 3)),
+    "mobilenet_v3_small": ("mobilenet_v3_small", {}, (64, 64, 3)),
+    "convnext_tiny": (
+        "convnext_tiny",
+        {"depths": [1, 1, 2, 1], "widths": [8, 12, 16, 20], "layer_scale": 0.5},
+        (64, 64, 3),
+    ),
     "googlenet": ("googlenet", {}, (28, 28, 1)),
     "vgg9_bn": ("vgg9_bn", {}, (32, 32, 3)),
     "resnet50v2": ("resnet50v2", {}, (64, 64, 3)),

@@ -18,10 +18,9 @@ from poc.shared.weights.conversion import to_canonical
 from poc.shared.weights.published.table import SCHEMES, find_schemes
 from poc.tests.helpers.architectures.row import NUM_REFERENCE_CLASSES, Case
 from poc.tests.helpers.architectures.table import ARCHITECTURES, NAMED_CASES
+from poc.tests.helpers.measured.separate_process import measured
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "libraries" / "reference_models.py"
-# float64, so that only rounding is left: another padding or epsilon differs by 1e-3 and more.
-LOGITS, GRADIENTS = 1e-10, 1e-9
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +81,11 @@ def test_same_function_as_the_library(row, reference, side, workers, outputs):
         run = case.run(worker.backend, precision="float64").model_dump(mode="json")
         logits = worker.call(Operations.logits, run=run, weights=weights, images=batch["images"])
         assert logits.shape == (len(batch["labels"]), NUM_REFERENCE_CLASSES)
-        assert relative_error(logits, expected[f"{side}/logits"]) < LOGITS
+        assert relative_error(logits, expected[f"{side}/logits"]) < reference.forward
         result = worker.call(Operations.loss_and_gradients, run=run, weights=weights, batch=batch)
-        assert result["loss"] == pytest.approx(float(expected[f"{side}/loss"]), rel=LOGITS)
+        assert result["loss"] == pytest.approx(
+            float(expected[f"{side}/loss"]), rel=reference.forward
+        )
         assert result["gradients"].keys() == {
             parameter.name for parameter in network.parameters if parameter.is_trainable
         }
@@ -94,7 +95,7 @@ def test_same_function_as_the_library(row, reference, side, workers, outputs):
                 assert not value.any()
                 assert np.abs(gradients[name]).max() < 1e-12
             else:
-                assert relative_error(value, gradients[name]) < GRADIENTS, name
+                assert relative_error(value, gradients[name]) < reference.backward, name
 
 
 def part(arrays, prefix):
@@ -103,6 +104,11 @@ def part(arrays, prefix):
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
+
+
+@pytest.mark.torch
+def test_timm_reads_the_names_of_the_paper_of_convnext():
+    assert measured("../libraries/convnext_names_torch.py") == {"missing": [], "unequal": []}
 
 
 def test_every_scheme_belongs_to_a_model():

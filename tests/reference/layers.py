@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erf
 
 Array = NDArray[Any]
 Values = dict[str, Array]
@@ -21,11 +22,20 @@ def activate(x: Array, name: str | None) -> Array:
     return {
         "relu": lambda: np.where(x.real > 0, x, 0),
         "relu6": lambda: np.where(x.real > 6, 6, np.where(x.real > 0, x, 0)),
+        "hard_swish": lambda: x * activate(x, "hard_sigmoid"),
+        "gelu": lambda: x * (1 + error_function(x / np.sqrt(2))) / 2,
+        "gelu_tanh": lambda: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
         "sigmoid": lambda: 1 / (1 + np.exp(-x)),
+        "hard_sigmoid": lambda: activate(x + 3, "relu6") / 6,
         "swish": lambda: x / (1 + np.exp(-x)),
         "tanh": lambda: np.tanh(x),
         "softmax": lambda: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
     }[name]()
+
+
+def error_function(x: Array) -> Array:
+    """erf of a real number; a small imaginary part goes through its derivative."""
+    return erf(x.real) + 1j * x.imag * 2 / np.sqrt(np.pi) * np.exp(-(x.real**2))
 
 
 def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
@@ -152,6 +162,12 @@ def batch_norm(layer: Any, weights: Values, x: Array, training: bool) -> Array:
     return gamma * (x - mean) / np.sqrt(variance + layer.epsilon) + beta
 
 
+def layer_norm(layer: Any, weights: Values, x: Array) -> Array:
+    mean = x.sum(axis=-1, keepdims=True) / x.shape[-1]
+    variance = ((x - mean) * (x - mean)).sum(axis=-1, keepdims=True) / x.shape[-1]
+    return weights["gamma"] * (x - mean) / np.sqrt(variance + layer.epsilon) + weights["beta"]
+
+
 def pool2d(layer: Any, x: Array) -> Array:
     """Padding never wins a maximum; an average counts it only where the layer says so."""
     found, height, width = windows(x, layer, -np.inf if layer.mode == "max" else 0)
@@ -214,6 +230,9 @@ WEIGHTED = {
     "depthwise_conv2d": depthwise_conv2d,
     "separable_conv2d": separable_conv2d,
     "dense": dense,
+    "pointwise_conv2d": dense,
+    "layer_norm": layer_norm,
+    "layer_scale": lambda layer, weights, x: x * weights["gamma"],
     "light_conv2d": light_conv2d,
     "light_dense": light_dense,
 }

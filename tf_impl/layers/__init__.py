@@ -5,13 +5,14 @@ from types import MappingProxyType
 
 import keras
 
-from . import basic, convolution, light, merging, pooling, residual
+from . import basic, convolution, layer_norm, light, merging, pooling, residual
 
 # Kind of a declaration -> the class that is made with its arguments; each module names its own.
 LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
     {
         **basic.KINDS,
         **convolution.KINDS,
+        **layer_norm.KINDS,
         **light.KINDS,
         **merging.KINDS,
         **pooling.KINDS,

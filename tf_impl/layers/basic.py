@@ -4,6 +4,7 @@ Maps are (N, H, W, C), kernels HWIO. Layers take `in_channels` and explicit padd
 their variables at once. The values come from `shared`.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -13,12 +14,30 @@ import tensorflow as tf
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
 from .declared import Declared
 
+# Not `tf.nn.gelu`, whose constants have float32's digits in float64 too.
+
+
+def _gelu(inputs: tf.Tensor) -> tf.Tensor:
+    """Return x * Phi(x), with Phi the normal distribution: (N, …) -> (N, …)."""
+    return 0.5 * inputs * (1 + tf.math.erf(inputs * math.sqrt(0.5)))
+
+
+def _gelu_tanh(inputs: tf.Tensor) -> tf.Tensor:
+    """Return its approximation by a hyperbolic tangent: (N, …) -> (N, …)."""
+    inner = math.sqrt(2 / math.pi) * inputs * (1 + 0.044715 * tf.square(inputs))
+    return 0.5 * inputs * (1 + tf.tanh(inner))
+
+
 ACTIVATIONS = {
     None: tf.identity,
     "relu": tf.nn.relu,
     "relu6": tf.nn.relu6,
     "swish": tf.nn.silu,
+    "hard_swish": lambda inputs: inputs * (tf.nn.relu6(inputs + 3) / 6),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
     "sigmoid": tf.nn.sigmoid,
+    "hard_sigmoid": lambda inputs: tf.nn.relu6(inputs + 3) / 6,
     "softmax": tf.nn.softmax,
     "tanh": tf.nn.tanh,
 }

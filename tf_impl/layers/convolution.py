@@ -1,4 +1,4 @@
-"""Convolutions in Keras: plain or grouped, depthwise, separable."""
+"""Convolutions in Keras: plain or grouped, depthwise, separable, pointwise."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.layers.window import Pads, same_pads
 
-from .basic import ACTIVATIONS, _add_bias, _create
+from .basic import ACTIVATIONS, Dense, _add_bias, _create
 from .declared import Declared, _naming
 
 NO_PADS: Pads = ((0, 0), (0, 0))
@@ -115,6 +115,29 @@ class SeparableConv2D(Declared):
         return self.pointwise(self.depthwise(inputs))
 
 
+class PointwiseConv2D(Dense):
+    """1x1 convolution as a matrix product: (N, H, W, in) -> (N, H, W, out)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, use_bias=use_bias, activation=activation, dtype=dtype
+        )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Multiply the channels of (N, H, W, in), add the bias, activate."""
+        # One product of all pixels: one per image would sum its gradient over the images.
+        outputs = super().call(tf.reshape(inputs, (-1, inputs.shape[-1])))
+        return tf.reshape(outputs, (-1, *inputs.shape[1:-1], outputs.shape[-1]))
+
+
 def _padding(
     pads: Pads, shape: tf.TensorShape, kernel_size: Shape, strides: tuple[int, int]
 ) -> str | list[tuple[int, int]]:
@@ -135,5 +158,6 @@ def _pad(inputs: tf.Tensor, pads: Pads, value: Any) -> tf.Tensor:
 KINDS: dict[str, type[Declared]] = {
     "conv2d": Conv2D,
     "depthwise_conv2d": DepthwiseConv2D,
+    "pointwise_conv2d": PointwiseConv2D,
     "separable_conv2d": SeparableConv2D,
 }

@@ -5,13 +5,14 @@ from types import MappingProxyType
 
 from torch import nn
 
-from . import basic, convolution, light, merging, pooling, residual
+from . import basic, convolution, layer_norm, light, merging, pooling, residual
 
 # Kind of a declaration -> the class that is made with its arguments; each module names its own.
 LAYERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
         **basic.KINDS,
         **convolution.KINDS,
+        **layer_norm.KINDS,
         **light.KINDS,
         **merging.KINDS,
         **pooling.KINDS,

@@ -16,7 +16,12 @@ ACTIVATIONS = {
     "relu": F.relu,
     "relu6": F.relu6,
     "swish": F.silu,
+    "hard_swish": F.hardswish,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda inputs: F.gelu(inputs, approximate="tanh"),
     "sigmoid": torch.sigmoid,
+    # Not `F.hardsigmoid`, whose gradient has float32's 1 / 6 in float64 too.
+    "hard_sigmoid": lambda inputs: F.relu6(inputs + 3) / 6,
     "softmax": lambda inputs: torch.softmax(inputs, dim=1),
     "tanh": torch.tanh,
 }

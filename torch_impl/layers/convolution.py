@@ -1,4 +1,4 @@
-"""Convolutions in PyTorch: plain or grouped, depthwise, separable."""
+"""Convolutions in PyTorch: plain or grouped, depthwise, separable, pointwise."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from poc.shared.spec.networks.layers.window import Pads
 
-from .basic import ACTIVATIONS
+from .basic import ACTIVATIONS, Dense
 from .declared import Declared
 
 NO_PADS: Pads = ((0, 0), (0, 0))
@@ -107,6 +107,29 @@ class SeparableConv2D(Declared):
         return self.pointwise(self.depthwise(inputs))
 
 
+class PointwiseConv2D(Dense):
+    """1x1 convolution as a matrix product: (N, in, H, W) -> (N, out, H, W)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        use_bias: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, use_bias=use_bias, activation=activation, dtype=dtype
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Multiply the channels of (N, in, H, W), add the bias, activate."""
+        # Views for maps whose channels are last in memory, as the engine's are.
+        outputs = F.linear(inputs.permute(0, 2, 3, 1), self.weight, self.bias)
+        return ACTIVATIONS[self.activation](outputs.permute(0, 3, 1, 2))
+
+
 def _symmetric(pads: Pads) -> tuple[int, int] | None:
     (top, bottom), (left, right) = pads
     return (top, left) if top == bottom and left == right else None
@@ -122,5 +145,6 @@ def _pad(inputs: torch.Tensor, pads: Pads, value: Any) -> torch.Tensor:
 KINDS: dict[str, type[Declared]] = {
     "conv2d": Conv2D,
     "depthwise_conv2d": DepthwiseConv2D,
+    "pointwise_conv2d": PointwiseConv2D,
     "separable_conv2d": SeparableConv2D,
 }

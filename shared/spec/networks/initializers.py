@@ -95,6 +95,16 @@ def normal_hundredth(
     return generator.normal(0.0, 0.01, shape)
 
 
+def normal_fiftieth(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Draw an array (…) from N(0, 0.02^2), as ConvNeXt's kernels.
+
+    Its code truncates at 2, a hundred deviations away.
+    """
+    return generator.normal(0.0, 0.02, shape)
+
+
 def uniform_fan_out(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
@@ -133,6 +143,7 @@ DISTRIBUTIONS: Mapping[str, Draw] = MappingProxyType(
             normal,
             uniform,
             normal_hundredth,
+            normal_fiftieth,
             uniform_fan_out,
             variance_scaling_fan_out,
         )

@@ -12,6 +12,7 @@ from poc.shared.spec.settings import Settings
 from poc.shared.spec.suggestions import suggest_name
 
 from .architectures import (
+    convnext,
     efficientnet,
     googlenet,
     inception,
@@ -97,36 +98,15 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             declare=inception_resnet.inception_resnet_v2,
             example_input=(299, 299, 3),
         ),
-        "resnet18": Model(
-            summary="ResNet-18, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(18),
-            example_input=(224, 224, 3),
-        ),
-        "resnet34": Model(
-            summary="ResNet-34, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(34),
-            example_input=(224, 224, 3),
-        ),
-        "resnet50": Model(
-            summary="ResNet-50, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(50),
-            example_input=(224, 224, 3),
-        ),
-        "resnet101": Model(
-            summary="ResNet-101, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(101),
-            example_input=(224, 224, 3),
-        ),
-        "resnet152": Model(
-            summary="ResNet-152, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(152),
-            example_input=(224, 224, 3),
-        ),
+        **{
+            f"resnet{depth}": Model(
+                summary=f"ResNet-{depth}, torchvision lineage; Keras' as an option",
+                options=resnet.ResNetOptions,
+                declare=resnet.of_depth(depth),
+                example_input=(224, 224, 3),
+            )
+            for depth in (18, 34, 50, 101, 152)
+        },
         "resnet50v2": Model(
             summary="ResNet-50 with pre-activation, Keras lineage",
             options=resnet_preactivation.ResNetV2Options,
@@ -200,6 +180,24 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             declare=mobilenet.mobilenet_v2,
             example_input=(224, 224, 3),
         ),
+        **{
+            name: Model(
+                summary=f"MobileNetV3 {name[-5:]}; lineage of torchvision or Keras",
+                options=mobilenet.MobileNetV3Options,
+                declare=mobilenet.mobilenet_v3(name),
+                example_input=(224, 224, 3),
+            )
+            for name in mobilenet.V3_VARIANTS
+        },
+        **{
+            name: Model(
+                summary=f"ConvNeXt {name.removeprefix('convnext_')}: 7x7 depthwise, layer norm",
+                options=convnext.ConvNeXtOptions,
+                declare=convnext.convnext(name),
+                example_input=(224, 224, 3),
+            )
+            for name in convnext.VARIANTS
+        },
         "efficientnet_lite0": Model(
             summary="EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6",
             options=efficientnet.LiteOptions,

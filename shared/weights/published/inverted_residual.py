@@ -1,4 +1,4 @@
-"""Published names of MobileNetV2 and of the EfficientNets."""
+"""Published names of MobileNetV2, MobileNetV3 and the EfficientNets."""
 
 from collections.abc import Callable, Mapping
 
@@ -23,6 +23,15 @@ KERAS_EFFICIENTNET_PARTS: Parts = {
     "se_expand": "se_expand",
     "project_conv": "project_conv",
     "project_norm": "project_bn",
+}
+KERAS_MOBILENET_V3_PARTS: Parts = {
+    **{
+        f"{part}_{layer}": f"{part}{suffix}"
+        for part in ("expand", "depthwise", "project")
+        for layer, suffix in (("conv", ""), ("norm", "_bn"))
+    },
+    "se_reduce": "squeeze_excite_conv",
+    "se_expand": "squeeze_excite_conv_1",
 }
 EFFICIENTNET_PYTORCH_PARTS: Parts = {
     "expand_conv": "_expand_conv",
@@ -106,13 +115,7 @@ def keras_mobilenet(network: Network) -> LayerNames:
 
     return name_layers(
         network,
-        {
-            "stem/conv": "Conv1",
-            "stem/norm": "bn_Conv1",
-            "top/conv": "Conv_1",
-            "top/norm": "Conv_1_bn",
-            "head": "predictions",
-        },
+        ends("Conv1", "bn_Conv1", "Conv_1", "Conv_1_bn", "predictions"),
         block_layer,
     )
 
@@ -127,6 +130,36 @@ def torchvision_mobilenet(network: Network) -> LayerNames:
         return f"features.{index + 1}.conv.{parts[part]}"
 
     return name_layers(network, torchvision_ends(num_blocks + 1), block_layer)
+
+
+def keras_mobilenet_v3(network: Network) -> LayerNames:
+    """Name `expanded_conv_1_expand`, `expanded_conv_1_expand_bn`, …; the first has no number."""
+
+    def block_layer(block: str, index: int, part: str) -> str:
+        prefix = f"expanded_conv_{index}" if index else "expanded_conv"
+        return f"{prefix}_{KERAS_MOBILENET_V3_PARTS[part]}"
+
+    return name_layers(
+        network,
+        {**ends("conv", "conv_bn", "conv_1", "conv_1_bn", "logits"), "dense": "conv_2"},
+        block_layer,
+    )
+
+
+def torchvision_mobilenet_v3(network: Network) -> LayerNames:
+    """Name layers as torchvision's MobileNetV3 does: `features.1.block.0.0`, …."""
+    num_blocks = sum(node.name.endswith("/depthwise_conv") for node in network.nodes)
+
+    def block_layer(block: str, index: int, part: str) -> str:
+        parts = torchvision_parts(
+            has_layer(network, f"{block}/se_reduce"),
+            has_layer(network, f"{block}/expand_conv"),
+            False,
+        )
+        return f"features.{index + 1}.block.{parts[part]}"
+
+    dense = {"dense": "classifier.0", "head": "classifier.3"}
+    return name_layers(network, torchvision_ends(num_blocks + 1) | dense, block_layer)
 
 
 def torchvision_efficientnet(network: Network) -> LayerNames:
@@ -147,13 +180,14 @@ def torchvision_efficientnet(network: Network) -> LayerNames:
 
 def torchvision_ends(last: int) -> dict[str, str]:
     """Return the names of stem, top and head in both families."""
-    return {
-        "stem/conv": "features.0.0",
-        "stem/norm": "features.0.1",
-        "top/conv": f"features.{last}.0",
-        "top/norm": f"features.{last}.1",
-        "head": "classifier.1",
-    }
+    top = f"features.{last}"
+    return ends("features.0.0", "features.0.1", f"{top}.0", f"{top}.1", "classifier.1")
+
+
+def ends(*names: str) -> dict[str, str]:
+    """Return the layers of stem, top and head with these names."""
+    layers = ("stem/conv", "stem/norm", "top/conv", "top/norm", "head")
+    return dict(zip(layers, names, strict=True))
 
 
 def keras_efficientnet(network: Network) -> LayerNames:
@@ -165,13 +199,7 @@ def keras_efficientnet(network: Network) -> LayerNames:
 
     return name_layers(
         network,
-        {
-            "stem/conv": "stem_conv",
-            "stem/norm": "stem_bn",
-            "top/conv": "top_conv",
-            "top/norm": "top_bn",
-            "head": "predictions",
-        },
+        ends("stem_conv", "stem_bn", "top_conv", "top_bn", "predictions"),
         block_layer,
     )
 
@@ -180,13 +208,7 @@ def efficientnet_pytorch(network: Network) -> LayerNames:
     """Name layers as the package efficientnet_pytorch does: `_blocks.3._depthwise_conv`, …."""
     return name_layers(
         network,
-        {
-            "stem/conv": "_conv_stem",
-            "stem/norm": "_bn0",
-            "top/conv": "_conv_head",
-            "top/norm": "_bn1",
-            "head": "_fc",
-        },
+        ends("_conv_stem", "_bn0", "_conv_head", "_bn1", "_fc"),
         lambda block, index, part: f"_blocks.{index}.{EFFICIENTNET_PYTORCH_PARTS[part]}",
     )
 
@@ -202,13 +224,7 @@ def timm_efficientnet(network: Network) -> LayerNames:
 
     return name_layers(
         network,
-        {
-            "stem/conv": "conv_stem",
-            "stem/norm": "bn1",
-            "top/conv": "conv_head",
-            "top/norm": "bn2",
-            "head": "classifier",
-        },
+        ends("conv_stem", "bn1", "conv_head", "bn2", "classifier"),
         block_layer,
     )
 
@@ -228,6 +244,22 @@ EFFICIENTNET_PYTORCH = Scheme(
 MOBILENET_SCHEMES = (
     Scheme(name="keras", layout="keras", layers=keras_mobilenet, lineage="keras"),
     Scheme(name="torchvision", layout="torch", layers=torchvision_mobilenet, lineage="torchvision"),
+)
+MOBILENET_V3_SCHEMES = (
+    Scheme(
+        name="torchvision",
+        layout="torch",
+        layers=torchvision_mobilenet_v3,
+        lineage="torchvision",
+    ),
+    Scheme(
+        name="keras",
+        layout="keras",
+        layers=keras_mobilenet_v3,
+        lineage="keras",
+        # Its dense layers are 1x1 convolutions.
+        shapes={"dense": lambda shape: (1, 1, *shape)},
+    ),
 )
 EFFICIENTNET_SCHEMES = (
     Scheme(

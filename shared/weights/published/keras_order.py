@@ -58,7 +58,8 @@ def numbered_names(network: Network, scheme: Scheme) -> dict[str, str]:
     layers, counts = scheme.layers(network), dict.fromkeys(CLASSES.values(), 0)
     names: dict[str, str] = {}
     for node in keras_order(network, scheme):
-        kind = CLASSES[node.layer.kind]
+        # A layer whose kernel has another shape there is a convolution there.
+        kind = CLASSES["conv2d" if node.layer.kind in scheme.shapes else node.layer.kind]
         group = f"{kind}_{counts[kind]}" if counts[kind] else kind
         counts[kind] += 1
         for index, parameter in enumerate(node.parameters):

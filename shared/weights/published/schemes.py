@@ -1,9 +1,10 @@
 """Naming scheme: canonical tensor name <-> name in a publisher's file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network, Node
 
 Layout = Literal["torch", "keras"]
@@ -37,6 +38,12 @@ class Scheme:
         numbered: Layers that the publisher only counts, from any number on.
         adds_shortcut_first: True if the publisher's sums name their inputs in reverse order.
         has_statistics: True if the publisher's model normalises images by numbers of its own.
+        is_nested: True if the publisher's model holds other models, whose layers no file that is
+            written here would reach.
+        suffixes: Names of a kind's own tensors below the layer, by `kind/tensor`; empty: the tensor
+            has the layer's name.
+        shapes: Kind of a layer -> the publisher's shape of its kernel or factors in place of the
+            layout's, which has the same values in the same order.
     """
 
     name: str
@@ -46,16 +53,21 @@ class Scheme:
     numbered: tuple[str, ...] = ()
     adds_shortcut_first: bool = False
     has_statistics: bool = False
+    is_nested: bool = False
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+    shapes: Mapping[str, Callable[[Shape], Shape]] = field(default_factory=dict)
 
     def can_name(self, network: Network) -> bool:
         """Say if it has names for all layers of a network and all kinds of their parameters.
 
         Factors have none, and some options of a model give it layers that nobody has published.
         """
+        known = {*SUFFIXES[self.layout], *self.suffixes}
         kinds = (
-            parameter.name.removeprefix(f"{node.name}/") in SUFFIXES[self.layout]
+            not known.isdisjoint((suffix, f"{node.layer.kind}/{suffix}"))
             for node in network.nodes
             for parameter in node.parameters
+            for suffix in (parameter.name.removeprefix(f"{node.name}/"),)
         )
         named = self.layers(network)
         return all(kinds) and all(node.name in named for node in layers_with_parameters(network))
@@ -65,15 +77,18 @@ class Scheme:
         layers = self.layers(network)
         return {
             parameter.name: self.published_name(
-                layers[node.name], parameter.name.removeprefix(f"{node.name}/")
+                layers[node.name], node.layer.kind, parameter.name.removeprefix(f"{node.name}/")
             )
             for node in network.nodes
             for parameter in node.parameters
         }
 
-    def published_name(self, layer: str, suffix: str) -> str:
+    def published_name(self, layer: str, kind: str, suffix: str) -> str:
         """Return the name of one tensor of a published layer."""
-        return f"{layer}{SEPARATORS[self.layout]}{SUFFIXES[self.layout][suffix]}"
+        own = self.suffixes.get(f"{kind}/{suffix}")
+        if own is None:
+            own = SUFFIXES[self.layout][suffix]
+        return f"{layer}{SEPARATORS[self.layout]}{own}" if own else layer
 
 
 def layers_with_parameters(network: Network) -> list[Node]:

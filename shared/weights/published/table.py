@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.networks.architectures import convnext as convnext_models
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
+from poc.shared.spec.networks.architectures.mobilenet import V3_VARIANTS
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.suggestions import closest
 
-from . import inception, inverted_residual, resnet, resnet_cifar, vgg
+from . import convnext, inception, inverted_residual, resnet, resnet_cifar, vgg
 from .schemes import DOTTED, Scheme
 
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
@@ -18,6 +20,8 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
         "vgg16": vgg.VGG16_SCHEMES,
         "vgg16_bn": vgg.VGG16_BN_SCHEMES,
         "mobilenet_v2": inverted_residual.MOBILENET_SCHEMES,
+        **dict.fromkeys(V3_VARIANTS, inverted_residual.MOBILENET_V3_SCHEMES),
+        **dict.fromkeys(convnext_models.VARIANTS, convnext.SCHEMES),
         **dict.fromkeys(("resnet50", "resnet101", "resnet152"), resnet.SCHEMES),
         **dict.fromkeys(("resnet50v2", "resnet101v2", "resnet152v2"), resnet.PREACTIVATION_SCHEMES),
         **dict.fromkeys(("inception_v3", "inception_resnet_v2"), inception.SCHEMES),
@@ -59,6 +63,15 @@ IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
         ("vgg16_bn", ""): torchvision_origin("vgg16_bn"),
         ("mobilenet_v2", "keras"): keras_origin("MobileNetV2", lineage="keras"),
         ("mobilenet_v2", "torchvision"): torchvision_origin("mobilenet_v2", lineage="torchvision"),
+        **{
+            (name, "torchvision"): torchvision_origin(name, lineage="torchvision")
+            for name in V3_VARIANTS
+        },
+        **{
+            (name, "keras"): keras_origin(f"MobileNetV3{name[-5:].title()}", lineage="keras")
+            for name in V3_VARIANTS
+        },
+        **{(name, ""): torchvision_origin(name) for name in convnext_models.VARIANTS},
         **{
             (name, "keras"): keras_origin(f"EfficientNet{name[-2:].upper()}", lineage="keras")
             for name in VARIANTS

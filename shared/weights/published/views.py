@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from poc.shared.spec.data import Interpolation, Normalization
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
+from poc.shared.spec.networks.architectures.mobilenet import V3_VARIANTS
 
 KERAS, TORCHVISION = "keras", "torchvision"
 IMAGENET_CLASSES = 1000
@@ -68,6 +69,8 @@ EFFICIENTNET_SIDES = {
     "b7": (600, 600),
 }
 KERAS_EFFICIENTNET_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
+# The side before the crop of torchvision's ConvNeXts.
+CONVNEXT_SIDES = {"tiny": 236, "small": 230, "base": 232}
 # Pixels that the EfficientNet publication leaves around the crop, 16 on each side.
 CROP_PADDING = 32
 
@@ -75,6 +78,13 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
     {
         **{(name, TORCHVISION): PLAIN for name in ("vgg16", "vgg16_bn", "mobilenet_v2")},
         **{(f"resnet{depth}", TORCHVISION): PLAIN for depth in (18, 34, 50, 101, 152)},
+        **{(name, TORCHVISION): PLAIN for name in V3_VARIANTS},
+        **{(name, KERAS): PublishedView(size=224, normalization="tf") for name in V3_VARIANTS},
+        **{
+            (f"convnext_{size}", TORCHVISION): PublishedView(size=224, resized=resized)
+            for size, resized in CONVNEXT_SIDES.items()
+        },
+        **{(f"convnext_{size}", KERAS): PublishedView(size=224) for size in CONVNEXT_SIDES},
         **{
             (f"efficientnet_{variant}", TORCHVISION): PublishedView(
                 size=size, resized=resized, interpolation="bicubic"

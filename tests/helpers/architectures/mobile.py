@@ -1,4 +1,4 @@
-"""MobileNetV2 and the EfficientNets: counts of Keras, torchvision and TensorFlow's own files."""
+"""MobileNets and EfficientNets: counts of Keras, torchvision and TensorFlow's own files."""
 
 from typing import Any, Literal
 
@@ -69,6 +69,44 @@ def efficientnet_source(variant: str, *sizes: tuple[int, int]) -> Architecture:
     )
 
 
+# Learnable values, running statistics, multiply-adds in millions (torchvision's metadata).
+MOBILENETS_V3: dict[str, tuple[int, int, float]] = {
+    "small": (2_542_856, 12_112, 56.5),
+    "large": (5_483_032, 24_400, 216.6),
+}
+
+
+def mobilenet_v3(variant: str, lineage: Lineage) -> Architecture:
+    learnable, running, millions = MOBILENETS_V3[variant]
+    framework: Literal["tf", "torch"] = "tf" if lineage == "keras" else "torch"
+    keras_name = f"MobileNetV3{variant.title()}"
+    build = keras_name if lineage == "keras" else f"mobilenet_v3_{variant}"
+    return Architecture(
+        model=f"mobilenet_v3_{variant}",
+        options={"lineage": lineage},
+        counts=Counts(learnable + running, learnable),
+        macs=about_millions(millions),
+        small=Small(
+            options={"width": 0.25},
+            input_shape=SMALL_IMAGES,
+            climb="whole",
+            is_slow=variant == "large",
+        ),
+        references=(
+            Reference(
+                framework=framework,
+                build=build,
+                scheme=lineage,
+                options={"dropout": 0.0},
+                sides=(224, 75),
+                is_slow=variant == "large",
+                # The gradient of PyTorch's hard sigmoid has float32's 1 / 6.
+                backward=1e-9 if lineage == "keras" else 1e-7,
+            ),
+        ),
+    )
+
+
 ROWS = {
     "mobilenet_v2 19 classes": Architecture(
         model="mobilenet_v2",
@@ -116,6 +154,11 @@ ROWS = {
             ),
         ),
     ),
+    **{
+        f"mobilenet_v3_{variant} {lineage}": mobilenet_v3(variant, lineage)
+        for variant in MOBILENETS_V3
+        for lineage in ("torchvision", "keras")
+    },
     "efficientnet_lite0": Architecture(
         model="efficientnet_lite0",
         counts=Counts(4_652_008 + 42_016, 4_652_008),

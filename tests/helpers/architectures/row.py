@@ -104,14 +104,20 @@ class Reference:
 
     `framework` and `build` name a function of libraries/reference_models.py; `scheme` names the
     tensors. Compared are logits, loss and gradients. Its options stand beside the row's.
+
+    `forward` and `backward` are the bounds: float64, so that only rounding is left. Another padding
+    or epsilon differs by 1e-3 and more. A row raises them where the library itself computes with a
+    constant of float32's digits.
     """
 
     framework: Literal["tf", "torch"]
     build: str
     scheme: str
     options: dict[str, Any] = field(default_factory=dict)
-    sides: tuple[int, int] = (64, 65)
+    sides: tuple[int, ...] = (64, 65)
     is_slow: bool = False
+    forward: float = 1e-10
+    backward: float = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,21 @@ cannot hide.
 from collections.abc import Sequence
 
 from poc.shared.spec.networks.builder import NetworkBuilder
-from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from poc.shared.spec.networks.layers.convolution import (
+    Conv2D,
+    DepthwiseConv2D,
+    PointwiseConv2D,
+    SeparableConv2D,
+)
 from poc.shared.spec.networks.layers.declaration import Layer
 from poc.shared.spec.networks.layers.dense import Dense, Flatten
-from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm, Dropout
+from poc.shared.spec.networks.layers.elementwise import (
+    Activate,
+    BatchNorm,
+    Dropout,
+    LayerNorm,
+    LayerScale,
+)
 from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
 from poc.shared.spec.networks.layers.merging import Add, Concatenate, Multiply
 from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
@@ -19,6 +30,7 @@ from poc.shared.spec.networks.network import Network
 
 MAP = (6, 5, 4)
 VECTOR = (7,)
+TOKENS = (5, 4)
 PADS = ((2, 1), (0, 3))
 
 
@@ -68,7 +80,10 @@ def flattened(reader: Layer, *between: Layer) -> Network:
 
 
 WINDOW = {"kernel_size": (3, 2), "strides": (2, 1)}
-ACTIVATIONS = ("relu", "relu6", "swish", "sigmoid", "softmax", "tanh")
+ACTIVATIONS = (
+    *("relu", "relu6", "swish", "hard_swish", "gelu", "gelu_tanh"),
+    *("sigmoid", "hard_sigmoid", "softmax", "tanh"),
+)
 CASES: dict[str, Network] = {
     "conv2d same": single(Conv2D(filters=3, kernel_size=(3, 2))),
     "conv2d same strided": single(Conv2D(filters=3, kernel_size=(3, 2), strides=(2, 3))),
@@ -85,6 +100,8 @@ CASES: dict[str, Network] = {
     ),
     "separable": single(SeparableConv2D(filters=3, kernel_size=(3, 2), activation="relu")),
     "separable strided": single(SeparableConv2D(filters=3, kernel_size=(3, 3), strides=(2, 2))),
+    "pointwise": single(PointwiseConv2D(units=3, activation="gelu")),
+    "pointwise no bias": single(PointwiseConv2D(units=3, use_bias=False)),
     "dense": single(Dense(units=3, activation="tanh"), VECTOR),
     "dense no bias": single(Dense(units=3, use_bias=False), VECTOR),
     "light conv2d": single(LightConv2D(filters=3, kernel_size=(3, 2), rank=2)),
@@ -106,6 +123,14 @@ CASES: dict[str, Network] = {
     "batch norm one value plain": single(BatchNorm(scale=False, center=False), (1, 1, 4)),
     "batch norm no scale": single(BatchNorm(scale=False)),
     "batch norm no centre": single(BatchNorm(center=False)),
+    **{
+        f"{name} {word}": single(layer, shape)
+        for word, shape in {"map": MAP, "tokens": TOKENS, "vector": VECTOR}.items()
+        for name, layer in {
+            "layer norm": LayerNorm(epsilon=1e-3),
+            "layer scale": LayerScale(initial_value=0.1),
+        }.items()
+    },
     "max pool": single(Pool2D(kernel_size=(2, 2), strides=(2, 2), padding="valid")),
     "max pool same": single(Pool2D(**WINDOW)),
     "max pool pads": single(Pool2D(kernel_size=(3, 3), strides=(2, 2), padding=((1, 1), (1, 0)))),

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from poc.tests.helpers.libraries.convnext_models import build_convnext, find_keras
+
 BATCH = 4
 CLASSES = 7
 Arrays = dict[str, np.ndarray]
@@ -37,10 +39,10 @@ def run_torch(build: str, sides: list[int]) -> Arrays:
     model = build_torch(build, sides[0]).double()
     generator = np.random.default_rng(1)
     state = model.state_dict()
-    norms = {name.rpartition(".")[0] for name in state if name.endswith("running_var")}
     for name, value in state.items():
-        owner, _, suffix = name.rpartition(".")
-        roles = {"weight": "gamma" if owner in norms else "kernel", "running_var": "variance"}
+        suffix = name.rpartition(".")[2]
+        is_norm = value.ndim == 1
+        roles = {"weight": "gamma" if is_norm else "kernel", "running_var": "variance"}
         if value.is_floating_point():
             fan_in = int(np.prod(value.shape[1:]))
             values = draw_value(generator, roles.get(suffix, ""), tuple(value.shape), fan_in)
@@ -76,6 +78,10 @@ def build_torch(build: str, side: int) -> Any:
             model.classifier[3 * index] = nn.Linear(inputs, units)
         model.classifier[6] = nn.Linear(512, CLASSES)
         return model
+    if build.startswith("convnext"):
+        return build_convnext(build)
+    if build.startswith("mobilenet_v3"):
+        return getattr(models, build)(num_classes=CLASSES, dropout=0.0)
     if build == "vgg16_stock":
         return models.vgg16(num_classes=CLASSES, dropout=0.0)
     if build == "efficientnet_b0":
@@ -107,7 +113,7 @@ def run_tf(build: str, sides: list[int]) -> Arrays:
     result: Arrays = {}
     for side in sides:
         images, labels = draw_images(side)
-        model = getattr(keras.applications, build)(
+        model = find_keras(build)(
             weights=None,
             classes=CLASSES,
             classifier_activation=None,
@@ -127,7 +133,7 @@ def run_tf(build: str, sides: list[int]) -> Arrays:
             variable.assign(
                 draw_value(generator, role.get(suffix, ""), tuple(variable.shape), fan_in)
             )
-        result |= {f"weights:{v.path}": np.asarray(v) for v in model.weights}
+        result |= {f"weights:{last_names(v.path)}": np.asarray(v) for v in model.weights}
         # Keras' EfficientNet divides by 255 itself, with a constant that it keeps in float32.
         scale = 1 / float(np.float32(1 / 255)) if build.startswith("Efficient") else 1
         inputs = tf.constant(images * scale)
@@ -137,11 +143,16 @@ def run_tf(build: str, sides: list[int]) -> Arrays:
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=outputs)
             )
-        paths = [variable.path for variable in model.trainable_weights]
+        paths = [last_names(variable.path) for variable in model.trainable_weights]
         values = tape.gradient(loss, [variable.value for variable in model.trainable_weights])
         gradients = {path: np.asarray(v) for path, v in zip(paths, values, strict=True)}
         result |= collect(side, images, labels, logits, float(loss), gradients)
     return result
+
+
+def last_names(path: str) -> str:
+    """The names of layer and variable, without those of the models around them."""
+    return "/".join(path.split("/")[-2:])
 
 
 def collect(

@@ -22,13 +22,16 @@ class Style:
 
     `is_symmetric` pads (k - 1) / 2 on every side, as torchvision does. Otherwise padding is
     TensorFlow's "same", which at stride 2 puts the odd pixel after. The two only agree at stride 1
-    and on odd sizes.
+    and on odd sizes. `gate` and `squeeze_activation` (none: the activation) are those of
+    squeeze-and-excite.
     """
 
     norm: BatchNorm
     activation: Activation
     is_symmetric: bool
     initializer: str
+    gate: Activation = "sigmoid"
+    squeeze_activation: Activation | None = None
 
     def padding(self, kernel_size: int) -> Padding:
         """Return the padding of a square kernel."""
@@ -38,14 +41,19 @@ class Style:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One inverted residual; squeeze-and-excite narrows to a quarter of the input's channels."""
+    """One inverted residual; squeeze-and-excite narrows to a quarter of the input's channels.
 
-    expansion: int
+    `expanded` and `squeezed` are numbers of channels that a table names itself.
+    """
+
+    expansion: int = 1
     kernel_size: int
     stride: int
     filters: int
     has_squeeze: bool = False
     drop_rate: float = 0.0
+    expanded: int | None = None
+    squeezed: int | None = None
 
 
 def add_conv_norm(
@@ -82,8 +90,8 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
     """
     block_input = net.latest
     in_channels = net.shape(block_input)[-1]
-    expanded = block.expansion * in_channels
-    if block.expansion != 1:
+    expanded = block.expanded or block.expansion * in_channels
+    if expanded != in_channels:
         add_activated(net, f"{name}/expand_", expanded, 1, style)
     net.add(
         f"{name}/depthwise_conv",
@@ -98,7 +106,7 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
     net.add(f"{name}/depthwise_norm", style.norm)
     net.add(f"{name}/depthwise_activation", Activate(activation=style.activation))
     if block.has_squeeze:
-        add_squeeze_excite(net, name, max(1, in_channels // 4), style)
+        add_squeeze_excite(net, name, block.squeezed or max(1, in_channels // 4), style)
     add_conv_norm(net, f"{name}/project_", block.filters, 1, style)
     if block.stride == 1 and block.filters == in_channels:
         if block.drop_rate:
@@ -108,15 +116,15 @@ def add_block(net: NetworkBuilder, name: str, block: Block, style: Style) -> Non
 
 
 def add_squeeze_excite(net: NetworkBuilder, name: str, filters: int, style: Style) -> None:
-    """Add a factor per channel, sigmoid(conv(activation(conv(mean)))), with 1x1 convolutions.
+    """Add a factor per channel, gate(conv(activation(conv(mean)))), with 1x1 convolutions.
 
     Both convolutions have biases.
     """
     maps = net.latest
     net.add(f"{name}/se_squeeze", GlobalPool(keep_axes=True))
     for part, width, activation in (
-        ("reduce", filters, style.activation),
-        ("expand", net.shape(maps)[-1], "sigmoid"),
+        ("reduce", filters, style.squeeze_activation or style.activation),
+        ("expand", net.shape(maps)[-1], style.gate),
     ):
         layer = Conv2D(
             filters=width,

@@ -1,4 +1,4 @@
-"""Convolutions: plain or grouped, depthwise, separable."""
+"""Convolutions: plain or grouped, depthwise, separable, pointwise."""
 
 import math
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from .declaration import (
     bias_parameter,
     kernel_initializer,
 )
+from .dense import Dense
 from .window import Window
 
 
@@ -187,6 +188,28 @@ class SeparableConv2D(Window):
             "pads": self.pads(inputs[0]),
             "activation": self.activation,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointwiseConv2D(Dense):
+    """A 1x1 convolution of maps (H, W, C) that is stored and computed as a dense layer.
+
+    It has the form in which the libraries have it (arXiv 2201.03545, section 2.3).
+    """
+
+    kind: ClassVar[str] = "pointwise_conv2d"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Return (H, W, units)."""
+        return (*inputs[0][:-1], self.units)
+
+    def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
+        """Declare the kernel (in, out), and the bias (out,) if it is used."""
+        return super().parameters([inputs[0][-1:]])
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Return the multiply-adds of all pixels."""
+        return math.prod(inputs[0]) * self.units
 
 
 def check_equal_strides(strides: tuple[int, int]) -> None:

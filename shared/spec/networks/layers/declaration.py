@@ -7,7 +7,19 @@ from typing import ClassVar, Literal, Protocol
 
 Shape = tuple[int, ...]
 
-Activation = Literal["relu", "relu6", "swish", "sigmoid", "softmax", "tanh"]
+# `gelu` is exact, with the error function; `hard_sigmoid` is relu6(x + 3) / 6 (arXiv 1905.02244).
+Activation = Literal[
+    "relu",
+    "relu6",
+    "swish",
+    "hard_swish",
+    "gelu",
+    "gelu_tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "softmax",
+    "tanh",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
-"""Layers that keep the shape of their input: normalisation, activation, dropout."""
+"""Layers that keep the shape of their input: normalisation, scale, activation, dropout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .declaration import ONES, ZEROS, Activation, Elementwise, Parameter, Shape
+from .declaration import ONES, ZEROS, Activation, Elementwise, Initializer, Parameter, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,43 @@ class BatchNorm(Elementwise):
             "scale": self.scale,
             "center": self.center,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNorm(Elementwise):
+    """Layer normalisation (arXiv 1607.06450): over the channels, at each position by itself."""
+
+    kind: ClassVar[str] = "layer_norm"
+    epsilon: float
+
+    def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
+        """Declare gamma and beta, each of shape (C,)."""
+        shape = (inputs[0][-1],)
+        return (
+            Parameter(name="gamma", shape=shape, initializer=ONES),
+            Parameter(name="beta", shape=shape, initializer=ZEROS),
+        )
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
+        """Return the keyword arguments of this kind's class in both trees."""
+        return {"channels": inputs[0][-1], "epsilon": self.epsilon}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerScale(Elementwise):
+    """LayerScale (arXiv 2103.17239, section 2): one learned factor per channel of a branch."""
+
+    kind: ClassVar[str] = "layer_scale"
+    initial_value: float
+
+    def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
+        """Declare gamma (C,), which begins with `initial_value`."""
+        start = Initializer(distribution="constant", scale=self.initial_value)
+        return (Parameter(name="gamma", shape=(inputs[0][-1],), initializer=start),)
+
+    def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
+        """Return the keyword arguments of this kind's class in both trees."""
+        return {"channels": inputs[0][-1]}
 
 
 @dataclass(frozen=True, kw_only=True)

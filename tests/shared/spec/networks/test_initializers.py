@@ -21,6 +21,7 @@ MOMENTS = {
     "kaiming_normal_fan_out": (math.sqrt(2 / 50), math.inf),
     "kaiming_normal_fan_in": (math.sqrt(2 / 30), math.inf),
     "normal": (0.5, math.inf),
+    "normal_fiftieth": (0.02, math.inf),
     "variance_scaling_fan_out": (math.sqrt(2 / 50), 2 * math.sqrt(2 / 50) / 0.8796),
 }
 
