@@ -14,37 +14,55 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
+from poc.shared.spec.networks.layers.attention import SelfAttention
 from poc.shared.spec.networks.layers.convolution import DepthwiseConv2D
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.layers.dense import Dense, Flatten
+from poc.shared.spec.networks.layers.tokens import LearnedTokens, PositionEmbedding
 from poc.shared.spec.networks.network import Network, Node
 from poc.shared.spec.suggestions import likeliest
 
 from .check import check_tensors, check_weights, printable
+from .packing import (
+    LEFT_OUT,
+    add_body,
+    draw_head,
+    lacks_head,
+    pack,
+    unpack,
+    with_fitting_positions,
+)
 from .published.keras_order import keras_order
 from .published.schemes import Scheme
 from .published.unsupported import find_unsupported
 
 Tensors = Mapping[str, Array]
-# Counters of PyTorch's batch norm, and the statistics of Keras' normalisation layers. The data
-# pipeline does that normalisation here.
+# Counters of PyTorch's batch norm, what no classifier reads, and the statistics of Keras'
+# normalisation layers. The data pipeline does that normalisation here.
 IGNORED = {
-    "torch": re.compile(r"num_batches_tracked$"),
+    "torch": re.compile(rf"num_batches_tracked$|{LEFT_OUT.pattern}"),
     "keras": re.compile(r"(^|/)normalization(_\d+)?/"),
 }
 # Axes of a PyTorch kernel in canonical order: HWIO out of OIHW, HWC1 out of C1HW.
 TORCH_CONV, TORCH_DEPTHWISE = (2, 3, 1, 0), (2, 3, 0, 1)
+# Layers whose kernels are matrices, and those of learned vectors, which have an axis for the batch.
+MATRICES, TABLES = (Dense, SelfAttention), (LearnedTokens, PositionEmbedding)
 CANONICAL = "canonical"
 
 
 def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
     """Rename and transpose the tensors (…) of a published file to canonical `Weights`.
 
+    Learned positions are resized, and a head is drawn if the publisher has files without one.
+
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
     """
-    tensors = own_tensors(network, scheme, tensors)
+    tensors = with_fitting_positions(network, scheme, own_tensors(network, scheme, tensors))
     names = scheme.tensors(network)
+    if lacks_head(network, scheme, tensors):
+        drawn = draw_head(network).items()
+        tensors |= {names[k]: arrange_back(network, network.head, v, scheme) for k, v in drawn}
     shapes = {
         names[parameter.name]: published_shape(network, node, parameter.shape, scheme)
         for node in network.nodes
@@ -78,6 +96,7 @@ def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays
         for node in nodes
         for parameter in node.parameters
     }
+    published = pack(published, scheme.packed)
     if scheme.layout == "torch":
         owners = [name.rpartition(".")[0] for name in published if name.endswith("running_var")]
         published |= {f"{owner}.num_batches_tracked": np.array(0) for owner in owners}
@@ -162,9 +181,11 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
     Tensors that no network here has are left out.
 
     Layers that the publisher only numbers are numbered again from 0. Keras' numbered variables
-    (`vars/0`, …) get the names of the layer's parameters, in their order.
+    (`vars/0`, …) get the names of the layer's parameters, in their order. What holds query, key and
+    value as one becomes three.
     """
     tensors = number_from_zero(tensors, scheme.numbered)
+    tensors = unpack(add_body(network, tensors, scheme), scheme.packed)
     numbered: dict[str, str] = {}
     if any("/vars/" in name for name in tensors):
         count: dict[str, int] = {}
@@ -213,7 +234,9 @@ def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Sc
     # Vectors have one layout everywhere.
     if scheme.layout == "keras" or value.ndim < 2:
         return value
-    if isinstance(node.layer, Dense):
+    if isinstance(node.layer, TABLES):
+        return value.reshape(shape)
+    if isinstance(node.layer, MATRICES):
         if flat := flattened_shape(network, node):
             # The inputs are in the order of a (C, H, W) flatten; here maps are flattened as
             # (H, W, C).
@@ -227,7 +250,9 @@ def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> 
     """Return a canonical tensor, such as (kh, kw, C, F), as a contiguous published one."""
     if scheme.layout == "keras" or value.ndim < 2:
         return np.asarray(value)
-    if isinstance(node.layer, Dense):
+    if isinstance(node.layer, TABLES):
+        return np.asarray(value)[None]
+    if isinstance(node.layer, MATRICES):
         if flat := flattened_shape(network, node):
             value = value.reshape(*flat, -1).transpose(2, 0, 1, 3).reshape(value.shape)
         return np.ascontiguousarray(value.T)
@@ -238,7 +263,9 @@ def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) 
     """Return the published shape of a tensor with the canonical `shape`."""
     if scheme.layout == "keras" or len(shape) < 2:
         return shape
-    if isinstance(node.layer, Dense):
+    if isinstance(node.layer, TABLES):
+        return (1, *shape)
+    if isinstance(node.layer, MATRICES):
         return shape[::-1]
     return tuple(shape[axis] for axis in np.argsort(kernel_axes(node)))
 

@@ -23,6 +23,7 @@ from .architectures import (
     resnet_preactivation,
     simple_cnn,
     vgg,
+    vision_transformer,
 )
 from .factors import Factor, factorize
 from .layers.declaration import Shape
@@ -97,36 +98,15 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             declare=inception_resnet.inception_resnet_v2,
             example_input=(299, 299, 3),
         ),
-        "resnet18": Model(
-            summary="ResNet-18, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(18),
-            example_input=(224, 224, 3),
-        ),
-        "resnet34": Model(
-            summary="ResNet-34, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(34),
-            example_input=(224, 224, 3),
-        ),
-        "resnet50": Model(
-            summary="ResNet-50, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(50),
-            example_input=(224, 224, 3),
-        ),
-        "resnet101": Model(
-            summary="ResNet-101, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(101),
-            example_input=(224, 224, 3),
-        ),
-        "resnet152": Model(
-            summary="ResNet-152, torchvision lineage; Keras' as an option",
-            options=resnet.ResNetOptions,
-            declare=resnet.of_depth(152),
-            example_input=(224, 224, 3),
-        ),
+        **{
+            f"resnet{depth}": Model(
+                summary=f"ResNet-{depth}, torchvision lineage; Keras' as an option",
+                options=resnet.ResNetOptions,
+                declare=resnet.of_depth(depth),
+                example_input=(224, 224, 3),
+            )
+            for depth in (18, 34, 50, 101, 152)
+        },
         "resnet50v2": Model(
             summary="ResNet-50 with pre-activation, Keras lineage",
             options=resnet_preactivation.ResNetV2Options,
@@ -214,6 +194,24 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 example_input=(variant.image_size, variant.image_size, 3),
             )
             for name, variant in efficientnet.VARIANTS.items()
+        },
+        **{
+            name: Model(
+                summary=f"ViT-{name[4:-2].title()}/16: vision transformer on patches of 16x16",
+                options=vision_transformer.VitOptions,
+                declare=vision_transformer.vit(name),
+                example_input=(224, 224, 3),
+            )
+            for name in vision_transformer.VIT_VARIANTS
+        },
+        **{
+            name: Model(
+                summary=f"DINOv2 {name[7:-2].upper()}/14: vision transformer with LayerScale",
+                options=vision_transformer.Dinov2Options,
+                declare=vision_transformer.dinov2(name),
+                example_input=(518, 518, 3),
+            )
+            for name in vision_transformer.DINOV2_VARIANTS
         },
     }
 )

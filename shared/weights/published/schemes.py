@@ -1,10 +1,12 @@
 """Naming scheme: canonical tensor name <-> name in a publisher's file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from poc.shared.spec.networks.network import Network, Node
+
+from .positions import Resizing
 
 Layout = Literal["torch", "keras"]
 LayerNames = dict[str, str]
@@ -37,6 +39,13 @@ class Scheme:
         numbered: Layers that the publisher only counts, from any number on.
         adds_shortcut_first: True if the publisher's sums name their inputs in reverse order.
         has_statistics: True if the publisher's model normalises images by numbers of its own.
+        suffixes: Names of a kind's own tensors below the layer, by `kind/tensor`; empty: the tensor
+            has the layer's name.
+        packed: Tensors that hold query, key and value as one, by the end of their name -> the end
+            of the three that they become.
+        resizing: Rule by which the publisher resizes learned positions.
+        body: Prefix that all names but the head's have, and that files of the body alone lack.
+        may_lack_head: True if the publisher has files without a head.
     """
 
     name: str
@@ -46,16 +55,30 @@ class Scheme:
     numbered: tuple[str, ...] = ()
     adds_shortcut_first: bool = False
     has_statistics: bool = False
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+    packed: Mapping[str, str] = field(default_factory=dict)
+    resizing: Callable[[Network], Resizing] | None = None
+    body: Callable[[Network], str] | None = None
+    may_lack_head: bool = False
+
+    @property
+    def publisher(self) -> str:
+        """Return the publisher by whose name the published views are listed."""
+        if self.resizing is not None:
+            return self.name
+        return {"torch": "torchvision"}.get(self.layout, self.layout)
 
     def can_name(self, network: Network) -> bool:
         """Say if it has names for all layers of a network and all kinds of their parameters.
 
         Factors have none, and some options of a model give it layers that nobody has published.
         """
+        known = {*SUFFIXES[self.layout], *self.suffixes}
         kinds = (
-            parameter.name.removeprefix(f"{node.name}/") in SUFFIXES[self.layout]
+            not known.isdisjoint((suffix, f"{node.layer.kind}/{suffix}"))
             for node in network.nodes
             for parameter in node.parameters
+            for suffix in (parameter.name.removeprefix(f"{node.name}/"),)
         )
         named = self.layers(network)
         return all(kinds) and all(node.name in named for node in layers_with_parameters(network))
@@ -65,15 +88,18 @@ class Scheme:
         layers = self.layers(network)
         return {
             parameter.name: self.published_name(
-                layers[node.name], parameter.name.removeprefix(f"{node.name}/")
+                layers[node.name], node.layer.kind, parameter.name.removeprefix(f"{node.name}/")
             )
             for node in network.nodes
             for parameter in node.parameters
         }
 
-    def published_name(self, layer: str, suffix: str) -> str:
+    def published_name(self, layer: str, kind: str, suffix: str) -> str:
         """Return the name of one tensor of a published layer."""
-        return f"{layer}{SEPARATORS[self.layout]}{SUFFIXES[self.layout][suffix]}"
+        own = self.suffixes.get(f"{kind}/{suffix}")
+        if own is None:
+            own = SUFFIXES[self.layout][suffix]
+        return f"{layer}{SEPARATORS[self.layout]}{own}" if own else layer
 
 
 def layers_with_parameters(network: Network) -> list[Node]:

@@ -107,7 +107,7 @@ class Reference:
     build: str
     scheme: str
     options: dict[str, Any] = field(default_factory=dict)
-    sides: tuple[int, int] = (64, 65)
+    sides: tuple[int, ...] = (64, 65)
     is_slow: bool = False
 
 

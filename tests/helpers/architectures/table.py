@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from . import inception, light, mobile, resnet, vgg
+from . import inception, light, mobile, resnet, transformers, vgg
 from .row import Architecture, Case
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -17,6 +17,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **resnet.ROWS,
     **vgg.ROWS,
     **mobile.ROWS,
+    **transformers.ROWS,
 }
 # Name of a row -> its form for the parity ladder.
 SMALL_CASES: dict[str, Case] = {

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from poc.tests.helpers.libraries.transformer_models import build_transformer
+
 BATCH = 4
 CLASSES = 7
 Arrays = dict[str, np.ndarray]
@@ -37,10 +39,14 @@ def run_torch(build: str, sides: list[int]) -> Arrays:
     model = build_torch(build, sides[0]).double()
     generator = np.random.default_rng(1)
     state = model.state_dict()
-    norms = {name.rpartition(".")[0] for name in state if name.endswith("running_var")}
     for name, value in state.items():
-        owner, _, suffix = name.rpartition(".")
-        roles = {"weight": "gamma" if owner in norms else "kernel", "running_var": "variance"}
+        suffix = name.rpartition(".")[2]
+        is_norm = value.ndim == 1
+        roles = {
+            "weight": "gamma" if is_norm else "kernel",
+            **dict.fromkeys(("gamma", "lambda1"), "gamma"),
+            "running_var": "variance",
+        }
         if value.is_floating_point():
             fan_in = int(np.prod(value.shape[1:]))
             values = draw_value(generator, roles.get(suffix, ""), tuple(value.shape), fan_in)
@@ -56,7 +62,9 @@ def run_torch(build: str, sides: list[int]) -> Arrays:
         model.zero_grad()
         loss = torch.nn.functional.cross_entropy(model.train()(inputs), torch.from_numpy(labels))
         loss.backward()
-        gradients = {name: value.grad.numpy() for name, value in model.named_parameters()}
+        found = {name: value.grad for name, value in model.named_parameters()}
+        # A token for masked patches has none.
+        gradients = {name: value.numpy() for name, value in found.items() if value is not None}
         result |= collect(side, images, labels, logits, float(loss.detach()), gradients)
     return result
 
@@ -65,6 +73,8 @@ def build_torch(build: str, side: int) -> Any:
     from torch import nn
     from torchvision import models
 
+    if " " in build:
+        return build_transformer(build)
     if build in ("vgg16", "vgg16_bn"):
         # An eighth of every width, and no pooling to 7x7, which changes nothing at 224 only.
         plan = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]
