@@ -46,7 +46,7 @@ def read_index(path: Path) -> dict[str, str]:
     if not is_map:
         raise UsageError(
             f"Got {str(path)!r}, which is no index of safetensors. Expected a JSON file with "
-            "weight_map, tensor -> file in the same folder. Try the index beside the files."
+            "weight_map, tensor -> file in the same folder. Try the index that came with the files."
         )
     return dict(files)
 

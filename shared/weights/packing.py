@@ -53,7 +53,7 @@ def pack(tensors: Tensors, packed: Mapping[str, str]) -> Arrays:
 
 
 def add_body(network: Network, tensors: Tensors, scheme: Scheme) -> Tensors:
-    """Return tensors (…) of a body alone under the names that they have in the whole network."""
+    """Return tensors (…) of a body alone under the names that they have in the network."""
     prefix = scheme.body(network) if scheme.body else ""
     if not prefix or any(name.startswith(prefix) for name in tensors):
         return tensors

@@ -63,7 +63,7 @@ class Node:
 
     @property
     def inner_values(self) -> int:
-        """Return the number of values that the layer keeps for its gradient beside its output."""
+        """Return the number of values that the layer keeps for its gradient, without its output."""
         count = getattr(self.layer, "inner_values", None)
         return count(self.input_shapes) if count else 0
 

@@ -53,7 +53,7 @@ def find_position_node(network: Network) -> tuple[str, int, Grid] | None:
 def fit_positions(value: Array, num_prefix: int, grid: Grid, rule: Resizing) -> Array:
     """Resize published positions (1, T, C) to a grid of patches; the type stays.
 
-    Positions of a number of tokens that is no square grid are returned as they are. If the file has
+    Positions of a number of tokens that is no square grid are returned unchanged. If the file has
     none for the tokens before the patches, those get zeros.
     """
     if value.ndim != 3 or len(value) != 1 or value.dtype.kind != "f":

@@ -59,6 +59,12 @@ ROWS = {
         model="vit_b16",
         counts=Counts(86_567_656, 86_567_656),
         macs=Macs(17.564e9, absolute=1e6),
+        small=Small(
+            options={"depth": 1, "width": 8, "heads": 2, "patch_size": 4},
+            input_shape=(12, 8, 3),
+            climb="whole",
+            precisions=("float64",),
+        ),
         references=(
             published("torchvision vit_b_16", "torchvision", 224),
             published("torchvision vit_b_16", "torchvision", 256),
@@ -104,5 +110,11 @@ ROWS = {
         model="dinov2_b14",
         input_shape=(518, 518, 3),
         counts=Counts(86_580_480 - 768 + 769_000, 86_580_480 - 768 + 769_000),
+        small=Small(
+            options={"depth": 1, "width": 8, "heads": 2, "patch_size": 4, "layer_scale": 0.1},
+            input_shape=(12, 8, 3),
+            climb="whole",
+            precisions=("float64",),
+        ),
     ),
 }
