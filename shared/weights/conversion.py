@@ -181,8 +181,8 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
     Tensors that no network here has are left out.
 
     Layers that the publisher only numbers are numbered again from 0. Keras' numbered variables
-    (`vars/0`, …) get the names of the layer's parameters, in their order. A packed query, key and value
-    become three.
+    (`vars/0`, …) get the names of the layer's parameters, in their order. A packed query, key and
+    value become three.
     """
     tensors = number_from_zero(tensors, scheme.numbered)
     tensors = unpack(add_body(network, tensors, scheme), scheme.packed)
