@@ -26,6 +26,15 @@ def test_torch_second_derivatives_and_gram_form() -> None:
     assert found["calls_outside"] == found["calls"]
 
 
+@pytest.mark.torch
+def test_attention_has_a_second_derivative_inside_the_switch() -> None:
+    """PyTorch's fused kernels have none: the day that they do, the switch can go."""
+    found = measured("attention_twice_torch.py")
+    assert found["inside"]
+    assert "not implemented" in found["outside"]
+    assert found["difference"] < 1e-14
+
+
 @pytest.mark.tf
 def test_tf_second_derivatives_and_gram_form() -> None:
     """The fused op in float32 against the written-out formula in float64."""
