@@ -24,15 +24,10 @@ def test_torch_second_derivatives_and_gram_form() -> None:
         "batch_norm_twice": 6,
     }
     assert found["calls_outside"] == found["calls"]
-
-
-@pytest.mark.torch
-def test_attention_has_a_second_derivative_inside_the_switch() -> None:
-    """PyTorch's fused kernels have none: the day that they do, the switch can go."""
-    found = measured("attention_twice_torch.py")
-    assert found["inside"]
-    assert "not implemented" in found["outside"]
-    assert found["difference"] < 1e-14
+    # PyTorch's fused attention has no second derivative: the day that it does, the switch can go.
+    assert found["attention"]["inside"]
+    assert "not implemented" in found["attention"]["outside"]
+    assert found["attention"]["difference"] < 1e-14
 
 
 @pytest.mark.tf

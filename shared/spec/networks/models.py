@@ -199,7 +199,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             name: Model(
                 summary=f"ViT-{name[4:-2].title()}/16: vision transformer on patches of 16x16",
                 options=vision_transformer.VitOptions,
-                declare=vision_transformer.vit(name),
+                declare=vision_transformer.transformer(name),
                 example_input=(224, 224, 3),
             )
             for name in vision_transformer.VIT_VARIANTS
@@ -208,7 +208,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             name: Model(
                 summary=f"DINOv2 {name[7:-2].upper()}/14: vision transformer with LayerScale",
                 options=vision_transformer.Dinov2Options,
-                declare=vision_transformer.dinov2(name),
+                declare=vision_transformer.transformer(name),
                 example_input=(518, 518, 3),
             )
             for name in vision_transformer.DINOV2_VARIANTS

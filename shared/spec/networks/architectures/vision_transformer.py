@@ -86,9 +86,7 @@ DINOV2_START = Start(
 class TransformerOptions(Settings):
     """Options of both families."""
 
-    depth: int | None = Field(
-        None, ge=1, description="number of blocks; none: the publication's, 12"
-    )
+    depth: int | None = Field(None, ge=1, description="number of blocks; none: 12")
     width: int | None = Field(
         None, ge=1, description="number of channels of a token; none: the publication's"
     )
@@ -145,22 +143,13 @@ class Dinov2Options(TransformerOptions):
 Declare = Callable[[TransformerOptions, Shape, int], Network]
 
 
-def vit(name: str) -> Declare:
-    """Return the function that declares one of the ViTs."""
+def transformer(name: str) -> Declare:
+    """Return the function that declares one member of either family."""
+    variant = {**VIT_VARIANTS, **DINOV2_VARIANTS}[name]
+    start = VIT_START if name in VIT_VARIANTS else DINOV2_START
 
     def declare(options: TransformerOptions, input_shape: Shape, num_classes: int) -> Network:
-        body = Body(name, VIT_VARIANTS[name], VIT_START, options, input_shape)
-        return body.declare(num_classes)
-
-    return declare
-
-
-def dinov2(name: str) -> Declare:
-    """Return the function that declares one of the DINOv2s."""
-
-    def declare(options: TransformerOptions, input_shape: Shape, num_classes: int) -> Network:
-        body = Body(name, DINOV2_VARIANTS[name], DINOV2_START, options, input_shape)
-        return body.declare(num_classes)
+        return Body(name, variant, start, options, input_shape).declare(num_classes)
 
     return declare
 

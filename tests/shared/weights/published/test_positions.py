@@ -24,7 +24,7 @@ GRIDS = [(3, 3, 2, 5), (5, 5, 9, 4), (14, 14, 24, 24), (37, 37, 16, 16), (4, 4, 
 @pytest.fixture(scope="module")
 def theirs():
     """What the libraries' own functions make of one random table: rule -> grid -> positions."""
-    return measured("positions_torch.py", json.dumps(GRIDS))
+    return measured("../libraries/positions_torch.py", json.dumps(GRIDS))
 
 
 @pytest.mark.torch
