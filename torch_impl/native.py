@@ -7,6 +7,7 @@ from torch import nn
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
 
+from .layers.tokens import _rename_tables
 from .models import Model
 from .weights import load_weights
 
@@ -23,4 +24,5 @@ def build_native_model(network: Network, weights: Weights, names: Mapping[str, s
     """
     model = Model(network, names=names)
     load_weights(model, weights)
+    _rename_tables(model)
     return model

@@ -14,39 +14,49 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.networks.initializers import Weights
-from poc.shared.spec.networks.layers.convolution import DepthwiseConv2D
-from poc.shared.spec.networks.layers.declaration import Shape
-from poc.shared.spec.networks.layers.dense import Dense, Flatten
-from poc.shared.spec.networks.network import Network, Node
+from poc.shared.spec.networks.network import Network
 from poc.shared.spec.suggestions import likeliest
 
 from .check import check_tensors, check_weights, printable
+from .layout import arrange, arrange_back, published_shape
+from .packing import (
+    LEFT_OUT,
+    add_body,
+    draw_head,
+    lacks_head,
+    pack,
+    unpack,
+    with_fitting_positions,
+)
 from .published.keras_order import keras_order
 from .published.schemes import Scheme
 from .published.unsupported import find_unsupported
 
 Tensors = Mapping[str, Array]
-# Counters of PyTorch's batch norm, and the statistics of Keras' normalisation layers. The data
-# pipeline does that normalisation here.
+# Counters of PyTorch's batch norm, what no classifier reads, and the statistics of Keras'
+# normalisation layers. The data pipeline does that normalisation here.
 IGNORED = {
-    "torch": re.compile(r"num_batches_tracked$"),
+    "torch": re.compile(rf"num_batches_tracked$|{LEFT_OUT.pattern}"),
     "keras": re.compile(r"(^|/)normalization(_\d+)?/"),
 }
 # Variables that Keras' code gives no name, of which each layer has one.
 UNNAMED = re.compile(r"/[Vv]ariable(_\d+)?$")
-# Axes of a PyTorch kernel in canonical order: HWIO out of OIHW, HWC1 out of C1HW.
-TORCH_CONV, TORCH_DEPTHWISE = (2, 3, 1, 0), (2, 3, 0, 1)
 CANONICAL = "canonical"
 
 
 def to_canonical(network: Network, scheme: Scheme, tensors: Tensors) -> Weights:
     """Rename and transpose the tensors (…) of a published file to canonical `Weights`.
 
+    Learned positions are resized, and a head is drawn if the publisher has files without one.
+
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
     """
-    tensors = own_tensors(network, scheme, tensors)
+    tensors = with_fitting_positions(network, scheme, own_tensors(network, scheme, tensors))
     names = scheme.tensors(network)
+    if lacks_head(network, scheme, tensors):
+        drawn = draw_head(network).items()
+        tensors |= {names[k]: arrange_back(network, network.head, v, scheme) for k, v in drawn}
     shapes = {
         names[parameter.name]: published_shape(network, node, parameter.shape, scheme)
         for node in network.nodes
@@ -85,6 +95,7 @@ def from_canonical(network: Network, scheme: Scheme, weights: Tensors) -> Arrays
         for node in nodes
         for parameter in node.parameters
     }
+    published = pack(published, scheme.packed)
     if scheme.layout == "torch":
         owners = [name.rpartition(".")[0] for name in published if name.endswith("running_var")]
         published |= {f"{owner}.num_batches_tracked": np.array(0) for owner in owners}
@@ -169,11 +180,13 @@ def own_tensors(network: Network, scheme: Scheme, tensors: Tensors) -> Arrays:
     Tensors that no network here has are left out.
 
     Layers that the publisher only numbers are numbered again from 0. Keras' numbered variables
-    (`vars/0`, …) get the names of the layer's parameters, in their order.
+    (`vars/0`, …) get the names of the layer's parameters, in their order. A packed query, key and
+    value become three.
     """
     tensors = number_from_zero(tensors, scheme.numbered)
     if scheme.layout == "keras":
         tensors = {UNNAMED.sub("/variable", name): value for name, value in tensors.items()}
+    tensors = unpack(add_body(network, tensors, scheme), scheme.packed)
     numbered: dict[str, str] = {}
     if any("/vars/" in name for name in tensors):
         count: dict[str, int] = {}
@@ -211,73 +224,6 @@ def rename(name: str, layers: Mapping[str, str]) -> str:
     """Return the name of a tensor below the new name of its layer."""
     layer, slash, rest = name.partition("/")
     return f"{layers.get(layer, layer)}{slash}{rest}"
-
-
-def arrange(network: Network, node: Node, value: Array, shape: Shape, scheme: Scheme) -> Array:
-    """Return a published tensor in canonical layout, with the canonical `shape`.
-
-    Of PyTorch's kernels, dense ones (F, C) become (C, F), convolutions (F, C, kh, kw) become
-    (kh, kw, C, F), and depthwise ones (C, 1, kh, kw) become (kh, kw, C, 1).
-    """
-    value = value.reshape(layout_shape(network, node, shape, scheme))
-    # Vectors have one layout everywhere.
-    if scheme.layout == "keras" or value.ndim < 2:
-        return value
-    if isinstance(node.layer, Dense):
-        if flat := flattened_shape(network, node):
-            # The inputs are in the order of a (C, H, W) flatten; here maps are flattened as
-            # (H, W, C).
-            height, width, channels = flat
-            value = value.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        return value.reshape(len(value), -1).T.reshape(shape)
-    return value.transpose(kernel_axes(node))
-
-
-def arrange_back(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
-    """Return a canonical tensor, such as (kh, kw, C, F), as a contiguous published one."""
-    shape = published_shape(network, node, value.shape, scheme)
-    return lay_out(network, node, value, scheme).reshape(shape)
-
-
-def lay_out(network: Network, node: Node, value: Array, scheme: Scheme) -> Array:
-    """Return a canonical tensor, such as (kh, kw, C, F), in the framework's layout."""
-    if scheme.layout == "keras" or value.ndim < 2:
-        return np.asarray(value)
-    if isinstance(node.layer, Dense):
-        if flat := flattened_shape(network, node):
-            value = value.reshape(*flat, -1).transpose(2, 0, 1, 3).reshape(value.shape)
-        return np.ascontiguousarray(value.T)
-    return np.ascontiguousarray(value.transpose(np.argsort(kernel_axes(node))))
-
-
-def published_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
-    """Return the published shape of a tensor with the canonical `shape`."""
-    shape = layout_shape(network, node, shape, scheme)
-    is_vector = len(shape) == 1 and node.layer.kind != "layer_scale"
-    own = None if is_vector else scheme.shapes.get(node.layer.kind)
-    return own(shape) if own else shape
-
-
-def layout_shape(network: Network, node: Node, shape: Shape, scheme: Scheme) -> Shape:
-    """Return the shape that a framework's layers give to a tensor with the canonical `shape`."""
-    if scheme.layout == "keras" or len(shape) < 2:
-        return shape
-    if isinstance(node.layer, Dense):
-        return shape[::-1]
-    return tuple(shape[axis] for axis in np.argsort(kernel_axes(node)))
-
-
-def kernel_axes(node: Node) -> tuple[int, ...]:
-    """Return the axes of a PyTorch convolution kernel in canonical order."""
-    return TORCH_DEPTHWISE if isinstance(node.layer, DepthwiseConv2D) else TORCH_CONV
-
-
-def flattened_shape(network: Network, node: Node) -> Shape | None:
-    """Return (H, W, C) of the map that was flattened for a dense layer, or None."""
-    source = next((other for other in network.nodes if other.name == node.inputs[0]), None)
-    if source is None or not isinstance(source.layer, Flatten):
-        return None
-    return source.input_shapes[0]
 
 
 def as_float(name: str, value: Array) -> NDArray[np.floating]:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from poc.shared.files.arrays import Array
+from poc.shared.spec.networks.layers.attention import PARTS, SelfAttention
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
 from poc.shared.spec.networks.network import Network
 
-from .conversion import Tensors, choose_candidates, own_tensors, published_shape
+from .conversion import Tensors, choose_candidates, own_tensors
+from .layout import published_shape
+from .published.positions import find_position_node
 from .published.schemes import Scheme
 from .published.table import find_schemes
 from .wrapping import below, find_prefixes
@@ -44,11 +47,14 @@ def fitting_schemes(name: str, tensors: Mapping[str, Array]) -> list[Scheme | No
     """Return the namings under which tensors (…) fit a model; None stands for canonical names."""
     network = ModelSpec(name=name).declare(find_model(name).example_input, SOME_CLASSES)
     num_wanted = len(network.parameters)
+    # Publishers store kernels and biases of query, key and value as one each.
+    num_attentions = sum(isinstance(node.layer, SelfAttention) for node in network.nodes)
+    num_least = num_wanted - 2 * (len(PARTS) - 1) * num_attentions
     # Counting is cheap, and rules models out before any tensor is renamed.
-    if len(tensors) < num_wanted:
+    if len(tensors) < num_least:
         return []
-    inner = [below(tensors, prefix) for prefix in ("", *find_prefixes(tensors, num_wanted))]
-    inner = [found for found in inner if len(found) >= num_wanted]
+    inner = [below(tensors, prefix) for prefix in ("", *find_prefixes(tensors, num_least))]
+    inner = [found for found in inner if len(found) >= num_least]
     return [
         scheme
         for scheme in choose_candidates(network, find_schemes(name), None)
@@ -71,10 +77,14 @@ def fits(network: Network, scheme: Scheme | None, tensors: Tensors, num_wanted: 
     wanted = published_shapes(network, scheme)
     head = next(node for node in reversed(network.nodes) if node.parameters)
     names = scheme.tensors(network) if scheme else {}
-    of_head = {names.get(parameter.name, parameter.name) for parameter in head.parameters}
+    found = find_position_node(network)
+    # Other numbers of classes, and other numbers of patches.
+    free = {parameter.name for parameter in head.parameters}
+    free |= {f"{found[0]}/embedding"} if found else set()
+    of_any_size = {names.get(name, name) for name in free}
     return own.keys() == wanted.keys() and all(
         len(value.shape) == len(wanted[name])
-        if name in of_head
+        if name in of_any_size
         else tuple(value.shape) == tuple(wanted[name])
         for name, value in own.items()
     )

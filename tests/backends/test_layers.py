@@ -98,8 +98,13 @@ def test_a_layer_equals_its_numpy_reference(case, precision, training, probe, ex
     assert found["output"].dtype == precision
     assert relative_error(found["output"], output) < forward
     assert found["gradients"].keys() == gradients.keys()
+    whole = max(np.abs(gradient).max() for gradient in gradients.values())
     for name, gradient in gradients.items():
-        assert relative_error(found["gradients"][name], gradient) < backward, name
+        if name in network.cancelled_biases:
+            # Exactly zero by the formula: what is computed is the rounding of other gradients.
+            assert np.abs(found["gradients"][name]).max() < backward * whole, name
+        else:
+            assert relative_error(found["gradients"][name], gradient) < backward, name
     assert found["weights"].keys() == after.keys()
     for name, value in after.items():
         assert relative_error(found["weights"][name], value) < forward, name

@@ -24,12 +24,14 @@ SLOW = (
     *("resnet32_cifar stochastic depth by row", "highway", "vgg16", "vgg16_bn global average"),
     *("mobilenet_v2 keras", "efficientnet_lite0", "efficientnet_b0 torchvision"),
     *("mobilenet_v3_small keras", "convnext_tiny"),
+    *("vit_s16 mean", "dinov2_s14 registers"),
 )
 # They differ from another member of their family in counts and sizes alone.
 LEFT_OUT = {
     *("resnet34", "resnet101", "resnet152", "resnet101v2", "resnet152v2", "resnext101_32x48d"),
     *(f"efficientnet_b{size}" for size in range(1, 8)),
     *("mobilenet_v3_large", "convnext_small", "convnext_base"),
+    *("vit_ti16", "vit_b16", "dinov2_b14"),
 }
 # float32 sums of a graph that the compiler took in another order.
 GRAPH_TOLERANCE = 1e-5

@@ -140,6 +140,37 @@ def light_dense(layer: Any, weights: Values, x: Array) -> Array:
     return activate(result + weights["expand/bias"], layer.activation)
 
 
+def learned_tokens(layer: Any, weights: Values, x: Array) -> Array:
+    learned = np.stack([weights["embedding"]] * len(x))
+    return np.concatenate([x[:, : layer.place], learned, x[:, layer.place :]], axis=1)
+
+
+def position_embedding(layer: Any, weights: Values, x: Array) -> Array:
+    return x + weights["embedding"]
+
+
+def self_attention(layer: Any, weights: Values, x: Array) -> Array:
+    """Head by head: each has its share of the channels, and its own softmax over the keys."""
+    query, key, value = (
+        x @ weights[f"{part}/kernel"] + weights[f"{part}/bias"]
+        for part in ("query", "key", "value")
+    )
+    width = x.shape[-1] // layer.heads
+    heads = []
+    for start in range(0, x.shape[-1], width):
+        own = slice(start, start + width)
+        scores = query[..., own] @ key[..., own].transpose(0, 2, 1) / np.sqrt(width)
+        # The largest is taken out, so that no exponential overflows.
+        shifted = np.exp(scores - scores.real.max(axis=-1, keepdims=True))
+        heads.append(shifted / shifted.sum(axis=-1, keepdims=True) @ value[..., own])
+    mixed = np.concatenate(heads, axis=-1)
+    return mixed @ weights["projection/kernel"] + weights["projection/bias"]
+
+
+def to_map(layer: Any, x: Array) -> Array:
+    return x[:, layer.skipped :].reshape(len(x), layer.height, layer.width, x.shape[-1])
+
+
 def batch_norm(layer: Any, weights: Values, x: Array, training: bool) -> Array:
     """Training mode also moves the running statistics in `weights` (Bessel-corrected variance).
 
@@ -215,6 +246,10 @@ def apply_layer(
         "pool2d": lambda: pool2d(layer, x),
         "global_pool": lambda: global_pool(layer, x),
         "flatten": lambda: x.reshape(len(x), -1),
+        "to_tokens": lambda: x.reshape(len(x), -1, x.shape[-1]),
+        "to_map": lambda: to_map(layer, x),
+        "take_token": lambda: x[:, layer.place],
+        "mean_tokens": lambda: x[:, layer.skipped :].sum(axis=1) / (x.shape[1] - layer.skipped),
         "dropout": lambda: dropout(layer, x, kept if training else None),
         "stochastic_depth": lambda: stochastic_depth(layer, x, kept, training),
         "multiply": lambda: inputs[0] * inputs[1],
@@ -235,6 +270,9 @@ WEIGHTED = {
     "layer_scale": lambda layer, weights, x: x * weights["gamma"],
     "light_conv2d": light_conv2d,
     "light_dense": light_dense,
+    "learned_tokens": learned_tokens,
+    "position_embedding": position_embedding,
+    "self_attention": self_attention,
 }
 
 

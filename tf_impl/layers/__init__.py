@@ -5,11 +5,22 @@ from types import MappingProxyType
 
 import keras
 
-from . import basic, convolution, layer_norm, light, merging, pooling, residual
+from . import (
+    attention,
+    basic,
+    convolution,
+    layer_norm,
+    light,
+    merging,
+    pooling,
+    residual,
+    tokens,
+)
 
 # Kind of a declaration -> the class that is made with its arguments; each module names its own.
 LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
     {
+        **attention.KINDS,
         **basic.KINDS,
         **convolution.KINDS,
         **layer_norm.KINDS,
@@ -17,6 +28,7 @@ LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
         **merging.KINDS,
         **pooling.KINDS,
         **residual.KINDS,
+        **tokens.KINDS,
     }
 )
 

@@ -44,7 +44,7 @@ ACTIVATIONS = {
 
 
 class Dense(Declared):
-    """Affine map with an activation: (N, in) -> (N, out)."""
+    """Affine map of the last axis with an activation: (N, …, in) -> (N, …, out)."""
 
     def __init__(
         self,
@@ -62,7 +62,8 @@ class Dense(Declared):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Multiply by the kernel (in, out), add the bias (out,), activate."""
-        outputs = tf.linalg.matmul(inputs, self.kernel)
+        # One product for all tokens: a product per image would read the kernel for each.
+        outputs = tf.tensordot(inputs, self.kernel, 1)
         if self.bias is not None:
             outputs = _add_bias(outputs, self.bias)
         return ACTIVATIONS[self.activation](outputs)

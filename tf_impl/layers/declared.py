@@ -13,6 +13,7 @@ import keras
 _NEXT_NAME: ContextVar[str | None] = ContextVar("next_name", default=None)
 _INITIALIZERS = {
     "kernel": keras.initializers.GlorotUniform,
+    "embedding": lambda: keras.initializers.RandomNormal(stddev=0.02),
     "gamma": keras.initializers.Ones,
     "moving_variance": keras.initializers.Ones,
 }

@@ -5,11 +5,22 @@ from types import MappingProxyType
 
 from torch import nn
 
-from . import basic, convolution, layer_norm, light, merging, pooling, residual
+from . import (
+    attention,
+    basic,
+    convolution,
+    layer_norm,
+    light,
+    merging,
+    pooling,
+    residual,
+    tokens,
+)
 
 # Kind of a declaration -> the class that is made with its arguments; each module names its own.
 LAYERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
+        **attention.KINDS,
         **basic.KINDS,
         **convolution.KINDS,
         **layer_norm.KINDS,
@@ -17,5 +28,6 @@ LAYERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         **merging.KINDS,
         **pooling.KINDS,
         **residual.KINDS,
+        **tokens.KINDS,
     }
 )

@@ -22,13 +22,14 @@ ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
     # Not `F.hardsigmoid`, whose gradient has float32's 1 / 6 in float64 too.
     "hard_sigmoid": lambda inputs: F.relu6(inputs + 3) / 6,
-    "softmax": lambda inputs: torch.softmax(inputs, dim=1),
+    # Tokens (N, T, C) have their channels last, maps (N, C, H, W) do not.
+    "softmax": lambda inputs: torch.softmax(inputs, dim=2 if inputs.ndim == 3 else 1),
     "tanh": torch.tanh,
 }
 
 
 class Dense(Declared, nn.Linear):
-    """Affine map with an activation: (N, in) -> (N, out)."""
+    """Affine map of the last axis with an activation: (N, …, in) -> (N, …, out)."""
 
     def __init__(
         self,

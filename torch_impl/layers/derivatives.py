@@ -1,4 +1,4 @@
-"""Second derivatives of convolutions in PyTorch, and the switch for efficient ones.
+"""Second derivatives of convolutions and attention in PyTorch, and the switch for efficient ones.
 
 PyTorch's own double backward is exact and slow: it builds the weight gradient's derivative from a
 convolution with a huge kernel. Here the backward pass is a function of its own, whose backward pass
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from .batch_norm import batch_norm, update_moving
@@ -30,6 +31,8 @@ def channel_products(maps: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def efficient_second_order(*, linear_only: bool = False) -> Iterator[None]:
     """Replace convolution and training batch norm inside by the functions of this module.
+
+    Attention inside is computed by products, which can be differentiated twice.
 
     `linear_only` leaves out what is not linear in the gradient from above.
     """
@@ -51,6 +54,10 @@ class _Exchange(TorchFunctionMode):
             return _convolve(*args, **kwargs, linear_only=self.linear_only)
         if func is F.batch_norm and kwargs.get("training"):
             return _normalise(*args, **kwargs, linear_only=self.linear_only)
+        if func is F.scaled_dot_product_attention:
+            # The fused kernels have no second derivative.
+            with sdpa_kernel(SDPBackend.MATH):
+                return func(*args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -28,7 +28,8 @@ class Concatenate(Declared):
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Join maps (N, C, H, W), whose C may differ, in the order given."""
-        return torch.cat(inputs, dim=1)
+        # Tokens (N, T, C) have their channels last.
+        return torch.cat(inputs, dim=2 if inputs[0].ndim == 3 else 1)
 
 
 class Multiply(Declared):

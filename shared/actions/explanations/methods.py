@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.networks.grids import find_map_shape
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.networks.nodes import find_last_map
@@ -28,7 +29,7 @@ class GradCam:
         name: The method, as `--method` takes it.
         unit: Meaning of a map's values, for the colour bar.
         tap: Name of the map.
-        tap_shape: (h, w, c) of it.
+        tap_shape: (h, w, c) of it; of tokens, that of their patches.
         image_shape: (H, W, C) of the images.
     """
 
@@ -42,7 +43,8 @@ class GradCam:
         self, network: OpenNetwork, images: NDArray[np.float32], classes: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return maps (N, h, w) of images (N, H, W, C) for classes (N,), each from 0 to 1."""
-        return scale_to_one(class_maps(*network.map_and_gradient(images, classes, self.tap)))
+        values = network.map_and_gradient(images, classes, self.tap)
+        return scale_to_one(class_maps(*(as_maps(value, self.tap_shape) for value in values)))
 
     def show(self, one: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a map (h, w), resized to (H, W)."""
@@ -137,8 +139,21 @@ def choose_method(
     if name == "occlusion":
         return Occlusion(patches=plan_patches(height, width, patch, stride))
     chosen = choose_tap(network) if tap is None else check_tap(network, tap)
-    shape = network.shape_of(network.node_of(chosen))
+    shape = map_shape(network, network.node_of(chosen))
     return GradCam(tap=chosen, tap_shape=shape, image_shape=network.input_shape)
+
+
+def map_shape(network: Network, node: str) -> Shape:
+    """Return (h, w, c) of a map or of the patches among tokens, or () if it is neither."""
+    return find_map_shape(network.nodes, network.shape_of(node)) or ()
+
+
+def as_maps(values: NDArray[np.floating], shape: Shape) -> NDArray[np.floating]:
+    """Return maps (N, h, w, c): themselves, or the last of the tokens (N, T, c), the patches."""
+    if values.ndim == 4:
+        return values
+    height, width, channels = shape
+    return values[:, -height * width :].reshape(-1, height, width, channels)
 
 
 def choose_tap(network: Network) -> str:
@@ -163,7 +178,7 @@ def check_tap(network: Network, tap: str) -> str:
         UsageError: There is no such tap, it is no map, or the logits do not depend on it.
     """
     node = network.node_of(tap)
-    if len(network.shape_of(node)) != 3:
+    if not map_shape(network, node):
         raise UsageError(
             f"Got --tap {tap}, which is a vector of shape {network.shape_of(node)}. Expected a map "
             f"(height, width, channels). Try --tap {choose_tap(network)}."

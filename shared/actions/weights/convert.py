@@ -5,17 +5,16 @@ only: no layer is built, no Lambda is run); safetensors needs neither.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypedDict
-
-import numpy as np
 
 from poc.shared.actions.count import parse_input_shape
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
+from poc.shared.files.shards import INDEX, read_shards
 from poc.shared.files.signatures import describe_wrong_suffix
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.models import find_model
@@ -36,14 +35,17 @@ from poc.shared.weights.conversion import (
 )
 from poc.shared.weights.header import CLASSES, NETWORK, VIEW, read_view, write_network
 from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.packing import lacks_head
 from poc.shared.weights.published.keras_order import numbered_names
 from poc.shared.weights.published.schemes import Scheme
 from poc.shared.weights.published.table import find_schemes
-from poc.shared.weights.published.views import find_view
+from poc.shared.weights.published.views import IMAGENET_CLASSES, find_view
 from poc.shared.weights.wrapping import unwrap
 
+from .notes import describe_lineage, describe_parts, describe_types
+
 BACKENDS = {".pth": "torch", ".pt": "torch", ".tar": "torch", ".h5": "tf", ".keras": "tf"}
-ENDINGS = ", ".join((".safetensors", *BACKENDS))
+ENDINGS = ", ".join((".safetensors", INDEX, *BACKENDS))
 WRITTEN = (".safetensors", ".pth", ".h5")
 KERAS_3 = ".weights.h5"  # Keras 3 reads it in its own layout only
 
@@ -105,7 +107,8 @@ def convert_file(
     """Read, check every name and shape, rename, transpose, write.
 
     Args:
-        source: `.safetensors`, `.pth`, `.pt`, `.pth.tar`, `.h5` or `.keras`.
+        source: `.safetensors`, the index of several of them, `.pth`, `.pt`, `.pth.tar`, `.h5` or
+            `.keras`.
         target: `.safetensors`, `.pth`, `.h5` or `.weights.h5`.
         run: The run whose model, `input_shape` and `num_classes` define the tensors.
         source_format: `torch`, `keras`, `canonical` or a scheme's name; none: found by the names.
@@ -123,10 +126,16 @@ def convert_file(
     incoming = find_scheme(network, schemes, found.tensors, source_format)
     lineage = metadata.get(LINEAGE) if incoming is None else incoming.lineage
     weights = read_weights(run, incoming, found.tensors, lineage)
-    notes = [*found.notes, *describe_lineage(run, incoming, lineage), *describe_types(weights)]
+    is_body = lacks_head(network, incoming, found.tensors)
+    notes = [
+        *found.notes,
+        *describe_parts(network, incoming, found.tensors),
+        *describe_lineage(run, incoming, lineage),
+        *describe_types(weights),
+    ]
     texts = {
         **weight_metadata(run.model_spec, lineage if lineage_of(run.model_spec) else None),
-        **view_texts(run, incoming, lineage, metadata),
+        **view_texts(run, incoming, lineage, metadata, is_body=is_body),
     }
     write_tensors(target, publish(run, outgoing, weights, target), texts)
     origin, form = (scheme.name if scheme else CANONICAL for scheme in (incoming, outgoing))
@@ -147,16 +156,25 @@ def convert_file(
 
 
 def view_texts(
-    run: RunSpec, incoming: Scheme | None, lineage: str | None, metadata: Mapping[str, str]
+    run: RunSpec,
+    incoming: Scheme | None,
+    lineage: str | None,
+    metadata: Mapping[str, str],
+    *,
+    is_body: bool = False,
 ) -> dict[str, str]:
     """Return the header texts about the images that the weights expect, and about the classes.
 
     Options of the command win over the header of the source, which wins over the published view.
     """
-    publisher = lineage or (incoming.layout if incoming else "")
-    publisher = "torchvision" if publisher == "torch" else publisher
-    known = find_view(run.model_spec.name, publisher, run.num_classes or 0)
+    publisher = lineage or (incoming.publisher if incoming else "")
+    # A body alone is published for any number of classes.
+    num_classes = IMAGENET_CLASSES if is_body else run.num_classes or 0
+    known = find_view(run.model_spec.name, publisher, num_classes)
     stored = read_view(metadata) or (known.settings() if known else {})
+    if incoming and incoming.resizing and stored and run.input_shape:
+        # The positions were resized to this size.
+        stored = {**stored, "image_size": list(run.input_shape[:2])}
     view = merge(stored, run.data.model_dump(mode="json", exclude_unset=True))
     network = write_network(run.model_spec, run.input_shape)
     shown = {VIEW: json.dumps(view)} if view else {}
@@ -226,33 +244,6 @@ def publish(run: RunSpec, outgoing: Scheme | None, weights: Weights, target: Pat
     return {numbered[own]: published[names[own]] for own in numbered}
 
 
-def describe_lineage(run: RunSpec, incoming: Scheme | None, lineage: str | None) -> Iterator[str]:
-    """Yield a note if names and shapes fit more than one lineage."""
-    own = lineage_of(run.model_spec)
-    if own is None:
-        return
-    if lineage is not None and lineage != own:
-        yield (
-            f"These are weights of the lineage {lineage!r}, but lineage={own} was named. The file "
-            f"says {lineage!r}, and runs that start from it must set model.lineage={lineage}."
-        )
-    elif lineage is None and incoming is not None:
-        yield (
-            f"The names of {incoming.name} fit both lineages. The file is recorded as {own!r}; "
-            "--set model.lineage=... names the other."
-        )
-
-
-def describe_types(weights: Weights) -> Iterator[str]:
-    """Yield a note if some of the `Weights` are float64, which is rare and doubles the file."""
-    doubles = sum(value.dtype == np.float64 for value in weights.values())
-    if doubles:
-        yield (
-            f"{doubles} of {len(weights)} tensors are float64 and stay float64; a float32 run "
-            "rounds them when it starts."
-        )
-
-
 def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Read every tensor (…) of a file, under the file's own names, and its header's texts, if any.
 
@@ -265,6 +256,8 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
         raise UsageError(wrong)
     if path.suffix == ".safetensors":
         return read_arrays_and_metadata(path)
+    if path.name.endswith(INDEX):
+        return read_shards(path), {}
     if path.suffix not in BACKENDS:
         raise UsageError(
             f"Got the weights {str(path)!r}. Expected one of {ENDINGS}. "

@@ -10,12 +10,16 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
 from poc.shared.files.signatures import describe_wrong_suffix
 from poc.shared.spec.methods.table import find_method, tell_default
+from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.reading.config import DEFAULT_METHOD
 from poc.shared.spec.run import RunSpec
-from poc.shared.weights.conversion import find_scheme, published_shape
+from poc.shared.weights.conversion import find_scheme, own_tensors
 from poc.shared.weights.header import IMAGENET, read_names, read_texts
+from poc.shared.weights.layout import published_shape
+from poc.shared.weights.packing import lacks_head
+from poc.shared.weights.published.positions import find_position_node
 from poc.shared.weights.published.table import find_schemes
 from poc.shared.weights.recognition import recognise_model
 from poc.shared.weights.wrapping import unwrap
@@ -46,7 +50,7 @@ def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[st
     if file.suffix == ".safetensors" and is_canonical(network, file):
         return path
     try:
-        return convert_copy(file, model, network, note)
+        return convert_copy(file, model, network, image_shape(model, values), note)
     except UsageError as error:
         raise UsageError(explain_failure(str(error), file, model, values)) from None
 
@@ -114,18 +118,34 @@ def is_canonical(network: Network, file: Path) -> bool:
     return 2 * len(own & read_names(file)) > len(own)
 
 
+def image_shape(model: ModelSpec, values: Mapping[str, object]) -> Shape:
+    """Return the shape (H, W, C) of the images that positions are resized to, if there are any."""
+    published = find_model(model.name).example_input
+    data = values.get("data")
+    size = data.get("image_size") if isinstance(data, Mapping) else None
+    has_positions = find_position_node(declare(model, SOME_CLASSES)) is not None
+    if not has_positions or not isinstance(size, list | tuple) or len(size) != 2:
+        return published
+    return (*(int(side) for side in size), published[2])
+
+
 def convert_copy(
-    file: Path, model: ModelSpec, network: Network, note: Callable[[str], None]
+    file: Path,
+    model: ModelSpec,
+    network: Network,
+    shape: Shape,
+    note: Callable[[str], None],
 ) -> str:
-    """Convert a file into the cache, once per content and model; return the path of the copy."""
-    digest = hashlib.sha256(file.read_bytes() + model.model_dump_json().encode()).hexdigest()[:16]
+    """Convert a file into the cache, once per content, model and shape; return the copy's path."""
+    named = f"{model.model_dump_json()}{shape}".encode()
+    digest = hashlib.sha256(file.read_bytes() + named).hexdigest()[:16]
     target = cache_folder() / f"{file.stem}-{model.name}-{digest}.safetensors"
     if not target.exists():
         run = RunSpec.parse(
             {
                 "method": "scratch",
                 "model": model.model_dump(mode="json"),
-                "input_shape": list(find_model(model.name).example_input),
+                "input_shape": list(shape),
                 "num_classes": count_classes(file, model, network),
             },
             "",
@@ -158,6 +178,8 @@ def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
             f"{str(error).removesuffix('.')}. Or fill in the right names: `poc weights convert "
             f"{file} {file.with_suffix('.safetensors').name} --model {model.name} --classes N`"
         ) from None
+    if lacks_head(network, scheme, own_tensors(network, scheme, tensors) if scheme else tensors):
+        return SOME_CLASSES
     head = network.parameters[-1]
     name = head.name if scheme is None else scheme.tensors(network)[head.name]
     node = next(node for node in reversed(network.nodes) if node.parameters)

@@ -73,8 +73,8 @@ def estimate_need(run: ResolvedRun) -> Need:
 
 
 def output_values(network: Network) -> int:
-    """Count the numbers in the outputs of all layers, for one example."""
-    own = sum(math.prod(node.output_shape) for node in network.nodes)
+    """Count the numbers in the outputs of all layers, and inside attention, for one example."""
+    own = sum(math.prod(node.output_shape) + node.inner_values for node in network.nodes)
     return math.prod(network.input_shape) + own
 
 

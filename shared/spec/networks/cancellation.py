@@ -1,5 +1,6 @@
-"""Constants that a later batch norm subtracts again: layers that add one or pass one on."""
+"""Biases without effect: constants that a later batch norm subtracts, or a softmax does not see."""
 
+from .layers.attention import INERT, SelfAttention
 from .layers.convolution import Conv2D
 from .layers.light import LightConv2D
 from .layers.residual import ScaledAdd, StochasticDepth
@@ -20,6 +21,13 @@ def added_constants(node: Node) -> tuple[str, ...]:
         *last,
         *(f"{node.name}/{name}" for name in node.layer.inner_constants(node.input_shapes)),
     )
+
+
+def inert_biases(node: Node) -> tuple[str, ...]:
+    """Return the trainable biases that change no output of the node itself: an attention's key."""
+    if not isinstance(node.layer, SelfAttention):
+        return ()
+    return tuple(p.name for p in node.parameters if p.is_trainable and p.name.endswith(INERT))
 
 
 def hands_constants_on(node: Node) -> bool:

@@ -98,11 +98,39 @@ def normal_hundredth(
 def normal_fiftieth(
     generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Draw an array (…) from N(0, 0.02^2), as ConvNeXt's kernels.
+    """Draw an array (…) from N(0, 0.02^2), as the kernels of ConvNeXt, DeiT and DINOv2.
 
-    Its code truncates at 2, a hundred deviations away.
+    Their code truncates at 2, a hundred deviations away.
     """
     return generator.normal(0.0, 0.02, shape)
+
+
+def normal_millionth(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Draw an array (…) from N(0, 1e-6^2), as the biases of ViT's dense layers."""
+    return generator.normal(0.0, 1e-6, shape)
+
+
+def lecun_normal(
+    generator: np.random.Generator, initializer: Initializer, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Draw an array (…) from a normal truncated at two deviations, with the variance 1 / fan_in.
+
+    It is the distribution of ViT's patches.
+    """
+    return truncated_normal(generator, math.sqrt(1 / initializer.fan_in), shape)
+
+
+def truncated_normal(
+    generator: np.random.Generator, deviation: float, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Draw an array (…) from a normal truncated at two deviations, with this one of its own."""
+    values = generator.normal(0.0, 1.0, shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = generator.normal(0.0, 1.0, int(outside.sum()))
+    # 0.8796… is the deviation of a standard normal truncated to [-2, 2].
+    return values * (deviation / 0.87962566103423978)
 
 
 def uniform_fan_out(
@@ -123,12 +151,7 @@ def variance_scaling_fan_out(
 
     It is the distribution of Keras' EfficientNet convolutions.
     """
-    # 0.8796… is the deviation of a standard normal truncated to [-2, 2].
-    deviation = math.sqrt(2 / initializer.fan_out) / 0.87962566103423978
-    values = generator.normal(0.0, 1.0, shape)
-    while (outside := np.abs(values) > 2).any():
-        values[outside] = generator.normal(0.0, 1.0, int(outside.sum()))
-    return values * deviation
+    return truncated_normal(generator, math.sqrt(2 / initializer.fan_out), shape)
 
 
 DISTRIBUTIONS: Mapping[str, Draw] = MappingProxyType(
@@ -144,6 +167,8 @@ DISTRIBUTIONS: Mapping[str, Draw] = MappingProxyType(
             uniform,
             normal_hundredth,
             normal_fiftieth,
+            normal_millionth,
+            lecun_normal,
             uniform_fan_out,
             variance_scaling_fan_out,
         )

@@ -19,12 +19,11 @@ from .architectures import (
     inception_resnet,
     lightnet,
     mobilenet,
-    resnet,
-    resnet_cifar,
-    resnet_preactivation,
     simple_cnn,
     vgg,
+    vision_transformer,
 )
+from .architectures.residual_networks import resnet, resnet_cifar, resnet_preactivation
 from .factors import Factor, factorize
 from .layers.declaration import Shape
 from .network import Network
@@ -212,6 +211,24 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 example_input=(variant.image_size, variant.image_size, 3),
             )
             for name, variant in efficientnet.VARIANTS.items()
+        },
+        **{
+            name: Model(
+                summary=f"ViT-{name[4:-2].title()}/16: vision transformer on patches of 16x16",
+                options=vision_transformer.VitOptions,
+                declare=vision_transformer.transformer(name),
+                example_input=(224, 224, 3),
+            )
+            for name in vision_transformer.VIT_VARIANTS
+        },
+        **{
+            name: Model(
+                summary=f"DINOv2 {name[7:-2].upper()}/14: vision transformer with LayerScale",
+                options=vision_transformer.Dinov2Options,
+                declare=vision_transformer.transformer(name),
+                example_input=(518, 518, 3),
+            )
+            for name in vision_transformer.DINOV2_VARIANTS
         },
     }
 )

@@ -10,7 +10,7 @@ from functools import cached_property
 from poc.shared.errors import UsageError
 from poc.shared.spec.suggestions import likeliest
 
-from .cancellation import added_constants, hands_constants_on
+from .cancellation import added_constants, hands_constants_on, inert_biases
 from .layers.declaration import Layer, Parameter, Shape
 from .layers.elementwise import BatchNorm, Dropout
 from .layers.residual import StochasticDepth
@@ -176,7 +176,7 @@ class Network:
 
     @cached_property
     def cancelled_biases(self) -> frozenset[str]:
-        """Return the biases and betas that batch norms subtract again.
+        """Return the biases and betas that batch norms subtract again, and the keys' biases.
 
         Their gradient is exactly zero. In floating point it is rounding noise, which Adam follows
         at full rate (docs/decisions/0003).
@@ -190,7 +190,8 @@ class Network:
 
         `kept` are random branches that keep every example, and so change nothing.
         """
-        return frozenset(
+        inert = {name for node in self.nodes for name in inert_biases(node)}
+        return frozenset(inert).union(
             name
             for node in self.nodes
             if getattr(node.layer, "activation", None) is None

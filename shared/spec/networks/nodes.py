@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .layers.attention import SelfAttention
 from .layers.declaration import Layer, Parameter, Shape, prefixed
 from .layers.dense import Flatten
 from .layers.elementwise import Dropout
@@ -58,6 +59,12 @@ class Node:
     def dead_parameters(self) -> int:
         """Return the number of kernel values that meet only padding at this input size."""
         count = getattr(self.layer, "dead_parameters", None)
+        return count(self.input_shapes) if count else 0
+
+    @property
+    def inner_values(self) -> int:
+        """Return the number of values that the layer keeps for its gradient, without its output."""
+        count = getattr(self.layer, "inner_values", None)
         return count(self.input_shapes) if count else 0
 
     @property
@@ -182,15 +189,19 @@ def find_last_map(nodes: Sequence[Node]) -> str | None:
     """Find the last map (H, W, C) of several pixels that no pooling or dropout has made.
 
     No way from the images to the logits goes around it. Without one, it is the last such map of a
-    single pixel. None means that there is no map.
+    single pixel. None means that there is no map. Tokens (T, C) that an attention still mixes count
+    as maps; after the last one, a class token does not see the others.
 
     Args:
         nodes: Those that the logits depend on, in the order of computation.
     """
+    mixers = [place for place, node in enumerate(nodes) if isinstance(node.layer, SelfAttention)]
+    mixed = {node.name for node in nodes[: max(mixers, default=0)]}
     maps = [
         node
         for node in list_bottlenecks(nodes)
-        if len(node.output_shape) == 3 and not isinstance(node.layer, SUMMARIES)
+        if len(node.output_shape) == 3 or (len(node.output_shape) == 2 and node.name in mixed)
+        if not isinstance(node.layer, SUMMARIES)
     ]
     wide = [node for node in maps if node.output_shape[:2] != (1, 1)]
     found = wide or maps

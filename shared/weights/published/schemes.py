@@ -7,6 +7,8 @@ from typing import Literal
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network, Node
 
+from .positions import Resizing
+
 Layout = Literal["torch", "keras"]
 LayerNames = dict[str, str]
 SUFFIXES: Mapping[str, Mapping[str, str]] = {
@@ -40,10 +42,15 @@ class Scheme:
         has_statistics: True if the publisher's model normalises images by numbers of its own.
         is_nested: True if the publisher's model holds other models, whose layers no file that is
             written here would reach.
-        suffixes: Names of a kind's own tensors below the layer, by `kind/tensor`; empty: the tensor
-            has the layer's name.
         shapes: Kind of a layer -> the publisher's shape of its kernel or factors in place of the
             layout's, which has the same values in the same order.
+        suffixes: Names of a kind's own tensors below the layer, by `kind/tensor`; empty: the tensor
+            has the layer's name.
+        packed: Tensors that hold query, key and value as one, by the end of their name -> the end
+            of the three that they become.
+        resizing: Rule by which the publisher resizes learned positions.
+        body: Prefix that all names but the head's have, and that files of the body alone lack.
+        may_lack_head: True if the publisher has files without a head.
     """
 
     name: str
@@ -54,8 +61,19 @@ class Scheme:
     adds_shortcut_first: bool = False
     has_statistics: bool = False
     is_nested: bool = False
-    suffixes: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, Callable[[Shape], Shape]] = field(default_factory=dict)
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+    packed: Mapping[str, str] = field(default_factory=dict)
+    resizing: Callable[[Network], Resizing] | None = None
+    body: Callable[[Network], str] | None = None
+    may_lack_head: bool = False
+
+    @property
+    def publisher(self) -> str:
+        """Return the publisher by whose name the published views are listed."""
+        if self.resizing is not None:
+            return self.name
+        return {"torch": "torchvision"}.get(self.layout, self.layout)
 
     def can_name(self, network: Network) -> bool:
         """Say if it has names for all layers of a network and all kinds of their parameters.

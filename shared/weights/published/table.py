@@ -8,10 +8,19 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.networks.architectures import convnext as convnext_models
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
 from poc.shared.spec.networks.architectures.mobilenet import V3_VARIANTS
+from poc.shared.spec.networks.architectures.vision_transformer import DINOV2_VARIANTS, VIT_VARIANTS
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.suggestions import closest
 
-from . import convnext, inception, inverted_residual, resnet, resnet_cifar, vgg
+from . import (
+    convnext,
+    inception,
+    inverted_residual,
+    resnet,
+    resnet_cifar,
+    vgg,
+    vision_transformer,
+)
 from .schemes import DOTTED, Scheme
 
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
@@ -27,6 +36,8 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
         **dict.fromkeys(("inception_v3", "inception_resnet_v2"), inception.SCHEMES),
         "efficientnet_lite0": inverted_residual.LITE_SCHEMES,
         **dict.fromkeys(VARIANTS, inverted_residual.EFFICIENTNET_SCHEMES),
+        **dict.fromkeys(VIT_VARIANTS, vision_transformer.VIT_SCHEMES),
+        **dict.fromkeys(DINOV2_VARIANTS, vision_transformer.DINOV2_SCHEMES),
     }
 )
 
@@ -61,6 +72,7 @@ IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
     {
         ("vgg16", ""): torchvision_origin("vgg16"),
         ("vgg16_bn", ""): torchvision_origin("vgg16_bn"),
+        ("vit_b16", ""): torchvision_origin("vit_b_16"),
         ("mobilenet_v2", "keras"): keras_origin("MobileNetV2", lineage="keras"),
         ("mobilenet_v2", "torchvision"): torchvision_origin("mobilenet_v2", lineage="torchvision"),
         **{

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from poc.shared.spec.data import Interpolation, Normalization
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
 from poc.shared.spec.networks.architectures.mobilenet import V3_VARIANTS
+from poc.shared.spec.networks.architectures.vision_transformer import DINOV2_VARIANTS, VIT_VARIANTS
 
 KERAS, TORCHVISION = "keras", "torchvision"
 IMAGENET_CLASSES = 1000
@@ -100,6 +101,18 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
         ("efficientnet_lite0", KERAS): PublishedView(
             size=224, resized=256, interpolation="bicubic", normalization="tf"
         ),
+        # timm's files of ViT are of several trainings, which normalise in different ways.
+        ("vit_b16", TORCHVISION): PLAIN,
+        **{
+            (name, "transformers"): PublishedView(size=224, normalization="tf")
+            for name in VIT_VARIANTS
+        },
+        # 224 of 256, at the size of the published positions.
+        **{
+            (name, publisher): PublishedView(size=518, resized=592, interpolation="bicubic")
+            for name in DINOV2_VARIANTS
+            for publisher in ("dinov2", "timm", "transformers", "transformers_module")
+        },
         ("mobilenet_v2", KERAS): PublishedView(size=224, normalization="tf"),
         **{(name, KERAS): PublishedView(size=224, normalization="caffe") for name in ("vgg16",)},
         **{

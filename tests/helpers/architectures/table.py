@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from . import convnext, inception, light, mobile, resnet, vgg
+from . import convnext, inception, light, mobile, resnet, transformers, vgg
 from .row import Architecture, Case
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -18,6 +18,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **vgg.ROWS,
     **mobile.ROWS,
     **convnext.ROWS,
+    **transformers.ROWS,
 }
 # Name of a row -> its form for the parity ladder.
 SMALL_CASES: dict[str, Case] = {

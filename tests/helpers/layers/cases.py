@@ -7,6 +7,7 @@ cannot hide.
 from collections.abc import Sequence
 
 from poc.shared.spec.networks.builder import NetworkBuilder
+from poc.shared.spec.networks.layers.attention import SelfAttention
 from poc.shared.spec.networks.layers.convolution import (
     Conv2D,
     DepthwiseConv2D,
@@ -26,11 +27,19 @@ from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
 from poc.shared.spec.networks.layers.merging import Add, Concatenate, Multiply
 from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.layers.residual import Highway, ScaledAdd, StochasticDepth
+from poc.shared.spec.networks.layers.tokens import (
+    LearnedTokens,
+    MeanTokens,
+    PositionEmbedding,
+    TakeToken,
+    ToMap,
+    ToTokens,
+)
 from poc.shared.spec.networks.network import Network
 
 MAP = (6, 5, 4)
 VECTOR = (7,)
-TOKENS = (5, 4)
+TOKENS = (5, 6)
 PADS = ((2, 1), (0, 3))
 
 
@@ -41,11 +50,15 @@ def single(layer: Layer, shape: tuple[int, ...] = MAP) -> Network:
     return net.build()
 
 
-def joined(layer: Layer) -> Network:
-    """Two different maps, joined by `layer`."""
+def joined(layer: Layer, *between: Layer) -> Network:
+    """Two different maps, each changed by the layers `between`, joined by `layer`."""
     net = NetworkBuilder("case", MAP)
     left = net.add("left", Conv2D(filters=3, kernel_size=(1, 1)))
+    for index, other in enumerate(between):
+        left = net.add(f"left{index}", other)
     right = net.add("right", Conv2D(filters=3, kernel_size=(3, 2)), "images")
+    for index, other in enumerate(between):
+        right = net.add(f"right{index}", other)
     net.add("layer", layer, left, right)
     return net.build()
 
@@ -153,6 +166,18 @@ CASES: dict[str, Network] = {
     "flatten light": flattened(LightDense(units=3, rank=2)),
     "flatten between": flattened(Dense(units=3), BatchNorm(), Dropout(rate=0.25)),
     "flatten alone": single(Flatten()),
+    "dense tokens": single(Dense(units=3, activation="softmax"), TOKENS),
+    "to tokens": single(ToTokens()),
+    "to map": single(ToMap(height=1, width=4, skipped=1), TOKENS),
+    "class token": single(LearnedTokens(), TOKENS),
+    "registers": single(LearnedTokens(count=3, place=1), TOKENS),
+    "position embedding": single(PositionEmbedding(), TOKENS),
+    "take token": single(TakeToken(place=1), TOKENS),
+    "mean tokens": single(MeanTokens(skipped=2), TOKENS),
+    "attention": single(SelfAttention(heads=3), TOKENS),
+    "dropout tokens": single(Dropout(rate=0.25), TOKENS),
+    "drop path tokens": single(StochasticDepth(survival=0.5, mode="row", scaling="train"), TOKENS),
+    "concatenate tokens": joined(Concatenate(), ToTokens()),
     "add": joined(Add()),
     "concatenate": joined(Concatenate()),
     **{f"activation {name}": single(Activate(activation=name)) for name in ACTIVATIONS},

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from poc.tests.helpers.libraries.convnext_models import build_convnext, find_keras
+from poc.tests.helpers.libraries.transformer_models import build_transformer
 
 BATCH = 4
 CLASSES = 7
@@ -42,7 +43,11 @@ def run_torch(build: str, sides: list[int]) -> Arrays:
     for name, value in state.items():
         suffix = name.rpartition(".")[2]
         is_norm = value.ndim == 1
-        roles = {"weight": "gamma" if is_norm else "kernel", "running_var": "variance"}
+        roles = {
+            "weight": "gamma" if is_norm else "kernel",
+            **dict.fromkeys(("gamma", "lambda1"), "gamma"),
+            "running_var": "variance",
+        }
         if value.is_floating_point():
             fan_in = int(np.prod(value.shape[1:]))
             values = draw_value(generator, roles.get(suffix, ""), tuple(value.shape), fan_in)
@@ -58,7 +63,9 @@ def run_torch(build: str, sides: list[int]) -> Arrays:
         model.zero_grad()
         loss = torch.nn.functional.cross_entropy(model.train()(inputs), torch.from_numpy(labels))
         loss.backward()
-        gradients = {name: value.grad.numpy() for name, value in model.named_parameters()}
+        found = {name: value.grad for name, value in model.named_parameters()}
+        # A token for masked patches has none.
+        gradients = {name: value.numpy() for name, value in found.items() if value is not None}
         result |= collect(side, images, labels, logits, float(loss.detach()), gradients)
     return result
 
@@ -67,6 +74,8 @@ def build_torch(build: str, side: int) -> Any:
     from torch import nn
     from torchvision import models
 
+    if " " in build:
+        return build_transformer(build)
     if build in ("vgg16", "vgg16_bn"):
         # An eighth of every width, and no pooling to 7x7, which changes nothing at 224 only.
         plan = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]

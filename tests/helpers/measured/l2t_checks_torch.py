@@ -10,6 +10,7 @@ from poc.shared.spec.methods.l2t_ww import ChannelPair, L2TWWOptions
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.layers.declaration import prefixed
 from poc.torch_impl.layers import batch_norm, derivatives
+from poc.torch_impl.layers.attention import SelfAttention
 from poc.torch_impl.layers.derivatives import efficient_second_order
 from poc.torch_impl.methods.l2t_ww.matching import Matching
 
@@ -113,6 +114,25 @@ def matching_forms():
     )
 
 
+def attention_twice():
+    """PyTorch's numeric check of second derivatives inside the switch, the error outside of it."""
+    layer = SelfAttention(6, heads=3, dtype="float64")
+    tokens = torch.randn(2, 5, 6, dtype=torch.float64, requires_grad=True)
+
+    def inside(values):
+        with derivatives.efficient_second_order():
+            return layer(values).sin()
+
+    found = {"inside": torch.autograd.gradgradcheck(inside, (tokens,))}
+    try:
+        torch.autograd.gradgradcheck(lambda values: layer(values).sin(), (tokens,))
+    except RuntimeError as error:
+        found["outside"] = str(error)
+    with torch.no_grad():
+        found["difference"] = float((inside(tokens) - layer(tokens).sin()).abs().max())
+    return found
+
+
 def main():
     errors = {}
     for name, (geometry, inputs, kernel) in CONVOLUTIONS.items():
@@ -142,6 +162,7 @@ def main():
             {
                 "errors": errors,
                 "gram": matching_forms(),
+                "attention": attention_twice(),
                 "calls": calls,
                 "calls_outside": {**derivatives.CALLS, **batch_norm.CALLS},
             }

@@ -19,6 +19,8 @@ from poc.shared.weights.published.table import find_schemes
 from poc.torch_impl import build_native_model
 
 SIDE, CLASSES, SEED = 224, 10, 3
+# Names that torchvision spells in another way.
+THEIRS = {"vit_b16": "vit_b_16"}
 
 
 def declare(name):
@@ -63,7 +65,7 @@ def compare(name):
     network, names = declare(name)
     weights = draw(network)
     ours = build_native_model(network, weights, names)
-    theirs = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES)
+    theirs = getattr(torchvision.models, THEIRS.get(name, name))(weights=None, num_classes=CLASSES)
     scheme = next(s for s in find_schemes(name) if s.name in ("torchvision", "dotted"))
     published = from_canonical(network, scheme, weights)
     found = {"unpublished": unequal(ours.state_dict(), published)}

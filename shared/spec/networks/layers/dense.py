@@ -1,4 +1,4 @@
-"""Layers that take or give vectors: dense and flatten."""
+"""Layers that take or give vectors: dense, which takes tokens too, and flatten."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from .declaration import Activation, Parameter, Shape, Stateless, bias_parameter
 
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """An affine map from (C,) to (units,), then an optional activation."""
+    """An affine map from (C,) to (units,), then an optional activation; of tokens, each alone."""
 
     kind: ClassVar[str] = "dense"
     units: int
@@ -22,13 +22,13 @@ class Dense:
     bias_initializer: str = "zeros"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Return (units,)."""
-        vector_size(inputs[0])
-        return (self.units,)
+        """Return (units,), or (T, units) of tokens."""
+        check_last_axis(inputs[0])
+        return (*inputs[0][:-1], self.units)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
         """Declare the kernel (in, out), and the bias (out,) if it is used."""
-        shape = (vector_size(inputs[0]), self.units)
+        shape = (inputs[0][-1], self.units)
         kernel = Parameter(
             name="kernel", shape=shape, initializer=kernel_initializer(self.initializer, shape)
         )
@@ -37,8 +37,8 @@ class Dense:
         return kernel, bias_parameter("bias", self.units, self.bias_initializer, shape)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Return the number of inputs times the number of units."""
-        return vector_size(inputs[0]) * self.units
+        """Return the number of inputs, of all tokens, times the number of units."""
+        return math.prod(inputs[0]) * self.units
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Return the keyword arguments of this kind's class in both trees."""
@@ -59,6 +59,19 @@ class Flatten(Stateless):
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (H * W * C,)."""
         return (math.prod(inputs[0]),)
+
+
+def check_last_axis(shape: Shape) -> None:
+    """Refuse a map as the input of a dense layer.
+
+    Raises:
+        UsageError: The input is neither a vector (C,) nor tokens (T, C).
+    """
+    if len(shape) not in (1, 2):
+        raise UsageError(
+            f"Got a map of shape {shape} for a dense layer. Expected a vector or tokens. Try a "
+            "pool or a flatten layer first."
+        )
 
 
 def vector_size(shape: Shape) -> int:

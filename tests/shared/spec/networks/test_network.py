@@ -51,6 +51,11 @@ EMBEDDINGS = {
     "efficientnet_b5": ("pool", 2048),
     "efficientnet_b6": ("pool", 2304),
     "efficientnet_b7": ("pool", 2560),
+    "vit_ti16": ("pool", 192),
+    "vit_s16": ("pool", 384),
+    "vit_b16": ("pool", 768),
+    "dinov2_s14": ("pool", 384),
+    "dinov2_b14": ("pool", 768),
 }
 # Options that put other layers before the classifier.
 VARIANTS = {
@@ -60,6 +65,8 @@ VARIANTS = {
     "dropout by lineage": ("mobilenet_v2", {"lineage": "torchvision"}, ("pool", 1280)),
     "dropout": ("inception_v3", {"dropout": 0.5}, ("pool", 2048)),
     "light head": ("lightnet_plain", {"head": "light_dense", "dropout": 0.5}, ("pool", 32)),
+    "mean of the patches": ("vit_ti16", {"pooling": "mean"}, ("mean", 192)),
+    "token and mean": ("dinov2_s14", {"pooling": "class_token_and_mean"}, ("both", 768)),
     "auxiliary heads": ("googlenet", {"auxiliary": True}, ("pool", 1024)),
 }
 

@@ -19,7 +19,7 @@ from poc.shared.spec.networks.layers.residual import Highway
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
-from .residual import BlockEnds, ResidualOptions
+from .blocks import BlockEnds, ResidualOptions
 from .resnet import classifier, symmetric
 
 NORM = BatchNorm(momentum=0.9, epsilon=1e-5)

@@ -20,7 +20,7 @@ from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.layers.window import Pads
 from poc.shared.spec.networks.network import Network
 
-from .residual import BlockEnds, ResidualOptions
+from .blocks import BlockEnds, ResidualOptions
 
 REPEATS = {
     18: (2, 2, 2, 2),

@@ -18,7 +18,7 @@ from poc.shared.spec.networks.layers.elementwise import Activate, BatchNorm
 from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.network import Network
 
-from .residual import BlockEnds, ResidualOptions
+from .blocks import BlockEnds, ResidualOptions
 from .resnet import EXPANSION, REPEATS, symmetric
 
 NORM = BatchNorm(momentum=0.99, epsilon=1.001e-5)

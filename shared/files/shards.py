@@ -1,0 +1,56 @@
+"""Safetensors in several files: an index in JSON names the file of each tensor."""
+
+import json
+from pathlib import Path
+
+from poc.shared.errors import UsageError
+
+from .arrays import Arrays, read_arrays
+from .whole import read_regular
+
+INDEX = ".safetensors.index.json"
+
+
+def read_shards(path: Path) -> Arrays:
+    """Read the arrays (…) of all files that an index names; each lies in the index's folder.
+
+    Raises:
+        UsageError: The index is malformed, a file is missing or malformed, or a tensor is not where
+            the index says.
+    """
+    files = read_index(path)
+    found: Arrays = {}
+    for file in sorted(set(files.values())):
+        found |= read_arrays(path.with_name(file))
+    missing = [name for name in files if name not in found]
+    if missing:
+        raise UsageError(
+            f"Got {str(path)!r}, whose files do not have {missing[0]!r}. Expected all tensors that "
+            "it names. Try downloading the files again."
+        )
+    return found
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Read the map from a tensor's name to the name of its file.
+
+    Raises:
+        UsageError: It is no such map, or a file lies in another folder.
+    """
+    try:
+        content = json.loads(read_regular(path))
+        files = content["weight_map"]
+        is_map = bool(files) and all(is_plain(name) for name in files.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_map = False
+    if not is_map:
+        raise UsageError(
+            f"Got {str(path)!r}, which is no index of safetensors. Expected a JSON file with "
+            "weight_map, tensor -> file in the same folder. Try the index that came with the files."
+        )
+    return dict(files)
+
+
+def is_plain(name: object) -> bool:
+    """Say if a name is that of a safetensors file in the same folder, not a path out of it."""
+    return isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")

@@ -1,0 +1,1 @@
+"""Networks with shortcuts: ResNet, ResNeXt, and those of CIFAR."""
