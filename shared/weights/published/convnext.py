@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from poc.shared.spec.networks.layers.declaration import Shape
@@ -126,9 +127,13 @@ SCHEMES = (
         suffixes={"layer_scale/gamma": ""},
         shapes={"layer_scale": lambda shape: (*shape, 1, 1)},
     ),
-    scheme("timm", TIMM),
+    replace(scheme("timm", TIMM), may_lack_head=True),
     scheme("convnext", OWN),
-    scheme("transformers", TRANSFORMERS),
+    replace(
+        scheme("transformers", TRANSFORMERS),
+        body=lambda network: "convnext.",
+        may_lack_head=True,
+    ),
     Scheme(
         name="keras",
         layout="keras",
