@@ -95,7 +95,7 @@ def weigh_answers(answers: Array, groups: NDArray[np.int64] | None = None) -> Ev
         effect = 1.0 if groups is None else (of_images + CONTINUITY) / unit
         return Evidence(mean, num_images, 1, design_effect=effect)
     of_runs = float(((run_means - mean) ** 2).sum()) / (num_runs - 1)
-    # What is left of the two-way table, images by runs, without the means of both.
+    # The two-way table, images by runs, without the means of both.
     left = answers - image_means - run_means[:, None] + mean
     rest = few * float((add_groups(left, groups) ** 2).sum()) / (num_runs - 1) + CONTINUITY
     return Evidence(
@@ -121,9 +121,9 @@ def add_groups(values: Array, groups: NDArray[np.int64] | None) -> Array:
     """
     if groups is None:
         return values
-    sums: Array = np.zeros((*values.shape[:-1], int(groups.max()) + 1))
-    np.add.at(sums, (..., groups), values)
-    return sums
+    sums: Array = np.zeros((int(groups.max()) + 1, *values.shape[:-1]))
+    np.add.at(sums, groups, np.moveaxis(values, -1, 0))
+    return np.moveaxis(sums, 0, -1)
 
 
 def widen_for_few(groups: NDArray[np.int64], level: float) -> float:
@@ -156,16 +156,25 @@ def weigh_accuracies(accuracies: Sequence[float], num_images: int) -> Evidence:
     return Evidence(mean, num_images, len(accuracies), scatter=scatter / unit)
 
 
+class Prior(NamedTuple):
+    """Prior of k: the middle of a page's middle k, and the scatter of both logarithms."""
+
+    middle: float = MIDDLE_SHARE
+    page_scatter: float = PAGE_SCATTER
+    row_scatter: float = ROW_SCATTER
+
+
 class SeedModel:
     """Effect of seeds on each row of a page: the posterior over a grid of K shares k.
 
     Args:
         rows: Evidence of at least one row, all tested on the same data.
+        prior: Assumption about k before the rows are seen.
     """
 
-    def __init__(self, rows: Sequence[Evidence]) -> None:
+    def __init__(self, rows: Sequence[Evidence], prior: Prior | None = None) -> None:
         self.rows = tuple(rows)
-        page_prior, row_priors = lay_out_prior()
+        page_prior, row_priors = lay_out_prior(prior or Prior())
         joint = np.stack([row_priors * likelihood(row) for row in rows])
         totals = joint.sum(axis=2)
         # In logarithms: the product over many rows would underflow.
@@ -201,14 +210,14 @@ class SeedModel:
 
 
 @cache
-def lay_out_prior() -> tuple[Array, Array]:
+def lay_out_prior(prior: Prior) -> tuple[Array, Array]:
     """Return (M,) weights of a page's middle share, and (M, K) of a row's share per middle.
 
     The middles are on the grid of shares, so M = K.
     """
     logs = np.log(SHARES)
-    page = normal_weights(logs, math.log(MIDDLE_SHARE), PAGE_SCATTER)
-    return page, np.stack([normal_weights(logs, middle, ROW_SCATTER) for middle in logs])
+    page = normal_weights(logs, math.log(prior.middle), prior.page_scatter)
+    return page, np.stack([normal_weights(logs, middle, prior.row_scatter) for middle in logs])
 
 
 def normal_weights(values: Array, middle: float, deviation: float) -> Array:

@@ -18,8 +18,8 @@ from statistics import NormalDist
 ACCURACY = 0.8
 DISAGREEMENT = 0.15
 GROUP_CORRELATION = 0.2
-SEED_SHARE = 0.0275
-"""The k of a study; a test compares it with that of the analysis."""
+SEED_SHARE = 0.04
+"""The k of a network; a test compares it with that of the decision."""
 NORMAL = NormalDist()
 # Of an interval of 95 %, and of a test that shows a true difference in four studies of five.
 Z_95, Z_80 = NORMAL.inv_cdf(0.975), NORMAL.inv_cdf(0.8)

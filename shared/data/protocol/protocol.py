@@ -29,6 +29,10 @@ from .question import Question
 from .refusals import NUM_FOLDS, check_classes, check_enough, check_leaks
 
 ProtocolKind = Literal["own", "holdout", "folds"]
+SEARCH_SEEDS = (0, 1, 2)
+"""Seeds of the search: the first for all candidates, all for the finalists, between which they
+choose. Final runs have others, since the search promotes lucky networks."""
+FIRST_SEED = len(SEARCH_SEEDS)
 MIN_TEST_SHARE, MAX_TEST_SHARE = 0.1, 0.3
 # Shares of the train part that validate, the first that leaves an example of each class in each.
 VAL_SHARES = (0.2, 0.25, 1 / 3, 0.5)
@@ -99,15 +103,10 @@ def choose_protocol(source: Source, question: Question) -> Protocol:
         specs, splits = draw_first(source, list_holdouts(question, share))
         return build("holdout", seeded(specs[0], question), splits, question, groups)
     specs, splits = draw_first(source, list_folds(question))
-    cells = [
-        Cell(
-            spec,
-            seed=index // specs[0].num_folds,
-            repeat=index // specs[0].num_folds,
-            fold=spec.fold,
-        )
-        for index, spec in enumerate(specs)
-    ]
+    cells = []
+    for place, spec in enumerate(specs):
+        repeat = place // spec.num_folds
+        cells.append(Cell(spec, FIRST_SEED + repeat, repeat, spec.fold))
     return build("folds", cells, splits, question, groups)
 
 
@@ -149,8 +148,8 @@ def seeded(spec: SplitSpec, question: Question) -> list[Cell]:
     """Return one cell per seed on the same split; on the folds of the user, one per fold."""
     if spec.kind == "kfold":
         folds = [spec.model_copy(update={"fold": fold}) for fold in range(spec.num_folds)]
-        return [Cell(own, seed=0, fold=own.fold) for own in folds]
-    return [Cell(spec, seed=seed) for seed in range(question.num_seeds)]
+        return [Cell(own, seed=FIRST_SEED, fold=own.fold) for own in folds]
+    return [Cell(spec, seed=FIRST_SEED + place) for place in range(question.num_seeds)]
 
 
 def list_holdouts(question: Question, share: float) -> Iterator[list[SplitSpec]]:

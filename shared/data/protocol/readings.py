@@ -20,7 +20,7 @@ NUM_NAMED = 3
 
 
 class Reading(NamedTuple):
-    """What a run read: `row` names its settings without split and seed."""
+    """The parts that a run read: `row` names its settings without split and seed."""
 
     run: str
     row: str

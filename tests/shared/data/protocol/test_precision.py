@@ -1,10 +1,10 @@
-"""Expected precision: by hand, and the same assumption about seeds as the analysis."""
+"""Expected precision: by hand, and the same assumption about seeds as the decision."""
 
 import math
 
 import pytest
 
-from poc.shared.analysis.statistics.uncertainty import MIDDLE_SHARE
+from poc.shared.analysis.study.rows import NETWORK_SHARE
 from poc.shared.data.protocol.precision import (
     SEED_SHARE,
     Precision,
@@ -13,8 +13,8 @@ from poc.shared.data.protocol.precision import (
 )
 
 
-def test_seeds_are_assumed_as_in_the_analysis():
-    assert SEED_SHARE == MIDDLE_SHARE
+def test_seeds_are_assumed_as_in_the_decision():
+    assert SEED_SHARE == NETWORK_SHARE
 
 
 def test_half_width_of_very_many_seeds_is_that_of_a_share():
@@ -23,8 +23,8 @@ def test_half_width_of_very_many_seeds_is_that_of_a_share():
 
 
 def test_seeds_widen_the_interval():
-    """One run on very many images is worth 1 / k^2 = 1322 images."""
-    expected = 1.959964 * math.sqrt(0.16 * 0.0275**2)
+    """One run on very many images is worth 1 / k^2 = 625 images."""
+    expected = 1.959964 * math.sqrt(0.16 / 625)
     assert Precision(10**9, 1).half_width == pytest.approx(expected, rel=1e-5)
 
 

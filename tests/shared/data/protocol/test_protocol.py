@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.data.protocol.protocol import MAX_TEST_SHARE, choose_protocol
+from poc.shared.data.protocol.protocol import MAX_TEST_SHARE, SEARCH_SEEDS, choose_protocol
 from poc.shared.data.protocol.question import Question
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
@@ -25,7 +25,7 @@ def test_many_images_get_a_holdout():
     assert choose_protocol(pool(1569), Question()).kind == "folds"
     found = choose_protocol(pool(1570), Question())
     assert (found.kind, found.num_test_images, len(found.cells)) == ("holdout", 471, 3)
-    assert [cell.seed for cell in found.cells] == [0, 1, 2]
+    assert [cell.seed for cell in found.cells] == [3, 4, 5]
 
 
 def test_a_test_part_is_no_larger_than_the_question_needs():
@@ -38,6 +38,12 @@ def test_a_test_part_is_no_larger_than_the_question_needs():
 
 def test_a_finer_question_needs_more_images():
     assert choose_protocol(pool(2000), Question(smallest_difference=0.03)).kind == "folds"
+
+
+@pytest.mark.parametrize("num_images", [100, 2000])
+def test_no_finalist_has_the_seed_of_the_search(num_images):
+    cells = choose_protocol(pool(num_images), Question(num_repeats=2)).cells
+    assert not {cell.seed for cell in cells} & set(SEARCH_SEEDS)
 
 
 @pytest.mark.parametrize("num_repeats", [1, 3])
@@ -129,11 +135,11 @@ def test_a_cell_of_the_search_has_the_same_parts_without_a_test():
 
 
 def test_few_images_are_told_what_they_cannot_tell():
-    """2.8016 sqrt(.15 / 60 + 2 .16 .0275^2 / 5) = .141."""
+    """2.8016 sqrt(.15 / 60 + 2 .16 .04^2 / 5) = .143."""
     text = " ".join(choose_protocol(pool(60), Question()).sentences)
     assert "5 folds: each of 60 images is tested once; 5 runs per finalist." in text
     assert "A 95 % interval will be about ±10.2 points wide" in text
-    assert "a difference of 14.1 points would be shown in four studies of five" in text
+    assert "a difference of 14.3 points would be shown in four studies of five" in text
     assert "cannot reliably tell methods apart that differ by 5 points" in text
     assert "about 471 test images are needed" in text
     assert "take the result as a hint" in text

@@ -101,7 +101,7 @@ def test_a_search_that_validates_on_the_test_part_is_found(trap):
 
 def test_a_second_test_is_found(trap):
     finals = readings(trap, False)
-    with pytest.raises(CheckFailed, match="scratch with seed 0 was tested 2 times"):
+    with pytest.raises(CheckFailed, match="scratch with seed 3 was tested 2 times"):
         check_readings(trap, [], [*finals, finals[0]])
 
 
