@@ -116,13 +116,11 @@ def load_benchmark():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("is_folds", "num_images", "num_samples"), [(False, 150, 3), (True, 60, 1)]
-)
-def test_simulated_studies_are_honest(is_folds, num_images, num_samples):
+@pytest.mark.parametrize("shape", [(False, 150, 3), (True, 60, 1)])
+def test_simulated_studies_are_honest(shape):
     """60 studies of known truth: 3 intervals that miss are expected, 9 are a fault of the rule."""
     benchmark = load_benchmark()
-    setting, counts = benchmark.Setting(is_folds, num_images, num_samples), benchmark.Counts()
+    setting, counts = benchmark.Setting(*shape), benchmark.Counts()
     for seed in range(60):
         counts.add(benchmark.simulate_study(np.random.default_rng([7, seed]), setting))
     assert np.sum(counts.is_covered) >= 52
