@@ -67,6 +67,11 @@ class SplitSpec(Settings):
     file: str | None = Field(
         None, description="listed: file of `poc data split`, or CSV with the columns id and part"
     )
+    hold_test_back: bool = Field(
+        False,
+        description="draw the parts, then leave the test part out, so that the run has no test "
+        "images; for runs that choose settings",
+    )
     train_sample: float | None = Field(
         None,
         gt=0,
@@ -119,6 +124,11 @@ class SplitSpec(Settings):
             raise UsageError(
                 f"Got split.val_fraction={self.val_fraction} with split.val_on_test=true. "
                 "Expected only one of them. Try removing one."
+            )
+        if self.val_on_test and self.hold_test_back:
+            raise UsageError(
+                "Got split.val_on_test=true with split.hold_test_back=true. Expected only one of "
+                "them, since validation would read the test part. Try removing split.val_on_test."
             )
         if self.train_sample is not None and self.train_per_class is not None:
             raise UsageError(

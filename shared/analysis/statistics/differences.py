@@ -5,9 +5,10 @@ differences (each averaged over seeds); if the rows are equally good, its varian
 
     Var = sum_i d_i^2 / N^2 + a (1 - a) (k_first^2 / S_first + k_second^2 / S_second)
 
-d_i is the difference on image i, a the accuracy that both have, N and S the numbers of images and
-seeds. For one seed and k = 0 this is McNemar's test (1947) in its normal form. The seeds of the two
-rows count as independent; if equal seeds move both rows the same way, the verdict is cautious.
+d_i is the difference on image i (with groups, its sum over the images of group i), a the accuracy
+that both have, N and S the numbers of images and seeds. For one seed and k = 0 this is McNemar's
+test (1947) in its normal form. The seeds of the two rows count as independent; if equal seeds move
+both rows the same way, the verdict is cautious.
 """
 
 import math
@@ -18,10 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from .uncertainty import CONTINUITY, SHARES, Array, Evidence, solve_reach, tail
+from .uncertainty import (
+    CONTINUITY,
+    SHARES,
+    Array,
+    Evidence,
+    add_groups,
+    solve_reach,
+    tail,
+    widen_for_few,
+)
 
 # The chance with which a remedy shows a true difference: "four studies of five".
 POWER = 0.8
+# Level at which few groups widen a difference; Holm's rule judges several pairs near it.
+FEW_GROUPS_LEVEL = 0.01
 # Beyond these, a remedy is reported as out of reach.
 MAX_IMAGE_FACTOR = 1000
 MAX_MORE_SEEDS = 100
@@ -47,16 +59,22 @@ class Difference:
         rows: Evidence of the first and of the second row.
         weights: (K, K) probability of each pair of their shares k (`SeedModel.of_pair`).
         paired: (N,) difference on each image, averaged over the seeds of each row.
+        groups: (N,) number of each image's group; None counts the images as independent.
     """
 
     def __init__(
-        self, rows: tuple[Evidence, Evidence], weights: Array, paired: NDArray[np.float64]
+        self,
+        rows: tuple[Evidence, Evidence],
+        weights: Array,
+        paired: NDArray[np.float64],
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         self.rows = rows
         self.num_images = len(paired)
         self.value = float(paired.mean())
         self._weights = weights
-        self._images = float((paired**2).sum()) / self.num_images**2
+        few = 1.0 if groups is None else widen_for_few(groups, FEW_GROUPS_LEVEL)
+        self._images = few * float((add_groups(paired, groups) ** 2).sum()) / self.num_images**2
         middle = (rows[0].mean + rows[1].mean) / 2
         # a (1 - a) of the accuracy that both rows have if they are equally good, kept off 0.
         self._answer_variance = middle * (1 - middle) + CONTINUITY / self.num_images

@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri, stdtrit
 
 from poc.shared.engine.numerics.metrics import Interval
 
@@ -77,24 +77,27 @@ class Evidence(NamedTuple):
         return self.mean * (1 - self.mean) + CONTINUITY / self.num_images
 
 
-def weigh_answers(answers: Array) -> Evidence:
+def weigh_answers(answers: Array, groups: NDArray[np.int64] | None = None) -> Evidence:
     """Compute the evidence of the answers of S seeds on N images.
 
     Args:
         answers: (S, N), 1 for right, 0 for wrong; between them if a seed ran more than once.
+        groups: (N,) number of each image's group, such as its patient, whose images may be right or
+            wrong together; None counts the images as independent.
     """
     num_runs, num_images = answers.shape
     image_means, run_means = answers.mean(axis=0), answers.mean(axis=1)
     mean = float(run_means.mean())
-    total = float(((answers - mean) ** 2).sum()) / num_runs
-    of_images = float(((image_means - mean) ** 2).sum())
-    if num_runs == 1:
-        return Evidence(mean, num_images, 1)
-    of_runs = float(((run_means - mean) ** 2).sum()) / (num_runs - 1)
-    # Sums of squares of the two-way table, images by runs: all, minus images, minus runs.
-    rest = num_runs * (total - of_images) - num_images * of_runs * (num_runs - 1)
-    rest = max(rest, 0.0) / (num_runs - 1) + CONTINUITY
+    few = 1.0 if groups is None else widen_for_few(groups, SIGNIFICANCE)
+    of_images = few * float((add_groups(image_means - mean, groups) ** 2).sum())
     unit = num_images * mean * (1 - mean) + CONTINUITY
+    if num_runs == 1:
+        effect = 1.0 if groups is None else (of_images + CONTINUITY) / unit
+        return Evidence(mean, num_images, 1, design_effect=effect)
+    of_runs = float(((run_means - mean) ** 2).sum()) / (num_runs - 1)
+    # The two-way table, images by runs, without the means of both.
+    left = answers - image_means - run_means[:, None] + mean
+    rest = few * float((add_groups(left, groups) ** 2).sum()) / (num_runs - 1) + CONTINUITY
     return Evidence(
         mean,
         num_images,
@@ -104,6 +107,39 @@ def weigh_answers(answers: Array) -> Evidence:
         noise=rest / num_images / unit,
         scatter=of_runs * num_images / unit,
     )
+
+
+def add_groups(values: Array, groups: NDArray[np.int64] | None) -> Array:
+    """Add up the values of each group, so that their squares have the variance between groups.
+
+    Args:
+        values: (…, N), a value per image.
+        groups: (N,) number of each image's group, from 0 on; None leaves the values unchanged.
+
+    Returns:
+        (…, G), or (…, N) without groups.
+    """
+    if groups is None:
+        return values
+    sums: Array = np.zeros((int(groups.max()) + 1, *values.shape[:-1]))
+    np.add.at(sums, groups, np.moveaxis(values, -1, 0))
+    return np.moveaxis(sums, 0, -1)
+
+
+def widen_for_few(groups: NDArray[np.int64], level: float) -> float:
+    """Return the factor that a variance from few groups needs: Student's law in place of normal.
+
+    Groups of different sizes count as (sum n)^2 / sum n^2 equal ones.
+
+    Args:
+        groups: (N,) number of each image's group; there are at least two groups.
+        level: Level at which Student's and the normal quantile are compared.
+    """
+    sizes = np.bincount(groups).astype(np.float64)
+    # Two groups are the fewest from which a variance can be estimated.
+    count = max(float(sizes.sum() ** 2 / (sizes**2).sum()), 2.0)
+    student, normal = stdtrit(count - 1, 1 - level / 2), ndtri(1 - level / 2)
+    return float((student / normal) ** 2 * count / (count - 1))
 
 
 def weigh_accuracies(accuracies: Sequence[float], num_images: int) -> Evidence:
@@ -120,16 +156,25 @@ def weigh_accuracies(accuracies: Sequence[float], num_images: int) -> Evidence:
     return Evidence(mean, num_images, len(accuracies), scatter=scatter / unit)
 
 
+class Prior(NamedTuple):
+    """Prior of k: the middle of a page's middle k, and the scatter of both logarithms."""
+
+    middle: float = MIDDLE_SHARE
+    page_scatter: float = PAGE_SCATTER
+    row_scatter: float = ROW_SCATTER
+
+
 class SeedModel:
     """Effect of seeds on each row of a page: the posterior over a grid of K shares k.
 
     Args:
         rows: Evidence of at least one row, all tested on the same data.
+        prior: Assumption about k before the rows are seen.
     """
 
-    def __init__(self, rows: Sequence[Evidence]) -> None:
+    def __init__(self, rows: Sequence[Evidence], prior: Prior | None = None) -> None:
         self.rows = tuple(rows)
-        page_prior, row_priors = lay_out_prior()
+        page_prior, row_priors = lay_out_prior(prior or Prior())
         joint = np.stack([row_priors * likelihood(row) for row in rows])
         totals = joint.sum(axis=2)
         # In logarithms: the product over many rows would underflow.
@@ -165,14 +210,14 @@ class SeedModel:
 
 
 @cache
-def lay_out_prior() -> tuple[Array, Array]:
+def lay_out_prior(prior: Prior) -> tuple[Array, Array]:
     """Return (M,) weights of a page's middle share, and (M, K) of a row's share per middle.
 
     The middles are on the grid of shares, so M = K.
     """
     logs = np.log(SHARES)
-    page = normal_weights(logs, math.log(MIDDLE_SHARE), PAGE_SCATTER)
-    return page, np.stack([normal_weights(logs, middle, ROW_SCATTER) for middle in logs])
+    page = normal_weights(logs, math.log(prior.middle), prior.page_scatter)
+    return page, np.stack([normal_weights(logs, middle, prior.row_scatter) for middle in logs])
 
 
 def normal_weights(values: Array, middle: float, deviation: float) -> Array:

@@ -135,6 +135,9 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
     if kind != "listed":
         for part in sorted(meant):
             check_classes(source, spec, kind, part, parts[part])
+    if spec.hold_test_back:
+        # After the draw and its checks, so that train and val are those of the split with a test.
+        parts["test"] = parts["test"][:0]
     return Split(source, spec, **{part: np.sort(parts[part]) for part in PARTITIONS})
 
 

@@ -29,6 +29,7 @@ WRONG = {
     "data.split.train_sample": 1.5,
     "data.split.train_per_class": 0,
     "data.split.seed": -1,
+    "data.split.hold_test_back": "perhaps",
     "data.image_size": [0, 8],
     "data.channels": 2,
     "data.normalization": "loud",

@@ -19,11 +19,13 @@ from poc.shared.analysis.statistics.uncertainty import (
     SHARES,
     Evidence,
     SeedModel,
+    add_groups,
     solve_reach,
     tail,
     weigh_accuracies,
     weigh_answers,
     widen,
+    widen_for_few,
 )
 from poc.shared.engine.numerics.metrics import Z_95, wilson_interval
 
@@ -258,3 +260,53 @@ def test_a_few_studies_keep_it_and_the_old_rule_does_not() -> None:
     assert new.half_width < 0.12
     assert old.coverage > 0.98
     assert old.half_width > 0.18
+
+
+def test_groups_of_one_image_change_little() -> None:
+    """Only Student's law of 300 groups is left in the design effect."""
+    answers = draw(3, 4, 300)
+    plain, grouped = weigh_answers(answers), weigh_answers(answers, np.arange(300))
+    assert grouped.design_effect == pytest.approx(plain.design_effect, rel=0.02)
+    assert grouped.noise == pytest.approx(plain.noise, rel=0.02)
+    assert grouped.scatter == plain.scatter
+
+
+def test_images_of_a_group_that_agree_count_once() -> None:
+    """Each image four times, in one group: the variance is that of the images alone."""
+    answers = draw(4, 3, 100)
+    once = weigh_answers(answers, np.arange(100))
+    often = weigh_answers(np.repeat(answers, 4, axis=1), np.repeat(np.arange(100), 4))
+    of_one = once.design_effect / once.num_images
+    assert often.design_effect / often.num_images == pytest.approx(of_one, rel=0.02)
+
+
+def test_few_groups_take_students_law() -> None:
+    """Ten equal groups: t of 9 degrees of freedom, 2.262, over 1.960, squared, times 10 / 9."""
+    groups = np.repeat(np.arange(10), 7)
+    assert widen_for_few(groups, 0.05) == pytest.approx((2.2622 / 1.96) ** 2 * 10 / 9, rel=1e-4)
+    assert widen_for_few(np.arange(10**5), 0.05) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_large_group_makes_the_others_count_less() -> None:
+    """Sizes 9, 1, 1, 1 are worth 144 / 84 = 1.7 equal groups, of which two is the least."""
+    groups = np.array([0] * 9 + [1, 2, 3])
+    assert widen_for_few(groups, 0.05) == widen_for_few(np.array([0, 1]), 0.05)
+
+
+def test_sums_of_groups() -> None:
+    values = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert add_groups(values, np.array([1, 0, 1])).tolist() == [[2.0, 4.0], [5.0, 10.0]]
+    assert add_groups(values, None) is values
+
+
+def test_a_difference_within_groups_is_less_certain() -> None:
+    """Images of a patient that all change sides together are one observation."""
+    rows = (Evidence(0.8, 400, 10**6), Evidence(0.7, 400, 10**6))
+    random = np.random.default_rng(0)
+    paired = np.repeat(np.where(random.random(40) < 0.3, random.choice([-1.0, 1.0], 40), 0.0), 10)
+    paired += 0.1 - paired.mean()
+    weights = np.outer(NO_SEEDS, NO_SEEDS)
+    alone = Difference(rows, weights, paired)
+    grouped = Difference(rows, weights, paired, np.repeat(np.arange(40), 10))
+    assert alone.p_value < 0.001
+    assert grouped.p_value > 0.05

@@ -294,3 +294,31 @@ def test_as_many_examples_as_the_message_names_are_enough(more, seed):
     labels = np.repeat(np.arange(len(more)), [7 + count for count in more])
     split = make_split(make_source(labels), SplitSpec(kind="fractions", seed=seed))
     assert min(len(indices) for indices in split.parts.values()) >= len(more)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"kind": "fractions"},
+        {"kind": "kfold", "fold": 2},
+        {"kind": "published"},
+        {"kind": "holdout", "num_val_examples": 5},
+    ],
+)
+def test_a_test_part_that_is_held_back_leaves_the_others_unchanged(definition):
+    source = make_source(np.tile(np.arange(4), 20), balanced(4, 5))
+    full = make_split(source, SplitSpec(**definition))
+    held = make_split(source, SplitSpec(**definition, hold_test_back=True))
+    assert np.array_equal(held.train, full.train)
+    assert np.array_equal(held.val, full.val)
+    assert len(full.test) > 0
+    assert len(held.test) == 0
+    assert held.fingerprint != full.fingerprint
+    assert Split.from_json(held.to_json(), source).fingerprint == held.fingerprint
+
+
+def test_a_split_without_its_test_part_is_refused_as_with_it():
+    """A class of one example: the draw for the search fails where that of the finalists would."""
+    source = make_source([0] * 20 + [1])
+    with pytest.raises(UsageError, match="without one in the"):
+        make_split(source, SplitSpec(kind="fractions", hold_test_back=True))

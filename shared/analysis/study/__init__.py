@@ -1,0 +1,1 @@
+"""The decision of a study, from tables of its results."""

@@ -1,0 +1,148 @@
+"""The first screen of a study, in plain words: each sentence reads the decision alone."""
+
+from collections.abc import Iterator, Sequence
+
+from poc.shared.analysis.statistics.differences import Remedy
+from poc.shared.analysis.verdicts.findings import list_names
+from poc.shared.analysis.verdicts.phrases import MAX_NAMES, write_remedy
+
+from .decision import Decision, Equivalent, OpenQuestion
+
+NAMES = {"tf": "TensorFlow", "torch": "PyTorch"}
+Ends = tuple[float, float]
+
+
+def write_sentences(decision: Decision, margin: float) -> list[str]:
+    """Write the first screen, the most important sentence first.
+
+    Args:
+        decision: The decision; its own sentences are not read.
+        margin: Smallest difference worth knowing.
+    """
+    return [
+        *describe_choice(decision),
+        *describe_equivalent(decision.equivalent, margin),
+        *describe_better(decision),
+        *describe_frameworks(decision),
+        *describe_open(decision.open_questions),
+        *describe_learning(decision),
+    ]
+
+
+def describe_choice(decision: Decision) -> Iterator[str]:
+    """Yield what to use, and what to expect of it."""
+    chosen, (low, high) = decision.recommended, decision.interval
+    framework = NAMES.get(chosen.framework, chosen.framework)
+    yield f"Use {chosen.candidate} in {framework}. It was chosen on validation images."
+    images = f"{decision.num_test_images:,} test images"
+    if decision.num_test_groups is not None:
+        images += f" of {decision.num_test_groups:,} groups"
+    yield (
+        f"Expect {100 * decision.expected_accuracy:.1f} % of new images to be right (95 % interval "
+        f"{100 * low:.1f} to {100 * high:.1f} %), measured on {images}."
+    )
+
+
+def describe_equivalent(equivalent: Sequence[Equivalent], margin: float) -> Iterator[str]:
+    """Yield the cheaper candidates that are as good within noise."""
+    for item in equivalent[:MAX_NAMES]:
+        shown = (
+            f"any difference is below {100 * margin:g} points"
+            if item.is_within_margin
+            else "the images are too few to show that they are equal"
+        )
+        yield (
+            f"{item.candidate} is as good within noise and {write_savings(item)}: "
+            f"{write_points(item.difference, item.interval)}; {shown}."
+        )
+    if equivalent[MAX_NAMES:]:
+        yield f"{len(equivalent) - MAX_NAMES} more cheaper candidates are as good within noise."
+
+
+def write_savings(item: Equivalent) -> str:
+    """Return `5.0 times smaller and 2.1 times faster`."""
+    words = {"smaller": item.size_ratio, "faster": item.latency_ratio}
+    parts = [
+        f"{1 / ratio:.1f} times {word}"
+        for word, ratio in words.items()
+        if ratio is not None and ratio < 0.95
+    ]
+    return list_names(parts)
+
+
+def write_points(difference: float, interval: Ends) -> str:
+    """Return `1.2 points lower (-0.4 to 2.8)`, the difference as seen from the recommended one."""
+    low, high = (100 * end for end in interval)
+    side = "lower" if difference >= 0 else "higher"
+    if difference < 0:
+        low, high = -high, -low
+    return f"{100 * abs(difference):.1f} points {side} ({low:.1f} to {high:.1f})"
+
+
+def describe_better(decision: Decision) -> Iterator[str]:
+    """Yield the candidates that the recommended one is shown to be better than, or worse."""
+    name = decision.recommended.candidate
+    beaten = [claim.worse for claim in decision.better_than if claim.better == name]
+    above = [claim.better for claim in decision.better_than if claim.worse == name]
+    if beaten:
+        yield f"It is better than {count_names(beaten)}."
+    if above:
+        yield (
+            f"{count_names(above)} did better on the test images, beyond chance. The choice stays "
+            "that of the validation images: test images decide nothing."
+        )
+
+
+def count_names(names: Sequence[str]) -> str:
+    """Return the names, or, if there are many, their number."""
+    return list_names(names) if len(names) <= MAX_NAMES else f"{len(names)} other candidates"
+
+
+def describe_frameworks(decision: Decision) -> Iterator[str]:
+    """Yield the verdict on the frameworks."""
+    if not decision.frameworks:
+        return
+    for item in decision.frameworks:
+        if item.better:
+            sign = 1 if item.better == "tf" else -1
+            ends = sorted(100 * sign * end for end in item.interval)
+            size = f"{100 * abs(item.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
+            leader = f"{NAMES[item.better]} is more accurate"
+            yield f"The frameworks differ for {item.candidate}: {leader} by {size}."
+    rest = [item for item in decision.frameworks if not item.better]
+    if rest:
+        widest = max(rest, key=lambda item: abs(item.difference))
+        others = " for the other candidates" if len(rest) < len(decision.frameworks) else ""
+        size = "the largest difference is" if rest[1:] else "the difference is"
+        yield (
+            f"The frameworks are not shown to differ{others}: {size} "
+            f"{100 * abs(widest.difference):.1f} points ({widest.candidate})."
+        )
+
+
+def describe_open(questions: Sequence[OpenQuestion]) -> Iterator[str]:
+    """Yield what would tell the closest rival apart, and the number of the other open questions."""
+    for item in questions[:1]:
+        remedy = Remedy(item.more_images, item.more_seeds, item.both)
+        yield (
+            f"{item.first} and {item.second} are not told apart: "
+            f"{write_points(item.difference, item.interval)}. If that is the true difference, "
+            f"{write_remedy(remedy)} would show it."
+        )
+    if questions[1:]:
+        yield f"Candidates that are not told apart from it: {len(questions)} in all."
+
+
+def describe_learning(decision: Decision) -> Iterator[str]:
+    """Yield whether more images help."""
+    curve = decision.learning_curve
+    if curve is None:
+        return
+    before, after = (point[0] for point in curve.points[-2:])
+    low, high = (100 * end for end in curve.interval)
+    change = f"from {before:,} to {after:,} training images the accuracy changed by"
+    size = f"{100 * curve.gain:+.1f} points ({low:.1f} to {high:.1f})"
+    if curve.helps:
+        yield f"More images help: {change} {size}."
+    else:
+        yield f"More images are not shown to help: {change} {size}."

@@ -1,0 +1,126 @@
+"""The first screen: sentences that follow from the decision, word by word."""
+
+from poc.shared.analysis.study.decision import (
+    Claim,
+    Decision,
+    Equivalent,
+    FrameworkVerdict,
+    LearningCurve,
+    MeasuredCost,
+    OpenQuestion,
+    Recommended,
+)
+from poc.shared.analysis.study.sentences import write_sentences
+
+BARE = Decision(
+    recommended=Recommended(
+        candidate="transfer", framework="tf", validation_accuracy=0.9, runs=("runs/1",)
+    ),
+    expected_accuracy=0.873,
+    interval=(0.84, 0.901),
+    num_test_images=1200,
+    num_test_groups=None,
+    is_folds=False,
+    equivalent=(),
+    better_than=(),
+    frameworks=(),
+    cost=MeasuredCost(),
+    candidates=(),
+    pareto={},
+    learning_curve=None,
+    open_questions=(),
+)
+LIGHT = Equivalent(
+    candidate="light",
+    framework="tf",
+    difference=0.006,
+    interval=(-0.01, 0.022),
+    is_within_margin=True,
+    size_ratio=0.2,
+    latency_ratio=0.5,
+    training_ratio=None,
+)
+CURVE = LearningCurve(
+    points=((50, 0.7, 0.6, 0.8), (100, 0.8, 0.7, 0.9)),
+    gain=0.1,
+    interval=(0.04, 0.16),
+    helps=True,
+)
+
+
+def write(**changes):
+    return write_sentences(BARE.model_copy(update=changes), 0.05)
+
+
+def test_what_to_use_and_what_to_expect():
+    assert write() == [
+        "Use transfer in TensorFlow. It was chosen on validation images.",
+        "Expect 87.3 % of new images to be right (95 % interval 84.0 to 90.1 %), measured on 1,200 "
+        "test images.",
+    ]
+    assert write(num_test_groups=40)[1].endswith("1,200 test images of 40 groups.")
+
+
+def test_an_equal_candidate_that_costs_less():
+    assert write(equivalent=(LIGHT,))[2] == (
+        "light is as good within noise and 5.0 times smaller and 2.0 times faster: 0.6 points "
+        "lower (-1.0 to 2.2); any difference is below 5 points."
+    )
+    unsure = LIGHT.model_copy(update={"is_within_margin": False, "latency_ratio": 1.3})
+    assert write(equivalent=(unsure,))[2] == (
+        "light is as good within noise and 5.0 times smaller: 0.6 points lower (-1.0 to 2.2); the "
+        "images are too few to show that they are equal."
+    )
+
+
+def test_better_and_worse():
+    claim = Claim(
+        better="transfer", worse="scratch", difference=0.1, interval=(0.05, 0.15), p_value=0.001
+    )
+    assert write(better_than=(claim,))[2] == "It is better than scratch."
+    other = claim.model_copy(update={"better": "light", "worse": "transfer"})
+    assert write(better_than=(other,))[2].startswith("light did better on the test images")
+    assert write(better_than=(other.model_copy(update={"worse": "scratch"}),))[2:] == []
+
+
+def test_frameworks():
+    equal = FrameworkVerdict(
+        candidate="transfer", difference=0.004, interval=(-0.01, 0.02), p_value=0.4, better=None
+    )
+    assert write(frameworks=(equal,))[2] == (
+        "The frameworks are not shown to differ: the difference is 0.4 points (transfer)."
+    )
+    torch = FrameworkVerdict(
+        candidate="light", difference=-0.03, interval=(-0.05, -0.01), p_value=0.001, better="torch"
+    )
+    assert write(frameworks=(equal, torch))[2:] == [
+        "The frameworks differ for light: PyTorch is more accurate by 3.0 points (1.0 to 5.0).",
+        "The frameworks are not shown to differ for the other candidates: the difference is 0.4 "
+        "points (transfer).",
+    ]
+
+
+def test_open_questions():
+    question = OpenQuestion(
+        first="transfer",
+        second="light",
+        difference=-0.01,
+        interval=(-0.03, 0.01),
+        more_images=400,
+        more_seeds=5,
+        both=None,
+    )
+    assert write(open_questions=(question, question))[2:] == [
+        "transfer and light are not told apart: 1.0 points higher (-1.0 to 3.0). If that is the "
+        "true difference, about 400 more test images or 5 more seeds per row would show it.",
+        "Candidates that are not told apart from it: 2 in all.",
+    ]
+
+
+def test_more_images():
+    assert write(learning_curve=CURVE)[2] == (
+        "More images help: from 50 to 100 training images the accuracy changed by +10.0 points "
+        "(4.0 to 16.0)."
+    )
+    flat = CURVE.model_copy(update={"helps": False, "gain": -0.01, "interval": (-0.05, 0.03)})
+    assert write(learning_curve=flat)[2].startswith("More images are not shown to help")
