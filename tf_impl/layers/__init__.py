@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import keras
 
-from . import basic, convolution, light, merging, pooling, residual
+from . import basic, convolution, light, merging, neighbours, pooling, residual
 
 # Kind of a declaration -> the class that is made with its arguments; each module names its own.
 LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
@@ -14,6 +14,7 @@ LAYERS: Mapping[str, Callable[..., keras.layers.Layer]] = MappingProxyType(
         **convolution.KINDS,
         **light.KINDS,
         **merging.KINDS,
+        **neighbours.KINDS,
         **pooling.KINDS,
         **residual.KINDS,
     }

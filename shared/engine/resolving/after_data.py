@@ -9,6 +9,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import check_initial_weights
 
 from .decay import check_decay
+from .fitted_head import check_fitted_head
 from .shared_memory import require_shared_memory
 from .single_values import check_single_values
 from .stages import check_logits, check_stages
@@ -79,13 +80,16 @@ def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
     """Refuse data, weights or a teacher that the run cannot train with; note oddities of the data.
 
     Raises:
-        UsageError: There is no teacher, patience has too few validation images, every batch has one
-            value per channel, shared memory is too small, or the weights are of another network.
+        UsageError: There is no teacher, patience has too few validation images, a head cannot be
+            fitted, every batch has one value per channel, shared memory is too small, or the
+            weights are of another network.
     """
     require_teacher(run.spec)
-    told = check_validation(run.spec, len(data.split.val))
+    num_validation = len(data.split.val)
+    told = check_validation(run.spec, num_validation)
+    head = check_fitted_head(run, data.source.labels[data.split.train], num_validation)
     require_shared_memory(run, data)
-    tell_all(note, told, check_single_values(run, data.train))
+    tell_all(note, told, head, check_single_values(run, data.train))
     check_initial_weights(run)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.folder.decision import digest_checkpoint
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
+from poc.shared.engine.heads.record import describe_head_fit
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
 from poc.shared.engine.numerics.answers import right_answers
@@ -47,6 +48,7 @@ def finish(
         "best_epoch": state.best_epoch,
         "epoch_choice": trained.epoch_choice,
         **describe_judged(trained.run.spec),
+        **describe_head_fit(supervision.folder.path),
         "import_seconds": import_seconds,
         **describe_times(lines, trained),
         "other_processor_share": watched_share(state.seconds),

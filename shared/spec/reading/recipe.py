@@ -85,8 +85,9 @@ def leave_open(values: dict[str, object]) -> None:
 def is_given(key: str, values: Mapping[str, object]) -> bool:
     """Return whether a run sets a key or a part of it, or has settings that rule it out."""
     group, _, option = key.partition(".")
-    known = find_method(str(values.get("method", "lightlayers"))).options.model_fields
-    if group == "method_options" and option not in known:
+    method = find_method(str(values.get("method", "lightlayers")))
+    # A fitted head has one pass over the images, without steps.
+    if method.fits_head or (group == "method_options" and option not in method.options.model_fields):
         return True
     if key == FINETUNE and is_given(EPOCHS, values):
         # With a fixed number of epochs, the second phase would take its own from the first.
