@@ -22,6 +22,13 @@ STEP_SETTINGS = (
 )
 
 
+def is_step(key: str) -> bool:
+    """Return whether a key is a setting of training steps, which a fitted head has not."""
+    group = key.partition(".")[0]
+    is_view = key.startswith("data.train_view.") or key == "data.split.val_on_test"
+    return key in STEP_SETTINGS or group in STEP_GROUPS or is_view
+
+
 def check_fitted_head(run: RunSettings) -> None:
     """Refuse settings of training steps for a method that computes its head in one pass."""
     method = find_method(run.method)

@@ -56,11 +56,14 @@ class LogisticOptions(FittedHeadOptions):
     c_values: tuple[float, ...] = Field(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
         min_length=1,
+        examples=[[0.01, 0.1, 1.0]],
         description="values of C to choose from by validation; C is the inverse strength of the L2 "
         "penalty, as in scikit-learn",
     )
     default_c: float = Field(
-        1e-2, gt=0, description="C of a run with too few validation images to choose it"
+        1.0,
+        gt=0,
+        description="C of a run with too few validation images to choose it; 1 is scikit-learn's",
     )
     standardize: bool = Field(
         True,
@@ -103,11 +106,14 @@ class NeighboursOptions(FittedHeadOptions):
     k_values: tuple[int, ...] = Field(
         (1, 3, 5, 10, 20, 50, 100, 200),
         min_length=1,
+        examples=[[1, 5, 20]],
         description="numbers of neighbours k to choose from by validation; larger than the number "
         "of training images: as large as that",
     )
     default_k: int = Field(
-        10, ge=1, description="k of a run with too few validation images to choose it"
+        20,
+        ge=1,
+        description="k of a run with too few validation images to choose it; 20 is that of DINO",
     )
     metric: Metric = Field("cosine", description="similarity of two images' features")
     votes: Literal["softmax", "uniform"] = Field(
