@@ -55,8 +55,8 @@ def check_fitted_head(run: RunSettings) -> None:
     if run.data.split.val_on_test:
         raise UsageError(
             f"Got data.split.val_on_test=true for the method {run.method!r}, which would choose "
-            f"its number on the test images. Expected a validation part of its "
-            "own. Try removing val_on_test."
+            "its head on the test images. Expected a validation part of its own. Try removing "
+            "val_on_test."
         )
     if (crop := run.data.eval_view.crop) in ("five", "ten"):
         raise UsageError(
@@ -68,7 +68,9 @@ def check_fitted_head(run: RunSettings) -> None:
 def find_steps(run: RunSettings) -> Iterator[str]:
     """Yield `key=value` for each setting of training steps that has not its default."""
     fields = (
-        f"{group}.{name}" for group in STEP_GROUPS for name in type(getattr(run, group)).model_fields
+        f"{group}.{name}"
+        for group in STEP_GROUPS
+        for name in type(getattr(run, group)).model_fields
     )
     for key in (*STEP_SETTINGS, *fields):
         value, plain = attrgetter(key)(run), attrgetter(key)(PLAIN_RUN)

@@ -39,7 +39,7 @@ class NearestNeighbours(Declared):
         return self.count_votes(*self.compare(tf.cast(inputs, self.features.dtype)))
 
     def compare(self, vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return similarities (N, stored) of vectors (N, in), and what two of them tie by (N, 1)."""
+        """Return similarities (N, stored) of vectors (N, in), and by how much they tie (N, 1)."""
         squares = tf.reduce_sum(vectors * vectors, axis=1, keepdims=True)
         if self.metric == "cosine":
             # Bounded before the root, whose derivative at 0 is infinite.

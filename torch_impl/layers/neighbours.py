@@ -43,7 +43,7 @@ class NearestNeighbours(Declared):
             return self.count_votes(*self.compare(inputs.to(self.features.dtype)))
 
     def compare(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return similarities (N, stored) of vectors (N, in), and what two of them tie by (N, 1)."""
+        """Return similarities (N, stored) of vectors (N, in), and by how much they tie (N, 1)."""
         squares = (vectors * vectors).sum(dim=1, keepdim=True)
         if self.metric == "cosine":
             # Bounded before the root, whose derivative at 0 is infinite.

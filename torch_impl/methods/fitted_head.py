@@ -12,7 +12,7 @@ from .transfer import TransferLearning
 class FittedHead(TransferLearning):
     """Objective of `knn` and `logistic`; docs/methods/knn.md, docs/methods/logistic.md.
 
-    `shared/engine/heads/` computes the head once the features of all images are known.
+    `shared/engine/training/heads/` computes the head once the features of all images are known.
     """
 
     owns_update: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from poc.shared.engine.heads.choice import candidates_of, fit
+from poc.shared.engine.training.heads.choice import candidates_of, fit
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.fitted_heads import LogisticOptions
 from poc.shared.spec.networks.initializers import Weights

@@ -26,6 +26,8 @@ class Tolerances:
 
 
 TOLERANCES = {
-    "float64": Tolerances(logits=1e-10, gradients=1e-10, steps=EXACT_TOLERANCE, num_steps=50, heads=1e-5),
+    "float64": Tolerances(
+        logits=1e-10, gradients=1e-10, steps=EXACT_TOLERANCE, num_steps=50, heads=1e-5
+    ),
     "float32": Tolerances(logits=1e-5, gradients=1e-4, steps=1e-3, num_steps=20, heads=1e-3),
 }

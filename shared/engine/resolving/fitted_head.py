@@ -4,9 +4,9 @@ from typing import cast
 
 import numpy as np
 
-from poc.shared.engine.training.output_cache import LIMIT_BYTES
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array
+from poc.shared.spec.methods.fitted_heads import MOST_FEATURE_BYTES as MOST_BYTES
 from poc.shared.spec.methods.fitted_heads import FittedHeadOptions
 from poc.shared.spec.resolved import ResolvedRun
 
@@ -56,10 +56,10 @@ def check_feature_bytes(run: ResolvedRun, num_images: int) -> None:
     # Stored images have their one-hot labels beside them.
     values += run.network.num_classes if run.spec.model_spec.stored_images else 0
     size = ITEM_BYTES * num_images * values
-    if size > LIMIT_BYTES:
+    if size > MOST_BYTES:
         raise UsageError(
             f"Got {num_images:,} training images with {values:,} values each for the method "
-            f"{run.spec.method!r}, {size:,} bytes. Expected at most {LIMIT_BYTES:,} bytes. Try "
+            f"{run.spec.method!r}, {size:,} bytes. Expected at most {MOST_BYTES:,} bytes. Try "
             "fewer training images (data.split.train_per_class), or --method transfer."
         )
 

@@ -9,7 +9,6 @@ import numpy as np
 from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.folder.decision import digest_checkpoint
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
-from poc.shared.engine.heads.record import describe_head_fit
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
 from poc.shared.engine.numerics.answers import right_answers
@@ -17,6 +16,7 @@ from poc.shared.engine.numerics.metrics import classification_metrics, wilson_in
 from poc.shared.engine.training.epoch_line import RATES
 from poc.shared.engine.training.evaluation import evaluate_watched
 from poc.shared.engine.training.finished_training import FinishedTraining
+from poc.shared.engine.training.heads.record import describe_head_fit
 from poc.shared.engine.training.judged_weights import describe_judged
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.resolved import ResolvedRun

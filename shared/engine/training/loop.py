@@ -15,9 +15,9 @@ from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
-from poc.shared.engine.heads.choice import fit_head
 from poc.shared.engine.resolving.validation import chooses_epoch
 from poc.shared.engine.run_data import RunData
+from poc.shared.engine.training.heads.choice import fit_head
 from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights

@@ -19,6 +19,9 @@ from poc.shared.spec.settings import Settings
 from .fine_tuning import FineTuning
 from .transfer_learning import finetune_view
 
+# Largest size of the features of all training images, in bytes: that of all kept values.
+MOST_FEATURE_BYTES = 1 << 30
+
 
 class FittedHeadOptions(Settings):
     """Options of every fitted head."""

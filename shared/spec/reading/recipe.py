@@ -87,7 +87,9 @@ def is_given(key: str, values: Mapping[str, object]) -> bool:
     group, _, option = key.partition(".")
     method = find_method(str(values.get("method", "lightlayers")))
     # A fitted head has one pass over the images, without steps.
-    if method.fits_head or (group == "method_options" and option not in method.options.model_fields):
+    if method.fits_head or (
+        group == "method_options" and option not in method.options.model_fields
+    ):
         return True
     if key == FINETUNE and is_given(EPOCHS, values):
         # With a fixed number of epochs, the second phase would take its own from the first.

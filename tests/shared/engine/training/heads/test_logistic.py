@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from poc.shared.engine.heads.logistic import GRADIENT_BOUND, fit_logistic
 from poc.shared.engine.numerics.metrics import probabilities
+from poc.shared.engine.training.heads.logistic import GRADIENT_BOUND, fit_logistic
 from poc.shared.spec.methods.fitted_heads import LogisticOptions
 from poc.tests.reference.fitted_heads import logistic_gradient, logistic_loss
 

@@ -18,7 +18,7 @@ ABSENT_LOGIT = -100.0
 
 
 class LogisticHead(NamedTuple):
-    """A fitted layer: kernel (F, num_classes), bias (num_classes,), and whether the solver ended."""
+    """A fitted layer: kernel (F, C) and bias (C,) of C classes, and whether the solver ended."""
 
     weights: Arrays
     is_converged: bool

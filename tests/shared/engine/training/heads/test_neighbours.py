@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from poc.shared.engine.heads.neighbours import fit_neighbours
 from poc.shared.engine.numerics.metrics import probabilities
+from poc.shared.engine.training.heads.neighbours import fit_neighbours
 from poc.shared.spec.networks.layers.neighbours import NearestNeighbours
 from poc.tests.reference.layers import nearest_neighbours
 
