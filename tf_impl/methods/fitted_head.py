@@ -25,7 +25,7 @@ class FittedHead(TransferLearning):
         noise: Mapping[str, tf.Tensor],
         extras: Mapping[str, tf.Tensor],
     ) -> Outcome:
-        """Compute the loss of a batch of N images, and move nothing."""
+        """Compute losses (N,) and logits (N, num_classes) of N images, and move nothing."""
         losses, logits = self.losses(images, labels, noise, extras)
         loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
         return Outcome(losses, logits, loss, {})

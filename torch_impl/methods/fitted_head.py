@@ -26,7 +26,7 @@ class FittedHead(TransferLearning):
         noise: Mapping[str, torch.Tensor],
         extras: Mapping[str, torch.Tensor],
     ) -> Outcome:
-        """Compute the loss of a batch of N images, and move nothing."""
+        """Compute losses (N,) and logits (N, num_classes) of N images, and move nothing."""
         losses, logits = self.losses(images, labels, noise, extras)
         loss = torch.stack([values.mean() for values in losses.values()]).sum()
         return Outcome(losses, logits, loss, {})

@@ -20,7 +20,7 @@ def check_fitted_head(run: ResolvedRun, labels: Array, num_validation: int) -> s
     """Return a note if C or k is not chosen by validation; otherwise None.
 
     Args:
-        run: Any run.
+        run: The run, of whatever method.
         labels: (N,) of the training images.
         num_validation: Number of validation images.
 
@@ -35,7 +35,7 @@ def check_fitted_head(run: ResolvedRun, labels: Array, num_validation: int) -> s
     if len(np.unique(labels)) < 2:
         raise UsageError(
             f"Got training images of one class for the method {run.spec.method!r}. Expected two "
-            "classes at least. Try another split."
+            "classes at least. Try a larger data.split.train_sample."
         )
     return None if chooses_epoch(run.spec, num_validation) else tell_unchosen(run, num_validation)
 
@@ -53,7 +53,7 @@ def check_feature_bytes(run: ResolvedRun, num_images: int) -> None:
     """Refuse features of all training images that are larger than the bound of kept values."""
     head = run.network.head
     values = head.input_shapes[0][-1]
-    # Stored images have their one-hot labels beside them.
+    # Each stored image has a one-hot label too.
     values += run.network.num_classes if run.spec.model_spec.stored_images else 0
     size = ITEM_BYTES * num_images * values
     if size > MOST_BYTES:

@@ -5,7 +5,7 @@ gathered, and the last layer is computed from them; docs/methods/ has the formul
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -189,11 +189,12 @@ def extend_neighbours(options: NeighboursOptions, network: Network, stage: str) 
 
 
 def show_as_evaluated(
-    options: FittedHeadOptions, run: Mapping[str, Any], stage: str
+    options: FittedHeadOptions, run: Mapping[str, object], stage: str
 ) -> Mapping[str, object]:
     """Return the change of the run with which it sees the training images as in evaluation."""
-    view = finetune_view("test", run["data"]["eval_view"])
-    return {"data": {**run["data"], "train_view": view}}
+    data = cast(Mapping[str, object], run["data"])
+    view = finetune_view("test", cast(Mapping[str, object], data["eval_view"]))
+    return {"data": {**data, "train_view": view}}
 
 
 LOGISTIC = FineTuning(extend=extend_logistic, settings=show_as_evaluated)

@@ -30,7 +30,7 @@ def require_dense_end(network: Network, what: str) -> Node:
 
     Args:
         network: The network.
-        what: What needs it, for the message.
+        what: The classifier that needs it, for the message.
 
     Raises:
         UsageError: The network ends in another layer.

@@ -1,4 +1,4 @@
-"""What a nearest-neighbour classifier stores: features, one-hot labels, and k as a place."""
+"""The parameters of a nearest-neighbour classifier: features, one-hot labels, k as a place."""
 
 import numpy as np
 from numpy.typing import NDArray
