@@ -127,6 +127,8 @@ def kind_of(run: RunSpec, *, has_norms: bool) -> Kind:
 def moves_body(run: RunSpec) -> bool:
     """Return whether a method with a pretrained body trains more than its head."""
     options: Any = run.method_settings
+    if find_method(run.method).fits_head:
+        return False
     return bool(options.trained_blocks) or options.bn_mode == "adapt_all"
 
 
