@@ -57,7 +57,8 @@ def compute_gradients(
     part = loss * extras[GROUP_SHARE] if GROUP_SHARE in extras else loss
     scaled = part if loss_scale is None else loss_scale.enlarge(part)
     # Biases that a batch norm cancels are left out: theirs is 0, not noise (docs/decisions/0003).
-    scaled.backward(inputs=[variables[name] for name in learning_names(model)])
+    if learning := learning_names(model):
+        scaled.backward(inputs=[variables[name] for name in learning])
     gradients = {}
     for name in trainable_names(model):
         if variables[name].grad is None:

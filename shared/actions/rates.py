@@ -59,6 +59,11 @@ def check_sweep(run: RunSpec, low: float, high: float, num_steps: int, output: P
     Raises:
         UsageError: The method owns its update, the numbers make no sweep, or the output exists.
     """
+    if find_method(run.method).fits_head:
+        raise UsageError(
+            f"Got the method {run.method!r}, which takes no step and has no rate. Expected a "
+            "method that trains in steps. Try --method transfer."
+        )
     if find_method(run.method).is_second_order:
         raise UsageError(
             f"Got the method {run.method!r}, each step of which takes several updates and learns "

@@ -8,6 +8,7 @@ from poc.shared.data.splits.split import Split
 from poc.shared.data.views.normalization import prepared_shape
 from poc.shared.data.views.photos import are_photos
 from poc.shared.engine.numerics.class_weights import balanced_weights
+from poc.shared.spec.methods.fitted_heads import NeighboursOptions
 from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.reading.recipe import TrainingImages, fill_in
 from poc.shared.spec.run import RunSpec
@@ -31,6 +32,15 @@ def fill_open(run: RunSpec, split: Split) -> RunSpec:
         has_norms=any(node.layer.kind == BatchNorm.kind for node in network.nodes),
     )
     return fill_in(run, images)
+
+
+def fill_stored_images(run: RunSpec, num_images: int) -> RunSpec:
+    """Declare the classifier of a run by nearest neighbours, which stores its training images."""
+    options = run.method_settings
+    if not isinstance(options, NeighboursOptions):
+        return run
+    stored = options.store(num_images).model_dump(mode="json")
+    return run.replace(model={**run.model_spec.model_dump(mode="json"), "stored_images": stored})
 
 
 def fill_loss(run: RunSpec, source: Source, tell: Note) -> RunSpec:

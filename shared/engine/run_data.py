@@ -21,7 +21,7 @@ from poc.shared.spec.data import DEFAULT_IMAGE_SIZE, DataSpec
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run import RunSpec
 
-from .filled_settings import fill_class_weights, fill_loss, fill_open
+from .filled_settings import fill_class_weights, fill_loss, fill_open, fill_stored_images
 
 # `run.json` counts everything and names only so many, so that one bad folder does not swell it.
 NUM_NAMED = 100
@@ -153,7 +153,7 @@ def open_data(
             "sets others)."
         )
     run = fill_loss(fill_open(run, split), source, note)
-    run = fill_class_weights(run, split, note)
+    run = fill_stored_images(fill_class_weights(run, split, note), len(split.train))
     if is_train_alone:
         split = split.train_alone()
     leaks = [] if is_train_alone else find_leaks(split)

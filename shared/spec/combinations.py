@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from poc.shared.errors import UsageError
 
+from .fitted_heads import check_fitted_head
 from .methods.table import METHODS, find_method, tell_default
 from .run_settings import RunSettings
 from .suggestions import likeliest
@@ -230,6 +231,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_teacher_options,
     check_learns_from_teacher,
     check_optimizer,
+    check_fitted_head,
     check_update,
     check_schedule,
     check_layout,

@@ -61,6 +61,8 @@ def fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
     name = values.get("method", "lightlayers")
     if not isinstance(name, str):
         return values
+    if find_method(name).fits_head:
+        values = {"num_epochs": 1, **values}
     for group, defaults in find_method(name).defaults.items():
         given = values.get(group) or {}
         if isinstance(given, dict):

@@ -2,12 +2,13 @@
 
 import shlex
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
-from poc.shared.spec.methods.table import tell_default
+from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
@@ -21,6 +22,8 @@ from .origin import check_origin
 IMAGENET = "imagenet"
 # The classifier is the last layer with parameters and, in VGG, the dense layers before it.
 DENSE_LAYERS = ("dense1", "dense2")
+# Part of the head that is never taken from a file.
+NewHead = Literal["none", "last", "all"]
 
 
 def initial_weights(run: ResolvedRun) -> Weights:
@@ -36,7 +39,7 @@ def initial_weights(run: ResolvedRun) -> Weights:
     read = read_initial_weights(run.spec, run.network)
     if read is None:
         return drawn
-    return transfer(run.network, read, drawn, is_head_new=bool(wants_new_head(run.spec)))
+    return transfer(run.network, read, drawn, new_head=head_parts(run.spec))
 
 
 def drawn_weights(run: ResolvedRun) -> Weights:
@@ -84,7 +87,7 @@ def read_initial_weights(
     # Only shapes matter here, so a head need not be drawn, and outlines take no memory.
     outlines = {p.name: np.broadcast_to(np.float32(0), p.shape) for p in network.parameters}
     try:
-        transfer(network, read, outlines, is_head_new=bool(is_head_new))
+        transfer(network, read, outlines, new_head=head_parts(run))
     except UsageError as error:
         what = str(error).removeprefix("Got ")
         # Both parts are sentences, whichever of them brings the full stop.
@@ -123,19 +126,28 @@ def check_channels(run: RunSpec, network: Network, read: Arrays) -> None:
     )
 
 
+def head_parts(run: RunSpec) -> NewHead:
+    """Return which part of the head a run never takes from a file."""
+    if find_method(run.method).fits_head:
+        return "last"
+    return "all" if wants_new_head(run) else "none"
+
+
 def transfer(
-    network: Network, weights: Arrays, drawn: Weights, *, is_head_new: bool = False
+    network: Network, weights: Arrays, drawn: Weights, *, new_head: NewHead = "none"
 ) -> Weights:
     """Return the file's weights, with the drawn head if it must be new or has other classes.
 
     All are canonical `Weights`, in the shapes that `network` declares; the file's head may differ.
+    With `last`, only the last layer is new: features are what it reads.
 
     Raises:
         UsageError: There is any other difference; it names the tensor.
     """
-    if is_head_new or replaces_head(network, weights):
-        weights = {name: v for name, v in weights.items() if not is_of_head(network, name)}
-        weights |= {name: v for name, v in drawn.items() if is_of_head(network, name)}
+    if new_head != "none" or replaces_head(network, weights):
+        is_new = is_of_last if new_head == "last" else is_of_head
+        weights = {name: v for name, v in weights.items() if not is_new(network, name)}
+        weights |= {name: v for name, v in drawn.items() if is_new(network, name)}
     check_weights(network, weights)
     return dict(weights)
 
@@ -148,8 +160,12 @@ def replaces_head(network: Network, weights: Arrays) -> bool:
 
 def is_of_head(network: Network, name: str) -> bool:
     """Say if a tensor belongs to the classifier."""
-    last = next(node.name for node in reversed(network.nodes) if node.parameters)
-    return name.partition("/")[0] in DENSE_LAYERS or name.startswith(f"{last}/")
+    return name.partition("/")[0] in DENSE_LAYERS or is_of_last(network, name)
+
+
+def is_of_last(network: Network, name: str) -> bool:
+    """Say if a tensor belongs to the last layer with parameters."""
+    return name.startswith(f"{network.head.name}/")
 
 
 def explain_missing(path: Path) -> str:

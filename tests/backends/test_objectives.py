@@ -147,6 +147,9 @@ def test_what_present_methods_keep_is_an_images_own(method, planted):
     if method == "fixres":
         fields["method_options"] = {"train_size": 9, "test_size": 10, "finetune_epochs": 1}
         fields["input_shape"] = [10, 10, 2]
+    if METHODS[method].fits_head:
+        # No settings of steps, which the method has not.
+        fields |= {"num_epochs": 1, "optimizer": {}}
     run = make_run(method, **fields)
     names = []
     for stage in run.stages:

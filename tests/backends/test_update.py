@@ -389,4 +389,8 @@ def test_a_step_without_its_share_of_the_average_is_refused(probe):
 def test_the_table_names_the_methods_that_take_their_own_steps(probe):
     """The settings of a plain update are refused for these alone."""
     expected = [name for name, row in METHODS.items() if row.owns_update]
-    assert expected == probe.call(owning_methods, methods=list(METHODS)) == ["l2t-ww"]
+    assert (
+        expected
+        == probe.call(owning_methods, methods=list(METHODS))
+        == ["logistic", "knn", "l2t-ww"]
+    )

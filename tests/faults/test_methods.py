@@ -39,6 +39,7 @@ CASES = [
     pytest.param(*case, marks=[] if case == FAST else pytest.mark.slow)
     for case in product(METHODS, OPTIMIZERS)
     if case[1] in (METHODS[case[0]].optimizers or OPTIMIZERS)
+    if not METHODS[case[0]].fits_head
 ]
 # Settings that every method has, each in one run; a new option joins with its row.
 WEIGHTS = [0.5, 3.0, *[1.25] * 8]
@@ -64,6 +65,8 @@ UPDATES = {
 # One of them has all that a checkpoint keeps in addition.
 FAST_UPDATE = "accumulated and averaged"
 UPDATES[FAST_UPDATE] = UPDATES["accumulated"] | UPDATES["averaged, exact statistics"]
+# A network that ends in a dense layer, as a fitted head needs it.
+DENSE = {**MODEL, "options": {**MODEL["options"], "layer": "conv2d", "head": "dense"}}
 # Five steps an epoch: in the first stage, between two epochs, in the second stage.
 STOPS = [2, 5, 8, 14]
 
@@ -116,6 +119,14 @@ def test_a_method_resumes_to_the_same_bits(
     stops = STOPS[2:3] if (method, optimizer) == FAST else STOPS
     check_resumes(run, fresh, stops, tmp_path)
     print(f"stops, {stopping_worker.backend}, {method}, {optimizer}: {len(stops)}, lost: 0 bits")
+
+
+@pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.fits_head])
+def test_a_fitted_head_resumes_to_the_same_bits(method, stopping_worker, tmp_path):
+    """Stopped among the features, and when all are there and the head is not fitted yet."""
+    values = {"backend": stopping_worker.backend, "method": method, "model": DENSE, "data": DATA}
+    run = RunSpec.parse(values, "").model_dump(mode="json")
+    check_resumes(run, partial(nullcontext, stopping_worker), [2, 5], tmp_path)
 
 
 @pytest.mark.parametrize(

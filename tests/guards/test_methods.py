@@ -18,6 +18,7 @@ PAGES = {"scratch": "lightlayers"}
 REFERENCES = {
     "supervised": ("layers", "cross_entropy"),
     "transfer": ("layers", "cross_entropy"),
+    "fitted_head": ("fitted_heads", "logistic_gradient"),
     "kd": ("distillation_losses", "soft_cross_entropy"),
     "lwf": ("distillation_losses", "soft_cross_entropy"),
     "fitnets": ("distillation_losses", "squared_error"),

@@ -18,6 +18,7 @@ CONTRACT = "a batch is images, labels, noise and extras, beside run, weights and
 MORE_PARAMETERS = {
     "layers/convolution.py:__init__": CONSTRUCTOR,
     "layers/light.py:__init__": CONSTRUCTOR,
+    "layers/neighbours.py:__init__": CONSTRUCTOR,
     "layers/batch_norm.py:normalize_by_batch": KERNEL,
     "layers/batch_norm.py:_backward_kernel": KERNEL,
     "layers/batch_norm.py:forward": KERNEL,

@@ -53,16 +53,26 @@ def check(run, rungs):
     broken = [rung.failure for rung in rungs if not rung.is_passed]
     assert broken == []
     assert {rung.verdict for rung in rungs} == {"equal"}
+    assert all(rung.num_tensors > 0 for rung in rungs)
+    if METHODS[run.method].fits_head:
+        check_fitted(run, rungs)
+        return
     # Parameters, logits, loss, gradients, the tap, and losses and weights of each optimiser.
     optimizers = METHODS[run.method].optimizers or ("adam", "sgd")
     assert len(rungs) == (5 + 2 * len(optimizers)) * len(run.stages)
-    assert all(rung.num_tensors > 0 for rung in rungs)
     steps = [rung for rung in rungs if " steps: " in rung.name]
     count = {"float64": 50, "float32": 20}[run.precision]
     assert all(f"{count} " in rung.name for rung in steps)
     assert len(steps) == 2 * len(optimizers) * len(run.stages)
     # Rounding alone is seen, and is far from the bound that it is judged by.
     assert all(0 < rung.self_difference < rung.tolerance / 10 for rung in steps)
+
+
+def check_fitted(run, rungs):
+    """No steps, but features and heads; what is stored has no gradient."""
+    gradients = ["gradients"] if run.method == "logistic" else []
+    names = ["parameters", "logits", "loss", *gradients, "gradient at a tap"]
+    assert [rung.name for rung in rungs] == [*names, "features", "fitted head"]
 
 
 @pytest.mark.parametrize(("name", "precision"), ladder_rows("strict"))

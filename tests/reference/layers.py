@@ -171,6 +171,27 @@ def to_map(layer: Any, x: Array) -> Array:
     return x[:, layer.skipped :].reshape(len(x), layer.height, layer.width, x.shape[-1])
 
 
+def nearest_neighbours(layer: Any, weights: Values, x: Array) -> Array:
+    """Image by image: who votes, how much each vote weighs, and the share of each class."""
+    stored, place = weights["features"], weights["rank"]
+    logits = []
+    for vector in x:
+        square = (vector * vector).sum()
+        if layer.metric == "cosine":
+            similarities, tie = stored @ vector / np.sqrt(square), 1e-6
+        else:
+            similarities = 2 * (stored @ vector) - (stored * stored).sum(axis=1)
+            tie = 1e-6 * square.real
+        nearest = np.sort(similarities.real)[::-1][: len(place)]
+        last = min((nearest * place).sum(), nearest[0])
+        voters = np.flatnonzero(similarities.real >= last - tie)
+        weight = np.exp(layer.sharpness * (similarities[voters] - nearest[0]))
+        shares = weight @ weights["labels"][voters] / weight.sum()
+        count = len(voters)
+        logits.append(np.log((count * shares + 1 / layer.units) / (count + 1)))
+    return np.array(logits)
+
+
 def batch_norm(layer: Any, weights: Values, x: Array, training: bool) -> Array:
     """Training mode also moves the running statistics in `weights` (Bessel-corrected variance).
 
@@ -273,6 +294,7 @@ WEIGHTED = {
     "learned_tokens": learned_tokens,
     "position_embedding": position_embedding,
     "self_attention": self_attention,
+    "nearest_neighbours": nearest_neighbours,
 }
 
 

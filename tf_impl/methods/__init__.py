@@ -7,6 +7,7 @@ from poc.shared.spec.methods.table import find_method
 
 from .attention_transfer import AttentionTransfer
 from .fitnets import FitNets
+from .fitted_head import FittedHead
 from .kd import KnowledgeDistillation
 from .l2t_ww.step import L2TWW
 from .lwf import LearningWithoutForgetting
@@ -17,6 +18,7 @@ from .transfer import TransferLearning
 OBJECTIVES: Mapping[str, type[Objective]] = {
     "supervised": Supervised,
     "transfer": TransferLearning,
+    "fitted_head": FittedHead,
     "kd": KnowledgeDistillation,
     "lwf": LearningWithoutForgetting,
     "fitnets": FitNets,

@@ -24,6 +24,7 @@ from poc.shared.spec.training.precision import EXACT
 
 from .backend_pair import BackendPair, Caller
 from .batches import Batch, prepare
+from .fitted_heads import compare_heads
 from .progress import LadderProgress
 from .rungs import (
     LOSS,
@@ -135,6 +136,9 @@ class Ladder:
         yield self.compare_logits(weights, next(self._pair.probes(batches))[0])
         yield from self.compare_gradients(weights, batches[:1])
         yield from self.compare_tap(weights, batches[:1])
+        if self._resolved.method.fits_head:
+            yield from compare_heads(self._pair, self._resolved, weights, batches)
+            return
         for optimizer in self.optimizers():
             yield from self.compare_steps(optimizer, weights, batches)
 

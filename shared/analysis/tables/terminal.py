@@ -36,6 +36,8 @@ COLUMNS: Mapping[str, Line] = {
     "method": Line("method"),
     "model": Line("model"),
     "options": Line("options"),
+    "chosen": Line("chosen"),
+    "chosen_by": Line("chosen by"),
     "seed": Line("seed"),
     "threads": Line("threads"),
     "total_parameters": Line("parameters", "{:,}"),

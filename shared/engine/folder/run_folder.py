@@ -3,8 +3,8 @@
 `run.json` (resolved spec, command, environment, status), `metrics.jsonl` (one object per epoch),
 `summary.json` (the row of the comparison table), `predictions.npz` (test logits, labels, ids),
 `validation_predictions.npz` (the same of the validation part), `split.npz` (which examples each
-part held), `checkpoints/`, `worker.log` and, once the run has been exported or calibrated,
-`exports.json` and `decision.json`.
+part held), `checkpoints/`, `worker.log`, `head_fit.json` of a run that fits its head and,
+once the run has been exported or calibrated, `exports.json` and `decision.json`.
 """
 
 import io
@@ -171,7 +171,7 @@ class RunFolder:
         """
         own = [
             *("metrics.jsonl", "summary.json", "predictions.npz", "predictions_before.npz"),
-            *(VALIDATION_PREDICTIONS, DECISION, SPLIT, EXPORTS),
+            *(VALIDATION_PREDICTIONS, DECISION, SPLIT, EXPORTS, "head_fit.json"),
         ]
         exports = self.path / "exports"
         written = [

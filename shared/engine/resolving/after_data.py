@@ -14,6 +14,7 @@ from poc.shared.spec.training.accumulation import describe_short_epoch
 from poc.shared.weights.start import check_initial_weights
 
 from .decay import check_decay
+from .fitted_head import check_fitted_head
 from .shared_memory import require_shared_memory
 from .single_values import check_single_values
 from .stages import check_logits, check_stages
@@ -85,15 +86,19 @@ def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
 
     Raises:
         UsageError: There is no teacher, patience has too few validation images, one cycle has a
-            single update, every batch has one value per channel, shared memory is too small, or the
-            weights are of another network.
+            single update, a head cannot be fitted, every batch has one value per channel, shared
+            memory is too small, or the weights are of another network.
     """
     require_teacher(run.spec)
     refuse_single_update(run.spec, len(data.split.train))
-    told = check_validation(run.spec, len(data.split.val))
-    told_steps = describe_short_epoch(run.spec.optimizer.accumulation_steps, data.train.num_batches)
+    num_validation = len(data.split.val)
+    told = (
+        check_validation(run.spec, num_validation),
+        describe_short_epoch(run.spec.optimizer.accumulation_steps, data.train.num_batches),
+        check_fitted_head(run, data.source.labels[data.split.train], num_validation),
+    )
     require_shared_memory(run, data)
-    tell_all(note, told, told_steps, check_single_values(run, data.train))
+    tell_all(note, *told, check_single_values(run, data.train))
     check_initial_weights(run)
 
 

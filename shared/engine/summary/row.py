@@ -16,6 +16,7 @@ from poc.shared.engine.numerics.metrics import classification_metrics, wilson_in
 from poc.shared.engine.training.epoch_line import RATES
 from poc.shared.engine.training.evaluation import evaluate_watched
 from poc.shared.engine.training.finished_training import FinishedTraining
+from poc.shared.engine.training.heads.record import describe_head_fit
 from poc.shared.engine.training.judged_weights import describe_judged
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.resolved import ResolvedRun
@@ -47,6 +48,7 @@ def finish(
         "best_epoch": state.best_epoch,
         "epoch_choice": trained.epoch_choice,
         **describe_judged(trained.run.spec),
+        **describe_head_fit(supervision.folder.path),
         "import_seconds": import_seconds,
         **describe_times(lines, trained),
         "other_processor_share": watched_share(state.seconds),

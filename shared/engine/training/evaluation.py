@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Trainer
 from poc.shared.engine.console.work_count import WorkCount
-from poc.shared.engine.numerics.metrics import average_views
+from poc.shared.engine.numerics.metrics import average_views, classification_metrics
 
 from .output_cache import KeptOutputs
 from .supervision import Supervision
@@ -53,6 +53,16 @@ def evaluate_watched(
         count(done)
 
     return evaluate(trainer, pipeline, kept, tell)
+
+
+def judge_validation(
+    supervision: Supervision, trainer: Trainer, val: Pipeline | None, kept: KeptOutputs | None
+) -> dict[str, float]:
+    """Return the metrics of the validation part as `val/…`; {} if there is none."""
+    if val is None:
+        return {}
+    found = evaluate_watched(supervision, trainer, val, kept)
+    return {f"val/{name}": value for name, value in classification_metrics(*found).items()}
 
 
 def evaluate_batch(

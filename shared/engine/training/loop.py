@@ -15,9 +15,9 @@ from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
-from poc.shared.engine.numerics.metrics import classification_metrics
 from poc.shared.engine.resolving.validation import chooses_epoch
 from poc.shared.engine.run_data import RunData
+from poc.shared.engine.training.heads.choice import fit_head
 from poc.shared.engine.worker.interruption import StopRequested
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
@@ -28,7 +28,7 @@ from poc.shared.weights.lineage import weight_metadata
 from .best_weights import BestWeights
 from .clocks import EpochClock, RunClock
 from .epoch_line import describe_epoch
-from .evaluation import evaluate_watched
+from .evaluation import judge_validation
 from .finished_training import FinishedTraining
 from .judged_weights import describe_judged, handed_on, judged
 from .non_finite import NonFinite, check_finite, find_non_finite
@@ -189,26 +189,26 @@ class TrainingLoop:
     def end_epoch(self) -> None:
         """Validate, write checkpoints, and add one line of metrics."""
         self.collect()
+        if self.resolved.method.fits_head:
+            # Anew: an interrupted evaluation comes here again after the resume.
+            self.sums = Sums()
+            means = fit_head(self.steps, self.supervision, is_chosen=self.chooses_epoch)
+            self.sums.add(means, self.state.step)
         # Collected first: it waits for the device, whose work belongs to the training seconds.
         self.state.seconds["train"] = self.epoch_clock.stop()
         trained = time.perf_counter()
         metrics = {f"train/{name}": value for name, value in self.sums.means().items()}
         with judged(self.steps) as averages:
-            if self.data.val is not None:
-                found = evaluate_watched(
-                    self.supervision, self.trainer, self.data.val, self.steps.kept_val
-                )
-                values = classification_metrics(*found)
-                metrics |= {f"val/{name}": value for name, value in values.items()}
+            parts = (self.trainer, self.data.val, self.steps.kept_val)
+            metrics |= judge_validation(self.supervision, *parts)
         evaluated = time.perf_counter()
         seconds = evaluated - trained
         line = describe_epoch(self.state, self.steps, metrics, seconds, was_kept=self.was_kept)
         self.close_epoch(metrics, line, averages)
         line["epoch_seconds"] += time.perf_counter() - evaluated
         self.folder.append_metrics(line)
-        num_epochs, backend = self.spec.num_epochs, self.spec.backend
-        told = {"event": "epoch", "backend": backend, "num_epochs": num_epochs, **line}
-        self.report(cast(Event, told))
+        told = {"event": "epoch", "backend": self.spec.backend, "num_epochs": self.spec.num_epochs}
+        self.report(cast(Event, told | line))
 
     def close_epoch(
         self, metrics: Mapping[str, float], line: dict[str, Any], averages: Weights

@@ -91,6 +91,10 @@ class KeptOutputs:
         """Return the number of images that have been seen."""
         return int(self._is_kept.sum())
 
+    def rows(self) -> tuple[NDArray[np.int64], Arrays]:
+        """Return the positions (k,) int64 in the source, in rising order, and a row of each."""
+        return self._indices, dict(self._kept)
+
     def look_up(self, indices: NDArray[np.int64], images: Images, compute: Compute) -> Arrays:
         """Return outputs for these images, each (N * num_views, …).
 

@@ -125,7 +125,9 @@ class StageSteps:
         images, labels = self.given_images(batch), batch.learned
         noise, extras = self.inputs(batch, state.step)
         started = time.perf_counter()
-        self.trainer.step(images, labels, rate, noise, extras)
+        # Its features are kept now, from which the head is fitted when all are there.
+        if not self.run.method.fits_head:
+            self.trainer.step(images, labels, rate, noise, extras)
         if state.step == 0:
             # The one step that is waited for: it compiles, and its time is a column of the row.
             self.trainer.wait()

@@ -14,7 +14,7 @@ from poc.shared.spec.settings import Settings
 from poc.shared.spec.suggestions import likeliest
 from poc.shared.spec.training.stages import Stage, plan_stages
 
-from . import distillation, fitnets, l2t_ww, transfer_learning
+from . import distillation, fitnets, fitted_heads, l2t_ww, transfer_learning
 from .distilling import Distillation
 from .fine_tuning import FineTuning
 
@@ -42,6 +42,8 @@ class Method:
             float32 or float64, and not in a program that torch.compile made.
         owns_update: True if its step is more than one gradient and one update of the optimiser, so
             that the objective takes it.
+        fits_head: True if it takes no step: it computes the last layer from the outputs of all
+            training images. Such a run has one epoch, and no settings of an update.
     """
 
     summary: str
@@ -55,6 +57,7 @@ class Method:
     optimizers: tuple[str, ...] = ()
     is_second_order: bool = False
     owns_update: bool = False
+    fits_head: bool = False
 
     def plan_stages(self, options: Settings, num_epochs: int) -> tuple[Stage, ...]:
         """Plan the stages over the epochs; most methods have one stage.
@@ -98,6 +101,24 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             objective="transfer",
             default_model="efficientnet_lite0",
             fine_tuning=transfer_learning.FIXRES,
+        ),
+        "logistic": Method(
+            summary="logistic regression on frozen features: C chosen on the validation part",
+            options=fitted_heads.LogisticOptions,
+            objective="fitted_head",
+            default_model="efficientnet_lite0",
+            fine_tuning=fitted_heads.LOGISTIC,
+            owns_update=True,
+            fits_head=True,
+        ),
+        "knn": Method(
+            summary="nearest neighbours among frozen features: k chosen on the validation part",
+            options=fitted_heads.NeighboursOptions,
+            objective="fitted_head",
+            default_model="efficientnet_lite0",
+            fine_tuning=fitted_heads.NEIGHBOURS,
+            owns_update=True,
+            fits_head=True,
         ),
         "kd": Method(
             summary="knowledge distillation: the labels and softened logits of a teacher",

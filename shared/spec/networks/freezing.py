@@ -10,6 +10,7 @@ from typing import Literal
 from poc.shared.errors import UsageError
 
 from .layers.elementwise import BatchNorm, Dropout
+from .layers.neighbours import NearestNeighbours
 from .layers.residual import StochasticDepth
 from .network import IMAGES, Network
 from .nodes import Node
@@ -113,6 +114,12 @@ def partly_frozen(
     return replace(network, nodes=nodes, auxiliary={})
 
 
+def only_last_free(network: Network) -> Network:
+    """Freeze a network except its last layer; auxiliary heads are left out."""
+    nodes = tuple(replace(node, is_frozen=True) for node in network.nodes[:-1])
+    return replace(network, nodes=(*nodes, network.nodes[-1]), auxiliary={})
+
+
 def freeze(
     node: Node, rates: Mapping[str, float], bn_mode: NormMode, chosen: str, body_rate: float
 ) -> Node:
@@ -171,7 +178,12 @@ def stands_still(node: Node) -> bool:
     is_random = isinstance(node.layer, Dropout | StochasticDepth) and node.layer.rate > 0
     if node.layer.kind == BatchNorm.kind:
         return node.is_frozen and not node.adapts
-    return node.is_frozen or not (is_random or node.learnable_parameters)
+    return node.is_frozen or not (is_random or node.learnable_parameters or is_filled(node))
+
+
+def is_filled(node: Node) -> bool:
+    """Return whether training fills a node's parameters, although no gradient reaches them."""
+    return node.layer.kind == NearestNeighbours.kind and not node.is_frozen
 
 
 def moving_names(network: Network) -> frozenset[str]:
@@ -181,6 +193,7 @@ def moving_names(network: Network) -> frozenset[str]:
         for node in network.nodes
         for parameter in node.parameters
         if parameter.is_trainable
+        or is_filled(node)
         or (node.layer.kind == BatchNorm.kind and node.uses_batch_statistics)
     )
 

@@ -27,6 +27,7 @@ from .architectures.residual_networks import resnet, resnet_cifar, resnet_preact
 from .factors import Factor, factorize
 from .layers.declaration import Shape
 from .network import Network
+from .stored_images import StoredImages, with_stored_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +269,12 @@ class ModelSpec(Settings):
         "full kernel",
     )
 
+    stored_images: StoredImages | None = Field(
+        None,
+        description="classifier by nearest neighbours in place of the last layer, set by the "
+        "method knn",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _name_changed_options(cls, values: object) -> object:
@@ -288,12 +295,14 @@ class ModelSpec(Settings):
         """Declare the network for images of the shape `input_shape` (H, W, C).
 
         Raises:
-            UsageError: A wrong option, a block or a convolution that does not exist, or images that
-                are too small.
+            UsageError: A wrong option, a block or a convolution that does not exist, images that
+                are too small, or stored images for a network that does not end in a dense layer.
         """
         network = find_model(self.name).declare(self.resolved(), input_shape, num_classes)
         if self.factors:
             network = factorize(network, self.factors)
         if self.removed:
             network = network.without(self.removed)
+        if self.stored_images is not None:
+            network = with_stored_images(network, self.stored_images)
         return network.with_frozen_body() if self.trainable == "head" else network

@@ -17,7 +17,7 @@ from .allowed_values import describe_values, find_example
 from .recipe import leave_open
 
 # Not listed: the program fills in the first two, and the options have keys of their own.
-OWN = ("stage", "open_settings", "method_options", "model.options")
+OWN = ("stage", "open_settings", "method_options", "model.options", "model.stored_images")
 # Keys whose values the spec checks against a table, which pydantic's schema does not know.
 NAMES = {
     "method": f"one of {', '.join(METHODS)}",
@@ -62,6 +62,8 @@ def list_keys(method: str, model: str | None = None) -> Iterator[KeyRow]:
         for key, value in values.items()
     }
     own["model.name"] = model or row.default_model
+    if row.fits_head:
+        own["num_epochs"] = 1
     architecture = find_model(model or row.default_model)
     rows = itertools.chain(
         walk(RunSpec, ""),

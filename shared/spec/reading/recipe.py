@@ -86,8 +86,11 @@ def leave_open(values: dict[str, object]) -> None:
 def is_given(key: str, values: Mapping[str, object]) -> bool:
     """Return whether a run sets a key or a part of it, or has settings that rule it out."""
     group, _, option = key.partition(".")
-    known = find_method(str(values.get("method", "lightlayers"))).options.model_fields
-    if group == "method_options" and option not in known:
+    method = find_method(str(values.get("method", "lightlayers")))
+    # A fitted head has one pass over the images, without steps.
+    if method.fits_head or (
+        group == "method_options" and option not in method.options.model_fields
+    ):
         return True
     if key == FINETUNE and is_given(EPOCHS, values):
         # With a fixed number of epochs, the second phase would take its own from the first.
@@ -125,6 +128,8 @@ def kind_of(run: RunSpec, *, has_norms: bool) -> Kind:
 def moves_body(run: RunSpec) -> bool:
     """Return whether a method with a pretrained body trains more than its head."""
     options: Any = run.method_settings
+    if find_method(run.method).fits_head:
+        return False
     return bool(options.trained_blocks) or options.bn_mode == "adapt_all"
 
 

@@ -25,6 +25,7 @@ from poc.shared.spec.networks.layers.elementwise import (
 )
 from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
 from poc.shared.spec.networks.layers.merging import Add, Concatenate, Multiply
+from poc.shared.spec.networks.layers.neighbours import NearestNeighbours
 from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
 from poc.shared.spec.networks.layers.residual import Highway, ScaledAdd, StochasticDepth
 from poc.shared.spec.networks.layers.tokens import (
@@ -93,6 +94,7 @@ def flattened(reader: Layer, *between: Layer) -> Network:
 
 
 WINDOW = {"kernel_size": (3, 2), "strides": (2, 1)}
+STORED = {"units": 3, "num_stored": 9, "most_neighbours": 4}
 ACTIVATIONS = (
     *("relu", "relu6", "swish", "hard_swish", "gelu", "gelu_tanh"),
     *("sigmoid", "hard_sigmoid", "softmax", "tanh"),
@@ -129,6 +131,11 @@ CASES: dict[str, Network] = {
     ),
     "light dense": single(LightDense(units=5, rank=2, activation="sigmoid"), VECTOR),
     "light dense scaled": single(LightDense(units=5, rank=2, scale="reference"), VECTOR),
+    "neighbours": single(NearestNeighbours(**STORED, sharpness=5.0), VECTOR),
+    "neighbours equal": single(NearestNeighbours(**STORED), VECTOR),
+    "neighbours euclidean": single(
+        NearestNeighbours(**STORED, metric="euclidean", sharpness=0.1), VECTOR
+    ),
     "batch norm": single(BatchNorm()),
     "batch norm vector": single(BatchNorm(momentum=0.7, epsilon=1e-5), VECTOR),
     # With one image a single value a channel.

@@ -88,7 +88,18 @@ def test_epochs_never_grow_with_the_steps_of_one():
     ]
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+FITTED = sorted(name for name, row in METHODS.items() if row.fits_head)
+
+
+@pytest.mark.parametrize("method", FITTED)
+def test_a_head_that_is_fitted_leaves_nothing_to_the_recipe(method):
+    """One pass over the images; no rate, no schedule, no sentence."""
+    run, told = resolve(method=method)
+    assert load_run(None, (), defaults=DEFAULTS, method=method).open_settings == ()
+    assert (run.num_epochs, run.schedule.name, told) == (1, "constant", None)
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(FITTED)))
 def test_every_method_has_a_recipe(method):
     run, told = resolve(method=method)
     extra = {"fixres": 30}.get(method, 0)

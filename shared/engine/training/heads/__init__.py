@@ -1,0 +1,1 @@
+"""Heads that are computed from features of frozen layers, without a gradient step."""
