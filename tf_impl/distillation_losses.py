@@ -105,8 +105,8 @@ def resize_maps(maps: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tens
 def similarity_rows(maps: tf.Tensor, *, row_length: int) -> tf.Tensor:
     """Return how each image resembles those of its batch: (N, H, W, C) -> (N, row_length).
 
-    Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236,
-    eq. 4). Entries behind the batch are 0.
+    Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236).
+    Entries behind the batch are 0.
 
     Raises:
         ValueError: The batch has more images than a row has entries.

@@ -106,8 +106,8 @@ def resize_maps(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -
 def similarity_rows(maps: torch.Tensor, *, row_length: int) -> torch.Tensor:
     """Return how each image resembles those of its batch: (N, C, H, W) -> (N, row_length).
 
-    Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236,
-    eq. 4). Entries behind the batch are 0.
+    Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236).
+    Entries behind the batch are 0.
 
     Raises:
         ValueError: The batch has more images than a row has entries.
