@@ -192,9 +192,7 @@ def semckd_terms(run, weights):
     student = all_values(resolved.network, weights, images, training=True)[0]
     teacher = all_values(resolved.teacher_network, source, images)[0]
     own = {tap: student[resolved.network.node_of(tap)] for tap in SEMCKD["target_taps"]}
-    maps = {
-        tap: teacher[resolved.teacher_network.node_of(tap)] for tap in SEMCKD["source_taps"]
-    }
+    maps = {tap: teacher[resolved.teacher_network.node_of(tap)] for tap in SEMCKD["source_taps"]}
     total, attention = semckd_matching(weights, own, maps, row_length=8)
     hard = cross_entropy(student[resolved.network.output], batch["labels"])
     return hard, total, attention

@@ -33,7 +33,7 @@ class SemCKD(Distilled):
         super().__init__(run, model, weights)
         self.pairs = find_all_pairs(self.options, run.network, self.teacher.network)
         self.embeddings = tuple(embeddings(self.pairs))
-        # Of each pair the larger map is averaged to the smaller one's size.
+        # The larger map of a pair is averaged to the smaller one's size.
         found = {
             (side, pair.name): matrices
             for pair in self.pairs

@@ -1,4 +1,4 @@
-"""SemCKD (arXiv 2012.03236): options, pairs of maps, and the layers that train beside the target.
+"""SemCKD (arXiv 2012.03236): options, pairs of maps, and the layers that train with the target.
 
 Every map of the target is matched with every map of the source, and each image weighs the pairs. A
 query network per target map and a key network per source map read a row of the similarities of the
@@ -44,7 +44,7 @@ class SemCKDOptions(Settings):
         "program, to which beta belongs; sum: the paper's formula",
     )
     soft_weight: float = Field(
-        1.0, ge=0, description="weight of the soft loss, beside 1 of the hard one; 0: none"
+        1.0, ge=0, description="weight of the soft loss; that of the hard one is 1; 0: no soft loss"
     )
     temperature: float = Field(
         4.0, gt=0, description="temperature of the soft loss, which divides the logits"
