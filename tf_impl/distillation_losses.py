@@ -100,3 +100,43 @@ def length(vectors: tf.Tensor) -> tf.Tensor:
 def resize_maps(maps: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     """Resize maps linearly, (N, H, W, C) -> (N, H', W', C); rows (H', H), columns (W', W)."""
     return tf.einsum("ih,jw,nhwc->nijc", rows, columns, maps)
+
+
+def similarity_rows(maps: tf.Tensor, *, row_length: int) -> tf.Tensor:
+    """Return how each image resembles those of its batch: (N, H, W, C) -> (N, row_length).
+
+    Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236).
+    Entries behind the batch are 0.
+
+    Raises:
+        ValueError: The batch has more images than a row has entries.
+    """
+    num_images = maps.shape[0]
+    if num_images > row_length:
+        raise ValueError(
+            f"Got a batch of {num_images} images for rows of {row_length} similarities. Expected "
+            f"at most {row_length}. Try raising method_options.row_length."
+        )
+    flat = tf.reshape(maps, (num_images, -1))
+    rows = tf.matmul(flat, flat, transpose_b=True)
+    return tf.pad(rows, ((0, 0), (0, row_length - num_images)))
+
+
+def unit_vectors(vectors: tf.Tensor) -> tf.Tensor:
+    """Return each row divided by max(its norm, 1e-12), (N, K) -> (N, K)."""
+    return vectors / tf.maximum(length(vectors), EPSILON)[:, None]
+
+
+def pair_attention(queries: tf.Tensor, keys: tf.Tensor, *, temperature: float) -> tf.Tensor:
+    """Return the softmax over keys of the products of queries and keys, by image.
+
+    Args:
+        queries: (N, S, K), of S maps of the student.
+        keys: (N, T, K), of T maps of the teacher.
+        temperature: Number that divides the products.
+
+    Returns:
+        (N, S, T) weights; those of a map of the student add up to 1.
+    """
+    products = tf.matmul(queries, keys, transpose_b=True)
+    return tf.nn.softmax(products / temperature, axis=2)

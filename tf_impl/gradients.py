@@ -60,7 +60,7 @@ def compute_gradients(
         name: found[name] if name in found else tf.zeros_like(variables[name].value)
         for name in trainable_names(model)
     }
-    return Outcome(losses, logits, loss, gradients)
+    return Outcome(losses, logits, loss, gradients, objective.watched)
 
 
 def check_losses(

@@ -31,7 +31,7 @@ from .optimizers.averaged_weights import AveragedWeights
 from .optimizers.update import WeightUpdate
 from .weights import load_weights, read_weights
 
-# Places in the vector of totals. A method has at most one loss term per pair of maps.
+# Places in the vector of totals. A method has at most one loss term or weight per pair of maps.
 _NUM_TOTALS = 256
 
 
@@ -249,6 +249,7 @@ class Trainer:
         """Add this batch to the totals, on the device."""
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))
+        sums |= {name: tf.reduce_sum(values) for name, values in result.watched.items()}
         if result.logits is not None:
             hits = right_answers(result.logits, labels, is_binary=self.is_binary)
             sums["accuracy"] = tf.reduce_sum(tf.cast(hits, tf.float64))

@@ -101,3 +101,44 @@ def length(vectors: torch.Tensor) -> torch.Tensor:
 def resize_maps(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """Resize maps linearly, (N, C, H, W) -> (N, C, H', W'); rows (H', H), columns (W', W)."""
     return rows @ maps @ columns.T
+
+
+def similarity_rows(maps: torch.Tensor, *, row_length: int) -> torch.Tensor:
+    """Return how each image resembles those of its batch: (N, C, H, W) -> (N, row_length).
+
+    Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236).
+    Entries behind the batch are 0.
+
+    Raises:
+        ValueError: The batch has more images than a row has entries.
+    """
+    num_images = maps.shape[0]
+    if num_images > row_length:
+        raise ValueError(
+            f"Got a batch of {num_images} images for rows of {row_length} similarities. Expected "
+            f"at most {row_length}. Try raising method_options.row_length."
+        )
+    flat = maps.flatten(1)
+    return torch.nn.functional.pad(flat @ flat.T, (0, row_length - num_images))
+
+
+def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
+    """Return each row divided by max(its norm, 1e-12), (N, K) -> (N, K)."""
+    return vectors / torch.clamp(length(vectors), min=EPSILON)[:, None]
+
+
+def pair_attention(
+    queries: torch.Tensor, keys: torch.Tensor, *, temperature: float
+) -> torch.Tensor:
+    """Return the softmax over keys of the products of queries and keys, by image.
+
+    Args:
+        queries: (N, S, K), of S maps of the student.
+        keys: (N, T, K), of T maps of the teacher.
+        temperature: Number that divides the products.
+
+    Returns:
+        (N, S, T) weights; those of a map of the student add up to 1.
+    """
+    products = queries @ keys.transpose(1, 2)
+    return torch.softmax(products / temperature, dim=2)

@@ -65,7 +65,7 @@ def compute_gradients(
             # Without a gradient the optimiser would skip the variable, and its weight decay too.
             variables[name].grad = torch.zeros_like(variables[name])
         gradients[name] = variables[name].grad
-    return Outcome(losses, logits, loss, gradients)
+    return Outcome(losses, logits, loss, gradients, objective.watched)
 
 
 def check_losses(

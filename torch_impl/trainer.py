@@ -236,6 +236,7 @@ class Trainer:
         """Add this batch to the totals, on the device."""
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()
+        sums |= {name: values.sum() for name, values in result.watched.items()}
         if result.logits is not None:
             hits = right_answers(result.logits, labels, is_binary=self.is_binary)
             sums["accuracy"] = hits.sum()

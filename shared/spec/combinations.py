@@ -205,6 +205,16 @@ def check_second_order(run: RunSettings) -> None:
         )
 
 
+def check_range(run: RunSettings) -> None:
+    """Refuse float16 for a method whose sums of squares it cannot hold."""
+    if run.precision == "float16" and find_method(run.method).squares_maps:
+        raise UsageError(
+            f"Got precision='float16' for the method {run.method!r}, which sums products over the "
+            "values of a map: they exceed 65,504, the largest number of this type. Expected "
+            "another precision. Try precision=bfloat16."
+        )
+
+
 def check_model(run: RunSettings) -> None:
     """Refuse a model that the method cannot train."""
     allowed, name = find_method(run.method).models, run.model_spec.name
@@ -239,5 +249,6 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_balance,
     check_binary,
     check_second_order,
+    check_range,
     check_model,
 )

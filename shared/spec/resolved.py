@@ -22,7 +22,8 @@ class ResolvedRun:
     Attributes:
         spec: The settings; those of a stage if `spec.stage` names one.
         method: The method's row of the table.
-        method_settings: The method's options, with defaults filled in.
+        method_settings: The method's options, with defaults filled in, also those that follow from
+            the size of a batch.
         network: The declared network without additions.
         trained_network: The network with all layers that this stage trains in addition; its logits
             are the same.
@@ -85,6 +86,7 @@ def resolve_networks(run: RunSpec) -> ResolvedRun:
     if method.fine_tuning is not None:
         trained = method.fine_tuning.extend(settings, network, stage)
     elif method.distillation is not None and teacher is not None:
+        settings = method.distillation.fill_from_batch(settings, run.data.batch_size)
         trained = method.distillation.extend(settings, network, teacher, stage)
         meta_parameters = method.distillation.meta_parameters(settings, network, teacher)
     return ResolvedRun(

@@ -43,6 +43,12 @@ RANDOM = (
         ("attention_distance", [draw(3, 8), draw(3, 8)], {"form": form})
         for form in ("code", "paper")
     ]
+    + [("similarity_rows", [draw(3, 2, 4, 3)], {"row_length": length}) for length in (3, 5)]
+    + [("unit_vectors", [draw(3, 4)], {})]
+    + [
+        ("pair_attention", [2 * draw(3, 2, 4), 2 * draw(3, 5, 4)], {"temperature": t})
+        for t in (1.0, 0.5)
+    ]
 )
 
 
@@ -196,6 +202,31 @@ def test_ties_of_the_maximum_share_their_gradient(probe):
         probe, "attention_map", [maps], {"kind": "max_p", "power": 2.0}, projection
     )
     assert gradient[0, 0, 0, 0] == pytest.approx(gradient[0, 0, 0, 1])
+
+
+def test_similarities_and_attention_by_hand(probe):
+    # Maps (1, 2) and (3, 4), of one channel: products 5, 11 and 25; the third image is missing.
+    maps = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(2, 1, 2, 1)
+    rows, _ = evaluate(probe, "similarity_rows", [maps], {"row_length": 3})
+    assert_close(rows, np.array([[5.0, 11.0, 0.0], [11.0, 25.0, 0.0]]))
+    units, (gradient,) = evaluate(probe, "unit_vectors", [[[3.0, 4.0], [0.0, 0.0]]], {})
+    assert_close(units, np.array([[0.6, 0.8], [0.0, 0.0]]))
+    assert np.isfinite(gradient).all()
+    # Products 1 and 0 over the keys: e / (e + 1) of the weight is on the first.
+    keys = [[[1.0, 0.0], [0.0, 1.0]]]
+    weights, _ = evaluate(probe, "pair_attention", [[[[1.0, 0.0]]], keys], {"temperature": 1.0})
+    assert_close(weights, np.array([[[np.e, 1.0]]]) / (np.e + 1))
+
+
+def test_a_batch_longer_than_its_rows_is_refused(probe):
+    with pytest.raises(Exception, match="batch of 3 images for rows of 2 similarities"):
+        probe.call(
+            evaluate_loss,
+            name="similarity_rows",
+            inputs=[draw(3, 2, 2, 1)],
+            options={"row_length": 2},
+            projection=np.ones((3, 2)),
+        )
 
 
 def test_reductions_differ_by_the_number_of_values(probe):

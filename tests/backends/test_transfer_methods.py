@@ -14,6 +14,8 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.spec.teacher import TEACHER_PREFIX
 from poc.tests.helpers.workers import transfer_probe
 from poc.tests.helpers.workers.transfer_probe import open_probe
+from poc.tests.reference.distillation_losses import semckd_matching
+from poc.tests.reference.layers import all_values, cross_entropy, differentiate
 
 NET = {"name": "lightnet_plain", "options": {"layer": "conv2d", "widths": [3, 4, 5]}}
 # Forms of one stage, in which everything learns.
@@ -168,3 +170,84 @@ def test_lwf_keeps_a_frozen_old_head(probe):
     changed = moved(run, walk(probe, run))
     assert not [name for name in changed if name.startswith("old_head")]
     assert "block1/conv1/kernel" in changed
+
+
+SEMCKD = {
+    "source_taps": ["block1", "block3"],
+    "target_taps": ["block2", "block3"],
+    # Longer than the batch: what follows it is 0.
+    "row_length": 8,
+    "projection_factor": 1,
+    "beta": 3.0,
+    "soft_weight": 0.0,
+}
+
+
+def semckd_terms(run, weights):
+    """The hard loss and the matching (N,) without beta in NumPy, and the weights of the pairs."""
+    resolved, batch = resolve_networks(run), BATCHES[0]
+    images = batch["images"].astype(np.float64)
+    prefix = len(TEACHER_PREFIX)
+    source = {n[prefix:]: v for n, v in weights.items() if n.startswith(TEACHER_PREFIX)}
+    student = all_values(resolved.network, weights, images, training=True)[0]
+    teacher = all_values(resolved.teacher_network, source, images)[0]
+    own = {tap: student[resolved.network.node_of(tap)] for tap in SEMCKD["target_taps"]}
+    maps = {tap: teacher[resolved.teacher_network.node_of(tap)] for tap in SEMCKD["source_taps"]}
+    total, attention = semckd_matching(weights, own, maps, row_length=8)
+    hard = cross_entropy(student[resolved.network.output], batch["labels"])
+    return hard, total, attention
+
+
+def test_semckd_is_the_reference(probe):
+    """The matching loss, its gradient on every kind of tensor, and the weights of the pairs."""
+    run = make_run("semckd", SEMCKD, data={"batch_size": 8})
+    weights = {n: v.astype(np.float64) for n, v in starting_weights(resolve_networks(run)).items()}
+    _, total, attention = semckd_terms(run, weights)
+    metrics = walk(probe, run)["metrics"][0]
+    # The mean over the two maps of the student.
+    assert metrics["loss_matching"] == pytest.approx(3 * total.mean() / 2, rel=1e-12)
+    for (s, t), weight in np.ndenumerate(attention.mean(axis=0)):
+        pair = f"{SEMCKD['source_taps'][t]}>{SEMCKD['target_taps'][s]}"
+        assert metrics[f"pair_weight/{pair}"] == pytest.approx(weight, rel=1e-12)
+        assert 0.01 < weight < 0.99
+    found = probe.call(
+        Operations.loss_and_gradients,
+        run={**run.model_dump(mode="json"), "backend": probe.backend},
+        weights=weights,
+        batch=BATCHES[0],
+    )
+    names = [
+        name
+        for name in found["gradients"]
+        if name.startswith(("query/block2/", "key/block3/", "projection/block3>block2/"))
+    ] + ["block1/norm1/gamma", "block3/norm2/beta"]
+    assert len(names) == 4 + 4 + 7 + 2
+
+    def loss(moved):
+        hard, matching, _ = semckd_terms(run, {**weights, **moved})
+        return hard.mean() + 3 * matching.mean() / 2
+
+    expected = differentiate(loss, {name: weights[name] for name in names})
+    for name, gradient in expected.items():
+        scale = np.abs(gradient).max()
+        assert scale > 1e-6, name
+        # float64: rounding of some thousand terms
+        assert np.abs(found["gradients"][name] - gradient).max() <= 1e-12 * max(scale, 1), name
+
+
+def test_the_sum_over_the_student_s_maps_is_a_multiple_of_their_mean(probe):
+    def matching(**options):
+        return walk(probe, make_run("semckd", {**SEMCKD, **options}))["metrics"][0]["loss_matching"]
+
+    assert matching(layer_reduction="sum", row_length=64) == pytest.approx(
+        2 * matching(row_length=64), rel=1e-12
+    )
+
+
+def test_semckd_without_its_loss_is_training_from_scratch(probe):
+    run = make_run("semckd", {"beta": 0.0, "soft_weight": 0.0})
+    alone, weights = walk(probe, run), starting_weights(resolve_networks(run))
+    own = {parameter.name: weights[parameter.name] for parameter in declare_network(run).parameters}
+    plain = walk(probe, make_run("scratch"), own)
+    for name, value in plain["weights"].items():
+        np.testing.assert_allclose(alone["weights"][name], value, rtol=1e-12, err_msg=name)

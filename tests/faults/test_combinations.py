@@ -110,6 +110,18 @@ IMPOSSIBLE = {
         ["method=fitnets", "teacher.weights=FILE", 'pairs=["block1"]'],
         ['Try method_options.pairs=["block1>block1"].'],
     ),
+    "rows x batch": (
+        ["method=semckd", "teacher.weights=FILE", "row_length=32", "batch_size=64"],
+        ["row_length=32", "data.batch_size=64", "Try leaving row_length out."],
+    ),
+    "rows x one image": (
+        ["method=semckd", "teacher.weights=FILE", "batch_size=1"],
+        ["data.batch_size=1 for semckd", "at least 2"],
+    ),
+    "rows x range": (
+        ["method=semckd", "precision=float16"],
+        ["'semckd'", "65,504", "precision=bfloat16"],
+    ),
     "fold x folds": (["split.kind=kfold", "split.num_folds=3", "split.fold=3"], ["fold"]),
     "focal x smoothing": (
         ["loss.name=focal", "loss.label_smoothing=0.1"],

@@ -23,6 +23,7 @@ REFERENCES = {
     "lwf": ("distillation_losses", "soft_cross_entropy"),
     "fitnets": ("distillation_losses", "squared_error"),
     "attention_transfer": ("distillation_losses", "attention_distance"),
+    "semckd": ("distillation_losses", "semckd_matching"),
     "l2t_ww": ("l2t_ww", "hyper_gradient"),
 }
 

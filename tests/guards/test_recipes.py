@@ -77,6 +77,14 @@ REPDISTILLER: Recipe = {
 }
 KD: Recipe = {"method.temperature": 4.0, "method.alpha": 0.9, "method.mixing": "convex"}
 FITNETS: Recipe = {"method.stages": "one", "method.hint_weight": 100.0, "method.reduction": "mean"}
+SEMCKD: Recipe = {
+    "method.beta": 400.0,
+    "method.layer_reduction": "mean",
+    "method.soft_weight": 1.0,
+    "method.temperature": 4.0,
+    "method.hidden_factor": 2,
+    "method.projection_factor": 2,
+}
 ATTENTION: Recipe = {"method.form": "code", "method.power": 2.0, "method.beta": None}
 RESNETS = {20: 3, 32: 5, 56: 9, 110: 18}
 
@@ -228,6 +236,10 @@ RECIPES: Mapping[str, Recipe] = {
     "kd/embedded": KD,
     "attention_transfer/fashion_mnist_100": ATTENTION,
     "attention_transfer/embedded": ATTENTION,
+    # beta = 400, both other weights 1 and T = 4 (Chen and others, their program).
+    "semckd/fashion_mnist_100": SEMCKD,
+    "semckd/embedded": SEMCKD,
+    "semckd/fashion_mnist_50": {"method.temperature": 4.0, "method.layer_reduction": "mean"},
     # Two stages, T = 3 (Romero and others).
     "fitnets/fashion_mnist_100": {"method.stages": "two", "method.temperature": 3.0},
     "fitnets/embedded": {"method.stages": "two", "method.temperature": 3.0},

@@ -30,6 +30,7 @@ PLACES = {
         {"alpha": 0.5, "pairs": ["block1>block2"]},
         TEACHER,
     ),
+    "semckd": ("semckd", {"target_taps": ["block1"]}, TEACHER),
     "transfer": ("transfer", {"trained_blocks": 1}, None),
 }
 MODEL = {

@@ -51,6 +51,23 @@ ROWS = {
         },
         SOURCE,
     ),
+    "semckd": ("semckd", {}, SOURCE),
+    "semckd without a soft loss": (
+        "semckd",
+        {
+            "layer_reduction": "sum",
+            "beta": 3.0,
+            "soft_weight": 0.0,
+            "source_taps": ["block2", "block3"],
+            "target_taps": ["block1/conv1", "block1"],
+            "row_length": 70,
+            "embedding_size": 5,
+            "hidden_factor": 3,
+            "projection_factor": 1,
+            "attention_temperature": 0.2,
+        },
+        SOURCE | {"num_classes": 5},
+    ),
 }
 # Forms of transfer learning, which has no source: option sets of the two methods.
 TUNED = {

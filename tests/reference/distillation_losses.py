@@ -4,12 +4,14 @@ Everything works on complex numbers too, so that a gradient is the imaginary par
 complex step: exact to rounding. Maps are (N, H, W, C).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 STEP = 1e-30
+PARTS = ("hidden/kernel", "hidden/bias", "output/kernel", "output/bias")
 
 
 def absolute(value: Any) -> Any:
@@ -74,6 +76,109 @@ def resize_maps(maps: Any, rows: Any, columns: Any) -> Any:
             for image in maps
         ]
     )
+
+
+def similarity_rows(maps: Any, *, row_length: int) -> Any:
+    rows = np.zeros((len(maps), row_length), dtype=maps.dtype)
+    for i, j in np.ndindex(len(maps), len(maps)):
+        rows[i, j] = sum(a * b for a, b in zip(maps[i].ravel(), maps[j].ravel(), strict=True))
+    return rows
+
+
+def unit_vectors(vectors: Any) -> Any:
+    rows = []
+    for vector in vectors:
+        norm = np.sqrt(sum(value * value for value in vector))
+        rows.append([value / (norm if norm.real > 1e-12 else 1e-12) for value in vector])
+    return np.array(rows)
+
+
+def pair_attention(queries: Any, keys: Any, *, temperature: float) -> Any:
+    """(N, S, K), (N, T, K) -> (N, S, T)."""
+    return np.array(
+        [
+            [softened(np.array([sum(q * k) for k in image_keys]), temperature) for q in image]
+            for image, image_keys in zip(queries, keys, strict=True)
+        ]
+    )
+
+
+def semckd_matching(
+    weights: Mapping[str, Any],
+    own: Mapping[str, Any],
+    maps: Mapping[str, Any],
+    *,
+    row_length: int,
+    temperature: float = 1.0,
+) -> tuple[Any, Any]:
+    """Weighted errors (N,), summed over pairs and not times beta, and the weights (N, S, T).
+
+    From maps (N, H, W, C) of the student, `own`, and of the teacher, by tap. `weights` are those of
+    the queries, keys and projections by name: the layers are written out.
+    """
+
+    def embed(name: str, rows: Any) -> Any:
+        part = {key: weights[f"{name}/{key}"] for key in PARTS}
+        hidden = rows @ part["hidden/kernel"] + part["hidden/bias"]
+        hidden = np.where(hidden.real > 0, hidden, 0)
+        return unit_vectors(hidden @ part["output/kernel"] + part["output/bias"])
+
+    sides = [("query", own), ("key", maps)]
+    queries, keys = (
+        np.stack(
+            [
+                embed(f"{side}/{tap}", similarity_rows(values, row_length=row_length))
+                for tap, values in found.items()
+            ],
+            axis=1,
+        )
+        for side, found in sides
+    )
+    attention = pair_attention(queries, keys, temperature=temperature)
+    total = np.zeros(len(attention), dtype=np.result_type(*weights.values(), *own.values()))
+    for (s, target), (t, source) in product(enumerate(own), enumerate(maps)):
+        size = [min(own[target].shape[axis], maps[source].shape[axis]) for axis in (1, 2)]
+        first, second = shrink(own[target], *size), shrink(maps[source], *size)
+        projected = project(weights, f"projection/{source}>{target}", first)
+        total = total + attention[:, s, t] * squared_error(projected, second, reduction="mean")
+    return total, attention
+
+
+def project(weights: Mapping[str, Any], name: str, maps: Any) -> Any:
+    """1x1, 3x3 and 1x1 convolutions; batch statistics and ReLU behind the first two."""
+    for index in (1, 2):
+        maps = convolve(maps, weights[f"{name}/conv{index}/kernel"])
+        flat = maps.reshape(-1, maps.shape[-1])
+        mean = flat.mean(axis=0)
+        deviation = np.sqrt(((flat - mean) * (flat - mean)).mean(axis=0) + 1e-5)
+        norm = f"{name}/norm{index}"
+        maps = weights[f"{norm}/gamma"] * (maps - mean) / deviation + weights[f"{norm}/beta"]
+        maps = np.where(maps.real > 0, maps, 0)
+    return convolve(maps, weights[f"{name}/output/kernel"])
+
+
+def convolve(maps: Any, kernel: Any) -> Any:
+    """Pixel by pixel, with zeros around the map."""
+    height, width = maps.shape[1:3]
+    side = kernel.shape[0] // 2
+    padded = np.pad(maps, ((0, 0), (side, side), (side, side), (0, 0)))
+    result = np.zeros((len(maps), height, width, kernel.shape[3]), np.result_type(maps, kernel))
+    for i, j in np.ndindex(height, width):
+        window = padded[:, i : i + kernel.shape[0], j : j + kernel.shape[1]]
+        result[:, i, j] = np.einsum("nabc,abcf->nf", window, kernel)
+    return result
+
+
+def shrink(maps: Any, height: int, width: int) -> Any:
+    """The mean of floor(i * in / out) to ceil((i + 1) * in / out) along both axes."""
+    found = np.zeros((len(maps), height, width, maps.shape[-1]), maps.dtype)
+    for i, j in np.ndindex(height, width):
+        (top, bottom), (left, right) = (
+            (k * size // count, -(-(k + 1) * size // count))
+            for k, size, count in ((i, maps.shape[1], height), (j, maps.shape[2], width))
+        )
+        found[:, i, j] = maps[:, top:bottom, left:right].mean(axis=(1, 2))
+    return found
 
 
 def gradients(function: Callable[..., Any], inputs: Sequence[Any], projection: Any) -> list[Any]:

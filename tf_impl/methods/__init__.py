@@ -12,6 +12,7 @@ from .kd import KnowledgeDistillation
 from .l2t_ww.step import L2TWW
 from .lwf import LearningWithoutForgetting
 from .objective import Objective, Outcome
+from .semckd import SemCKD
 from .supervised import Supervised
 from .transfer import TransferLearning
 
@@ -23,6 +24,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "lwf": LearningWithoutForgetting,
     "fitnets": FitNets,
     "attention_transfer": AttentionTransfer,
+    "semckd": SemCKD,
     "l2t_ww": L2TWW,
 }
 

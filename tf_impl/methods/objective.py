@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
@@ -16,20 +17,23 @@ from poc.tf_impl.models import Model
 class Outcome(NamedTuple):
     """Results of one batch: loss terms (N,), logits (N, num_classes), mean loss (), gradients.
 
-    N may be smaller than the batch. Its first N labels are then those of the results.
+    N may be smaller than the batch. Its first N labels are then those of the results. `watched` has
+    further values (N,) whose means are metrics.
     """
 
     losses: Mapping[str, tf.Tensor]
     logits: tf.Tensor | None
     loss: tf.Tensor
     by_name: Mapping[str, tf.Tensor]
+    watched: Mapping[str, tf.Tensor] = MappingProxyType({})
 
 
 class Objective(ABC):
     """A method's loss on one batch, built once per run around the model that it trains.
 
     `weights` has all the weights that the run starts from, also those of a teacher. `hard_loss` is
-    the loss of the labels that the settings name.
+    the loss of the labels that the settings name. `watched` has values (N,) of the batch that
+    `losses` saw last, without a gradient: their means over an epoch are metrics.
 
     A method whose step is more than one gradient and one optimiser update sets `owns_update` and
     implements `update` and the methods after it. The trainer then has no optimiser of its own.
@@ -43,6 +47,7 @@ class Objective(ABC):
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
         self.hard_loss = HardLoss(run.spec)
+        self.watched: dict[str, tf.Tensor] = {}
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the outputs (N, …) of frozen layers that the loss needs; no gradient passes.

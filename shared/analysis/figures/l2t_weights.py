@@ -1,4 +1,4 @@
-"""Weights that l2t-ww learned: of pairs of layers, epoch by epoch, and of channels."""
+"""Weights of pairs of layers, epoch by epoch (l2t-ww, semckd), and of channels (l2t-ww)."""
 
 from collections.abc import Sequence
 from pathlib import Path

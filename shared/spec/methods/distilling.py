@@ -6,13 +6,13 @@ weights. Both backends then build, initialise, optimise, store and compare them 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
-from poc.shared.spec.networks.layers.declaration import Parameter, Shape
-from poc.shared.spec.networks.network import Network
+from poc.shared.spec.networks.layers.declaration import Layer, Parameter, Shape
+from poc.shared.spec.networks.network import Network, Node
 from poc.shared.spec.training.stages import Stage, plan_stages
 
 Options = TypeVar("Options")
@@ -53,6 +53,11 @@ def compares_nothing(options: object) -> bool:
     return False
 
 
+def keep_options(options: Options, batch_size: int) -> Options:
+    """Return the same options: none of them follows from the size of a batch."""
+    return options
+
+
 def no_parameters(options: object, target: Network, source: Network) -> tuple[Parameter, ...]:
     """Return no parameters: all training is inside the network."""
     return ()
@@ -74,6 +79,8 @@ class Distillation(Generic[Options]):
             target, column by column, so that both must know the same classes in the same order.
         meta_parameters: (options, target, source) -> parameters that are trained outside any
             network, by an update rule of the method's own.
+        fill_from_batch: (options, batch_size) -> the options with those filled in that follow from
+            the size of a batch.
     """
 
     extend: Callable[[Options, Network, Network, str], Network] = target_alone
@@ -82,6 +89,7 @@ class Distillation(Generic[Options]):
     coefficients: Callable[[Options, float], Mapping[str, float]] = no_coefficients
     compares_logits: Callable[[Options], bool] = compares_nothing
     meta_parameters: Callable[[Options, Network, Network], tuple[Parameter, ...]] = no_parameters
+    fill_from_batch: Callable[[Options, int], Options] = keep_options
 
 
 def find_pairs(
@@ -118,6 +126,49 @@ def find_pairs(
 def default_taps(network: Network) -> tuple[str, ...]:
     """Return the taps before each reduction of the map if the network has any, or all taps."""
     return tuple(tap for tap in network.taps if tap.startswith("reduction")) or tuple(network.taps)
+
+
+def find_taps(
+    named_sources: tuple[str, ...],
+    named_targets: tuple[str, ...],
+    target: Network,
+    source: Network,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the taps of the source and those of the target; where none is named, the default ones.
+
+    Raises:
+        UsageError: A network has no taps, and none is named.
+    """
+    sources = named_sources or default_taps(source)
+    targets = named_targets or default_taps(target)
+    if not sources or not targets:
+        raise UsageError(
+            "Got no method_options.source_taps or method_options.target_taps for the source "
+            f"{source.name} with the taps {list(sources)} and the target {target.name} with the "
+            f"taps {list(targets)}. Expected maps of both. Try names of their layers."
+        )
+    return sources, targets
+
+
+def add_fed(network: Network, name: str, layer: Layer, given: str, shape: Shape) -> Network:
+    """Add a layer as a side branch that reads no node but a value that the loss gives it.
+
+    Args:
+        network: The target, perhaps with other side branches.
+        name: Name of the node.
+        layer: The layer.
+        given: Name under which the loss gives the value; no node has it.
+        shape: Shape of the value, without the batch.
+    """
+    node = Node(
+        name=name,
+        layer=layer,
+        inputs=(given,),
+        input_shapes=(shape,),
+        output_shape=layer.output_shape((shape,)),
+    )
+    # Before the last node, which stays the network's output.
+    return replace(network, nodes=(*network.nodes[:-1], node, network.nodes[-1]))
 
 
 def maps_of(network: Network) -> tuple[str, ...]:

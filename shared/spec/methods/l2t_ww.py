@@ -30,7 +30,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.settings import Settings
 
 from .channel_selection import check_channels, read_selection
-from .distilling import Distillation, default_taps, make_pair
+from .distilling import Distillation, find_taps, make_pair
 
 
 class L2TWWOptions(Settings):
@@ -183,14 +183,7 @@ def find_pairs(options: L2TWWOptions, target: Network, source: Network) -> tuple
         UsageError: A tap is missing or not a map, or a list of pairs does not fit.
     """
     selection = read_selection(options.channels_file) if options.channels_file else {}
-    sources = options.source_taps or default_taps(source)
-    targets = options.target_taps or default_taps(target)
-    if not sources or not targets:
-        raise UsageError(
-            "Got no method_options.source_taps or method_options.target_taps for the source "
-            f"{source.name} with the taps {list(sources)} and the target {target.name} with the "
-            f"taps {list(targets)}. Expected maps of both. Try names of their layers."
-        )
+    sources, targets = find_taps(options.source_taps, options.target_taps, target, source)
     chosen = chosen_pairs(options.pairs, sources, targets)
     return tuple(
         match(m, n, target, source, selection.get(m))

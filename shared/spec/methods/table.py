@@ -14,7 +14,7 @@ from poc.shared.spec.settings import Settings
 from poc.shared.spec.suggestions import likeliest
 from poc.shared.spec.training.stages import Stage, plan_stages
 
-from . import distillation, fitnets, fitted_heads, l2t_ww, transfer_learning
+from . import distillation, fitnets, fitted_heads, l2t_ww, semckd, transfer_learning
 from .distilling import Distillation
 from .fine_tuning import FineTuning
 
@@ -40,6 +40,7 @@ class Method:
         optimizers: Update rules that it can use; empty: all.
         is_second_order: True if it differentiates through its own update. It then works only in
             float32 or float64, and not in a program that torch.compile made.
+        squares_maps: True if its loss sums squares of maps, which float16 cannot hold.
         owns_update: True if its step is more than one gradient and one update of the optimiser, so
             that the objective takes it.
         fits_head: True if it takes no step: it computes the last layer from the outputs of all
@@ -56,6 +57,7 @@ class Method:
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ()
     is_second_order: bool = False
+    squares_maps: bool = False
     owns_update: bool = False
     fits_head: bool = False
 
@@ -147,6 +149,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             objective="attention_transfer",
             default_model="lightnet_plain",
             distillation=distillation.ATTENTION_TRANSFER,
+        ),
+        "semckd": Method(
+            summary="SemCKD: each map of the student picks, by attention, maps of the teacher",
+            options=semckd.SemCKDOptions,
+            objective="semckd",
+            default_model="lightnet_plain",
+            distillation=semckd.SEMCKD,
+            squares_maps=True,
         ),
         "l2t-ww": Method(
             summary="Learning What and Where to Transfer: learned weights of source maps",

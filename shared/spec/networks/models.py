@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -107,24 +108,15 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             )
             for depth in (18, 34, 50, 101, 152)
         },
-        "resnet50v2": Model(
-            summary="ResNet-50 with pre-activation, Keras lineage",
-            options=resnet_preactivation.ResNetV2Options,
-            declare=resnet_preactivation.resnet50v2,
-            example_input=(224, 224, 3),
-        ),
-        "resnet101v2": Model(
-            summary="ResNet-101 with pre-activation, Keras lineage",
-            options=resnet_preactivation.ResNetV2Options,
-            declare=resnet_preactivation.resnet101v2,
-            example_input=(224, 224, 3),
-        ),
-        "resnet152v2": Model(
-            summary="ResNet-152 with pre-activation, Keras lineage",
-            options=resnet_preactivation.ResNetV2Options,
-            declare=resnet_preactivation.resnet152v2,
-            example_input=(224, 224, 3),
-        ),
+        **{
+            f"resnet{depth}v2": Model(
+                summary=f"ResNet-{depth} with pre-activation, Keras lineage",
+                options=resnet_preactivation.ResNetV2Options,
+                declare=partial(resnet_preactivation.resnet_v2, depth=depth),
+                example_input=(224, 224, 3),
+            )
+            for depth in (50, 101, 152)
+        },
         "resnext101_32x8d": Model(
             summary="ResNeXt-101, 32 groups of width 8",
             options=resnet.ResNetOptions,

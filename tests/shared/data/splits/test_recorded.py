@@ -34,6 +34,8 @@ LEARNERS = {
     "attention_transfer with a soft loss": (["method=attention_transfer", "alpha=0.5"], True),
     "fitnets in two stages": (["method=fitnets"], True),
     "attention_transfer": (["method=attention_transfer"], False),
+    "semckd": (["method=semckd"], True),
+    "semckd without a soft loss": (["method=semckd", "soft_weight=0.0"], False),
     "fitnets in one stage": (["method=fitnets", "method_options.stages=one"], False),
     "lwf": (["method=lwf"], False),
     "l2t-ww": (["method=l2t-ww"], False),

@@ -6,8 +6,6 @@ ReLU end the net. In Keras' form the last block of a stage halves the map; its s
 biases. The stem pads its max-pool with zeros, which count since no ReLU comes before it.
 """
 
-from functools import partial
-
 from pydantic import Field
 
 from poc.shared.spec.networks.builder import NetworkBuilder
@@ -98,8 +96,3 @@ def convolution(filters: int, size: int, *, strides: int = 1, use_bias: bool = F
         padding=symmetric(size),
         use_bias=use_bias,
     )
-
-
-resnet50v2 = partial(resnet_v2, depth=50)
-resnet101v2 = partial(resnet_v2, depth=101)
-resnet152v2 = partial(resnet_v2, depth=152)
