@@ -13,7 +13,7 @@ SAVED = (f"model{INDEX}", "model.safetensors")  # in a folder that transformers 
 
 
 def find_saved(path: Path) -> Path:
-    """Return the weights in a folder as transformers saves a model; any other path as it is."""
+    """Return the weights in a folder as transformers saves a model; or the path itself."""
     return next((path / name for name in SAVED if (path / name).is_file()), path)
 
 
