@@ -58,12 +58,14 @@ def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given:
     """
     from poc.shared.actions.weights.convert import convert_for
     from poc.shared.actions.weights.of_run import convert_run
+    from poc.shared.files.shards import find_saved
 
     if target.exists() and not overwrite:
         raise UsageError(
             f"Got the output {str(target)!r}, which exists. Expected a new file. Try another name, "
             "or --overwrite."
         )
+    source = find_saved(source)
     if source.is_dir():
         named = {"set" if key == "assignments" else key: value for key, value in given.items()}
         named["from"], named["input"] = named.pop("origin"), named.pop("shape")

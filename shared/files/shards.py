@@ -9,6 +9,12 @@ from .arrays import Arrays, read_arrays
 from .whole import read_regular
 
 INDEX = ".safetensors.index.json"
+SAVED = (f"model{INDEX}", "model.safetensors")  # in a folder that transformers saved
+
+
+def find_saved(path: Path) -> Path:
+    """Return the weights in a folder as transformers saves a model; or the path itself."""
+    return next((path / name for name in SAVED if (path / name).is_file()), path)
 
 
 def read_shards(path: Path) -> Arrays:
@@ -29,6 +35,24 @@ def read_shards(path: Path) -> Arrays:
             "it names. Try downloading the files again."
         )
     return found
+
+
+def list_files(path: Path) -> list[Path]:
+    """Return the file and, if it is an index, all files that it names, each once.
+
+    Raises:
+        UsageError: The index is malformed, or a file that it names is missing.
+    """
+    if not path.name.endswith(INDEX):
+        return [path]
+    parts = [path.with_name(name) for name in sorted(set(read_index(path).values()))]
+    for part in parts:
+        if not part.is_file():
+            raise UsageError(
+                f"Got {str(path)!r}, whose file {part.name!r} is missing. Expected all files that "
+                "it names, in its folder. Try downloading the files again."
+            )
+    return [path, *parts]
 
 
 def read_index(path: Path) -> dict[str, str]:

@@ -284,9 +284,41 @@ def test_keras_3_layout_is_read_back_by_its_layers_names(tf_worker, tmp_path):
     assert np.array_equal(found["Conv1/vars/0"], tensors["layers/conv2d_5/Conv1/vars/0"])
 
 
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
+def test_names_that_no_written_file_would_reach_are_refused(ending, tmp_path):
+    """Keras' ConvNeXt holds models of its own, so its files are only read."""
+    case = Case(
+        model="convnext_tiny",
+        options={"depths": [1, 1, 1, 1], "widths": [4, 4, 4, 4]},
+        input_shape=(32, 32, 3),
+        num_classes=3,
+    )
+    network = declare_network(case.run())
+    weights = {p.name: np.ones(p.shape, np.float32) for p in network.parameters}
+    write_arrays(tmp_path / "in.safetensors", weights)
+    target = tmp_path / f"out{ending}"
+    with pytest.raises(UsageError, match=r"such files can only be read\. Try --to canonical"):
+        convert_for(
+            tmp_path / "in.safetensors",
+            target,
+            model="convnext_tiny",
+            classes="3",
+            assignments=["depths=[1,1,1,1]", "widths=[4,4,4,4]"],
+            shape="32x32x3",
+            to="keras",
+        )
+    assert not target.exists()
+
+
 # Keras' class, its options, our model and options, image side.
 KERAS = {
     "MobileNetV2": ({"alpha": 0.35}, "mobilenet_v2", ["width=0.35"], 32),
+    "MobileNetV3Small": (
+        {"alpha": 0.35, "include_preprocessing": False},
+        "mobilenet_v3_small",
+        ["width=0.35", "lineage=keras"],
+        32,
+    ),
     "EfficientNetB0": ({}, "efficientnet_b0", [], 33),
     "ResNet50": ({}, "resnet50", ["lineage=keras"], 33),
     "ResNet50V2": ({}, "resnet50v2", [], 33),

@@ -8,6 +8,7 @@ from pathlib import Path
 from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
+from poc.shared.files.shards import INDEX, find_saved, list_files
 from poc.shared.files.signatures import describe_wrong_suffix
 from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.layers.declaration import Shape
@@ -41,14 +42,14 @@ def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[st
     Raises:
         UsageError: The file's form is not recognised; the message has the command that converts it.
     """
-    file = Path(path)
+    file = find_saved(Path(path))
     if path == IMAGENET or not file.is_file():
         return path
     refuse_unknown_suffix(file)
     model = named_model(values)
     network = declare(model, SOME_CLASSES)
     if file.suffix == ".safetensors" and is_canonical(network, file):
-        return path
+        return str(file)
     try:
         return convert_copy(file, model, network, image_shape(model, values), note)
     except UsageError as error:
@@ -61,7 +62,8 @@ def refuse_unknown_suffix(file: Path) -> None:
     Raises:
         UsageError: The ending is unknown; the message has the right one if the content shows it.
     """
-    if file.suffix != ".safetensors" and file.suffix not in BACKENDS:
+    is_known = file.suffix == ".safetensors" or file.name.endswith(INDEX)
+    if not is_known and file.suffix not in BACKENDS:
         raise UsageError(
             describe_wrong_suffix(file)
             or f"Got --weights {str(file)!r}, which is not a weight file by its name or content. "
@@ -138,7 +140,8 @@ def convert_copy(
 ) -> str:
     """Convert a file into the cache, once per content, model and shape; return the copy's path."""
     named = f"{model.model_dump_json()}{shape}".encode()
-    digest = hashlib.sha256(file.read_bytes() + named).hexdigest()[:16]
+    content = b"".join(part.read_bytes() for part in list_files(file))
+    digest = hashlib.sha256(content + named).hexdigest()[:16]
     target = cache_folder() / f"{file.stem}-{model.name}-{digest}.safetensors"
     if not target.exists():
         run = RunSpec.parse(

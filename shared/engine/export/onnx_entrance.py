@@ -76,10 +76,12 @@ def put_first(model: "ModelProto", text: str, output: str) -> None:
     Args:
         model: ONNX model; it is changed.
         text: The function, of one input.
-        output: Name of what the nodes read now.
+        output: Name of what the nodes read now. It gets the domain in front, since nodes of the
+            model may have the same name: PyTorch calls a reshape `view`.
     """
     import onnx
 
+    output = f"{DOMAIN}.{output}"
     function = onnx.parser.parse_function(text)
     for node in model.graph.node:
         node.input[:] = [output if name == "images" else name for name in node.input]

@@ -7,7 +7,7 @@ import pytest
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
-from poc.shared.files.shards import read_shards
+from poc.shared.files.shards import find_saved, list_files, read_shards
 
 
 def write(folder, weight_map):
@@ -22,6 +22,24 @@ def test_all_files_are_one(tmp_path):
     found = read_shards(write(tmp_path, {"x": "a.safetensors", "y": "b.safetensors"}))
     assert found.keys() == {"x", "y"}
     assert found["x"].tolist() == [0, 1, 2]
+
+
+def test_an_index_lists_its_files_and_names_a_missing_one(tmp_path):
+    index = write(tmp_path, {"x": "a.safetensors", "y": "b.safetensors", "z": "a.safetensors"})
+    files = [index, tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    assert list_files(index) == files
+    assert list_files(files[1]) == files[1:2]
+    files[2].unlink()
+    with pytest.raises(UsageError, match=r"whose file 'b.safetensors' is missing"):
+        list_files(index)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "model.safetensors"])
+def test_a_saved_folder_is_its_file(name, tmp_path):
+    assert find_saved(tmp_path) == tmp_path
+    (tmp_path / name).write_text("not looked at")
+    assert find_saved(tmp_path) == tmp_path / name
+    assert find_saved(tmp_path / name) == tmp_path / name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from poc.shared.actions.weights.foreign import locate_canonical, named_model
 from poc.shared.errors import UsageError
-from poc.shared.files.arrays import write_arrays
+from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.reading.config import load_run
@@ -202,6 +202,26 @@ def test_a_foreign_file_is_converted_on_the_way_once(num_classes, tmp_path, monk
     # Its own form is taken as it is, and says what it is for.
     assert locate_canonical(found, values, told.append) == found
     assert describe_weights(found, values).model == "efficientnet_lite0"
+
+
+@pytest.mark.parametrize("named", ["", "model.safetensors.index.json"])
+def test_a_saved_folder_in_several_files_is_converted(named, tmp_path, monkeypatch):
+    """Its copy in the cache is another one if one of the files has other values."""
+    monkeypatch.setenv("POC_CACHE", str(tmp_path / "cache"))
+    weights = published_file(tmp_path / "whole.safetensors", 7)
+    tensors = read_arrays(tmp_path / "whole.safetensors")
+    files = {key: f"{place % 2}.safetensors" for place, key in enumerate(tensors)}
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    for file in set(files.values()):
+        part = {key: tensors[key] for key in files if files[key] == file}
+        write_arrays(folder / file, part)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    found = locate_canonical(str(folder / named), {"method": "transfer"}, print)
+    arrays = read_arrays(tmp_path / found)
+    assert all(np.array_equal(arrays[key], weights[key]) for key in weights)
+    write_arrays(folder / file, {key: value + 1 for key, value in part.items()})
+    assert locate_canonical(str(folder / named), {"method": "transfer"}, print) != found
 
 
 def test_a_file_of_no_known_form_names_the_command_that_converts(tmp_path):
