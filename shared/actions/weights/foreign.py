@@ -181,7 +181,10 @@ def count_classes(file: Path, model: ModelSpec, network: Network) -> int:
             f"{str(error).removesuffix('.')}. Or fill in the right names: `poc weights convert "
             f"{file} {file.with_suffix('.safetensors').name} --model {model.name} --classes N`"
         ) from None
-    if lacks_head(network, scheme, own_tensors(network, scheme, tensors) if scheme else tensors):
+    if scheme is not None:
+        # Keras 3 only numbers the variables of a layer.
+        tensors = own_tensors(network, scheme, tensors)
+    if lacks_head(network, scheme, tensors):
         return SOME_CLASSES
     head = network.parameters[-1]
     name = head.name if scheme is None else scheme.tensors(network)[head.name]

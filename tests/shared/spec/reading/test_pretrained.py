@@ -224,6 +224,28 @@ def test_a_saved_folder_in_several_files_is_converted(named, tmp_path, monkeypat
     assert locate_canonical(str(folder / named), {"method": "transfer"}, print) != found
 
 
+def test_variables_that_keras_only_numbers_are_known(tmp_path, monkeypatch):
+    """As in `.weights.h5`: the head's number of classes is read too."""
+    from poc.shared.weights.conversion import from_canonical
+    from poc.shared.weights.published.keras_order import numbered_names
+    from poc.shared.weights.published.table import find_schemes
+
+    monkeypatch.setenv("POC_CACHE", str(tmp_path / "cache"))
+    network = ModelSpec(name="mobilenet_v2").declare((224, 224, 3), 7)
+    scheme = next(s for s in find_schemes("mobilenet_v2") if s.name == "keras")
+    weights = draw_weights(network.parameters, 0)
+    names, published = scheme.tensors(network), from_canonical(network, scheme, weights)
+    numbered = {
+        own.split("/", 2)[2]: published[names[key]]
+        for key, own in numbered_names(network, scheme).items()
+    }
+    write_arrays(tmp_path / "keras.safetensors", numbered)
+    values = {"method": "transfer", "model": {"name": "mobilenet_v2"}}
+    found = locate_canonical(str(tmp_path / "keras.safetensors"), values, print)
+    arrays = read_arrays(tmp_path / found)
+    assert all(np.array_equal(arrays[key], weights[key]) for key in weights)
+
+
 def test_a_file_of_no_known_form_names_the_command_that_converts(tmp_path):
     file = tmp_path / "odd.safetensors"
     write_arrays(file, {"some.tensor": np.zeros(3, np.float32)})
