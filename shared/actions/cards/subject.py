@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from poc.shared.actions.new_images.trained_network import TrainedNetwork, read_trained
 from poc.shared.analysis.runs.groups import Group, group_runs
 from poc.shared.analysis.runs.predictions import Predictions
@@ -11,6 +13,7 @@ from poc.shared.analysis.runs.reading import Run, read_or_explain
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.folder.decision import AnswerRule
 from poc.shared.engine.folder.record import RunRecord, has_path
+from poc.shared.engine.numerics.answers import Labels
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
@@ -78,6 +81,27 @@ class Subject:
     def predictions(self) -> Predictions | None:
         """Return the test answers, if there are any."""
         return self.finished.predictions if self.finished else None
+
+    @cached_property
+    def answers(self) -> Labels | None:
+        """Return the answers that `poc predict` gives for the test images, if there are any.
+
+        They are (N,) classes, -1 for an image that is too unsure for one; or (N, C), 1 for each
+        label.
+        """
+        found, decision = self.predictions, self.decision
+        if found is None or decision is None:
+            return None if found is None else found.predicted
+        return np.where(decision.rejects(found.logits), -1, decision.answer(found.logits))
+
+    @property
+    def answer_rule(self) -> str:
+        """Return what of a decision changes the answers, in words; empty if nothing does."""
+        if self.decision is None:
+            return ""
+        if self.decision.threshold is not None:
+            return "with the threshold"
+        return "with the least confidence" if self.decision.rejection is not None else ""
 
     @cached_property
     def group(self) -> Group | None:

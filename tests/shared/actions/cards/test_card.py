@@ -113,6 +113,66 @@ def test_a_decision_is_described_with_its_figures(run):
     assert "Probabilities are as trained" not in card
 
 
+def class_rows(card):
+    """Name -> (images, recall, precision) of the table of classes, as shares of counts."""
+    rows = re.findall(r"^\| (cat|dog) \| (\d+) \| (.*?) \| (.*?) \| .*? \|$", card, re.MULTILINE)
+    return {name: (images, recall, precision) for name, images, recall, precision in rows}
+
+
+def test_the_classes_are_those_of_the_answers_with_the_threshold(run):
+    logits, labels = stored(run)
+    # So low that every image is answered as the dog.
+    threshold = {"positive": "dog", "rule": "costs", "log_odds": -1e6, "probability": 0.0}
+    threshold |= {"false_positive_cost": 1.0, "false_negative_cost": 50.0}
+    decision = make_decision(run, names=["cat", "dog"], threshold=threshold)
+    rates = {"sensitivity_low": 0.5, "sensitivity_high": 1.0}
+    write_decision(run, decision.model_copy(update={"figures": {"validation": {"after": rates}}}))
+    assert len(set(logits.argmax(axis=1))) == 2
+    card = write_card(run)
+    rows = class_rows(card)
+    cats, dogs = int((labels == 0).sum()), int((labels == 1).sum())
+    assert (rows["cat"][1].endswith(f", 0 of {cats}"), rows["cat"][2]) == (True, "-")
+    assert rows["dog"][1].endswith(f", {dogs} of {dogs}")
+    assert rows["dog"][2].endswith(f", {dogs} of {len(labels)}")
+    figures = section(card, "Figures on the test part")
+    hits = int((logits.argmax(axis=1) == labels).sum())
+    assert facts_of(figures)["accuracy, as trained"].endswith(f", {hits} of {len(labels)}")
+    assert "accuracy" not in facts_of(figures)
+    assert "The network gives every test image the same answer." in section(card, "Limits")
+
+
+def test_images_that_get_no_answer_are_counted_as_such(run):
+    logits, labels = stored(run)
+    margins = np.abs(logits[:, 1] - logits[:, 0]) / 2
+    cut = float(np.median(margins))
+    rejection = {"rule": "answered", "share": 0.5, "log_odds": cut, "probability": 0.6}
+    decision = make_decision(run, names=["cat", "dog"], threshold=None, rejection=rejection)
+    write_decision(run, decision)
+    is_given, right = margins >= cut, logits.argmax(axis=1) == labels
+    card = write_card(run)
+    for place, name in enumerate(("cat", "dog")):
+        hits = int((right & is_given & (labels == place)).sum())
+        num_given = int((is_given & (logits.argmax(axis=1) == place)).sum())
+        images, recall, precision = class_rows(card)[name]
+        assert recall.endswith(f", {hits} of {images}")
+        assert precision == "-" or precision.endswith(f", {hits} of {num_given}")
+    assert f"{(~is_given).sum()} images without an answer count as not found" in card
+    limits = section(card, "Limits")
+    low, high = wilson_interval(int((right & is_given).sum()), int(is_given.sum()))
+    assert f"and {is_given.sum()} of them get an answer" in limits
+    assert f"from {low:.3f} to {high:.3f} (95 %)" in limits
+
+
+def test_a_card_of_no_answer_at_all_says_so(run):
+    rejection = {"rule": "accuracy", "share": 0.99, "log_odds": 1e9, "probability": 1.0}
+    write_decision(
+        run, make_decision(run, names=["cat", "dog"], threshold=None, rejection=rejection)
+    )
+    card = write_card(run)
+    assert f"None of {len(stored(run)[1])} test images is sure enough" in card
+    assert facts_of(card)["accuracy of these answers"] == "-"
+
+
 @pytest.mark.parametrize("status", ["interrupted", "running"])
 def test_a_run_that_has_not_finished_says_so(status, run):
     change(run, status=status)
@@ -151,7 +211,16 @@ def test_any_number_of_labels_has_figures_of_each_label(photos, run, tmp_path):
     assert "A network that gives an image any number of 2 labels." in card
     figures = section(card, "Figures on the test part")
     assert "### Labels" in figures
-    assert "mean area under ROC of a label" in facts_of(figures)
+    found = facts_of(figures)
+    assert "mean area under ROC of a label" in found
+    assert "accuracy, every label of an image right" in found
+    assert "accuracy" not in found
+    with np.load(tmp_path / "labels" / "predictions.npz") as file:
+        shares = file["labels"].mean(axis=0)
+    # Each label by itself: always given, or never.
+    bound = np.mean([max(share, 1 - share) for share in shares])
+    assert found["majority baseline of a label"].startswith(f"{bound:.4f} (")
+    assert "the share of images whose every label is right" in section(card, "Limits")
     assert "Sensitivity" not in figures
     assert "Every image gets one of the classes" not in card
 
