@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from poc.shared.analysis.report.answer_tables import MAX_CLASSES, rate_table
+from poc.shared.analysis.runs.agreement import AGAIN
 from poc.shared.analysis.runs.predictions import Predictions
 from poc.shared.analysis.runs.reading import Run
 from poc.shared.analysis.runs.two_classes import TwoClasses, find_two_classes
@@ -45,6 +46,15 @@ def write_figures(subject: Subject) -> Iterator[str]:
 
 def explain_absence(subject: Subject) -> str:
     """Return why there are no figures."""
+    if subject.is_damaged:
+        return (
+            "There are no figures, since a file of the run is damaged. "
+            f"{subject.reason.removesuffix(AGAIN.removesuffix('.')).rstrip(' .')}. The network "
+            "itself can be used. Restore the file from a copy of the folder, or measure the "
+            "network again with poc evaluate."
+        )
+    if subject.is_training:
+        return "There are no figures, since the run is still training. They come with its end."
     if subject.finished is None:
         return f"There are no figures, since the run is not complete. {subject.reason}"
     if not subject.finished.record.data.counts.get("test"):

@@ -19,10 +19,13 @@ FEW_IMAGES = 20
 
 def list_limits(subject: Subject) -> Iterator[str]:
     """Yield a sentence or two per limit."""
-    if subject.status != "finished":
+    judged = f"The network is that {subject.kept_epoch}, and no test image has judged it."
+    if subject.is_training:
+        yield f"The run is still training. {judged}"
+    elif subject.status != "finished":
         yield (
-            f"The run has the status {subject.status!r}: its training did not end as planned. The "
-            "network is that of the best epoch so far, and no test image has judged it."
+            f"The run has the status {subject.status!r}: its training did not end as planned. "
+            f"{judged}"
         )
     if subject.predictions is not None and subject.answers is not None:
         yield from judge_figures(subject, subject.predictions, subject.answers)

@@ -12,11 +12,15 @@ from poc.shared.analysis.runs.predictions import Predictions
 from poc.shared.analysis.runs.reading import Run, read_or_explain
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.folder.decision import AnswerRule
+from poc.shared.engine.folder.lock import is_held
 from poc.shared.engine.folder.record import RunRecord, has_path
 from poc.shared.engine.numerics.answers import Labels
+from poc.shared.engine.resolving.validation import chooses_epoch
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+
+from .recorded import check_record, find_odd_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +47,17 @@ class Subject:
             UsageError: As `read_trained`.
         """
         trained = read_trained(folder, note=note)
+        record = RunRecord.read(folder)
+        check_record(folder, record.content)
         found = read_or_explain(folder)
+        finished = found if isinstance(found, Run) else None
+        reason = find_odd_figure(found.row) if isinstance(found, Run) else found.reason
         return cls(
-            record=RunRecord.read(folder),
+            record=record,
             trained=trained,
-            finished=found if isinstance(found, Run) else None,
+            finished=None if reason else finished,
             # Its folder's path is that of one machine.
-            reason=str(getattr(found, "reason", "")).replace(str(folder), folder.resolve().name),
+            reason=reason.replace(str(folder), folder.resolve().name),
         )
 
     @property
@@ -71,6 +79,25 @@ class Subject:
     def status(self) -> str:
         """Return how the run ended, such as `finished` or `interrupted`."""
         return str(self.record.content.get("status", "unknown"))
+
+    @cached_property
+    def is_training(self) -> bool:
+        """Return whether a process trains the run now."""
+        return self.status == "running" and is_held(self.record.folder)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Return whether the run has finished, and a file of it cannot be used."""
+        return self.status == "finished" and self.finished is None
+
+    @property
+    def kept_epoch(self) -> str:
+        """Return which epoch the weights are of."""
+        if self.finished is not None:
+            return f"of epoch {self.finished.row['best_epoch']}"
+        counts = self.record.data.get("counts", {})
+        chooses = chooses_epoch(self.spec, counts.get("val", 0))
+        return f"of the {'best' if chooses else 'last'} epoch{'' if self.is_damaged else ' so far'}"
 
     @property
     def decision(self) -> AnswerRule | None:
