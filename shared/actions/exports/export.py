@@ -6,6 +6,8 @@ The file gets its name only after its answers match those of the trained network
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,8 +115,10 @@ def export_run(
             decision=read_decision(folder, trained.record.class_names),
             num_images=num_images,
         )
-        make_parent(target)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial:
+        with (
+            made_parent(target),
+            tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial,
+        ):
             written = Path(partial) / f"model.{file_format}"
             known, row = write_checked(trained, form, written, report)
             row = {**row, "file": str(target), "sha256": digest_file(written)}
@@ -253,12 +257,14 @@ def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
     refuse_foreign_companions(target.parent, file_format, known)
 
 
-def make_parent(target: Path) -> None:
-    """Make the folder of a file.
+@contextmanager
+def made_parent(target: Path) -> Iterator[None]:
+    """Make the folder of a file; a block that fails leaves no empty one behind.
 
     Raises:
         UsageError: It cannot be made.
     """
+    new = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -267,6 +273,14 @@ def make_parent(target: Path) -> None:
             "Expected a file in a folder that you may write to. Try --output "
             f"{target.name}, in the current folder."
         ) from None
+    try:
+        yield
+    except BaseException:
+        for folder in new:
+            # One that has a file in it is kept.
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def calibration_images(run: RunSpec, data: RunData) -> Pixels:

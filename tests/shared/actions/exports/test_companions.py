@@ -15,6 +15,7 @@ from poc.shared.actions.exports.companions import (
     write_companions,
     write_script,
 )
+from poc.shared.actions.exports.export import made_parent
 from poc.shared.actions.new_images.given_images import Item, read_picture
 from poc.shared.actions.new_images.labels import write_answers
 from poc.shared.actions.new_images.predict import Predictions
@@ -213,3 +214,22 @@ def test_an_image_that_cannot_be_read_is_a_line_beside_the_others(tmp_path):
     write_file(tmp_path / "float32.onnx", default_spec(), (12, 10, 3), ["ox", "ox"])
     done = run_script(tmp_path, paths[-1])
     assert (done.returncode, done.stdout.split("\t")[1]) == (0, "ox")
+
+
+@pytest.mark.parametrize("place", ["exports/a.onnx", "new/exports/a.onnx"])
+def test_an_export_that_fails_leaves_no_empty_folder(place, tmp_path):
+    target = tmp_path / place
+
+    def fail():
+        with made_parent(target):
+            assert target.parent.is_dir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    # A folder that was there stays.
+    target.parent.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert target.parent.is_dir()
