@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from poc.shared.analysis.runs.split_kind import find_kind
 from poc.shared.spec.data import DataSpec
 from poc.shared.spec.splits import READ_BY, SplitSpec
 
@@ -28,8 +29,6 @@ NORMALIZATIONS: Mapping[str, str] = {
     "caffe": "values from 0 to 255 in the order BGR, minus ImageNet's mean",
     "none": "values from 0 to 255",
 }
-# Beginning of the end of the run's note that its source publishes no parts.
-UNPUBLISHED = " publishes no parts: "
 
 
 def describe_view(data: DataSpec) -> str:
@@ -44,20 +43,10 @@ def describe_view(data: DataSpec) -> str:
     return "; ".join([*steps, NORMALIZATIONS[data.normalization]])
 
 
-def find_kind(subject: Subject) -> str:
-    """Return the kind of the split; of `auto`, what it became, as far as the record tells."""
-    kind = subject.spec.data.split.kind
-    if kind != "auto":
-        return kind
-    notes = subject.record.data.get("notes")
-    if not isinstance(notes, list):
-        return kind
-    return "fractions" if any(UNPUBLISHED in str(note) for note in notes) else "published"
-
-
 def describe_split(subject: Subject) -> str:
     """Return the rule of the split, with the numbers that it used."""
-    split, kind = subject.spec.data.split, find_kind(subject)
+    split, notes = subject.spec.data.split, subject.record.data.get("notes")
+    kind = find_kind(split.kind, notes if isinstance(notes, list) else None)
     parts = [describe_kind(split, kind), *list_conditions(split, kind), f"seed {split.seed}"]
     return ", ".join(parts)
 
