@@ -6,8 +6,6 @@ The file gets its name only after its answers match those of the trained network
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +37,7 @@ from poc.shared.weights.header import count_file_bytes
 from .check import answer_both, describe_answers, measure_latencies
 from .companions import refuse_foreign_companions, write_companions
 from .description import describe_file
+from .parent import made_parent
 
 NUM_CALIBRATION_IMAGES = 200
 KEYS = ("format", "precision", "merges_shortcuts")
@@ -255,32 +254,6 @@ def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
     if not is_noted(target, known):
         refuse_existing(target)
     refuse_foreign_companions(target.parent, file_format, known)
-
-
-@contextmanager
-def made_parent(target: Path) -> Iterator[None]:
-    """Make the folder of a file; a block that fails leaves no empty one behind.
-
-    Raises:
-        UsageError: It cannot be made.
-    """
-    new = [folder for folder in target.parents if not folder.exists()]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"Got the output {str(target)!r}, whose folder cannot be made ({error.strerror}). "
-            "Expected a file in a folder that you may write to. Try --output "
-            f"{target.name}, in the current folder."
-        ) from None
-    try:
-        yield
-    except BaseException:
-        for folder in new:
-            # One that has a file in it is kept.
-            with suppress(OSError):
-                folder.rmdir()
-        raise
 
 
 def calibration_images(run: RunSpec, data: RunData) -> Pixels:

@@ -15,7 +15,7 @@ from poc.shared.actions.exports.companions import (
     write_companions,
     write_script,
 )
-from poc.shared.actions.exports.export import made_parent
+from poc.shared.actions.exports.parent import made_parent
 from poc.shared.actions.new_images.given_images import Item, read_picture
 from poc.shared.actions.new_images.labels import write_answers
 from poc.shared.actions.new_images.predict import Predictions
