@@ -38,4 +38,6 @@ def say(count: int, what: str) -> str:
 
 def ending_of(noun: str) -> str:
     """Return the ending that makes an English noun plural: `s` or `es`."""
-    return "es" if noun.endswith(("s", "ch")) else "s"
+    # An epoch ends in the sound of k, a batch does not.
+    is_hissed = noun.endswith(("s", "ch")) and not noun.endswith("epoch")
+    return "es" if is_hissed else "s"

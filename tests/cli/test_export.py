@@ -13,6 +13,7 @@ import pytest
 from poc.shared.actions.exports import check
 from poc.shared.actions.exports import export as module
 from poc.shared.actions.exports.export import export_run
+from poc.shared.actions.exports.parent import made_parent
 from poc.shared.analysis.tables.terminal import describe_export
 from poc.shared.engine.export import runtimes as exported
 from poc.shared.engine.export.runtimes import without_information
@@ -176,7 +177,7 @@ def test_an_export_of_the_run_is_written_anew_and_a_new_file_made(begun, tmp_pat
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="whose folder cannot be made"):
-        module.make_parent(tmp_path / "file" / "model.onnx")
+        made_parent(tmp_path / "file" / "model.onnx").__enter__()
 
 
 def test_what_a_runtime_tells_of_itself_stays_off_the_terminal(capfd):

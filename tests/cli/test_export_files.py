@@ -129,6 +129,8 @@ def test_the_scripts_label_files_as_the_run_does(view, photos, empty_python, poc
     ("initial", "texts", "words"),
     [
         (None, {}, "started from random numbers"),
+        (None, {}, "Fashion-MNIST, whose images have the MIT licence"),
+        ("imagenet", {}, "Fashion-MNIST, whose images have the MIT licence"),
         ("imagenet", {}, "started from 'imagenet', whose licence is not known"),
         (None, {"license": "CC-BY-4.0"}, "names the licence 'CC-BY-4.0'"),
     ],

@@ -14,6 +14,7 @@ from poc.shared.actions.describe_data import read_facts
 from poc.shared.analysis.tables.terminal import show
 from poc.shared.engine.console.output import replace_by_ascii
 from poc.shared.engine.console.progress import SweepProgress
+from poc.shared.shown_names import say
 from poc.shared.spec.data import DataSpec
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,20 @@ NAMES = [
 def poc(*arguments: str, **settings) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "poc.cli", *arguments]
     return subprocess.run(command, text=True, check=False, timeout=120, **settings)
+
+
+@pytest.mark.parametrize(
+    ("count", "what", "written"),
+    [
+        (2, "epoch", "2 epochs"),
+        (1, "epoch", "1 epoch"),
+        (2, "batch", "2 batches"),
+        (3, "empty class", "3 empty classes"),
+        (1200, "image", "1,200 images"),
+    ],
+)
+def test_a_count_has_its_noun(count, what, written):
+    assert say(count, what) == written
 
 
 def test_every_name_is_printed_as_it_stands(capsys):

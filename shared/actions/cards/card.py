@@ -24,6 +24,7 @@ from .figures import write_figures
 from .limits import list_limits
 from .paragraphs import bullets, commands, facts, heading, paragraphs
 from .recipe import write_recipe
+from .rules import describe_split, describe_view
 from .subject import Subject
 
 # Of more classes, only so many are named.
@@ -55,8 +56,15 @@ def save_card(folder: Path, output: Path, *, note: Note = ignore) -> None:
     except OSError as error:
         raise UsageError(
             f"Got --output {str(output)!r}, which cannot be written ({error.strerror}). Expected "
-            "a file in a folder that exists. Try --output card.md, or make the folder first."
+            f"a file in a folder that exists, with room for it. Try {advise(output)}."
         ) from None
+
+
+def advise(output: Path) -> str:
+    """Return what helps against a card that cannot be written."""
+    if output.parent.is_dir():
+        return "a folder that you may write to and that has room"
+    return f"--output {output.name}, or make the folder first"
 
 
 def compose(subject: Subject, packed: Sequence[str]) -> str:
@@ -87,10 +95,15 @@ def introduce(subject: Subject) -> Iterator[str]:
     answer = "any number of" if subject.is_multi_label else "one of"
     what = "label" if subject.is_multi_label else "class"
     yield f"A network that gives an image {answer} {say(len(names), what)}."
-    if subject.status != "finished":
+    now = "The card describes the network as it is now, and has no figures on the test part."
+    if subject.is_training:
+        yield f"This run is still training. {now}"
+    elif subject.status != "finished":
+        yield f"This run has not finished (status {subject.status!r}). {now}"
+    elif subject.is_damaged:
         yield (
-            f"This run has not finished (status {subject.status!r}). The card describes the "
-            "network as it is now, and has no figures on the test part."
+            "This run has finished, but a file of its folder is damaged, so that the card has no "
+            "figures on the test part."
         )
 
 
@@ -101,7 +114,6 @@ def describe_network(subject: Subject) -> dict[str, str]:
     height, width, channels = spec.input_shape or (0, 0, 0)
     row = subject.finished.row if subject.finished else {}
     options = flatten(spec.model_spec.resolved().model_dump(mode="json"))
-    kept = f"of epoch {row['best_epoch']}" if "best_epoch" in row else "the best so far"
     averaged = ", averaged over the training" if spec.ema.decay is not None else ""
     return {
         "method": spec.method,
@@ -115,17 +127,10 @@ def describe_network(subject: Subject) -> dict[str, str]:
         "size of the weights": f"{BYTES_PER_WEIGHT * total:,} bytes",
         "multiply-adds of an image": f"{network.macs:,}",
         "input": f"{height} x {width} pixels, {'RGB' if channels == 3 else 'grey'}",
-        "evaluation view": describe_view(subject),
-        "weights": f"{kept}{averaged}",
+        "evaluation view": describe_view(spec.data),
+        "weights": f"{subject.kept_epoch}{averaged}",
         "started from": Path(spec.initial_weights).name if spec.initial_weights else "random",
     }
-
-
-def describe_view(subject: Subject) -> str:
-    """Return how an image is brought to the network's size."""
-    data = subject.spec.data
-    crop = "" if data.eval_view.crop == "none" else f", crops: {data.eval_view.crop}"
-    return f"{data.eval_view.resize} by {data.interpolation}{crop}; then {data.normalization}"
 
 
 def describe_data(subject: Subject) -> dict[str, str]:
@@ -143,16 +148,6 @@ def describe_data(subject: Subject) -> dict[str, str]:
     rows["digest of the images and labels"] = str(data.get("source_fingerprint", ""))
     rows["digest of the split"] = str(data.get("split_fingerprint", ""))
     return rows
-
-
-def describe_split(subject: Subject) -> str:
-    """Return the rule of the split, with its settings that differ from the defaults."""
-    split = subject.spec.data.split
-    changed = flatten(split.model_dump(mode="json", exclude_defaults=True))
-    settings = {"kind": split.kind, "seed": str(split.seed), **changed}
-    if split.file:
-        settings["file"] = Path(split.file).name
-    return ", ".join(f"{key}={value.strip('[]')}" for key, value in settings.items())
 
 
 def list_classes(names: Sequence[str]) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from poc.shared.analysis.runs.predictions import Predictions
-from poc.shared.analysis.verdicts.findings import baseline, list_names
+from poc.shared.analysis.statistics.intervals import majority_share
+from poc.shared.analysis.verdicts.findings import list_names, name_answer
+from poc.shared.engine.numerics.answers import Labels, judge
 from poc.shared.engine.numerics.metrics import wilson_interval
 from poc.shared.shown_names import say
 
@@ -17,13 +19,17 @@ FEW_IMAGES = 20
 
 def list_limits(subject: Subject) -> Iterator[str]:
     """Yield a sentence or two per limit."""
-    if subject.status != "finished":
+    judged = f"The network is that {subject.kept_epoch}, and no test image has judged it."
+    if subject.is_training:
+        yield f"The run is still training. {judged}"
+    elif subject.status != "finished":
         yield (
-            f"The run has the status {subject.status!r}: its training did not end as planned. The "
-            "network is that of the best epoch so far, and no test image has judged it."
+            f"The run has the status {subject.status!r}: its training did not end as planned. "
+            f"{judged}"
         )
-    if subject.predictions is not None:
-        yield from judge_figures(subject, subject.predictions)
+    if subject.predictions is not None and subject.answers is not None:
+        yield from judge_figures(subject, subject.predictions, subject.answers)
+        yield from judge_classes(subject, subject.predictions)
     yield from judge_split(subject)
     if subject.decision is None:
         yield "Probabilities are as trained; no temperature and no threshold was fitted."
@@ -43,24 +49,36 @@ def list_limits(subject: Subject) -> Iterator[str]:
         )
 
 
-def judge_figures(subject: Subject, found: Predictions) -> Iterator[str]:
-    """Yield how wide the intervals are, the majority baseline, and classes of few images."""
-    hits, total = int(found.hits.sum()), len(found.labels)
-    low, high = wilson_interval(hits, total)
+def judge_figures(subject: Subject, found: Predictions, answers: Labels) -> Iterator[str]:
+    """Yield how wide the intervals of the given answers are, and the majority baseline."""
+    is_given = np.ones(len(answers), dtype=np.bool_) if answers.ndim == 2 else answers >= 0
+    given, labels, total = answers[is_given], found.labels[is_given], len(answers)
+    if not len(given):
+        yield f"None of {say(total, 'test image')} is sure enough for an answer."
+        return
+    low, high = wilson_interval(int(judge(given, labels).sum()), len(given))
+    is_choosy = len(given) < total
+    some = f", and {len(given):,} of them get an answer" if is_choosy else ""
+    of_it = "the accuracy of these answers" if is_choosy else "the accuracy"
+    if subject.is_multi_label:
+        of_it = "the share of images whose every label is right"
     yield (
-        f"The test part has {say(total, 'image')}: chance alone leaves the accuracy anywhere from "
+        f"The test part has {say(total, 'image')}{some}: chance alone leaves {of_it} anywhere from "
         f"{low:.3f} to {high:.3f} (95 %)."
     )
-    constant = baseline(subject.group) if subject.group else None
-    if constant is not None:
-        name, share = constant
-        of_it = f"always answering “{name}”, which is right for {share:.3f} of the test images"
-        if low > share:
-            yield f"The network is better than {of_it}."
-        else:
-            yield f"The network is not shown to be better than {of_it}."
-    if len(np.unique(found.predicted, axis=0)) == 1:
-        yield "The network gives every test image the same answer."
+    constant, share = majority_share(labels)
+    name = name_answer(constant, subject.class_names)
+    images = "of these images" if is_choosy else "of the test images"
+    than = f"always answering “{name}”, which is right for {share:.3f} {images}"
+    shown = "is better" if low > share else "is not shown to be better"
+    yield f"The network {shown} than {than}."
+    if len(np.unique(given, axis=0)) == 1:
+        which = "answered test image" if is_choosy else "test image"
+        yield f"The network gives every {which} the same answer."
+
+
+def judge_classes(subject: Subject, found: Predictions) -> Iterator[str]:
+    """Yield the classes of few images."""
     counts = [int(found.truths(place).sum()) for place in range(len(subject.class_names))]
     few = [name for name, n in zip(subject.class_names, counts, strict=True) if n < FEW_IMAGES]
     if few:

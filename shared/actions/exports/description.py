@@ -17,6 +17,12 @@ from poc.shared.weights.header import read_texts
 
 # Names under which a weight file's header may give its licence.
 LICENCE_KEYS = ("licence", "license")
+# The images that come with poc; their own notice is next to them.
+EMBEDDED = "embedded"
+EMBEDDED_LICENCE = (
+    " They were trained on a cut of Fashion-MNIST, whose images have the MIT licence (Copyright "
+    "2017 Zalando SE)."
+)
 
 
 def describe_file(
@@ -84,22 +90,26 @@ def describe_run(record: RunRecord) -> RunFacts:
 
 def describe_licence(folder: Path, spec: RunSpec) -> str:
     """Return a sentence about the licence of the weights, as far as the run knows it."""
+    images = describe_images(spec)
     sources = [folder / "checkpoints" / f"{CHECKPOINT}.safetensors"]
     start = spec.initial_weights
     if start:
         sources.append(Path(start).expanduser())
     for texts in map(read_texts, sources):
         if named := find_licence(texts):
-            return f"The header of the weights names the licence {named!r}."
+            return f"The header of the weights names the licence {named!r}.{images}"
     if start:
         return (
             f"The weights started from {Path(start).name!r}, whose licence is not known to the "
-            "run: ask their publisher."
+            f"run: ask their publisher.{images}"
         )
-    return (
-        "The weights started from random numbers. The licence of the images that they were trained "
-        "on is not known to the run."
-    )
+    unknown = " The licence of the images that they were trained on is not known to the run."
+    return f"The weights started from random numbers.{images or unknown}"
+
+
+def describe_images(spec: RunSpec) -> str:
+    """Return a sentence about the licence of the images, after a space; empty if unknown."""
+    return EMBEDDED_LICENCE if spec.data.source == EMBEDDED else ""
 
 
 def find_licence(texts: Mapping[str, str]) -> str:

@@ -37,6 +37,7 @@ from poc.shared.weights.header import count_file_bytes
 from .check import answer_both, describe_answers, measure_latencies
 from .companions import refuse_foreign_companions, write_companions
 from .description import describe_file
+from .parent import made_parent
 
 NUM_CALIBRATION_IMAGES = 200
 KEYS = ("format", "precision", "merges_shortcuts")
@@ -113,8 +114,10 @@ def export_run(
             decision=read_decision(folder, trained.record.class_names),
             num_images=num_images,
         )
-        make_parent(target)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial:
+        with (
+            made_parent(target),
+            tempfile.TemporaryDirectory(dir=target.parent, prefix=EXPORT_LEFTOVER) as partial,
+        ):
             written = Path(partial) / f"model.{file_format}"
             known, row = write_checked(trained, form, written, report)
             row = {**row, "file": str(target), "sha256": digest_file(written)}
@@ -251,22 +254,6 @@ def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
     if not is_noted(target, known):
         refuse_existing(target)
     refuse_foreign_companions(target.parent, file_format, known)
-
-
-def make_parent(target: Path) -> None:
-    """Make the folder of a file.
-
-    Raises:
-        UsageError: It cannot be made.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"Got the output {str(target)!r}, whose folder cannot be made ({error.strerror}). "
-            "Expected a file in a folder that you may write to. Try --output "
-            f"{target.name}, in the current folder."
-        ) from None
 
 
 def calibration_images(run: RunSpec, data: RunData) -> Pixels:

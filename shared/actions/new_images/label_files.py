@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -88,9 +88,11 @@ def label_files(
         note=note,
     )
     items = list_paths(paths, note)
+    check_new(destination.csv_file)
     with ExitStack() as stack:
-        file = stack.enter_context(open_new(destination.csv_file))
         network = stack.enter_context(trained.start(report))
+        # Only now, so that a network that does not start leaves no file in the way of the next try.
+        file = stack.enter_context(open_new(destination.csv_file, note))
         writers = choose_writers(folder, trained, items, destination, file)
         return count_rows(answer_rows(network, trained, items, wish, report), writers)
 
@@ -127,9 +129,24 @@ def check_threads(num_threads: int | None) -> None:
         )
 
 
+def check_new(path: Path | None) -> None:
+    """Refuse a path where no file can be made, before any work.
+
+    Raises:
+        UsageError: See above.
+    """
+    if path is not None:
+        make_new(path).close()
+        path.unlink()
+
+
 @contextmanager
-def open_new(path: Path | None) -> Iterator[IO[str] | None]:
-    """Yield a new text file, or None without a path.
+def open_new(path: Path | None, note: Note) -> Iterator[IO[str] | None]:
+    """Yield a new text file, or None without a path; a block that fails leaves no empty one.
+
+    Args:
+        path: The file.
+        note: Called with a sentence if the block fails after some rows.
 
     Raises:
         UsageError: The file exists, or cannot be made.
@@ -137,16 +154,47 @@ def open_new(path: Path | None) -> Iterator[IO[str] | None]:
     if path is None:
         yield None
         return
+    file = make_new(path)
+    try:
+        yield file
+        file.close()
+    except BaseException:
+        # A full disk refuses the rest of the buffer again.
+        with suppress(OSError):
+            file.close()
+        leave_part(path, note)
+        raise
+
+
+def leave_part(path: Path, note: Note) -> None:
+    """Remove a file that has no row besides its head; say that another one is incomplete."""
+    with suppress(OSError):
+        with path.open("rb") as file:
+            file.readline()
+            has_rows = bool(file.readline())
+        if not has_rows:
+            path.unlink()
+            return
+    note(
+        f"{path} is incomplete: it has the rows of the first images alone. Remove it before you "
+        "try again."
+    )
+
+
+def make_new(path: Path) -> IO[str]:
+    """Open a new text file.
+
+    Raises:
+        UsageError: The file exists, or cannot be made.
+    """
     try:
         # Names that are not UTF-8 are written byte for byte.
-        file = path.open("x", encoding="utf-8", errors="surrogateescape", newline="")
+        return path.open("x", encoding="utf-8", errors="surrogateescape", newline="")
     except OSError as error:
         raise UsageError(
             f"Got --csv {str(path)!r}, which cannot be made ({error.strerror}). Expected the path "
             "of a new file. Try another name, or remove it."
         ) from None
-    with file:
-        yield file
 
 
 def choose_writers(

@@ -6,13 +6,14 @@ So neither the number of images nor that of classes decides how much memory a co
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 import numpy as np
 from rich.cells import cell_len
 
-from poc.shared.errors import CheckFailed
+from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.shown_names import LABEL_SEPARATOR, plain, say
 
 from .given_images import Item
@@ -79,11 +80,11 @@ class CsvRows:
     """
 
     def __init__(self, file: IO[str], class_names: Sequence[str]) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
+        self._file, self._writer = file, csv.writer(file, lineterminator="\n")
         first = ("file", "label", "probability", "problem")
         names = [f"class {name}" if name in first else name for name in class_names]
         self._num_classes = len(names)
-        self._writer.writerow([*first, *names])
+        self._write([*first, *names])
 
     def add(self, row: Row) -> None:
         """Write one row."""
@@ -91,10 +92,27 @@ class CsvRows:
         shares: Iterable[object] = nothing if row.probabilities is None else row.probabilities
         label = "" if row.label is None else row.label
         probability = "" if row.probability is None else row.probability
-        self._writer.writerow([row.file, label, probability, row.problem, *shares])
+        self._write([row.file, label, probability, row.problem, *shares])
 
     def close(self) -> None:
-        """Do nothing: the file is closed by its owner."""
+        """Write what is buffered; the file is closed by its owner."""
+        with self._telling():
+            self._file.flush()
+
+    def _write(self, cells: Sequence[object]) -> None:
+        with self._telling():
+            self._writer.writerow(cells)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say in a sentence that the file takes nothing more."""
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"Got --csv {str(self._file.name)!r}, which takes nothing more ({error.strerror}), "
+                "so that it is incomplete. Expected room for a row per image. Try another folder."
+            ) from None
 
 
 class JsonRows:

@@ -1,8 +1,9 @@
 """A run as TensorBoard's event file: a scalar per metric, and its settings for the HParams page."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
@@ -11,6 +12,8 @@ from .run_facts import RunFacts, read_time
 
 DEFAULT_PLACE = "tensorboard"
 MARKER, FORMAT = "poc.json", "poc tensorboard 1"
+# Module by whose presence TensorBoard goes on without TensorFlow.
+NO_TENSORFLOW = "tensorboard.compat.notf"
 # Beginnings of the settings that a table of runs shows; the others are in the run folder.
 SHOWN = (
     "backend",
@@ -82,6 +85,9 @@ def import_tensorboard() -> SimpleNamespace:
     Raises:
         UsageError: The package is not installed.
     """
+    # TensorBoard then uses its own stand-in for TensorFlow, which would take seconds to import and
+    # print lines about the machine.
+    sys.modules.setdefault(NO_TENSORFLOW, ModuleType(NO_TENSORFLOW))
     try:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.plugins.hparams import summary_v2

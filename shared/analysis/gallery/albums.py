@@ -157,14 +157,14 @@ def dispute_of(tf: Group, torch: Group) -> Album | None:
     }
     examples, num_disputed = list_disputed(pairs)
     num_images = len(first[seeds[0]].ids)
-    listed = ", ".join(map(str, seeds))
+    listed = f"seed{'s' if seeds[1:] else ''} {', '.join(map(str, seeds))}"
     return Album(
         row=f"{tf.label} and {torch.label}",
         kind=FRAMEWORKS,
         folder=folder_of(tf),
         examples=examples,
         note=f"{num_disputed:,} of {num_images:,} test images have different answers in the two "
-        f"frameworks with an equal seed (of the seeds {listed}); {len(examples)} shown, those "
+        f"frameworks with an equal seed ({listed}); {len(examples)} shown, those "
         "with the most such seeds first, then by the distance of the probabilities.",
     )
 

@@ -94,5 +94,7 @@ def gallery_lines(gallery: Gallery) -> list[str]:
     """Return the gallery as Markdown: tables without pictures."""
     lines = ["## Images", "", *(f"{escape(remark)}\n" for remark in gallery.remarks)]
     for table in album_tables(gallery.albums):
-        lines += markdown_table(table, level=3)
+        # Without an image there is nothing to list; the note says that there is none.
+        alone = [f"### {escape(table.title)}", "", escape(table.note), ""]
+        lines += markdown_table(table, level=3) if table.rows else alone
     return lines

@@ -30,6 +30,7 @@ from poc.shared.spec.run import BACKENDS, RunSpec
 from .predictions import Predictions, same_images
 from .reading import Run
 from .row_labels import CLASSES, Settings, flatten, place_row, tell_apart
+from .split_kind import find_kind, list_unread
 
 
 class DataKey(NamedTuple):
@@ -245,8 +246,10 @@ def described(settings: Mapping[str, object], run: Run) -> Settings:
     """Return a run's settings without the seed, but with its images, split and classes."""
     flat = flatten({key: value for key, value in settings.items() if key != "seed"})
     recorded = run.record.data
+    # A default that nothing reads, such as a fold, would name a row.
+    unread = list_unread(find_kind(flat.get("data.split.kind", ""), recorded.notes))
     return {
-        **flat,
+        **{key: value for key, value in flat.items() if key not in unread},
         "data.source_fingerprint": recorded.source_fingerprint[:8],
         "data.split_fingerprint": recorded.split_fingerprint[:8],
         CLASSES: json.dumps(recorded.class_names, ensure_ascii=False),

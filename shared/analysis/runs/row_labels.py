@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from pathlib import PurePath
 from typing import NamedTuple
 
 from poc.shared.spec.reading.cell_names import (
@@ -22,6 +23,13 @@ CLASSES = "data.class_names"
 # Prefix of the name of a sweep's axis.
 AXIS = "axis."
 LONG_NUMBER = re.compile(r"\d+\.\d{5,}")
+# Settings that may be a path of one machine; it may come after a scheme, as in `folder:PATH`.
+PATHS = (
+    *("data.source", "data.split.file", "data.cache_folder"),
+    *("initial_weights", "teacher.weights"),
+)
+SCHEME = re.compile(r"\w+:(?=/)")
+MAX_DEPTH = 8
 # Settings whose value is clear without their name: `tf`, not `backend=tf`.
 PLAIN_KEYS = ("method", "model.name", "backend", "data.source")
 
@@ -58,6 +66,7 @@ def tell_apart(
         varied: Settings that each row's sweep varied, or None for a row of no sweep. If every row
             has some, labels use them before settings that only follow from them.
     """
+    given, full = (shorten_paths(rows, full) for rows in (given, full))
     axes = name_axes(varied) or [{} for _ in full]
     given = [{**row, **own} for row, own in zip(given, axes, strict=True)]
     full = [{**row, **own} for row, own in zip(full, axes, strict=True)]
@@ -77,6 +86,36 @@ def tell_apart(
         Label(" ".join(long if setting in unclear else own) or "defaults", tuple(long))
         for own, long, setting in zip(short, whole, settings, strict=True)
     ]
+
+
+def shorten_paths(rows: Sequence[Settings], full: Sequence[Settings]) -> list[Settings]:
+    """Name absolute paths by their last parts, as many as tell those of one setting apart.
+
+    Args:
+        rows: Settings of each row.
+        full: The same with defaults, of which the paths are told apart.
+    """
+    names = {key: name_paths({row[key] for row in full if key in row}) for key in PATHS}
+    return [
+        {key: names.get(key, {}).get(value, value) for key, value in row.items()} for row in rows
+    ]
+
+
+def name_paths(values: Set[str]) -> dict[str, str]:
+    """Map each value to its name; values that no depth tells apart keep their own."""
+    for depth in range(1, MAX_DEPTH + 1):
+        names = {value: cut_path(value, depth) for value in values}
+        if len(set(names.values())) == len(names):
+            return names
+    return {value: value for value in values}
+
+
+def cut_path(value: str, depth: int) -> str:
+    """Return the last parts of an absolute path, after its scheme if it has one."""
+    found = SCHEME.match(value)
+    scheme = found[0] if found else ""
+    path = PurePath(value.removeprefix(scheme))
+    return scheme + "/".join(path.parts[1:][-depth:]) if path.is_absolute() else value
 
 
 def name_axes(varied: Sequence[Mapping[str, object] | None]) -> list[Settings]:

@@ -42,7 +42,7 @@ def class_figures(
 
     Args:
         labels: (N,) true classes, at least one; or (N, C), 1 for each label of an image.
-        predicted: Answers of the same form.
+        predicted: Answers of the same form; -1 stands for no answer.
         num_classes: Number of classes, C.
     """
     support, answered = (count(each, num_classes) for each in (labels, predicted))
@@ -59,10 +59,13 @@ def class_figures(
 
 
 def count(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
-    """Count the images of each class, (C,), from labels (N,) or sets of labels (N, C)."""
+    """Count the images of each class, (C,), from labels (N,) or sets of labels (N, C).
+
+    Images without an answer, -1 of (N,), are in no class.
+    """
     if labels.ndim == 2:
         return np.asarray(labels.sum(axis=0), dtype=np.int64)
-    return np.bincount(labels, minlength=num_classes)
+    return np.bincount(labels[labels >= 0], minlength=num_classes)
 
 
 def divide(parts: NDArray[np.int64], totals: NDArray[np.int64]) -> Figures:

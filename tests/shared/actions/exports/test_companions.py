@@ -2,6 +2,7 @@
 
 import itertools
 import runpy
+import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from poc.shared.actions.exports.companions import (
     write_companions,
     write_script,
 )
+from poc.shared.actions.exports.parent import made_parent
 from poc.shared.actions.new_images.given_images import Item, read_picture
 from poc.shared.actions.new_images.labels import write_answers
 from poc.shared.actions.new_images.predict import Predictions
@@ -178,3 +180,56 @@ def test_a_foreign_file_beside_an_export_stays(tmp_path):
     with pytest.raises(UsageError, match=r"predict_onnx\.py'?, which exists"):
         refuse_foreign_companions(tmp_path, "onnx", [row])
     assert (tmp_path / "predict_onnx.py").read_text() == "my own"
+
+
+def run_script(folder, *arguments):
+    """Start the script as a user does, and return what it did."""
+    (folder / "predict_onnx.py").write_text(write_script("onnx"))
+    command = [sys.executable, str(folder / "predict_onnx.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_without_an_argument_it_says_its_usage_in_one_line(tmp_path):
+    done = run_script(tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert "python predict_onnx.py [FILE.onnx] IMAGE..." in line
+    # There is no file beside it either.
+    assert run_script(tmp_path, "a.png").stderr == done.stderr
+
+
+def test_an_image_that_cannot_be_read_is_a_line_beside_the_others(tmp_path):
+    """The file is that of the export, whatever its precision; float32 comes first."""
+    (tmp_path / "no.png").write_text("no image")
+    Image.new("RGB", (12, 10)).save(tmp_path / "yes.png")
+    write_file(tmp_path / "int8.onnx", default_spec(), (12, 10, 3), NAMES)
+    paths = [tmp_path / "no.png", tmp_path / "gone.png", tmp_path / "yes.png"]
+    done = run_script(tmp_path, *paths)
+    assert done.returncode == 1, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == [str(path) for path in paths]
+    assert [line[1] == "(unreadable)" for line in lines] == [True, True, False]
+    assert "No such file" in lines[1][2]
+    assert done.stderr == ""
+    write_file(tmp_path / "float32.onnx", default_spec(), (12, 10, 3), ["ox", "ox"])
+    done = run_script(tmp_path, paths[-1])
+    assert (done.returncode, done.stdout.split("\t")[1]) == (0, "ox")
+
+
+@pytest.mark.parametrize("place", ["exports/a.onnx", "new/exports/a.onnx"])
+def test_an_export_that_fails_leaves_no_empty_folder(place, tmp_path):
+    target = tmp_path / place
+
+    def fail():
+        with made_parent(target):
+            assert target.parent.is_dir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    # A folder that was there stays.
+    target.parent.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert target.parent.is_dir()

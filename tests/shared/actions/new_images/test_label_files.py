@@ -3,14 +3,22 @@
 import csv
 import json
 import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from poc.shared.actions.new_images import label_files as module
 from poc.shared.actions.new_images.label_files import Destination, Wish, label_files
 from poc.shared.actions.new_images.predict import predict_images
-from poc.shared.actions.new_images.written_rows import describe_counts, refuse_unreadable_rows
+from poc.shared.actions.new_images.trained_network import read_trained
+from poc.shared.actions.new_images.written_rows import (
+    CsvRows,
+    describe_counts,
+    refuse_unreadable_rows,
+)
 from poc.shared.data.sources.inspection import ignore
 from poc.shared.engine.console.work_count import unheard
 from poc.shared.engine.folder.decision import write_decision
@@ -210,3 +218,60 @@ def test_wrong_use_is_refused_before_the_work(refusal, run, monkeypatch):
         label(find(run), paths, lines, Wish(**wish), **places)
     assert lines == []
     assert (run / "run.json").read_bytes() == before
+
+
+def test_a_full_disk_is_said_in_a_sentence(run, photos):
+    """Linux has a device that is always full; nothing of it can be removed."""
+    answering = read_trained(run, note=ignore).answering
+    with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as file:
+        writer = CsvRows(file, answering.class_names)
+        with pytest.raises(UsageError, match=r"^Got --csv '/dev/full', .*space.* incomplete"):
+            writer.close()
+
+
+class Stopping:
+    """Rows of which one stops the command, as Ctrl-C does."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def __call__(self, rows, writers):
+        for number, row in enumerate(rows):
+            if number == self.after:
+                raise KeyboardInterrupt
+            for writer in writers:
+                writer.add(row)
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_stopped_command_says_that_its_file_is_incomplete(
+    after, run, photos, tmp_path, monkeypatch
+):
+    """Without a row, the file goes, so that it is not in the way of the next try."""
+    monkeypatch.setattr(module, "count_rows", Stopping(after))
+    place, notes = tmp_path / "rows.csv", []
+    with pytest.raises(KeyboardInterrupt):
+        label_files(
+            run,
+            [str(photos / "cat")],
+            Wish(),
+            Destination(write=print, csv_file=place),
+            note=notes.append,
+            report=unheard,
+        )
+    assert place.exists() == (after > 0)
+    if after:
+        assert len(place.read_text().splitlines()) == 1 + after
+        assert notes == [
+            f"{place} is incomplete: it has the rows of the first images alone. Remove it before "
+            "you try again."
+        ]
+    else:
+        assert notes == []
+
+
+def test_a_network_that_does_not_start_leaves_no_file(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("POC_TORCH_PYTHON", "/no/worker/is/started")
+    with pytest.raises((UsageError, OSError, RuntimeError)):
+        label(run, [photos / "cat"], [], csv_file=tmp_path / "rows.csv")
+    assert not (tmp_path / "rows.csv").exists()

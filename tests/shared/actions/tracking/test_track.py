@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -78,6 +80,19 @@ def test_tensorboard_reads_back_every_number(run, tmp_path):
     began = read_time(RunFolder(run).read_run()["started"])
     passed = sum(line["epoch_seconds"] for line in lines)
     assert times[-1] == pytest.approx(began + passed, abs=1e-3)
+
+
+def test_tensorboard_imports_no_tensorflow_and_prints_nothing_of_it(run, tmp_path):
+    """In a process of its own: another test may have imported it."""
+    script = (
+        "import sys; from pathlib import Path; from poc.shared.actions.tracking.track import *; "
+        "track_runs([Path(sys.argv[1])], to='tensorboard', place=sys.argv[2], follow=False, "
+        "note=print); print('tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, str(run), str(tmp_path / "logs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert "val/loss" in read_events(tmp_path / "logs" / "first")[0]
 
 
 def test_tensorboard_knows_the_settings(run, tmp_path):

@@ -149,6 +149,19 @@ def test_frameworks_that_differ(tmp_path):
     assert "and so in 1 more" in text
 
 
+def test_frameworks_that_agree_have_a_sentence_and_no_table(tmp_path):
+    photos = make_photos(tmp_path / "photos")
+    right = np.eye(2)[open_source(f"folder:{photos}").labels] * 3
+    for backend in ("tf", "torch"):
+        make_tested(tmp_path / "runs" / backend, photos, right, backend=backend)
+    report(tmp_path / "report", tmp_path / "runs")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    start = text.index("0 of 16 test images have different answers in the two frameworks")
+    assert "with an equal seed (seed 0); 0 shown" in text[start:]
+    # Right above the sentence stands the heading, not the head of an empty table.
+    assert text[:start].rstrip().splitlines()[-1].startswith("### ")
+
+
 def test_neighbours_stand_beside_the_images(tmp_path):
     photos = make_photos(tmp_path / "photos")
     run = make_tested(tmp_path / "run", photos)

@@ -44,3 +44,10 @@ def test_the_metrics_of_an_epoch_have_the_macro_f1():
     logits = np.eye(3)[[0, 1, 1, 0]]
     found = classification_metrics(logits, np.array([0, 0, 1, 2]))["macro_f1"]
     assert found == pytest.approx((0.5 + 2 / 3) / 3)
+
+
+def test_an_image_without_an_answer_is_found_in_no_class():
+    """Of two images of class 0, one is right and one has no answer."""
+    found = class_figures(np.array([0, 0, 1]), np.array([0, -1, 1]), 2)
+    assert (found.recall.tolist(), found.precision.tolist()) == ([0.5, 1.0], [1.0, 1.0])
+    assert (found.support.tolist(), found.answered.tolist()) == ([2, 1], [1, 1])
