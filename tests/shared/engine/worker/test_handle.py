@@ -14,9 +14,8 @@ SHADOWED = ("http", "random", "copy", "json", "numpy", "torch", "tensorflow", "k
 )
 def test_files_of_the_working_directory_are_not_imported(backend, tmp_path, monkeypatch):
     for name in SHADOWED:
-        (tmp_path / f"{name}.py").write_text(
-            f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r} + ' ')\nraise SystemExit(3)\n"
-        )
+        note = f"open({str(tmp_path / 'executed')!r}, 'a').write('{name} ')"
+        (tmp_path / f"{name}.py").write_text(f"{note}\nraise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.delenv(f"POC_{backend.upper()}_PYTHON", raising=False)
