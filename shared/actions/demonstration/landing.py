@@ -10,7 +10,8 @@ from .uploads import Uploads
 
 MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, "The upload is no form with a file that has a name.")
 FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many photos wait: try again in two minutes.")
-# Gradio's reader of forms raises these if it takes a field for a file. A full disk is another error.
+# Gradio's reader of forms raises these if it takes a field for a file. A full disk raises another
+# kind.
 ERRORS = (AttributeError, TypeError, ValueError, LookupError, AssertionError)
 
 
