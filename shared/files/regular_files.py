@@ -15,16 +15,20 @@ KINDS = {
 }
 
 
+class UnfitFile(ValueError):  # noqa: N818 - the words that a user would say
+    """The reason why a file is not taken, in plain words."""
+
+
 def read_regular(path: Path) -> tuple[bytes, Stamp]:
     """Read a file's bytes, and the stamp that it had before they were read.
 
     Raises:
         OSError: The file cannot be opened.
-        ValueError: It is no regular file: reading a pipe may wait, and a device may never end.
+        UnfitFile: It is no regular file: reading a pipe may wait, and a device may never end.
     """
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
-        raise ValueError(f"it is {KINDS.get(kind, 'something else')} and no regular file")
+        raise UnfitFile(f"it is {KINDS.get(kind, 'something else')} and no regular file")
     with path.open("rb") as stream:
         stamp = stamp_facts(os.fstat(stream.fileno()))
         return stream.read(), stamp

@@ -7,7 +7,9 @@ import socket
 import struct
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -177,6 +179,53 @@ def test_visits_that_break_off_do_not_matter(demo, visit):
         with socket.create_connection((host, int(port)), timeout=10) as one:
             one.sendall(text.encode())
     assert "<table>" in visit.answer("photo.png", picture())
+
+
+def test_visitors_with_the_same_photo_are_all_answered(demo):
+    """Gradio keeps their uploads as one file."""
+    content = picture(size=(31, 17))
+    barrier = Barrier(6)
+
+    def ask(number):
+        with Visit(demo.address) as visit:
+            barrier.wait(60)
+            return visit.answer("same.png", content)
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(ask, range(6)))
+    assert ["<table>" in html for html in found] == [True] * 6
+    assert not [path for path in demo.uploads() if path.name == "same.png"]
+
+
+def test_malformed_uploads_and_questions_are_the_visitors_error(demo, visit):
+    """The fixture looks for a traceback at the end."""
+    head = b'--a\r\nContent-Disposition: form-data; name="files"'
+    for upload_id in ("", "?upload_id=b"):
+        for end in (b"", b'; filename=""', b"; filename*=x''", b'; filename="/"'):
+            body = head + end + b"\r\n\r\nx\r\n--a--\r\n"
+            found = visit.client.post(
+                "/gradio_api/upload" + upload_id,
+                content=body,
+                headers={"content-type": "multipart/form-data; boundary=a"},
+            )
+            assert found.status_code in ((400,) if not end else (200, 400)), (end, found.text)
+    path = visit.upload("a.png", picture()).json()[0]
+    for change in ({"fn_index": 99}, {"fn_index": -1}, {"fn_index": None}, {"data": []}):
+        photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [photo], "fn_index": 0, "session_hash": "one", **change}
+        assert visit.client.post("/gradio_api/queue/join", json=body).status_code == 400
+    assert "Traceback" not in "".join(demo.lines)
+
+
+def test_a_question_in_chunks_is_refused(demo):
+    host, port = demo.address.removeprefix("http://").rstrip("/").split(":")
+    head = (
+        f"POST /gradio_api/queue/join HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=10) as one:
+        one.sendall(head.encode() + b"5\r\nhello\r\n")
+        assert b" 411 " in one.recv(99)
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,26 @@ talks to other services. Here only a photo goes in, and only a page comes out.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import cast
 from urllib.parse import urlsplit
 
+from .bodies import (
+    App,
+    Body,
+    Headers,
+    Message,
+    Receive,
+    Refusal,
+    Send,
+    read_body,
+    refuse,
+    replay,
+    too_large,
+)
+from .landing import FULL, pass_upload
 from .uploads import MAX_FILE_BYTES, Uploads
-
-Message = MutableMapping[str, object]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-Headers = Sequence[tuple[bytes, bytes]]
 
 UPLOAD, QUESTION = "/gradio_api/upload", "/gradio_api/queue/join"
 # The page, its parts, and the answers of a visit.
@@ -50,13 +58,6 @@ HEADERS: Headers = (
 )
 
 
-class Refusal(NamedTuple):
-    """A request that goes no further."""
-
-    status: HTTPStatus
-    text: str
-
-
 class Gate:
     """An ASGI application around the page's own.
 
@@ -82,43 +83,51 @@ class Gate:
         refusal = (
             refuse_stranger(headers, is_loopback=self._is_loopback)
             or refuse_address(method, path)
-            or self._refuse_body(method, path, headers)
+            or refuse_length(method, path, headers)
         )
-        if refusal is None and method == "POST" and path == QUESTION:
-            question = check_question(await read_body(receive), self._uploads)
-            if isinstance(question, bytes):
-                receive = replay(question, receive)
-                scope["headers"] = with_length(scope, len(question))
-            else:
-                refusal = question
         if refusal is not None:
             await refuse(refusal, send)
+        elif method != "POST":
+            await self._app(scope, receive, send)
+        elif path == UPLOAD:
+            await self._take_upload(scope, receive, send)
+        else:
+            await self._take_question(scope, receive, send)
+
+    async def _take_upload(self, scope: Message, receive: Receive, send: Send) -> None:
+        num_bytes = int(read_headers(scope)["content-length"])
+        if not self._uploads.reserve(num_bytes):
+            await refuse(FULL, send)
             return
         try:
-            await self._app(scope, receive, send)
-        except Exception as error:
-            # A visitor has left in the middle of an upload. The class is named by text, since its
-            # package is there only with the extra.
-            if type(error).__name__ != "ClientDisconnect":
-                raise
+            refusal = await pass_upload(self._app, self._uploads, scope, receive, send)
+        finally:
+            self._uploads.release(num_bytes)
+        if refusal is not None:
+            await refuse(refusal, send)
 
-    def _refuse_body(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
-        if method != "POST":
-            return None
-        length = headers.get("content-length", "")
-        if not (length.isascii() and length.isdigit()):
-            return Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
-        most = MAX_FORM_BYTES if path == UPLOAD else MAX_QUESTION_BYTES
-        # A number of so many digits is not converted: that takes time.
-        if len(length) > 12 or int(length) > most:
-            return Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request is larger than {most:,} bytes."
-            )
-        if path == UPLOAD and not self._uploads.has_room(int(length)):
-            return Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, "Too many photos wait: try again in two minutes."
-            )
+    async def _take_question(self, scope: Message, receive: Receive, send: Send) -> None:
+        body = Body(receive)
+        content = await read_body(body, MAX_QUESTION_BYTES)
+        question = check_question(content, self._uploads) if isinstance(content, bytes) else content
+        if isinstance(question, Refusal):
+            await refuse(question, send)
+            return
+        scope["headers"] = with_length(scope, len(question))
+        await self._app(scope, replay(question, receive), send)
+
+
+def refuse_length(method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+    """Refuse bodies that do not state their length, and those that are too long."""
+    if method != "POST":
         return None
+    length = headers.get("content-length", "")
+    # A body in chunks may be longer than the length that is stated with it.
+    if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
+        return Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
+    most = MAX_FORM_BYTES if path == UPLOAD else MAX_QUESTION_BYTES
+    # A number of so many digits is not converted: that takes time.
+    return too_large(most) if len(length) > 12 or int(length) > most else None
 
 
 def refuse_stranger(headers: Mapping[str, str], *, is_loopback: bool) -> Refusal | None:
@@ -160,14 +169,26 @@ def check_question(content: bytes, uploads: Uploads) -> bytes | Refusal:
     refusal = Refusal(HTTPStatus.BAD_REQUEST, "The question is not about an uploaded photo.")
     try:
         question = json.loads(content)
+        is_known = asks_about_a_photo(question)
         paths = list(find_paths(question))
         # Written again, so that Gradio reads what was checked and no second name of a value.
         written = json.dumps(question).encode()
     except (ValueError, RecursionError):
         return refusal
-    if all(isinstance(path, str) and uploads.holds(path) for path in paths):
+    if is_known and all(isinstance(path, str) and uploads.holds(path) for path in paths):
         return written
     return refusal
+
+
+def asks_about_a_photo(question: object) -> bool:
+    """Tell if a question is of the page's only kind, number 0, and has one photo."""
+    if not isinstance(question, dict):
+        return False
+    number, data = question.get("fn_index"), question.get("data")
+    # In Python, False equals 0.
+    if type(number) is not int or number != 0 or not isinstance(data, list) or len(data) != 1:
+        return False
+    return isinstance(data[0], dict) and "path" in data[0]
 
 
 def find_paths(value: object) -> Iterator[object]:
@@ -195,26 +216,6 @@ def with_length(scope: Message, length: int) -> Headers:
     return [*kept, (b"content-length", str(length).encode())]
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Return the body of a request, which has the length that its header states."""
-    content = b""
-    while True:
-        message = await receive()
-        content += cast("bytes", message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return content
-
-
-def replay(content: bytes, receive: Receive) -> Receive:
-    """Return a function that gives a body that was read already, and then asks the former one."""
-    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
-
-    async def receive_again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return receive_again
-
-
 def with_headers(send: Send) -> Send:
     """Return a function that sends the page's own headers with each answer."""
 
@@ -224,10 +225,3 @@ def with_headers(send: Send) -> Send:
         await send(message)
 
     return send_all
-
-
-async def refuse(refusal: Refusal, send: Send) -> None:
-    """Answer with the status and the sentence."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": int(refusal.status), "headers": headers})
-    await send({"type": "http.response.body", "body": refusal.text.encode()})

@@ -9,8 +9,9 @@ from typing import cast
 from poc.shared.errors import UsageError
 
 from .answers import Answers
+from .bodies import App
 from .fragment import write_problem
-from .gate import App, Gate
+from .gate import Gate
 from .uploads import ADVICE, MAX_FILE_BYTES, Uploads
 
 # Photos that wait for their turn; further ones are told that the page is busy.

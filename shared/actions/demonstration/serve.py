@@ -19,7 +19,8 @@ from poc.shared.engine.worker.interruption import handling, raise_signal, refuse
 from poc.shared.errors import CheckFailed, UsageError
 
 from .answers import open_answers, plan_runs
-from .gate import LOOPBACK, App
+from .bodies import App
+from .gate import LOOPBACK
 from .page import build_app, refuse_missing, silence
 from .uploads import Uploads
 
@@ -192,7 +193,9 @@ def serve(
     """
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, **SETTINGS))
+    from .connections import TimedConnection
+
+    server = uvicorn.Server(uvicorn.Config(app, http=TimedConnection, **SETTINGS))
     # A signal that came while the page was built was for it.
     refuse_after_signal()
     stop = Event()

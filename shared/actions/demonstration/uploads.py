@@ -2,14 +2,16 @@
 
 import io
 import os
-import shutil
 import time
 import warnings
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from PIL import Image
 
-from poc.shared.data.sources.decoding import describe_error, known_formats
+from poc.shared.data.sources.decoding import EmptyFile, describe_error, known_formats
 from poc.shared.data.sources.depth import WIDE_MODES, find_deep_mode
 from poc.shared.data.sources.dicom import is_dicom, read_header
 from poc.shared.files.regular_files import read_regular
@@ -23,13 +25,14 @@ MAX_PIXELS, MAX_DEEP_PIXELS = 50_000_000, 20_000_000
 MAX_FOLDER_BYTES = 8 * MAX_FILE_BYTES
 # An answered photo is deleted at once; this is for uploads that nobody asked about.
 SECONDS_KEPT = 120.0
-# The transfer syntax of DICOM files that are compressed as a whole, to a size that nothing states.
-DEFLATED = b"1.2.840.10008.1.2.1.99"
 ADVICE = "drop a JPEG, PNG or WebP file of a photo"
 
 
 class Uploads:
-    """The folder of uploads; each file is in a folder of its own.
+    """The folder of uploads; each file is in a folder that its content names.
+
+    Visitors who upload the same photo under the same name thus share its file. It is deleted when
+    each of these uploads has its answer.
 
     Args:
         folder: Folder that nothing else writes to.
@@ -38,38 +41,99 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         # As the server names it, without links on the way.
         self.folder = folder.resolve()
+        # The page's server and the threads that answer both come here.
+        self._lock = Lock()
+        self._reserved = self._num_landing = 0
+        self._unanswered: Counter[Path] = Counter()
+        self._answered: set[Path] = set()
 
     def holds(self, path: str) -> bool:
         """Tell if a path leads to a place below the folder, and not out of it again."""
         return Path(os.path.normpath(path)).is_relative_to(self.folder) and "\0" not in path
 
-    def has_room(self, num_bytes: int) -> bool:
-        """Tell if so many bytes more may come, after old files are deleted."""
+    def reserve(self, num_bytes: int) -> bool:
+        """Keep room for an upload that is coming; False if there is none.
+
+        Old files are deleted before. `release` gives the room back.
+        """
         self.sweep()
-        return num_bytes + sum(size_of(path) for path in self.files()) <= MAX_FOLDER_BYTES
+        with self._lock:
+            taken = self._reserved + sum(size_of(path) for path in self.files())
+            if taken + num_bytes > MAX_FOLDER_BYTES:
+                return False
+            self._reserved += num_bytes
+            return True
+
+    def release(self, num_bytes: int) -> None:
+        """Give back the room of an upload, which is a file now, or was broken off."""
+        with self._lock:
+            self._reserved -= num_bytes
+
+    def start_landing(self) -> None:
+        """Delete nothing from now on: the last bytes of an upload are there.
+
+        Its file may be one that another visitor's answer would delete.
+        """
+        with self._lock:
+            self._num_landing += 1
+
+    def note(self, path: Path) -> None:
+        """Note an upload that will be asked about."""
+        with self._lock:
+            self._unanswered[normal(path)] += 1
+
+    def end_landing(self) -> None:
+        """Delete the answered photos again."""
+        with self._lock:
+            self._num_landing -= 1
+            self._delete_answered()
+
+    def discard(self, path: Path) -> None:
+        """Delete an answered upload, unless another one of the same photo waits."""
+        with self._lock:
+            self._unanswered[normal(path)] -= 1
+            self._answered.add(normal(path))
+            self._delete_answered()
 
     def sweep(self, seconds: float = SECONDS_KEPT) -> None:
         """Delete files that are older than this, and folders without one."""
         oldest = time.time() - seconds
-        for path in self.files():
-            # A file may be gone by now: another photo was answered.
-            if modified(path) < oldest:
-                path.unlink(missing_ok=True)
-        for place in self.folder.iterdir():
-            if place.is_dir() and modified(place) < oldest and not any(place.iterdir()):
-                shutil.rmtree(place, ignore_errors=True)
+        with self._lock:
+            for path in self.files():
+                # A file may be gone by now: another photo was answered.
+                if modified(path) < oldest:
+                    path.unlink(missing_ok=True)
+            for path in [path for path in self._unanswered if not path.exists()]:
+                del self._unanswered[path]
+            for place in self.folder.iterdir():
+                if self._num_landing == 0 and place.is_dir() and modified(place) < oldest:
+                    remove_empty(place)
 
-    def discard(self, path: Path) -> None:
-        """Delete an upload, with its own folder."""
-        place = path.parent
-        if place != self.folder and self.holds(str(path)):
-            shutil.rmtree(place, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    def _delete_answered(self) -> None:
+        if self._num_landing:
+            return
+        for path in self._answered:
+            if self._unanswered[path] <= 0:
+                del self._unanswered[path]
+                path.unlink(missing_ok=True)
+                if path.parent != self.folder:
+                    remove_empty(path.parent)
+        self._answered.clear()
 
     def files(self) -> list[Path]:
         """Return all files."""
         return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+def normal(path: Path) -> Path:
+    """Return a path without detours, so that equal places are equal."""
+    return Path(os.path.normpath(path))
+
+
+def remove_empty(place: Path) -> None:
+    """Remove a folder if nothing is in it."""
+    with suppress(OSError):
+        place.rmdir()
 
 
 def size_of(path: Path) -> int:
@@ -96,7 +160,7 @@ def find_problem(path: Path) -> str:
     try:
         content, _ = read_regular(path)
         if not content:
-            return "is empty"
+            raise EmptyFile
         if len(content) > MAX_FILE_BYTES:
             return f"has {len(content) / MEBIBYTE:.0f} MiB, above {MAX_FILE_BYTES // MEBIBYTE}"
         width, height, most = measure_dicom(content) if is_dicom(content) else measure(content)
@@ -123,10 +187,8 @@ def measure_dicom(content: bytes) -> tuple[int, int, int]:
     """Return the same of a DICOM file.
 
     Raises:
-        ValueError: It is compressed as a whole, or `pydicom` is not installed.
+        UnfitFile: It is compressed as a whole, or `pydicom` is not installed.
         Exception: `pydicom` raises many kinds on a damaged file.
     """
-    if DEFLATED in content:
-        raise ValueError("it is deflated as a whole, to a size that it does not state")
     header = read_header(content)
     return int(header.get("Columns") or 0), int(header.get("Rows") or 0), MAX_DEEP_PIXELS

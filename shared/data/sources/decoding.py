@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import PIL
 from PIL import Image, UnidentifiedImageError
 
-from poc.shared.files.regular_files import Stamp, read_regular
+from poc.shared.files.regular_files import Stamp, UnfitFile, read_regular
 
 from .depth import WIDE_MODES, Deep, narrow, read_deep, read_grey
 from .dicom import describe_reader, is_dicom, read_dicom
@@ -80,6 +80,10 @@ class FileFacts:
     error: str = ""
 
 
+class EmptyFile(UnfitFile):
+    """A file without a byte."""
+
+
 @cache
 def known_formats() -> tuple[str, ...]:
     """Return those of `FORMATS` that this build of Pillow can read."""
@@ -93,8 +97,6 @@ def inspect_file(path: Path) -> FileFacts:
     stamp: Stamp = ()
     try:
         content, stamp = read_regular(path)
-        if not content:
-            return FileFacts(stamp=stamp, error="is empty (0 bytes)")
         picture, span = decode(content)
     except Exception as error:  # Pillow's readers raise anything on damaged files.
         return FileFacts(stamp=stamp, error=describe_error(error, path))
@@ -127,13 +129,15 @@ def decode(content: bytes, channels: int | None = None) -> Decoded:
     Raises:
         Exception: Any error that Pillow or pydicom raises on a damaged file.
     """
+    if not content:
+        raise EmptyFile
     if is_dicom(content):
         return settle_dicom(read_dicom(content, MAX_PIXELS), channels)
     with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
         check_picture(picture)
         deep = read_deep(content, picture)
         if picture.im.size != picture.size:
-            raise ValueError(f"its size is announced as {picture.size} and is {picture.im.size}")
+            raise UnfitFile(f"its size is announced as {picture.size} and is {picture.im.size}")
         return settle(content, picture, deep, channels)
 
 
@@ -147,7 +151,7 @@ def decode_picture(picture: Image.Image, channels: int) -> Image.Image:
         channels: 1 or 3.
 
     Raises:
-        ValueError: Its pixels cannot be reduced to 8 bits without a guess.
+        UnfitFile: Its pixels cannot be reduced to 8 bits without a guess.
         OSError: It was opened from a file whose pixels cannot be read.
     """
     check_picture(picture)
@@ -190,11 +194,11 @@ def check_picture(picture: Image.Image) -> None:
     """Refuse floating-point pictures, those without a pixel, and those that fill the memory."""
     # Floating-point pixels have no known range, so reducing them to 8 bits would be a guess.
     if picture.mode == "F":
-        raise ValueError("holds floating-point pixels")
+        raise UnfitFile("holds floating-point pixels")
     if picture.width * picture.height == 0:
-        raise ValueError(f"has {picture.width} x {picture.height} pixels")
+        raise UnfitFile(f"has {picture.width} x {picture.height} pixels")
     if picture.width * picture.height > MAX_PIXELS:
-        raise ValueError(f"has {picture.width} x {picture.height} pixels, above {MAX_PIXELS:,}")
+        raise UnfitFile(f"has {picture.width} x {picture.height} pixels, above {MAX_PIXELS:,}")
 
 
 def turn(picture: Image.Image, orientation: object) -> Image.Image:
@@ -231,9 +235,18 @@ def measure_span(picture: Image.Image) -> int:
 
 def describe_error(error: Exception, path: Path) -> str:
     """Describe an error in one line without the path, which the caller prints next to it."""
+    if isinstance(error, EmptyFile):
+        return "is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return "is no image that Pillow knows"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"cannot be decoded (it announces more than {MAX_PIXELS:,} pixels)"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be opened ({error.strerror})"
-    text = (str(error) or type(error).__name__).replace(str(path), "the file").splitlines()[0]
+    if isinstance(error, MemoryError):
+        return "cannot be decoded (there is too little memory)"
+    # Other kinds speak of the reader's own code, as in "invalid literal for int()".
+    if not isinstance(error, UnfitFile | OSError | SyntaxError) or not str(error):
+        return "cannot be decoded (it is damaged, or of a kind that its reader does not know)"
+    text = str(error).replace(str(path), "the file").splitlines()[0]
     return f"cannot be decoded ({text})"

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from poc.shared.files.regular_files import UnfitFile
+
 Samples = NDArray[np.uint32]
 
 WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
@@ -52,10 +54,10 @@ def read_deep(content: bytes, picture: Image.Image) -> Deep | None:
         picture: The file, opened and not yet loaded.
 
     Raises:
-        ValueError: The samples cannot be reduced to 8 bits without a guess.
+        UnfitFile: The samples cannot be reduced to 8 bits without a guess.
     """
     if is_separate(picture):
-        raise ValueError("its 16-bit colours are stored plane by plane")
+        raise UnfitFile("its 16-bit colours are stored plane by plane")
     raw_mode = find_deep_mode(picture)
     if raw_mode:
         return read_colours(content, picture, raw_mode)
@@ -63,7 +65,7 @@ def read_deep(content: bytes, picture: Image.Image) -> Deep | None:
     if picture.mode in WIDE_MODES:
         return read_grey(picture)
     if is_signed(picture) and np.asarray(picture).max() > 127:
-        raise ValueError("its pixels are signed, and some are below 0")
+        raise UnfitFile("its pixels are signed, and some are below 0")
     return None
 
 
@@ -120,12 +122,12 @@ def read_grey(picture: Image.Image) -> Deep:
     """Return the grey samples of a loaded picture.
 
     Raises:
-        ValueError: Some samples are outside 0 to 65,535.
+        UnfitFile: Some samples are outside 0 to 65,535.
     """
     values = np.asarray(picture)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > FULL_TOP:
-        raise ValueError(f"its pixels are {low:,} to {high:,}, and 0 to {FULL_TOP:,} can be read")
+        raise UnfitFile(f"its pixels are {low:,} to {high:,}, and 0 to {FULL_TOP:,} can be read")
     samples = values.astype(np.uint32)[..., np.newaxis]
     return Deep(samples=samples, alpha=find_clear(picture, samples))
 
@@ -181,7 +183,7 @@ def find_top(content: bytes, picture: Image.Image, samples: Samples) -> int:
     """Return the sample of full brightness, for samples (H, W, C) uint32.
 
     Raises:
-        ValueError: Samples are above the largest one that the file announces.
+        UnfitFile: Samples are above the largest one that the file announces.
     """
     if picture.format == "PNG":
         return find_png_top(read_significant_bits(content), samples)
@@ -195,7 +197,7 @@ def find_top(content: bytes, picture: Image.Image, samples: Samples) -> int:
     if 0 < announced < top and (announced & (announced + 1)) == 0:
         top = announced
     if samples.max() > top:
-        raise ValueError(f"its largest pixel is {samples.max():,}, its MaxSampleValue {top:,}")
+        raise UnfitFile(f"its largest pixel is {samples.max():,}, its MaxSampleValue {top:,}")
     return top
 
 

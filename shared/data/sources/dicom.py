@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from poc.shared.files.regular_files import UnfitFile
+
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
@@ -25,6 +27,9 @@ Values = NDArray[np.integer] | NDArray[np.floating]
 PREAMBLE_BYTES, MARK = 128, b"DICM"
 GREY = {"MONOCHROME1", "MONOCHROME2"}
 PALETTE = "PALETTE COLOR"
+# The transfer syntax of files that are compressed as a whole, to a size that nothing states: 32 MB
+# may become 32 GB of memory before the first header is read.
+DEFLATED = b"1.2.840.10008.1.2.1.99"
 COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 
 
@@ -52,7 +57,7 @@ def read_dicom(content: bytes, max_pixels: int) -> Image.Image:
         A picture in mode `L` or `RGB`.
 
     Raises:
-        ValueError: `pydicom` is not installed, or the file has no picture, several frames, or
+        UnfitFile: `pydicom` is not installed, or the file has no picture, several frames, or
             pixels that cannot be reduced to 8 bits without a guess.
         Exception: `pydicom` raises many kinds on a damaged file.
     """
@@ -73,9 +78,19 @@ def read_dicom(content: bytes, max_pixels: int) -> Image.Image:
 
 
 def read_header(content: bytes) -> "FileDataset":
-    """Read a file's header as pydicom's `Dataset`; the pixels are not decoded yet."""
+    """Read a file's header as pydicom's `Dataset`; the pixels are not decoded yet.
+
+    Raises:
+        UnfitFile: `pydicom` is not installed, or the file is deflated as a whole.
+        Exception: `pydicom` raises many kinds on a damaged file.
+    """
+    if DEFLATED in content:
+        raise UnfitFile(
+            "it is deflated as a whole, to a size that it does not state: save it with another "
+            "transfer syntax"
+        )
     if find_spec("pydicom") is None:
-        raise ValueError("DICOM needs pydicom: pip install 'poc[dicom]'")
+        raise UnfitFile("DICOM needs pydicom: pip install 'poc[dicom]'")
     import pydicom
 
     # Many valid pictures have a malformed name or date, of which pydicom would warn file by file.
@@ -87,12 +102,12 @@ def read_stored(header: "FileDataset") -> Values:
     """Return the stored values, (H, W) or (H, W, 3).
 
     Raises:
-        ValueError: No installed decoder can read the file's compression.
+        UnfitFile: No installed decoder can read the file's compression.
     """
     try:
         return np.asarray(header.pixel_array)
     except RuntimeError:
-        raise ValueError(
+        raise UnfitFile(
             f"its compression, {header.file_meta.TransferSyntaxUID.name}, needs a decoder of "
             "pydicom that is not installed, such as python-gdcm, or is damaged"
         ) from None
@@ -102,19 +117,19 @@ def check_header(header: "FileDataset", max_pixels: int) -> None:
     """Refuse a file without one picture of a known kind.
 
     Raises:
-        ValueError: It has no picture, several, or one of another kind or size.
+        UnfitFile: It has no picture, several, or one of another kind or size.
     """
     if "PixelData" not in header:
-        raise ValueError("holds no picture" if "FloatPixelData" not in header else "holds floats")
+        raise UnfitFile("holds no picture" if "FloatPixelData" not in header else "holds floats")
     frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise ValueError(f"holds {frames} frames: save one frame per file")
+        raise UnfitFile(f"holds {frames} frames: save one frame per file")
     kind = str(header.get("PhotometricInterpretation", "nothing"))
     if kind not in {*GREY, *COLOURS, PALETTE}:
-        raise ValueError(f"its photometric interpretation is {kind}")
+        raise UnfitFile(f"its photometric interpretation is {kind}")
     height, width = int(header.Rows), int(header.Columns)
     if not 0 < height * width <= max_pixels:
-        raise ValueError(f"has {width} x {height} pixels, and 1 to {max_pixels:,} can be read")
+        raise UnfitFile(f"has {width} x {height} pixels, and 1 to {max_pixels:,} can be read")
 
 
 def show_grey(header: "FileDataset", stored: Values) -> NDArray[np.uint8]:
@@ -169,10 +184,10 @@ def apply_window(values: Values, centre: float, width: float, function: str) -> 
         function: `LINEAR`, `LINEAR_EXACT` or `SIGMOID`.
 
     Raises:
-        ValueError: The width is too small, or the function unknown.
+        UnfitFile: The width is too small, or the function unknown.
     """
     if width < 1 if function == "LINEAR" else width <= 0:
-        raise ValueError(f"its window has the width {width:g}")
+        raise UnfitFile(f"its window has the width {width:g}")
     x = values.astype(np.float64)
     if function == "LINEAR":
         # Width 1 is a threshold: the division by width - 1 never takes place there.
@@ -184,7 +199,7 @@ def apply_window(values: Values, centre: float, width: float, function: str) -> 
     elif function == "SIGMOID":
         share = 1 / (1 + np.exp(-4 * (x - centre) / width))
     else:
-        raise ValueError(f"its window has the unknown function {function}")
+        raise UnfitFile(f"its window has the unknown function {function}")
     return to_bytes(share, 0, 1)
 
 

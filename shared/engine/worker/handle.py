@@ -202,7 +202,8 @@ def start_process(
 ) -> "subprocess.Popen[bytes]":
     """Start the server of a backend with its interpreter; append its output to the log."""
     interpreter = find_interpreter(backend)
-    command = [interpreter, "-m", "poc.shared.engine.server", backend]
+    # -P: without it, a file of the user's folder, such as `random.py`, would be imported and run.
+    command = [interpreter, "-P", "-m", "poc.shared.engine.server", backend]
     # TensorFlow's levels: 0 prints everything, 2 only errors. A value of the user's shell wins.
     environment = {"TF_CPP_MIN_LOG_LEVEL": "0" if is_verbose() else "2", **os.environ}
     try:

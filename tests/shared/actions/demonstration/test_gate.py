@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
+from poc.shared.actions.demonstration import uploads as module
 from poc.shared.actions.demonstration.gate import (
     MAX_FORM_BYTES,
     MAX_QUESTION_BYTES,
@@ -31,7 +32,8 @@ class Inner:
             message = await receive()
             self.bodies.append((dict(scope["headers"]), message["body"]))
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"in"})
+            body = b"[]" if scope["path"] == UPLOAD else b"in"
+            await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
@@ -150,8 +152,23 @@ def test_a_body_states_its_length_and_has_a_largest_one(path, length, status, up
 
 
 def test_a_full_folder_takes_no_more(uploads, monkeypatch):
-    monkeypatch.setattr(Uploads, "has_room", lambda self, num_bytes: False)
+    monkeypatch.setattr(Uploads, "reserve", lambda self, num_bytes: False)
     assert ask(uploads, UPLOAD, "POST")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def test_room_is_given_back_when_a_request_ends(uploads, monkeypatch):
+    monkeypatch.setattr(module, "MAX_FOLDER_BYTES", 100)
+    for _ in range(5):
+        assert ask(uploads, UPLOAD, "POST", body=bytes(60))[0] == HTTPStatus.OK
+    assert uploads.reserve(60)
+    assert ask(uploads, UPLOAD, "POST", body=bytes(60))[0] == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("path", [QUESTION, UPLOAD])
+def test_a_body_in_chunks_is_refused_whatever_length_it_states(path, uploads):
+    headers = [HOST, ("content-length", "5"), ("transfer-encoding", "chunked")]
+    status, _, _, inner = ask(uploads, path, "POST", headers=headers, body=b"1234567")
+    assert (status, inner.kinds) == (HTTPStatus.LENGTH_REQUIRED, [])
 
 
 @pytest.mark.parametrize("chunks", [1, 7])
@@ -177,6 +194,16 @@ def test_a_question_about_an_upload_is_passed_on_as_it_was_checked(chunks, uploa
         question(None),
         {"data": [[{"a": {"path": "/etc/passwd"}}]]},
         {"data": [], "event_data": {"path": "/etc/passwd"}},
+        {**question("{}/hash/a.png"), "event_data": {"path": "/etc/passwd"}},
+        {**question("{}/hash/a.png"), "fn_index": 99},
+        {**question("{}/hash/a.png"), "fn_index": -1},
+        {**question("{}/hash/a.png"), "fn_index": False},
+        {**question("{}/hash/a.png"), "fn_index": None},
+        {**question("{}/hash/a.png"), "data": []},
+        {**question("{}/hash/a.png"), "data": ["{}/hash/a.png"]},
+        {**question("{}/hash/a.png"), "data": "a"},
+        {"data": question("{}/hash/a.png")["data"]},
+        [],
         b"",
         b"[" * 60_000,
         b"\xff\xfe",

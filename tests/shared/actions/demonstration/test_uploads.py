@@ -161,12 +161,67 @@ def test_old_files_go_and_new_ones_stay(uploads):
     assert new.exists()
 
 
-def test_the_folder_has_an_end(uploads, monkeypatch):
-    assert uploads.has_room(MAX_FOLDER_BYTES)
-    assert not uploads.has_room(MAX_FOLDER_BYTES + 1)
+def test_the_folder_has_an_end(uploads):
+    assert not uploads.reserve(MAX_FOLDER_BYTES + 1)
     put(uploads, "one", num_bytes=100)
-    assert not uploads.has_room(MAX_FOLDER_BYTES - 99)
-    assert uploads.has_room(MAX_FOLDER_BYTES - 100)
+    assert not uploads.reserve(MAX_FOLDER_BYTES - 99)
+    assert uploads.reserve(MAX_FOLDER_BYTES - 100)
+
+
+def test_uploads_that_are_coming_take_room_too(uploads):
+    half = MAX_FOLDER_BYTES // 2
+    assert uploads.reserve(half)
+    assert uploads.reserve(half)
+    assert not uploads.reserve(1)
+    uploads.release(half)
+    assert uploads.reserve(half)
+
+
+def test_a_photo_of_several_visitors_stays_for_the_last_one(uploads):
+    path = put(uploads, "hash")
+    for _ in range(3):
+        uploads.note(path)
+    for _ in range(2):
+        uploads.discard(path)
+        assert path.exists()
+    uploads.discard(path.parent / "." / "x" / ".." / path.name)
+    assert not path.parent.exists()
+
+
+def test_the_same_photo_under_another_name_stays(uploads):
+    """Both files are in the folder that their content names."""
+    path = put(uploads, "hash")
+    other = path.with_name("b.png")
+    other.write_bytes(path.read_bytes())
+    uploads.discard(path)
+    assert not path.exists()
+    assert other.exists()
+
+
+def test_an_answer_deletes_nothing_while_an_upload_lands(uploads):
+    path = put(uploads, "hash")
+    uploads.note(path)
+    uploads.start_landing()
+    # The second visitor's file has taken the place of the first one's, and is not noted yet.
+    uploads.discard(path)
+    assert path.exists()
+    uploads.note(path)
+    uploads.end_landing()
+    assert path.exists()
+    uploads.discard(path)
+    assert not path.exists()
+
+
+def test_an_upload_that_nobody_asked_about_keeps_no_later_one(uploads):
+    path = put(uploads, "hash", age=SECONDS_KEPT + 5)
+    uploads.note(path)
+    uploads.sweep()
+    assert not path.exists()
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    uploads.note(path)
+    uploads.discard(path)
+    assert not path.exists()
 
 
 def test_an_answered_photo_goes_with_its_folder(uploads):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc.shared.data.sources.decoding import decode, inspect_file
+from poc.shared.data.sources.decoding import decode, decode_file, describe_error, inspect_file
 from poc.tests.reference.image_files import SHORT, exif, jpeg, png, tiff
 
 DRAW = np.random.default_rng(0)
@@ -251,6 +251,33 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, monkeypatch, make, word
     path = type(tmp_path)("p.jpg")
     make(path)
     assert inspect_file(path).error == f"cannot be decoded (it is {words} and no regular file)"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty (0 bytes)"),
+        # A size of P6 that is no number: the reader's own words are "invalid literal for int()".
+        (
+            b"P6\n1x 1\n255\nabc",
+            "cannot be decoded (it is damaged, or of a kind that its reader does not know)",
+        ),
+        (
+            b"P5\n99999 99999\n255\n",
+            "cannot be decoded (it announces more than 178,956,970 pixels)",
+        ),
+    ],
+)
+def test_a_run_and_an_inspection_say_the_same_in_plain_words(content, words, tmp_path):
+    path = tmp_path / "zero.jpg"
+    path.write_bytes(content)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - any kind, which is then described
+        decode_file(path, 3)
+    assert describe_error(caught.value, path) == inspect_file(path).error == words
+
+
+def test_too_little_memory_is_no_damage(tmp_path):
+    assert "too little memory" in describe_error(MemoryError(), tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])

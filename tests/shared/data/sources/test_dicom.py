@@ -160,6 +160,30 @@ def test_a_compression_without_a_decoder_is_named() -> None:
         read_dicom(buffer.getvalue(), MAX_PIXELS)
 
 
+def test_a_file_that_is_deflated_as_a_whole_is_not_inflated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few bytes would become any number of them before the first header is read."""
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+    plain = write(VALUES)
+    data = pydicom.dcmread(io.BytesIO(plain))
+    assert data.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = tmp_path / "a.dcm"
+    data.save_as(path, enforce_file_format=True)
+
+    def refuse(*values: object) -> None:
+        raise AssertionError("it is inflated")
+
+    monkeypatch.setattr("pydicom.filereader.zlib.decompress", refuse)
+    assert inspect_file(path).error == (
+        "cannot be decoded (it is deflated as a whole, to a size that it does not state: "
+        "save it with another transfer syntax)"
+    )
+    read_dicom(plain, MAX_PIXELS)
+
+
 def test_files_in_class_folders(tmp_path: Path) -> None:
     for label, top in (("clear", 900), ("ill", 4000)):
         (tmp_path / label).mkdir()
