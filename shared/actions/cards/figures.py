@@ -175,7 +175,13 @@ def find_rows(subject: Subject) -> list[TwoClasses]:
 
 
 def tabulate_classes(subject: Subject, found: Predictions, answers: Labels) -> Table:
-    """Return recall, precision and F1 of each class; of many, those with the lowest F1."""
+    """Return recall, precision and F1 of each class; of many, those with the lowest F1.
+
+    Args:
+        subject: The run.
+        found: Its answers on the test part as trained.
+        answers: (N,) int64 given classes, -1 without one; with several labels (N, L).
+    """
     names = subject.class_names
     figures = class_figures(found.labels, answers, len(names))
     order = np.arange(len(names))
