@@ -175,7 +175,13 @@ def find_rows(subject: Subject) -> list[TwoClasses]:
 
 
 def tabulate_classes(subject: Subject, found: Predictions, answers: Labels) -> Table:
-    """Return recall, precision and F1 of each class; of many, those with the lowest F1."""
+    """Return recall, precision and F1 of each class; of many, those with the lowest F1.
+
+    Args:
+        subject: The run.
+        found: Its test images.
+        answers: (N,) classes, -1 for none; or (N, C), 1 for each label.
+    """
     names = subject.class_names
     figures = class_figures(found.labels, answers, len(names))
     order = np.arange(len(names))
