@@ -179,8 +179,8 @@ def tabulate_classes(subject: Subject, found: Predictions, answers: Labels) -> T
 
     Args:
         subject: The run.
-        found: Its answers on the test part as trained.
-        answers: (N,) int64 given classes, -1 without one; with several labels (N, L).
+        found: Its test images.
+        answers: (N,) classes, -1 for none; or (N, C), 1 for each label.
     """
     names = subject.class_names
     figures = class_figures(found.labels, answers, len(names))

@@ -50,7 +50,13 @@ def list_limits(subject: Subject) -> Iterator[str]:
 
 
 def judge_figures(subject: Subject, found: Predictions, answers: Labels) -> Iterator[str]:
-    """Yield how wide the intervals of the `answers` (N, …) are, and the majority baseline."""
+    """Yield how wide the intervals of the given answers are, and the majority baseline.
+
+    Args:
+        subject: The run.
+        found: Its test images.
+        answers: (N,) classes, -1 for none; or (N, C), 1 for each label.
+    """
     is_given = np.ones(len(answers), dtype=np.bool_) if answers.ndim == 2 else answers >= 0
     given, labels, total = answers[is_given], found.labels[is_given], len(answers)
     if not len(given):

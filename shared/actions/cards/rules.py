@@ -14,7 +14,7 @@ RESIZES: Mapping[str, str] = {
     "squash": "to the size, whatever the ratio of the sides",
     "shorter_side": "by the shorter side, with the ratio of the sides",
     "height": "by the height, with the ratio of the sides",
-    "fit": "to fit in, with the ratio of the sides, and padded",
+    "fit": "to fit in full, with the ratio of the sides, and padded",
 }
 CROPS: Mapping[str, str] = {
     "none": "",

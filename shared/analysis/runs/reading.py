@@ -38,7 +38,7 @@ class DataRecord(BaseModel):
     source_fingerprint: str = ""
     counts: dict[str, int]
     class_names: list[str] = Field(min_length=1)
-    # Sentences of the run about its data; None in runs of former versions.
+    # Notes of the run about its data; None in runs of former versions.
     notes: list[object] | None = None
 
 

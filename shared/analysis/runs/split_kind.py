@@ -13,7 +13,7 @@ def find_kind(kind: str, notes: Sequence[object] | None) -> str:
 
     Args:
         kind: Kind in the settings.
-        notes: Sentences of the run about its data; None: not recorded, so that `auto` stays.
+        notes: Those of the run about its data; None: not recorded, so that `auto` stays.
     """
     if kind != "auto" or notes is None:
         return kind
