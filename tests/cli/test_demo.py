@@ -150,6 +150,8 @@ def test_hundreds_of_damaged_uploads_leave_the_page_as_it_was(demo, visit):
     draw = random.Random(0)
     sound = [picture(form=form) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")]
     before, counts = demo.workers(), {True: 0, False: 0}
+    # Uploads that nobody asked about stay for two minutes.
+    left = set(demo.uploads())
     for number in range(NUM_FUZZED):
         html = visit.answer(f"{number}.png", mutate(draw.choice(sound), draw))
         counts["<table>" in html] += 1
@@ -164,7 +166,7 @@ def test_hundreds_of_damaged_uploads_leave_the_page_as_it_was(demo, visit):
     assert demo.process.poll() is None
     assert demo.workers() == before
     assert "<table>" in visit.answer("photo.png", picture())
-    assert demo.uploads() == []
+    assert set(demo.uploads()) <= left
     assert demo.peak_bytes() < MOST_BYTES
 
 
