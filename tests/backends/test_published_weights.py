@@ -208,10 +208,15 @@ def test_every_scheme_survives_the_round_trip(name):
     case = NAMED_CASES[name]
     network, weights = declare_network(case.run()), drawn(case)
     for scheme in find_schemes(case.model):
+        # Nested ones are read alone: test_foreign_weights reads Keras' files, and sees the refusal.
+        if scheme.is_nested or not scheme.can_name(network):
+            continue
         published = from_canonical(network, scheme, weights)
         again = to_canonical(network, scheme, published)
         assert all(np.array_equal(weights[key], again[key]) for key in weights), scheme.name
-        assert find_scheme(network, find_schemes(case.model), published) in (scheme, None)
+        found = find_scheme(network, find_schemes(case.model), published)
+        # timm has DINOv2's own names where there are no registers.
+        assert found is None or found.tensors(network) == scheme.tensors(network)
 
 
 MOBILENET = SMALL_CASES["mobilenet_v2 keras"]

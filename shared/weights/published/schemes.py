@@ -61,9 +61,9 @@ class Scheme:
     adds_shortcut_first: bool = False
     has_statistics: bool = False
     is_nested: bool = False
-    shapes: Mapping[str, Callable[[Shape], Shape]] = field(default_factory=dict)
-    suffixes: Mapping[str, str] = field(default_factory=dict)
-    packed: Mapping[str, str] = field(default_factory=dict)
+    shapes: Mapping[str, Callable[[Shape], Shape]] = field(default_factory=dict, hash=False)
+    suffixes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    packed: Mapping[str, str] = field(default_factory=dict, hash=False)
     resizing: Callable[[Network], Resizing] | None = None
     body: Callable[[Network], str] | None = None
     may_lack_head: bool = False
