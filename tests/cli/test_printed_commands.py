@@ -20,6 +20,8 @@ from PIL import Image
 
 from poc.cli import cli
 from poc.shared.actions import bench, comparison, probe, rates
+from poc.shared.actions.cards import package
+from poc.shared.actions.demonstration import serve
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
 from poc.shared.engine.resolving.after_data import resolve
@@ -142,9 +144,25 @@ def planning(workplace, monkeypatch):
     monkeypatch.setattr(probe, "run_sweep", plan_cells)
     monkeypatch.setattr(comparison, "check_parity", plan_parity)
     monkeypatch.setattr(rates, "sweep_in_worker", plan_run)
+    # A page would be served until somebody ends it.
+    monkeypatch.setattr(serve, "open_page", plan_page)
+    # Every format is exported in processes: test_export_files writes packages.
+    monkeypatch.setattr(package, "package_run", plan_package)
     monkeypatch.setattr(bench, "prove_parity", lambda spec, report: ("not climbed", {}))
     monkeypatch.setattr(bench, "run_bench", lambda spec, **_: plan_run(spec.run, None))
     return workplace
+
+
+def plan_page(runs, wish, report):
+    """Stop where a page would open, on runs that exist."""
+    assert all((run / "run.json").is_file() for run in runs), runs
+    raise Planned
+
+
+def plan_package(run, output, **_):
+    """Stop where a package would be written, of a run that exists, into a file of a zip's name."""
+    assert (run / "run.json").is_file() and output.suffix == ".zip", (run, output)
+    raise Planned
 
 
 RUNS = (
