@@ -161,7 +161,8 @@ def plan_page(runs, wish, report):
 
 def plan_package(run, output, **_):
     """Stop where a package would be written, of a run that exists, into a file of a zip's name."""
-    assert (run / "run.json").is_file() and output.suffix == ".zip", (run, output)
+    assert (run / "run.json").is_file(), run
+    assert output.suffix == ".zip", output
     raise Planned
 
 
