@@ -20,7 +20,7 @@ def requests(kind: type) -> dict[str, inspect.Signature]:
 
 
 def test_the_server_answers_exactly_what_is_declared() -> None:
-    assert len(requests(Operations)) == 22
+    assert len(requests(Operations)) == 24
     assert requests(ServedOperations) == requests(Operations)
 
 
