@@ -454,7 +454,8 @@ def test_a_stopped_mean_gradient_is_seen(tmp_path: Path) -> None:
     plant.write_text(STOPPED_MEAN, encoding="utf-8")
     interpreter = tmp_path / "python"
     with pytest.MonkeyPatch.context() as patch:
-        interpreter.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {plant} "$@"\n')
+        # Shifted out are what starts the server: -P, -m and its module.
+        interpreter.write_text(f'#!/bin/sh\nshift 3\nexec {sys.executable} {plant} "$@"\n')
         interpreter.chmod(0o755)
         patch.setenv("POC_TF_PYTHON", str(interpreter))
         with Worker("tf") as planted:

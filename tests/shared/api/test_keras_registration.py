@@ -14,8 +14,10 @@ print(*sorted(name for name in keras.saving.get_custom_objects() if name.startsw
 # As many as there are kinds of layers, each under the name of its class.
 REGISTERED = (
     "poc>Activation poc>Add poc>BatchNorm poc>Concatenate poc>Conv2D poc>Dense poc>DepthwiseConv2D "
-    "poc>Dropout poc>Flatten poc>GlobalPool poc>Highway poc>LightConv2D poc>LightDense "
-    "poc>Multiply poc>Pool2D poc>ScaledAdd poc>SeparableConv2D poc>StochasticDepth"
+    "poc>Dropout poc>Flatten poc>GlobalPool poc>Highway poc>LayerNorm poc>LayerScale "
+    "poc>LearnedTokens poc>LightConv2D poc>LightDense poc>MeanTokens poc>Multiply "
+    "poc>NearestNeighbours poc>PointwiseConv2D poc>Pool2D poc>PositionEmbedding poc>ScaledAdd "
+    "poc>SelfAttention poc>SeparableConv2D poc>StochasticDepth poc>TakeToken poc>ToMap poc>ToTokens"
 )
 # A package `keras` that says its backend, and a note of what is imported by name.
 STUB = """

@@ -44,6 +44,10 @@ WRONG = {
     "model.factors.rank.rank": 0,
     "model.factors.variant.variant": "cp",
     "model.factor_initializer": "magic",
+    "model.stored_images.num_images": 0,
+    "model.stored_images.most_neighbours": 0,
+    "model.stored_images.metric": "hamming",
+    "model.stored_images.sharpness": -1.0,
     "norm_statistics": "guessed",
     "data.class_pattern": 3,
     "early_stopping.min_validation_images": -1,
@@ -143,6 +147,10 @@ WRONG = {
     "teacher.model.factors.rank.rank": 0,
     "teacher.model.factors.variant.variant": "cp",
     "teacher.model.factor_initializer": "magic",
+    "teacher.model.stored_images.num_images": 0,
+    "teacher.model.stored_images.most_neighbours": 0,
+    "teacher.model.stored_images.metric": "hamming",
+    "teacher.model.stored_images.sharpness": -1.0,
 }
 
 

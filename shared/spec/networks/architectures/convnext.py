@@ -59,6 +59,7 @@ class ConvNeXtOptions(Settings):
         None,
         ge=0,
         lt=1,
+        examples=[0.2],
         description="rate at which the last block's branch is dropped, per example; it grows "
         "linearly from 0 in the first block; none: the publication's",
     )
