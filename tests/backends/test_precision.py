@@ -64,8 +64,13 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
     )
     assert found["output"].dtype == np.float32
     assert 0 < relative_error(found["output"], output) < FORWARD
+    # Exactly zero: what is found is rounding, which the optimiser does not get (decision 0003).
+    cancelled = CASES[case].cancelled_biases
     for name, gradient in gradients.items():
         assert found["gradients"][name].dtype == np.float32
+        if name in cancelled:
+            assert np.abs(gradient).max() < 1e-12, name
+            continue
         assert relative_error(found["gradients"][name], gradient) < BACKWARD, name
     for name, value in after.items():
         assert found["weights"][name].dtype == np.float32

@@ -37,7 +37,7 @@ pytestmark = [
 # Of commands whose data or weights are of other people: they come as far as asking for them.
 ELSEWHERE = re.compile(
     r"imagenet_resnet|resnext101_\w+\.toml|inception_resnet_v2_dogs|/paper_|/study_|cifar100\b"
-    r"|chest_xray|--weights imagenet|cifar100_|dinov2_vits14"
+    r"|chest_xray|--weights imagenet|cifar100_|FILE\.pth"
 )
 ASKS = re.compile(r"\b(PATH|FILE|RUN_FOLDER|SOURCE|tfds|imagenet|keras|torchvision)\b")
 # Cells of a sweep that are planned: the rest differs in a number.
@@ -184,7 +184,7 @@ NAMES = {
     **dict.fromkeys(("bench.json", "FILE"), "stored.json"),
     "idx:PATH": "idx:FASHION",
     "csv:FILE": "csv:XRAYS/labels.csv",
-    "idx:FASHION_MNIST": "idx:FASHION",
+    **dict.fromkeys(("idx:FASHION_MNIST", "idx:fashion_mnist"), "idx:FASHION"),
     "folder:OTHER": "folder:PATH",
     "folder:photos": "folder:PATH",
     "folder:../shared/data/photos": "folder:PATH",

@@ -5,6 +5,7 @@ Writes one npz a build: weights by the library's names, and at each size images,
 in evaluation mode, and loss and gradients in training mode, all in float64.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from poc.tests.helpers.libraries.transformer_models import build_transformer
 
 BATCH = 4
 CLASSES = 7
+NUMBERED = re.compile(r"variable_\d+")
 Arrays = dict[str, np.ndarray]
 
 
@@ -74,6 +76,8 @@ def build_torch(build: str, side: int) -> Any:
     from torch import nn
     from torchvision import models
 
+    if build.startswith("convnext"):
+        return build_convnext(build)
     if " " in build:
         return build_transformer(build)
     if build in ("vgg16", "vgg16_bn"):
@@ -87,8 +91,6 @@ def build_torch(build: str, side: int) -> Any:
             model.classifier[3 * index] = nn.Linear(inputs, units)
         model.classifier[6] = nn.Linear(512, CLASSES)
         return model
-    if build.startswith("convnext"):
-        return build_convnext(build)
     if build.startswith("mobilenet_v3"):
         return getattr(models, build)(num_classes=CLASSES, dropout=0.0)
     if build == "vgg16_stock":
@@ -160,8 +162,12 @@ def run_tf(build: str, sides: list[int]) -> Arrays:
 
 
 def last_names(path: str) -> str:
-    """The names of layer and variable, without those of the models around them."""
-    return "/".join(path.split("/")[-2:])
+    """The names of layer and variable, without those of the models around them.
+
+    Keras numbers variables without a name of their own through the whole process.
+    """
+    layer, variable = path.split("/")[-2:]
+    return f"{layer}/{NUMBERED.sub('variable', variable)}"
 
 
 def collect(
