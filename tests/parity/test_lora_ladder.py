@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from poc.shared.analysis.parity.ladder import Ladder
-from poc.shared.engine.worker.handle import Worker
 from poc.tests.helpers.architectures.table import ARCHITECTURES
 
 RANK = {"rank": 2, "alpha": 3.0}
@@ -16,12 +15,6 @@ ROWS = {
     # Batch norms stand still, dropout does not.
     "lightnet_plain mnist conv2d": ["conv"],
 }
-
-
-@pytest.fixture(scope="module")
-def workers():
-    with Worker("tf") as first, Worker("torch") as second:
-        yield first, second
 
 
 def draw_batches(run):
