@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import NoReturn
 
 from pydantic import Field
 
@@ -57,37 +58,61 @@ def with_lora(network: Network, spec: LoraSpec | None) -> Network:
     """Add the terms that the settings name; without settings, return the network unchanged.
 
     Raises:
-        UsageError: A target matches no layer, or the rank is above that of a layer's kernel.
+        UsageError: A target matches no layer, or none with so high a rank.
     """
     if spec is None:
         return network
     chosen = set[str]()
     for target in spec.targets:
-        chosen |= find_targets(network, target)
+        chosen |= find_targets(network, target, spec.rank)
     nodes = tuple(adapt_node(node, spec.term, chosen) for node in network.nodes)
     return training_lora(replace(network, nodes=nodes))
 
 
-def find_targets(network: Network, target: str) -> set[str]:
+def find_targets(network: Network, target: str, rank: int) -> set[str]:
     """Return the names of the kernels' layers that a target matches.
 
+    A layer whose kernel has a lower rank than the term is left out.
+
     Raises:
-        UsageError: There is none.
+        UsageError: None is left.
     """
-    found = {name for node, name in candidates(network) if matches(node, name, target)}
+    found = {name: node for node, name in candidates(network) if matches(node, name, target)}
     if not found:
-        words = [
-            word
-            for word, kinds in KINDS.items()
-            if any(node.layer.kind in kinds for node, _ in candidates(network))
-        ]
-        advice = f'lora.targets=["{words[0]}"]' if words else "another model"
+        refuse_target(network, target)
+    largest = {name: rank_of(node) for name, node in found.items()}
+    if rank > max(largest.values()):
+        most = max(largest.values())
         raise UsageError(
-            f"Got lora.targets with {target!r}, which matches no layer of {network.name} before "
-            f"its head, which trains in full. Expected {', '.join((*words, 'a pattern of names'))}."
-            f" Try {advice}."
+            f"Got lora.rank={rank} with lora.targets {target!r}, whose kernels have the rank "
+            f"{most} at most. Expected at most {most}. Try lora.rank={most}."
         )
-    return found
+    return {name for name in found if rank <= largest[name]}
+
+
+def refuse_target(network: Network, target: str) -> NoReturn:
+    """Refuse a target that matches no layer.
+
+    Raises:
+        UsageError: Always; it names what the network has.
+    """
+    words = [
+        word
+        for word, kinds in KINDS.items()
+        if any(node.layer.kind in kinds for node, _ in candidates(network))
+    ]
+    advice = f'lora.targets=["{words[0]}"]' if words else "another model"
+    raise UsageError(
+        f"Got lora.targets with {target!r}, which matches no layer of {network.name} before its "
+        f"head, which trains in full. Expected {', '.join((*words, 'a pattern of names'))}. Try "
+        f"{advice}."
+    )
+
+
+def rank_of(node: Node) -> int:
+    """Return the largest rank of a term of this node's kernel."""
+    groups = node.layer.groups if isinstance(node.layer, Conv2D) else 1
+    return largest_rank(node.layer.parameters(node.input_shapes)[0], groups)
 
 
 def candidates(network: Network) -> Iterator[tuple[Node, str]]:
@@ -110,35 +135,14 @@ def matches(node: Node, name: str, target: str) -> bool:
 
 
 def adapt_node(node: Node, lora: Lora, chosen: set[str]) -> Node:
-    """Give a node the term, if its name or that of one of its parts is chosen.
-
-    Raises:
-        UsageError: The rank is above that of its kernel.
-    """
+    """Give a node the term, if its name or that of one of its parts is chosen."""
     layer = node.layer
     parts = tuple(part for part in PROJECTIONS if f"{node.name}/{part}" in chosen)
     if isinstance(layer, SelfAttention) and parts:
-        check_rank(node, lora)
         return replace(node, layer=replace(layer, lora=lora, adapted=parts))
     if isinstance(layer, Dense | Conv2D) and node.name in chosen:
-        check_rank(node, lora)
         return replace(node, layer=replace(layer, lora=lora))
     return node
-
-
-def check_rank(node: Node, lora: Lora) -> None:
-    """Refuse a rank above that of the layer's kernel.
-
-    Raises:
-        UsageError: A term of this rank has more values than it needs to reach every kernel.
-    """
-    groups = node.layer.groups if isinstance(node.layer, Conv2D) else 1
-    largest = largest_rank(node.layer.parameters(node.input_shapes)[0], groups)
-    if lora.rank > largest:
-        raise UsageError(
-            f"Got lora.rank={lora.rank} for {node.name!r}, whose kernel has the rank {largest}. "
-            f"Expected at most {largest}. Try lora.rank={largest}, or lora.targets without it."
-        )
 
 
 def training_lora(network: Network) -> Network:

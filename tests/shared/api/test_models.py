@@ -173,7 +173,7 @@ def test_a_converted_run_describes_itself(folders, made, tmp_path):
 
 def test_a_run_with_lora_opens_as_the_plain_network(folders, made, tmp_path):
     options = {"widths": [2, 3], "layer": "conv2d"}
-    lora = {"rank": 2, "alpha": 3.0, "targets": ["conv"]}
+    lora = {"rank": 2, "alpha": 3.0, "targets": ["*/conv1"]}
     network = {"name": "lightnet_residual", "options": options}
     train(tmp_path / "lora", {**RUN, "method": "transfer", "model": network, "lora": lora})
     model = load_model(tmp_path / "lora")

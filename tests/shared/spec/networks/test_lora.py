@@ -101,6 +101,14 @@ def test_random_layers_act_after_the_first_term_alone():
     assert list(network.dropouts) == ["block2/dropout2", "block2/dropout3"]
 
 
+def test_a_kernel_of_a_lower_rank_is_left_out():
+    """The first layers have 64 filters, the others more."""
+    found = trained(make_run(RESNET, ["conv"], rank=65))
+    layers = {name.partition("/lora/")[0] for name in found} - {"fc/kernel", "fc/bias"}
+    assert "layer2/0/conv1" in layers
+    assert not any(name.startswith(("conv1", "layer1")) for name in layers)
+
+
 def test_training_from_the_start_freezes_the_targets_alone():
     found = trained(make_run(VIT, ["block1/dense1"], method="scratch"))
     everything = trained(make_run(VIT, ["block1/dense1"], method="scratch").replace(lora=None))
@@ -112,7 +120,7 @@ def test_training_from_the_start_freezes_the_targets_alone():
     [
         ({"model": RESNET, "targets": ["attention"]}, r'Try lora.targets=\["conv"\]'),
         ({"model": VIT, "targets": ["head"]}, "before its head, which trains in full"),
-        ({"model": RESNET, "targets": ["conv"], "rank": 65}, "at most 64. Try lora.rank=64"),
+        ({"model": RESNET, "targets": ["layer1/*"], "rank": 65}, "Try lora.rank=64"),
         ({"model": VIT, "targets": ["attention"], "rank": 0}, "greater than or equal to 1"),
         ({"model": VIT, "targets": ["attention"], "method": "fixres"}, "Try --method transfer"),
         ({"model": VIT, "targets": ["attention"], "method": "logistic"}, "its head alone"),
