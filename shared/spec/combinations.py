@@ -60,11 +60,11 @@ def check_size(run: RunSettings) -> None:
 
 def check_lora(run: RunSettings) -> None:
     """Refuse LoRA for a method that has no frozen layers to which it could add terms."""
-    if run.lora is not None and run.method not in LORA_METHODS:
+    if run.lora.rank is not None and run.method not in LORA_METHODS:
         raise UsageError(
-            f"Got lora with the method {run.method!r}, which trains its network from the start or "
-            f"computes its head alone. Expected one of {', '.join(LORA_METHODS)}. Try --method "
-            f"{LORA_METHODS[0]}."
+            f"Got lora.rank={run.lora.rank} with the method {run.method!r}, which trains its "
+            "network from the start or computes its head alone. Expected one of "
+            f"{', '.join(LORA_METHODS)}. Try --method {LORA_METHODS[0]}."
         )
 
 

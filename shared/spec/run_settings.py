@@ -48,8 +48,8 @@ class RunSettings(Settings):
         description='weights to start from: a canonical safetensors file, or "imagenet"; none: '
         "random weights",
     )
-    lora: LoraSpec | None = Field(
-        None, description="low-rank terms that learn in place of frozen layers; none: no terms"
+    lora: LoraSpec = Field(
+        default_factory=LoraSpec, description="low-rank terms that learn in place of frozen layers"
     )
     teacher: TeacherSpec | None = Field(
         None,

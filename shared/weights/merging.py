@@ -54,8 +54,8 @@ def merge_run(run: RunSpec, weights: Weights) -> tuple[RunSpec, Weights]:
 
     The run knows its images. A run without LoRA does not change.
     """
-    if run.lora is None:
+    if run.lora.rank is None:
         return run, dict(weights)
     _, merged = merge_lora(declare_network(run), weights)
     typed = {name: value.astype(weights[name].dtype) for name, value in merged.items()}
-    return run.replace(lora=None), typed
+    return run.replace(lora={}), typed

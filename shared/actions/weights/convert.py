@@ -120,7 +120,7 @@ def convert_file(
         UsageError: The file is unreadable, the format is unknown, or a tensor is missing, extra or
             of another shape.
     """
-    network = declare_network(run.replace(lora=None))
+    network = declare_network(run.replace(lora={}))
     schemes = find_schemes(run.model_spec.name)
     outgoing = next(iter(choose(schemes, target_format, network)), None)
     check_target(target, network, outgoing)

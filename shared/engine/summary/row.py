@@ -125,12 +125,12 @@ def prefix_columns(figures: Mapping[str, object]) -> dict[str, object]:
 def describe_lora(run: ResolvedRun) -> dict[str, Any]:
     """Return the columns of a run with LoRA: its terms, their values, the trained share of all."""
     spec, parameters = run.spec.lora, run.network.parameters
-    if spec is None:
+    term = spec.term
+    if term is None:
         return {}
-    term = f"rank {spec.rank}, factor {spec.term.scale:g}: {', '.join(spec.targets)}"
     total = sum(parameter.size for parameter in parameters)
     return {
-        "lora": term,
+        "lora": f"rank {term.rank}, factor {term.scale:g}: {', '.join(spec.targets)}",
         "lora_parameters": sum(p.size for p in parameters if is_term(p.name)),
         "trained_share": count_trained(run) / total,
     }

@@ -32,7 +32,12 @@ KINDS = {
 class LoraSpec(Settings):
     """LoRA (arXiv 2106.09685): layers whose kernel is frozen, with a trained low-rank term."""
 
-    rank: int = Field(ge=1, examples=[8], description="number of columns of A, and of rows of B")
+    rank: int | None = Field(
+        None,
+        ge=1,
+        examples=[8],
+        description="number of columns of A, and of rows of B; none: no terms",
+    )
     alpha: float | None = Field(
         None,
         gt=0,
@@ -49,23 +54,26 @@ class LoraSpec(Settings):
     )
 
     @property
-    def term(self) -> Lora:
-        """Return the declaration of one layer's term."""
+    def term(self) -> Lora | None:
+        """Return the declaration of one layer's term; none if no layer has one."""
+        if self.rank is None:
+            return None
         return Lora(rank=self.rank, alpha=float(self.rank if self.alpha is None else self.alpha))
 
 
-def with_lora(network: Network, spec: LoraSpec | None) -> Network:
-    """Add the terms that the settings name; without settings, return the network unchanged.
+def with_lora(network: Network, spec: LoraSpec) -> Network:
+    """Add the terms that the settings name; without a rank, return the network unchanged.
 
     Raises:
         UsageError: A target matches no layer, or none with so high a rank.
     """
-    if spec is None:
+    term = spec.term
+    if term is None:
         return network
     chosen = set[str]()
     for target in spec.targets:
-        chosen |= find_targets(network, target, spec.rank)
-    nodes = tuple(adapt_node(node, spec.term, chosen) for node in network.nodes)
+        chosen |= find_targets(network, target, term.rank)
+    nodes = tuple(adapt_node(node, term, chosen) for node in network.nodes)
     return training_lora(replace(network, nodes=nodes))
 
 

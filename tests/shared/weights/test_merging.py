@@ -66,7 +66,7 @@ def test_a_whole_network_gives_the_same_merged_and_folded():
     images = np.random.default_rng(0).normal(size=(2, *network.input_shape))
     expected, _ = apply_network(network, weights, images)
     alone, merged = merge_run(run, weights)
-    assert alone.lora is None
+    assert alone.lora.rank is None
     found, _ = apply_network(declare_network(alone), merged, images)
     assert largest_error(found, expected) < 1e-12
     folded, arrays = fold(network, weights)
@@ -77,7 +77,7 @@ def test_a_whole_network_gives_the_same_merged_and_folded():
 
 def test_a_run_with_terms_starts_from_a_plain_file(tmp_path):
     run = RunSpec.parse(RUN, "")
-    plain = draw(declare_network(run.replace(lora=None)))
+    plain = draw(declare_network(run.replace(lora={})))
     write_arrays(tmp_path / "plain.safetensors", plain, model="vit_ti16")
     started = initial_weights(
         resolve_networks(run.replace(initial_weights=str(tmp_path / "plain.safetensors")))
@@ -89,7 +89,7 @@ def test_a_run_with_terms_starts_from_a_plain_file(tmp_path):
     assert all(started[name].any() == ("/a/" in name) for name in terms)
 
 
-@pytest.mark.parametrize("lora", [RUN["lora"], None])
+@pytest.mark.parametrize("lora", [RUN["lora"], {}])
 def test_a_file_with_terms_is_refused(tmp_path, lora):
     run = RunSpec.parse(RUN, "")
     path = str(tmp_path / "terms.safetensors")

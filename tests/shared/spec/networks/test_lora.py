@@ -82,7 +82,7 @@ def test_the_first_outputs_do_not_change():
 
 
 def test_multiply_adds_count_the_terms_and_leave_with_them():
-    plain = declare_network(make_run(VIT, ["attention"]).replace(lora=None))
+    plain = declare_network(make_run(VIT, ["attention"]).replace(lora={}))
     network = declare_network(make_run(VIT, ["attention"]))
     # 65 tokens, two blocks, four kernels, 12 -> 2 -> 12.
     assert network.macs - plain.macs == 65 * 2 * 4 * (12 * 2 + 2 * 12)
@@ -111,7 +111,7 @@ def test_a_kernel_of_a_lower_rank_is_left_out():
 
 def test_training_from_the_start_freezes_the_targets_alone():
     found = trained(make_run(VIT, ["block1/dense1"], method="scratch"))
-    everything = trained(make_run(VIT, ["block1/dense1"], method="scratch").replace(lora=None))
+    everything = trained(make_run(VIT, ["block1/dense1"], method="scratch").replace(lora={}))
     assert everything.keys() - found.keys() == {"block1/dense1/kernel", "block1/dense1/bias"}
 
 
