@@ -12,6 +12,7 @@ from poc.shared.spec.training.precision import MIXED, Precision
 from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout
 from .layers.declared import _naming
+from .layers.lora import train_low_rank
 from .layers.residual import StochasticDepth
 
 
@@ -178,6 +179,8 @@ def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
     layer = LAYERS[node.layer.kind](**options, dtype=dtype)
     layer.options = MappingProxyType(options)
     layer.trainable = not node.is_frozen
+    if not node.is_frozen:
+        train_low_rank(layer)
     if isinstance(layer, BatchNorm):
         layer.adapts = node.adapts
     return layer

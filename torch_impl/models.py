@@ -16,6 +16,7 @@ from .layers import LAYERS
 from .layers.basic import BatchNorm, Dropout, Flatten
 from .layers.declared import Declared
 from .layers.layer_norm import _publish_scales
+from .layers.lora import train_low_rank
 from .layers.residual import StochasticDepth
 
 
@@ -257,7 +258,7 @@ def build_layer(node: Node, *, dtype: str = "float32") -> nn.Module:
     options = node.layer.arguments(node.input_shapes)
     layer = LAYERS[node.layer.kind](**options, dtype=dtype)
     layer.options = options
-    return layer.requires_grad_(not node.is_frozen)
+    return layer.requires_grad_(False) if node.is_frozen else train_low_rank(layer)
 
 
 def _needs_mask(node: Node) -> bool:

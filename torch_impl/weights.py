@@ -111,8 +111,8 @@ def _flat_shape(model: Model, name: str) -> Shape | None:
     if not name.endswith("/kernel"):
         return None
     owner, *part = _path(model, name)
-    # The second kernel of a light layer reads the first one's outputs.
-    if part and part != ["reduce"]:
+    # The second kernel of a light layer, or of a low-rank term, reads the first one's outputs.
+    if part not in ([], ["reduce"], ["lora", "a"]):
         return None
     return next(
         (
@@ -126,12 +126,12 @@ def _flat_shape(model: Model, name: str) -> Shape | None:
 
 def _path(model: Model, name: str) -> list[str]:
     """Return the names of the modules that lead to the owner of a canonical name."""
-    owner = name.rpartition("/")[0]
-    if owner in model.node_layers:
-        return [owner]
-    # Names of nodes contain slashes too: only a part of a light or separable layer is below a node.
-    block, _, part = owner.rpartition("/")
-    return [block, part]
+    owner, parts = name.rpartition("/")[0], list[str]()
+    # Names of nodes contain slashes too: what is left after the longest of them are parts.
+    while owner not in model.node_layers:
+        owner, _, part = owner.rpartition("/")
+        parts.insert(0, part)
+    return [owner, *parts]
 
 
 def _walk(layer: nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:

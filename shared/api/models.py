@@ -27,6 +27,7 @@ from poc.shared.weights.header import (
     read_texts,
 )
 from poc.shared.weights.lineage import read_weights_of
+from poc.shared.weights.merging import merge_run
 from poc.shared.weights.published.native_names import name_native_layers
 from poc.shared.weights.start import check_initial_weights
 
@@ -134,7 +135,7 @@ def load_model(
 
 
 def build_native(run: RunSpec, weights: Weights, backend: str, *, is_trained: bool = False) -> Any:
-    """Build the run's network, without the parts that only help its training.
+    """Build the run's network, without the parts that only help its training; LoRA is merged.
 
     Args:
         run: The run, with known images.
@@ -142,6 +143,7 @@ def build_native(run: RunSpec, weights: Weights, backend: str, *, is_trained: bo
         backend: `tf` or `torch`.
         is_trained: Put a PyTorch model into evaluation mode.
     """
+    run, weights = merge_run(run, weights)
     network = standalone(resolve_networks(run).network)
     names = name_native_layers(network, run.model_spec, backend)
     own = {parameter.name: weights[parameter.name] for parameter in network.parameters}

@@ -19,6 +19,8 @@ BINARY_ADVICE = {
     "data.sampling": "removing data.sampling",
     "data.eval_view.crop": "data.eval_view.average=logits",
 }
+# Methods whose networks can have the terms of LoRA, the usual one first.
+LORA_METHODS = ("transfer", "scratch")
 
 
 def check_combination(run: RunSettings) -> None:
@@ -53,6 +55,16 @@ def check_size(run: RunSettings) -> None:
         raise UsageError(
             f"Got data.image_size={list(size)} and test_size={side} of the method "
             f"{run.method!r}. Expected only one of them. Try leaving data.image_size out."
+        )
+
+
+def check_lora(run: RunSettings) -> None:
+    """Refuse LoRA for a method that has no frozen layers to which it could add terms."""
+    if run.lora.rank is not None and run.method not in LORA_METHODS:
+        raise UsageError(
+            f"Got lora.rank={run.lora.rank} with the method {run.method!r}, which trains its "
+            "network from the start or computes its head alone. Expected one of "
+            f"{', '.join(LORA_METHODS)}. Try --method {LORA_METHODS[0]}."
         )
 
 
@@ -237,6 +249,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_options,
     check_model_options,
     check_size,
+    check_lora,
     check_sampling,
     check_teacher_options,
     check_learns_from_teacher,

@@ -8,6 +8,7 @@ from poc.shared.errors import UsageError
 
 from .methods.table import Method, find_method, tell_default
 from .networks.layers.declaration import Parameter, Shape
+from .networks.lora import training_lora, with_lora
 from .networks.network import Network
 from .networks.products import Product, find_products
 from .run import RunSpec
@@ -27,7 +28,7 @@ class ResolvedRun:
         method: The method's row of the table.
         method_settings: The method's options, with defaults filled in, also those that follow from
             the size of a batch.
-        network: The declared network without additions.
+        network: The declared network without additions of the method, with those of LoRA.
         trained_network: The network with all layers that this stage trains in addition; its logits
             are the same.
         teacher_network: The frozen network that the method learns from, if any.
@@ -87,7 +88,7 @@ def resolve_networks(run: RunSpec) -> ResolvedRun:
     stage = run.stage or run.stages[-1].name
     trained, meta_parameters = network, tuple[Parameter, ...]()
     if method.fine_tuning is not None:
-        trained = method.fine_tuning.extend(settings, network, stage)
+        trained = training_lora(method.fine_tuning.extend(settings, network, stage))
     elif method.distillation is not None and teacher is not None:
         settings = method.distillation.fill_from_batch(settings, run.data.batch_size)
         trained = method.distillation.extend(settings, network, teacher, stage)
@@ -104,22 +105,22 @@ def resolve_networks(run: RunSpec) -> ResolvedRun:
 
 
 def declare_network(run: RunSpec) -> Network:
-    """Declare the network for this run's images.
+    """Declare the network for this run's images, with the terms of LoRA if it has any.
 
     Raises:
-        UsageError: The images' shape or the number of classes is not known yet, or as
-            `declare_for`.
+        UsageError: The images' shape or the number of classes is not known yet, LoRA does not fit
+            the network, or as `declare_for`.
     """
     if run.input_shape is None or run.num_classes is None:
         raise UsageError(
             f"Got a run with input_shape={run.input_shape} and num_classes={run.num_classes}. "
             "Expected both to be known. Try opening its data first, or set both."
         )
-    return declare_for(run, run.input_shape, run.num_classes)
+    return with_lora(declare_for(run, run.input_shape, run.num_classes), run.lora)
 
 
 def declare_for(run: RunSpec, shape: Shape, num_classes: int) -> Network:
-    """Declare the run's network for images (H, W, C) and a number of classes.
+    """Declare the network for images (H, W, C) and a number of classes, without terms of LoRA.
 
     Raises:
         UsageError: The images are too small; the message says if the model is the default one.

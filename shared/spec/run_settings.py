@@ -13,6 +13,7 @@ from poc.shared.errors import UsageError
 from .data import DataSpec
 from .methods.table import find_method
 from .networks.layers.declaration import Shape
+from .networks.lora import LoraSpec
 from .networks.models import ModelSpec
 from .open_settings import BY_RECIPE, OpenSetting
 from .settings import Settings
@@ -46,6 +47,9 @@ class RunSettings(Settings):
         None,
         description='weights to start from: a canonical safetensors file, or "imagenet"; none: '
         "random weights",
+    )
+    lora: LoraSpec = Field(
+        default_factory=LoraSpec, description="low-rank terms that learn in place of frozen layers"
     )
     teacher: TeacherSpec | None = Field(
         None,

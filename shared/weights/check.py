@@ -1,9 +1,10 @@
 """Check of a set of tensors: exactly the names and shapes that a network needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array
+from poc.shared.spec.networks.layers.lora import is_term
 from poc.shared.spec.networks.network import Network
 
 # Characters of a name in a message; a hostile file can have names of any length.
@@ -40,9 +41,23 @@ def check_tensors(
                 "a file of the same architecture and options."
             )
     if extra := sorted(tensors.keys() - shapes.keys()):
+        refuse_lora(extra)
         raise UsageError(
             f"Got weights with {printable(extra[0])}, which {owner} does not have. Expected only "
             "its own tensors. Try its own file."
+        )
+
+
+def refuse_lora(names: Iterable[str]) -> None:
+    """Refuse terms of LoRA where a plain network is wanted.
+
+    Raises:
+        UsageError: A name is that of such a term.
+    """
+    if found := next((name for name in names if is_term(name)), None):
+        raise UsageError(
+            f"Got weights with {printable(found)}, a term of LoRA. Expected the weights of the "
+            "plain network. Try `poc weights convert RUN_FOLDER FILE`, which merges the terms."
         )
 
 

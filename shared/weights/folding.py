@@ -23,6 +23,8 @@ from poc.shared.spec.networks.lowering import inner_factors, lower
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.networks.nodes import Node
 
+from .merging import merge_lora
+
 Vector = NDArray[np.float64]
 NO_PADS = ((0, 0), (0, 0))
 
@@ -33,7 +35,7 @@ def fold(
     """Return the network of evaluation with everything folded that folds exactly, and its weights.
 
     Args:
-        network: The network as it was trained.
+        network: The network as it was trained; terms of LoRA are merged.
         weights: Canonical `Weights`; tensors of other networks are ignored.
         merges_shortcuts: Write `conv(a) + conv1x1(b)` as one convolution of both, with the 1x1
             kernel at the position that reads its pixel and zeros elsewhere.
@@ -55,6 +57,7 @@ class Graph:
     """Lowered network that is being changed: nodes in the order of computation, and weights."""
 
     def __init__(self, network: Network, weights: Mapping[str, Array]) -> None:
+        network, weights = merge_lora(network, weights)
         lowered, factors = lower(network), inner_factors(network)
         self._name, self._input_shape = network.name, network.input_shape
         self.nodes: dict[str, Node] = {node.name: node for node in lowered.nodes}

@@ -10,11 +10,12 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method, tell_default
 from poc.shared.spec.networks.initializers import Weights, draw_weights
+from poc.shared.spec.networks.layers.lora import is_term
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
 
-from .check import check_weights
+from .check import check_weights, refuse_lora
 from .factorization import factorize_weights
 from .lineage import read_weights_of
 from .origin import check_origin
@@ -139,11 +140,14 @@ def transfer(
     """Return the file's weights, with the drawn head if it must be new or has other classes.
 
     All are canonical `Weights`, in the shapes that `network` declares; the file's head may differ.
-    With `last`, only the last layer is new: features are what it reads.
+    With `last`, only the last layer is new: features are what it reads. Terms of LoRA are always
+    new, since a run starts from a plain network.
 
     Raises:
         UsageError: There is any other difference; it names the tensor.
     """
+    refuse_lora(weights)
+    weights = {**weights, **{name: v for name, v in drawn.items() if is_term(name)}}
     if new_head != "none" or replaces_head(network, weights):
         is_new = is_of_last if new_head == "last" else is_of_head
         weights = {name: v for name, v in weights.items() if not is_new(network, name)}

@@ -325,6 +325,8 @@ OWN = {
     "scratch/residual_embedded",
     "scratch/uneven_classes",
     "scratch/vgg_embedded",
+    "scratch/vit_embedded",
+    "transfer/lora_embedded",
     "transfer/photos_probe",
 }
 

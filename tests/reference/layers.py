@@ -88,8 +88,24 @@ def conv2d(layer: Any, weights: Values, x: Array) -> Array:
         np.einsum("pnijc,ijcf->pnf", part, share)
         for part, share in zip(inputs, outputs, strict=True)
     ]
-    result = as_map(np.concatenate(values, axis=-1), height, width)
+    result = as_map(np.concatenate(values, axis=-1), height, width) + low_rank_maps(
+        layer, weights, found, height, width
+    )
     return activate(result + weights.get("bias", 0), layer.activation)
+
+
+def low_rank_maps(layer: Any, weights: Values, found: Array, height: int, width: int) -> Any:
+    """LoRA of a convolution, group by group: its windows through A, then each pixel through B."""
+    if layer.lora is None:
+        return 0
+    a, b, rank = weights["lora/a/kernel"], weights["lora/b/kernel"][0, 0], layer.lora.rank
+    size, each = a.shape[2], b.shape[1] // layer.groups
+    terms = []
+    for group in range(layer.groups):
+        own = found[..., group * size : (group + 1) * size]
+        narrow = np.einsum("pnijc,ijcr->pnr", own, a[..., group * rank : (group + 1) * rank])
+        terms.append(narrow @ b[:, group * each : (group + 1) * each])
+    return as_map(np.concatenate(terms, axis=-1), height, width) * (layer.lora.alpha / rank)
 
 
 def depthwise_conv2d(layer: Any, weights: Values, x: Array) -> Array:
@@ -125,13 +141,24 @@ def light_conv2d(layer: Any, weights: Values, x: Array) -> Array:
 class Window:
     """Geometry and activation of one convolution inside a light one."""
 
+    lora, groups = None, 1
+
     def __init__(self, layer: Any, strides: tuple[int, int], activation: str | None) -> None:
         self.kernel_size, self.padding = layer.kernel_size, layer.padding
         self.strides, self.activation = strides, activation
 
 
 def dense(layer: Any, weights: Values, x: Array) -> Array:
-    return activate(x @ weights["kernel"] + weights.get("bias", 0), layer.activation)
+    return activate(affine(layer.lora, weights, "", x), layer.activation)
+
+
+def affine(lora: Any, weights: Values, prefix: str, x: Array) -> Array:
+    """x W + b, and LoRA's (alpha / rank) (x A) B where the layer has it."""
+    result = x @ weights[f"{prefix}kernel"] + weights.get(f"{prefix}bias", 0)
+    if f"{prefix}lora/a/kernel" not in weights:
+        return result
+    a, b = weights[f"{prefix}lora/a/kernel"], weights[f"{prefix}lora/b/kernel"]
+    return result + (x @ a) @ b * (lora.alpha / lora.rank)
 
 
 def light_dense(layer: Any, weights: Values, x: Array) -> Array:
@@ -152,8 +179,7 @@ def position_embedding(layer: Any, weights: Values, x: Array) -> Array:
 def self_attention(layer: Any, weights: Values, x: Array) -> Array:
     """Head by head: each has its share of the channels, and its own softmax over the keys."""
     query, key, value = (
-        x @ weights[f"{part}/kernel"] + weights[f"{part}/bias"]
-        for part in ("query", "key", "value")
+        affine(layer.lora, weights, f"{part}/", x) for part in ("query", "key", "value")
     )
     width = x.shape[-1] // layer.heads
     heads = []
@@ -164,7 +190,7 @@ def self_attention(layer: Any, weights: Values, x: Array) -> Array:
         shifted = np.exp(scores - scores.real.max(axis=-1, keepdims=True))
         heads.append(shifted / shifted.sum(axis=-1, keepdims=True) @ value[..., own])
     mixed = np.concatenate(heads, axis=-1)
-    return mixed @ weights["projection/kernel"] + weights["projection/bias"]
+    return affine(layer.lora, weights, "projection/", mixed)
 
 
 def to_map(layer: Any, x: Array) -> Array:

@@ -9,18 +9,31 @@ from .declared import Declared, _naming
 
 
 class SelfAttention(Declared):
-    """Self-attention without a mask: (N, T, C) -> (N, T, C)."""
+    """Self-attention without a mask: (N, T, C) -> (N, T, C).
 
-    def __init__(self, channels: int, *, heads: int, dtype: str = "float32") -> None:
+    `lora` is the rank and the factor of the trained low-rank terms of the kernels of the parts
+    `adapted`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        lora: tuple[int, float] | None = None,
+        adapted: tuple[str, ...] = (),
+        dtype: str = "float32",
+    ) -> None:
         super().__init__(dtype=dtype)
+        terms = dict.fromkeys(adapted, lora)
         with _naming("query", self):
-            self.query = Dense(channels, channels, dtype=dtype)
+            self.query = Dense(channels, channels, lora=terms.get("query"), dtype=dtype)
         with _naming("key", self):
-            self.key = Dense(channels, channels, dtype=dtype)
+            self.key = Dense(channels, channels, lora=terms.get("key"), dtype=dtype)
         with _naming("value", self):
-            self.value = Dense(channels, channels, dtype=dtype)
+            self.value = Dense(channels, channels, lora=terms.get("value"), dtype=dtype)
         with _naming("projection", self):
-            self.projection = Dense(channels, channels, dtype=dtype)
+            self.projection = Dense(channels, channels, lora=terms.get("projection"), dtype=dtype)
         self.heads = heads
         # Of NumPy: Keras would round a number of Python to float32.
         self.scale = np.float64((channels // heads) ** -0.5)

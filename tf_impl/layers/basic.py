@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
-from .declared import Declared
+from .declared import Declared, _naming
+from .lora import LowRank
 
 # Not `tf.nn.gelu`, whose constants have float32's digits in float64 too.
 
@@ -44,7 +45,10 @@ ACTIVATIONS = {
 
 
 class Dense(Declared):
-    """Affine map of the last axis with an activation: (N, …, in) -> (N, …, out)."""
+    """Affine map of the last axis with an activation: (N, …, in) -> (N, …, out).
+
+    `lora` is the rank and the factor of a trained low-rank term of the kernel.
+    """
 
     def __init__(
         self,
@@ -53,12 +57,20 @@ class Dense(Declared):
         *,
         use_bias: bool = True,
         activation: str | None = None,
+        lora: tuple[int, float] | None = None,
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
         self.kernel = _create(self, "kernel", (in_channels, out_channels))
         self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
         self.activation = activation
+        self.lora: LowRank | None = None
+        if lora is not None:
+            rank, scale = lora
+            a = Dense(in_channels, rank, use_bias=False, dtype=dtype)
+            b = Dense(rank, out_channels, use_bias=False, dtype=dtype)
+            with _naming("lora", self):
+                self.lora = LowRank(a, b, scale=scale, dtype=dtype)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Multiply by the kernel (in, out), add the bias (out,), activate."""
@@ -66,6 +78,8 @@ class Dense(Declared):
         outputs = tf.tensordot(inputs, self.kernel, 1)
         if self.bias is not None:
             outputs = _add_bias(outputs, self.bias)
+        if self.lora is not None:
+            outputs += self.lora(inputs)
         return ACTIVATIONS[self.activation](outputs)
 
 

@@ -1,5 +1,6 @@
 """Convolutions in Keras: plain or grouped, depthwise, separable, pointwise."""
 
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ from poc.shared.spec.networks.layers.window import Pads, same_pads
 
 from .basic import ACTIVATIONS, Dense, _add_bias, _create
 from .declared import Declared, _naming
+from .lora import LowRank
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 # With more input channels than these, the CPU's gradients of a convolution with explicit pads take
@@ -17,7 +19,10 @@ _MAX_PADDING_CHANNELS = 64
 
 
 class Conv2D(Declared):
-    """Convolution with explicit padding: (N, H, W, in) -> (N, H', W', out)."""
+    """Convolution with explicit padding: (N, H, W, in) -> (N, H', W', out).
+
+    `lora` is the rank per group and the factor of a trained low-rank term of the kernel.
+    """
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class Conv2D(Declared):
         groups: int = 1,
         use_bias: bool = True,
         activation: str | None = None,
+        lora: tuple[int, float] | None = None,
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
@@ -37,6 +43,14 @@ class Conv2D(Declared):
         self.kernel = _create(self, "kernel", shape)
         self.bias = _create(self, "bias", (out_channels,)) if use_bias else None
         self.strides, self.pads, self.activation = strides, pads, activation
+        self.lora: LowRank | None = None
+        if lora is not None:
+            rank, scale = lora
+            make = partial(Conv2D, groups=groups, use_bias=False, dtype=dtype)
+            a = make(in_channels, groups * rank, kernel_size, strides=strides, pads=pads)
+            b = make(groups * rank, out_channels, (1, 1))
+            with _naming("lora", self):
+                self.lora = LowRank(a, b, scale=scale, dtype=dtype)
         is_cpu = not tf.config.list_logical_devices("GPU")
         # On the CPU TensorFlow has no gradient of a grouped convolution: one convolution per group.
         self.splits = groups if is_cpu else 1
@@ -44,6 +58,7 @@ class Conv2D(Declared):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve (N, H, W, in) -> (N, H', W', out), add the bias, activate."""
+        whole = inputs
         padding = _padding(self.pads, inputs.shape, self.kernel.shape[:2], self.strides)
         if self.pads_first and not isinstance(padding, str):
             inputs, padding = _pad(inputs, self.pads, 0), "VALID"
@@ -55,6 +70,8 @@ class Conv2D(Declared):
             outputs = tf.concat(maps, axis=-1)
         if self.bias is not None:
             outputs = _add_bias(outputs, self.bias)
+        if self.lora is not None:
+            outputs += self.lora(whole)
         return ACTIVATIONS[self.activation](outputs)
 
 
@@ -125,10 +142,16 @@ class PointwiseConv2D(Dense):
         *,
         use_bias: bool = True,
         activation: str | None = None,
+        lora: tuple[int, float] | None = None,
         dtype: str = "float32",
     ) -> None:
         super().__init__(
-            in_channels, out_channels, use_bias=use_bias, activation=activation, dtype=dtype
+            in_channels,
+            out_channels,
+            use_bias=use_bias,
+            activation=activation,
+            lora=lora,
+            dtype=dtype,
         )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -15,15 +15,25 @@ _PARTS = ("query", "key", "value")
 class SelfAttention(Declared):
     """Self-attention without a mask: (N, T, C) -> (N, T, C).
 
-    In a state_dict it has the names of `nn.MultiheadAttention`.
+    In a state_dict it has the names of `nn.MultiheadAttention`. `lora` is the rank and the factor
+    of the trained low-rank terms of the kernels of the parts `adapted`.
     """
 
-    def __init__(self, channels: int, *, heads: int, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        lora: tuple[int, float] | None = None,
+        adapted: tuple[str, ...] = (),
+        dtype: str = "float32",
+    ) -> None:
         super().__init__()
-        self.query = Dense(channels, channels, dtype=dtype)
-        self.key = Dense(channels, channels, dtype=dtype)
-        self.value = Dense(channels, channels, dtype=dtype)
-        self.projection = Dense(channels, channels, dtype=dtype)
+        terms = dict.fromkeys(adapted, lora)
+        self.query = Dense(channels, channels, lora=terms.get("query"), dtype=dtype)
+        self.key = Dense(channels, channels, lora=terms.get("key"), dtype=dtype)
+        self.value = Dense(channels, channels, lora=terms.get("value"), dtype=dtype)
+        self.projection = Dense(channels, channels, lora=terms.get("projection"), dtype=dtype)
         self.heads = heads
         self.register_state_dict_post_hook(_pack)
         self.register_load_state_dict_pre_hook(_unpack)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .batch_norm import batch_norm, holds_one_value, normalize_by_batch, normalize_by_moving
 from .declared import Declared
+from .lora import LowRank
 
 ACTIVATIONS = {
     None: lambda inputs: inputs,
@@ -29,7 +30,10 @@ ACTIVATIONS = {
 
 
 class Dense(Declared, nn.Linear):
-    """Affine map of the last axis with an activation: (N, …, in) -> (N, …, out)."""
+    """Affine map of the last axis with an activation: (N, …, in) -> (N, …, out).
+
+    `lora` is the rank and the factor of a trained low-rank term of the kernel.
+    """
 
     def __init__(
         self,
@@ -38,14 +42,29 @@ class Dense(Declared, nn.Linear):
         *,
         use_bias: bool = True,
         activation: str | None = None,
+        lora: tuple[int, float] | None = None,
         dtype: str = "float32",
     ) -> None:
         super().__init__(in_channels, out_channels, bias=use_bias, dtype=getattr(torch, dtype))
         self.activation = activation
+        self.lora: LowRank | None = None
+        if lora is not None:
+            rank, scale = lora
+            self.lora = LowRank(
+                Dense(in_channels, rank, use_bias=False, dtype=dtype),
+                Dense(rank, out_channels, use_bias=False, dtype=dtype),
+                scale=scale,
+                dtype=dtype,
+            )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Multiply by the weight (out, in), add the bias (out,), activate."""
-        return ACTIVATIONS[self.activation](super().forward(inputs))
+        return ACTIVATIONS[self.activation](self._project(inputs))
+
+    def _project(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs before the activation, with the low-rank term if there is one."""
+        outputs = F.linear(inputs, self.weight, self.bias)
+        return outputs if self.lora is None else outputs + self.lora(inputs)
 
 
 class BatchNorm(Declared):

@@ -1,5 +1,6 @@
 """Convolutions in PyTorch: plain or grouped, depthwise, separable, pointwise."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +11,16 @@ from poc.shared.spec.networks.layers.window import Pads
 
 from .basic import ACTIVATIONS, Dense
 from .declared import Declared
+from .lora import LowRank
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 
 
 class Conv2D(Declared, nn.Conv2d):
-    """Convolution with explicit padding: (N, in, H, W) -> (N, out, H', W')."""
+    """Convolution with explicit padding: (N, in, H, W) -> (N, out, H', W').
+
+    `lora` is the rank per group and the factor of a trained low-rank term of the kernel.
+    """
 
     def __init__(
         self,
@@ -28,6 +33,7 @@ class Conv2D(Declared, nn.Conv2d):
         groups: int = 1,
         use_bias: bool = True,
         activation: str | None = None,
+        lora: tuple[int, float] | None = None,
         dtype: str = "float32",
     ) -> None:
         super().__init__(
@@ -41,12 +47,25 @@ class Conv2D(Declared, nn.Conv2d):
             dtype=getattr(torch, dtype),
         )
         self.pads, self.activation = pads, activation
+        self.lora: LowRank | None = None
+        if lora is not None:
+            rank, scale = lora
+            make = partial(Conv2D, groups=groups, use_bias=False, dtype=dtype)
+            self.lora = LowRank(
+                make(in_channels, groups * rank, kernel_size, strides=strides, pads=pads),
+                make(groups * rank, out_channels, (1, 1)),
+                scale=scale,
+                dtype=dtype,
+            )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Convolve (N, in, H, W) -> (N, out, H', W'), add the bias, activate."""
         # PyTorch pads both sides by the same number; TensorFlow's `SAME` may differ by one.
         padded = inputs if _symmetric(self.pads) else _pad(inputs, self.pads, 0)
-        return ACTIVATIONS[self.activation](super().forward(padded))
+        outputs = super().forward(padded)
+        if self.lora is not None:
+            outputs = outputs + self.lora(inputs)
+        return ACTIVATIONS[self.activation](outputs)
 
 
 class DepthwiseConv2D(Conv2D):
@@ -117,16 +136,22 @@ class PointwiseConv2D(Dense):
         *,
         use_bias: bool = True,
         activation: str | None = None,
+        lora: tuple[int, float] | None = None,
         dtype: str = "float32",
     ) -> None:
         super().__init__(
-            in_channels, out_channels, use_bias=use_bias, activation=activation, dtype=dtype
+            in_channels,
+            out_channels,
+            use_bias=use_bias,
+            activation=activation,
+            lora=lora,
+            dtype=dtype,
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Multiply the channels of (N, in, H, W), add the bias, activate."""
         # Views for maps whose channels are last in memory, as the engine's are.
-        outputs = F.linear(inputs.permute(0, 2, 3, 1), self.weight, self.bias)
+        outputs = self._project(inputs.permute(0, 2, 3, 1))
         return ACTIVATIONS[self.activation](outputs.permute(0, 3, 1, 2))
 
 

@@ -35,6 +35,7 @@ from poc.shared.weights.conversion import (
 )
 from poc.shared.weights.header import CLASSES, NETWORK, VIEW, read_view, write_network
 from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.merging import merge_run
 from poc.shared.weights.packing import lacks_head
 from poc.shared.weights.published.keras_order import numbered_names
 from poc.shared.weights.published.schemes import Scheme
@@ -110,7 +111,8 @@ def convert_file(
         source: `.safetensors`, the index of several of them, `.pth`, `.pt`, `.pth.tar`, `.h5` or
             `.keras`.
         target: `.safetensors`, `.pth`, `.h5` or `.weights.h5`.
-        run: The run whose model, `input_shape` and `num_classes` define the tensors.
+        run: The run whose model, `input_shape` and `num_classes` define the tensors; terms of LoRA
+            are merged.
         source_format: `torch`, `keras`, `canonical` or a scheme's name; none: found by the names.
         target_format: `torch`, `keras`, `canonical` or a scheme's name.
 
@@ -118,14 +120,15 @@ def convert_file(
         UsageError: The file is unreadable, the format is unknown, or a tensor is missing, extra or
             of another shape.
     """
-    network, schemes = declare_network(run), find_schemes(run.model_spec.name)
+    network = declare_network(run.replace(lora={}))
+    schemes = find_schemes(run.model_spec.name)
     outgoing = next(iter(choose(schemes, target_format, network)), None)
     check_target(target, network, outgoing)
     tensors, metadata = read_tensors(source)
     found = unwrap(network, schemes, tensors, source_format)
     incoming = find_scheme(network, schemes, found.tensors, source_format)
     lineage = metadata.get(LINEAGE) if incoming is None else incoming.lineage
-    weights = read_weights(run, incoming, found.tensors, lineage)
+    run, weights = merge_run(run, read_weights(run, incoming, found.tensors, lineage))
     is_body = lacks_head(network, incoming, found.tensors)
     notes = [
         *found.notes,

@@ -37,6 +37,7 @@ from poc.shared.weights.factorization import (
     network_cost,
 )
 from poc.shared.weights.lineage import weight_metadata
+from poc.shared.weights.merging import merge_run
 
 MEASURES: tuple[Measure, ...] = ("parameters", "macs")
 
@@ -70,7 +71,7 @@ def factorize_run(
         UsageError: As `open_trained`; a wrong or unreachable budget, or nothing to factorize.
     """
     trained = open_trained(folder, data=data, note=note)
-    run, weights = trained.run, trained.weights
+    run, weights = merge_run(trained.run, trained.weights)
     if run.model_spec.factors:
         raise UsageError(
             f"Got {str(folder)!r}, which has factors. Expected none. Try the run that it came from."

@@ -1,4 +1,7 @@
-"""`poc weights convert RUN_FOLDER FILE`: write a run's best weights to one complete file."""
+"""`poc weights convert RUN_FOLDER FILE`: write a run's best weights to one complete file.
+
+Terms of LoRA are merged: the file is that of the plain model.
+"""
 
 from pathlib import Path
 

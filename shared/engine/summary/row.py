@@ -19,6 +19,7 @@ from poc.shared.engine.training.finished_training import FinishedTraining
 from poc.shared.engine.training.heads.record import describe_head_fit
 from poc.shared.engine.training.judged_weights import describe_judged
 from poc.shared.engine.training.supervision import Supervision
+from poc.shared.spec.networks.layers.lora import is_term
 from poc.shared.spec.resolved import ResolvedRun
 
 from .answer_columns import describe_answers
@@ -121,6 +122,20 @@ def prefix_columns(figures: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def describe_lora(run: ResolvedRun) -> dict[str, Any]:
+    """Return the columns of a run with LoRA: its terms, their values, the trained share of all."""
+    spec, parameters = run.spec.lora, run.network.parameters
+    term = spec.term
+    if term is None:
+        return {}
+    total = sum(parameter.size for parameter in parameters)
+    return {
+        "lora": f"rank {term.rank}, factor {term.scale:g}: {', '.join(spec.targets)}",
+        "lora_parameters": sum(p.size for p in parameters if is_term(p.name)),
+        "trained_share": count_trained(run) / total,
+    }
+
+
 def describe_run(run: ResolvedRun, *, threads: Any) -> dict[str, Any]:
     """Return the columns that describe the trained network and its settings."""
     spec, network = run.spec, run.network
@@ -140,5 +155,6 @@ def describe_run(run: ResolvedRun, *, threads: Any) -> dict[str, Any]:
         # Four bytes per parameter: float32, whatever precision the run computed in.
         "weight_bytes": 4 * total,
         "macs": network.macs,
+        **describe_lora(run),
         **({"parameters_beside": extra} if extra else {}),
     }

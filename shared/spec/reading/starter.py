@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from poc.shared.shown_names import plain
-from poc.shared.spec.combinations import PLAIN_UPDATE
+from poc.shared.spec.combinations import LORA_METHODS, PLAIN_UPDATE
 from poc.shared.spec.fitted_heads import is_step
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run import RunSpec
@@ -75,12 +75,13 @@ def is_for(method: str, key: str) -> bool:
 
     Only methods that learn from a teacher read its keys; FixRes sets the size of the images itself,
     a method that takes its own steps has no plain update, and one that fits its head takes none.
+    Two methods know LoRA.
     """
     row = find_method(method)
     group, _, name = key.partition(".")
     if row.owns_update and group == "optimizer" and name in PLAIN_UPDATE:
         return False
-    if row.fits_head and is_step(key):
+    if (row.fits_head and is_step(key)) or (group == "lora" and method not in LORA_METHODS):
         return False
     if key == "data.image_size" and row.fine_tuning is not None:
         return row.fine_tuning.image_side(row.options()) is None

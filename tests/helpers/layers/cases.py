@@ -24,6 +24,7 @@ from poc.shared.spec.networks.layers.elementwise import (
     LayerScale,
 )
 from poc.shared.spec.networks.layers.light import LightConv2D, LightDense
+from poc.shared.spec.networks.layers.lora import Lora
 from poc.shared.spec.networks.layers.merging import Add, Concatenate, Multiply
 from poc.shared.spec.networks.layers.neighbours import NearestNeighbours
 from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
@@ -94,6 +95,8 @@ def flattened(reader: Layer, *between: Layer) -> Network:
 
 
 WINDOW = {"kernel_size": (3, 2), "strides": (2, 1)}
+LORA = {"lora": Lora(rank=2, alpha=3.0)}
+PARTS = ("query", "key", "value", "projection")
 STORED = {"units": 3, "num_stored": 9, "most_neighbours": 4}
 ACTIVATIONS = (
     *("relu", "relu6", "swish", "hard_swish", "gelu", "gelu_tanh"),
@@ -182,6 +185,18 @@ CASES: dict[str, Network] = {
     "take token": single(TakeToken(place=1), TOKENS),
     "mean tokens": single(MeanTokens(skipped=2), TOKENS),
     "attention": single(SelfAttention(heads=3), TOKENS),
+    "lora dense": single(Dense(units=3, activation="tanh", **LORA), VECTOR),
+    "lora dense tokens": single(Dense(units=3, use_bias=False, **LORA), TOKENS),
+    "lora flatten": flattened(Dense(units=3, **LORA)),
+    "lora conv2d": single(Conv2D(filters=3, padding=PADS, activation="tanh", **WINDOW, **LORA)),
+    "lora conv2d same": single(Conv2D(filters=3, use_bias=False, **WINDOW, **LORA)),
+    "lora conv2d pads wide": single(Conv2D(filters=3, padding=PADS, **WINDOW, **LORA), (6, 5, 80)),
+    "lora conv2d groups": single(Conv2D(filters=6, groups=2, **WINDOW, **LORA)),
+    "lora pointwise": single(PointwiseConv2D(units=3, activation="gelu", **LORA)),
+    "lora attention": single(SelfAttention(heads=3, adapted=PARTS, **LORA), TOKENS),
+    "lora attention parts": single(
+        SelfAttention(heads=2, adapted=("query", "value"), **LORA), TOKENS
+    ),
     "dropout tokens": single(Dropout(rate=0.25), TOKENS),
     "drop path tokens": single(StochasticDepth(survival=0.5, mode="row", scaling="train"), TOKENS),
     "concatenate tokens": joined(Concatenate(), ToTokens()),

@@ -171,6 +171,23 @@ def test_a_converted_run_describes_itself(folders, made, tmp_path):
         load_model(tmp_path / "w.safetensors", k=2)
 
 
+def test_a_run_with_lora_opens_as_the_plain_network(folders, made, tmp_path):
+    options = {"widths": [2, 3], "layer": "conv2d"}
+    lora = {"rank": 2, "alpha": 3.0, "targets": ["*/conv1"]}
+    network = {"name": "lightnet_residual", "options": options}
+    train(tmp_path / "lora", {**RUN, "method": "transfer", "model": network, "lora": lora})
+    model = load_model(tmp_path / "lora")
+    own = read_arrays(tmp_path / "lora" / "checkpoints" / "best.safetensors")
+    a, b = (own[f"block1/conv1/lora/{name}/kernel"] for name in "ab")
+    merged = own["block1/conv1/kernel"] + 1.5 * (a @ b)
+    assert np.allclose(model.weights["block1/conv1/kernel"], merged, rtol=1e-6, atol=1e-7)
+    assert own.keys() - model.weights.keys() == {name for name in own if "/lora/" in name}
+    convert_run(tmp_path / "lora", tmp_path / "w.safetensors")
+    plain = load_model(tmp_path / "w.safetensors")
+    assert plain.network == model.network
+    assert all(np.array_equal(plain.weights[name], v) for name, v in model.weights.items())
+
+
 def test_what_a_header_lacks_is_named_and_given_by_keywords(folders, made, tmp_path):
     weights = load_model(folders / "plain").weights
     write_arrays(tmp_path / "w.safetensors", weights)

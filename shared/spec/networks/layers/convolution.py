@@ -16,6 +16,7 @@ from .declaration import (
     kernel_initializer,
 )
 from .dense import Dense
+from .lora import Lora, adapt, kernel_values
 from .window import Window
 
 
@@ -24,7 +25,8 @@ class Conv2D(Window):
     """A convolution, then an optional activation; `groups` splits the input channels.
 
     `initial_bias` is the first value of every bias, for gates that begin closed. If it is 0,
-    `bias_initializer` decides.
+    `bias_initializer` decides. `lora` adds a trained low-rank term to the kernel, which is then
+    frozen.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -36,6 +38,7 @@ class Conv2D(Window):
     bias_initializer: str = "zeros"
     initial_bias: float = 0.0
     kernel_weight_decay: float = 0.0
+    lora: Lora | None = None
 
     def kernel_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (kh, kw, in / groups, out).
@@ -56,7 +59,7 @@ class Conv2D(Window):
         return (*self.spatial_shape(inputs[0]), self.filters)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Declare the kernel (kh, kw, in / groups, out), and the bias (out,) if it is used."""
+        """Declare the kernel (kh, kw, in / groups, out), the bias (out,) if used, and of `lora`."""
         shape = self.kernel_shape(inputs)
         kernel = Parameter(
             name="kernel",
@@ -65,16 +68,16 @@ class Conv2D(Window):
             weight_decay=self.kernel_weight_decay,
         )
         if not self.use_bias:
-            return (kernel,)
+            return adapt([kernel], self.lora, self.groups)
         bias = bias_parameter("bias", self.filters, self.bias_initializer, shape)
         if self.initial_bias:
             start = Initializer(distribution="constant", scale=self.initial_bias)
             bias = replace(bias, initializer=start)
-        return kernel, bias
+        return adapt([kernel, bias], self.lora, self.groups)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Return the number of output positions times the kernel's size."""
-        return math.prod(self.spatial_shape(inputs[0])) * math.prod(self.kernel_shape(inputs))
+        """Return the number of output positions times the values of all kernels."""
+        return math.prod(self.spatial_shape(inputs[0])) * kernel_values(self.parameters(inputs))
 
     def dead_parameters(self, inputs: Sequence[Shape]) -> int:
         """Return the number of kernel values at positions that meet only padding."""
@@ -91,6 +94,7 @@ class Conv2D(Window):
             "groups": self.groups,
             "use_bias": self.use_bias,
             "activation": self.activation,
+            **(self.lora.arguments() if self.lora else {}),
         }
 
 
@@ -206,10 +210,6 @@ class PointwiseConv2D(Dense):
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
         """Declare the kernel (in, out), and the bias (out,) if it is used."""
         return super().parameters([inputs[0][-1:]])
-
-    def macs(self, inputs: Sequence[Shape]) -> int:
-        """Return the multiply-adds of all pixels."""
-        return math.prod(inputs[0]) * self.units
 
 
 def check_equal_strides(strides: tuple[int, int]) -> None:

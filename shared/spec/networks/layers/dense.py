@@ -8,11 +8,15 @@ from typing import ClassVar
 from poc.shared.errors import UsageError
 
 from .declaration import Activation, Parameter, Shape, Stateless, bias_parameter, kernel_initializer
+from .lora import Lora, adapt, kernel_values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """An affine map from (C,) to (units,), then an optional activation; of tokens, each alone."""
+    """An affine map from (C,) to (units,), then an optional activation; of tokens, each alone.
+
+    `lora` adds a trained low-rank term to the kernel, which is then frozen.
+    """
 
     kind: ClassVar[str] = "dense"
     units: int
@@ -20,6 +24,7 @@ class Dense:
     activation: Activation | None = None
     initializer: str = "glorot_uniform"
     bias_initializer: str = "zeros"
+    lora: Lora | None = None
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (units,), or (T, units) of tokens."""
@@ -27,18 +32,19 @@ class Dense:
         return (*inputs[0][:-1], self.units)
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
-        """Declare the kernel (in, out), and the bias (out,) if it is used."""
+        """Declare the kernel (in, out), the bias (out,) if it is used, and those of `lora`."""
         shape = (inputs[0][-1], self.units)
         kernel = Parameter(
             name="kernel", shape=shape, initializer=kernel_initializer(self.initializer, shape)
         )
         if not self.use_bias:
-            return (kernel,)
-        return kernel, bias_parameter("bias", self.units, self.bias_initializer, shape)
+            return adapt([kernel], self.lora)
+        bias = bias_parameter("bias", self.units, self.bias_initializer, shape)
+        return adapt([kernel, bias], self.lora)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        """Return the number of inputs, of all tokens, times the number of units."""
-        return math.prod(inputs[0]) * self.units
+        """Return the number of tokens times the values of all kernels."""
+        return math.prod(inputs[0][:-1]) * kernel_values(self.parameters(inputs))
 
     def arguments(self, inputs: Sequence[Shape]) -> dict[str, object]:
         """Return the keyword arguments of this kind's class in both trees."""
@@ -47,6 +53,7 @@ class Dense:
             "out_channels": self.units,
             "use_bias": self.use_bias,
             "activation": self.activation,
+            **(self.lora.arguments() if self.lora else {}),
         }
 
 
