@@ -5,6 +5,7 @@ is stored: a cell's folder shows if the cell is done, so that an interrupted swe
 it stopped. A cell that fails becomes a row with its error, and the others go on.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.machine.memory import has_memory_sign, was_killed
 from poc.shared.engine.machine.memory_evidence import KERNEL_SIGN
 from poc.shared.engine.worker.handle import WorkerCrashed
+from poc.shared.engine.worker.template import warm_starts
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.reading.sweep import Cell, StoredCell
 from poc.shared.spec.run import RunSpec
@@ -80,11 +82,17 @@ def run_sweep(
         ]
         # Ray's cells run in other processes, which cannot call this one's report.
         work = partial(run_cell, watch=watch) if is_local else run_cell
-        for task, result, error in executor.run(work, tasks):
-            row = result or record_failure(task, error or "gave no result")
-            rows[task["name"]] = row
-            report(row, len(cells))
+        with warm_starts(count_backends(tasks) if is_local else {}):
+            for task, result, error in executor.run(work, tasks):
+                row = result or record_failure(task, error or "gave no result")
+                rows[task["name"]] = row
+                report(row, len(cells))
     return [rows[cell.name] for cell in cells]
+
+
+def count_backends(tasks: Sequence[Task]) -> dict[str, int]:
+    """Count the processes that each backend will start."""
+    return Counter(str(task["run"]["backend"]) for task in tasks)
 
 
 def finished_row(cell: Cell, output: Path) -> Row | None:

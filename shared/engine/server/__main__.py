@@ -1,10 +1,12 @@
 """The worker's own side: load one backend, then answer requests until the pipe closes.
 
 Run as `python -m poc.shared.engine.server BACKEND`. Standard input and output carry messages;
-output of the framework goes to standard error, which the other side records in a log.
+output of the framework goes to standard error, which the other side records in a log. If standard
+input is a socket, this process is a template, which forks into workers.
 """
 
 import os
+import stat
 import sys
 import time
 import traceback
@@ -100,5 +102,19 @@ def failure(error: BaseException) -> dict[str, object]:
     return {"error": {"kind": kind, "message": message}}
 
 
+def serve(name: str) -> None:
+    """Be a worker, or a template of workers, by the kind of standard input."""
+    if not stat.S_ISSOCK(os.fstat(0).st_mode):
+        main(name)
+        return
+    from .forking import serve_forks
+
+    if serve_forks(name):
+        main(name)
+    else:
+        # Nothing was computed here, so that there is nothing to shut down.
+        os._exit(0)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(sys.argv[1])

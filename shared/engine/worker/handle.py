@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +19,13 @@ from poc.shared.engine.console.verbosity import is_verbose
 from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
 
+from .forked_process import Process
 from .interruption import LIVE, interruption_error, refuse_after_signal
 from .log_echo import LogEcho
 from .messages import receive, send
 from .operations import Found, Given, Operation
 from .output import ProcessOutput
+from .template import Start, fork_worker
 
 # Lines of a log that a message repeats: enough for the end of a traceback.
 LOG_LINES = 15
@@ -197,20 +199,22 @@ def find_interpreter(backend: str) -> str:
     return os.environ.get(variable_of(backend), sys.executable)
 
 
-def start_process(
-    backend: str, log: Path | None, inherited: Sequence[int] = ()
-) -> "subprocess.Popen[bytes]":
-    """Start the server of a backend with its interpreter; append its output to the log."""
+def start_process(backend: str, log: Path | None, inherited: Sequence[int] = ()) -> Process:
+    """Start the server of a backend with its interpreter; append its output to the log.
+
+    In a block of `warm_starts`, it is forked from a template where that is as good.
+    """
     interpreter = find_interpreter(backend)
     # -P: without it, a file of the user's folder, such as `random.py`, would be imported and run.
     command = [interpreter, "-P", "-m", "poc.shared.engine.server", backend]
     # TensorFlow's levels: 0 prints everything, 2 only errors. A value of the user's shell wins.
     environment = {"TF_CPP_MIN_LOG_LEVEL": "0" if is_verbose() else "2", **os.environ}
+    start = Start(command, environment)
     try:
         if log is None:
-            return open_process(command, environment, subprocess.DEVNULL, inherited)
+            return open_process(backend, start, subprocess.DEVNULL, inherited)
         with log.open("ab") as stream:
-            return open_process(command, environment, stream, inherited)
+            return open_process(backend, start, stream, inherited)
     except OSError as error:
         raise UsageError(
             f"Got {variable_of(backend)}={interpreter!r}, which cannot be started "
@@ -220,22 +224,23 @@ def start_process(
 
 
 def open_process(
-    command: list[str],
-    environment: Mapping[str, str],
-    stderr: int | IO[bytes],
-    inherited: Sequence[int],
-) -> "subprocess.Popen[bytes]":
+    backend: str, start: Start, stderr: int | IO[bytes], inherited: Sequence[int]
+) -> Process:
     """Start a process whose standard input and output carry messages.
 
     It has a process group of its own. Otherwise Ctrl-C in a terminal would end it before it can
     save.
     """
+    if forked := fork_worker(backend, start, stderr, inherited):
+        return forked
+    # A signal may have come while a template was started.
+    refuse_after_signal()
     return subprocess.Popen(
-        command,
+        start.command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env=dict(environment),
+        env=dict(start.environment),
         process_group=0,
         pass_fds=tuple(inherited),
     )

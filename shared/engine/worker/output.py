@@ -6,8 +6,9 @@ outlive it. So the reader also looks at the process.
 
 import os
 import select
-import subprocess
 from collections.abc import Callable
+
+from .forked_process import Process
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -20,9 +21,7 @@ class ProcessOutput:
         on_interrupt: Called on Ctrl-C if no handler takes it; the wait goes on.
     """
 
-    def __init__(
-        self, process: "subprocess.Popen[bytes]", on_interrupt: Callable[[], None]
-    ) -> None:
+    def __init__(self, process: Process, on_interrupt: Callable[[], None]) -> None:
         if process.stdout is None:
             raise RuntimeError("Got a process without standard output. Expected a pipe.")
         self._process, self._descriptor = process, process.stdout.fileno()
