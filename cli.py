@@ -12,10 +12,10 @@ from poc.shared.commands import (
     machine,
     models,
     new_images,
-    rates,
     results,
     shipping,
     training,
+    tuning,
     weights,
 )
 from poc.shared.commands.mistakes import Group, explain_usage
@@ -34,7 +34,8 @@ for command in (
     training.parity,
     training.sweep,
     training.probe,
-    rates.rates,
+    tuning.rates,
+    tuning.study,
     results.evaluate,
     new_images.calibrate,
     new_images.predict,

@@ -22,6 +22,7 @@ from poc.cli import cli
 from poc.shared.actions import bench, comparison, probe, rates
 from poc.shared.actions.cards import package
 from poc.shared.actions.demonstration import serve
+from poc.shared.actions.study import study
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
 from poc.shared.engine.resolving.after_data import resolve
@@ -148,9 +149,16 @@ def planning(workplace, monkeypatch):
     monkeypatch.setattr(serve, "open_page", plan_page)
     # Every format is exported in processes: test_export_files writes packages.
     monkeypatch.setattr(package, "package_run", plan_package)
+    monkeypatch.setattr(study, "search_and_test", plan_study)
     monkeypatch.setattr(bench, "prove_parity", lambda spec, report: ("not climbed", {}))
     monkeypatch.setattr(bench, "run_bench", lambda spec, **_: plan_run(spec.run, None))
     return workplace
+
+
+def plan_study(wish, search):
+    """Stop where the search would begin, with the runs of all candidates made."""
+    assert search.list_first()
+    raise Planned
 
 
 def plan_page(runs, wish, report):

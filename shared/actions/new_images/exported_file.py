@@ -19,6 +19,7 @@ from poc.shared.engine.export.runtimes import FORMATS, ExportedModel, open_file
 from poc.shared.engine.folder.decision import CHECKPOINT
 from poc.shared.errors import UsageError
 
+from .recommended_run import find_recommended
 from .trained_network import Answering, Network, Startable, read_trained
 
 
@@ -89,10 +90,13 @@ def read_network(
 ) -> Startable:
     """Read the network of a run folder or of an exported file; the options are `read_trained`'s.
 
+    The folder of a study stands for the run that it recommends.
+
     Raises:
         UsageError: As `read_trained` and `read_exported`; the file is missing, or an option chooses
             what a file cannot.
     """
+    path = find_recommended(path)
     if not is_exported(path):
         return read_trained(path, checkpoint, backend=backend, use_decision=use_decision, note=note)
     if not path.is_file():

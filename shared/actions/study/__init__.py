@@ -1,0 +1,1 @@
+"""`poc study`: the search, the finals, the time limit and the page."""

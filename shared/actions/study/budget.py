@@ -1,0 +1,29 @@
+"""The text of `--budget`: a time with its unit."""
+
+import re
+
+from poc.shared.errors import UsageError
+
+FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|m|h)")
+UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LEAST_SECONDS = 180.0
+
+
+def read_budget(text: str) -> float:
+    """Read `30m`, `90min`, `2h` or `300s` as seconds.
+
+    Raises:
+        UsageError: The text is no time, or one below three minutes.
+    """
+    found = FORM.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(
+            f"Got --budget {text!r}. Expected a number with its unit s, m or h. Try --budget 30m."
+        )
+    seconds = float(found[1]) * UNITS[found[2]]
+    if seconds < LEAST_SECONDS:
+        raise UsageError(
+            f"Got --budget {text!r}. Expected at least 3 minutes, in which a few cells and the "
+            "page have room. Try --budget 5m."
+        )
+    return seconds

@@ -1,0 +1,114 @@
+"""Cells of a study: the settings of each one, and its outcome.
+
+A cell is an ordinary run, in a folder of its own below `search/` or `finals/`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from poc.shared.spec.reading.cell_names import safe, shorten_name
+from poc.shared.spec.splits import SplitSpec
+
+from .candidates import Candidate
+from .proposals import Proposal, Tried
+
+Phase = Literal["search", "finals"]
+# A loss decides between equal accuracies, and changes no order of unequal ones.
+LOSS_SHARE, LARGEST_LOSS = 1e-4, 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One cell.
+
+    Attributes:
+        phase: Phase of the study, and folder of the cell.
+        candidate: The candidate that trains.
+        backend: `tf` or `torch`.
+        split: Its parts; in the search without the test part.
+        seed: Its seed.
+        place: Its mark among the candidate's cells: `trial=2`, or `repeat=0,fold=3`.
+        proposal: Settings of the search; None for a head that is fitted in one pass.
+        share: Share of the recipe's epochs.
+    """
+
+    phase: Phase
+    candidate: Candidate
+    backend: str
+    split: SplitSpec
+    seed: int
+    place: str
+    proposal: Proposal | None = None
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Return the name of its folder below that of the phase."""
+        return shorten_name(
+            safe(f"{self.candidate.name},{self.backend},{self.place},seed={self.seed}")
+        )
+
+    @property
+    def key(self) -> str:
+        """Return its path below the study's folder."""
+        return f"{self.phase}/{self.name}"
+
+
+class Outcome(NamedTuple):
+    """The end of a cell.
+
+    Attributes:
+        status: `finished`, `failed`, or `stopped` by the time limit.
+        seconds: Seconds of the complete cell, with the start of its process.
+        accuracy: Share of right validation answers.
+        loss: Validation loss.
+        error: Reason of a failure.
+    """
+
+    status: str
+    seconds: float
+    accuracy: float = 0.0
+    loss: float = LARGEST_LOSS
+    error: str = ""
+
+    @property
+    def is_finished(self) -> bool:
+        """Return whether there is a trained network."""
+        return self.status == "finished"
+
+    @property
+    def value(self) -> float:
+        """Return the value of a trial, the higher the better."""
+        return self.accuracy - LOSS_SHARE * min(self.loss, LARGEST_LOSS)
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Outcome":
+        """Read the outcome in an entry of the ledger."""
+        loss = entry["loss"]
+        return cls(
+            entry["status"],
+            entry["seconds"],
+            entry["accuracy"],
+            LARGEST_LOSS if loss is None else loss,
+            entry["error"],
+        )
+
+
+class Trial(NamedTuple):
+    """A cell of the search that has ended."""
+
+    job: Job
+    outcome: Outcome
+
+    @property
+    def tried(self) -> Tried:
+        """Return the trial as the sampler reads it."""
+        return Tried(self.job.proposal or {}, self.outcome.value)
+
+
+class Runner(Protocol):
+    """A way to run cells: worker processes, or a simulation in a test."""
+
+    def run(self, job: Job, limit_seconds: float) -> Outcome:
+        """Run a cell, or read it if its folder has a finished run."""

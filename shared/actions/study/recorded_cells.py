@@ -1,0 +1,70 @@
+"""Cells that are run once: what the ledger has is read from it, the rest is run and recorded."""
+
+from collections.abc import Callable
+
+from .clock import Clock
+from .costs import Costs
+from .jobs import Job, Outcome, Runner, Trial
+from .ledger import Ledger
+
+
+class RecordedCells:
+    """Runs cells in turn.
+
+    Args:
+        ledger: Cells that ended in earlier calls.
+        clock: Ticks when a cell ends.
+        runner: Runs a cell.
+        tell: Called with each cell that has ended, and true if it was read from the ledger.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        runner: Runner,
+        tell: Callable[[Trial, bool], None] = lambda trial, is_recorded: None,
+    ) -> None:
+        self._ledger, self.clock, self._runner, self._tell = ledger, clock, runner, tell
+        self._recorded = {entry["cell"]: entry for entry in ledger.entries}
+        self._is_live = False
+        self.ended: list[Trial] = []
+        self.costs = Costs()
+
+    def run(self, job: Job, limit_seconds: float) -> Outcome:
+        """Return the outcome of a cell.
+
+        Args:
+            job: The cell.
+            limit_seconds: Seconds after which it is stopped; at least one.
+        """
+        entry = self._recorded.get(job.key)
+        if entry is not None:
+            outcome = Outcome.read(entry)
+            self.clock.replay(entry["used_seconds"])
+        else:
+            if not self._is_live:
+                self._is_live = True
+                self.clock.start()
+            outcome = self._runner.run(job, max(limit_seconds, 1.0))
+            self._ledger.append(describe(job, outcome, self.clock.tick()))
+        trial = Trial(job, outcome)
+        self.ended.append(trial)
+        self.costs.add(trial)
+        self._tell(trial, entry is not None)
+        return outcome
+
+
+def describe(job: Job, outcome: Outcome, used_seconds: float) -> dict[str, object]:
+    """Return the entry of a cell in the ledger."""
+    return {
+        "cell": job.key,
+        "phase": job.phase,
+        "candidate": job.candidate.name,
+        "backend": job.backend,
+        "seed": job.seed,
+        "proposal": job.proposal,
+        "share": job.share,
+        **outcome._asdict(),
+        "used_seconds": used_seconds,
+    }

@@ -1,0 +1,166 @@
+"""The search: candidates are tried cheaply first, and the good ones again with more epochs.
+
+Each round of the successive halving keeps the better half of the candidates that have settings to
+search, and gives them the next share of the recipe's epochs: first to the best settings so far,
+then to new ones that the sampler proposes. A candidate is stopped if it is clearly behind another
+one that had no more epochs. No cell of the search has a test part.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Protocol
+
+from .candidates import Candidate
+from .jobs import Job, Outcome, Trial
+from .proposals import Proposal, first_proposal, propose
+from .recorded_cells import RecordedCells
+
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Shares of the recipe's epochs, a round of the halving each."""
+SEARCH_END = 0.45
+"""Share of the budget after which no cell of the search begins."""
+# Of the time that is left to the search, a cell of unknown speed takes at most this share.
+CELL_SHARE = 0.5
+MAX_TRIALS = 16
+# A candidate is stopped if its accuracy is further behind than this, and than two standard errors.
+LEAST_GAP = 0.1
+# The search leaves time for so many final cells of its best candidate, however slow the machine is.
+# A good choice is worth more than a narrow interval, so that not all folds need to fit.
+LEAST_FINALS = 2
+SPARE_SECONDS, SPARE_SHARE = 3.0, 0.02
+
+
+@dataclass
+class Search:
+    """The search of a study, in one framework."""
+
+    candidates: Sequence[Candidate]
+    protocol: Protocol
+    cells: RecordedCells
+    framework: str
+    num_val_images: int
+    trials: list[Trial] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Candidate -> why it was not tried."""
+
+    def run(self) -> None:
+        """Try candidates until the search's share of the time is used."""
+        for candidate in self.candidates:
+            self.attempt(candidate, SHARES[0])
+        alive = [item for item in self.candidates if item.kind and self.best(item)]
+        for round_number in range(1, MAX_TRIALS):
+            alive = self.keep_better_half(alive)
+            share = SHARES[min(round_number, len(SHARES) - 1)]
+            has_run = [self.advance(candidate, share) for candidate in alive]
+            if not any(has_run):
+                return
+
+    def advance(self, candidate: Candidate, share: float) -> bool:
+        """Give a candidate's best settings a larger share, then propose new ones for that share."""
+        best = self.best(candidate)
+        if best is None:
+            return False
+        if best.job.share < share:
+            return self.attempt(candidate, share, best.job.proposal) is not None
+        return self.attempt(candidate, share) is not None
+
+    def attempt(
+        self, candidate: Candidate, share: float, proposal: Proposal | None = None
+    ) -> Outcome | None:
+        """Run one trial if there is time for it; None if not."""
+        share = share if candidate.kind else 1.0
+        if not self.has_time(candidate, share):
+            if self.best(candidate) is None:
+                self.skipped.setdefault(candidate.name, "no time was left for it")
+            return None
+        own = [trial for trial in self.trials if trial.job.candidate == candidate]
+        if candidate.kind and proposal is None:
+            tried = [trial.tried for trial in own if trial.outcome.is_finished]
+            proposal = propose(candidate.kind, tried, zlib.crc32(candidate.name.encode()))
+        job = self.make_job(candidate, share, proposal, len(own))
+        outcome = self.cells.run(job, self.limit(candidate))
+        self.trials.append(Trial(job, outcome))
+        if self.best(candidate) is None:
+            self.skipped.setdefault(candidate.name, outcome.error)
+        return outcome
+
+    def make_job(
+        self, candidate: Candidate, share: float, proposal: Proposal | None, number: int
+    ) -> Job:
+        """Make a cell of the search: on the first split, without its test part."""
+        return Job(
+            phase="search",
+            candidate=candidate,
+            backend=self.framework,
+            split=self.protocol.cells[0].search_split,
+            seed=SEARCH_SEEDS[0],
+            place=f"trial={number}",
+            proposal=proposal,
+            share=share,
+        )
+
+    def list_first(self) -> list[Job]:
+        """Return the first cell of each candidate."""
+        return [
+            self.make_job(item, SHARES[0], first_proposal(item.kind) if item.kind else None, 0)
+            for item in self.candidates
+        ]
+
+    def has_time(self, candidate: Candidate, share: float) -> bool:
+        """Return whether a trial fits, with the least of the finals after it."""
+        clock, costs = self.cells.clock, self.cells.costs
+        cost = costs.estimate(candidate, share, self.framework) or 0.0
+        ranked = self.ranked()
+        final = 0.0
+        if ranked:
+            best = ranked[0].job
+            each = costs.estimate(best.candidate, best.share, self.framework) or 0.0
+            final = each * min(len(self.protocol.cells), LEAST_FINALS)
+        end = clock.now + cost
+        is_in_search = end <= SEARCH_END * clock.budget_seconds
+        return is_in_search and end + final <= clock.budget_seconds - spare(clock.budget_seconds)
+
+    def limit(self, candidate: Candidate) -> float:
+        """Return the seconds after which a cell is stopped; less if its speed is unknown."""
+        clock = self.cells.clock
+        left = SEARCH_END * clock.budget_seconds - clock.now
+        is_known = self.best(candidate) is not None or not self.ranked()
+        return left if is_known else CELL_SHARE * left
+
+    def best(self, candidate: Candidate) -> Trial | None:
+        """Return a candidate's best trial of its largest share; None if none has finished."""
+        own = [
+            trial
+            for trial in self.trials
+            if trial.job.candidate == candidate and trial.outcome.is_finished
+        ]
+        if not own:
+            return None
+        return max(own, key=lambda trial: (trial.job.share, trial.outcome.value))
+
+    def ranked(self) -> list[Trial]:
+        """Return the best trial of each candidate, the best candidate first."""
+        found = [trial for item in self.candidates if (trial := self.best(item)) is not None]
+        return sorted(found, key=lambda trial: -trial.outcome.value)
+
+    def keep_better_half(self, alive: Sequence[Candidate]) -> list[Candidate]:
+        """Return the better half of the candidates, without those that are clearly behind."""
+        ranked = self.ranked()
+        kept = [trial for trial in ranked if trial.job.candidate in alive]
+        kept = kept[: max(2, math.ceil(len(kept) / 2))]
+        return [trial.job.candidate for trial in kept if not self.is_behind(trial, ranked)]
+
+    def is_behind(self, trial: Trial, ranked: Sequence[Trial]) -> bool:
+        """Return whether a candidate is clearly behind one that had no more epochs than it."""
+        rivals = [item for item in ranked if item.job.share <= trial.job.share]
+        lead = max(item.outcome.accuracy for item in rivals)
+        error = math.sqrt(2 * lead * (1 - lead) / self.num_val_images)
+        return lead - trial.outcome.accuracy > max(LEAST_GAP, 2 * error)
+
+
+def spare(budget_seconds: float) -> float:
+    """Return the seconds that the decision and the page keep for themselves."""
+    return SPARE_SECONDS + SPARE_SHARE * budget_seconds

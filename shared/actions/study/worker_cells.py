@@ -1,0 +1,135 @@
+"""Cells as run folders, trained by the sweep's own function in a process of their own."""
+
+import math
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from poc.shared.actions.requested_run import weight_defaults
+from poc.shared.data.protocol.protocol import Protocol
+from poc.shared.data.sources.base import Source
+from poc.shared.data.splits.split import make_split
+from poc.shared.engine.launch.executors import Executor, LocalExecutor
+from poc.shared.engine.launch.sweep import (
+    Row,
+    finished_row,
+    make_task,
+    record_failure,
+    run_cell,
+)
+from poc.shared.engine.launch.sweep_definition import Watch
+from poc.shared.errors import Interrupted
+from poc.shared.spec.networks.models import find_model
+from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.reading.recipe import count_epochs
+from poc.shared.spec.reading.sweep import Cell
+from poc.shared.spec.run import RunSpec
+
+from .jobs import LARGEST_LOSS, Job, Outcome
+from .proposals import assign
+from .time_limit import limited
+
+
+class WorkerCells:
+    """Runs cells below the folder of a study.
+
+    Args:
+        output: The study's folder.
+        data: Text of the source, as for `--data`.
+        num_train_images: Images of a train part, from which the epochs follow.
+        command: The command line, recorded in each run folder.
+        watch: Called with a cell's name and an event of its training.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        data: str,
+        num_train_images: int,
+        command: str,
+        watch: Watch = lambda cell, event: None,
+    ) -> None:
+        self._output, self._data, self._command = output, data, command
+        self._num_train_images, self._watch = num_train_images, watch
+        self._executor: Executor = LocalExecutor()
+        self.notes: list[str] = []
+        self._defaults = weight_defaults(self.notes.append)
+
+    def run(self, job: Job, limit_seconds: float) -> Outcome:
+        """Run a cell, or read it if its folder has a finished run."""
+        began = time.monotonic()
+        cell = Cell(name=job.name, settings=describe_settings(job), run=self.make_run(job))
+        phase = self._output / job.phase
+        row = finished_row(cell, phase) or self._train(cell, phase, limit_seconds)
+        return read_outcome(row, time.monotonic() - began)
+
+    def check(self, jobs: Iterable[Job]) -> None:
+        """Refuse candidates whose settings or weights make no run, before any of them trains.
+
+        Raises:
+            UsageError: As `load_run`.
+        """
+        for job in jobs:
+            self.make_run(job)
+
+    def make_run(self, job: Job) -> RunSpec:
+        """Make the settings of a cell's run."""
+        settings = [f"data.source={self._data}", *job.candidate.settings]
+        if job.proposal:
+            settings += assign(job.proposal)
+        elif job.phase == "search":
+            # Candidates with the same body share its outputs; the finals pay for their own.
+            settings += [
+                "method_options.feature_cache=disk",
+                f"data.cache_folder={(self._output / 'cache').resolve()}",
+            ]
+        run = load_run(None, settings, defaults=self._defaults, backend=job.backend)
+        data = run.data.model_dump(mode="json") | {"split": job.split.model_dump(mode="json")}
+        if run.initial_weights and run.data.image_size is None:
+            # Small images would waste what the weights have learned.
+            data["image_size"] = list(find_model(run.model_spec.name).example_input[:2])
+        changes: dict[str, object] = {"seed": job.seed, "data": data}
+        if job.candidate.kind and job.share < 1:
+            steps = math.ceil(self._num_train_images / run.data.batch_size)
+            epochs = count_epochs(job.candidate.kind, steps)
+            changes["num_epochs"] = max(1, math.ceil(job.share * epochs))
+            changes["open_settings"] = [key for key in run.open_settings if key != "num_epochs"]
+        return run.replace(**changes)
+
+    def _train(self, cell: Cell, phase: Path, limit_seconds: float) -> Row:
+        phase.mkdir(parents=True, exist_ok=True)
+        task = make_task(cell, phase, self._command, self._executor.description)
+        with limited(limit_seconds) as limit:
+            try:
+                (done,) = self._executor.run(partial(run_cell, watch=self._watch), [task])
+            except Interrupted:
+                if not limit.is_over:
+                    raise
+                row = record_failure(task, f"stopped after {limit_seconds:.0f} s")
+                return row | {"status": "stopped"}
+        return done.result or record_failure(task, done.error or "gave no result")
+
+
+def describe_settings(job: Job) -> dict[str, object]:
+    """Return the settings of a cell as a report shows them."""
+    return {"candidate": job.candidate.name, "backend": job.backend, **(job.proposal or {})}
+
+
+def read_outcome(row: Row, seconds: float) -> Outcome:
+    """Return the outcome of a run from its row."""
+    if row["status"] != "finished":
+        error = str(row.get("error", "")).splitlines()
+        return Outcome(str(row["status"]), seconds, error=error[0] if error else "")
+    loss = row.get("best_val_loss")
+    return Outcome(
+        "finished",
+        seconds,
+        float(row.get("best_val_accuracy") or 0.0),
+        LARGEST_LOSS if loss is None else float(loss),
+    )
+
+
+def count_train_images(source: Source, protocol: Protocol) -> int:
+    """Return the number of images in the train part of the protocol's first cell."""
+    return len(make_split(source, protocol.cells[0].search_split).train)

@@ -1,0 +1,168 @@
+"""Commands that search: `rates` for a learning rate, `study` for the method to use."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from poc.shared.errors import Interrupted
+
+from .completion import complete_backends, complete_sources, complete_weights
+from .mistakes import Command
+from .options import JSON_OPTION, RUN_OPTIONS, command_line, echo_json, read_run, with_options
+
+if TYPE_CHECKING:
+    from poc.shared.engine.console.work_count import Event
+
+# Near the start of the process, since a budget counts its imports.
+BEGAN = time.monotonic()
+
+
+@click.command(cls=Command)
+@with_options([*RUN_OPTIONS])
+@click.option(
+    "--backend",
+    metavar="tf|torch",
+    shell_complete=complete_backends,
+    help="Framework to sweep in; default: both, one after the other.",
+)
+@click.option(
+    "--lowest", type=float, default=1e-6, metavar="RATE", help="First rate; default: 1e-6."
+)
+@click.option("--highest", type=float, default=10.0, metavar="RATE", help="Last rate; default: 10.")
+@click.option(
+    "--steps", type=int, default=100, metavar="N", help="Rates to try, a step each; default: 100."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("rates"),
+    help="Folder for the curves and their picture; default: rates.",
+)
+@JSON_OPTION
+def rates(
+    backend: str | None,
+    lowest: float,
+    highest: float,
+    steps: int,
+    output: Path,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Suggest a range for the learning rate.
+
+    One short sweep from a low rate to a high one, on the train part alone.
+    """
+    from poc.shared.actions.rates import describe_rates, find_rates
+    from poc.shared.engine.console.progress import WorkProgress
+    from poc.shared.spec.run import BACKENDS
+
+    with WorkProgress("rates") as progress:
+        spec = read_run(backend, report=progress.update, is_for_training=True, **given)
+        backends = [backend] if backend else list(BACKENDS)
+        try:
+            content = find_rates(
+                spec,
+                backends,
+                (lowest, highest, steps),
+                output,
+                command=command_line(),
+                report=progress.update,
+            )
+        except Interrupted as error:
+            raise type(error)("interrupted; a sweep writes nothing before its end") from None
+    if as_json:
+        echo_json(content)
+        return
+    for line in describe_rates(content):
+        click.echo(line)
+    click.echo(f"Written: {output}/rates.json, rates_light.svg, rates_dark.svg")
+
+
+@click.command(cls=Command)
+@click.argument("source", shell_complete=complete_sources)
+@click.option("--budget", required=True, metavar="TIME", help="Time for all, such as 30m or 2h.")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the study; the same study continues there.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="FILE",
+    shell_complete=complete_weights,
+    help="Weights to start from; repeatable.",
+)
+@click.option(
+    "--methods",
+    metavar="M,M",
+    help="Methods to try: logistic, knn, transfer, lightlayers, scratch.",
+)
+@click.option(
+    "--frameworks",
+    default="torch,tf",
+    metavar="F,F",
+    help="Frameworks: the first searches, the other one confirms; default: torch,tf.",
+)
+@click.option(
+    "--groups",
+    metavar="PATTERN",
+    help="Regular expression for an image's group, such as the patient, which is never divided.",
+)
+@click.option(
+    "--difference",
+    type=float,
+    default=0.05,
+    metavar="SHARE",
+    help="Smallest difference of accuracies worth knowing; default: 0.05.",
+)
+@JSON_OPTION
+def study(
+    source: str,
+    budget: str,
+    output: Path,
+    weights: tuple[str, ...],
+    methods: str | None,
+    frameworks: str,
+    groups: str | None,
+    difference: float,
+    as_json: bool,
+) -> None:
+    """Find the method and the framework for your images, in a given time.
+
+    It tries candidates on validation images, tests the best ones, and writes the decision as a
+    page and as decision.json.
+    """
+    from poc.shared.actions.study.budget import read_budget
+    from poc.shared.actions.study.study import DECISION, PAGE, Wish, run_study
+    from poc.shared.data.protocol.question import Question
+    from poc.shared.engine.console.progress import WorkProgress
+
+    wish = Wish(
+        data=source,
+        budget_seconds=read_budget(budget),
+        output=output,
+        weights=weights,
+        methods=tuple(methods.split(",")) if methods else (),
+        frameworks=tuple(frameworks.split(",")),
+        question=Question(smallest_difference=difference, group_pattern=groups),
+    )
+    with WorkProgress("study") as progress:
+
+        def watch(cell: str, event: "Event") -> None:
+            if event["event"] == "work":
+                text = f"{cell}: {event['text']}"
+                progress.show(text, event.get("done", 0), event.get("total", 0))
+
+        decision = run_study(
+            wish, command=command_line(), began=BEGAN, tell=progress.say, watch=watch
+        )
+    if as_json:
+        echo_json(decision.model_dump(mode="json"))
+        return
+    for sentence in decision.sentences:
+        click.echo(sentence)
+    click.echo(f"Written: {output / PAGE}, {output / DECISION}")

@@ -1,0 +1,79 @@
+"""Cells without a framework: candidates of known accuracy and cost, on a clock of their own."""
+
+import zlib
+
+import numpy as np
+
+from poc.shared.actions.study.clock import Clock
+from poc.shared.actions.study.finals import plan_finals, run_finals
+from poc.shared.actions.study.jobs import Outcome
+from poc.shared.actions.study.ledger import open_folder
+from poc.shared.actions.study.recorded_cells import RecordedCells
+from poc.shared.actions.study.search import Search
+from poc.shared.data.protocol.protocol import choose_protocol
+from poc.shared.data.protocol.question import Question
+from poc.tests.helpers.studies.sources import make_source
+
+
+class Killed(BaseException):
+    """The end of a simulated process, which nothing catches."""
+
+
+class SimulatedTime:
+    """Seconds that grow when a cell runs."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def read(self):
+        return self.seconds
+
+
+class SimulatedCells:
+    """Runs cells: `worlds` maps a candidate's name to (accuracy, seconds of all of its epochs).
+
+    The process is killed in the cell number `kill_at` of this call, before it ends.
+    """
+
+    def __init__(self, time, worlds, kill_at=None, start_seconds=2.0):
+        self.time, self.worlds, self.kill_at = time, worlds, kill_at
+        self.start_seconds = start_seconds
+        self.ran = []
+
+    def run(self, job, limit_seconds):
+        if len(self.ran) == self.kill_at:
+            self.time.seconds += 1.0
+            raise Killed
+        self.ran.append(job.key)
+        accuracy, full_seconds = self.worlds[job.candidate.name]
+        slower = 1.4 if job.backend == "tf" else 1.0
+        seconds = slower * (self.start_seconds + full_seconds * job.share)
+        if seconds > limit_seconds:
+            self.time.seconds += limit_seconds
+            return Outcome("stopped", limit_seconds, error=f"stopped after {limit_seconds:.0f} s")
+        self.time.seconds += seconds
+        random = np.random.default_rng(zlib.crc32(job.key.encode()))
+        found = accuracy * (0.7 + 0.3 * job.share) + 0.02 * random.standard_normal()
+        return Outcome("finished", seconds, float(np.clip(found, 0, 1)), 1.0 - accuracy)
+
+
+def make_protocol(num_images=162):
+    """The protocol of so many images in four classes."""
+    source = make_source({"all": np.arange(num_images) % 4}, is_partitioned=False)
+    return choose_protocol(source, Question())
+
+
+def run_simulated(
+    folder, candidates, worlds, budget_seconds, *, num_images=162, kill_at=None, time=None
+):
+    """Run a simulated study in a folder; return its search, its plan and its cells."""
+    time = time or SimulatedTime()
+    runner = SimulatedCells(time, worlds, kill_at)
+    clock = Clock(budget_seconds, read=time.read)
+    protocol = make_protocol(num_images)
+    cells = RecordedCells(open_folder(folder, {"data": "simulated"}), clock, runner)
+    search = Search(candidates, protocol, cells, "torch", 26)
+    search.run()
+    plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)
+    finals = run_finals(plan, protocol, cells)
+    return search, plan, finals, runner

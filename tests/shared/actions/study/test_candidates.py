@@ -1,0 +1,52 @@
+"""The candidates of a study, and the order in which they are tried first."""
+
+import pytest
+
+from poc.shared.actions.study.candidates import list_candidates
+from poc.shared.errors import UsageError
+from poc.shared.spec.reading.config import load_run
+
+
+def test_without_weights_the_small_nets_are_left():
+    names = [item.name for item in list_candidates(())]
+    assert names[:2] == ["lightlayers k=3", "small net of conv2d"]
+    assert set(names) == {
+        *(f"lightlayers k={k}" for k in range(1, 6)),
+        "small net of conv2d",
+        "small net of separable",
+    }
+
+
+def test_fitted_heads_come_first_and_slow_ones_last():
+    tiers = [item.tier for item in list_candidates(["a.safetensors", "b.safetensors"])]
+    assert tiers == sorted(tiers)
+    names = [item.name for item in list_candidates(["a.safetensors", "b.safetensors"])]
+    assert names[:4] == ["logistic on a", "logistic on b", "knn on a", "knn on b"]
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart():
+    names = [item.name for item in list_candidates(["x/net.pt", "y/net.pt"], ["knn"])]
+    assert names == ["knn on x-net", "knn on y-net"]
+
+
+def test_a_fitted_head_has_nothing_to_search():
+    kinds = {item.name: item.kind for item in list_candidates(["a.safetensors"])}
+    assert kinds["knn on a"] is None
+    assert kinds["fine-tuned a"] == "tuned"
+    assert kinds["small net of conv2d"] == "normed"
+
+
+@pytest.mark.parametrize(
+    ("weights", "methods", "words"),
+    [((), ["knn"], "no --weights"), (["a"], ["knnn"], "Try knn"), ((), ["resnet"], "--methods")],
+)
+def test_wrong_methods_are_refused(weights, methods, words):
+    with pytest.raises(UsageError, match=words):
+        list_candidates(weights, methods)
+
+
+@pytest.mark.parametrize("candidate", list_candidates(()), ids=lambda item: item.name)
+def test_their_settings_are_those_of_a_run(candidate):
+    run = load_run(None, candidate.settings)
+    assert run.model_spec.name == "lightnet_residual"
+    assert run.method in ("lightlayers", "scratch")

@@ -1,0 +1,32 @@
+"""The time of a study over several calls."""
+
+from poc.shared.actions.study.clock import Clock
+from poc.tests.helpers.studies.simulated_cells import SimulatedTime
+
+
+def test_decisions_see_the_last_tick_alone():
+    time = SimulatedTime()
+    clock = Clock(100, read=time.read)
+    time.seconds = 7.0
+    assert (clock.now, clock.used, clock.left) == (0.0, 7.0, 100.0)
+    assert clock.tick() == 7.0
+    assert (clock.now, clock.left) == (7.0, 93.0)
+
+
+def test_a_second_call_counts_on_from_the_recorded_tick():
+    """30 s were recorded, this call has taken 2 s so far, and a cell takes 5 s."""
+    time = SimulatedTime()
+    time.seconds = 1000.0
+    clock = Clock(100, read=time.read)
+    time.seconds = 1002.0
+    clock.replay(30.0)
+    clock.start()
+    assert clock.used == 32.0
+    time.seconds = 1007.0
+    assert clock.tick() == 37.0
+
+
+def test_the_import_before_the_clock_is_counted():
+    time = SimulatedTime()
+    time.seconds = 50.0
+    assert Clock(100, began=48.5, read=time.read).used == 1.5

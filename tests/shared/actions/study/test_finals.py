@@ -1,0 +1,68 @@
+"""The finals: which plan fits, in which order cells run, and the end of the time."""
+
+import pytest
+
+from poc.shared.actions.study.candidates import list_candidates
+from poc.shared.actions.study.finals import MAX_FINALISTS, list_sizes
+from poc.shared.data.protocol.protocol import SEARCH_SEEDS
+from poc.tests.helpers.studies.simulated_cells import run_simulated
+from poc.tests.shared.actions.study.test_search import CANDIDATES, WORLDS
+
+
+def test_two_finalists_in_both_frameworks_come_before_more_in_one():
+    assert list(list_sizes(3, 2)) == [(3, 2), (2, 2), (3, 1), (2, 1), (1, 2), (1, 1)]
+    assert list(list_sizes(1, 1)) == [(1, 1), (1, 1)]
+    assert list(list_sizes(0, 2)) == []
+
+
+@pytest.mark.parametrize("budget", [180, 300, 900, 3600])
+def test_the_budget_is_kept_and_each_split_is_complete(tmp_path, budget):
+    _, plan, finals, runner = run_simulated(tmp_path / "study", CANDIDATES, WORLDS, budget)
+    assert runner.time.seconds <= budget
+    each = len(plan.finalists) * len(plan.frameworks)
+    assert len(finals) == 5 * each
+    folds = [trial.job.split.fold for trial in finals]
+    assert folds == sorted(folds)
+    assert all(not trial.job.split.hold_test_back for trial in finals)
+
+
+def test_a_long_budget_has_both_frameworks_and_many_finalists(tmp_path):
+    _, plan, _, _ = run_simulated(tmp_path / "study", CANDIDATES, WORLDS, 14400)
+    assert (len(plan.finalists), plan.frameworks) == (MAX_FINALISTS, ("torch", "tf"))
+
+
+def test_finals_have_the_settings_that_the_search_found(tmp_path):
+    search, plan, finals, _ = run_simulated(tmp_path / "study", CANDIDATES, WORLDS, 3600)
+    assert list(plan.finalists) == search.ranked()[: len(plan.finalists)]
+    found = {trial.job.candidate.name: trial.job for trial in plan.finalists}
+    for trial in finals:
+        best = found[trial.job.candidate.name]
+        assert (trial.job.proposal, trial.job.share) == (best.proposal, best.share)
+
+
+def test_on_a_holdout_three_networks_choose_and_others_are_tested(tmp_path):
+    """A fitted head has one network, whatever the seed."""
+    _, plan, finals, _ = run_simulated(
+        tmp_path / "study", CANDIDATES, WORLDS, 3600, num_images=2000
+    )
+    nets = [t.job.candidate for t in plan.finalists if not t.job.candidate.is_deterministic]
+    name = nets[0].name
+    again = [t.job for t in finals if t.job.phase == "search" and t.job.candidate.name == name]
+    assert [job.seed for job in again] == list(SEARCH_SEEDS[1:])
+    assert all(job.split.hold_test_back and job.backend == "torch" for job in again)
+    tested = [t.job for t in finals if t.job.phase == "finals"]
+    assert not {job.seed for job in tested} & set(SEARCH_SEEDS)
+    heads = {t.job.candidate.name for t in plan.finalists if t.job.candidate.is_deterministic}
+    for head in heads:
+        assert len([job for job in tested if job.candidate.name == head]) == len(plan.frameworks)
+    assert len([job for job in tested if job.candidate.name == name]) == 3 * len(plan.frameworks)
+
+
+def test_a_budget_below_one_finalist_tests_what_it_can(tmp_path):
+    """The finals end with the time."""
+    candidates = list_candidates(["good.pt"], ["logistic"])
+    worlds = {"logistic on good": (0.9, 30.0)}
+    _, plan, finals, runner = run_simulated(tmp_path / "study", candidates, worlds, 120)
+    assert len(plan.finalists) == 1
+    assert 0 < len(finals) < 5
+    assert runner.time.seconds <= 120

@@ -1,0 +1,58 @@
+"""A study that is killed continues: nothing is done twice but the cell in flight."""
+
+import json
+
+import pytest
+
+from poc.shared.actions.study.ledger import LEDGER
+from poc.tests.helpers.studies.simulated_cells import Killed, SimulatedTime, run_simulated
+from poc.tests.shared.actions.study.test_search import CANDIDATES, WORLDS
+
+BUDGET = 900
+
+
+def read_cells(folder):
+    lines = (folder / LEDGER).read_text().splitlines()
+    return [json.loads(line)["cell"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "study"
+    _, plan, finals, _ = run_simulated(folder, CANDIDATES, WORLDS, BUDGET)
+    return read_cells(folder), plan, finals
+
+
+def kill_and_continue(folder, kills):
+    """Run until killed after each number of cells of a call, then to the end; return what ran."""
+    ran = []
+    for kill_at in kills:
+        time = SimulatedTime()
+        with pytest.raises(Killed):
+            run_simulated(folder, CANDIDATES, WORLDS, BUDGET, kill_at=kill_at, time=time)
+    found = run_simulated(folder, CANDIDATES, WORLDS, BUDGET)
+    ran.extend(found[3].ran)
+    return found, ran
+
+
+@pytest.mark.parametrize("kill_at", [0, 1, 5, 13, 17, 20, 25, 30])
+def test_one_kill_changes_nothing(tmp_path, whole, kill_at):
+    cells, plan, finals = whole
+    assert kill_at < len(cells)
+    found, ran = kill_and_continue(tmp_path / "study", [kill_at])
+    assert read_cells(tmp_path / "study") == cells
+    assert ran == cells[kill_at:]
+    assert (found[1], found[2]) == (plan, finals)
+
+
+def test_ten_kills_change_nothing(tmp_path, whole):
+    cells, plan, finals = whole
+    found, ran = kill_and_continue(tmp_path / "study", [2, 3, 0, 4, 1, 5, 2, 3, 1, 0])
+    assert read_cells(tmp_path / "study") == cells
+    assert ran == cells[21:]
+    assert (found[1], found[2]) == (plan, finals)
+
+
+def test_a_finished_study_runs_nothing(tmp_path, whole):
+    run_simulated(tmp_path / "study", CANDIDATES, WORLDS, BUDGET)
+    assert run_simulated(tmp_path / "study", CANDIDATES, WORLDS, BUDGET)[3].ran == []

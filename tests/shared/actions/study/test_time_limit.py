@@ -1,0 +1,39 @@
+"""A worker is killed when its time is over, and left alone if it ends before."""
+
+import signal
+import time
+
+from poc.shared.actions.study.time_limit import limited
+from poc.shared.engine.worker.interruption import LIVE
+
+
+class StandIn:
+    """A worker that notes its signals."""
+
+    def __init__(self):
+        self.signals = []
+        LIVE.add(self)
+
+    def interrupt(self, number):
+        self.signals.append(number)
+
+
+def test_a_worker_that_takes_too_long_is_killed():
+    worker = StandIn()
+    with limited(0.05) as limit:
+        for _ in range(200):
+            if worker.signals:
+                break
+            time.sleep(0.05)
+    LIVE.discard(worker)
+    assert limit.is_over
+    assert signal.SIGKILL in worker.signals
+
+
+def test_a_worker_that_ends_in_time_is_not():
+    worker = StandIn()
+    with limited(60) as limit:
+        pass
+    LIVE.discard(worker)
+    assert not limit.is_over
+    assert worker.signals == []
