@@ -55,7 +55,7 @@ class SGD(keras.optimizers.Optimizer):
         rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
         if self.momentum:
-            buffer = self.slots["momentum"][index]
+            buffer = self.slots["momentum"][index].value
             velocity = buffer * self.momentum + gradient
             # Without the rate, so that a lower rate slows the momentum down at once, as in PyTorch.
             buffer.assign(velocity)
@@ -98,6 +98,19 @@ class Adam(keras.optimizers.Optimizer):
             for name in ("exp_avg", "exp_avg_sq")
         }
 
+    def _backend_update_step(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable],
+        learning_rate: tf.Tensor,
+    ) -> None:
+        # Once for all variables: else each of them adds these operations to the graph. In float64:
+        # 1 - 0.999^t of the first steps would lose its digits in float32.
+        step = tf.cast(self.iterations.value + 1, tf.float64)
+        betas = (self.beta1, self.beta2)
+        self._corrections = [1 - tf.constant(beta, tf.float64) ** step for beta in betas]
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
@@ -107,13 +120,10 @@ class Adam(keras.optimizers.Optimizer):
         gradient = _decayed(gradient, variable, self.weight_decays[index])
         if decoupled := self.decoupled_decays[index]:
             variable.assign(variable * (1 - rate * decoupled))
-        first, second = (self.slots[name][index] for name in ("exp_avg", "exp_avg_sq"))
+        first, second = (self.slots[name][index].value for name in ("exp_avg", "exp_avg_sq"))
         first.assign(first * self.beta1 + gradient * (1 - self.beta1))
         second.assign(second * self.beta2 + tf.square(gradient) * (1 - self.beta2))
-        # In float64: 1 - 0.999^t of the first steps would lose its digits in float32.
-        step = tf.cast(self.iterations + 1, tf.float64)
-        correction1 = tf.cast(1 - tf.constant(self.beta1, tf.float64) ** step, variable.dtype)
-        correction2 = tf.cast(1 - tf.constant(self.beta2, tf.float64) ** step, variable.dtype)
+        correction1, correction2 = (tf.cast(each, variable.dtype) for each in self._corrections)
         root = tf.sqrt(second / correction2) + self.epsilon
         variable.assign_sub(rate * (first / correction1) / root)
 
