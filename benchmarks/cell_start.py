@@ -11,7 +11,7 @@ cell in a process that is started afresh, and two more cells of the sweep. Media
     cpu before    processor seconds of the cell's own process when it begins to train; less moved
                   by a busy machine than the other columns
     cpu epoch     the same after the first epoch, of one step, and its validation
-    whole cell    one epoch on few images, validation, test and files
+    all           one epoch on few images, validation, test and files
 
 The last lines state the memory that a waiting template has for itself, and its size.
 """
@@ -64,7 +64,7 @@ def main() -> None:
                         found[backend, kind].append(measure(backend, arguments.settings))
                 memory[backend] = describe_memory(backend)
     print(f"{'cell':16s}{'to training':>12s}{'first step':>12s}{'start':>8s}", end="")
-    print(f"{'cpu before':>12s}{'cpu epoch':>12s}{'whole cell':>12s}{'cells':>7s}")
+    print(f"{'cpu before':>12s}{'cpu epoch':>12s}{'all':>12s}{'cells':>7s}")
     for (backend, kind), times in found.items():
         starts = statistics.median(each.to_training + each.first_step for each in times)
         middle = Times(*map(statistics.median, zip(*times, strict=True)))

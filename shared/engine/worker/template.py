@@ -2,7 +2,7 @@
 
 An import takes seconds, and every cell of a sweep needs a process of its own. A template imports
 once. Each worker is a copy of it in the state right after the import, in which no operation has run
-and no thread of the framework exists. So a worker computes what one that was started afresh does.
+and no pool of threads has begun. So a worker computes what one that was started afresh does.
 
 A worker is started afresh if its environment, folder or interpreter is not the template's, or if
 the template cannot fork (`server/forking.py` says when).
