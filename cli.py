@@ -80,7 +80,7 @@ def main() -> None:
         # click turns a KeyboardInterrupt into an Abort; its cause knows the signal.
         stop = error.__cause__
         code = stop.exit_code if isinstance(stop, Interrupted) else Interrupted.exit_code
-        fail(str(stop or "") or "interrupted; the run folder keeps the finished part", code)
+        fail(str(stop or "") or "interrupted", code)
     except OutputFailed as error:
         fail(str(error), error.exit_code)
     except RuntimeError as error:

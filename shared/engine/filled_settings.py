@@ -11,6 +11,7 @@ from poc.shared.engine.numerics.class_weights import balanced_weights
 from poc.shared.spec.methods.fitted_heads import NeighboursOptions
 from poc.shared.spec.networks.layers.elementwise import BatchNorm
 from poc.shared.spec.reading.recipe import TrainingImages, fill_in
+from poc.shared.spec.resolved import declare_for
 from poc.shared.spec.run import RunSpec
 
 
@@ -25,7 +26,7 @@ def fill_open(run: RunSpec, split: Split) -> RunSpec:
     source = split.source
     # Declared for the look at its layers alone: the recipe differs for networks with batch norm.
     shape = prepared_shape(source, run.data, int(split.train[0]))
-    network = run.model_spec.declare(shape, len(source.class_names))
+    network = declare_for(run, shape, len(source.class_names))
     images = TrainingImages(
         num_images=len(split.train),
         are_photos=are_photos(source, split.train),

@@ -6,14 +6,17 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
-from .methods.table import Method, find_method
-from .networks.layers.declaration import Parameter
+from .methods.table import Method, find_method, tell_default
+from .networks.layers.declaration import Parameter, Shape
 from .networks.lora import training_lora, with_lora
 from .networks.network import Network
 from .networks.products import Product, find_products
 from .run import RunSpec
 from .settings import Settings
 from .training.stages import Stage
+
+# The network of a study of large X-rays is a default model; the other is one for 32 pixels.
+NEEDS_LARGE_IMAGES, TAKES_SMALL_IMAGES = "conv2d_chain", "resnet32_cifar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +108,30 @@ def declare_network(run: RunSpec) -> Network:
     """Declare the network for this run's images, with the terms of LoRA if it has any.
 
     Raises:
-        UsageError: The images' shape or the number of classes is not known yet, or LoRA does not
-            fit the network.
+        UsageError: The images' shape or the number of classes is not known yet, LoRA does not fit
+            the network, or as `declare_for`.
     """
     if run.input_shape is None or run.num_classes is None:
         raise UsageError(
             f"Got a run with input_shape={run.input_shape} and num_classes={run.num_classes}. "
             "Expected both to be known. Try opening its data first, or set both."
         )
-    return with_lora(run.model_spec.declare(run.input_shape, run.num_classes), run.lora)
+    return with_lora(declare_for(run, run.input_shape, run.num_classes), run.lora)
+
+
+def declare_for(run: RunSpec, shape: Shape, num_classes: int) -> Network:
+    """Declare the run's network for images (H, W, C) and a number of classes.
+
+    Raises:
+        UsageError: The images are too small; the message says if the model is the default one.
+    """
+    try:
+        return run.model_spec.declare(shape, num_classes)
+    except UsageError as error:
+        hint = tell_default(run.method, run.model_spec.name)
+        if hint and run.model_spec.name == NEEDS_LARGE_IMAGES:
+            hint = f"{hint[:-1]}, such as {TAKES_SMALL_IMAGES}, which takes small images."
+        raise UsageError(f"{error}{hint}") from None
 
 
 def declare_teacher(run: RunSpec) -> Network | None:

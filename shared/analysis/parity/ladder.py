@@ -262,9 +262,9 @@ class Ladder:
                 if outcome.is_equal(tolerance):
                     return outcome
                 doubles = self._pair.in_double(evaluate, probe)
+                outcome = replace(outcome, doubles=doubles)
                 if doubles is None or is_smooth(outcome.values, doubles, tolerance):
                     return outcome
-                outcome = replace(outcome, doubles=doubles)
             outcomes.append(outcome)
         return next((outcome for outcome in outcomes[::-1] if outcome.is_calm), outcomes[-1])
 

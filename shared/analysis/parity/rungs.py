@@ -25,6 +25,7 @@ class Rung:
             that are moved by one unit in the last place.
         learning_rate: For steps: the rate of the first one.
         is_judged: The rung can tell another program from rounding or a kink.
+        is_settled: float64 tells it where float32 cannot, and the backends agree there.
         notes: Changes to the rung for this run, one sentence each.
     """
 
@@ -36,16 +37,19 @@ class Rung:
     self_difference: float | None = None
     learning_rate: float | None = None
     is_judged: bool = True
+    is_settled: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def is_passed(self) -> bool:
-        """Return whether it is judged and its error within the tolerance (a NaN is not)."""
-        return bool(self.is_judged and self.error <= self.tolerance)
+        """Return whether the backends agree: within the tolerance (a NaN is not), or in float64."""
+        return self.is_settled or bool(self.is_judged and self.error <= self.tolerance)
 
     @property
     def verdict(self) -> str:
-        """Return `equal`, `DIFFERENT` or `not judged`."""
+        """Return `equal`, `in float64` (equal there alone), `DIFFERENT` or `not judged`."""
+        if self.is_settled:
+            return "in float64"
         if not self.is_judged:
             return "not judged"
         return "equal" if self.is_passed else "DIFFERENT"

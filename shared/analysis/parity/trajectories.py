@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.networks.initializers import Weights
 
-from .kinks import excuse_kinks
+from .kinks import excuse_rounding
 from .rungs import Rung, compare, split
 
 # Small in float32, where a trajectory amplifies rounding. The strict comparison is in float64.
@@ -127,7 +127,7 @@ class Outcome:
         pairs = zip(self.values, self.doubles, strict=True)
         own = [compare_parts(self.steps.name, pair, tolerance) for pair in pairs]
         exact = compare_parts(self.steps.name, self.doubles, EXACT_TOLERANCE)
-        return excuse_kinks(rungs, exact, own)
+        return excuse_rounding(rungs, exact, own)
 
 
 def is_finite(values: Arrays) -> bool:

@@ -7,9 +7,8 @@ checks in `after_data` run in the worker.
 from poc.shared.data.sources.table import known_images, require_source
 from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
-from poc.shared.spec.methods.table import find_method, tell_default
+from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.layers.declaration import Shape
-from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import read_initial_weights, require_weight_file
@@ -47,7 +46,7 @@ def check_before_data(run: RunSpec) -> None:
         run.loss.check_labels(run.data.source, is_multi_label=known.is_multi_label)
     if knows_classes and run.loss.class_weights != "balanced":
         run.loss.weights_of(classes)
-    read_initial_weights(run, declare_fitting(run), knows_classes=knows_classes)
+    read_initial_weights(run, declare_network(run), knows_classes=knows_classes)
     if known is not None:
         resolved = resolve_networks(run)
         check_stages(resolved)
@@ -62,18 +61,6 @@ def check_plan(run: RunSpec) -> None:
         UsageError: The numbers contradict each other; the message names both.
     """
     find_method(run.method).plan_stages(run.method_settings, run.num_epochs)
-
-
-def declare_fitting(run: RunSpec) -> Network:
-    """Declare the network, or refuse images too small for it.
-
-    Raises:
-        UsageError: The images are too small; the message says if the model is the default one.
-    """
-    try:
-        return declare_network(run)
-    except UsageError as error:
-        raise UsageError(f"{error}{tell_default(run.method, run.model_spec.name)}") from None
 
 
 def early_shape(run: RunSpec) -> Shape | None:

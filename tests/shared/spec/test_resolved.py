@@ -55,3 +55,14 @@ def test_settings_declare_no_network():
     assert Network not in returned
     assert not hasattr(run_module, "Network")
     assert not hasattr(run_settings, "Network")
+
+
+def test_images_that_are_too_small_for_a_default_model_lead_to_another_one():
+    run = RunSpec.parse({"method": "scratch", **IMAGES}, "")
+    with pytest.raises(UsageError, match=r"--model names another, such as (\w+), which") as error:
+        declare_network(run)
+    name = str(error.value).split("such as ")[1].split(",")[0]
+    assert declare_network(run.replace(model={"name": name})).output
+    # Nothing is added for a model that is no default of its method.
+    with pytest.raises(UsageError, match=r"train_size and test_size of fixres\.$"):
+        declare_network(make_run("kd", model={"name": "conv2d_chain"}, **IMAGES))

@@ -1,12 +1,14 @@
-"""Time of a training step of ConvNeXt-T: this project's and the framework's own model.
+"""Time of a training step of a published network: this project's and the library's own model.
 
-    python benchmarks/convnext_step.py --backend torch --batch-size 8 --rounds 11
-    python benchmarks/convnext_step.py --backend tf --batch-size 8 --rounds 11
+    python benchmarks/library_step.py convnext_tiny --backend torch --batch-size 8 --rounds 11
+    python benchmarks/library_step.py convnext_tiny --backend tf --batch-size 8 --rounds 11
+    python benchmarks/library_step.py vit_s16 --backend torch --batch-size 8 --rounds 11
 
-The other side is torchvision's `convnext_tiny`, or keras.applications' `ConvNeXtTiny`. Both have
-the same batch and optimiser, and take turns in one process; both drop branches at the same rates.
-A step is the forward pass, the loss, all gradients and SGD with momentum. The time of a step is the
-median over the rounds; the last line has their ratio, of which 1.03 is the bound.
+The other side is torchvision's model, or that of keras.applications. Both have the same batch and
+optimiser, and take turns in one process; both drop branches at the same rates. In PyTorch they have
+the same weights. A step is the forward pass, the loss, all gradients and SGD with momentum. The
+time of a step is the median over the rounds; the last line has the median of the rounds' ratios, of
+which 1.03 is the bound. keras.applications has no ViT.
 """
 
 import argparse
@@ -29,14 +31,17 @@ Step = Callable[[], object]
 def main() -> int:
     """Print one line per form, and the ratio; 1 if it is above the bound."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=("convnext_tiny", "vit_s16"))
     parser.add_argument("--backend", choices=("tf", "torch"), required=True)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=11)
     given = parser.parse_args()
+    if given.model == "vit_s16" and given.backend == "tf":
+        parser.error("keras.applications has no ViT: try --backend torch")
     keep_heap()
     make = {"tf": keras_steps, "torch": torch_steps}[given.backend]
-    times = time_in_turn(make(given.batch_size, given.side), given.rounds)
+    times = time_in_turn(make(given.model, given.batch_size, given.side), given.rounds)
     for name, values in times.items():
         print(f"{name:18} {1000 * statistics.median(values):9.1f} ms", flush=True)
     # In pairs: what else the machine does hits both members of a round.
@@ -45,31 +50,37 @@ def main() -> int:
     return int(ratio > BOUND)
 
 
-def declare(backend: str, side: int) -> tuple[Any, Any, Any]:
+def declare(model: str, backend: str, side: int) -> tuple[Any, Any, Any]:
     """Return the network for images of this side, its weights, and the names of its layers."""
-    spec = ModelSpec(name="convnext_tiny")
+    spec = ModelSpec(name=model)
     network = standalone(spec.declare((side, side, 3), CLASSES))
     weights = draw_weights(network.parameters, 0)
     return network, weights, name_native_layers(network, spec, backend)
 
 
-def torch_steps(batch_size: int, side: int) -> dict[str, Step]:
+def torch_steps(model: str, batch_size: int, side: int) -> dict[str, Step]:
     """Return a step of each side in PyTorch, from the same weights."""
     import torch
-    from torchvision.models import convnext_tiny
+    from torchvision.models import VisionTransformer, convnext_tiny
 
     from poc.torch_impl import build_native_model
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    ours = build_native_model(*declare("torch", side)).to(device)
-    theirs = convnext_tiny(num_classes=CLASSES).to(device)
+    ours = build_native_model(*declare(model, "torch", side)).to(device)
+    theirs = (
+        convnext_tiny(num_classes=CLASSES)
+        if model == "convnext_tiny"
+        else VisionTransformer(side, 16, 12, 6, 384, 1536, num_classes=CLASSES)
+    ).to(device)
     theirs.load_state_dict(ours.state_dict(), strict=True)
     images = torch.randn(batch_size, 3, side, side, device=device)
-    images = images.to(memory_format=torch.channels_last)
+    # Convolutions are faster in this layout; a ViT has one.
+    layout = torch.channels_last if model == "convnext_tiny" else torch.contiguous_format
+    images = images.to(memory_format=layout)
     labels = torch.arange(batch_size, device=device) % CLASSES
 
     def make_step(model: Any) -> Step:
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=layout)
         optimizer = torch.optim.SGD(model.train().parameters(), lr=1e-3, momentum=0.9)
 
         def step() -> object:
@@ -84,7 +95,7 @@ def torch_steps(batch_size: int, side: int) -> dict[str, Step]:
     return {"ours": make_step(ours), "torchvision": make_step(theirs)}
 
 
-def keras_steps(batch_size: int, side: int) -> dict[str, Step]:
+def keras_steps(model: str, batch_size: int, side: int) -> dict[str, Step]:
     """Return a step of each side in Keras."""
     import keras
     import tensorflow as tf
@@ -105,7 +116,7 @@ def keras_steps(batch_size: int, side: int) -> dict[str, Step]:
         classes=CLASSES,
         classifier_activation=None,
         weights=None,
-        name="convnext_tiny",
+        name=model,
     )
 
     def make_step(model: Any) -> Step:
@@ -125,7 +136,7 @@ def keras_steps(batch_size: int, side: int) -> dict[str, Step]:
         return lambda: float(run())
 
     return {
-        "ours": make_step(build_native_model(*declare("tf", side))),
+        "ours": make_step(build_native_model(*declare(model, "tf", side))),
         "keras.applications": make_step(theirs),
     }
 
