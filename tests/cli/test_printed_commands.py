@@ -104,6 +104,8 @@ def workplace(tmp_path_factory):
             "--epochs 1 --output default",
             f"--config scratch/fashion_mnist_teacher {few}=20 --epochs 1 "
             "--output runs/fashion_teacher",
+            "--config scratch/vit_embedded --set data.split.train_per_class=4 --epochs 1 "
+            "--output runs/vit",
             f"--config scratch/fashion_mnist_vgg9 {few}=6 --epochs 1 --output runs/vgg9",
             f"--method scratch {small} --data folder:PATH --set image_size=[32,32] --epochs 1 "
             "--output photos",
@@ -233,6 +235,8 @@ def fit(command):
         names["RUN_FOLDER"] = "default"
     if "--weights" in words:
         names["FILE"] = "DOGS.safetensors" if "mobilenet_v2" in words else "LITE0.safetensors"
+        if "lora_embedded" in command:
+            names["FILE"] = "runs/vit/checkpoints/best.safetensors"
         if "collapse" in command:
             names["FILE"] = "runs/vgg9/checkpoints/best.safetensors"
     fitted = ["cell" if word.startswith("GRID/") else names.get(word, word) for word in words[2:]]
