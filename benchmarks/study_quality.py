@@ -291,7 +291,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.real:
-        parser.error("--real needs `poc study`, which is not there yet; try --simulated")
+        parser.error("--real is not there yet; try --simulated")
     started = time.perf_counter()
     print_simulated(arguments.repeats, arguments.seed)
     print(f"\n{time.perf_counter() - started:.0f} s")
