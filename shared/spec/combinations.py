@@ -59,7 +59,14 @@ def check_size(run: RunSettings) -> None:
 
 
 def check_lora(run: RunSettings) -> None:
-    """Refuse LoRA for a method that has no frozen layers to which it could add terms."""
+    """Refuse LoRA for a method without frozen layers, and settings of terms that nothing has."""
+    unused = [name for name in ("alpha", "targets") if name in run.lora.model_fields_set]
+    if run.lora.rank is None and unused:
+        name = unused[0]
+        raise UsageError(
+            f"Got lora.{name}={getattr(run.lora, name)!r} without lora.rank, so that no layer has "
+            f"a term. Expected a rank beside it. Try lora.rank=8, or removing lora.{name}."
+        )
     if run.lora.rank is not None and run.method not in LORA_METHODS:
         raise UsageError(
             f"Got lora.rank={run.lora.rank} with the method {run.method!r}, which trains its "

@@ -14,6 +14,7 @@ from poc.shared.data.sources.base import Source
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
 from poc.shared.engine.launch.sweep_definition import Watch
+from poc.shared.engine.worker.template import warm_starts
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
@@ -29,6 +30,8 @@ from .recorded_cells import RecordedCells
 from .search import Search
 from .worker_cells import WorkerCells, count_train_images
 
+# Nobody knows how many cells there will be; a framework is imported once for all of them.
+MANY = 1_000_000
 PAGE, DECISION = "index.html", "decision.json"
 Tell = Callable[[str], None]
 
@@ -176,7 +179,8 @@ def run_study(
         runner.check(search.list_first())
         for note in runner.notes:
             tell(note)
-        search_and_test(wish, search)
+        with warm_starts(dict.fromkeys(BACKENDS, MANY)):
+            search_and_test(wish, search)
         decision = decide(collect(source, protocol, cells.ended, wish.output))
         write_bytes(wish.output / DECISION, decision.to_json().encode())
         page.write(

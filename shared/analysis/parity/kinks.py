@@ -1,10 +1,10 @@
-"""What float32 cannot judge: units within rounding of a kink of a ReLU or max-pool, and sums.
+"""Differences of rounding in float32: units on a kink of a ReLU or max-pool, and sums of roundings.
 
 At a kink float32 may fall on either side. If the backends differ with every noise, and with none of
 them does each agree with its own float64, then float64 decides. It also decides where each backend
 agrees with its own float64, but the sum of both roundings is above the bound. A difference in
 float64 is a different program. Agreement settles the rung if the loss, which has no kink, agrees in
-float32 too; else a fault of float32 alone could hide here, and the rung is not judged.
+float32 too. Otherwise float32 alone could have a fault, and the rung is not judged.
 """
 
 from collections.abc import Mapping, Sequence

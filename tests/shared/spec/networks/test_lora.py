@@ -130,3 +130,9 @@ def test_training_from_the_start_freezes_the_targets_alone():
 def test_what_makes_no_sense_is_refused(fields, message):
     with pytest.raises(UsageError, match=message):
         resolve_networks(make_run(**fields))
+
+
+@pytest.mark.parametrize("unused", [{"alpha": 4.0}, {"targets": ["dense"]}], ids=str)
+def test_settings_of_terms_that_nothing_has_are_refused(unused):
+    with pytest.raises(UsageError, match=r"without lora\.rank, so that no layer has a term"):
+        RunSpec.parse({"method": "transfer", "model": VIT, "lora": unused}, "")
