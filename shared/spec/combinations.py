@@ -60,7 +60,8 @@ def check_size(run: RunSettings) -> None:
 
 def check_lora(run: RunSettings) -> None:
     """Refuse LoRA for a method without frozen layers, and settings of terms that nothing has."""
-    unused = [name for name in ("alpha", "targets") if name in run.lora.model_fields_set]
+    plain = type(run.lora)()
+    unused = [key for key in ("alpha", "targets") if getattr(run.lora, key) != getattr(plain, key)]
     if run.lora.rank is None and unused:
         name = unused[0]
         raise UsageError(
