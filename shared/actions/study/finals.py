@@ -1,10 +1,11 @@
 """The finals: the best candidates, trained again on every cell of the protocol, tested once each.
 
 On a holdout, further networks of the search come first: three of each finalist choose. Cells run
-split by split, so that finalists that end early have the same test images.
+split by split. Where they show that the plan is too large for the time that is left, it shrinks, so
+that the rows that remain are tested on all splits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Cell, Protocol
@@ -42,14 +43,21 @@ def plan_finals(
     the least: it runs as far as the time goes.
     """
     left = clock.left - spare(clock.budget_seconds)
+    plans = list_plans(ranked, frameworks)
+    for plan in plans:
+        jobs = [*list_choosing(plan, protocol), *list_finals(plan, protocol)]
+        if MARGIN * cost_of(jobs, costs) <= left:
+            return plan
+    return plans[-1]
+
+
+def list_plans(ranked: Sequence[Trial], frameworks: Sequence[str]) -> list[FinalsPlan]:
+    """Return the plans in the order of preference; one without finalists if there are none."""
     plans = [
         FinalsPlan(finalists=tuple(ranked[:count]), frameworks=tuple(frameworks[:number]))
         for count, number in list_sizes(len(ranked), len(frameworks))
     ]
-    for plan in plans:
-        if MARGIN * cost_of(plan, protocol, costs) <= left:
-            return plan
-    return plans[-1] if plans else FinalsPlan(finalists=(), frameworks=tuple(frameworks))
+    return plans or [FinalsPlan(finalists=(), frameworks=tuple(frameworks))]
 
 
 def list_sizes(num_ranked: int, num_frameworks: int) -> Iterator[tuple[int, int]]:
@@ -64,10 +72,11 @@ def list_sizes(num_ranked: int, num_frameworks: int) -> Iterator[tuple[int, int]
         yield 1, 1
 
 
-def cost_of(plan: FinalsPlan, protocol: Protocol, costs: Costs) -> float:
-    """Estimate the seconds of all cells of a plan."""
-    jobs = [*list_choosing(plan, protocol), *list_finals(plan, protocol)]
-    return sum(costs.estimate(job.candidate, job.share, job.backend) or 0.0 for job in jobs)
+def cost_of(jobs: Iterable[Job], costs: Costs) -> float:
+    """Estimate the seconds of some cells."""
+    return sum(
+        costs.estimate(job.candidate, job.share, job.backend, job.phase) or 0.0 for job in jobs
+    )
 
 
 def list_choosing(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
@@ -115,12 +124,48 @@ def is_repetition(candidate: Candidate, cell: Cell, number: int) -> bool:
 
 def run_finals(plan: FinalsPlan, protocol: Protocol, cells: RecordedCells) -> list[Trial]:
     """Run the plan as far as the time goes; return every cell of it that has ended."""
-    ended = []
-    for job in (*list_choosing(plan, protocol), *list_finals(plan, protocol)):
-        left = cells.clock.left - spare(cells.clock.budget_seconds)
-        cost = cells.costs.estimate(job.candidate, job.share, job.backend) or 0.0
-        # A cell that would be stopped at the end gives nothing.
-        if cost > left:
+    ended = list[Trial]()
+    for job in list_choosing(plan, protocol):
+        if not has_time(job, cells):
+            return ended
+        ended.append(run_cell(job, cells))
+    tested = set[str]()
+    while True:
+        plan, jobs = shrink(plan, protocol, cells, tested)
+        if not jobs or not has_time(jobs[0], cells):
+            return ended
+        ended.append(run_cell(jobs[0], cells))
+        tested.add(jobs[0].key)
+
+
+def shrink(
+    plan: FinalsPlan, protocol: Protocol, cells: RecordedCells, tested: Collection[str]
+) -> tuple[FinalsPlan, list[Job]]:
+    """Return the largest part of the plan whose cells fit into the time, and these cells.
+
+    Args:
+        plan: The present plan.
+        protocol: Its splits.
+        cells: Their costs so far, and the time.
+        tested: Keys of the cells that have ended.
+    """
+    for part in list_plans(plan.finalists, plan.frameworks):
+        jobs = [job for job in list_finals(part, protocol) if job.key not in tested]
+        if cost_of(jobs, cells.costs) <= time_left(cells):
             break
-        ended.append(Trial(job, cells.run(job, left)))
-    return ended
+    return part, jobs
+
+
+def time_left(cells: RecordedCells) -> float:
+    """Return the seconds that are left for cells."""
+    return cells.clock.left - spare(cells.clock.budget_seconds)
+
+
+def has_time(job: Job, cells: RecordedCells) -> bool:
+    """Return whether a cell will end in time; one that would be stopped gives nothing."""
+    return cost_of([job], cells.costs) <= time_left(cells)
+
+
+def run_cell(job: Job, cells: RecordedCells) -> Trial:
+    """Run a cell, at most until the time is over."""
+    return Trial(job, cells.run(job, time_left(cells)))

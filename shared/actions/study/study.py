@@ -21,7 +21,7 @@ from poc.shared.spec.run import BACKENDS
 
 from .candidates import MAJORITY, Candidate, list_candidates
 from .clock import Clock
-from .collection import collect
+from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
 from .jobs import Trial
 from .ledger import locked, open_folder
@@ -253,7 +253,13 @@ def warn(search: Search, decision: Decision) -> list[str]:
     finals = [
         trial.job for trial in ended if trial.job.phase == "finals" and trial.outcome.is_finished
     ]
-    tested, ranked = {job.candidate.name for job in finals}, search.ranked()
+    full, ranked = keep_full(finals), search.ranked()
+    tested = {job.candidate.name for job in full}
+    rows = {(job.candidate.name, job.backend) for job in finals}
+    rows -= {(job.candidate.name, job.backend) for job in full}
+    if rows:
+        names = ", ".join(f"{name} in {NAMES[backend]}" for name, backend in sorted(rows))
+        found.append(f"Left out, since the time did not reach for all splits: {names}.")
     if len(ranked) > len(tested):
         found.append(
             f"Of {len(ranked)} candidates with a validation accuracy, {len(tested)} were tested: a "
@@ -264,8 +270,8 @@ def warn(search: Search, decision: Decision) -> list[str]:
             f"The time was over when {decision.num_test_images:,} of "
             f"{protocol.num_test_images:,} images were tested."
         )
-    if len({job.backend for job in finals}) == 1:
-        name = NAMES[finals[0].backend]
+    if len({job.backend for job in full}) == 1:
+        name = NAMES[full[0].backend]
         found.append(f"All finalists ran in {name} alone, so the frameworks are not compared.")
     return found
 

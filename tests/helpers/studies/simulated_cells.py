@@ -32,11 +32,13 @@ class SimulatedTime:
 class SimulatedCells:
     """Runs cells: `worlds` maps a candidate's name to (accuracy, seconds of all of its epochs).
 
-    The process is killed in the cell number `kill_at` of this call, before it ends.
+    The process is killed in the cell number `kill_at` of this call, before it ends. A cell of the
+    finals takes `finals_factor` times as long as one of the search.
     """
 
-    def __init__(self, time, worlds, kill_at=None, start_seconds=2.0):
+    def __init__(self, time, worlds, kill_at=None, start_seconds=2.0, finals_factor=1.0):
         self.time, self.worlds, self.kill_at = time, worlds, kill_at
+        self.finals_factor = finals_factor
         self.start_seconds = start_seconds
         self.ran = []
 
@@ -47,6 +49,7 @@ class SimulatedCells:
         self.ran.append(job.key)
         accuracy, full_seconds = self.worlds[job.candidate.name]
         slower = 1.4 if job.backend == "tf" else 1.0
+        slower *= self.finals_factor if job.phase == "finals" else 1.0
         seconds = slower * (self.start_seconds + full_seconds * job.share)
         if seconds > limit_seconds:
             self.time.seconds += limit_seconds
@@ -64,11 +67,19 @@ def make_protocol(num_images=162):
 
 
 def run_simulated(
-    folder, candidates, worlds, budget_seconds, *, num_images=162, kill_at=None, time=None
+    folder,
+    candidates,
+    worlds,
+    budget_seconds,
+    *,
+    num_images=162,
+    kill_at=None,
+    time=None,
+    finals_factor=1.0,
 ):
     """Run a simulated study in a folder; return its search, its plan and its cells."""
     time = time or SimulatedTime()
-    runner = SimulatedCells(time, worlds, kill_at)
+    runner = SimulatedCells(time, worlds, kill_at, finals_factor=finals_factor)
     clock = Clock(budget_seconds, read=time.read)
     protocol = make_protocol(num_images)
     cells = RecordedCells(open_folder(folder, {"data": "simulated"}), clock, runner)

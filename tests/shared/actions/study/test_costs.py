@@ -11,9 +11,9 @@ NET = Candidate(name="net", settings=("method=scratch",), tier=2, kind="normed")
 HEAD = Candidate(name="head", settings=("method=knn",), tier=1)
 
 
-def add(costs, candidate, backend, seconds, share=1.0, status="finished"):
+def add(costs, candidate, backend, seconds, share=1.0, status="finished", phase="search"):
     job = Job(
-        phase="search",
+        phase=phase,
         candidate=candidate,
         backend=backend,
         split=SplitSpec(),
@@ -62,3 +62,13 @@ def test_a_cell_that_was_stopped_is_no_measurement():
     costs = Costs()
     add(costs, NET, "torch", 60.0, status="stopped")
     assert costs.estimate(NET, 1.0, "torch") is None
+
+
+def test_a_cell_of_the_finals_is_measured_by_finals():
+    """The search shares the outputs of frozen layers, so that its cells are cheaper."""
+    costs = Costs()
+    add(costs, HEAD, "torch", 2.0)
+    assert costs.estimate(HEAD, 1.0, "torch", "finals") == 2.0
+    add(costs, HEAD, "torch", 7.0, phase="finals")
+    assert costs.estimate(HEAD, 1.0, "torch", "finals") == 7.0
+    assert costs.estimate(HEAD, 1.0, "torch") == 2.0

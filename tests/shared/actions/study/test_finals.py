@@ -66,3 +66,18 @@ def test_a_budget_below_one_finalist_tests_what_it_can(tmp_path):
     assert len(plan.finalists) == 1
     assert 0 < len(finals) < 5
     assert runner.time.seconds <= 120
+
+
+@pytest.mark.parametrize(("budget", "factor"), [(300, 3.0), (300, 6.0), (900, 12.0)])
+def test_a_plan_that_is_too_large_shrinks_and_is_tested_on_all_splits(tmp_path, budget, factor):
+    _, plan, finals, runner = run_simulated(
+        tmp_path / "study", CANDIDATES, WORLDS, budget, finals_factor=factor
+    )
+    assert runner.time.seconds <= budget
+    rows = [(trial.job.candidate.name, trial.job.backend) for trial in finals]
+    complete = {row for row in rows if rows.count(row) == 5}
+    # The best one is complete; the rest was given up early, not cut off at the end.
+    assert (plan.finalists[0].job.candidate.name, "torch") in complete
+    last = {row for row, trial in zip(rows, finals, strict=True) if trial.job.split.fold == 4}
+    assert last == complete
+    assert len(rows) < 5 * len(plan.finalists) * len(plan.frameworks)
