@@ -46,13 +46,13 @@ def run(trained, tmp_path, monkeypatch):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-def explain(run, paths, output, note=ignore, **wish):
+def explain(run, paths, output, note=ignore, command="poc explain", **wish):
     return explain_files(
         run,
         [str(path) for path in paths],
         output,
         Wish(**wish),
-        command="poc explain",
+        command=command,
         report=lambda event: note(event["text"]) if event["event"] == "note" else None,
     )
 
@@ -100,6 +100,16 @@ def test_the_page_says_in_words_what_a_picture_shows(run, photos, tmp_path):
     assert "cannot be opened (No such file or directory)" in page
     # Dark and light come from the reader's device.
     assert "color-scheme: light dark" in page
+
+
+def test_a_command_of_many_files_is_folded(run, photos, tmp_path):
+    """A pattern of the shell becomes a path per file."""
+    long = "poc explain run " + " ".join(f"photos/{number}.jpg" for number in range(100))
+    for name, command in (("short", "poc explain run a.jpg"), ("long", long)):
+        explain(run, [photos / "cat" / "0.png"], tmp_path / name, command=command)
+        page = (tmp_path / name / "index.html").read_text(encoding="utf-8")
+        assert page.count(f"<code>{command}</code>") == 1
+        assert page.count("<summary>Written by <code>poc explain run photos") == (name == "long")
 
 
 def test_answers_are_those_of_predict(run, photos, tmp_path):
