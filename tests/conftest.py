@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.interruption import LIVE
 from poc.shared.spec.run import BACKENDS
 
 # Tensors are tiny here: threads that wait for each other would double the time.
@@ -101,7 +102,10 @@ def start_worker(backend: str, folder: Path, **environment: str) -> Worker:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**ONE_THREAD, **environment}.items():
             patch.setenv(name, value)
-        return Worker(backend, log=folder / "log")
+        worker = Worker(backend, log=folder / "log")
+    # It serves other tests too: a signal that one of them sends to this process is not for it.
+    LIVE.discard(worker)
+    return worker
 
 
 @pytest.fixture(scope="session")

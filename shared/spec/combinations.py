@@ -66,7 +66,7 @@ def check_lora(run: RunSettings) -> None:
         name = unused[0]
         raise UsageError(
             f"Got lora.{name}={getattr(run.lora, name)!r} without lora.rank, so that no layer has "
-            f"a term. Expected a rank beside it. Try lora.rank=8, or removing lora.{name}."
+            f"a term. Expected a rank, too. Try lora.rank=8, or removing lora.{name}."
         )
     if run.lora.rank is not None and run.method not in LORA_METHODS:
         raise UsageError(

@@ -63,7 +63,9 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
         training=training,
     )
     assert found["output"].dtype == np.float32
-    assert 0 < relative_error(found["output"], output) < FORWARD
+    # Two products in a row are rounded twice.
+    roundings = 2 if case.startswith("lora") else 1
+    assert 0 < relative_error(found["output"], output) < roundings * FORWARD
     # Exactly zero: what is found is rounding, which the optimiser does not get (decision 0003).
     cancelled = CASES[case].cancelled_biases
     for name, gradient in gradients.items():
@@ -71,7 +73,7 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
         if name in cancelled:
             assert np.abs(gradient).max() < 1e-12, name
             continue
-        assert relative_error(found["gradients"][name], gradient) < BACKWARD, name
+        assert relative_error(found["gradients"][name], gradient) < roundings * BACKWARD, name
     for name, value in after.items():
         assert found["weights"][name].dtype == np.float32
         assert relative_error(found["weights"][name], value) < FORWARD, name

@@ -25,8 +25,8 @@ class Rung:
             that are moved by one unit in the last place.
         learning_rate: For steps: the rate of the first one.
         is_judged: The rung can tell another program from rounding or a kink.
-        is_settled: float64 tells it where float32 cannot, and the backends agree there.
         notes: Changes to the rung for this run, one sentence each.
+        is_settled: float64 tells it where float32 cannot, and the backends agree there.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Rung:
     self_difference: float | None = None
     learning_rate: float | None = None
     is_judged: bool = True
-    is_settled: bool = False
     notes: tuple[str, ...] = ()
+    is_settled: bool = False
 
     @property
     def is_passed(self) -> bool:
