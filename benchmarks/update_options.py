@@ -209,6 +209,7 @@ def count_on(trainer: Any, *outcome: Any) -> None:
     result = type("Outcome", (), {})()
     result.losses, result.logits, result.loss = losses, logits, loss
     result.by_name = gradients[0] if gradients else {}
+    result.watched = {}
     trainer._count(result, labels)
 
 
