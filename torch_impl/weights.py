@@ -127,8 +127,9 @@ def _flat_shape(model: Model, name: str) -> Shape | None:
 def _path(model: Model, name: str) -> list[str]:
     """Return the names of the modules that lead to the owner of a canonical name."""
     owner, parts = name.rpartition("/")[0], list[str]()
-    # Names of nodes contain slashes too: what is left after the longest of them are parts.
-    while owner not in model.node_layers:
+    # Names of nodes contain slashes too: what is left after the longest of them are parts. A name
+    # of no node ends with an empty owner, which the caller does not find.
+    while owner and owner not in model.node_layers:
         owner, _, part = owner.rpartition("/")
         parts.insert(0, part)
     return [owner, *parts]

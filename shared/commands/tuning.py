@@ -137,7 +137,8 @@ def study(
     page and as decision.json.
     """
     from poc.shared.actions.study.budget import read_budget
-    from poc.shared.actions.study.study import DECISION, PAGE, Wish, run_study
+    from poc.shared.actions.study.study import PAGE, Wish, run_study
+    from poc.shared.analysis.study.decision import DECISION
     from poc.shared.data.protocol.question import Question
     from poc.shared.engine.console.progress import WorkProgress
 

@@ -33,12 +33,12 @@ def draw(run):
     }
 
 
-def draw_batches(run):
+def draw_batches(run, size=6):
     generator = np.random.default_rng(0)
     return [
         {
-            "images": generator.uniform(size=(6, *run.input_shape)).astype(np.float32),
-            "labels": generator.integers(0, run.num_classes, 6),
+            "images": generator.uniform(size=(size, *run.input_shape)).astype(np.float32),
+            "labels": generator.integers(0, run.num_classes, size),
         }
         for _ in range(3)
     ]

@@ -63,9 +63,7 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
         training=training,
     )
     assert found["output"].dtype == np.float32
-    # Two products in a row are rounded twice.
-    roundings = 2 if case.startswith("lora") else 1
-    assert 0 < relative_error(found["output"], output) < roundings * FORWARD
+    assert 0 < relative_error(found["output"], output) < FORWARD
     # Exactly zero: what is found is rounding, which the optimiser does not get (decision 0003).
     cancelled = CASES[case].cancelled_biases
     for name, gradient in gradients.items():
@@ -73,7 +71,11 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
         if name in cancelled:
             assert np.abs(gradient).max() < 1e-12, name
             continue
-        assert relative_error(found["gradients"][name], gradient) < roundings * BACKWARD, name
+        # Terms make queries and keys larger, and softmax multiplies their rounding: a few lines of
+        # plain PyTorch in bfloat16 are off by 0.08 here (median of 41 projections; at most 0.23).
+        is_scored = case == "lora attention" and name.startswith(("layer/query/", "layer/key/"))
+        bound = 2 * BACKWARD if is_scored else BACKWARD
+        assert relative_error(found["gradients"][name], gradient) < bound, name
     for name, value in after.items():
         assert found["weights"][name].dtype == np.float32
         assert relative_error(found["weights"][name], value) < FORWARD, name

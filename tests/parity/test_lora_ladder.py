@@ -1,9 +1,9 @@
 """The parity ladder with LoRA: small networks with dropout, stochastic depth and LayerScale on."""
 
-import numpy as np
 import pytest
 
 from poc.shared.analysis.parity.ladder import Ladder
+from poc.tests.backends.test_lora import draw_batches
 from poc.tests.helpers.architectures.table import ARCHITECTURES
 
 RANK = {"rank": 2, "alpha": 3.0}
@@ -17,17 +17,6 @@ ROWS = {
 }
 
 
-def draw_batches(run):
-    generator = np.random.default_rng(0)
-    return [
-        {
-            "images": generator.uniform(size=(8, *run.input_shape)).astype(np.float32),
-            "labels": generator.integers(0, run.num_classes, 8),
-        }
-        for _ in range(3)
-    ]
-
-
 @pytest.mark.parity
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("row", ROWS)
@@ -35,7 +24,7 @@ def test_both_backends_climb(row, precision, workers):
     """Beside a frozen body, whose random layers act behind the first term."""
     lora = {**RANK, "targets": ROWS[row]}
     run = ARCHITECTURES[row].small_run(precision, method="transfer", lora=lora)
-    rungs = Ladder(run, *workers).climb(draw_batches(run))
+    rungs = Ladder(run, *workers).climb(draw_batches(run, 8))
     assert len(rungs) == 9
     assert [rung.failure for rung in rungs if not rung.is_passed] == []
     steps = [rung for rung in rungs if " steps: " in rung.name]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from poc.shared.analysis.study.decision import Decision
+from poc.shared.analysis.study.decision import DECISION, DEFINITION, Decision
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_regular
 
-DECISION, STUDY, RUN = "decision.json", "study.json", "run.json"
+RUN = "run.json"
 
 
 def find_recommended(folder: Path) -> Path:
@@ -19,7 +19,7 @@ def find_recommended(folder: Path) -> Path:
     Raises:
         UsageError: The study has no decision yet, or recommends no network.
     """
-    if (folder / RUN).is_file() or not (folder / STUDY).is_file():
+    if (folder / RUN).is_file() or not (folder / DEFINITION).is_file():
         return folder
     try:
         decision = Decision.from_json(read_regular(folder / DECISION).decode())

@@ -4,7 +4,6 @@
 process may leave half a last line, which is dropped: its cell has a finished run folder, or none.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -12,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from poc.shared.analysis.study.decision import DEFINITION
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.launch.sweep_definition import locked
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import finite, read_json, write_json
 
 FORMAT = "poc study 1"
-DEFINITION, LEDGER = "study.json", "study.jsonl"
+LEDGER = "study.jsonl"
 Entry = dict[str, Any]
 
 
@@ -42,38 +44,53 @@ class Ledger:
         self.entries.append(json.loads(line))
 
 
-def open_folder(folder: Path, definition: Mapping[str, object]) -> Ledger:
-    """Make the folder of a study, or check that it belongs to the same one.
+@contextmanager
+def open_ledger(folder: Path, definition: Mapping[str, object]) -> Iterator[Ledger]:
+    """Hold the folder of a study, and yield its ledger.
+
+    Definition and ledger are read and written under the lock, which is on the folder itself:
+    another process may be starting the same study now, or writing a line.
 
     Args:
         folder: New or empty folder, or that of the same study, which continues.
         definition: Content by which a study is the same: data, candidates, protocol.
 
     Raises:
-        UsageError: The folder has other content or another study, or cannot be made.
+        UsageError: The folder has other content or another study, a study runs there now, or it
+            cannot be made.
     """
-    path = folder / DEFINITION
-    mine = json.loads(json.dumps({"format": FORMAT, **definition}))
-    if path.is_file():
-        if has_begun(folder):
-            check_same(mine, read_json(path), folder)
-        else:
-            write_json(path, mine)
-        return Ledger(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    refuse_other_content(folder)
+    RunFolder(folder).make(folder)
+    with locked(folder, definition=".", word="study"):
+        settle_definition(folder, definition)
+        yield Ledger(folder)
+
+
+def refuse_other_content(folder: Path) -> None:
+    """Refuse a file, and a folder that has something else than a study.
+
+    Raises:
+        UsageError: See above.
+    """
+    is_other = folder.is_dir() and not (folder / DEFINITION).is_file() and any(folder.iterdir())
+    if is_other or (folder.exists() and not folder.is_dir()):
         raise UsageError(
             f"Got the output {str(folder)!r}, whose content is no study. Expected a new or empty "
             "folder. Try naming one."
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"Got the output {str(folder)!r}, which cannot be made ({error.strerror}). Expected a "
-            "folder that you may write to. Try naming another."
-        ) from None
-    write_json(path, mine)
-    return Ledger(folder)
+
+
+def settle_definition(folder: Path, definition: Mapping[str, object]) -> None:
+    """Write the definition of a study that has not begun; check that of one that has.
+
+    Raises:
+        UsageError: Another study has begun in the folder.
+    """
+    mine = json.loads(json.dumps({"format": FORMAT, **definition}))
+    if has_begun(folder):
+        check_same(mine, read_json(folder / DEFINITION), folder)
+    else:
+        write_json(folder / DEFINITION, mine)
 
 
 def has_begun(folder: Path) -> bool:
@@ -94,24 +111,3 @@ def check_same(mine: Mapping[str, object], theirs: object, folder: Path) -> None
             f"Got another study than the one in {str(folder)!r} ({', '.join(odd)} differ). "
             "Expected the same study, which continues. Try naming a new --output."
         )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the study's folder; the kernel releases it when the process ends in any way.
-
-    Raises:
-        UsageError: A study runs there now.
-    """
-    descriptor = os.open(folder / DEFINITION, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"Got the output {str(folder)!r}, where a study runs now. Expected one study per "
-                "folder. Try waiting for it or naming another folder."
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

@@ -96,7 +96,7 @@ def import_optuna() -> ModuleType:
         import optuna
     except ImportError:
         raise UsageError(
-            "Got a study with settings to search, but optuna is not installed. Expected it too. "
+            "Got a study with settings to search, but optuna is not installed. Expected it. "
             "Try pip install 'poc[study]', or --methods logistic,knn."
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -116,7 +116,7 @@ def assign(proposal: Proposal) -> list[str]:
 
 
 def describe(proposal: Proposal | None) -> str:
-    """Write a proposal in few words: `rate 0.003, decay 1e-05, batches of 32, recipe's views`."""
+    """Write a proposal in few words: `rate 0.003, decay 1e-05, batches of 32, views: recipe`."""
     if not proposal:
         return "-"
     return (

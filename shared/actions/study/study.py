@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poc.shared.analysis.study.deciding import decide
-from poc.shared.analysis.study.decision import Decision
+from poc.shared.analysis.study.decision import DECISION, Decision
 from poc.shared.analysis.study.page import SearchRow, StudyState, render_study
 from poc.shared.analysis.study.sentences import NAMES
 from poc.shared.data.protocol.protocol import Protocol, choose_protocol
@@ -24,7 +24,7 @@ from .clock import Clock
 from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
 from .jobs import Trial
-from .ledger import locked, open_folder
+from .ledger import open_ledger
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
 from .search import Search
@@ -32,7 +32,7 @@ from .worker_cells import WorkerCells, count_train_images
 
 # Nobody knows how many cells there will be; a framework is imported once for all of them.
 MANY = 1_000_000
-PAGE, DECISION = "index.html", "decision.json"
+PAGE = "index.html"
 Tell = Callable[[str], None]
 
 
@@ -158,8 +158,7 @@ def run_study(
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
         tell(sentence)
-    ledger = open_folder(wish.output, define(wish, source, candidates))
-    with locked(wish.output):
+    with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
         page = Page(wish, protocol, command, clock)
         runner = WorkerCells(
             wish.output, wish.data, count_train_images(source, protocol), command, watch

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+# Files of a study's folder: its definition, and its decision.
+DEFINITION, DECISION = "study.json", "decision.json"
 FORMAT = "poc decision 1"
 
 

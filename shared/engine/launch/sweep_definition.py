@@ -193,15 +193,21 @@ def run_key(cell: StoredCell) -> str:
 
 
 @contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Hold the sweep's folder; the kernel releases it when the process ends in any way."""
-    descriptor = os.open(output / DEFINITION, os.O_RDONLY)
+def locked(output: Path, *, definition: str = DEFINITION, word: str = "sweep") -> Iterator[None]:
+    """Hold the folder of a sweep, or of a study by its `definition` and its `word`.
+
+    The kernel releases it when the process ends in any way.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
+    descriptor = os.open(output / definition, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"Got the output {str(output)!r}, where a sweep runs now. Expected one sweep per "
+                f"Got the output {str(output)!r}, where a {word} runs now. Expected one {word} per "
                 "folder. Try waiting for it or naming another folder."
             ) from None
         yield

@@ -188,12 +188,12 @@ CASES: dict[str, Network] = {
     "lora dense": single(Dense(units=3, activation="tanh", **LORA), VECTOR),
     "lora dense tokens": single(Dense(units=3, use_bias=False, **LORA), TOKENS),
     "lora flatten": flattened(Dense(units=3, **LORA)),
-    "lora conv2d": single(Conv2D(filters=3, padding=PADS, activation="tanh", **WINDOW, **LORA)),
+    "lora conv2d": single(Conv2D(filters=3, padding=PADS, activation="gelu", **WINDOW, **LORA)),
     "lora conv2d same": single(Conv2D(filters=3, use_bias=False, **WINDOW, **LORA)),
     "lora conv2d pads wide": single(Conv2D(filters=3, padding=PADS, **WINDOW, **LORA), (6, 5, 80)),
     "lora conv2d groups": single(Conv2D(filters=6, groups=2, **WINDOW, **LORA)),
     "lora pointwise": single(PointwiseConv2D(units=3, activation="gelu", **LORA)),
-    "lora attention": single(SelfAttention(heads=3, adapted=PARTS, **LORA), TOKENS),
+    "lora attention": single(SelfAttention(heads=2, adapted=PARTS, **LORA), TOKENS),
     "lora attention parts": single(
         SelfAttention(heads=2, adapted=("query", "value"), **LORA), TOKENS
     ),

@@ -7,7 +7,7 @@ import numpy as np
 from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.finals import plan_finals, run_finals
 from poc.shared.actions.study.jobs import Outcome
-from poc.shared.actions.study.ledger import open_folder
+from poc.shared.actions.study.ledger import open_ledger
 from poc.shared.actions.study.recorded_cells import RecordedCells
 from poc.shared.actions.study.search import Search
 from poc.shared.data.protocol.protocol import choose_protocol
@@ -82,9 +82,10 @@ def run_simulated(
     runner = SimulatedCells(time, worlds, kill_at, finals_factor=finals_factor)
     clock = Clock(budget_seconds, read=time.read)
     protocol = make_protocol(num_images)
-    cells = RecordedCells(open_folder(folder, {"data": "simulated"}), clock, runner)
-    search = Search(candidates, protocol, cells, "torch", 26)
-    search.run()
-    plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)
-    finals = run_finals(plan, protocol, cells)
+    with open_ledger(folder, {"data": "simulated"}) as ledger:
+        cells = RecordedCells(ledger, clock, runner)
+        search = Search(candidates, protocol, cells, "torch", 26)
+        search.run()
+        plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)
+        finals = run_finals(plan, protocol, cells)
     return search, plan, finals, runner

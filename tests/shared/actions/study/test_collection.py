@@ -7,7 +7,7 @@ from poc.shared.actions.study.candidates import MAJORITY, list_candidates
 from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.collection import collect
 from poc.shared.actions.study.finals import plan_finals, run_finals
-from poc.shared.actions.study.ledger import open_folder
+from poc.shared.actions.study.ledger import open_ledger
 from poc.shared.actions.study.recorded_cells import RecordedCells
 from poc.shared.actions.study.search import Search
 from poc.shared.analysis.study.deciding import decide
@@ -29,11 +29,12 @@ def run(folder, num_images, budget=1000):
     protocol, time = choose_protocol(source, Question()), SimulatedTime()
     clock = Clock(budget, read=time.read)
     runner = WrittenCells(folder, source, ACCURACIES, time)
-    cells = RecordedCells(open_folder(folder, {}), clock, runner)
-    search = Search(CANDIDATES, protocol, cells, "torch", 26)
-    search.run()
-    plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)
-    run_finals(plan, protocol, cells)
+    with open_ledger(folder, {}) as ledger:
+        cells = RecordedCells(ledger, clock, runner)
+        search = Search(CANDIDATES, protocol, cells, "torch", 26)
+        search.run()
+        plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)
+        run_finals(plan, protocol, cells)
     return source, protocol, cells.ended
 
 
