@@ -10,7 +10,7 @@ from typing import Any
 
 from poc.shared.spec.bench import BenchSpec, Side
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.reading.allowed_values import write
 from poc.shared.spec.reading.keys import list_keys, walk
 

@@ -90,7 +90,7 @@ def complete_methods(ctx: click.Context, option: click.Parameter, incomplete: st
 
 def complete_models(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
     """Return the models that start with the incomplete word."""
-    from poc.shared.spec.networks.models import MODELS
+    from poc.shared.spec.networks.architectures.table import MODELS
 
     return beginning(MODELS, incomplete)
 

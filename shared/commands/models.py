@@ -19,7 +19,7 @@ def models() -> None:
 @JSON_OPTION
 def list_models(as_json: bool) -> None:
     """List every architecture with its options."""
-    from poc.shared.spec.networks.models import MODELS
+    from poc.shared.spec.networks.architectures.table import MODELS
 
     rows = [
         {

@@ -9,8 +9,9 @@ import numpy as np
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays, find_frozen_file
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.networks.layers.declaration import Shape
-from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
+from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.reading.pretrained import Described
 
 from .lineage import LINEAGE, lineage_of

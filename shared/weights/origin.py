@@ -4,7 +4,8 @@ from pathlib import Path
 
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_object
-from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.networks.architectures.table import MODELS
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.reading.stored_runs import read_as_meant
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from poc.shared.files.arrays import Array
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.networks.layers.attention import PARTS, SelfAttention
 from poc.shared.spec.networks.layers.declaration import Shape
-from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
+from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.networks.network import Network
 
 from .conversion import Tensors, choose_candidates, own_tensors

@@ -1,6 +1,7 @@
 """Architectures against the libraries' own models under equal weights, and published names."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from poc.shared.analysis.parity.rungs import relative_error
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.resolved import declare_network
 from poc.shared.weights.conversion import to_canonical
 from poc.shared.weights.published.table import SCHEMES, find_schemes
@@ -42,8 +43,11 @@ def outputs(tmp_path_factory):
             command = [sys.executable, str(SCRIPT), reference.framework, str(folder)]
             environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
             subprocess.run([*command, f"{build}:{sides}"], check=True, env=environment)
+            # One build at a time: the arrays of the largest take 4 GiB, here and on the disk.
+            known.clear()
             with np.load(folder / f"{build}.npz") as file:
                 known[build] = dict(file)
+            shutil.rmtree(folder)
         return known[build]
 
     return find

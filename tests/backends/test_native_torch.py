@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.tests.helpers.architectures.table import SMALL_CASES
 from poc.tests.helpers.measured.separate_process import measured
 

@@ -8,7 +8,7 @@ import pytest
 
 from poc.cli import cli
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.reading.keys import list_keys
 from poc.shared.spec.reading.shipped import shipped_configs
 

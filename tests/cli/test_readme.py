@@ -12,7 +12,7 @@ from PIL import Image
 
 from poc.shared.analysis.figures.drawing import PAPERS
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.tests.cli.test_printed_commands import TRAINS, call
 from poc.tests.helpers.commands.printed import ROOT, commands_of
 

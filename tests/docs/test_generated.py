@@ -11,7 +11,7 @@ from poc.docs.generate.settings_tables import BENCH_OPTIONS, MARK, fill_settings
 from poc.docs.generate.site_pages import mend_links, read_root_page
 from poc.shared.spec.bench import BenchSpec, Side
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.reading.keys import list_keys
 from poc.tests.helpers.docs.pages import ROOT
 

@@ -11,7 +11,7 @@ from poc.docs.generate.notebook_pages import NOTEBOOK_PAGES
 from poc.docs.generate.site_pages import ROOT_PAGES
 from poc.shared.data.sources.table import SCHEMES
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.tests.helpers.docs.pages import (
     ROOT,
     all_pages,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.tests.helpers.architectures.table import ARCHITECTURES
 
 # Nobody publishes their counts.

@@ -303,7 +303,9 @@ CASES = {
     ),
     "architectures: a model without a row": Case(
         guard=ARCHITECTURES,
-        plant=replace_text("shared/spec/networks/models.py", '"simple_cnn": M', '"planted": M'),
+        plant=replace_text(
+            "shared/spec/networks/architectures/table.py", '"simple_cnn": M', '"planted": M'
+        ),
         names="planted",
     ),
     "configs: unknown key": Case(

@@ -8,7 +8,8 @@ from typing import Any
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import DataSpec, SplitSpec
 from poc.shared.spec.methods.table import find_method, tell_default
-from poc.shared.spec.networks.models import MODELS, ModelSpec, find_model
+from poc.shared.spec.networks.architectures.table import MODELS
+from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.suggestions import suggest_key
 from poc.shared.spec.training.losses import LossSpec

@@ -7,8 +7,9 @@ from typing import TypedDict
 from pydantic import BaseModel
 
 from poc.shared.spec.methods.table import METHODS, find_method
+from poc.shared.spec.networks.architectures.table import Model
 from poc.shared.spec.networks.factors import full_rank, is_factorable, kernel_shape
-from poc.shared.spec.networks.models import Model, find_model
+from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.open_settings import is_by_recipe
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.settings import find_group

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 
 
 def read_as_meant(record: Mapping[str, object]) -> dict[str, object]:

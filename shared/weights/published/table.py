@@ -14,6 +14,7 @@ from poc.shared.spec.suggestions import closest
 
 from . import (
     convnext,
+    densenet,
     inception,
     inverted_residual,
     resnet,
@@ -28,6 +29,7 @@ SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
         "resnet32_cifar": resnet_cifar.SCHEMES,
         "vgg16": vgg.VGG16_SCHEMES,
         "vgg16_bn": vgg.VGG16_BN_SCHEMES,
+        "densenet121": densenet.SCHEMES,
         "mobilenet_v2": inverted_residual.MOBILENET_SCHEMES,
         **dict.fromkeys(V3_VARIANTS, inverted_residual.MOBILENET_V3_SCHEMES),
         **dict.fromkeys(convnext_models.VARIANTS, convnext.SCHEMES),
@@ -73,6 +75,8 @@ IMAGENET_ORIGINS: Mapping[tuple[str, str], ImagenetOrigin] = MappingProxyType(
         ("vgg16", ""): torchvision_origin("vgg16"),
         ("vgg16_bn", ""): torchvision_origin("vgg16_bn"),
         ("vit_b16", ""): torchvision_origin("vit_b_16"),
+        ("densenet121", "keras"): keras_origin("DenseNet121", lineage="keras"),
+        ("densenet121", "torchvision"): torchvision_origin("densenet121", lineage="torchvision"),
         ("mobilenet_v2", "keras"): keras_origin("MobileNetV2", lineage="keras"),
         ("mobilenet_v2", "torchvision"): torchvision_origin("mobilenet_v2", lineage="torchvision"),
         **{

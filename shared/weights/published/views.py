@@ -78,6 +78,9 @@ CROP_PADDING = 32
 VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
     {
         **{(name, TORCHVISION): PLAIN for name in ("vgg16", "vgg16_bn", "mobilenet_v2")},
+        ("densenet121", TORCHVISION): PLAIN,
+        # Keras scales by 255 and by the deviations, as its `preprocess_input` of DenseNet does.
+        ("densenet121", KERAS): PublishedView(size=224),
         **{(f"resnet{depth}", TORCHVISION): PLAIN for depth in (18, 34, 50, 101, 152)},
         **{(name, TORCHVISION): PLAIN for name in V3_VARIANTS},
         **{(name, KERAS): PublishedView(size=224, normalization="tf") for name in V3_VARIANTS},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from . import convnext, inception, light, mobile, resnet, transformers, vgg
+from . import convnext, densenet, inception, light, mobile, resnet, transformers, vgg
 from .row import Architecture, Case
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -16,6 +16,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **inception.ROWS,
     **resnet.ROWS,
     **vgg.ROWS,
+    **densenet.ROWS,
     **mobile.ROWS,
     **convnext.ROWS,
     **transformers.ROWS,

@@ -93,6 +93,9 @@ def build_torch(build: str, side: int) -> Any:
         return model
     if build.startswith("mobilenet_v3"):
         return getattr(models, build)(num_classes=CLASSES, dropout=0.0)
+    if build == "densenet":
+        blocks = {"growth_rate": 6, "block_config": (2, 3, 1, 2), "num_init_features": 8}
+        return models.DenseNet(**blocks, num_classes=CLASSES)
     if build == "vgg16_stock":
         return models.vgg16(num_classes=CLASSES, dropout=0.0)
     if build == "efficientnet_b0":

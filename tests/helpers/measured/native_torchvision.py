@@ -11,8 +11,9 @@ import numpy as np
 import torch  # noqa: TID253
 import torchvision  # noqa: TID253
 
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.networks.freezing import standalone
-from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.weights.conversion import from_canonical
 from poc.shared.weights.published.native_names import name_native_layers
 from poc.shared.weights.published.table import find_schemes

@@ -3,12 +3,13 @@
 import pytest
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.networks.builder import NetworkBuilder
 from poc.shared.spec.networks.layers.convolution import Conv2D
 from poc.shared.spec.networks.layers.dense import Dense, Flatten
 from poc.shared.spec.networks.layers.elementwise import Dropout
 from poc.shared.spec.networks.layers.pooling import GlobalPool, Pool2D
-from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.networks.models import ModelSpec
 
 # Width of the value before the classifier, as published: the last number of filters, concatenated
 # branches added up; of VGG16 its second dense layer. Written by hand.

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, create_model
 
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.reading.allowed_values import EXAMPLES, describe_values, find_example, write
 from poc.shared.spec.reading.config import load_run, parse_value
 from poc.shared.spec.reading.keys import list_keys

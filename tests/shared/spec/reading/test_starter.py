@@ -9,7 +9,7 @@ import pytest
 from poc.shared.errors import UsageError
 from poc.shared.shown_names import plain
 from poc.shared.spec.methods.table import METHODS
-from poc.shared.spec.networks.models import MODELS
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.reading.allowed_values import write
 from poc.shared.spec.reading.config import full_key, load_run
 from poc.shared.spec.reading.keys import list_keys

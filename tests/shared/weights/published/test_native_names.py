@@ -2,8 +2,9 @@
 
 import pytest
 
+from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.networks.freezing import standalone
-from poc.shared.spec.networks.models import MODELS, ModelSpec
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.weights.published.native_names import name_native_layers
 
 
