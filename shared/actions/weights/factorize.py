@@ -36,7 +36,7 @@ from poc.shared.weights.factorization import (
     layer_cost,
     network_cost,
 )
-from poc.shared.weights.lineage import weight_metadata
+from poc.shared.weights.lineage import HABITS, refuse_habits, weight_metadata
 from poc.shared.weights.merging import merge_run
 
 MEASURES: tuple[Measure, ...] = ("parameters", "macs")
@@ -76,6 +76,7 @@ def factorize_run(
         raise UsageError(
             f"Got {str(folder)!r}, which has factors. Expected none. Try the run that it came from."
         )
+    refuse_habits({HABITS: run.network_habits}, folder)
     network = declare_network(run)
     factors = find_factors(
         network, weights, check_variant(variant), rank, budget_parameters, budget_macs
