@@ -24,7 +24,10 @@ class _SGD(keras.optimizers.SGD):
         weight_decays: Sequence[float],
         rate_factors: Sequence[float],
     ) -> None:
-        super().__init__(learning_rate=0.0, momentum=spec.momentum, nesterov=spec.nesterov)
+        # Keras would make a name of the class's, which no graph takes for its underscore.
+        super().__init__(
+            learning_rate=0.0, momentum=spec.momentum, nesterov=spec.nesterov, name="sgd"
+        )
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.weight_decays, self.rate_factors = weight_decays, rate_factors
         self.build(variables)
@@ -52,7 +55,11 @@ class _Adam(keras.optimizers.Adam):
         decoupled_decays: Sequence[float],
     ) -> None:
         super().__init__(
-            learning_rate=0.0, beta_1=spec.beta1, beta_2=spec.beta2, epsilon=spec.epsilon
+            learning_rate=0.0,
+            beta_1=spec.beta1,
+            beta_2=spec.beta2,
+            epsilon=spec.epsilon,
+            name="adam",
         )
         self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.weight_decays, self.rate_factors = weight_decays, rate_factors

@@ -61,7 +61,8 @@ def make_run(backend, optimizer, habits):
             "method": "scratch",
             "model": {"name": "simple_cnn"},
             "precision": "float64",
-            "mode": "eager",
+            # In graphs too, where a framework has them.
+            "mode": "default" if habits == "native" else "eager",
             "device": "cpu",
             "input_shape": list(SHAPE),
             "num_classes": CLASSES,
@@ -118,8 +119,9 @@ def all_errors(module, backend, expected_of):
     for name, rule in OPTIMIZERS.items():
         settings, expected = {**rule, "weight_decay": DECAY}, expected_of(rule)
         choices = {"all": "native"}
-        # Under a decoupled decay the gradient of a bias before a batch norm is rounding alone.
-        left_out = ("conv/bias",) if name == "adamw" else ()
+        # The gradient of a bias before a batch norm is rounding alone, unless a decay reaches it.
+        # Adam makes steps of it, and the mean that the norm collects has that bias in it.
+        left_out = ("conv/bias", "norm/moving_mean") if "adam" in name else ()
         if name == "momentum":
             native = dict.fromkeys(HABITS, "native")
             choices |= {habit: {**native, habit: "common"} for habit in HABITS}

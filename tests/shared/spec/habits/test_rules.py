@@ -1,11 +1,14 @@
 """Runs that cannot follow a habit are refused, by name and with a way out."""
 
+import numpy as np
 import pytest
 
 from poc.shared.actions.comparison import check_parity
 from poc.shared.errors import UsageError
+from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.habits.rules import describe_resume
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.lineage import read_weights_of, weight_metadata
 
 SCRATCH = {"method": "scratch", "model": {"name": "resnet18"}}
 # Habit -> settings that exclude it.
@@ -52,3 +55,14 @@ def test_parity_is_not_checked_with_native_habits() -> None:
     run = RunSpec.parse({**SCRATCH, "habits": {"loss": "native"}}, "")
     with pytest.raises(UsageError, match=r"habits\.loss.*meant to differ.*--no-parity"):
         check_parity(run)
+
+
+def test_weights_of_a_network_with_habits_are_marked_and_refused(tmp_path) -> None:
+    run = RunSpec.parse({**SCRATCH, "backend": "tf", "habits": {"padding": "native"}}, "")
+    marked = weight_metadata(run.model_spec, habits=run.network_habits)
+    assert marked["habits"] == "padding of tf"
+    assert "habits" not in weight_metadata(run.model_spec)
+    path = tmp_path / "w.safetensors"
+    write_arrays(path, {"a": np.zeros(2, np.float32)}, **marked)
+    with pytest.raises(UsageError, match="the habits padding of tf"):
+        read_weights_of(run.model_spec, path)
