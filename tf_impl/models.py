@@ -183,6 +183,7 @@ def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
         train_low_rank(layer)
     if isinstance(layer, BatchNorm):
         layer.adapts = node.adapts
+        layer.corrects_variance = getattr(node.layer, "corrects_variance", True)
     return layer
 
 

@@ -258,6 +258,8 @@ def build_layer(node: Node, *, dtype: str = "float32") -> nn.Module:
     options = node.layer.arguments(node.input_shapes)
     layer = LAYERS[node.layer.kind](**options, dtype=dtype)
     layer.options = options
+    if isinstance(layer, BatchNorm):
+        layer.corrects_variance = getattr(node.layer, "corrects_variance", True)
     return layer.requires_grad_(False) if node.is_frozen else train_low_rank(layer)
 
 

@@ -5,12 +5,13 @@ Keras trains with `compile` and `fit`, PyTorch with a plain loop, in float64.
 
 import pytest
 
-from poc.tests.helpers.measured.habits_cases import OPTIMIZERS
+from poc.tests.helpers.habits.cases import OPTIMIZERS
 from poc.tests.helpers.measured.separate_process import measured
 from poc.tests.shared.spec.habits.test_initial_values import LIMITS
 
 # float64: twenty steps as the same formulas take them. The project's bound for 50 steps is 1e-9.
 BOUND = 1e-11
+SCRIPTS = {"tf": "../habits/keras_fit.py", "torch": "../habits/plain_script.py"}
 # Habits that matter for this network, whose weights are given. Both rules agree on the others:
 # PyTorch's optimisers, decay and mean are the common ones, and no layer here is random.
 MATTERS = {
@@ -27,7 +28,7 @@ MATTERS = {
     ],
 )
 def found(request):
-    return request.param, measured(f"habits_{request.param}.py", timeout_seconds=900)
+    return request.param, measured(SCRIPTS[request.param], timeout_seconds=900)
 
 
 @pytest.mark.slow

@@ -101,7 +101,6 @@ class BatchNorm(Declared):
         epsilon: float = 1e-3,
         scale: bool = True,
         center: bool = True,
-        corrects_variance: bool = True,
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)
@@ -110,7 +109,7 @@ class BatchNorm(Declared):
         self.moving_mean = _create(self, "moving_mean", (channels,), trainable=False)
         self.moving_variance = _create(self, "moving_variance", (channels,), trainable=False)
         self.momentum, self.epsilon = momentum, epsilon
-        self.corrects_variance = corrects_variance
+        self.corrects_variance = True
         self.adapts = False
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

@@ -90,7 +90,6 @@ class BatchNorm(Declared):
         epsilon: float = 1e-3,
         scale: bool = True,
         center: bool = True,
-        corrects_variance: bool = True,
         dtype: str = "float32",
     ) -> None:
         super().__init__()
@@ -105,7 +104,7 @@ class BatchNorm(Declared):
         self.num_batches_tracked: torch.Tensor
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
         self.momentum, self.epsilon = momentum, epsilon
-        self.corrects_variance = corrects_variance
+        self.corrects_variance = True
 
     def forward(self, inputs: torch.Tensor, training: bool | None = None) -> torch.Tensor:
         """Normalise (N, C, H, W) or (N, C) by the batch (training) or by running statistics.

@@ -76,7 +76,6 @@ def factorize_run(
         raise UsageError(
             f"Got {str(folder)!r}, which has factors. Expected none. Try the run that it came from."
         )
-    refuse_habits({HABITS: run.network_habits}, folder)
     network = declare_network(run)
     factors = find_factors(
         network, weights, check_variant(variant), rank, budget_parameters, budget_macs
@@ -197,8 +196,9 @@ def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> 
     """Write the canonical `Weights` and the config from which either backend fine-tunes.
 
     Raises:
-        UsageError: The output is not a new or empty folder.
+        UsageError: The output is not a new or empty folder, or the network has native habits.
     """
+    refuse_habits({HABITS: run.network_habits}, folder)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"Got the output {str(output)!r}, which is not empty. Expected a new or empty folder. "

@@ -12,7 +12,7 @@ class BatchNorm(Elementwise):
     """Batch normalisation; each step keeps `momentum` as the share of the running value.
 
     The running variance is Bessel-corrected in both backends (docs/fairness.md), except where a run
-    asks for Keras' habit.
+    asks for Keras' habit: then `corrects_variance` is false, which each tree's builder hands on.
     """
 
     kind: ClassVar[str] = "batch_norm"
@@ -41,8 +41,6 @@ class BatchNorm(Elementwise):
             "epsilon": self.epsilon,
             "scale": self.scale,
             "center": self.center,
-            # Left out if it is the usual one: saved models stay as they were.
-            **({} if self.corrects_variance else {"corrects_variance": False}),
         }
 
 

@@ -1,7 +1,5 @@
 """Declared networks with native habits: what changes, and that nothing else does."""
 
-from dataclasses import replace
-
 import pytest
 
 from poc.shared.engine.trained_run import keep_habits
@@ -39,13 +37,6 @@ def test_batch_norms_have_the_defaults_of_their_class(framework, numbers) -> Non
     # Other layers are the same.
     for before, after in zip(network.nodes, changed.nodes, strict=True):
         assert before == after or before.layer.kind == "batch_norm"
-
-
-def test_saved_models_name_the_correction_only_if_it_is_unusual() -> None:
-    norm = layers(declare("resnet18", (32, 32, 3)), "batch_norm")[0]
-    assert "corrects_variance" not in norm.arguments([(4, 4, 8)])
-    unusual = replace(norm, corrects_variance=False)
-    assert unusual.arguments([(4, 4, 8)])["corrects_variance"] is False
 
 
 def test_dropout_with_its_own_stream_needs_no_mask() -> None:

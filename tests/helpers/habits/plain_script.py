@@ -11,7 +11,7 @@ from poc.shared.spec.habits.networks import with_habits
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.training.habits import HabitsSpec
-from poc.tests.helpers.measured import habits_cases as cases
+from poc.tests.helpers.habits import cases
 from poc.torch_impl.layers.basic import BatchNorm
 from poc.torch_impl.models import Model
 from poc.torch_impl.weights import load_weights
@@ -127,7 +127,8 @@ def collect():
     maps = torch.from_numpy(np.random.default_rng(2).normal(size=(4, 3, 2, 2)))
     found = {}
     for name, given in (("many", maps), ("one", maps[:1, :, :1, :1])):
-        layer = BatchNorm(3, corrects_variance=False, dtype="float64")
+        layer = BatchNorm(3, dtype="float64")
+        layer.corrects_variance = False
         layer(given, training=True)
         expected = 0.99 + 0.01 * given.numpy().var(axis=(0, 2, 3))
         found[name] = [layer.running_var.tolist(), expected.tolist()]

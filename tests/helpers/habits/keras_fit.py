@@ -6,7 +6,7 @@ import keras  # noqa: TID253
 import numpy as np
 
 import poc.tf_impl as backend
-from poc.tests.helpers.measured import habits_cases as cases
+from poc.tests.helpers.habits import cases
 from poc.tf_impl.layers.basic import BatchNorm, Dropout
 from poc.tf_impl.optimizers.clipping import clip_natively
 
@@ -111,7 +111,8 @@ def collect():
     images = np.random.default_rng(2).normal(size=(4, 2, 2, 3))
     found = {}
     for name, given in (("many", images), ("one", images[:1, :1, :1])):
-        ours = BatchNorm(3, corrects_variance=False, dtype="float64")
+        ours = BatchNorm(3, dtype="float64")
+        ours.corrects_variance = False
         ours.moving_variance.assign(np.ones(3))
         theirs = keras.layers.BatchNormalization()
         ours(given, training=True)
