@@ -126,7 +126,7 @@ class RunSettings(Settings):
     def _leave_out_common_habits(
         self, serialize: SerializerFunctionWrapHandler
     ) -> dict[str, object]:
-        """Write habits only if one is native, so that all other records stay as they were."""
+        """Write habits only if one is native, so that no other record changes."""
         values: dict[str, object] = serialize(self)
         if not self.habits.native:
             values.pop("habits", None)

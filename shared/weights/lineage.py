@@ -29,7 +29,7 @@ def weight_metadata(
     Args:
         model: The model.
         lineage: Replaces that of the options.
-        habits: What its network has by the habits of a framework, as `of_network` says it.
+        habits: Native habits of its network, as `of_network` names them; empty: none.
     """
     known = lineage or lineage_of(model)
     texts = {"model": model.name, **({LINEAGE: known} if known else {})}

@@ -12,7 +12,7 @@ from poc.shared.spec.training.habits import Framework
 def pad_natively(layer: Layer, inputs: Sequence[Shape], framework: Framework) -> Layer:
     """Return a layer with its framework's pads, if it has pads and the size stays the same.
 
-    In PyTorch windows of an even size, which symmetric pads do not fit, stay as they are.
+    In PyTorch windows of an even size, which symmetric pads do not fit, do not change.
     """
     if not isinstance(layer, Window) or not has_pads(layer, inputs[0]):
         return layer

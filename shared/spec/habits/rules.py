@@ -38,7 +38,7 @@ def find_conflicts(run: RunSettings) -> dict[str, tuple[str, str]]:
             "whose factors start from a decomposition",
         )
     if run.norm_statistics == "exact":
-        reason = "which puts exact statistics in the place of the framework's"
+        reason = "which replaces the framework's statistics by exact ones"
         found["batch_norm"] = ("norm_statistics=exact", reason)
     if run.loss.name == "focal":
         found["loss"] = ("loss.name=focal", "which each framework defines in another way")
