@@ -125,11 +125,13 @@ class HardLoss:
     """The loss of the labels that the settings `loss` name, built once per run.
 
     With class weights the mean over the examples of an update is sum(w_i l_i) / sum(w_i): each
-    share w_i l_i is divided by the mean weight, which the step gets as a number.
+    share w_i l_i is divided by the mean weight, which the step gets as a number. With Keras' habit
+    it is sum(w_i l_i) / N, with the weight of the label's class or of the largest soft label.
     """
 
     def __init__(self, run: RunSpec) -> None:
         self.options: LossSpec = run.loss
+        self.is_native = run.habits.loss == "native"
         weights = run.loss.weights_of(run.num_classes)
         self.class_weights: tf.Tensor | None = None
         if weights is not None:
@@ -149,6 +151,10 @@ class HardLoss:
         function = LOSSES[self.options.name]
         if self.class_weights is None:
             return function(self.options, logits, labels)
+        if self.is_native:
+            classes = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
+            weights = tf.gather(self.class_weights, classes)
+            return weights * function(self.options, logits, labels)
         values = function(self.options, logits, labels, self.class_weights)
         return values / extras[MEAN_CLASS_WEIGHT]
 

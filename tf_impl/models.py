@@ -165,7 +165,7 @@ class Model(keras.Model):
         if isinstance(layer, Dropout | StochasticDepth):
             # A frozen layer draws nothing: a branch is scaled as in evaluation.
             is_random = training and not node.is_frozen
-            kept = _find_mask(node.name, layer.rate, noise) if is_random else None
+            kept = _find_mask(node, noise) if is_random else None
             return layer(*arguments, kept, training=is_random)
         if isinstance(layer, BatchNorm):
             # A frozen norm keeps its running statistics, unless `bn_mode` says otherwise.
@@ -183,15 +183,16 @@ def build_layer(node: Node, *, dtype: str = "float32") -> keras.layers.Layer:
         train_low_rank(layer)
     if isinstance(layer, BatchNorm):
         layer.adapts = node.adapts
+        layer.corrects_variance = getattr(node.layer, "corrects_variance", True)
     return layer
 
 
-def _find_mask(name: str, rate: float, noise: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
-    """Return the mask (N, …) of a random layer; none if it drops nothing."""
+def _find_mask(node: Node, noise: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+    """Return the mask (N, …) of a random layer; none if it drops nothing or draws its own."""
     # A layer without a mask would draw one from the framework, which no other run repeats.
-    if rate > 0 and name not in noise:
+    if node.needs_mask and node.name not in noise:
         raise ValueError(
-            f"Got no mask for the random layer {name} in training. Expected one in `noise`. Try "
-            "poc.shared.engine.numerics.noise.draw_noise."
+            f"Got no mask for the random layer {node.name} in training. Expected one in `noise`. "
+            "Try poc.shared.engine.numerics.noise.draw_noise."
         )
-    return noise.get(name)
+    return noise.get(node.name)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from poc.shared.spec.networks.layers import dense, elementwise, light, residual
+from poc.shared.spec.networks.layers import dense, light
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import IMAGES, Network, Node, Step
 from poc.shared.spec.training.precision import MIXED, Precision, storage_type
@@ -220,7 +220,7 @@ class Model(nn.Module):
         Raises:
             ValueError: `training` is True, and a random layer has no mask.
         """
-        if training and node.name not in noise and _needs_mask(node):
+        if training and node.name not in noise and node.needs_mask:
             raise ValueError(
                 f"Got training=True without a mask of {node.name!r} in the noise. Expected one for "
                 "each random layer. Try draw_noise, or training=None to let layers draw."
@@ -258,14 +258,9 @@ def build_layer(node: Node, *, dtype: str = "float32") -> nn.Module:
     options = node.layer.arguments(node.input_shapes)
     layer = LAYERS[node.layer.kind](**options, dtype=dtype)
     layer.options = options
+    if isinstance(layer, BatchNorm):
+        layer.corrects_variance = getattr(node.layer, "corrects_variance", True)
     return layer.requires_grad_(False) if node.is_frozen else train_low_rank(layer)
-
-
-def _needs_mask(node: Node) -> bool:
-    """Return True if training drops values at this node."""
-    if not isinstance(node.layer, elementwise.Dropout | residual.StochasticDepth):
-        return False
-    return node.layer.rate > 0 and not node.is_frozen
 
 
 def _find_flattened(network: Network) -> dict[str, Shape]:

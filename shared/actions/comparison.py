@@ -21,6 +21,7 @@ from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.errors import UsageError
+from poc.shared.spec.habits.rules import require_common
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.reading.small_forms import Form, describe_form
 from poc.shared.spec.run import BACKENDS, RunSpec
@@ -82,7 +83,11 @@ def check_parity(
 
     Returns:
         The rungs in the order of the ladder, passed or not.
+
+    Raises:
+        UsageError: The run follows native habits, or its data does not fit it.
     """
+    require_common(run)
     resolved, batches = read_batches(run, is_for_training=is_small)
     climbed = shrink(resolved) if is_small else resolved
     note = describe_shrinking(resolved, climbed)

@@ -104,6 +104,7 @@ def recorded_network(record: RunRecord) -> RunSpec:
     values = run.model_dump(mode="json")
     # The device that trained may be missing on the machine that asks.
     values.update(method="scratch", method_options={}, teacher=None, device="auto")
+    keep_habits(values, run)
     return RunSpec.parse({**values, "initial_weights": None}, "")
 
 
@@ -131,6 +132,7 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
         values["data"]["columns"] = {}
     # A method with a size of its own would refuse another; its teacher's file may be gone by now.
     values.update(method="scratch", method_options={}, teacher=None, input_shape=None)
+    keep_habits(values, record.spec)
     run = RunSpec.parse(values, "")
     if run.data.normalization != trained:
         raise UsageError(
@@ -139,6 +141,13 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
             "Try leaving it out."
         )
     return run
+
+
+def keep_habits(values: dict[str, object], trained: RunSpec) -> None:
+    """Name the framework whose habits the trained network has, in place; another may compute it."""
+    if trained.habits.native:
+        framework = trained.habits.framework or trained.backend
+        values["habits"] = {**trained.habits.model_dump(mode="json"), "framework": framework}
 
 
 def full_key_of(assignment: str) -> str:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from poc.shared.errors import UsageError
 
 from .fitted_heads import check_fitted_head
+from .habits.rules import check_habits
 from .methods.table import METHODS, find_method, tell_default
 from .run_settings import RunSettings
 from .suggestions import likeliest
@@ -272,4 +273,5 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_second_order,
     check_range,
     check_model,
+    check_habits,
 )

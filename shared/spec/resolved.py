@@ -6,6 +6,7 @@ from functools import cached_property
 
 from poc.shared.errors import UsageError
 
+from .habits.networks import with_habits
 from .methods.table import Method, find_method, tell_default
 from .networks.layers.declaration import Parameter, Shape
 from .networks.lora import training_lora, with_lora
@@ -122,11 +123,14 @@ def declare_network(run: RunSpec) -> Network:
 def declare_for(run: RunSpec, shape: Shape, num_classes: int) -> Network:
     """Declare the network for images (H, W, C) and a number of classes, without terms of LoRA.
 
+    Native habits of the run are part of it. A teacher's network never has them.
+
     Raises:
         UsageError: The images are too small; the message says if the model is the default one.
     """
     try:
-        return run.model_spec.declare(shape, num_classes)
+        network = run.model_spec.declare(shape, num_classes)
+        return with_habits(network, run.habits, run.backend)
     except UsageError as error:
         hint = tell_default(run.method, run.model_spec.name)
         if hint and run.model_spec.name == NEEDS_LARGE_IMAGES:

@@ -6,7 +6,7 @@ Nothing here depends on a framework or on NumPy. `RunSpec` (run.py) adds the che
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from poc.shared.errors import UsageError
 
@@ -19,6 +19,7 @@ from .open_settings import BY_RECIPE, OpenSetting
 from .settings import Settings
 from .teacher import TeacherSpec
 from .training.averaging import AverageSpec
+from .training.habits import HabitsSpec
 from .training.losses import LossSpec
 from .training.optimizers import OptimizerSpec
 from .training.precision import Precision, storage_type
@@ -75,6 +76,10 @@ class RunSettings(Settings):
         description="statistics of batch norms in evaluation; running: collected in training; "
         "exact: computed in a pass over the training part before each evaluation",
     )
+    habits: HabitsSpec = Field(
+        default_factory=HabitsSpec,
+        description="rules that a run takes from its own framework; habits=native sets all of them",
+    )
     seed: int = Field(
         0, ge=0, lt=2**32, description="seed of initial weights, order of examples and noise"
     )
@@ -117,6 +122,16 @@ class RunSettings(Settings):
         description="settings that the recipe fills in when the data is opened, set by the program",
     )
 
+    @model_serializer(mode="wrap")
+    def _leave_out_common_habits(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> dict[str, object]:
+        """Write habits only if one is native, so that no other record changes."""
+        values: dict[str, object] = serialize(self)
+        if not self.habits.native:
+            values.pop("habits", None)
+        return values
+
     @property
     def model_spec(self) -> ModelSpec:
         """Return the model, which every checked run has.
@@ -129,6 +144,11 @@ class RunSettings(Settings):
                 "Got no model. Expected a name of `poc models list`. Try --model lightnet_plain."
             )
         return self.model
+
+    @property
+    def network_habits(self) -> str:
+        """Say which native habits the trained network has, or nothing if it has none."""
+        return self.habits.of_network(self.backend)
 
     @property
     def dtype(self) -> str:

@@ -12,6 +12,7 @@ from poc.shared.files.arrays import Arrays, read_arrays_and_metadata
 from poc.shared.spec.networks.models import ModelSpec
 
 LINEAGE = "lineage"
+HABITS = "habits"
 
 
 def lineage_of(model: ModelSpec) -> str | None:
@@ -20,10 +21,33 @@ def lineage_of(model: ModelSpec) -> str | None:
     return None if named is None else str(named)
 
 
-def weight_metadata(model: ModelSpec, lineage: str | None = None) -> dict[str, str]:
-    """Return header texts for a model's weights; `lineage` replaces that of the options."""
+def weight_metadata(
+    model: ModelSpec, lineage: str | None = None, habits: str = ""
+) -> dict[str, str]:
+    """Return header texts for a model's weights.
+
+    Args:
+        model: The model.
+        lineage: Replaces that of the options.
+        habits: Native habits of its network, as `of_network` names them; empty: none.
+    """
     known = lineage or lineage_of(model)
-    return {"model": model.name, **({LINEAGE: known} if known else {})}
+    texts = {"model": model.name, **({LINEAGE: known} if known else {})}
+    return {**texts, **({HABITS: habits} if habits else {})}
+
+
+def refuse_habits(metadata: Mapping[str, str], path: Path) -> None:
+    """Refuse weights of a network with native habits, where one without them is meant.
+
+    Raises:
+        UsageError: The header names habits.
+    """
+    if found := metadata.get(HABITS):
+        raise UsageError(
+            f"Got {str(path)!r}, weights of a network with the habits {found}. Expected weights "
+            "of a network as its architecture states it, since every tensor would fit, but into "
+            "another network. Try training that run again with habits=common."
+        )
 
 
 def read_weights_of(model: ModelSpec, path: Path) -> Arrays:
@@ -41,8 +65,9 @@ def check_lineage(model: ModelSpec, metadata: Mapping[str, str], path: Path) -> 
     """Refuse weights of another lineage; accept a file that names none.
 
     Raises:
-        UsageError: The lineages differ; it names both.
+        UsageError: The lineages differ, and it names both; or as `refuse_habits`.
     """
+    refuse_habits(metadata, path)
     own, found = lineage_of(model), metadata.get(LINEAGE)
     if own is not None and found is not None and own != found:
         raise UsageError(

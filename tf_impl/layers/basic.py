@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving
+from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving, update_moving
 from .declared import Declared, _naming
 from .lora import LowRank
 
@@ -84,7 +84,10 @@ class Dense(Declared):
 
 
 class BatchNorm(Declared):
-    """Batch normalisation over all axes but the last; `momentum` is the share that is kept."""
+    """Batch normalisation over all axes but the last; `momentum` is the share that is kept.
+
+    The running variance divides by n - 1, or by n without `corrects_variance`.
+    """
 
     # Not `keras.layers.BatchNormalization`: it does not correct the variance, and its second
     # derivative is wrong. TensorFlow's fused operation has both right (docs/fairness.md). It
@@ -106,6 +109,7 @@ class BatchNorm(Declared):
         self.moving_mean = _create(self, "moving_mean", (channels,), trainable=False)
         self.moving_variance = _create(self, "moving_variance", (channels,), trainable=False)
         self.momentum, self.epsilon = momentum, epsilon
+        self.corrects_variance = True
         self.adapts = False
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -114,12 +118,22 @@ class BatchNorm(Declared):
         # Keras' convention: a frozen norm keeps its statistics in training too. A run may want them
         # to adapt all the same (`bn_mode`).
         if training and (self.trainable or self.adapts):
+            if not self.corrects_variance:
+                return self._normalize_uncorrected(inputs)
             return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalise by the batch; return outputs, mean (C,) and Bessel-corrected variance (C,)."""
         return batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+
+    def _normalize_uncorrected(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalise by the batch; the variance (C,) that is collected divides by n, as Keras'."""
+        outputs, mean, variance = self.normalize(inputs)
+        count = tf.cast(tf.size(inputs) / inputs.shape[-1], variance.dtype)
+        update_moving(self.moving_mean, mean, self.momentum)
+        update_moving(self.moving_variance, variance * ((count - 1) / count), self.momentum)
+        return outputs
 
 
 class Activation(Declared):

@@ -22,3 +22,11 @@ def clip_gradients(
     # Not `tf.clip_by_global_norm`, which has no epsilon.
     factor = tf.minimum(clip_norm / (tf.linalg.global_norm(gradients) + _EPSILON), 1.0)
     return [gradient * factor for gradient in gradients]
+
+
+def clip_natively(
+    gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], clip_norm: float
+) -> Sequence[tf.Tensor]:
+    """Return gradients (…) times min(1, clip_norm / norm), as Keras' `global_clipnorm`."""
+    clipped: list[tf.Tensor] = tf.clip_by_global_norm(gradients, clip_norm)[0]
+    return clipped

@@ -135,12 +135,7 @@ def build_optimizer(
         rate_factors: Factors of the learning rate, one per variable; None means 1.
         is_decayed: True if the run's own decay reaches a variable, one per variable; None: all.
     """
-    reached = is_decayed or [True] * len(variables)
-    own = [spec.weight_decay if is_reached else 0.0 for is_reached in reached]
-    # A layer's own decay is part of its definition (a term of the loss), also under AdamW.
-    decays = list(weight_decays)
-    if spec.name != "adamw":
-        decays = [layer + run for layer, run in zip(weight_decays, own, strict=True)]
+    decays, own = _split_decays(spec, weight_decays, is_decayed)
     if spec.name == "sgd":
         return SGD(
             variables,
@@ -156,7 +151,7 @@ def build_optimizer(
         beta1=spec.beta1,
         beta2=spec.beta2,
         epsilon=spec.epsilon,
-        decoupled_decays=own if spec.name == "adamw" else None,
+        decoupled_decays=own,
     )
 
 
@@ -165,6 +160,18 @@ def set_learning_rate(
 ) -> None:
     """Set the learning rate, a scalar (), of the next update."""
     optimizer.rate.assign(learning_rate)
+
+
+def _split_decays(
+    spec: OptimizerSpec, weight_decays: Sequence[float], is_decayed: Sequence[bool] | None
+) -> tuple[list[float], list[float]]:
+    """Return the coupled decay of each variable, and the decoupled one, which AdamW alone has."""
+    reached = is_decayed or [True] * len(weight_decays)
+    own = [spec.weight_decay if is_reached else 0.0 for is_reached in reached]
+    # A layer's own decay is part of its definition (a term of the loss), also under AdamW.
+    if spec.name == "adamw":
+        return list(weight_decays), own
+    return [layer + run for layer, run in zip(weight_decays, own, strict=True)], [0.0] * len(own)
 
 
 def _decayed(gradient: tf.Tensor, variable: keras.Variable, decay: float) -> tf.Tensor:

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .batch_norm import batch_norm, holds_one_value, normalize_by_batch, normalize_by_moving
+from .batch_norm import (
+    batch_norm,
+    holds_one_value,
+    normalize_by_batch,
+    normalize_by_moving,
+    update_moving,
+)
 from .declared import Declared
 from .lora import LowRank
 
@@ -68,7 +74,10 @@ class Dense(Declared, nn.Linear):
 
 
 class BatchNorm(Declared):
-    """Batch normalisation over all axes but the channels; `momentum` is the share that is kept."""
+    """Batch normalisation over all axes but the channels; `momentum` is the share that is kept.
+
+    The running variance divides by n - 1, or by n without `corrects_variance`.
+    """
 
     # Not `nn.BatchNorm2d`: its `momentum` is the share that is taken, it refuses a single value per
     # channel, and its `train()` re-estimates statistics that are frozen (docs/fairness.md).
@@ -95,6 +104,7 @@ class BatchNorm(Declared):
         self.num_batches_tracked: torch.Tensor
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
         self.momentum, self.epsilon = momentum, epsilon
+        self.corrects_variance = True
 
     def forward(self, inputs: torch.Tensor, training: bool | None = None) -> torch.Tensor:
         """Normalise (N, C, H, W) or (N, C) by the batch (training) or by running statistics.
@@ -106,6 +116,8 @@ class BatchNorm(Declared):
             # The engine, which says the mode, does not pay for a counter that nothing reads.
             self.num_batches_tracked.add_(1)
         if self.training if training is None else training:
+            if not self.corrects_variance:
+                return self._normalize_uncorrected(inputs)
             return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
@@ -121,6 +133,14 @@ class BatchNorm(Declared):
         # `F.batch_norm` does not return the statistics. Here they have the type of the weights.
         variance, mean = torch.var_mean(inputs.to(self.running_mean.dtype), axes)
         return outputs, mean, variance
+
+    def _normalize_uncorrected(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalise by the batch; the variance (C,) that is collected divides by n, as Keras'."""
+        outputs, mean, variance = batch_norm(inputs, self.weight, self.bias, self.epsilon)
+        count = inputs.numel() // inputs.shape[1]
+        update_moving(self.running_mean, mean, self.momentum)
+        update_moving(self.running_var, variance * ((count - 1) / count), self.momentum)
+        return outputs
 
 
 class Activation(Declared):

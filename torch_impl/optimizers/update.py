@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from poc.shared.spec.habits.optimizers import decayed_by_run, update_rule
 from poc.shared.spec.resolved import ResolvedRun
-from poc.shared.spec.training.decay import are_decayed
 from poc.shared.spec.training.precision import SCALED
 from poc.torch_impl.models import Model
 from poc.torch_impl.weights import (
@@ -22,10 +22,11 @@ from poc.torch_impl.weights import (
     trainable_names,
 )
 
-from .clipping import clip_gradients
+from .clipping import clip_gradients, clip_natively
 from .frobenius import FrobeniusDecay
 from .group_gradients import GroupGradients
 from .loss_scale import LossScale
+from .native_rules import build_native_optimizer
 from .rules import build_optimizer, set_learning_rate
 
 # Canonical slot name -> PyTorch's. The canonical names are equal in both backends.
@@ -42,19 +43,20 @@ class WeightUpdate:
     """
 
     def __init__(self, run: ResolvedRun, model: Model, *, device: str) -> None:
-        spec = run.spec.optimizer
+        spec, self.is_native = update_rule(run.spec), run.spec.habits.optimizer == "native"
         self.model, self.device, self.clip_norm = model, device, spec.clip_norm
         self.names, variables = trainable_names(model), named_variables(model)
         self.variables = [variables[name] for name in self.names]
         declared = {parameter.name: parameter for parameter in run.trained_network.parameters}
         products = run.decayed_products
         factors = {name for product in products for name in (product.first, product.second)}
-        self.optimizer = build_optimizer(
+        build = build_native_optimizer if self.is_native else build_optimizer
+        self.optimizer = build(
             spec,
             self.variables,
             [declared[name].weight_decay for name in self.names],
             [declared[name].rate_factor for name in self.names],
-            are_decayed(spec, self.names, factors),
+            decayed_by_run(run.spec, self.names, factors),
         )
         self.loss_scale = LossScale(device=device) if run.spec.precision in SCALED else None
         self.group = None
@@ -90,7 +92,8 @@ class WeightUpdate:
         if self.loss_scale is not None:
             found = self.loss_scale.reduce(self.optimizer, found, self.variables)
         if self.clip_norm is not None:
-            clip_gradients(found, self.variables, self.clip_norm)
+            clip = clip_natively if self.is_native else clip_gradients
+            clip(found, self.variables, self.clip_norm)
         if self.frobenius is not None:
             self.frobenius.add(dict(zip(self.names, found, strict=True)))
         if self.loss_scale is None:

@@ -34,7 +34,7 @@ from poc.shared.weights.conversion import (
     to_canonical,
 )
 from poc.shared.weights.header import CLASSES, NETWORK, VIEW, read_view, write_network
-from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.lineage import LINEAGE, lineage_of, refuse_habits, weight_metadata
 from poc.shared.weights.merging import merge_run
 from poc.shared.weights.packing import lacks_head
 from poc.shared.weights.published.keras_order import numbered_names
@@ -125,6 +125,7 @@ def convert_file(
     outgoing = next(iter(choose(schemes, target_format, network)), None)
     check_target(target, network, outgoing)
     tensors, metadata = read_tensors(source)
+    refuse_habits(metadata, source)
     found = unwrap(network, schemes, tensors, source_format)
     incoming = find_scheme(network, schemes, found.tensors, source_format)
     lineage = metadata.get(LINEAGE) if incoming is None else incoming.lineage

@@ -36,7 +36,7 @@ from poc.shared.weights.factorization import (
     layer_cost,
     network_cost,
 )
-from poc.shared.weights.lineage import weight_metadata
+from poc.shared.weights.lineage import HABITS, refuse_habits, weight_metadata
 from poc.shared.weights.merging import merge_run
 
 MEASURES: tuple[Measure, ...] = ("parameters", "macs")
@@ -196,8 +196,9 @@ def write_result(folder: Path, output: Path, run: RunSpec, weights: Weights) -> 
     """Write the canonical `Weights` and the config from which either backend fine-tunes.
 
     Raises:
-        UsageError: The output is not a new or empty folder.
+        UsageError: The output is not a new or empty folder, or the network has native habits.
     """
+    refuse_habits({HABITS: run.network_habits}, folder)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"Got the output {str(output)!r}, which is not empty. Expected a new or empty folder. "

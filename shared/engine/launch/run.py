@@ -21,6 +21,7 @@ from poc.shared.engine.resolving.teacher import require_teacher, resolve_teacher
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
+from poc.shared.spec.habits.rules import describe_resume
 from poc.shared.spec.run import RunSpec
 
 from .imagenet import resolve_imagenet
@@ -127,6 +128,8 @@ def resume_run(
     located = RunRecord(path, record).locate(data)
     run = run.replace(data={**run.data.model_dump(mode="json"), "source": located})
     require_teacher(run)
+    if other_masks := describe_resume(run):
+        report({"event": "note", "text": other_masks})
     with hold_lock(path) as lock:
         job: Job = {"command": command, "save_every": save_every, "is_resumed": True}
         return train_in_worker(run, folder, lock, report, job)

@@ -65,7 +65,7 @@ class TrainingLoop:
         self.spec, self.supervision = run.spec, supervision
         self.folder, self.report = supervision.folder, supervision.report
         self.saver, self.interruption = supervision.saver, supervision.interruption
-        self.texts = weight_metadata(run.spec.model_spec)
+        self.texts = weight_metadata(run.spec.model_spec, habits=run.spec.network_habits)
         self.frozen = FrozenTensors(self.folder.checkpoints, frozen_names(run))
         texts = {**self.texts, **describe_judged(run.spec)}
         self.best = BestWeights(self.folder.best, run.network, texts, self.frozen)

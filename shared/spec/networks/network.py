@@ -216,13 +216,12 @@ class Network:
 
     @property
     def dropouts(self) -> Mapping[str, tuple[Shape, float]]:
-        """Map each layer that is random per example to (mask shape of one example, drop rate)."""
+        """Map each layer that needs masks per example to (mask shape of one example, drop rate)."""
         return {
             node.name: (node.layer.mask_shape(node.input_shapes), node.layer.rate)
             for node in self.nodes
             if isinstance(node.layer, Dropout | StochasticDepth)
-            and not node.is_frozen
-            and node.layer.rate > 0
+            and node.needs_mask
             and node.name not in self.gates
         }
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .layers.attention import SelfAttention
-from .layers.declaration import Layer, Parameter, Shape, prefixed
+from .layers.declaration import Initializer, Layer, Parameter, Shape, prefixed
 from .layers.dense import Flatten
 from .layers.elementwise import Dropout
 from .layers.pooling import GlobalPool, Pool2D
+from .layers.residual import StochasticDepth
 
 # Layers after which a map says less of where things are, or nothing else.
 SUMMARIES = (Dropout, GlobalPool, Pool2D)
@@ -20,7 +21,8 @@ class Node:
     A frozen node keeps its parameters: gradients do not reach them, a batch norm normalises with
     its running statistics and does not change them, and a random layer does nothing. A frozen batch
     norm that `adapts` still normalises with the batch and re-estimates its statistics.
-    `rate_factor` multiplies the learning rate of the node's parameters.
+    `rate_factor` multiplies the learning rate of the node's parameters. `initializers` pairs the
+    name of a parameter in the layer with the distribution that replaces the declared one.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Node:
     is_frozen: bool = False
     adapts: bool = False
     rate_factor: float = 1.0
+    initializers: tuple[tuple[str, Initializer], ...] = ()
 
     @property
     def uses_batch_statistics(self) -> bool:
@@ -38,10 +41,22 @@ class Node:
         return self.adapts or not self.is_frozen
 
     @property
+    def needs_mask(self) -> bool:
+        """Return whether training drops values here by a mask that it must be given."""
+        layer = self.layer
+        if not isinstance(layer, Dropout | StochasticDepth) or self.is_frozen or not layer.rate:
+            return False
+        return not (isinstance(layer, Dropout) and layer.has_own_stream)
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Return the parameters under their canonical names, `node/…/kernel`."""
+        starts = dict(self.initializers)
         named = (
-            prefixed(self.name, parameter) for parameter in self.layer.parameters(self.input_shapes)
+            prefixed(self.name, replace(parameter, initializer=starts[parameter.name]))
+            if parameter.name in starts
+            else prefixed(self.name, parameter)
+            for parameter in self.layer.parameters(self.input_shapes)
         )
         if self.is_frozen:
             return tuple(replace(parameter, is_trainable=False) for parameter in named)

@@ -12,6 +12,7 @@ from poc.shared.spec.networks.architectures.table import MODELS
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.run import RunSpec
 from poc.shared.spec.suggestions import suggest_key
+from poc.shared.spec.training.habits import spread
 from poc.shared.spec.training.losses import LossSpec
 from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.shared.spec.training.schedules import ScheduleSpec
@@ -159,6 +160,9 @@ def set_value(values: dict[str, object], key: str, value: object) -> None:
     target = values
     for parent in parents:
         group = target.setdefault(parent, {})
+        if parent == "habits" and isinstance(group, str):
+            # `habits=native` before `habits.dropout=common`: all but one.
+            group = target[parent] = dict[str, object](spread(group))
         if not isinstance(group, dict):
             raise UsageError(
                 f"Got --set {key}={value}, but {parent!r} is not a group of settings. Expected the "

@@ -17,8 +17,11 @@ from poc.shared.spec.settings import find_group
 from .allowed_values import describe_values, find_example
 from .recipe import leave_open
 
-# Not listed: the program fills in the first two, and the options have keys of their own.
-OWN = ("stage", "open_settings", "method_options", "model.options", "model.stored_images")
+# Not listed: the program fills in the first row, and the options have keys of their own.
+OWN = (
+    *("stage", "open_settings", "habits.framework"),
+    *("method_options", "model.options", "model.stored_images"),
+)
 # Keys whose values the spec checks against a table, which pydantic's schema does not know.
 NAMES = {
     "method": f"one of {', '.join(METHODS)}",

@@ -11,7 +11,8 @@ from .declaration import ONES, ZEROS, Activation, Elementwise, Initializer, Para
 class BatchNorm(Elementwise):
     """Batch normalisation; each step keeps `momentum` as the share of the running value.
 
-    The running variance is Bessel-corrected in both backends (docs/fairness.md).
+    The running variance is Bessel-corrected in both backends (docs/fairness.md), except where a run
+    asks for Keras' habit: then `corrects_variance` is false, which each tree's builder hands on.
     """
 
     kind: ClassVar[str] = "batch_norm"
@@ -19,6 +20,7 @@ class BatchNorm(Elementwise):
     epsilon: float = 1e-3
     scale: bool = True
     center: bool = True
+    corrects_variance: bool = True
 
     def parameters(self, inputs: Sequence[Shape]) -> tuple[Parameter, ...]:
         """Declare gamma and beta if used, then both running statistics, each of shape (C,)."""
@@ -93,11 +95,15 @@ class Activate(Elementwise):
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Elementwise):
-    """Inverted dropout with a mask that `engine.noise` draws; spatial dropout drops channels."""
+    """Inverted dropout with a mask that `engine.noise` draws; spatial dropout drops channels.
+
+    With `has_own_stream` the layer draws its mask itself, with its framework's generator.
+    """
 
     kind: ClassVar[str] = "dropout"
     rate: float
     is_spatial: bool = False
+    has_own_stream: bool = False
 
     def mask_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return the shape of one example's mask: (1, 1, C) if spatial, or the input's shape."""
