@@ -133,12 +133,11 @@ def list_search(
     output: Path,
 ) -> Iterator[SearchRun]:
     """Yield the networks of the search between which a holdout chooses."""
-    settings = {(job.candidate.name, str(job.proposal), job.share) for job in finals}
-    frameworks = {(job.candidate.name, job.backend) for job in finals}
+    settings = {(job.candidate.name, str(job.proposal), job.share, job.backend) for job in finals}
     seen = set()
     for job in searches:
-        key = (job.candidate.name, str(job.proposal), job.share)
-        if key not in settings or (job.candidate.name, job.backend) not in frameworks:
+        key = (job.candidate.name, str(job.proposal), job.share, job.backend)
+        if key not in settings:
             continue
         if (key, job.seed) in seen:
             continue

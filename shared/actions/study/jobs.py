@@ -64,6 +64,7 @@ class Outcome(NamedTuple):
         accuracy: Share of right validation answers.
         loss: Validation loss.
         error: Reason of a failure.
+        start_seconds: Seconds of it in which the framework was imported, for this and later cells.
     """
 
     status: str
@@ -71,6 +72,12 @@ class Outcome(NamedTuple):
     accuracy: float = 0.0
     loss: float = LARGEST_LOSS
     error: str = ""
+    start_seconds: float = 0.0
+
+    @property
+    def warm(self) -> "Outcome":
+        """Return the outcome as if the framework had been imported before, as for later cells."""
+        return self._replace(seconds=self.seconds - self.start_seconds, start_seconds=0.0)
 
     @property
     def is_finished(self) -> bool:
@@ -92,6 +99,7 @@ class Outcome(NamedTuple):
             entry["accuracy"],
             LARGEST_LOSS if loss is None else loss,
             entry["error"],
+            entry.get("start_seconds", 0.0),
         )
 
 

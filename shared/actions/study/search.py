@@ -8,9 +8,11 @@ one that had no more epochs. No cell of the search has a test part.
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from poc.shared.analysis.study.sentences import NAMES
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Protocol
 
 from .candidates import Candidate
@@ -31,6 +33,7 @@ LEAST_GAP = 0.1
 # A good choice is worth more than a narrow interval, so that not all folds need to fit.
 LEAST_FINALS = 2
 SPARE_SECONDS, SPARE_SHARE = 3.0, 0.02
+ENDED = object()
 
 
 @dataclass
@@ -48,15 +51,28 @@ class Search:
 
     def run(self) -> None:
         """Try candidates until the search's share of the time is used."""
+        deque(self.list_steps(), maxlen=0)
+
+    def list_steps(self) -> Iterator[None]:
+        """Try candidates, and stop after each attempt, so that another search may take its turn."""
         for candidate in self.candidates:
             self.attempt(candidate, SHARES[0])
+            yield
         alive = [item for item in self.candidates if item.kind and self.best(item)]
         for round_number in range(1, MAX_TRIALS):
             alive = self.keep_better_half(alive)
             share = SHARES[min(round_number, len(SHARES) - 1)]
-            has_run = [self.advance(candidate, share) for candidate in alive]
-            if not any(has_run):
+            has_run = False
+            for candidate in alive:
+                has_run |= self.advance(candidate, share)
+                yield
+            if not has_run:
                 return
+
+    @property
+    def seconds(self) -> float:
+        """Return the time that its cells have taken."""
+        return sum(trial.outcome.seconds for trial in self.trials)
 
     def advance(self, candidate: Candidate, share: float) -> bool:
         """Give a candidate's best settings a larger share, then propose new ones for that share."""
@@ -159,6 +175,51 @@ class Search:
         lead = max(item.outcome.accuracy for item in rivals)
         error = math.sqrt(2 * lead * (1 - lead) / self.num_val_images)
         return lead - trial.outcome.accuracy > max(LEAST_GAP, 2 * error)
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The searches of a study, one per framework that searches; all have the same cells."""
+
+    each: Sequence[Search]
+
+    def run(self) -> None:
+        """Let the searches take turns: the one whose cells have taken the least time is next."""
+        running = [(search, search.list_steps()) for search in self.each]
+        while running:
+            turn = min(running, key=lambda pair: pair[0].seconds)
+            if next(turn[1], ENDED) is ENDED:
+                running.remove(turn)
+
+    @property
+    def cells(self) -> RecordedCells:
+        """Return the cells, which all searches share."""
+        return self.each[0].cells
+
+    @property
+    def protocol(self) -> Protocol:
+        """Return the protocol of the study."""
+        return self.each[0].protocol
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Return why a candidate was not tried; with several searches, in which framework."""
+        if len(self.each) == 1:
+            return self.each[0].skipped
+        return {
+            f"{name} in {NAMES[search.framework]}": reason
+            for search in self.each
+            for name, reason in search.skipped.items()
+        }
+
+    def ranked(self) -> list[Trial]:
+        """Return the best trial of each candidate in each framework, the best one first."""
+        found = [trial for search in self.each for trial in search.ranked()]
+        return sorted(found, key=lambda trial: -trial.outcome.value)
+
+    def list_first(self) -> list[Job]:
+        """Return the first cell of each candidate in each framework."""
+        return [job for search in self.each for job in search.list_first()]
 
 
 def spare(budget_seconds: float) -> float:

@@ -27,12 +27,13 @@ from .jobs import Trial
 from .ledger import open_ledger
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
-from .search import Search
+from .search import Search, Searches
 from .worker_cells import WorkerCells, count_train_images
 
 # Nobody knows how many cells there will be; a framework is imported once for all of them.
 MANY = 1_000_000
 PAGE = "index.html"
+BOTH = "both"
 Tell = Callable[[str], None]
 
 
@@ -46,7 +47,8 @@ class Wish:
         output: Its folder.
         weights: Weight files to start from.
         methods: Methods to try; none: all that the weights allow.
-        frameworks: The first searches, the others confirm the finalists.
+        frameworks: The first searches, the others confirm the finalists; `both` alone: each
+            searches, and tests its own finalists.
         question: Smallest difference worth knowing, groups, seeds.
     """
 
@@ -61,6 +63,16 @@ class Wish:
     def __post_init__(self) -> None:
         check_frameworks(self.frameworks)
 
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """Return the frameworks that test finalists."""
+        return ("torch", "tf") if tuple(self.frameworks) == (BOTH,) else tuple(self.frameworks)
+
+    @property
+    def searching(self) -> tuple[str, ...]:
+        """Return the frameworks that search."""
+        return self.tested[: None if BOTH in self.frameworks else 1]
+
 
 def check_frameworks(frameworks: Sequence[str]) -> None:
     """Refuse unknown frameworks, none, and one that is named twice.
@@ -69,10 +81,10 @@ def check_frameworks(frameworks: Sequence[str]) -> None:
         UsageError: See above.
     """
     known = [name for name in frameworks if name in BACKENDS]
-    if not known or len(set(known)) != len(frameworks):
+    if tuple(frameworks) != (BOTH,) and (not known or len(set(known)) != len(frameworks)):
         raise UsageError(
-            f"Got --frameworks {','.join(frameworks)!r}. Expected torch, tf or both, the one that "
-            "searches first. Try --frameworks torch,tf."
+            f"Got --frameworks {','.join(frameworks)!r}. Expected torch, tf, a list of them that "
+            "begins with the one that searches, or both, which search. Try --frameworks torch,tf."
         )
 
 
@@ -174,7 +186,12 @@ def run_study(
         page.write()
         cells = RecordedCells(ledger, clock, runner, end_cell)
         split = make_split(source, protocol.cells[0].search_split)
-        search = Search(candidates, protocol, cells, wish.frameworks[0], len(split.val))
+        search = Searches(
+            [
+                Search(candidates, protocol, cells, framework, len(split.val))
+                for framework in wish.searching
+            ]
+        )
         runner.check(search.list_first())
         for note in runner.notes:
             tell(note)
@@ -188,11 +205,11 @@ def run_study(
     return decision
 
 
-def search_and_test(wish: Wish, search: Search) -> None:
+def search_and_test(wish: Wish, search: Searches) -> None:
     """Run the search, then the finals, as far as the budget goes."""
     search.run()
     cells, protocol = search.cells, search.protocol
-    plan = plan_finals(search.ranked(), wish.frameworks, protocol, cells.costs, cells.clock)
+    plan = plan_finals(search.ranked(), wish.tested, protocol, cells.costs, cells.clock)
     run_finals(plan, protocol, cells)
 
 
@@ -238,7 +255,7 @@ def describe_end(trial: Trial, clock: Clock) -> str:
     return f"{clock.now:5.0f} s  {job.key}: {result}, {outcome.seconds:.1f} s"
 
 
-def warn(search: Search, decision: Decision) -> list[str]:
+def warn(search: Searches, decision: Decision) -> list[str]:
     """Return sentences about what the budget or a failure left out."""
     found = []
     if decision.recommended.candidate == MAJORITY:
@@ -252,7 +269,8 @@ def warn(search: Search, decision: Decision) -> list[str]:
     finals = [
         trial.job for trial in ended if trial.job.phase == "finals" and trial.outcome.is_finished
     ]
-    full, ranked = keep_full(finals), search.ranked()
+    full = keep_full(finals)
+    ranked = {trial.job.candidate.name for trial in search.ranked()}
     tested = {job.candidate.name for job in full}
     rows = {(job.candidate.name, job.backend) for job in finals}
     rows -= {(job.candidate.name, job.backend) for job in full}

@@ -19,6 +19,7 @@ from poc.shared.engine.launch.sweep import (
     run_cell,
 )
 from poc.shared.engine.launch.sweep_definition import Watch
+from poc.shared.engine.worker.template import template_seconds
 from poc.shared.errors import Interrupted
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.reading.config import load_run
@@ -61,8 +62,10 @@ class WorkerCells:
         began = time.monotonic()
         cell = Cell(name=job.name, settings=describe_settings(job), run=self.make_run(job))
         phase = self._output / job.phase
+        former = template_seconds()
         row = finished_row(cell, phase) or self._train(cell, phase, limit_seconds)
-        return read_outcome(row, time.monotonic() - began)
+        outcome = read_outcome(row, time.monotonic() - began)
+        return outcome._replace(start_seconds=template_seconds() - former)
 
     def check(self, jobs: Iterable[Job]) -> None:
         """Refuse candidates whose settings or weights make no run, before any of them trains.

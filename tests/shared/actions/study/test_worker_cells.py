@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from poc.shared.actions.study.candidates import list_candidates
-from poc.shared.actions.study.jobs import LARGEST_LOSS, Job
+from poc.shared.actions.study.jobs import LARGEST_LOSS, Job, Outcome
 from poc.shared.actions.study.proposals import first_proposal
 from poc.shared.actions.study.worker_cells import WorkerCells, count_train_images, read_outcome
 from poc.shared.data.protocol.protocol import choose_protocol
@@ -87,6 +87,6 @@ def test_the_train_part_is_counted_without_reading_an_image():
 
 def test_outcomes_of_rows():
     row = {"status": "finished", "best_val_accuracy": 0.5, "best_val_loss": None}
-    assert read_outcome(row, 2.0) == ("finished", 2.0, 0.5, LARGEST_LOSS, "")
+    assert read_outcome(row, 2.0) == Outcome("finished", 2.0, 0.5, LARGEST_LOSS)
     failed = {"status": "failed", "error": "Got no memory.\nmore"}
-    assert read_outcome(failed, 2.0) == ("failed", 2.0, 0.0, LARGEST_LOSS, "Got no memory.")
+    assert read_outcome(failed, 2.0) == Outcome("failed", 2.0, error="Got no memory.")

@@ -1,0 +1,1 @@
+"""Parts of the search of a study: its frameworks, sizes, students and forecasts."""
