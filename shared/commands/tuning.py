@@ -99,7 +99,7 @@ def rates(
 @click.option(
     "--methods",
     metavar="M,M",
-    help="Methods to try: logistic, knn, transfer, lightlayers, scratch.",
+    help="Methods to try: logistic, knn, transfer, fixres, lightlayers, scratch, kd.",
 )
 @click.option(
     "--frameworks",

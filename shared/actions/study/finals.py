@@ -19,6 +19,7 @@ from .costs import Costs
 from .jobs import Job, Trial
 from .recorded_cells import RecordedCells
 from .search import spare
+from .searching.students import put_teachers_first, with_teacher
 
 MAX_FINALISTS = 5
 # A plan must leave this much of its own estimate over, since the machine may become slower.
@@ -85,6 +86,7 @@ def list_plans(ranked: Sequence[Trial], frameworks: Sequence[str]) -> list[Final
     own: dict[str, list[Trial]] = {}
     for trial in ranked:
         own.setdefault(trial.job.backend, []).append(trial)
+    own = {framework: put_teachers_first(found) for framework, found in own.items()}
     most = max(map(len, own.values()), default=0)
     plans = [
         FinalsPlan(rows=tuple(list_rows(own, frameworks[:number], count)))
@@ -149,12 +151,13 @@ def list_choosing(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
 
 
 def list_finals(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
-    """Yield the cells that test, split by split."""
+    """Yield the cells that test, split by split; a teacher's before those of its student."""
+    made: dict[tuple[str, str], Job] = {}
     for number, cell in enumerate(protocol.cells):
         for trial, framework in plan.rows:
             if is_repetition(trial.job.candidate, cell, number):
                 continue
-            yield replace(
+            job = replace(
                 trial.job,
                 phase="finals",
                 backend=framework,
@@ -162,6 +165,8 @@ def list_finals(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
                 seed=cell.seed,
                 place=f"repeat={cell.repeat},fold={cell.fold}",
             )
+            made[job.candidate.name, framework] = job = with_teacher(job, made)
+            yield job
 
 
 def is_repetition(candidate: Candidate, cell: Cell, number: int) -> bool:
@@ -215,8 +220,20 @@ def time_left(cells: RecordedCells) -> float:
 
 
 def has_time(job: Job, cells: RecordedCells) -> bool:
-    """Return whether a cell will end in time; one that would be stopped gives nothing."""
-    return cost_of([job], cells.costs) <= time_left(cells)
+    """Return whether a cell may end in time; one that will be stopped gives nothing.
+
+    It is the last resort: where the mean does not fit, the quickest cell of its row decides, since
+    one slow cell says little, and the time would be left over.
+    """
+    quickest = [
+        trial.outcome.warm.seconds
+        for trial in cells.ended
+        if trial.outcome.is_finished
+        and (trial.job.candidate, trial.job.backend, trial.job.share)
+        == (job.candidate, job.backend, job.share)
+    ]
+    mean = cost_of([job], cells.costs)
+    return min([mean, *quickest]) <= time_left(cells)
 
 
 def run_cell(job: Job, cells: RecordedCells) -> Trial:

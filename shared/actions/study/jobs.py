@@ -31,6 +31,7 @@ class Job:
         place: Its mark among the candidate's cells: `trial=2`, or `repeat=0,fold=3`.
         proposal: Settings of the search; None for a head that is fitted in one pass.
         share: Share of the recipe's epochs.
+        teacher: The cell whose network it learns from, if any.
     """
 
     phase: Phase
@@ -41,6 +42,7 @@ class Job:
     place: str
     proposal: Proposal | None = None
     share: float = 1.0
+    teacher: "Job | None" = None
 
     @property
     def name(self) -> str:
@@ -120,3 +122,6 @@ class Runner(Protocol):
 
     def run(self, job: Job, limit_seconds: float) -> Outcome:
         """Run a cell, or read it if its folder has a finished run."""
+
+    def count_work(self, job: Job) -> float:
+        """Count the multiply-adds of a cell, by which its time is forecast."""

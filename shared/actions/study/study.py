@@ -19,7 +19,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
-from .candidates import MAJORITY, Candidate, list_candidates
+from .candidates import MAJORITY, Candidate, has_students, list_candidates
 from .clock import Clock
 from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
@@ -28,12 +28,13 @@ from .ledger import open_ledger
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
 from .search import Search, Searches
-from .worker_cells import WorkerCells, count_train_images
+from .searching.frameworks import check_frameworks, name_searching, name_tested
+from .searching.resolutions import settle_sizes
+from .worker_cells import WorkerCells, describe_images
 
 # Nobody knows how many cells there will be; a framework is imported once for all of them.
 MANY = 1_000_000
 PAGE = "index.html"
-BOTH = "both"
 Tell = Callable[[str], None]
 
 
@@ -62,30 +63,6 @@ class Wish:
 
     def __post_init__(self) -> None:
         check_frameworks(self.frameworks)
-
-    @property
-    def tested(self) -> tuple[str, ...]:
-        """Return the frameworks that test finalists."""
-        return ("torch", "tf") if tuple(self.frameworks) == (BOTH,) else tuple(self.frameworks)
-
-    @property
-    def searching(self) -> tuple[str, ...]:
-        """Return the frameworks that search."""
-        return self.tested[: None if BOTH in self.frameworks else 1]
-
-
-def check_frameworks(frameworks: Sequence[str]) -> None:
-    """Refuse unknown frameworks, none, and one that is named twice.
-
-    Raises:
-        UsageError: See above.
-    """
-    known = [name for name in frameworks if name in BACKENDS]
-    if tuple(frameworks) != (BOTH,) and (not known or len(set(known)) != len(frameworks)):
-        raise UsageError(
-            f"Got --frameworks {','.join(frameworks)!r}. Expected torch, tf, a list of them that "
-            "begins with the one that searches, or both, which search. Try --frameworks torch,tf."
-        )
 
 
 class Page:
@@ -162,10 +139,12 @@ def run_study(
     """
     clock = Clock(wish.budget_seconds, began)
     candidates = list_candidates(wish.weights, wish.methods)
-    if any(item.kind for item in candidates):
+    if any(item.kind for item in candidates) or has_students(wish.methods):
         # Refused before any training.
         import_optuna()
     check_files(wish.weights)
+    left_out: dict[str, str] = {}
+    candidates = list(settle_sizes(candidates, left_out))
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
@@ -173,7 +152,7 @@ def run_study(
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
         page = Page(wish, protocol, command, clock)
         runner = WorkerCells(
-            wish.output, wish.data, count_train_images(source, protocol), command, watch
+            wish.output, wish.data, describe_images(source, protocol), command, watch
         )
 
         def end_cell(trial: Trial, is_recorded: bool) -> None:
@@ -185,11 +164,12 @@ def run_study(
 
         page.write()
         cells = RecordedCells(ledger, clock, runner, end_cell)
-        split = make_split(source, protocol.cells[0].search_split)
+        num_val = len(make_split(source, protocol.cells[0].search_split).val)
+        teaches = has_students(wish.methods)
         search = Searches(
             [
-                Search(candidates, protocol, cells, framework, len(split.val))
-                for framework in wish.searching
+                Search(candidates, protocol, cells, framework, num_val, teaches)
+                for framework in name_searching(wish.frameworks)
             ]
         )
         runner.check(search.list_first())
@@ -200,7 +180,9 @@ def run_study(
         decision = decide(collect(source, protocol, cells.ended, wish.output))
         write_bytes(wish.output / DECISION, decision.to_json().encode())
         page.write(
-            decision, search.skipped, [*warn(search, decision), *missing_views(runner.notes)]
+            decision,
+            search.skipped,
+            [*warn(search, decision), *left_out, *missing_views(runner.notes)],
         )
     return decision
 
@@ -209,7 +191,9 @@ def search_and_test(wish: Wish, search: Searches) -> None:
     """Run the search, then the finals, as far as the budget goes."""
     search.run()
     cells, protocol = search.cells, search.protocol
-    plan = plan_finals(search.ranked(), wish.tested, protocol, cells.costs, cells.clock)
+    plan = plan_finals(
+        search.ranked(), name_tested(wish.frameworks), protocol, cells.costs, cells.clock
+    )
     run_finals(plan, protocol, cells)
 
 
@@ -234,6 +218,7 @@ def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[
         "data": wish.data,
         "num_images": len(source),
         "candidates": [[item.name, *item.settings] for item in candidates],
+        "students": has_students(wish.methods),
         "frameworks": list(wish.frameworks),
         "question": {
             "smallest_difference": question.smallest_difference,

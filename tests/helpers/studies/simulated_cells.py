@@ -32,6 +32,8 @@ class SimulatedTime:
 class SimulatedCells:
     """Runs cells: `worlds` maps a candidate's name to (accuracy, seconds of all of its epochs).
 
+    A third number is the seconds that its multiply-adds promise.
+
     The process is killed in the cell number `kill_at` of this call, before it ends. A cell of the
     finals takes `finals_factor` times as long as one of the search, or what the factor's function
     says of it. The first cell of a framework takes `import_seconds` more.
@@ -45,12 +47,15 @@ class SimulatedCells:
         self.start_seconds, self.import_seconds = start_seconds, import_seconds
         self.ran, self.imported = [], set()
 
+    def count_work(self, job):
+        return 1e9 * max(self.worlds[job.candidate.name][-1], 0.1) * job.share
+
     def run(self, job, limit_seconds):
         if len(self.ran) == self.kill_at:
             self.time.seconds += 1.0
             raise Killed
         self.ran.append(job.key)
-        accuracy, full_seconds = self.worlds[job.candidate.name]
+        accuracy, full_seconds = self.worlds[job.candidate.name][:2]
         slower = 1.4 if job.backend == "tf" else 1.0
         slower *= self.factor(job) if job.phase == "finals" else 1.0
         first = 0 if job.backend in self.imported else self.import_seconds
@@ -83,6 +88,7 @@ def run_simulated(
     kill_at=None,
     time=None,
     searching=("torch",),
+    has_students=False,
     **options,
 ):
     """Run a simulated study in a folder; return its search, its plan and its cells.
@@ -95,7 +101,7 @@ def run_simulated(
     protocol = make_protocol(num_images)
     with open_ledger(folder, {"data": "simulated"}) as ledger:
         cells = RecordedCells(ledger, clock, runner)
-        each = [Search(candidates, protocol, cells, name, 26) for name in searching]
+        each = [Search(candidates, protocol, cells, name, 26, has_students) for name in searching]
         search = Searches(each)
         search.run()
         plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)

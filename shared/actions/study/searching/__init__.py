@@ -1,1 +1,1 @@
-"""Parts of the search of a study: its frameworks, sizes, students and forecasts."""
+"""Parts of the search of a study: forecasts of costs, sizes of FixRes, students."""

@@ -83,11 +83,12 @@ def test_a_plan_that_is_too_large_shrinks_and_is_tested_on_all_splits(tmp_path, 
     assert len(rows) < 5 * len(plan.finalists) * len(plan.frameworks)
 
 
-def test_a_plan_grows_again_where_cells_turn_out_to_be_cheap(tmp_path):
+@pytest.mark.parametrize("slow", [10.0, 20.0])
+def test_a_plan_grows_again_where_cells_turn_out_to_be_cheap(tmp_path, slow):
     """The first cell is slow, as on a busy machine: a row is given up, and comes back."""
 
     def factor(job):
-        return 20.0 if job.split.fold == 0 and job.candidate.name == "knn on good" else 1.0
+        return slow if job.split.fold == 0 and job.candidate.name == "knn on good" else 1.0
 
     _, _, finals, runner = run_simulated(
         tmp_path / "study", CANDIDATES, WORLDS, 300, finals_factor=factor
@@ -111,9 +112,9 @@ def test_the_import_of_a_framework_is_no_cost_of_later_cells(tmp_path, import_se
 
 def test_where_each_framework_searches_each_tests_its_own_finalists(tmp_path):
     search, plan, finals, runner = run_simulated(
-        tmp_path / "study", CANDIDATES, WORLDS, 3600, searching=("torch", "tf")
+        tmp_path / "study", CANDIDATES, WORLDS, 14400, searching=("torch", "tf")
     )
-    assert runner.time.seconds <= 3600
+    assert runner.time.seconds <= 14400
     assert {row.framework for row in plan.rows} == {"torch", "tf"}
     assert all(row.trial.job.backend == row.framework for row in plan.rows)
     for own in search.each:
@@ -128,7 +129,7 @@ def test_where_each_framework_searches_each_tests_its_own_finalists(tmp_path):
 
 def test_on_a_holdout_each_framework_has_its_own_networks_that_choose(tmp_path):
     _, plan, finals, _ = run_simulated(
-        tmp_path / "study", CANDIDATES, WORLDS, 3600, num_images=2000, searching=("torch", "tf")
+        tmp_path / "study", CANDIDATES, WORLDS, 14400, num_images=2000, searching=("torch", "tf")
     )
     again = [t.job for t in finals if t.job.place == "again"]
     nets = {
@@ -136,5 +137,6 @@ def test_on_a_holdout_each_framework_has_its_own_networks_that_choose(tmp_path):
         for row in plan.rows
         if not row.trial.job.candidate.is_deterministic
     }
-    assert {(job.candidate.name, job.backend) for job in again} == nets
+    assert {(job.candidate.name, job.backend) for job in again} >= nets
+    assert {job.backend for job in again} == {"torch", "tf"}
     assert all(job.split.hold_test_back for job in again)
