@@ -88,8 +88,22 @@ def check_methods(methods: Sequence[str], *, has_weights: bool, is_named: bool) 
     if tuple(methods) == (DISTILLATION,):
         raise UsageError(
             f"Got --methods {DISTILLATION}, which learns from the best network of the others. "
-            f"Expected another method beside it. Try --methods scratch,{DISTILLATION}."
+            f"Expected another method, too. Try --methods scratch,{DISTILLATION}."
         )
+
+
+def check_files(weights: Sequence[str]) -> None:
+    """Refuse a weight file that is not there.
+
+    Raises:
+        UsageError: See above.
+    """
+    for path in weights:
+        if not Path(path).is_file():
+            raise UsageError(
+                f"Got --weights {path!r}, which does not exist. Expected a weight file. Try the "
+                "path of one."
+            )
 
 
 def has_students(methods: Sequence[str]) -> bool:

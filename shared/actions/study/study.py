@@ -15,11 +15,10 @@ from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
 from poc.shared.engine.launch.sweep_definition import Watch
 from poc.shared.engine.worker.template import warm_starts
-from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
-from .candidates import MAJORITY, Candidate, has_students, list_candidates
+from .candidates import MAJORITY, Candidate, check_files, has_students, list_candidates
 from .clock import Clock
 from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
@@ -138,13 +137,8 @@ def run_study(
         UsageError: The data cannot be studied, an option is wrong, or the folder has other content.
     """
     clock = Clock(wish.budget_seconds, began)
-    candidates = list_candidates(wish.weights, wish.methods)
-    if any(item.kind for item in candidates) or has_students(wish.methods):
-        # Refused before any training.
-        import_optuna()
-    check_files(wish.weights)
     left_out: dict[str, str] = {}
-    candidates = list(settle_sizes(candidates, left_out))
+    candidates = choose_candidates(wish, left_out)
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
@@ -164,14 +158,7 @@ def run_study(
 
         page.write()
         cells = RecordedCells(ledger, clock, runner, end_cell)
-        num_val = len(make_split(source, protocol.cells[0].search_split).val)
-        teaches = has_students(wish.methods)
-        search = Searches(
-            [
-                Search(candidates, protocol, cells, framework, num_val, teaches)
-                for framework in name_searching(wish.frameworks)
-            ]
-        )
+        search = make_search(wish, candidates, source, protocol, cells)
         runner.check(search.list_first())
         for note in runner.notes:
             tell(note)
@@ -181,10 +168,42 @@ def run_study(
         write_bytes(wish.output / DECISION, decision.to_json().encode())
         page.write(
             decision,
-            search.skipped,
-            [*warn(search, decision), *left_out, *missing_views(runner.notes)],
+            left_out | search.skipped,
+            [*warn(search, decision), *missing_views(runner.notes)],
         )
     return decision
+
+
+def choose_candidates(wish: Wish, left_out: dict[str, str]) -> list[Candidate]:
+    """Return the candidates; refuse what they lack before any training.
+
+    Args:
+        wish: The user's wishes.
+        left_out: Takes the name of each candidate that makes no sense here -> the reason.
+    """
+    candidates = list_candidates(wish.weights, wish.methods)
+    if any(item.kind for item in candidates) or has_students(wish.methods):
+        import_optuna()
+    check_files(wish.weights)
+    return list(settle_sizes(candidates, left_out))
+
+
+def make_search(
+    wish: Wish,
+    candidates: Sequence[Candidate],
+    source: Source,
+    protocol: Protocol,
+    cells: RecordedCells,
+) -> Searches:
+    """Make the search of each framework that searches."""
+    num_val = len(make_split(source, protocol.cells[0].search_split).val)
+    teaches = has_students(wish.methods)
+    return Searches(
+        [
+            Search(candidates, protocol, cells, framework, num_val, teaches)
+            for framework in name_searching(wish.frameworks)
+        ]
+    )
 
 
 def search_and_test(wish: Wish, search: Searches) -> None:
@@ -195,20 +214,6 @@ def search_and_test(wish: Wish, search: Searches) -> None:
         search.ranked(), name_tested(wish.frameworks), protocol, cells.costs, cells.clock
     )
     run_finals(plan, protocol, cells)
-
-
-def check_files(weights: Sequence[str]) -> None:
-    """Refuse a weight file that is not there.
-
-    Raises:
-        UsageError: See above.
-    """
-    for path in weights:
-        if not Path(path).is_file():
-            raise UsageError(
-                f"Got --weights {path!r}, which does not exist. Expected a weight file. Try the "
-                "path of one."
-            )
 
 
 def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[str, object]:

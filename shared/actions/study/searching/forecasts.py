@@ -58,17 +58,18 @@ def forecast(job: Job, ended: Sequence[Trial], count_work: CountWork) -> float |
     ]
     if not measured:
         return None
-    start = min(cell.seconds for cell in measured)
-    alike = [speed_of(cell, start) for cell in measured if cell.body == body_of(job)]
+    work, start = count_work(job), min(cell.seconds for cell in measured)
+    alike = [scale(cell, work, start) for cell in measured if cell.body == body_of(job)]
     # The slowest of its own body: others may have read outputs that the first one computed.
-    speed = min(alike) if alike else max(speed_of(cell, start) for cell in measured)
-    return start + count_work(job) / speed
+    return max(alike) if alike else min(scale(cell, work, start) for cell in measured)
 
 
-def speed_of(cell: Measured, start: float) -> float:
-    """Return the multiply-adds per second of a cell, without its start."""
+def scale(cell: Measured, work: float, start: float) -> float:
+    """Return the seconds of so many multiply-adds at the speed of a cell, with the start of one."""
     rest = cell.seconds - start
-    return cell.work / max(rest if rest >= LEAST_REST * cell.seconds else cell.seconds, 1e-3)
+    if rest < LEAST_REST * cell.seconds:
+        return max(cell.seconds, cell.seconds * work / cell.work)
+    return start + rest * work / cell.work
 
 
 def body_of(job: Job) -> str:

@@ -22,7 +22,7 @@ NO_TEACHERS = ("knn", DISTILLATION)
 LIGHT = "lightlayers"
 MAX_TEACHERS = 2
 DISTILLED = "distillation of the best network"
-"""What is left out if there is no teacher, and thus no name of a student."""
+"""Stands for the students, which have no names without a teacher."""
 
 
 def find_teacher(ranked: Sequence[Trial]) -> Candidate | None:

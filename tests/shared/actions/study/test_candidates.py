@@ -43,7 +43,7 @@ def test_a_fitted_head_has_nothing_to_search():
         ((), ["fixres"], "no --weights"),
         (["a"], ["knnn"], "Try knn"),
         ((), ["resnet"], "--methods"),
-        ((), ["kd"], "another method beside it"),
+        ((), ["kd"], "another method, too"),
     ],
 )
 def test_wrong_methods_are_refused(weights, methods, words):

@@ -62,8 +62,12 @@ def test_an_unknown_body_has_the_best_speed_of_all():
     other = Candidate(
         name="tuned", settings=("method=transfer", "initial_weights=/b"), tier=3, kind="tuned"
     )
-    # The small net did 50 in 2 s; the head, which is nearly all start, at least 100 in 1 s.
-    assert forecast(make_job(other), ended, count_work) == pytest.approx(1 + 3000 / 100)
+    # The small net did 50 in 2 s after a start; the head did 100 in 1 s, start and all.
+    assert forecast(make_job(other), ended, count_work) == pytest.approx(3000 / 100)
+
+
+def test_a_cell_takes_at_least_a_start():
+    assert forecast(make_job(SMALL), [end(HEAD, 4.0)], count_work) == 4.0
 
 
 def test_the_import_of_a_framework_is_no_part_of_a_speed():
