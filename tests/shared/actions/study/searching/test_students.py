@@ -1,5 +1,6 @@
 """Students: who teaches whom, when they begin, and whose images their teacher has seen."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from poc.shared.actions.study.searching.students import (
 )
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.splits import SplitSpec
-from poc.tests.helpers.studies.simulated_cells import run_simulated
+from poc.tests.helpers.studies.simulated_cells import Killed, run_simulated
 from poc.tests.shared.actions.study.test_search import WORLDS
 
 GIVEN = {item.name: item for item in list_candidates(["good.pt"])}
@@ -136,3 +137,15 @@ def test_neighbours_alone_teach_nobody(tmp_path):
     search = run_simulated(tmp_path / "study", [NEIGHBOURS], WORLDS, 600, has_students=True)[0]
     assert search.students == []
     assert DISTILLED in search.skipped
+
+
+def test_a_search_with_students_that_is_killed_goes_on_with_the_same_cells(tmp_path):
+    given = (list_candidates(["good.pt"], ["logistic", "scratch"]), WITH_STUDENTS, 600)
+    options = {"searching": ("torch", "tf"), "has_students": True}
+    whole = run_simulated(tmp_path / "whole", *given, **options)[3].ran
+    assert any("taught-by" in key for key in whole)
+    with pytest.raises(Killed):
+        run_simulated(tmp_path / "study", *given, kill_at=9, **options)
+    run_simulated(tmp_path / "study", *given, **options)
+    lines = (tmp_path / "study" / "study.jsonl").read_text().splitlines()
+    assert [json.loads(line)["cell"] for line in lines] == whole
