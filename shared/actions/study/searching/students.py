@@ -51,9 +51,10 @@ def list_students(teacher: Candidate) -> Iterator[Candidate]:
 
     A net of convolutions that is the teacher has only the light student.
     """
-    layers = {f"lightlayers k={FIRST_SIZE}": ("layer=light", f"k={FIRST_SIZE}")}
+    layers: dict[str, tuple[str, ...]] = {}
     if method_of(teacher) != "scratch":
-        layers = {"small net of conv2d": ("layer=conv2d",), **layers}
+        layers["small net of conv2d"] = ("layer=conv2d",)
+    layers[f"lightlayers k={FIRST_SIZE}"] = ("layer=light", f"k={FIRST_SIZE}")
     for name, layer in layers.items():
         yield Candidate(
             name=f"{name} taught by {teacher.name}",
