@@ -1,12 +1,12 @@
 """Commands that search: `rates` for a learning rate, `study` for the method to use."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from poc.shared.errors import Interrupted
+from poc.shared.machine import find_process_start
 
 from .completion import complete_backends, complete_sources, complete_weights
 from .mistakes import Command
@@ -15,8 +15,8 @@ from .options import JSON_OPTION, RUN_OPTIONS, command_line, echo_json, read_run
 if TYPE_CHECKING:
     from poc.shared.engine.console.work_count import Event
 
-# Near the start of the process, since a budget counts its imports.
-BEGAN = time.monotonic()
+# A budget counts the imports of this process too.
+BEGAN = find_process_start()
 
 
 @click.command(cls=Command)
@@ -99,13 +99,14 @@ def rates(
 @click.option(
     "--methods",
     metavar="M,M",
-    help="Methods to try: logistic, knn, transfer, lightlayers, scratch.",
+    help="Methods to try: logistic, knn, transfer, fixres, lightlayers, scratch, kd.",
 )
 @click.option(
     "--frameworks",
     default="torch,tf",
     metavar="F,F",
-    help="Frameworks: the first searches, the other one confirms; default: torch,tf.",
+    help="Frameworks: the first searches, the other one confirms; default: torch,tf. both: each "
+    "searches on its own.",
 )
 @click.option(
     "--groups",

@@ -13,9 +13,11 @@ from poc.shared.spec.reading.cell_names import identify, label_values
 from poc.shared.spec.reading.recipe import Kind
 from poc.shared.spec.suggestions import likeliest
 
-METHODS = ("logistic", "knn", "transfer", "lightlayers", "scratch")
+METHODS = ("logistic", "knn", "transfer", "fixres", "lightlayers", "scratch", "kd")
 """Methods that a study tries, as `--methods` names them."""
-NEEDS_WEIGHTS = ("logistic", "knn", "transfer")
+NEEDS_WEIGHTS = ("logistic", "knn", "transfer", "fixres")
+DISTILLATION = "kd"
+"""The method whose candidates begin in the search, once it has a teacher for them."""
 LIGHT_MODEL = "lightnet_residual"
 LIGHT_SIZES = (1, 2, 3, 4, 5)
 FIRST_SIZE = 3
@@ -35,12 +37,14 @@ class Candidate:
         tier: Candidates of a lower tier are tried first.
         kind: Kind of training by the recipe; None if the head is fitted in one pass, so that there
             is nothing to search and another seed changes nothing.
+        teacher: Name of the candidate whose networks it learns from, if any.
     """
 
     name: str
     settings: tuple[str, ...]
     tier: int
     kind: Kind | None = None
+    teacher: str | None = None
 
     @property
     def is_deterministic(self) -> bool:
@@ -52,7 +56,7 @@ def list_candidates(weights: Sequence[str], methods: Sequence[str] = ()) -> list
     """List the candidates in the order in which they are tried first.
 
     Args:
-        weights: Weight files, each the body of three candidates.
+        weights: Weight files, each the body of four candidates.
         methods: Methods to try; none: all of `METHODS`.
 
     Raises:
@@ -81,6 +85,30 @@ def check_methods(methods: Sequence[str], *, has_weights: bool, is_named: bool) 
                 f"Got --methods with {method!r} and no --weights. Expected a weight file, from "
                 "which this method starts. Try adding --weights FILE."
             )
+    if tuple(methods) == (DISTILLATION,):
+        raise UsageError(
+            f"Got --methods {DISTILLATION}, which learns from the best network of the others. "
+            f"Expected another method, too. Try --methods scratch,{DISTILLATION}."
+        )
+
+
+def check_files(weights: Sequence[str]) -> None:
+    """Refuse a weight file that is not there.
+
+    Raises:
+        UsageError: See above.
+    """
+    for path in weights:
+        if not Path(path).is_file():
+            raise UsageError(
+                f"Got --weights {path!r}, which does not exist. Expected a weight file. Try the "
+                "path of one."
+            )
+
+
+def has_students(methods: Sequence[str]) -> bool:
+    """Return whether the search adds candidates that learn from its best network."""
+    return DISTILLATION in (tuple(methods) or METHODS)
 
 
 def method_of(candidate: Candidate) -> str:
@@ -99,6 +127,12 @@ def list_pretrained(weights: Sequence[str]) -> Iterator[Candidate]:
             name=f"fine-tuned {name}",
             settings=("method=transfer", start, "method_options.trained_blocks=all"),
             tier=3,
+            kind="tuned",
+        )
+        yield Candidate(
+            name=f"FixRes {name}",
+            settings=("method=fixres", start, "method_options.trained_blocks=all"),
+            tier=4,
             kind="tuned",
         )
 

@@ -14,6 +14,7 @@ from poc.shared.data.sources.base import Source
 from poc.shared.data.sources.npz import read_archive
 from poc.shared.data.splits.files import positions_of
 from poc.shared.data.splits.partition import groups_of
+from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.split import make_split
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS, RunFolder
@@ -93,11 +94,18 @@ def list_tested(protocol: Protocol, finals: Sequence[Job]) -> list[Cell]:
 
 
 def read_parts(job: Job, output: Path) -> Reading:
-    """Read the parts that a run recorded."""
+    """Read the parts that a run recorded, and those of its teacher's run."""
+    row = f"{job.candidate.name} {job.backend}"
+    teacher = find_parts(job.teacher, output) if job.teacher else None
+    return Reading(job.key, row, job.split, job.seed, find_parts(job, output), teacher)
+
+
+def find_parts(job: Job, output: Path) -> RecordedParts:
+    """Read the record of a run's parts."""
     parts = RunRecord.read(output / job.key).parts
     if parts is None:
         raise FileNotFoundError(f"{output / job.key} has no record of its parts")
-    return Reading(job.key, f"{job.candidate.name} {job.backend}", job.split, job.seed, parts)
+    return parts
 
 
 def read_answers(folder: Path, file: str) -> Answers:
@@ -133,12 +141,11 @@ def list_search(
     output: Path,
 ) -> Iterator[SearchRun]:
     """Yield the networks of the search between which a holdout chooses."""
-    settings = {(job.candidate.name, str(job.proposal), job.share) for job in finals}
-    frameworks = {(job.candidate.name, job.backend) for job in finals}
+    settings = {(job.candidate.name, str(job.proposal), job.share, job.backend) for job in finals}
     seen = set()
     for job in searches:
-        key = (job.candidate.name, str(job.proposal), job.share)
-        if key not in settings or (job.candidate.name, job.backend) not in frameworks:
+        key = (job.candidate.name, str(job.proposal), job.share, job.backend)
+        if key not in settings:
             continue
         if (key, job.seed) in seen:
             continue

@@ -1,12 +1,15 @@
 """The finals: the best candidates, trained again on every cell of the protocol, tested once each.
 
-On a holdout, further networks of the search come first: three of each finalist choose. Cells run
-split by split. Where they show that the plan is too large for the time that is left, it shrinks, so
-that the rows that remain are tested on all splits.
+A row is a finalist in a framework. Where one framework searches, the others confirm its finalists;
+where each searches, it tests its own. On a holdout, further networks of the search come first:
+three of each row choose. Cells run split by split. Where they show that the plan is too large for
+the time that is left, it shrinks, so that the rows that remain are tested on all splits. Where they
+show that a larger plan fits after all, it grows again.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Cell, Protocol
 
@@ -16,18 +19,41 @@ from .costs import Costs
 from .jobs import Job, Trial
 from .recorded_cells import RecordedCells
 from .search import spare
+from .searching.students import put_teachers_first, with_teacher
 
 MAX_FINALISTS = 5
 # A plan must leave this much of its own estimate over, since the machine may become slower.
 MARGIN = 1.1
 
 
+class Row(NamedTuple):
+    """A finalist, by its best trial, in a framework that tests it."""
+
+    trial: Trial
+    framework: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinalsPlan:
-    """The finalists, by their best trials, and the frameworks that test them, in order."""
+    """The rows of the finals, in order, and the plans that may take its place.
 
-    finalists: tuple[Trial, ...]
-    frameworks: tuple[str, ...]
+    Attributes:
+        rows: Finalists and frameworks.
+        choices: All plans in the order of preference; this one is among them.
+    """
+
+    rows: tuple[Row, ...]
+    choices: tuple["FinalsPlan", ...] = ()
+
+    @property
+    def finalists(self) -> tuple[Trial, ...]:
+        """Return the finalists, each once."""
+        return tuple({row.trial.job.key: row.trial for row in self.rows}.values())
+
+    @property
+    def frameworks(self) -> tuple[str, ...]:
+        """Return the frameworks, each once."""
+        return tuple(dict.fromkeys(row.framework for row in self.rows))
 
 
 def plan_finals(
@@ -45,19 +71,49 @@ def plan_finals(
     left = clock.left - spare(clock.budget_seconds)
     plans = list_plans(ranked, frameworks)
     for plan in plans:
-        jobs = [*list_choosing(plan, protocol), *list_finals(plan, protocol)]
-        if MARGIN * cost_of(jobs, costs) <= left:
-            return plan
-    return plans[-1]
+        if MARGIN * cost_of(list_jobs(plan, protocol), costs) <= left:
+            break
+    return replace(plan, choices=tuple(plans))
 
 
 def list_plans(ranked: Sequence[Trial], frameworks: Sequence[str]) -> list[FinalsPlan]:
-    """Return the plans in the order of preference; one without finalists if there are none."""
+    """Return the plans in the order of preference; one without rows if there are no finalists.
+
+    Args:
+        ranked: The best trial of each candidate, in each framework that has searched.
+        frameworks: The frameworks that test.
+    """
+    own: dict[str, list[Trial]] = {}
+    for trial in ranked:
+        own.setdefault(trial.job.backend, []).append(trial)
+    own = {framework: put_teachers_first(found) for framework, found in own.items()}
+    most = max(map(len, own.values()), default=0)
     plans = [
-        FinalsPlan(finalists=tuple(ranked[:count]), frameworks=tuple(frameworks[:number]))
-        for count, number in list_sizes(len(ranked), len(frameworks))
+        FinalsPlan(rows=tuple(list_rows(own, frameworks[:number], count)))
+        for count, number in list_sizes(most, len(frameworks))
     ]
-    return plans or [FinalsPlan(finalists=(), frameworks=tuple(frameworks))]
+    return plans or [FinalsPlan(rows=())]
+
+
+def list_rows(
+    own: Mapping[str, Sequence[Trial]], frameworks: Sequence[str], count: int
+) -> Iterator[Row]:
+    """Yield the rows of so many finalists.
+
+    Args:
+        own: Framework that has searched -> its trials, the best first; the framework of the best
+            of all is the first.
+        frameworks: The frameworks that test, as many as the plan has.
+        count: Number of finalists, of each framework if each has searched.
+    """
+    searched = list(own)[: len(frameworks)]
+    for place in range(count):
+        for name in searched:
+            for trial in own[name][place : place + 1]:
+                if len(own) > 1:
+                    yield Row(trial, name)
+                else:
+                    yield from (Row(trial, framework) for framework in frameworks)
 
 
 def list_sizes(num_ranked: int, num_frameworks: int) -> Iterator[tuple[int, int]]:
@@ -79,6 +135,11 @@ def cost_of(jobs: Iterable[Job], costs: Costs) -> float:
     )
 
 
+def list_jobs(plan: FinalsPlan, protocol: Protocol) -> list[Job]:
+    """Return all cells of a plan."""
+    return [*list_choosing(plan, protocol), *list_finals(plan, protocol)]
+
+
 def list_choosing(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
     """Yield the further networks of the search, between which a holdout chooses."""
     if protocol.cells[0].split.kind == "kfold":
@@ -86,35 +147,26 @@ def list_choosing(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
     for seed in SEARCH_SEEDS[1:]:
         for trial in plan.finalists:
             if not trial.job.candidate.is_deterministic:
-                yield Job(
-                    phase="search",
-                    candidate=trial.job.candidate,
-                    backend=plan.frameworks[0],
-                    split=protocol.cells[0].search_split,
-                    seed=seed,
-                    place="again",
-                    proposal=trial.job.proposal,
-                    share=trial.job.share,
-                )
+                yield replace(trial.job, seed=seed, place="again")
 
 
 def list_finals(plan: FinalsPlan, protocol: Protocol) -> Iterator[Job]:
-    """Yield the cells that test, split by split."""
+    """Yield the cells that test, split by split; a teacher's before those of its student."""
+    made: dict[tuple[str, str], Job] = {}
     for number, cell in enumerate(protocol.cells):
-        for trial in plan.finalists:
+        for trial, framework in plan.rows:
             if is_repetition(trial.job.candidate, cell, number):
                 continue
-            for framework in plan.frameworks:
-                yield Job(
-                    phase="finals",
-                    candidate=trial.job.candidate,
-                    backend=framework,
-                    split=cell.split,
-                    seed=cell.seed,
-                    place=f"repeat={cell.repeat},fold={cell.fold}",
-                    proposal=trial.job.proposal,
-                    share=trial.job.share,
-                )
+            job = replace(
+                trial.job,
+                phase="finals",
+                backend=framework,
+                split=cell.split,
+                seed=cell.seed,
+                place=f"repeat={cell.repeat},fold={cell.fold}",
+            )
+            made[job.candidate.name, framework] = job = with_teacher(job, made)
+            yield job
 
 
 def is_repetition(candidate: Candidate, cell: Cell, number: int) -> bool:
@@ -124,36 +176,42 @@ def is_repetition(candidate: Candidate, cell: Cell, number: int) -> bool:
 
 def run_finals(plan: FinalsPlan, protocol: Protocol, cells: RecordedCells) -> list[Trial]:
     """Run the plan as far as the time goes; return every cell of it that has ended."""
-    ended = list[Trial]()
-    for job in list_choosing(plan, protocol):
-        if not has_time(job, cells):
-            return ended
-        ended.append(run_cell(job, cells))
-    tested = set[str]()
+    choices, ended = plan.choices or (plan,), list[Trial]()
+    place = next(place for place, choice in enumerate(choices) if choice.rows == plan.rows)
+    done = set[str]()
     while True:
-        plan, jobs = shrink(plan, protocol, cells, tested)
+        place, jobs = choose_plan(choices, place, protocol, cells, done)
         if not jobs or not has_time(jobs[0], cells):
             return ended
         ended.append(run_cell(jobs[0], cells))
-        tested.add(jobs[0].key)
+        done.add(jobs[0].key)
 
 
-def shrink(
-    plan: FinalsPlan, protocol: Protocol, cells: RecordedCells, tested: Collection[str]
-) -> tuple[FinalsPlan, list[Job]]:
-    """Return the largest part of the plan whose cells fit into the time, and these cells.
+def choose_plan(
+    choices: Sequence[FinalsPlan],
+    present: int,
+    protocol: Protocol,
+    cells: RecordedCells,
+    done: Collection[str],
+) -> tuple[int, list[Job]]:
+    """Return the place of the largest plan that fits into the time, and its cells to come.
+
+    A plan that is larger than the present one must leave a margin, as at the start, so that the
+    plan does not change with every cell.
 
     Args:
-        plan: The present plan.
+        choices: All plans in the order of preference.
+        present: Place of the present plan.
         protocol: Its splits.
         cells: Their costs so far, and the time.
-        tested: Keys of the cells that have ended.
+        done: Keys of the cells that have ended.
     """
-    for part in list_plans(plan.finalists, plan.frameworks):
-        jobs = [job for job in list_finals(part, protocol) if job.key not in tested]
-        if cost_of(jobs, cells.costs) <= time_left(cells):
+    for place, plan in enumerate(choices):
+        jobs = [job for job in list_jobs(plan, protocol) if job.key not in done]
+        margin = MARGIN if place < present else 1.0
+        if margin * cost_of(jobs, cells.costs) <= time_left(cells):
             break
-    return part, jobs
+    return place, jobs
 
 
 def time_left(cells: RecordedCells) -> float:
@@ -162,8 +220,20 @@ def time_left(cells: RecordedCells) -> float:
 
 
 def has_time(job: Job, cells: RecordedCells) -> bool:
-    """Return whether a cell will end in time; one that would be stopped gives nothing."""
-    return cost_of([job], cells.costs) <= time_left(cells)
+    """Return whether a cell may end in time; one that will be stopped gives nothing.
+
+    It is the last resort: where the mean does not fit, the quickest cell of its row decides, since
+    one slow cell says little, and the time would be left over.
+    """
+    quickest = [
+        trial.outcome.warm.seconds
+        for trial in cells.ended
+        if trial.outcome.is_finished
+        and (trial.job.candidate, trial.job.backend, trial.job.share)
+        == (job.candidate, job.backend, job.share)
+    ]
+    mean = cost_of([job], cells.costs)
+    return min([mean, *quickest]) <= time_left(cells)
 
 
 def run_cell(job: Job, cells: RecordedCells) -> Trial:

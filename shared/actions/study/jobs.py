@@ -31,6 +31,7 @@ class Job:
         place: Its mark among the candidate's cells: `trial=2`, or `repeat=0,fold=3`.
         proposal: Settings of the search; None for a head that is fitted in one pass.
         share: Share of the recipe's epochs.
+        teacher: The cell whose network it learns from, if any.
     """
 
     phase: Phase
@@ -41,6 +42,7 @@ class Job:
     place: str
     proposal: Proposal | None = None
     share: float = 1.0
+    teacher: "Job | None" = None
 
     @property
     def name(self) -> str:
@@ -64,6 +66,7 @@ class Outcome(NamedTuple):
         accuracy: Share of right validation answers.
         loss: Validation loss.
         error: Reason of a failure.
+        start_seconds: Seconds of it in which the framework was imported, for this and later cells.
     """
 
     status: str
@@ -71,6 +74,12 @@ class Outcome(NamedTuple):
     accuracy: float = 0.0
     loss: float = LARGEST_LOSS
     error: str = ""
+    start_seconds: float = 0.0
+
+    @property
+    def warm(self) -> "Outcome":
+        """Return the outcome as if the framework had been imported before, as for later cells."""
+        return self._replace(seconds=self.seconds - self.start_seconds, start_seconds=0.0)
 
     @property
     def is_finished(self) -> bool:
@@ -92,6 +101,7 @@ class Outcome(NamedTuple):
             entry["accuracy"],
             LARGEST_LOSS if loss is None else loss,
             entry["error"],
+            entry.get("start_seconds", 0.0),
         )
 
 
@@ -112,3 +122,6 @@ class Runner(Protocol):
 
     def run(self, job: Job, limit_seconds: float) -> Outcome:
         """Run a cell, or read it if its folder has a finished run."""
+
+    def count_work(self, job: Job) -> float:
+        """Count the multiply-adds of a cell, by which its time is forecast."""

@@ -8,15 +8,25 @@ one that had no more epochs. No cell of the search has a test part.
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from poc.shared.analysis.study.sentences import NAMES
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Protocol
 
 from .candidates import Candidate
 from .jobs import Job, Outcome, Trial
 from .proposals import Proposal, first_proposal, propose
 from .recorded_cells import RecordedCells
+from .searching.forecasts import forecast
+from .searching.students import (
+    DISTILLED,
+    MAX_TEACHERS,
+    explain_no_teacher,
+    find_teacher,
+    list_students,
+)
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the recipe's epochs, a round of the halving each."""
@@ -25,12 +35,15 @@ SEARCH_END = 0.45
 # Of the time that is left to the search, a cell of unknown speed takes at most this share.
 CELL_SHARE = 0.5
 MAX_TRIALS = 16
+# A first cell that does not fit has half of the epochs, or a quarter.
+SMALLER = (1.0, 1 / 2, 1 / 4)
 # A candidate is stopped if its accuracy is further behind than this, and than two standard errors.
 LEAST_GAP = 0.1
 # The search leaves time for so many final cells of its best candidate, however slow the machine is.
 # A good choice is worth more than a narrow interval, so that not all folds need to fit.
 LEAST_FINALS = 2
 SPARE_SECONDS, SPARE_SHARE = 3.0, 0.02
+ENDED = object()
 
 
 @dataclass
@@ -42,49 +55,91 @@ class Search:
     cells: RecordedCells
     framework: str
     num_val_images: int
+    has_students: bool = False
+    """The search adds candidates that learn from its best network."""
     trials: list[Trial] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     """Candidate -> why it was not tried."""
+    students: list[Candidate] = field(default_factory=list)
 
     def run(self) -> None:
         """Try candidates until the search's share of the time is used."""
+        deque(self.list_steps(), maxlen=0)
+
+    def list_steps(self) -> Iterator[None]:
+        """Try candidates, and stop after each attempt, so that another search may take its turn."""
         for candidate in self.candidates:
-            self.attempt(candidate, SHARES[0])
+            self.begin(candidate)
+            yield
         alive = [item for item in self.candidates if item.kind and self.best(item)]
         for round_number in range(1, MAX_TRIALS):
+            for student in self.add_students():
+                self.begin(student)
+                yield
+                alive += [student] if self.best(student) else []
             alive = self.keep_better_half(alive)
             share = SHARES[min(round_number, len(SHARES) - 1)]
-            has_run = [self.advance(candidate, share) for candidate in alive]
-            if not any(has_run):
+            has_run = False
+            for candidate in alive:
+                has_run |= self.advance(candidate, share)
+                yield
+            if not has_run:
                 return
+
+    @property
+    def seconds(self) -> float:
+        """Return the time that its cells have taken."""
+        return sum(trial.outcome.seconds for trial in self.trials)
 
     def advance(self, candidate: Candidate, share: float) -> bool:
         """Give a candidate's best settings a larger share, then propose new ones for that share."""
         best = self.best(candidate)
         if best is None:
             return False
-        if best.job.share < share:
-            return self.attempt(candidate, share, best.job.proposal) is not None
-        return self.attempt(candidate, share) is not None
+        if best.job.share >= share:
+            return self.attempt(candidate, share) is not None
+        larger = [share * part for part in SMALLER if share * part > best.job.share]
+        found = (self.attempt(candidate, part, best.job.proposal) for part in larger)
+        return any(outcome is not None for outcome in found)
+
+    def add_students(self) -> list[Candidate]:
+        """Return the students of the best network that can teach, if it has none yet."""
+        if not self.has_students:
+            return []
+        teacher, taught = find_teacher(self.ranked()), {item.teacher for item in self.students}
+        if teacher is None or teacher.name in taught or len(taught) >= MAX_TEACHERS:
+            if not taught:
+                self.skipped[DISTILLED] = explain_no_teacher(self.ranked())
+            return []
+        self.skipped.pop(DISTILLED, None)
+        added = list(list_students(teacher))
+        self.students += added
+        return added
+
+    def begin(self, candidate: Candidate) -> None:
+        """Run a candidate's first cell: with fewer epochs if its forecast asks for it."""
+        for part in SMALLER:
+            if self.attempt(candidate, SHARES[0] * part) or not candidate.kind:
+                return
 
     def attempt(
         self, candidate: Candidate, share: float, proposal: Proposal | None = None
     ) -> Outcome | None:
         """Run one trial if there is time for it; None if not."""
-        share = share if candidate.kind else 1.0
-        if not self.has_time(candidate, share):
-            if self.best(candidate) is None:
-                self.skipped.setdefault(candidate.name, "no time was left for it")
-            return None
         own = [trial for trial in self.trials if trial.job.candidate == candidate]
         if candidate.kind and proposal is None:
             tried = [trial.tried for trial in own if trial.outcome.is_finished]
             proposal = propose(candidate.kind, tried, zlib.crc32(candidate.name.encode()))
-        job = self.make_job(candidate, share, proposal, len(own))
+        job = self.make_job(candidate, share if candidate.kind else 1.0, proposal, len(own))
+        if reason := self.find_obstacle(job):
+            if self.best(candidate) is None:
+                self.skipped[candidate.name] = reason
+            return None
         outcome = self.cells.run(job, self.limit(candidate))
         self.trials.append(Trial(job, outcome))
+        self.skipped.pop(candidate.name, None)
         if self.best(candidate) is None:
-            self.skipped.setdefault(candidate.name, outcome.error)
+            self.skipped[candidate.name] = outcome.error
         return outcome
 
     def make_job(
@@ -100,7 +155,12 @@ class Search:
             place=f"trial={number}",
             proposal=proposal,
             share=share,
+            teacher=self.find_cell(candidate.teacher),
         )
+
+    def find_cell(self, name: str | None) -> Job | None:
+        """Return the best cell of a candidate, by its name; none if it has none."""
+        return next((t.job for t in self.ranked() if t.job.candidate.name == name), None)
 
     def list_first(self) -> list[Job]:
         """Return the first cell of each candidate."""
@@ -109,19 +169,25 @@ class Search:
             for item in self.candidates
         ]
 
-    def has_time(self, candidate: Candidate, share: float) -> bool:
-        """Return whether a trial fits, with the least of the finals after it."""
-        clock, costs = self.cells.clock, self.cells.costs
-        cost = costs.estimate(candidate, share, self.framework) or 0.0
-        ranked = self.ranked()
+    def find_obstacle(self, job: Job) -> str:
+        """Return why a trial does not fit, with the least of the finals after it; or no text."""
+        clock, costs, first = self.cells.clock, self.cells.costs, self.best(job.candidate) is None
+        cost = costs.estimate(job.candidate, job.share, self.framework)
+        if first:
+            cost = forecast(job, self.cells.ended, self.cells.count_work)
         final = 0.0
-        if ranked:
+        if ranked := self.ranked():
             best = ranked[0].job
             each = costs.estimate(best.candidate, best.share, self.framework) or 0.0
             final = each * min(len(self.protocol.cells), LEAST_FINALS)
-        end = clock.now + cost
+        end = clock.now + (cost or 0.0)
         is_in_search = end <= SEARCH_END * clock.budget_seconds
-        return is_in_search and end + final <= clock.budget_seconds - spare(clock.budget_seconds)
+        is_in_study = end + final <= clock.budget_seconds - spare(clock.budget_seconds)
+        is_known = not first or (cost or 0.0) <= self.limit(job.candidate)
+        if is_in_search and is_in_study and is_known:
+            return ""
+        known = f" (a cell takes about {cost:.0f} s)" if cost and first else ""
+        return f"no time was left for it{known}"
 
     def limit(self, candidate: Candidate) -> float:
         """Return the seconds after which a cell is stopped; less if its speed is unknown."""
@@ -143,7 +209,8 @@ class Search:
 
     def ranked(self) -> list[Trial]:
         """Return the best trial of each candidate, the best candidate first."""
-        found = [trial for item in self.candidates if (trial := self.best(item)) is not None]
+        everyone = [*self.candidates, *self.students]
+        found = [trial for item in everyone if (trial := self.best(item)) is not None]
         return sorted(found, key=lambda trial: -trial.outcome.value)
 
     def keep_better_half(self, alive: Sequence[Candidate]) -> list[Candidate]:
@@ -159,6 +226,51 @@ class Search:
         lead = max(item.outcome.accuracy for item in rivals)
         error = math.sqrt(2 * lead * (1 - lead) / self.num_val_images)
         return lead - trial.outcome.accuracy > max(LEAST_GAP, 2 * error)
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The searches of a study, one per framework that searches; all have the same cells."""
+
+    each: Sequence[Search]
+
+    def run(self) -> None:
+        """Let the searches take turns: the one whose cells have taken the least time is next."""
+        running = [(search, search.list_steps()) for search in self.each]
+        while running:
+            turn = min(running, key=lambda pair: pair[0].seconds)
+            if next(turn[1], ENDED) is ENDED:
+                running.remove(turn)
+
+    @property
+    def cells(self) -> RecordedCells:
+        """Return the cells, which all searches share."""
+        return self.each[0].cells
+
+    @property
+    def protocol(self) -> Protocol:
+        """Return the protocol of the study."""
+        return self.each[0].protocol
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Return why a candidate was not tried; with several searches, in which framework."""
+        if len(self.each) == 1:
+            return self.each[0].skipped
+        return {
+            f"{name} in {NAMES[search.framework]}": reason
+            for search in self.each
+            for name, reason in search.skipped.items()
+        }
+
+    def ranked(self) -> list[Trial]:
+        """Return the best trial of each candidate in each framework, the best one first."""
+        found = [trial for search in self.each for trial in search.ranked()]
+        return sorted(found, key=lambda trial: -trial.outcome.value)
+
+    def list_first(self) -> list[Job]:
+        """Return the first cell of each candidate in each framework."""
+        return [job for search in self.each for job in search.list_first()]
 
 
 def spare(budget_seconds: float) -> float:

@@ -15,11 +15,10 @@ from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
 from poc.shared.engine.launch.sweep_definition import Watch
 from poc.shared.engine.worker.template import warm_starts
-from poc.shared.errors import UsageError
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
-from .candidates import MAJORITY, Candidate, list_candidates
+from .candidates import MAJORITY, Candidate, check_files, has_students, list_candidates
 from .clock import Clock
 from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
@@ -27,8 +26,10 @@ from .jobs import Trial
 from .ledger import open_ledger
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
-from .search import Search
-from .worker_cells import WorkerCells, count_train_images
+from .search import Search, Searches
+from .searching.frameworks import check_frameworks, name_searching, name_tested
+from .searching.resolutions import settle_sizes
+from .worker_cells import WorkerCells, describe_images
 
 # Nobody knows how many cells there will be; a framework is imported once for all of them.
 MANY = 1_000_000
@@ -46,7 +47,8 @@ class Wish:
         output: Its folder.
         weights: Weight files to start from.
         methods: Methods to try; none: all that the weights allow.
-        frameworks: The first searches, the others confirm the finalists.
+        frameworks: The first searches, the others confirm the finalists; `both` alone: each
+            searches, and tests its own finalists.
         question: Smallest difference worth knowing, groups, seeds.
     """
 
@@ -60,20 +62,6 @@ class Wish:
 
     def __post_init__(self) -> None:
         check_frameworks(self.frameworks)
-
-
-def check_frameworks(frameworks: Sequence[str]) -> None:
-    """Refuse unknown frameworks, none, and one that is named twice.
-
-    Raises:
-        UsageError: See above.
-    """
-    known = [name for name in frameworks if name in BACKENDS]
-    if not known or len(set(known)) != len(frameworks):
-        raise UsageError(
-            f"Got --frameworks {','.join(frameworks)!r}. Expected torch, tf or both, the one that "
-            "searches first. Try --frameworks torch,tf."
-        )
 
 
 class Page:
@@ -149,11 +137,8 @@ def run_study(
         UsageError: The data cannot be studied, an option is wrong, or the folder has other content.
     """
     clock = Clock(wish.budget_seconds, began)
-    candidates = list_candidates(wish.weights, wish.methods)
-    if any(item.kind for item in candidates):
-        # Refused before any training.
-        import_optuna()
-    check_files(wish.weights)
+    left_out: dict[str, str] = {}
+    candidates = choose_candidates(wish, left_out)
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
@@ -161,7 +146,7 @@ def run_study(
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
         page = Page(wish, protocol, command, clock)
         runner = WorkerCells(
-            wish.output, wish.data, count_train_images(source, protocol), command, watch
+            wish.output, wish.data, describe_images(source, protocol), command, watch
         )
 
         def end_cell(trial: Trial, is_recorded: bool) -> None:
@@ -173,8 +158,7 @@ def run_study(
 
         page.write()
         cells = RecordedCells(ledger, clock, runner, end_cell)
-        split = make_split(source, protocol.cells[0].search_split)
-        search = Search(candidates, protocol, cells, wish.frameworks[0], len(split.val))
+        search = make_search(wish, candidates, source, protocol, cells)
         runner.check(search.list_first())
         for note in runner.notes:
             tell(note)
@@ -183,31 +167,53 @@ def run_study(
         decision = decide(collect(source, protocol, cells.ended, wish.output))
         write_bytes(wish.output / DECISION, decision.to_json().encode())
         page.write(
-            decision, search.skipped, [*warn(search, decision), *missing_views(runner.notes)]
+            decision,
+            left_out | search.skipped,
+            [*warn(search, decision), *missing_views(runner.notes)],
         )
     return decision
 
 
-def search_and_test(wish: Wish, search: Search) -> None:
+def choose_candidates(wish: Wish, left_out: dict[str, str]) -> list[Candidate]:
+    """Return the candidates; refuse what they lack before any training.
+
+    Args:
+        wish: The user's wishes.
+        left_out: Takes the name of each candidate that makes no sense here -> the reason.
+    """
+    candidates = list_candidates(wish.weights, wish.methods)
+    if any(item.kind for item in candidates) or has_students(wish.methods):
+        import_optuna()
+    check_files(wish.weights)
+    return list(settle_sizes(candidates, left_out))
+
+
+def make_search(
+    wish: Wish,
+    candidates: Sequence[Candidate],
+    source: Source,
+    protocol: Protocol,
+    cells: RecordedCells,
+) -> Searches:
+    """Make the search of each framework that searches."""
+    num_val = len(make_split(source, protocol.cells[0].search_split).val)
+    teaches = has_students(wish.methods)
+    return Searches(
+        [
+            Search(candidates, protocol, cells, framework, num_val, teaches)
+            for framework in name_searching(wish.frameworks)
+        ]
+    )
+
+
+def search_and_test(wish: Wish, search: Searches) -> None:
     """Run the search, then the finals, as far as the budget goes."""
     search.run()
     cells, protocol = search.cells, search.protocol
-    plan = plan_finals(search.ranked(), wish.frameworks, protocol, cells.costs, cells.clock)
+    plan = plan_finals(
+        search.ranked(), name_tested(wish.frameworks), protocol, cells.costs, cells.clock
+    )
     run_finals(plan, protocol, cells)
-
-
-def check_files(weights: Sequence[str]) -> None:
-    """Refuse a weight file that is not there.
-
-    Raises:
-        UsageError: See above.
-    """
-    for path in weights:
-        if not Path(path).is_file():
-            raise UsageError(
-                f"Got --weights {path!r}, which does not exist. Expected a weight file. Try the "
-                "path of one."
-            )
 
 
 def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[str, object]:
@@ -217,6 +223,7 @@ def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[
         "data": wish.data,
         "num_images": len(source),
         "candidates": [[item.name, *item.settings] for item in candidates],
+        "students": has_students(wish.methods),
         "frameworks": list(wish.frameworks),
         "question": {
             "smallest_difference": question.smallest_difference,
@@ -238,7 +245,7 @@ def describe_end(trial: Trial, clock: Clock) -> str:
     return f"{clock.now:5.0f} s  {job.key}: {result}, {outcome.seconds:.1f} s"
 
 
-def warn(search: Search, decision: Decision) -> list[str]:
+def warn(search: Searches, decision: Decision) -> list[str]:
     """Return sentences about what the budget or a failure left out."""
     found = []
     if decision.recommended.candidate == MAJORITY:
@@ -252,7 +259,8 @@ def warn(search: Search, decision: Decision) -> list[str]:
     finals = [
         trial.job for trial in ended if trial.job.phase == "finals" and trial.outcome.is_finished
     ]
-    full, ranked = keep_full(finals), search.ranked()
+    full = keep_full(finals)
+    ranked = {trial.job.candidate.name for trial in search.ranked()}
     tested = {job.candidate.name for job in full}
     rows = {(job.candidate.name, job.backend) for job in finals}
     rows -= {(job.candidate.name, job.backend) for job in full}

@@ -19,15 +19,24 @@ from poc.shared.engine.launch.sweep import (
     run_cell,
 )
 from poc.shared.engine.launch.sweep_definition import Watch
+from poc.shared.engine.worker.template import template_seconds
 from poc.shared.errors import Interrupted
+from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.reading.config import load_run
-from poc.shared.spec.reading.recipe import count_epochs
+from poc.shared.spec.reading.recipe import (
+    Kind,
+    count_epochs,
+    count_finetune_epochs,
+    count_steps,
+)
 from poc.shared.spec.reading.sweep import Cell
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.header import VIEW_KEYS
 
 from .jobs import LARGEST_LOSS, Job, Outcome
 from .proposals import assign
+from .searching.forecasts import Images, count_multiply_adds
 from .time_limit import limited
 
 
@@ -37,7 +46,7 @@ class WorkerCells:
     Args:
         output: The study's folder.
         data: Text of the source, as for `--data`.
-        num_train_images: Images of a train part, from which the epochs follow.
+        images: Images of a train part, from which the epochs and the work of a cell follow.
         command: The command line, recorded in each run folder.
         watch: Called with a cell's name and an event of its training.
     """
@@ -46,12 +55,12 @@ class WorkerCells:
         self,
         output: Path,
         data: str,
-        num_train_images: int,
+        images: Images,
         command: str,
         watch: Watch = lambda cell, event: None,
     ) -> None:
         self._output, self._data, self._command = output, data, command
-        self._num_train_images, self._watch = num_train_images, watch
+        self._images, self._watch = images, watch
         self._executor: Executor = LocalExecutor()
         self.notes: list[str] = []
         self._defaults = weight_defaults(self.notes.append)
@@ -61,8 +70,10 @@ class WorkerCells:
         began = time.monotonic()
         cell = Cell(name=job.name, settings=describe_settings(job), run=self.make_run(job))
         phase = self._output / job.phase
+        former = template_seconds()
         row = finished_row(cell, phase) or self._train(cell, phase, limit_seconds)
-        return read_outcome(row, time.monotonic() - began)
+        outcome = read_outcome(row, time.monotonic() - began)
+        return outcome._replace(start_seconds=template_seconds() - former)
 
     def check(self, jobs: Iterable[Job]) -> None:
         """Refuse candidates whose settings or weights make no run, before any of them trains.
@@ -86,16 +97,24 @@ class WorkerCells:
             ]
         run = load_run(None, settings, defaults=self._defaults, backend=job.backend)
         data = run.data.model_dump(mode="json") | {"split": job.split.model_dump(mode="json")}
-        if run.initial_weights and run.data.image_size is None:
+        if run.initial_weights and run.asked_size is None:
             # Small images would waste what the weights have learned.
             data["image_size"] = list(find_model(run.model_spec.name).example_input[:2])
         changes: dict[str, object] = {"seed": job.seed, "data": data}
         if job.candidate.kind and job.share < 1:
-            steps = math.ceil(self._num_train_images / run.data.batch_size)
-            epochs = count_epochs(job.candidate.kind, steps)
-            changes["num_epochs"] = max(1, math.ceil(job.share * epochs))
-            changes["open_settings"] = [key for key in run.open_settings if key != "num_epochs"]
+            changes |= share_epochs(run, job.candidate.kind, job.share, self._images.num_train)
+        if job.teacher:
+            taught = self.make_run(job.teacher)
+            changes["teacher"] = {"weights": str((self._output / job.teacher.key).resolve())}
+            # Both see the same images, prepared as for the teacher.
+            own = taught.data.model_dump(mode="json")
+            data |= {key: own[key] for key in VIEW_KEYS} | {"image_size": taught.asked_size}
         return run.replace(**changes)
+
+    def count_work(self, job: Job) -> float:
+        """Count the multiply-adds of a cell."""
+        teacher = self.make_run(job.teacher) if job.teacher else None
+        return count_multiply_adds(self.make_run(job), job.candidate.kind, self._images, teacher)
 
     def _train(self, cell: Cell, phase: Path, limit_seconds: float) -> Row:
         phase.mkdir(parents=True, exist_ok=True)
@@ -109,6 +128,23 @@ class WorkerCells:
                 row = record_failure(task, f"stopped after {limit_seconds:.0f} s")
                 return row | {"status": "stopped"}
         return done.result or record_failure(task, done.error or "gave no result")
+
+
+def share_epochs(run: RunSpec, kind: Kind, share: float, num_images: int) -> dict[str, object]:
+    """Return the settings by which a run has a share of the recipe's epochs, in both of its phases.
+
+    Each phase has at least one epoch.
+    """
+    steps = count_steps(run, num_images)
+    epochs = max(1, math.ceil(share * count_epochs(kind, steps)))
+    closed, changes = {"num_epochs"}, dict[str, object]()
+    if "finetune_epochs" in find_method(run.method).options.model_fields:
+        last = max(1, math.ceil(share * count_finetune_epochs(kind, steps)))
+        changes["method_options"] = {**run.method_options, "finetune_epochs": last}
+        closed.add("method_options.finetune_epochs")
+        epochs += last
+    left = [key for key in run.open_settings if key not in closed]
+    return {**changes, "num_epochs": epochs, "open_settings": left}
 
 
 def describe_settings(job: Job) -> dict[str, object]:
@@ -130,6 +166,7 @@ def read_outcome(row: Row, seconds: float) -> Outcome:
     )
 
 
-def count_train_images(source: Source, protocol: Protocol) -> int:
-    """Return the number of images in the train part of the protocol's first cell."""
-    return len(make_split(source, protocol.cells[0].search_split).train)
+def describe_images(source: Source, protocol: Protocol) -> Images:
+    """Return what is known of the images in the train part of the protocol's first cell."""
+    split = make_split(source, protocol.cells[0].search_split)
+    return Images(len(split.train), source.image_shape, len(source.class_names))

@@ -6,7 +6,7 @@ the test part once, after its training.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from poc.shared.data.sources.base import Source
@@ -20,22 +20,32 @@ NUM_NAMED = 3
 
 
 class Reading(NamedTuple):
-    """The parts that a run read: `row` names its settings without split and seed."""
+    """The parts that a run read: `row` names its settings without split and seed.
+
+    `teacher` has the parts of the run whose network it learned from, if any.
+    """
 
     run: str
     row: str
     split: SplitSpec
     seed: int
     parts: RecordedParts
+    teacher: RecordedParts | None = None
 
 
-def check_readings(source: Source, searches: Iterable[Reading], finals: Sequence[Reading]) -> None:
+def check_readings(source: Source, searches: Sequence[Reading], finals: Sequence[Reading]) -> None:
     """Check that no run of the search read a test image, and that each finalist read each once.
+
+    A network that a teacher taught knows what the teacher has seen, so that this counts too.
 
     Raises:
         CheckFailed: The message names the first breaches.
     """
-    breaches = [*find_early(source, searches), *find_repeated(finals)]
+    breaches = [
+        *find_early(source, [*searches, *list_teachers(searches)]),
+        *find_taught(finals),
+        *find_repeated(finals),
+    ]
     if breaches:
         more = f" (and {len(breaches) - NUM_NAMED} more)" if breaches[NUM_NAMED:] else ""
         raise CheckFailed(
@@ -45,7 +55,7 @@ def check_readings(source: Source, searches: Iterable[Reading], finals: Sequence
         )
 
 
-def find_early(source: Source, searches: Iterable[Reading]) -> Iterator[str]:
+def find_early(source: Source, searches: Sequence[Reading]) -> Iterator[str]:
     """Yield the runs of the search that had a test part, or trained or validated on one."""
     tests: dict[str, set[str]] = {}
     names = list(positions_of(source))
@@ -60,6 +70,26 @@ def find_early(source: Source, searches: Iterable[Reading]) -> Iterator[str]:
         used = reading.parts.is_in("train") | reading.parts.is_in("val")
         if early := tests[key].intersection(reading.parts.ids[used].tolist()):
             yield f"{reading.run} trains or validates on {len(early):,} test images"
+
+
+def list_teachers(searches: Sequence[Reading]) -> Iterator[Reading]:
+    """Yield what the teachers of the search's runs have read, as if their students had."""
+    for reading in searches:
+        if reading.teacher is not None:
+            yield reading._replace(
+                run=f"the teacher of {reading.run}", parts=reading.teacher, teacher=None
+            )
+
+
+def find_taught(finals: Sequence[Reading]) -> Iterator[str]:
+    """Yield the finalists that are tested on images with which their teacher was trained."""
+    for reading in finals:
+        if reading.teacher is None:
+            continue
+        used = reading.teacher.is_in("train") | reading.teacher.is_in("val")
+        tested = reading.parts.ids[reading.parts.is_in("test")].tolist()
+        if seen := set(reading.teacher.ids[used].tolist()).intersection(tested):
+            yield f"{reading.run} is tested on {len(seen):,} images of its teacher's training"
 
 
 def find_repeated(finals: Sequence[Reading]) -> Iterator[str]:

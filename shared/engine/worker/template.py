@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -133,6 +134,7 @@ class Templates:
         self._made: dict[str, Template] = {}
         # Backends whose template cannot fork; it would refuse again.
         self._refused: set[str] = set()
+        self.seconds = 0.0
 
     def fork(
         self, backend: str, start: Start, errors: int, inherited: Sequence[int]
@@ -163,9 +165,11 @@ class Templates:
             return self._made.get(backend)
         if self._left[backend] <= 0:
             return None
+        began = time.monotonic()
         template = Template(start)
         try:
             is_ready = template.wait_until_ready()
+            self.seconds += time.monotonic() - began
         except BaseException:
             template.close()
             raise
@@ -191,6 +195,11 @@ def warm_starts(expected: Mapping[str, int]) -> Iterator[None]:
     finally:
         CURRENT.remove(templates)
         templates.close()
+
+
+def template_seconds() -> float:
+    """Return the time that the templates of the present block have taken to start; 0 without."""
+    return CURRENT[-1].seconds if CURRENT else 0.0
 
 
 def fork_worker(

@@ -153,6 +153,12 @@ def count_epochs(kind: Kind, num_steps: int) -> int:
     return max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(MIN_STEPS[kind] / num_steps)))
 
 
+def count_finetune_epochs(kind: Kind, num_steps: int) -> int:
+    """Return the recipe's number of epochs of FixRes' second phase, with `num_steps` steps each."""
+    wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS[kind] / num_steps)
+    return max(MIN_FINETUNE_EPOCHS, min(count_epochs(kind, num_steps), wanted))
+
+
 def fill_in(run: RunSpec, images: TrainingImages) -> RunSpec:
     """Fill in all open settings of a run.
 
@@ -186,8 +192,7 @@ def plan(run: RunSpec, kind: Kind, num_steps: int) -> dict[str, object]:
     if EPOCHS in run.open_settings:
         epochs = count_epochs(kind, num_steps)
         if FINETUNE in run.open_settings:
-            wanted = math.ceil(FINETUNE_SHARE * MIN_STEPS[kind] / num_steps)
-            options["finetune_epochs"] = max(MIN_FINETUNE_EPOCHS, min(epochs, wanted))
+            options["finetune_epochs"] = count_finetune_epochs(kind, num_steps)
         # num_epochs counts both phases of FixRes.
         epochs += options.get("finetune_epochs", 0)
     return {"num_epochs": epochs, "method_options": options}

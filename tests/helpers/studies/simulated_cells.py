@@ -9,7 +9,7 @@ from poc.shared.actions.study.finals import plan_finals, run_finals
 from poc.shared.actions.study.jobs import Outcome
 from poc.shared.actions.study.ledger import open_ledger
 from poc.shared.actions.study.recorded_cells import RecordedCells
-from poc.shared.actions.study.search import Search
+from poc.shared.actions.study.search import Search, Searches
 from poc.shared.data.protocol.protocol import choose_protocol
 from poc.shared.data.protocol.question import Question
 from poc.tests.helpers.studies.sources import make_source
@@ -32,32 +32,44 @@ class SimulatedTime:
 class SimulatedCells:
     """Runs cells: `worlds` maps a candidate's name to (accuracy, seconds of all of its epochs).
 
+    A third number is the seconds that its multiply-adds promise.
+
     The process is killed in the cell number `kill_at` of this call, before it ends. A cell of the
-    finals takes `finals_factor` times as long as one of the search.
+    finals takes `finals_factor` times as long as one of the search, or what the factor's function
+    says of it. The first cell of a framework takes `import_seconds` more.
     """
 
-    def __init__(self, time, worlds, kill_at=None, start_seconds=2.0, finals_factor=1.0):
+    def __init__(
+        self, time, worlds, kill_at=None, *, start_seconds=2.0, finals_factor=1.0, import_seconds=0
+    ):
         self.time, self.worlds, self.kill_at = time, worlds, kill_at
-        self.finals_factor = finals_factor
-        self.start_seconds = start_seconds
-        self.ran = []
+        self.factor = finals_factor if callable(finals_factor) else lambda job: finals_factor
+        self.start_seconds, self.import_seconds = start_seconds, import_seconds
+        self.ran, self.imported = [], set()
+
+    def count_work(self, job):
+        return 1e9 * max(self.worlds[job.candidate.name][-1], 0.1) * job.share
 
     def run(self, job, limit_seconds):
         if len(self.ran) == self.kill_at:
             self.time.seconds += 1.0
             raise Killed
         self.ran.append(job.key)
-        accuracy, full_seconds = self.worlds[job.candidate.name]
+        accuracy, full_seconds = self.worlds[job.candidate.name][:2]
         slower = 1.4 if job.backend == "tf" else 1.0
-        slower *= self.finals_factor if job.phase == "finals" else 1.0
-        seconds = slower * (self.start_seconds + full_seconds * job.share)
+        slower *= self.factor(job) if job.phase == "finals" else 1.0
+        first = 0 if job.backend in self.imported else self.import_seconds
+        self.imported.add(job.backend)
+        seconds = first + slower * (self.start_seconds + full_seconds * job.share)
         if seconds > limit_seconds:
             self.time.seconds += limit_seconds
             return Outcome("stopped", limit_seconds, error=f"stopped after {limit_seconds:.0f} s")
         self.time.seconds += seconds
         random = np.random.default_rng(zlib.crc32(job.key.encode()))
         found = accuracy * (0.7 + 0.3 * job.share) + 0.02 * random.standard_normal()
-        return Outcome("finished", seconds, float(np.clip(found, 0, 1)), 1.0 - accuracy)
+        return Outcome(
+            "finished", seconds, float(np.clip(found, 0, 1)), 1.0 - accuracy, start_seconds=first
+        )
 
 
 def make_protocol(num_images=162):
@@ -75,17 +87,23 @@ def run_simulated(
     num_images=162,
     kill_at=None,
     time=None,
-    finals_factor=1.0,
+    searching=("torch",),
+    has_students=False,
+    **options,
 ):
-    """Run a simulated study in a folder; return its search, its plan and its cells."""
+    """Run a simulated study in a folder; return its search, its plan and its cells.
+
+    Of several frameworks in `searching`, each searches. `options` are those of the cells.
+    """
     time = time or SimulatedTime()
-    runner = SimulatedCells(time, worlds, kill_at, finals_factor=finals_factor)
+    runner = SimulatedCells(time, worlds, kill_at, **options)
     clock = Clock(budget_seconds, read=time.read)
     protocol = make_protocol(num_images)
     with open_ledger(folder, {"data": "simulated"}) as ledger:
         cells = RecordedCells(ledger, clock, runner)
-        search = Search(candidates, protocol, cells, "torch", 26)
+        each = [Search(candidates, protocol, cells, name, 26, has_students) for name in searching]
+        search = Searches(each)
         search.run()
         plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)
         finals = run_finals(plan, protocol, cells)
-    return search, plan, finals, runner
+    return each[0] if len(each) == 1 else search, plan, finals, runner

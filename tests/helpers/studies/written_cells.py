@@ -25,6 +25,9 @@ class WrittenCells:
     def check(self, jobs):
         """No settings are read."""
 
+    def count_work(self, job):
+        return 1e9
+
     def run(self, job, limit_seconds):
         if len(self.ran) == self.kill_at:
             raise Killed

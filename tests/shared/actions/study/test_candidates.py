@@ -2,7 +2,7 @@
 
 import pytest
 
-from poc.shared.actions.study.candidates import list_candidates
+from poc.shared.actions.study.candidates import has_students, list_candidates
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 
@@ -32,17 +32,35 @@ def test_files_of_one_name_in_two_folders_are_told_apart():
 def test_a_fitted_head_has_nothing_to_search():
     kinds = {item.name: item.kind for item in list_candidates(["a.safetensors"])}
     assert kinds["knn on a"] is None
-    assert kinds["fine-tuned a"] == "tuned"
+    assert kinds["fine-tuned a"] == kinds["FixRes a"] == "tuned"
     assert kinds["small net of conv2d"] == "normed"
 
 
 @pytest.mark.parametrize(
     ("weights", "methods", "words"),
-    [((), ["knn"], "no --weights"), (["a"], ["knnn"], "Try knn"), ((), ["resnet"], "--methods")],
+    [
+        ((), ["knn"], "no --weights"),
+        ((), ["fixres"], "no --weights"),
+        (["a"], ["knnn"], "Try knn"),
+        ((), ["resnet"], "--methods"),
+        ((), ["kd"], "another method, too"),
+    ],
 )
 def test_wrong_methods_are_refused(weights, methods, words):
     with pytest.raises(UsageError, match=words):
         list_candidates(weights, methods)
+
+
+def test_fixres_comes_after_fine_tuning():
+    names = [item.name for item in list_candidates(["a.safetensors"])]
+    assert names.index("FixRes a") > names.index("fine-tuned a")
+
+
+def test_students_are_in_no_list_of_the_start():
+    assert all(item.teacher is None for item in list_candidates(["a.safetensors"]))
+    assert has_students(())
+    assert has_students(("scratch", "kd"))
+    assert not has_students(("scratch",))
 
 
 @pytest.mark.parametrize("candidate", list_candidates(()), ids=lambda item: item.name)

@@ -81,3 +81,62 @@ def test_a_plan_that_is_too_large_shrinks_and_is_tested_on_all_splits(tmp_path, 
     last = {row for row, trial in zip(rows, finals, strict=True) if trial.job.split.fold == 4}
     assert last == complete
     assert len(rows) < 5 * len(plan.finalists) * len(plan.frameworks)
+
+
+@pytest.mark.parametrize("slow", [10.0, 20.0])
+def test_a_plan_grows_again_where_cells_turn_out_to_be_cheap(tmp_path, slow):
+    """The first cell is slow, as on a busy machine: a row is given up, and comes back."""
+
+    def factor(job):
+        return slow if job.split.fold == 0 and job.candidate.name == "knn on good" else 1.0
+
+    _, _, finals, runner = run_simulated(
+        tmp_path / "study", CANDIDATES, WORLDS, 300, finals_factor=factor
+    )
+    assert runner.time.seconds <= 300
+    names = [trial.job.candidate.name for trial in finals]
+    assert names[:2] == ["knn on good", "knn on good"]
+    assert names.count("knn on good") == names.count("logistic on good") == 5
+
+
+@pytest.mark.parametrize("import_seconds", [0, 20])
+def test_the_import_of_a_framework_is_no_cost_of_later_cells(tmp_path, import_seconds):
+    """With the import in its cost, TensorFlow was given up though there was time for it."""
+    worlds = {"logistic on good": (0.95, 2.0), "knn on good": (0.9, 2.0)}
+    candidates = list_candidates(["good.pt"], ["logistic", "knn"])
+    _, _, finals, _ = run_simulated(
+        tmp_path / "study", candidates, worlds, 180, import_seconds=import_seconds
+    )
+    assert len(finals) == 5 * 2 * 2
+
+
+def test_where_each_framework_searches_each_tests_its_own_finalists(tmp_path):
+    search, plan, finals, runner = run_simulated(
+        tmp_path / "study", CANDIDATES, WORLDS, 14400, searching=("torch", "tf")
+    )
+    assert runner.time.seconds <= 14400
+    assert {row.framework for row in plan.rows} == {"torch", "tf"}
+    assert all(row.trial.job.backend == row.framework for row in plan.rows)
+    for own in search.each:
+        best = own.ranked()[: len(plan.rows) // 2]
+        rows = [row.trial for row in plan.rows if row.framework == own.framework]
+        assert rows == best
+    found = {(row.trial.job.candidate.name, row.framework): row.trial.job for row in plan.rows}
+    for trial in finals:
+        best = found[trial.job.candidate.name, trial.job.backend]
+        assert (trial.job.proposal, trial.job.share) == (best.proposal, best.share)
+
+
+def test_on_a_holdout_each_framework_has_its_own_networks_that_choose(tmp_path):
+    _, plan, finals, _ = run_simulated(
+        tmp_path / "study", CANDIDATES, WORLDS, 14400, num_images=2000, searching=("torch", "tf")
+    )
+    again = [t.job for t in finals if t.job.place == "again"]
+    nets = {
+        (row.trial.job.candidate.name, row.framework)
+        for row in plan.rows
+        if not row.trial.job.candidate.is_deterministic
+    }
+    assert {(job.candidate.name, job.backend) for job in again} >= nets
+    assert {job.backend for job in again} == {"torch", "tf"}
+    assert all(job.split.hold_test_back for job in again)

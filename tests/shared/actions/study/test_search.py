@@ -19,6 +19,8 @@ WORLDS = {
     "small net of conv2d": (0.85, 60.0),
     "fine-tuned good": (0.97, 100.0),
     "fine-tuned bad": (0.72, 100.0),
+    "FixRes good": (0.965, 110.0),
+    "FixRes bad": (0.71, 110.0),
     **{f"lightlayers k={k}": (0.7, 60.0) for k in (1, 2, 4, 5)},
     "small net of separable": (0.8, 60.0),
 }
@@ -75,9 +77,26 @@ def test_the_search_keeps_its_share(tmp_path, budget):
 def test_a_candidate_that_is_too_slow_is_named(tmp_path):
     worlds = {**WORLDS, "fine-tuned good": (0.97, 5000.0)}
     search = run_simulated(tmp_path / "study", CANDIDATES, worlds, 600)[0]
+    assert search.skipped["fine-tuned good"].startswith("no time was left for it (a cell takes")
+    assert not any(trial.outcome.status == "stopped" for trial in search.trials)
+
+
+def test_a_candidate_that_is_slower_than_its_forecast_is_stopped(tmp_path):
+    worlds = {**WORLDS, "fine-tuned good": (0.97, 5000.0, 100.0)}
+    search = run_simulated(tmp_path / "study", CANDIDATES, worlds, 600)[0]
     assert search.skipped["fine-tuned good"].startswith("stopped after")
+
+
+def test_a_candidate_whose_first_share_does_not_fit_begins_with_less(tmp_path):
+    """An eighth would take over half of the time that the search has left, a quarter of it not."""
+    worlds = {**WORLDS, "fine-tuned good": (0.97, 1800.0), "FixRes good": (0.965, 9000.0)}
+    search = run_simulated(tmp_path / "study", CANDIDATES, worlds, 600)[0]
+    own = [t for t in search.trials if t.job.candidate.name == "fine-tuned good"]
+    assert own[0].job.share in (SHARES[0] / 2, SHARES[0] / 4)
+    assert own[0].outcome.is_finished
+    assert "FixRes good" in search.skipped
 
 
 def test_what_had_no_time_is_named(tmp_path):
     search = run_simulated(tmp_path / "study", CANDIDATES, WORLDS, 60)[0]
-    assert "no time was left for it" in search.skipped.values()
+    assert any("no time was left for it" in reason for reason in search.skipped.values())

@@ -21,6 +21,7 @@ ACCURACIES = {
     **{f"lightlayers k={k}": 0.6 for k in range(1, 6)},
     "small net of conv2d": 0.9,
     "small net of separable": 0.7,
+    "lightlayers k=3 taught by small net of conv2d": 0.7,
 }
 
 
@@ -96,6 +97,7 @@ def test_parts_that_share_an_image_are_refused(poc, tmp_path, written):
         (["--budget", "2m"], "--budget"),
         (["--budget", "3m", "--frameworks", "jax"], "--frameworks"),
         (["--budget", "3m", "--frameworks", "tf,tf"], "--frameworks"),
+        (["--budget", "3m", "--frameworks", "both,tf"], "--frameworks"),
         (["--budget", "3m", "--methods", "magic"], "--methods"),
         (["--budget", "3m", "--weights", "none.pt"], "does not exist"),
     ],
@@ -139,6 +141,18 @@ def test_a_study_that_is_killed_decides_the_same(tmp_path, written):
     assert study(tmp_path) == whole
     ran = [key for cells in written.made[1:] for key in cells.ran]
     assert ran == written.made[0].ran
+
+
+@pytest.mark.parametrize("num_images", [50, 1000])
+def test_where_both_frameworks_search_both_are_compared(tmp_path, written, num_images):
+    """On folds, and on a holdout, where networks of each search choose."""
+    write_photos(tmp_path / "photos", {"cat": num_images // 2, "dog": num_images // 2})
+    decision = study(tmp_path, frameworks=("both",), methods=("scratch",))
+    cells = [json.loads(line) for line in (tmp_path / "out/study.jsonl").read_text().splitlines()]
+    searched = {cell["backend"] for cell in cells if cell["phase"] == "search"}
+    assert searched == {"torch", "tf"}
+    rows = {(row.candidate, row.framework) for row in decision.candidates}
+    assert {("small net of conv2d", name) for name in searched} <= rows
 
 
 def test_a_study_of_other_data_does_not_continue(tmp_path, written):

@@ -1,14 +1,18 @@
 """The run of a cell: its split, seed, epochs and settings."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from poc.shared.actions.study.candidates import list_candidates
-from poc.shared.actions.study.jobs import LARGEST_LOSS, Job
+from poc.shared.actions.study.jobs import LARGEST_LOSS, Job, Outcome
 from poc.shared.actions.study.proposals import first_proposal
-from poc.shared.actions.study.worker_cells import WorkerCells, count_train_images, read_outcome
+from poc.shared.actions.study.searching.forecasts import Images
+from poc.shared.actions.study.searching.resolutions import settle_sizes
+from poc.shared.actions.study.searching.students import list_students
+from poc.shared.actions.study.worker_cells import WorkerCells, describe_images, read_outcome
 from poc.shared.data.protocol.protocol import choose_protocol
 from poc.shared.data.protocol.question import Question
 from poc.shared.data.sources.table import open_source
@@ -16,8 +20,9 @@ from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
-from poc.shared.spec.reading.recipe import count_epochs
+from poc.shared.spec.reading.recipe import count_epochs, count_finetune_epochs
 
+IMAGES = Images(640, (32, 32, 3), 4)
 PROTOCOL = choose_protocol(open_source("embedded"), Question())
 
 
@@ -37,7 +42,7 @@ def make_job(**changes):
 
 @pytest.fixture
 def cells(tmp_path):
-    return WorkerCells(tmp_path, "embedded", 640, "poc study")
+    return WorkerCells(tmp_path, "embedded", IMAGES, "poc study")
 
 
 def test_a_cell_of_the_search_has_no_test_part(cells):
@@ -73,6 +78,41 @@ def test_weights_that_name_no_view_get_the_size_of_their_publication(cells, tmp_
     assert any("name no view" in note for note in cells.notes)
 
 
+@pytest.mark.parametrize(("share", "epochs"), [(1 / 8, (4, 2)), (1 / 32, (1, 1))])
+def test_fixres_has_its_share_of_both_phases(cells, tmp_path, share, epochs):
+    """640 images are 20 batches of 32: the recipe has 30 epochs, and 5 of the second phase."""
+    network = ModelSpec(name="resnet32_cifar").declare((32, 32, 3), 5)
+    path = tmp_path / "body.safetensors"
+    write_arrays(path, draw_weights(network.parameters, 0))
+    (fixres,) = settle_sizes(list_candidates([str(path)], ["fixres"]), {})
+    job = make_job(candidate=fixres, proposal=first_proposal("tuned"), share=share)
+    assert (count_epochs("tuned", 20), count_finetune_epochs("tuned", 20)) == (30, 5)
+    run = cells.make_run(job)
+    last = run.method_settings.finetune_epochs
+    assert (run.num_epochs - last, last) == (math.ceil(30 * share), math.ceil(5 * share))
+    assert run.data.image_size is None
+    assert not {"num_epochs", "method_options.finetune_epochs"} & set(run.open_settings)
+    assert cells.count_work(job) > 0
+
+
+def test_a_student_sees_the_images_of_its_teacher(cells, tmp_path):
+    network = ModelSpec(name="resnet32_cifar").declare((32, 32, 3), 5)
+    path = tmp_path / "body.safetensors"
+    write_arrays(path, draw_weights(network.parameters, 0))
+    head = list_candidates([str(path)], ["logistic"])[0]
+    settings = (*head.settings, "data.normalization=torch", "data.fill=255")
+    teacher = make_job(candidate=replace(head, settings=settings), proposal=None, share=1.0)
+    student = next(list_students(head))
+    job = make_job(candidate=student, teacher=teacher)
+    run, taught = cells.make_run(job), cells.make_run(teacher)
+    assert run.teacher.weights == str((tmp_path / teacher.key).resolve())
+    assert run.initial_weights is None
+    assert run.data.image_size == taught.data.image_size == (32, 32)
+    assert (run.data.normalization, run.data.fill) == ("torch", 255)
+    assert run.data.batch_size == first_proposal("normed")["batch_size"]
+    assert cells.count_work(job) > cells.count_work(teacher)
+
+
 def test_weights_of_no_known_network_are_refused(cells, tmp_path):
     write_arrays(tmp_path / "odd.safetensors", {"odd/kernel": np.zeros((2, 2), np.float32)})
     (head,) = list_candidates([str(tmp_path / "odd.safetensors")], ["logistic"])
@@ -82,11 +122,13 @@ def test_weights_of_no_known_network_are_refused(cells, tmp_path):
 
 def test_the_train_part_is_counted_without_reading_an_image():
     source = open_source("embedded")
-    assert 0 < count_train_images(source, PROTOCOL) < len(source)
+    images = describe_images(source, PROTOCOL)
+    assert 0 < images.num_train < len(source)
+    assert (images.shape, images.num_classes) == (source.image_shape, len(source.class_names))
 
 
 def test_outcomes_of_rows():
     row = {"status": "finished", "best_val_accuracy": 0.5, "best_val_loss": None}
-    assert read_outcome(row, 2.0) == ("finished", 2.0, 0.5, LARGEST_LOSS, "")
+    assert read_outcome(row, 2.0) == Outcome("finished", 2.0, 0.5, LARGEST_LOSS)
     failed = {"status": "failed", "error": "Got no memory.\nmore"}
-    assert read_outcome(failed, 2.0) == ("failed", 2.0, 0.0, LARGEST_LOSS, "Got no memory.")
+    assert read_outcome(failed, 2.0) == Outcome("failed", 2.0, error="Got no memory.")

@@ -99,6 +99,27 @@ def test_a_search_that_validates_on_the_test_part_is_found(trap):
         check_readings(trap, searches, [])
 
 
+def test_teachers_of_the_same_split_pass(trap):
+    finals = [item._replace(teacher=item.parts) for item in readings(trap, False)]
+    searches = [item._replace(teacher=item.parts) for item in readings(trap, True)]
+    check_readings(trap, searches, finals)
+
+
+def test_a_teacher_that_trained_on_the_test_part_of_its_student_is_found(trap):
+    """The teacher of another fold."""
+    finals = readings(trap, False)
+    finals[3] = finals[3]._replace(teacher=finals[4].parts)
+    with pytest.raises(CheckFailed, match="run 3 is tested on 16 images of its teacher's training"):
+        check_readings(trap, [], finals)
+
+
+def test_a_teacher_of_the_search_that_has_a_test_part_is_found(trap):
+    searches = readings(trap, True)
+    searches[3] = searches[3]._replace(teacher=readings(trap, False)[3].parts)
+    with pytest.raises(CheckFailed, match="the teacher of run 3 has 16 test images"):
+        check_readings(trap, searches, [])
+
+
 def test_a_second_test_is_found(trap):
     finals = readings(trap, False)
     with pytest.raises(CheckFailed, match="scratch with seed 3 was tested 2 times"):

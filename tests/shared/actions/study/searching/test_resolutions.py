@@ -1,0 +1,56 @@
+"""Sizes of FixRes: where an architecture allows others than its own."""
+
+import pytest
+
+from poc.shared.actions.study.candidates import list_candidates
+from poc.shared.actions.study.searching.resolutions import is_of_any_size, settle_sizes
+from poc.shared.files.arrays import write_arrays
+from poc.shared.spec.networks.initializers import draw_weights
+from poc.shared.spec.networks.models import ModelSpec
+from poc.shared.spec.reading.config import load_run
+
+
+def write_weights(folder, name, shape, **options):
+    network = ModelSpec(name=name, options=options).declare(shape, 5)
+    path = folder / f"{name}.safetensors"
+    write_arrays(path, draw_weights(network.parameters, 0), model=name)
+    return str(path)
+
+
+def test_fixres_trains_at_four_fifths_of_the_size_that_it_tests(tmp_path):
+    """32 pixels of the publication: 24, the multiple of eight below 25.6."""
+    path = write_weights(tmp_path, "resnet32_cifar", (32, 32, 3))
+    left_out = {}
+    given = list_candidates([path], ["transfer", "fixres"])
+    tuned, fixres = settle_sizes(given, left_out)
+    assert tuned == given[0]
+    run = load_run(None, fixres.settings)
+    assert (run.method_settings.train_size, run.method_settings.test_size) == (24, 32)
+    assert left_out == {}
+
+
+def test_weights_of_one_size_have_no_fixres(tmp_path, monkeypatch):
+    path = write_weights(tmp_path, "resnet32_cifar", (32, 32, 3))
+    monkeypatch.setattr(
+        "poc.shared.actions.study.searching.resolutions.is_of_any_size", lambda *given: False
+    )
+    left_out = {}
+    assert list(settle_sizes(list_candidates([path], ["fixres"]), left_out)) == []
+    assert left_out == {
+        "FixRes resnet32_cifar": "the weights of resnet32_cifar fit images of 32x32 pixels alone"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "side", "expected"),
+    [
+        ("resnet18", (224, 224, 3), 176, True),
+        # The values of its positions, and its dense layers, belong to one size.
+        ("vit_b_16", (224, 224, 3), 176, False),
+        ("vgg16", (224, 224, 3), 176, False),
+        # Too small for its poolings.
+        ("conv2d_chain", (64, 64, 3), 8, False),
+    ],
+)
+def test_a_model_of_any_size_has_the_same_parameters(name, shape, side, expected):
+    assert is_of_any_size(ModelSpec(name=name), shape, side) == expected
