@@ -1,11 +1,11 @@
 """`poc study`: protocol, search, finals, decision and page, within a budget."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from poc.shared.analysis.study.deciding import decide
 from poc.shared.analysis.study.decision import DECISION, Decision
+from poc.shared.analysis.study.limits import NO_LIMITS, Limits
 from poc.shared.analysis.study.page import SearchRow, StudyState, render_study
 from poc.shared.analysis.study.sentences import NAMES
 from poc.shared.data.protocol.protocol import Protocol, choose_protocol
@@ -21,10 +21,13 @@ from poc.shared.spec.run import BACKENDS
 
 from .candidates import MAJORITY, Candidate, list_candidates
 from .clock import Clock
-from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
 from .jobs import Trial
 from .ledger import open_ledger
+from .outcome.collection import Beyond, keep_full
+from .outcome.ending import check_formats, end_study
+from .outcome.learning import is_smaller
+from .outcome.sizes import leave_out_large
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
 from .search import Search
@@ -48,6 +51,7 @@ class Wish:
         methods: Methods to try; none: all that the weights allow.
         frameworks: The first searches, the others confirm the finalists.
         question: Smallest difference worth knowing, groups, seeds.
+        limits: Limits on size and latency that the recommended row must keep.
     """
 
     data: str
@@ -57,6 +61,7 @@ class Wish:
     methods: Sequence[str] = ()
     frameworks: Sequence[str] = ("torch", "tf")
     question: Question = field(default_factory=Question)
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         check_frameworks(self.frameworks)
@@ -97,7 +102,11 @@ class Page:
     ) -> None:
         """Write the page."""
         searches = [trial for trial in self.trials if trial.job.phase == "search"]
-        finals = [trial for trial in self.trials if trial.job.phase == "finals"]
+        finals = [
+            trial
+            for trial in self.trials
+            if trial.job.phase == "finals" and not is_smaller(trial.job)
+        ]
         state = StudyState(
             data=self._wish.data,
             command=self._command,
@@ -154,6 +163,7 @@ def run_study(
         # Refused before any training.
         import_optuna()
     check_files(wish.weights)
+    check_formats(wish.frameworks, wish.limits)
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
@@ -178,13 +188,14 @@ def run_study(
         runner.check(search.list_first())
         for note in runner.notes:
             tell(note)
+        large = leave_out_large(search, runner.make_run, wish.limits, tell)
         with warm_starts(dict.fromkeys(BACKENDS, MANY)):
             search_and_test(wish, search)
-        decision = decide(collect(source, protocol, cells.ended, wish.output))
+            beyond = Beyond(limits=wish.limits, not_trained=tuple(large))
+            decision, missing = end_study(source, protocol, cells, wish.output, beyond, tell)
         write_bytes(wish.output / DECISION, decision.to_json().encode())
-        page.write(
-            decision, search.skipped, [*warn(search, decision), *missing_views(runner.notes)]
-        )
+        missing = [*warn(search, decision), *missing, *missing_views(runner.notes)]
+        page.write(decision, search.skipped, missing)
     return decision
 
 
@@ -226,6 +237,7 @@ def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[
             "split": question.split.model_dump(mode="json") if question.split else None,
             "seed": question.seed,
         },
+        **({"limits": asdict(wish.limits)} if wish.limits.is_any else {}),
     }
 
 
@@ -250,7 +262,9 @@ def warn(search: Search, decision: Decision) -> list[str]:
         found.append(f"The budget was too short to try {len(late)} of the candidates.")
     protocol, ended = search.protocol, search.cells.ended
     finals = [
-        trial.job for trial in ended if trial.job.phase == "finals" and trial.outcome.is_finished
+        trial.job
+        for trial in ended
+        if trial.job.phase == "finals" and trial.outcome.is_finished and not is_smaller(trial.job)
     ]
     full, ranked = keep_full(finals), search.ranked()
     tested = {job.candidate.name for job in full}
