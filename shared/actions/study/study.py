@@ -25,7 +25,7 @@ from .finals import plan_finals, run_finals
 from .jobs import Trial
 from .ledger import open_ledger
 from .outcome.collection import Beyond, keep_full
-from .outcome.ending import check_formats, end_study
+from .outcome.ending import Ending, check_formats
 from .outcome.learning import is_smaller
 from .outcome.sizes import leave_out_large
 from .proposals import describe, import_optuna
@@ -88,18 +88,24 @@ class Page:
         self._wish, self._protocol = wish, protocol
         self._command, self._clock = command, clock
         self.trials: list[Trial] = []
+        self._decision: Decision | None = None
+        self._skipped: Mapping[str, str] = {}
+        self._warnings: Sequence[str] = ()
 
     def add(self, trial: Trial) -> None:
-        """Take a cell that has ended, and write the page without a decision."""
+        """Take a cell that has ended, and write the page."""
         self.trials.append(trial)
         self.write()
 
-    def write(
-        self,
-        decision: Decision | None = None,
-        skipped: Mapping[str, str] | None = None,
-        warnings: Sequence[str] = (),
+    def publish(
+        self, decision: Decision, skipped: Mapping[str, str], warnings: Sequence[str]
     ) -> None:
+        """Write the decision, and the page with it; the page keeps it from now on."""
+        self._decision, self._skipped, self._warnings = decision, skipped, warnings
+        write_bytes(self._wish.output / DECISION, decision.to_json().encode())
+        self.write()
+
+    def write(self) -> None:
         """Write the page."""
         searches = [trial for trial in self.trials if trial.job.phase == "search"]
         finals = [
@@ -115,9 +121,9 @@ class Page:
             used_seconds=self._clock.used,
             search=[describe_trial(trial) for trial in searches],
             num_finals=sum(trial.outcome.is_finished for trial in finals),
-            warnings=warnings,
-            skipped=skipped or {},
-            decision=decision,
+            warnings=self._warnings,
+            skipped=self._skipped,
+            decision=self._decision,
         )
         page = render_study(state)
         write_bytes(self._wish.output / PAGE, page.encode("utf-8", errors="replace"))
@@ -159,11 +165,7 @@ def run_study(
     """
     clock = Clock(wish.budget_seconds, began)
     candidates = list_candidates(wish.weights, wish.methods)
-    if any(item.kind for item in candidates):
-        # Refused before any training.
-        import_optuna()
-    check_files(wish.weights)
-    check_formats(wish.frameworks, wish.limits)
+    check_packages_and_files(wish, candidates)
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
@@ -189,14 +191,15 @@ def run_study(
         for note in runner.notes:
             tell(note)
         large = leave_out_large(search, runner.make_run, wish.limits, tell)
+
+        def publish(decision: Decision, missing: Sequence[str]) -> None:
+            notes = [*warn(search, decision), *missing, *missing_views(runner.notes)]
+            page.publish(decision, search.skipped, notes)
+
         with warm_starts(dict.fromkeys(BACKENDS, MANY)):
             search_and_test(wish, search)
-            beyond = Beyond(limits=wish.limits, not_trained=tuple(large))
-            decision, missing = end_study(source, protocol, cells, wish.output, beyond, tell)
-        write_bytes(wish.output / DECISION, decision.to_json().encode())
-        missing = [*warn(search, decision), *missing, *missing_views(runner.notes)]
-        page.write(decision, search.skipped, missing)
-    return decision
+            ending = Ending(source, protocol, cells, wish.output, tell, publish)
+            return ending.run(Beyond(limits=wish.limits, not_trained=tuple(large)))
 
 
 def search_and_test(wish: Wish, search: Search) -> None:
@@ -207,13 +210,16 @@ def search_and_test(wish: Wish, search: Search) -> None:
     run_finals(plan, protocol, cells)
 
 
-def check_files(weights: Sequence[str]) -> None:
-    """Refuse a weight file that is not there.
+def check_packages_and_files(wish: Wish, candidates: Sequence[Candidate]) -> None:
+    """Refuse a weight file that is not there, and packages that would be missed after training.
 
     Raises:
         UsageError: See above.
     """
-    for path in weights:
+    if any(item.kind for item in candidates):
+        import_optuna()
+    check_formats(wish.frameworks, wish.limits)
+    for path in wish.weights:
         if not Path(path).is_file():
             raise UsageError(
                 f"Got --weights {path!r}, which does not exist. Expected a weight file. Try the "

@@ -36,12 +36,15 @@ def describe_choice(decision: Decision) -> Iterator[str]:
     """Yield what to use, and what to expect of it."""
     chosen, (low, high) = decision.recommended, decision.interval
     framework = NAMES.get(chosen.framework, chosen.framework)
-    if decision.limits is None or decision.limits.is_met:
+    if chosen.framework not in NAMES:
+        yield f"Use no network: {chosen.candidate} did as well on validation images."
+    elif decision.limits is None or decision.limits.is_met:
         yield f"Use {chosen.candidate} in {framework}. It was chosen on validation images."
     else:
+        limits = limits_of(decision.limits).describe()
         yield (
-            f"No tested network keeps the limits ({limits_of(decision.limits).describe()}). The "
-            f"nearest is {chosen.candidate} in {framework}: {write_cost(decision)}."
+            f"No tested network is shown to keep the limits ({limits}). The nearest is "
+            f"{chosen.candidate} in {framework}: {write_cost(decision)}."
         )
     images = f"{decision.num_test_images:,} test images"
     if decision.num_test_groups is not None:

@@ -1,7 +1,7 @@
 """The end of a study: files of the finalists, the decision, and a learning curve."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poc.shared.actions.exports.plain_file import format_of
@@ -16,51 +16,67 @@ from poc.shared.data.protocol.protocol import Protocol
 from poc.shared.data.sources.base import Source
 from poc.shared.spec.run import BACKENDS
 
-from .files import KEY, list_notes, list_rows, measure_files, read_files
+from .files import KEY, Row, list_notes, list_rows, measure_files, read_files
 from .learning import run_curve
 
 NO_CURVE = "No time was left to train on fewer images: whether more images help is not known."
 
 
-def end_study(
-    source: Source,
-    protocol: Protocol,
-    cells: RecordedCells,
-    output: Path,
-    beyond: Beyond,
-    tell: Callable[[str], None],
-) -> tuple[Decision, list[str]]:
-    """Measure the files, decide, and train on fewer images if time is left.
+@dataclass(frozen=True)
+class Ending:
+    """The work after the finals.
 
-    Args:
+    Attributes:
         source: The data.
         protocol: Its protocol.
         cells: Cells that have ended, and the clock.
         output: The study's folder.
-        beyond: The limits, and what they left out.
         tell: Called with a sentence before each step.
-
-    Returns:
-        The decision, and sentences about what is missing.
+        publish: Called with each decision, and sentences about what is missing.
     """
-    finals, clock = find_finals(cells.ended), cells.clock
 
-    def measure() -> Entry:
+    source: Source
+    protocol: Protocol
+    cells: RecordedCells
+    output: Path
+    tell: Callable[[str], None]
+    publish: Callable[[Decision, Sequence[str]], None]
+
+    def run(self, beyond: Beyond) -> Decision:
+        """Measure the files and decide; then train on fewer images, if time is left.
+
+        Args:
+            beyond: The limits, and what they left out.
+        """
+        finals, notes = find_finals(self.cells.ended), list[str]()
+        if finals:
+            rows = list_rows(finals)
+            # A longer budget has time for more rows and measures again.
+            key = f"{KEY}: {len(rows)} rows, {self.cells.clock.budget_seconds:g} s"
+            entry = self.cells.record(key, lambda: self.measure(rows))
+            beyond, notes = replace(beyond, files=read_files(entry)), list_notes(entry)
+        decision = self.decide(beyond)
+        # The answer is there now; the curve adds a sentence to it.
+        self.publish(decision, notes)
+        chosen = (decision.recommended.candidate, decision.recommended.framework)
+        own = [job for job in finals if (job.candidate.name, job.backend) == chosen]
+        if run_curve(own, self.cells, self.output):
+            decision = self.decide(beyond)
+        elif chosen[1] in BACKENDS:
+            notes.append(NO_CURVE)
+        self.publish(decision, notes)
+        return decision
+
+    def measure(self, rows: Sequence[Row]) -> Entry:
+        """Export some rows, and time their files."""
+        clock = self.cells.clock
         left = clock.all_left - spare(clock.budget_seconds)
-        return measure_files(list_rows(finals), output, left, tell=tell)
+        return measure_files(rows, self.output, left, tell=self.tell)
 
-    notes = list[str]()
-    if finals:
-        entry = cells.record(KEY, measure)
-        beyond, notes = replace(beyond, files=read_files(entry)), list_notes(entry)
-    decision = decide(collect(source, protocol, cells.ended, output, beyond))
-    chosen = (decision.recommended.candidate, decision.recommended.framework)
-    own = [job for job in finals if (job.candidate.name, job.backend) == chosen]
-    if run_curve(own, cells, output):
-        decision = decide(collect(source, protocol, cells.ended, output, beyond))
-    elif chosen[1] in BACKENDS:
-        notes.append(NO_CURVE)
-    return decision, notes
+    def decide(self, beyond: Beyond) -> Decision:
+        """Decide by all cells that have ended."""
+        ended = self.cells.ended
+        return decide(collect(self.source, self.protocol, ended, self.output, beyond))
 
 
 def check_formats(frameworks: Sequence[str], limits: Limits) -> None:

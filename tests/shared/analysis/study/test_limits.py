@@ -97,7 +97,7 @@ def test_if_all_are_over_the_nearest_is_named():
     found = decide_within(Limits(max_latency_seconds=0.001))
     assert found.recommended.candidate == "small"
     assert not found.limits.is_met
-    assert found.sentences[0].startswith("No tested network keeps the limits")
+    assert found.sentences[0].startswith("No tested network is shown to keep the limits")
 
 
 def test_what_is_as_good_and_cheaper_keeps_the_limits_too():

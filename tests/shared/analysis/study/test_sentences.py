@@ -62,6 +62,15 @@ def test_what_to_use_and_what_to_expect():
     assert write(num_test_groups=40)[1].endswith("1,200 test images of 40 groups.")
 
 
+def test_no_network_is_better_than_the_largest_class():
+    guess = Recommended(
+        candidate="always the largest class", framework="none", validation_accuracy=0.4, runs=()
+    )
+    assert write(recommended=guess)[0] == (
+        "Use no network: always the largest class did as well on validation images."
+    )
+
+
 def test_an_equal_candidate_that_costs_less():
     assert write(equivalent=(LIGHT,))[2] == (
         "light is as good within noise and 5.0 times smaller and 2.0 times faster: 0.6 points "
@@ -149,8 +158,8 @@ def test_no_network_keeps_the_limits():
     """The answer names the nearest one, and does not tell to use it."""
     broken = KEPT.model_copy(update={"is_met": False, "not_trained": (), "max_bytes": None})
     assert write(limits=broken, cost=MeasuredCost(weight_bytes=9e5))[0] == (
-        "No tested network keeps the limits (at most 20.0 ms for one image). The nearest is "
-        "transfer in TensorFlow: 900.0 kB, its latency was not measured."
+        "No tested network is shown to keep the limits (at most 20.0 ms for one image). The "
+        "nearest is transfer in TensorFlow: 900.0 kB, its latency was not measured."
     )
     assert not any(text.startswith("Use") for text in write(limits=broken, cost=COST))
 

@@ -5,9 +5,10 @@ import pytest
 
 from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.ledger import open_ledger
-from poc.shared.actions.study.outcome import ending, files
+from poc.shared.actions.study.outcome import ending as module
+from poc.shared.actions.study.outcome import files
 from poc.shared.actions.study.outcome.collection import Beyond
-from poc.shared.actions.study.outcome.ending import NO_CURVE, check_formats, end_study
+from poc.shared.actions.study.outcome.ending import NO_CURVE, Ending, check_formats
 from poc.shared.actions.study.recorded_cells import RecordedCells
 from poc.shared.analysis.study.limits import Limits
 from poc.shared.data.protocol.protocol import choose_protocol
@@ -39,7 +40,7 @@ def end(tmp_path, monkeypatch):
             files, "time_in_turn", lambda calls, **given: timed(calls, **given, clock=time.read)
         )
         monkeypatch.setattr(
-            ending,
+            module,
             "measure_files",
             lambda *given, **options: measured(*given, **options, clock=time.read),
         )
@@ -50,12 +51,18 @@ def end(tmp_path, monkeypatch):
             cells = RecordedCells(ledger, Clock(budget, read=time.read), runner)
             for job in finals:
                 cells.run(job, 100.0)
-            decision, notes = end_study(
-                SOURCE, protocol, cells, tmp_path, beyond, lambda text: None
+            published = []
+            ending = Ending(
+                *(SOURCE, protocol, cells, tmp_path, lambda text: None),
+                lambda decision, notes: published.append((decision, list(notes))),
             )
-        return decision, notes, exporter.written, runner.ran
+            decision = ending.run(beyond)
+        assert len(published) == 2
+        assert published[0][0].recommended == published[1][0].recommended
+        assert published[1][0] == decision
+        return decision, published[1][1], exporter.written, runner.ran
 
-    timed, measured = files.time_in_turn, ending.measure_files
+    timed, measured = files.time_in_turn, module.measure_files
     return call
 
 
@@ -93,6 +100,16 @@ def test_a_study_that_ended_does_nothing_twice(end):
     assert (written, ran) == ([], [])
 
 
+def test_a_longer_budget_measures_what_had_no_time(end):
+    """Of 160 s the final cells take 150, and the page keeps 6.2."""
+    short = end(budget=160.0)
+    assert short[2] == []
+    assert short[0].cost.file_bytes is None
+    decision, _, written, _ = end(budget=1000.0)
+    assert len(written) == 2
+    assert decision.cost.file_bytes == 1000
+
+
 def test_a_stop_in_the_curve_changes_nothing(end, tmp_path):
     with pytest.raises(BaseException, match=r"^$"):
         end(kill_at=13)
@@ -106,7 +123,7 @@ def test_a_limit_on_latency_needs_the_runtimes(monkeypatch):
     def refuse(framework):
         raise UsageError(f"Got {framework}. Expected a runtime. Try to install it.")
 
-    monkeypatch.setattr(ending, "format_of", refuse)
+    monkeypatch.setattr(module, "format_of", refuse)
     with pytest.raises(UsageError, match="runtime"):
         check_formats(("torch", "tf"), SLOW)
     check_formats(("torch", "tf"), Limits(max_bytes=1e6))
