@@ -2,6 +2,9 @@
 
     python benchmarks/study_quality.py --simulated                # all settings, a few minutes
     python benchmarks/study_quality.py --simulated --repeats 50   # a quick look
+    python benchmarks/study_quality.py --real --data FOLDER --output FOLDER --budget 10m   # hours
+
+`--real` is described in `study_cuts.py`; it may be stopped and called again.
 
 A simulated study searches `NUM_SEARCHED` settings of known accuracy with one network each, promotes
 the best `NUM_FINALISTS` by their validation answers, runs these in both frameworks over seeds (on a
@@ -22,11 +25,13 @@ import argparse
 import math
 import time
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from poc.benchmarks.study_cuts import Plan, print_table, run_studies
 from poc.shared.analysis.study.deciding import decide
 from poc.shared.analysis.study.decision import Decision
 from poc.shared.analysis.study.results import Answers, FinalRun, Results, SearchRun
@@ -281,6 +286,20 @@ def print_simulated(repeats: int, seed: int) -> None:
     print(overall.row("all | | "))
 
 
+def run_real(arguments: argparse.Namespace) -> None:
+    """Run the real studies, and print their table."""
+    plan = Plan(
+        data=arguments.data.resolve(),
+        output=arguments.output.resolve(),
+        budget=arguments.budget,
+        num_studies=arguments.studies,
+        options=arguments.option,
+        num_networks=arguments.networks,
+    )
+    run_studies(plan)
+    print_table(plan.output)
+
+
 def main() -> None:
     """Print the chosen table, in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -289,9 +308,19 @@ def main() -> None:
     kind.add_argument("--real", action="store_true", help="30 studies on cuts of Fashion-MNIST")
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    real = parser.add_argument_group("real studies")
+    real.add_argument("--data", type=Path, help="folder of Fashion-MNIST's IDX files")
+    real.add_argument("--output", type=Path, help="folder of the studies")
+    real.add_argument("--budget", default="10m", help="of each study; default: 10m")
+    real.add_argument("--studies", type=int, default=30, help="default: 30")
+    real.add_argument("--networks", type=int, default=3, help="judged networks per row; default: 3")
+    real.add_argument("--option", action="append", default=[], help="as --option=--methods=knn")
     arguments = parser.parse_args()
     if arguments.real:
-        parser.error("--real is not there yet; try --simulated")
+        if arguments.data is None or arguments.output is None:
+            parser.error("--real needs --data and --output")
+        run_real(arguments)
+        return
     started = time.perf_counter()
     print_simulated(arguments.repeats, arguments.seed)
     print(f"\n{time.perf_counter() - started:.0f} s")

@@ -120,6 +120,10 @@ def rates(
     metavar="SHARE",
     help="Smallest difference of accuracies worth knowing; default: 0.05.",
 )
+@click.option("--max-size", metavar="SIZE", help="Largest file of the network, such as 1MB.")
+@click.option(
+    "--max-latency", metavar="TIME", help="Longest time of that file for an image, such as 20ms."
+)
 @JSON_OPTION
 def study(
     source: str,
@@ -130,6 +134,8 @@ def study(
     frameworks: str,
     groups: str | None,
     difference: float,
+    max_size: str | None,
+    max_latency: str | None,
     as_json: bool,
 ) -> None:
     """Find the method and the framework for your images, in a given time.
@@ -138,6 +144,7 @@ def study(
     page and as decision.json.
     """
     from poc.shared.actions.study.budget import read_budget
+    from poc.shared.actions.study.outcome.limit_texts import read_limits
     from poc.shared.actions.study.study import PAGE, Wish, run_study
     from poc.shared.analysis.study.decision import DECISION
     from poc.shared.data.protocol.question import Question
@@ -151,6 +158,7 @@ def study(
         methods=tuple(methods.split(",")) if methods else (),
         frameworks=tuple(frameworks.split(",")),
         question=Question(smallest_difference=difference, group_pattern=groups),
+        limits=read_limits(max_size, max_latency),
     )
     with WorkProgress("study") as progress:
 

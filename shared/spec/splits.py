@@ -76,7 +76,8 @@ class SplitSpec(Settings):
         None,
         gt=0,
         le=1,
-        description="share of the train part that trains, the same in every class; none: all of it",
+        description="share of the train part that trains, the same in every class; groups stay "
+        "undivided; none: all of it",
     )
     train_per_class: int | None = Field(
         None, ge=1, description="number of examples of each class that train; none: all"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from poc.shared.actions.exports import check
+from poc.shared.actions.exports import check, written_file
 from poc.shared.actions.exports import export as module
 from poc.shared.actions.exports.export import export_run
 from poc.shared.actions.exports.parent import made_parent
@@ -83,7 +83,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(run, monkeypatch):
         return both._replace(trained=replace(both.trained, logits=logits))
 
     answer_both, notes = check.answer_both, []
-    monkeypatch.setattr(module, "answer_both", moved)
+    monkeypatch.setattr(written_file, "answer_both", moved)
     with pytest.raises(CheckFailed, match=r"differ by 1\.\de-05 .* was not kept"):
         export_run(run, file_format="onnx", report=notes.append)
     # First as a file of pictures, and then as one of prepared images.

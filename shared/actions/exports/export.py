@@ -3,66 +3,37 @@
 The file gets its name only after its answers match those of the trained network.
 """
 
-import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from poc.shared.actions.count import BYTES_PER_WEIGHT
-from poc.shared.data.batches.pipeline import Pipeline
-from poc.shared.data.sources.base import Pixels
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.console.work_count import Report, WorkCount, noting, unheard
-from poc.shared.engine.export.embedding import embed
-from poc.shared.engine.export.onnx_resize import add_resize, refusal_of
+from poc.shared.engine.export.onnx_resize import refusal_of
 from poc.shared.engine.export.preprocess import INPUT_KINDS, InputKind, Preprocess
-from poc.shared.engine.export.runtimes import FORMATS, PRECISIONS, find_format, open_file
-from poc.shared.engine.folder.decision import Decision, digest_checkpoint, read_decision
+from poc.shared.engine.export.runtimes import (
+    FORMATS,
+    PRECISIONS,
+    find_format,
+)
+from poc.shared.engine.folder.decision import digest_checkpoint, read_decision
 from poc.shared.engine.folder.own_files import EXPORT_LEFTOVER, is_noted
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.run_data import RunData
 from poc.shared.engine.trained_run import TrainedRun, open_trained
-from poc.shared.engine.worker.handle import Worker
-from poc.shared.engine.worker.operations import ExportedSize, Operations
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import UsageError
 from poc.shared.files.collisions import digest_file, refuse_existing
 from poc.shared.spec.data import DataSpec
 from poc.shared.spec.resolved import declare_network
-from poc.shared.spec.run import RunSpec
 from poc.shared.weights.header import count_file_bytes
 
-from .check import answer_both, describe_answers, measure_latencies
+from .check import measure_latencies
 from .companions import refuse_foreign_companions, write_companions
-from .description import describe_file
 from .parent import made_parent
+from .written_file import Form, write_answering
 
-NUM_CALIBRATION_IMAGES = 200
 KEYS = ("format", "precision", "merges_shortcuts")
 CHECKPOINT = Path("checkpoints") / "best.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """Form of the file.
-
-    Attributes:
-        file_format: `onnx` or `tflite`.
-        precision: `float32`, `float16` or `int8`.
-        is_merged: True if a block's last two convolutions become one.
-        kinds: Kinds of input to try; the first that passes the check is kept.
-        decision: The decision of the run, if it has one.
-        num_images: Largest number of images to check it with; None: all.
-    """
-
-    file_format: str
-    precision: str
-    is_merged: bool
-    kinds: tuple[InputKind, ...]
-    decision: Decision | None
-    num_images: int | None
 
 
 def export_run(
@@ -193,55 +164,23 @@ def write_checked(
     Raises:
         CheckFailed: The float32 file does not answer like the trained network.
     """
-    network = path.with_name(f"network{path.suffix}")
-    counts = write_model(trained, network, form, report)
-    for kind in form.kinds:
-        known = describe_file(trained, form.decision, kind, form.precision)
-        shutil.copyfile(network, path)
-        if kind == "picture":
-            add_resize(path, known.size, trained.run.data)
-        embed(path, known.write())
-        model = open_file(path)
-        both = answer_both(trained, model, known, form.num_images, report)
-        try:
-            answers = describe_answers(both, form.precision)
-        except CheckFailed as error:
-            if kind == form.kinds[-1]:
-                raise
-            noting(report)(f"The file takes prepared images (--input view): {error}")
-            continue
-        break
+    written = write_answering(trained, form, path, report)
     WorkCount(report, "measuring the file's latency")
     row: dict[str, object] = {
         "format": form.file_format,
         "precision": form.precision,
         "merges_shortcuts": form.is_merged,
-        "input": known.kind,
+        "input": written.known.kind,
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **describe_sizes(trained, path),
-        **counts,
-        **answers,
-        **measure_latencies(model, both.shown),
+        **written.counts,
+        **written.answers,
+        **measure_latencies(written.model, written.shown),
         "checkpoint_sha256": digest_checkpoint(trained.record.folder),
         "decision": form.decision.summary() if form.decision else None,
         "notes": list(trained.notes),
     }
-    return known, row
-
-
-def write_model(trained: TrainedRun, path: Path, form: Form, report: Report) -> ExportedSize:
-    """Write the folded network in the framework of the format; return its counts."""
-    WorkCount(report, f"writing {form.precision} {form.file_format}")
-    with Worker(FORMATS[form.file_format].backend, log=path.with_name("log")) as worker:
-        return worker.call(
-            Operations.export,
-            run=trained.run.model_dump(mode="json"),
-            weights=trained.weights,
-            path=str(path.resolve()),
-            precision=form.precision,
-            calibration=calibration_images(trained.run, trained.data),
-            merges_shortcuts=form.is_merged,
-        )
+    return written.known, row
 
 
 def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
@@ -254,20 +193,6 @@ def refuse_foreign_files(target: Path, folder: Path, file_format: str) -> None:
     if not is_noted(target, known):
         refuse_existing(target)
     refuse_foreign_companions(target.parent, file_format, known)
-
-
-def calibration_images(run: RunSpec, data: RunData) -> Pixels:
-    """Return the evaluation views of up to 200 training images: (N * views, H, W, C) uint8.
-
-    The images are evenly spaced over the training part, so every export sees the same ones.
-    """
-    train = data.split.train
-    step = max(len(train) // NUM_CALIBRATION_IMAGES, 1)
-    chosen = np.sort(train)[::step][:NUM_CALIBRATION_IMAGES]
-    # Without a normalisation, the pipeline gives the pixels themselves.
-    plain = run.data.model_copy(update={"normalization": "none"})
-    with Pipeline(data.source, chosen, plain) as pipeline:
-        return np.concatenate([batch.images.astype(np.uint8) for batch in pipeline.epoch(0)])
 
 
 def describe_sizes(trained: TrainedRun, written: Path) -> dict[str, int]:

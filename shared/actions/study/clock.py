@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 # Shares of the budget: cells end before the first, and the page is written before the second.
 CELLS_END, STUDY_END = 1.0, 1.1
+# Of this, so much is kept for the files of the finalists: writing them, and their latency.
+FILES_SHARE, MOST_FILES_SECONDS = 0.06, 120.0
 
 
 class Clock:
@@ -38,7 +40,12 @@ class Clock:
 
     @property
     def left(self) -> float:
-        """Return the seconds between the last tick and the end of the last cell."""
+        """Return the seconds between the last tick and the end of the last cell of the finals."""
+        return self.all_left - min(FILES_SHARE * self.budget_seconds, MOST_FILES_SECONDS)
+
+    @property
+    def all_left(self) -> float:
+        """Return the seconds between the last tick and the end of all work."""
         return CELLS_END * self.budget_seconds - self.now
 
     def tick(self) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from .clock import Clock
 from .costs import Costs
 from .jobs import Job, Outcome, Runner, Trial
-from .ledger import Ledger
+from .ledger import Entry, Ledger
 
 
 class RecordedCells:
@@ -44,9 +44,7 @@ class RecordedCells:
             outcome = Outcome.read(entry)
             self.clock.replay(entry["used_seconds"])
         else:
-            if not self._is_live:
-                self._is_live = True
-                self.clock.start()
+            self._begin()
             outcome = self._runner.run(job, max(limit_seconds, 1.0))
             self._ledger.append(describe(job, outcome, self.clock.tick()))
         trial = Trial(job, outcome)
@@ -62,6 +60,28 @@ class RecordedCells:
         if key not in self._work:
             self._work[key] = self._runner.count_work(job)
         return self._work[key]
+
+    def record(self, key: str, work: Callable[[], Entry]) -> Entry:
+        """Return the entry of other work than a cell, which is done once too.
+
+        Args:
+            key: Its name in the ledger, unlike that of any cell.
+            work: Does it, and gives what to record.
+        """
+        entry = self._recorded.get(key)
+        if entry is not None:
+            self.clock.replay(entry["used_seconds"])
+            return entry
+        self._begin()
+        found = work()
+        self._ledger.append({"cell": key, **found, "used_seconds": self.clock.tick()})
+        return self._ledger.entries[-1]
+
+    def _begin(self) -> None:
+        """Let the clock count from the first work that the ledger does not have."""
+        if not self._is_live:
+            self._is_live = True
+            self.clock.start()
 
 
 def describe(job: Job, outcome: Outcome, used_seconds: float) -> dict[str, object]:

@@ -1,13 +1,12 @@
 """`poc study`: protocol, search, finals, decision and page, within a budget."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from poc.shared.analysis.study.deciding import decide
 from poc.shared.analysis.study.decision import DECISION, Decision
+from poc.shared.analysis.study.limits import NO_LIMITS, Limits
 from poc.shared.analysis.study.page import SearchRow, StudyState, render_study
-from poc.shared.analysis.study.sentences import NAMES
 from poc.shared.data.protocol.protocol import Protocol, choose_protocol
 from poc.shared.data.protocol.question import Question
 from poc.shared.data.sources.base import Source
@@ -18,12 +17,16 @@ from poc.shared.engine.worker.template import warm_starts
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
-from .candidates import MAJORITY, Candidate, check_files, has_students, list_candidates
+from .candidates import Candidate, check_files, has_students, list_candidates
 from .clock import Clock
-from .collection import collect, keep_full
 from .finals import plan_finals, run_finals
 from .jobs import Trial
 from .ledger import open_ledger
+from .outcome.collection import Beyond
+from .outcome.ending import Ending, check_formats
+from .outcome.learning import is_smaller
+from .outcome.notes import describe_end, missing_views, warn
+from .outcome.sizes import leave_out_large
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
 from .search import Search, Searches
@@ -50,6 +53,7 @@ class Wish:
         frameworks: The first searches, the others confirm the finalists; `both` alone: each
             searches, and tests its own finalists.
         question: Smallest difference worth knowing, groups, seeds.
+        limits: Limits on size and latency that the recommended row must keep.
     """
 
     data: str
@@ -59,6 +63,7 @@ class Wish:
     methods: Sequence[str] = ()
     frameworks: Sequence[str] = ("torch", "tf")
     question: Question = field(default_factory=Question)
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         check_frameworks(self.frameworks)
@@ -71,21 +76,31 @@ class Page:
         self._wish, self._protocol = wish, protocol
         self._command, self._clock = command, clock
         self.trials: list[Trial] = []
+        self._decision: Decision | None = None
+        self._skipped: Mapping[str, str] = {}
+        self._warnings: Sequence[str] = ()
 
     def add(self, trial: Trial) -> None:
-        """Take a cell that has ended, and write the page without a decision."""
+        """Take a cell that has ended, and write the page."""
         self.trials.append(trial)
         self.write()
 
-    def write(
-        self,
-        decision: Decision | None = None,
-        skipped: Mapping[str, str] | None = None,
-        warnings: Sequence[str] = (),
+    def publish(
+        self, decision: Decision, skipped: Mapping[str, str], warnings: Sequence[str]
     ) -> None:
+        """Write the decision, and the page with it; the page keeps it from now on."""
+        self._decision, self._skipped, self._warnings = decision, skipped, warnings
+        write_bytes(self._wish.output / DECISION, decision.to_json().encode())
+        self.write()
+
+    def write(self) -> None:
         """Write the page."""
         searches = [trial for trial in self.trials if trial.job.phase == "search"]
-        finals = [trial for trial in self.trials if trial.job.phase == "finals"]
+        finals = [
+            trial
+            for trial in self.trials
+            if trial.job.phase == "finals" and not is_smaller(trial.job)
+        ]
         state = StudyState(
             data=self._wish.data,
             command=self._command,
@@ -94,9 +109,9 @@ class Page:
             used_seconds=self._clock.used,
             search=[describe_trial(trial) for trial in searches],
             num_finals=sum(trial.outcome.is_finished for trial in finals),
-            warnings=warnings,
-            skipped=skipped or {},
-            decision=decision,
+            warnings=self._warnings,
+            skipped=self._skipped,
+            decision=self._decision,
         )
         page = render_study(state)
         write_bytes(self._wish.output / PAGE, page.encode("utf-8", errors="replace"))
@@ -162,16 +177,16 @@ def run_study(
         runner.check(search.list_first())
         for note in runner.notes:
             tell(note)
+        large = leave_out_large(search, runner.make_run, wish.limits, tell)
+
+        def publish(decision: Decision, missing: Sequence[str]) -> None:
+            notes = [*warn(search, decision), *missing, *missing_views(runner.notes)]
+            page.publish(decision, left_out | search.skipped, notes)
+
         with warm_starts(dict.fromkeys(BACKENDS, MANY)):
             search_and_test(wish, search)
-        decision = decide(collect(source, protocol, cells.ended, wish.output))
-        write_bytes(wish.output / DECISION, decision.to_json().encode())
-        page.write(
-            decision,
-            left_out | search.skipped,
-            [*warn(search, decision), *missing_views(runner.notes)],
-        )
-    return decision
+            ending = Ending(source, protocol, cells, wish.output, tell, publish)
+            return ending.run(Beyond(limits=wish.limits, not_trained=tuple(large)))
 
 
 def choose_candidates(wish: Wish, left_out: dict[str, str]) -> list[Candidate]:
@@ -185,6 +200,7 @@ def choose_candidates(wish: Wish, left_out: dict[str, str]) -> list[Candidate]:
     if any(item.kind for item in candidates) or has_students(wish.methods):
         import_optuna()
     check_files(wish.weights)
+    check_formats(name_tested(wish.frameworks), wish.limits)
     return list(settle_sizes(candidates, left_out))
 
 
@@ -233,56 +249,5 @@ def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[
             "split": question.split.model_dump(mode="json") if question.split else None,
             "seed": question.seed,
         },
+        **({"limits": asdict(wish.limits)} if wish.limits.is_any else {}),
     }
-
-
-def describe_end(trial: Trial, clock: Clock) -> str:
-    """Return one line about a cell that has ended."""
-    job, outcome = trial
-    result = f"validation accuracy {outcome.accuracy:.4f}"
-    if not outcome.is_finished:
-        result = f"{outcome.status}: {outcome.error}"
-    return f"{clock.now:5.0f} s  {job.key}: {result}, {outcome.seconds:.1f} s"
-
-
-def warn(search: Searches, decision: Decision) -> list[str]:
-    """Return sentences about what the budget or a failure left out."""
-    found = []
-    if decision.recommended.candidate == MAJORITY:
-        found.append(
-            "No tested candidate did better on validation images than naming the largest class."
-        )
-    late = [name for name, reason in search.skipped.items() if "time" in reason]
-    if late:
-        found.append(f"The budget was too short to try {len(late)} of the candidates.")
-    protocol, ended = search.protocol, search.cells.ended
-    finals = [
-        trial.job for trial in ended if trial.job.phase == "finals" and trial.outcome.is_finished
-    ]
-    full = keep_full(finals)
-    ranked = {trial.job.candidate.name for trial in search.ranked()}
-    tested = {job.candidate.name for job in full}
-    rows = {(job.candidate.name, job.backend) for job in finals}
-    rows -= {(job.candidate.name, job.backend) for job in full}
-    if rows:
-        names = ", ".join(f"{name} in {NAMES[backend]}" for name, backend in sorted(rows))
-        found.append(f"Left out, since the time did not reach for all splits: {names}.")
-    if len(ranked) > len(tested):
-        found.append(
-            f"Of {len(ranked)} candidates with a validation accuracy, {len(tested)} were tested: a "
-            "longer budget tests more."
-        )
-    if decision.num_test_images < protocol.num_test_images:
-        found.append(
-            f"The time was over when {decision.num_test_images:,} of "
-            f"{protocol.num_test_images:,} images were tested."
-        )
-    if len({job.backend for job in full}) == 1:
-        name = NAMES[full[0].backend]
-        found.append(f"All finalists ran in {name} alone, so the frameworks are not compared.")
-    return found
-
-
-def missing_views(notes: Sequence[str]) -> list[str]:
-    """Return the notes about weights that do not say how images are prepared for them."""
-    return [note for note in notes if "name no view" in note]

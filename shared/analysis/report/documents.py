@@ -36,6 +36,7 @@ class Report:
     appendix: Sequence[Table]
     classes: Sequence[Table] = ()
     headline: Sequence[str] = ()
+    overview: Sequence[Picture] = ()
     rates: Sequence[str] = ()
     rivals: Table | None = None
     gallery: Gallery | None = None

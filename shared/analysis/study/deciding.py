@@ -15,6 +15,7 @@ from poc.shared.analysis.statistics.uncertainty import (
 from poc.shared.engine.numerics.metrics import Z_95, Interval
 
 from .comparisons import Comparison, compare
+from .costs import Cost
 from .decision import (
     CandidateRow,
     Claim,
@@ -22,13 +23,15 @@ from .decision import (
     Equivalent,
     FrameworkVerdict,
     LearningCurve,
+    LimitsVerdict,
     MeasuredCost,
     OpenQuestion,
     Recommended,
 )
 from .learning_curve import measure_curve, measure_gain
+from .limits import Key, keeps
 from .pareto import Offer, pareto_front
-from .results import Cost, Results
+from .results import Results
 from .rows import Row, Table, tabulate
 from .selection import Choice, Selector, judge_choice
 from .sentences import write_sentences
@@ -70,6 +73,7 @@ def decide(results: Results) -> Decision:
         pareto={name: draw_front(rows, name) for name in COSTS},
         learning_curve=judge_learning(results, table),
         open_questions=tuple(list_open(comparisons, choice.candidate)),
+        limits=judge_limits(results, table, (choice.candidate, choice.framework)),
     )
     sentences = write_sentences(decision, results.smallest_difference)
     return decision.model_copy(update={"sentences": tuple(sentences)})
@@ -156,6 +160,8 @@ def find_equivalent(
         if item.is_shown or difference > margin:
             continue
         framework = pick_framework(row.candidate, choice.framework, results)
+        if not keeps((row.candidate, framework), results.costs, results.limits):
+            continue
         cost = results.costs.get((row.candidate, framework), Cost())
         ratios = [ratio(getattr(cost, name), getattr(own, name)) for name in COSTS]
         if not any(value is not None and value <= SAVING for value in ratios[:2]):
@@ -223,6 +229,20 @@ def judge_learning(results: Results, table: Table) -> LearningCurve | None:
         gain=gain.difference,
         interval=(gain.low, gain.high),
         helps=gain.is_shown,
+    )
+
+
+def judge_limits(results: Results, table: Table, chosen: Key) -> LimitsVerdict | None:
+    """Return what is over the user's limits; None without limits."""
+    limits = results.limits
+    if not limits.is_any:
+        return None
+    return LimitsVerdict(
+        max_bytes=limits.max_bytes,
+        max_latency_seconds=limits.max_latency_seconds,
+        is_met=keeps(chosen, results.costs, limits),
+        over=tuple(key for key in table.rows if not keeps(key, results.costs, limits)),
+        not_trained=tuple(results.not_trained),
     )
 
 

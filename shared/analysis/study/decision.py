@@ -31,7 +31,9 @@ class MeasuredCost(Part):
     """Cost of a row, as measured; null if it was not."""
 
     weight_bytes: float | None = None
+    file_bytes: float | None = None
     latency_seconds: float | None = None
+    batch_latency_seconds: float | None = None
     training_seconds: float | None = None
     memory_bytes: float | None = None
 
@@ -119,6 +121,21 @@ class LearningCurve(Part):
     helps: bool
 
 
+class LimitsVerdict(Part):
+    """Limits of the user, and what is over them; null: no limit.
+
+    `is_met`: the recommended row keeps them. If not, no tested row does, and it is the nearest one.
+    `over` are the tested rows (candidate, framework) that are not shown to keep them, and
+    `not_trained` the candidates whose weights alone are too large.
+    """
+
+    max_bytes: float | None
+    max_latency_seconds: float | None
+    is_met: bool
+    over: tuple[tuple[str, str], ...]
+    not_trained: tuple[str, ...]
+
+
 class Decision(Part):
     """Everything that the first screen of a study says."""
 
@@ -137,6 +154,7 @@ class Decision(Part):
     pareto: dict[str, tuple[tuple[str, str], ...]]
     learning_curve: LearningCurve | None
     open_questions: tuple[OpenQuestion, ...]
+    limits: LimitsVerdict | None = None
     sentences: tuple[str, ...] = ()
 
     def to_json(self) -> str:

@@ -11,6 +11,7 @@ from poc.shared.analysis.report.documents import Report, render_html
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
 
 from .decision import CandidateRow, Decision
+from .limits import write_milliseconds
 from .pareto_picture import draw_pareto
 from .sentences import NAMES
 
@@ -24,8 +25,11 @@ METHOD = (
     "the study, so that at most one study in twenty makes a false claim.",
     "Trials of the search differ in settings that Optuna's TPE sampler proposes. Each round keeps "
     "the better half of the candidates and trains them for more of the recipe's epochs.",
-    "Sizes and times are those of the runs of the finals. Other programs on the machine make the "
-    "times longer.",
+    "Training times and memory are those of the runs of the finals. Other programs on the machine "
+    "make the times longer.",
+    "Latency is that of each row's network as a file of its own framework (PyTorch: ONNX Runtime, "
+    "TensorFlow: the TFLite interpreter), on one thread. All files are timed in turn in one "
+    "process; each figure is the median of its calls.",
 )
 
 
@@ -75,7 +79,7 @@ def render_study(state: StudyState) -> str:
     decision = state.decision
     pictures = [draw_pareto(decision)] if decision else []
     tables = [
-        *([row_table(decision)] if decision else []),
+        *([row_table(decision), *learning_tables(decision)] if decision else []),
         search_table(state.search),
         *([skipped_table(state.skipped)] if state.skipped else []),
     ]
@@ -87,8 +91,9 @@ def render_study(state: StudyState) -> str:
             facts=list_facts(state),
             headline=list(list_headline(state)),
             findings=[*state.warnings, *state.protocol],
+            overview=[picture for picture in pictures if picture],
             tables=tables,
-            pictures=[picture for picture in pictures if picture],
+            pictures=[],
             confusions=[],
             appendix=[],
             method=METHOD,
@@ -131,8 +136,8 @@ def write_minutes(seconds: float) -> str:
 def row_table(decision: Decision) -> Table:
     """Tabulate the finalists, the most accurate first."""
     rows = sorted(decision.candidates, key=lambda row: -row.accuracy)
-    columns = ["candidate", "framework", "test accuracy", "95 % interval", "size, kB"]
-    columns += ["latency, ms", "training, s", "memory, MB"]
+    columns = ["candidate", "framework", "test accuracy", "95 % interval", "weights, kB"]
+    columns += ["file, kB", "1 image, ms", "64 images, ms", "training, s", "memory, MB"]
     return drop_silent_columns(
         Table(
             title="Finalists",
@@ -140,7 +145,8 @@ def row_table(decision: Decision) -> Table:
             rows=[describe_row(row) for row in rows],
             words=["framework"],
             note="Means over the runs of each row. The intervals are not corrected for the choice "
-            "among rows; the one in the headline is.",
+            "among rows; the one in the headline is. File and latency: of the network as a file of "
+            "its framework, on one thread.",
         )
     )
 
@@ -154,7 +160,9 @@ def describe_row(row: CandidateRow) -> list[str]:
         f"{row.accuracy:.4f}",
         "{:.4f} to {:.4f}".format(*row.interval),
         write_scaled(cost.weight_bytes, 1e-3),
-        write_scaled(cost.latency_seconds, 1e3),
+        write_scaled(cost.file_bytes, 1e-3),
+        write_latency(cost.latency_seconds),
+        write_latency(cost.batch_latency_seconds),
         write_scaled(cost.training_seconds, 1.0),
         write_scaled(cost.memory_bytes, 1e-6),
     ]
@@ -163,6 +171,30 @@ def describe_row(row: CandidateRow) -> list[str]:
 def write_scaled(value: float | None, scale: float) -> str:
     """Return a number with one decimal, or a dash."""
     return "-" if value is None else f"{value * scale:,.1f}"
+
+
+def write_latency(seconds: float | None) -> str:
+    """Return milliseconds, or a dash."""
+    return "-" if seconds is None else write_milliseconds(seconds)
+
+
+def learning_tables(decision: Decision) -> list[Table]:
+    """Tabulate the learning curve, if there is one."""
+    curve = decision.learning_curve
+    if curve is None:
+        return []
+    return [
+        Table(
+            title="Learning curve",
+            columns=["training images", "test accuracy", "95 % interval"],
+            rows=[
+                [f"{num_images:,}", f"{accuracy:.4f}", f"{low:.4f} to {high:.4f}"]
+                for num_images, accuracy, low, high in curve.points
+            ],
+            note="The recommended row, trained on a part of its images and tested on the same "
+            "test images.",
+        )
+    ]
 
 
 def search_table(rows: Sequence[SearchRow]) -> Table:

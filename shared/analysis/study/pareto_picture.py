@@ -1,6 +1,6 @@
 """The Pareto picture of a study: accuracy against size, latency and training time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
@@ -26,7 +26,7 @@ from .pareto import Offer, pareto_front
 
 TITLE = "Accuracy against measured cost"
 COSTS = (
-    Cost(column="weight_bytes", title="Size of the file, kB", form="{:,.1f}", scale=1e-3),
+    Cost(column="weight_bytes", title="Size of the weights, kB", form="{:,.1f}", scale=1e-3),
     Cost(column="latency_seconds", title="Latency of one image, ms", form="{:,.2f}", scale=1e3),
     Cost(column="training_seconds", title="Training, seconds", form="{:,.1f}"),
 )
@@ -35,8 +35,9 @@ COSTS = (
 def draw_pareto(decision: Decision) -> Picture | None:
     """Draw a panel for each cost that was measured for two rows; None if there is no such cost."""
     panels, num_unnamed = [], 0
+    numbers = number_candidates(decision.candidates)
     for cost in COSTS:
-        points = find_points(decision.candidates, cost)
+        points = find_points(decision.candidates, cost, numbers)
         if len({point.cost for point in points}) < 2:
             continue
         with drawing(PANEL_WIDTH, HEIGHT) as figure:
@@ -51,18 +52,31 @@ def draw_pareto(decision: Decision) -> Picture | None:
         title=TITLE,
         panels=panels,
         legend=mark_backends([row.framework for row in decision.candidates]),
-        description=describe(num_unnamed),
+        description=describe(numbers, num_unnamed),
         table=list_numbers(decision),
     )
 
 
-def find_points(rows: Sequence[CandidateRow], cost: Cost) -> list[Point]:
-    """Return the rows of which the cost is known and above 0."""
+def number_candidates(rows: Sequence[CandidateRow]) -> dict[str, int]:
+    """Number the candidates from 1 on, the most accurate row first: names are too long for panels.
+
+    A candidate whose costs are all unknown has no point, and no number.
+    """
+    shown = [row for row in rows if any(getattr(row.cost, cost.column) for cost in COSTS)]
+    ranked = sorted(shown, key=lambda row: -row.accuracy)
+    names = dict.fromkeys(row.candidate for row in ranked)
+    return {name: number for number, name in enumerate(names, start=1)}
+
+
+def find_points(
+    rows: Sequence[CandidateRow], cost: Cost, numbers: Mapping[str, int]
+) -> list[Point]:
+    """Return the rows of which the cost is known and above 0, each with its number."""
     found = []
     for row in rows:
         value = getattr(row.cost, cost.column)
         if value:
-            place = (row.candidate, row.framework, value * cost.scale)
+            place = (str(numbers[row.candidate]), row.framework, value * cost.scale)
             found.append(Point(*place, row.accuracy, *row.interval))
     return found
 
@@ -77,27 +91,29 @@ def draw_front(axes: Axes, points: Sequence[Point]) -> None:
     axes.step(costs, accuracies, where="post", color=INK, linewidth=0.9, alpha=0.5)
 
 
-def describe(num_unnamed: int) -> str:
+def describe(numbers: Mapping[str, int], num_unnamed: int) -> str:
     """Write the sentences below the panels."""
+    names = "; ".join(f"{number} {name}" for name, number in numbers.items())
     sentences = [
+        f"{names}.",
         "Points: mean test accuracy. Lines: its 95 % interval. Staircase: the Pareto front; rows "
-        "below it are beaten in accuracy and cost by another row, as measured."
+        "below it are beaten in accuracy and cost by another row, as measured.",
     ]
     if num_unnamed:
         sentences.append(
-            f"Names that found no room: {num_unnamed}. The table below the picture has all of them."
+            f"Numbers that found no room: {num_unnamed}. The table below the picture has all."
         )
     return " ".join(sentences)
 
 
 def list_numbers(decision: Decision) -> Table:
     """Tabulate the numbers of the picture, one line per row."""
-    rows = []
+    rows, numbers = [], number_candidates(decision.candidates)
     for row in decision.candidates:
         values = [getattr(row.cost, cost.column) for cost in COSTS]
         rows.append(
             [
-                f"{row.candidate} {row.framework}",
+                f"{numbers.get(row.candidate, '-')} {row.candidate} {row.framework}",
                 f"{row.accuracy:.4f}",
                 "{:.4f} to {:.4f}".format(*row.interval),
                 *(

@@ -10,22 +10,15 @@ from numpy.typing import NDArray
 from poc.shared.errors import UsageError
 from poc.shared.shown_names import say
 
+from .costs import Cost
+from .limits import NO_LIMITS, Limits
+
 
 class Answers(NamedTuple):
     """Answers on some images: ids (n,), and hits (n,), true where the answer is right."""
 
     ids: Sequence[str]
     hits: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Measured cost of a candidate in one framework; None if it was not measured."""
-
-    weight_bytes: float | None = None
-    latency_seconds: float | None = None
-    training_seconds: float | None = None
-    memory_bytes: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +89,8 @@ class Results:
         costs: (candidate, framework) -> measured cost.
         learning: Points of a learning curve, the largest share last; empty without one.
         smallest_difference: Difference of accuracies worth knowing, as a fraction.
+        limits: Limits that the recommended row must keep.
+        not_trained: Candidates that a limit left out before any training.
     """
 
     runs: Sequence[FinalRun]
@@ -106,6 +101,8 @@ class Results:
     costs: Mapping[tuple[str, str], Cost]
     learning: Sequence[LearningPoint] = ()
     smallest_difference: float = 0.05
+    limits: Limits = NO_LIMITS
+    not_trained: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_runs(self.runs)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .results import Cost, FinalRun, Results, SearchRun
+from .costs import Cost
+from .limits import find_allowed
+from .results import FinalRun, Results, SearchRun
 from .rows import ImageIndex, Table, sample_of
 
 CellKey = tuple[int, int, int]
@@ -42,7 +44,10 @@ class Selector:
 
     def __init__(self, results: Results, candidates: Sequence[str]) -> None:
         self._costs = results.costs
-        self._candidates = candidates
+        keys = {(run.candidate, run.framework) for run in results.runs}
+        self._allowed = find_allowed(keys, results.costs, results.limits)
+        allowed = {name for name, _ in self._allowed}
+        self._candidates = [name for name in candidates if name in allowed]
         self.is_by_search = bool(results.search) and not results.is_folds
         runs: Sequence[FinalRun | SearchRun] = keep_common(results.runs)
         if self.is_by_search:
@@ -60,6 +65,8 @@ class Selector:
     def choose(self, without: Sequence[str] = (), cell: CellKey | None = None) -> Choice:
         """Choose the best candidate, then its better framework; of equals, the smaller.
 
+        Rows over a limit are left out.
+
         Args:
             without: Images whose answers do not count.
             cell: Cell whose networks do not count, unless there are no others.
@@ -73,7 +80,10 @@ class Selector:
             own = sum(value for key, value in sums.items() if key[0] == candidate)
             shares[candidate] = share_of(np.asarray(own))
         best = min(self._candidates, key=lambda name: (-shares[name], self._size(name), name))
-        rows = {key: share_of(value) for key, value in sums.items() if key[0] == best}
+        # On a holdout, one framework alone has searched; a limit may leave only the other.
+        keys = [key for key in self._allowed if key[0] == best]
+        rows = {key: share_of(sums[key]) for key in keys if key in sums}
+        rows = rows or dict.fromkeys(keys, shares[best])
         key = min(rows, key=lambda row: (-rows[row], latency_of(self._costs.get(row)), row))
         return Choice(*key, shares[best])
 

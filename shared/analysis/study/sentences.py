@@ -6,7 +6,9 @@ from poc.shared.analysis.statistics.differences import Remedy
 from poc.shared.analysis.verdicts.findings import list_names
 from poc.shared.analysis.verdicts.phrases import MAX_NAMES, write_remedy
 
-from .decision import Decision, Equivalent, OpenQuestion
+from .costs import Cost
+from .decision import Decision, Equivalent, LimitsVerdict, OpenQuestion
+from .limits import Limits, size_of, write_latency, write_size
 
 NAMES = {"tf": "TensorFlow", "torch": "PyTorch"}
 Ends = tuple[float, float]
@@ -21,6 +23,7 @@ def write_sentences(decision: Decision, margin: float) -> list[str]:
     """
     return [
         *describe_choice(decision),
+        *describe_limits(decision),
         *describe_equivalent(decision.equivalent, margin),
         *describe_better(decision),
         *describe_frameworks(decision),
@@ -33,7 +36,16 @@ def describe_choice(decision: Decision) -> Iterator[str]:
     """Yield what to use, and what to expect of it."""
     chosen, (low, high) = decision.recommended, decision.interval
     framework = NAMES.get(chosen.framework, chosen.framework)
-    yield f"Use {chosen.candidate} in {framework}. It was chosen on validation images."
+    if chosen.framework not in NAMES:
+        yield f"Use no network: {chosen.candidate} did as well on validation images."
+    elif decision.limits is None or decision.limits.is_met:
+        yield f"Use {chosen.candidate} in {framework}. It was chosen on validation images."
+    else:
+        limits = limits_of(decision.limits).describe()
+        yield (
+            f"No tested network is shown to keep the limits ({limits}). The nearest is "
+            f"{chosen.candidate} in {framework}: {write_cost(decision)}."
+        )
     images = f"{decision.num_test_images:,} test images"
     if decision.num_test_groups is not None:
         images += f" of {decision.num_test_groups:,} groups"
@@ -41,6 +53,35 @@ def describe_choice(decision: Decision) -> Iterator[str]:
         f"Expect {100 * decision.expected_accuracy:.1f} % of new images to be right (95 % interval "
         f"{100 * low:.1f} to {100 * high:.1f} %), measured on {images}."
     )
+
+
+def limits_of(verdict: LimitsVerdict) -> Limits:
+    """Return the limits of a verdict."""
+    return Limits(max_bytes=verdict.max_bytes, max_latency_seconds=verdict.max_latency_seconds)
+
+
+def write_cost(decision: Decision) -> str:
+    """Return size and latency of the recommended row: `1.20 MB, 25 ms for one image`."""
+    cost = Cost(**decision.cost.model_dump())
+    size, latency = size_of(cost), cost.latency_seconds
+    parts = [] if size is None else [write_size(size)]
+    parts.append("its latency was not measured" if latency is None else write_latency(latency))
+    return ", ".join(parts)
+
+
+def describe_limits(decision: Decision) -> Iterator[str]:
+    """Yield that the limits are kept, and how many rows and candidates they leave out."""
+    verdict = decision.limits
+    if verdict is None:
+        return
+    if verdict.is_met:
+        others = f"; {len(verdict.over)} tested rows do not" if verdict.over else ""
+        if len(verdict.over) == 1:
+            others = "; one tested row does not"
+        limits = limits_of(verdict).describe()
+        yield f"It keeps the limits ({limits}): {write_cost(decision)}{others}."
+    if verdict.not_trained:
+        yield f"Too large, so not trained: {count_names(verdict.not_trained)}."
 
 
 def describe_equivalent(equivalent: Sequence[Equivalent], margin: float) -> Iterator[str]:
@@ -86,11 +127,23 @@ def describe_better(decision: Decision) -> Iterator[str]:
     above = [claim.better for claim in decision.better_than if claim.worse == name]
     if beaten:
         yield f"It is better than {count_names(beaten)}."
+    limited = [name for name in above if is_over(name, decision)]
+    if limited:
+        verb = "are" if len(limited) > 1 else "is"
+        yield f"{count_names(limited)} {verb} better, but over a limit."
+    above = [name for name in above if name not in limited]
     if above:
         yield (
             f"{count_names(above)} did better on the test images, beyond chance. The choice stays "
             "that of the validation images: test images decide nothing."
         )
+
+
+def is_over(candidate: str, decision: Decision) -> bool:
+    """Return whether all rows of a candidate are over a limit of the user."""
+    rows = {(row.candidate, row.framework) for row in decision.candidates}
+    over = decision.limits.over if decision.limits else ()
+    return all(row in over for row in rows if row[0] == candidate) and bool(over)
 
 
 def count_names(names: Sequence[str]) -> str:
@@ -125,12 +178,22 @@ def describe_open(questions: Sequence[OpenQuestion]) -> Iterator[str]:
     for item in questions[:1]:
         remedy = Remedy(item.more_images, item.more_seeds, item.both)
         yield (
-            f"{item.first} and {item.second} are not told apart: "
-            f"{write_points(item.difference, item.interval)}. If that is the true difference, "
+            f"{write_lead(item)}, within noise. If that is the true difference, "
             f"{write_remedy(remedy)} would show it."
         )
     if questions[1:]:
         yield f"Candidates that are not told apart from it: {len(questions)} in all."
+
+
+def write_lead(item: OpenQuestion) -> str:
+    """Return `A is 1.2 points ahead of B on the test images (-0.4 to 2.8)`, the higher first."""
+    names, (low, high) = (item.first, item.second), (100 * end for end in item.interval)
+    if item.difference < 0:
+        names, (low, high) = names[::-1], (-high, -low)
+    points, ends = f"{100 * abs(item.difference):.1f}", f"({low:.1f} to {high:.1f})"
+    if points == "0.0":
+        return f"{names[0]} and {names[1]} are equal on the test images {ends}"
+    return f"{names[0]} is {points} points ahead of {names[1]} on the test images {ends}"
 
 
 def describe_learning(decision: Decision) -> Iterator[str]:

@@ -101,6 +101,43 @@ def divide_groups(
     return [indices[part_of[member] == part] for part in range(len(shares))]
 
 
+def sample_groups(
+    source: Source, groups: NDArray[np.str_], indices: Indices, share: float, salt: str
+) -> Indices:
+    """Draw a share of the examples, of each class as far as possible, in undivided groups.
+
+    A group counts for its most frequent class. The groups of a class are taken in the order of the
+    draw until their examples are nearest to the share; at least one is. A smaller share therefore
+    draws some of the groups of a larger one.
+
+    Args:
+        source: Gives ids and labels.
+        groups: (n,) text, the group of each of the source's examples.
+        indices: (k,) int64 positions to draw from.
+        share: Share of the examples, above 0.
+        salt: Keys the draw.
+
+    Returns:
+        The drawn positions, int64.
+    """
+    names, member = np.unique(groups[indices], return_inverse=True)
+    shares_of = one_hot(source, indices)
+    counts = np.zeros((len(names), shares_of.shape[1]), dtype=np.int64)
+    np.add.at(counts, member, shares_of)
+    sizes, classes = np.bincount(member, minlength=len(names)), counts.argmax(axis=1)
+    keys = [hashlib.sha256(f"{salt}/{name}".encode()).digest() for name in names]
+    is_drawn = np.zeros(len(names), dtype=np.bool_)
+    for label in np.unique(classes):
+        drawn = sorted(np.flatnonzero(classes == label).tolist(), key=keys.__getitem__)
+        before = np.cumsum(sizes[drawn]) - sizes[drawn]
+        # A group is taken if its middle is below the share.
+        is_first = before + sizes[drawn] / 2 <= share * sizes[drawn].sum()
+        is_first[0] = True
+        is_drawn[drawn] = is_first
+    sampled: Indices = indices[is_drawn[member]]
+    return sampled
+
+
 def one_hot(source: Source, indices: Indices) -> NDArray[np.int64]:
     """Return 1 for each class or label of the examples (k,) int64: (k, num_classes) int64."""
     labels = source.labels[indices]

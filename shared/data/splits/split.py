@@ -29,7 +29,7 @@ from .files import (
     positions_of,
     read_list,
 )
-from .partition import choose_draw, group_by_class, stratify
+from .partition import choose_draw, group_by_class, groups_of, sample_groups, stratify
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +226,15 @@ def published_part(source: Source, part: str) -> Indices:
 
 
 def sample_train(source: Source, spec: SplitSpec, train: Indices) -> Indices:
-    """Draw the stratified sample of the train part, (k,) int64, if the definition asks for one."""
+    """Draw the stratified sample of the train part, (k,) int64, if the definition asks for one.
+
+    A smaller sample is a part of a larger one.
+    """
     salt = f"{spec.seed}/sample"
     if spec.train_sample is not None:
+        groups = groups_of(source, spec.group_pattern)
+        if groups is not None:
+            return sample_groups(source, groups, train, spec.train_sample, salt)
         return stratify(source, train, (spec.train_sample, 1 - spec.train_sample), salt)[0]
     if spec.train_per_class is None:
         return train

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from poc.shared.analysis.study.results import Answers, Cost, FinalRun, Results
+from poc.shared.analysis.study.costs import Cost
+from poc.shared.analysis.study.results import Answers, FinalRun, Results
 
 SMALL, LARGE = (
     Cost(weight_bytes=1e5, latency_seconds=0.002, training_seconds=20.0),

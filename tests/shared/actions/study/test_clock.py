@@ -8,9 +8,13 @@ def test_decisions_see_the_last_tick_alone():
     time = SimulatedTime()
     clock = Clock(100, read=time.read)
     time.seconds = 7.0
-    assert (clock.now, clock.used, clock.left) == (0.0, 7.0, 100.0)
+    assert (clock.now, clock.used, clock.left) == (0.0, 7.0, 94.0)
     assert clock.tick() == 7.0
-    assert (clock.now, clock.left) == (7.0, 93.0)
+    assert (clock.now, clock.left, clock.all_left) == (7.0, 87.0, 93.0)
+
+
+def test_at_most_two_minutes_are_kept_for_the_files():
+    assert Clock(36_000).left == 36_000 - 120
 
 
 def test_a_second_call_counts_on_from_the_recorded_tick():

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from poc.shared.actions.study.ledger import LEDGER
+from poc.shared.actions.study.clock import Clock
+from poc.shared.actions.study.ledger import LEDGER, open_ledger
+from poc.shared.actions.study.recorded_cells import RecordedCells
 from poc.tests.helpers.studies.simulated_cells import Killed, SimulatedTime, run_simulated
 from poc.tests.shared.actions.study.test_search import CANDIDATES, WORLDS
 
@@ -56,3 +58,23 @@ def test_ten_kills_change_nothing(tmp_path, whole):
 def test_a_finished_study_runs_nothing(tmp_path, whole):
     run_simulated(tmp_path / "study", CANDIDATES, WORLDS, BUDGET)
     assert run_simulated(tmp_path / "study", CANDIDATES, WORLDS, BUDGET)[3].ran == []
+
+
+def test_other_work_is_done_once_and_its_time_counts(tmp_path):
+    """A second call reads it, and its clock goes on from there."""
+    done = []
+
+    def work():
+        done.append("work")
+        time.seconds += 5.0
+        return {"phase": "files", "rows": [1]}
+
+    for _ in range(2):
+        time = SimulatedTime()
+        clock = Clock(100, read=time.read)
+        with open_ledger(tmp_path / "study", {"data": "simulated"}) as ledger:
+            cells = RecordedCells(ledger, clock, runner=None)
+            entry = cells.record("files", work)
+        assert (entry["rows"], clock.now) == ([1], 5.0)
+    assert done == ["work"]
+    assert read_cells(tmp_path / "study") == ["files"]

@@ -181,7 +181,7 @@ def test_a_real_study_keeps_its_budget_and_predicts(poc, tmp_path):
     # The command's own start is before this clock.
     assert time.monotonic() - began < 1.1 * 180
     decision = json.loads((tmp_path / "out" / "decision.json").read_text())
-    assert re.search(r"Use (small net|always)", output)
+    assert re.search(r"Use (small net|no network)", output)
     assert decision["num_test_images"] >= 10
     code, output, errors = poc("predict", "out", tmp_path / "photos" / "red" / "0.png")
     assert code == 0, errors

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from poc.shared.analysis.study.results import Cost, FinalRun, Results, SearchRun
+from poc.shared.analysis.study.costs import Cost
+from poc.shared.analysis.study.results import FinalRun, Results, SearchRun
 from poc.shared.analysis.study.rows import tabulate
 from poc.shared.analysis.study.selection import Choice, Selector, judge_choice
 from poc.tests.helpers.studies.tables import answers, make_run

@@ -6,6 +6,7 @@ from poc.shared.analysis.study.decision import (
     Equivalent,
     FrameworkVerdict,
     LearningCurve,
+    LimitsVerdict,
     MeasuredCost,
     OpenQuestion,
     Recommended,
@@ -61,6 +62,15 @@ def test_what_to_use_and_what_to_expect():
     assert write(num_test_groups=40)[1].endswith("1,200 test images of 40 groups.")
 
 
+def test_no_network_is_better_than_the_largest_class():
+    guess = Recommended(
+        candidate="always the largest class", framework="none", validation_accuracy=0.4, runs=()
+    )
+    assert write(recommended=guess)[0] == (
+        "Use no network: always the largest class did as well on validation images."
+    )
+
+
 def test_an_equal_candidate_that_costs_less():
     assert write(equivalent=(LIGHT,))[2] == (
         "light is as good within noise and 5.0 times smaller and 2.0 times faster: 0.6 points "
@@ -111,10 +121,47 @@ def test_open_questions():
         both=None,
     )
     assert write(open_questions=(question, question))[2:] == [
-        "transfer and light are not told apart: 1.0 points higher (-1.0 to 3.0). If that is the "
-        "true difference, about 400 more test images or 5 more seeds per row would show it.",
+        "light is 1.0 points ahead of transfer on the test images (-1.0 to 3.0), within noise. If "
+        "that is the true difference, about 400 more test images or 5 more seeds per row would "
+        "show it.",
         "Candidates that are not told apart from it: 2 in all.",
     ]
+    ahead = question.model_copy(update={"difference": 0.012, "interval": (-0.004, 0.028)})
+    assert write(open_questions=(ahead,))[2].startswith(
+        "transfer is 1.2 points ahead of light on the test images (-0.4 to 2.8), within noise."
+    )
+    equal = question.model_copy(update={"difference": 0.0, "interval": (-0.02, 0.02)})
+    assert write(open_questions=(equal,))[2].startswith(
+        "transfer and light are equal on the test images (-2.0 to 2.0), within noise."
+    )
+
+
+KEPT = LimitsVerdict(
+    max_bytes=1e6,
+    max_latency_seconds=0.02,
+    is_met=True,
+    over=(("large", "tf"), ("large", "torch")),
+    not_trained=("huge",),
+)
+COST = MeasuredCost(weight_bytes=9e5, file_bytes=9.5e5, latency_seconds=0.0123)
+
+
+def test_limits_that_are_kept():
+    assert write(limits=KEPT, cost=COST)[2:] == [
+        "It keeps the limits (at most 1.00 MB and at most 20.0 ms for one image): 950.0 kB, "
+        "12.3 ms for one image; 2 tested rows do not.",
+        "Too large, so not trained: huge.",
+    ]
+
+
+def test_no_network_keeps_the_limits():
+    """The answer names the nearest one, and does not tell to use it."""
+    broken = KEPT.model_copy(update={"is_met": False, "not_trained": (), "max_bytes": None})
+    assert write(limits=broken, cost=MeasuredCost(weight_bytes=9e5))[0] == (
+        "No tested network is shown to keep the limits (at most 20.0 ms for one image). The "
+        "nearest is transfer in TensorFlow: 900.0 kB, its latency was not measured."
+    )
+    assert not any(text.startswith("Use") for text in write(limits=broken, cost=COST))
 
 
 def test_more_images():

@@ -331,3 +331,33 @@ def test_a_rare_class_counts_by_its_share():
     """
     counts = np.array([[6, 0], [1, 1], [2, 1], [11, 2]])
     assert place_groups(counts, [0, 1, 2, 3], np.array([0.5, 0.5])).tolist() == [0, 1, 0, 1]
+
+
+@given(grouped(), st.sampled_from([0.1, 0.25, 0.4]), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_sample_has_whole_groups_and_is_nested(made, share, seed):
+    source = make_source(*made)
+    spec = SplitSpec(kind="fractions", group_pattern="person[0-9]+", seed=seed)
+    whole = make_split(source, spec)
+    small, large = (
+        make_split(source, spec.model_copy(update={"train_sample": own}))
+        for own in (share, 2 * share)
+    )
+    assert set(small.train.tolist()) <= set(large.train.tolist()) <= set(whole.train.tolist())
+    for sample in (small, large):
+        drawn = group_names(source, sample.train)
+        left = group_names(source, np.setdiff1d(whole.train, sample.train))
+        assert not set(drawn) & set(left)
+        assert np.array_equal(sample.test, whole.test)
+
+
+def test_a_sample_keeps_the_classes_to_within_half_a_group():
+    """Sixty patients of one class each, with 1 to 6 images: a quarter of the images of a class."""
+    sizes = np.arange(60) % 6 + 1
+    labels = np.repeat(np.arange(60) % 3, sizes)
+    source = make_source(labels, np.repeat(np.arange(60), sizes))
+    pattern = "person[0-9]+"
+    spec = SplitSpec(kind="fractions", fractions=(1.0, 0.0, 0.0), group_pattern=pattern)
+    sample = make_split(source, spec.model_copy(update={"train_sample": 0.25}))
+    found = np.bincount(labels[sample.train], minlength=3)
+    assert (np.abs(found - 0.25 * np.bincount(labels)) <= 3).all()

@@ -5,9 +5,9 @@ import pytest
 
 from poc.shared.actions.study.candidates import MAJORITY, list_candidates
 from poc.shared.actions.study.clock import Clock
-from poc.shared.actions.study.collection import collect
 from poc.shared.actions.study.finals import plan_finals, run_finals
 from poc.shared.actions.study.ledger import open_ledger
+from poc.shared.actions.study.outcome.collection import collect
 from poc.shared.actions.study.recorded_cells import RecordedCells
 from poc.shared.actions.study.search import Search
 from poc.shared.analysis.study.deciding import decide

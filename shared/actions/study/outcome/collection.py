@@ -2,30 +2,52 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from poc.shared.analysis.study.results import Answers, Cost, FinalRun, Results, SearchRun
+from poc.shared.actions.study.candidates import MAJORITY, NO_FRAMEWORK
+from poc.shared.actions.study.jobs import Job, Trial
+from poc.shared.analysis.study.costs import Cost
+from poc.shared.analysis.study.limits import NO_LIMITS, Limits
+from poc.shared.analysis.study.results import Answers, FinalRun, Results, SearchRun
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Cell, Protocol, find_pattern
 from poc.shared.data.protocol.readings import Reading, check_readings
 from poc.shared.data.sources.base import Source
-from poc.shared.data.sources.npz import read_archive
 from poc.shared.data.splits.files import positions_of
 from poc.shared.data.splits.partition import groups_of
-from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.split import make_split
-from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS, RunFolder
 
-from .candidates import MAJORITY, NO_FRAMEWORK
-from .jobs import Job, Trial
+from .answers import TEST_PREDICTIONS, read_answers, read_recorded
+from .files import FileCost
+from .learning import is_smaller, read_points
 
-TEST_PREDICTIONS = "predictions.npz"
+
+@dataclass(frozen=True, kw_only=True)
+class Beyond:
+    """Facts of the results that no cell has.
+
+    Attributes:
+        files: Size and latencies of each row's file.
+        limits: Limits of the user.
+        not_trained: Candidates that a limit left out.
+    """
+
+    files: Mapping[tuple[str, str], FileCost] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
+    not_trained: Sequence[str] = ()
 
 
-def collect(source: Source, protocol: Protocol, ended: Sequence[Trial], output: Path) -> Results:
+def collect(
+    source: Source,
+    protocol: Protocol,
+    ended: Sequence[Trial],
+    output: Path,
+    beyond: Beyond | None = None,
+) -> Results:
     """Read the results of the finalists; the largest class of the train part is one more.
 
     Args:
@@ -33,16 +55,18 @@ def collect(source: Source, protocol: Protocol, ended: Sequence[Trial], output: 
         protocol: Its protocol.
         ended: All cells that have ended.
         output: The study's folder.
+        beyond: Files and limits; none: no file was measured, and there is no limit.
 
     Raises:
         CheckFailed: A run of the search has read a test image, or one was tested twice.
     """
-    finals = keep_full([t.job for t in ended if t.job.phase == "finals" and t.outcome.is_finished])
+    beyond, finals = beyond or Beyond(), find_finals(ended)
+    smaller = [t.job for t in ended if is_smaller(t.job) and t.outcome.is_finished]
     searches = [t.job for t in ended if t.job.phase == "search" and t.outcome.is_finished]
     check_readings(
         source,
         [read_parts(job, output) for job in searches],
-        [read_parts(job, output) for job in finals],
+        [read_parts(job, output) for job in (*finals, *smaller)],
     )
     names = {job.candidate.name for job in finals}
     is_folds = protocol.cells[0].split.kind == "kfold"
@@ -64,12 +88,21 @@ def collect(source: Source, protocol: Protocol, ended: Sequence[Trial], output: 
                 {MAJORITY}
                 | {job.candidate.name for job in finals if job.candidate.is_deterministic}
             ),
-            costs=dict(measure_costs(finals, output)),
+            costs=dict(measure_costs(finals, output, beyond.files)),
+            learning=read_points(finals, smaller, output),
             smallest_difference=protocol.question.smallest_difference,
+            limits=beyond.limits,
+            not_trained=beyond.not_trained,
         )
         if names
         else only_largest(source, protocol)
     )
+
+
+def find_finals(ended: Sequence[Trial]) -> list[Job]:
+    """Return the tested cells of the rows that are complete, without those of fewer images."""
+    tested = [t.job for t in ended if t.job.phase == "finals" and t.outcome.is_finished]
+    return keep_full([job for job in tested if not is_smaller(job)])
 
 
 def keep_full(jobs: Sequence[Job]) -> list[Job]:
@@ -96,25 +129,8 @@ def list_tested(protocol: Protocol, finals: Sequence[Job]) -> list[Cell]:
 def read_parts(job: Job, output: Path) -> Reading:
     """Read the parts that a run recorded, and those of its teacher's run."""
     row = f"{job.candidate.name} {job.backend}"
-    teacher = find_parts(job.teacher, output) if job.teacher else None
-    return Reading(job.key, row, job.split, job.seed, find_parts(job, output), teacher)
-
-
-def find_parts(job: Job, output: Path) -> RecordedParts:
-    """Read the record of a run's parts."""
-    parts = RunRecord.read(output / job.key).parts
-    if parts is None:
-        raise FileNotFoundError(f"{output / job.key} has no record of its parts")
-    return parts
-
-
-def read_answers(folder: Path, file: str) -> Answers:
-    """Read which answers of a run are right."""
-    arrays = read_archive(folder / file)
-    return Answers(
-        [str(name) for name in arrays["ids"].tolist()],
-        np.asarray(arrays["logits"].argmax(axis=1) == arrays["labels"], dtype=np.bool_),
-    )
+    teacher = read_recorded(output / job.teacher.key) if job.teacher else None
+    return Reading(job.key, row, job.split, job.seed, read_recorded(output / job.key), teacher)
 
 
 def read_final(job: Job, output: Path) -> FinalRun:
@@ -201,8 +217,10 @@ def only_largest(source: Source, protocol: Protocol) -> Results:
     )
 
 
-def measure_costs(finals: Sequence[Job], output: Path) -> Iterator[tuple[tuple[str, str], Cost]]:
-    """Yield the cost of each row: the mean over its runs, as their summaries have it."""
+def measure_costs(
+    finals: Sequence[Job], output: Path, files: Mapping[tuple[str, str], FileCost]
+) -> Iterator[tuple[tuple[str, str], Cost]]:
+    """Yield the cost of each row: the mean over its runs, as their summaries have it; its file."""
     rows: dict[tuple[str, str], list[Mapping[str, object]]] = {}
     for job in finals:
         summary = RunFolder(output / job.key).read_summary()
@@ -214,6 +232,7 @@ def measure_costs(finals: Sequence[Job], output: Path) -> Iterator[tuple[tuple[s
                 weight_bytes=mean_of(found, "weight_bytes"),
                 training_seconds=mean_of(found, "total_seconds"),
                 memory_bytes=mean_of(found, "peak_memory_bytes"),
+                **files.get(key, FileCost())._asdict(),
             ),
         )
 

@@ -1,0 +1,1 @@
+"""Facts about finalists beyond their accuracy: their files, limits, and more images."""
