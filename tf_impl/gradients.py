@@ -5,12 +5,20 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from poc.shared.engine.numerics.loss_terms import check_terms
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.shared.engine.step_numbers import GROUP_SHARE
 from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 
 from .methods import Objective, Outcome
 from .models import Model
 from .optimizers.loss_scale import LossScale
+from .ranked_gradients import (
+    average_statistics,
+    mean_loss,
+    norms_of_step,
+    sum_gradients,
+    take_gradients,
+)
 from .weights import learning_names, named_variables, trainable_names
 
 
@@ -34,13 +42,14 @@ def compute_gradients(
         labels: (N,) int64, or soft ones (N, num_classes).
         noise: Masks (N, …) of the random layers.
         extras: Kept outputs (N, …) and scalars () of this step. One of them may be the share of
-            the batch in its update.
+            the batch in its update, another that of each example in the batch of all ranks.
         loss_scale: Enlarges the loss before its gradient is taken.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), the mean loss (), and the gradient of every
         trainable variable: 0 if the loss does not depend on it, enlarged by `loss_scale`, and
-        times the share of the batch.
+        times the share of the batch. With several ranks it is the sum over them, and the loss is
+        this rank's share of the mean.
 
     Raises:
         CheckFailed: A loss term is not (N,).
@@ -49,9 +58,10 @@ def compute_gradients(
     learning = {name: variables[name].value for name in learning_names(model)}
     extras = complete_extras(objective, images, extras)
     with tf.GradientTape() as tape:
-        losses, logits = objective.losses(images, labels, noise, extras)
+        with norms_of_step(objective, extras):
+            losses, logits = objective.losses(images, labels, noise, extras)
         check_losses(objective, losses, logits, labels)
-        loss = tf.add_n([tf.reduce_mean(values) for values in losses.values()])
+        loss = mean_loss(losses, extras)
         part = loss * extras[GROUP_SHARE] if GROUP_SHARE in extras else loss
         scaled = part if loss_scale is None else loss_scale.enlarge(part)
     # Biases that a batch norm cancels are left out: theirs is 0, not noise (docs/decisions/0003).
@@ -60,6 +70,9 @@ def compute_gradients(
         name: found[name] if name in found else tf.zeros_like(variables[name].value)
         for name in trainable_names(model)
     }
+    if EXAMPLE_SHARE in extras:
+        gradients = sum_gradients(model, gradients, take_gradients(model))
+        average_statistics(objective, model, labels.shape[0], extras)
     return Outcome(losses, logits, loss, gradients, objective.watched)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.shared.engine.step_numbers import StepNumbers, take_numbers
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
@@ -29,6 +30,7 @@ from .methods import Outcome, find_objective
 from .models import Model
 from .optimizers.averaged_weights import AveragedWeights
 from .optimizers.update import WeightUpdate
+from .ranks.collectives import is_joined
 from .weights import load_weights, read_weights
 
 # Places in the vector of totals. A method has at most one loss term or weight per pair of maps.
@@ -139,7 +141,11 @@ class Trainer:
 
     def wait(self) -> None:
         """Wait until the device has done all its work."""
-        tf.test.experimental.sync_devices()
+        if is_joined():
+            # Waiting for devices would ask those of the other ranks; the last step has added here.
+            np.asarray(self.totals)
+        else:
+            tf.test.experimental.sync_devices()
 
     def load(self, weights: Weights) -> None:
         """Replace the canonical `Weights`; the optimiser's state stays."""
@@ -234,7 +240,7 @@ class Trainer:
                 self.weight_update.apply(result.by_name, learning_rate)
         if self.average and average_share is not None:
             self.average.move(average_share)
-        self._count(result, labels)
+        self._count(result, labels, extras.get(EXAMPLE_SHARE))
 
     def _finish_group(
         self, learning_rate: tf.Tensor, average_share: tf.Tensor | float | None = None
@@ -245,8 +251,8 @@ class Trainer:
         if self.average and average_share is not None:
             self.average.move(average_share)
 
-    def _count(self, result: Outcome, labels: tf.Tensor) -> None:
-        """Add this batch to the totals, on the device."""
+    def _count(self, result: Outcome, labels: tf.Tensor, share: tf.Tensor | None = None) -> None:
+        """Add this batch to the totals, on the device, unless its `share` () says not to."""
         sums = {f"loss_{name}": tf.reduce_sum(values) for name, values in result.losses.items()}
         sums["loss"] = tf.add_n(list(sums.values()))
         sums |= {name: tf.reduce_sum(values) for name, values in result.watched.items()}
@@ -262,6 +268,9 @@ class Trainer:
         else:
             sign = tf.where(self.loss_scale.is_lost(), np.float32(np.nan), 0)
         values = {name: tf.cast(value, tf.float64) for name, value in sums.items()}
+        if share is not None:
+            counted = tf.cast(tf.sign(share), tf.float64)
+            values = {name: value * counted for name, value in values.items()}
         names = (*values, "good_steps")
         # After a resume the totals have the order of the stored run, which then stays.
         if set(names) == set(self.names_of_totals):

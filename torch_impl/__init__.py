@@ -13,6 +13,7 @@ from .features import (
 )
 from .native import build_native_model
 from .published import fetch_imagenet, read_published, write_published
+from .ranks.collectives import join
 from .trainer import Trainer
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "features",
     "fetch_imagenet",
     "hyper_gradient",
+    "join",
     "loss_and_gradients",
     "map_and_gradient",
     "map_batches",

@@ -5,12 +5,20 @@ from collections.abc import Mapping
 import torch
 
 from poc.shared.engine.numerics.loss_terms import check_terms
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.shared.engine.step_numbers import GROUP_SHARE
 from poc.shared.engine.teacher import COEFFICIENT_PREFIX
 
 from .methods import Objective, Outcome
 from .models import Model
 from .optimizers.loss_scale import LossScale
+from .ranked_gradients import (
+    average_statistics,
+    mean_loss,
+    norms_of_step,
+    sum_gradients,
+    take_gradients,
+)
 from .weights import learning_names, named_variables, trainable_names
 
 
@@ -34,24 +42,28 @@ def compute_gradients(
         labels: (N,) int64, or soft ones (N, num_classes).
         noise: Masks (N, …) of the random layers.
         extras: Kept outputs (N, …) and scalars () of this step. One of them may be the share of
-            the batch in its update.
+            the batch in its update, another that of each example in the batch of all ranks.
         loss_scale: Enlarges the loss before its gradient is taken.
 
     Returns:
         Loss terms (N,), logits (N, num_classes), the mean loss (), and the gradient of every
         trainable variable: 0 if the loss does not depend on it, enlarged by `loss_scale`. With a
-        share of the batch it is times that share, and added to what `.grad` has already.
+        share of the batch it is times that share, and added to what `.grad` has already. With
+        several ranks it is the sum over them, and the loss is this rank's share of the mean.
 
     Raises:
         CheckFailed: A loss term is not (N,).
     """
-    variables = named_variables(model)
+    variables, earlier = named_variables(model), {}
     if GROUP_SHARE not in extras:
         model.zero_grad()
+    elif EXAMPLE_SHARE in extras:
+        earlier = take_gradients(model)
     extras = complete_extras(objective, images, extras)
-    losses, logits = objective.losses(images, labels, noise, extras)
+    with norms_of_step(objective, extras):
+        losses, logits = objective.losses(images, labels, noise, extras)
     check_losses(objective, losses, logits, labels)
-    loss = torch.stack([values.mean() for values in losses.values()]).sum()
+    loss = mean_loss(losses, extras)
     # `backward` gives each gradient the memory layout of its parameter, `autograd.grad` does not.
     # The fused optimisers rely on that layout: without it their update is silently wrong.
     part = loss * extras[GROUP_SHARE] if GROUP_SHARE in extras else loss
@@ -65,6 +77,9 @@ def compute_gradients(
             # Without a gradient the optimiser would skip the variable, and its weight decay too.
             variables[name].grad = torch.zeros_like(variables[name])
         gradients[name] = variables[name].grad
+    if EXAMPLE_SHARE in extras:
+        gradients = sum_gradients(model, gradients, earlier)
+        average_statistics(objective, model, len(labels), extras)
     return Outcome(losses, logits, loss, gradients, objective.watched)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Extras
 from poc.shared.engine.numerics.noise import Noise
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.shared.engine.step_numbers import StepNumbers, take_numbers
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
@@ -220,7 +221,7 @@ class Trainer:
                 self.weight_update.apply(result.by_name, learning_rate)
         if self.average and average_share is not None:
             self.average.move(average_share)
-        self._count(result, labels)
+        self._count(result, labels, extras.get(EXAMPLE_SHARE))
 
     def _finish_group(
         self, learning_rate: float, average_share: torch.Tensor | float | None = None
@@ -232,17 +233,20 @@ class Trainer:
             self.average.move(average_share)
 
     @torch.no_grad()
-    def _count(self, result: Outcome, labels: torch.Tensor) -> None:
-        """Add this batch to the totals, on the device."""
+    def _count(
+        self, result: Outcome, labels: torch.Tensor, share: torch.Tensor | None = None
+    ) -> None:
+        """Add this batch to the totals, on the device, unless its `share` () says not to."""
         sums = {f"loss_{name}": values.sum() for name, values in result.losses.items()}
         sums["loss"] = torch.stack(list(sums.values())).sum()
         sums |= {name: values.sum() for name, values in result.watched.items()}
         if result.logits is not None:
             hits = right_answers(result.logits, labels, is_binary=self.is_binary)
             sums["accuracy"] = hits.sum()
+        counted = 1 if share is None else torch.sign(share)
         for name, value in sums.items():
-            self._total(name).add_(value)
-        self._total("count").add_(len(labels))
+            self._total(name).add_(value if share is None else value * counted)
+        self._total("count").add_(len(labels) * counted)
         # Steps before the first non-finite loss: the count stops there, because the total stays NaN
         # or infinite.
         is_good = torch.isfinite(result.loss) & torch.isfinite(self._total("loss"))

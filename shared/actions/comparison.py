@@ -17,6 +17,7 @@ from poc.shared.engine.console.work_count import Report
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.save_schedule import Saver
+from poc.shared.engine.launch.course import Course
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker
@@ -162,7 +163,7 @@ def compare_backends(
             command=command,
             overwrite=overwrite,
             report=report,
-            save_every=save_every,
+            course=Course(save_every=save_every),
         )
         for backend in BACKENDS
     ]

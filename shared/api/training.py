@@ -20,6 +20,7 @@ from poc.shared.analysis.runs.load import load_notes
 from poc.shared.engine.console.progress import TrainingProgress
 from poc.shared.engine.console.work_count import Report, noting
 from poc.shared.engine.folder.save_schedule import DEFAULT as SAVE_EVERY
+from poc.shared.engine.launch.course import Course
 from poc.shared.engine.launch.run import launch_run, resume_run
 from poc.shared.spec.run import RunSpec
 
@@ -105,7 +106,7 @@ def run(
                 command=command,
                 overwrite=overwrite,
                 report=notes,
-                save_every=every,
+                course=Course(save_every=every),
             )
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 
@@ -124,7 +125,8 @@ def continue_run(folder: Path, data: str | None, save_every: str) -> RunResult:
     command = describe_call("run", resume=folder, data=data)
     with TrainingProgress("resume") as progress:
         notes = Notes(progress.update)
-        row = resume_run(folder, command=command, report=notes, save_every=save_every, data=data)
+        course = Course(save_every=save_every)
+        row = resume_run(folder, command=command, report=notes, course=course, data=data)
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 
 

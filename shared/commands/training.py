@@ -36,10 +36,18 @@ from .options import (
     metavar="DIR",
     help="Continue the run in this folder with its own settings.",
 )
+@click.option(
+    "--processes",
+    type=int,
+    default=1,
+    metavar="N",
+    help="Processes of this machine that train together; default: 1.",
+)
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
 def run(
     backend: str | None,
     resume: Path | None,
+    processes: int,
     output: Path | None,
     overwrite: bool,
     save_every: str | None,
@@ -51,15 +59,16 @@ def run(
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
+    from poc.shared.engine.launch.course import Course
     from poc.shared.engine.launch.run import launch_run, resume_run
 
-    saving = {"save_every": save_every} if save_every else {}
+    course = Course(processes=processes, **({"save_every": save_every} if save_every else {}))
     if resume is not None:
         data = given.pop("data")
         refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
         with TrainingProgress("resume") as progress:
             row = resume_run(
-                resume, command=command_line(), report=progress.update, data=data, **saving
+                resume, command=command_line(), report=progress.update, data=data, course=course
             )
     else:
         backend = require_backend(backend, given["config"])
@@ -70,7 +79,7 @@ def run(
                 command=command_line(),
                 overwrite=overwrite,
                 report=progress.update,
-                **saving,
+                course=course,
             )
     if as_json:
         echo_json(row)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from poc.shared.spec.run import RunSpec
 
     from .numerics.noise import Noise
+    from .ranks.place import Place
 
 __all__ = [
     "PACKAGES",
@@ -55,6 +56,9 @@ class Backend(Protocol):
 
     def prepare(self, run: "RunSpec") -> None:
         """Set process-wide switches (threads, determinism, TF32) before anything is built."""
+
+    def join(self, run: "RunSpec", place: "Place") -> None:
+        """Connect this process to the other ranks of its run; called once, after `prepare`."""
 
     def measure_matmul_flops(self, run: "RunSpec") -> float:
         """Return floating-point operations per second of a matrix product, in its precision."""

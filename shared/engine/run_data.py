@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.batches.pipeline import WHOLE, Pipeline, ReadOptions, Shard
 from poc.shared.data.sources.base import Source
 from poc.shared.data.sources.class_folders.listing import count_suffixes, describe_ignored
 from poc.shared.data.sources.inspection import KeptNotes, Note
@@ -52,6 +52,7 @@ class RunData:
             batch-norm statistics from it.
         notes: Sentences about choices made for the user, and about steps that take long.
         leaks: Contents and groups that are in two parts of the split.
+        shard: Share of every batch of the training and the validation part that is read.
     """
 
     source: Source
@@ -63,6 +64,7 @@ class RunData:
     train_as_evaluated: Pipeline | None = None
     notes: Sequence[str] = ()
     leaks: Sequence[Leak] = ()
+    shard: Shard = WHOLE
 
     def __enter__(self) -> Self:
         return self
@@ -83,11 +85,19 @@ class RunData:
 
     def show(self, run: RunSpec) -> None:
         """Make the pipelines show the images as a stage of the run sees them; keep the split."""
-        if run.data == self.shown:
-            return
+        if run.data != self.shown:
+            self._make(run)
+
+    def share_out(self, run: RunSpec, shard: Shard) -> None:
+        """Read from now on another share of the batches, in the same view."""
+        if shard != self.shard:
+            self.shard = shard
+            self._make(run)
+
+    def _make(self, run: RunSpec) -> None:
         # Otherwise the reading processes of the old pipelines would live on, with their batches.
         self.close()
-        made = make_pipelines(self.source, self.split, run)
+        made = make_pipelines(self.source, self.split, run, self.shard)
         self.train, self.val, self.test, self.train_as_evaluated = made
         self.shown = run.data
 
@@ -182,8 +192,11 @@ def tell_trouble(source: Source, leak_note: str, tell: Note) -> None:
         tell(leak_note)
 
 
-def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
+def make_pipelines(source: Source, split: Split, run: RunSpec, shard: Shard = WHOLE) -> Pipelines:
     """Make the pipelines of the three parts, in the run's views.
+
+    The training and the validation part are read in shares. The test part is not: rank 0 alone
+    reads it, at the end.
 
     Raises:
         CheckFailed: A training example is also in the validation or the test part.
@@ -196,11 +209,10 @@ def make_pipelines(source: Source, split: Split, run: RunSpec) -> Pipelines:
             f"{source.ids[int(shared[0])]!r}. Expected each example in one part. Try correcting "
             "the split."
         )
-    train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True)
-    val, test = (
-        Pipeline(source, indices, run.data) if len(indices) else None
-        for indices in (split.val, split.test)
-    )
+    read = ReadOptions(shard=shard)
+    train = Pipeline(source, split.train, run.data, seed=run.seed, is_training=True, read=read)
+    val = Pipeline(source, split.val, run.data, read=read) if len(split.val) else None
+    test = Pipeline(source, split.test, run.data) if len(split.test) else None
     plain = Pipeline(source, split.train, run.data) if run.norm_statistics == "exact" else None
     return Pipelines(train, val, test, plain)
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from poc.shared.data.batches.shard import WHOLE, Shard
 from poc.shared.files.arrays import Array, Arrays
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.training.accumulation import Grouping, GroupPart
 from poc.shared.spec.training.averaging import average_share
 
-from .numerics.noise import Noise, draw_noise
+from .numerics.noise import Noise
+from .ranks.parts import draw_part, share_numbers
 from .teacher import COEFFICIENT_PREFIX
 
 # The share of this batch in the examples of its update: a factor of its mean loss.
@@ -48,13 +50,15 @@ def group_batches(run: ResolvedRun, sizes: Sequence[int]) -> Grouping:
     return Grouping(sizes=sizes, accumulation_steps=steps)
 
 
-def inputs_of_step(run: ResolvedRun, grouping: Grouping, step: int) -> tuple[Noise, Arrays]:
-    """Return the masks (N, …) of a step and its numbers (), by its place in its update."""
+def inputs_of_step(
+    run: ResolvedRun, grouping: Grouping, step: int, shard: Shard = WHOLE
+) -> tuple[Noise, Arrays]:
+    """Return a rank's masks (N, …) of a step and its numbers (), by its place in its update."""
     part, update = grouping.part_of(step), grouping.update_of(step)
     size = grouping.sizes[step % len(grouping.sizes)]
     network, seed = run.trained_network, run.spec.seed
-    noise = draw_noise(network, seed=seed, step=update, batch_size=size, first=part.first)
-    return noise, step_numbers(run, part, update)
+    noise = draw_part(network, shard, size, seed=seed, step=update, first=part.first)
+    return noise, step_numbers(run, part, update) | share_numbers(size, shard)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,11 @@ class RunSettings(Settings):
         default_factory=HabitsSpec,
         description="rules that a run takes from its own framework; habits=native sets all of them",
     )
+    batch_norm_sync: Literal["global", "local"] = Field(
+        "global",
+        description="statistics of batch norms in a run of several processes; global: of the "
+        "batches of all, as one process has them; local: of each one's own part",
+    )
     seed: int = Field(
         0, ge=0, lt=2**32, description="seed of initial weights, order of examples and noise"
     )

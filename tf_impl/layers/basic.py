@@ -11,6 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from poc.tf_impl.ranks.batch_norm import normalize_by_ranks
+from poc.tf_impl.ranks.collectives import current_share
+
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving, update_moving
 from .declared import Declared, _naming
 from .lora import LowRank
@@ -118,9 +121,12 @@ class BatchNorm(Declared):
         # Keras' convention: a frozen norm keeps its statistics in training too. A run may want them
         # to adapt all the same (`bn_mode`).
         if training and (self.trainable or self.adapts):
+            rates = {"momentum": self.momentum, "epsilon": self.epsilon}
+            if current_share() is not None:
+                return normalize_by_ranks(inputs, values[1:3], values[3:], **rates)
             if not self.corrects_variance:
                 return self._normalize_uncorrected(inputs)
-            return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
+            return normalize_by_batch(*values, **rates)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -8,6 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from poc.torch_impl.ranks.batch_norm import normalize_by_ranks
+from poc.torch_impl.ranks.collectives import current_share
+
 from .batch_norm import (
     batch_norm,
     holds_one_value,
@@ -116,9 +119,12 @@ class BatchNorm(Declared):
             # The engine, which says the mode, does not pay for a counter that nothing reads.
             self.num_batches_tracked.add_(1)
         if self.training if training is None else training:
+            rates = {"momentum": self.momentum, "epsilon": self.epsilon}
+            if current_share() is not None:
+                return normalize_by_ranks(inputs, values[1:3], values[3:], **rates)
             if not self.corrects_variance:
                 return self._normalize_uncorrected(inputs)
-            return normalize_by_batch(*values, momentum=self.momentum, epsilon=self.epsilon)
+            return normalize_by_batch(*values, **rates)
         return normalize_by_moving(*values, epsilon=self.epsilon)
 
     def normalize(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

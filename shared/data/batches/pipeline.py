@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from poc.shared.data.sources.base import Indices, Shape, Source
+from poc.shared.data.sources.base import Indices, Labels, Shape, Source
 from poc.shared.data.views.normalization import convert_channels, normalize, prepared_shape
 from poc.shared.data.views.view import plan_view
 from poc.shared.errors import UsageError
@@ -36,7 +36,6 @@ from .plan import (
     Plan,
     Reader,
     Records,
-    Shard,
     ViewReader,
     check_batches,
     count_batches,
@@ -44,12 +43,12 @@ from .plan import (
     read_part,
 )
 from .sampling import group_classes
+from .shard import WHOLE, Shard
 from .shared_memory import batches_alive, require_room
 
-__all__ = ["RESIDENT_BYTES", "Batch", "Pipeline", "ReadOptions", "Shard"]
+__all__ = ["RESIDENT_BYTES", "WHOLE", "Batch", "Pipeline", "ReadOptions", "Shard"]
 
 RESIDENT_BYTES = 1 << 30
-WHOLE = Shard()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +81,8 @@ class Pipeline:
         image_shape: (H, W, C) of every image in a batch.
         num_views: Images of one example: 1, or 5 or 10 crops.
         average: How the outputs of several crops become one: `softmax` or `logits`.
+        shard: The share of every batch that this process reads.
+        batch_size: Examples of a full batch, over all shards.
         place: Where decoded images are kept: `memory`, `disk` or `off`.
     """
 
@@ -118,8 +119,8 @@ class Pipeline:
         self.num_views = self._augment.num_views
         self.average = spec.eval_view.average
         self._images = SourceImages(source, indices, resize)
-        self._spec, self._seed = spec, seed
-        self._read = read
+        self._spec, self._seed, self._read = spec, seed, read
+        self.shard, self.batch_size = read.shard, spec.batch_size
         self.place = choose_place(
             self._images,
             spec,
@@ -142,7 +143,7 @@ class Pipeline:
             size=self.image_shape[:2],
             shard=read.shard,
         )
-        check_batches(self._plan, self.examples)
+        check_batches(self._plan)
         self._stream: tuple[int, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -183,6 +184,11 @@ class Pipeline:
             count, indices = len(positions) * self.num_views, self.indices[positions]
             nothing = np.empty((count, 0, 0, self.image_shape[2]), dtype=np.float32)
             yield Batch(nothing, self.source.labels[indices], indices)
+
+    def batch_labels(self, epoch: int, step: int) -> Labels:
+        """Return the labels (N,) of one batch of an epoch, over all shards; no image is read."""
+        positions = self._plan.part(epoch, step).batch.positions
+        return self.source.labels[self.indices[positions]]
 
     def order(self, epoch: int) -> Indices:
         """Return the positions (k,) int64 in `indices` that this epoch draws, in order."""

@@ -27,6 +27,7 @@ from poc.shared.spec.views import TrainView
 
 from .image_cache import Kept
 from .sampling import ClassMembers, Draws, balanced, in_order, shuffled
+from .shard import Shard
 
 # More batches than any run takes: a stream of batches that workers read has no end of its own.
 ENDLESS = 1 << 40
@@ -58,20 +59,12 @@ class Batch(NamedTuple):
         return self.labels if self.labels.ndim == 1 else self.labels.astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Shard:
-    """The share of every batch that a process of a data-parallel run reads."""
-
-    index: int = 0
-    count: int = 1
-
-
 class Part(NamedTuple):
     """The examples of one batch that one process reads.
 
     Attributes:
         batch: The full batch, over all processes.
-        own: (N,) int64, places in the batch of this process's examples.
+        own: (N,) int64, places in the batch of this process's examples, or of a stand-in.
         partners: (N,) int64, places of the examples that they are mixed with; none: nothing is
             mixed.
         mix: The draw for the full batch.
@@ -137,7 +130,7 @@ class Plan:
         # Every process draws the full order and mix, so that shards change no example.
         batch = self.draws(epoch).take(slice(start, start + self.batch_size))
         size = len(batch.positions)
-        own = np.array_split(np.arange(size), self.shard.count)[self.shard.index]
+        own = self.shard.read(size)
         if not (self.is_training and is_mixing(self.view)):
             return Part(batch, own)
         mix = draw_mix(self.view, self.size, size, (self.seed, epoch, step))
@@ -261,8 +254,8 @@ def count_batches(num_examples: int, batch_size: int, *, is_rest_dropped: bool) 
     return examples, math.ceil(examples / batch_size)
 
 
-def check_batches(plan: Plan, examples: int) -> None:
-    """Refuse an epoch without a batch, and a last batch that cannot be shared out.
+def check_batches(plan: Plan) -> None:
+    """Refuse an epoch without a batch, and batches of fewer examples than there are processes.
 
     Raises:
         UsageError: See above.
@@ -272,11 +265,10 @@ def check_batches(plan: Plan, examples: int) -> None:
             f"Got {plan.num_examples} examples for batches of {plan.batch_size}. Expected at least "
             "one batch. Try to lower data.batch_size or set data.drop_last=false."
         )
-    smallest = examples % plan.batch_size or plan.batch_size
-    if smallest < plan.shard.count:
+    if plan.batch_size < plan.shard.count:
         raise UsageError(
-            f"Got a batch of {smallest} examples for {plan.shard.count} processes. Expected at "
-            "least one per process. Try setting data.drop_last=true or change data.batch_size."
+            f"Got data.batch_size={plan.batch_size} for {plan.shard.count} processes. Expected at "
+            "least one example per process. Try a larger data.batch_size, or fewer processes."
         )
 
 

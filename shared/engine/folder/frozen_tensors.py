@@ -15,7 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from poc.shared.files.arrays import FROZEN_FILE, Array, encode_arrays, frozen_name, write_arrays
+from poc.shared.files.arrays import (
+    FROZEN_FILE,
+    Array,
+    encode_arrays,
+    frozen_name,
+    read_arrays,
+    write_arrays,
+)
 from poc.shared.files.whole import read_regular, write_bytes
 from poc.shared.spec.networks.freezing import moving_names
 from poc.shared.spec.networks.initializers import Weights
@@ -61,6 +68,10 @@ class FrozenTensors:
         """
         own, frozen = self.split(weights)
         write_arrays(path, own, **texts, **frozen)
+
+    def read(self, path: Path) -> Weights:
+        """Read the `Weights` of a file that `write` wrote, in canonical shapes, frozen ones too."""
+        return read_arrays(path)
 
     def split(self, weights: Weights) -> tuple[Weights, dict[str, str]]:
         """Divide weights into those that a file must hold and the header entry for the others.

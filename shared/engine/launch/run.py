@@ -1,6 +1,8 @@
 """Launch of a run from the command's side: its folder, its worker, and the worker's reports."""
 
+import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
@@ -11,10 +13,9 @@ from poc.shared.engine.folder.lock import hold_lock
 from poc.shared.engine.folder.record import RunRecord, anchor
 from poc.shared.engine.folder.reservation import stamp, starting
 from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
-from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.machine.load import describe_neighbours
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence
+from poc.shared.engine.ranks.place import Place
 from poc.shared.engine.resolving.before_data import check_before_data
 from poc.shared.engine.resolving.memory import require_memory
 from poc.shared.engine.resolving.teacher import require_teacher, resolve_teacher
@@ -24,7 +25,11 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.habits.rules import describe_resume
 from poc.shared.spec.run import RunSpec
 
+from .course import Course
 from .imagenet import resolve_imagenet
+from .rank_workers import Row, local_places, train_together, variables_of
+
+USUAL = Course()
 
 
 class Job(TypedDict):
@@ -42,9 +47,9 @@ def launch_run(
     command: str,
     overwrite: bool,
     report: Report,
-    save_every: str = DEFAULT_SAVE_EVERY,
+    course: Course = USUAL,
 ) -> dict[str, Any]:
-    """Train in a process of its own.
+    """Train in a process of its own, or in several.
 
     Args:
         run: Run to train.
@@ -52,21 +57,22 @@ def launch_run(
         command: The command line, recorded in the folder.
         overwrite: Replace a run that is there.
         report: Called with progress events.
-        save_every: Steps or minutes between checkpoints within an epoch.
+        course: Saves and processes.
 
     Returns:
         The run's row of the comparison table.
     """
     # Refusals that need no framework come first, since a framework takes seconds to start.
-    Saver.parse(save_every)
+    course.check(run)
     check_before_data(run)
     run = anchor(resolve_teacher(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)
     refuse_own_weights(run, path)
     with starting(path, overwrite=overwrite) as (folder, lock):
-        job: Job = {"command": command, "save_every": save_every, "is_resumed": False}
-        return train_in_worker(run, folder, lock, report, job)
+        job: Job = {"command": command, "save_every": course.save_every, "is_resumed": False}
+        places = local_places(course.processes)
+        return train_in_workers(run, folder, lock, report, job, places)
 
 
 def refuse_own_weights(run: RunSpec, path: Path) -> None:
@@ -92,7 +98,7 @@ def resume_run(
     *,
     command: str,
     report: Report,
-    save_every: str = DEFAULT_SAVE_EVERY,
+    course: Course = USUAL,
     data: str | None = None,
 ) -> dict[str, Any]:
     """Continue the run of a folder; if it has finished, only return its row.
@@ -101,7 +107,7 @@ def resume_run(
         path: Run folder.
         command: The command line, recorded in the folder.
         report: Called with progress events.
-        save_every: Steps or minutes between checkpoints within an epoch.
+        course: Saves and processes, which may be others than before.
         data: Present place of the run's data; None for the recorded one.
 
     Returns:
@@ -111,7 +117,7 @@ def resume_run(
         UsageError: No run has begun there, the folder is damaged, or another process holds it.
     """
     folder = RunFolder(path)
-    Saver.parse(save_every)
+    course.check()
     if not (path / "run.json").is_file():
         raise UsageError(
             f"Got --resume {str(path)!r}, where no run has begun (there is no run.json). Expected "
@@ -123,6 +129,7 @@ def resume_run(
         report({"event": "note", "text": f"The run of {path} had finished: this is its row."})
         return folder.read_summary() | {"folder": str(path)}
     check_continuation(run, f"--resume {str(path)!r}", record.get("format"))
+    course.check(run)
     # Read here only to refuse a damaged one before a worker starts; the worker reads it again.
     folder.read_checkpoint()
     located = RunRecord(path, record).locate(data)
@@ -131,14 +138,20 @@ def resume_run(
     if other_masks := describe_resume(run):
         report({"event": "note", "text": other_masks})
     with hold_lock(path) as lock:
-        job: Job = {"command": command, "save_every": save_every, "is_resumed": True}
-        return train_in_worker(run, folder, lock, report, job)
+        job: Job = {"command": command, "save_every": course.save_every, "is_resumed": True}
+        places = local_places(course.processes)
+        return train_in_workers(run, folder, lock, report, job, places)
 
 
-def train_in_worker(
-    run: RunSpec, folder: RunFolder, lock: int, report: Report, job: Job
-) -> dict[str, Any]:
-    """Call `train` in a worker, which holds the lock too.
+def train_in_workers(
+    run: RunSpec,
+    folder: RunFolder,
+    lock: int,
+    report: Report,
+    job: Job,
+    places: Sequence[Place],
+) -> Row:
+    """Call `train` in a worker for each place, all of which hold the lock too.
 
     Raises:
         WorkerCrashed: The message says if memory may be the reason. A run that has begun is marked.
@@ -159,14 +172,18 @@ def train_in_worker(
         else:
             report(event)
 
+    def start(place: Place) -> Worker:
+        # The first rank tells what all of them do.
+        told, variables = watch if place.is_first else None, variables_of(place, [*os.environ])
+        log, held = folder.log, [lock]
+        return Worker(run.backend, log=log, report=told, inherited=held, variables=variables)
+
+    def train(worker: Worker) -> Row:
+        given, path = run.model_dump(mode="json"), str(folder.path.resolve())
+        return worker.call(Operations.train, run=given, folder=path, **job)
+
     try:
-        with Worker(run.backend, log=folder.log, report=watch, inherited=[lock]) as worker:
-            row = worker.call(
-                Operations.train,
-                run=run.model_dump(mode="json"),
-                folder=str(folder.path.resolve()),
-                **job,
-            )
+        row = train_together(places, start, train)
     except WorkerCrashed as error:
         # Until the worker replaces it, `run.json` belongs to a former run, which must not change.
         has_begun = job["is_resumed"] or stamp(folder) != former

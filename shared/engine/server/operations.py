@@ -10,19 +10,15 @@ from numpy.typing import NDArray
 
 from poc.shared.engine.backend import Backend
 from poc.shared.engine.console.work_count import Report
-from poc.shared.engine.folder.run_folder import RunFolder
-from poc.shared.engine.folder.session import Session
 from poc.shared.engine.machine.environment import cuda_libraries
 from poc.shared.engine.machine.limits import bounded_time
 from poc.shared.engine.numerics.noise import Noise, draw_noise
+from poc.shared.engine.ranks.parts import draw_part, share_numbers
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.step_numbers import group_batches, inputs_of_step
 from poc.shared.engine.summary.fixres_columns import measure_latency
-from poc.shared.engine.summary.row import finish
 from poc.shared.engine.teacher import step_coefficients
 from poc.shared.engine.timing.stopwatch import TimedSide
-from poc.shared.engine.training.loop import TrainingLoop
-from poc.shared.engine.training.supervision import Supervision
 from poc.shared.engine.worker.operations import (
     BatchArrays,
     ChannelScores,
@@ -45,9 +41,10 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.weights.folding import fold
 
 from .channel_scores import measure_channel_scores
-from .first_record import describe_start
 from .fresh_trainers import FreshTrainers
+from .joined_ranks import JoinedRanks
 from .rate_sweep import sweep_rates
+from .training_run import Job, train
 from .trial import try_steps
 
 
@@ -56,7 +53,7 @@ class ServedOperations(Operations):
 
     def __init__(self, backend: Backend, report: Report, import_seconds: float) -> None:
         self._backend, self._report, self._import_seconds = backend, report, import_seconds
-        self._trainers = FreshTrainers(backend)
+        self._trainers, self._joined = FreshTrainers(backend), JoinedRanks()
 
     def describe(self) -> dict[str, object]:
         """Describe versions, device and switches, and the interpreter that has them."""
@@ -125,11 +122,15 @@ class ServedOperations(Operations):
     ) -> LossAndGradients:
         """Compute one batch's loss () and all gradients (…), with the noise of `step`."""
         resolved, images, labels = self._prepare(run), batch["images"], batch["labels"]
-        noise = noise_of_step(resolved, step, len(images))
+        ranks, shard = self._joined.join(self._backend, resolved.spec), self._joined.place.shard
+        own, size = shard.read(len(images)), len(images)
+        seed, network = resolved.spec.seed, resolved.trained_network
+        noise = draw_part(network, shard, size, seed=seed, step=step, first=0)
+        extras = step_coefficients(resolved, 0.0, labels) | share_numbers(size, shard)
         loss, gradients = self._backend.loss_and_gradients(
-            resolved, weights, images, labels, noise, step_coefficients(resolved, 0.0, labels)
+            resolved, weights, images[own], labels[own], noise, extras
         )
-        return {"loss": loss, "gradients": gradients}
+        return {"loss": ranks.add(loss), "gradients": gradients}
 
     def measure_latency(self, *, run: RunFields, weights: Weights, num_images: int = 1) -> float:
         """Measure median seconds for logits (N, num_classes) of N = `num_images` images."""
@@ -212,16 +213,18 @@ class ServedOperations(Operations):
     ) -> TakenSteps:
         """Step the real trainer from `Weights`, once per learning rate, on the batches in turn."""
         resolved = self._prepare(run)
+        ranks, shard = self._joined.join(self._backend, resolved.spec), self._joined.place.shard
         trainer, losses = self._trainers.start(resolved, weights), []
         taken = [batches[step % len(batches)] for step in range(len(learning_rates))]
         grouping = group_batches(resolved, [len(batch["images"]) for batch in taken])
         for step, (batch, rate) in enumerate(zip(taken, learning_rates, strict=True)):
-            images, labels = batch["images"], batch["labels"]
-            noise, numbers = inputs_of_step(resolved, grouping, step)
+            own = shard.read(len(batch["images"]))
+            images, labels = batch["images"][own], batch["labels"][own]
+            noise, numbers = inputs_of_step(resolved, grouping, step, shard)
             learned = np.concatenate([taken[each]["labels"] for each in grouping.group_of(step)])
             extras = step_coefficients(resolved, step / max(len(learning_rates) - 1, 1), learned)
             trainer.step(images, labels, rate, noise, extras | numbers)
-            losses.append(trainer.metrics()["loss"])
+            losses.append(ranks.pool_metrics(trainer.metrics())["loss"])
         return {"losses": losses, "weights": trainer.weights(), "state": trainer.state()}
 
     def sweep_rates(self, *, run: RunFields, learning_rates: Sequence[float]) -> SweptRates:
@@ -239,34 +242,9 @@ class ServedOperations(Operations):
         is_resumed: bool = False,
     ) -> dict[str, object]:
         """Train a run into its folder, or continue it."""
-        session = Session(RunFolder(folder), command, save_every, is_resumed, self._report)
-        with session.guarded(RunSpec.parse(dict(run), "")):
-            resolved, data = resolve(session.spec, session.note, is_for_training=True)
-            session.resolve(resolved.spec)
-            self._backend.prepare(resolved.spec)
-            started_with = self._backend.describe()
-            record = describe_start(resolved.spec, data, command, session.folder, started_with)
-            with data:
-                # Before the loop reads the checkpoint, which belongs to the recorded data.
-                if is_resumed:
-                    session.begin(record, data.split)
-                watched = Supervision(
-                    folder=session.folder,
-                    report=session.report,
-                    saver=session.saver,
-                    interruption=session.interruption,
-                )
-                loop = TrainingLoop(resolved, self._backend, data, watched, is_resumed=is_resumed)
-                # A loop that refuses its weights has not cost the folder a former run.
-                if not is_resumed:
-                    session.begin(record, data.split)
-                # Up to here a signal ends the run at once; from here on, after its step.
-                with session.interruption.listening():
-                    session.note_position(loop.state)
-                    row = finish(loop.run(), watched, self._import_seconds)
-                    session.folder.write_summary(row)
-                    session.folder.mark("finished")
-        return row
+        spec = RunSpec.parse(dict(run), "")
+        job = Job(spec, folder, command, save_every, is_resumed)
+        return train(job, self._backend, self._report, self._joined, self._import_seconds)
 
     def try_steps(self, *, run: RunFields, num_steps: int = 2) -> None:
         """Take some steps and an evaluation on noise, to see if a run fits into memory."""

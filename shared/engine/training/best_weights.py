@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from poc.shared.engine.folder.frozen_tensors import FrozenTensors
-from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
 
@@ -57,4 +56,4 @@ class BestWeights:
 
     def read(self) -> Weights:
         """Read the file's `Weights` and those that never move, in canonical shapes."""
-        return read_arrays(self._path)
+        return self._frozen.read(self._path)

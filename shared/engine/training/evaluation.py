@@ -9,6 +9,7 @@ from poc.shared.data.batches.pipeline import Batch, Pipeline
 from poc.shared.engine.backend import Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.metrics import average_views, classification_metrics
+from poc.shared.spec.training.accumulation import batch_sizes
 
 from .output_cache import KeptOutputs
 from .supervision import Supervision
@@ -49,7 +50,9 @@ def evaluate_watched(
     count = WorkCount(supervision.report, "evaluation", pipeline.examples)
 
     def tell(done: int) -> None:
-        supervision.interruption.check()
+        # Ranks stop together, after a step; one that stopped here would leave the others waiting.
+        if pipeline.shard.count == 1:
+            supervision.interruption.check()
         count(done)
 
     return evaluate(trainer, pipeline, kept, tell)
@@ -62,6 +65,8 @@ def judge_validation(
     if val is None:
         return {}
     found = evaluate_watched(supervision, trainer, val, kept)
+    sizes = batch_sizes(val.examples, val.batch_size, val.num_batches)
+    found = supervision.ranks.gather(found, sizes)
     return {f"val/{name}": value for name, value in classification_metrics(*found).items()}
 
 

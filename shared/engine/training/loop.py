@@ -1,7 +1,6 @@
 """The only training loop: both backends, every method.
 
-A backend takes steps and gives logits; everything else that decides a number (order, noise, rates,
-metrics, when to stop, what is kept) happens here, once.
+A backend takes steps and gives logits; all else that decides a number happens here, once.
 """
 
 import math
@@ -13,8 +12,9 @@ from poc.shared.data.batches.pipeline import Batch
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
-from poc.shared.engine.folder.frozen_tensors import FrozenTensors, frozen_names
+from poc.shared.engine.folder.frozen_tensors import frozen_names
 from poc.shared.engine.folder.loop_state import LoopState, Sums
+from poc.shared.engine.ranks.quiet_folder import tensors_of
 from poc.shared.engine.resolving.validation import chooses_epoch
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.training.heads.choice import fit_head
@@ -65,8 +65,9 @@ class TrainingLoop:
         self.spec, self.supervision = run.spec, supervision
         self.folder, self.report = supervision.folder, supervision.report
         self.saver, self.interruption = supervision.saver, supervision.interruption
+        self.ranks = supervision.ranks
         self.texts = weight_metadata(run.spec.model_spec, habits=run.spec.network_habits)
-        self.frozen = FrozenTensors(self.folder.checkpoints, frozen_names(run))
+        self.frozen = tensors_of(self.folder, frozen_names(run))
         texts = {**self.texts, **describe_judged(run.spec)}
         self.best = BestWeights(self.folder.best, run.network, texts, self.frozen)
         self.chooses_epoch = chooses_epoch(run.spec, len(data.split.val))
@@ -99,10 +100,7 @@ class TrainingLoop:
         return self.steps.trainer
 
     def run(self) -> FinishedTraining:
-        """Train until the last epoch, or until patience ends, or until a stop is requested.
-
-        Returns:
-            The trained network, and everything that a summary of it needs.
+        """Train until the last epoch, the end of patience or a stop; return what was trained.
 
         Raises:
             StopRequested: A stop was requested; everything was saved.
@@ -126,7 +124,7 @@ class TrainingLoop:
                     self.begin_epoch(epoch)
                     for batch in self.batches_left():
                         self.steps.take(batch, self.state)
-                        self.after_step(batch)
+                        self.after_step()
                     self.end_epoch()
         except StopRequested:
             # A save that was due at this very step has just happened.
@@ -175,14 +173,15 @@ class TrainingLoop:
         self.epoch_clock = EpochClock(self.state.seconds["train"])
         self.report(self.steps.describe(self.state.step, 0.0))
 
-    def after_step(self, batch: Batch) -> None:
+    def after_step(self) -> None:
         """Check losses now and then, report, save if a save is due, and stop if asked to."""
         if self.state.step % STEPS_BETWEEN_CHECKS == 0:
             self.collect()
-        if self.epoch_clock.count(len(batch.labels)):
+        if self.epoch_clock.count(self.steps.batch_size(self.state.step - 1)):
             self.report(self.steps.describe(self.state.step, self.epoch_clock.images_per_second))
         self.state.seconds["train"] = self.epoch_clock.seconds
-        if self.saver.is_due(self.state.step, self.epoch_clock.now):
+        is_due = self.saver.is_due(self.state.step, self.epoch_clock.now)
+        if self.ranks.decide(is_due=is_due, interruption=self.interruption):
             self.save()
         self.interruption.check()
 
@@ -248,7 +247,7 @@ class TrainingLoop:
         Raises:
             NonFinite: Names the first step with such a loss.
         """
-        metrics = self.trainer.metrics()
+        metrics = self.ranks.pool_metrics(self.trainer.metrics())
         bad_step = int(metrics.pop("bad_step"))
         # The device counts from the last fetch; -1 stands for none.
         if bad_step >= 0:
@@ -283,7 +282,7 @@ class TrainingLoop:
             line=self.line,
             weights=self.trainer.weights(),
             trainer_state=self.trainer.state(),
-            counts=self.trainer.counts(),
+            counts=self.ranks.pool_counts(self.trainer.counts()),
         )
 
     def finished(self) -> FinishedTraining:

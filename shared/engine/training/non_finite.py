@@ -88,7 +88,8 @@ def find_non_finite(
     """
     saved = checkpoint.loop.step if checkpoint else 0
     found = problem
-    if problem.step - saved < MAX_REPEATED_STEPS:
+    # A rank alone sees its part of a batch; several would not agree on where to stop the search.
+    if problem.step - saved < MAX_REPEATED_STEPS and data.shard.count == 1:
         steps = stand_at(run, backend, data, checkpoint)
         state = replace(checkpoint.loop) if checkpoint else LoopState()
         found = repeat_steps(steps, backend, state, problem)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,9 @@ from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.folder.checkpoints import Checkpoint
 from poc.shared.engine.folder.loop_state import LoopState
-from poc.shared.engine.numerics.noise import Noise, draw_noise
+from poc.shared.engine.numerics.noise import Noise
+from poc.shared.engine.ranks.parts import draw_part, share_numbers
+from poc.shared.engine.ranks.ranks import own_counts
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.step_numbers import step_numbers
 from poc.shared.engine.teacher import starting_weights, step_coefficients
@@ -51,12 +52,14 @@ class StageSteps:
         # parameters still need.
         started = {**starting_weights(self.run), **weights}
         self.trainer: Trainer = backend.Trainer(self.run, started)
-        self.kept = keep_for_training(self.run, data.train, started)
+        # Each rank sees other images in every epoch, so that it would never have kept all.
+        is_kept = data.shard.count == 1
+        self.kept = keep_for_training(self.run, data.train, started) if is_kept else None
         self.kept_val = self.keep_part(data.val, started)
 
     def keep_part(self, pipeline: Pipeline | None, weights: Weights) -> KeptOutputs | None:
         """Return the store for values that frozen `Weights` give on an evaluated part, or None."""
-        if pipeline is None:
+        if pipeline is None or self.data.shard.count > 1:
             return None
         return keep_frozen_part(self.run, pipeline, weights, is_training=False)
 
@@ -90,8 +93,11 @@ class StageSteps:
         """
         epoch, position = divmod(step, self.data.train.num_batches)
         group = self.grouping.group_of(position)
-        batches = islice(self.data.train.labelled(epoch, group.start), len(group))
-        return np.concatenate([batch.labels for batch in batches])
+        return np.concatenate([self.data.train.batch_labels(epoch, each) for each in group])
+
+    def batch_size(self, step: int) -> int:
+        """Return the number of examples of a step's batch, over all ranks."""
+        return self.grouping.sizes[step % len(self.grouping.sizes)]
 
     @property
     def needs_no_images(self) -> bool:
@@ -154,21 +160,17 @@ class StageSteps:
 
     def inputs(self, batch: Batch, step: int) -> tuple[Noise, Arrays]:
         """Return a step's further arguments: masks (N, …), and kept outputs with coefficients."""
-        seed, size = self.whole_run.spec.seed, len(batch.images)
+        seed, shard = self.whole_run.spec.seed, self.data.shard
+        size = len(batch.images) if shard.count == 1 else self.batch_size(step)
         part, update = self.grouping.part_of(step), self.update_of(step)
-        noise = draw_noise(
-            self.network,
-            seed=seed,
-            step=self.grouping.update_of(step),
-            batch_size=size,
-            first=part.first,
-        )
+        number = self.grouping.update_of(step)
+        noise = draw_part(self.network, shard, size, seed=seed, step=number, first=part.first)
         # From 0 at the first update to 1 at the last; a stage of one update stays at 0. A sweep of
         # the rate may take more steps than the stage has.
         progress = min(update / max(self.num_updates - 1, 1), 1.0)
-        numbers = step_numbers(self.run, part, update)
-        labels = batch.learned
-        if self.grouping.accumulation_steps > 1 and labels.ndim == 1:
+        numbers = step_numbers(self.run, part, update) | share_numbers(size, shard)
+        labels, is_part = batch.learned, self.grouping.accumulation_steps > 1 or shard.count > 1
+        if is_part and labels.ndim == 1:
             labels = self.group_labels(step)
         coefficients = step_coefficients(self.whole_run, progress, labels)
         return noise, coefficients | numbers | self.look_up(batch)
@@ -217,5 +219,5 @@ def stand_at(
     stage = find_stage(run.stages, checkpoint.loop.epoch)
     steps = StageSteps(run, stage, backend, data, checkpoint.weights)
     steps.trainer.restore(checkpoint.trainer_state)
-    steps.trainer.restore_counts(checkpoint.counts)
+    steps.trainer.restore_counts(own_counts(checkpoint.counts, data.shard))
     return steps

@@ -9,10 +9,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Self, cast
 
 from poc.shared.engine.console.verbosity import is_verbose
@@ -45,6 +45,7 @@ class Worker:
         log: File for the output of the process; None to discard it, also on a crash.
         report: Called with every event that an operation sends (progress).
         inherited: Descriptors that the process keeps open, such as the lock of its run folder.
+        variables: Environment variables that it gets in addition.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Worker:
         log: Path | None = None,
         report: Report | None = None,
         inherited: Sequence[int] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._echo = LogEcho(backend, log) if is_verbose() else None
         self.backend, self._log = backend, self._echo.path if self._echo else log
@@ -62,7 +64,7 @@ class Worker:
         # A signal between two workers would find no process to stop.
         refuse_after_signal()
         try:
-            self._process = start_process(backend, self._log, inherited)
+            self._process = start_process(backend, self._log, inherited, variables)
         except UsageError:
             self._end_echo()
             raise
@@ -119,6 +121,11 @@ class Worker:
         self._signals.append(number)
         is_last = len(self._signals) > SIGNALS_BEFORE_KILL
         self._process.send_signal(signal.SIGKILL if is_last else number)
+
+    def kill(self) -> None:
+        """End the process at once, from any thread; its call then raises `WorkerCrashed`."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     def close(self) -> None:
         """End the process: close its line of requests, and kill it if it does not end."""
@@ -199,7 +206,12 @@ def find_interpreter(backend: str) -> str:
     return os.environ.get(variable_of(backend), sys.executable)
 
 
-def start_process(backend: str, log: Path | None, inherited: Sequence[int] = ()) -> Process:
+def start_process(
+    backend: str,
+    log: Path | None,
+    inherited: Sequence[int] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Process:
     """Start the server of a backend with its interpreter; append its output to the log.
 
     In a block of `warm_starts`, it is forked from a template where that is as good.
@@ -208,7 +220,7 @@ def start_process(backend: str, log: Path | None, inherited: Sequence[int] = ())
     # -P: without it, a file of the user's folder, such as `random.py`, would be imported and run.
     command = [interpreter, "-P", "-m", "poc.shared.engine.server", backend]
     # TensorFlow's levels: 0 prints everything, 2 only errors. A value of the user's shell wins.
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "0" if is_verbose() else "2", **os.environ}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "0" if is_verbose() else "2", **os.environ, **variables}
     start = Start(command, environment)
     try:
         if log is None:

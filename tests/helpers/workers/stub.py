@@ -10,10 +10,13 @@ import runpy
 import signal
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from poc.shared.engine.ranks.meeting import Meeting
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.shared.engine.step_numbers import (
     AVERAGE_PREFIX,
     GRADIENT_PREFIX,
@@ -22,6 +25,8 @@ from poc.shared.engine.step_numbers import (
 )
 from poc.shared.spec.networks.freezing import moving_names
 
+# The meeting at which this process adds up gradients, if it is one of several ranks.
+MEETINGS = []
 SECONDS_A_STEP = float(os.environ.get("STUB_SECONDS_A_STEP", 0))
 
 
@@ -44,15 +49,18 @@ class Trainer:
         time.sleep(SECONDS_A_STEP)
         numbers, extras = take_numbers(extras or {})
         share = float(extras.pop(GROUP_SHARE, 1.0))
+        counted = float(extras.pop(EXAMPLE_SHARE, 1.0) > 0)
         loss, gradients = pseudo_gradients(self.own, images, labels, noise, extras)
+        gradients = sum_over_ranks(gradients)
         found = {n: share * g + self.sums.get(n, 0.0) for n, g in gradients.items()}
         if numbers.is_update:
             self.move({n: found[n] for n in self.momenta}, learning_rate, numbers.average_share)
         else:
             self.sums = {n: found[n] for n in self.momenta}
-        hits = float((labels % 3 == 0).sum())
+        hits = counted * float((labels % 3 == 0).sum())
         is_good = float(np.isfinite(loss) and np.isfinite(self.totals.get("loss", 0.0)))
-        sums = {"loss": loss * len(images), "accuracy": hits, "count": len(images)}
+        count = counted * len(images)
+        sums = {"loss": loss * count, "accuracy": hits, "count": count}
         for name, value in {**sums, "good_steps": is_good}.items():
             self.totals[name] = self.totals.get(name, 0.0) + float(value)
         self.num_steps += 1
@@ -137,6 +145,18 @@ def describe():
 
 def prepare(run):
     die_at("data")
+
+
+def join(run, place):
+    MEETINGS.append(Meeting(replace(place, meeting=place.addresses[0])))
+
+
+def sum_over_ranks(gradients):
+    """The sum of each rank's gradients, so that the weights depend on all of them."""
+    if not MEETINGS:
+        return gradients
+    found = MEETINGS[0].exchange(gradients)
+    return {name: sum(each[name] for each in found) for name in gradients}
 
 
 def die_at(place):

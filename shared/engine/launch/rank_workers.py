@@ -1,0 +1,135 @@
+"""The workers of one run: one, or several that train it together on this machine."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from threading import Event
+
+from poc.shared.engine.ranks.place import ALONE, Place
+from poc.shared.engine.ranks.ports import local_addresses
+from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.errors import Interrupted
+from poc.shared.machine import count_cpus
+
+Row = dict[str, object]
+# After a rank has died, others may be about to say why; more time than that helps nobody.
+SECONDS_TO_SETTLE = 2.0
+# After a rank has refused the run, or has stopped, the others do so too. The first one saves.
+SECONDS_TO_REFUSE, SECONDS_TO_STOP = 15.0, 300.0
+# Variables that set the threads of one operation. Those that the user has set win.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+def local_places(count: int) -> list[Place]:
+    """Return the places of so many processes of this machine."""
+    if count == 1:
+        return [ALONE]
+    *addresses, meeting = local_addresses(count + 1)
+    word = secrets.token_hex(16)
+    return [
+        Place(index=i, count=count, addresses=tuple(addresses), meeting=meeting, token=word)
+        for i in range(count)
+    ]
+
+
+def variables_of(place: Place, environment: Sequence[str]) -> dict[str, str]:
+    """Return the environment variables that a worker gets: its place, and its share of threads.
+
+    `environment` names the variables that the user has set.
+    """
+    if place.is_alone:
+        return {}
+    threads = str(max(count_cpus() // place.count, 1))
+    own = {name: threads for name in THREAD_VARIABLES if name not in environment}
+    return own | place.to_environment()
+
+
+def train_together(
+    places: Sequence[Place], start: Callable[[Place], Worker], train: Callable[[Worker], Row]
+) -> Row:
+    """Start a worker for every rank, and train; the first one that fails ends the others.
+
+    Args:
+        places: The places, of which the first one gives the row.
+        start: Starts the worker of a place.
+        train: Trains in it, and returns its row.
+
+    Raises:
+        WorkerCrashed: A rank has died or raised an unforeseen error; the message names it.
+        UsageError, CheckFailed, Interrupted, Terminated: The ranks raised it.
+    """
+    if len(places) == 1:
+        with start(places[0]) as worker:
+            return train(worker)
+    workers, is_over = list[Worker](), Event()
+    with ExitStack() as stack, ThreadPoolExecutor(len(places)) as threads:
+        # After all threads have ended: ranks that are done are still needed by the others.
+        stack.callback(end_all, workers)
+
+        def work(place: Place) -> Row:
+            worker = start(place)
+            workers.append(worker)
+            if is_over.is_set():
+                worker.kill()
+            return train(worker)
+
+        futures = [threads.submit(work, place) for place in places]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            if failed := find_failures(futures):
+                raise explain(*choose_failure(await_others(futures, failed)), len(places))
+            return futures[0].result()
+        except BaseException:
+            is_over.set()
+            for worker in list(workers):
+                worker.kill()
+            wait(futures)
+            raise
+
+
+def end_all(workers: Sequence[Worker]) -> None:
+    """End all processes, that of the first rank, which leads, last."""
+    for worker in reversed(workers):
+        worker.close()
+
+
+def find_failures(futures: Sequence[Future[Row]]) -> dict[int, BaseException]:
+    """Return rank -> error, of those that have failed so far."""
+    return {
+        index: error
+        for index, future in enumerate(futures)
+        if future.done() and (error := future.exception()) is not None
+    }
+
+
+def await_others(
+    futures: Sequence[Future[Row]], failed: dict[int, BaseException]
+) -> dict[int, BaseException]:
+    """Give the other ranks the time that they need after a failure; return all failures."""
+    errors = list(failed.values())
+    seconds = SECONDS_TO_REFUSE
+    if any(isinstance(error, WorkerCrashed) for error in errors):
+        seconds = SECONDS_TO_SETTLE
+    elif all(isinstance(error, Interrupted) for error in errors):
+        seconds = SECONDS_TO_STOP
+    wait(futures, timeout=seconds)
+    return find_failures(futures)
+
+
+def choose_failure(failed: dict[int, BaseException]) -> tuple[int, BaseException]:
+    """Return the rank and the error to tell: a process that died explains what others raised."""
+
+    def order(item: tuple[int, BaseException]) -> tuple[bool, bool, int]:
+        index, error = item
+        is_crash = isinstance(error, WorkerCrashed)
+        return not (is_crash and "died" in str(error).split("\n")[0]), not is_crash, index
+
+    return min(failed.items(), key=order)
+
+
+def explain(index: int, error: BaseException, count: int) -> BaseException:
+    """Name the rank of a crash; other errors are the run's own and need no rank."""
+    if not isinstance(error, WorkerCrashed):
+        return error
+    return WorkerCrashed(f"rank {index} of {count}, {error}")

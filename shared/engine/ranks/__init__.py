@@ -1,0 +1,1 @@
+"""Several processes that train one run together: ranks, each with its part of every batch."""

@@ -1,0 +1,139 @@
+"""Questions of the training loop to the other ranks: totals, decisions, answers of evaluations."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc.shared.data.batches.shard import Shard
+from poc.shared.engine.worker.interruption import Interruption
+
+from .meeting import Meeting
+from .parts import join_rows
+from .place import ALONE, Place
+
+# Counts of steps, which every rank takes alike: of these the smallest counts, not the sum.
+_OF_STEPS = ("num_steps", "good_steps")
+
+
+class Ranks:
+    """The ranks of a run, seen from one of them; a context manager.
+
+    If there is one rank, every method returns what it was given.
+    """
+
+    def __init__(self, place: Place = ALONE) -> None:
+        self.place = place
+        self._meeting = None if place.is_alone else Meeting(place)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._meeting is not None:
+            self._meeting.close()
+
+    def pool_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Return a trainer's `metrics` over the examples of all ranks."""
+        if self._meeting is None:
+            return metrics
+        return pool_metrics(self._meeting.exchange(metrics))
+
+    def add(self, value: float) -> float:
+        """Return the sum of a number over all ranks."""
+        if self._meeting is None:
+            return value
+        return float(sum(each["value"] for each in self._meeting.exchange({"value": value})))
+
+    def pool_counts(self, counts: dict[str, float]) -> dict[str, float]:
+        """Return a trainer's `counts` over the examples of all ranks, for a checkpoint."""
+        if self._meeting is None:
+            return counts
+        return pool_counts(self._meeting.exchange(counts))
+
+    def decide(self, *, is_due: bool, interruption: Interruption) -> bool:
+        """Agree, after a step, on a save and a stop, so that all ranks do both at the same step.
+
+        A stop is taken if any rank was asked for one. A save is rank 0's decision, whose clock
+        counts.
+
+        Args:
+            is_due: This rank would save.
+            interruption: Asked for the request of this rank; gets that of another.
+
+        Returns:
+            True if all save.
+        """
+        if self._meeting is None:
+            return is_due
+        found = self._meeting.exchange({"is_due": is_due, "signal": interruption.number})
+        numbers = [int(each["signal"]) for each in found if each["signal"] is not None]
+        if numbers and interruption.number is None:
+            interruption.request(numbers[0])
+        return bool(found[0]["is_due"])
+
+    def gather(
+        self, answers: tuple[NDArray[np.floating], NDArray[np.int64]], sizes: Sequence[int]
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Return logits (N, num_classes) and labels (N,) of all ranks, in the part's own order.
+
+        Args:
+            answers: Those of this rank's parts of the batches.
+            sizes: Examples of each global batch.
+        """
+        if self._meeting is None:
+            return answers
+        found = self._meeting.exchange({"logits": answers[0], "labels": answers[1]})
+        logits, labels = (
+            join_rows([each[name] for each in found], sizes) for name in ("logits", "labels")
+        )
+        return cast("NDArray[np.floating]", logits), cast("NDArray[np.int64]", labels)
+
+
+def pool_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return means over the examples of all ranks, and the first bad step of any."""
+    counts = [each["count"] for each in found]
+    total = sum(counts)
+    bad = [int(each["bad_step"]) for each in found if each["bad_step"] >= 0]
+    names = [name for name in found[0] if name not in ("count", "bad_step")]
+    means = {
+        name: sum(each[name] * count for each, count in zip(found, counts, strict=True) if count)
+        / max(total, 1.0)
+        for name in names
+    }
+    return {**means, "count": total, "bad_step": min(bad, default=-1)}
+
+
+def pool_counts(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return sums over all ranks, of counts of steps the smallest, and each rank's own numbers."""
+    pooled = {
+        name: (min if name in _OF_STEPS else sum)(each[name] for each in found) for name in found[0]
+    }
+    own = {f"@{index}/{name}": each[name] for index, each in enumerate(found) for name in each}
+    return pooled | own
+
+
+def own_counts(counts: Mapping[str, float], shard: Shard) -> dict[str, float]:
+    """Return the counts that a rank resumes with.
+
+    They are its own if the checkpoint is of as many ranks: a resume then rounds like any other. If
+    it is of another number, rank 0 takes the sums.
+
+    Args:
+        counts: Those of a checkpoint.
+        shard: The share of this rank.
+    """
+    pooled = {name: value for name, value in counts.items() if not name.startswith("@")}
+    ranks = {name.split("/")[0] for name in counts if name.startswith("@")}
+    if len(ranks) == shard.count:
+        return {name: counts[f"@{shard.index}/{name}"] for name in pooled}
+    if shard.index == 0:
+        return pooled
+    return {name: value if name in _OF_STEPS else 0.0 for name, value in pooled.items()}

@@ -1,0 +1,127 @@
+"""Faults of a run of several processes: a killed rank, Ctrl-C, a resume with another number.
+
+The stub's ranks add up their gradients, so that each weight depends on all of them.
+"""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.tests.helpers.commands.processes import (
+    RUN,
+    Command,
+    facts,
+    is_finished,
+    stamp,
+    stub_environment,
+    wait_until_free,
+)
+
+# A dead rank ends the others, and the command, within this time.
+SECONDS_TO_END = 20
+BACKENDS = [
+    pytest.param("tf", marks=pytest.mark.tf),
+    pytest.param("torch", marks=pytest.mark.torch),
+]
+
+
+def begin(backend, folder, environment, count=2):
+    """Start a run, or go on with it; the output of the command is in `output`."""
+    arguments = ["--backend", backend, *RUN, "--output", folder]
+    if (folder / "run.json").exists():
+        arguments = ["--resume", folder]
+    arguments += ["--save-every", "2", "--processes", count]
+    with folder.with_suffix(".txt").open("w") as log:
+        return Command.start(folder, *arguments, environment=environment, log=log)
+
+
+def children(pid):
+    """Process ids of the ranks; the threads that started them have lists of their own."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def finish(backend, folder, environment, count=2):
+    command = begin(backend, folder, environment, count)
+    assert command.wait() == 0, folder.with_suffix(".txt").read_text()
+    return facts(folder)
+
+
+def kill_one(backend, folder, environment, index, seconds):
+    """Kill one rank after some seconds of training; return False if the run was over before."""
+    command = begin(backend, folder, environment)
+    if command.wait_for_start(stamp(folder)):
+        time.sleep(seconds)
+    ranks = children(command.process.pid)
+    if len(ranks) < 2:
+        command.wait()
+        return False
+    os.kill(ranks[index], signal.SIGKILL)
+    killed = time.monotonic()
+    code = command.wait()
+    assert time.monotonic() - killed < SECONDS_TO_END
+    wait_until_free(folder)
+    text = folder.with_suffix(".txt").read_text()
+    # A rank that is killed when it has done its work is missed by nobody.
+    if code != 0:
+        assert " of 2, the " in text, text
+        assert "died with exit status -9" in text, text
+        assert "Traceback" not in text.partition("\n  ")[0]
+    return code != 0
+
+
+def kill_at_random(backend, tmp_path, environment, num_kills):
+    whole = tmp_path / "whole"
+    started = time.monotonic()
+    expected = finish(backend, whole, environment)
+    longest, draw, kills, number = time.monotonic() - started, random.Random(3), 0, 0
+    while kills < num_kills:
+        folder = tmp_path / f"run{number}"
+        while not is_finished(folder) and kills < num_kills:
+            kills += kill_one(
+                backend, folder, environment, draw.randrange(2), draw.uniform(0, longest / 2)
+            )
+        if not is_finished(folder):
+            finish(backend, folder, environment)
+        assert facts(folder) == expected
+        number += 1
+
+
+def test_a_killed_rank_ends_all_and_the_resume_is_exact(tmp_path):
+    kill_at_random("torch", tmp_path, stub_environment(tmp_path), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_twenty_kills_of_a_backend(backend, tmp_path):
+    kill_at_random(backend, tmp_path, {}, 20)
+
+
+def test_ctrl_c_ends_all_and_other_numbers_go_on(tmp_path):
+    folder, environment = tmp_path / "run", stub_environment(tmp_path, seconds_a_step=0.1)
+    for count, number in ((2, signal.SIGINT), (3, signal.SIGTERM)):
+        command, before = begin("torch", folder, environment, count), stamp(folder)
+        assert command.wait_for_start(before)
+        time.sleep(1.0)
+        assert len(children(command.process.pid)) == count
+        os.killpg(command.process.pid, number)
+        assert command.wait() == 128 + number
+        text = folder.with_suffix(".txt").read_text()
+        assert "which is saved: go on with `poc run --resume" in text, text
+        assert RunFolder(folder).read_run()["status"] == "interrupted"
+    step = RunFolder(folder).read_checkpoint().loop.step
+    finish("torch", folder, stub_environment(tmp_path), 1)
+    assert 0 < step < RunFolder(folder).read_metrics()[-1]["step"]
+    assert [line["epoch"] for line in RunFolder(folder).read_metrics()] == [1, 2, 3, 4]

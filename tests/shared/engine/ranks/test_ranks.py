@@ -1,0 +1,96 @@
+"""What a loop asks of the other ranks: pooled numbers by hand, and decisions of all."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from poc.shared.data.batches.shard import WHOLE, Shard
+from poc.shared.engine.ranks.place import Place
+from poc.shared.engine.ranks.ports import local_addresses
+from poc.shared.engine.ranks.ranks import Ranks, own_counts, pool_counts, pool_metrics
+from poc.shared.engine.worker.interruption import Interruption
+
+
+def together(work, count):
+    address = local_addresses(1)[0]
+    places = [Place(index=i, count=count, meeting=address, token="") for i in range(count)]
+
+    def enter(place):
+        with Ranks(place) as ranks:
+            return work(ranks)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(enter, places))
+
+
+def test_means_are_weighted_by_examples():
+    found = pool_metrics(
+        [
+            {"loss": 1.0, "count": 4, "bad_step": -1},
+            {"loss": 3.0, "count": 2, "bad_step": 7},
+            # Stand-ins alone: their mean is 0 / 1, and counts nothing.
+            {"loss": float("nan"), "count": 0, "bad_step": 5},
+        ]
+    )
+    assert found == {"loss": pytest.approx(10 / 6), "count": 6, "bad_step": 5}
+
+
+def test_counts_are_added_and_steps_are_not():
+    parts = [
+        {"loss": 2.0, "count": 4.0, "num_steps": 3, "good_steps": 3},
+        {"loss": 1.0, "count": 3.0, "num_steps": 3, "good_steps": 2},
+    ]
+    pooled = {"loss": 3.0, "count": 7.0, "num_steps": 3, "good_steps": 2}
+    stored = pool_counts(parts)
+    assert {name: value for name, value in stored.items() if not name.startswith("@")} == pooled
+    # As many ranks take their own numbers, and others take the sums, once.
+    assert [own_counts(stored, Shard(index, 2)) for index in range(2)] == parts
+    rest = {"loss": 0.0, "count": 0.0, "num_steps": 3, "good_steps": 2}
+    assert [own_counts(stored, Shard(index, 3)) for index in range(3)] == [pooled, rest, rest]
+    assert own_counts(stored, WHOLE) == own_counts(pooled, WHOLE) == pooled
+    assert own_counts(pooled, Shard(1, 2)) == rest
+    # The names of some methods have a slash of their own.
+    assert own_counts({"pair_weight/a": 2.0}, WHOLE) == {"pair_weight/a": 2.0}
+
+
+def test_a_process_that_is_alone_gets_back_what_it_gave():
+    ranks, stop = Ranks(), Interruption()
+    metrics, counts = {"loss": 1.0}, {"count": 2.0}
+    assert ranks.pool_metrics(metrics) is metrics
+    assert ranks.pool_counts(counts) is counts
+    assert ranks.decide(is_due=True, interruption=stop)
+    assert ranks.add(1.5) == 1.5
+    assert not ranks.decide(is_due=False, interruption=stop)
+
+
+def test_all_stop_if_one_was_asked_to():
+    def work(ranks):
+        stop = Interruption()
+        if ranks.place.index == 1:
+            stop.request(2)
+        is_due = ranks.decide(is_due=ranks.place.is_first, interruption=stop)
+        return is_due, stop.number
+
+    assert together(work, 3) == [(True, 2)] * 3
+
+
+def test_the_first_rank_decides_on_a_save():
+    def work(ranks):
+        return ranks.decide(is_due=not ranks.place.is_first, interruption=Interruption())
+
+    assert together(work, 2) == [False, False]
+
+
+def test_answers_and_sums_of_all():
+    logits, labels = np.arange(10.0).reshape(5, 2), np.arange(5)
+
+    def work(ranks):
+        own = ranks.place.shard.read(5)
+        assert ranks.add(1.0 + ranks.place.index) == 3.0
+        assert ranks.pool_counts({"count": 1.0})["count"] == 2.0
+        return ranks.gather((logits[own], labels[own]), [5])
+
+    for found in together(work, 2):
+        assert np.array_equal(found[0], logits)
+        assert np.array_equal(found[1], labels)

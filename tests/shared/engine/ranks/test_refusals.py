@@ -1,0 +1,41 @@
+"""Runs that several processes cannot train are refused, by the reason that they have."""
+
+import pytest
+
+from poc.shared.engine.ranks.refusals import REASONS, check_ranks, describe_refusal
+from poc.shared.errors import UsageError
+from poc.shared.spec.methods.table import METHODS
+from poc.shared.spec.reading.config import load_run
+
+REFUSED = {
+    ("method=logistic",): "a head that is computed",
+    ("method=l2t-ww",): "a method that takes several steps",
+    ("method=semckd",): "a method whose loss compares",
+    ("method=scratch", "mode=compiled"): "mode=compiled",
+    ("method=scratch", "norm_statistics=exact"): "norm_statistics=exact",
+    ("method=scratch", "habits=native"): "native habits",
+}
+
+
+@pytest.mark.parametrize(("settings", "reason"), REFUSED.items())
+def test_each_reason(settings, reason):
+    run = load_run(None, settings)
+    with pytest.raises(UsageError, match=rf"^Got --processes 2 for {reason}.*Expected.*Try"):
+        check_ranks(run, 2)
+    check_ranks(run, 1)
+
+
+def test_every_reason_is_tested():
+    assert len(REFUSED) == len(REASONS)
+
+
+def test_all_other_methods_are_trained():
+    refused = {name for name in METHODS if describe_refusal(load_run(None, [f"method={name}"]))}
+    assert refused == {"logistic", "knn", "l2t-ww", "semckd"}
+
+
+def test_more_processes_than_examples():
+    run = load_run(None, ["method=scratch", "batch_size=2"])
+    check_ranks(run, 2)
+    with pytest.raises(UsageError, match=r"--processes 3 for data\.batch_size=2"):
+        check_ranks(run, 3)

@@ -1,0 +1,1 @@
+"""Sums and batch norms over the processes that train one run together, in TensorFlow."""
