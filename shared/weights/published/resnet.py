@@ -1,6 +1,7 @@
-"""Published names of keras.applications' ResNets: `conv2_block1_1_conv`, `conv2_block1_1_bn`, ….
+"""Published names of ResNets.
 
-torchvision's names are the canonical ones with dots.
+Those of keras.applications are `conv2_block1_1_conv`, `conv2_block1_1_bn`, …; torchvision's are the
+canonical ones with dots. The CIFAR ResNet of L2T-ww has `block1`, `blocks2.0`, …, `blocks6.3`.
 """
 
 import re
@@ -73,3 +74,39 @@ PREACTIVATION_SCHEMES = (
         adds_shortcut_first=True,
     ),
 )
+
+CIFAR_PARTS = {
+    "conv1": "conv1",
+    "norm1": "bn1",
+    "conv2": "conv2",
+    "norm2": "bn2",
+    "shortcut_conv": "downsample.0",
+    "shortcut_norm": "downsample.1",
+}
+CIFAR_ENDS = {"stem/conv": "conv1", "stem/norm": "bn1", "head": "fc"}
+
+
+def l2t_ww(network: Network) -> LayerNames:
+    """Name the layers: the first block of a stage has a name, the others are a list.
+
+    Layers that the published network does not have, such as the last norm of a pre-activated one,
+    get no name.
+    """
+    named = {}
+    for node in layers_with_parameters(network):
+        parts = node.name.split("/")
+        if node.name in CIFAR_ENDS:
+            named[node.name] = CIFAR_ENDS[node.name]
+        elif len(parts) == len(("stage", "block", "part")):
+            named[node.name] = cifar_layer(*parts)
+    return named
+
+
+def cifar_layer(stage: str, block: str, part: str) -> str:
+    """Name one layer of a block: `stage2`, `block3`, `norm1` -> `blocks4.1.bn1`."""
+    number, index = int(stage.removeprefix("stage")), int(block.removeprefix("block"))
+    owner = f"block{2 * number - 1}" if index == 1 else f"blocks{2 * number}.{index - 2}"
+    return f"{owner}.{CIFAR_PARTS[part]}"
+
+
+CIFAR_SCHEMES = (Scheme(name="l2t_ww", layout="torch", layers=l2t_ww),)

@@ -18,7 +18,6 @@ from . import (
     inception,
     inverted_residual,
     resnet,
-    resnet_cifar,
     vgg,
     vision_transformer,
 )
@@ -26,7 +25,7 @@ from .schemes import DOTTED, Scheme
 
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
     {
-        "resnet32_cifar": resnet_cifar.SCHEMES,
+        "resnet32_cifar": resnet.CIFAR_SCHEMES,
         "vgg16": vgg.VGG16_SCHEMES,
         "vgg16_bn": vgg.VGG16_BN_SCHEMES,
         "densenet121": densenet.SCHEMES,

@@ -97,7 +97,7 @@ def count_multiply_adds(
     Args:
         run: Settings of a cell.
         kind: Its kind of training; None: a head is fitted after one pass.
-        images: The images that it sees.
+        images: The images (H, W, C) that it sees.
         teacher: Settings of the network that it learns from, if any.
     """
     forward = count_forward(run, images)
@@ -113,7 +113,7 @@ def count_multiply_adds(
 
 
 def count_forward(run: RunSpec, images: Images) -> float:
-    """Count the multiply-adds of one image, at the size of the run's first stage."""
+    """Count the multiply-adds of one of the images (H, W, C), at the size of the run's first stage."""
     size = getattr(run.method_settings, "train_size", None)
     height, width, channels = images.shape or (*DEFAULT_IMAGE_SIZE, 3)
     if size is not None:

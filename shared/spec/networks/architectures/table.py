@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.network import Network
@@ -41,7 +40,7 @@ class Model:
 
     summary: str
     options: type[Settings]
-    declare: Callable[[Any, Shape, int], Network]
+    declare: Callable[..., Network]
     example_input: Shape = (28, 28, 1)
     former: Mapping[str, object] = field(default_factory=dict)
 
