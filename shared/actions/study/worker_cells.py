@@ -167,6 +167,6 @@ def read_outcome(row: Row, seconds: float) -> Outcome:
 
 
 def describe_images(source: Source, protocol: Protocol) -> Images:
-    """Return what is known of the images (H, W, C) in the train part of the protocol's first cell."""
+    """Return what is known of the images (H, W, C) that the first cell trains on."""
     split = make_split(source, protocol.cells[0].search_split)
     return Images(len(split.train), source.image_shape, len(source.class_names))

@@ -113,7 +113,7 @@ def count_multiply_adds(
 
 
 def count_forward(run: RunSpec, images: Images) -> float:
-    """Count the multiply-adds of one of the images (H, W, C), at the size of the run's first stage."""
+    """Count the multiply-adds of one of the images (H, W, C), at the size of the first stage."""
     size = getattr(run.method_settings, "train_size", None)
     height, width, channels = images.shape or (*DEFAULT_IMAGE_SIZE, 3)
     if size is not None:
