@@ -142,7 +142,7 @@ def planning(workplace, monkeypatch):
     """The workplace, where what would start a training process is planned."""
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
-    monkeypatch.setattr(launch, "train_in_worker", plan_run)
+    monkeypatch.setattr(launch, "train_in_workers", plan_run)
     monkeypatch.setattr(sweep, "run_sweep", plan_cells)
     monkeypatch.setattr(probe, "run_sweep", plan_cells)
     monkeypatch.setattr(comparison, "check_parity", plan_parity)
