@@ -24,7 +24,7 @@ SLOW = (
     *("resnet32_cifar stochastic depth by row", "highway", "vgg16", "vgg16_bn global average"),
     *("mobilenet_v2 keras", "efficientnet_lite0", "efficientnet_b0 torchvision"),
     *("mobilenet_v3_small keras", "convnext_tiny"),
-    *("vit_s16 mean", "dinov2_s14 registers"),
+    *("vit_s16 mean", "dinov2_s14 registers", "densenet121", "densenet_cifar"),
 )
 # They differ from another member of their family in counts and sizes alone.
 LEFT_OUT = {

@@ -15,7 +15,7 @@ FAMILIES = (
     *("simple_cnn", "lightnet_residual study k=2", "resnet32_cifar stochastic depth by batch"),
     *("googlenet", "inception_v3", "inception_resnet_v2", "resnet18", "resnet50v2", "vgg16"),
     *("mobilenet_v2 torchvision", "efficientnet_b0 torchvision", "convnext_tiny"),
-    "dinov2_s14 registers",
+    *("dinov2_s14 registers", "densenet_cifar"),
 )
 OTHERS = (
     *("conv2d_chain", "resnet32_cifar stochastic depth by row", "highway", "vgg9_bn 10"),

@@ -13,6 +13,14 @@ from poc.shared.spec.run import RunSpec
 
 # Dotted key -> a value that it must refuse.
 WRONG = {
+    **{
+        f"habits.{name}": "keras"
+        for name in ("optimizer", "batch_norm", "initializers", "padding", "regularization")
+    },
+    "habits.loss": 1,
+    "habits.dropout": "mine",
+    "habits.framework": "jax",
+    "batch_norm_sync": "sometimes",
     "backend": "jax",
     "method": "alchemy",
     "method_options": 3,

@@ -147,7 +147,9 @@ def test_a_study_that_is_killed_decides_the_same(tmp_path, written):
 def test_where_both_frameworks_search_both_are_compared(tmp_path, written, num_images):
     """On folds, and on a holdout, where networks of each search choose."""
     write_photos(tmp_path / "photos", {"cat": num_images // 2, "dog": num_images // 2})
-    decision = study(tmp_path, frameworks=("both",), methods=("scratch",))
+    # Time for two finalists of each framework on all splits.
+    wishes = {"frameworks": ("both",), "methods": ("scratch",), "budget_seconds": 900.0}
+    decision = study(tmp_path, **wishes)
     cells = [json.loads(line) for line in (tmp_path / "out/study.jsonl").read_text().splitlines()]
     searched = {cell["backend"] for cell in cells if cell["phase"] == "search"}
     assert searched == {"torch", "tf"}

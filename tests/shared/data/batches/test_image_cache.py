@@ -163,9 +163,13 @@ def test_shards_together_are_the_whole_batch(photos, view, count):
                 assert np.array_equal(joined, getattr(batch, field))
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(photos):
-    with pytest.raises(UsageError, match=r"a batch of 4 examples for 5 processes\. .*drop_last"):
-        make_pipeline(photos, read=ReadOptions(shard=Shard(0, 5)))
+def test_a_process_without_an_example_reads_the_first_one(photos):
+    """The last batch has four examples for five processes."""
+    *_, whole = make_pipeline(photos).epoch(0)
+    *_, batch = make_pipeline(photos, read=ReadOptions(shard=Shard(4, 5))).epoch(0)
+    assert len(whole.labels) == 4
+    assert batch.indices.tolist() == whole.indices[:1].tolist()
+    assert np.array_equal(batch.images, whole.images[:1])
 
 
 @pytest.mark.parametrize("crop", ["five", "ten"])

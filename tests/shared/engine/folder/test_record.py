@@ -11,7 +11,7 @@ from PIL import Image
 from poc import cli
 from poc.shared.actions import ablation as removal
 from poc.shared.actions import evaluate as evaluation
-from poc.shared.actions.exports import export
+from poc.shared.actions.exports import written_file
 from poc.shared.actions.weights import factorize as low_rank
 from poc.shared.actions.weights import verify as verification
 from poc.shared.engine.folder.record import RunRecord, find_order, list_classes
@@ -86,7 +86,7 @@ def poc(trained, tmp_path, monkeypatch, capsys):
     def refuse_to_start(*arguments, **options):
         raise Opened("opened")
 
-    for module in (evaluation, export, removal, verification):
+    for module in (evaluation, removal, verification, written_file):
         monkeypatch.setattr(module, "Worker", refuse_to_start)
     monkeypatch.setattr(low_rank, "evaluate_trained", refuse_to_start)
 

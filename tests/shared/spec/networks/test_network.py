@@ -38,6 +38,8 @@ EMBEDDINGS = {
     "vgg16": ("dense2", 4096),
     "vgg16_bn": ("dense2", 4096),
     "simple_cnn": ("pool", 128),
+    "densenet121": ("pool", 1024),
+    "densenet_cifar": ("pool", 132),
     "mobilenet_v2": ("pool", 1280),
     "mobilenet_v3_small": ("dense", 1024),
     "mobilenet_v3_large": ("dense", 1280),

@@ -38,6 +38,10 @@ class Search:
     def __init__(self):
         self.candidates = [job.candidate for job in JOBS]
 
+    @property
+    def each(self):
+        return [self]
+
     def list_first(self):
         return JOBS
 
