@@ -29,10 +29,8 @@ def norms_of_step(
 def mean_loss(losses: Mapping[str, tf.Tensor], extras: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Return the mean () of loss terms (N,), added up; of several ranks, this one's share of it."""
     if EXAMPLE_SHARE in extras:
-        return (
-            tf.add_n([tf.reduce_sum(values) for values in losses.values()])
-            * (extras[EXAMPLE_SHARE])
-        )
+        total = tf.add_n([tf.reduce_sum(values) for values in losses.values()])
+        return total * extras[EXAMPLE_SHARE]
     return tf.add_n([tf.reduce_mean(values) for values in losses.values()])
 
 

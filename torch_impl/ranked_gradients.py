@@ -31,10 +31,8 @@ def mean_loss(
 ) -> torch.Tensor:
     """Return the mean () of loss terms (N,), added up; of several ranks, this one's share of it."""
     if EXAMPLE_SHARE in extras:
-        return (
-            torch.stack([values.sum() for values in losses.values()]).sum()
-            * (extras[EXAMPLE_SHARE])
-        )
+        total = torch.stack([values.sum() for values in losses.values()]).sum()
+        return total * extras[EXAMPLE_SHARE]
     return torch.stack([values.mean() for values in losses.values()]).sum()
 
 

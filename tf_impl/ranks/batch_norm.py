@@ -1,7 +1,7 @@
 """Batch norm over the batches of all ranks, in TensorFlow.
 
 Each rank has a part of the batch. The mean is the sum over all ranks by their count, and the
-variance is that of the squared deviations from this mean, as one process has it. _Backward, the two
+variance is that of the squared deviations from this mean, as one process has it. Backward, the two
 sums over examples that the gradient of an input needs are added up over all ranks too. Gradients of
 gamma and beta stay those of this rank's part, like all gradients of weights.
 """

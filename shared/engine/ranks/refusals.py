@@ -25,9 +25,7 @@ REASONS: Mapping[str, Callable[[RunSpec], bool]] = MappingProxyType(
         "norm_statistics=exact, whose pass over the training part is one process's": (
             lambda run: run.norm_statistics == "exact"
         ),
-        "native habits, whose rules know one process's batch": (
-            lambda run: bool(run.habits.native)
-        ),
+        "native habits, which are rules of one process": (lambda run: bool(run.habits.native)),
     }
 )
 

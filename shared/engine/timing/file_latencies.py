@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from .rounds import in_turn
 
 # Calls of each file before the clock starts: the first ones allocate memory and choose kernels.
@@ -51,8 +49,3 @@ def time_in_turn(
             samples[place].append(clock() - started)
         number += 1
     return samples
-
-
-def median_of(samples: Sequence[float]) -> float:
-    """Return the median of some samples in seconds."""
-    return float(np.median(samples))

@@ -47,8 +47,8 @@ ROWS = {
             ),
         ),
     ),
-    # Running statistics by hand: 48 and 12 channels are normalised in a layer with 4 and 1 times
-    # the growth rate, and its input.
+    # Running statistics by hand, two per channel: each layer normalises its input, of c channels,
+    # and its 48 inner ones; a transition and the end normalise all channels.
     "densenet_cifar": Architecture(
         model="densenet_cifar",
         input_shape=CIFAR,

@@ -17,9 +17,13 @@ from poc.shared.data.sources.base import Source
 from poc.shared.spec.run import BACKENDS
 
 from .files import KEY, Row, list_notes, list_rows, measure_files, read_files
-from .learning import run_curve
+from .learning import can_shrink, run_curve
 
 NO_CURVE = "No time was left to train on fewer images: whether more images help is not known."
+NOT_SMALLER = (
+    "The recommended network cannot be trained on fewer images alike: whether more images help is "
+    "not known."
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Ending:
         if run_curve(own, self.cells, self.output):
             decision = self.decide(beyond)
         elif chosen[1] in BACKENDS:
-            notes.append(NO_CURVE)
+            notes.append(NO_CURVE if all(map(can_shrink, own)) else NOT_SMALLER)
         self.publish(decision, notes)
         return decision
 

@@ -7,6 +7,7 @@ latency, which the page notes. The result is recorded in the ledger, so that it 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from poc.shared.actions.exports.plain_file import PlainFile, write_plain_file
 from poc.shared.actions.study.jobs import Job
 from poc.shared.actions.study.ledger import Entry
 from poc.shared.actions.study.time_limit import limited
-from poc.shared.engine.timing.file_latencies import median_of, time_in_turn
+from poc.shared.engine.timing.file_latencies import time_in_turn
 from poc.shared.engine.timing.rounds import first_line
 from poc.shared.errors import Interrupted
 from poc.shared.spec.reading.cell_names import safe, shorten_name
@@ -147,7 +148,7 @@ def time_files(
             limit_seconds=left(),
         )
         for own, taken in zip(found, samples or [], strict=False):
-            own[f"latency_{size}_seconds"] = median_of(taken)
+            own[f"latency_{size}_seconds"] = median(taken)
             own[f"latency_{size}_calls"] = len(taken)
     return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from poc.shared.actions.study.candidates import method_of
 from poc.shared.actions.study.finals import cost_of
 from poc.shared.actions.study.jobs import Job
 from poc.shared.actions.study.proposals import BATCH
@@ -60,10 +61,12 @@ def run_curve(finals: Sequence[Job], cells: RecordedCells, output: Path) -> bool
 def can_shrink(job: Job) -> bool:
     """Return whether a smaller train part makes sense for a cell.
 
-    A teacher that has learned from all images would teach what is in the others.
+    A teacher that has learned from all images would teach what is in the others. FixRes with a
+    share of its epochs has two numbers of epochs, which `shrink` does not know.
     """
-    has_teacher = any(text.startswith("teacher") for text in job.candidate.settings)
-    return not has_teacher and job.split.train_per_class is None
+    is_part_of_fixres = method_of(job.candidate) == "fixres" and job.share < 1
+    has_teacher = job.candidate.teacher is not None
+    return not (has_teacher or is_part_of_fixres) and job.split.train_per_class is None
 
 
 def list_units(finals: Sequence[Job]) -> Iterator[tuple[float, list[Job]]]:

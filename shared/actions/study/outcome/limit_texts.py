@@ -1,6 +1,7 @@
 """The texts of `--max-size` and `--max-latency`: a number with its unit."""
 
 import re
+from collections.abc import Mapping
 
 from poc.shared.analysis.study.limits import Limits
 from poc.shared.errors import UsageError
@@ -23,32 +24,35 @@ def read_limits(size: str | None, latency: str | None) -> Limits:
 
 
 def read_size(text: str) -> float:
-    """Read `1MB`, `350 kB` or `2MiB` as bytes.
-
-    Raises:
-        UsageError: The text is no size above nothing.
-    """
-    found = FORM.fullmatch(text.strip())
-    unit = SIZES.get(found[2].lower()) if found else None
-    if found is None or unit is None or not float(found[1]):
-        raise UsageError(
-            f"Got --max-size {text!r}. Expected a number above 0 with its unit kB or MB. Try "
-            "--max-size 1MB."
-        )
-    return float(found[1]) * unit
+    """Read `1MB`, `350 kB` or `2MiB` as bytes; errors as `read_amount`."""
+    return read_amount(text, SIZES, "--max-size", "kB or MB", "1MB")
 
 
 def read_latency(text: str) -> float:
-    """Read `20ms`, `500us` or `0.1s` as seconds.
+    """Read `20ms`, `500us` or `0.1s` as seconds; errors as `read_amount`."""
+    return read_amount(text, LATENCIES, "--max-latency", "us, ms or s", "20ms")
+
+
+def read_amount(
+    text: str, units: Mapping[str, float], option: str, named: str, example: str
+) -> float:
+    """Read a number with its unit.
+
+    Args:
+        text: The value of the option.
+        units: Unit in small letters -> its factor.
+        option: Option that a message names.
+        named: Units that a message names.
+        example: A right value.
 
     Raises:
-        UsageError: The text is no time above nothing.
+        UsageError: The text is no amount above nothing.
     """
     found = FORM.fullmatch(text.strip())
-    unit = LATENCIES.get(found[2].lower()) if found else None
+    unit = units.get(found[2].lower()) if found else None
     if found is None or unit is None or not float(found[1]):
         raise UsageError(
-            f"Got --max-latency {text!r}. Expected a number above 0 with its unit us, ms or s. "
-            "Try --max-latency 20ms."
+            f"Got {option} {text!r}. Expected a number above 0 with its unit {named}. Try "
+            f"{option} {example}."
         )
     return float(found[1]) * unit

@@ -48,8 +48,8 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         found.append(f"Left out, since the time did not reach for all splits: {names}.")
     if len(ranked) > len(tested):
         found.append(
-            f"Of {len(ranked)} candidates with a validation accuracy, {len(tested)} were tested: a "
-            "longer budget tests more."
+            f"Of {len(ranked)} candidates with a validation accuracy, {len(tested)} "
+            f"{'was' if len(tested) == 1 else 'were'} tested: a longer budget tests more."
         )
     if decision.num_test_images < protocol.num_test_images:
         found.append(

@@ -1,8 +1,10 @@
 """Files that are timed in turn, on a clock that the calls themselves move."""
 
+from statistics import median
+
 import pytest
 
-from poc.shared.engine.timing.file_latencies import median_of, time_in_turn
+from poc.shared.engine.timing.file_latencies import time_in_turn
 
 
 class World:
@@ -36,7 +38,7 @@ def test_each_file_has_a_sample_per_round_after_its_first_calls():
 def test_a_slow_moment_affects_every_file():
     samples = take(World({0: 1.0, 1: 2.0}), least_rounds=40)
     assert samples[0].count(3.0) == samples[1].count(6.0) == 10
-    assert [median_of(own) for own in samples] == [1.0, 2.0]
+    assert [median(own) for own in samples] == [1.0, 2.0]
 
 
 def test_short_calls_are_repeated_until_they_take_the_wanted_time():

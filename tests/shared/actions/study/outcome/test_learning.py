@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from poc.shared.actions.study.candidates import list_candidates
 from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.ledger import open_ledger
 from poc.shared.actions.study.outcome.learning import (
@@ -16,6 +17,7 @@ from poc.shared.actions.study.outcome.learning import (
     shrink,
 )
 from poc.shared.actions.study.recorded_cells import RecordedCells
+from poc.shared.actions.study.searching.students import list_students
 from poc.shared.analysis.study.learning_curve import measure_gain
 from poc.shared.data.splits.split import make_split
 from poc.tests.helpers.studies.jobs import make_finals
@@ -100,8 +102,18 @@ def test_what_has_no_curve():
     assert can_shrink(job)
     counted = job.split.model_copy(update={"train_per_class": 4})
     assert not can_shrink(replace(job, split=counted))
-    taught = replace(job.candidate, settings=(*job.candidate.settings, "teacher.weights=x"))
-    assert not can_shrink(replace(job, candidate=taught))
+    (student, *_) = list_students(job.candidate)
+    assert not can_shrink(replace(job, candidate=student))
+
+
+def test_fixres_with_a_part_of_its_epochs_has_no_curve():
+    (job,) = [
+        replace(make_finals(source=SOURCE)[0], candidate=item)
+        for item in list_candidates(["weights.safetensors"])
+        if item.name.startswith("FixRes")
+    ]
+    assert can_shrink(job)
+    assert not can_shrink(replace(job, share=0.5))
 
 
 def test_the_curve_is_read_and_shows_the_gain(tmp_path):
