@@ -108,6 +108,14 @@ OUTPUT_OPTIONS = [
     ),
     click.option("--overwrite", is_flag=True, help="Replace the run in --output."),
 ]
+ENGINE_OPTIONS = [
+    click.option(
+        "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
+    ),
+    click.option(
+        "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."
+    ),
+]
 SWEEP_OPTIONS = [
     click.option(
         "--grid",
@@ -126,12 +134,7 @@ SWEEP_OPTIONS = [
     click.option(
         "--output", required=True, type=click.Path(path_type=Path), help="Folder of the sweep."
     ),
-    click.option(
-        "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
-    ),
-    click.option(
-        "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."
-    ),
+    *ENGINE_OPTIONS,
     click.option(
         "--jobs", type=int, metavar="N", help="Cells to train at the same time; default: 1."
     ),

@@ -10,7 +10,15 @@ from poc.shared.machine import find_process_start
 
 from .completion import complete_backends, complete_sources, complete_weights
 from .mistakes import Command
-from .options import JSON_OPTION, RUN_OPTIONS, command_line, echo_json, read_run, with_options
+from .options import (
+    ENGINE_OPTIONS,
+    JSON_OPTION,
+    RUN_OPTIONS,
+    command_line,
+    echo_json,
+    read_run,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from poc.shared.engine.console.work_count import Event
@@ -124,7 +132,7 @@ def rates(
 @click.option(
     "--max-latency", metavar="TIME", help="Longest time of that file for an image, such as 20ms."
 )
-@JSON_OPTION
+@with_options([*ENGINE_OPTIONS, JSON_OPTION])
 def study(
     source: str,
     budget: str,
@@ -136,6 +144,8 @@ def study(
     difference: float,
     max_size: str | None,
     max_latency: str | None,
+    engine: str,
+    address: str | None,
     as_json: bool,
 ) -> None:
     """Find the method and the framework for your images, in a given time.
@@ -149,6 +159,7 @@ def study(
     from poc.shared.analysis.study.decision import DECISION
     from poc.shared.data.protocol.question import Question
     from poc.shared.engine.console.progress import WorkProgress
+    from poc.shared.engine.launch.executors import make_executor
 
     wish = Wish(
         data=source,
@@ -159,6 +170,7 @@ def study(
         frameworks=tuple(frameworks.split(",")),
         question=Question(smallest_difference=difference, group_pattern=groups),
         limits=read_limits(max_size, max_latency),
+        executor=make_executor(engine, address=address),
     )
     with WorkProgress("study") as progress:
 

@@ -2,7 +2,8 @@
 
 The clock ticks when a cell has ended, and its value is stored with the cell. Decisions read the
 last tick alone, so that a study which was killed, and reads its ledger, decides the same again.
-The time of a cell that was killed in flight is lost and not counted.
+The time of a cell that was killed in flight is lost and not counted, nor is the start of another
+call: that of its process, and a second import of a framework.
 """
 
 import time
@@ -58,5 +59,10 @@ class Clock:
         self.now = now
 
     def start(self) -> None:
-        """Begin to count after the recorded ticks, with the seconds of this call on top."""
-        self._before = self.now
+        """Begin to count after the recorded ticks; without one, from the start of this call."""
+        if self.now > 0.0:
+            self._before, self._began = self.now, self._read()
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count so many seconds that have passed since `start`."""
+        self._began += seconds

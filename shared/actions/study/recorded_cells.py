@@ -31,6 +31,8 @@ class RecordedCells:
         self.ended: list[Trial] = []
         self.costs = Costs()
         self._work: dict[tuple[str, float], float] = {}
+        # Frameworks whose import has been counted.
+        self._imported: set[str] = set()
 
     def run(self, job: Job, limit_seconds: float) -> Outcome:
         """Return the outcome of a cell.
@@ -46,9 +48,15 @@ class RecordedCells:
         else:
             self._begin()
             outcome = self._runner.run(job, max(limit_seconds, 1.0))
+            if job.backend in self._imported:
+                # An earlier call has paid for the import, and was killed.
+                self.clock.leave_out(outcome.start_seconds)
+                outcome = outcome.warm
             self._ledger.append(describe(job, outcome, self.clock.tick()))
         trial = Trial(job, outcome)
         self.ended.append(trial)
+        if outcome.start_seconds:
+            self._imported.add(job.backend)
         # The import of a framework is paid once, so that it is no cost of the cells to come.
         self.costs.add(Trial(job, outcome.warm))
         self._tell(trial, entry is not None)

@@ -12,6 +12,7 @@ from poc.shared.data.protocol.question import Question
 from poc.shared.data.sources.base import Source
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.splits.split import make_split
+from poc.shared.engine.launch.executors import Executor, LocalExecutor
 from poc.shared.engine.launch.sweep_definition import Watch
 from poc.shared.engine.worker.template import warm_starts
 from poc.shared.files.whole import write_bytes
@@ -54,6 +55,7 @@ class Wish:
             searches, and tests its own finalists.
         question: Smallest difference worth knowing, groups, seeds.
         limits: Limits on size and latency that the recommended row must keep.
+        executor: Place where the cells run.
     """
 
     data: str
@@ -64,6 +66,7 @@ class Wish:
     frameworks: Sequence[str] = ("torch", "tf")
     question: Question = field(default_factory=Question)
     limits: Limits = NO_LIMITS
+    executor: Executor = field(default_factory=LocalExecutor)
 
     def __post_init__(self) -> None:
         check_frameworks(self.frameworks)
@@ -160,9 +163,8 @@ def run_study(
         tell(sentence)
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
         page = Page(wish, protocol, command, clock)
-        runner = WorkerCells(
-            wish.output, wish.data, describe_images(source, protocol), command, watch
-        )
+        images = describe_images(source, protocol)
+        runner = WorkerCells(wish.output, wish.data, images, command, wish.executor, watch)
 
         def end_cell(trial: Trial, is_recorded: bool) -> None:
             if is_recorded:
@@ -183,7 +185,7 @@ def run_study(
             notes = [*warn(search, decision), *missing, *missing_views(runner.notes)]
             page.publish(decision, left_out | search.skipped, notes)
 
-        with warm_starts(dict.fromkeys(BACKENDS, MANY)):
+        with warm_starts(dict.fromkeys(BACKENDS, MANY)), wish.executor.held():
             search_and_test(wish, search)
             ending = Ending(source, protocol, cells, wish.output, tell, publish)
             return ending.run(Beyond(limits=wish.limits, not_trained=tuple(large)))

@@ -1,4 +1,7 @@
-"""Cells as run folders, trained by the sweep's own function in a process of their own."""
+"""Cells as run folders, trained by the sweep's own function in a process of their own.
+
+Cells run one after the other, on this machine or on one of a cluster.
+"""
 
 import math
 import time
@@ -11,16 +14,9 @@ from poc.shared.data.protocol.protocol import Protocol
 from poc.shared.data.sources.base import Source
 from poc.shared.data.splits.split import make_split
 from poc.shared.engine.launch.executors import Executor, LocalExecutor
-from poc.shared.engine.launch.sweep import (
-    Row,
-    finished_row,
-    make_task,
-    record_failure,
-    run_cell,
-)
+from poc.shared.engine.launch.sweep import Row, finished_row, make_task, record_failure
 from poc.shared.engine.launch.sweep_definition import Watch
 from poc.shared.engine.worker.template import template_seconds
-from poc.shared.errors import Interrupted
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.reading.config import load_run
@@ -37,7 +33,7 @@ from poc.shared.weights.header import VIEW_KEYS
 from .jobs import LARGEST_LOSS, Job, Outcome
 from .proposals import assign
 from .searching.forecasts import Images, count_multiply_adds
-from .time_limit import limited
+from .time_limit import run_limited
 
 
 class WorkerCells:
@@ -48,7 +44,8 @@ class WorkerCells:
         data: Text of the source, as for `--data`.
         images: Images of a train part, from which the epochs and the work of a cell follow.
         command: The command line, recorded in each run folder.
-        watch: Called with a cell's name and an event of its training.
+        executor: Place where the cells run; none: this machine.
+        watch: Called with a cell's name and an event of its training, on this machine.
     """
 
     def __init__(
@@ -57,11 +54,12 @@ class WorkerCells:
         data: str,
         images: Images,
         command: str,
+        executor: Executor | None = None,
         watch: Watch = lambda cell, event: None,
     ) -> None:
         self._output, self._data, self._command = output, data, command
         self._images, self._watch = images, watch
-        self._executor: Executor = LocalExecutor()
+        self._executor: Executor = executor or LocalExecutor()
         self.notes: list[str] = []
         self._defaults = weight_defaults(self.notes.append)
 
@@ -119,14 +117,13 @@ class WorkerCells:
     def _train(self, cell: Cell, phase: Path, limit_seconds: float) -> Row:
         phase.mkdir(parents=True, exist_ok=True)
         task = make_task(cell, phase, self._command, self._executor.description)
-        with limited(limit_seconds) as limit:
-            try:
-                (done,) = self._executor.run(partial(run_cell, watch=self._watch), [task])
-            except Interrupted:
-                if not limit.is_over:
-                    raise
-                row = record_failure(task, f"stopped after {limit_seconds:.0f} s")
-                return row | {"status": "stopped"}
+        # The finals end with the budget. In the search there is time for an import.
+        is_free = phase.name == "search"
+        work = partial(run_limited, seconds=limit_seconds, is_free=is_free)
+        if isinstance(self._executor, LocalExecutor):
+            # Another process could not call it.
+            work = partial(work, watch=self._watch)
+        (done,) = self._executor.run(work, [task])
         return done.result or record_failure(task, done.error or "gave no result")
 
 

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from poc.shared.errors import UsageError
@@ -70,6 +70,9 @@ class Executor(Protocol):
     def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
         """Yield each task when it has ended; closing the iterator cancels the others."""
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep what calls of `run` in the block need, such as a connection."""
+
 
 class LocalExecutor:
     """Executor with processes of this machine, `jobs` at a time."""
@@ -93,6 +96,10 @@ class LocalExecutor:
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep nothing: each process is started for its task."""
+        return nullcontext()
+
 
 class RayExecutor:
     """Executor with tasks of a Ray cluster: the one at `address`, or a new one on this machine.
@@ -103,6 +110,7 @@ class RayExecutor:
     def __init__(self, address: str | None = None, jobs: int = 1) -> None:
         self._ray = import_ray()
         self._address, self._jobs = address, jobs
+        self._is_held = False
 
     @property
     def description(self) -> dict[str, object]:
@@ -111,8 +119,26 @@ class RayExecutor:
 
     def run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
         """Let Ray decide where and when each task runs; a task that Ray loses is an error."""
+        with nullcontext() if self._is_held else self.held():
+            yield from self._run(work, tasks)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the connection, and a new cluster, for all calls of `run` in the block."""
         self._connect()
-        submit = self._ray.remote(**self._needs())(work).remote
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self._ray.shutdown()
+
+    def _run(self, work: Work[Task, Result], tasks: Sequence[Task]) -> Iterator[Done[Task, Result]]:
+        def run_task(task: Task) -> Result:
+            # Ray takes no partial function.
+            return work(task)
+
+        submit = self._ray.remote(**self._needs())(run_task).remote
         pending = {submit(dict(task)): task for task in tasks}
         try:
             while pending:
@@ -122,7 +148,6 @@ class RayExecutor:
             for reference in pending:
                 # Forced, since a task waits for its worker process and does not look at requests.
                 self._ray.cancel(reference, force=True)
-            self._ray.shutdown()
 
     def _connect(self) -> None:
         if self._address:

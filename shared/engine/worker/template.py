@@ -134,7 +134,15 @@ class Templates:
         self._made: dict[str, Template] = {}
         # Backends whose template cannot fork; it would refuse again.
         self._refused: set[str] = set()
-        self.seconds = 0.0
+        self._seconds = 0.0
+        # Backend -> monotonic seconds at which its template was started, until it is ready.
+        self._starting: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Return the time that templates have taken to start, up to this moment."""
+        now = time.monotonic()
+        return self._seconds + sum(now - began for began in list(self._starting.values()))
 
     def fork(
         self, backend: str, start: Start, errors: int, inherited: Sequence[int]
@@ -165,14 +173,15 @@ class Templates:
             return self._made.get(backend)
         if self._left[backend] <= 0:
             return None
-        began = time.monotonic()
+        self._starting[backend] = time.monotonic()
         template = Template(start)
         try:
             is_ready = template.wait_until_ready()
-            self.seconds += time.monotonic() - began
         except BaseException:
             template.close()
             raise
+        finally:
+            self._seconds += time.monotonic() - self._starting.pop(backend)
         if not is_ready:
             template.close()
             self._refused.add(backend)

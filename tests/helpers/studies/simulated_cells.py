@@ -61,8 +61,9 @@ class SimulatedCells:
         first = 0 if job.backend in self.imported else self.import_seconds
         self.imported.add(job.backend)
         seconds = first + slower * (self.start_seconds + full_seconds * job.share)
-        if seconds > limit_seconds:
-            self.time.seconds += limit_seconds
+        free = first if job.phase == "search" else 0
+        if seconds - free > limit_seconds:
+            self.time.seconds += free + limit_seconds
             return Outcome("stopped", limit_seconds, error=f"stopped after {limit_seconds:.0f} s")
         self.time.seconds += seconds
         random = np.random.default_rng(zlib.crc32(job.key.encode()))

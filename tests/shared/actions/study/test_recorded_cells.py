@@ -25,14 +25,14 @@ def whole(tmp_path_factory):
     return read_cells(folder), plan, finals
 
 
-def kill_and_continue(folder, kills):
+def kill_and_continue(folder, kills, **options):
     """Run until killed after each number of cells of a call, then to the end; return what ran."""
     ran = []
     for kill_at in kills:
         time = SimulatedTime()
         with pytest.raises(Killed):
-            run_simulated(folder, CANDIDATES, WORLDS, BUDGET, kill_at=kill_at, time=time)
-    found = run_simulated(folder, CANDIDATES, WORLDS, BUDGET)
+            run_simulated(folder, CANDIDATES, WORLDS, BUDGET, kill_at=kill_at, time=time, **options)
+    found = run_simulated(folder, CANDIDATES, WORLDS, BUDGET, **options)
     ran.extend(found[3].ran)
     return found, ran
 
@@ -52,6 +52,16 @@ def test_ten_kills_change_nothing(tmp_path, whole):
     found, ran = kill_and_continue(tmp_path / "study", [2, 3, 0, 4, 1, 5, 2, 3, 1, 0])
     assert read_cells(tmp_path / "study") == cells
     assert ran == cells[21:]
+    assert (found[1], found[2]) == (plan, finals)
+
+
+def test_the_import_of_a_framework_counts_once(tmp_path):
+    """Each call imports again; what the study decides does not depend on it."""
+    _, plan, finals, _ = run_simulated(
+        tmp_path / "whole", CANDIDATES, WORLDS, BUDGET, import_seconds=40
+    )
+    found, _ = kill_and_continue(tmp_path / "study", [2, 3, 0, 4, 1, 5], import_seconds=40)
+    assert read_cells(tmp_path / "study") == read_cells(tmp_path / "whole")
     assert (found[1], found[2]) == (plan, finals)
 
 

@@ -41,7 +41,7 @@ def written(monkeypatch):
     """Cells write their folders without a framework, on a clock of their own."""
     made = []
 
-    def make_cells(output, data, num_train_images, command, watch):
+    def make_cells(output, data, num_train_images, command, executor, watch):
         time = SimulatedTime()
         made.append(WrittenCells(output, module.open_source(data), ACCURACIES, time))
         made[-1].kill_at = make_cells.kill_at

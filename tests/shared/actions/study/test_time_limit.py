@@ -37,3 +37,19 @@ def test_a_worker_that_ends_in_time_is_not():
     LIVE.discard(worker)
     assert not limit.is_over
     assert worker.signals == []
+
+
+def test_an_import_that_is_not_counted_does_not_end_a_cell():
+    """The import goes on for longer than the limit, and ends; then the time of the cell begins."""
+    worker, began = StandIn(), time.monotonic()
+    with limited(0.1, lambda: min(time.monotonic() - began, 0.5)) as limit:
+        time.sleep(0.4)
+        early = list(worker.signals)
+        for _ in range(200):
+            if worker.signals:
+                break
+            time.sleep(0.05)
+    LIVE.discard(worker)
+    assert early == []
+    assert limit.is_over
+    assert signal.SIGKILL in worker.signals

@@ -16,6 +16,7 @@ from poc.shared.actions.study.worker_cells import WorkerCells, describe_images, 
 from poc.shared.data.protocol.protocol import choose_protocol
 from poc.shared.data.protocol.question import Question
 from poc.shared.data.sources.table import open_source
+from poc.shared.engine.launch.executors import make_executor
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
@@ -132,3 +133,19 @@ def test_outcomes_of_rows():
     assert read_outcome(row, 2.0) == Outcome("finished", 2.0, 0.5, LARGEST_LOSS)
     failed = {"status": "failed", "error": "Got no memory.\nmore"}
     assert read_outcome(failed, 2.0) == Outcome("failed", 2.0, error="Got no memory.")
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_a_cell_on_a_cluster_ends_like_one_of_this_machine(tmp_path):
+    """The limit is kept there too: the cell is a row that was stopped."""
+    job = make_job(backend="torch", share=1 / 32)
+    here = WorkerCells(tmp_path / "here", "embedded", IMAGES, "poc study").run(job, 300)
+    executor = make_executor("ray")
+    there = WorkerCells(tmp_path / "there", "embedded", IMAGES, "poc study", executor)
+    with executor.held():
+        stopped = there.run(make_job(backend="torch", seed=1), 1.0)
+        found = there.run(job, 300)
+    assert (stopped.status, stopped.error) == ("stopped", "stopped after 1 s")
+    assert found.status == here.status == "finished"
+    assert (found.accuracy, found.loss) == (here.accuracy, here.loss)
