@@ -117,7 +117,8 @@ def test_photos_in_several_splits_are_no_independent_ones():
     twice = pool_difference(
         [result(pairs), result(pairs, seed=1)], [result(others), result(others, seed=1)]
     )
-    assert twice == pytest.approx(once)
+    assert twice[0] == once[0]
+    assert twice[1] == pytest.approx(once[1])
     more = {f"{photo}0": label for photo, label in pairs.items()}
     other_more = {f"{photo}0": label for photo, label in others.items()}
     wide = pool_difference([result(pairs | more)], [result(others | other_more)])
