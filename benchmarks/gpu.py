@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py --output runs/gpu
     python benchmarks/gpu.py --output runs/gpu --device cpu --small   # a trial without a GPU
+    python benchmarks/gpu.py --output runs/gpu --device cpu --small --patience 20   # a busy machine
 
 Parts, for each framework that is installed:
 
@@ -126,18 +127,20 @@ def main() -> int:
     parser.add_argument("--backend", choices=BACKENDS, help="default: each that is installed")
     parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), help="default: all")
     parser.add_argument("--seconds", type=float, default=TOTAL_SECONDS, help="time for all")
+    parser.add_argument(
+        "--patience", type=float, default=1.0, help="factor of all limits, for a busy machine"
+    )
     parser.add_argument("--one", metavar="PART", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        machine = Machine(backend=given.backend, device=given.device, is_small=given.small)
-        print(json.dumps(PARTS[given.one].work(machine)))
+        print(json.dumps(PARTS[given.one].work(read_machine(given, given.backend))))
         return 0
     given.output.mkdir(parents=True, exist_ok=True)
     backends = [given.backend] if given.backend else find_backends()
     if not backends:
         parser.error("no framework is installed here: try pip install 'poc[torch]'")
     names = given.parts or [n for n, p in PARTS.items() if p.is_tried or not given.small]
-    deadline, results = time.monotonic() + given.seconds, []
+    deadline, results = time.monotonic() + given.seconds * given.patience, []
     record: dict[str, Any] = {
         "command": " ".join(sys.argv),
         "device": given.device,
@@ -146,11 +149,21 @@ def main() -> int:
         "parts": results,
     }
     for name, backend in plan(names, backends):
-        results.append(run_part(name, backend, deadline))
+        results.append(run_part(name, read_machine(given, backend), deadline))
         (given.output / "gpu.json").write_text(json.dumps(record, indent=1))
         (given.output / "gpu.md").write_text(write_page(record))
         print(f"{results[-1]['title']}, {backend}: {results[-1]['status']}", flush=True)
     return int(any(result["status"] != "done" for result in results))
+
+
+def read_machine(given: argparse.Namespace, backend: str) -> Machine:
+    """Return what the command asks for, with one framework or the name of both."""
+    return Machine(
+        backend=backend,
+        device=given.device,
+        is_small=given.small,
+        patience=given.patience,
+    )
 
 
 def find_backends() -> list[str]:
@@ -169,22 +182,22 @@ def plan(names: Sequence[str], backends: Sequence[str]) -> list[tuple[str, str]]
 BETWEEN, BETWEEN_TITLE, BETWEEN_SECONDS = "between", "Ladder between both frameworks", 90.0
 
 
-def run_part(name: str, backend: str, deadline: float) -> dict[str, Any]:
+def run_part(name: str, machine: Machine, deadline: float) -> dict[str, Any]:
     """Run a part in its own process until its limit, and return its rows or the reason."""
     is_between = name == BETWEEN
     title = BETWEEN_TITLE if is_between else PARTS[name].title
     limit = BETWEEN_SECONDS if is_between else PARTS[name].limit_seconds
-    result: dict[str, Any] = {"part": name, "backend": backend, "title": title, "rows": []}
-    limit = min(limit, deadline - time.monotonic())
+    result: dict[str, Any] = {"part": name, "backend": machine.backend, "title": title, "rows": []}
+    limit = min(limit * machine.patience, deadline - time.monotonic())
     if limit < LEAST_SECONDS:
         return {**result, "status": "not started: no time left", "seconds": 0.0}
     began = time.monotonic()
-    command = between_command() if is_between else part_command(name, backend)
+    command = between_command(machine) if is_between else part_command(name, machine)
     status, printed = call(command, limit)
     try:
         # A ladder with a broken rung ends with an error, after its rows.
         result["rows"] = read_rows(printed)
-    except (ValueError, StopIteration):
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
         status = "failed: the part printed no rows" if status == "done" else status
     return {**result, "status": status, "seconds": round(time.monotonic() - began, 1)}
 
@@ -218,18 +231,16 @@ def write_rung(rung: dict[str, Any]) -> Row:
     }
 
 
-def part_command(name: str, backend: str) -> list[str]:
-    """Return the command of a part: this one's options, for one part."""
-    kept = [word for word in ("--small",) if word in sys.argv]
-    device = ["--device", "cpu"] if "cpu" in sys.argv else []
-    words = ["--output", ".", "--backend", backend, "--one", name]
-    return [sys.executable, __file__, *words, *kept, *device]
+def part_command(name: str, machine: Machine) -> list[str]:
+    """Return the command that runs one part in this process's way."""
+    words = ["--output", ".", "--one", name, "--backend", machine.backend]
+    words += ["--device", machine.device, "--patience", str(machine.patience)]
+    return [sys.executable, __file__, *words, *(["--small"] if machine.is_small else [])]
 
 
-def between_command() -> list[str]:
+def between_command(machine: Machine) -> list[str]:
     """Return the command that climbs the ladder between both frameworks."""
-    device = "cpu" if "cpu" in sys.argv else "gpu"
-    words = ["parity", "--dtype", "float64", "--set", f"device={device}", "--json", "-q"]
+    words = ["parity", "--dtype", "float64", "--set", f"device={machine.device}", "--json", "-q"]
     return [sys.executable, "-m", "poc.cli", *words]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from poc.benchmarks.gpu_stock import STOCK
 from poc.shared.actions.comparison import read_batches
+from poc.shared.analysis.parity.backend_pair import Caller
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.analysis.parity.rungs import compare
 from poc.shared.engine.backend import Backend, load
@@ -54,11 +55,13 @@ class Machine:
         backend: `tf` or `torch`.
         device: `cpu` or `gpu`.
         is_small: Take small images and few steps, to try the script without a GPU.
+        patience: Factor of all time limits.
     """
 
     backend: str
     device: str
     is_small: bool
+    patience: float = 1.0
 
     @property
     def timed(self) -> tuple[int, int, int]:
@@ -166,7 +169,7 @@ def climb(
     }
     backend = load(machine.backend)
     with Worker(machine.backend) as first, allowing_tf32(backend, machine.backend) as allowing:
-        second = Here(allowing if has_tf32 else backend)
+        second = cast(Caller, Here(allowing if has_tf32 else backend))
         is_brief = mode != "default" or machine.is_small
         rungs = Ladder(spec, first, second, changes, is_brief=is_brief).climb(batches)
     return [
@@ -370,11 +373,11 @@ def run_processes(machine: Machine) -> list[Row]:
                     check=True,
                     capture_output=True,
                     text=True,
-                    timeout=60,
+                    timeout=60 * machine.patience,
                 )
                 row |= read_losses(output)
             except subprocess.TimeoutExpired:
-                row["problem"] = "no end after 60 s"
+                row["problem"] = "no end within the limit"
             except subprocess.CalledProcessError as error:
                 row["problem"] = (error.stderr.strip().splitlines() or ["no message"])[-1]
         rows.append({**row, "seconds": f"{time.perf_counter() - began:.1f}"})

@@ -21,6 +21,7 @@ from poc.benchmarks.gpu_parts import (
     write_error,
 )
 
+CPU = Machine(backend="torch", device="cpu", is_small=True)
 RECORD = {
     "command": "gpu.py --output here",
     "device": "gpu",
@@ -76,7 +77,7 @@ def test_a_part_that_fails_or_takes_too_long_is_ended():
 
 def test_a_part_without_time_left_is_named(monkeypatch):
     monkeypatch.setattr(gpu, "call", None)
-    found = gpu.run_part("float32", "torch", time.monotonic() + 3)
+    found = gpu.run_part("float32", CPU, time.monotonic() + 3)
     assert found["status"] == "not started: no time left"
     assert found["rows"] == []
 
@@ -91,9 +92,17 @@ def test_a_part_without_time_left_is_named(monkeypatch):
 )
 def test_a_part_gives_its_rows_or_the_reason(monkeypatch, status, printed, expected):
     monkeypatch.setattr(gpu, "call", lambda command, limit: (status, printed))
-    found = gpu.run_part("float32", "torch", time.monotonic() + 100)
+    found = gpu.run_part("float32", CPU, time.monotonic() + 100)
     assert found["status"] == expected
     assert found["rows"] == ([{"rung": "logits"}] if printed.startswith("[") else [])
+
+
+def test_a_part_is_started_with_the_options_of_the_command():
+    words = gpu.part_command("float32", CPU)
+    assert words[words.index("--device") + 1] == "cpu"
+    assert words[words.index("--one") + 1] == "float32"
+    assert "--small" in words
+    assert "device=cpu" in gpu.between_command(CPU)
 
 
 def test_rungs_of_the_command_are_rows():
@@ -158,8 +167,7 @@ def test_both_sides_have_the_network_of_the_library():
 
 
 def test_two_processes_are_asked_for(tmp_path):
-    machine = Machine(backend="torch", device="cpu", is_small=True)
-    words = processes_command(machine, 2, tmp_path)
+    words = processes_command(CPU, 2, tmp_path)
     assert words[words.index("--processes") + 1] == "2"
     lines = [{"train/loss": 2.0, "val/loss": 1.0, "epoch": 1}, {"event": "end"}]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
