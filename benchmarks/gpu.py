@@ -246,21 +246,21 @@ def between_command(machine: Machine) -> list[str]:
 
 def call(command: Sequence[str], limit_seconds: float) -> tuple[str, str]:
     """Return how a command ended, and what it printed; its processes end at the limit."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        printed, errors = process.communicate(timeout=limit_seconds)
-    except subprocess.TimeoutExpired:
-        return f"ended after {limit_seconds:.0f} s, its limit", ""
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    ) as process:
+        try:
+            printed, errors = process.communicate(timeout=limit_seconds)
+        except subprocess.TimeoutExpired:
+            return f"ended after {limit_seconds:.0f} s, its limit", ""
+        finally:
+            # Its own processes too, also after Ctrl-C.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode == 0:
         return "done", printed
     lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]

@@ -49,7 +49,7 @@ STEPS_A_ROUND = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a part runs on: a framework, a device (`cpu` or `gpu`), and if it is a trial.
+    """A framework and a device on which a part runs.
 
     Attributes:
         backend: `tf` or `torch`.

@@ -31,7 +31,7 @@ class Result:
         seconds: Time from its start to its end, without the judged photos.
         file_bytes: Size of the network's file; 0 if there is none.
         answers: Judged photo, as `class/name` -> label; empty if the program failed.
-        note: What it chose, or the reason why it failed.
+        note: The choice of the program, or the reason why it failed.
     """
 
     seed: int
@@ -180,7 +180,7 @@ HEADER = (
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """What a user types: commands, and lines of a script."""
+    """Text that a user types: commands, and lines of a script."""
 
     commands: int
     lines: int

@@ -119,7 +119,7 @@ def write_figures(networks: list[tuple[tuple[str, str], Network]]) -> str:
     ]
     columns = (
         *("network", "step of b images, ms", "gradients, MiB", "batch norms"),
-        *("bytes a step", "reading an image, ms"),
+        *("bytes per step", "reading an image, ms"),
     )
     return table(columns, rows)
 
