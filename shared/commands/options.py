@@ -108,6 +108,17 @@ OUTPUT_OPTIONS = [
     ),
     click.option("--overwrite", is_flag=True, help="Replace the run in --output."),
 ]
+ENGINE_OPTIONS = [
+    click.option(
+        "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
+    ),
+    click.option(
+        "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."
+    ),
+    click.option(
+        "--jobs", type=int, metavar="N", help="Cells to train at the same time; default: 1."
+    ),
+]
 SWEEP_OPTIONS = [
     click.option(
         "--grid",
@@ -126,15 +137,7 @@ SWEEP_OPTIONS = [
     click.option(
         "--output", required=True, type=click.Path(path_type=Path), help="Folder of the sweep."
     ),
-    click.option(
-        "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
-    ),
-    click.option(
-        "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."
-    ),
-    click.option(
-        "--jobs", type=int, metavar="N", help="Cells to train at the same time; default: 1."
-    ),
+    *ENGINE_OPTIONS,
 ]
 # For commands that open a run folder: the data may have moved since the run was trained.
 DATA_OPTION = click.option(
