@@ -33,7 +33,7 @@ def describe_end(effects: Sequence[Effect], end: str) -> str:
     shown = judge_gap(gap)
     return (
         f"With {end} habits, {shown}: TensorFlow minus PyTorch is {gap.mean:+.4f} in the mean "
-        f"({write_interval(gap.interval)}), and {size.mean:.4f} without its sign."
+        f"({write_interval(gap.interval)}), and the mean size of the gap is {size.mean:.4f}."
     )
 
 

@@ -9,6 +9,7 @@ from poc.shared.analysis.figures.axis_scales import MARGIN, label_linear
 from poc.shared.analysis.figures.bar_charts import write_name, write_value
 from poc.shared.analysis.figures.drawing import (
     INK,
+    LINE,
     PANEL_WIDTH,
     SEED_COLOURS,
     Mark,
@@ -117,7 +118,8 @@ def draw_steps(axes: Axes, steps: Sequence[Step], title: str) -> None:
     axes.set_axisbelow(True)
     axes.grid(axis="x")
     label_linear(axes.xaxis)
-    axes.axvline(0, color=INK, linewidth=0.8)
+    # Pale, since it crosses the names.
+    axes.axvline(0, color=LINE, linewidth=1.6, zorder=0.5)
     for index, step in enumerate(steps):
         place = index + BAR_PLACE
         write_name(axes, step.name, place - BAR_HEIGHT * 0.6)
