@@ -36,6 +36,7 @@ for command in (
     training.probe,
     tuning.rates,
     tuning.study,
+    tuning.habits,
     results.evaluate,
     new_images.calibrate,
     new_images.predict,

@@ -108,12 +108,18 @@ OUTPUT_OPTIONS = [
     ),
     click.option("--overwrite", is_flag=True, help="Replace the run in --output."),
 ]
-ENGINE_OPTIONS = [
+CLUSTER_OPTIONS = [
     click.option(
         "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
     ),
     click.option(
         "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."
+    ),
+]
+ENGINE_OPTIONS = [
+    *CLUSTER_OPTIONS,
+    click.option(
+        "--jobs", type=int, metavar="N", help="Cells to train at the same time; default: 1."
     ),
 ]
 SWEEP_OPTIONS = [
@@ -135,9 +141,6 @@ SWEEP_OPTIONS = [
         "--output", required=True, type=click.Path(path_type=Path), help="Folder of the sweep."
     ),
     *ENGINE_OPTIONS,
-    click.option(
-        "--jobs", type=int, metavar="N", help="Cells to train at the same time; default: 1."
-    ),
 ]
 # For commands that open a run folder: the data may have moved since the run was trained.
 DATA_OPTION = click.option(

@@ -1,22 +1,24 @@
-"""Commands that search: `rates` for a learning rate, `study` for the method to use."""
+"""Commands of many runs: `rates` and `study` search, `habits` measures the frameworks' habits."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from poc.shared.errors import Interrupted
+from poc.shared.errors import Interrupted, UsageError
 from poc.shared.machine import find_process_start
 
 from .completion import complete_backends, complete_sources, complete_weights
 from .mistakes import Command
 from .options import (
+    CLUSTER_OPTIONS,
     ENGINE_OPTIONS,
     JSON_OPTION,
     RUN_OPTIONS,
     command_line,
     echo_json,
     read_run,
+    tell,
     with_options,
 )
 
@@ -132,7 +134,7 @@ def rates(
 @click.option(
     "--max-latency", metavar="TIME", help="Longest time of that file for an image, such as 20ms."
 )
-@with_options([*ENGINE_OPTIONS, JSON_OPTION])
+@with_options([*CLUSTER_OPTIONS, JSON_OPTION])
 def study(
     source: str,
     budget: str,
@@ -188,3 +190,90 @@ def study(
     for sentence in decision.sentences:
         click.echo(sentence)
     click.echo(f"Written: {output / PAGE}, {output / DECISION}")
+
+
+@click.command(cls=Command)
+@with_options([*RUN_OPTIONS])
+@click.option("--sets", "num_sets", type=int, metavar="N", help="Sets to draw from [sets.ranges].")
+@click.option("--draw-seed", type=int, metavar="S", help="Seed of the draw.")
+@click.option("--seeds", "num_seeds", type=int, metavar="N", help="Runs per cell; default: 1.")
+@click.option("--habits", "listed", metavar="H,H", help="Habits; default: all that have an effect.")
+@click.option(
+    "--design",
+    default="full",
+    metavar="full|single|ends",
+    help="Native habits of the cells: ends: none and all; single: each alone too; full (default): "
+    "all but each too.",
+)
+@click.option(
+    "--target",
+    type=float,
+    metavar="ACCURACY",
+    help="Validation accuracy; compares the epochs that both frameworks need for it.",
+)
+@click.option(
+    "--plan", "is_plan", is_flag=True, help="Write plan.json and print the cells; train nothing."
+)
+@click.option(
+    "--analyse",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Analyse the runs of this folder again; train nothing.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the experiment.")
+@with_options([*ENGINE_OPTIONS, JSON_OPTION])
+def habits(
+    listed: str | None,
+    is_plan: bool,
+    analyse: Path | None,
+    output: Path | None,
+    engine: str,
+    address: str | None,
+    jobs: int | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Measure how far each habit of the frameworks moves their results apart.
+
+    A designed experiment: habits native one by one, all but one and all together, in both
+    frameworks. The same command continues it.
+    """
+    from poc.shared.actions.habits.experiment import (
+        analyse_folder,
+        describe_plan,
+        require_complete,
+        run_experiment,
+    )
+    from poc.shared.actions.habits.planning import Wish, make_plan
+    from poc.shared.actions.requested_run import named_settings, weight_defaults
+    from poc.shared.analysis.habits.page import EFFECTS, PAGE, RUNS, effect_frame
+    from poc.shared.analysis.habits.plan import FILE, store_plan
+    from poc.shared.engine.launch.executors import make_executor
+
+    names = ("num_sets", "draw_seed", "num_seeds", "design", "target")
+    own = {name: given.pop(name) for name in names}
+    if analyse is not None:
+        output, analysis = analyse, analyse_folder(analyse, command_line())
+    else:
+        if output is None:
+            raise UsageError(
+                "Got no --output. Expected a folder for the experiment. Try --output habits."
+            )
+        executor = make_executor(engine, address=address, jobs=jobs)
+        chosen = tuple(listed.split(",")) if listed else ()
+        wish = Wish(config=given["config"], settings=named_settings(**given), habits=chosen, **own)
+        plan, cells = make_plan(wish, command_line(), weight_defaults(tell))
+        if is_plan:
+            store_plan(plan, output)
+            if as_json:
+                echo_json(plan.model_dump(mode="json"))
+            else:
+                click.echo("\n".join([*describe_plan(plan), f"Written: {output / FILE}"]))
+            return
+        analysis = run_experiment(plan, cells, output, executor)
+    if as_json:
+        click.echo(effect_frame(analysis.effects).to_json(orient="records", indent=1))
+    else:
+        click.echo("\n".join(analysis.sentences))
+        click.echo(f"Written: {output / PAGE}, {output / RUNS}, {output / EFFECTS}")
+    require_complete(analysis, output)

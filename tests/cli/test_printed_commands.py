@@ -22,6 +22,7 @@ from poc.cli import cli
 from poc.shared.actions import bench, comparison, probe, rates
 from poc.shared.actions.cards import package
 from poc.shared.actions.demonstration import serve
+from poc.shared.actions.habits import experiment
 from poc.shared.actions.study import study
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
@@ -38,7 +39,7 @@ pytestmark = [
 # Of commands whose data or weights are of other people: they come as far as asking for them.
 ELSEWHERE = re.compile(
     r"imagenet_resnet|resnext101_\w+\.toml|inception_resnet_v2_dogs|/paper_|/study_|cifar100\b"
-    r"|chest_xray|--weights imagenet|cifar100_|FILE\.pth"
+    r"|chest_xray|--weights imagenet|cifar100_|cifar10_|FILE\.pth"
 )
 ASKS = re.compile(r"\b(PATH|FILE|RUN_FOLDER|SOURCE|tfds|imagenet|keras|torchvision)\b")
 # Cells of a sweep that are planned: the rest differs in a number.
@@ -145,6 +146,7 @@ def planning(workplace, monkeypatch):
     monkeypatch.setattr(launch, "train_in_workers", plan_run)
     monkeypatch.setattr(sweep, "run_sweep", plan_cells)
     monkeypatch.setattr(probe, "run_sweep", plan_cells)
+    monkeypatch.setattr(experiment, "run_sweep", plan_cells)
     monkeypatch.setattr(comparison, "check_parity", plan_parity)
     monkeypatch.setattr(rates, "sweep_in_worker", plan_run)
     # A page would be served until somebody ends it.

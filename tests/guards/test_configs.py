@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.habits.designs import COMMON, Arm
 from poc.shared.spec.reading.config import load_run, read_toml
+from poc.shared.spec.reading.habit_cells import make_cells, read_experiment
 from poc.shared.spec.reading.pretrained import Described, WeightDefaults
 from poc.shared.spec.reading.sweep import load_sweep
+from poc.shared.spec.run import RunSpec
 
 NOBODY_SAYS = WeightDefaults(
     describe=lambda path, values: Described(),
@@ -28,15 +31,35 @@ def test_there_are_configs() -> None:
     assert CONFIGS
 
 
+# Table of a config -> the command that reads it; a config without such a table is one run.
+COMMANDS = {"grid": "poc sweep", "sets": "poc habits"}
+
+
+def command_of(path: Path) -> str | None:
+    """The command of several runs that reads a config, or None."""
+    return next((COMMANDS[key] for key in read_toml(path) if key in COMMANDS), None)
+
+
+def read_runs(path: Path, defaults: WeightDefaults | None = None) -> list[RunSpec]:
+    """All runs of a config; of an experiment over the habits, those with common habits."""
+    command = command_of(path)
+    if command is None:
+        return [load_run(path, defaults=defaults)]
+    if command == "poc sweep":
+        return [cell.run for cell in load_sweep(path, defaults=defaults)]
+    common = [Arm(COMMON, frozenset())]
+    cells = make_cells(read_experiment(path, defaults=defaults), common, defaults)
+    return [item.cell.run for item in cells]
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_config_loads(path: Path) -> None:
-    """A sweep is valid in all its cells, and is refused where one run is meant."""
-    if "grid" not in read_toml(path):
-        load_run(path)
-        return
-    assert len(load_sweep(path)) > 1
-    with pytest.raises(UsageError, match="poc sweep"):
-        load_run(path)
+    """Several runs are valid in all their cells, and are refused where one run is meant."""
+    runs, command = read_runs(path), command_of(path)
+    if command is not None:
+        assert len(runs) > 1
+        with pytest.raises(UsageError, match=command):
+            load_run(path)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
@@ -50,8 +73,9 @@ def test_config_opens_with_the_command_that_runs_it(path: Path) -> None:
     command = next((line for line in header if line.startswith("poc ")), None)
     assert command is not None, f"{name(path)} must open with a comment that holds its command"
     assert name(path) in command, f"the command of {name(path)} names another config: {command}"
-    is_sweep = "grid" in read_toml(path)
-    assert command.startswith("poc sweep ") == is_sweep, f"the command of {name(path)}: {command}"
+    reads = command_of(path)
+    starts = [word for word in COMMANDS.values() if command.startswith(f"{word} ")]
+    assert starts == ([reads] if reads else []), f"the command of {name(path)}: {command}"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
@@ -60,9 +84,6 @@ def test_config_leaves_no_number_to_the_recipe(path: Path) -> None:
 
     Only a training view may be left out, of grey images: nothing is filled in there.
     """
-    if "grid" in read_toml(path):
-        runs = [cell.run for cell in load_sweep(path, defaults=NOBODY_SAYS)]
-    else:
-        runs = [load_run(path, defaults=NOBODY_SAYS)]
+    runs = read_runs(path, NOBODY_SAYS)
     allowed = {"data.train_view"} if {run.data.source for run in runs} <= GREY else set()
     assert {key for run in runs for key in run.open_settings} <= allowed

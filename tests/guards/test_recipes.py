@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from poc.shared.spec.habits.designs import COMMON, Arm
 from poc.shared.spec.reading.config import load_run, read_toml
+from poc.shared.spec.reading.habit_cells import make_cells, read_experiment
 from poc.shared.spec.reading.sweep import load_sweep
 from poc.shared.spec.run import RunSpec
 
@@ -290,6 +292,15 @@ RECIPES: Mapping[str, Recipe] = {
         "options.dropout": 0.4,
         "options.pool_size": 3,
     },
+    # CrossedWires, arXiv 2108.12768: Adam, batches in order, no validation, x / 255.
+    "habits/cifar10_resnet20": {
+        "optimizer.name": "adam",
+        "optimizer.weight_decay": 0.0,
+        "data.shuffle": False,
+        "data.normalization": "unit",
+        "data.split.val_fraction": 0.0,
+        "schedule.name": "constant",
+    },
     # Survival falls from 1 to .5 with depth, one draw a block and batch (arXiv 1603.09382).
     "scratch/stochastic_depth_embedded": {
         "options.survival": 0.5,
@@ -307,6 +318,10 @@ OWN = {
     "comparisons/policies_embedded",
     "fixres/photos",
     "fixres/photos_control",
+    "habits/embedded",
+    "habits/fashion_mnist_densenet10",
+    "habits/fashion_mnist_resnet8",
+    "habits/fashion_mnist_vgg9",
     "knn/photos",
     "l2t-ww/embedded",
     "lightlayers/chest_xray_balanced",
@@ -332,8 +347,11 @@ OWN = {
 
 
 def read_runs(name: str) -> list[RunSpec]:
-    """The config's run, or all those of its sweep."""
+    """The config's run, or all those of its sweep; of drawn sets, those with common habits."""
     path = FOLDER / f"{name}.toml"
+    if "sets" in read_toml(path):
+        common = [Arm(COMMON, frozenset())]
+        return [item.cell.run for item in make_cells(read_experiment(path), common)]
     return (
         [cell.run for cell in load_sweep(path)] if "grid" in read_toml(path) else [load_run(path)]
     )

@@ -27,6 +27,8 @@ from .stage import StageSteps, stand_at
 
 # With more steps to repeat, the search would cost more time than a tensor's name is worth.
 MAX_REPEATED_STEPS = 2000
+# These words are in every such error, and in no other one.
+SIGN = "that are not finite at step"
 
 
 class NonFinite(Exception):  # noqa: N818 - a finding, which becomes a CheckFailed
@@ -95,10 +97,15 @@ def find_non_finite(
         found = repeat_steps(steps, backend, state, problem)
     kept = f"the checkpoint after step {saved - 1} is kept" if saved else "nothing was saved yet"
     return CheckFailed(
-        f"Got values of {describe_tensors(found.tensors)} that are not finite at step "
+        f"Got values of {describe_tensors(found.tensors)} {SIGN} "
         f"{found.step} (epoch {found.step // data.train.num_batches + 1}). Expected finite "
         f"values; {kept}. Try a lower optimizer.learning_rate, or look at the data."
     )
+
+
+def is_non_finite(error: str) -> bool:
+    """Return whether the text of an error is the one of a loss or weight that is not finite."""
+    return SIGN in error
 
 
 def describe_tensors(names: tuple[str, ...]) -> str:

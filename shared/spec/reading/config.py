@@ -23,6 +23,8 @@ from .recipe import leave_open
 from .shipped import find_config
 
 WEIGHTS = "initial_weights"
+# Tables of a config that describe several runs -> their name, and the command that reads them.
+TABLES = {"grid": ("a grid", "poc sweep"), "sets": ("sets of settings", "poc habits")}
 DEFAULT_METHOD: str = RunSpec.model_fields["method"].default
 
 
@@ -47,17 +49,32 @@ def load_run(
         UsageError: Unreadable file, unknown key or wrong value.
     """
     values = read_toml(path) if path else {}
-    if "grid" in values:
-        raise UsageError(
-            f"Got the config {str(path)!r}, which holds a grid. Expected one run. Try "
-            "`poc sweep --config`."
-        )
+    refuse_tables(values, path)
     values.update({key: value for key, value in fields.items() if value is not None})
     assign_all(values, assignments, defaults)
     if defaults is not None:
         leave_open(values)
         defaults.take_view(values)
     return RunSpec.parse(values, "")
+
+
+def refuse_tables(values: Mapping[str, object], path: Path | str | None, taken: str = "") -> None:
+    """Refuse a config that another command reads.
+
+    Args:
+        values: Content of the config.
+        path: Its file.
+        taken: The table that the calling command reads.
+
+    Raises:
+        UsageError: It has the table of another command, which the message names.
+    """
+    for table, (name, command) in TABLES.items():
+        if table in values and table != taken:
+            raise UsageError(
+                f"Got the config {str(path)!r}, which holds {name}. Expected one without. Try "
+                f"`{command} --config`."
+            )
 
 
 def read_config(path: Path | str) -> str:

@@ -18,7 +18,7 @@ from poc.shared.spec.run import RunSpec
 
 from .cell_names import name_cells, write_value
 from .cell_weights import WEIGHTS, find_lender, keeps_model_open, name_cell_model, take_cell_view
-from .config import assign_all, parse_value, read_toml, set_value
+from .config import assign_all, parse_value, read_toml, refuse_tables, set_value
 from .pretrained import WeightDefaults
 from .recipe import leave_open
 
@@ -78,6 +78,7 @@ def load_sweep(
             names it.
     """
     values = read_toml(path) if path else {}
+    refuse_tables(values, path, taken="grid")
     products = read_products(values.pop("grid", {}))
     seeds_in_file = values.pop("seeds", None)
     overriding = dict(parse_axis(axis) for axis in axes)

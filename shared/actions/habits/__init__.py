@@ -1,0 +1,1 @@
+"""The experiment over the habits: its plan, its cells and its files."""

@@ -1,0 +1,1 @@
+"""The analysis of an experiment over the habits: effects, tables, pictures and the page."""
