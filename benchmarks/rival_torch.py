@@ -67,6 +67,8 @@ def train(given: argparse.Namespace) -> None:
             best, kept = accuracy, copy.deepcopy(model.state_dict())
         seconds = time.monotonic() - began
         print(f"epoch {epoch + 1}: validation {accuracy:.3f}", flush=True)
+    if best < 0:
+        raise SystemExit("no epoch ended within the budget")
     torch.save({"body": given.body, "classes": plain.classes, "weights": kept}, given.output)
 
 

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +113,17 @@ def plan(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
     """Return name -> measurement, the cheap ones first."""
     small = given.small
     work: dict[str, Callable[[], dict[str, Any]]] = {
-        "decoding": lambda: measure_decoding(small),
-        "meeting": lambda: measure_messages(small),
+        "decoding": partial(measure_decoding, small),
+        "meeting": partial(measure_messages, small),
     }
     for backend in given.backends:
-        work[f"sums {backend}"] = lambda b=backend: measure_sums(b, small)
+        work[f"sums {backend}"] = partial(measure_sums, backend, small)
     for name in given.networks:
         for backend in given.backends:
-            work[f"steps {name} {backend}"] = lambda n=name, b=backend: start(
-                f"steps:{n}", b, small
-            )
+            work[f"steps {name} {backend}"] = partial(start, f"steps:{name}", backend, small)
     for name in given.networks:
         for backend in given.backends:
-            work[f"check {name} {backend}"] = lambda n=name, b=backend: check(n, b, small)
+            work[f"check {name} {backend}"] = partial(check, name, backend, small)
     return work
 
 
@@ -154,7 +153,7 @@ def wait(process: subprocess.Popen[str]) -> dict[str, Any]:
     """
     printed, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"Got exit code {process.returncode} of {process.args}. Expected 0.")
+        raise RuntimeError(f"Got exit code {process.returncode} of {process.args!r}. Expected 0.")
     return dict(json.loads(printed.splitlines()[-1]))
 
 
@@ -206,11 +205,12 @@ def time_batches(backend_name: str, work: str, is_small: bool) -> dict[str, Any]
 def measure_sums(backend: str, is_small: bool) -> dict[str, Any]:
     """Return the median seconds of a sum over two ranks of this machine, for each size."""
     *addresses, meeting = local_addresses(3)
-    shared = {"addresses": tuple(addresses), "meeting": meeting, "token": secrets.token_hex(8)}
-    processes = [
-        launch("sums", backend, is_small, Place(index=i, count=2, **shared).to_environment())
+    token = secrets.token_hex(8)
+    places = [
+        Place(index=i, count=2, addresses=tuple(addresses), meeting=meeting, token=token)
         for i in range(2)
     ]
+    processes = [launch("sums", backend, is_small, place.to_environment()) for place in places]
     first, _ = map(wait, processes)
     return first
 
@@ -317,7 +317,7 @@ def write_images(path: Path, count: int, side: int) -> None:
     """Write random images of many classes, with a few to validate and to test."""
     random = np.random.default_rng(0)
     parts = {"train": count, "val": NUM_CLASSES, "test": NUM_CLASSES}
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, size in parts.items():
         shape = (size, side, side, 3)
         arrays[f"{part}_images"] = random.integers(0, 256, shape, dtype=np.uint8)

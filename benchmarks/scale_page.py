@@ -1,6 +1,6 @@
 """Tables of `docs/scale.md`, from the figures that `scale.py` has measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from poc.benchmarks.scale_model import (
@@ -175,7 +175,7 @@ def write_forecast(
     return table(columns, rows)
 
 
-def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    lines = [columns, ("---",) + ("--:",) * (len(columns) - 1), *rows]
+    lines = [columns, ["---", *["--:"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
