@@ -56,10 +56,12 @@ def run(
     overwrite: bool = False,
     resume: FilePath | None = None,
     save_every: str | int | None = None,
+    processes: int = 1,
+    max_restarts: int = 0,
     verbose: bool = False,
     **given: Unpack[RunKeywords],
 ) -> RunResult:
-    """Train in one framework, in a process of its own, as `poc run` does.
+    """Train in one framework, in a process of its own or in several, as `poc run` does.
 
     `import poc` and this call load no framework into the caller's process.
 
@@ -67,10 +69,12 @@ def run(
         backend: Framework to train with, `tf` or `torch`; None for the one in the config.
         output: Run folder; None for a new one in `runs/`.
         overwrite: Replace the run in `output`.
-        resume: Run folder to continue with its own settings; only `data`, `save_every` and
-            `verbose` may be set with it.
+        resume: Run folder to continue with its own settings; only `data`, `save_every`,
+            `processes`, `max_restarts` and `verbose` may be set with it.
         save_every: Time between checkpoints within an epoch: `"10min"` (the default), or a number
             of steps such as `500`.
+        processes: Processes of this machine that train together; they compute what one computes.
+        max_restarts: Restarts from the last checkpoint after one of them has died.
         verbose: Print progress and notes on standard error.
         **given: The run. `method` (default: `lightlayers`), `model`, `student` (the same for a
             network that learns from a teacher), `teacher` (run folder or weight file), `k` (size of
@@ -89,15 +93,18 @@ def run(
     """
     refuse_unknown("poc.run", given, RunKeywords.__annotations__)
     every = SAVE_EVERY if save_every is None else str(save_every)
+    course = Course(save_every=every, processes=processes, max_restarts=max_restarts)
     with python_call(verbose=verbose):
         if resume is not None:
             place = given.pop("data", None)
             beside = {"backend": backend, "output": output, "overwrite": overwrite, **given}
-            refuse_beside_resume("--data, --save-every and --verbose", **beside)
-            return continue_run(read_path(resume, "resume"), place, every)
+            usable = "--data, --save-every, --processes, --max-restarts and --verbose"
+            refuse_beside_resume(usable, **beside)
+            return continue_run(read_path(resume, "resume"), place, course)
         folder = read_optional_path(output, "output")
         chosen = require_backend(backend, read_optional_path(given.get("config"), "config"))
-        command = describe_call("run", backend=backend, output=output, **given)
+        several = {"processes": processes} if processes != 1 else {}
+        command = describe_call("run", backend=backend, output=output, **several, **given)
         with TrainingProgress(chosen) as progress:
             notes = Notes(progress.update)
             row = launch_run(
@@ -106,18 +113,18 @@ def run(
                 command=command,
                 overwrite=overwrite,
                 report=notes,
-                course=Course(save_every=every),
+                course=course,
             )
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 
 
-def continue_run(folder: Path, data: str | None, save_every: str) -> RunResult:
+def continue_run(folder: Path, data: str | None, course: Course) -> RunResult:
     """Continue the run of a folder; if it has finished, only read it.
 
     Args:
         folder: Run folder.
         data: Present place of its data; None for the recorded one.
-        save_every: As of `run`.
+        course: Saves and processes.
 
     Raises:
         UsageError: No run has begun there, or its data is gone.
@@ -125,7 +132,6 @@ def continue_run(folder: Path, data: str | None, save_every: str) -> RunResult:
     command = describe_call("run", resume=folder, data=data)
     with TrainingProgress("resume") as progress:
         notes = Notes(progress.update)
-        course = Course(save_every=save_every)
         row = resume_run(folder, command=command, report=notes, course=course, data=data)
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 

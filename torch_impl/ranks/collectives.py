@@ -24,7 +24,7 @@ def join(run: RunSpec, place: Place) -> None:
     is_cpu = find_device(run) == "cpu"
     if not is_cpu:
         # Ranks of one machine take one GPU each.
-        torch.cuda.set_device(place.index % torch.cuda.device_count())
+        torch.cuda.set_device(place.local_index % torch.cuda.device_count())
     distributed.init_process_group(
         "gloo" if is_cpu else "nccl",
         init_method=f"tcp://{place.addresses[0]}",

@@ -2,6 +2,8 @@
 
 import pytest
 
+from poc.shared.engine.launch.course import Course
+from poc.shared.engine.ranks.place import Place
 from poc.shared.engine.ranks.refusals import REASONS, check_ranks, describe_refusal
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import METHODS
@@ -39,3 +41,33 @@ def test_more_processes_than_examples():
     check_ranks(run, 2)
     with pytest.raises(UsageError, match=r"--processes 3 for data\.batch_size=2"):
         check_ranks(run, 3)
+
+
+LAUNCHED = Place(index=1, count=2, meeting="a:1")
+
+
+@pytest.mark.parametrize(
+    ("course", "message"),
+    [
+        (Course(processes=0), r"--processes 0"),
+        (Course(max_restarts=-1), r"--max-restarts -1"),
+        (Course(place=LAUNCHED, processes=2), r"--processes 2 for rank 1 of 2"),
+        (Course(place=LAUNCHED, max_restarts=1), r"--max-restarts 1 for rank 1 of 2"),
+    ],
+)
+def test_a_course_that_cannot_be(course, message):
+    with pytest.raises(UsageError, match=rf"^Got {message}.*Expected.*Try"):
+        course.check()
+
+
+def test_a_launched_rank_is_checked_as_one_of_several(tmp_path):
+    course = Course(place=LAUNCHED)
+    with pytest.raises(UsageError, match=r"--processes 2 for a head"):
+        course.check(load_run(None, ["method=knn"]))
+    course.check(load_run(None, ["method=scratch"]))
+    with pytest.raises(UsageError, match=r"^Got rank 1 of 2 without --output"):
+        course.require_output(None)
+    course.require_output(tmp_path)
+    Course().require_output(None)
+    assert course.places() == [LAUNCHED]
+    assert [place.local_count for place in Course(processes=3).places()] == [3, 3, 3]
