@@ -11,7 +11,7 @@ from poc.shared.spec.reading.config import load_run
 
 REFUSED = {
     ("method=logistic",): "a head that is computed",
-    ("method=l2t-ww",): "a method that takes several steps",
+    ("method=l2t-ww", "method_options.meta_batch=held_out"): "l2t-ww with meta_batch=held_out",
     ("method=semckd",): "a method whose loss compares",
     ("method=scratch", "mode=compiled"): "mode=compiled",
     ("method=scratch", "norm_statistics=exact"): "norm_statistics=exact",
@@ -27,13 +27,20 @@ def test_each_reason(settings, reason):
     check_ranks(run, 1)
 
 
+@pytest.mark.parametrize("setting", ["method_options.standardize=true", "batch_norm_sync=local"])
+def test_other_parts_of_a_batch(setting):
+    with pytest.raises(UsageError, match="l2t-ww with"):
+        check_ranks(load_run(None, ["method=l2t-ww", setting]), 2)
+    check_ranks(load_run(None, ["method=l2t-ww"]), 2)
+
+
 def test_every_reason_is_tested():
     assert len(REFUSED) == len(REASONS)
 
 
 def test_all_other_methods_are_trained():
     refused = {name for name in METHODS if describe_refusal(load_run(None, [f"method={name}"]))}
-    assert refused == {"logistic", "knn", "l2t-ww", "semckd"}
+    assert refused == {"logistic", "knn", "semckd"}
 
 
 def test_more_processes_than_examples():
