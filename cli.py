@@ -33,7 +33,7 @@ for command in (
     training.compare,
     training.parity,
     training.sweep,
-    training.probe,
+    tuning.probe,
     tuning.rates,
     tuning.study,
     results.evaluate,

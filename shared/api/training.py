@@ -29,6 +29,7 @@ from .python_call import Notes, python_call, refuse_unknown, write_settings
 from .results import Comparison, RunResult
 
 FilePath = str | os.PathLike[str]
+WITH_RESUME = "--data, --save-every, --processes, --max-restarts and --verbose"
 
 
 class RunKeywords(TypedDict, total=False):
@@ -49,6 +50,13 @@ class RunKeywords(TypedDict, total=False):
     settings: Mapping[str, object]
 
 
+class TogetherKeywords(RunKeywords, total=False):
+    """Keywords of a run that several processes may train together."""
+
+    processes: int
+    max_restarts: int
+
+
 def run(
     *,
     backend: Literal["tf", "torch"] | None = None,
@@ -56,10 +64,8 @@ def run(
     overwrite: bool = False,
     resume: FilePath | None = None,
     save_every: str | int | None = None,
-    processes: int = 1,
-    max_restarts: int = 0,
     verbose: bool = False,
-    **given: Unpack[RunKeywords],
+    **given: Unpack[TogetherKeywords],
 ) -> RunResult:
     """Train in one framework, in a process of its own or in several, as `poc run` does.
 
@@ -73,15 +79,14 @@ def run(
             `processes`, `max_restarts` and `verbose` may be set with it.
         save_every: Time between checkpoints within an epoch: `"10min"` (the default), or a number
             of steps such as `500`.
-        processes: Processes of this machine that train together; they compute what one computes.
-        max_restarts: Restarts from the last checkpoint after one of them has died.
         verbose: Print progress and notes on standard error.
         **given: The run. `method` (default: `lightlayers`), `model`, `student` (the same for a
             network that learns from a teacher), `teacher` (run folder or weight file), `k` (size of
             the light layers), `config` (TOML file or a name of `poc config list`), `data` (such as
             `folder:PATH`; default: `embedded`), `epochs`, `batch_size` (examples, or `auto`),
             `seed`, `dtype`, `weights` (file, `imagenet` or `none`), and `settings`: dotted keys of
-            `poc config keys` -> values, such as `{"optimizer.learning_rate": 1e-3}`.
+            `poc config keys` -> values, such as `{"optimizer.learning_rate": 1e-3}`. Besides,
+            `processes` that train it together, and `max_restarts` after one of them has died.
 
     Returns:
         The run's folder, its row of the comparison table, and its notes.
@@ -91,31 +96,36 @@ def run(
         CheckFailed: A value is not finite, or memory has ended.
         Interrupted: Ctrl-C, or an interrupt of the notebook; the run can be resumed.
     """
-    refuse_unknown("poc.run", given, RunKeywords.__annotations__)
-    every = SAVE_EVERY if save_every is None else str(save_every)
-    course = Course(save_every=every, processes=processes, max_restarts=max_restarts)
+    refuse_unknown("poc.run", given, TogetherKeywords.__annotations__)
+    command = describe_call("run", backend=backend, output=output, **given)
+    course = take_course(given, save_every)
     with python_call(verbose=verbose):
         if resume is not None:
             place = given.pop("data", None)
             beside = {"backend": backend, "output": output, "overwrite": overwrite, **given}
-            usable = "--data, --save-every, --processes, --max-restarts and --verbose"
-            refuse_beside_resume(usable, **beside)
+            refuse_beside_resume(WITH_RESUME, **beside)
             return continue_run(read_path(resume, "resume"), place, course)
-        folder = read_optional_path(output, "output")
         chosen = require_backend(backend, read_optional_path(given.get("config"), "config"))
-        several = {"processes": processes} if processes != 1 else {}
-        command = describe_call("run", backend=backend, output=output, **several, **given)
         with TrainingProgress(chosen) as progress:
             notes = Notes(progress.update)
             row = launch_run(
                 read_keywords(chosen, notes, given),
-                folder,
+                read_optional_path(output, "output"),
                 command=command,
                 overwrite=overwrite,
                 report=notes,
                 course=course,
             )
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
+
+
+def take_course(given: TogetherKeywords, save_every: str | int | None) -> Course:
+    """Return how a run is carried out; take what says so out of its keywords."""
+    return Course(
+        save_every=SAVE_EVERY if save_every is None else str(save_every),
+        processes=given.pop("processes", 1),
+        max_restarts=given.pop("max_restarts", 0),
+    )
 
 
 def continue_run(folder: Path, data: str | None, course: Course) -> RunResult:

@@ -1,16 +1,24 @@
-"""Commands that search: `rates` for a learning rate, `study` for the method to use."""
+"""Commands that search: `rates` for a learning rate, `study` for a method, `probe` for weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from poc.shared.errors import Interrupted
+from poc.shared.errors import Interrupted, UsageError
 from poc.shared.machine import find_process_start
 
 from .completion import complete_backends, complete_sources, complete_weights
 from .mistakes import Command
-from .options import JSON_OPTION, RUN_OPTIONS, command_line, echo_json, read_run, with_options
+from .options import (
+    JSON_OPTION,
+    RUN_OPTIONS,
+    command_line,
+    echo_json,
+    read_run,
+    tell,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from poc.shared.engine.console.work_count import Event
@@ -176,3 +184,46 @@ def study(
     for sentence in decision.sentences:
         click.echo(sentence)
     click.echo(f"Written: {output / PAGE}, {output / DECISION}")
+
+
+@click.command(cls=Command)
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+@click.option("--folds", type=int, default=5, metavar="N", help="Number of folds; default: 5.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
+)
+def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
+    """Compare pretrained with random weights on every fold.
+
+    A new head is trained on the frozen network, in both frameworks.
+    """
+    from poc.shared.actions.probe import probe_table, run_probe
+    from poc.shared.actions.requested_run import named_settings, weight_defaults
+    from poc.shared.analysis.tables.terminal import show
+    from poc.shared.engine.console.progress import SweepProgress
+
+    weights = given.pop("weights")
+    if weights is None:
+        raise UsageError(
+            "Got no --weights. Expected a canonical safetensors file with the pretrained network. "
+            "Try adding --weights FILE."
+        )
+    settings = named_settings(**given)
+    with SweepProgress(4 * folds) as progress:
+        result = run_probe(
+            given["config"],
+            settings,
+            weights=weights,
+            num_folds=folds,
+            output=output,
+            command=command_line(),
+            defaults=weight_defaults(tell),
+            progress=progress,
+        )
+    if as_json:
+        echo_json(result)
+        return
+    show(probe_table(result))
+    for backend, gain in result["gain"].items():
+        p_value = result["p_values"][backend]
+        click.echo(f"{backend}: pretrained {100 * gain:+.1f} points, McNemar p = {p_value:.2g}")
