@@ -1,4 +1,4 @@
-"""Several processes of one run against one process: seconds an epoch, and accuracy.
+"""Several processes of one run against one process: seconds per epoch, and accuracy.
 
     python benchmarks/ranks.py time --output FOLDER
     python benchmarks/ranks.py accuracy --output FOLDER

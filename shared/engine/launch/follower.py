@@ -1,4 +1,4 @@
-"""A rank that a launcher has started beside the first one: it trains its part, and writes nothing.
+"""A rank that a launcher has started, other than the first one: it trains and writes nothing.
 
 The first rank's command holds the run's folder, reports and judges. That of another rank only has a
 worker, whose output it shows if the worker crashes.

@@ -34,7 +34,7 @@ class RankGroup:
         Args:
             operation: Operation to run.
             nothing: Arguments by position, which are refused.
-            arguments: Arguments of the operation, by name; each rank gets them whole.
+            arguments: Arguments of the operation, by name; each rank gets all of them.
 
         Raises:
             CheckFailed: Two ranks have other bits.
@@ -71,7 +71,7 @@ def open_group(backend: str, count: int, log: Path | None = None) -> Iterator[Ra
     """
     workers = dict[int, Worker]()
     with ExitStack() as stack, ThreadPoolExecutor(count) as threads:
-        # Also those that have started beside one that has not.
+        # Also if one of them has not started.
         stack.callback(lambda: end_all([workers[index] for index in sorted(workers)]))
 
         def start(place: Place) -> None:
