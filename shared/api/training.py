@@ -120,7 +120,7 @@ def run(
 
 
 def take_course(given: TogetherKeywords, save_every: str | int | None) -> Course:
-    """Return how a run is carried out; and take it out of the keywords."""
+    """Return how a run is carried out; its keywords are taken out of `given`."""
     return Course(
         save_every=SAVE_EVERY if save_every is None else str(save_every),
         processes=given.pop("processes", 1),

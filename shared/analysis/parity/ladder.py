@@ -229,7 +229,7 @@ class Ladder:
     def find_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]
     ) -> tuple[Outcome, Outcome, tuple[str, ...]]:
-        """Return the outcome of the first steps, that of those to judge, and notes about them."""
+        """Return outcomes from `Weights`: of the first steps, of those to judge; and notes."""
         steps, notes = self.first_steps(optimizer, weights, batches)
         first = outcome = self.take_steps(steps, weights, batches)
         while not outcome.is_calm:
