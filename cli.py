@@ -33,7 +33,6 @@ for command in (
     training.compare,
     training.parity,
     training.sweep,
-    training.probe,
     tuning.rates,
     tuning.study,
     tuning.habits,
@@ -55,6 +54,7 @@ for command in (
     configs.configs,
     data.data,
     weights.weights,
+    weights.probe,
     completion.completion,
 ):
     cli.add_command(command)

@@ -14,11 +14,11 @@ from .models import Model
 from .optimizers.loss_scale import LossScale
 from .ranked_gradients import (
     average_statistics,
-    mean_loss,
     norms_of_step,
     sum_gradients,
     take_gradients,
 )
+from .ranks.losses import mean_loss
 from .weights import learning_names, named_variables, trainable_names
 
 

@@ -26,14 +26,6 @@ def norms_of_step(
     return counting(None if is_local else extras[EXAMPLE_SHARE])
 
 
-def mean_loss(losses: Mapping[str, tf.Tensor], extras: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Return the mean () of loss terms (N,), added up; of several ranks, this one's share of it."""
-    if EXAMPLE_SHARE in extras:
-        total = tf.add_n([tf.reduce_sum(values) for values in losses.values()])
-        return total * extras[EXAMPLE_SHARE]
-    return tf.add_n([tf.reduce_mean(values) for values in losses.values()])
-
-
 def take_gradients(model: Model) -> dict[str, tf.Tensor]:
     """Take the gradients (…) of earlier batches of an update away: none, they are kept apart."""
     return {}

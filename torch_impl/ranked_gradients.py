@@ -26,16 +26,6 @@ def norms_of_step(
     return counting(None if is_local else extras[EXAMPLE_SHARE])
 
 
-def mean_loss(
-    losses: Mapping[str, torch.Tensor], extras: Mapping[str, torch.Tensor]
-) -> torch.Tensor:
-    """Return the mean () of loss terms (N,), added up; of several ranks, this one's share of it."""
-    if EXAMPLE_SHARE in extras:
-        total = torch.stack([values.sum() for values in losses.values()]).sum()
-        return total * extras[EXAMPLE_SHARE]
-    return torch.stack([values.mean() for values in losses.values()]).sum()
-
-
 def take_gradients(model: Model) -> dict[str, torch.Tensor]:
     """Take the gradients (…) of earlier batches of an update out of `.grad`."""
     found = {

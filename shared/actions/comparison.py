@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from poc.shared.analysis.parity.batches import Batch
+from poc.shared.analysis.parity.batches import Batch, make_uneven
 from poc.shared.analysis.parity.ladder import Ladder
 from poc.shared.analysis.parity.progress import LadderProgress
+from poc.shared.analysis.parity.rank_ladder import RankLadder, check_rank_ladder
 from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.parity.size import describe_shrinking, shrink
 from poc.shared.analysis.verdicts.headline import read_headline
@@ -18,6 +19,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.folder.save_schedule import DEFAULT as DEFAULT_SAVE_EVERY
 from poc.shared.engine.folder.save_schedule import Saver
 from poc.shared.engine.launch.course import Course
+from poc.shared.engine.launch.rank_group import open_group
 from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.worker.handle import Worker
@@ -97,6 +99,33 @@ def check_parity(
         ladder = Ladder(climbed, first, second, changes or {}, is_brief=is_brief, progress=progress)
         rungs = ladder.climb(batches)
     return [replace(rungs[0], notes=(*rungs[0].notes, note)), *rungs[1:]] if note else rungs
+
+
+def check_rank_parity(run: RunSpec, processes: int, report: Report) -> list[Rung]:
+    """Climb the ladder of one process and of several, in both backends, in float64.
+
+    Args:
+        run: The run to compare.
+        processes: Processes of each backend that compute it together.
+        report: As of `check_parity`.
+
+    Raises:
+        UsageError: Processes cannot train this run together, or as `check_parity`.
+        CheckFailed: Two ranks have other bits.
+    """
+    require_common(run)
+    check_rank_ladder(run, processes)
+    resolved, batches = read_batches(run)
+    progress = LadderProgress(report)
+    with (
+        Worker("tf") as first,
+        Worker("torch") as second,
+        open_group("tf", processes) as first_ranks,
+        open_group("torch", processes) as second_ranks,
+    ):
+        groups = (first_ranks, second_ranks)
+        ladder = RankLadder(resolved, (first, second), groups, processes, progress)
+        return ladder.climb(make_uneven(batches))
 
 
 def check_start(output: Path | None, *, overwrite: bool, save_every: str | None) -> None:

@@ -29,6 +29,7 @@ from .python_call import Notes, python_call, refuse_unknown, write_settings
 from .results import Comparison, RunResult
 
 FilePath = str | os.PathLike[str]
+WITH_RESUME = "--data, --save-every, --processes, --max-restarts and --verbose"
 
 
 class RunKeywords(TypedDict, total=False):
@@ -49,6 +50,13 @@ class RunKeywords(TypedDict, total=False):
     settings: Mapping[str, object]
 
 
+class TogetherKeywords(RunKeywords, total=False):
+    """Keywords of a run that several processes may train together."""
+
+    processes: int
+    max_restarts: int
+
+
 def run(
     *,
     backend: Literal["tf", "torch"] | None = None,
@@ -57,9 +65,9 @@ def run(
     resume: FilePath | None = None,
     save_every: str | int | None = None,
     verbose: bool = False,
-    **given: Unpack[RunKeywords],
+    **given: Unpack[TogetherKeywords],
 ) -> RunResult:
-    """Train in one framework, in a process of its own, as `poc run` does.
+    """Train in one framework, in a process of its own or in several, as `poc run` does.
 
     `import poc` and this call load no framework into the caller's process.
 
@@ -67,8 +75,8 @@ def run(
         backend: Framework to train with, `tf` or `torch`; None for the one in the config.
         output: Run folder; None for a new one in `runs/`.
         overwrite: Replace the run in `output`.
-        resume: Run folder to continue with its own settings; only `data`, `save_every` and
-            `verbose` may be set with it.
+        resume: Run folder to continue with its own settings; only `data`, `save_every`,
+            `processes`, `max_restarts` and `verbose` may be set with it.
         save_every: Time between checkpoints within an epoch: `"10min"` (the default), or a number
             of steps such as `500`.
         verbose: Print progress and notes on standard error.
@@ -77,7 +85,8 @@ def run(
             the light layers), `config` (TOML file or a name of `poc config list`), `data` (such as
             `folder:PATH`; default: `embedded`), `epochs`, `batch_size` (examples, or `auto`),
             `seed`, `dtype`, `weights` (file, `imagenet` or `none`), and `settings`: dotted keys of
-            `poc config keys` -> values, such as `{"optimizer.learning_rate": 1e-3}`.
+            `poc config keys` -> values, such as `{"optimizer.learning_rate": 1e-3}`. Besides,
+            `processes` that train it together, and `max_restarts` after one of them has died.
 
     Returns:
         The run's folder, its row of the comparison table, and its notes.
@@ -87,37 +96,45 @@ def run(
         CheckFailed: A value is not finite, or memory has ended.
         Interrupted: Ctrl-C, or an interrupt of the notebook; the run can be resumed.
     """
-    refuse_unknown("poc.run", given, RunKeywords.__annotations__)
-    every = SAVE_EVERY if save_every is None else str(save_every)
+    refuse_unknown("poc.run", given, TogetherKeywords.__annotations__)
+    command = describe_call("run", backend=backend, output=output, **given)
+    course = take_course(given, save_every)
     with python_call(verbose=verbose):
         if resume is not None:
             place = given.pop("data", None)
             beside = {"backend": backend, "output": output, "overwrite": overwrite, **given}
-            refuse_beside_resume("--data, --save-every and --verbose", **beside)
-            return continue_run(read_path(resume, "resume"), place, every)
-        folder = read_optional_path(output, "output")
+            refuse_beside_resume(WITH_RESUME, **beside)
+            return continue_run(read_path(resume, "resume"), place, course)
         chosen = require_backend(backend, read_optional_path(given.get("config"), "config"))
-        command = describe_call("run", backend=backend, output=output, **given)
         with TrainingProgress(chosen) as progress:
             notes = Notes(progress.update)
             row = launch_run(
                 read_keywords(chosen, notes, given),
-                folder,
+                read_optional_path(output, "output"),
                 command=command,
                 overwrite=overwrite,
                 report=notes,
-                course=Course(save_every=every),
+                course=course,
             )
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 
 
-def continue_run(folder: Path, data: str | None, save_every: str) -> RunResult:
+def take_course(given: TogetherKeywords, save_every: str | int | None) -> Course:
+    """Return how a run is carried out; its keywords are taken out of `given`."""
+    return Course(
+        save_every=SAVE_EVERY if save_every is None else str(save_every),
+        processes=given.pop("processes", 1),
+        max_restarts=given.pop("max_restarts", 0),
+    )
+
+
+def continue_run(folder: Path, data: str | None, course: Course) -> RunResult:
     """Continue the run of a folder; if it has finished, only read it.
 
     Args:
         folder: Run folder.
         data: Present place of its data; None for the recorded one.
-        save_every: As of `run`.
+        course: Saves and processes.
 
     Raises:
         UsageError: No run has begun there, or its data is gone.
@@ -125,7 +142,6 @@ def continue_run(folder: Path, data: str | None, save_every: str) -> RunResult:
     command = describe_call("run", resume=folder, data=data)
     with TrainingProgress("resume") as progress:
         notes = Notes(progress.update)
-        course = Course(save_every=save_every)
         row = resume_run(folder, command=command, report=notes, course=course, data=data)
     return RunResult.of_row(row, [*notes.texts, *load_notes([row])])
 

@@ -1,11 +1,11 @@
-"""Commands that train: `run`, `compare`, `parity`, `sweep`, `probe`."""
+"""Commands that train: `run`, `compare`, `parity`, `sweep`."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.errors import CheckFailed
 
 from .completion import complete_backends
 from .mistakes import Command
@@ -43,26 +43,43 @@ from .options import (
     metavar="N",
     help="Processes of this machine that train together; default: 1.",
 )
+@click.option(
+    "--max-restarts",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Restarts from the last checkpoint after a process has died; default: 0.",
+)
 @with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
 def run(
     backend: str | None,
     resume: Path | None,
     processes: int,
+    max_restarts: int,
     output: Path | None,
     overwrite: bool,
     save_every: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train in one framework; print the results."""
+    """Train in one framework; print the results.
+
+    With the variables of torchrun, or TF_CONFIG, this process is one rank of the run.
+    """
     from poc.shared.actions.requested_run import refuse_beside_resume, require_backend
     from poc.shared.analysis.runs.load import load_notes
     from poc.shared.analysis.tables.terminal import comparison_table, show, timing_table
     from poc.shared.engine.console.progress import TrainingProgress
     from poc.shared.engine.launch.course import Course
     from poc.shared.engine.launch.run import launch_run, resume_run
+    from poc.shared.engine.ranks.launched import find_place
 
-    course = Course(processes=processes, **({"save_every": save_every} if save_every else {}))
+    course = Course(
+        processes=processes,
+        max_restarts=max_restarts,
+        place=find_place(),
+        **({"save_every": save_every} if save_every else {}),
+    )
     if resume is not None:
         data = given.pop("data")
         refuse_beside_resume(backend=backend, output=output, overwrite=overwrite, **given)
@@ -83,6 +100,9 @@ def run(
             )
     if as_json:
         echo_json(row)
+        return
+    if not course.place.is_first:
+        click.echo(f"Rank {course.place.index} is done. Run folder: {row['folder']}")
         return
     show(comparison_table([row]), timing_table([row]))
     for note in load_notes([row]):
@@ -148,18 +168,32 @@ def compare(
 
 @click.command(cls=Command)
 @with_options([*RUN_OPTIONS, JSON_OPTION])
-def parity(as_json: bool, **given: Any) -> None:
+@click.option(
+    "--processes",
+    type=int,
+    default=1,
+    metavar="N",
+    help="Check also that N processes of each framework compute what one does; default: 1.",
+)
+def parity(as_json: bool, processes: int, **given: Any) -> None:
     """Check that both frameworks compute the same values.
 
     If not, it names the tensor and exits with 1. Without a model, data, teacher or weights of your
     own, it checks a small form of the method.
     """
-    from poc.shared.actions.comparison import check_parity, describe_parity_run
+    from poc.shared.actions.comparison import (
+        check_parity,
+        check_rank_parity,
+        describe_parity_run,
+    )
     from poc.shared.actions.requested_run import named_settings
     from poc.shared.analysis.parity.table import parity_table, rung_notes
     from poc.shared.analysis.tables.terminal import show
+    from poc.shared.engine.console.work_count import Event
+    from poc.shared.engine.launch.course import Course
     from poc.shared.spec.reading.small_forms import load_parity_run
 
+    Course(processes=processes).check()
     form = None
     if given["batch_size"] == "auto":
         spec = read_run(**given)
@@ -167,7 +201,14 @@ def parity(as_json: bool, **given: Any) -> None:
         spec, form = load_parity_run(given["config"], named_settings(**given))
     for line in describe_parity_run(spec, form):
         tell(line) if as_json else click.echo(line)
-    rungs = check_parity(spec, report=lambda event: tell(event["text"]))
+
+    def report(event: Event) -> None:
+        tell(event["text"])
+
+    if processes > 1:
+        rungs = check_rank_parity(spec, processes, report)
+    else:
+        rungs = check_parity(spec, report=report)
     if as_json:
         echo_json([rung.to_json() for rung in rungs])
     else:
@@ -238,46 +279,3 @@ def sweep(
             f"Expected all to finish. Try reading the error in {output / failed[0]}, then the same "
             "command again."
         )
-
-
-@click.command(cls=Command)
-@with_options([*RUN_OPTIONS, JSON_OPTION])
-@click.option("--folds", type=int, default=5, metavar="N", help="Number of folds; default: 5.")
-@click.option(
-    "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
-)
-def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
-    """Compare pretrained with random weights on every fold.
-
-    A new head is trained on the frozen network, in both frameworks.
-    """
-    from poc.shared.actions.probe import probe_table, run_probe
-    from poc.shared.actions.requested_run import named_settings, weight_defaults
-    from poc.shared.analysis.tables.terminal import show
-    from poc.shared.engine.console.progress import SweepProgress
-
-    weights = given.pop("weights")
-    if weights is None:
-        raise UsageError(
-            "Got no --weights. Expected a canonical safetensors file with the pretrained network. "
-            "Try adding --weights FILE."
-        )
-    settings = named_settings(**given)
-    with SweepProgress(4 * folds) as progress:
-        result = run_probe(
-            given["config"],
-            settings,
-            weights=weights,
-            num_folds=folds,
-            output=output,
-            command=command_line(),
-            defaults=weight_defaults(tell),
-            progress=progress,
-        )
-    if as_json:
-        echo_json(result)
-        return
-    show(probe_table(result))
-    for backend, gain in result["gain"].items():
-        p_value = result["p_values"][backend]
-        click.echo(f"{backend}: pretrained {100 * gain:+.1f} points, McNemar p = {p_value:.2g}")

@@ -1,4 +1,4 @@
-"""`poc weights`: weight files."""
+"""`poc weights`: weight files; `poc probe`: what pretrained weights are worth."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,16 @@ import click
 from poc.shared.errors import CheckFailed, UsageError
 
 from .completion import complete_models
-from .mistakes import Group
-from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
+from .mistakes import Command, Group
+from .options import (
+    DATA_OPTION,
+    JSON_OPTION,
+    RUN_OPTIONS,
+    command_line,
+    echo_json,
+    tell,
+    with_options,
+)
 
 
 @click.group(cls=Group)
@@ -161,3 +169,46 @@ def verify(folder: Path, checkpoint: str, data: str | None, as_json: bool) -> No
             f"{rung.tolerance:.0e}. Try `poc parity` with the run's settings, which names the "
             "tensor."
         )
+
+
+@click.command(cls=Command)
+@with_options([*RUN_OPTIONS, JSON_OPTION])
+@click.option("--folds", type=int, default=5, metavar="N", help="Number of folds; default: 5.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Folder of the probe."
+)
+def probe(folds: int, output: Path, as_json: bool, **given: Any) -> None:
+    """Compare pretrained with random weights on every fold.
+
+    A new head is trained on the frozen network, in both frameworks.
+    """
+    from poc.shared.actions.probe import probe_table, run_probe
+    from poc.shared.actions.requested_run import named_settings, weight_defaults
+    from poc.shared.analysis.tables.terminal import show
+    from poc.shared.engine.console.progress import SweepProgress
+
+    pretrained = given.pop("weights")
+    if pretrained is None:
+        raise UsageError(
+            "Got no --weights. Expected a canonical safetensors file with the pretrained network. "
+            "Try adding --weights FILE."
+        )
+    settings = named_settings(**given)
+    with SweepProgress(4 * folds) as progress:
+        result = run_probe(
+            given["config"],
+            settings,
+            weights=pretrained,
+            num_folds=folds,
+            output=output,
+            command=command_line(),
+            defaults=weight_defaults(tell),
+            progress=progress,
+        )
+    if as_json:
+        echo_json(result)
+        return
+    show(probe_table(result))
+    for backend, gain in result["gain"].items():
+        p_value = result["p_values"][backend]
+        click.echo(f"{backend}: pretrained {100 * gain:+.1f} points, McNemar p = {p_value:.2g}")

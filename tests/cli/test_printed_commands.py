@@ -148,6 +148,7 @@ def planning(workplace, monkeypatch):
     monkeypatch.setattr(probe, "run_sweep", plan_cells)
     monkeypatch.setattr(experiment, "run_sweep", plan_cells)
     monkeypatch.setattr(comparison, "check_parity", plan_parity)
+    monkeypatch.setattr(comparison, "check_rank_parity", plan_parity)
     monkeypatch.setattr(rates, "sweep_in_worker", plan_run)
     # A page would be served until somebody ends it.
     monkeypatch.setattr(serve, "open_page", plan_page)

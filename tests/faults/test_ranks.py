@@ -3,6 +3,7 @@
 The stub's ranks add up their gradients, so that each weight depends on all of them.
 """
 
+import json
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.ranks.ports import local_addresses
 from poc.tests.helpers.commands.processes import (
     RUN,
     Command,
@@ -125,3 +127,77 @@ def test_ctrl_c_ends_all_and_other_numbers_go_on(tmp_path):
     finish("torch", folder, stub_environment(tmp_path), 1)
     assert 0 < step < RunFolder(folder).read_metrics()[-1]["step"]
     assert [line["epoch"] for line in RunFolder(folder).read_metrics()] == [1, 2, 3, 4]
+
+
+def kill_first_child(command, folder, before, index):
+    """Kill one rank of a run that has begun, once it has saved."""
+    assert command.wait_for_start(before)
+    deadline = time.monotonic() + 60
+    while RunFolder(folder).read_checkpoint() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(children(command.process.pid)[index], signal.SIGKILL)
+
+
+def test_a_dead_rank_is_left_out_and_the_others_go_on(tmp_path):
+    folder, environment = tmp_path / "run", stub_environment(tmp_path, seconds_a_step=0.1)
+    with folder.with_suffix(".txt").open("w") as log:
+        arguments = ["--backend", "torch", *RUN, "--output", folder, "--save-every", "2"]
+        several = ["--processes", "3", "--max-restarts", "1"]
+        command = Command.start(folder, *arguments, *several, environment=environment, log=log)
+        kill_first_child(command, folder, None, 1)
+        assert command.wait() == 0, folder.with_suffix(".txt").read_text()
+    text = folder.with_suffix(".txt").read_text()
+    assert "Restart 1 of 1, with 2 processes: rank " in text, text
+    assert "Resumed after step" in text
+    record = RunFolder(folder).read_run()
+    assert record["status"] == "finished"
+    assert len(record["resumes"]) == 1
+    assert [line["epoch"] for line in RunFolder(folder).read_metrics()] == [1, 2, 3, 4]
+
+
+def launch(backend, folder, index, variables, environment):
+    """Start one rank as a launcher does."""
+    arguments = ["--backend", backend, *RUN, "--output", folder, "--save-every", "2"]
+    with folder.with_name(f"rank{index}.txt").open("w") as log:
+        return Command.start(folder, *arguments, environment={**environment, **variables}, log=log)
+
+
+def torchrun_variables(address, index):
+    host, _, port = address.rpartition(":")
+    return {"RANK": str(index), "WORLD_SIZE": "2", "MASTER_ADDR": host, "MASTER_PORT": port}
+
+
+def tf_config(address, index):
+    cluster = {"worker": [address, "127.0.0.1:1"]}
+    return {
+        "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    }
+
+
+def check_launched(backend, tmp_path, environment, variables):
+    """Ranks that are started one by one write what `--processes 2` writes."""
+    expected = finish(backend, tmp_path / "whole", environment)
+    folder, address = tmp_path / "launched" / "run", local_addresses(1)[0]
+    folder.parent.mkdir()
+    # In the order in which nobody waits for the other.
+    ranks = [launch(backend, folder, i, variables(address, i), environment) for i in (1, 0)]
+    codes = [command.wait() for command in ranks]
+    texts = [folder.with_name(f"rank{index}.txt").read_text() for index in (1, 0)]
+    assert codes == [0, 0], texts
+    assert facts(folder) == expected
+    assert f"Rank 1 is done. Run folder: {folder}" in texts[0]
+    assert f"Run folder: {folder}" in texts[1]
+    assert RunFolder(folder).read_run()["environment"]["processes"] == 2
+
+
+@pytest.mark.parametrize("variables", [torchrun_variables, tf_config])
+def test_launched_ranks_join(variables, tmp_path):
+    check_launched("torch", tmp_path, stub_environment(tmp_path), variables)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", [torchrun_variables, tf_config])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_launched_ranks_of_a_backend_join(backend, variables, tmp_path):
+    check_launched(backend, tmp_path, {}, variables)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from poc.tf_impl.ranks.batch_norm import normalize_by_ranks
-from poc.tf_impl.ranks.collectives import current_share
+from poc.tf_impl.ranks.collectives import current_step
 
 from .batch_norm import batch_norm, normalize_by_batch, normalize_by_moving, update_moving
 from .declared import Declared, _naming
@@ -122,8 +122,8 @@ class BatchNorm(Declared):
         # to adapt all the same (`bn_mode`).
         if training and (self.trainable or self.adapts):
             rates = {"momentum": self.momentum, "epsilon": self.epsilon}
-            if current_share() is not None:
-                return normalize_by_ranks(inputs, values[1:3], values[3:], **rates)
+            if step := current_step():
+                return normalize_by_ranks(inputs, values[1:3], values[3:], step, **rates)
             if not self.corrects_variance:
                 return self._normalize_uncorrected(inputs)
             return normalize_by_batch(*values, **rates)

@@ -1,8 +1,9 @@
 """Sums over the processes that train one run together, in TensorFlow: collective operations."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -13,9 +14,23 @@ from poc.shared.spec.run import RunSpec
 _GROUP_KEY = 1
 # Number of ranks, and the number of sums that the running step has asked for.
 _STATE = {"count": 1, "sums": 0}
-# The share () of each example of the running step, while batch norms normalise by all ranks; a
-# list, so that a batch norm sees the current one.
-_SHARES: list[tf.Tensor | None] = []
+
+
+class RankedStep(NamedTuple):
+    """A step of all ranks that is running.
+
+    Attributes:
+        share: () share of each example of this rank in the global batch.
+        is_twice: Its gradient is differentiated again.
+    """
+
+    share: tf.Tensor
+    is_twice: bool
+
+
+# The running step, while batch norms normalise by all ranks; a list, so that a batch norm sees the
+# current one.
+_STEPS: list[RankedStep | None] = []
 
 
 def join(run: RunSpec, place: Place) -> None:
@@ -52,6 +67,29 @@ def sum_over_ranks(values: tf.Tensor) -> tf.Tensor:
     )
 
 
+def sum_through(values: tf.Tensor) -> tf.Tensor:
+    """Return the sum of a tensor (…) over all ranks, through which gradients of any order pass.
+
+    The gradient is that of all ranks' results: each of them depends on each rank's values.
+    """
+    return _sum_through(values)
+
+
+@tf.custom_gradient
+def _sum_through(values: tf.Tensor) -> Any:
+    return sum_over_ranks(values), sum_through
+
+
+def sum_named(values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Return the sums of tensors (…) over all ranks by their names, in a step of several ranks.
+
+    In any other step they are what they were. No gradient passes.
+    """
+    if current_step() is None:
+        return dict(values)
+    return dict(zip(values, sum_all(list(values.values())), strict=True))
+
+
 def sum_all(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Return the sums of tensors (…) of one type over all ranks, with one exchange for all."""
     if not values:
@@ -62,22 +100,23 @@ def sum_all(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 
 
 @contextmanager
-def counting(share: tf.Tensor | None) -> Iterator[None]:
+def counting(share: tf.Tensor | None, *, is_twice: bool = False) -> Iterator[None]:
     """Begin a step of all ranks; batch norms within the block normalise by the batches of all.
 
     Args:
         share: () share of each example of this rank in the global batch; 0: it counts nothing;
             none: each rank normalises by its own part.
+        is_twice: The gradient is differentiated again.
     """
     # Every rank asks for the same sums in the same order.
     _STATE["sums"] = 0
-    _SHARES.append(share)
+    _STEPS.append(None if share is None else RankedStep(share, is_twice))
     try:
         yield
     finally:
-        _SHARES.pop()
+        _STEPS.pop()
 
 
-def current_share() -> tf.Tensor | None:
-    """Return the share () of the running step; None outside `counting`."""
-    return _SHARES[-1] if _SHARES else None
+def current_step() -> RankedStep | None:
+    """Return the running step of all ranks; None outside `counting`, or if each is by itself."""
+    return _STEPS[-1] if _STEPS else None

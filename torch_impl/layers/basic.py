@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from poc.torch_impl.ranks.batch_norm import normalize_by_ranks
-from poc.torch_impl.ranks.collectives import current_share
+from poc.torch_impl.ranks.collectives import current_step
 
 from .batch_norm import (
     batch_norm,
@@ -120,8 +120,8 @@ class BatchNorm(Declared):
             self.num_batches_tracked.add_(1)
         if self.training if training is None else training:
             rates = {"momentum": self.momentum, "epsilon": self.epsilon}
-            if current_share() is not None:
-                return normalize_by_ranks(inputs, values[1:3], values[3:], **rates)
+            if step := current_step():
+                return normalize_by_ranks(inputs, values[1:3], values[3:], step, **rates)
             if not self.corrects_variance:
                 return self._normalize_uncorrected(inputs)
             return normalize_by_batch(*values, **rates)

@@ -4,19 +4,23 @@ Each rank has a part of the batch. The mean is the sum over all ranks by their c
 variance is that of the squared deviations from this mean, as one process has it. Backward, the two
 sums over examples that the gradient of an input needs are added up over all ranks too. Gradients of
 gamma and beta stay those of this rank's part, like all gradients of weights.
+
+Where the gradient is differentiated again, the formula is written out, and its sums over ranks have
+derivatives of any order.
 """
 
 from typing import Any
 
 import torch
 
-from .collectives import current_share, sum_over_ranks
+from .collectives import RankedStep, sum_over_ranks, sum_through
 
 
 def normalize_by_ranks(
     inputs: torch.Tensor,
     affine: tuple[torch.Tensor | None, torch.Tensor | None],
     moving: tuple[torch.Tensor, torch.Tensor],
+    step: RankedStep,
     *,
     momentum: float,
     epsilon: float,
@@ -27,17 +31,35 @@ def normalize_by_ranks(
     With one value per channel over all ranks the output is beta, and the moving variance stays.
     """
     (gamma, beta), (moving_mean, moving_variance) = affine, moving
-    channels, share = inputs.shape[1], current_share()
+    channels, normalize = inputs.shape[1], _write_out if step.is_twice else _RankedNorm.apply
     dtype = torch.float64 if inputs.dtype == torch.float64 else torch.float32
     gamma = torch.ones(channels, dtype=dtype, device=inputs.device) if gamma is None else gamma
     beta = torch.zeros_like(gamma) if beta is None else beta
-    outputs, mean, variance, count = _RankedNorm.apply(inputs, gamma, beta, share, epsilon)
+    outputs, mean, variance, count = normalize(inputs, gamma, beta, step.share, epsilon)
     corrected = variance * (count / (count - 1).clamp(min=1))
     # Chosen on the device, which the host does not wait for.
     corrected = torch.where(count > 1, corrected, moving_variance)
     for kept, batch in ((moving_mean, mean), (moving_variance, corrected)):
         kept.mul_(momentum).add_(batch, alpha=1 - momentum)
     return outputs
+
+
+def _write_out(
+    inputs: torch.Tensor,
+    gamma: torch.Tensor,
+    beta: torch.Tensor,
+    share: torch.Tensor,
+    epsilon: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    axes = [axis for axis in range(inputs.ndim) if axis != 1]
+    maps, weight = inputs.to(gamma.dtype), (share > 0).to(gamma.dtype)
+    count = sum_over_ranks(weight * (inputs.numel() // inputs.shape[1]))
+    mean = sum_through(weight * maps.sum(axes)) / count
+    centred = maps - _along(mean, maps)
+    variance = sum_through(weight * centred.square().sum(axes)) / count
+    normal = centred * _along(torch.rsqrt(variance + epsilon), maps)
+    outputs = _along(beta, maps) + normal * _along(gamma, maps)
+    return outputs.to(inputs.dtype), mean.detach(), variance.detach(), count
 
 
 class _RankedNorm(torch.autograd.Function):

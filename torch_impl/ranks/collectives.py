@@ -1,8 +1,9 @@
 """Sums over the processes that train one run together, in PyTorch: NCCL on a GPU, gloo on a CPU."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
@@ -14,9 +15,23 @@ from poc.torch_impl.device import find_device
 # Ranks wait for each other while rank 0 writes or one of them reads slowly. A rank that has died is
 # noticed by its closed connection, and by the command, which ends the others.
 _TIMEOUT = timedelta(hours=2)
-# The share () of each example of the running step, while batch norms normalise by all ranks; a
-# list, so that a batch norm sees the current one.
-_SHARES: list[torch.Tensor | None] = []
+
+
+class RankedStep(NamedTuple):
+    """A step of all ranks that is running.
+
+    Attributes:
+        share: () share of each example of this rank in the global batch.
+        is_twice: Its gradient is differentiated again.
+    """
+
+    share: torch.Tensor
+    is_twice: bool
+
+
+# The running step, while batch norms normalise by all ranks; a list, so that a batch norm sees the
+# current one.
+_STEPS: list[RankedStep | None] = []
 
 
 def join(run: RunSpec, place: Place) -> None:
@@ -24,7 +39,7 @@ def join(run: RunSpec, place: Place) -> None:
     is_cpu = find_device(run) == "cpu"
     if not is_cpu:
         # Ranks of one machine take one GPU each.
-        torch.cuda.set_device(place.index % torch.cuda.device_count())
+        torch.cuda.set_device(place.local_index % torch.cuda.device_count())
     distributed.init_process_group(
         "gloo" if is_cpu else "nccl",
         init_method=f"tcp://{place.addresses[0]}",
@@ -46,6 +61,35 @@ def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def sum_through(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum of a tensor (…) over all ranks, through which gradients of any order pass.
+
+    The gradient is that of all ranks' results: each of them depends on each rank's values.
+    """
+    total: torch.Tensor = _SumThrough.apply(values)
+    return total
+
+
+class _SumThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        return sum_over_ranks(values)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+        return sum_through(upstream)
+
+
+def sum_named(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the sums of tensors (…) over all ranks by their names, in a step of several ranks.
+
+    In any other step they are what they were. No gradient passes.
+    """
+    if current_step() is None:
+        return dict(values)
+    return dict(zip(values, sum_all(list(values.values())), strict=True))
+
+
 def sum_all(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Return the sums of tensors (…) of one type over all ranks, with one exchange for all."""
     if not values:
@@ -56,20 +100,21 @@ def sum_all(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 
 @contextmanager
-def counting(share: torch.Tensor | None) -> Iterator[None]:
+def counting(share: torch.Tensor | None, *, is_twice: bool = False) -> Iterator[None]:
     """Begin a step of all ranks; batch norms within the block normalise by the batches of all.
 
     Args:
         share: () share of each example of this rank in the global batch; 0: it counts nothing;
             none: each rank normalises by its own part.
+        is_twice: The gradient is differentiated again.
     """
-    _SHARES.append(share)
+    _STEPS.append(None if share is None else RankedStep(share, is_twice))
     try:
         yield
     finally:
-        _SHARES.pop()
+        _STEPS.pop()
 
 
-def current_share() -> torch.Tensor | None:
-    """Return the share () of the running step; None outside `counting`."""
-    return _SHARES[-1] if _SHARES else None
+def current_step() -> RankedStep | None:
+    """Return the running step of all ranks; None outside `counting`, or if each is by itself."""
+    return _STEPS[-1] if _STEPS else None

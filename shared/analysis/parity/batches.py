@@ -43,6 +43,21 @@ def fit(batch: Batch, shape: tuple[int, ...]) -> Batch:
     return {**batch, "images": images.astype(np.float32)}
 
 
+def make_uneven(batches: Sequence[Batch]) -> list[Batch]:
+    """Cut batches so that their parts are not alike: an odd number of examples, at last a single.
+
+    A process of several then has more examples than another, and of the last batch some have none.
+
+    Args:
+        batches: Images (N, H, W, C) float32 and labels (N,), or soft ones (N, num_classes).
+    """
+    sizes = [max(len(batch["images"]) - 1 | 1, 1) for batch in batches[:-1]] + [1]
+    return [
+        {"images": batch["images"][:size], "labels": batch["labels"][:size]}
+        for batch, size in zip(batches, sizes, strict=True)
+    ]
+
+
 def draw_probes(batches: Sequence[Batch], seed: int, precision: str) -> Iterator[list[Batch]]:
     """Yield the batches with one noise after another; float64 needs no second one."""
     for probe in range(NUM_PROBES if precision == "float32" else 1):

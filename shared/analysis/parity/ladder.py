@@ -223,6 +223,13 @@ class Ladder:
 
         Steps become smaller or fewer until rounding alone stays within the bound.
         """
+        first, outcome, notes = self.find_steps(optimizer, weights, batches)
+        return outcome.rungs(first, self._tolerances.steps, notes)
+
+    def find_steps(
+        self, optimizer: str, weights: Weights, batches: Sequence[Batch]
+    ) -> tuple[Outcome, Outcome, tuple[str, ...]]:
+        """Return outcomes from `Weights`: of the first steps, of those to judge; and notes."""
         steps, notes = self.first_steps(optimizer, weights, batches)
         first = outcome = self.take_steps(steps, weights, batches)
         while not outcome.is_calm:
@@ -232,7 +239,7 @@ class Ladder:
             outcome = self.take_steps(milder, weights, batches)
         if not first.is_calm:
             notes = (*notes, explain_chaos(first, outcome, BACKENDS[1]))
-        return outcome.rungs(first, self._tolerances.steps, notes)
+        return first, outcome, notes
 
     def first_steps(
         self, optimizer: str, weights: Weights, batches: Sequence[Batch]

@@ -4,7 +4,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from threading import Event
+from typing import TypeVar
 
 from poc.shared.engine.ranks.place import ALONE, Place
 from poc.shared.engine.ranks.ports import local_addresses
@@ -13,12 +15,15 @@ from poc.shared.errors import Interrupted
 from poc.shared.machine import count_cpus
 
 Row = dict[str, object]
+Answer = TypeVar("Answer")
 # After a rank has died, others may be about to say why; more time than that helps nobody.
 SECONDS_TO_SETTLE = 2.0
 # After a rank has refused the run, or has stopped, the others do so too. The first one saves.
 SECONDS_TO_REFUSE, SECONDS_TO_STOP = 15.0, 300.0
 # Variables that set the threads of one operation. Those that the user has set win.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+# Ranks meet without torchrun's own store, also where torchrun has started them.
+QUIETED = {"TORCHELASTIC_USE_AGENT_STORE": "False"}
 
 
 def local_places(count: int) -> list[Place]:
@@ -27,10 +32,14 @@ def local_places(count: int) -> list[Place]:
         return [ALONE]
     *addresses, meeting = local_addresses(count + 1)
     word = secrets.token_hex(16)
-    return [
-        Place(index=i, count=count, addresses=tuple(addresses), meeting=meeting, token=word)
-        for i in range(count)
-    ]
+    all_of_them = Place(
+        count=count,
+        addresses=tuple(addresses),
+        meeting=meeting,
+        token=word,
+        local_count=count,
+    )
+    return [replace(all_of_them, index=index, local_index=index) for index in range(count)]
 
 
 def variables_of(place: Place, environment: Sequence[str]) -> dict[str, str]:
@@ -40,9 +49,9 @@ def variables_of(place: Place, environment: Sequence[str]) -> dict[str, str]:
     """
     if place.is_alone:
         return {}
-    threads = str(max(count_cpus() // place.count, 1))
+    threads = str(max(count_cpus() // place.local_count, 1))
     own = {name: threads for name in THREAD_VARIABLES if name not in environment}
-    return own | place.to_environment()
+    return own | QUIETED | place.to_environment()
 
 
 def train_together(
@@ -74,18 +83,34 @@ def train_together(
                 worker.kill()
             return train(worker)
 
-        futures = [threads.submit(work, place) for place in places]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            if failed := find_failures(futures):
-                raise explain(*choose_failure(await_others(futures, failed)), len(places))
-            return futures[0].result()
-        except BaseException:
+        def kill() -> None:
             is_over.set()
             for worker in list(workers):
                 worker.kill()
-            wait(futures)
-            raise
+
+        return settle([threads.submit(work, place) for place in places], kill)[0]
+
+
+def settle(futures: Sequence[Future[Answer]], kill: Callable[[], None]) -> list[Answer]:
+    """Wait for all ranks, and return their answers; after a failure the others are ended.
+
+    Args:
+        futures: The work of each rank.
+        kill: Ends all ranks.
+
+    Raises:
+        WorkerCrashed: A rank has died or raised an unforeseen error; the message names it.
+        UsageError, CheckFailed, Interrupted, Terminated: The ranks raised it.
+    """
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+        if failed := find_failures(futures):
+            raise explain(*choose_failure(await_others(futures, failed)), len(futures))
+        return [future.result() for future in futures]
+    except BaseException:
+        kill()
+        wait(futures)
+        raise
 
 
 def end_all(workers: Sequence[Worker]) -> None:
@@ -94,7 +119,7 @@ def end_all(workers: Sequence[Worker]) -> None:
         worker.close()
 
 
-def find_failures(futures: Sequence[Future[Row]]) -> dict[int, BaseException]:
+def find_failures(futures: Sequence[Future[Answer]]) -> dict[int, BaseException]:
     """Return rank -> error, of those that have failed so far."""
     return {
         index: error
@@ -104,7 +129,7 @@ def find_failures(futures: Sequence[Future[Row]]) -> dict[int, BaseException]:
 
 
 def await_others(
-    futures: Sequence[Future[Row]], failed: dict[int, BaseException]
+    futures: Sequence[Future[Answer]], failed: dict[int, BaseException]
 ) -> dict[int, BaseException]:
     """Give the other ranks the time that they need after a failure; return all failures."""
     errors = list(failed.values())
@@ -122,10 +147,16 @@ def choose_failure(failed: dict[int, BaseException]) -> tuple[int, BaseException
 
     def order(item: tuple[int, BaseException]) -> tuple[bool, bool, int]:
         index, error = item
-        is_crash = isinstance(error, WorkerCrashed)
-        return not (is_crash and "died" in str(error).split("\n")[0]), not is_crash, index
+        return not is_death(error), not isinstance(error, WorkerCrashed), index
 
     return min(failed.items(), key=order)
+
+
+def is_death(error: BaseException) -> bool:
+    """Say if a process has ended by itself or by a signal, with no word about it."""
+    return (
+        isinstance(error, WorkerCrashed) and " died with exit status " in str(error).split("\n")[0]
+    )
 
 
 def explain(index: int, error: BaseException, count: int) -> BaseException:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -26,8 +27,9 @@ from poc.shared.spec.habits.rules import describe_resume
 from poc.shared.spec.run import RunSpec
 
 from .course import Course
+from .follower import follow
 from .imagenet import resolve_imagenet
-from .rank_workers import Row, local_places, train_together, variables_of
+from .rank_workers import Row, is_death, local_places, train_together, variables_of
 
 USUAL = Course()
 
@@ -64,15 +66,17 @@ def launch_run(
     """
     # Refusals that need no framework come first, since a framework takes seconds to start.
     course.check(run)
+    course.require_output(output)
     check_before_data(run)
     run = anchor(resolve_teacher(resolve_imagenet(run)))
     require_memory(run)
     path = output or new_output(run)
     refuse_own_weights(run, path)
+    job: Job = {"command": command, "save_every": course.save_every, "is_resumed": False}
+    if not course.place.is_first:
+        return follow(run.backend, course.place, path, report, partial(train, run, path, job))
     with starting(path, overwrite=overwrite) as (folder, lock):
-        job: Job = {"command": command, "save_every": course.save_every, "is_resumed": False}
-        places = local_places(course.processes)
-        return train_in_workers(run, folder, lock, report, job, places)
+        return train_restarting(run, folder, lock, report, job, course)
 
 
 def refuse_own_weights(run: RunSpec, path: Path) -> None:
@@ -137,10 +141,43 @@ def resume_run(
     require_teacher(run)
     if other_masks := describe_resume(run):
         report({"event": "note", "text": other_masks})
+    job: Job = {"command": command, "save_every": course.save_every, "is_resumed": True}
+    if not course.place.is_first:
+        return follow(run.backend, course.place, path, report, partial(train, run, path, job))
     with hold_lock(path) as lock:
-        job: Job = {"command": command, "save_every": course.save_every, "is_resumed": True}
-        places = local_places(course.processes)
-        return train_in_workers(run, folder, lock, report, job, places)
+        return train_restarting(run, folder, lock, report, job, course)
+
+
+def train(run: RunSpec, path: Path, job: Job, worker: Worker) -> Row:
+    """Train in a worker, into a folder; return the row, or {} on ranks but the first."""
+    given = run.model_dump(mode="json")
+    return worker.call(Operations.train, run=given, folder=str(path.resolve()), **job)
+
+
+def train_restarting(
+    run: RunSpec, folder: RunFolder, lock: int, report: Report, job: Job, course: Course
+) -> Row:
+    """Call `train_in_workers`; after the death of a rank, again with those that are there.
+
+    Raises:
+        WorkerCrashed: No restart is left, or a worker raised an unforeseen error.
+    """
+    places, former = course.places(), stamp(folder)
+    for restart in range(1, course.max_restarts + 1):
+        try:
+            return train_in_workers(run, folder, lock, report, job, places)
+        except WorkerCrashed as error:
+            if not is_death(error):
+                raise
+            reason = str(error).split("\n")[0]
+        places = local_places(max(len(places) - 1, 1))
+        # A run that has begun goes on; another begins again.
+        is_resumed = job["is_resumed"] or stamp(folder) != former
+        job = {**job, "is_resumed": is_resumed}
+        ranks = f"{len(places)} process{'es' if len(places) > 1 else ''}"
+        text = f"Restart {restart} of {course.max_restarts}, with {ranks}: {reason}."
+        report({"event": "note", "text": text})
+    return train_in_workers(run, folder, lock, report, job, places)
 
 
 def train_in_workers(
@@ -178,12 +215,8 @@ def train_in_workers(
         log, held = folder.log, [lock]
         return Worker(run.backend, log=log, report=told, inherited=held, variables=variables)
 
-    def train(worker: Worker) -> Row:
-        given, path = run.model_dump(mode="json"), str(folder.path.resolve())
-        return worker.call(Operations.train, run=given, folder=path, **job)
-
     try:
-        row = train_together(places, start, train)
+        row = train_together(places, start, partial(train, run, folder.path, job))
     except WorkerCrashed as error:
         # Until the worker replaces it, `run.json` belongs to a former run, which must not change.
         has_begun = job["is_resumed"] or stamp(folder) != former

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 # Share of all processors that other programs may use before reports warn about the times.
@@ -13,12 +13,15 @@ MIN_SECONDS = 0.5
 LOOK_SECONDS = 0.1
 # Variables that set the number of threads of one operation.
 THREADS = {"tf": "TF_NUM_INTRAOP_THREADS", "torch": "OMP_NUM_THREADS"}
+# Further processes of this machine that belong to the run, such as its other ranks, and the seconds
+# of each of their trees when they were last seen.
+COMPANIONS: dict[int, float] = {}
 
 
 def busy_seconds() -> tuple[float, float] | None:
     """Return busy processor seconds: (the entire machine, this process and all it started).
 
-    None if the system does not say.
+    Companions count as this process does. None if the system does not say.
     """
     path = Path("/proc/stat")
     if not path.exists():
@@ -28,13 +31,31 @@ def busy_seconds() -> tuple[float, float] | None:
     busy = sum(fields[:8]) - fields[3] - fields[4]
     own = os.times()
     mine = own.user + own.system + own.children_user + own.children_system
-    return busy / os.sysconf("SC_CLK_TCK"), mine + sum(living_children().values())
+    return busy / os.sysconf("SC_CLK_TCK"), mine + sum(living_children().values()) + companions()
 
 
-def living_children() -> dict[int, float]:
+def count_as_own(numbers: Iterable[int]) -> None:
+    """Count processes of this machine, and all that they start, as parts of this one's run."""
+    for number in numbers:
+        if number != os.getpid():
+            COMPANIONS.setdefault(number, 0.0)
+
+
+def companions() -> float:
+    """Return processor seconds of all companions; those that have ended keep their last ones."""
+    for number in COMPANIONS:
+        seen = sum(living_children(number).values())
+        COMPANIONS[number] = max(COMPANIONS[number], seen)
+    return sum(COMPANIONS.values())
+
+
+def living_children(parent: int | None = None) -> dict[int, float]:
     """Return processor seconds of each running process below this one, by process number.
 
     The system adds the seconds of an ended process to the process that waited for it.
+
+    Args:
+        parent: Another process to look below; it is among those that are returned.
     """
     seconds: dict[int, float] = {}
     parents: dict[int, int] = {}
@@ -47,8 +68,9 @@ def living_children() -> dict[int, float]:
         number = int(path.parent.name)
         parents[number] = int(fields[1])
         seconds[number] = sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-    found: set[int] = set()
-    while below := {n for n, p in parents.items() if p in {os.getpid(), *found}} - found:
+    found = {parent} & seconds.keys() if parent is not None else set()
+    top = {os.getpid()} if parent is None else set()
+    while below := {n for n, p in parents.items() if p in {*top, *found}} - found:
         found |= below
     return {number: seconds[number] for number in found}
 

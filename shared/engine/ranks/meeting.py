@@ -95,6 +95,13 @@ class Meeting:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def own_host(self) -> str:
+        """Return the name under which the other ranks reach this machine."""
+        if self._place.is_first:
+            return split_address(self._place.meeting)[0]
+        return str(self._lines[0].connection.getsockname()[0])
+
     def exchange(self, value: Mapping[str, object]) -> list[Values]:
         """Give a value, and return those of all ranks in their order; every rank has to call it.
 

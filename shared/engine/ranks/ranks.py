@@ -1,6 +1,9 @@
 """Questions of the training loop to the other ranks: totals, decisions, answers of evaluations."""
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -8,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc.shared.data.batches.shard import Shard
+from poc.shared.engine.machine.load import count_as_own
 from poc.shared.engine.worker.interruption import Interruption
 
 from .meeting import Meeting
 from .parts import join_rows
 from .place import ALONE, Place
+from .ports import free_address
 
 # Counts of steps, which every rank takes alike: of these the smallest counts, not the sum.
 _OF_STEPS = ("num_steps", "good_steps")
@@ -39,6 +44,23 @@ class Ranks:
     ) -> None:
         if self._meeting is not None:
             self._meeting.close()
+
+    def introduce(self) -> Place:
+        """Tell the other ranks of this one; return the place with the addresses of all.
+
+        Processor time of ranks on this machine counts as the run's own from here on.
+        """
+        if self._meeting is None:
+            return self.place
+        own = {
+            "address": free_address(self._meeting.own_host),
+            "process": os.getpid(),
+            "machine": socket.gethostname(),
+        }
+        found = self._meeting.exchange(own)
+        count_as_own(int(each["process"]) for each in found if each["machine"] == own["machine"])
+        addresses = self.place.addresses or tuple(str(each["address"]) for each in found)
+        return replace(self.place, addresses=addresses)
 
     def pool_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
         """Return a trainer's `metrics` over the examples of all ranks."""

@@ -4,8 +4,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from poc.shared.errors import UsageError
+from poc.shared.spec.methods.l2t_ww import L2TWWOptions
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run import RunSpec
+
+
+def reads_parts(run: RunSpec) -> bool:
+    """Say if l2t-ww needs examples of a batch that another rank has."""
+    options = run.method_settings
+    return isinstance(options, L2TWWOptions) and (
+        options.meta_batch == "held_out" or options.standardize or run.batch_norm_sync == "local"
+    )
+
 
 # Reason -> whether a run has it. Each reason follows "Got --processes N for".
 REASONS: Mapping[str, Callable[[RunSpec], bool]] = MappingProxyType(
@@ -13,11 +23,8 @@ REASONS: Mapping[str, Callable[[RunSpec], bool]] = MappingProxyType(
         "a head that is computed from the features of all images": (
             lambda run: find_method(run.method).fits_head
         ),
-        "a method that takes several steps of its own on each batch": (
-            lambda run: (
-                find_method(run.method).owns_update and not find_method(run.method).fits_head
-            )
-        ),
+        "l2t-ww with meta_batch=held_out, standardize=true or batch_norm_sync=local, which read "
+        "parts of a batch": reads_parts,
         "a method whose loss compares the examples of a batch with each other": (
             lambda run: find_method(run.method).relates_examples
         ),

@@ -18,6 +18,6 @@ class JoinedRanks:
         if self._ranks is None:
             ranks = Ranks(self.place)
             if not self.place.is_alone:
-                backend.join(run, self.place)
+                backend.join(run, ranks.introduce())
             self._ranks = ranks
         return self._ranks

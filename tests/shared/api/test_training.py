@@ -77,6 +77,17 @@ def test_a_run_from_keywords(stubbed, capfd):
     assert isinstance(found.notes, tuple)
 
 
+def test_several_processes_train_together(stubbed):
+    found = run(backend="torch", output="run", processes=2, **SMALL)
+    record = RunFolder(found.folder).read_run()
+    assert record["environment"]["processes"] == 2
+    assert "processes=2" in record["command"]
+    with pytest.raises(UsageError, match=r"--processes 0"):
+        run(backend="torch", processes=0, **SMALL)
+    # A finished run only gives its row, with any number of processes.
+    assert run(resume="run", processes=3).row["epochs"] == found.row["epochs"]
+
+
 def test_progress_is_printed_where_it_is_asked_for(stubbed, capfd):
     run(backend="torch", verbose=True, **SMALL)
     printed = capfd.readouterr()

@@ -4,12 +4,17 @@ A step is v' = mu*v + g(p, W) + wd*p, p' = p - rate*v'. Backwards, with the adjo
 v, q = b - rate*a and the gradient g of the recorded step (Franceschi et al., arXiv 1703.01785):
 
     adjoint of W += d<g, q>/dW,   a <- a + wd*q + d<g, q>/dp,   b <- mu*q
+
+In a step of several ranks, g is the sum of each rank's gradient. Each rank has its own examples'
+rows of W, and adds up with the others what belongs to p.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from poc.tf_impl.ranks.collectives import sum_named
 
 Tensors = dict[str, tf.Tensor]
 # (theta, W) -> any object whose attribute `loss` is the mean loss of a step.
@@ -28,12 +33,14 @@ class Record(NamedTuple):
     """A recorded step: its parameters, the weights of its loss and its gradient.
 
     `weights` is W, empty if the loss does not depend on it. `gradients` has the parameters that
-    the loss reaches. `graph` is the object with which the framework differentiates them again.
+    the loss reaches, with this rank's part; `total` has the sums over ranks. `graph` is the object
+    with which the framework differentiates them again.
     """
 
     theta: Tensors
     weights: Tensors
     gradients: Tensors
+    total: Tensors
     evaluate: Evaluate
     graph: Any
 
@@ -68,13 +75,11 @@ def differentiate(
 ) -> tuple[Any, Tensors]:
     """Return the result of `evaluate`, and the gradient of its `loss` on learning variables.
 
-    Each gradient has the shape (…) of its variable. A variable that the loss does not reach has
-    no gradient.
+    It is summed over ranks. Each gradient has the shape (…) of its variable. A variable that the
+    loss does not reach has no gradient.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(variables)
-        result = evaluate(variables)
-    return result, _gradients(tape, result.loss, variables, learning)
+    result, gradients = _differentiate(evaluate, variables, learning)
+    return result, sum_named(gradients)
 
 
 def record(
@@ -90,28 +95,32 @@ def record(
     `keeps_graph` makes the gradient ready to be differentiated again.
     """
     if not keeps_graph:
-        result, gradients = differentiate(lambda at: evaluate(at, weights), theta, learning)
-        return Record(theta, weights, gradients, evaluate, None), result
+        result, gradients = _differentiate(lambda at: evaluate(at, weights), theta, learning)
+        return Record(theta, weights, gradients, sum_named(gradients), evaluate, None), result
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([theta, weights])
         # The outer tape records the gradient itself, which `_product` differentiates.
-        result, gradients = differentiate(lambda at: evaluate(at, weights), theta, learning)
-    return Record(theta, weights, gradients, evaluate, tape), result
+        result, gradients = _differentiate(lambda at: evaluate(at, weights), theta, learning)
+    return Record(theta, weights, gradients, sum_named(gradients), evaluate, tape), result
 
 
 def pull_back(
     function: Callable[[Tensors], Tensors], variables: Tensors, adjoint: Tensors
 ) -> Tensors:
-    """Return the gradient of <function(variables), adjoint>, shapes (…) of the variables."""
+    """Return the gradient of <function(variables), adjoint>, shapes (…) of the variables.
+
+    It is summed over ranks.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(variables)
         outputs = function(variables)
     names = list(adjoint)
-    return tape.gradient(
+    found = tape.gradient(
         [outputs[name] for name in names],
         variables,
         output_gradients=[adjoint[name] for name in names],
     )
+    return sum_named(found)
 
 
 def clip(gradients: Tensors, largest: float | None) -> Tensors:
@@ -147,6 +156,7 @@ def reverse(
             for name, value in position.items()
         }
         to_theta, to_weights = derivative(records[index], q, index == 0)
+        to_theta = sum_named(to_theta)
         for name, value in to_weights.items():
             adjoint[name] = adjoint[name] + value if name in adjoint else value
         # W does not depend on the first theta, so its adjoint is not needed.
@@ -188,6 +198,15 @@ def norm(tensors: Tensors) -> tf.Tensor:
     return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(value)) for value in tensors.values()]))
 
 
+def _differentiate(
+    evaluate: Callable[[Tensors], Any], variables: Tensors, learning: Collection[str]
+) -> tuple[Any, Tensors]:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(variables)
+        result = evaluate(variables)
+    return result, _gradients(tape, result.loss, variables, learning)
+
+
 def _gradients(
     tape: tf.GradientTape, loss: tf.Tensor, variables: Tensors, learning: Collection[str]
 ) -> Tensors:
@@ -202,7 +221,7 @@ def _both_gradients(record: Record, theta: Tensors) -> Tensors:
         return record.evaluate(both, {name: both[name] for name in record.weights})
 
     learning = [*record.gradients, *record.weights]
-    return differentiate(evaluate, {**theta, **record.weights}, learning)[1]
+    return _differentiate(evaluate, {**theta, **record.weights}, learning)[1]
 
 
 def _split(record: Record, found: Tensors) -> tuple[Tensors, Tensors]:

@@ -24,6 +24,7 @@ from poc.tf_impl.device import find_device
 from poc.tf_impl.methods.distilled import Distilled
 from poc.tf_impl.models import Model
 from poc.tf_impl.optimizers import build_optimizer
+from poc.tf_impl.ranks.collectives import current_step, sum_named
 from poc.tf_impl.weights import (
     learning_names,
     named_variables,
@@ -130,6 +131,15 @@ class L2TState(Distilled):
             "channel_weight": tf.reduce_sum(gates.channel_weights, 0),
             "count": tf.cast(tf.shape(gates.pair_weights)[0], gates.pair_weights.dtype),
         }
+
+    def over_ranks(self, seen: Seen) -> Seen:
+        """Return sums (…) of a batch over the examples of all ranks, if there are several."""
+        step = current_step()
+        if step is None:
+            return seen
+        # The stand-in of a rank without an example counts nothing.
+        counted = tf.sign(step.share)
+        return sum_named({n: v * tf.cast(counted, v.dtype) for n, v in seen.items()})
 
     def count(self, seen: Seen) -> None:
         """Add the sums (…) of a batch, until one is not finite; never waits for the device."""

@@ -14,9 +14,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.tf_impl.layers.derivatives import efficient_second_order
 from poc.tf_impl.methods.objective import Outcome
 from poc.tf_impl.optimizers import set_learning_rate
+from poc.tf_impl.ranks.collectives import counting, sum_named
+from poc.tf_impl.ranks.losses import mean_loss
 
 from .hyper_gradients import (
     Derivative,
@@ -76,7 +79,16 @@ class L2TWW(L2TState):
         extras: Mapping[str, tf.Tensor],
     ) -> Outcome:
         """Run all four phases on one batch of images (N, H, W, C)."""
-        constants = self.prepare(Batch(images, labels, noise, extras), learning_rate)
+        batch = Batch(images, labels, noise, extras)
+        if EXAMPLE_SHARE not in extras:
+            return self.run_phases(batch, learning_rate)
+        # The hyper-gradient differentiates gradients, and with them the norms of all ranks.
+        with counting(extras[EXAMPLE_SHARE], is_twice=True):
+            return self.run_phases(batch, learning_rate)
+
+    def run_phases(self, batch: Batch, learning_rate: tf.Tensor | float) -> Outcome:
+        """Run all four phases on a batch (N, …), of which each rank has its part."""
+        constants = self.prepare(batch, learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
         point, outcome, seen = self.first_step(constants, point)
         self.count(seen)
@@ -115,9 +127,10 @@ class L2TWW(L2TState):
         ahead = self.look_ahead(constants, point)
         outer, gradients = self.hyper_gradient(constants, ahead)
         self.learn_meta(gradients)
+        losses = sum_named({"hard": ahead.hard, "outer": outer}).values()
         seen = {
-            "look_ahead": ahead.matching,
-            "judged": tf.stack([ahead.hard, outer, norm(gradients), tf.ones_like(outer)]),
+            **self.over_ranks({"look_ahead": ahead.matching}),
+            "judged": tf.stack([*losses, norm(gradients), tf.ones_like(outer)]),
         }
         if not self.options.rollback:
             return ahead.end, seen
@@ -173,7 +186,7 @@ class L2TWW(L2TState):
         gradients = clip(gradients, self.options.clip_norm)
         moved = descend(point.theta, point.velocity, gradients, constants.descent)
         outcome = Outcome(detached(found.terms), found.logits, found.loss, gradients)
-        seen = self.record(constants.gates, detached(found.errors))
+        seen = self.over_ranks(self.record(constants.gates, detached(found.errors)))
         return Point(*moved, found.statistics), outcome, seen
 
     def look_ahead(self, constants: BatchConstants, point: Point) -> LookAhead:
@@ -182,7 +195,7 @@ class L2TWW(L2TState):
         for index in range(self.options.num_inner_steps + 1):
             term = MATCHING if index < self.options.num_inner_steps else HARD
             step, found = self.record_step(constants, point, term, index == 0)
-            moved = descend(point.theta, point.velocity, step.gradients, constants.descent)
+            moved = descend(point.theta, point.velocity, step.total, constants.descent)
             point = Point(*moved, found.statistics)
             records.append(step)
             # Detached: the errors are for the metrics, and would keep the graph of the pass alive.
@@ -265,7 +278,7 @@ class L2TWW(L2TState):
             with efficient_second_order(linear_only=linear_only):
                 errors = self.matching.errors(constants.matching, maps, theta)
             found["matching"] = self.matching.losses(weights, errors)
-        loss = tf.add_n([tf.reduce_mean(term) for term in found.values()])
+        loss = mean_loss(found, batch.extras)
         return Evaluation(found, loss, values[network.output], dict(after), errors)
 
     def derivative(self) -> Derivative:

@@ -4,12 +4,17 @@ A step is v' = mu*v + g(p, W) + wd*p, p' = p - rate*v'. Backwards, with the adjo
 v, q = b - rate*a and the gradient g of the recorded step (Franceschi et al., arXiv 1703.01785):
 
     adjoint of W += d<g, q>/dW,   a <- a + wd*q + d<g, q>/dp,   b <- mu*q
+
+In a step of several ranks, g is the sum of each rank's gradient. Each rank has its own examples'
+rows of W, and adds up with the others what belongs to p.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+
+from poc.torch_impl.ranks.collectives import sum_named
 
 Tensors = dict[str, torch.Tensor]
 # (theta, W) -> any object whose attribute `loss` is the mean loss of a step.
@@ -28,12 +33,14 @@ class Record(NamedTuple):
     """A recorded step: its parameters, the weights of its loss and its gradient.
 
     `weights` is W, empty if the loss does not depend on it. `gradients` has the parameters that
-    the loss reaches. `graph` is the object with which the framework differentiates them again.
+    the loss reaches, with this rank's part; `total` has the sums over ranks. `graph` is the object
+    with which the framework differentiates them again.
     """
 
     theta: Tensors
     weights: Tensors
     gradients: Tensors
+    total: Tensors
     evaluate: Evaluate
     graph: Any
 
@@ -69,12 +76,12 @@ def differentiate(
 ) -> tuple[Any, Tensors]:
     """Return the result of `evaluate`, and the gradient of its `loss` on learning variables.
 
-    Each gradient has the shape (…) of its variable. A variable that the loss does not reach has
-    no gradient.
+    It is summed over ranks. Each gradient has the shape (…) of its variable. A variable that the
+    loss does not reach has no gradient.
     """
     leaves = _as_leaves(variables)
     result = evaluate(leaves)
-    return result, _gradients(result.loss, leaves, learning)
+    return result, sum_named(_gradients(result.loss, leaves, learning))
 
 
 def record(
@@ -93,19 +100,22 @@ def record(
     theta, weights = _as_leaves(theta), _as_leaves(weights)
     result = evaluate(theta, weights)
     gradients = _gradients(result.loss, theta, learning, keeps_graph=keeps_graph)
-    return Record(theta, weights, gradients, evaluate, None), result
+    return Record(theta, weights, gradients, sum_named(gradients), evaluate, None), result
 
 
 def pull_back(
     function: Callable[[Tensors], Tensors], variables: Tensors, adjoint: Tensors
 ) -> Tensors:
-    """Return the gradient of <function(variables), adjoint>, shapes (…) of the variables."""
+    """Return the gradient of <function(variables), adjoint>, shapes (…) of the variables.
+
+    It is summed over ranks.
+    """
     leaves = _as_leaves(variables)
     outputs = function(leaves)
     found = torch.autograd.grad(
         [outputs[name] for name in adjoint], list(leaves.values()), list(adjoint.values())
     )
-    return dict(zip(leaves, found, strict=True))
+    return sum_named(dict(zip(leaves, found, strict=True)))
 
 
 def clip(gradients: Tensors, largest: float | None) -> Tensors:
@@ -140,6 +150,7 @@ def reverse(
             rate = descent.learning_rate
             q = {n: torch.sub(momentum[n], a, alpha=rate) for n, a in position.items()}
         to_theta, to_weights = derivative(records[index], q, index == 0)
+        to_theta = sum_named(to_theta)
         for name, value in to_weights.items():
             adjoint[name] = adjoint[name] + value if name in adjoint else value
         # W does not depend on the first theta, so its adjoint is not needed.

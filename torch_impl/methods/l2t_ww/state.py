@@ -22,6 +22,7 @@ from poc.shared.spec.training.optimizers import OptimizerSpec
 from poc.torch_impl.methods.distilled import Distilled
 from poc.torch_impl.models import Model
 from poc.torch_impl.optimizers import build_optimizer
+from poc.torch_impl.ranks.collectives import current_step, sum_named
 from poc.torch_impl.weights import (
     from_canonical,
     learning_names,
@@ -128,6 +129,16 @@ class L2TState(Distilled):
             "channel_weight": gates.channel_weights.sum(0),
             "count": torch.tensor(float(len(gates.pair_weights))),
         }
+
+    def over_ranks(self, seen: Seen) -> Seen:
+        """Return sums (…) of a batch over the examples of all ranks, if there are several."""
+        step = current_step()
+        if step is None:
+            return seen
+        # The stand-in of a rank without an example counts nothing.
+        counted = torch.sign(step.share)
+        own = {n: v.detach().to(counted.device, torch.float64) * counted for n, v in seen.items()}
+        return sum_named(own)
 
     def count(self, seen: Seen) -> None:
         """Add the sums (…) of a batch, until one is not finite; never waits for the device."""

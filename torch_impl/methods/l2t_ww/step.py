@@ -14,9 +14,12 @@ from collections.abc import Mapping
 
 import torch
 
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
 from poc.torch_impl.layers.derivatives import efficient_second_order
 from poc.torch_impl.methods.objective import Outcome
 from poc.torch_impl.optimizers import set_learning_rate
+from poc.torch_impl.ranks.collectives import counting, sum_named
+from poc.torch_impl.ranks.losses import mean_loss
 
 from .hyper_gradients import (
     Derivative,
@@ -75,7 +78,16 @@ class L2TWW(L2TState):
         extras: Mapping[str, torch.Tensor],
     ) -> Outcome:
         """Run all four phases on one batch of images (N, C, H, W)."""
-        constants = self.prepare(Batch(images, labels, noise, extras), learning_rate)
+        batch = Batch(images, labels, noise, extras)
+        if EXAMPLE_SHARE not in extras:
+            return self.run_phases(batch, learning_rate)
+        # The hyper-gradient differentiates gradients, and with them the norms of all ranks.
+        with counting(extras[EXAMPLE_SHARE], is_twice=True):
+            return self.run_phases(batch, learning_rate)
+
+    def run_phases(self, batch: Batch, learning_rate: torch.Tensor | float) -> Outcome:
+        """Run all four phases on a batch (N, …), of which each rank has its part."""
+        constants = self.prepare(batch, learning_rate)
         point = Point(self.theta(), self.momentum(), self.statistics())
         point, outcome, seen = self.first_step(constants, point)
         self.count(seen)
@@ -108,9 +120,10 @@ class L2TWW(L2TState):
         ahead = self.look_ahead(constants, point)
         outer, gradients = self.hyper_gradient(constants, ahead)
         self.learn_meta(gradients)
+        losses = sum_named({"hard": ahead.hard, "outer": outer}).values()
         seen = {
-            "look_ahead": ahead.matching,
-            "judged": torch.stack([ahead.hard, outer, norm(gradients), torch.ones_like(outer)]),
+            **self.over_ranks({"look_ahead": ahead.matching}),
+            "judged": torch.stack([*losses, norm(gradients), torch.ones_like(outer)]),
         }
         if not self.options.rollback:
             return ahead.end, seen
@@ -171,7 +184,7 @@ class L2TWW(L2TState):
         outcome = Outcome(
             detached(found.terms), found.logits.detach(), found.loss.detach(), gradients
         )
-        seen = self.record(constants.gates, detached(found.errors))
+        seen = self.over_ranks(self.record(constants.gates, detached(found.errors)))
         return Point(*moved, found.statistics), outcome, seen
 
     def look_ahead(self, constants: BatchConstants, point: Point) -> LookAhead:
@@ -180,7 +193,7 @@ class L2TWW(L2TState):
         for index in range(self.options.num_inner_steps + 1):
             term = MATCHING if index < self.options.num_inner_steps else HARD
             step, found = self.record_step(constants, point, term, index == 0)
-            moved = descend(point.theta, point.velocity, step.gradients, constants.descent)
+            moved = descend(point.theta, point.velocity, step.total, constants.descent)
             point = Point(*moved, found.statistics)
             records.append(step)
             # Detached: the errors are for the metrics, and would keep the graph of the pass alive.
@@ -262,7 +275,7 @@ class L2TWW(L2TState):
             with efficient_second_order(linear_only=linear_only):
                 errors = self.matching.errors(constants.matching, maps, theta)
             found["matching"] = self.matching.losses(weights, errors)
-        loss = torch.stack([term.mean() for term in found.values()]).sum()
+        loss = mean_loss(found, batch.extras)
         return Evaluation(found, loss, values[network.output], dict(after), errors)
 
     def derivative(self) -> Derivative:

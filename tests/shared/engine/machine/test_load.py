@@ -15,6 +15,8 @@ from poc.shared.engine.machine.load import (
     THREADS,
     LoadMeter,
     busy_seconds,
+    companions,
+    count_as_own,
     describe_neighbours,
     living_children,
     other_share,
@@ -60,6 +62,33 @@ def test_a_busy_child_is_no_other_program(spinning):
     # It had at least a tenth of a processor, also on a loaded machine, and no more than one.
     assert 0.06 <= spent <= seconds + 0.1
     assert living_children()[spinning.pid] >= spent - 0.05
+
+
+def test_a_companion_counts_as_own_also_when_it_has_ended(monkeypatch):
+    """Another rank of the run, which this process has not started."""
+    monkeypatch.setattr(machine_load, "COMPANIONS", {})
+    start = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", start, sys.executable, "-c", "while True: pass"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as starter:
+        number = int(starter.stdout.readline())
+    try:
+        # Its parent has ended, so it is below this process no more.
+        assert number not in living_children()
+        count_as_own([number, os.getpid()])
+        # Until it has had its turn, which may take long on a loaded machine.
+        deadline = time.monotonic() + 60
+        while (spent := companions()) < 0.1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert busy_seconds()[1] >= spent + time.process_time() / 2
+    finally:
+        os.kill(number, signal.SIGKILL)
+    time.sleep(0.1)
+    assert companions() >= spent
+    assert list(machine_load.COMPANIONS) == [number]
 
 
 def test_a_grandchild_is_found():

@@ -6,6 +6,8 @@ from poc.shared.engine.ranks.place import ALONE, Place, split_address
 
 def test_it_comes_back():
     place = Place(index=1, count=3, addresses=("a:1", "b:2", "c:3"), meeting="a:4", token="word")
+    launched = Place(index=1, count=4, meeting="a:4", local_index=1, local_count=2)
+    assert Place.of_environment(launched.to_environment()) == launched
     assert Place.of_environment(place.to_environment()) == place
     assert place.shard == Shard(1, 3)
     assert not place.is_alone

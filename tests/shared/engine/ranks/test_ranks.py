@@ -1,11 +1,13 @@
 """What a loop asks of the other ranks: pooled numbers by hand, and decisions of all."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from poc.shared.data.batches.shard import WHOLE, Shard
+from poc.shared.engine.ranks import ranks as ranks_module
 from poc.shared.engine.ranks.place import Place
 from poc.shared.engine.ranks.ports import local_addresses
 from poc.shared.engine.ranks.ranks import Ranks, own_counts, pool_counts, pool_metrics
@@ -94,3 +96,29 @@ def test_answers_and_sums_of_all():
     for found in together(work, 2):
         assert np.array_equal(found[0], logits)
         assert np.array_equal(found[1], labels)
+
+
+def test_ranks_agree_on_addresses_and_know_each_other(monkeypatch):
+    """Those of a launcher know where rank 0 is met, and nothing else."""
+    seen = []
+    monkeypatch.setattr(ranks_module, "count_as_own", lambda numbers: seen.append([*numbers]))
+    places = together(lambda ranks: ranks.introduce(), 3)
+    assert places[0].addresses == places[1].addresses == places[2].addresses
+    assert len(set(places[0].addresses)) == 3
+    assert all(address.startswith("127.0.0.1:") for address in places[0].addresses)
+    assert [place.index for place in places] == [0, 1, 2]
+    assert seen == [[os.getpid()] * 3] * 3
+    assert Ranks().introduce().is_alone
+
+
+def test_given_addresses_stay():
+    address = local_addresses(1)[0]
+    given = ("a:1", "b:2")
+
+    def enter(index):
+        place = Place(index=index, count=2, addresses=given, meeting=address)
+        with Ranks(place) as ranks:
+            return ranks.introduce().addresses
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(enter, range(2))) == [given, given]
