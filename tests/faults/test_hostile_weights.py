@@ -261,7 +261,7 @@ def test_a_file_that_keeps_its_reader_busy_for_ever_is_refused(torch_files, tmp_
     (tmp_path / "script.py").write_text(SCRIPT)
     interpreter = write_interpreter(tmp_path / "python", tmp_path / "script.py")
     monkeypatch.setenv("POC_TORCH_PYTHON", str(interpreter))
-    with pytest.raises(UsageError, match=r"their reader failed .*exit status -14"):
+    with pytest.raises(UsageError, match=r"the reader failed .*exit status -14"):
         convert_for(torch_files / "hash_bomb.pth", tmp_path / "out.safetensors", **GIVEN)
 
 

@@ -24,6 +24,8 @@ MEMORY_SIGNS = (
     "cannot allocate memory",
     "bad_alloc",
     "unable to allocate",
+    # oneDNN's own word, when it cannot get its buffers. What it does not support never gets so far.
+    "could not create a primitive",
 )
 # Values that an optimiser keeps for each parameter.
 SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
