@@ -24,7 +24,7 @@ MEMORY_SIGNS = (
     "cannot allocate memory",
     "bad_alloc",
     "unable to allocate",
-    # oneDNN's own word, when it cannot get its buffers. What it does not support never gets so far.
+    # oneDNN's own word, when it cannot get its buffers.
     "could not create a primitive",
 )
 # Values that an optimiser keeps for each parameter.

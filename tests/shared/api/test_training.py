@@ -82,10 +82,10 @@ def test_several_processes_train_together(stubbed):
     record = RunFolder(found.folder).read_run()
     assert record["environment"]["processes"] == 2
     assert "processes=2" in record["command"]
-    with pytest.raises(UsageError, match=r"--processes 0"):
+    with pytest.raises(UsageError, match=r"processes=0"):
         run(backend="torch", processes=0, **SMALL)
     # A finished run only gives its row, with any number of processes.
-    assert run(resume="run", processes=3).row["epochs"] == found.row["epochs"]
+    assert run(resume="run", processes=3).row["num_epochs"] == found.row["num_epochs"]
 
 
 def test_progress_is_printed_where_it_is_asked_for(stubbed, capfd):
@@ -108,7 +108,10 @@ def test_a_run_goes_on_after_an_interrupt(stubbed, monkeypatch):
     assert "saved" in told[0]
     assert "go on with poc.run(resume='" in told[0]
     assert told[1].startswith("Got resume with seed, settings, but")
-    assert "Expected only data, save_every and verbose with resume." in told[1]
+    assert (
+        "Expected only data, save_every, processes, max_restarts and verbose with resume."
+        in told[1]
+    )
     assert RunFolder("run").read_run()["status"] == "interrupted"
     monkeypatch.setenv("STUB_SECONDS_A_STEP", "0")
     found = run(resume="run")
