@@ -239,7 +239,10 @@ def test_a_real_want_of_memory_ends_with_advice(backend, tmp_path):
         command = Command.start(tmp_path / "run", *arguments, environment=environment, log=log)
         assert command.wait() == 1
     text = (tmp_path / "output").read_text()
-    assert "Got batches of 64 for the model 'lightnet_plain' when memory ended." in text
+    # oneDNN ends the process of TensorFlow, so that no exception says it for certain.
+    certain = {"torch": "lightnet_plain' when memory ended.", "tf": "Perhaps memory ended"}
+    assert certain[backend] in text
+    assert "Got batches of 64 for the model 'lightnet_plain'" in text
     assert "this one needs about 16.8 GB" in text
     assert re.search(r"Try --batch-size \d+", text)
     assert "Traceback" not in text

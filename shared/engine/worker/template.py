@@ -181,7 +181,9 @@ class Templates:
             template.close()
             raise
         finally:
-            self._seconds += time.monotonic() - self._starting.pop(backend)
+            # In this order, so that no other thread reads less than before.
+            self._seconds += time.monotonic() - self._starting[backend]
+            del self._starting[backend]
         if not is_ready:
             template.close()
             self._refused.add(backend)
