@@ -34,16 +34,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from poc.benchmarks.gpu_ladder import climb, compare_mixed
+from poc.benchmarks.gpu_machine import Machine, Row, describe
 from poc.benchmarks.gpu_page import write_page
-from poc.benchmarks.gpu_parts import (
-    Machine,
-    Row,
-    climb,
-    compare_mixed,
-    describe,
-    run_processes,
-    time_steps,
-)
+from poc.benchmarks.gpu_processes import run_processes
+from poc.benchmarks.gpu_steps import time_steps
 from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.machine.environment import describe_machine
 from poc.shared.spec.run import BACKENDS
