@@ -1,6 +1,5 @@
 """The check of `scale.py`: a run of each network in one process and in two, by the command."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from poc.benchmarks.scale_figures import NETWORKS, NUM_CLASSES
+from poc.shared.engine.folder.run_folder import RunFolder
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
@@ -30,8 +30,9 @@ def check(name: str, backend: str, is_small: bool) -> dict[str, Any]:
             command = [sys.executable, "-m", "poc.cli", "run", *check_words(name, backend)]
             command += ["--data", f"npz:{images}", "--batch-size", str(batch_size), "-q"]
             command += ["--processes", str(count), "--output", str(output)]
-            subprocess.run(command, check=True, env={**os.environ, **ONE_THREAD})
-            found["step_seconds"][count] = read_step_seconds(output / "metrics.jsonl")
+            variables = {**os.environ, **ONE_THREAD}
+            subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, check=True)
+            found["step_seconds"][count] = read_step_seconds(output)
     return found
 
 
@@ -58,7 +59,7 @@ def write_images(path: Path, count: int, side: int) -> None:
     np.savez(path, **arrays)
 
 
-def read_step_seconds(path: Path) -> float:
+def read_step_seconds(output: Path) -> float:
     """Return the seconds of a step in the second epoch of a run."""
-    first, second = (json.loads(line) for line in path.read_text().splitlines()[:2])
+    first, second = RunFolder(output).read_metrics()
     return float(second["train_seconds"]) / (second["step"] - first["step"])

@@ -1,5 +1,6 @@
 """Tables of `docs/scale.md`, from the figures that `scale.py` has measured."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -100,8 +101,10 @@ def read_meeting(found: Mapping[str, Any]) -> Meeting:
 def read_link(found: Mapping[str, Any], backend: str) -> Link:
     """Return the link between two processes of this machine, from measured sums."""
     fixed, slope = fit_line({int(n): s for n, s in found[f"sums {backend}"]["sum_seconds"].items()})
-    # Over two ranks a ring takes two latencies and the bytes once.
-    return Link(name="this machine", latency_seconds=fixed / 2, bytes_per_second=1 / slope)
+    # Over two ranks a ring takes two latencies and the bytes once. A trial's few sizes may show no
+    # growth with the bytes.
+    speed = 1 / slope if slope else math.inf
+    return Link(name="this machine", latency_seconds=fixed / 2, bytes_per_second=speed)
 
 
 def write_figures(networks: list[tuple[tuple[str, str], Network]]) -> str:
