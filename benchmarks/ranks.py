@@ -19,7 +19,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-BACKENDS, SEEDS, ROUNDS, EPOCHS = ("tf", "torch"), (0, 1, 2), 5, 4
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.spec.run import BACKENDS
+
+SEEDS, ROUNDS, EPOCHS = (0, 1, 2), 5, 4
 # The first epoch traces, compiles and fills caches.
 WARMUP_EPOCHS = 1
 # A small network, whose exchanges weigh, and one that computes more.
@@ -41,7 +44,10 @@ def main() -> int:
     given = parser.parse_args()
     backends = given.backend or BACKENDS
     if given.what == "time":
-        print_times(given.output, backends, given.rounds, given.epochs or EPOCHS)
+        epochs = given.epochs or EPOCHS
+        if epochs <= WARMUP_EPOCHS:
+            parser.error(f"Got --epochs {epochs}. The first one does not count. Try --epochs 2.")
+        print_times(given.output, backends, given.rounds, epochs)
     else:
         print_accuracies(given.output, backends, given.epochs)
     return 0
@@ -95,8 +101,7 @@ def train(folder: Path, backend: str, processes: int, threads: int, options: Seq
 
 def epoch_seconds(folder: Path) -> list[float]:
     """Return the seconds of training of each epoch, without the evaluation."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["train_seconds"] for line in lines]
+    return [line["train_seconds"] for line in RunFolder(folder).read_metrics()]
 
 
 if __name__ == "__main__":

@@ -69,14 +69,13 @@ def list_networks(
     found: Mapping[str, Any], titles: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, str], Network]]:
     """Yield (name, backend) and the network with its measured figures."""
-    decoding = found["decoding"]
     for key, value in found.items():
         if not key.startswith("steps ") or key.split()[1] not in titles:
             continue
         _, name, backend = key.split()
         fixed, slope = fit_line({int(n): s for n, s in value["step_seconds"].items()})
         # The light network has images of 32 pixels in an array, which need no decoding.
-        is_light = name == "light"
+        reading = 0.0 if name == "light" else found["decoding"]["image_seconds"]
         yield (
             (name, backend),
             Network(
@@ -85,8 +84,7 @@ def list_networks(
                 norm_channels=tuple(value["norm_channels"]),
                 fixed_seconds=fixed,
                 image_seconds=slope,
-                reading_seconds=0.0 if is_light else decoding["image_seconds"],
-                image_bytes=3 * 32 * 32 if is_light else decoding["image_bytes"],
+                reading_seconds=reading,
             ),
         )
 
