@@ -20,16 +20,14 @@ call goes on after the last one, and tries again what has failed.
 import argparse
 import dataclasses
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from poc.benchmarks.limited import end_on_request, ending
 from poc.benchmarks.rival_programs import (
     CONVERSIONS,
     DOGS,
@@ -92,6 +90,7 @@ def main() -> int:
         # A link to an interpreter says by its place which packages there are.
         fastai_python=given.fastai_python and given.fastai_python.absolute(),
     )
+    end_on_request()
     plan.output.mkdir(parents=True, exist_ok=True)
     convert_weights(plan)
     photos = list_photos(plan.photos)
@@ -185,14 +184,10 @@ def call(command: Sequence[str], log: Path, limit_seconds: float) -> str:
             command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            code = process.wait(limit_seconds)
+            with ending(process):
+                code = process.wait(limit_seconds)
         except subprocess.TimeoutExpired:
             return f"ended after {limit_seconds:.0f} s, long after its budget"
-        finally:
-            # Its own processes too, also after Ctrl-C.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
     if code == 0:
         return ""
     printed = log.read_text(errors="replace").strip().splitlines()
