@@ -22,28 +22,21 @@ exit code is 1 if a part did not end.
 
 import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from poc.benchmarks.gpu_ladder import climb, compare_mixed
+from poc.benchmarks.gpu_machine import Machine, Row, describe
 from poc.benchmarks.gpu_page import write_page
-from poc.benchmarks.gpu_parts import (
-    Machine,
-    Row,
-    climb,
-    compare_mixed,
-    describe,
-    run_processes,
-    time_steps,
-)
+from poc.benchmarks.gpu_processes import run_processes
+from poc.benchmarks.gpu_steps import time_steps
+from poc.benchmarks.limited import end_on_request, ending
 from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.machine.environment import describe_machine
 from poc.shared.spec.run import BACKENDS
@@ -135,6 +128,7 @@ def main() -> int:
     if given.one:
         print(json.dumps(PARTS[given.one].work(read_machine(given, given.backend))))
         return 0
+    end_on_request()
     given.output.mkdir(parents=True, exist_ok=True)
     backends = [given.backend] if given.backend else find_backends()
     if not backends:
@@ -254,13 +248,10 @@ def call(command: Sequence[str], limit_seconds: float) -> tuple[str, str]:
         start_new_session=True,
     ) as process:
         try:
-            printed, errors = process.communicate(timeout=limit_seconds)
+            with ending(process):
+                printed, errors = process.communicate(timeout=limit_seconds)
         except subprocess.TimeoutExpired:
             return f"ended after {limit_seconds:.0f} s, its limit", ""
-        finally:
-            # Its own processes too, also after Ctrl-C.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode == 0:
         return "done", printed
     lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]

@@ -19,13 +19,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-BACKENDS, SEEDS, ROUNDS, EPOCHS = ("tf", "torch"), (0, 1, 2), 5, 4
+from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.spec.run import BACKENDS
+
+SEEDS, ROUNDS, EPOCHS = (0, 1, 2), 5, 4
 # The first epoch traces, compiles and fills caches.
 WARMUP_EPOCHS = 1
 # A small network, whose exchanges weigh, and one that computes more.
 CASES: Mapping[str, Sequence[str]] = {
     "lightnet_plain, k=3": ("--method", "lightlayers", "--k", "3"),
-    "vgg9_bn": ("--method", "scratch", "--model", "vgg9_bn"),
+    # Its five pools need 32 pixels.
+    "vgg9_bn": ("--method", "scratch", "--model", "vgg9_bn", "--set", "data.image_size=32x32"),
 }
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -41,7 +45,10 @@ def main() -> int:
     given = parser.parse_args()
     backends = given.backend or BACKENDS
     if given.what == "time":
-        print_times(given.output, backends, given.rounds, given.epochs or EPOCHS)
+        epochs = given.epochs or EPOCHS
+        if epochs <= WARMUP_EPOCHS:
+            parser.error(f"Got --epochs {epochs}. The first one does not count. Try --epochs 2.")
+        print_times(given.output, backends, given.rounds, epochs)
     else:
         print_accuracies(given.output, backends, given.epochs)
     return 0
@@ -95,8 +102,7 @@ def train(folder: Path, backend: str, processes: int, threads: int, options: Seq
 
 def epoch_seconds(folder: Path) -> list[float]:
     """Return the seconds of training of each epoch, without the evaluation."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["train_seconds"] for line in lines]
+    return [line["train_seconds"] for line in RunFolder(folder).read_metrics()]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ class Network:
         fixed_seconds: Part of a step that does not depend on the batch.
         image_seconds: Computation of one image more.
         reading_seconds: Time in which one process reads and decodes an image.
-        image_bytes: Bytes of an image's file.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Network:
     fixed_seconds: float
     image_seconds: float
     reading_seconds: float
-    image_bytes: float
 
     @property
     def norm_sums(self) -> list[int]:

@@ -1,5 +1,6 @@
 """Tables of `docs/scale.md`, from the figures that `scale.py` has measured."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,14 +69,13 @@ def list_networks(
     found: Mapping[str, Any], titles: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, str], Network]]:
     """Yield (name, backend) and the network with its measured figures."""
-    decoding = found["decoding"]
     for key, value in found.items():
         if not key.startswith("steps ") or key.split()[1] not in titles:
             continue
         _, name, backend = key.split()
         fixed, slope = fit_line({int(n): s for n, s in value["step_seconds"].items()})
         # The light network has images of 32 pixels in an array, which need no decoding.
-        is_light = name == "light"
+        reading = 0.0 if name == "light" else found["decoding"]["image_seconds"]
         yield (
             (name, backend),
             Network(
@@ -84,8 +84,7 @@ def list_networks(
                 norm_channels=tuple(value["norm_channels"]),
                 fixed_seconds=fixed,
                 image_seconds=slope,
-                reading_seconds=0.0 if is_light else decoding["image_seconds"],
-                image_bytes=3 * 32 * 32 if is_light else decoding["image_bytes"],
+                reading_seconds=reading,
             ),
         )
 
@@ -100,8 +99,10 @@ def read_meeting(found: Mapping[str, Any]) -> Meeting:
 def read_link(found: Mapping[str, Any], backend: str) -> Link:
     """Return the link between two processes of this machine, from measured sums."""
     fixed, slope = fit_line({int(n): s for n, s in found[f"sums {backend}"]["sum_seconds"].items()})
-    # Over two ranks a ring takes two latencies and the bytes once.
-    return Link(name="this machine", latency_seconds=fixed / 2, bytes_per_second=1 / slope)
+    # Over two ranks a ring takes two latencies and the bytes once. A trial's few sizes may show no
+    # growth with the bytes.
+    speed = 1 / slope if slope else math.inf
+    return Link(name="this machine", latency_seconds=fixed / 2, bytes_per_second=speed)
 
 
 def write_figures(networks: list[tuple[tuple[str, str], Network]]) -> str:

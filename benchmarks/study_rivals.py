@@ -20,24 +20,29 @@ call goes on after the last one, and tries again what has failed.
 import argparse
 import dataclasses
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from poc.benchmarks.limited import end_on_request, ending
+from poc.benchmarks.rival_programs import (
+    CONVERSIONS,
+    DOGS,
+    FASTAI,
+    MISSING,
+    NO_FASTAI,
+    POC,
+    PROGRAMS,
+    Place,
+    Plan,
+)
 from poc.benchmarks.rival_tables import (
     JUDGED,
-    OPEN,
-    Effort,
     Result,
     copy_parts,
-    count_code_lines,
     draw_split,
     list_photos,
     pool_accuracy,
@@ -45,166 +50,15 @@ from poc.benchmarks.rival_tables import (
     write_csv,
     write_table,
 )
-from poc.shared.actions.study.budget import FORM, UNITS
+from poc.shared.actions.study.budget import read_budget
 from poc.shared.engine.machine.environment import describe_machine
+from poc.shared.errors import UsageError
 
-HERE = Path(__file__).parent
 LINES, SHARE = "rivals.jsonl", 0.3
 # A program that ignores the budget is ended after this share of it and these seconds.
 PATIENCE_SHARE, PATIENCE_SECONDS = 1.2, 120.0
 # Labels of the judged photos are outside of the budget.
 PREDICTION_SECONDS = 600.0
-POC = (sys.executable, "-m", "poc.cli")
-DOGS, LITE0 = "mobilenetv2_dogs19.safetensors", "efficientnet_lite0_imagenet.safetensors"
-# Name of a converted file: the published one, and the options of the conversion.
-CONVERSIONS = {
-    "dogs.safetensors": (
-        DOGS,
-        "--model mobilenet_v2 --classes 19 --set image_size=160x160 --set normalization=tf",
-    ),
-    "lite0.safetensors": (LITE0, "--model efficientnet_lite0 --classes 1000"),
-    "dogs_torchvision.safetensors": (
-        DOGS,
-        "--model mobilenet_v2 --classes 19 --to torchvision",
-    ),
-    "lite0_timm.safetensors": (LITE0, "--model efficientnet_lite0 --classes 1000 --to timm"),
-}
-# Programs that are not run, and why, as found on 2026-11-30.
-MISSING = {
-    "AutoGluon's MultiModalPredictor": "release 1.6.3 needs PyTorch below 2.14 and timm below "
-    "1.0.7 (here 2.14 and 1.0.31), and its presets load their weights from a server",
-}
-NO_FASTAI = "no environment with fastai was given (`--fastai-python`)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The comparison to make: folders, budget as typed, number of splits, fastai's interpreter."""
-
-    photos: Path
-    weights: Path
-    output: Path
-    budget: str
-    seeds: int
-    fastai_python: Path | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Return the budget in seconds."""
-        found = FORM.fullmatch(self.budget.strip())
-        if found is None:
-            raise SystemExit(f"Got --budget {self.budget!r}. Expected a time such as 5m.")
-        return float(found[1]) * UNITS[found[2]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Files of one program on one split."""
-
-    split: Path
-    folder: Path
-    weights: Path
-    seed: int
-
-    @property
-    def answers(self) -> Path:
-        """Return the CSV with the labels of the judged photos."""
-        return self.folder / "answers.csv"
-
-
-SUFFIXES = {"keras": ".keras", "torch": ".pt", "fastai": ".pkl"}
-
-
-class Study:
-    """`poc study`, then `poc predict`."""
-
-    def __init__(self, title: str, *files: str) -> None:
-        self.title, self._files = title, files
-        self.effort = Effort(commands=2, lines=0)
-
-    def train(self, plan: Plan, place: Place) -> list[str]:
-        """Return the command that trains."""
-        weights = [
-            word for file in self._files for word in ("--weights", str(place.weights / file))
-        ]
-        source, output = f"folder:{place.split / OPEN}", str(place.folder / "study")
-        return [*POC, "study", source, "--budget", plan.budget, "--output", output, *weights, "-q"]
-
-    def predict(self, plan: Plan, place: Place) -> list[str]:
-        """Return the command that labels the judged photos."""
-        words = [str(place.folder / "study"), str(place.split / JUDGED), "--csv"]
-        return [*POC, "predict", *words, str(place.answers), "-q"]
-
-    def describe(self, place: Place) -> tuple[int, str]:
-        """Return the size of the recommended network's file, and its name."""
-        decision = json.loads((place.folder / "study" / "decision.json").read_text())
-        cost, chosen = decision["cost"] or {}, decision["recommended"]
-        size = cost.get("file_bytes") or cost.get("weight_bytes") or 0
-        return int(size), f"{chosen['candidate']} in {chosen['framework']}"
-
-
-class Script:
-    """A script that a user would write."""
-
-    def __init__(self, title: str, script: str, weights: str, *options: str) -> None:
-        self.title, self._script = title, HERE / script
-        self._weights, self._options = weights, options
-        self._suffix = next(end for word, end in SUFFIXES.items() if word in script)
-        self.effort = Effort(commands=2, lines=count_code_lines(self._script.read_text()))
-
-    def train(self, plan: Plan, place: Place) -> list[str]:
-        """Return the command that trains."""
-        return [
-            *(self._python(plan), str(self._script), "train", str(place.split / OPEN)),
-            *("--weights", str(place.weights / self._weights), *self._options),
-            *("--budget", str(plan.seconds), "--seed", str(place.seed)),
-            *("--output", str(self._network(place))),
-        ]
-
-    def predict(self, plan: Plan, place: Place) -> list[str]:
-        """Return the command that labels the judged photos."""
-        return [
-            *(self._python(plan), str(self._script), "predict", str(place.split / JUDGED)),
-            *("--output", str(self._network(place)), "--csv", str(place.answers)),
-        ]
-
-    def describe(self, place: Place) -> tuple[int, str]:
-        """Return the size of the network's file, and the last line that training printed."""
-        printed = (place.folder / "train.log").read_text().strip().splitlines()
-        return self._network(place).stat().st_size, printed[-1] if printed else ""
-
-    def _network(self, place: Place) -> Path:
-        return place.folder / f"network{self._suffix}"
-
-    def _python(self, plan: Plan) -> str:
-        is_fastai = "fastai" in self._script.name
-        return str(plan.fastai_python) if is_fastai else sys.executable
-
-
-Program = Study | Script
-# The first is the one that others are compared with.
-PROGRAMS: dict[str, Program] = {
-    "study": Study("`poc study`, both weight files", "dogs.safetensors", "lite0.safetensors"),
-    "study-mobilenet": Study("`poc study`, MobileNetV2 alone", "dogs.safetensors"),
-    "keras-mobilenet": Script("Keras' guide, MobileNetV2", "rival_keras.py", DOGS),
-    "torch-mobilenet": Script(
-        "PyTorch's tutorial, MobileNetV2 of torchvision",
-        "rival_torch.py",
-        "dogs_torchvision.safetensors",
-    ),
-    "torch-lite0": Script(
-        "PyTorch's tutorial, EfficientNet-Lite0 of timm",
-        "rival_torch.py",
-        "lite0_timm.safetensors",
-        *("--body", "efficientnet_lite0"),
-    ),
-    "fastai-lite0": Script(
-        "fastai's `fine_tune`, EfficientNet-Lite0 of timm",
-        "rival_fastai.py",
-        "lite0_timm.safetensors",
-    ),
-}
-FASTAI = "fastai-lite0"
 
 
 def main() -> int:
@@ -220,6 +74,13 @@ def main() -> int:
         "--fastai-python", type=Path, help="interpreter of an environment with fastai and timm"
     )
     given = parser.parse_args()
+    try:
+        read_budget(given.budget)
+    except UsageError as error:
+        parser.error(str(error))
+    programs = [name for name in given.programs if name != FASTAI or given.fastai_python]
+    if not programs:
+        parser.error(f"Got {FASTAI} alone. It needs an interpreter. Try --fastai-python PATH.")
     plan = Plan(
         photos=given.photos.resolve(),
         weights=given.weights.resolve(),
@@ -229,10 +90,10 @@ def main() -> int:
         # A link to an interpreter says by its place which packages there are.
         fastai_python=given.fastai_python and given.fastai_python.absolute(),
     )
+    end_on_request()
     plan.output.mkdir(parents=True, exist_ok=True)
     convert_weights(plan)
     photos = list_photos(plan.photos)
-    programs = [name for name in given.programs if name != FASTAI or plan.fastai_python]
     for seed in range(plan.seeds):
         copy_parts(plan.photos, draw_split(photos, SHARE, seed), split_folder(plan, seed))
         for name in turn(programs, seed):
@@ -323,14 +184,10 @@ def call(command: Sequence[str], log: Path, limit_seconds: float) -> str:
             command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            code = process.wait(limit_seconds)
+            with ending(process):
+                code = process.wait(limit_seconds)
         except subprocess.TimeoutExpired:
             return f"ended after {limit_seconds:.0f} s, long after its budget"
-        finally:
-            # Its own processes too, also after Ctrl-C.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
     if code == 0:
         return ""
     printed = log.read_text(errors="replace").strip().splitlines()

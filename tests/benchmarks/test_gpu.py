@@ -7,19 +7,11 @@ import time
 import pytest
 
 from poc.benchmarks import gpu
+from poc.benchmarks.gpu_ladder import Here, first_line, write_error
+from poc.benchmarks.gpu_machine import Machine
 from poc.benchmarks.gpu_page import table, write_page
-from poc.benchmarks.gpu_parts import (
-    Here,
-    Machine,
-    compare_sides,
-    declare,
-    first_line,
-    processes_command,
-    read_losses,
-    summarize,
-    time_in_turn,
-    write_error,
-)
+from poc.benchmarks.gpu_processes import processes_command, read_losses
+from poc.benchmarks.gpu_steps import compare_sides, declare, summarize, time_in_turn
 
 CPU = Machine(backend="torch", device="cpu", is_small=True)
 RECORD = {

@@ -6,6 +6,7 @@ import io
 import pytest
 from scipy import stats
 
+from poc.benchmarks.rival_programs import PROGRAMS, Plan
 from poc.benchmarks.rival_tables import (
     JUDGED,
     OPEN,
@@ -22,7 +23,8 @@ from poc.benchmarks.rival_tables import (
     write_csv,
     write_table,
 )
-from poc.benchmarks.study_rivals import PROGRAMS, Plan, call, turn
+from poc.benchmarks.study_rivals import call, turn
+from poc.shared.errors import UsageError
 
 PHOTOS = {"cat": [f"{n}.jpg" for n in range(10)], "dog": [f"{n}.jpg" for n in range(20)]}
 
@@ -161,7 +163,7 @@ def test_a_long_reason_is_cut():
 def test_every_program_names_its_files(tmp_path):
     plan = Plan(photos=tmp_path, weights=tmp_path, output=tmp_path, budget="5m", seeds=1)
     assert plan.seconds == 300.0
-    with pytest.raises(SystemExit, match="Expected a time"):
+    with pytest.raises(UsageError, match="Expected a number with its unit"):
         _ = Plan(photos=tmp_path, weights=tmp_path, output=tmp_path, budget="5", seeds=1).seconds
     assert next(iter(PROGRAMS)) == "study"
     assert all(program.effort.commands == 2 for program in PROGRAMS.values())

@@ -27,7 +27,6 @@ NETWORK = Network(
     fixed_seconds=0.01,
     image_seconds=0.002,
     reading_seconds=0.0001,
-    image_bytes=1000.0,
 )
 
 

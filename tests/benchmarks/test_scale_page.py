@@ -1,5 +1,6 @@
 """The tables of `docs/scale.md`, and the marked part of that page."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from poc.benchmarks.scale_page import MARKERS, SHOWN, fill, read_link, write_tab
 
 FOUND = {
     "machine": {"processor": "a processor", "num_cpus": 2, "git_commit": "abc"},
-    "decoding": {"image_seconds": 0.005, "image_bytes": 40000},
+    "decoding": {"image_seconds": 0.005},
     "meeting": {
         "tell_seconds": {"1": 11e-6, "16": 26e-6, "128": 138e-6},
         "hear_seconds": {"1": 20e-6},
@@ -48,6 +49,11 @@ def test_a_link_is_found_from_sums_over_two_ranks():
     link = read_link(FOUND, "torch")
     assert link.latency_seconds == pytest.approx(0.0005)
     assert link.bytes_per_second == pytest.approx(1e9)
+
+
+def test_sums_that_do_not_grow_have_no_end_of_speed():
+    found = {"sums tf": {"sum_seconds": {"64": 0.002, "4096": 0.001}}}
+    assert read_link(found, "tf").bytes_per_second == math.inf
 
 
 def test_networks_without_figures_are_left_out():
