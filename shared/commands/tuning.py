@@ -261,7 +261,13 @@ def habits(
             )
         executor = make_executor(engine, address=address, jobs=jobs)
         chosen = tuple(listed.split(",")) if listed else ()
-        wish = Wish(config=given["config"], settings=named_settings(**given), habits=chosen, **own)
+        wish = Wish(
+            config=given["config"],
+            settings=named_settings(**given),
+            habits=chosen,
+            weights=given["weights"],
+            **own,
+        )
         plan, cells = make_plan(wish, command_line(), weight_defaults(tell))
         if is_plan:
             store_plan(plan, output)

@@ -2,6 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from typing import TypeVar
+
+from poc.shared.errors import UsageError
+
+Name = TypeVar("Name", bound=str)
 
 # Names that other tools use -> the names here.
 KEY_HABITS = {
@@ -51,6 +56,21 @@ def nearest(name: str, allowed: Collection[str], count: int = 3) -> list[str]:
 def likeliest(name: object, allowed: Iterable[str]) -> str:
     """Return the allowed name that a user probably meant: the closest, or else the first."""
     return closest(name, [*allowed]) or next(iter(allowed))
+
+
+def choose(option: str, name: str, allowed: Collection[Name]) -> Name:
+    """Return the allowed name that an option gives.
+
+    Raises:
+        UsageError: The name is another one.
+    """
+    for known in allowed:
+        if known == name:
+            return known
+    raise UsageError(
+        f"Got {option} {name!r}. Expected one of {', '.join(allowed)}. Try {option} "
+        f"{likeliest(name, allowed)}."
+    )
 
 
 def closest(name: object, allowed: Collection[str]) -> str | None:

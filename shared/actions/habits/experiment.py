@@ -72,11 +72,11 @@ def require_complete(analysis: Analysis, output: Path) -> None:
     Raises:
         CheckFailed: It names the first such run.
     """
-    planned = analysis.outcomes.cells
-    missing = [item.cell.name for item in planned if item.accuracy is None]
+    outcomes = analysis.outcomes
+    missing = [item.cell.name for item in outcomes.without_result]
     if missing:
         raise CheckFailed(
-            f"Got no result for {len(missing)} of {len(planned)} runs, the first is "
+            f"Got no result for {len(missing)} of {len(outcomes.cells)} runs, the first is "
             f"{missing[0]}. Expected all. Try reading the error in {output / CELLS / missing[0]}, "
             "then the same command again."
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from poc.shared.actions.requested_run import require_weights
 from poc.shared.analysis.habits.plan import (
     RULES,
     THRESHOLDS,
@@ -15,13 +16,13 @@ from poc.shared.analysis.habits.plan import (
 )
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
-from poc.shared.spec.habits.designs import COMMON, DESIGNS, Arm, Design, list_arms
+from poc.shared.spec.habits.designs import COMMON, DESIGNS, Arm, list_arms
 from poc.shared.spec.habits.effects import leave_out
 from poc.shared.spec.reading.habit_cells import HabitCell, make_cells, read_experiment
 from poc.shared.spec.reading.pretrained import WeightDefaults
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
-from poc.shared.spec.suggestions import likeliest
+from poc.shared.spec.suggestions import choose, likeliest
 from poc.shared.spec.training.habits import HABITS
 
 NOT_ASKED = "it was not asked for"
@@ -40,6 +41,7 @@ class Wish:
         habits: Habits of the experiment; empty: all that change something.
         design: Name of the design.
         target: Validation accuracy for the comparison of epochs, or None.
+        weights: Value of --weights, of which `none` allows fine-tuning from random values.
     """
 
     config: Path | None
@@ -50,6 +52,7 @@ class Wish:
     habits: Sequence[str] = ()
     design: str = "full"
     target: float | None = None
+    weights: str | None = None
 
 
 def make_plan(
@@ -65,7 +68,7 @@ def make_plan(
     Raises:
         UsageError: The configuration is wrong, or no habit changes anything.
     """
-    design = read_design(wish.design)
+    design = choose("--design", wish.design, DESIGNS)
     experiment = read_experiment(
         wish.config,
         wish.settings,
@@ -76,6 +79,8 @@ def make_plan(
     )
     check_target(wish.target, len(experiment.sets))
     common = make_cells(experiment, [Arm(COMMON, frozenset())], defaults)
+    for item in common:
+        require_weights(item.cell.run, wish.weights)
     left_out = list_left_out([item.cell.run for item in common], wish.habits)
     habits = [name for name in HABITS if name not in left_out]
     if not habits:
@@ -104,21 +109,6 @@ def make_plan(
         cells=[describe_cell(item, natives[item.arm]) for item in cells],
     )
     return plan, cells
-
-
-def read_design(name: str) -> Design:
-    """Return a design by its name.
-
-    Raises:
-        UsageError: There is no such design.
-    """
-    for design in DESIGNS:
-        if design == name:
-            return design
-    raise UsageError(
-        f"Got --design {name!r}. Expected one of {', '.join(DESIGNS)}. Try --design "
-        f"{likeliest(name, DESIGNS)}."
-    )
 
 
 def check_target(target: float | None, num_sets: int) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from poc.shared.analysis.study.sentences import NAMES
+from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Protocol
 
 from .candidates import Candidate
@@ -258,7 +258,7 @@ class Searches:
         if len(self.each) == 1:
             return self.each[0].skipped
         return {
-            f"{name} in {NAMES[search.framework]}": reason
+            f"{name} in {FRAMEWORKS[search.framework]}": reason
             for search in self.each
             for name, reason in search.skipped.items()
         }

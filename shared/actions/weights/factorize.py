@@ -27,6 +27,7 @@ from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.shared.spec.suggestions import choose
 from poc.shared.weights.factorization import (
     Measure,
     choose_factors,
@@ -76,10 +77,8 @@ def factorize_run(
         raise UsageError(
             f"Got {str(folder)!r}, which has factors. Expected none. Try the run that it came from."
         )
-    network = declare_network(run)
-    factors = find_factors(
-        network, weights, check_variant(variant), rank, budget_parameters, budget_macs
-    )
+    network, chosen = declare_network(run), choose("--variant", variant, VARIANTS)
+    factors = find_factors(network, weights, chosen, rank, budget_parameters, budget_macs)
     model = with_factors(run.model_spec, factors)
     factored = run.replace(model=model)
     converted = factorize_weights(weights, factors)
@@ -108,21 +107,6 @@ def with_factors(model: ModelSpec, factors: Mapping[str, Factor]) -> dict[str, o
     """Return a model's settings with these layers as products of two."""
     declared = {key: factor.model_dump(mode="json") for key, factor in factors.items()}
     return {**model.model_dump(mode="json"), "factors": declared}
-
-
-def check_variant(variant: str) -> Variant:
-    """Return the variant of that name.
-
-    Raises:
-        UsageError: There is no such variant.
-    """
-    for known in VARIANTS:
-        if variant == known:
-            return known
-    raise UsageError(
-        f"Got --variant {variant!r}. Expected one of {', '.join(VARIANTS)}. Try --variant "
-        f"{VARIANTS[-1]}."
-    )
 
 
 def find_factors(

@@ -47,9 +47,9 @@ class Outcomes:
     num_images: int
 
     @property
-    def is_complete(self) -> bool:
-        """Return whether every cell has an accuracy."""
-        return all(outcome.accuracy is not None for outcome in self.cells)
+    def without_result(self) -> list[Outcome]:
+        """Return the cells that have no accuracy."""
+        return [outcome for outcome in self.cells if outcome.accuracy is None]
 
 
 def read_outcomes(plan: HabitPlan, folder: Path) -> Outcomes:

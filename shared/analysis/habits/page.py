@@ -53,9 +53,12 @@ def analyse(folder: Path) -> Analysis:
     Raises:
         UsageError: The folder has no plan, or no finished run with test answers.
     """
-    plan = read_plan(folder)
-    outcomes = read_outcomes(plan, folder)
-    units = Units(outcomes)
+    return analyse_outcomes(read_outcomes(read_plan(folder), folder))
+
+
+def analyse_outcomes(outcomes: Outcomes) -> Analysis:
+    """Compute the effects, the counts and the comparisons of epochs from the outcomes."""
+    plan, units = outcomes.plan, Units(outcomes)
     arms = [(arm.name, arm.native) for arm in list_arms(plan.habits, plan.design)]
     return Analysis(
         outcomes=outcomes,

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from poc.shared.analysis.statistics.paired import PairedMean
 from poc.shared.analysis.statistics.uncertainty import SIGNIFICANCE
+from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
+from poc.shared.spec.habits.designs import COMMON, NATIVE
 
 from .effects import ALONE, LEVEL, REMOVED, TOGETHER, Count, Effect, compare_far, pick
-from .outcomes import Outcomes, Units
-from .tables import FRAMEWORKS, write_interval
+from .outcomes import NOT_FINITE, Outcomes, Units
+from .tables import write_interval
 from .targets import TargetRow
 
 UNITS = {True: "sets", False: "seeds"}
@@ -70,9 +72,9 @@ def describe_counts(units: Units, habits: Sequence[str], counts: Sequence[Count]
     ends = {
         item.arm: item
         for item in counts
-        if item.arm in ("common", "native") and item.threshold == threshold
+        if item.arm in (COMMON, NATIVE) and item.threshold == threshold
     }
-    native, common = ends["native"], ends["common"]
+    native, common = ends[NATIVE], ends[COMMON]
     test = compare_far(units, habits, threshold)
     word = UNITS[units.are_sets]
     yield (
@@ -104,13 +106,13 @@ def describe_targets(rows: Sequence[TargetRow]) -> Iterator[str]:
 def list_warnings(outcomes: Outcomes, effects: Sequence[Effect]) -> list[str]:
     """Return what a reader must know: missing runs, few units, no share."""
     found = []
-    missing = [item for item in outcomes.cells if item.accuracy is None]
+    missing = outcomes.without_result
     if missing:
         found.append(
             f"{len(missing)} of {len(outcomes.cells)} runs have no result, the first is "
             f"{missing[0].cell.name}: {missing[0].reason[:200]}"
         )
-    broken = sum(item.status == "not finite" for item in outcomes.cells)
+    broken = sum(item.status == NOT_FINITE for item in outcomes.cells)
     if broken:
         found.append(
             f"{broken} runs stopped because a value was no longer finite. They count with the "

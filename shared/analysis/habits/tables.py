@@ -6,10 +6,11 @@ import numpy as np
 
 from poc.shared.analysis.statistics.paired import PairedMean
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
+from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
 from poc.shared.engine.numerics.metrics import Interval
 
 from .effects import ALONE, LEVEL, QUANTITIES, REMOVED, TOGETHER, Count, Effect, Native
-from .outcomes import Outcomes, Units
+from .outcomes import FINISHED, NOT_FINITE, Outcomes, Units
 from .targets import TargetRow
 
 CONTRASTS = {
@@ -17,7 +18,6 @@ CONTRASTS = {
     REMOVED: "all native against all but it",
     TOGETHER: "all native against all common",
 }
-FRAMEWORKS = {"tf": "TensorFlow", "torch": "PyTorch"}
 
 
 def effect_table(effects: Sequence[Effect], quantity: str) -> Table:
@@ -141,9 +141,7 @@ def seconds_table(outcomes: Outcomes) -> Table:
     for backend, name in FRAMEWORKS.items():
         own = [item for item in outcomes.cells if item.cell.backend == backend]
         seconds = [item.seconds for item in own if item.seconds is not None]
-        counts = [
-            sum(item.status == status for item in own) for status in ("finished", "not finite")
-        ]
+        counts = [sum(item.status == status for item in own) for status in (FINISHED, NOT_FINITE)]
         left = len(own) - sum(counts)
         mean = f"{np.mean(seconds):.1f}" if seconds else "-"
         rows.append([name, str(len(own)), *map(str, counts), str(left), mean])

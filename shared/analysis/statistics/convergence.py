@@ -31,6 +31,8 @@ from .uncertainty import SIGNIFICANCE
 
 # With the fastest and the slowest run dropped, a mean and a variance of two runs are left.
 MIN_RUNS = 4
+# Variance of a rounding to whole steps; that of the steps is at least this.
+ROUNDING = 1 / 12
 
 
 class Convergence(NamedTuple):
@@ -80,15 +82,13 @@ def trim(steps: Sequence[float]) -> Trimmed | None:
 
 
 def compare_convergence(
-    candidate: Sequence[float], reference: Sequence[float], smallest_step: float = 1.0
+    candidate: Sequence[float], reference: Sequence[float]
 ) -> Convergence | None:
     """Test, one-sided, that the candidate needs fewer steps to the target than the reference.
 
     Args:
         candidate: Steps to the target of each run of the candidate, for example N runs.
         reference: Those of the reference, for example 2 N runs.
-        smallest_step: Distance of two evaluations: the resolution of the steps. The variance is at
-            least that of a rounding to it.
 
     Returns:
         The comparison; None if a side has fewer than four runs, or two that miss the target.
@@ -97,7 +97,7 @@ def compare_convergence(
     if one is None or other is None:
         return None
     freedom = one.num_runs + other.num_runs - 2
-    variance = max((one.squares + other.squares) / freedom, smallest_step**2 / 12)
+    variance = max((one.squares + other.squares) / freedom, ROUNDING)
     deviation = math.sqrt(variance * (1 / one.num_runs + 1 / other.num_runs))
     reach = float(stdtrit(freedom, 1 - SIGNIFICANCE)) * deviation
     fastest = other.mean - reach

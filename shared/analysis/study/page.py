@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from poc.shared.analysis.report.documents import Report, render_html
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
+from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
 
 from .decision import CandidateRow, Decision
 from .limits import write_milliseconds
 from .pareto_picture import draw_pareto
-from .sentences import NAMES
 
 METHOD = (
     "Each cell is an ordinary run, in a folder below search/ or finals/; `poc report` reads them.",
@@ -156,7 +156,7 @@ def describe_row(row: CandidateRow) -> list[str]:
     cost = row.cost
     return [
         row.candidate,
-        NAMES.get(row.framework, "-"),
+        FRAMEWORKS.get(row.framework, "-"),
         f"{row.accuracy:.4f}",
         "{:.4f} to {:.4f}".format(*row.interval),
         write_scaled(cost.weight_bytes, 1e-3),
@@ -205,7 +205,7 @@ def search_table(rows: Sequence[SearchRow]) -> Table:
         rows=[
             [
                 row.candidate,
-                NAMES.get(row.framework, row.framework),
+                FRAMEWORKS.get(row.framework, row.framework),
                 row.settings,
                 f"{100 * row.share:.0f} %",
                 f"{row.accuracy:.4f}" if row.status == "finished" else row.status,

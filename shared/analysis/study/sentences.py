@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from poc.shared.analysis.statistics.differences import Remedy
 from poc.shared.analysis.verdicts.findings import list_names
-from poc.shared.analysis.verdicts.phrases import MAX_NAMES, write_remedy
+from poc.shared.analysis.verdicts.phrases import FRAMEWORKS, MAX_NAMES, write_remedy
 
 from .costs import Cost
 from .decision import Decision, Equivalent, LimitsVerdict, OpenQuestion
 from .limits import Limits, size_of, write_latency, write_size
 
-NAMES = {"tf": "TensorFlow", "torch": "PyTorch"}
 Ends = tuple[float, float]
 
 
@@ -35,8 +34,8 @@ def write_sentences(decision: Decision, margin: float) -> list[str]:
 def describe_choice(decision: Decision) -> Iterator[str]:
     """Yield what to use, and what to expect of it."""
     chosen, (low, high) = decision.recommended, decision.interval
-    framework = NAMES.get(chosen.framework, chosen.framework)
-    if chosen.framework not in NAMES:
+    framework = FRAMEWORKS.get(chosen.framework, chosen.framework)
+    if chosen.framework not in FRAMEWORKS:
         yield f"Use no network: {chosen.candidate} did as well on validation images."
     elif decision.limits is None or decision.limits.is_met:
         yield f"Use {chosen.candidate} in {framework}. It was chosen on validation images."
@@ -160,7 +159,7 @@ def describe_frameworks(decision: Decision) -> Iterator[str]:
             sign = 1 if item.better == "tf" else -1
             ends = sorted(100 * sign * end for end in item.interval)
             size = f"{100 * abs(item.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
-            leader = f"{NAMES[item.better]} is more accurate"
+            leader = f"{FRAMEWORKS[item.better]} is more accurate"
             yield f"The frameworks differ for {item.candidate}: {leader} by {size}."
     rest = [item for item in decision.frameworks if not item.better]
     if rest:

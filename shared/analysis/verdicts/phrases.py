@@ -9,6 +9,7 @@ from poc.shared.shown_names import say
 from .findings import baseline, list_names, mean_accuracy, name_baseline
 from .pairs import Pair
 
+FRAMEWORKS = {"tf": "TensorFlow", "torch": "PyTorch"}
 MAX_NAMES = 4
 """A sentence that would have more names gives their number; the table below it names them."""
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from poc.shared.errors import UsageError
 from poc.shared.machine import count_cpus
-from poc.shared.spec.suggestions import likeliest
+from poc.shared.spec.suggestions import choose
 
 Task = TypeVar("Task", bound=Mapping[str, object])
 Result = TypeVar("Result")
@@ -231,11 +231,7 @@ def make_executor(engine: str, *, address: str | None = None, jobs: int | None =
         UsageError: The engine is unknown, the number of jobs is wrong, or the options contradict
             each other.
     """
-    if engine not in ENGINES:
-        raise UsageError(
-            f"Got --engine {engine!r}. Expected one of {', '.join(ENGINES)}. Try --engine "
-            f"{likeliest(engine, ENGINES)}."
-        )
+    choose("--engine", engine, ENGINES)
     if jobs is not None and jobs < 1:
         raise UsageError(f"Got --jobs {jobs}. Expected at least 1. Try for example 2.")
     if address and (engine != "ray" or jobs is not None):

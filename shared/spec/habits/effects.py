@@ -43,8 +43,8 @@ def leave_out(runs: Sequence[RunSettings], network: Network) -> dict[str, str]:
         network: The declared network of these runs.
     """
     found: dict[str, str] = {}
+    conflicts = [find_conflicts(run) for run in runs]
     for name in HABITS:
-        conflicts = [find_conflicts(run) for run in runs]
         refused = [known[name] for known in conflicts if name in known]
         if refused:
             setting, reason = refused[0]

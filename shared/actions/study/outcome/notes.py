@@ -7,7 +7,7 @@ from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.jobs import Trial
 from poc.shared.actions.study.search import Searches
 from poc.shared.analysis.study.decision import Decision
-from poc.shared.analysis.study.sentences import NAMES
+from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
 
 from .collection import keep_full
 from .learning import is_smaller
@@ -44,7 +44,7 @@ def warn(search: Searches, decision: Decision) -> list[str]:
     rows = {(job.candidate.name, job.backend) for job in finals}
     rows -= {(job.candidate.name, job.backend) for job in full}
     if rows:
-        names = ", ".join(f"{name} in {NAMES[backend]}" for name, backend in sorted(rows))
+        names = ", ".join(f"{name} in {FRAMEWORKS[backend]}" for name, backend in sorted(rows))
         found.append(f"Left out, since the time did not reach for all splits: {names}.")
     if len(ranked) > len(tested):
         found.append(
@@ -57,7 +57,7 @@ def warn(search: Searches, decision: Decision) -> list[str]:
             f"{protocol.num_test_images:,} images were tested."
         )
     if len({job.backend for job in full}) == 1:
-        name = NAMES[full[0].backend]
+        name = FRAMEWORKS[full[0].backend]
         found.append(f"All finalists ran in {name} alone, so the frameworks are not compared.")
     return found
 

@@ -146,6 +146,7 @@ def test_a_loss_that_is_not_finite_counts_and_another_failure_does_not(poc, trai
         (["--target", "1.5"], "between 0 and 1"),
         (["--sets", "3"], "without ranges"),
         (["--set", "habits=native"], "which the experiment sets"),
+        (["--method", "fine_tuning"], "without --weights"),
     ],
 )
 def test_wrong_use(poc, tmp_path, options, words):

@@ -5,26 +5,13 @@ import itertools
 import pandas as pd
 import pytest
 
-from poc.shared.analysis.habits.effects import compute_effects, count_far
-from poc.shared.analysis.habits.outcomes import Units
-from poc.shared.analysis.habits.page import Analysis, write_analysis
-from poc.shared.analysis.habits.targets import compare_targets
+from poc.shared.analysis.habits.page import analyse_outcomes, write_analysis
 from poc.shared.analysis.habits.waterfall import list_steps
-from poc.shared.spec.habits.designs import list_arms
 from poc.tests.helpers.habits.outcomes import HABITS, additive, make_outcomes, make_plan
 
 
 def analyse(plan, accuracy=additive, **changes):
-    outcomes = make_outcomes(plan, accuracy, **changes)
-    units = Units(outcomes)
-    arms = [(arm.name, arm.native) for arm in list_arms(plan.habits, plan.design)]
-    return Analysis(
-        outcomes=outcomes,
-        units=units,
-        effects=compute_effects(units, plan.habits),
-        counts=count_far(units, arms, plan.thresholds),
-        targets=compare_targets(outcomes),
-    )
+    return analyse_outcomes(make_outcomes(plan, accuracy, **changes))
 
 
 def test_the_files_of_an_experiment(tmp_path):
