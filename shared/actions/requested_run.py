@@ -17,6 +17,8 @@ from poc.shared.weights.header import describe_weights
 
 from .weights.foreign import locate_canonical
 
+# Options of `poc run` that change none of a run's numbers.
+WITH_RESUME = "--data, --save-every, --processes, --max-restarts and --json"
 # Option -> the setting that it names.
 OPTION_KEYS = {
     "method": "method",
@@ -139,7 +141,7 @@ def require_backend(backend: str | None, config: Path | None) -> str:
     return backend
 
 
-def refuse_beside_resume(allowed: str = "--data, --save-every and --json", **given: object) -> None:
+def refuse_beside_resume(allowed: str = WITH_RESUME, **given: object) -> None:
     """Refuse options that would change a run that is resumed.
 
     Args:

@@ -51,7 +51,7 @@ def make_uneven(batches: Sequence[Batch]) -> list[Batch]:
     Args:
         batches: Images (N, H, W, C) float32 and labels (N,), or soft ones (N, num_classes).
     """
-    sizes = [max(len(batch["images"]) - 1 | 1, 1) for batch in batches[:-1]] + [1]
+    sizes = [(len(batch["images"]) - 1) | 1 for batch in batches[:-1]] + [1]
     return [
         {"images": batch["images"][:size], "labels": batch["labels"][:size]}
         for batch, size in zip(batches, sizes, strict=True)

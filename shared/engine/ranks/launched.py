@@ -8,6 +8,7 @@ there.
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from poc.shared.errors import UsageError
 
@@ -18,7 +19,7 @@ _COUNT, _NEEDED = "WORLD_SIZE", ("RANK", "MASTER_ADDR", "MASTER_PORT")
 _CONFIG = "TF_CONFIG"
 # Roles of TF_CONFIG that train, in the order of their ranks.
 _ROLES = ("chief", "worker")
-_LOCAL_NAMES = (LOCAL_HOST, "localhost", "::1")
+_LOCAL_NAMES = (LOCAL_HOST, "localhost")
 
 
 def find_place(variables: Mapping[str, str] = os.environ) -> Place:
@@ -89,7 +90,7 @@ def place_at(index: int, count: int, meeting: str, variables: Mapping[str, str])
     """Return a place of several, or alone if there is one.
 
     Raises:
-        UsageError: The rank is none of so many.
+        UsageError: The rank is none of so many, or its number on its machine none of those there.
     """
     if not 0 <= index < count:
         raise UsageError(
@@ -99,12 +100,35 @@ def place_at(index: int, count: int, meeting: str, variables: Mapping[str, str])
     if count == 1:
         return ALONE
     is_local = split_address(meeting)[0] in _LOCAL_NAMES
-    local_count = int(variables.get("LOCAL_WORLD_SIZE", count if is_local else 1))
+    local_index, local_count = place_on_machine(index, count if is_local else 1, variables)
     return Place(
         index=index,
         count=count,
         meeting=meeting,
         token=variables.get(TOKEN, ""),
-        local_index=int(variables.get("LOCAL_RANK", index % local_count)),
+        local_index=local_index,
         local_count=local_count,
+    )
+
+
+def place_on_machine(index: int, usual: int, variables: Mapping[str, str]) -> tuple[int, int]:
+    """Return the number of a rank on its machine, and how many ranks share it.
+
+    Args:
+        index: The rank.
+        usual: How many share it, if the launcher does not say.
+        variables: Those of the launcher.
+
+    Raises:
+        UsageError: They are no numbers, or the rank is none of so many.
+    """
+    given = (variables.get("LOCAL_RANK", ""), variables.get("LOCAL_WORLD_SIZE", ""))
+    with suppress(ValueError):
+        count = int(given[1] or usual)
+        number = int(given[0] or index % max(count, 1))
+        if 0 <= number < count:
+            return number, count
+    raise UsageError(
+        f"Got LOCAL_RANK={given[0]} and LOCAL_WORLD_SIZE={given[1]}. Expected the number of ranks "
+        "on this machine, and a rank from 0 below it. Try setting both, or neither."
     )

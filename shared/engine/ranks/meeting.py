@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from poc.shared.engine.worker.messages import receive, send
+from poc.shared.errors import UsageError
 
 from .place import Place, split_address
 
@@ -129,9 +130,10 @@ def await_others(place: Place) -> list[Line]:
 
     Raises:
         RankLost: One of them has not come in time.
+        UsageError: This process cannot listen at the address.
     """
     lines: dict[int, Line] = {}
-    with socket.create_server(split_address(place.meeting)) as server:
+    with listen(place.meeting) as server:
         deadline = time.monotonic() + SECONDS_TO_COME
         while len(lines) < place.count - 1:
             server.settimeout(max(deadline - time.monotonic(), SECONDS_BETWEEN_TRIES))
@@ -148,6 +150,22 @@ def await_others(place: Place) -> list[Line]:
             else:
                 lines[index] = Line.over(index, connection)
     return [lines[index] for index in sorted(lines)]
+
+
+def listen(address: str) -> socket.socket:
+    """Return a server at `host:port`.
+
+    Raises:
+        UsageError: The host is not this machine, or the port is taken.
+    """
+    try:
+        return socket.create_server(split_address(address))
+    except OSError as error:
+        raise UsageError(
+            f"Got the address {address} for rank 0, which cannot listen there ({error.strerror}). "
+            "Expected a name of rank 0's machine and a free port. Try another MASTER_PORT or "
+            "MASTER_ADDR, or the first address of TF_CONFIG."
+        ) from None
 
 
 def greeted(connection: socket.socket, place: Place) -> int | None:

@@ -63,5 +63,5 @@ def test_a_config_may_name_the_backend(tmp_path):
 
 def test_a_resumed_run_takes_no_other_settings():
     refuse_beside_resume(backend=None, overwrite=False, assignments=())
-    with pytest.raises(UsageError, match=r"^Got --resume with --batch-size, --set, but"):
+    with pytest.raises(UsageError, match=r"^Got --resume with --batch-size, --set, but.*--proc"):
         refuse_beside_resume(batch_size=3, assignments=("a=1",))

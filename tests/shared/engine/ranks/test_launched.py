@@ -23,6 +23,9 @@ def test_the_variables_of_torchrun():
     many = {**TORCHRUN, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "POC_RANK_TOKEN": "word"}
     found = find_place(many)
     assert (found.local_index, found.local_count, found.token) == (0, 2, "word")
+    # Without LOCAL_RANK, ranks are counted machine by machine.
+    found = find_place({**TORCHRUN, "RANK": "1", "LOCAL_WORLD_SIZE": "2"})
+    assert (found.local_index, found.local_count) == (1, 2)
 
 
 def test_ranks_that_meet_on_one_machine_share_it():
@@ -66,6 +69,10 @@ def test_one_process_is_alone(variables):
         ({"WORLD_SIZE": "2", "RANK": "0"}, r"without MASTER_ADDR and MASTER_PORT"),
         ({**TORCHRUN, "RANK": "one"}, r"RANK=one.*Expected numbers"),
         ({**TORCHRUN, "RANK": "3"}, r"rank 3 of 3\. Expected a rank from 0 to 2"),
+        ({**TORCHRUN, "LOCAL_WORLD_SIZE": "0"}, r"LOCAL_RANK= and LOCAL_WORLD_SIZE=0\."),
+        ({**TORCHRUN, "LOCAL_RANK": "first"}, r"LOCAL_RANK=first and"),
+        # Else both ranks of a machine would take all of its processors.
+        ({**TORCHRUN, "LOCAL_RANK": "1"}, r"LOCAL_RANK=1 and LOCAL_WORLD_SIZE=\. "),
         ({"TF_CONFIG": "worker"}, r"TF_CONFIG='worker'\. Expected JSON"),
         ({"TF_CONFIG": "[]"}, r"Expected JSON"),
         (tf_config("ps", 0, worker=["a:1"], ps=["b:2"]), r"the task 'ps'"),

@@ -11,6 +11,7 @@ from poc.shared.engine.ranks import meeting as module
 from poc.shared.engine.ranks.meeting import Meeting, RankLost
 from poc.shared.engine.ranks.place import Place
 from poc.shared.engine.ranks.ports import LOCAL_HOST, local_addresses
+from poc.shared.errors import UsageError
 
 
 def places(count):
@@ -78,3 +79,12 @@ def test_free_addresses_differ():
     found = local_addresses(5)
     assert len(set(found)) == 5
     assert all(each.startswith(f"{LOCAL_HOST}:") for each in found)
+
+
+def test_an_address_at_which_nobody_can_listen():
+    first = places(2)[0]
+    with module.listen(first.meeting), pytest.raises(UsageError, match=r"free port.*MASTER_PORT"):
+        Meeting(first)
+    # An address that is kept for books, and no machine's.
+    with pytest.raises(UsageError, match=r"^Got the address 192\.0\.2\.1:29500 for rank 0"):
+        Meeting(replace(first, meeting="192.0.2.1:29500"))
