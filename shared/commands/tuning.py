@@ -251,7 +251,7 @@ def habits(
     from poc.shared.engine.launch.executors import make_executor
 
     names = ("num_sets", "draw_seed", "num_seeds", "design", "target")
-    own = {name: given.pop(name) for name in names}
+    own = {name: given.pop(name) for name in names} | {"weights": given["weights"]}
     if analyse is not None:
         output, analysis = analyse, analyse_folder(analyse, command_line())
     else:
@@ -265,7 +265,6 @@ def habits(
             config=given["config"],
             settings=named_settings(**given),
             habits=chosen,
-            weights=given["weights"],
             **own,
         )
         plan, cells = make_plan(wish, command_line(), weight_defaults(tell))

@@ -31,7 +31,7 @@ from .uncertainty import SIGNIFICANCE
 
 # With the fastest and the slowest run dropped, a mean and a variance of two runs are left.
 MIN_RUNS = 4
-# Variance of a rounding to whole steps; that of the steps is at least this.
+# Variance of a rounding to the nearest step. The steps are taken to vary at least as much.
 ROUNDING = 1 / 12
 
 
