@@ -86,15 +86,17 @@ def kill_one(backend, folder, environment, index, seconds):
 
 def kill_at_random(backend, tmp_path, environment, num_kills):
     whole = tmp_path / "whole"
-    started = time.monotonic()
-    expected = finish(backend, whole, environment)
-    longest, draw, kills, number = time.monotonic() - started, random.Random(3), 0, 0
+    command = begin(backend, whole, environment)
+    assert command.wait_for_start(None)
+    began = time.monotonic()
+    assert command.wait() == 0, whole.with_suffix(".txt").read_text()
+    training_seconds, expected = time.monotonic() - began, facts(whole)
+    draw, kills, number = random.Random(3), 0, 0
     while kills < num_kills:
         folder = tmp_path / f"run{number}"
         while not is_finished(folder) and kills < num_kills:
-            kills += kill_one(
-                backend, folder, environment, draw.randrange(2), draw.uniform(0, longest / 2)
-            )
+            seconds = draw.uniform(0, training_seconds)
+            kills += kill_one(backend, folder, environment, draw.randrange(2), seconds)
         if not is_finished(folder):
             finish(backend, folder, environment)
         assert facts(folder) == expected
