@@ -185,6 +185,29 @@ def test_the_lineage_that_is_found_is_recorded_and_checked(files, expected, tmp_
         teacher_weights(as_source, declare_network(wrong))
 
 
+@pytest.mark.parametrize(("lineage", "normalization"), [("keras", "tf"), ("torchvision", "torch")])
+def test_names_of_both_lineages_give_the_one_of_the_options_and_its_view(
+    lineage, normalization, tmp_path
+):
+    """timm's `tf_efficientnet_lite0` and its `efficientnet_lite0`."""
+    network = declare_network(Case(model="efficientnet_lite0").run())
+    weights = {p.name: np.ones(p.shape, np.float32) for p in network.parameters}
+    tensors = from_canonical(network, scheme_of("efficientnet_lite0", "timm"), weights)
+    write_arrays(tmp_path / "in.safetensors", tensors)
+    given = {"model": "efficientnet_lite0", "classes": "1000"}
+    report = convert_for(
+        tmp_path / "in.safetensors",
+        tmp_path / "out.safetensors",
+        assignments=[f"lineage={lineage}"],
+        **given,
+    )
+    assert report["lineage"] == lineage
+    assert any("The names of timm fit both lineages" in note for note in report["notes"])
+    metadata = read_arrays_and_metadata(tmp_path / "out.safetensors")[1]
+    assert metadata["lineage"] == lineage
+    assert json.loads(metadata["view"])["normalization"] == normalization
+
+
 def test_a_lineage_that_does_not_fit_is_named(tmp_path):
     """Keras' ResNet-50 has biases that torchvision's has not."""
     options = {"lineage": "keras", "width": 4}

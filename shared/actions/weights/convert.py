@@ -171,7 +171,10 @@ def view_texts(
 
     Options of the command win over the header of the source, which wins over the published view.
     """
-    publisher = lineage or (incoming.publisher if incoming else "")
+    publisher = lineage or ""
+    if incoming and not lineage:
+        # timm's names do not show the lineage: the file is recorded as that of the options.
+        publisher = lineage_of(run.model_spec) or incoming.publisher
     # A body alone is published for any number of classes.
     num_classes = IMAGENET_CLASSES if is_body else run.num_classes or 0
     known = find_view(run.model_spec.name, publisher, num_classes)

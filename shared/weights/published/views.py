@@ -104,6 +104,10 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
         ("efficientnet_lite0", KERAS): PublishedView(
             size=224, resized=256, interpolation="bicubic", normalization="tf"
         ),
+        # timm's, which was trained anew.
+        ("efficientnet_lite0", TORCHVISION): PublishedView(
+            size=224, resized=256, interpolation="bicubic"
+        ),
         # timm's files of ViT are of several trainings, which normalise in different ways.
         ("vit_b16", TORCHVISION): PLAIN,
         **{

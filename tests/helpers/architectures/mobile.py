@@ -30,6 +30,10 @@ REFERENCES: dict[str, Reference] = {
 }
 
 
+def of_timm(build: str) -> Reference:
+    return Reference(framework="torch", build=f"timm {build}", scheme="timm", options=CALM)
+
+
 def small_efficientnet(variant: str, lineage: Lineage) -> Small | None:
     if variant == "b0":
         return Small(
@@ -164,6 +168,14 @@ ROWS = {
         counts=Counts(4_652_008 + 42_016, 4_652_008),
         macs=about_millions(385),
         small=Small(input_shape=(33, 40, 3), climb="whole", unjudged=("adam",), is_slow=True),
+        references=(of_timm("tf_efficientnet_lite0"),),
+    ),
+    # timm's count is that of what it learns.
+    "efficientnet_lite0 torchvision": Architecture(
+        model="efficientnet_lite0",
+        options={"lineage": "torchvision"},
+        counts=Counts(4_652_008 + 42_016, 4_652_008),
+        references=(of_timm("efficientnet_lite0"),),
     ),
     **{
         f"efficientnet_{variant} {lineage}": efficientnet(variant, lineage)

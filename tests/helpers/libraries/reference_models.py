@@ -78,6 +78,10 @@ def build_torch(build: str, side: int) -> Any:
 
     if build.startswith("convnext"):
         return build_convnext(build)
+    if build.startswith("timm ") and "efficientnet" in build:
+        import timm
+
+        return timm.create_model(build.partition(" ")[2], num_classes=CLASSES)
     if " " in build:
         return build_transformer(build)
     if build in ("vgg16", "vgg16_bn"):

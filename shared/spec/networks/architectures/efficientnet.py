@@ -57,13 +57,19 @@ VARIANTS = {
     "efficientnet_b7": Variant(width=2.0, depth=3.1, image_size=600, dropout=0.5),
 }
 TENSORFLOW_NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
+PYTORCH_NORM = BatchNorm(momentum=0.9, epsilon=1e-5)
 TORCHVISION_SMALL = ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
                      "efficientnet_b4")  # fmt: skip
 
 
 class LiteOptions(Settings):
-    """Options of EfficientNet-Lite0, published in TensorFlow's lineage only."""
+    """Options of EfficientNet-Lite0, of which timm has both lineages."""
 
+    lineage: Literal["keras", "torchvision"] = Field(
+        "keras",
+        description="library whose padding at stride 2 and epsilon and momentum of batch norm are "
+        "used",
+    )
     dropout: float | None = Field(
         None, ge=0, lt=1, description="dropout rate before the head; none: the publication's"
     )
@@ -78,11 +84,6 @@ class LiteOptions(Settings):
 class EfficientNetOptions(LiteOptions):
     """Options of B0 to B7."""
 
-    lineage: Literal["keras", "torchvision"] = Field(
-        "keras",
-        description="library whose padding at stride 2 and epsilon and momentum of batch norm are "
-        "used",
-    )
     width: float = Field(
         1.0, gt=0, description="factor on every number of channels, besides the variant's own"
     )
@@ -98,7 +99,7 @@ def efficientnet(name: str) -> Declare:
         is_torchvision = options.lineage == "torchvision"
         is_small = is_torchvision and name in TORCHVISION_SMALL
         style = Style(
-            norm=BatchNorm(momentum=0.9, epsilon=1e-5) if is_small else TENSORFLOW_NORM,
+            norm=PYTORCH_NORM if is_small else TENSORFLOW_NORM,
             activation="swish",
             is_symmetric=is_torchvision,
             initializer=INITIALIZER,
@@ -111,8 +112,12 @@ def efficientnet(name: str) -> Declare:
 
 def efficientnet_lite0(options: LiteOptions, input_shape: Shape, num_classes: int) -> Network:
     """Declare EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6 instead of swish."""
+    is_torchvision = options.lineage == "torchvision"
     style = Style(
-        norm=TENSORFLOW_NORM, activation="relu6", is_symmetric=False, initializer=INITIALIZER
+        norm=PYTORCH_NORM if is_torchvision else TENSORFLOW_NORM,
+        activation="relu6",
+        is_symmetric=is_torchvision,
+        initializer=INITIALIZER,
     )
     variant = VARIANTS["efficientnet_b0"]
     return declare_network("efficientnet_lite0", variant, style, options, input_shape, num_classes)
