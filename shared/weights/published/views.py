@@ -104,7 +104,7 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
         ("efficientnet_lite0", KERAS): PublishedView(
             size=224, resized=256, interpolation="bicubic", normalization="tf"
         ),
-        # timm's, which was trained anew.
+        # That of timm's own weights.
         ("efficientnet_lite0", TORCHVISION): PublishedView(
             size=224, resized=256, interpolation="bicubic"
         ),

@@ -167,7 +167,13 @@ ROWS = {
         model="efficientnet_lite0",
         counts=Counts(4_652_008 + 42_016, 4_652_008),
         macs=about_millions(385),
-        small=Small(input_shape=(33, 40, 3), climb="whole", unjudged=("adam",), is_slow=True),
+        small=Small(
+            options={"width": 0.2},
+            input_shape=SMALL_IMAGES,
+            climb="whole",
+            unjudged=("adam",),
+            is_slow=True,
+        ),
         references=(of_timm("tf_efficientnet_lite0"),),
     ),
     # timm's count is that of what it learns.

@@ -62,8 +62,8 @@ TORCHVISION_SMALL = ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "e
                      "efficientnet_b4")  # fmt: skip
 
 
-class LiteOptions(Settings):
-    """Options of EfficientNet-Lite0, of which timm has both lineages."""
+class EfficientNetOptions(Settings):
+    """Options of B0 to B7 and of Lite0, of which timm has both lineages."""
 
     lineage: Literal["keras", "torchvision"] = Field(
         "keras",
@@ -79,11 +79,6 @@ class LiteOptions(Settings):
         lt=1,
         description="rate at which the last block's branch is dropped; block b of n has b/n of it",
     )
-
-
-class EfficientNetOptions(LiteOptions):
-    """Options of B0 to B7."""
-
     width: float = Field(
         1.0, gt=0, description="factor on every number of channels, besides the variant's own"
     )
@@ -104,13 +99,14 @@ def efficientnet(name: str) -> Declare:
             is_symmetric=is_torchvision,
             initializer=INITIALIZER,
         )
-        variant = replace(VARIANTS[name], width=options.width * VARIANTS[name].width)
-        return declare_network(name, variant, style, options, input_shape, num_classes)
+        return declare_network(name, VARIANTS[name], style, options, input_shape, num_classes)
 
     return declare
 
 
-def efficientnet_lite0(options: LiteOptions, input_shape: Shape, num_classes: int) -> Network:
+def efficientnet_lite0(
+    options: EfficientNetOptions, input_shape: Shape, num_classes: int
+) -> Network:
     """Declare EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6 instead of swish."""
     is_torchvision = options.lineage == "torchvision"
     style = Style(
@@ -127,7 +123,7 @@ def declare_network(
     name: str,
     variant: Variant,
     style: Style,
-    options: LiteOptions,
+    options: EfficientNetOptions,
     input_shape: Shape,
     num_classes: int,
 ) -> Network:
@@ -135,6 +131,7 @@ def declare_network(
 
     Taps `reduction1` … `reduction5` are the maps before each halving and before the mean.
     """
+    variant = replace(variant, width=options.width * variant.width)
     net = NetworkBuilder(name, input_shape)
     has_squeeze = name != "efficientnet_lite0"
     add_activated(net, "stem/", round_filters(STEM_FILTERS * variant.width), 3, style, 2)

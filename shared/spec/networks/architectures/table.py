@@ -198,7 +198,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         },
         "efficientnet_lite0": Model(
             summary="EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6",
-            options=efficientnet.LiteOptions,
+            options=efficientnet.EfficientNetOptions,
             declare=efficientnet.efficientnet_lite0,
             example_input=(224, 224, 3),
         ),
