@@ -109,12 +109,17 @@ def list_items(one: One, position: int, note: Note) -> list[Item]:
     if isinstance(one, str | os.PathLike):
         refuse_empty(os.fspath(one))
         path = expand_home(os.fspath(one))
-        return list_files(path, note) if path.is_dir() else [Item(str(one), path)]
+        return list_files(path, note) if is_folder(path) else [Item(str(one), path)]
     if isinstance(one, Image.Image):
         return [Item(position, one)]
     if isinstance(one, np.ndarray):
         return [Item(position + index, each) for index, each in enumerate(split_array(one))]
     raise UsageError(f"Got an image of type {type(one).__name__}. {EXPECTED}. Try converting it.")
+
+
+def is_folder(path: Path) -> bool:
+    """Tell if a path is a folder; a name that no file system could hold is none."""
+    return os.path.isdir(path)  # noqa: PTH112  # `Path.is_dir` raises where a name is too long.
 
 
 def refuse_empty(path: str) -> None:

@@ -11,7 +11,7 @@ from poc.shared.data.sources.inspection import Note
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
 
-from .given_images import Item, list_files, refuse_empty
+from .given_images import Item, is_folder, list_files, refuse_empty
 
 STANDARD_INPUT = "-"
 
@@ -50,7 +50,7 @@ def list_paths(
 def list_path(text: str, note: Note) -> list[Item]:
     """Return the images of a path: the file itself, or the image files below it."""
     path = expand_home(text)
-    if not path.is_dir():
+    if not is_folder(path):
         return [Item(text, path)]
     found = list_files(path, note)
     if not found:

@@ -1,6 +1,7 @@
 """The script beside an exported file: short, and each of its steps as poc does it."""
 
 import itertools
+import os
 import runpy
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from poc.shared.actions.exports.companions import (
     write_script,
 )
 from poc.shared.actions.exports.parent import made_parent
-from poc.shared.actions.new_images.given_images import Item, read_picture
+from poc.shared.actions.new_images.given_images import Item, UnreadableImage, read_picture
 from poc.shared.actions.new_images.labels import write_answers
 from poc.shared.actions.new_images.predict import Predictions
 from poc.shared.actions.new_images.trained_network import Answering
@@ -214,6 +215,42 @@ def test_an_image_that_cannot_be_read_is_a_line_beside_the_others(tmp_path):
     write_file(tmp_path / "float32.onnx", default_spec(), (12, 10, 3), ["ox", "ox"])
     done = run_script(tmp_path, paths[-1])
     assert (done.returncode, done.stdout.split("\t")[1]) == (0, "ox")
+
+
+def test_pixels_that_poc_refuses_get_no_label(tmp_path, monkeypatch):
+    """Floats and grey beyond 16 bits would be cut to black or white, and labelled as that."""
+    pixels = np.linspace(0, 1, 120).reshape(12, 10)
+    beyond, below = (np.int32(pixels * 2**24), np.int32(pixels * -9))
+    odd = {"floats": np.float32(pixels), "beyond": beyond, "below": below}
+    script = start_script(tmp_path, monkeypatch)
+    for name, values in odd.items():
+        path = tmp_path / f"{name}.tif"
+        Image.fromarray(values).save(path)
+        with pytest.raises(UnreadableImage):
+            read_picture(Item(name, path), 3)
+        with pytest.raises(ValueError, match="not 16 bits"):
+            script["read"](path)
+
+
+def test_odd_paths_do_not_stop_it(tmp_path):
+    """A named pipe would be waited for, and the terminal may lack the letters of a name."""
+    os.mkfifo(tmp_path / "pipe.png")
+    latin = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Image.new("RGB", (12, 10)).save(latin)
+    write_file(tmp_path / "float32.onnx", default_spec(), (12, 10, 3), NAMES)
+    (tmp_path / "predict_onnx.py").write_text(write_script("onnx"))
+    command = [sys.executable, "predict_onnx.py", "pipe.png", latin, "漢.png", "long" * 100]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr, len(lines)) == (1, "", 4)
+    assert lines[0] == ["pipe.png", "(unreadable)", "it is no regular file"]
+    assert lines[1][0].endswith("/caf\\udce9.png")
+    assert lines[1][1] in NAMES
+    assert [line[0] for line in lines[2:]] == ["\\u6f22.png", "long" * 100]
 
 
 @pytest.mark.parametrize("place", ["exports/a.onnx", "new/exports/a.onnx"])

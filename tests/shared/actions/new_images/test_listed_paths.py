@@ -69,6 +69,15 @@ def test_a_list_keeps_spaces_and_bytes_that_are_not_utf_8(place):
     assert names(["-"], standard_input=stream) == [" a b .jpg", os.fsdecode(b"\xff.jpg"), "*.jpg"]
 
 
+@pytest.mark.parametrize("is_list", [True, False])
+def test_a_name_that_no_file_system_holds_is_an_item(is_list, place):
+    """Its row then gives the reason: a list may be of anything."""
+    path = "long" * 100
+    lines = io.BytesIO(f"photos/b.jpg\n{path}\n".encode())
+    arguments = ["-"] if is_list else ["photos/b.jpg", path]
+    assert names(arguments, standard_input=lines) == ["photos/b.jpg", path]
+
+
 def test_an_image_that_is_named_twice_is_listed_twice(place):
     assert names(["photos/b.jpg", "photos/b.jpg"]) == ["photos/b.jpg"] * 2
 
