@@ -13,7 +13,9 @@ DROPPED = "stage2/block2"
 
 @pytest.fixture(scope="module")
 def network():
-    return declare_network(ARCHITECTURES["efficientnet_lite0"].small_run("float64"))
+    row = ARCHITECTURES["efficientnet_lite0"]
+    form = row.form({"width": 0.2}, row.small.input_shape, 3)
+    return declare_network(form.run(precision="float64"))
 
 
 def draw(network, **changed):
@@ -29,7 +31,9 @@ def draw(network, **changed):
 
 def test_with_every_branch_kept_it_is_the_network_without_random_branches(network):
     row = ARCHITECTURES["efficientnet_lite0"]
-    calm = row.form({"drop_connect": 0.0}, row.small.input_shape, 3).run(precision="float64")
+    calm = row.form({"width": 0.2, "drop_connect": 0.0}, row.small.input_shape, 3).run(
+        precision="float64"
+    )
     expected = declare_network(calm).cancelled_biases
     assert cancelled_by_chance(network, draw(network)) == expected - network.cancelled_biases
     assert "stage2/block2/project_norm/beta" in expected
