@@ -146,13 +146,20 @@ def test_a_loss_that_is_not_finite_counts_and_another_failure_does_not(poc, trai
         (["--target", "1.5"], "between 0 and 1"),
         (["--sets", "3"], "without ranges"),
         (["--set", "habits=native"], "which the experiment sets"),
-        (["--method", "fine_tuning"], "without --weights"),
     ],
 )
 def test_wrong_use(poc, tmp_path, options, words):
     code, _, errors = poc("habits", *SMALL, "--output", tmp_path / "new", *options)
     assert code == 2
     assert words in errors
+    assert not (tmp_path / "new").exists()
+
+
+def test_fine_tuning_needs_weights(poc, tmp_path):
+    given = ["--method", "transfer", "--epochs", "1", "--output", tmp_path / "new"]
+    code, _, errors = poc("habits", *given)
+    assert code == 2
+    assert "without --weights" in errors
     assert not (tmp_path / "new").exists()
 
 
