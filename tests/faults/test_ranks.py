@@ -33,11 +33,15 @@ BACKENDS = [
 ]
 
 
+def options_of(backend, folder, environment):
+    """The run; a real framework takes the steps of the stub's epochs before a kill could come."""
+    options = RUN if environment else [*RUN[:-1], LONG_EPOCHS]
+    return ["--backend", backend, *options, "--output", folder]
+
+
 def begin(backend, folder, environment, count=2):
     """Start a run, or go on with it; what the command prints goes into a text file beside it."""
-    # A real framework takes the steps of the stub's epochs before a kill could come.
-    epochs = () if environment else ("--epochs", LONG_EPOCHS)
-    arguments = ["--backend", backend, *RUN, *epochs, "--output", folder]
+    arguments = options_of(backend, folder, environment)
     if (folder / "run.json").exists():
         arguments = ["--resume", folder]
     arguments += ["--save-every", "2", "--processes", count]
@@ -164,7 +168,7 @@ def test_a_dead_rank_is_left_out_and_the_others_go_on(tmp_path):
 
 def launch(backend, folder, index, variables, environment):
     """Start one rank as a launcher does."""
-    arguments = ["--backend", backend, *RUN, "--output", folder, "--save-every", "2"]
+    arguments = [*options_of(backend, folder, environment), "--save-every", "2"]
     with folder.with_name(f"rank{index}.txt").open("w") as log:
         return Command.start(folder, *arguments, environment={**environment, **variables}, log=log)
 
