@@ -229,6 +229,8 @@ def fit(command):
     if "--answered-accuracy" in words:
         # Of noise, no more answers are right.
         names["0.95"] = "0.3"
+    if words[1:3] == ["weights", "convert"]:
+        names["FILE"] = str(DATA / "weights" / "efficientnet_lite0_imagenet.safetensors")
     if words[1] == "predict":
         names |= NEW_IMAGES
     if words[1] == "explain":
