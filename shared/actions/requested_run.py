@@ -18,7 +18,7 @@ from poc.shared.weights.header import describe_weights
 from .weights.foreign import locate_canonical
 
 # Options of `poc run` that change none of a run's numbers.
-WITH_RESUME = "--data, --save-every, --processes, --max-restarts and --json"
+WITH_RESUME = "--data, --save-every, --processes, --max-restarts, --engine, --address and --json"
 # Option -> the setting that it names.
 OPTION_KEYS = {
     "method": "method",

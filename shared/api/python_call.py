@@ -25,7 +25,7 @@ OPTION = re.compile(rf"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?:{VALUE_AHEAD})?")
 KEYWORDS = {
     *("backend", "batch_size", "checkpoint", "config", "data", "dtype", "epochs", "k", "method"),
     *("model", "output", "overwrite", "resume", "save_every", "seed", "student", "teacher"),
-    *("verbose", "weights", "set", "settings", "processes", "max_restarts"),
+    *("verbose", "weights", "set", "settings", "processes", "max_restarts", "engine", "address"),
     *("class", "patch", "stride", "tap"),
 }
 

@@ -29,7 +29,7 @@ from .python_call import Notes, python_call, refuse_unknown, write_settings
 from .results import Comparison, RunResult
 
 FilePath = str | os.PathLike[str]
-WITH_RESUME = "--data, --save-every, --processes, --max-restarts and --verbose"
+WITH_RESUME = "--data, --save-every, --processes, --max-restarts, --engine, --address and --verbose"
 
 
 class RunKeywords(TypedDict, total=False):
@@ -55,6 +55,8 @@ class TogetherKeywords(RunKeywords, total=False):
 
     processes: int
     max_restarts: int
+    engine: Literal["local", "ray"]
+    address: str
 
 
 def run(
@@ -76,7 +78,7 @@ def run(
         output: Run folder; None for a new one in `runs/`.
         overwrite: Replace the run in `output`.
         resume: Run folder to continue with its own settings; only `data`, `save_every`,
-            `processes`, `max_restarts` and `verbose` may be set with it.
+            `processes`, `max_restarts`, `engine`, `address` and `verbose` may be set with it.
         save_every: Time between checkpoints within an epoch: `"10min"` (the default), or a number
             of steps such as `500`.
         verbose: Print progress and notes on standard error.
@@ -86,7 +88,9 @@ def run(
             `folder:PATH`; default: `embedded`), `epochs`, `batch_size` (examples, or `auto`),
             `seed`, `dtype`, `weights` (file, `imagenet` or `none`), and `settings`: dotted keys of
             `poc config keys` -> values, such as `{"optimizer.learning_rate": 1e-3}`. Besides,
-            `processes` that train it together, and `max_restarts` after one of them has died.
+            `processes` that train it together, `max_restarts` after one of them has died, and the
+            `engine` that starts them: `"local"` (the default) or `"ray"`, with the cluster's
+            `address`.
 
     Returns:
         The run's folder, its row of the comparison table, and its notes.
@@ -125,6 +129,8 @@ def take_course(given: TogetherKeywords, save_every: str | int | None) -> Course
         save_every=SAVE_EVERY if save_every is None else str(save_every),
         processes=given.pop("processes", 1),
         max_restarts=given.pop("max_restarts", 0),
+        engine=given.pop("engine", "local"),
+        address=given.pop("address", None),
     )
 
 

@@ -110,7 +110,10 @@ OUTPUT_OPTIONS = [
 ]
 CLUSTER_OPTIONS = [
     click.option(
-        "--engine", default="local", metavar="local|ray", help="Program that runs the cells."
+        "--engine",
+        default="local",
+        metavar="local|ray",
+        help="Program that starts the processes; default: local.",
     ),
     click.option(
         "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: this machine."

@@ -10,6 +10,7 @@ from poc.shared.errors import CheckFailed
 from .completion import complete_backends
 from .mistakes import Command
 from .options import (
+    CLUSTER_OPTIONS,
     JSON_OPTION,
     OUTPUT_OPTIONS,
     RUN_OPTIONS,
@@ -41,7 +42,7 @@ from .options import (
     type=int,
     default=1,
     metavar="N",
-    help="Processes of this machine that train together; default: 1.",
+    help="Processes that train together; default: 1.",
 )
 @click.option(
     "--max-restarts",
@@ -50,12 +51,14 @@ from .options import (
     metavar="N",
     help="Restarts from the last checkpoint after a process has died; default: 0.",
 )
-@with_options([*RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
+@with_options([*CLUSTER_OPTIONS, *RUN_OPTIONS, *OUTPUT_OPTIONS, JSON_OPTION])
 def run(
     backend: str | None,
     resume: Path | None,
     processes: int,
     max_restarts: int,
+    engine: str,
+    address: str | None,
     output: Path | None,
     overwrite: bool,
     save_every: str | None,
@@ -77,6 +80,8 @@ def run(
     course = Course(
         processes=processes,
         max_restarts=max_restarts,
+        engine=engine,
+        address=address,
         place=find_place(),
         **({"save_every": save_every} if save_every else {}),
     )

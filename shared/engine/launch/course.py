@@ -9,6 +9,7 @@ from poc.shared.engine.ranks.refusals import check_ranks
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import RunSpec
 
+from .executors import check_engine
 from .rank_workers import local_places
 
 
@@ -18,8 +19,10 @@ class Course:
 
     Attributes:
         save_every: Steps or minutes between checkpoints within an epoch.
-        processes: Processes on this machine that train it together.
+        processes: Processes that train it together.
         max_restarts: Restarts from the last checkpoint after a process has died.
+        engine: Program that starts the processes: `local` for this one, or `ray`.
+        address: Address of the Ray cluster; None for a new one on this machine.
         place: Place of this process among those that a launcher has started, each of which trains
             its part.
     """
@@ -27,15 +30,19 @@ class Course:
     save_every: str = DEFAULT
     processes: int = 1
     max_restarts: int = 0
+    engine: str = "local"
+    address: str | None = None
     place: Place = ALONE
 
     def check(self, run: RunSpec | None = None) -> None:
         """Refuse what cannot be carried out, as far as it is known without data.
 
         Raises:
-            UsageError: The time between checkpoints or the number of processes is wrong.
+            UsageError: The time between checkpoints, the number of processes or the engine is
+                wrong.
         """
         Saver.parse(self.save_every)
+        check_engine(self.engine, self.address)
         if self.processes < 1:
             raise UsageError(
                 f"Got --processes {self.processes}. Expected 1 or more. Try --processes 2."
@@ -56,16 +63,25 @@ class Course:
             UsageError: It is to start processes, or to start them again.
         """
         rank = f"rank {self.place.index} of {self.place.count}, by the launcher's variables"
-        if self.processes > 1:
+        given = {
+            f"--processes {self.processes}": self.processes > 1,
+            "--engine ray": self.is_on_ray,
+        }
+        for option in (name for name, is_given in given.items() if is_given):
             raise UsageError(
-                f"Got --processes {self.processes} for {rank}. Expected one of both. Try removing "
-                "--processes, or unsetting WORLD_SIZE and TF_CONFIG."
+                f"Got {option} for {rank}. Expected one of both. Try removing "
+                f"{option.split()[0]}, or unsetting WORLD_SIZE and TF_CONFIG."
             )
         if self.max_restarts:
             raise UsageError(
                 f"Got --max-restarts {self.max_restarts} for {rank}. Expected a launcher that "
                 "starts ranks again. Try its own option, with `poc run --resume`."
             )
+
+    @property
+    def is_on_ray(self) -> bool:
+        """Say if a Ray cluster runs the processes."""
+        return self.engine == "ray"
 
     def require_output(self, output: Path | None) -> None:
         """Refuse a launched rank without a folder: a new name would differ from rank to rank.

@@ -125,7 +125,8 @@ class RayExecutor:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep the connection, and a new cluster, for all calls of `run` in the block."""
-        self._connect()
+        # Each cell asks for one processor, so a new cluster with `jobs` of them runs `jobs` cells.
+        connect(self._ray, self._address, self._jobs)
         self._is_held = True
         try:
             yield
@@ -149,21 +150,6 @@ class RayExecutor:
                 # Forced, since a task waits for its worker process and does not look at requests.
                 self._ray.cancel(reference, force=True)
 
-    def _connect(self) -> None:
-        if self._address:
-            check_address(self._address)
-        # Each cell asks for one processor, so a new cluster with `jobs` of them runs `jobs` cells.
-        place = {"address": self._address} if self._address else {"num_cpus": self._jobs}
-        try:
-            self._ray.init(
-                **place,
-                **({} if self._address else {"include_dashboard": False}),
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise no_cluster(self._address, error) from None
-
     def _needs(self) -> dict[str, object]:
         """Ask for one processor per cell, and for one GPU if the cluster has any."""
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
@@ -181,6 +167,31 @@ class RayExecutor:
             return Done(task, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:
             return Done(task, None, f"{type(error).__name__}: {error}")
+
+
+def connect(ray: Any, address: str | None, num_cpus: int) -> None:
+    """Connect to a Ray cluster, or start one of so many processors on this machine.
+
+    Args:
+        ray: The module.
+        address: Address of the cluster; None to start one.
+        num_cpus: Processors that a new cluster gives out.
+
+    Raises:
+        UsageError: No cluster answers there.
+    """
+    if address:
+        check_address(address)
+    place = {"address": address} if address else {"num_cpus": num_cpus}
+    try:
+        ray.init(
+            **place,
+            **({} if address else {"include_dashboard": False}),
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise no_cluster(address, error) from None
 
 
 def check_address(address: str) -> None:
@@ -224,6 +235,20 @@ def import_ray() -> Any:
     return ray
 
 
+def check_engine(engine: str, address: str | None) -> None:
+    """Refuse an unknown engine, and an address without a cluster's engine.
+
+    Raises:
+        UsageError: See above.
+    """
+    choose("--engine", engine, ENGINES)
+    if address and engine != "ray":
+        raise UsageError(
+            f"Got --address {address!r} with --engine {engine}. Expected it with --engine ray. "
+            "Try adding that, or removing --address."
+        )
+
+
 def make_executor(engine: str, *, address: str | None = None, jobs: int | None = None) -> Executor:
     """Make the executor that the command line names.
 
@@ -231,14 +256,13 @@ def make_executor(engine: str, *, address: str | None = None, jobs: int | None =
         UsageError: The engine is unknown, the number of jobs is wrong, or the options contradict
             each other.
     """
-    choose("--engine", engine, ENGINES)
+    check_engine(engine, address)
     if jobs is not None and jobs < 1:
         raise UsageError(f"Got --jobs {jobs}. Expected at least 1. Try for example 2.")
-    if address and (engine != "ray" or jobs is not None):
+    if address and jobs is not None:
         raise UsageError(
-            f"Got --address {address!r} with --engine {engine}"
-            f"{'' if jobs is None else f' and --jobs {jobs}'}. Expected it with --engine ray "
-            "alone, where the cluster decides how many cells run. Try removing the other option."
+            f"Got --address {address!r} with --engine {engine} and --jobs {jobs}. Expected it with "
+            "--engine ray alone, where the cluster decides how many cells run. Try removing --jobs."
         )
     if engine == "ray":
         return RayExecutor(address, jobs or 1)

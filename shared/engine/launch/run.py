@@ -30,6 +30,7 @@ from .course import Course
 from .follower import follow
 from .imagenet import resolve_imagenet
 from .rank_workers import Row, is_death, local_places, train_together, variables_of
+from .ray_ranks import train_on_ray
 
 USUAL = Course()
 
@@ -73,10 +74,47 @@ def launch_run(
     path = output or new_output(run)
     refuse_own_weights(run, path)
     job: Job = {"command": command, "save_every": course.save_every, "is_resumed": False}
+    return carry_out(run, path, report, job, course, overwrite=overwrite)
+
+
+def carry_out(
+    run: RunSpec, path: Path, report: Report, job: Job, course: Course, *, overwrite: bool
+) -> Row:
+    """Train all ranks that this process starts, or the one that it is if it was launched.
+
+    Args:
+        run: Run to train, or to go on with.
+        path: Its folder.
+        report: Called with progress events.
+        job: The other arguments of `train`.
+        course: Processes, restarts and place.
+        overwrite: Replace a run that is there, if this one starts.
+    """
+    if course.is_on_ray:
+        rank = partial(train_rank, run, path.resolve(), job, overwrite)
+        return train_on_ray(rank, path.resolve(), report, course, is_resumed=job["is_resumed"])
     if not course.place.is_first:
         return follow(run.backend, course.place, path, report, partial(train, run, path, job))
+    if job["is_resumed"]:
+        with hold_lock(path) as lock:
+            return train_restarting(run, RunFolder(path), lock, report, job, course)
     with starting(path, overwrite=overwrite) as (folder, lock):
         return train_restarting(run, folder, lock, report, job, course)
+
+
+def train_rank(
+    run: RunSpec,
+    path: Path,
+    job: Job,
+    overwrite: bool,
+    place: Place,
+    is_resumed: bool,
+    report: Report,
+) -> Row:
+    """Train one rank at its place; the first four arguments are those of the command."""
+    course = Course(save_every=job["save_every"], place=place)
+    again: Job = {**job, "is_resumed": is_resumed}
+    return carry_out(run, path, report, again, course, overwrite=overwrite)
 
 
 def refuse_own_weights(run: RunSpec, path: Path) -> None:
@@ -142,10 +180,7 @@ def resume_run(
     if other_masks := describe_resume(run):
         report({"event": "note", "text": other_masks})
     job: Job = {"command": command, "save_every": course.save_every, "is_resumed": True}
-    if not course.place.is_first:
-        return follow(run.backend, course.place, path, report, partial(train, run, path, job))
-    with hold_lock(path) as lock:
-        return train_restarting(run, folder, lock, report, job, course)
+    return carry_out(run, path, report, job, course, overwrite=False)
 
 
 def train(run: RunSpec, path: Path, job: Job, worker: Worker) -> Row:

@@ -67,7 +67,7 @@ ROWS = {
             reference("torch", "convnext transformers", "transformers"),
             reference("tf", "convnext narrow", "keras", **OF_KERAS),
             published("torch", "convnext_tiny", "torchvision", sides=(224, 75)),
-            # Keras compiles each grouped convolution anew; at 224 its gradient took over 11 minutes.
+            # Keras compiles each grouped convolution; at 224 its gradient took over 11 minutes.
             published("tf", "ConvNeXtTiny", "keras", sides=(96,), **OF_KERAS),
         ),
     ),

@@ -109,8 +109,8 @@ def test_a_run_goes_on_after_an_interrupt(stubbed, monkeypatch):
     assert "go on with poc.run(resume='" in told[0]
     assert told[1].startswith("Got resume with seed, settings, but")
     assert (
-        "Expected only data, save_every, processes, max_restarts and verbose with resume."
-        in told[1]
+        "Expected only data, save_every, processes, max_restarts, engine, address and verbose "
+        "with resume." in told[1]
     )
     assert RunFolder("run").read_run()["status"] == "interrupted"
     monkeypatch.setenv("STUB_SECONDS_A_STEP", "0")

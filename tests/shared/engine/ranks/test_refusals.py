@@ -60,6 +60,9 @@ LAUNCHED = Place(index=1, count=2, meeting="a:1")
         (Course(max_restarts=-1), r"--max-restarts -1"),
         (Course(place=LAUNCHED, processes=2), r"--processes 2 for rank 1 of 2"),
         (Course(place=LAUNCHED, max_restarts=1), r"--max-restarts 1 for rank 1 of 2"),
+        (Course(place=LAUNCHED, engine="ray"), r"--engine ray for rank 1 of 2"),
+        (Course(engine="slurm"), r"--engine 'slurm'"),
+        (Course(address="head:6379"), r"--address 'head:6379' with --engine local"),
     ],
 )
 def test_a_course_that_cannot_be(course, message):

@@ -1,0 +1,122 @@
+"""The desk of a run on a Ray cluster: messages of its ranks, and a signal for them."""
+
+from typing import TypedDict
+
+from poc.shared.engine.console.work_count import Event, Report
+from poc.shared.engine.worker.handle import SIGNALS_BEFORE_KILL, WorkerCrashed
+from poc.shared.engine.worker.interruption import raise_signal
+from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
+
+from .rank_workers import Row, choose_failure
+
+KINDS = {kind.__name__: kind for kind in (UsageError, CheckFailed, Interrupted, Terminated)}
+
+
+class Message(TypedDict, total=False):
+    """What a rank tells the command: an event, its row, or the error that ended it.
+
+    Rank 0 also tells the number of a restart, after which former errors are past.
+    """
+
+    rank: int
+    event: Event
+    row: Row
+    error: tuple[str, str]
+    restart: int
+
+
+class Desk:
+    """Messages of the ranks for the command, and its signal for them."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._signal: int | None = None
+        self._num_starts = 0
+
+    def begin(self) -> int:
+        """Count a start of all ranks; return the number of restarts."""
+        self._num_starts += 1
+        return self._num_starts - 1
+
+    def tell(self, message: Message) -> None:
+        """Leave a message for the command."""
+        self._messages.append(message)
+
+    def take(self) -> list[Message]:
+        """Return the messages since the last call."""
+        taken, self._messages = self._messages, []
+        return taken
+
+    def stop(self, number: int) -> None:
+        """Ask the ranks to stop, as a signal with this number does."""
+        self._signal = number
+
+    def signal(self) -> int | None:
+        """Return the number of the signal that asks the ranks to stop, if any."""
+        return self._signal
+
+
+class RemoteRanks:
+    """The ranks on the cluster, as signals of the command see them.
+
+    Attributes:
+        number: Number of the signal that the ranks have to be told of; None if there is none.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._num_signals = 0
+
+    def interrupt(self, number: int) -> None:
+        """Keep a signal for the ranks, since nothing may be sent from within its handler.
+
+        Raises:
+            Interrupted, Terminated: It is one signal more than a user sends who wants to wait.
+        """
+        self.number, self._num_signals = number, self._num_signals + 1
+        if self._num_signals > SIGNALS_BEFORE_KILL:
+            raise_signal(number)
+
+
+class Outcome:
+    """What the ranks have told so far.
+
+    Args:
+        max_restarts: Restarts that are allowed.
+        report: Called with the events of rank 0.
+
+    Attributes:
+        failed: Rank -> error, of those that have failed for good.
+    """
+
+    def __init__(self, max_restarts: int, report: Report) -> None:
+        self._max_restarts, self._report = max_restarts, report
+        self._row: Row | None = None
+        self.failed: dict[int, BaseException] = {}
+
+    def hear(self, message: Message) -> None:
+        """Take a message."""
+        if "event" in message:
+            self._report(message["event"])
+        elif "restart" in message:
+            self.failed.clear()
+            text = f"Restart {message['restart']} of {self._max_restarts}: a rank has died."
+            self._report({"event": "note", "text": text})
+        elif "error" in message:
+            kind, text = message["error"]
+            self.failed[message["rank"]] = KINDS.get(kind, WorkerCrashed)(text)
+        elif message["rank"] == 0:
+            self._row = message["row"]
+
+    def conclude(self) -> Row:
+        """Return the row.
+
+        Raises:
+            UsageError, CheckFailed, Interrupted, Terminated: The ranks raised it.
+            WorkerCrashed: A rank has died or raised an unforeseen error.
+        """
+        if self.failed:
+            raise choose_failure(self.failed)[1]
+        if self._row is None:
+            raise WorkerCrashed("no rank has told how it ended")
+        return self._row
