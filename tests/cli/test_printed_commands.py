@@ -144,6 +144,7 @@ def planning(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
     monkeypatch.setattr(launch, "train_in_workers", plan_run)
+    monkeypatch.setattr(launch, "train_on_ray", plan_ranks)
     monkeypatch.setattr(sweep, "run_sweep", plan_cells)
     monkeypatch.setattr(probe, "run_sweep", plan_cells)
     monkeypatch.setattr(experiment, "run_sweep", plan_cells)
@@ -158,6 +159,11 @@ def planning(workplace, monkeypatch):
     monkeypatch.setattr(bench, "prove_parity", lambda spec, report: ("not climbed", {}))
     monkeypatch.setattr(bench, "run_bench", lambda spec, **_: plan_run(spec.run, None))
     return workplace
+
+
+def plan_ranks(rank, *_, **__):
+    """Stop where a cluster would be asked for, with a run that could be trained."""
+    plan_run(rank.args[0], None)
 
 
 def plan_study(wish, search):
