@@ -35,7 +35,6 @@ NETWORKS: Mapping[str, dict[str, Any]] = {
 }
 NUM_CLASSES, NUM_ROUNDS, NUM_SUMS = 100, 7, 30
 SUM_BYTES = (64, 4096, 262144, 4194304, 16777216)
-MESSAGE_VALUES = (1, 16, 128, 1024)
 PHOTO_SIZE, NUM_PHOTOS = (500, 375), 60
 
 
@@ -117,24 +116,20 @@ def make_torch_values(count: int) -> Any:
 
 
 def measure_messages(is_small: bool) -> dict[str, Any]:
-    """Return the median seconds to send a message of n values, and those to read it."""
+    """Return the median seconds to send a decision about a step, and those to read it."""
     # As the ranks meet: over TCP.
     with socket.create_server((LOCAL_HOST, 0)) as server:
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()
     first, second = Line.over(0, near), Line.over(1, far)
-    told: dict[int, float] = {}
-    heard: dict[int, float] = {}
-    for count in MESSAGE_VALUES:
-        value = {"values": [{"is_due": False, "signal": 0}] * count}
-        samples = []
-        for _ in range(20 if is_small else 300):
-            began = time.perf_counter()
-            first.tell(value)
-            middle = time.perf_counter()
-            second.hear()
-            samples.append((middle - began, time.perf_counter() - middle))
-        told[count], heard[count] = map(statistics.median, zip(*samples, strict=True))
+    samples = []
+    for _ in range(20 if is_small else 300):
+        began = time.perf_counter()
+        first.tell({"is_due": False, "signal": None})
+        middle = time.perf_counter()
+        second.hear()
+        samples.append((middle - began, time.perf_counter() - middle))
+    told, heard = map(statistics.median, zip(*samples, strict=True))
     for line in (first, second):
         line.close()
     return {"tell_seconds": told, "hear_seconds": heard}

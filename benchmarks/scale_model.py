@@ -5,7 +5,7 @@ A step of R ranks takes, for a global batch of B images:
 - computation: a + c ceil(B / R), a line through measured steps of one rank;
 - the sum of the gradients, all in one message, after the backward pass;
 - three sums for each batch norm with C channels: C + 1 and C values forward, 2 C backward;
-- the meeting of the ranks at rank 0, which hears a message of each and answers with all of them;
+- the meeting of the ranks at rank 0, which hears a message of each and answers each with one;
 - or the time in which a rank reads its images, if that is longer: it reads while it computes.
 
 A sum of G bytes over R ranks takes, with latency l and bandwidth w of the slowest link (Thakur,
@@ -73,17 +73,15 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Meeting:
-    """The exchange at rank 0: its seconds for each other rank, and for each value of an answer."""
+    """The exchange at rank 0: its seconds for each other rank, to hear it and to answer it."""
 
     message_seconds: float
-    value_seconds: float
 
     def seconds(self, ranks: int, link: Link) -> float:
-        """Return the time in which rank 0 hears every other rank and answers with all values."""
+        """Return the time in which rank 0 hears every other rank and answers it."""
         if ranks == 1:
             return 0.0
-        work = (ranks - 1) * (self.message_seconds + ranks * self.value_seconds)
-        return work + 2 * link.latency_seconds
+        return (ranks - 1) * self.message_seconds + 2 * link.latency_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ metrics, logits of an evaluation) need no tensor and come here, once for both fr
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -118,6 +118,28 @@ class Meeting:
         for line in self._lines:
             line.tell({"values": values})
         return values
+
+    def agree(
+        self, value: Mapping[str, object], combine: Callable[[Sequence[Values]], Values]
+    ) -> Values:
+        """Give a value, and return what rank 0 makes of those of all; every rank has to call it.
+
+        The answer does not grow with the number of ranks, as that of `exchange` does.
+
+        Args:
+            value: Values of JSON and arrays of any shape (…).
+            combine: Makes the answer of the values of all ranks, in their order.
+
+        Raises:
+            RankLost: A rank has ended.
+        """
+        if not self._place.is_first:
+            self._lines[0].tell(value)
+            return self._lines[0].hear()
+        answer = combine([dict(value), *(line.hear() for line in self._lines)])
+        for line in self._lines:
+            line.tell(answer)
+        return answer
 
     def close(self) -> None:
         """End the connections."""

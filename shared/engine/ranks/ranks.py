@@ -66,13 +66,13 @@ class Ranks:
         """Return a trainer's `metrics` over the examples of all ranks."""
         if self._meeting is None:
             return metrics
-        return pool_metrics(self._meeting.exchange(metrics))
+        return self._meeting.agree(metrics, pool_metrics)
 
     def add(self, value: float) -> float:
         """Return the sum of a number over all ranks."""
         if self._meeting is None:
             return value
-        return float(sum(each["value"] for each in self._meeting.exchange({"value": value})))
+        return float(self._meeting.agree({"value": value}, add_values)["value"])
 
     def pool_counts(self, counts: dict[str, float]) -> dict[str, float]:
         """Return a trainer's `counts` over the examples of all ranks, for a checkpoint."""
@@ -95,11 +95,11 @@ class Ranks:
         """
         if self._meeting is None:
             return is_due
-        found = self._meeting.exchange({"is_due": is_due, "signal": interruption.number})
-        numbers = [int(each["signal"]) for each in found if each["signal"] is not None]
-        if numbers and interruption.number is None:
-            interruption.request(numbers[0])
-        return bool(found[0]["is_due"])
+        own = {"is_due": is_due, "signal": interruption.number}
+        found = self._meeting.agree(own, decide)
+        if found["signal"] is not None and interruption.number is None:
+            interruption.request(int(found["signal"]))
+        return bool(found["is_due"])
 
     def gather(
         self, answers: tuple[NDArray[np.floating], NDArray[np.int64]], sizes: Sequence[int]
@@ -117,6 +117,17 @@ class Ranks:
             join_rows([each[name] for each in found], sizes) for name in ("logits", "labels")
         )
         return cast("NDArray[np.floating]", logits), cast("NDArray[np.int64]", labels)
+
+
+def add_values(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sum of the values of all ranks."""
+    return {"value": sum(each["value"] for each in found)}
+
+
+def decide(found: Sequence[Mapping[str, int | None]]) -> dict[str, int | None]:
+    """Return rank 0's decision about a save, and the first signal of any rank."""
+    numbers = [each["signal"] for each in found if each["signal"] is not None]
+    return {"is_due": found[0]["is_due"], "signal": numbers[0] if numbers else None}
 
 
 def pool_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -37,6 +37,24 @@ def test_every_rank_has_the_values_of_all_in_order(count):
         assert [each["row"].tolist() for each in second] == [[[i], [i]] for i in range(count)]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_rank_0_answers_for_all(count):
+    def work(place):
+        asked = []
+
+        def combine(found):
+            asked.append(place.index)
+            return {"total": sum(each["row"] for each in found)}
+
+        with Meeting(place) as meeting:
+            answer = meeting.agree({"row": np.full(2, place.index)}, combine)
+        return answer["total"].tolist(), asked
+
+    answers, asked = zip(*together(work, count), strict=True)
+    assert answers == ([sum(range(count))] * 2,) * count
+    assert asked == ([0], *([],) * (count - 1))
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_rank_that_ends_is_named(lost):
     def work(place):
