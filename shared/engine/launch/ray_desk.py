@@ -57,15 +57,16 @@ class Desk:
 
 
 class RemoteRanks:
-    """The ranks on the cluster, as signals of the command see them.
-
-    Attributes:
-        number: Number of the signal that the ranks have to be told of; None if there is none.
-    """
+    """The ranks on the cluster, as signals of the command see them."""
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self._number: int | None = None
         self._num_signals = 0
+
+    def take(self) -> int | None:
+        """Return the number of the signal that the ranks have not been told of, if any."""
+        number, self._number = self._number, None
+        return number
 
     def interrupt(self, number: int) -> None:
         """Keep a signal for the ranks, since nothing may be sent from within its handler.
@@ -73,7 +74,7 @@ class RemoteRanks:
         Raises:
             Interrupted, Terminated: It is one signal more than a user sends who wants to wait.
         """
-        self.number, self._num_signals = number, self._num_signals + 1
+        self._number, self._num_signals = number, self._num_signals + 1
         if self._num_signals > SIGNALS_BEFORE_KILL:
             raise_signal(number)
 

@@ -7,6 +7,7 @@ and the ranks.
 """
 
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,8 +117,8 @@ def messages(
     while not is_done:
         # Asked first, so that the last messages are taken after the end.
         is_done = future.done()
-        if remote.number is not None:
-            desk.stop.remote(remote.number)
+        if (number := remote.take()) is not None:
+            desk.stop.remote(number)
         yield from ray.get(desk.take.remote())
         wait_for([future], timeout=SECONDS_BETWEEN_LOOKS)
 
@@ -168,6 +169,8 @@ def work(given: dict[str, Any]) -> None:
     import ray
 
     desk, folder = given["desk"], given["folder"]
+    # Ray blocks it in its processes, and what they start would inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     place, is_resumed = agree(folder, given["former"])
     if place.is_first and (restart := ray.get(desk.begin.remote())):
         await_end(folder)
