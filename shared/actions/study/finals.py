@@ -88,44 +88,51 @@ def list_plans(ranked: Sequence[Trial], frameworks: Sequence[str]) -> list[Final
         own.setdefault(trial.job.backend, []).append(trial)
     own = {framework: put_teachers_first(found) for framework, found in own.items()}
     most = max(map(len, own.values()), default=0)
-    plans = [
-        FinalsPlan(rows=tuple(list_rows(own, frameworks[:number], count)))
-        for count, number in list_sizes(most, len(frameworks))
-    ]
+    sizes = list_sizes(most, len(frameworks), is_equal=len(own) > 1)
+    plans = [FinalsPlan(rows=tuple(list_rows(own, frameworks, counts))) for counts in sizes]
     return plans or [FinalsPlan(rows=())]
 
 
 def list_rows(
-    own: Mapping[str, Sequence[Trial]], frameworks: Sequence[str], count: int
+    own: Mapping[str, Sequence[Trial]], frameworks: Sequence[str], counts: Sequence[int]
 ) -> Iterator[Row]:
-    """Yield the rows of so many finalists.
+    """Yield the rows of so many finalists, the best first.
 
     Args:
         own: Framework that has searched -> its trials, the best first; the framework of the best
             of all is the first.
-        frameworks: The frameworks that test, as many as the plan has.
-        count: Number of finalists, of each framework if each has searched.
+        frameworks: The frameworks that test, the one that has searched first.
+        counts: Number of finalists in each: in their order, or in that of `own` if several have
+            searched.
     """
-    searched = list(own)[: len(frameworks)]
-    for place in range(count):
-        for name in searched:
-            for trial in own[name][place : place + 1]:
-                if len(own) > 1:
-                    yield Row(trial, name)
-                else:
-                    yield from (Row(trial, framework) for framework in frameworks)
+    (best, *_), has_one = own.values(), len(own) == 1
+    tested = [(name, best) for name in frameworks] if has_one else list(own.items())
+    for place in range(max(counts)):
+        for (name, trials), count in zip(tested, counts, strict=True):
+            yield from (Row(trial, name) for trial in trials[place : min(place + 1, count)])
 
 
-def list_sizes(num_ranked: int, num_frameworks: int) -> Iterator[tuple[int, int]]:
-    """Yield (finalists, frameworks) in the order of preference."""
-    most = min(num_ranked, MAX_FINALISTS)
+def list_sizes(
+    num_ranked: int, num_frameworks: int, *, is_equal: bool = False
+) -> Iterator[tuple[int, ...]]:
+    """Yield the numbers of finalists in each framework, in the order of preference.
+
+    Two finalists in each framework come first of all. Then another finalist in the first framework
+    comes before those that the others confirm.
+
+    Args:
+        num_ranked: Candidates that have a result.
+        num_frameworks: Frameworks that test.
+        is_equal: All frameworks have as many: each has searched, and tests its own.
+    """
+    most, others = min(num_ranked, MAX_FINALISTS), num_frameworks - 1
     for count in range(most, 1, -1):
-        yield count, num_frameworks
-    for count in range(min(most, 3), 1, -1):
-        yield count, 1
-    if most:
-        yield 1, num_frameworks
-        yield 1, 1
+        for confirmed in range(count, count - 1 if is_equal or not others else 1, -1):
+            yield (count, *[confirmed] * others)
+    for count in range(min(most, 3), 1, -1) if others else ():
+        yield (count, *[0] * others)
+    for confirmed in (1, 0) if most else ():
+        yield (1, *[confirmed] * others)
 
 
 def cost_of(jobs: Iterable[Job], costs: Costs) -> float:

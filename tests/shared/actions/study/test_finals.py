@@ -10,17 +10,43 @@ from poc.tests.shared.actions.study.test_search import CANDIDATES, WORLDS
 
 
 def test_two_finalists_in_both_frameworks_come_before_more_in_one():
-    assert list(list_sizes(3, 2)) == [(3, 2), (2, 2), (3, 1), (2, 1), (1, 2), (1, 1)]
-    assert list(list_sizes(1, 1)) == [(1, 1), (1, 1)]
+    assert list(list_sizes(4, 2)) == [
+        *((4, 4), (4, 3), (4, 2), (3, 3), (3, 2), (2, 2)),
+        *((3, 0), (2, 0), (1, 1), (1, 0)),
+    ]
+    assert list(list_sizes(2, 2)) == [(2, 2), (2, 0), (1, 1), (1, 0)]
+    assert list(list_sizes(1, 1)) == [(1,), (1,)]
+    assert list(list_sizes(3, 1)) == [(3,), (2,), (1,), (1,)]
     assert list(list_sizes(0, 2)) == []
+
+
+def test_frameworks_that_have_both_searched_test_as_many_each():
+    assert list(list_sizes(3, 2, is_equal=True)) == [
+        *((3, 3), (2, 2), (3, 0), (2, 0), (1, 1), (1, 0)),
+    ]
+
+
+def test_the_time_that_a_second_framework_does_not_need_tests_more_candidates(tmp_path):
+    """In an hour only two of many candidates were tested, and half of it was left over."""
+    worlds = {
+        "knn on good": (0.92, 1.0),
+        "logistic on good": (0.9, 2.0),
+        "fine-tuned good": (0.7, 250.0),
+    }
+    candidates = list_candidates(["good.pt"], ["knn", "logistic", "transfer"])
+    _, plan, finals, runner = run_simulated(tmp_path / "study", candidates, worlds, 3600)
+    assert runner.time.seconds <= 3600
+    assert len(plan.finalists) == 3
+    rows = [(trial.job.candidate.name, trial.job.backend) for trial in finals]
+    assert rows.count(("fine-tuned good", "torch")) == 5
+    assert ("fine-tuned good", "tf") not in rows
 
 
 @pytest.mark.parametrize("budget", [180, 300, 900, 3600])
 def test_the_budget_is_kept_and_each_split_is_complete(tmp_path, budget):
     _, plan, finals, runner = run_simulated(tmp_path / "study", CANDIDATES, WORLDS, budget)
     assert runner.time.seconds <= budget
-    each = len(plan.finalists) * len(plan.frameworks)
-    assert len(finals) == 5 * each
+    assert len(finals) == 5 * len(plan.rows)
     folds = [trial.job.split.fold for trial in finals]
     assert folds == sorted(folds)
     assert all(not trial.job.split.hold_test_back for trial in finals)
