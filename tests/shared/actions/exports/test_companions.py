@@ -41,9 +41,9 @@ def start_script(folder, monkeypatch, spec=None, shape=(12, 10, 3), names=NAMES,
 
 
 @pytest.mark.parametrize("file_format", ["onnx", "tflite"])
-def test_it_has_under_60_lines_that_fit_a_page(file_format):
+def test_it_has_under_70_lines_that_fit_a_page(file_format):
     lines = write_script(file_format).splitlines()
-    assert len(lines) < 60
+    assert len(lines) < 70
     assert max(map(len, lines)) <= 100
     compile("\n".join(lines), name_script(file_format), "exec")
     imports = [line for line in lines if line.startswith(("import", "from"))]
@@ -110,12 +110,13 @@ VIEWS = [
 ]
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "plain_bilinear"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("rule", "crop"), VIEWS)
-def test_it_shows_what_the_network_sees(rule, crop, channels, tmp_path, monkeypatch):
+def test_it_shows_what_the_network_sees(rule, crop, channels, interpolation, tmp_path, monkeypatch):
     """With a fill, a filter other than the default, and pictures narrower than the crop."""
     spec = default_spec(
-        interpolation="bicubic",
+        interpolation=interpolation,
         fill=90,
         eval_view={"resize": rule, "crop": crop, "crop_share": 0.7},
     )
