@@ -19,6 +19,7 @@ __all__ = ["DEFAULT_IMAGE_SIZE", "DataSpec", "EvalView", "SplitKind", "SplitSpec
 
 Normalization = Literal["unit", "torch", "tf", "caffe", "none"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "plain_bilinear"]
+PLAIN: Interpolation = "plain_bilinear"
 OnError = Literal["fail", "skip"]
 # Used, with a note, if the images differ in size and no size is set: small enough for a CPU.
 DEFAULT_IMAGE_SIZE = (64, 64)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from poc.shared.data.sources.base import to_array, to_picture
-from poc.shared.spec.data import Interpolation
+from poc.shared.spec.data import PLAIN, Interpolation
 from poc.shared.spec.views import Interval, ResizeRule
 
 from .bilinear import resize_plainly
@@ -70,7 +70,7 @@ def resize_picture(picture: Image.Image, size: Size, interpolation: Interpolatio
     height, width = size
     if picture.size == (width, height):
         return picture
-    if interpolation == "plain_bilinear":
+    if interpolation == PLAIN:
         return to_picture(resize_plainly(to_array(picture), size))
     return picture.resize((width, height), FILTERS[interpolation])
 

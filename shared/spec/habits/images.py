@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from poc.shared.spec.data import DataSpec, Interpolation
+from poc.shared.spec.data import PLAIN, DataSpec, Interpolation
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run_settings import RunSettings
 from poc.shared.spec.training.habits import HabitsSpec, spread
 from poc.shared.spec.views import EvalView, TrainView
 
 # Framework -> filter: Keras' `image_dataset_from_directory`; torchvision's `Resize` of a picture.
-NATIVE: Mapping[str, Interpolation] = {"tf": "plain_bilinear", "torch": "bilinear"}
+NATIVE: Mapping[str, Interpolation] = {"tf": PLAIN, "torch": "bilinear"}
 
 
 def fill_interpolation(values: dict[str, object]) -> dict[str, object]:
