@@ -144,10 +144,14 @@ def network_alone(record: RunRecord, data: str | None, assignments: Sequence[str
 
 
 def keep_habits(values: dict[str, object], trained: RunSpec) -> None:
-    """Name the framework whose habits the trained network has, in place; another may compute it."""
+    """Name the framework whose habits the trained network has, in place; another may compute it.
+
+    The settings of the data say already how its images are resized, and may be changed.
+    """
     if trained.habits.native:
+        habits = {**trained.habits.model_dump(mode="json"), "input_pipeline": "common"}
         framework = trained.habits.framework or trained.backend
-        values["habits"] = {**trained.habits.model_dump(mode="json"), "framework": framework}
+        values["habits"] = {**habits, "framework": framework}
 
 
 def full_key_of(assignment: str) -> str:

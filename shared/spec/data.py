@@ -18,7 +18,8 @@ from .views import EvalView, TrainView
 __all__ = ["DEFAULT_IMAGE_SIZE", "DataSpec", "EvalView", "SplitKind", "SplitSpec", "TrainView"]
 
 Normalization = Literal["unit", "torch", "tf", "caffe", "none"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "plain_bilinear"]
+PLAIN: Interpolation = "plain_bilinear"
 OnError = Literal["fail", "skip"]
 # Used, with a note, if the images differ in size and no size is set: small enough for a CPU.
 DEFAULT_IMAGE_SIZE = (64, 64)
@@ -56,7 +57,9 @@ class DataSpec(Settings):
         None, description="1: grey; 3: RGB (grey is repeated); none: the images' own channels"
     )
     interpolation: Interpolation = Field(
-        "bilinear", description="Pillow's filter for every resize; antialiased if it shrinks"
+        "bilinear",
+        description="Pillow's filter for every resize, antialiased if it shrinks; plain_bilinear: "
+        "TensorFlow's, which is not",
     )
     fill: int = Field(0, ge=0, le=255, description="grey level of padding; 0: black, 255: white")
     train_view: TrainView = Field(default_factory=TrainView, description="images for training")

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from .combinations import check_combination
+from .habits.images import fill_interpolation
 from .methods.table import find_method
 from .run_settings import BACKENDS, Backend, RunSettings
 
@@ -21,7 +22,7 @@ class RunSpec(RunSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_model(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill in the method's default model, its defaults and its teacher if none is named."""
+        """Fill in the method's default model, defaults and teacher, and the habit of the images."""
         if not isinstance(values, dict):
             return values
         method = values.get("method", "lightlayers")
@@ -31,7 +32,7 @@ class RunSpec(RunSettings):
         ):
             default = {"name": find_method(method).default_model}
             values = {**values, "model": {**default, **(model or {})}}
-        return fill_teacher(fill_defaults(values))
+        return fill_teacher(fill_interpolation(fill_defaults(values)))
 
     @model_validator(mode="after")
     def _check(self) -> Self:

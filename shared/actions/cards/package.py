@@ -4,6 +4,7 @@ Equal run folders give equal bytes: exports are written once and used again.
 """
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -225,8 +226,9 @@ def list_exports(folder: Path, formats: Sequence[str]) -> Iterator[tuple[str, Pa
         path = export_path(folder, name)
         yield path.name, path
         # From the file itself: the one next to it may describe another export.
-        yield f"preprocess_{name}.json", open_file(path).metadata.encode()
-        yield name_script(name), write_script(name).encode()
+        known = open_file(path).metadata
+        yield f"preprocess_{name}.json", known.encode()
+        yield name_script(name), write_script(name, json.loads(known)["interpolation"]).encode()
 
 
 def read_licence() -> bytes:

@@ -15,12 +15,16 @@ from poc.shared.engine.folder.own_files import is_noted
 from poc.shared.files.collisions import digest_file, holds, refuse_existing
 from poc.shared.files.whole import write_bytes
 from poc.shared.shown_names import LABEL_SEPARATOR
+from poc.shared.spec.data import PLAIN
 
 TEMPLATE = "predict.py.jinja"
 
 
-def write_script(file_format: str) -> str:
-    """Write the script that labels images with a file of this format; the same for every run."""
+def write_script(file_format: str, interpolation: str = "bilinear") -> str:
+    """Write the script that labels images with a file of this format.
+
+    It is the same for every run whose images Pillow resizes.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -34,6 +38,7 @@ def write_script(file_format: str) -> str:
         ending=file_format,
         package=package,
         separator=LABEL_SEPARATOR,
+        is_plain=interpolation == PLAIN,
     )
 
 
@@ -57,14 +62,17 @@ def refuse_foreign_companions(
     """
     script, known = folder / name_script(file_format), list(rows)
     for path in (script, folder / KEY):
-        is_same = path == script and holds(path, write_script(file_format).encode())
+        is_same = path == script and any(
+            holds(path, write_script(file_format, name).encode()) for name in ("bilinear", PLAIN)
+        )
         if not is_same and not is_noted(path, known):
             refuse_existing(path, "an export, next to which is", "another folder")
 
 
 def write_companions(folder: Path, file_format: str, known: Preprocess) -> dict[str, str]:
     """Write both files, and return their names with their SHA-256."""
-    texts = {KEY: known.write(), name_script(file_format): write_script(file_format)}
+    script = write_script(file_format, known.interpolation)
+    texts = {KEY: known.write(), name_script(file_format): script}
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
     return {name: digest_file(folder / name) for name in texts}

@@ -142,7 +142,10 @@ def list_left_out(runs: Sequence[RunSpec], asked: Iterable[str]) -> dict[str, st
     """
     resolved, data = resolve(runs[0])
     data.close()
-    found = leave_out(runs, declare_network(resolved.spec))
+    # The recipe has filled in the views of the first run, with which the others agree.
+    found = leave_out(
+        [resolved.spec, *runs[1:]], declare_network(resolved.spec), data.source.image_shape
+    )
     wanted = list(asked)
     for name in wanted:
         if name not in HABITS:

@@ -1,7 +1,7 @@
 """Where the pixels come from: resize rules, crops, flips and small turns, as pure functions.
 
 A picture goes in with a NumPy generator and a new picture comes out. Every resize is Pillow's,
-which is antialiased: when it shrinks, its filter grows with the factor.
+which is antialiased (when it shrinks, its filter grows with the factor), but for `plain_bilinear`.
 """
 
 import math
@@ -10,8 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from poc.shared.spec.data import Interpolation
+from poc.shared.data.sources.base import to_array, to_picture
+from poc.shared.spec.data import PLAIN, Interpolation
 from poc.shared.spec.views import Interval, ResizeRule
+
+from .bilinear import resize_plainly
 
 Size = tuple[int, int]
 NUM_TRIES = 10
@@ -67,6 +70,8 @@ def resize_picture(picture: Image.Image, size: Size, interpolation: Interpolatio
     height, width = size
     if picture.size == (width, height):
         return picture
+    if interpolation == PLAIN:
+        return to_picture(resize_plainly(to_array(picture), size))
     return picture.resize((width, height), FILTERS[interpolation])
 
 

@@ -1,7 +1,8 @@
 """From a source's images to a model's input: channels, size, normalisation; once for both backends.
 
-Channels and size are settled on uint8 images, once an example where the result is kept. Resizing is
-Pillow's bilinear filter, which is antialiased when it shrinks, and does not keep the aspect ratio.
+Channels and size are settled on uint8 images, once an example where the result is kept. By default
+resizing is Pillow's bilinear filter, which is antialiased when it shrinks, and does not keep the
+aspect ratio.
 """
 
 import numpy as np

@@ -47,7 +47,7 @@ class Resize:
         channels: 1 or 3: of what is kept. Grey images are kept grey, whatever the model wants.
         rule: How the size is reached; none: as decoded.
         target: (height, width) that the rule aims at.
-        interpolation: Pillow's filter.
+        interpolation: The filter; see `DataSpec`.
         fill: Grey level around an image that is fitted.
     """
 

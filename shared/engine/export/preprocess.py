@@ -49,7 +49,7 @@ class Preprocess(BaseModel):
         target: (height, width) that the resize rule aims at, before a crop.
         channels: 1 for grey, 3 for RGB.
         mode: The same as Pillow's mode, `L` or `RGB`.
-        interpolation: Filter of Pillow that resizes.
+        interpolation: Filter of Pillow that resizes, or `plain_bilinear`.
         fill: Grey level around an image that is fitted.
         eval_view: Resize rule, crops, and how the outputs of several crops become one.
         num_views: Images that the network sees of one picture.

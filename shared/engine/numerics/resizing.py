@@ -7,6 +7,8 @@ adjoint is the transpose.
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.views.bilinear import nearest_pixels
+
 Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -17,10 +19,7 @@ def resize_matrix(in_size: int, out_size: int) -> NDArray[np.float64]:
     the map, with weights 1 - f and f on its floor and the next pixel.
     """
     positions = (np.arange(out_size) + 0.5) * in_size / out_size - 0.5
-    positions = positions.clip(0, in_size - 1)
-    low = np.floor(positions).astype(np.int64)
-    high = np.minimum(low + 1, in_size - 1)
-    share = positions - low
+    low, high, share = nearest_pixels(positions, in_size)
     matrix = np.zeros((out_size, in_size))
     rows = np.arange(out_size)
     # `add.at`, since at the edge both weights fall on the same pixel and must add up.

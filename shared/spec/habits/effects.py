@@ -10,10 +10,12 @@ from poc.shared.spec.networks.nodes import Node
 from poc.shared.spec.run_settings import BACKENDS, RunSettings
 from poc.shared.spec.training.habits import HABITS, Framework, HabitsSpec
 
+from .images import is_resized
 from .networks import with_habits
 from .rules import find_conflicts
 
 UNCHANGED = "it changes nothing in this run"
+NOT_RESIZED = f"{UNCHANGED}, which resizes no image"
 
 
 def has_decay(run: RunSettings) -> bool:
@@ -35,12 +37,15 @@ OF_TRAINING: Mapping[str, Callable[[RunSettings], bool]] = {
 OF_LAYERS = ("batch_norm", "initializers", "padding", "dropout")
 
 
-def leave_out(runs: Sequence[RunSettings], network: Network) -> dict[str, str]:
+def leave_out(
+    runs: Sequence[RunSettings], network: Network, stored: tuple[int, ...] | None
+) -> dict[str, str]:
     """Map each habit that an experiment leaves out to the reason.
 
     Args:
         runs: Runs with common habits that differ in their hyper-parameters; at least one.
         network: The declared network of these runs.
+        stored: (H, W, C) of the source's images; None: they differ in size.
     """
     found: dict[str, str] = {}
     conflicts = [find_conflicts(run) for run in runs]
@@ -49,13 +54,17 @@ def leave_out(runs: Sequence[RunSettings], network: Network) -> dict[str, str]:
         if refused:
             setting, reason = refused[0]
             found[name] = f"{setting}, {reason}"
-        elif not acts(name, runs, network):
-            found[name] = UNCHANGED
+        elif not acts(name, runs, network, stored):
+            found[name] = NOT_RESIZED if name == "input_pipeline" else UNCHANGED
     return found
 
 
-def acts(name: str, runs: Sequence[RunSettings], network: Network) -> bool:
+def acts(
+    name: str, runs: Sequence[RunSettings], network: Network, stored: tuple[int, ...] | None
+) -> bool:
     """Return whether a habit changes one of the runs in at least one framework."""
+    if name == "input_pipeline":
+        return any(is_resized(run, stored) for run in runs)
     if name in OF_TRAINING:
         return any(map(OF_TRAINING[name], runs))
     if name in OF_LAYERS:

@@ -4,6 +4,8 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.run_settings import RunSettings
 
+from .images import NATIVE
+
 # Habits that weights of a file, which were trained under other rules, do not fit.
 OF_NEW_NETWORKS = ("batch_norm", "padding", "initializers")
 
@@ -40,6 +42,9 @@ def find_conflicts(run: RunSettings) -> dict[str, tuple[str, str]]:
     if run.norm_statistics == "exact":
         reason = "which replaces the framework's statistics by exact ones"
         found["batch_norm"] = ("norm_statistics=exact", reason)
+    if run.data.interpolation not in NATIVE.values():
+        reason = "which the frameworks compute by other formulas than Pillow"
+        found["input_pipeline"] = (f"data.interpolation={run.data.interpolation}", reason)
     if run.loss.name == "focal":
         found["loss"] = ("loss.name=focal", "which each framework defines in another way")
     if run.precision == "float16":

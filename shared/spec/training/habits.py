@@ -48,6 +48,11 @@ class HabitsSpec(Settings):
         description="meaning of optimizer.weight_decay under sgd and adam; native: Keras' L2 "
         "regulariser, on kernels alone and with the gradient 2 w; in PyTorch as common",
     )
+    input_pipeline: Rule = Field(
+        "common",
+        description="resize of the images; native: data.interpolation=plain_bilinear in TensorFlow "
+        "in place of bilinear; in PyTorch as common",
+    )
     loss: Rule = Field(
         "common",
         description="mean of a batch whose classes have weights; native: Keras divides by the "

@@ -19,6 +19,7 @@ WRONG = {
     },
     "habits.loss": 1,
     "habits.dropout": "mine",
+    "habits.input_pipeline": "pillow",
     "habits.framework": "jax",
     "batch_norm_sync": "sometimes",
     "backend": "jax",

@@ -35,15 +35,17 @@ def start_script(folder, monkeypatch, spec=None, shape=(12, 10, 3), names=NAMES,
     """The names of the script after it has opened a file and labelled nothing."""
     path = folder / "model.onnx"
     write_file(path, spec or default_spec(), shape, names, **changes)
-    (folder / "predict_onnx.py").write_text(write_script("onnx"))
+    script = write_script("onnx", (spec or default_spec()).interpolation)
+    (folder / "predict_onnx.py").write_text(script)
     monkeypatch.setattr(sys, "argv", ["predict_onnx.py", str(path)])
     return runpy.run_path(str(folder / "predict_onnx.py"))
 
 
 @pytest.mark.parametrize("file_format", ["onnx", "tflite"])
-def test_it_has_under_60_lines_that_fit_a_page(file_format):
-    lines = write_script(file_format).splitlines()
-    assert len(lines) < 60
+@pytest.mark.parametrize(("interpolation", "most"), [("bilinear", 60), ("plain_bilinear", 70)])
+def test_it_has_few_lines_that_fit_a_page(file_format, interpolation, most):
+    lines = write_script(file_format, interpolation).splitlines()
+    assert len(lines) < most
     assert max(map(len, lines)) <= 100
     compile("\n".join(lines), name_script(file_format), "exec")
     imports = [line for line in lines if line.startswith(("import", "from"))]
@@ -110,12 +112,13 @@ VIEWS = [
 ]
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "plain_bilinear"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("rule", "crop"), VIEWS)
-def test_it_shows_what_the_network_sees(rule, crop, channels, tmp_path, monkeypatch):
+def test_it_shows_what_the_network_sees(rule, crop, channels, interpolation, tmp_path, monkeypatch):
     """With a fill, a filter other than the default, and pictures narrower than the crop."""
     spec = default_spec(
-        interpolation="bicubic",
+        interpolation=interpolation,
         fill=90,
         eval_view={"resize": rule, "crop": crop, "crop_share": 0.7},
     )

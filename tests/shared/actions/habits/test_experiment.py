@@ -142,6 +142,7 @@ def test_a_loss_that_is_not_finite_counts_and_another_failure_does_not(poc, trai
     [
         (["--design", "half"], "Try --design full"),
         (["--habits", "padding"], "changes nothing in this run"),
+        (["--habits", "input_pipeline"], "which resizes no image"),
         (["--habits", "optimiser"], "Try --habits optimizer"),
         (["--target", "1.5"], "between 0 and 1"),
         (["--sets", "3"], "without ranges"),
@@ -153,6 +154,13 @@ def test_wrong_use(poc, tmp_path, options, words):
     assert code == 2
     assert words in errors
     assert not (tmp_path / "new").exists()
+
+
+def test_images_that_are_resized_make_another_habit(poc, tmp_path):
+    options = [*SMALL, "--set", "image_size=[16,16]", "--output", tmp_path / "new", "--plan"]
+    code, text, errors = poc("habits", *options)
+    assert code == 0, errors
+    assert text.startswith("60 runs: 1 sets x 3 seeds x 10 arms x 2 frameworks.")
 
 
 def test_fine_tuning_needs_weights(poc, tmp_path):

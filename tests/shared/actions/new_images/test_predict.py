@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from poc.shared.actions.new_images.predict import predict_images, prepare_images
+from poc.shared.actions.new_images.trained_network import read_trained
 from poc.shared.data.batches.pipeline import Pipeline
+from poc.shared.data.sources.inspection import ignore
+from poc.shared.engine.console.work_count import unheard
 from poc.shared.engine.folder.decision import write_decision
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.trained_run import open_trained
@@ -195,3 +198,31 @@ def test_a_decision_scales_and_decides_but_leaves_the_logits(
     best.write_bytes((tmp_path / "run" / "checkpoints" / "last.safetensors").read_bytes() + b" ")
     with pytest.raises(UsageError, match="made for other weights"):
         predict_images(tmp_path / "run", paths)
+
+
+def test_a_run_with_the_habit_of_its_images_keeps_it(photos, tmp_path, monkeypatch):
+    """Evaluation and predictions show images as TensorFlow resizes, also in another backend."""
+    for name, value in stub_environment(tmp_path, 0).items():
+        monkeypatch.setenv(name, value)
+    data = {"source": f"folder:{photos}", "batch_size": 7, "image_size": [8, 8]}
+    run = {"method": "scratch", "model": MODEL, "data": data, "num_epochs": 1}
+    run |= {"backend": "tf", "precision": "float64", "habits": {"input_pipeline": "native"}}
+    train(tmp_path / "run", run)
+    images = {}
+    for name in ("plain_bilinear", "bilinear"):
+        assignments = [] if name == "plain_bilinear" else ["interpolation=bilinear"]
+        opened = open_trained(tmp_path / "run", assignments=assignments)
+        with opened.data:
+            assert opened.run.data.interpolation == name
+            assert opened.data.test is not None
+            images[name] = np.concatenate([b.images for b in opened.data.test.epoch(0)])
+        told = "interpolation is bilinear, was plain_bilinear"
+        assert any(told in note for note in opened.notes) == (name == "bilinear")
+    assert not np.array_equal(*images.values())
+    paths, logits = files_of_test(tmp_path / "run", photos)
+    seen = np.concatenate(list(prepare_images(tmp_path / "run", paths, batch_size=3)))
+    assert np.array_equal(seen, images["plain_bilinear"])
+    network = read_trained(tmp_path / "run", backend="torch", note=ignore)
+    with network.start(unheard) as started:
+        parts = [started.logits(seen[at : at + 7]) for at in range(0, len(seen), 7)]
+    assert np.array_equal(np.concatenate(parts), logits)

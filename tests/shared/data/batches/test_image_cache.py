@@ -368,12 +368,13 @@ def test_where_images_are_kept(photos):
 def test_cache_key_depends_on_the_preparation(photos):
     source = open_source(f"folder:{photos}")
     keys = set()
-    for changes in ({}, {"image_size": (8, 8)}, {"interpolation": "bicubic"}, {"fill": 9}):
+    filters = [{"interpolation": name} for name in ("bicubic", "plain_bilinear")]
+    for changes in ({}, {"image_size": (8, 8)}, {"fill": 9}, *filters):
         spec = DataSpec(**{"image_size": (16, 16), **changes})
         resize, _ = plan_view(spec, (*spec.image_size, 3), 3, is_training=True)
         keys.add(cache_key(SourceImages(source, np.arange(24), resize)))
         keys.add(cache_key(SourceImages(source, np.arange(23), resize)))
-    assert len(keys) == 8
+    assert len(keys) == 10
 
 
 def resident_bytes():

@@ -71,6 +71,7 @@ def test_several_pictures_of_one_size_pass_at_once(tmp_path):
         ({"eval_view": {"resize": "fit"}, "interpolation": "lanczos"}, ""),
         ({"eval_view": {"crop": "centre"}}, "has crops"),
         ({"interpolation": "nearest"}, "resized by nearest"),
+        ({"interpolation": "plain_bilinear"}, "resized by plain_bilinear"),
     ],
 )
 def test_what_no_file_can_do_is_said(settings, words):

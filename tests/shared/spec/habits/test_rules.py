@@ -26,6 +26,8 @@ REFUSED = [
     ("optimizer", {**SCRATCH, "precision": "float16"}),
     ("optimizer", {**SCRATCH, "optimizer": {"accumulation_steps": 2}}),
     ("regularization", {**SCRATCH, "optimizer": {"clip_norm": 1.0}}),
+    ("input_pipeline", {**SCRATCH, "data": {"interpolation": "bicubic"}}),
+    ("input_pipeline", {**SCRATCH, "data": {"interpolation": "nearest"}}),
     ("dropout", {"method": "l2t-ww"}),
     ("optimizer", {"method": "l2t-ww"}),
     ("regularization", {"method": "l2t-ww"}),
@@ -43,6 +45,11 @@ def test_a_habit_that_cannot_hold_is_refused(habit: str, settings: dict) -> None
 @pytest.mark.parametrize("backend", ["tf", "torch"])
 def test_all_habits_fit_a_plain_run(backend: str) -> None:
     assert RunSpec.parse({**SCRATCH, "habits": "native", "backend": backend}, "").habits.native
+
+
+def test_weights_to_start_from_go_with_the_habit_of_the_images() -> None:
+    run = {**SCRATCH, "initial_weights": "imagenet", "habits": {"input_pipeline": "native"}}
+    assert RunSpec.parse(run, "").habits.native == ("input_pipeline",)
 
 
 def test_a_resume_tells_that_masks_are_others() -> None:

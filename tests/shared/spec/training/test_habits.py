@@ -12,6 +12,7 @@ from poc.shared.spec.training.habits import HABITS, HabitsSpec
 
 NAMES = {
     *("optimizer", "batch_norm", "initializers", "padding", "regularization", "loss", "dropout"),
+    "input_pipeline",
 }
 
 
