@@ -79,8 +79,7 @@ def run(
         overwrite: Replace the run in `output`.
         resume: Run folder to continue with its own settings; only `data`, `save_every`,
             `processes`, `max_restarts`, `engine`, `address` and `verbose` may be set with it.
-        save_every: Time between checkpoints within an epoch: `"10min"` (the default), or a number
-            of steps such as `500`.
+        save_every: Time between checkpoints in an epoch, `"10min"` (the default) or `500` steps.
         verbose: Print progress and notes on standard error.
         **given: The run. `method` (default: `lightlayers`), `model`, `student` (the same for a
             network that learns from a teacher), `teacher` (run folder or weight file), `k` (size of
@@ -88,9 +87,8 @@ def run(
             `folder:PATH`; default: `embedded`), `epochs`, `batch_size` (examples, or `auto`),
             `seed`, `dtype`, `weights` (file, `imagenet` or `none`), and `settings`: dotted keys of
             `poc config keys` -> values, such as `{"optimizer.learning_rate": 1e-3}`. Besides,
-            `processes` that train it together, `max_restarts` after one of them has died, and the
-            `engine` that starts them: `"local"` (the default) or `"ray"`, with the cluster's
-            `address`.
+            `processes` that train it together, `max_restarts` after one has died, and the `engine`
+            that starts them, `"local"` or `"ray"`, with the cluster's `address`.
 
     Returns:
         The run's folder, its row of the comparison table, and its notes.

@@ -105,14 +105,13 @@ def run(
             )
     if as_json:
         echo_json(row)
-        return
-    if not course.place.is_first:
+    elif not course.place.is_first:
         click.echo(f"Rank {course.place.index} is done. Run folder: {row['folder']}")
-        return
-    show(comparison_table([row]), timing_table([row]))
-    for note in load_notes([row]):
-        click.echo(note)
-    click.echo(f"Run folder: {row['folder']}")
+    else:
+        show(comparison_table([row]), timing_table([row]))
+        for note in load_notes([row]):
+            click.echo(note)
+        click.echo(f"Run folder: {row['folder']}")
 
 
 @click.command(cls=Command)

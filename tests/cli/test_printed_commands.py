@@ -26,6 +26,7 @@ from poc.shared.actions.habits import experiment
 from poc.shared.actions.study import study
 from poc.shared.engine.launch import run as launch
 from poc.shared.engine.launch import sweep
+from poc.shared.engine.ranks.place import ALONE
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.errors import UsageError
 from poc.tests.helpers.commands.printed import ROOT, commands_of, printed_commands
@@ -163,7 +164,7 @@ def planning(workplace, monkeypatch):
 
 def plan_ranks(rank, *_, **__):
     """Stop where a cluster would be asked for, with a run that could be trained."""
-    plan_run(rank.args[0], None)
+    rank(ALONE, False, lambda event: None)
 
 
 def plan_study(wish, search):

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from poc.shared.errors import UsageError
@@ -169,7 +171,7 @@ class RayExecutor:
             return Done(task, None, f"{type(error).__name__}: {error}")
 
 
-def connect(ray: Any, address: str | None, num_cpus: int) -> None:
+def connect(ray: ModuleType, address: str | None, num_cpus: int) -> None:
     """Connect to a Ray cluster, or start one of so many processors on this machine.
 
     Args:
@@ -217,7 +219,7 @@ def no_cluster(address: str | None, error: Exception) -> UsageError:
     )
 
 
-def import_ray() -> Any:
+def import_ray() -> ModuleType:
     """Import the module `ray`.
 
     Raises:
@@ -226,13 +228,12 @@ def import_ray() -> Any:
     # Otherwise Ray 2.60 warns of a coming change for tasks without a GPU.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        import ray
+        return import_module("ray")
     except ImportError:
         raise UsageError(
             "Got --engine ray, but ray is not installed. Expected --engine local without it. "
             "Try pip install 'poc[ray]'."
         ) from None
-    return ray
 
 
 def check_engine(engine: str, address: str | None) -> None:

@@ -1,6 +1,6 @@
 """The desk of a run on a Ray cluster: messages of its ranks, and a signal for them."""
 
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.engine.worker.handle import SIGNALS_BEFORE_KILL, WorkerCrashed
@@ -23,6 +23,19 @@ class Message(TypedDict, total=False):
     row: Row
     error: tuple[str, str]
     restart: int
+
+
+class RemoteMethod(Protocol):
+    """A method of an actor."""
+
+    def remote(self, *values: object) -> object:
+        """Call it; `ray.get` waits for the result."""
+
+
+class Handle(Protocol):
+    """A desk from afar."""
+
+    def __getattr__(self, name: str) -> RemoteMethod: ...
 
 
 class Desk:

@@ -16,7 +16,8 @@ from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from types import ModuleType
+from typing import TypedDict
 
 from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.engine.folder.lock import SECONDS_FOR_AN_ORPHAN, is_held
@@ -31,11 +32,20 @@ from poc.shared.errors import UsageError
 from .course import Course
 from .executors import connect, import_ray, thread_limits
 from .rank_workers import Row, is_death
-from .ray_desk import KINDS, Desk, Message, Outcome, RemoteRanks
+from .ray_desk import KINDS, Desk, Handle, Message, Outcome, RemoteRanks
 
 SECONDS_BETWEEN_LOOKS = 0.3
 # Trains one rank at its place, on with the folder's run or from its start; returns its row.
 Rank = Callable[[Place, bool, Report], Row]
+
+
+class Given(TypedDict):
+    """What every worker of Ray Train gets; `former` is the stamp of the folder's run before it."""
+
+    rank: Rank
+    desk: Handle
+    folder: Path
+    former: tuple[int, int] | None
 
 
 def train_on_ray(
@@ -60,7 +70,7 @@ def train_on_ray(
         remote = RemoteRanks()
         LIVE.add(remote)
         former = None if is_resumed else stamp(RunFolder(folder))
-        given = {"rank": rank, "desk": desk, "former": former, "folder": folder}
+        given: Given = {"rank": rank, "desk": desk, "former": former, "folder": folder}
         outcome = Outcome(course.max_restarts, report)
         try:
             with storage(folder) as place, ThreadPoolExecutor(1) as thread:
@@ -80,7 +90,7 @@ def train_on_ray(
 
 
 @contextmanager
-def connected(ray: Any, course: Course) -> Iterator[None]:
+def connected(ray: ModuleType, course: Course) -> Iterator[None]:
     """Connect to a cluster that has a processor for each rank; start a small one without address.
 
     Raises:
@@ -110,7 +120,7 @@ def storage(folder: Path) -> Iterator[Path]:
 
 
 def messages(
-    ray: Any, desk: Any, future: "Future[dict[int, BaseException]]", remote: RemoteRanks
+    ray: ModuleType, desk: Handle, future: "Future[dict[int, BaseException]]", remote: RemoteRanks
 ) -> Iterator[Message]:
     """Yield the messages of the ranks until the trainer has ended; pass a signal on to them."""
     is_done = False
@@ -123,7 +133,7 @@ def messages(
         wait_for([future], timeout=SECONDS_BETWEEN_LOOKS)
 
 
-def fit(given: dict[str, Any], place: Path, course: Course) -> dict[int, BaseException]:
+def fit(given: Given, place: Path, course: Course) -> dict[int, BaseException]:
     """Run Ray Train's trainer to its end; return rank -> error of those that failed."""
     import ray
     from ray import train
@@ -160,7 +170,7 @@ def name(index: int, count: int, error: Exception) -> WorkerCrashed:
     return WorkerCrashed(text)
 
 
-def work(given: dict[str, Any]) -> None:
+def work(given: Given) -> None:
     """Train one rank, in a worker of Ray Train.
 
     Raises:
@@ -225,7 +235,7 @@ def agree(folder: Path, former: tuple[int, int] | None) -> tuple[Place, bool]:
 
 
 @contextmanager
-def passing_signals(ray: Any, desk: Any) -> Iterator[None]:
+def passing_signals(ray: ModuleType, desk: Handle) -> Iterator[None]:
     """Pass a signal of the command on to the process of this rank, within a second."""
     is_over = threading.Event()
 

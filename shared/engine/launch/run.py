@@ -91,30 +91,21 @@ def carry_out(
         overwrite: Replace a run that is there, if this one starts.
     """
     if course.is_on_ray:
-        rank = partial(train_rank, run, path.resolve(), job, overwrite)
-        return train_on_ray(rank, path.resolve(), report, course, is_resumed=job["is_resumed"])
+        folder = path.resolve()
+
+        def train_rank(place: Place, is_resumed: bool, report: Report) -> Row:
+            own = Course(save_every=course.save_every, place=place)
+            again: Job = {**job, "is_resumed": is_resumed}
+            return carry_out(run, folder, report, again, own, overwrite=overwrite)
+
+        return train_on_ray(train_rank, folder, report, course, is_resumed=job["is_resumed"])
     if not course.place.is_first:
         return follow(run.backend, course.place, path, report, partial(train, run, path, job))
     if job["is_resumed"]:
         with hold_lock(path) as lock:
             return train_restarting(run, RunFolder(path), lock, report, job, course)
-    with starting(path, overwrite=overwrite) as (folder, lock):
-        return train_restarting(run, folder, lock, report, job, course)
-
-
-def train_rank(
-    run: RunSpec,
-    path: Path,
-    job: Job,
-    overwrite: bool,
-    place: Place,
-    is_resumed: bool,
-    report: Report,
-) -> Row:
-    """Train one rank at its place; the first four arguments are those of the command."""
-    course = Course(save_every=job["save_every"], place=place)
-    again: Job = {**job, "is_resumed": is_resumed}
-    return carry_out(run, path, report, again, course, overwrite=overwrite)
+    with starting(path, overwrite=overwrite) as (started, lock):
+        return train_restarting(run, started, lock, report, job, course)
 
 
 def refuse_own_weights(run: RunSpec, path: Path) -> None:
