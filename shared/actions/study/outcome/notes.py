@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from poc.shared.actions.study.candidates import MAJORITY
 from poc.shared.actions.study.clock import Clock
-from poc.shared.actions.study.jobs import Trial
+from poc.shared.actions.study.finals import MAX_FINALISTS
+from poc.shared.actions.study.jobs import Job, Trial
 from poc.shared.actions.study.search import Searches
 from poc.shared.analysis.study.decision import Decision
 from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
@@ -47,10 +48,9 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         names = ", ".join(f"{name} in {FRAMEWORKS[backend]}" for name, backend in sorted(rows))
         found.append(f"Left out, since the time did not reach for all splits: {names}.")
     if len(ranked) > len(tested):
-        found.append(
-            f"Of {len(ranked)} candidates with a validation accuracy, {len(tested)} "
-            f"{'was' if len(tested) == 1 else 'were'} tested: a longer budget tests more."
-        )
+        found.append(count_tested(len(ranked), len(tested)))
+    if len(search.each) == 1:
+        found += name_single(full)
     if decision.num_test_images < protocol.num_test_images:
         found.append(
             f"The time was over when {decision.num_test_images:,} of "
@@ -60,6 +60,38 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         name = FRAMEWORKS[full[0].backend]
         found.append(f"All finalists ran in {name} alone, so the frameworks are not compared.")
     return found
+
+
+def count_tested(num_ranked: int, num_tested: int) -> str:
+    """Return a sentence about the candidates that were not tested."""
+    were = "was" if num_tested == 1 else "were"
+    text = f"Of {num_ranked} candidates with a validation accuracy, {num_tested} {were} tested"
+    if num_tested >= MAX_FINALISTS:
+        return f"{text}, the best ones on validation images."
+    return f"{text}: a longer budget tests more."
+
+
+def name_single(full: Sequence[Job]) -> list[str]:
+    """Return a sentence for each of several frameworks that has tested candidates alone.
+
+    Args:
+        full: Tested cells of the rows that are complete.
+    """
+    tested: dict[str, set[str]] = {}
+    for job in full:
+        tested.setdefault(job.candidate.name, set()).add(job.backend)
+    frameworks = sorted({job.backend for job in full})
+    if len(frameworks) == 1:
+        return []
+    single = {
+        backend: [name for name, own in tested.items() if own == {backend}]
+        for backend in frameworks
+    }
+    return [
+        f"Tested in {FRAMEWORKS[backend]} alone: {', '.join(names)}."
+        for backend, names in single.items()
+        if names
+    ]
 
 
 def missing_views(notes: Sequence[str]) -> list[str]:

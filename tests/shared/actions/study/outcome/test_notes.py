@@ -1,0 +1,28 @@
+"""Sentences about what the budget left out."""
+
+from poc.shared.actions.study.candidates import list_candidates
+from poc.shared.actions.study.finals import MAX_FINALISTS
+from poc.shared.actions.study.jobs import Job
+from poc.shared.actions.study.outcome.notes import count_tested, name_single
+from poc.shared.spec.splits import SplitSpec
+
+KNN, LOGISTIC = list_candidates(["good.pt"], ["knn", "logistic"])
+
+
+def cells_of(candidate, *backends):
+    facts = {"phase": "finals", "split": SplitSpec(), "seed": 3, "place": "repeat=0,fold=0"}
+    return [Job(candidate=candidate, backend=backend, **facts) for backend in backends]
+
+
+def test_a_longer_budget_tests_more_up_to_the_largest_number_of_finalists():
+    assert count_tested(9, 1).endswith("1 was tested: a longer budget tests more.")
+    text = count_tested(19, MAX_FINALISTS)
+    assert text.endswith("were tested, the best ones on validation images.")
+
+
+def test_candidates_of_one_framework_are_named():
+    both, one = cells_of(KNN, "torch", "tf"), cells_of(LOGISTIC, "torch")
+    assert name_single([*both, *one]) == [f"Tested in PyTorch alone: {LOGISTIC.name}."]
+    other = cells_of(KNN, "tf")
+    assert len(name_single([*other, *one])) == 2
+    assert name_single(both) == name_single(one) == name_single([]) == []
