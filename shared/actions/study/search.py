@@ -9,7 +9,7 @@ one that had no more epochs. No cell of the search has a test part.
 import math
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
@@ -25,6 +25,7 @@ from .searching.students import (
     MAX_TEACHERS,
     explain_no_teacher,
     find_teacher,
+    list_nets,
     list_students,
 )
 
@@ -61,6 +62,8 @@ class Search:
     skipped: dict[str, str] = field(default_factory=dict)
     """Candidate -> why it was not tried."""
     students: list[Candidate] = field(default_factory=list)
+    too_large: Collection[str] = ()
+    """Candidates over the limit on size, whose networks no student has either."""
 
     def run(self) -> None:
         """Try candidates until the search's share of the time is used."""
@@ -112,8 +115,10 @@ class Search:
                 self.skipped[DISTILLED] = explain_no_teacher(self.ranked())
             return []
         self.skipped.pop(DISTILLED, None)
-        added = list(list_students(teacher))
+        added = list(list_students(teacher, self.too_large))
         self.students += added
+        if not self.students:
+            self.skipped[DISTILLED] = "the students are over the limit on size"
         return added
 
     def begin(self, candidate: Candidate) -> None:
@@ -164,10 +169,16 @@ class Search:
 
     def list_first(self) -> list[Job]:
         """Return the first cell of each candidate."""
-        return [
-            self.make_job(item, SHARES[0], first_proposal(item.kind) if item.kind else None, 0)
-            for item in self.candidates
-        ]
+        return list(map(self.make_first, self.candidates))
+
+    def list_nets(self) -> list[Job]:
+        """Return cells with the networks of the students, without a teacher."""
+        return list(map(self.make_first, list_nets())) if self.has_students else []
+
+    def make_first(self, candidate: Candidate) -> Job:
+        """Make the first cell of a candidate."""
+        proposal = first_proposal(candidate.kind) if candidate.kind else None
+        return self.make_job(candidate, SHARES[0], proposal, 0)
 
     def find_obstacle(self, job: Job) -> str:
         """Return why a trial does not fit, with the least of the finals after it; or no text."""

@@ -22,20 +22,18 @@ def count_weight_bytes(run: RunSpec) -> int:
 
 
 def find_large(
-    jobs: Sequence[Job], make_run: Callable[[Job], RunSpec], max_bytes: float | None
+    jobs: Sequence[Job], make_run: Callable[[Job], RunSpec], max_bytes: float
 ) -> dict[str, int]:
     """Return the candidates whose weights are too large, with their size in bytes.
 
     Args:
         jobs: The first cell of each candidate.
         make_run: Makes the settings of a cell's run.
-        max_bytes: The limit; None: no candidate is too large.
+        max_bytes: The limit.
 
     Raises:
         UsageError: All of them are.
     """
-    if max_bytes is None:
-        return {}
     sizes = {job.candidate.name: count_weight_bytes(make_run(job)) for job in jobs}
     large = {name: size for name, size in sizes.items() if size > max_bytes}
     if sizes and len(large) == len(sizes):
@@ -59,10 +57,17 @@ def leave_out_large(
     Raises:
         UsageError: All of them are.
     """
+    if limits.max_bytes is None:
+        return []
     large = find_large(search.list_first(), make_run, limits.max_bytes)
-    if large and limits.max_bytes is not None:
+    nets = {job.candidate.name: job for each in search.each for job in each.list_nets()}
+    sizes = {name: count_weight_bytes(make_run(job)) for name, job in nets.items()}
+    taught = {name: size for name, size in sizes.items() if size > limits.max_bytes}
+    for each in search.each:
+        each.candidates = [item for item in each.candidates if item.name not in large]
+        each.too_large = tuple(taught)
+    large |= {f"{name} with a teacher": size for name, size in taught.items()}
+    if large:
         names = ", ".join(f"{name} ({write_size(size)})" for name, size in large.items())
         tell(f"Left out, since the weights are over {write_size(limits.max_bytes)}: {names}.")
-        for each in search.each:
-            each.candidates = [item for item in each.candidates if item.name not in large]
     return list(large)

@@ -5,7 +5,7 @@ is a cell of the same phase and framework: in the search a network of the search
 teacher's own finalist on the same split. So no teacher has seen an image that tests its student.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from poc.shared.actions.study.candidates import (
@@ -13,6 +13,7 @@ from poc.shared.actions.study.candidates import (
     FIRST_SIZE,
     LIGHT_MODEL,
     Candidate,
+    list_light,
     method_of,
 )
 from poc.shared.actions.study.jobs import Job, Trial
@@ -21,6 +22,12 @@ from poc.shared.actions.study.jobs import Job, Trial
 NO_TEACHERS = ("knn", DISTILLATION)
 LIGHT = "lightlayers"
 MAX_TEACHERS = 2
+PLAIN = "small net of conv2d"
+# Candidate with the same network -> the settings of its layers.
+STUDENTS: Mapping[str, tuple[str, ...]] = {
+    PLAIN: ("layer=conv2d",),
+    f"{LIGHT} k={FIRST_SIZE}": ("layer=light", f"k={FIRST_SIZE}"),
+}
 DISTILLED = "distillation of the best network"
 """Stands for the students, which have no names without a teacher."""
 
@@ -46,16 +53,23 @@ def can_teach(candidate: Candidate) -> bool:
     return method_of(candidate) not in NO_TEACHERS
 
 
-def list_students(teacher: Candidate) -> Iterator[Candidate]:
+def list_nets() -> list[Candidate]:
+    """Return the candidates that are the students' networks, without a teacher."""
+    return [item for item in list_light() if item.name in STUDENTS]
+
+
+def list_students(teacher: Candidate, too_large: Collection[str] = ()) -> Iterator[Candidate]:
     """Yield the students of a teacher: the light net, and its topology with convolutions.
 
     A net of convolutions that is the teacher has only the light student.
+
+    Args:
+        teacher: The teacher.
+        too_large: Names of networks that are over a limit, which are left out.
     """
-    layers: dict[str, tuple[str, ...]] = {}
-    if method_of(teacher) != "scratch":
-        layers["small net of conv2d"] = ("layer=conv2d",)
-    layers[f"lightlayers k={FIRST_SIZE}"] = ("layer=light", f"k={FIRST_SIZE}")
-    for name, layer in layers.items():
+    for name, layer in STUDENTS.items():
+        if name in too_large or (name == PLAIN and method_of(teacher) == "scratch"):
+            continue
         yield Candidate(
             name=f"{name} taught by {teacher.name}",
             settings=(f"method={DISTILLATION}", f"model.name={LIGHT_MODEL}", *layer),

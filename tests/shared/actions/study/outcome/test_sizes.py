@@ -26,7 +26,6 @@ def name_of(job):
 def test_what_is_over_the_limit(weighed):
     assert find_large(JOBS, name_of, 1e5) == {NAMES[1]: 300_000}
     assert find_large(JOBS, name_of, 3e5) == {}
-    assert find_large(JOBS, lambda job: pytest.fail("no limit"), None) == {}
 
 
 def test_if_all_are_over_the_study_is_refused_with_the_smallest(weighed):
@@ -35,8 +34,9 @@ def test_if_all_are_over_the_study_is_refused_with_the_smallest(weighed):
 
 
 class Search:
-    def __init__(self):
+    def __init__(self, *nets):
         self.candidates = [job.candidate for job in JOBS]
+        self.too_large, self.nets = (), nets
 
     @property
     def each(self):
@@ -44,6 +44,9 @@ class Search:
 
     def list_first(self):
         return JOBS
+
+    def list_nets(self):
+        return self.nets
 
 
 def test_the_search_goes_on_without_them_and_one_sentence_says_so(weighed):
@@ -53,9 +56,17 @@ def test_the_search_goes_on_without_them_and_one_sentence_says_so(weighed):
     assert told == [
         "Left out, since the weights are over 100.0 kB: small net of conv2d (300.0 kB)."
     ]
-    search, told = Search(), []
-    assert leave_out_large(search, name_of, NO_LIMITS, told.append) == []
+    search, told = Search(*JOBS), []
+    assert leave_out_large(search, None, NO_LIMITS, told.append) == []
     assert (len(search.candidates), told) == (2, [])
+
+
+def test_students_with_too_large_networks_are_left_out_too(weighed):
+    search, told = Search(*JOBS), []
+    found = leave_out_large(search, name_of, Limits(max_bytes=1e5), told.append)
+    assert found == [NAMES[1], f"{NAMES[1]} with a teacher"]
+    assert search.too_large == (NAMES[1],)
+    assert told[0].endswith("(300.0 kB), small net of conv2d with a teacher (300.0 kB).")
 
 
 def test_the_weights_of_a_declared_network_are_counted():

@@ -12,6 +12,7 @@ from poc.shared.actions.study.searching.students import (
     MAX_TEACHERS,
     explain_no_teacher,
     find_teacher,
+    list_nets,
     list_students,
     put_teachers_first,
     with_teacher,
@@ -72,6 +73,19 @@ def test_students_are_light_nets():
 def test_a_small_net_does_not_teach_itself():
     (student,) = list_students(NET)
     assert student.name == "lightlayers k=3 taught by small net of conv2d"
+
+
+def test_networks_over_the_limit_on_size_have_no_teacher():
+    assert list(list_students(HEAD, ["small net of conv2d"])) == STUDENTS[1:]
+    names = [item.name for item in list_nets()]
+    assert list(list_students(HEAD, names)) == []
+    taught = {item.name.partition(" taught by ")[0]: item for item in STUDENTS}
+    assert sorted(taught) == sorted(names)
+    for net in list_nets():
+        of_net, of_student = (
+            load_run(None, item.settings).model_spec.options for item in (net, taught[net.name])
+        )
+        assert of_net.get("layer", "light") == of_student.get("layer", "light")
 
 
 def test_a_plan_that_has_a_student_has_its_teacher():
