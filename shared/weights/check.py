@@ -1,11 +1,16 @@
 """Check of a set of tensors: exactly the names and shapes that a network needs."""
 
+import math
 from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Array
 from poc.shared.spec.networks.layers.lora import is_term
 from poc.shared.spec.networks.network import Network
+
+from .published.positions import find_position_node
 
 # Characters of a name in a message; a hostile file can have names of any length.
 MAX_SHOWN = 200
@@ -17,8 +22,32 @@ def check_weights(network: Network, weights: Mapping[str, Array]) -> None:
     Raises:
         UsageError: Names the first tensor that is missing, extra or misshapen.
     """
+    check_positions(network, weights)
     shapes = {parameter.name: parameter.shape for parameter in network.parameters}
     check_tensors(network.name, shapes, weights)
+
+
+def check_positions(network: Network, weights: Mapping[str, Array]) -> None:
+    """Refuse learned positions (T, C) of another image size, with that size.
+
+    Raises:
+        UsageError: See above.
+    """
+    found = find_position_node(network)
+    if found is None:
+        return
+    name, num_prefix, (rows, columns) = found
+    given = weights.get(f"{name}/embedding")
+    if given is None or given.ndim != 2 or len(given) == num_prefix + rows * columns:
+        return
+    height, width = network.input_shape[:2]
+    num_patches = len(given) - num_prefix
+    side = math.isqrt(max(num_patches, 0)) * (height // rows)
+    raise UsageError(
+        f"Got {name} for {num_patches} patches. Expected {rows * columns}, those of images of "
+        f"{height}x{width}. Try data.image_size=[{side}, {side}], or the published file itself, "
+        "whose positions are resized."
+    )
 
 
 def check_tensors(
@@ -45,6 +74,20 @@ def check_tensors(
         raise UsageError(
             f"Got weights with {printable(extra[0])}, which {owner} does not have. Expected only "
             "its own tensors. Try its own file."
+        )
+
+
+def check_finite(name: str, value: Array) -> None:
+    """Refuse a tensor (…) with NaN or infinite values: training would only fail later.
+
+    Raises:
+        UsageError: See above.
+    """
+    if bad := int(np.count_nonzero(~np.isfinite(value))):
+        raise UsageError(
+            f"Got {printable(name)} with {bad:,} of {value.size:,} values that are not finite. "
+            "Expected numbers. Try another copy of the file, or weights from before the training "
+            "diverged."
         )
 
 

@@ -17,7 +17,7 @@ from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.suggestions import likeliest
 
-from .check import check_tensors, check_weights, printable
+from .check import check_finite, check_tensors, check_weights, printable
 from .layout import arrange, arrange_back, published_shape
 from .packing import (
     LEFT_OUT,
@@ -230,12 +230,14 @@ def as_float(name: str, value: Array) -> NDArray[np.floating]:
     """Widen half precision (…) to float32, which is exact; return other floats (…) unchanged.
 
     Raises:
-        UsageError: The values are not floats but quantised, with their scales stored elsewhere.
+        UsageError: The values are not floats but quantised, with their scales stored elsewhere, or
+            one of them is not finite.
     """
     if value.dtype.kind != "f":
         raise UsageError(
             f"Got {printable(name)} of type {value.dtype}. Expected floats. Try saving the "
             "weights from before they were quantised."
         )
+    check_finite(name, value)
     is_double = value.dtype.itemsize >= np.dtype(np.float64).itemsize
     return value.astype(np.float64 if is_double else np.float32, copy=False)

@@ -15,7 +15,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
 from poc.shared.spec.run import RunSpec
 
-from .check import check_weights, refuse_lora
+from .check import check_finite, check_weights, refuse_lora
 from .factorization import factorize_weights
 from .lineage import read_weights_of
 from .origin import check_origin
@@ -76,6 +76,8 @@ def read_initial_weights(
     if path is None or path == IMAGENET:
         return None
     read = read_weights_of(run.model_spec, Path(path))
+    for name, value in read.items():
+        check_finite(name, value)
     check_origin(path, run.model_spec)
     is_head_new = wants_new_head(run)
     if is_head_new is False and knows_classes and replaces_head(network, read):

@@ -17,7 +17,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.reading.config import DEFAULT_METHOD
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, own_tensors
-from poc.shared.weights.header import IMAGENET, read_names, read_texts
+from poc.shared.weights.header import IMAGENET, read_names, read_network, read_texts
 from poc.shared.weights.layout import published_shape
 from poc.shared.weights.packing import lacks_head
 from poc.shared.weights.published.positions import find_position_node
@@ -47,11 +47,11 @@ def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[st
         return path
     refuse_unknown_suffix(file)
     model = named_model(values)
-    network = declare(model, SOME_CLASSES)
+    network = declare(model, values, file)
     if file.suffix == ".safetensors" and is_canonical(network, file):
         return str(file)
     try:
-        return convert_copy(file, model, network, image_shape(model, values), note)
+        return convert_copy(file, model, network, image_shape(network, values), note)
     except UsageError as error:
         raise UsageError(explain_failure(str(error), file, model, values)) from None
 
@@ -101,9 +101,26 @@ def named_model(values: Mapping[str, object]) -> ModelSpec:
     return ModelSpec.parse({"name": method.default_model, **given}, "model")
 
 
-def declare(model: ModelSpec, num_classes: int) -> Network:
-    """Declare the network at the image size of its publication."""
-    return model.declare(find_model(model.name).example_input, num_classes)
+def declare(model: ModelSpec, values: Mapping[str, object], file: Path) -> Network:
+    """Declare the network at the image size of its publication.
+
+    If its options do not fit that size, as patches may not, the size of the run or of the file's
+    header takes its place.
+
+    Raises:
+        UsageError: The options fit none of them.
+    """
+    published = find_model(model.name).example_input
+    texts = read_texts(file) if file.suffix == ".safetensors" else {}
+    stored = read_network(texts).get("input_shape")
+    sizes = (given_size(values), stored[:2] if isinstance(stored, list) else None)
+    try:
+        return model.declare(published, SOME_CLASSES)
+    except UsageError:
+        for size in filter(None, sizes):
+            with suppress(UsageError):
+                return model.declare((*size, published[2]), SOME_CLASSES)
+        raise
 
 
 def is_canonical(network: Network, file: Path) -> bool:
@@ -120,15 +137,23 @@ def is_canonical(network: Network, file: Path) -> bool:
     return 2 * len(own & read_names(file)) > len(own)
 
 
-def image_shape(model: ModelSpec, values: Mapping[str, object]) -> Shape:
+def image_shape(network: Network, values: Mapping[str, object]) -> Shape:
     """Return the shape (H, W, C) of the images that positions are resized to, if there are any."""
-    published = find_model(model.name).example_input
+    size = given_size(values)
+    if size is None or find_position_node(network) is None:
+        return network.input_shape
+    return (*size, network.input_shape[2])
+
+
+def given_size(values: Mapping[str, object]) -> tuple[int, int] | None:
+    """Return the image size of the settings so far; None if it is open, or will be refused."""
     data = values.get("data")
     size = data.get("image_size") if isinstance(data, Mapping) else None
-    has_positions = find_position_node(declare(model, SOME_CLASSES)) is not None
-    if not has_positions or not isinstance(size, list | tuple) or len(size) != 2:
-        return published
-    return (*(int(side) for side in size), published[2])
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        return None
+    height, width = size
+    are_numbers = isinstance(height, int) and isinstance(width, int) and min(height, width) > 0
+    return (height, width) if are_numbers else None
 
 
 def convert_copy(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
@@ -42,15 +43,19 @@ VARIANTS = {
 }
 
 
+Depth = Annotated[int, Field(ge=1, le=100)]
+Width = Annotated[int, Field(ge=1)]
+
+
 class ConvNeXtOptions(Settings):
     """Options of ConvNeXt."""
 
-    depths: tuple[int, int, int, int] | None = Field(
+    depths: tuple[Depth, Depth, Depth, Depth] | None = Field(
         None,
         examples=[[1, 1, 3, 1]],
         description="number of blocks of each stage, 1 to 100; none: the publication's",
     )
-    widths: tuple[int, int, int, int] | None = Field(
+    widths: tuple[Width, Width, Width, Width] | None = Field(
         None,
         examples=[[16, 32, 64, 128]],
         description="number of channels of each stage; none: the publication's",
