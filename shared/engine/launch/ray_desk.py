@@ -13,7 +13,7 @@ KINDS = {kind.__name__: kind for kind in (UsageError, CheckFailed, Interrupted, 
 
 
 class Message(TypedDict, total=False):
-    """What a rank tells the command: an event, its row, or the error that ended it.
+    """A message of a rank to the command: an event, its row, or the error that ended it.
 
     Rank 0 also tells the number of a restart, after which former errors are past.
     """
@@ -77,7 +77,7 @@ class RemoteRanks:
         self._num_signals = 0
 
     def take(self) -> int | None:
-        """Return the number of the signal that the ranks have not been told of, if any."""
+        """Return the number of the signal that the ranks do not know yet, if any."""
         number, self._number = self._number, None
         return number
 
@@ -93,7 +93,7 @@ class RemoteRanks:
 
 
 class Outcome:
-    """What the ranks have told so far.
+    """The messages of the ranks so far, and the row or the error that follows from them.
 
     Args:
         max_restarts: Restarts that are allowed.

@@ -40,7 +40,7 @@ Rank = Callable[[Place, bool, Report], Row]
 
 
 class Given(TypedDict):
-    """What every worker of Ray Train gets; `former` is the stamp of the folder's run before it."""
+    """Arguments of every worker of Ray Train; `former` is the stamp of the folder's former run."""
 
     rank: Rank
     desk: Handle
