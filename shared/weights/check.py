@@ -41,12 +41,15 @@ def check_positions(network: Network, weights: Mapping[str, Array]) -> None:
     if given is None or given.ndim != 2 or len(given) == num_prefix + rows * columns:
         return
     height, width = network.input_shape[:2]
-    num_patches = len(given) - num_prefix
-    side = math.isqrt(max(num_patches, 0)) * (height // rows)
+    num_patches = max(len(given) - num_prefix, 0)
+    side = math.isqrt(num_patches)
+    # Of patches that fill no square, only their number is known.
+    pixels = side * (height // rows)
+    is_square = 0 < side * side == num_patches
+    size = f"data.image_size=[{pixels}, {pixels}]" if is_square else "the image size of the file"
     raise UsageError(
         f"Got {name} for {num_patches} patches. Expected {rows * columns}, those of images of "
-        f"{height}x{width}. Try data.image_size=[{side}, {side}], or the published file itself, "
-        "whose positions are resized."
+        f"{height}x{width}. Try {size}, or the published file itself, whose positions are resized."
     )
 
 

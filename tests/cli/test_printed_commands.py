@@ -237,7 +237,8 @@ def fit(command):
         # Of noise, no more answers are right.
         names["0.95"] = "0.3"
     if words[1:3] == ["weights", "convert"]:
-        names["FILE"] = str(DATA / "weights" / "efficientnet_lite0_imagenet.safetensors")
+        name = "mobilenetv2_dogs19" if "mobilenet_v2" in words else "efficientnet_lite0_imagenet"
+        names["FILE"] = str(DATA / "weights" / f"{name}.safetensors")
     if words[1] == "predict":
         names |= NEW_IMAGES
     if words[1] == "explain":

@@ -117,8 +117,8 @@ def list_sizes(
 ) -> Iterator[tuple[int, ...]]:
     """Yield the numbers of finalists in each framework, in the order of preference.
 
-    Two finalists in each framework come first of all. Then another finalist in the first framework
-    comes before those that the others confirm.
+    As long as each framework has two finalists, another one in the first framework comes before
+    those that the others confirm. Plans with fewer come last.
 
     Args:
         num_ranked: Candidates that have a result.

@@ -158,6 +158,8 @@ def fit(given: Given, place: Path, course: Course) -> dict[int, BaseException]:
         trainer.fit()
     except train.WorkerGroupError as error:
         return {index: name(index, count, each) for index, each in error.worker_failures.items()}
+    except train.ControllerError as error:
+        raise WorkerCrashed(f"Ray Train could not go on: {error.controller_failure}") from None
     return {}
 
 

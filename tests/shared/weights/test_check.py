@@ -29,6 +29,9 @@ def test_positions_of_another_size_name_the_size_of_the_file():
         "Got position_embedding for 9 patches. Expected 36, those of images of 60x60"
     )
     assert "Try data.image_size=[30, 30]" in text
+    wide = draw_weights(MODEL.declare((20, 30, 3), 5).parameters, 0)
+    with pytest.raises(UsageError, match=r"for 6 patches.* Try the image size of the file"):
+        check_weights(declare(60), wide)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
