@@ -3,7 +3,13 @@
 Formulas and references: docs/methods/.
 """
 
+from collections.abc import Mapping
+
 import tensorflow as tf
+
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
+
+from .ranks.rows import gather_rows
 
 # The bound of `torch.nn.functional.normalize`, with which the authors' code normalises.
 EPSILON = 1e-12
@@ -102,11 +108,14 @@ def resize_maps(maps: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tens
     return tf.einsum("ih,jw,nhwc->nijc", rows, columns, maps)
 
 
-def similarity_rows(maps: tf.Tensor, *, row_length: int) -> tf.Tensor:
+def similarity_rows(
+    maps: tf.Tensor, *, row_length: int, extras: Mapping[str, tf.Tensor] | None = None
+) -> tf.Tensor:
     """Return how each image resembles those of its batch: (N, H, W, C) -> (N, row_length).
 
     Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236).
-    Entries behind the batch are 0.
+    Entries behind the batch are 0. In a step of several ranks, the batch is that of all of them;
+    `extras` then has the scalars () of this rank's part.
 
     Raises:
         ValueError: The batch has more images than a row has entries.
@@ -118,6 +127,9 @@ def similarity_rows(maps: tf.Tensor, *, row_length: int) -> tf.Tensor:
             f"at most {row_length}. Try raising method_options.row_length."
         )
     flat = tf.reshape(maps, (num_images, -1))
+    if extras and EXAMPLE_SHARE in extras:
+        batch = gather_rows(flat, extras, length=row_length)
+        return tf.matmul(flat, batch, transpose_b=True)
     rows = tf.matmul(flat, flat, transpose_b=True)
     return tf.pad(rows, ((0, 0), (0, row_length - num_images)))
 

@@ -3,7 +3,13 @@
 Formulas and references: docs/methods/.
 """
 
+from collections.abc import Mapping
+
 import torch
+
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
+
+from .ranks.rows import gather_rows
 
 # The bound of `torch.nn.functional.normalize`, with which the authors' code normalises.
 EPSILON = 1e-12
@@ -103,11 +109,14 @@ def resize_maps(maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -
     return rows @ maps @ columns.T
 
 
-def similarity_rows(maps: torch.Tensor, *, row_length: int) -> torch.Tensor:
+def similarity_rows(
+    maps: torch.Tensor, *, row_length: int, extras: Mapping[str, torch.Tensor] | None = None
+) -> torch.Tensor:
     """Return how each image resembles those of its batch: (N, C, H, W) -> (N, row_length).
 
     Entry (i, j) is the sum of products of maps i and j over all their values (arXiv 2012.03236).
-    Entries behind the batch are 0.
+    Entries behind the batch are 0. In a step of several ranks, the batch is that of all of them;
+    `extras` then has the scalars () of this rank's part.
 
     Raises:
         ValueError: The batch has more images than a row has entries.
@@ -119,6 +128,8 @@ def similarity_rows(maps: torch.Tensor, *, row_length: int) -> torch.Tensor:
             f"at most {row_length}. Try raising method_options.row_length."
         )
     flat = maps.flatten(1)
+    if extras and EXAMPLE_SHARE in extras:
+        return flat @ gather_rows(flat, extras, length=row_length).T
     return torch.nn.functional.pad(flat @ flat.T, (0, row_length - num_images))
 
 

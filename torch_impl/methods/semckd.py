@@ -79,7 +79,8 @@ class SemCKD(Distilled):
             )
             terms["soft"] = options.soft_weight * soft
         maps = {pair.source: extras[MAP_PREFIX + pair.source] for pair in self.pairs}
-        terms["matching"] = options.beta * self.matching(images, values, maps)
+        rows = self.similarities(values, maps, extras)
+        terms["matching"] = options.beta * self.matching(images, values, maps, rows)
         return terms, values[output]
 
     def matching(
@@ -87,9 +88,13 @@ class SemCKD(Distilled):
         images: torch.Tensor,
         own: Mapping[str, torch.Tensor],
         maps: Mapping[str, torch.Tensor],
+        rows: Mapping[str, torch.Tensor],
     ) -> torch.Tensor:
-        """Return the weighted errors (N,) of own maps, by node, and the teacher's, (N, C, H, W)."""
-        given = self.similarities(own, maps)
+        """Return the weighted errors (N,) of own maps and the teacher's, by node.
+
+        Maps are (N, C, H, W), `rows` (N, row_length) those that queries and keys read.
+        """
+        given = dict(rows)
         for pair in self.pairs:
             given[f"projection/{pair.name}/map"] = self.average(
                 "target", pair.name, own[pair.target]
@@ -118,16 +123,25 @@ class SemCKD(Distilled):
         return total / num_targets if self.options.layer_reduction == "mean" else total
 
     def similarities(
-        self, own: Mapping[str, torch.Tensor], maps: Mapping[str, torch.Tensor]
+        self,
+        own: Mapping[str, torch.Tensor],
+        maps: Mapping[str, torch.Tensor],
+        extras: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """Return the rows (N, row_length) that the query and key networks read."""
+        """Return the rows (N, row_length) that the query and key networks read.
+
+        Each image is compared with the batch of all ranks. `extras` has scalars () of the step.
+        """
         rows = {}
         for pair in self.pairs:
             source, target = pair.name.split(">")
             rows[f"query/{target}/rows"] = own[pair.target]
             rows[f"key/{source}/rows"] = maps[pair.source]
         length = self.options.row_length
-        return {name: similarity_rows(value, row_length=length) for name, value in rows.items()}
+        return {
+            name: similarity_rows(value, row_length=length, extras=extras)
+            for name, value in rows.items()
+        }
 
     def attention(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the weight (N, pairs) of each pair, from the outputs (N, K) of the embeddings."""

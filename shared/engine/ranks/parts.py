@@ -20,10 +20,14 @@ from poc.shared.spec.networks.network import Network
 # The factor of each example's loss in the mean over the global batch. A step has it if the run has
 # several ranks. It is 0 for the stand-in of a rank without an example.
 EXAMPLE_SHARE = f"{COEFFICIENT_PREFIX}example_share"
+# The place of this rank's first example in the global batch. It comes with the share.
+FIRST_PLACE = f"{COEFFICIENT_PREFIX}first_place"
 
 
 def share_numbers(size: int, shard: Shard) -> Arrays:
-    """Return the share () of each example of this rank; none if there is one rank.
+    """Return the share () of each example of this rank and the first one's place (), by name.
+
+    There are none if there is one rank.
 
     Args:
         size: Examples of the global batch.
@@ -31,7 +35,9 @@ def share_numbers(size: int, shard: Shard) -> Arrays:
     """
     if shard.count == 1:
         return {}
-    return {EXAMPLE_SHARE: np.asarray(1 / size if shard.part(size) else 0.0)}
+    share = 1 / size if shard.part(size) else 0.0
+    first = float(shard.read(size)[0])
+    return {EXAMPLE_SHARE: np.asarray(share), FIRST_PLACE: np.asarray(first)}
 
 
 def draw_part(

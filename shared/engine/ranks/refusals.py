@@ -25,9 +25,6 @@ REASONS: Mapping[str, Callable[[RunSpec], bool]] = MappingProxyType(
         ),
         "l2t-ww with meta_batch=held_out, standardize=true or batch_norm_sync=local, which read "
         "parts of a batch": reads_parts,
-        "a method whose loss compares the examples of a batch with each other": (
-            lambda run: find_method(run.method).relates_examples
-        ),
         "mode=compiled, whose programs cannot exchange sums": (lambda run: run.mode == "compiled"),
         "norm_statistics=exact, whose pass over the training part is one process's": (
             lambda run: run.norm_statistics == "exact"

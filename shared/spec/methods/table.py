@@ -43,8 +43,6 @@ class Method:
         squares_maps: True if its loss sums squares of maps, which float16 cannot hold.
         owns_update: True if its step is more than one gradient and one update of the optimiser, so
             that the objective takes it.
-        relates_examples: True if its loss compares the examples of a batch with each other, so that
-            it is no sum over examples.
         fits_head: True if it takes no step: it computes the last layer from the outputs of all
             training images. Such a run has one epoch, and no settings of an update.
     """
@@ -61,7 +59,6 @@ class Method:
     is_second_order: bool = False
     squares_maps: bool = False
     owns_update: bool = False
-    relates_examples: bool = False
     fits_head: bool = False
 
     def plan_stages(self, options: Settings, num_epochs: int) -> tuple[Stage, ...]:
@@ -160,7 +157,6 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             default_model="lightnet_plain",
             distillation=semckd.SEMCKD,
             squares_maps=True,
-            relates_examples=True,
         ),
         "l2t-ww": Method(
             summary="Learning What and Where to Transfer: learned weights of source maps",

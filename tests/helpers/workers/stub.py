@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from poc.shared.engine.ranks.meeting import Meeting
-from poc.shared.engine.ranks.parts import EXAMPLE_SHARE
+from poc.shared.engine.ranks.parts import EXAMPLE_SHARE, FIRST_PLACE
 from poc.shared.engine.step_numbers import (
     AVERAGE_PREFIX,
     GRADIENT_PREFIX,
@@ -50,6 +50,7 @@ class Trainer:
         numbers, extras = take_numbers(extras or {})
         share = float(extras.pop(GROUP_SHARE, 1.0))
         counted = float(extras.pop(EXAMPLE_SHARE, 1.0) > 0)
+        extras.pop(FIRST_PLACE, None)
         loss, gradients = pseudo_gradients(self.own, images, labels, noise, extras)
         gradients = sum_over_ranks(gradients)
         found = {n: share * g + self.sums.get(n, 0.0) for n, g in gradients.items()}

@@ -7,6 +7,7 @@ from poc.shared.data.batches.shard import WHOLE, Shard
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.ranks.parts import (
     EXAMPLE_SHARE,
+    FIRST_PLACE,
     draw_part,
     join_rows,
     moving_statistics,
@@ -32,6 +33,15 @@ def test_shares_by_hand():
     # The stand-in of an empty part counts nothing.
     found = [float(share_numbers(1, Shard(index, 3))[EXAMPLE_SHARE]) for index in range(3)]
     assert found == [1, 0, 0]
+
+
+def test_first_places_by_hand():
+    """Parts of 7 in 2 are 4 and 3; of 1 in 3, two ranks have a stand-in, the first example."""
+    places = [
+        [float(share_numbers(size, Shard(index, count))[FIRST_PLACE]) for index in range(count)]
+        for size, count in ((7, 2), (7, 3), (1, 3))
+    ]
+    assert places == [[0, 4], [0, 3, 5], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])

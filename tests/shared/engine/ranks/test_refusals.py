@@ -12,7 +12,6 @@ from poc.shared.spec.reading.config import load_run
 REFUSED = {
     ("method=logistic",): "a head that is computed",
     ("method=l2t-ww", "method_options.meta_batch=held_out"): "l2t-ww with meta_batch=held_out",
-    ("method=semckd",): "a method whose loss compares",
     ("method=scratch", "mode=compiled"): "mode=compiled",
     ("method=scratch", "norm_statistics=exact"): "norm_statistics=exact",
     ("method=scratch", "habits=native"): "native habits",
@@ -40,7 +39,7 @@ def test_every_reason_is_tested():
 
 def test_all_other_methods_are_trained():
     refused = {name for name in METHODS if describe_refusal(load_run(None, [f"method={name}"]))}
-    assert refused == {"logistic", "knn", "semckd"}
+    assert refused == {"logistic", "knn"}
 
 
 def test_more_processes_than_examples():
