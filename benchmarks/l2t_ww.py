@@ -16,7 +16,6 @@ machine distorts it less.
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from poc.shared.engine.backend import load
+from poc.shared.engine.machine.peak_memory import own_peak_bytes
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import resolve_networks
@@ -60,7 +60,7 @@ def main() -> int:
     processor, own_processor = (
         median_ratio(samples, "l2t-ww", unit, 1) for unit in ("stock", "own")
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = own_peak_bytes()
     print(
         f"{arguments.backend}: one iteration = {ratio:.2f} stock steps (median of pairs; promised "
         f"{PROMISED[arguments.backend]:.0f}), {own:.2f} own steps; in processor time "
@@ -78,7 +78,7 @@ def measure_peak(backend: str, iterate: Callable[[], None]) -> int:
     """Print the peak memory of a process that only runs iterations; return 1 if it is too high."""
     for _ in range(3):
         iterate()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = own_peak_bytes()
     print(f"{backend}: peak of the iteration alone {peak / 1e9:.2f} GB")
     return int(backend == "torch" and peak > PROMISED_PEAK_BYTES)
 

@@ -10,13 +10,13 @@ includes tracing, the next one, and the peak memory of the process.
 
 import argparse
 import os
-import resource
 import sys
 import time
 
 import numpy as np
 
 from poc.shared.engine.backend import load
+from poc.shared.engine.machine.peak_memory import own_peak_bytes
 from poc.shared.engine.numerics.noise import draw_noise
 from poc.shared.engine.teacher import starting_weights
 from poc.shared.spec.reading.config import load_run
@@ -58,7 +58,7 @@ def main() -> int:
         trainer.step(images, labels, RATE, noise)
         loss = trainer.metrics()["loss"]
         seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = own_peak_bytes()
         print(
             f"{arguments.backend}: batch {arguments.batch_size}, step {step}: {seconds:.1f} s, "
             f"loss {loss:.4g}, peak {peak / 1e9:.2f} GB, load {os.getloadavg()[0]:.1f}",

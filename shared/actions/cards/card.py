@@ -214,6 +214,7 @@ def describe_machine(subject: Subject) -> dict[str, str]:
         "GPU": ", ".join(map(str, gpus)) or "none",
         "device": str(environment.get("device", "")),
         "threads of one operation": str(count_threads(content) or "") if environment else "",
+        "version of poc": str(environment.get("poc_version") or ""),
         "commit of poc": str(environment.get("git_commit") or ""),
         "version of poc that wrote this card": version("poc"),
         "training started": str(content.get("started", "")),

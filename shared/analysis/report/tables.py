@@ -15,6 +15,7 @@ from .answer_tables import macro_f1
 
 FACTS: Mapping[str, str] = {
     "num_cpus": "processors",
+    "poc_version": "version of poc",
     "git_commit": "state of the code",
     "intra_op_threads": "threads of an operation",
     "inter_op_threads": "threads between operations",

@@ -4,21 +4,25 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from poc.shared.machine import count_cpus
 
+# The folder of the package; in a checkout, its top.
+_PACKAGE = Path(__file__).resolve().parents[3]
+
 
 def describe_machine() -> dict[str, object]:
-    """Return processor, system, interpreter and commit."""
+    """Return processor, system, interpreter, and version and commit of poc."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor_name(),
         "num_cpus": count_cpus(),
+        "poc_version": version("poc"),
         "git_commit": git_commit(),
     }
 
@@ -46,13 +50,19 @@ def thread_variables() -> dict[str, str]:
     }
 
 
-def git_commit() -> str | None:
-    """Return the commit of the running checkout, or None if it is not one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+def git_commit(package: Path = _PACKAGE) -> str | None:
+    """Return the commit of the running checkout, or None if the package is not one.
+
+    A package that is installed inside another project's checkout is not: that commit says nothing
+    about it.
+    """
+    command = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "--short", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
+    top, commit = found.splitlines()
+    return commit if Path(top).resolve() == package else None
 
 
 def count_threads(record: Mapping[str, Any]) -> int | str | None:

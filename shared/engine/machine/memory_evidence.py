@@ -5,7 +5,6 @@ kernel counts the processes that it ended for want of memory. A worker that was 
 memory free after its end, or a step that needs more, fits an end of memory and does not prove it.
 """
 
-import resource
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +20,7 @@ from .memory import (
     show_bytes,
     was_killed,
 )
+from .peak_memory import peak_bytes_of_children
 
 # The counter of the container, or otherwise of the entire machine.
 COUNTERS = (memory.CGROUP / "memory.events", Path("/proc/vmstat"))
@@ -103,8 +103,3 @@ def needed_bytes(run: RunSpec) -> int | None:
     if run.input_shape is None or run.num_classes is None:
         return None
     return estimate_need(resolve_networks(run)).total_bytes(run.data.batch_size)
-
-
-def peak_bytes_of_children() -> int:
-    """Return the bytes of the largest ended child of this process: at least the worker's peak."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024

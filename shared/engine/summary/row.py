@@ -1,6 +1,5 @@
 """The row of a finished run: its settings, its metrics and its times."""
 
-import resource
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from poc.shared.engine.folder.decision import digest_checkpoint
 from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
 from poc.shared.engine.machine.environment import count_threads
 from poc.shared.engine.machine.load import watched_share
+from poc.shared.engine.machine.peak_memory import own_peak_bytes
 from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.numerics.metrics import classification_metrics, wilson_interval
 from poc.shared.engine.training.epoch_line import RATES
@@ -54,7 +54,7 @@ def finish(
         **describe_times(lines, trained),
         "other_processor_share": watched_share(state.seconds),
         # Linux counts the peak in kB.
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": own_peak_bytes(),
         "folder": str(supervision.folder.path),
     }
 

@@ -6,7 +6,6 @@ they can be computed again from the stored file.
 
 import itertools
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from poc.shared.engine.backend import Backend
 from poc.shared.engine.folder.loop_state import LoopState
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.machine.environment import describe_machine, thread_variables
+from poc.shared.engine.machine.peak_memory import own_peak_bytes
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.run_data import RunData
 from poc.shared.engine.training.loop import TrainingLoop
@@ -97,7 +97,7 @@ class TimedSide:
             "seconds": self.seconds,
             **count(self.run, self.data),
             "matmul_flops_per_second": self.backend.measure_matmul_flops(self.spec),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": own_peak_bytes(),
             "peak_device_bytes": self.backend.peak_device_bytes(self.spec),
             "environment": self.environment(),
             "load": [self.load_before, os.getloadavg()[0]],
