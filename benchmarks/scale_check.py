@@ -15,6 +15,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
 )
+# More where so many have no image of each class.
 NUM_CHECKED_BATCHES = 8
 
 
@@ -24,7 +25,8 @@ def check(name: str, backend: str, is_small: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"batch_size": batch_size, "step_seconds": {}}
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npz"
-        write_images(images, batch_size * (2 if is_small else NUM_CHECKED_BATCHES), side)
+        num_batches = 2 if is_small else NUM_CHECKED_BATCHES
+        write_images(images, batch_size * max(num_batches, -(-NUM_CLASSES // batch_size)), side)
         for count in (1, 2):
             output = Path(folder) / f"run_{count}"
             command = [sys.executable, "-m", "poc.cli", "run", *check_words(name, backend)]
