@@ -78,17 +78,21 @@ def _normalize(
         centred = maps - mean
         variance = sum_over_ranks(weight * tf.reduce_sum(tf.square(centred), axes)) / count
         inverse = tf.math.rsqrt(variance + epsilon)
-        normal = centred * inverse
-        outputs = tf.cast(normal * gamma + beta, inputs.dtype)
+        # Factors of a channel are joined first: each operation on maps reads all of their memory.
+        outputs = tf.cast(centred * (gamma * inverse) + beta, inputs.dtype)
 
         def backward(upstream: tf.Tensor, *_: tf.Tensor) -> _Outputs:
             upstream = tf.cast(upstream, gamma.dtype)
             # A stand-in has a loss of 0, which gives it a gradient of 0 here; nor is it in the
             # statistics.
-            sums = [tf.reduce_sum(upstream, axes), tf.reduce_sum(upstream * normal, axes)]
-            sum_g, sum_gz = tf.unstack(sum_over_ranks(tf.stack(sums)) / count)
-            inner = upstream - sum_g - normal * sum_gz
-            to_inputs = inner * (weight * gamma * inverse)
+            sums = [
+                tf.reduce_sum(upstream, axes),
+                inverse * tf.reduce_sum(upstream * centred, axes),
+            ]
+            mean_g, mean_gz = tf.unstack(sum_over_ranks(tf.stack(sums)) / count)
+            scale = weight * gamma * inverse
+            shifted = upstream * scale - scale * mean_g
+            to_inputs = shifted - centred * (scale * inverse * mean_gz)
             return tf.cast(to_inputs, inputs.dtype), sums[1], sums[0]
 
         return (outputs, mean, variance, count), backward

@@ -76,23 +76,24 @@ class _RankedNorm(torch.autograd.Function):
         centred = maps - _along(mean, maps)
         variance = sum_over_ranks(weight * centred.square().sum(axes)) / count
         inverse = torch.rsqrt(variance + epsilon)
-        normal = centred * _along(inverse, maps)
-        ctx.save_for_backward(normal, gamma, inverse, count, weight)
+        ctx.save_for_backward(centred, gamma, inverse, count, weight)
         ctx.axes, ctx.dtype = axes, inputs.dtype
-        outputs = torch.addcmul(_along(beta, maps), normal, _along(gamma, maps))
+        # Factors of a channel are joined first: each operation on maps reads all of their memory.
+        outputs = torch.addcmul(_along(beta, maps), centred, _along(gamma * inverse, maps))
         ctx.mark_non_differentiable(mean, variance, count)
         return outputs.to(inputs.dtype), mean, variance, count
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> Any:
-        normal, gamma, inverse, count, weight = ctx.saved_tensors
+        centred, gamma, inverse, count, weight = ctx.saved_tensors
         upstream = upstream.to(gamma.dtype)
         # A stand-in has a loss of 0, which gives it a gradient of 0 here; nor is it in the
         # statistics.
-        own = torch.stack([upstream.sum(ctx.axes), (upstream * normal).sum(ctx.axes)])
-        sum_g, sum_gz = sum_over_ranks(own) / count
-        inner = upstream - _along(sum_g, normal) - normal * _along(sum_gz, normal)
-        to_inputs = inner * _along(weight * gamma * inverse, normal)
+        own = torch.stack([upstream.sum(ctx.axes), inverse * (upstream * centred).sum(ctx.axes)])
+        mean_g, mean_gz = sum_over_ranks(own) / count
+        scale = weight * gamma * inverse
+        shifted = torch.addcmul(_along(-scale * mean_g, centred), upstream, _along(scale, centred))
+        to_inputs = shifted.addcmul_(centred, _along(-scale * inverse * mean_gz, centred))
         return to_inputs.to(ctx.dtype), own[1], own[0], None, None
 
 
