@@ -20,6 +20,7 @@ _CONFIG = "TF_CONFIG"
 # Roles of TF_CONFIG that train, in the order of their ranks.
 _ROLES = ("chief", "worker")
 _LOCAL_NAMES = (LOCAL_HOST, "localhost")
+_PORTS = range(1, 2**16)
 
 
 def find_place(variables: Mapping[str, str] = os.environ) -> Place:
@@ -30,6 +31,11 @@ def find_place(variables: Mapping[str, str] = os.environ) -> Place:
     """
     if variables.get(_COUNT, "1") != "1":
         return of_torchrun(variables)
+    if _COUNT not in variables and all(name in variables for name in _NEEDED):
+        raise UsageError(
+            f"Got {', '.join(_NEEDED)} without {_COUNT}. Expected the number of ranks too, or this "
+            f"process would train alone. Try setting {_COUNT}, or unsetting RANK."
+        )
     if _CONFIG in variables:
         return of_tf_config(variables)
     return ALONE
@@ -90,8 +96,18 @@ def place_at(index: int, count: int, meeting: str, variables: Mapping[str, str])
     """Return a place of several, or alone if there is one.
 
     Raises:
-        UsageError: The rank is none of so many, or its number on its machine none of those there.
+        UsageError: The rank is none of so many, its number on its machine none of those there, or
+            the port none.
     """
+    if count < 1:
+        raise UsageError(
+            f"Got {_COUNT}={count}. Expected a number of ranks of at least 1. Try correcting it."
+        )
+    if split_address(meeting)[1] not in _PORTS:
+        raise UsageError(
+            f"Got the address {meeting} for rank 0. Expected a port from {_PORTS[0]} to "
+            f"{_PORTS[-1]}. Try another MASTER_PORT, or first address of TF_CONFIG."
+        )
     if not 0 <= index < count:
         raise UsageError(
             f"Got rank {index} of {count}. Expected a rank from 0 to {count - 1}. Try correcting "

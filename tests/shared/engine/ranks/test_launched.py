@@ -67,6 +67,17 @@ def test_one_process_is_alone(variables):
     ("variables", "message"),
     [
         ({"WORLD_SIZE": "2", "RANK": "0"}, r"without MASTER_ADDR and MASTER_PORT"),
+        (
+            {name: TORCHRUN[name] for name in ("RANK", "MASTER_ADDR", "MASTER_PORT")},
+            r"RANK, MASTER_ADDR, MASTER_PORT without WORLD_SIZE\. .*would train alone",
+        ),
+        (
+            {**TORCHRUN, "WORLD_SIZE": "-1"},
+            r"WORLD_SIZE=-1\. Expected a number of ranks of at least",
+        ),
+        ({**TORCHRUN, "MASTER_PORT": "99999"}, r"node0:99999 for rank 0\. Expected a port from 1"),
+        ({**TORCHRUN, "MASTER_PORT": "-1"}, r"node0:-1 for rank 0"),
+        (tf_config("worker", 1, worker=["a:0", "b:2"]), r"the address a:0 for rank 0"),
         ({**TORCHRUN, "RANK": "one"}, r"RANK=one.*Expected numbers"),
         ({**TORCHRUN, "RANK": "3"}, r"rank 3 of 3\. Expected a rank from 0 to 2"),
         ({**TORCHRUN, "LOCAL_WORLD_SIZE": "0"}, r"LOCAL_RANK= and LOCAL_WORLD_SIZE=0\."),
