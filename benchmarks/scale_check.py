@@ -15,7 +15,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
 )
-# More where so many have no image of each class.
+# With small batches there are more: the training part needs an image of each class.
 NUM_CHECKED_BATCHES = 8
 
 

@@ -106,7 +106,7 @@ def place_at(index: int, count: int, meeting: str, variables: Mapping[str, str])
     if split_address(meeting)[1] not in _PORTS:
         raise UsageError(
             f"Got the address {meeting} for rank 0. Expected a port from {_PORTS[0]} to "
-            f"{_PORTS[-1]}. Try another MASTER_PORT, or first address of TF_CONFIG."
+            f"{_PORTS[-1]}. Try another MASTER_PORT, or another first address in TF_CONFIG."
         )
     if not 0 <= index < count:
         raise UsageError(
