@@ -49,19 +49,24 @@ class Interruption:
     def __init__(self) -> None:
         self.number: int | None = None
         self.has_unsaved = False
+        self._has_received = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Record signals during the block; Python only allows this in the main thread."""
+        """Record signals during the block; Python only allows this in the main thread.
+
+        After a stop that another rank was asked for, the signal of this one may still be on its
+        way. It is awaited beyond the block, where it must not hide how the run has ended.
+        """
         LISTENING.append(self)
         try:
-            with handling(self._take):
+            with handling(self._take, is_kept=lambda: self._awaits_signal):
                 yield
         finally:
             LISTENING.remove(self)
 
     def request(self, number: int) -> None:
-        """Ask the run to stop, as a signal with this number does."""
+        """Ask the run to stop, as a signal with this number does that has reached another rank."""
         self.number = number
 
     def check(self) -> None:
@@ -74,11 +79,17 @@ class Interruption:
         if self.number is not None:
             raise StopRequested
 
+    @property
+    def _awaits_signal(self) -> bool:
+        return self.number is not None and not self._has_received
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         # The second signal ends the run at once: its user does not want to wait for the step.
-        if self.number is not None:
+        if self._has_received:
             raise_signal(number, frame)
-        self.number = number
+        self._has_received = True
+        if self.number is None:
+            self.number = number
 
 
 def has_unsaved_steps() -> bool:
@@ -87,8 +98,13 @@ def has_unsaved_steps() -> bool:
 
 
 @contextmanager
-def handling(handler: Handler) -> Iterator[None]:
-    """Install a handler for both signals during the block, then restore the former ones."""
+def handling(handler: Handler, is_kept: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Install a handler for both signals during the block, then restore the former ones.
+
+    Args:
+        handler: Called with a signal.
+        is_kept: Asked at the end of the block; if it holds, the handler stays.
+    """
     # Python raises ValueError for handlers that another thread installs.
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -97,8 +113,9 @@ def handling(handler: Handler) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, previous in former.items():
-            signal.signal(number, previous)
+        if not is_kept():
+            for number, previous in former.items():
+                signal.signal(number, previous)
 
 
 def raise_signal(number: int, frame: FrameType | None = None) -> None:
