@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from poc.shared.spec.reading.cell_names import safe, shorten_name
+from poc.shared.spec.reading.cell_names import digest, safe, shorten_name, write_value
 from poc.shared.spec.splits import SplitSpec
 
 from .candidates import Candidate
@@ -16,6 +16,8 @@ from .proposals import Proposal, Tried
 Phase = Literal["search", "finals"]
 # A loss decides between equal accuracies, and changes no order of unequal ones.
 LOSS_SHARE, LARGEST_LOSS = 1e-4, 10.0
+# The first words of why a cell has no result: it did not begin, or its limit has ended it.
+NOT_BEGUN, STOPPED = "no time was left for it", "stopped after"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,21 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Return the name of its folder below that of the phase."""
-        return shorten_name(
-            safe(f"{self.candidate.name},{self.backend},{self.place},seed={self.seed}")
-        )
+        """Return the name of its folder below that of the phase.
+
+        Settings of the search are part of it: with a longer budget another choice is made, and must
+        not meet the networks of the former one.
+        """
+        found = f"{self.candidate.name},{self.backend},{self.place},seed={self.seed}"
+        if self.proposal is not None:
+            found += f",settings={self.settings_digest}"
+        return shorten_name(safe(found))
+
+    @property
+    def settings_digest(self) -> str:
+        """Return a digest of what the search has chosen for the cell."""
+        teacher = self.teacher.key if self.teacher else None
+        return digest(write_value([self.proposal, self.share, teacher]))
 
     @property
     def key(self) -> str:

@@ -17,7 +17,7 @@ from poc.shared.engine.launch.sweep_definition import locked
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import finite, read_json, write_json
 
-FORMAT = "poc study 1"
+FORMAT = "poc study 2"
 LEDGER = "study.jsonl"
 Entry = dict[str, Any]
 

@@ -42,17 +42,18 @@ class RecordedCells:
             limit_seconds: Seconds after which it is stopped; at least one.
         """
         entry = self._recorded.get(job.key)
-        if entry is not None:
+        if entry is not None and not was_stopped_earlier(entry, limit_seconds):
             outcome = Outcome.read(entry)
-            self.clock.replay(entry["used_seconds"])
+            self._replay(entry)
         else:
+            entry = None
             self._begin()
             outcome = self._runner.run(job, max(limit_seconds, 1.0))
             if job.backend in self._imported:
                 # An earlier call has paid for the import, and was killed.
                 self.clock.leave_out(outcome.start_seconds)
                 outcome = outcome.warm
-            self._ledger.append(describe(job, outcome, self.clock.tick()))
+            self._ledger.append(describe(job, outcome, limit_seconds, self.clock.tick()))
         trial = Trial(job, outcome)
         self.ended.append(trial)
         if outcome.start_seconds:
@@ -78,12 +79,23 @@ class RecordedCells:
         """
         entry = self._recorded.get(key)
         if entry is not None:
-            self.clock.replay(entry["used_seconds"])
+            self._replay(entry)
             return entry
         self._begin()
         found = work()
         self._ledger.append({"cell": key, **found, "used_seconds": self.clock.tick()})
         return self._ledger.entries[-1]
+
+    def _replay(self, entry: Entry) -> None:
+        """Set the clock to the time at which recorded work ended.
+
+        After new work, which a longer budget brings, recorded work takes no time. It is recorded
+        once more, so that a third call sees the same clock.
+        """
+        if self._is_live:
+            self._ledger.append({**entry, "used_seconds": self.clock.tick()})
+        else:
+            self.clock.replay(entry["used_seconds"])
 
     def _begin(self) -> None:
         """Let the clock count from the first work that the ledger does not have."""
@@ -92,7 +104,14 @@ class RecordedCells:
             self.clock.start()
 
 
-def describe(job: Job, outcome: Outcome, used_seconds: float) -> dict[str, object]:
+def was_stopped_earlier(entry: Entry, limit_seconds: float) -> bool:
+    """Return whether a recorded cell was stopped, and has more time now: it is tried again."""
+    return bool(entry["status"] == "stopped" and entry["limit_seconds"] < limit_seconds)
+
+
+def describe(
+    job: Job, outcome: Outcome, limit_seconds: float, used_seconds: float
+) -> dict[str, object]:
     """Return the entry of a cell in the ledger."""
     return {
         "cell": job.key,
@@ -103,5 +122,6 @@ def describe(job: Job, outcome: Outcome, used_seconds: float) -> dict[str, objec
         "proposal": job.proposal,
         "share": job.share,
         **outcome._asdict(),
+        "limit_seconds": limit_seconds,
         "used_seconds": used_seconds,
     }

@@ -16,7 +16,7 @@ from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
 from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Protocol
 
 from .candidates import Candidate
-from .jobs import Job, Outcome, Trial
+from .jobs import NOT_BEGUN, Job, Outcome, Trial
 from .proposals import Proposal, first_proposal, propose
 from .recorded_cells import RecordedCells
 from .searching.forecasts import forecast
@@ -198,7 +198,7 @@ class Search:
         if is_in_search and is_in_study and is_known:
             return ""
         known = f" (a cell takes about {cost:.0f} s)" if cost and first else ""
-        return f"no time was left for it{known}"
+        return f"{NOT_BEGUN}{known}"
 
     def limit(self, candidate: Candidate) -> float:
         """Return the seconds after which a cell is stopped; less if its speed is unknown."""

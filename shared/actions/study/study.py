@@ -240,6 +240,7 @@ def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[
     return {
         "data": wish.data,
         "num_images": len(source),
+        "images_and_labels": source.fingerprint,
         "candidates": [[item.name, *item.settings] for item in candidates],
         "students": has_students(wish.methods),
         "frameworks": list(wish.frameworks),

@@ -15,6 +15,8 @@ from poc.shared.engine.worker.interruption import LIVE
 from poc.shared.engine.worker.template import template_seconds
 from poc.shared.errors import Interrupted
 
+from .jobs import STOPPED
+
 # A worker that starts just when the time ends is killed a little later.
 AGAIN_SECONDS = 0.2
 
@@ -88,4 +90,4 @@ def run_limited(
         except Interrupted:
             if not limit.is_over:
                 raise
-    return record_failure(task, f"stopped after {seconds:.0f} s") | {"status": "stopped"}
+    return record_failure(task, f"{STOPPED} {seconds:.0f} s") | {"status": "stopped"}

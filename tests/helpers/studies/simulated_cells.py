@@ -66,11 +66,16 @@ class SimulatedCells:
             self.time.seconds += free + limit_seconds
             return Outcome("stopped", limit_seconds, error=f"stopped after {limit_seconds:.0f} s")
         self.time.seconds += seconds
-        random = np.random.default_rng(zlib.crc32(job.key.encode()))
+        random = np.random.default_rng(zlib.crc32(mark(job).encode()))
         found = accuracy * (0.7 + 0.3 * job.share) + 0.02 * random.standard_normal()
         return Outcome(
             "finished", seconds, float(np.clip(found, 0, 1)), 1.0 - accuracy, start_seconds=first
         )
+
+
+def mark(job):
+    """A text of a cell that does not have the settings of the search."""
+    return f"{job.phase}/{job.candidate.name},{job.backend},{job.place},seed={job.seed}"
 
 
 def make_protocol(num_images=162):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from poc.shared.actions.exports.plain_file import PlainFile, write_plain_file
-from poc.shared.actions.study.jobs import Job
+from poc.shared.actions.study.jobs import NOT_BEGUN, Job
 from poc.shared.actions.study.ledger import Entry
 from poc.shared.actions.study.time_limit import limited
 from poc.shared.engine.timing.file_latencies import time_in_turn
@@ -22,7 +22,6 @@ from poc.shared.errors import Interrupted
 from poc.shared.spec.reading.cell_names import safe, shorten_name
 
 KEY, FOLDER = "files", "files"
-NO_TIME = "no time was left for it"
 # An export starts a process, so that it is not begun with less than this.
 LEAST_SECONDS = 4.0
 # Seconds of the clock per file, for single images and for batches; and the least number of calls.
@@ -85,7 +84,7 @@ def measure_files(
         began = clock()
         left = end - began - sum(SECONDS.values()) * (len(files) + 1)
         if left < longest:
-            errors[place] = NO_TIME
+            errors[place] = NOT_BEGUN
             continue
         tell(f"exporting {row.candidate}, {row.framework}")
         found = export_row(row, output, left)
@@ -125,7 +124,7 @@ def export_row(row: Row, output: Path, limit_seconds: float) -> PlainFile | str:
         except Exception as error:
             if not limit.is_over:
                 return f"it could not be exported: {first_line(error)}"
-    return NO_TIME
+    return NOT_BEGUN
 
 
 def time_files(
@@ -181,7 +180,7 @@ def read_files(entry: Entry) -> dict[tuple[str, str], FileCost]:
 def list_notes(entry: Entry) -> list[str]:
     """Return sentences about the rows that have no latency."""
     rows = entry["rows"]
-    late = [row for row in rows if row["error"] == NO_TIME]
+    late = [row for row in rows if row["error"] == NOT_BEGUN]
     found = []
     if late:
         found.append(
@@ -191,7 +190,7 @@ def list_notes(entry: Entry) -> list[str]:
     found += [
         f"{row['candidate']} in {row['framework']}: {row['error']}."
         for row in rows
-        if row["error"] not in ("", NO_TIME)
+        if row["error"] not in ("", NOT_BEGUN)
     ]
     if any(not row["error"] and "latency_64_seconds" not in row for row in rows):
         found.append("The time did not reach to time batches of 64 images.")

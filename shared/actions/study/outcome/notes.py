@@ -1,11 +1,11 @@
 """Sentences about a study's cells, and about what the budget or a failure left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poc.shared.actions.study.candidates import MAJORITY
 from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.finals import MAX_FINALISTS
-from poc.shared.actions.study.jobs import Job, Trial
+from poc.shared.actions.study.jobs import NOT_BEGUN, STOPPED, Job, Trial
 from poc.shared.actions.study.search import Searches
 from poc.shared.analysis.study.decision import Decision
 from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
@@ -30,9 +30,7 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         found.append(
             "No tested candidate did better on validation images than naming the largest class."
         )
-    late = [name for name, reason in search.skipped.items() if "time" in reason]
-    if late:
-        found.append(f"The budget was too short to try {len(late)} of the candidates.")
+    found += count_late(search.skipped)
     protocol, ended = search.protocol, search.cells.ended
     finals = [
         trial.job
@@ -60,6 +58,18 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         name = FRAMEWORKS[full[0].backend]
         found.append(f"All finalists ran in {name} alone, so the frameworks are not compared.")
     return found
+
+
+def count_late(skipped: Mapping[str, str]) -> list[str]:
+    """Return a sentence about the candidates that had no time, if there are any.
+
+    Args:
+        skipped: Candidate -> why it has no result; a failure is not for want of time.
+    """
+    num_late = sum(reason.startswith((NOT_BEGUN, STOPPED)) for reason in skipped.values())
+    if not num_late:
+        return []
+    return [f"The budget was too short to try {num_late} of the candidates."]
 
 
 def count_tested(num_ranked: int, num_tested: int) -> str:

@@ -88,3 +88,65 @@ def test_other_work_is_done_once_and_its_time_counts(tmp_path):
         assert (entry["rows"], clock.now) == ([1], 5.0)
     assert done == ["work"]
     assert read_cells(tmp_path / "study") == ["files"]
+
+
+def read_entries(folder):
+    """Key of a cell -> its last entry in the ledger."""
+    lines = map(json.loads, (folder / LEDGER).read_text().splitlines())
+    return {line["cell"]: line for line in lines}
+
+
+# Its networks with an eighth of the epochs are the best of a short search.
+TUNED = {name: (0.4, *numbers[1:]) for name, numbers in WORLDS.items()}
+TUNED["fine-tuned good"] = (0.95, 40.0)
+
+
+def test_a_longer_budget_trains_its_own_choice(tmp_path):
+    """What a short search chose is not taken for the choice of a longer one."""
+    folder = tmp_path / "study"
+    _, _, first, short = run_simulated(folder, CANDIDATES, TUNED, 300)
+    _, _, trials, longer = run_simulated(folder, CANDIDATES, TUNED, 3600)
+    entries = read_entries(folder)
+    for job in (trial.job for trial in trials):
+        entry = entries[job.key]
+        assert (entry["share"], entry["proposal"]) == (job.share, job.proposal)
+        assert entry["status"] == "finished"
+    tuned = [
+        {trial.job.share for trial in found if trial.job.candidate.name == "fine-tuned good"}
+        for found in (first, trials)
+    ]
+    assert tuned == [{1 / 8}, {1.0}]
+    # Nothing is trained twice that had an end.
+    assert set(short.ran) & set(longer.ran) == set()
+
+
+def test_a_third_call_decides_as_the_longer_one(tmp_path):
+    folder = tmp_path / "study"
+    run_simulated(folder, CANDIDATES, TUNED, 300)
+    _, plan, finals, _ = run_simulated(folder, CANDIDATES, TUNED, 3600)
+    _, again, same, runner = run_simulated(folder, CANDIDATES, TUNED, 3600)
+    assert (again, same, runner.ran) == (plan, finals, [])
+
+
+def test_a_longer_budget_that_is_killed_continues(tmp_path):
+    for name, kills in (("whole", []), ("killed", [0, 3, 10])):
+        folder = tmp_path / name
+        run_simulated(folder, CANDIDATES, TUNED, 300)
+        for kill_at in kills:
+            with pytest.raises(Killed):
+                run_simulated(folder, CANDIDATES, TUNED, 3600, kill_at=kill_at)
+        run_simulated(folder, CANDIDATES, TUNED, 3600)
+    assert read_entries(tmp_path / "killed").keys() == read_entries(tmp_path / "whole").keys()
+
+
+def test_a_cell_that_was_stopped_is_tried_again_with_more_time(tmp_path):
+    """Alone, it takes 100 s of a budget of 60, and later of 600."""
+    slow = [item for item in CANDIDATES if item.kind][:1]
+    worlds = {slow[0].name: (0.9, 500.0, 1.0)}
+    folder = tmp_path / "study"
+    run_simulated(folder, slow, worlds, 60)
+    before = read_entries(folder)
+    assert {entry["status"] for entry in before.values()} == {"stopped"}
+    run_simulated(folder, slow, worlds, 600)
+    after = read_entries(folder)
+    assert {after[key]["status"] for key in before} == {"finished"}

@@ -163,6 +163,16 @@ def test_a_study_of_other_data_does_not_continue(tmp_path, written):
         study(tmp_path, frameworks=("tf",))
 
 
+def test_a_study_whose_images_have_changed_does_not_continue(tmp_path, written):
+    study(tmp_path)
+    first, second = sorted((tmp_path / "photos").glob("*/0.png"))[:2]
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.raises(UsageError, match=r"\(images_and_labels differ\)"):
+        study(tmp_path)
+
+
 @pytest.mark.torch
 @pytest.mark.tf
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 
 from poc.shared.actions.study.outcome import files as module
 from poc.shared.actions.study.outcome.files import (
-    NO_TIME,
+    NOT_BEGUN,
     FileCost,
     Row,
     list_notes,
@@ -64,7 +64,7 @@ def test_the_first_rows_come_first_if_time_is_short(tmp_path, export):
     """An export takes 5 s, and so a third one would not end in time."""
     exporter, entry = export(20.0, tmp_path, seconds=5.0)
     assert exporter.written == ["a-torch", "a-tf"]
-    assert entry["rows"][2]["error"] == NO_TIME
+    assert entry["rows"][2]["error"] == NOT_BEGUN
     assert read_files(entry)["b", "torch"] == FileCost()
     assert list_notes(entry) == [
         "The time did not reach to export 1 of 3 finalists, so that their latency is not known: a "
@@ -75,7 +75,7 @@ def test_the_first_rows_come_first_if_time_is_short(tmp_path, export):
 def test_without_time_nothing_is_exported(tmp_path, export):
     exporter, entry = export(3.0, tmp_path)
     assert exporter.written == []
-    assert {row["error"] for row in entry["rows"]} == {NO_TIME}
+    assert {row["error"] for row in entry["rows"]} == {NOT_BEGUN}
 
 
 def test_batches_are_left_out_if_their_time_does_not_reach(tmp_path, export):

@@ -3,7 +3,7 @@
 from poc.shared.actions.study.candidates import list_candidates
 from poc.shared.actions.study.finals import MAX_FINALISTS
 from poc.shared.actions.study.jobs import Job
-from poc.shared.actions.study.outcome.notes import count_tested, name_single
+from poc.shared.actions.study.outcome.notes import count_late, count_tested, name_single
 from poc.shared.spec.splits import SplitSpec
 
 KNN, LOGISTIC = list_candidates(["good.pt"], ["knn", "logistic"])
@@ -26,3 +26,10 @@ def test_candidates_of_one_framework_are_named():
     other = cells_of(KNN, "tf")
     assert len(name_single([*other, *one])) == 2
     assert name_single(both) == name_single(one) == name_single([]) == []
+
+
+def test_a_crash_is_not_blamed_on_the_budget():
+    crash = {"knn": "the torch worker raised RuntimeError: the kernel has no such time"}
+    assert count_late(crash) == []
+    late = {"a": "no time was left for it (a cell takes about 9 s)", "b": "stopped after 40 s"}
+    assert count_late(crash | late) == ["The budget was too short to try 2 of the candidates."]
