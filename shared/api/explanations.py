@@ -7,6 +7,7 @@ from dataclasses import fields
 from poc.shared.actions.explanations.explain import Explanation, Unreadable, Wish
 from poc.shared.actions.explanations.plan import plan_explanations
 from poc.shared.actions.new_images.given_images import Given, UnreadableImage, collect_images
+from poc.shared.actions.new_images.recommended_run import find_recommended
 from poc.shared.engine.console.work_count import noting
 
 from .arguments import read_path
@@ -26,7 +27,7 @@ def explain(
     """Explain a run's answers for images, in a process of each framework.
 
     Args:
-        folder: Run folder, or a `RunResult`'s `folder`.
+        folder: Run folder, such as a `RunResult`'s `folder`, or that of a study.
         images: As of `predict`: paths, Pillow pictures, uint8 arrays (H, W, C) or (N, H, W, C).
         method: `gradcam` or `occlusion`.
         backend: Framework to compute in; None: all that are installed.
@@ -53,7 +54,8 @@ def explain(
         known = {field.name: None for field in fields(Wish)}
         refuse_unknown("poc.explain", options, known)
         wish = Wish(method=method, backend=backend, **options)  # type: ignore[arg-type]
-        plan = plan_explanations(read_path(folder, "folder"), wish, noting(report))
+        path = find_recommended(read_path(folder, "folder"))
+        plan = plan_explanations(path, wish, noting(report))
         items = collect_images(images, noting(report))
         return list(without_problems(plan.explain(items, report)))
 

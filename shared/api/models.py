@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from poc.shared.actions.new_images.recommended_run import find_recommended
 from poc.shared.actions.requested_run import weight_defaults
 from poc.shared.data.sources.inspection import ignore
 from poc.shared.engine.folder.record import RunRecord
@@ -102,8 +103,9 @@ def load_model(
     both, with the same logits. `poc.prepare_images` makes images as the network was tested on.
 
     Args:
-        source: Run folder, or a canonical safetensors file. A file that `poc weights convert` wrote
-            from a run describes its network; for others, the keywords below supply what is missing.
+        source: Run folder, that of a study, or a canonical safetensors file. A file that `poc
+            weights convert` wrote from a run describes its network; for others, the keywords below
+            supply what is missing.
         backend: `tf` or `torch`; None for the run's own, and `torch` for a file.
         checkpoint: Weights of a run: `best`, `last`, or another file in its `checkpoints`.
         model: Architecture of a file's network.
@@ -180,7 +182,7 @@ def find_record(path: Path) -> RunRecord | None:
         UsageError: The path is a folder and no run folder, or nothing.
     """
     if path.is_dir():
-        return RunRecord.read(path)
+        return RunRecord.read(find_recommended(path))
     if not path.is_file():
         raise UsageError(
             f"Got {str(path)!r}, where nothing is. Expected a run folder or a weight file. Try "

@@ -84,7 +84,7 @@ def prepare_images(folder: str | os.PathLike[str], images: Given) -> NDArray[np.
     """Make the arrays that a run's network sees of images, for a model of `poc.load_model`.
 
     Args:
-        folder: Run folder.
+        folder: Run folder, or that of a study.
         images: As of `predict`: paths, Pillow pictures, uint8 arrays (H, W, C) or (N, H, W, C).
 
     Returns:

@@ -7,7 +7,7 @@ import click
 
 from .completion import complete_backends, complete_models
 from .mistakes import Group
-from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
+from .options import DATA_OPTION, JSON_OPTION, TRAINED_RUN, echo_json, tell
 
 
 @click.group(cls=Group)
@@ -106,7 +106,7 @@ def summarize_model(
 
 
 @models.command("removal")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=TRAINED_RUN)
 @click.option("--batches", type=int, metavar="N", help="Test batches to evaluate; default: all.")
 @DATA_OPTION
 @JSON_OPTION

@@ -12,6 +12,7 @@ from .options import (
     CHECKPOINT_OPTION,
     JSON_OPTION,
     POSITIVE_OPTION,
+    TRAINED_RUN,
     command_line,
     echo_json,
     tell,
@@ -20,7 +21,7 @@ from .options import (
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=TRAINED_RUN)
 @click.option(
     "--sensitivity",
     type=float,
@@ -153,7 +154,7 @@ def predict(
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=TRAINED_RUN)
 @click.argument("paths", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
     "--method",
@@ -220,7 +221,7 @@ def explain(run: Path, paths: tuple[str, ...], output: Path, **given: Any) -> No
 
 
 @click.command(cls=Command)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=TRAINED_RUN, metavar="RUN...")
 @click.option(
     "--backend",
     metavar="tf|torch",

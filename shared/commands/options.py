@@ -27,6 +27,25 @@ if TYPE_CHECKING:
     from poc.shared.engine.console.work_count import Event, Report
     from poc.shared.spec.run import RunSpec
 
+
+class TrainedRun(click.Path):
+    """Argument for the folder of a run; that of a study stands for the run that it recommends."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the run's folder.
+
+        Raises:
+            UsageError: The study has no decision yet, or recommends no network.
+        """
+        from poc.shared.actions.new_images.recommended_run import find_recommended
+
+        return find_recommended(Path(super().convert(value, param, ctx)))
+
+
+TRAINED_RUN = TrainedRun()
 Command = Callable[..., None]
 RUN_OPTIONS = [
     click.option(

@@ -15,6 +15,7 @@ from .options import (
     JSON_OPTION,
     POSITIVE_OPTION,
     RUN_OPTIONS,
+    TRAINED_RUN,
     command_line,
     echo_json,
     read_run,
@@ -25,7 +26,7 @@ from .options import (
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=TRAINED_RUN)
 @click.option(
     "--set",
     "assignments",

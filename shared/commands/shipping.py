@@ -7,11 +7,11 @@ from typing import Any, cast
 import click
 
 from .mistakes import Command
-from .options import DATA_OPTION, JSON_OPTION, echo_json, tell
+from .options import DATA_OPTION, JSON_OPTION, TRAINED_RUN, echo_json, tell
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=TRAINED_RUN)
 @click.option(
     "--format", "file_format", metavar="onnx|tflite", help="Format of the file; required."
 )
@@ -65,7 +65,7 @@ def export(folder: Path, as_json: bool, **given: Any) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=TRAINED_RUN)
 @click.option(
     "--output", type=click.Path(path_type=Path), help="New file for the card; default: print it."
 )
@@ -84,7 +84,7 @@ def card(run: Path, output: Path | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=TRAINED_RUN)
 @click.option("--output", type=click.Path(path_type=Path), help="New zip file; required.")
 @click.option(
     "--format",

@@ -14,6 +14,7 @@ from .options import (
     DATA_OPTION,
     JSON_OPTION,
     RUN_OPTIONS,
+    TRAINED_RUN,
     command_line,
     echo_json,
     tell,
@@ -86,7 +87,7 @@ def convert(source: Path, target: Path, overwrite: bool, as_json: bool, **given:
 
 
 @weights.command("factorize")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=TRAINED_RUN)
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), help="New folder for the result."
 )
@@ -136,7 +137,7 @@ def factorize(folder: Path, output: Path, as_json: bool, **given: Any) -> None:
 
 
 @weights.command("verify")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=TRAINED_RUN)
 @click.option(
     "--checkpoint",
     type=click.Choice(["best", "last"]),

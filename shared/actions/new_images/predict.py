@@ -24,6 +24,7 @@ from poc.shared.machine import count_cpus
 from .exported_file import read_network
 from .given_images import Given, Item, UnreadableImage, collect_images
 from .preparation import Prepared, prepare_ahead
+from .recommended_run import find_recommended
 from .trained_network import Answering, Network, view_of
 
 BATCH_SIZE = 64
@@ -187,7 +188,7 @@ def prepare_images(
     Raises:
         UsageError: As `predict_images`.
     """
-    view = view_of(recorded_network(RunRecord.read(folder)))
+    view = view_of(recorded_network(RunRecord.read(find_recommended(folder))))
     check_batch_size(batch_size)
     items = collect_images(images, noting(report))
     batches = prepare_ahead(items, view, batch_size=batch_size, num_threads=1)

@@ -4,14 +4,17 @@ They come in tiers: the cheapest and most telling ones are tried first. Whatever
 open is chosen by the recipe, as in `poc run`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from poc.shared.errors import UsageError
+from poc.shared.files.shards import find_saved
 from poc.shared.spec.reading.cell_names import identify, label_values
 from poc.shared.spec.reading.recipe import Kind
 from poc.shared.spec.suggestions import likeliest
+from poc.shared.weights.header import IMAGENET
 
 METHODS = ("logistic", "knn", "transfer", "fixres", "lightlayers", "scratch", "kd")
 """Methods that a study tries, as `--methods` names them."""
@@ -52,19 +55,24 @@ class Candidate:
         return self.kind is None
 
 
-def list_candidates(weights: Sequence[str], methods: Sequence[str] = ()) -> list[Candidate]:
+def list_candidates(
+    weights: Sequence[str],
+    methods: Sequence[str] = (),
+    located: Mapping[str, str] = MappingProxyType({}),
+) -> list[Candidate]:
     """List the candidates in the order in which they are tried first.
 
     Args:
         weights: Weight files, each the body of four candidates.
         methods: Methods to try; none: all of `METHODS`.
+        located: Weight file -> its canonical form, where that is another file.
 
     Raises:
         UsageError: A method is unknown, or needs weights and there are none.
     """
     chosen = tuple(methods) or METHODS
     check_methods(chosen, has_weights=bool(weights), is_named=bool(methods))
-    found = [*list_pretrained(weights), *list_light()]
+    found = [*list_pretrained(weights, located), *list_light()]
     return sorted((item for item in found if method_of(item) in chosen), key=lambda item: item.tier)
 
 
@@ -93,16 +101,22 @@ def check_methods(methods: Sequence[str], *, has_weights: bool, is_named: bool) 
 
 
 def check_files(weights: Sequence[str]) -> None:
-    """Refuse a weight file that is not there.
+    """Refuse a weight file that is not there, and `imagenet`, which is the name of none.
 
     Raises:
         UsageError: See above.
     """
     for path in weights:
-        if not Path(path).is_file():
+        if path == IMAGENET:
             raise UsageError(
-                f"Got --weights {path!r}, which does not exist. Expected a weight file. Try the "
-                "path of one."
+                "Got --weights imagenet, which needs a model's name. Expected a file, which shows "
+                "its model. Try the file that its publisher offers, such as mobilenet_v2-….pth of "
+                "torchvision."
+            )
+        if not find_saved(Path(path)).is_file():
+            raise UsageError(
+                f"Got --weights {path!r}, which does not exist. Expected a weight file, or a "
+                "folder that transformers saved. Try the path of one."
             )
 
 
@@ -116,11 +130,12 @@ def method_of(candidate: Candidate) -> str:
     return next(text.partition("=")[2] for text in candidate.settings if text.startswith("method="))
 
 
-def list_pretrained(weights: Sequence[str]) -> Iterator[Candidate]:
+def list_pretrained(weights: Sequence[str], located: Mapping[str, str]) -> Iterator[Candidate]:
     """Yield the candidates of each weight file."""
     labels = label_values(list(weights))
     for path in weights:
-        name, start = labels[identify(path)], f"initial_weights={Path(path).resolve()}"
+        name = labels[identify(path)]
+        start = f"initial_weights={Path(located.get(path, path)).resolve()}"
         yield Candidate(name=f"logistic on {name}", settings=("method=logistic", start), tier=0)
         yield Candidate(name=f"knn on {name}", settings=("method=knn", start), tier=1)
         yield Candidate(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from poc.shared.actions.weights.foreign import locate_recognised
 from poc.shared.analysis.study.decision import DECISION, Decision
 from poc.shared.analysis.study.limits import NO_LIMITS, Limits
 from poc.shared.analysis.study.page import SearchRow, StudyState, render_study
@@ -156,11 +157,12 @@ def run_study(
     """
     clock = Clock(wish.budget_seconds, began)
     left_out: dict[str, str] = {}
-    candidates = choose_candidates(wish, left_out)
+    check_options(wish)
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
     for sentence in protocol.sentences:
         tell(sentence)
+    candidates = choose_candidates(wish, left_out, tell)
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
         page = Page(wish, protocol, command, clock)
         images = describe_images(source, protocol)
@@ -191,18 +193,32 @@ def run_study(
             return ending.run(Beyond(limits=wish.limits, not_trained=tuple(large)))
 
 
-def choose_candidates(wish: Wish, left_out: dict[str, str]) -> list[Candidate]:
-    """Return the candidates; refuse what they lack before any training.
+def check_options(wish: Wish) -> None:
+    """Refuse options, and what they lack, before the images are read.
 
-    Args:
-        wish: The user's wishes.
-        left_out: Takes the name of each candidate that makes no sense here -> the reason.
+    Raises:
+        UsageError: A method is unknown, a file or a library is missing.
     """
     candidates = list_candidates(wish.weights, wish.methods)
     if any(item.kind for item in candidates) or has_students(wish.methods):
         import_optuna()
     check_files(wish.weights)
     check_formats(name_tested(wish.frameworks), wish.limits)
+
+
+def choose_candidates(wish: Wish, left_out: dict[str, str], tell: Tell) -> list[Candidate]:
+    """Return the candidates; weight files of other forms are converted for them.
+
+    Args:
+        wish: The user's wishes.
+        left_out: Takes the name of each candidate that makes no sense here -> the reason.
+        tell: Called with each remark about a conversion.
+
+    Raises:
+        UsageError: A weight file fits no model.
+    """
+    located = {path: locate_recognised(path, tell) for path in wish.weights}
+    candidates = list_candidates(wish.weights, wish.methods, located)
     return list(settle_sizes(candidates, left_out))
 
 

@@ -19,6 +19,7 @@ from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, own_tensors
 from poc.shared.weights.header import IMAGENET, read_names, read_network, read_texts
 from poc.shared.weights.layout import published_shape
+from poc.shared.weights.lineage import LINEAGE
 from poc.shared.weights.packing import lacks_head
 from poc.shared.weights.published.positions import find_position_node
 from poc.shared.weights.published.table import find_schemes
@@ -54,6 +55,35 @@ def locate_canonical(path: str, values: Mapping[str, object], note: Callable[[st
         return convert_copy(file, model, network, image_shape(network, values), note)
     except UsageError as error:
         raise UsageError(explain_failure(str(error), file, model, values)) from None
+
+
+def locate_recognised(path: str, note: Callable[[str], None]) -> str:
+    """Return the path of the canonical form of a weight file, where nobody names the model.
+
+    Args:
+        path: File, or folder that transformers saved.
+        note: Called with each remark about a conversion.
+
+    Raises:
+        UsageError: The tensors fit no model, or several; the message has the command that converts
+            the file for a named one.
+    """
+    file = find_saved(Path(path))
+    if file.suffix == ".safetensors":
+        # A run reads the model from its header or its tensors.
+        return str(file)
+    refuse_unknown_suffix(file)
+    found = recognise_model(read_tensors(file)[0])
+    if found is None:
+        raise UsageError(
+            f"Got --weights {path!r}, whose tensors fit no model of `poc models list`, or several. "
+            f"Expected those of one. Try `poc weights convert {file} NEW.safetensors --model NAME "
+            "--classes N`, and NEW.safetensors here."
+        )
+    has_lineage = LINEAGE in find_model(found.model).options.model_fields
+    options = {LINEAGE: found.lineage} if found.lineage and has_lineage else {}
+    model = {"name": found.model, "options": options}
+    return locate_canonical(path, {"method": "transfer", "model": model}, note)
 
 
 def refuse_unknown_suffix(file: Path) -> None:

@@ -68,3 +68,9 @@ def test_their_settings_are_those_of_a_run(candidate):
     run = load_run(None, candidate.settings)
     assert run.model_spec.name == "lightnet_residual"
     assert run.method in ("lightlayers", "scratch")
+
+
+def test_a_converted_file_keeps_the_name_that_was_given():
+    (one,) = list_candidates(["nets/net.pth"], ["knn"], {"nets/net.pth": "/cache/a.safetensors"})
+    assert one.name == "knn on net"
+    assert "initial_weights=/cache/a.safetensors" in one.settings

@@ -100,6 +100,7 @@ def test_parts_that_share_an_image_are_refused(poc, tmp_path, written):
         (["--budget", "3m", "--frameworks", "both,tf"], "--frameworks"),
         (["--budget", "3m", "--methods", "magic"], "--methods"),
         (["--budget", "3m", "--weights", "none.pt"], "does not exist"),
+        (["--budget", "3m", "--weights", "imagenet"], "Expected a file, which shows its model"),
     ],
 )
 def test_wrong_options_are_refused(poc, written, options, words):

@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from poc.shared.actions.weights.foreign import locate_canonical, named_model
+from poc.shared.actions.weights import foreign
+from poc.shared.actions.weights.convert import write_tensors
+from poc.shared.actions.weights.foreign import locate_canonical, locate_recognised, named_model
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_arrays, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
@@ -222,6 +224,42 @@ def test_a_saved_folder_in_several_files_is_converted(named, tmp_path, monkeypat
     assert all(np.array_equal(arrays[key], weights[key]) for key in weights)
     write_arrays(folder / file, {key: value + 1 for key, value in part.items()})
     assert locate_canonical(str(folder / named), {"method": "transfer"}, print) != found
+
+
+def test_where_nobody_names_the_model_the_tensors_do(tmp_path, monkeypatch):
+    """As in a study, which has no option for it."""
+    monkeypatch.setenv("POC_CACHE", str(tmp_path / "cache"))
+    weights = published_file(tmp_path / "whole.safetensors", 7)
+    assert locate_recognised(str(tmp_path / "whole.safetensors"), print) == str(
+        tmp_path / "whole.safetensors"
+    )
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "0.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes())
+    files = dict.fromkeys(read_arrays(folder / "0.safetensors"), "0.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    found = locate_recognised(str(folder), print)
+    assert describe_weights(found, {}).model == "efficientnet_lite0"
+    arrays = read_arrays(tmp_path / found)
+    assert all(np.array_equal(arrays[key], weights[key]) for key in weights)
+
+
+def test_tensors_of_no_model_name_the_command_that_converts(tmp_path, monkeypatch):
+    (tmp_path / "odd.pth").write_bytes(b"")
+    monkeypatch.setattr(foreign, "read_tensors", lambda path: ({"some.tensor": np.zeros(3)}, {}))
+    with pytest.raises(UsageError, match=r"poc weights convert .*odd.pth NEW.safetensors --model"):
+        locate_recognised(str(tmp_path / "odd.pth"), print)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_pickle_of_pytorch_needs_no_name_of_its_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("POC_CACHE", str(tmp_path / "cache"))
+    weights = published_file(tmp_path / "whole.safetensors", 7)
+    write_tensors(tmp_path / "net.pth", read_arrays(tmp_path / "whole.safetensors"), {})
+    found = locate_recognised(str(tmp_path / "net.pth"), print)
+    arrays = read_arrays(tmp_path / found)
+    assert all(np.array_equal(arrays[key], weights[key]) for key in weights)
 
 
 def test_variables_that_keras_only_numbers_are_known(tmp_path, monkeypatch):
