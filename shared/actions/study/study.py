@@ -27,7 +27,7 @@ from .ledger import open_ledger
 from .outcome.collection import Beyond
 from .outcome.ending import Ending, check_formats
 from .outcome.learning import is_smaller
-from .outcome.notes import describe_end, missing_views, warn
+from .outcome.notes import advise_weights, describe_end, missing_views, warn
 from .outcome.sizes import leave_out_large
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
@@ -160,7 +160,7 @@ def run_study(
     check_options(wish)
     source = open_source(wish.data, note=tell)
     protocol = choose_protocol(source, wish.question)
-    for sentence in protocol.sentences:
+    for sentence in (*protocol.sentences, *advise_weights(wish.weights)):
         tell(sentence)
     candidates = choose_candidates(wish, left_out, tell)
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
@@ -185,6 +185,7 @@ def run_study(
 
         def publish(decision: Decision, missing: Sequence[str]) -> None:
             notes = [*warn(search, decision), *missing, *missing_views(runner.notes)]
+            notes += advise_weights(wish.weights)
             page.publish(decision, left_out | search.skipped, notes)
 
         with warm_starts(dict.fromkeys(BACKENDS, MANY)), wish.executor.held():

@@ -60,6 +60,16 @@ def warn(search: Searches, decision: Decision) -> list[str]:
     return found
 
 
+def advise_weights(weights: Sequence[str]) -> list[str]:
+    """Return a sentence for a study without pretrained weights."""
+    if weights:
+        return []
+    return [
+        "No network started from pretrained weights, which help most where images are few: "
+        "--weights FILE adds some."
+    ]
+
+
 def count_late(skipped: Mapping[str, str]) -> list[str]:
     """Return a sentence about the candidates that had no time, if there are any.
 

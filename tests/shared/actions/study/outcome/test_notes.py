@@ -3,7 +3,12 @@
 from poc.shared.actions.study.candidates import list_candidates
 from poc.shared.actions.study.finals import MAX_FINALISTS
 from poc.shared.actions.study.jobs import Job
-from poc.shared.actions.study.outcome.notes import count_late, count_tested, name_single
+from poc.shared.actions.study.outcome.notes import (
+    advise_weights,
+    count_late,
+    count_tested,
+    name_single,
+)
 from poc.shared.spec.splits import SplitSpec
 
 KNN, LOGISTIC = list_candidates(["good.pt"], ["knn", "logistic"])
@@ -33,3 +38,9 @@ def test_a_crash_is_not_blamed_on_the_budget():
     assert count_late(crash) == []
     late = {"a": "no time was left for it (a cell takes about 9 s)", "b": "stopped after 40 s"}
     assert count_late(crash | late) == ["The budget was too short to try 2 of the candidates."]
+
+
+def test_a_study_without_pretrained_weights_hears_of_them():
+    (text,) = advise_weights([])
+    assert "--weights FILE" in text
+    assert advise_weights(["net.safetensors"]) == []
