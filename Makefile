@@ -63,7 +63,7 @@ setup-gpu: setup  ## make .venv-tf and .venv-torch, each with its framework's CU
 run: setup  ## train LightLayers in both frameworks and print the comparison
 	@$(BIN)/poc compare $(RUN_ARGS)
 
-test: setup  ## run every test
+test: setup  ## run every test but the slow ones
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-slow: setup  ## run the tests that take more than ten seconds each
@@ -87,7 +87,7 @@ wheel: setup  ## build sdist and wheel, then try the wheel outside the checkout
 	@$(BIN)/python -m build --outdir dist . > .venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
 	@$(BIN)/python tests/helpers/commands/try_wheel.py dist
 
-check: lint test docs wheel  ## all of the above
+check: lint test docs wheel  ## lint, test, docs and wheel
 
 # The notes first: without them there is no release to build.
 release: setup  ## build a release into dist/, try it in an empty environment; uploads nothing

@@ -6,8 +6,9 @@
 The same model, images and batch size are trained in the same process, epoch by epoch in turn: by
 this project's loop (pipeline, noise, schedule and metrics included) and by `keras.Model.fit` on
 arrays with Keras' own Adam and loss, or by the plain PyTorch loop over shuffled tensors with
-`torch.optim.Adam`. The stock side draws no dropout masks, which favours it. The exit code is 1 if
-this project reaches less than the promised share of the stock side's images per second.
+`torch.optim.Adam`. The stock side trains the network as `poc.build_model` returns it, whose dropout
+draws from the framework's own stream. The exit code is 1 if this project reaches less than the
+promised share of the stock side's images per second.
 """
 
 import argparse
@@ -20,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
+from poc.shared.api.models import build_native
 from poc.shared.engine.backend import load
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.resolving.after_data import resolve
 from poc.shared.engine.training.loop import TrainingLoop
 from poc.shared.engine.training.supervision import Supervision
 from poc.shared.spec.reading.config import load_run
-from poc.shared.spec.resolved import declare_network, resolve_networks
+from poc.shared.spec.resolved import resolve_networks
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.start import initial_weights
 
@@ -87,11 +89,7 @@ def keras_fit(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[
     """Return one epoch of `keras.Model.fit` on images (N, H, W, C) and labels (N,)."""
     import keras
 
-    from poc.tf_impl.models import Model
-    from poc.tf_impl.weights import load_weights
-
-    model = Model(declare_network(run), dtype=run.precision)
-    load_weights(model, initial_weights(resolve_networks(run)))
+    model = build_native(run, initial_weights(resolve_networks(run)), "tf")
     model.compile(
         optimizer=keras.optimizers.Adam(run.optimizer.learning_rate, epsilon=1e-8),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -110,11 +108,7 @@ def torch_loop(run: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable
     """
     import torch
 
-    from poc.torch_impl.models import Model
-    from poc.torch_impl.weights import load_weights
-
-    model = Model(declare_network(run), dtype=run.precision)
-    load_weights(model, initial_weights(resolve_networks(run)))
+    model = build_native(run, initial_weights(resolve_networks(run)), "torch")
     optimizer = torch.optim.Adam(model.parameters(), lr=run.optimizer.learning_rate)
     inputs = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     targets = torch.from_numpy(labels)

@@ -203,12 +203,12 @@ def test_it_is_refused_at_once(name, weights, tmp_path, monkeypatch):
         return text
 
     assignments = [fill(text) for text in assignments]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UsageError) as caught:
         launch.launch_run(
             load_run(None, assignments), tmp_path / "run", command="", overwrite=False, report=print
         )
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     message = str(caught.value)
     assert [word for word in words if fill(word) not in message] == []
     assert message.startswith("Got ")

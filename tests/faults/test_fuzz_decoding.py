@@ -119,7 +119,7 @@ def write_cases(root, family, num_cases):
 def test_what_is_accepted_is_decoded_in_the_announced_size(tmp_path, monkeypatch, family):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_cases(tmp_path / "set", family, NUM_CASES)
-    with bounded(), warnings.catch_warnings():
+    with bounded(seconds=600), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         source = open_source(f"folder:{tmp_path / 'set'}", on_error="skip")
         for index, (height, width) in enumerate(source.image_sizes):

@@ -118,7 +118,7 @@ def test_each_hostile_file_gets_a_row(num_files, run, tmp_path):
     before = {path: path.lstat().st_mtime_ns for path in paths}
     names = set(tmp_path.iterdir())
     lines, alone = [], []
-    with warnings.catch_warnings(), bounded():
+    with warnings.catch_warnings(), bounded(seconds=900):
         # As in the command: Pillow warns of damage that it can mend.
         warnings.simplefilter("ignore")
         counts = label(run, [*paths, sound], lines, as_json=True)

@@ -122,7 +122,7 @@ def test_twenty_kills_of_a_backend(backend, tmp_path):
 
 
 def test_ctrl_c_ends_all_and_other_numbers_go_on(tmp_path):
-    folder, environment = tmp_path / "run", stub_environment(tmp_path, seconds_a_step=0.1)
+    folder, environment = tmp_path / "run", stub_environment(tmp_path, seconds_a_step=0.3)
     for count, number in ((2, signal.SIGINT), (3, signal.SIGTERM)):
         command, before = begin("torch", folder, environment, count), stamp(folder)
         assert command.wait_for_start(before)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from poc.shared.analysis.runs.reading import read_run
+from poc.shared.engine.folder import lock
 from poc.shared.engine.folder.lock import hold_lock, is_held, is_stale
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
@@ -22,6 +23,7 @@ from poc.tests.helpers.commands.processes import (
     RUN,
     Command,
     facts,
+    is_alive,
     stub_environment,
     wait_until_free,
 )
@@ -90,7 +92,10 @@ def test_a_signal_before_training_ends_at_once(tmp_path):
         *("--backend", "torch", *LONG, "--output", tmp_path / "run"),
         environment=stub_environment(tmp_path),
     )
+    deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "worker.log").exists():
+        assert command.process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     command.process.send_signal(signal.SIGINT)
     assert command.wait() == 130
@@ -99,6 +104,8 @@ def test_a_signal_before_training_ends_at_once(tmp_path):
 
 def test_a_worker_without_its_command_saves_and_ends(running, tmp_path):
     command, _ = running()
+    # Past the first step on a busy machine too: before it, there is nothing to save.
+    time.sleep(1.0)
     command.kill("command")
     folder = RunFolder(tmp_path / "run")
     assert folder.read_run()["status"] == "interrupted"
@@ -164,8 +171,9 @@ def test_the_lock_of_a_dead_process_is_free(running, tmp_path):
         assert is_held(tmp_path / "run")
 
 
-def test_a_look_at_the_lock_stops_nobody_from_taking_it(tmp_path):
+def test_a_look_at_the_lock_stops_nobody_from_taking_it(tmp_path, monkeypatch):
     """Whoever looks holds it for a moment, and has no name."""
+    monkeypatch.setattr(lock, "SECONDS_FOR_A_STRANGER", 5.0)
     (tmp_path / "lock").touch()
     with (tmp_path / "lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -174,6 +182,7 @@ def test_a_look_at_the_lock_stops_nobody_from_taking_it(tmp_path):
         with hold_lock(tmp_path):
             pass
         release.join()
+        monkeypatch.setattr(lock, "SECONDS_FOR_A_STRANGER", 0.5)
         fcntl.flock(file, fcntl.LOCK_SH)
         with pytest.raises(UsageError, match="which a process holds"), hold_lock(tmp_path):
             pass
@@ -252,7 +261,7 @@ def test_processes_that_read_data_end_with_their_worker(victims, tmp_path):
     readers = children_of(worker)
     command.kill(victims)
     deadline = time.monotonic() + 20
-    while left := [pid for pid in readers if Path(f"/proc/{pid}").exists()]:
+    while left := [pid for pid in readers if is_alive(pid)]:
         assert time.monotonic() < deadline, f"{left} of {readers} are left"
         time.sleep(0.2)
     print(f"SIGKILL ({victims}) with {len(readers)} processes that read data: none is left")

@@ -163,7 +163,7 @@ def test_code_is_not_read(file: str, text: str, tmp_path: Path) -> None:
     assert habits(path) == []
 
 
-@pytest.mark.parametrize("quoted", DIALECT.get("quoted", []), ids=lambda quoted: quoted["text"])
-def test_a_quoted_text_is_still_needed(quoted: dict[str, str]) -> None:
-    text = (ROOT / quoted["file"]).read_text(encoding="utf-8")
-    assert quoted["text"] in " ".join(text.split())
+def test_quoted_texts_are_still_needed() -> None:
+    for quoted in DIALECT.get("quoted", []):
+        text = (ROOT / quoted["file"]).read_text(encoding="utf-8")
+        assert quoted["text"] in " ".join(text.split())

@@ -5,6 +5,7 @@ publication is silent a row is silent, too. `options` are the model's, `method` 
 with this project's defaults filled in, so that a changed default is red as well.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,7 @@ RECIPES: Mapping[str, Recipe] = {
         "options.dropout": 0.25,
     },
     "lightlayers/chest_xray_sweep": X_RAY,
+    "scratch/cifar100_teacher": {**REPDISTILLER, "options.blocks_per_stage": RESNETS[56]},
     "kd/cifar100_resnet56_resnet20": pair(56, 20, KD),
     "kd/cifar100_resnet110_resnet20": pair(110, 20, KD),
     "kd/cifar100_resnet110_resnet32": pair(110, 32, KD),
@@ -401,6 +403,15 @@ def test_a_config_has_its_published_numbers(name: str) -> None:
     runs = read_runs(name)
     assert runs
     assert [text for run in runs for text in differences(run, RECIPES[name])] == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CONFIGS if re.search("cifar100_resnet(56|110)", name)]
+)
+def test_a_teacher_of_cifar100_has_the_recipe_of_its_students(name: str) -> None:
+    (student,), (teacher,) = read_runs(name), read_runs("scratch/cifar100_teacher")
+    for key in ("data", "optimizer", "schedule", "num_epochs"):
+        assert getattr(student, key) == getattr(teacher, key)
 
 
 def test_the_rows_of_the_lightlayers_tables() -> None:

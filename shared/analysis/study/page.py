@@ -23,7 +23,7 @@ METHOD = (
     "expected accuracy is that of what the other folds would have chosen.",
     "Intervals hold for new images and for another seed. Holm's rule corrects all comparisons of "
     "candidates and of frameworks, so that at most one study in twenty makes a false claim among "
-    "them. Whether more images help is a test of its own.",
+    "them. The sentence about more images has a test of its own.",
     "Trials of the search differ in settings that Optuna's TPE sampler proposes. Each round keeps "
     "the better half of the candidates and trains them for more of the recipe's epochs.",
     "Training times and memory are those of the runs of the finals. Other programs on the machine "

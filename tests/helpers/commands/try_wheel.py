@@ -39,6 +39,8 @@ assert not leaked, f"importable beside poc: {{leaked}}"
 assert poc.__file__.startswith(sys.prefix), f"not the installed poc: {{poc.__file__}}"
 configs = [path.name for path in importlib.resources.files("poc.configs").iterdir()]
 assert [name for name in configs if not name.startswith("__")], "the wheel holds no config"
+typed = importlib.resources.files("poc").joinpath("py.typed").is_file()
+assert typed, "type checkers would take every name of poc for Any"
 """
 
 

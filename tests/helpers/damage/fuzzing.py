@@ -54,13 +54,17 @@ def mutate(content, draw):
 
 
 @contextmanager
-def bounded():
-    """No case may take long, and all of them together little memory."""
+def bounded(seconds=0):
+    """All cases together may take little memory, and `seconds` if they are given.
+
+    `attempt` bounds the time of each case by itself.
+    """
 
     def too_long(number, frame):
-        raise AssertionError(f"a case takes more than {SECONDS_A_CASE} s")
+        raise AssertionError(f"it takes more than {seconds or SECONDS_A_CASE} s")
 
     former = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         yield

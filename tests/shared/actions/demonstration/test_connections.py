@@ -9,7 +9,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from poc.shared.actions.demonstration.serve import MAX_CONNECTIONS, Page, listen
+from poc.shared.actions.demonstration import serve as serving_module
+from poc.shared.actions.demonstration.serve import Page, listen
 from poc.shared.actions.demonstration.uploads import Uploads
 from poc.shared.engine.worker import interruption
 from poc.tests.shared.actions.demonstration.test_serve import hello
@@ -43,7 +44,7 @@ def serving(monkeypatch, tmp_path):
 async def slow(scope, receive, send):
     """An application whose answer takes longer than a request may."""
     if scope["type"] == "http":
-        await asyncio.sleep(2 * SECONDS)
+        await asyncio.sleep(2.5)
     await hello(scope, receive, send)
 
 
@@ -56,21 +57,28 @@ def test_a_connection_that_sends_nothing_is_closed(serving):
 
 
 def test_a_request_that_drips_is_closed(serving):
+    """Not at once, and although it never pauses for as long as the limit."""
+    lived = []
+
     def visit(connect):
-        with connect() as one, suppress(ConnectionError):
+        with connect() as one:
             started = time.monotonic()
             one.settimeout(0.05)
-            while time.monotonic() < started + 10 * SECONDS:
-                one.sendall(b"G")
-                with suppress(TimeoutError):
-                    assert one.recv(9) == b""
-                    break
-            assert time.monotonic() < started + 5 * SECONDS
+            with suppress(ConnectionError):
+                while time.monotonic() < started + 60:
+                    one.sendall(b"G")
+                    with suppress(TimeoutError):
+                        assert one.recv(9) == b""
+                        break
+            lived.append(time.monotonic() - started)
 
     serving(visit)
+    assert 0.9 * SECONDS < lived[0] < 60
 
 
-def test_an_answer_may_take_longer_and_another_request_may_follow(serving):
+def test_an_answer_may_take_longer_and_another_request_may_follow(serving, monkeypatch):
+    monkeypatch.setattr(connections, "SECONDS_FOR_A_REQUEST", 2.0)
+
     def visit(connect):
         with connect() as one:
             for _ in range(2):
@@ -87,15 +95,20 @@ def test_an_answer_may_take_longer_and_another_request_may_follow(serving):
     serving(visit, slow)
 
 
-def test_idle_connections_lock_nobody_out(serving):
+def test_idle_connections_lock_nobody_out(serving, monkeypatch):
+    """A few connections and much time, so that none is closed before all are there."""
+    settings = {**serving_module.SETTINGS, "limit_concurrency": 4}
+    monkeypatch.setattr(serving_module, "SETTINGS", settings)
+    monkeypatch.setattr(connections, "SECONDS_FOR_A_REQUEST", 4.0)
+
     def visit(connect):
         with ExitStack() as stack:
-            for _ in range(MAX_CONNECTIONS):
-                stack.enter_context(connect())
+            idle = [stack.enter_context(connect()) for _ in range(4)]
             with connect() as one:
                 one.sendall(REQUEST)
                 assert b" 503 " in one.recv(99)
-            time.sleep(2 * SECONDS)
+            for connection in idle:
+                assert connection.recv(9) == b""
             with connect() as one:
                 one.sendall(REQUEST)
                 assert b" 200 " in one.recv(99)

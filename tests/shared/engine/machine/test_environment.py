@@ -7,7 +7,7 @@ from poc.shared.engine.machine.environment import describe_machine, git_commit
 
 def make_checkout(folder):
     """A repository with one commit."""
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run(["git", "-C", str(folder), *words], check=True)
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
