@@ -71,11 +71,16 @@ AREAS = {
     ),
     "timing": Area(
         (
+            "shared/analysis/timing/intervals.py",
             "shared/analysis/timing/samples.py",
             "shared/engine/timing/stopwatch.py",
             "shared/engine/timing/rounds.py",
         ),
-        ("tests/shared/engine/timing/test_rounds.py", "tests/shared/analysis/timing/test_seal.py"),
+        (
+            "tests/shared/analysis/timing/test_intervals.py",
+            "tests/shared/engine/timing/test_rounds.py",
+            "tests/shared/analysis/timing/test_seal.py",
+        ),
     ),
 }
 

@@ -1,10 +1,11 @@
-"""Give bench files of the former format a checksum, after a check by the rule of that format.
+"""Give bench files without a checksum one, after a check by the rule of their format.
 
     python benchmarks/reissue_bench.py --date 2026-11-28 docs/results/bench/*.json
 
 Such a file is verified first: its derived numbers are computed again from its samples. That rule
 cannot find an earlier change of other fields, and a note in the file records this limit. Samples
-and numbers do not change. Files with a checksum and other files are left alone.
+and numbers do not change, so the file has the first format with a checksum, whose intervals are the
+same. Files with a checksum and other files are left alone.
 """
 
 import argparse
@@ -12,9 +13,9 @@ import json
 import sys
 from pathlib import Path
 
-from poc.shared.actions.bench import UNSEALED_FORMAT, verify_bench
+from poc.shared.actions.bench import verify_bench
 from poc.shared.analysis.timing.seal import seal
-from poc.shared.engine.timing.rounds import FORMAT
+from poc.shared.engine.timing.bench_file import BOOTSTRAP_FORMAT, UNSEALED_FORMAT
 from poc.shared.files.whole import write_json
 
 
@@ -39,7 +40,7 @@ def reissue(path: Path, date: str) -> str:
         "after its derived numbers were computed again. An earlier change of fields that affect no "
         "derived number would not have been seen."
     )
-    write_json(path, seal({**content, "format": FORMAT, "reissued": note}))
+    write_json(path, seal({**content, "format": BOOTSTRAP_FORMAT, "reissued": note}))
     return "verified, and given a checksum"
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from poc.shared.analysis.tables.networks import Removal
 from poc.shared.data.sources.inspection import Note, ignore
+from poc.shared.engine.numerics.answers import right_answers
+from poc.shared.engine.numerics.metrics import average_views
 from poc.shared.engine.trained_run import open_trained
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
@@ -22,7 +24,7 @@ from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
 
-# Per batch: images (N, H, W, C) float32 and labels (N,) int64.
+# Per batch: images (N * views, H, W, C) float32, and labels (N,) or (N, classes) int64.
 Batches = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
 # The largest random set of blocks.
 NUM_RANDOM = 10
@@ -102,12 +104,14 @@ def measure_error(
 ) -> float:
     """Return the share of wrong answers of the network without the blocks `removed`.
 
-    The `Weights` are canonical; a batch has images (N, H, W, C) and labels (N,).
+    The `Weights` are canonical. The crops of an image are answered together, as in the run's test.
     """
     spec = run.model_dump(mode="json")
     spec["model"]["removed"] = list(removed)
     wrong = 0
     for images, labels in batches:
         logits = worker.call(Operations.logits, run=spec, weights=weights, images=images)
-        wrong += int((logits.argmax(axis=1) != labels).sum())
+        crops = len(images) // len(labels)
+        answers = average_views(logits, crops, run.data.eval_view.average)
+        wrong += int((~right_answers(answers, labels)).sum())
     return wrong / sum(len(labels) for _, labels in batches)

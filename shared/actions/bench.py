@@ -9,16 +9,14 @@ from poc.shared.analysis.parity.rungs import Rung
 from poc.shared.analysis.timing.samples import derive, verify
 from poc.shared.analysis.timing.seal import CHECKSUM, is_intact, seal, unique_keys
 from poc.shared.data.sources.inspection import Note
-from poc.shared.engine.timing.bench_file import BenchFile
-from poc.shared.engine.timing.rounds import FAILURES, FORMAT, first_line, run_bench
+from poc.shared.engine.timing.bench_file import BOOTSTRAP_FORMAT, FORMAT, UNSEALED_FORMAT, BenchFile
+from poc.shared.engine.timing.rounds import FAILURES, first_line, run_bench
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files.whole import write_json
 from poc.shared.spec.bench import BenchSpec, Side
 
 from .comparison import check_parity
 
-# The former format has no checksum: such a file is still read, and called unsealed.
-UNSEALED_FORMAT = "poc bench 2"
 HOLDS, ONE_BACKEND = "holds", "one backend alone"
 # Errors that the arithmetic raises when values of a file were changed by hand.
 BROKEN = (
@@ -127,7 +125,8 @@ def read_bench(path: Path) -> BenchFile:
             "that `poc bench` wrote. Try `poc bench --output FILE`, which writes one."
         ) from None
     stored = str(content.get("format")) if isinstance(content, dict) else ""
-    is_known = stored == FORMAT or (stored == UNSEALED_FORMAT and CHECKSUM not in content)
+    is_unsealed = stored == UNSEALED_FORMAT and CHECKSUM not in content
+    is_known = is_unsealed or stored in (FORMAT, BOOTSTRAP_FORMAT)
     if stored.startswith("poc bench") and not is_known:
         raise UsageError(
             f"Got {str(path)!r} in the format {stored!r}. Expected the format {FORMAT!r}. Try the "
@@ -144,7 +143,8 @@ def read_bench(path: Path) -> BenchFile:
 def verify_bench(path: Path) -> BenchFile:
     """Read a stored bench; check its derived numbers by its samples, its content by its checksum.
 
-    A file of the former format has no checksum, so only its derived numbers are checked.
+    A file of a former format is checked by the rules of that format: the oldest that is read has no
+    checksum, so only its derived numbers are checked.
 
     Raises:
         UsageError: See `read_bench`.
@@ -171,6 +171,6 @@ def find_fault(content: BenchFile) -> str:
     allowed = {HOLDS} if len(backends) > 1 else {HOLDS, ONE_BACKEND}
     if content["parity"] not in allowed:
         return f"says parity {content['parity']!r}, but a bench is timed only after {HOLDS!r}"
-    if content["format"] == FORMAT and not is_intact(content):
+    if content["format"] != UNSEALED_FORMAT and not is_intact(content):
         return "does not match its checksum, though its numbers follow from its samples"
     return ""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
 from poc.shared.analysis.runs.predictions import Predictions, read_predictions
@@ -21,6 +20,7 @@ from poc.shared.engine.console.work_count import Event
 from poc.shared.engine.launch.executors import LocalExecutor
 from poc.shared.engine.launch.sweep import run_sweep
 from poc.shared.engine.launch.sweep_definition import find_cell_folders
+from poc.shared.engine.numerics.answers import judge
 from poc.shared.engine.numerics.metrics import wilson_interval
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.reading.pretrained import WeightDefaults
@@ -46,18 +46,6 @@ class Folds(NamedTuple):
     predictions: Predictions
     accuracies: list[float]
 
-    @property
-    def chosen(self) -> NDArray[np.intp]:
-        """Return the predicted classes, (N,) integers."""
-        chosen: NDArray[np.intp] = self.predictions.logits.argmax(axis=1)
-        return chosen
-
-    @property
-    def hits(self) -> NDArray[np.bool_]:
-        """Return (N,) bool: true where the predicted class is right."""
-        hits: NDArray[np.bool_] = self.chosen == self.predictions.labels
-        return hits
-
 
 class FoldsRow(TypedDict):
     """Results of a start in a backend: its folds, and all test images as one proportion."""
@@ -76,7 +64,7 @@ class FoldsRow(TypedDict):
 class ProbeResult(TypedDict):
     """Results of a probe.
 
-    `differing`: start -> test images that the two backends classify differently; `gain`: backend ->
+    `differing`: start -> test images that the two backends answer differently; `gain`: backend ->
     accuracy with pretrained weights minus that with random ones; `p_values`: backend -> exact
     McNemar test of the two starts on the same images.
     """
@@ -171,13 +159,16 @@ def read_probe(output: Path, num_folds: int) -> ProbeResult:
     }
     rows = [describe_folds(start, backend, folds) for (start, backend), folds in found.items()]
     pairs = {
-        backend: (found[STARTS[0], backend].hits, found[STARTS[1], backend].hits)
+        backend: (
+            found[STARTS[0], backend].predictions.hits,
+            found[STARTS[1], backend].predictions.hits,
+        )
         for backend in BACKENDS
     }
     return {
         "rows": rows,
         "differing": {
-            start: int((found[start, BACKENDS[0]].chosen != found[start, BACKENDS[1]].chosen).sum())
+            start: count_differing(*(found[start, name].predictions for name in BACKENDS))
             for start in STARTS
         },
         "gain": {
@@ -206,14 +197,18 @@ def read_folds(folders: Iterable[Path]) -> Folds:
         labels=np.concatenate([part.labels for part in parts]),
         ids=np.concatenate([part.ids for part in parts]),
     )
-    hits = [float((part.logits.argmax(axis=1) == part.labels).mean()) for part in parts]
-    return Folds(pooled, hits)
+    return Folds(pooled, [float(part.hits.mean()) for part in parts])
+
+
+def count_differing(first: Predictions, second: Predictions) -> int:
+    """Return the number of images that two runs answer differently, in any label."""
+    return int((~judge(first.predicted, second.predicted)).sum())
 
 
 def describe_folds(start: str, backend: str, folds: Folds) -> FoldsRow:
     """Return the row of a start: mean and deviation over the folds, and the pooled proportion."""
     mean, deviation, _ = spread(folds.accuracies)
-    hits, count = int(folds.hits.sum()), len(folds.hits)
+    hits, count = int(folds.predictions.hits.sum()), len(folds.predictions.hits)
     low, high = wilson_interval(hits, count)
     return {
         "start": start,

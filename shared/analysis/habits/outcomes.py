@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from poc.shared.analysis.runs.predictions import Predictions
 from poc.shared.analysis.runs.reading import Run, read_or_explain
 from poc.shared.analysis.statistics.uncertainty import Array
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.numerics.answers import right_answers
 from poc.shared.engine.training.non_finite import is_non_finite
 from poc.shared.errors import UsageError
 
@@ -67,8 +69,7 @@ def read_outcomes(plan: HabitPlan, folder: Path) -> Outcomes:
             f"Got {str(folder)!r}, in which no run has test answers yet. Expected at least one "
             "finished run with a test part. Try the command of its plan.json again."
         )
-    # The answer of a network whose outputs are not numbers is the first class.
-    constant = float((known.predictions.labels == 0).mean())
+    constant = accuracy_without_numbers(known.predictions)
     cells = [
         take(cell, item)
         if isinstance(item := found[cell.name], Run)
@@ -76,6 +77,15 @@ def read_outcomes(plan: HabitPlan, folder: Path) -> Outcomes:
         for cell in plan.cells
     ]
     return Outcomes(plan=plan, cells=cells, num_images=len(known.predictions.labels))
+
+
+def accuracy_without_numbers(known: Predictions) -> float:
+    """Return the accuracy of a network whose outputs are not numbers, on images with answers.
+
+    It answers with the first class, or, with any number of labels, with none.
+    """
+    outputs = np.full(known.logits.shape, np.nan)
+    return float(right_answers(outputs, known.labels).mean())
 
 
 def take(cell: PlannedCell, run: Run) -> Outcome:
@@ -90,7 +100,7 @@ def take(cell: PlannedCell, run: Run) -> Outcome:
 
 
 def explain(cell: PlannedCell, path: Path, constant: float) -> Outcome:
-    """Return the outcome of a run that did not finish; `constant`: accuracy of its first class."""
+    """Return the outcome of a run that did not finish; `constant`: accuracy without numbers."""
     try:
         record = RunFolder(path).read_run()
     except UsageError:

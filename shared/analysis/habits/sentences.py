@@ -116,7 +116,7 @@ def list_warnings(outcomes: Outcomes, effects: Sequence[Effect]) -> list[str]:
     if broken:
         found.append(
             f"{broken} runs stopped because a value was no longer finite. They count with the "
-            "accuracy of always answering the first class."
+            "accuracy of one answer for all images: the first class, or no label."
         )
     together = next(
         item for item in effects if (item.contrast, item.quantity) == (TOGETHER, "size")

@@ -5,11 +5,13 @@ Accuracies and differences are fractions, sizes bytes, times seconds.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 # Files of a study's folder: its definition, and its decision.
 DEFINITION, DECISION = "study.json", "decision.json"
-FORMAT = "poc decision 1"
+FORMAT: Literal["poc study decision 1"] = "poc study decision 1"
+# Studies were written in the format of another file, the decision of `poc calibrate`.
+FORMER_FORMAT = "poc decision 1"
 
 
 class Part(BaseModel):
@@ -139,7 +141,7 @@ class LimitsVerdict(Part):
 class Decision(Part):
     """Everything that the first screen of a study says."""
 
-    format: Literal["poc decision 1"] = "poc decision 1"
+    format: Literal["poc study decision 1"] = FORMAT
     recommended: Recommended
     expected_accuracy: float
     interval: tuple[float, float]
@@ -156,6 +158,12 @@ class Decision(Part):
     open_questions: tuple[OpenQuestion, ...]
     limits: LimitsVerdict | None = None
     sentences: tuple[str, ...] = ()
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def read_former(cls, name: object) -> object:
+        """Take the name of the former format, whose keys are the same, for that of this one."""
+        return FORMAT if name == FORMER_FORMAT else name
 
     def to_json(self) -> str:
         """Return the text of `decision.json`."""

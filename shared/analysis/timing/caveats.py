@@ -9,8 +9,8 @@ METHOD = (
     "A median is the median of the processes' medians; quartiles and percentiles are over all "
     "samples. No sample is left out as an outlier, and no best value is taken.",
     "A ratio is the geometric mean over rounds of the ratio of the sides' medians; its 95 % "
-    "interval is the expanded percentile bootstrap over rounds. An interval that contains 1 shows "
-    "no difference.",
+    "interval is Student's t of the log ratios of the rounds, or what a note above states. An "
+    "interval that contains 1 shows no difference.",
     "`bare step` is the same update on tensors that are on the device already, so its difference "
     "from `step` is the cost of the training loop. FLOP/s counts 6 operations per multiply-add of "
     "the trained model's forward pass, and does not count a frozen model. Utilisation is FLOP/s "

@@ -1,25 +1,16 @@
-"""Figures of raw timing samples: medians, spreads, rates, ratios with intervals, and warnings.
-
-A ratio's interval comes from processes, not from steps of one process, because steps of a process
-share its memory layout and the state of the machine at that time. It is the expanded percentile
-bootstrap interval (Hesterberg 2015, `What teachers should know about the bootstrap`, section 5.3)
-of the mean log ratio of rounds: the plain percentile interval is too narrow for few processes.
-"""
+"""Figures of raw timing samples: medians, spreads, rates, ratios with intervals, and warnings."""
 
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import norm, t
 
 from poc.shared.engine.machine.load import MAX_OTHER_SHARE
 from poc.shared.engine.timing.bench_file import (
     BenchedSide,
     BenchFile,
     Derived,
-    MeanRatio,
     ProcessSamples,
     SideRatio,
     SideSummary,
@@ -28,7 +19,8 @@ from poc.shared.errors import CheckFailed
 from poc.shared.files.whole import finite
 from poc.shared.spec.training.precision import MIXED
 
-CONFIDENCE, NUM_RESAMPLES = 0.95, 4000
+from .intervals import INTERVALS, Interval, mean_ratio
+
 # Interquartile range over median from which a row is called unsteady, and very unsteady.
 UNSTEADY, VERY_UNSTEADY = 0.10, 0.25
 ROWS = (
@@ -58,8 +50,9 @@ def derive(bench: BenchFile) -> Derived:
     check_one_machine(bench["processes"])
     check_samples(bench)
     names = distinct([side_name(side) for side in bench["spec"]["sides"]])
+    interval = INTERVALS[bench["format"]]
     sides = [
-        summarize_side([p for p in bench["processes"] if p["side"] == index], name)
+        summarize_side([p for p in bench["processes"] if p["side"] == index], name, interval)
         for index, name in enumerate(names)
     ]
     ratios = [
@@ -140,7 +133,9 @@ def distinct(names: Sequence[str]) -> list[str]:
     ]
 
 
-def summarize_side(processes: Sequence[ProcessSamples], name: str) -> SideSummary:
+def summarize_side(
+    processes: Sequence[ProcessSamples], name: str, interval: Interval
+) -> SideSummary:
     """Summarise the rows of one side over its processes."""
     rows = {
         row: summarize([process["seconds"][row] for process in processes])
@@ -157,8 +152,10 @@ def summarize_side(processes: Sequence[ProcessSamples], name: str) -> SideSummar
         "flops_per_second": flops,
         "matmul_flops_per_second": peak,
         "utilisation": flops / peak,
-        "loop_over_bare": mean_ratio([loop_over_bare(process) for process in processes]),
-        "epoch_over_steps": mean_ratio([epoch_over_steps(process) for process in processes]),
+        "loop_over_bare": mean_ratio([loop_over_bare(process) for process in processes], interval),
+        "epoch_over_steps": mean_ratio(
+            [epoch_over_steps(process) for process in processes], interval
+        ),
         "peak_memory_bytes": max(process["peak_memory_bytes"] for process in processes),
         "peak_device_bytes": max((p["peak_device_bytes"] or 0) for p in processes) or None,
     }
@@ -213,7 +210,9 @@ def compare_sides(bench: BenchFile, first: int, second: int, row: str) -> SideRa
         for s in (first, second)
     ]
     rounds = sorted(medians[0].keys() & medians[1].keys())
-    found = mean_ratio([medians[0][turn] / medians[1][turn] for turn in rounds])
+    found = mean_ratio(
+        [medians[0][turn] / medians[1][turn] for turn in rounds], INTERVALS[bench["format"]]
+    )
     precisions = {side_precisions(bench)[side] for side in (first, second)}
     ratio: SideRatio = {
         "first": first,
@@ -228,28 +227,6 @@ def compare_sides(bench: BenchFile, first: int, second: int, row: str) -> SideRa
     if precisions & set(MIXED):
         ratio["is_unproved"] = True
     return ratio
-
-
-def mean_ratio(ratios: Sequence[float]) -> MeanRatio:
-    """Return the geometric mean of ratios, one per process or round, with its 95 % interval."""
-    logs = np.log(ratios)
-    low, high = bootstrap_interval(logs)
-    return {"ratio": math.exp(logs.mean()), "low": math.exp(low), "high": math.exp(high)}
-
-
-def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of `values`, (n,); infinite for one value.
-
-    The percentiles of the bootstrap are widened as Student's t with n - 1 degrees requires.
-    """
-    count = len(values)
-    if count < 2:
-        return -math.inf, math.inf
-    tail = float(t.ppf((1 - CONFIDENCE) / 2, count - 1)) * math.sqrt(count / (count - 1))
-    share = float(norm.cdf(tail))
-    picks = np.random.default_rng(0).integers(0, count, (NUM_RESAMPLES, count))
-    low, high = np.quantile(values[picks].mean(axis=1), [share, 1 - share])
-    return float(low), float(high)
 
 
 def find_warnings(bench: BenchFile, sides: Sequence[SideSummary]) -> list[str]:

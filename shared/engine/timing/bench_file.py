@@ -5,6 +5,10 @@ from typing import NotRequired, TypedDict
 
 from poc.shared.engine.worker.operations import TimingSamples
 
+FORMAT = "poc bench 4"
+# Former formats. Both have the intervals of a bootstrap; the older one has no checksum either.
+BOOTSTRAP_FORMAT, UNSEALED_FORMAT = "poc bench 3", "poc bench 2"
+
 
 class ProcessSamples(TimingSamples):
     """Samples of one process, with its side and its round, both counted from 0."""

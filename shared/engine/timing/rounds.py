@@ -13,9 +13,8 @@ from poc.shared.engine.worker.operations import Found, Given, Operation, Operati
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.bench import BenchSpec, Side
 
-from .bench_file import BenchFile, ProcessSamples, StoredBenchSpec
+from .bench_file import FORMAT, BenchFile, ProcessSamples, StoredBenchSpec
 
-FORMAT = "poc bench 3"
 # Errors in which a mode may end that this machine or this run does not support. The bench goes on
 # with the other sides.
 FAILURES = (UsageError, CheckFailed, WorkerCrashed)

@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from poc.shared.analysis.study import decision as module
 from poc.shared.analysis.study.decision import Decision, Part
+from poc.shared.engine.folder import decision as thresholds
 from poc.tests.shared.analysis.study.test_sentences import BARE, CURVE, LIGHT
 
-PAGE = Path(__file__).parents[4] / "docs" / "study.md"
+DOCS = Path(__file__).parents[4] / "docs"
+PAGE, PUBLISHED = DOCS / "study.md", DOCS / "results" / "2026-11-30-study-photos-decision.json"
 
 
 def parts():
@@ -32,7 +34,30 @@ def test_it_is_read_back():
     assert json.loads(full.to_json())["interval"] == [0.84, 0.901]
 
 
-@pytest.mark.parametrize("change", [{"format": "poc decision 2"}, {"colour": "red"}])
+def test_its_format_is_not_that_of_thresholds():
+    assert json.loads(BARE.to_json())["format"] == "poc study decision 1"
+    assert module.FORMAT != thresholds.FORMAT
+    assert module.DECISION == thresholds.DECISION
+
+
+def test_a_study_with_the_format_of_before_is_read():
+    former = {**json.loads(BARE.to_json()), "format": "poc decision 1"}
+    assert Decision.from_json(json.dumps(former)) == BARE
+
+
+def test_the_published_decision_is_read():
+    text = PUBLISHED.read_text(encoding="utf-8")
+    assert json.loads(text)["format"] == "poc study decision 1"
+    assert Decision.from_json(text).recommended.framework == "tf"
+
+
+def test_thresholds_are_no_decision_of_a_study():
+    content = {"format": thresholds.FORMAT, "class_names": ["a", "b"], "temperature": 1.0}
+    with pytest.raises(ValidationError):
+        Decision.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("change", [{"format": "poc study decision 2"}, {"colour": "red"}])
 def test_other_forms_are_refused(change):
     content = {**json.loads(BARE.to_json()), **change}
     with pytest.raises(ValidationError):

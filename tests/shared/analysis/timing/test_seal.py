@@ -199,9 +199,10 @@ def test_a_number_that_is_missing_or_too_many_differs_from_one_that_is_null(whol
 
 
 def unsealed(content):
-    """The same in the format before."""
+    """The same samples in the first format, with its intervals."""
     kept = {key: value for key, value in content.items() if key != "checksum"}
-    return {**kept, "format": "poc bench 2"}
+    former = {**kept, "format": "poc bench 2"}
+    return {**former, "derived": derive(former)}
 
 
 def test_a_file_of_the_format_before_is_verified_and_called_unsealed(whole, tmp_path):
@@ -217,12 +218,14 @@ def test_a_file_of_the_format_before_is_verified_and_called_unsealed(whole, tmp_
 
 
 def test_a_reissued_file_says_so_and_keeps_its_numbers(whole, tmp_path):
-    file = write(tmp_path / "bench.json", unsealed(whole))
+    former = unsealed(whole)
+    file = write(tmp_path / "bench.json", former)
     assert reissue(file, "2000-01-01") == "verified, and given a checksum"
     found = verify_bench(file)
     assert any("given one on 2000-01-01" in text for text in findings(found))
     assert found["processes"] == whole["processes"]
-    assert found["derived"] == whole["derived"]
+    assert found["derived"] == former["derived"]
+    assert found["format"] == "poc bench 3"
     assert reissue(file, "2000-01-02") == "left alone"
     changed = unsealed(whole)
     changed["derived"]["sides"][0]["images_per_second"] *= 2
