@@ -1,7 +1,8 @@
 """Splits into train, validation and test, with a definition that can be stored and compared.
 
 The draw of examples is in `partition`, the forms of files in `files`, the check that each part has
-each class in `class_check`, and the checks for content in two parts in `leaks`.
+each class in `class_check`, that no setting is ignored in `setting_check`, and the checks for
+content in two parts in `leaks`.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from .files import (
     read_list,
 )
 from .partition import choose_draw, group_by_class, groups_of, sample_groups, stratify
+from .setting_check import check_settings, choose_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +120,12 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
     """Split a source as the definition says.
 
     Raises:
-        UsageError: The source does not publish the part that is needed, a part lacks a class that
-            it should have, or fewer examples exist than requested.
+        UsageError: The source does not publish the part that is needed, a setting would do nothing
+            with its parts, a part lacks a class that it should have, or fewer examples exist than
+            requested.
     """
-    kind = spec.kind
-    if kind == "auto":
-        kind = "published" if source.partitions else "fractions"
+    check_settings(source, spec)
+    kind = choose_kind(source, spec)
     parts = MAKERS[kind](source, spec)
     parts["train"] = sample_train(source, spec, parts["train"])
     meant = {part for part, indices in parts.items() if len(indices)} | {"train"}
