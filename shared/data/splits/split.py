@@ -7,6 +7,7 @@ content in two parts in `leaks`.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -16,6 +17,7 @@ import numpy as np
 from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
+from poc.shared.shown_names import say
 from poc.shared.spec.data import SplitSpec
 
 from .class_check import check_classes
@@ -168,10 +170,30 @@ def kfold(source: Source, spec: SplitSpec) -> Parts:
     draw = choose_draw(source, spec)
     everything = np.arange(len(source), dtype=np.int64)
     folds = draw(everything, [1 / spec.num_folds] * spec.num_folds, f"{spec.seed}/folds")
+    refuse_empty(source, spec, folds)
     test = folds.pop(spec.fold)
     shares = (1 - spec.val_fraction, spec.val_fraction)
     train, val = draw(np.sort(np.concatenate(folds)), shares, f"{spec.seed}/fold {spec.fold}")
     return {"train": train, "val": val, "test": test}
+
+
+def refuse_empty(source: Source, spec: SplitSpec, folds: Sequence[Indices]) -> None:
+    """Refuse folds of which some, whichever tests, would have nothing to test.
+
+    Raises:
+        UsageError: A fold is empty; the message counts the groups.
+    """
+    num_filled = sum(len(fold) > 0 for fold in folds)
+    if num_filled == len(folds):
+        return
+    groups = groups_of(source, spec.group_pattern)
+    count, unit = (len(source), "image") if groups is None else (len(set(groups)), "group")
+    fewer = f"split.num_folds={num_filled}, or " if num_filled > 1 else ""
+    raise UsageError(
+        f"Got split.num_folds={spec.num_folds} for {source.name!r}, which has {say(count, unit)} "
+        f"and nothing for {say(len(folds) - num_filled, 'fold')}. Expected images in every fold, "
+        f"since each tests once. Try {fewer}more {unit}s."
+    )
 
 
 def holdout(source: Source, spec: SplitSpec) -> Parts:

@@ -1,11 +1,16 @@
 """Settings that the parts of a source leave without an effect are refused."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from poc.shared.data.sources.arrays import ArraySource
+from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.setting_check import drop_unread
 from poc.shared.data.splits.split import make_split
+from poc.shared.engine.folder.record import RunRecord
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
 
@@ -83,3 +88,12 @@ def test_the_rule_of_a_finished_run_divides_other_data():
     assert drop_unread(make_source(*HALVES), spec) == spec
     assert drop_unread(make_source(*FLAT), spec) == SplitSpec(seed=4)
     assert drop_unread(make_source(*THIRDS), spec) == SplitSpec(seed=4)
+    trained = RecordedParts.of(make_split(make_source(*HALVES), spec))
+    record, told = RunRecord(Path("run"), {}), []
+    record.__dict__["parts"] = replace(trained, ids=np.char.add("other/", trained.ids))
+    split = record.find_split(make_source(*FLAT), spec, told.append)
+    assert [len(indices) for indices in split.parts.values()] == [26, 6, 8]
+    assert "has none of the run's image names" in told[0]
+    # A split that the user sets for these data is held to them.
+    with pytest.raises(UsageError, match="publishes no parts"):
+        replace(record, is_split_anew=True).find_split(make_source(*FLAT), spec, told.append)
