@@ -12,7 +12,7 @@ from .settings import Settings
 SplitKind = Literal["auto", "published", "fractions", "holdout", "kfold", "listed"]
 
 # Settings that only some kinds of split read; in the others they must keep their default, so that
-# no setting is ignored silently. What `auto` reads is decided by the source's parts.
+# no setting is ignored silently. The source's parts decide which of them `auto` reads.
 READ_BY: dict[str, tuple[SplitKind, ...]] = {
     "val_fraction": ("auto", "published", "kfold"),
     "val_on_test": ("auto", "published"),

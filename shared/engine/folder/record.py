@@ -282,11 +282,8 @@ def anchor(run: RunSpec) -> RunSpec:
     values = run.model_dump(mode="json")
     data = values["data"]
     data["source"] = absolute_source(data["source"])
-    for group, key in (
-        (data["split"], "file"),
-        (data, "cache_folder"),
-        (values, "initial_weights"),
-    ):
+    paths = [(data["split"], "file"), (data, "cache_folder"), (values, "initial_weights")]
+    for group, key in paths:
         if group[key] not in (None, IMAGENET):
             group[key] = absolute_path(group[key])
     return RunSpec.parse(values, "")
