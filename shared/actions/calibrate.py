@@ -16,6 +16,7 @@ from poc.shared.analysis.runs.predictions import Predictions, read_predictions
 from poc.shared.analysis.runs.validation_answers import (
     check_enough,
     check_independent,
+    name_val_share,
     read_finished,
     read_validation,
 )
@@ -121,12 +122,16 @@ def calibrate_folder(folder: Path, wish: Wish, *, command: str) -> Decision:
     position = find_positive(names, wish.positive) if is_binary else None
     test = read_predictions(folder, len(names))
     check_independent(validation, test)
-    check_enough(validation, names, position)
+    val_share = name_val_share(record)
+    check_enough(validation, names, position, val_share)
     temperature = fit_temperature(validation.logits, validation.labels)
     scale = 1.0 if temperature is None else temperature
     threshold = None
     if position is not None:
         threshold = choose_threshold(validation, names, position, scale, wish)
+        if wish.sensitivity is not None:
+            count = int((validation.labels == position).sum())
+            check_positives(count, names[position], wish.sensitivity, val_share)
     decision = Decision(
         format=FORMAT,
         written=now(),
@@ -181,17 +186,12 @@ def describe_source(folder: Path, validation: Predictions, names: Sequence[str])
 def choose_threshold(
     validation: Predictions, names: Sequence[str], position: int, temperature: float, wish: Wish
 ) -> Threshold | None:
-    """Choose the threshold on the validation part; None if no rule is wished.
-
-    Raises:
-        UsageError: The sensitivity cannot be shown by so few positive images.
-    """
+    """Choose the threshold on the validation part; None if no rule is wished."""
     scores = log_odds(validation.logits.astype(np.float64) / temperature, position)
     truths = validation.labels == position
     positive = names[position]
     if wish.sensitivity is not None:
         found = threshold_for_sensitivity(scores, truths, wish.sensitivity)
-        check_positives(int(truths.sum()), positive, wish.sensitivity)
         rule = {"rule": "sensitivity", "sensitivity": wish.sensitivity}
     elif wish.costs is not None:
         found = threshold_for_costs(scores, truths, *wish.costs)
@@ -225,7 +225,7 @@ def choose_rejection(validation: Predictions, temperature: float, wish: Wish) ->
     return Rejection.model_validate({**rule, **place})
 
 
-def check_positives(count: int, positive: str, sensitivity: float) -> None:
+def check_positives(count: int, positive: str, sensitivity: float, val_share: str) -> None:
     """Refuse a sensitivity that so many images cannot tell from 1.
 
     Raises:
@@ -236,7 +236,7 @@ def check_positives(count: int, positive: str, sensitivity: float) -> None:
         raise UsageError(
             f"Got {count} validation images of {positive!r} for a sensitivity of {sensitivity:g}. "
             f"Expected at least {needed}, so that one may be missed. Try a lower sensitivity, or a "
-            "larger split.val_fraction."
+            f"larger {val_share}."
         )
 
 

@@ -12,7 +12,7 @@ from .settings import Settings
 SplitKind = Literal["auto", "published", "fractions", "holdout", "kfold", "listed"]
 
 # Settings that only some kinds of split read; in the others they must keep their default, so that
-# no setting is ignored silently.
+# no setting is ignored silently. The source's parts decide which of them `auto` reads.
 READ_BY: dict[str, tuple[SplitKind, ...]] = {
     "val_fraction": ("auto", "published", "kfold"),
     "val_on_test": ("auto", "published"),
@@ -41,7 +41,8 @@ class SplitSpec(Settings):
         0.1,
         ge=0,
         lt=1,
-        description="published, kfold: share of the train part that validates; 0: no val part",
+        description="published without a val part, kfold: share of the train part that validates; "
+        "0: no val part",
     )
     val_on_test: bool = Field(
         False, description="published: validate on the test part, as some papers do"
@@ -99,7 +100,7 @@ class SplitSpec(Settings):
     def _check_kind(self) -> Self:
         """Refuse settings that the chosen kind would ignore, and `listed` without its file."""
         for key, kinds in READ_BY.items():
-            if self.kind not in kinds and getattr(self, key) != self._default(key):
+            if self.kind not in kinds and self.is_changed(key):
                 allowed = " or ".join(repr(kind) for kind in kinds)
                 raise UsageError(
                     f"Got split.{key}={getattr(self, key)!r} with split.kind={self.kind!r}. "
@@ -121,7 +122,7 @@ class SplitSpec(Settings):
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         """Refuse two settings that answer one question differently."""
-        if self.val_on_test and self.val_fraction != self._default("val_fraction"):
+        if self.val_on_test and self.is_changed("val_fraction"):
             raise UsageError(
                 f"Got split.val_fraction={self.val_fraction} with split.val_on_test=true. "
                 "Expected only one of them. Try removing one."
@@ -152,6 +153,11 @@ class SplitSpec(Settings):
             ) from None
         return self
 
+    def is_changed(self, key: str) -> bool:
+        """Return whether a setting differs from its default."""
+        return bool(getattr(self, key) != self.default_of(key))
+
     @classmethod
-    def _default(cls, key: str) -> object:
+    def default_of(cls, key: str) -> object:
+        """Return the default of a setting."""
         return cls.model_fields[key].default

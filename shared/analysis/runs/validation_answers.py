@@ -12,6 +12,7 @@ from poc.shared.engine.folder.run_folder import VALIDATION_PREDICTIONS
 from poc.shared.errors import UsageError
 
 from .predictions import Predictions, read_predictions
+from .split_kind import find_kind
 
 # With fewer images a temperature or a threshold is mostly chance.
 MIN_IMAGES, MIN_IMAGES_PER_CLASS = 20, 10
@@ -61,8 +62,8 @@ def read_validation(record: RunRecord) -> Predictions:
     if not has_part:
         raise UsageError(
             f"Got the run {str(folder)!r}, which has no validation part. Expected one, since a "
-            "decision is never fitted on test images. Try training with --set "
-            "split.val_fraction=0.1."
+            "decision is never fitted on test images. Try training with a larger "
+            f"{name_val_share(record)}."
         )
     raise UsageError(
         f"Got the run {str(folder)!r} without {VALIDATION_PREDICTIONS}: it is from a version that "
@@ -103,8 +104,24 @@ def check_independent(validation: Predictions, test: Predictions | None) -> None
         )
 
 
-def check_enough(validation: Predictions, names: Sequence[str], position: int | None) -> None:
+def name_val_share(record: RunRecord) -> str:
+    """Return the setting that decides how many images of a run validate, by its kind of split."""
+    notes = record.data.get("notes")
+    kind = find_kind(record.spec.data.split.kind, notes if isinstance(notes, list) else None)
+    settings = {"fractions": "second share in split.fractions", "holdout": "split.num_val_examples"}
+    return settings.get(kind, "split.val_fraction")
+
+
+def check_enough(
+    validation: Predictions, names: Sequence[str], position: int | None, val_share: str
+) -> None:
     """Refuse to fit on too few images.
+
+    Args:
+        validation: Answers for the validation part.
+        names: Class names.
+        position: Position of the positive class; None without one.
+        val_share: Setting that decides how many images validate.
 
     Raises:
         UsageError: Images have any number of labels, there are fewer than 20 images, or, with a
@@ -120,11 +137,10 @@ def check_enough(validation: Predictions, names: Sequence[str], position: int | 
     if position is not None and counts.min() < MIN_IMAGES_PER_CLASS:
         raise UsageError(
             f"Got validation images of {listed}. Expected at least {MIN_IMAGES_PER_CLASS} of each "
-            "class, since fewer show mostly chance. Try a larger split.val_fraction, or "
-            "more images."
+            f"class, since fewer show mostly chance. Try a larger {val_share}, or more images."
         )
     if counts.sum() < MIN_IMAGES:
         raise UsageError(
             f"Got {counts.sum()} validation images. Expected at least {MIN_IMAGES}, since fewer "
-            "show mostly chance. Try a larger split.val_fraction, or more images."
+            f"show mostly chance. Try a larger {val_share}, or more images."
         )

@@ -97,6 +97,8 @@ def open_csv(
     columns = columns or ColumnsSpec()
     table = read_table(name, path, columns)
     listing = list_table(name, path.parent, table)
+    if table.groups is not None and columns.group is None:
+        listing.remarks = [*listing.remarks, tell_groups(name, table.groups)]
     return CsvSource(name, path.parent, listing, table, columns, **how)
 
 
@@ -127,6 +129,14 @@ def list_table(name: str, root: Path, table: LabelTable) -> Listing:
         remarks.append(f"{name}: every image has exactly one label, so the labels are classes.")
     return Listing(
         names=names, parts=parts, classes=["|".join(own) for own in table.labels], remarks=remarks
+    )
+
+
+def tell_groups(name: str, groups: Sequence[str]) -> str:
+    """Say that a column was taken as groups by its name alone, which changes every draw."""
+    return (
+        f"{name}: the column group, with {say(len(set(groups)), 'value')}, is taken as the images' "
+        "groups, and no draw divides one. If it means something else, rename it."
     )
 
 
@@ -175,7 +185,9 @@ def find_file(root: Path, text: str) -> str:
         if is_there(root / written):
             return relate(root, written)
     found = [text + suffix for suffix in ALL_SUFFIXES if is_there(root / (text + suffix))]
-    return relate(root, found[0] if len(found) == 1 else text)
+    # Where capitals make no difference, one file is found by .jpg and by .JPG.
+    is_one = found and all((root / found[-1]).samefile(root / other) for other in found[:-1])
+    return relate(root, found[-1] if is_one else text)
 
 
 def is_there(path: Path) -> bool:
@@ -184,5 +196,15 @@ def is_there(path: Path) -> bool:
 
 
 def relate(root: Path, text: str) -> str:
-    """Return a path relative to the folder, with slashes and without needless steps."""
-    return Path(os.path.relpath(root / text, root)).as_posix()
+    """Return a path relative to the folder, with slashes and without needless steps.
+
+    Steps upwards are those from the real place of the folder, if a link leads to it.
+    """
+    relative, path = os.path.relpath(root / text, root), root / text
+    if ".." in {*Path(text).parts, *Path(relative).parts} and is_there(path):
+        real = Path(os.path.realpath(root))
+        # `relpath` reads the texts of paths alone, and a link leads out of them.
+        if not (is_there(real / relative) and path.samefile(real / relative)):
+            parent = Path(os.path.realpath(path.parent))
+            relative = os.path.relpath(parent / path.name, real)
+    return Path(relative).as_posix()

@@ -184,7 +184,7 @@ def settle(
     is_grey = flat.mode == "L" if deep is not None else picture.mode in GREY_MODES
     # The orientation is read only now: some formats store it after the pixels, and TIFF's
     # reader applies it while it loads.
-    upright = turn(flat, picture.getexif().get(ORIENTATION))
+    upright = turn(flat, read_orientation(picture))
     span = None if deep is None else measure_span(upright)
     mode = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
     return Decoded(upright if upright.mode == mode else upright.convert(mode), span)
@@ -199,6 +199,16 @@ def check_picture(picture: Image.Image) -> None:
         raise UnfitFile(f"has {picture.width} x {picture.height} pixels")
     if picture.width * picture.height > MAX_PIXELS:
         raise UnfitFile(f"has {picture.width} x {picture.height} pixels, above {MAX_PIXELS:,}")
+
+
+def read_orientation(picture: Image.Image) -> object:
+    """Return the orientation in a loaded picture's EXIF block; None if it cannot be parsed."""
+    try:
+        return picture.getexif().get(ORIENTATION)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's parser raises anything on a damaged block; the pixels are intact.
+        return None
 
 
 def turn(picture: Image.Image, orientation: object) -> Image.Image:

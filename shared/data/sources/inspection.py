@@ -2,7 +2,7 @@
 
 A file that cannot be read is thus found before the first step and not in the seventh epoch. The
 results are stored in the user's cache folder and used again while a file's stamp stays the same:
-size, times of change, inode.
+size, times of change, inode. A file that could not be read is looked at again by every run.
 """
 
 import hashlib
@@ -86,7 +86,9 @@ def inspect_files(
 
 def is_sure(row: Row | None, now: Stamp) -> bool:
     """Return True if the stored facts are still valid for a file with this stamp."""
-    if row is None or not now or row.facts.stamp != now:
+    # An error may come from this machine and not from the file: a decoder that is missing, or too
+    # little memory. No stamp tells that it is over.
+    if row is None or row.facts.error or not now or row.facts.stamp != now:
         return False
     # The status change time, which no tool can set. With the modification time, a file dated in the
     # future would be inspected by every run.

@@ -20,8 +20,8 @@ from .files import NUM_DIGITS, as_indices, positions_of
 from .split import Split
 
 BITS = {part: 1 << place for place, part in enumerate(PARTITIONS)}
-# Only sources with this prefix name their examples. Ids of other sources are positions in a file.
-NAMED = "folder:"
+# The ids of sources with these prefixes are paths. Those of other sources are positions in a file.
+NAMED = ("folder:", "csv:")
 
 
 class Changes(NamedTuple):
@@ -127,8 +127,8 @@ class RecordedParts:
         Returns:
             Their ids.
         """
-        # By content, since a file may have been renamed; in folders also by id, since it may have
-        # been edited.
+        # By content, since a file may have been renamed; also by ids that are paths, since a file
+        # may have been edited.
         own, trained = self.is_in(part), self.is_in("train")
         hashes, names = short_hashes(source)[indices], list(positions_of(source))
         is_seen = np.isin(hashes, self.contents[trained])

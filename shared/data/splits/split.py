@@ -1,11 +1,13 @@
 """Splits into train, validation and test, with a definition that can be stored and compared.
 
 The draw of examples is in `partition`, the forms of files in `files`, the check that each part has
-each class in `class_check`, and the checks for content in two parts in `leaks`.
+each class in `class_check`, that no setting is ignored in `setting_check`, and the checks for
+content in two parts in `leaks`.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -15,6 +17,7 @@ import numpy as np
 from poc.shared.data.sources.base import PARTITIONS, Indices, Parts, Source
 from poc.shared.errors import UsageError
 from poc.shared.files.cache import expand_home
+from poc.shared.shown_names import say
 from poc.shared.spec.data import SplitSpec
 
 from .class_check import check_classes
@@ -30,6 +33,7 @@ from .files import (
     read_list,
 )
 from .partition import choose_draw, group_by_class, groups_of, sample_groups, stratify
+from .setting_check import check_settings, choose_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +122,12 @@ def make_split(source: Source, spec: SplitSpec) -> Split:
     """Split a source as the definition says.
 
     Raises:
-        UsageError: The source does not publish the part that is needed, a part lacks a class that
-            it should have, or fewer examples exist than requested.
+        UsageError: The source does not publish the part that is needed, a setting would do nothing
+            with its parts, a part lacks a class that it should have, or fewer examples exist than
+            requested.
     """
-    kind = spec.kind
-    if kind == "auto":
-        kind = "published" if source.partitions else "fractions"
+    check_settings(source, spec)
+    kind = choose_kind(source, spec)
     parts = MAKERS[kind](source, spec)
     parts["train"] = sample_train(source, spec, parts["train"])
     meant = {part for part, indices in parts.items() if len(indices)} | {"train"}
@@ -166,10 +170,30 @@ def kfold(source: Source, spec: SplitSpec) -> Parts:
     draw = choose_draw(source, spec)
     everything = np.arange(len(source), dtype=np.int64)
     folds = draw(everything, [1 / spec.num_folds] * spec.num_folds, f"{spec.seed}/folds")
+    refuse_empty(source, spec, folds)
     test = folds.pop(spec.fold)
     shares = (1 - spec.val_fraction, spec.val_fraction)
     train, val = draw(np.sort(np.concatenate(folds)), shares, f"{spec.seed}/fold {spec.fold}")
     return {"train": train, "val": val, "test": test}
+
+
+def refuse_empty(source: Source, spec: SplitSpec, folds: Sequence[Indices]) -> None:
+    """Refuse folds of which some, whichever tests, would have nothing to test.
+
+    Raises:
+        UsageError: A fold is empty; the message counts the groups.
+    """
+    num_filled = sum(len(fold) > 0 for fold in folds)
+    if num_filled == len(folds):
+        return
+    groups = groups_of(source, spec.group_pattern)
+    count, unit = (len(source), "image") if groups is None else (len(set(groups)), "group")
+    fewer = f"split.num_folds={num_filled}, or " if num_filled > 1 else ""
+    raise UsageError(
+        f"Got split.num_folds={spec.num_folds} for {source.name!r}, which has {say(count, unit)} "
+        f"and nothing for {say(len(folds) - num_filled, 'fold')}. Expected images in every fold, "
+        f"since each tests once. Try {fewer}more {unit}s."
+    )
 
 
 def holdout(source: Source, spec: SplitSpec) -> Parts:

@@ -18,6 +18,7 @@ from poc.shared.data.sources.npz import read_archive
 from poc.shared.data.sources.table import SCHEMES
 from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.relabelling import reorder_classes
+from poc.shared.data.splits.setting_check import drop_unread
 from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
 from poc.shared.spec.data import SplitSpec
@@ -172,7 +173,7 @@ class RunRecord:
             return split
         changes = parts.compare(source)
         if changes.new == len(source):
-            split = make_split(source, spec)
+            split = make_split(source, drop_unread(source, spec))
             counts = ", ".join(f"{len(own)} {part}" for part, own in split.parts.items())
             note(
                 f"{source.name} has none of the run's image names: it is taken for other data, and "
@@ -281,11 +282,8 @@ def anchor(run: RunSpec) -> RunSpec:
     values = run.model_dump(mode="json")
     data = values["data"]
     data["source"] = absolute_source(data["source"])
-    for group, key in (
-        (data["split"], "file"),
-        (data, "cache_folder"),
-        (values, "initial_weights"),
-    ):
+    paths = [(data["split"], "file"), (data, "cache_folder"), (values, "initial_weights")]
+    for group, key in paths:
         if group[key] not in (None, IMAGENET):
             group[key] = absolute_path(group[key])
     return RunSpec.parse(values, "")

@@ -4,9 +4,9 @@ Formulas, shapes and differences between published codes: docs/methods/.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.layers.convolution import Conv2D
@@ -55,6 +55,16 @@ class FitNetsOptions(Settings):
         description="first and last weight of the soft loss, linear between, without T^2; none: "
         "(4, 1) in two stages, (0, 0) in one",
     )
+
+    @model_validator(mode="after")
+    def _check_hint_epochs(self) -> Self:
+        """Refuse the length of a stage that the plan does not have."""
+        if self.stages == "one" and self.hint_epochs is not None:
+            raise UsageError(
+                f"Got hint_epochs={self.hint_epochs} with stages='one', which has no stage of the "
+                "hint alone. Expected stages='two' with it. Try leaving one of them out."
+            )
+        return self
 
     @property
     def resolved_regressor(self) -> str:

@@ -20,7 +20,10 @@ def read_as_meant(record: Mapping[str, object]) -> dict[str, object]:
     if "source" in run:
         # The teacher was called source in older runs.
         run = rename_keys(run)
-    changed: dict[str, object] = {"model": model_as_meant(run.get("model"))}
+    changed: dict[str, object] = {
+        "model": model_as_meant(run.get("model")),
+        "method_options": options_as_meant(run.get("method"), run.get("method_options")),
+    }
     if isinstance(teacher := run.get("teacher"), Mapping):
         changed["teacher"] = {**teacher, "model": model_as_meant(teacher.get("model"))}
     meant = {**record, "run": {**run, **{key: changed[key] for key in changed if key in run}}}
@@ -41,6 +44,13 @@ def rename(key: str) -> str:
     """Return today's name of a key: `source` and the keys below it are now `teacher`."""
     first, dot, rest = key.partition(".")
     return f"teacher{dot}{rest}" if first == "source" else key
+
+
+def options_as_meant(method: object, options: object) -> object:
+    """Return a method's stored options without one that did nothing and is refused today."""
+    if method != "fitnets" or not isinstance(options, Mapping) or options.get("stages") != "one":
+        return options
+    return {key: value for key, value in options.items() if key != "hint_epochs"}
 
 
 def model_as_meant(model: object) -> object:

@@ -81,7 +81,7 @@ def load_sweep(
     refuse_tables(values, path, taken="grid")
     products = read_products(values.pop("grid", {}))
     seeds_in_file = values.pop("seeds", None)
-    overriding = dict(parse_axis(axis) for axis in axes)
+    overriding = parse_axes(axes)
     products = [{**product, **overriding} for product in products]
     assign_all(values, assignments, None if keeps_model_open(products) else defaults)
     num_runs = check_seeds(seeds_in_file if num_seeds is None else num_seeds, products)
@@ -121,6 +121,24 @@ def axis_values(key: str, value: object) -> list[object]:
             "correcting the list."
         )
     return values
+
+
+def parse_axes(texts: Iterable[str]) -> Product:
+    """Read the axes of the command line: key -> values.
+
+    Raises:
+        UsageError: An axis is malformed, or two have one key.
+    """
+    axes: dict[str, list[object]] = {}
+    for text in texts:
+        key, values = parse_axis(text)
+        if key in axes:
+            both = ",".join(map(write_value, [*axes[key], *values]))
+            raise UsageError(
+                f"Got --grid {key} twice. Expected each key once. Try --grid {key}={both}."
+            )
+        axes[key] = values
+    return axes
 
 
 def parse_axis(text: str) -> tuple[str, list[object]]:

@@ -267,12 +267,18 @@ REFUSALS = {
     "shared images": (share_ids, {}, r"shares 1 images with the test part \(the first is 'test 4'"),
     "few of one class": (
         lambda run: few(run, 60, 0.0), {},
-        "Got validation images of 57 of 'healthy', 3 of 'ill'. Expected at least 10 of each",
+        "Got validation images of 57 of 'healthy', 3 of 'ill'. Expected at least 10 of each .* Try "
+        "a larger split.val_fraction, or more",
     ),
     "few in all": (lambda run: few(run, 6, 0.0), {}, "Expected at least 10 of each class"),
+    "few of drawn shares": (
+        lambda run: (few(run, 60, 0.0), set_split(run, kind="fractions")), {},
+        "Try a larger second share in split.fractions, or more images",
+    ),
     "a sensitivity of few": (
         lambda run: few(run, 60, 0.2), {"sensitivity": 0.99},
-        "validation images of 'ill' for a sensitivity of 0.99. Expected at least 100",
+        "validation images of 'ill' for a sensitivity of 0.99. Expected at least 100.* or a larger "
+        "split.val_fraction",
     ),
     "two rules": (
         lambda run: None, {"sensitivity": 0.9, "costs": Costs(1, 2)},

@@ -174,6 +174,7 @@ def test_a_wrong_pair_is_refused_naming_both_sides(case):
         ("kd", {"alpha": 1.5}, "mixing"),
         ("kd", {"temperature": 0}, "temperature"),
         ("lwf", {"form": "cross_architecture", "warmup_epochs": 2}, "warmup_epochs"),
+        ("fitnets", {"stages": "one", "hint_epochs": 2}, "Got hint_epochs=2 with stages='one'"),
         ("attention_transfer", {"power": 0.5}, "power"),
     ],
 )

@@ -12,8 +12,10 @@ def remark_links(root: Path, names: Sequence[str]) -> list[str]:
 
     Args:
         root: The folder.
-        names: Paths of its images below it.
+        names: Paths of its images below it. Those that lead upwards, as a CSV file writes them, are
+            outside of it without a link.
     """
+    names = [name for name in names if not name.startswith("../")]
     inside = f"{os.path.realpath(root)}{os.sep}"
     parents = {os.path.dirname(name) for name in names}  # noqa: PTH120 - a million of them
     is_outside = {

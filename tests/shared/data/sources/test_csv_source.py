@@ -1,5 +1,6 @@
 """`csv:FILE`: images, labels, groups and parts."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from poc.shared.data.sources.csv_source import CsvSource, open_csv
 from poc.shared.data.sources.description import describe_source
 from poc.shared.data.sources.table import open_source, suggest_source
 from poc.shared.data.splits.leaks import find_leaks
+from poc.shared.data.splits.recorded import RecordedParts
 from poc.shared.data.splits.relabelling import relabel, reorder_classes
 from poc.shared.data.splits.split import Split, make_split
 from poc.shared.errors import UsageError
@@ -82,6 +84,69 @@ def test_paths_without_suffix_with_backslashes_and_absolute(folder: Path) -> Non
     text = f"path,label\nscans/00,a\nscans\\01.png,b\n{absolute},a\n./scans/../scans/03.png,b\n"
     ids = open_text(folder, text).ids
     assert ids == ("scans/00.png", "scans/01.png", "scans/02.png", "scans/03.png")
+
+
+def test_a_path_without_suffix_may_lead_to_one_file_by_two_names(folder: Path) -> None:
+    """As on a file system that takes .png and .PNG for the same; two files remain a question."""
+    os.link(folder / "scans" / "00.png", folder / "scans" / "00.PNG")
+    text = "path,label\nscans/00,a\nscans/01,b\n"
+    assert open_text(folder, text).ids == ("scans/00.png", "scans/01.png")
+    Image.new("L", (6, 4), 99).save(folder / "scans" / "01.jpg")
+    with pytest.raises(UsageError, match=r"scans/01 cannot be opened"):
+        open_text(folder, text)
+
+
+def write_outside(folder: Path) -> str:
+    """Write two images outside of the CSV file's folder; return a table with absolute paths."""
+    for name, shade in (("a", 50), ("b", 60)):
+        (folder / "images").mkdir(exist_ok=True)
+        Image.new("L", (6, 4), shade).save(folder / "images" / f"{name}.png")
+    images = (folder / "images").as_posix()
+    return f"path,label\n{images}/a.png,a\n{images}/b.png,b\n"
+
+
+def test_absolute_paths_of_a_csv_file_behind_a_link(tmp_path: Path) -> None:
+    """A step upwards from the link is another one than from the folder that it leads to."""
+    text, real = write_outside(tmp_path), tmp_path / "real" / "deep" / "proj"
+    (real / "scans").mkdir(parents=True)
+    (tmp_path / "proj").symlink_to(real)
+    Image.new("L", (6, 4), 70).save(real / "scans" / "c.png")
+    # Where the text of the path leads from the real folder lies another file.
+    (real.parent / "images").mkdir()
+    Image.new("L", (6, 4), 255).save(real.parent / "images" / "a.png")
+    linked = (tmp_path / "proj" / "scans" / "c.png").as_posix()
+    source = open_text(tmp_path / "proj", f"{text}{linked},a\nscans/../../images/a.png,b\n")
+    assert [int(source.image(n)[0, 0, 0]) for n in range(4)] == [50, 60, 70, 255]
+    assert source.ids[:2] == ("../../../images/a.png", "../../../images/b.png")
+    assert source.ids[2:] == ("scans/c.png", "../images/a.png")
+
+
+def test_files_outside_of_the_folder_are_no_links(tmp_path: Path) -> None:
+    text = write_outside(tmp_path)
+    (tmp_path / "proj").mkdir()
+    source = open_text(tmp_path / "proj", text)
+    assert source.ids == ("../images/a.png", "../images/b.png")
+    assert source.remarks == []
+    # One within the folder that leads out is told, as in a folder of classes.
+    (tmp_path / "proj" / "a.png").symlink_to(tmp_path / "images" / "a.png")
+    (told,) = open_text(tmp_path / "proj", text.replace(f"{tmp_path}/images/a", "a")).remarks
+    assert "1 file is a link" in told
+
+
+def test_groups_by_the_name_of_a_column_are_remarked(folder: Path) -> None:
+    text = rows(lambda n: "ab"[n % 2], lambda n: f"p{n // 5}", header="path,label,group")
+    (told,) = open_text(folder, text).remarks
+    assert "the column group, with 6 values, is taken as the images' groups" in told
+    assert open_text(folder, text, group="group").remarks == []
+
+
+def test_an_image_that_was_edited_after_training_is_known_by_its_path(folder: Path) -> None:
+    text = rows(lambda n: "ab"[n % 2], header="path,label")
+    parts = RecordedParts.of(make_split(open_text(folder, text), SplitSpec()))
+    trained = str(parts.ids[parts.is_in("train")][0])
+    Image.new("L", (6, 4), 200).save(folder / trained)
+    source = open_text(folder, text)
+    assert parts.find_trained(source, np.arange(30), "test").count(trained) == 1
 
 
 def test_paths_that_lead_nowhere(folder: Path) -> None:

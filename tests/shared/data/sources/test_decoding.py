@@ -1,5 +1,6 @@
 """From bytes to pixels: orientation, depth and transparency, whatever the format says them by."""
 
+import io
 import os
 import socket
 import struct
@@ -97,6 +98,30 @@ def test_orientation_beside_malformed_exif(tmp_path, tags):
     assert np.array_equal(pixels_of(content), np.rot90(plain, -1))
     facts = facts_of(tmp_path, content)
     assert (facts.height, facts.width, facts.error) == (16, 8, "")
+
+
+def webp(pixels, block):
+    """A WebP with an EXIF block as it is."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, exif=block)
+    return buffer.getvalue()
+
+
+BAD_BLOCKS = {
+    "jpeg": lambda pixels, block: jpeg(pixels, block, dpi=(72, 72)),
+    "png": lambda pixels, block: png(pixels, 2, before=[(b"eXIf", block)]),
+    "webp": lambda pixels, block: webp(pixels, b"Exif\0\0" + block),
+}
+
+
+@pytest.mark.parametrize("form", BAD_BLOCKS)
+@pytest.mark.parametrize("block", [bytes(16), b"II*\0\x08\0\0"], ids=["zeros", "cut off"])
+def test_a_block_that_is_no_exif_is_as_if_absent(tmp_path, form, block):
+    stored = np.repeat(draw(8, 16, 1, kind=np.uint8), 3, axis=2)
+    content = BAD_BLOCKS[form](stored, block)
+    assert facts_of(tmp_path, content).error == ""
+    expected = pixels_of(jpeg(stored)) if form == "jpeg" else stored
+    assert np.array_equal(pixels_of(content, 3), expected)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])

@@ -15,13 +15,14 @@ from poc.shared.actions.describe_data import check_split, store_split
 from poc.shared.data.batches import image_cache as keeping
 from poc.shared.data.batches.image_cache import SourceImages, cache_key
 from poc.shared.data.batches.pipeline import Pipeline
-from poc.shared.data.sources import inspection
+from poc.shared.data.sources import decoding, inspection
 from poc.shared.data.sources.table import open_source
 from poc.shared.data.views.view import plan_view
 from poc.shared.engine.launch.imagenet import cache_folder
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.files import cache as files_cache
 from poc.shared.files.cache import NOWHERE, cache_root, expand_home
+from poc.shared.files.regular_files import UnfitFile
 from poc.shared.spec.data import DataSpec
 
 
@@ -110,6 +111,23 @@ def test_a_file_that_changed_just_before_the_look_is_looked_at_again(tmp_path, l
     for _ in range(2):
         open_source(f"folder:{tmp_path}")
     assert len(looked) == 48
+
+
+@pytest.mark.parametrize("reason", [UnfitFile("needs a decoder"), MemoryError()])
+def test_an_error_that_is_over_is_forgotten(tmp_path, monkeypatch, reason):
+    """A decoder that is installed later, or memory that is free again, leaves the file as it is."""
+    name, decode = f"folder:{write(tmp_path)}", decoding.decode
+    broken = (tmp_path / "a" / "03.bmp").read_bytes()
+
+    def fail(content, channels=None):
+        if content == broken:
+            raise reason
+        return decode(content, channels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "decode", fail)
+        assert list(open_source(name, on_error="skip").unreadable) == ["a/03.bmp"]
+    assert not open_source(name, on_error="skip").unreadable
 
 
 def test_a_pixel_cache_is_of_the_files_as_they_are(tmp_path):

@@ -150,6 +150,35 @@ def test_folds_divide_everything(num_folds, count, num_classes):
         assert (np.abs(found - count) <= 1).all()
 
 
+def grouped_source(sizes, labels=None):
+    """Groups of these sizes; each group has both classes, or the class that is named."""
+    count = sum(sizes)
+    source = make_source(np.arange(count) % 2 if labels is None else np.repeat(labels, sizes))
+    source.groups = np.repeat([f"g{at}" for at in range(len(sizes))], sizes).tolist()
+    return source
+
+
+@pytest.mark.parametrize("fold", [0, 3, 4])
+def test_fewer_groups_than_folds_are_refused_in_every_fold(fold):
+    """Of a cross-validation, the first run is the one to stop."""
+    message = (
+        "split.num_folds=5 for 'made', which has 4 groups and nothing for 1 fold. .* Try "
+        "split.num_folds=4, or more groups"
+    )
+    with pytest.raises(UsageError, match=message):
+        make_split(grouped_source([6] * 4), SplitSpec(kind="kfold", fold=fold, val_fraction=0))
+    four = SplitSpec(kind="kfold", num_folds=4, fold=min(fold, 3), val_fraction=0)
+    assert len(make_split(grouped_source([6] * 4), four).test) == 6
+
+
+def test_groups_that_leave_a_fold_empty_are_refused():
+    """Two groups of each class fill the first two of four folds, each with both classes."""
+    with pytest.raises(UsageError, match="has 4 groups and nothing for 2 folds"):
+        make_split(grouped_source([6] * 4, [0, 0, 1, 1]), SplitSpec(kind="kfold", num_folds=4))
+    with pytest.raises(UsageError, match=r"has 1 group and nothing for 1 fold. .* Try more groups"):
+        make_split(grouped_source([8]), SplitSpec(kind="kfold", num_folds=2))
+
+
 def test_folds_have_a_val_part():
     source = make_source(np.tile([0, 1], 100))
     split = make_split(source, SplitSpec(kind="kfold", val_fraction=0.25, fold=4))

@@ -196,3 +196,13 @@ def test_a_teacher_under_its_former_name_is_read():
     assert meant["settings"] == {"teacher.weights": "w", "data.source": "embedded", "seed": 1}
     assert meant["sweep"] == {"jobs": 1, "settings": {"teacher.weights": "w"}}
     assert read_as_meant(meant) == meant
+
+
+def test_a_length_that_did_nothing_is_left_out():
+    def read(**options):
+        run = {"method": "fitnets", "method_options": options}
+        return read_as_meant({"run": run})["run"]["method_options"]
+
+    assert read(stages="one", hint_epochs=3) == {"stages": "one"}
+    assert read(stages="two", hint_epochs=3) == {"stages": "two", "hint_epochs": 3}
+    RunSpec.parse({"method": "fitnets", "method_options": read(stages="one", hint_epochs=3)}, "")

@@ -54,6 +54,12 @@ def test_a_grid_is_the_product_of_its_axes_and_seeds() -> None:
     assert (run.backend, run.seed, dict(run.model_spec.options)) == ("torch", 6, {"k": 3})
 
 
+def test_an_axis_that_is_given_twice_is_refused() -> None:
+    message = "^Got --grid k twice. Expected each key once. Try --grid k=1,2,3.$"
+    with pytest.raises(UsageError, match=message):
+        load_sweep(None, [], ["k=1", "backend=tf,torch", "k=2,3"])
+
+
 def test_tables_of_a_file_are_united_and_fixed_values_are_no_axes(tmp_path: Path) -> None:
     path = write_config(
         tmp_path,
