@@ -65,8 +65,9 @@ def set_tf32(name: str, is_allowed: bool) -> None:
 def describe(machine: Machine) -> list[Row]:
     """Return the framework's facts: versions, devices, switches."""
     backend = load(machine.backend)
-    backend.prepare(RunSpec.parse({**SMALL_NET, **fields(machine)}, ""))
-    facts = backend.describe()
+    run = RunSpec.parse({**SMALL_NET, **fields(machine)}, "")
+    backend.prepare(run)
+    facts = backend.describe(run)
     if machine.device == "gpu":
         facts |= describe_gpu(machine.backend)
     return [{"fact": key, "value": str(value)} for key, value in facts.items()]

@@ -24,7 +24,8 @@ def prepare(run: RunSpec) -> None:
     # XLA refuses this switch for max-pools; on the CPU its programs repeat to the bit without it.
     if run.deterministic and run.mode != "compiled":
         tf.config.experimental.enable_op_determinism()
-        keras.utils.set_random_seed(run.seed)
+    # Native dropouts draw with it, whether operations are deterministic or not.
+    keras.utils.set_random_seed(run.seed)
     gpus = tf.config.list_physical_devices("GPU")
     if run.device == "gpu" and not gpus:
         raise UsageError(
@@ -75,19 +76,27 @@ def peak_device_bytes(run: RunSpec) -> int | None:
     return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
 
 
-def describe() -> dict[str, Any]:
-    """Return versions, device, threads and switches."""
+def describe(run: RunSpec) -> dict[str, Any]:
+    """Return versions, the run's device, threads and switches."""
     return {
         "framework": "tensorflow",
         "version": tf.__version__,
         "keras_version": keras.__version__,
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
-        "device": ", ".join(device.name for device in tf.config.list_logical_devices()),
+        "device": _name_device(run),
         "intra_op_threads": _count_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
         "is_tf32_enabled": tf.config.experimental.tensor_float_32_execution_enabled(),
         "layout": "NHWC",
     }
+
+
+def _name_device(run: RunSpec) -> str:
+    """Return `cpu`, or the name of the GPU's model."""
+    if find_device(run) == "/CPU:0":
+        return "cpu"
+    gpu = tf.config.get_visible_devices("GPU")[0]
+    return str(tf.config.experimental.get_device_details(gpu).get("device_name", "gpu"))
 
 
 def _count_threads() -> int:

@@ -77,16 +77,21 @@ def peak_device_bytes(run: RunSpec) -> int | None:
     return int(torch.cuda.max_memory_allocated())
 
 
-def describe() -> dict[str, Any]:
-    """Return versions, device, threads and switches."""
+def describe(run: RunSpec) -> dict[str, Any]:
+    """Return versions, the run's device, threads and switches."""
     return {
         "framework": "torch",
         "version": torch.__version__,
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": _name_device(run),
         "intra_op_threads": torch.get_num_threads(),
         "inter_op_threads": torch.get_num_interop_threads(),
         "is_tf32_enabled": torch.backends.cuda.matmul.allow_tf32,
         "is_deterministic": torch.are_deterministic_algorithms_enabled(),
         "layout": "channels-last view of NHWC",
     }
+
+
+def _name_device(run: RunSpec) -> str:
+    """Return `cpu`, or the name of the GPU's model."""
+    return "cpu" if find_device(run) == "cpu" else str(torch.cuda.get_device_name())

@@ -51,8 +51,11 @@ MapAndGradient = Callable[
 class Backend(Protocol):
     """The functions of `poc.tf_impl` and `poc.torch_impl`."""
 
-    def describe(self) -> dict[str, object]:
-        """Return versions, device, threads, precision and compile switches for every report."""
+    def describe(self, run: "RunSpec") -> dict[str, object]:
+        """Return versions, the run's device, threads and switches, for every report.
+
+        The device is `cpu` or the name of the GPU's model, in the same words in both backends.
+        """
 
     def prepare(self, run: "RunSpec") -> None:
         """Set process-wide switches (threads, determinism, TF32) before anything is built."""

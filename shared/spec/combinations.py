@@ -7,6 +7,7 @@ from poc.shared.errors import UsageError
 
 from .fitted_heads import check_fitted_head
 from .habits.rules import check_habits
+from .methods.l2t_ww import L2TWWOptions
 from .methods.table import METHODS, find_method, tell_default
 from .run_settings import RunSettings
 from .suggestions import likeliest
@@ -226,6 +227,16 @@ def check_second_order(run: RunSettings) -> None:
         )
 
 
+def check_halves(run: RunSettings) -> None:
+    """Refuse batches of one example if l2t-ww learns from one half and judges on the other."""
+    options, size = run.method_settings, run.data.batch_size
+    if isinstance(options, L2TWWOptions) and options.meta_batch == "held_out" and size == 1:
+        raise UsageError(
+            "Got meta_batch=held_out with data.batch_size=1, which has no second half. Expected at "
+            "least 2 examples. Try data.batch_size=2, or meta_batch=same."
+        )
+
+
 def check_range(run: RunSettings) -> None:
     """Refuse float16 for a method whose sums of squares it cannot hold."""
     if run.precision == "float16" and find_method(run.method).squares_maps:
@@ -271,6 +282,7 @@ RULES: tuple[Callable[[RunSettings], None], ...] = (
     check_balance,
     check_binary,
     check_second_order,
+    check_halves,
     check_range,
     check_model,
     check_habits,

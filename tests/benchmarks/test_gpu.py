@@ -171,7 +171,7 @@ def test_two_processes_are_asked_for(tmp_path):
 
 def test_operations_are_answered_here():
     class Backend:
-        def describe(self):
+        def describe(self, run):
             return {"framework": "none"}
 
     def describe():

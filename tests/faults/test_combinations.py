@@ -166,6 +166,10 @@ IMPOSSIBLE = {
         ["schedule.name=one_cycle", "schedule.warmup_steps=5"],
         ["schedule.warmup_steps=5", "rise_fraction"],
     ),
+    "held-out half x batch of one": (
+        ["method=l2t-ww", "method_options.meta_batch=held_out", "batch_size=1"],
+        ["data.batch_size=1", "Try data.batch_size=2"],
+    ),
     "milestone x run": (["schedule.name=step", "schedule.milestones=[30]"], ["milestones"]),
 }
 

@@ -273,6 +273,16 @@ def test_a_held_out_half_has_a_mean_weight_of_its_own(workers: Any) -> None:
         assert error(found["gradients"], expected["gradients"]) < 1e-10
 
 
+def test_a_last_batch_of_one_is_judged_on_itself(workers: Any) -> None:
+    """It has no second half; a mean over no examples is NaN."""
+    run, batches = small_run(meta_batch="held_out"), [make_batch(), make_batch(1, size=1)]
+    taken = {"weights": start(run)[0], "batches": batches, "learning_rates": [RATE, RATE]}
+    first, second = (call(worker, Operations.train_steps, run, **taken) for worker in workers)
+    assert np.isfinite(first["losses"]).all()
+    np.testing.assert_allclose(first["losses"], second["losses"], rtol=1e-9)
+    assert error(first["weights"], second["weights"]) < 1e-9
+
+
 @pytest.mark.slow
 def test_residual_target(workers: Any) -> None:
     run = small_run("lightnet_residual")

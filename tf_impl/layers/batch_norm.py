@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 # How often each function was traced. Tests read it: a function never called fails silently.
 CALLS = {"batch_norm": 0, "batch_norm_twice": 0}
@@ -55,7 +56,7 @@ def normalize_by_moving(
 ) -> tf.Tensor:
     """Normalise (N, H, W, C) or (N, C) by the moving statistics (C,), as in evaluation."""
     gamma, beta = _affine(inputs, gamma, beta)
-    if inputs.dtype == tf.float64 or _is_uneven(inputs):
+    if inputs.dtype == tf.float64 or _is_uneven(inputs) or _refuses_gradient():
         # Faster for these channels, and the only way in float64, which the fused operation refuses.
         inverse = tf.math.rsqrt(moving_variance + epsilon) * gamma
         outputs = tf.cast(inputs, inverse.dtype) * inverse + (beta - moving_mean * inverse)
@@ -213,6 +214,11 @@ def _is_uneven(inputs: tf.Tensor) -> bool:
     """Return True if evaluation by the formula takes less time (benchmarks/batch_norm.py)."""
     channels = inputs.shape[-1]
     return channels > _VECTOR_WIDTH and channels % _VECTOR_WIDTH != 0
+
+
+def _refuses_gradient() -> bool:
+    """Return True on a GPU under determinism: evaluation's fused gradient raises an error there."""
+    return bool(is_op_determinism_enabled() and tf.config.list_logical_devices("GPU"))
 
 
 def _as_maps(inputs: tf.Tensor) -> tf.Tensor:

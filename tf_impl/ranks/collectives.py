@@ -35,6 +35,10 @@ _STEPS: list[RankedStep | None] = []
 
 def join(run: RunSpec, place: Place) -> None:
     """Connect this process to the other ranks; called once, before anything is built."""
+    # On the CPU `prepare` has hidden all of them.
+    if gpus := tf.config.get_visible_devices("GPU"):
+        # Ranks of one machine take one GPU each.
+        tf.config.set_visible_devices(gpus[place.local_index % len(gpus)], "GPU")
     cluster = tf.train.ClusterSpec({"worker": list(place.addresses)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         cluster, task_type="worker", task_id=place.index, rpc_layer="grpc"

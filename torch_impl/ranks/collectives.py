@@ -1,4 +1,8 @@
-"""Sums over the processes that train one run together, in PyTorch: NCCL on a GPU, gloo on a CPU."""
+"""Sums over the processes that train one run together, in PyTorch.
+
+NCCL adds up where each process has a GPU of its own, gloo elsewhere: on CPUs, and on a GPU that
+several share, which NCCL refuses.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,17 +40,28 @@ _STEPS: list[RankedStep | None] = []
 
 def join(run: RunSpec, place: Place) -> None:
     """Connect this process to the other ranks; called once, before anything is built."""
-    is_cpu = find_device(run) == "cpu"
-    if not is_cpu:
+    meeting = f"tcp://{place.addresses[0]}"
+    store, *_ = next(distributed.rendezvous(meeting, place.index, place.count, timeout=_TIMEOUT))
+    store.set_timeout(_TIMEOUT)
+    library = "gloo"
+    if find_device(run) != "cpu":
         # Ranks of one machine take one GPU each.
         torch.cuda.set_device(place.local_index % torch.cuda.device_count())
+        library = _choose_library(store, place)
     distributed.init_process_group(
-        "gloo" if is_cpu else "nccl",
-        init_method=f"tcp://{place.addresses[0]}",
-        rank=place.index,
-        world_size=place.count,
-        timeout=_TIMEOUT,
+        library, store=store, rank=place.index, world_size=place.count, timeout=_TIMEOUT
     )
+
+
+def _choose_library(store: distributed.Store, place: Place) -> str:
+    """Return `gloo` if several ranks share a GPU, which NCCL refuses; all ranks choose the same.
+
+    Counts of GPUs and ranks would not do: a launcher may show each rank one GPU, its own.
+    """
+    own = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
+    store.set(f"gpu of rank {place.index}", str(own))
+    found = {store.get(f"gpu of rank {index}") for index in range(place.count)}
+    return "nccl" if len(found) == place.count else "gloo"
 
 
 def is_joined() -> bool:

@@ -1,7 +1,7 @@
 """Warnings about a report's rows, as sentences, and the facts that they share."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from poc.shared.analysis.runs.reading import Run
 from poc.shared.analysis.statistics.intervals import majority_share
 
 MIN_VALIDATION_IMAGES = 100
-MACHINE_KEYS = ("platform", "processor", "num_cpus", "device")
+MACHINE_KEYS = ("platform", "processor", "num_cpus")
 
 
 def collect_findings(groups: Sequence[Group]) -> list[str]:
@@ -171,9 +171,21 @@ def shares_machine(run: Run) -> bool:
 
 def machine_of(run: Run) -> tuple[str, ...]:
     """Return the facts that tell one machine from another."""
-    values = [str(run.record.environment.get(key, "unknown")) for key in MACHINE_KEYS]
-    # The frameworks name the same device differently: `/device:CPU:0` and `cpu`.
-    return (*values[:-1], values[-1].lower().replace("/device:", "").partition(":")[0])
+    environment = run.record.environment
+    values = [str(environment.get(key, "unknown")) for key in MACHINE_KEYS]
+    return (*values, device_of(environment, run.record.run))
+
+
+def device_of(environment: Mapping[str, object], run: Mapping[str, object]) -> str:
+    """Return `cpu`, or the GPU's name: `gpu` in records of TensorFlow until November 2026.
+
+    These list all devices that TensorFlow saw, the GPU last: `/device:CPU:0, /device:GPU:0`. Those
+    of PyTorch named the GPU of runs with device=cpu, too.
+    """
+    if run.get("device") == "cpu":
+        return "cpu"
+    name = str(environment.get("device", "unknown")).lower()
+    return name.rpartition("/device:")[2].partition(":")[0]
 
 
 def list_machines(runs: Sequence[Run]) -> dict[tuple[str, ...], str]:

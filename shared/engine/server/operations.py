@@ -58,7 +58,8 @@ class ServedOperations(Operations):
     def describe(self) -> dict[str, object]:
         """Describe versions, device and switches, and the interpreter that has them."""
         interpreter = {"interpreter": sys.executable, "cuda_libraries": cuda_libraries()}
-        return {**self._backend.describe(), **interpreter}
+        # No run is meant: the device is the one that a run takes if nothing names another.
+        return {**self._backend.describe(RunSpec.parse({}, "")), **interpreter}
 
     def parameters(self, *, run: RunFields) -> list[ParameterRow]:
         """Return the parameter table of the built model."""

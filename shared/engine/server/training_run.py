@@ -48,7 +48,7 @@ def train(
         session.resolve(resolved.spec)
         backend.prepare(resolved.spec)
         ranks = joined.join(backend, resolved.spec)
-        started_with = backend.describe() | describe_ranks(ranks)
+        started_with = backend.describe(resolved.spec) | describe_ranks(ranks)
         record = describe_start(resolved.spec, data, job.command, session.folder, started_with)
         with data:
             data.share_out(resolved.at_stage(resolved.stages[0].name).spec, place.shard)

@@ -108,7 +108,7 @@ class TimedSide:
         layout = self.spec.layout
         return {
             **describe_machine(),
-            **self.backend.describe(),
+            **self.backend.describe(self.spec),
             **thread_variables(),
             **({"layout": layout} if layout != "channels_last" else {}),
         }

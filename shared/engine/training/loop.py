@@ -110,7 +110,7 @@ class TrainingLoop:
             self.train()
         except NonFinite as problem:
             # One trainer at a time: the search builds its own.
-            del self.steps
+            self.steps.free()
             checkpoint, taken = self.folder.read_checkpoint(), (self.backend, self.data)
             raise find_non_finite(self.resolved, *taken, checkpoint, problem) from None
         return self.finished()
@@ -157,6 +157,7 @@ class TrainingLoop:
         if stage != self.steps.stage:
             weights = handed_on(self.steps)
             self.frozen.write(self.folder.stage_end(self.steps.stage.name), weights, self.texts)
+            self.steps.free()
             self.steps = StageSteps(self.resolved, stage, self.backend, self.data, weights)
             # The best epoch and the patience belong to the last stage, so both start again.
             self.state = LoopState(

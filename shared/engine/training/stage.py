@@ -1,5 +1,6 @@
 """The steps of one stage: a trainer, and the arguments of each of its steps."""
 
+import gc
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -62,6 +63,13 @@ class StageSteps:
         if pipeline is None or self.data.shard.count > 1:
             return None
         return keep_frozen_part(self.run, pipeline, weights, is_training=False)
+
+    def free(self) -> None:
+        """Free the memory of the trainer and of kept values, before another stage takes its own."""
+        del self.trainer
+        self.kept = self.kept_val = None
+        # Compiled steps refer to their trainer: it goes with a collection alone.
+        gc.collect()
 
     @property
     def first_step(self) -> int:

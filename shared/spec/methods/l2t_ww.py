@@ -72,7 +72,8 @@ class L2TWWOptions(Settings):
     )
     meta_batch: Literal["same", "held_out"] = Field(
         "same",
-        description="deviation: held_out: train on a batch's first half, judge on its second",
+        description="deviation: held_out: train on a batch's first half, judge on its second; a "
+        "batch of one is judged on itself",
     )
     meta_every: int = Field(1, ge=1, description="deviation: number of batches per meta update")
     meta_warmup_steps: int = Field(

@@ -136,7 +136,8 @@ def extend_phase(options: FixResOptions, network: Network, stage: str) -> Networ
     if stage == TRAIN:
         return extend(options, network, stage)
     network = with_head_initializer(network, options.head_initializer)
-    return partly_frozen(network, trained_blocks=0, bn_mode=options.finetune_bn_mode)
+    mode = options.finetune_bn_mode
+    return partly_frozen(network, trained_blocks=0, bn_mode=mode, option="finetune_bn_mode")
 
 
 def plan_phases(options: FixResOptions, num_epochs: int) -> tuple[Stage, ...]:

@@ -64,8 +64,18 @@ def unit_of(name: str) -> str:
     return "/".join(folders[:depth])
 
 
-def last_norm(network: Network) -> str:
+def has_norm(network: Network) -> bool:
+    """Return whether a network has a batch norm."""
+    return any(node.layer.kind == BatchNorm.kind for node in network.nodes)
+
+
+def last_norm(network: Network, option: str, bn_mode: NormMode) -> str:
     """Return the last batch norm before the head, in the order of computation.
+
+    Args:
+        network: The network.
+        option: Name of the option that asks for it, for the message.
+        bn_mode: Its value.
 
     Raises:
         UsageError: The network has no batch norm.
@@ -73,8 +83,8 @@ def last_norm(network: Network) -> str:
     norms = [node.name for node in network.nodes if node.layer.kind == BatchNorm.kind]
     if not norms:
         raise UsageError(
-            f"Got bn_mode=adapt_… for {network.name}, which has no batch norm. Expected "
-            "bn_mode=frozen. Try setting it."
+            f"Got {option}={bn_mode} for {network.name}, which has no batch norm. Expected "
+            f"{option}=frozen. Try --set {option}=frozen."
         )
     return norms[-1]
 
@@ -86,6 +96,7 @@ def partly_frozen(
     bn_mode: NormMode,
     body_rate: float = 1.0,
     rate_decay: float = 1.0,
+    option: str = "bn_mode",
 ) -> Network:
     """Freeze a network except its head and the last blocks of its body.
 
@@ -95,6 +106,7 @@ def partly_frozen(
         bn_mode: Rule for the batch norms, see `docs/methods/transfer.md`.
         body_rate: Learning rate of the last trained block, as a share of the head's.
         rate_decay: Learning rate of a trained block, as a share of that of the next one.
+        option: Name of the option that gives `bn_mode`, for messages.
 
     Raises:
         UsageError: More blocks than the body has, or no batch norm to adapt.
@@ -109,7 +121,8 @@ def partly_frozen(
     rates = dict.fromkeys(head_names(network), 1.0)
     for distance, names in enumerate(reversed(units[len(units) - count :])):
         rates |= dict.fromkeys(names, body_rate * rate_decay**distance)
-    chosen = last_norm(network) if bn_mode in ("adapt_last_stats", "adapt_last_affine") else ""
+    is_last_alone = bn_mode in ("adapt_last_stats", "adapt_last_affine")
+    chosen = last_norm(network, option, bn_mode) if is_last_alone else ""
     nodes = tuple(freeze(node, rates, bn_mode, chosen, body_rate) for node in network.nodes)
     return replace(network, nodes=nodes, auxiliary={})
 

@@ -141,8 +141,9 @@ class L2TWW(L2TState):
     def prepare(self, batch: Batch, learning_rate: tf.Tensor | float) -> BatchConstants:
         """Compute the source's maps (N, H, W, Cs) and W (N, C), once per batch."""
         train = outer = batch
-        # phi is then judged on examples that theta did not learn from.
-        if self.options.meta_batch == "held_out":
+        # phi is then judged on examples that theta did not learn from. An epoch may end in a batch
+        # of one, which is judged on itself.
+        if self.options.meta_batch == "held_out" and batch.labels.shape[0] > 1:
             half = batch.labels.shape[0] // 2
             train, outer = self.halve(batch, half)
         matching = self.matching.prepare(self.source_maps(train.extras))

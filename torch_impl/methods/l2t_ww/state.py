@@ -201,7 +201,8 @@ class L2TState(Distilled):
         }
         for name, variable in self.meta.items():
             slots = {slot: self.from_array(name, state[f"{name}/{slot}"]) for slot in SLOTS}
-            slots["step"] = torch.tensor(float(state["meta_step"]))
+            # On the device, where a fused Adam counts its steps.
+            slots["step"] = torch.tensor(float(state["meta_step"]), device=self.device)
             self.meta_optimizer.state[variable] = slots
         self.scales = {}
         for tap in self.source_nodes:

@@ -136,8 +136,9 @@ class L2TWW(L2TState):
         # The kernels of the derivatives are faster on this layout than on a view of NHWC.
         batch = batch._replace(images=batch.images.contiguous())
         train = outer = batch
-        # phi is then judged on examples that theta did not learn from.
-        if self.options.meta_batch == "held_out":
+        # phi is then judged on examples that theta did not learn from. An epoch may end in a batch
+        # of one, which is judged on itself.
+        if self.options.meta_batch == "held_out" and len(batch.labels) > 1:
             half = len(batch.labels) // 2
             train, outer = self.halve(batch, half)
         matching = self.matching.prepare(self.source_maps(train.extras))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from poc.shared.actions.requested_run import weight_defaults
 from poc.shared.actions.study.candidates import Candidate, method_of
 from poc.shared.errors import UsageError
+from poc.shared.spec.networks.freezing import has_norm
 from poc.shared.spec.networks.layers.declaration import Shape
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.reading.config import load_run
@@ -17,7 +18,7 @@ SOME_CLASSES = 2
 
 
 def settle_sizes(candidates: Sequence[Candidate], left_out: dict[str, str]) -> Iterator[Candidate]:
-    """Yield the candidates; those of FixRes get their sizes, or are left out.
+    """Yield the candidates; those of FixRes get their sizes and norms, or are left out.
 
     Args:
         candidates: Candidates of a study, whose weight files are there.
@@ -34,8 +35,11 @@ def settle_sizes(candidates: Sequence[Candidate], left_out: dict[str, str]) -> I
                 f"the weights of {model.name} fit images of {shape[0]}x{shape[1]} pixels alone"
             )
             continue
-        sizes = (f"method_options.train_size={side}", f"method_options.test_size={shape[0]}")
-        yield replace(candidate, settings=(*candidate.settings, *sizes))
+        found = [f"method_options.train_size={side}", f"method_options.test_size={shape[0]}"]
+        if not has_norm(model.declare(shape, SOME_CLASSES)):
+            # The second phase has no norm to adapt, and trains the head alone.
+            found.append("method_options.finetune_bn_mode=frozen")
+        yield replace(candidate, settings=(*candidate.settings, *found))
 
 
 def read_network(candidate: Candidate) -> tuple[ModelSpec, Shape]:

@@ -9,6 +9,7 @@ import pytest
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import Problem, read_runs
 from poc.shared.analysis.tables.verdicts import judge_pair
+from poc.shared.analysis.verdicts.findings import device_of
 from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.tests.shared.analysis.report.test_page import make_run, read_page, report
@@ -128,3 +129,18 @@ def test_malformed_exports_are_a_problem_of_that_run(content: str, tmp_path: Pat
     assert len(runs) == 1
     assert [Path(problem.name).name for problem in problems] == ["broken"]
     assert all(isinstance(problem, Problem) and problem.reason for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "expected"),
+    [
+        ("cpu", "auto", "cpu"),
+        ("NVIDIA H200", "auto", "nvidia h200"),
+        # What older records have, of TensorFlow and of PyTorch on a machine with a GPU.
+        ("/device:CPU:0", "auto", "cpu"),
+        ("/device:CPU:0, /device:GPU:0", "auto", "gpu"),
+        ("NVIDIA H200", "cpu", "cpu"),
+    ],
+)
+def test_the_device_of_a_record(recorded, asked, expected):
+    assert device_of({"device": recorded}, {"device": asked}) == expected

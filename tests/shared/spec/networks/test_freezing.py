@@ -5,10 +5,12 @@ import pytest
 
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import map_arrays, write_arrays
+from poc.shared.spec.methods.transfer_learning import FINETUNE, FixResOptions, extend_phase
 from poc.shared.spec.networks.freezing import (
     body_units,
     frontier,
     head_names,
+    moving_names,
     partly_frozen,
     standalone,
 )
@@ -103,12 +105,23 @@ def test_random_layers_of_a_frozen_body_stand_still_and_the_heads_stay():
 def test_what_cannot_be_frozen_is_refused():
     with pytest.raises(UsageError, match="whose body has 19 blocks"):
         partly_frozen(declare("mobilenet_v2"), trained_blocks=20, bn_mode="frozen")
-    with pytest.raises(UsageError, match="no batch norm"):
+    with pytest.raises(UsageError, match=r"Got bn_mode=adapt_last_stats .* --set bn_mode=frozen\."):
         partly_frozen(declare("vgg16"), trained_blocks=0, bn_mode="adapt_last_stats")
     with pytest.raises(UsageError, match="trained_blocks=-1"):
         make_run("transfer", trained_blocks=-1)
     with pytest.raises(UsageError, match="bn_mode"):
         make_run("transfer", bn_mode="off")
+
+
+def test_fixres_without_a_batch_norm_names_the_option_that_helps():
+    """Phase 1 has bn_mode=frozen already."""
+    options, network = FixResOptions(), declare("convnext_tiny")
+    with pytest.raises(
+        UsageError, match=r"Got finetune_bn_mode=.* --set finetune_bn_mode=frozen\."
+    ):
+        extend_phase(options, network, FINETUNE)
+    tuned = extend_phase(FixResOptions(finetune_bn_mode="frozen"), network, FINETUNE)
+    assert moving_names(tuned) == {"head/kernel", "head/bias"}
 
 
 def make_run(method, **options):

@@ -1,5 +1,8 @@
 """Sizes of FixRes: where an architecture allows others than its own."""
 
+import json
+import math
+
 import pytest
 
 from poc.shared.actions.study.candidates import list_candidates
@@ -8,6 +11,7 @@ from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.reading.config import load_run
+from poc.shared.spec.resolved import resolve_networks
 
 
 def write_weights(folder, name, shape, **options):
@@ -15,6 +19,20 @@ def write_weights(folder, name, shape, **options):
     path = folder / f"{name}.safetensors"
     write_arrays(path, draw_weights(network.parameters, 0), model=name)
     return str(path)
+
+
+def write_header(folder, name, shape):
+    """A weight file whose values are a hole of zeros."""
+    header, end = {"__metadata__": {"model": name}}, 0
+    for parameter in ModelSpec(name=name).declare(shape, 5).parameters:
+        start, end = end, end + 4 * math.prod(parameter.shape)
+        shown = {"dtype": "F32", "shape": parameter.shape, "data_offsets": (start, end)}
+        header[parameter.name] = shown
+    text = json.dumps(header).encode()
+    with (folder / f"{name}.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    return file.name
 
 
 def test_fixres_trains_at_four_fifths_of_the_size_that_it_tests(tmp_path):
@@ -27,6 +45,17 @@ def test_fixres_trains_at_four_fifths_of_the_size_that_it_tests(tmp_path):
     run = load_run(None, fixres.settings)
     assert (run.method_settings.train_size, run.method_settings.test_size) == (24, 32)
     assert left_out == {}
+
+
+def test_fixres_without_a_batch_norm_adapts_none(tmp_path):
+    """Its second phase would be refused for lack of a norm."""
+    path = write_header(tmp_path, "convnext_tiny", (224, 224, 3))
+    (fixres,) = settle_sizes(list_candidates([path], ["fixres"]), {})
+    run = load_run(None, (*fixres.settings, "model.name=convnext_tiny"))
+    run = run.replace(input_shape=(224, 224, 3), num_classes=5)
+    for stage in run.stages:
+        resolve_networks(run.at_stage(stage.name))
+    assert run.method_settings.finetune_bn_mode == "frozen"
 
 
 def test_weights_of_one_size_have_no_fixres(tmp_path, monkeypatch):
