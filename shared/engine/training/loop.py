@@ -181,9 +181,10 @@ class TrainingLoop:
             self.report(self.steps.describe(self.state.step, self.epoch_clock.images_per_second))
         self.state.seconds["train"] = self.epoch_clock.seconds
         is_due = self.saver.is_due(self.state.step, self.epoch_clock.now)
-        if self.ranks.decide(is_due=is_due, interruption=self.interruption):
+        is_due, is_agreed = self.ranks.decide(is_due=is_due, interruption=self.interruption)
+        if is_due:
             self.save()
-        self.interruption.check()
+        self.interruption.check(is_agreed=is_agreed)
 
     def end_epoch(self) -> None:
         """Validate, write checkpoints, and add one line of metrics."""
