@@ -57,7 +57,9 @@ def test_the_estimate_of_vgg16():
     assert exact.fixed_bytes == 2 * need.fixed_bytes
 
 
-@pytest.mark.parametrize(("free", "batch"), [(99, 1), (100, 1), (139, 2), (180, 8), (2000, 128)])
+@pytest.mark.parametrize(
+    ("free", "batch"), [(0, 1), (5, 1), (99, 1), (100, 1), (139, 2), (180, 8), (2000, 128)]
+)
 def test_the_largest_batch_is_a_power_of_two_that_fits(free, batch):
     need = Need(100, 10)
     assert need.largest_batch(free) == batch
@@ -147,6 +149,12 @@ def test_what_is_free_is_the_smallest_limit(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("500000\n")
     (tmp_path / "memory.current").write_text("200000\n")
     assert memory.free_bytes() == 300_000
+    # Files that were read: the kernel gives them up for a process.
+    stat = "anon 90000\nfile 120000\nshmem 10000\ninactive_file 80000\nactive_file 30000\n"
+    (tmp_path / "memory.stat").write_text(stat)
+    assert memory.free_bytes() == 410_000
+    (tmp_path / "memory.stat").write_text("inactive_file 900000\n")
+    assert memory.free_bytes() == 500_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes() == 1_024_000
 
