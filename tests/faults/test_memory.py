@@ -11,6 +11,7 @@ from poc.shared.engine.launch.batch_size import choose_batch_size
 from poc.shared.engine.machine import memory, memory_evidence
 from poc.shared.engine.machine.memory import Need, describe_memory_error, estimate_need, show_bytes
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence, count_kills
+from poc.shared.engine.server.trial import try_steps
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.resolved import resolve_networks
@@ -128,6 +129,20 @@ def test_auto_starts_at_what_is_free_and_refuses_what_cannot_run(monkeypatch):
     monkeypatch.setattr(FakeWorker, "limit", 0.1)
     with pytest.raises(UsageError, match="not even one image"):
         choose_batch_size(RunSpec(), ["tf"], lambda event: None)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "kind"),
+    [("cross_entropy", (5,), "int64"), ("binary_cross_entropy", (5, 3), "float32")],
+)
+def test_a_trial_has_labels_as_the_data_give_them(loss, shape, kind, monkeypatch):
+    """Four images and a quarter more; of three classes, or with any of three labels."""
+    seen = []
+    monkeypatch.setattr(stub.Trainer, "step", lambda self, images, labels, *_: seen.append(labels))
+    given = {"data": {"batch_size": 4}, "loss": {"name": loss}, "model": RUN["model"]}
+    run = resolve_networks(RunSpec.parse({**given, "input_shape": [8, 8, 1], "num_classes": 3}, ""))
+    try_steps(stub, run, 1)
+    assert [(labels.shape, str(labels.dtype)) for labels in seen] == [(shape, kind)]
 
 
 def test_another_error_of_the_trial_is_not_swallowed(monkeypatch):
