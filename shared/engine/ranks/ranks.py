@@ -24,7 +24,7 @@ _OF_STEPS = ("num_steps", "good_steps")
 
 
 class Decision(NamedTuple):
-    """What all ranks do after a step.
+    """Agreement of all ranks after a step.
 
     Attributes:
         is_due: All save.

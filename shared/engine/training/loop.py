@@ -62,10 +62,9 @@ class TrainingLoop:
         is_resumed: bool = True,
     ) -> None:
         self.resolved, self.backend, self.data = run, backend, data
-        self.spec, self.supervision = run.spec, supervision
+        self.spec, self.supervision, self.ranks = run.spec, supervision, supervision.ranks
         self.folder, self.report = supervision.folder, supervision.report
         self.saver, self.interruption = supervision.saver, supervision.interruption
-        self.ranks = supervision.ranks
         self.texts = weight_metadata(run.spec.model_spec, habits=run.spec.network_habits)
         self.frozen = tensors_of(self.folder, frozen_names(run))
         texts = {**self.texts, **describe_judged(run.spec)}
