@@ -11,6 +11,7 @@ from poc.shared.engine.launch.batch_size import choose_batch_size
 from poc.shared.engine.machine import memory, memory_evidence
 from poc.shared.engine.machine.memory import Need, describe_memory_error, estimate_need, show_bytes
 from poc.shared.engine.machine.memory_evidence import MemoryEvidence, count_kills
+from poc.shared.engine.server.trial import try_steps
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import CheckFailed, UsageError
 from poc.shared.spec.resolved import resolve_networks
@@ -57,7 +58,9 @@ def test_the_estimate_of_vgg16():
     assert exact.fixed_bytes == 2 * need.fixed_bytes
 
 
-@pytest.mark.parametrize(("free", "batch"), [(99, 1), (100, 1), (139, 2), (180, 8), (2000, 128)])
+@pytest.mark.parametrize(
+    ("free", "batch"), [(0, 1), (5, 1), (99, 1), (100, 1), (139, 2), (180, 8), (2000, 128)]
+)
 def test_the_largest_batch_is_a_power_of_two_that_fits(free, batch):
     need = Need(100, 10)
     assert need.largest_batch(free) == batch
@@ -128,6 +131,20 @@ def test_auto_starts_at_what_is_free_and_refuses_what_cannot_run(monkeypatch):
         choose_batch_size(RunSpec(), ["tf"], lambda event: None)
 
 
+@pytest.mark.parametrize(
+    ("loss", "shape", "kind"),
+    [("cross_entropy", (5,), "int64"), ("binary_cross_entropy", (5, 3), "float32")],
+)
+def test_a_trial_has_labels_as_the_data_give_them(loss, shape, kind, monkeypatch):
+    """Four images and a quarter more; of three classes, or with any of three labels."""
+    seen = []
+    monkeypatch.setattr(stub.Trainer, "step", lambda self, images, labels, *_: seen.append(labels))
+    given = {"data": {"batch_size": 4}, "loss": {"name": loss}, "model": RUN["model"]}
+    run = resolve_networks(RunSpec.parse({**given, "input_shape": [8, 8, 1], "num_classes": 3}, ""))
+    try_steps(stub, run, 1)
+    assert [(labels.shape, str(labels.dtype)) for labels in seen] == [(shape, kind)]
+
+
 def test_another_error_of_the_trial_is_not_swallowed(monkeypatch):
     def crash(self, operation, run):
         raise WorkerCrashed("the worker raised ValueError: shapes")
@@ -147,6 +164,12 @@ def test_what_is_free_is_the_smallest_limit(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("500000\n")
     (tmp_path / "memory.current").write_text("200000\n")
     assert memory.free_bytes() == 300_000
+    # Files that were read: the kernel gives them up for a process.
+    stat = "anon 90000\nfile 120000\nshmem 10000\ninactive_file 80000\nactive_file 30000\n"
+    (tmp_path / "memory.stat").write_text(stat)
+    assert memory.free_bytes() == 410_000
+    (tmp_path / "memory.stat").write_text("inactive_file 900000\n")
+    assert memory.free_bytes() == 500_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes() == 1_024_000
 

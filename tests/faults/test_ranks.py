@@ -16,6 +16,7 @@ from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.engine.ranks.ports import local_addresses
 from poc.tests.helpers.commands.processes import (
     RUN,
+    SECONDS_AT_MOST,
     Command,
     facts,
     is_finished,
@@ -23,6 +24,7 @@ from poc.tests.helpers.commands.processes import (
     stub_environment,
     wait_until_free,
 )
+from poc.tests.helpers.workers import stub
 
 # A dead rank ends the others, and the command, within this time.
 SECONDS_TO_END = 20
@@ -121,12 +123,24 @@ def test_twenty_kills_of_a_backend(backend, tmp_path):
     kill_at_random(backend, tmp_path, {}, 20)
 
 
+def wait_for_a_save(folder):
+    """Until the run has saved again: all ranks train then."""
+    former, deadline = saved_step(folder), time.monotonic() + SECONDS_AT_MOST
+    while saved_step(folder) == former:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def saved_step(folder):
+    checkpoint = RunFolder(folder).read_checkpoint()
+    return checkpoint and checkpoint.loop.step
+
+
 def test_ctrl_c_ends_all_and_other_numbers_go_on(tmp_path):
     folder, environment = tmp_path / "run", stub_environment(tmp_path, seconds_a_step=0.3)
     for count, number in ((2, signal.SIGINT), (3, signal.SIGTERM)):
-        command, before = begin("torch", folder, environment, count), stamp(folder)
-        assert command.wait_for_start(before)
-        time.sleep(1.0)
+        command = begin("torch", folder, environment, count)
+        wait_for_a_save(folder)
         assert len(children(command.process.pid)) == count
         os.killpg(command.process.pid, number)
         assert command.wait() == 128 + number
@@ -139,13 +153,37 @@ def test_ctrl_c_ends_all_and_other_numbers_go_on(tmp_path):
     assert [line["epoch"] for line in RunFolder(folder).read_metrics()] == [1, 2, 3, 4]
 
 
+# Rank 0 alone writes the beginning of a run, here slowly.
+SLOW_START = """
+import runpy, time
+from poc.shared.engine.folder.run_folder import RunFolder
+keep_split = RunFolder.keep_split
+RunFolder.keep_split = lambda folder, content: (time.sleep(4), keep_split(folder, content))
+runpy.run_path({stub!r}, run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_first_rank_writes_the_start_ends_all_at_once(tmp_path):
+    """The others would else record it, and wait for the first one in their first step."""
+    folder, environment = tmp_path / "run", stub_environment(tmp_path)
+    script, interpreter = tmp_path / "slow.py", Path(environment["POC_TORCH_PYTHON"])
+    script.write_text(SLOW_START.format(stub=stub.__file__))
+    interpreter.write_text(interpreter.read_text().replace(stub.__file__, str(script)))
+    command = begin("torch", folder, environment)
+    assert command.wait_for_start(None)
+    time.sleep(1.5)
+    os.killpg(command.process.pid, signal.SIGINT)
+    asked = time.monotonic()
+    assert command.wait() == 128 + signal.SIGINT
+    # Ranks that recorded it would be waited for, for 15 seconds.
+    assert time.monotonic() - asked < 12
+    assert RunFolder(folder).read_run()["status"] == "interrupted"
+
+
 def kill_first_child(command, folder, before, index):
     """Kill one rank of a run that has begun, once it has saved."""
     assert command.wait_for_start(before)
-    deadline = time.monotonic() + 60
-    while RunFolder(folder).read_checkpoint() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_a_save(folder)
     os.kill(children(command.process.pid)[index], signal.SIGKILL)
 
 

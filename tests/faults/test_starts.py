@@ -1,6 +1,8 @@
 """Runs that never begin: they leave nothing behind, and what stood there stands there still."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -211,11 +213,33 @@ def test_a_run_on_a_relative_path_is_read_and_resumed_from_elsewhere(
         resume_run(tmp_path / "run", data=given, **silent)
 
 
+# Processes that end in the first writes of a run, before the file has its name.
+KILLED_WRITES = """
+import os, sys
+from poc.shared.engine.folder.run_folder import RunFolder
+folder = RunFolder(sys.argv[1])
+os.fsync = lambda descriptor: os._exit(0)
+for write in (folder.keep_room, lambda: folder.write_run({})):
+    if os.fork() == 0:
+        write()
+    os.wait()
+"""
+
+
+def leave_halves(folder):
+    """Leave what killed processes leave; returns the files."""
+    subprocess.run([sys.executable, "-c", KILLED_WRITES, folder], check=True)
+    found = list(folder.glob(".part-*"))
+    assert len(found) == 2
+    return found
+
+
 def test_a_start_that_was_killed_is_not_in_the_way(tmp_path):
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
-    for name in (LOCK, "worker.log", ".worker.log.former", ".run.json.abc"):
+    for name in (LOCK, "worker.log", ".worker.log.former", ".run.json.room"):
         (folder / name).write_text("half")
+    leave_halves(folder)
     for overwrite in (False, True):
         with starting(folder, overwrite=overwrite):
             pass
@@ -228,6 +252,17 @@ def test_a_start_that_was_killed_is_not_in_the_way(tmp_path):
     with pytest.raises(UsageError, match="no run folder"), starting(folder, overwrite=True):
         pass
     assert (folder / "thesis.tex").read_text() == "mine"
+
+
+def test_halves_of_a_start_are_removed_by_its_end_or_by_the_next_run(tmp_path):
+    folder = tmp_path / "run"
+    with starting(folder, overwrite=False):
+        leave_halves(folder)
+    assert not folder.exists()
+    folder.mkdir()
+    halves = leave_halves(folder)
+    RunFolder(folder).remove_results()
+    assert not any(path.exists() for path in halves)
 
 
 def test_a_lock_that_was_taken_away_is_held_by_nobody(tmp_path):

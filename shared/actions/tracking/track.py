@@ -13,6 +13,7 @@ from typing import Protocol
 from poc.shared.analysis.runs.reading import find_run_folders
 from poc.shared.analysis.runs.row_labels import flatten
 from poc.shared.data.sources.inspection import Note
+from poc.shared.engine.folder.lock import is_abandoned
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.folder.run_folder import RunFolder
 from poc.shared.errors import UsageError
@@ -64,7 +65,12 @@ TRACKERS: Mapping[str, OpenTracker] = MappingProxyType(
 
 
 class Tracked:
-    """One run, and how much of it the tracker has."""
+    """One run, and how much of it the tracker has.
+
+    Attributes:
+        is_over: True once the tracker has how the run ended.
+        is_lost: True if it ended with no mark of it, as a killed run does.
+    """
 
     def __init__(self, folder: Path, name: str, open_tracker: OpenTracker, place: str | None):
         self.folder = RunFolder(folder)
@@ -76,7 +82,7 @@ class Tracked:
             settings=flatten(record.content["run"]),
         )
         self._tracker = open_tracker(self._facts, place)
-        self.is_over = False
+        self.is_over = self.is_lost = self._was_abandoned = False
 
     def look(self) -> None:
         """Write the epochs that came since, and the results once the run has ended."""
@@ -87,6 +93,12 @@ class Tracked:
             seconds += float(line.get("epoch_seconds") or 0)
             if line["epoch"] > self._tracker.num_epochs:
                 self._tracker.log_epoch(int(line["epoch"]), seconds, numbers(line))
+        # A run that has just ended is unheld before it is read as ended, so one look tells nothing.
+        is_abandoned_now = status == "running" and is_abandoned(self.folder.path)
+        self.is_lost = is_abandoned_now and self._was_abandoned
+        self._was_abandoned = is_abandoned_now
+        if self.is_lost:
+            status = "interrupted"
         if status in ("finished", "failed", "interrupted"):
             self._tracker.finish(str(status), self._read_results() if status == "finished" else {})
             self.is_over = True
@@ -123,6 +135,8 @@ def track_runs(
             for run in tracked:
                 if not run.is_over:
                     run.look()
+                    if run.is_lost:
+                        note(f"No process holds {run.folder.path}: its run ended unexpectedly.")
             waiting = [run for run in tracked if not run.is_over]
             if not waiting or not follow:
                 break

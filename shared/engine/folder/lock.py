@@ -148,6 +148,20 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def is_abandoned(folder: Path) -> bool:
+    """Tell if no process holds the run folder, nor one of another machine, as far as is known."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        # A shared folder may not show the locks of other machines.
+        machine = read_owner(descriptor).get("machine", socket.gethostname())
+    finally:
+        os.close(descriptor)
+    return machine == socket.gethostname() and not is_held(folder)
+
+
 def is_current(descriptor: int, folder: Path) -> bool:
     """Tell if the open file is still the one in the folder, not a deleted one."""
     try:

@@ -25,6 +25,11 @@ def find_checkpoints(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def find_halves(folder: Path) -> Iterator[Path]:
+    """Yield the files that a killed process has not written to their end, and not renamed."""
+    yield from folder.glob(f"{LEFTOVER}*")
+
+
 def find_exports(folder: Path, rows: Iterable[Mapping[str, object]]) -> Iterator[Path]:
     """Yield the files in `exports/` that have not changed since `exports.json` noted them."""
     # As a list, since an iterator would be used up at the first file.

@@ -11,6 +11,7 @@ from pathlib import Path
 from poc.shared.engine.worker.handle import WorkerCrashed
 
 from .lock import LockContent, hold_lock
+from .own_files import find_halves
 from .run_folder import LOCK, RunFolder
 
 # Name of a former run's log until the new run begins. The worker opens its own log earlier.
@@ -88,7 +89,7 @@ def log_of_its_own(folder: RunFolder) -> Iterator[None]:
 def give_back(folder: RunFolder, found: set[Path]) -> None:
     """Remove the files that a start has added to those found before it, except its log."""
     # Named one by one: other programs may have written into the folder meanwhile.
-    for path in {folder.path / LOCK, *folder.path.glob(".run.json.*")} - found:
+    for path in {folder.path / LOCK, folder.room, *find_halves(folder.path)} - found:
         with suppress(OSError):
             path.unlink()
     if folder.checkpoints not in found:

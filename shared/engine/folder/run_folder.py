@@ -35,7 +35,7 @@ from .decision import DECISION
 from .disk_reserve import give_room, keep_room, write_with_room
 from .export_notes import EXPORTS, ExportNotes
 from .frozen_tensors import FrozenTensors
-from .own_files import EXPORT_LEFTOVER, find_checkpoints, find_exports
+from .own_files import EXPORT_LEFTOVER, find_checkpoints, find_exports, find_halves
 
 # The file that a run locks while it writes (lock.py).
 LOCK = "lock"
@@ -110,8 +110,8 @@ class RunFolder:
         """Tell if no run has begun here: empty, or with remainders of a start that ended early."""
         if not self.path.is_dir():
             return False
-        leftovers = {self.log, self.checkpoints, self.path / LOCK}
-        leftovers |= {*self.path.glob(".run.json.*"), *self.path.glob(".worker.log.*")}
+        leftovers = {self.log, self.checkpoints, self.path / LOCK, self.room}
+        leftovers |= {*find_halves(self.path), *self.path.glob(".worker.log.*")}
         # A file with a leading dot is an unfinished write; any other holds work of a run.
         stored = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
         holds_weights = any(not path.name.startswith(".") for path in stored)
@@ -174,10 +174,8 @@ class RunFolder:
             *(VALIDATION_PREDICTIONS, DECISION, SPLIT, EXPORTS, "head_fit.json"),
         ]
         exports = self.path / "exports"
-        written = [
-            *find_checkpoints(self.checkpoints),
-            *find_exports(exports, self.exports.own()),
-        ]
+        written = [*find_checkpoints(self.checkpoints), *find_halves(self.path)]
+        written += find_exports(exports, self.exports.own())
         # `exports.json` goes last: it alone tells which exports are the run's own.
         for path in [*written, *(self.path / name for name in own)]:
             path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from poc.shared.data.splits.split import Split
 from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.engine.machine.memory import describe_memory_error, is_memory_error
 from poc.shared.engine.worker.interruption import (
+    AFTER_STEP,
     SIGTERM,
     Interruption,
     StopRequested,
@@ -149,7 +150,7 @@ class Session:
         self.folder.give_room()
 
     def _stopped(self) -> str:
-        return f"stopped after {self._saved()}: go on with `poc run --resume {self.folder.path}`"
+        return f"{AFTER_STEP}{self._saved()}: go on with `poc run --resume {self.folder.path}`"
 
     def _saved(self) -> str:
         """Name the point from which the run can be resumed."""

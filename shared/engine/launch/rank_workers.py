@@ -11,6 +11,7 @@ from typing import TypeVar
 from poc.shared.engine.ranks.place import ALONE, Place
 from poc.shared.engine.ranks.ports import local_addresses
 from poc.shared.engine.worker.handle import Worker, WorkerCrashed
+from poc.shared.engine.worker.interruption import AFTER_STEP
 from poc.shared.errors import Interrupted
 from poc.shared.machine import count_cpus
 
@@ -18,7 +19,8 @@ Row = dict[str, object]
 Answer = TypeVar("Answer")
 # After a rank has died, others may be about to say why; more time than that helps nobody.
 SECONDS_TO_SETTLE = 2.0
-# After a rank has refused the run, or has stopped, the others do so too. The first one saves.
+# After a rank has refused the run or was ended by a signal, the others end too. After a stop that
+# all have agreed on, the first one saves.
 SECONDS_TO_REFUSE, SECONDS_TO_STOP = 15.0, 300.0
 # Variables that set the threads of one operation. Those that the user has set win.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -136,7 +138,7 @@ def await_others(
     seconds = SECONDS_TO_REFUSE
     if any(isinstance(error, WorkerCrashed) for error in errors):
         seconds = SECONDS_TO_SETTLE
-    elif all(isinstance(error, Interrupted) for error in errors):
+    elif all(has_stopped_together(error) for error in errors):
         seconds = SECONDS_TO_STOP
     wait(futures, timeout=seconds)
     return find_failures(futures)
@@ -150,6 +152,11 @@ def choose_failure(failed: dict[int, BaseException]) -> tuple[int, BaseException
         return not is_death(error), not isinstance(error, WorkerCrashed), index
 
     return min(failed.items(), key=order)
+
+
+def has_stopped_together(error: BaseException) -> bool:
+    """Say if a rank has stopped after the step that all ranks agreed on, and not at once."""
+    return isinstance(error, Interrupted) and str(error).startswith(AFTER_STEP)
 
 
 def is_death(error: BaseException) -> bool:

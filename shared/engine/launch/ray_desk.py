@@ -1,4 +1,4 @@
-"""The desk of a run on a Ray cluster: messages of its ranks, and a signal for them."""
+"""The desk of a run on a Ray cluster: messages of its ranks, and signals for them."""
 
 from typing import Protocol, TypedDict
 
@@ -39,11 +39,11 @@ class Handle(Protocol):
 
 
 class Desk:
-    """Messages of the ranks for the command, and its signal for them."""
+    """Messages of the ranks for the command, and its signals for them."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
-        self._signal: int | None = None
+        self._signals: list[int] = []
         self._num_starts = 0
 
     def begin(self) -> int:
@@ -61,25 +61,25 @@ class Desk:
         return taken
 
     def stop(self, number: int) -> None:
-        """Ask the ranks to stop, as a signal with this number does."""
-        self._signal = number
+        """Ask the ranks to stop, as a signal with this number does; again, to stop at once."""
+        self._signals.append(number)
 
-    def signal(self) -> int | None:
-        """Return the number of the signal that asks the ranks to stop, if any."""
-        return self._signal
+    def signals(self) -> list[int]:
+        """Return the numbers of all signals so far."""
+        return self._signals
 
 
 class RemoteRanks:
     """The ranks on the cluster, as signals of the command see them."""
 
     def __init__(self) -> None:
-        self._number: int | None = None
+        self._numbers: list[int] = []
         self._num_signals = 0
 
-    def take(self) -> int | None:
-        """Return the number of the signal that the ranks do not know yet, if any."""
-        number, self._number = self._number, None
-        return number
+    def take(self) -> list[int]:
+        """Return the numbers of the signals that the ranks do not know yet."""
+        numbers, self._numbers = self._numbers, []
+        return numbers
 
     def interrupt(self, number: int) -> None:
         """Keep a signal for the ranks, since nothing may be sent from within its handler.
@@ -87,7 +87,8 @@ class RemoteRanks:
         Raises:
             Interrupted, Terminated: It is one signal more than a user sends who wants to wait.
         """
-        self._number, self._num_signals = number, self._num_signals + 1
+        self._numbers.append(number)
+        self._num_signals += 1
         if self._num_signals > SIGNALS_BEFORE_KILL:
             raise_signal(number)
 

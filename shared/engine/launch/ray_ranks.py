@@ -122,12 +122,12 @@ def storage(folder: Path) -> Iterator[Path]:
 def messages(
     ray: ModuleType, desk: Handle, future: "Future[dict[int, BaseException]]", remote: RemoteRanks
 ) -> Iterator[Message]:
-    """Yield the messages of the ranks until the trainer has ended; pass a signal on to them."""
+    """Yield the messages of the ranks until the trainer has ended; pass signals on to them."""
     is_done = False
     while not is_done:
         # Asked first, so that the last messages are taken after the end.
         is_done = future.done()
-        if (number := remote.take()) is not None:
+        for number in remote.take():
             desk.stop.remote(number)
         yield from ray.get(desk.take.remote())
         wait_for([future], timeout=SECONDS_BETWEEN_LOOKS)
@@ -238,15 +238,18 @@ def agree(folder: Path, former: tuple[int, int] | None) -> tuple[Place, bool]:
 
 @contextmanager
 def passing_signals(ray: ModuleType, desk: Handle) -> Iterator[None]:
-    """Pass a signal of the command on to the process of this rank, within a second."""
+    """Pass each signal of the command on to the process of this rank, within a second."""
     is_over = threading.Event()
 
     def look() -> None:
+        num_passed = 0
         while not is_over.wait(SECONDS_BETWEEN_LOOKS):
-            if (number := ray.get(desk.signal.remote())) is not None:
-                for worker in list(LIVE):
+            numbers = ray.get(desk.signals.remote())
+            # Without a process there is nobody to stop yet: it has them when it is there.
+            for worker in (workers := list(LIVE)):
+                for number in numbers[num_passed:]:
                     worker.interrupt(number)
-                return
+            num_passed = len(numbers) if workers else num_passed
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

@@ -217,7 +217,8 @@ def train_in_workers(
     """Call `train` in a worker for each place, all of which hold the lock too.
 
     Raises:
-        WorkerCrashed: The message says if memory may be the reason. A run that has begun is marked.
+        WorkerCrashed: The message says if memory may be the reason. A run that began or went on is
+            marked.
     """
     # Measured before the worker starts: afterwards it would count as one of the other programs.
     neighbours = describe_neighbours(run.backend)
@@ -244,9 +245,14 @@ def train_in_workers(
     try:
         row = train_together(places, start, partial(train, run, folder.path, job))
     except WorkerCrashed as error:
-        # Until the worker replaces it, `run.json` belongs to a former run, which must not change.
-        has_begun = job["is_resumed"] or stamp(folder) != former
+        # Until the worker replaces it, `run.json` must not change: it is that of a former run, or
+        # that of this one, which has not gone on.
+        has_written = stamp(folder) != former
+        has_begun = job["is_resumed"] or has_written
         message = explain_crash(resolved[-1], folder, str(error), evidence, has_begun=has_begun)
+        if has_written:
+            with suppress(UsageError, OSError):
+                folder.mark("failed", error=message)
         raise WorkerCrashed(message) from None
     return row | {"folder": str(folder.path)}
 
@@ -261,8 +267,6 @@ def explain_crash(
             message += f"\nGo on from its last checkpoint with `poc run --resume {folder.path}`."
         if about_memory := evidence.explain(run, message):
             message += f"\n{about_memory}"
-        if has_begun:
-            folder.mark("failed", error=message)
     return message
 
 

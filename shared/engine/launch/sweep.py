@@ -7,12 +7,15 @@ it stopped. A cell that fails becomes a row with its error, and the others go on
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from poc.shared.engine.folder.former_runs import RUN_FORMAT
-from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.lock import hold_lock, is_held
+from poc.shared.engine.folder.reservation import stamp
+from poc.shared.engine.folder.run_folder import LOCK, RunFolder
 from poc.shared.engine.machine.memory import has_memory_sign, was_killed
 from poc.shared.engine.machine.memory_evidence import KERNEL_SIGN
 from poc.shared.engine.worker.handle import WorkerCrashed
@@ -121,17 +124,32 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
     """Train one cell, or continue it; an error becomes part of the row."""
     path = Path(task["folder"])
     run = RunSpec.parse(task["run"], "")
-    command, report = task["command"], partial(watch, task["name"])
+    command, report, former = task["command"], partial(watch, task["name"]), None
     try:
-        if can_resume(path):
+        former = stamp_to_resume(path)
+        if former is not None:
             row = resume_run(path, command=command, report=report)
         else:
             # Overwriting is safe: only a failed run can be here, or one that has saved nothing.
             row = launch_run(run, path, command=command, overwrite=True, report=report)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
-        return record_failure(task, str(error))
+        # A run that has not gone on, or that trains elsewhere, keeps its record: it can be resumed.
+        has_stayed = former is not None and stamp(RunFolder(path)) == former
+        fail = failed_row if has_stayed or is_held(path) else record_failure
+        return fail(task, str(error))
     return describe_row(task, row)
+
+
+def stamp_to_resume(path: Path) -> tuple[int, int] | None:
+    """Return the stamp of a stopped run, or None if there is none to resume.
+
+    Raises:
+        UsageError: Another process holds its folder.
+    """
+    # The worker of a sweep that was killed may be saving its first checkpoint, and is awaited.
+    with hold_lock(path) if (path / LOCK).exists() else nullcontext():
+        return stamp(RunFolder(path)) if can_resume(path) else None
 
 
 def can_resume(path: Path) -> bool:
@@ -152,8 +170,7 @@ def describe_membership(task: Task) -> dict[str, object]:
 
 def record_failure(task: Task, error: str) -> Row:
     """Write the failure into the cell's run folder, and make the folder if there is none."""
-    failure = kind_of_failure(error)
-    folder = RunFolder(task["folder"])
+    row, folder = failed_row(task, error), RunFolder(task["folder"])
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
         record = folder.read_run()
@@ -161,7 +178,14 @@ def record_failure(task: Task, error: str) -> Row:
         # The run was refused before it began; its settings make the row that the report shows.
         record = {"format": RUN_FORMAT, "command": task["command"], "run": task["run"]}
     folder.write_run(record)
-    folder.mark("failed", error=error, failure=failure, sweep=describe_membership(task))
+    sweep = describe_membership(task)
+    folder.mark("failed", error=error, failure=row["failure"], sweep=sweep)
+    return row
+
+
+def failed_row(task: Task, error: str) -> Row:
+    """Return the row of a cell that has failed; write nothing."""
+    failure = kind_of_failure(error)
     return describe_row(task, {}) | {"status": "failed", "failure": failure, "error": error}
 
 

@@ -36,6 +36,9 @@ COPIES_OF_OUTPUTS = 2
 SHARE_FOR_A_RUN = 0.6
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
+# Rows of a container's `memory.stat` about files that were read, which count as used until others
+# need the memory.
+FILE_CACHE = ("inactive_file", "active_file")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Need:
     def largest_batch(self, free_bytes: int) -> int:
         """Return the largest power of two that fits, at least 1."""
         fitting = (free_bytes - self.fixed_bytes) // max(self.example_bytes, 1)
-        return 1 << max(int(fitting).bit_length() - 1, 0)
+        # The bit length of a negative number is that of its amount.
+        return 1 << (max(int(fitting), 1).bit_length() - 1)
 
 
 def estimate_need(run: ResolvedRun) -> Need:
@@ -100,10 +104,19 @@ def cgroup_bytes() -> int | None:
     """Return the bytes that the container's limit leaves, or None without a limit."""
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
-        used = (CGROUP / "memory.current").read_text()
-        return None if limit == "max" else max(int(limit) - int(used), 0)
+        used = int((CGROUP / "memory.current").read_text())
+        return None if limit == "max" else max(int(limit) - max(used - cached_bytes(), 0), 0)
     except (OSError, ValueError):
         return None
+
+
+def cached_bytes() -> int:
+    """Return the bytes of files that the container's memory keeps, and that the kernel can free."""
+    try:
+        rows = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return sum(int(rows.get(name, 0)) for name in FILE_CACHE)
+    except (OSError, ValueError):
+        return 0
 
 
 def address_space_bytes() -> int | None:

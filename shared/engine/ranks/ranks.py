@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,22 @@ from .ports import free_address
 _OF_STEPS = ("num_steps", "good_steps")
 
 
+class Decision(NamedTuple):
+    """Agreement of all ranks after a step.
+
+    Attributes:
+        is_due: All save.
+        is_agreed: A request to stop, if this rank has one, is known to all.
+    """
+
+    is_due: bool
+    is_agreed: bool
+
+
 class Ranks:
     """The ranks of a run, seen from one of them; a context manager.
 
-    If there is one rank, every method returns what it was given.
+    If there is one rank, it gets back what it gave, and waits for nobody.
     """
 
     def __init__(self, place: Place = ALONE) -> None:
@@ -62,6 +74,11 @@ class Ranks:
         addresses = self.place.addresses or tuple(str(each["address"]) for each in found)
         return replace(self.place, addresses=addresses)
 
+    def meet(self) -> None:
+        """Wait until every rank is here."""
+        if self._meeting is not None:
+            self._meeting.agree({}, lambda found: {})
+
     def pool_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
         """Return a trainer's `metrics` over the examples of all ranks."""
         if self._meeting is None:
@@ -80,26 +97,23 @@ class Ranks:
             return counts
         return pool_counts(self._meeting.exchange(counts))
 
-    def decide(self, *, is_due: bool, interruption: Interruption) -> bool:
+    def decide(self, *, is_due: bool, interruption: Interruption) -> Decision:
         """Agree, after a step, on a save and a stop, so that all ranks do both at the same step.
 
-        A stop is taken if any rank was asked for one. A save is rank 0's decision, whose clock
-        counts.
+        A stop is taken if any rank was asked for one before it has called this. A save is rank 0's
+        decision, whose clock counts.
 
         Args:
             is_due: This rank would save.
             interruption: Asked for the request of this rank; gets that of another.
-
-        Returns:
-            True if all save.
         """
         if self._meeting is None:
-            return is_due
+            return Decision(is_due, is_agreed=True)
         own = {"is_due": is_due, "signal": interruption.number}
         found = self._meeting.agree(own, decide)
         if found["signal"] is not None and interruption.number is None:
             interruption.request(int(found["signal"]))
-        return bool(found["is_due"])
+        return Decision(bool(found["is_due"]), is_agreed=found["signal"] is not None)
 
     def gather(
         self, answers: tuple[NDArray[np.floating], NDArray[np.int64]], sizes: Sequence[int]

@@ -66,6 +66,8 @@ def train(
             # A loop that refuses its weights has not cost the folder a former run.
             if not job.is_resumed:
                 session.begin(record, data.split)
+            # Rank 0 alone writes the folder meanwhile, and a signal would end it alone.
+            ranks.meet()
             # Up to here a signal ends the run at once; from here on, after its step.
             with session.interruption.listening():
                 session.note_position(loop.state)

@@ -9,6 +9,7 @@ from poc.shared.engine.machine.memory import describe_memory_error, is_memory_er
 from poc.shared.engine.step_numbers import group_batches, inputs_of_step
 from poc.shared.engine.teacher import starting_weights, step_coefficients
 from poc.shared.errors import CheckFailed
+from poc.shared.files.arrays import Array
 from poc.shared.spec.resolved import ResolvedRun
 
 # Images of a trial divided by those of a batch: a run also holds its data in memory.
@@ -28,7 +29,7 @@ def try_steps(backend: Backend, run: ResolvedRun, num_steps: int) -> None:
     """
     size = math.ceil(TRIAL_MARGIN * run.spec.data.batch_size)
     images = np.random.default_rng(0).random((size, *run.network.input_shape), dtype=np.float32)
-    labels = np.zeros(size, dtype=np.int64)
+    labels = make_labels(run, size)
     try:
         trainer = backend.Trainer(run, starting_weights(run))
         grouping = group_batches(run, [size] * num_steps)
@@ -43,3 +44,10 @@ def try_steps(backend: Backend, run: ResolvedRun, num_steps: int) -> None:
         if is_memory_error(error):
             raise CheckFailed(describe_memory_error(run.spec)) from None
         raise
+
+
+def make_labels(run: ResolvedRun, size: int) -> Array:
+    """Return labels as the run's data give them: (N,) int64, or (N, num_classes) float32."""
+    if run.spec.loss.is_binary:
+        return np.zeros((size, run.network.num_classes), dtype=np.float32)
+    return np.zeros(size, dtype=np.int64)

@@ -53,7 +53,6 @@ def finish(
         "import_seconds": import_seconds,
         **describe_times(lines, trained),
         "other_processor_share": watched_share(state.seconds),
-        # Linux counts the peak in kB.
         "peak_memory_bytes": own_peak_bytes(),
         "folder": str(supervision.folder.path),
     }

@@ -62,10 +62,9 @@ class TrainingLoop:
         is_resumed: bool = True,
     ) -> None:
         self.resolved, self.backend, self.data = run, backend, data
-        self.spec, self.supervision = run.spec, supervision
+        self.spec, self.supervision, self.ranks = run.spec, supervision, supervision.ranks
         self.folder, self.report = supervision.folder, supervision.report
         self.saver, self.interruption = supervision.saver, supervision.interruption
-        self.ranks = supervision.ranks
         self.texts = weight_metadata(run.spec.model_spec, habits=run.spec.network_habits)
         self.frozen = tensors_of(self.folder, frozen_names(run))
         texts = {**self.texts, **describe_judged(run.spec)}
@@ -182,9 +181,10 @@ class TrainingLoop:
             self.report(self.steps.describe(self.state.step, self.epoch_clock.images_per_second))
         self.state.seconds["train"] = self.epoch_clock.seconds
         is_due = self.saver.is_due(self.state.step, self.epoch_clock.now)
-        if self.ranks.decide(is_due=is_due, interruption=self.interruption):
+        is_due, is_agreed = self.ranks.decide(is_due=is_due, interruption=self.interruption)
+        if is_due:
             self.save()
-        self.interruption.check()
+        self.interruption.check(is_agreed=is_agreed)
 
     def end_epoch(self) -> None:
         """Validate, write checkpoints, and add one line of metrics."""

@@ -16,6 +16,8 @@ from poc.shared.errors import Interrupted, Terminated
 
 SIGTERM = int(signal.SIGTERM)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# First words about a stop after a step, of which the other ranks know.
+AFTER_STEP = "stopped after "
 Handler = Callable[[int, FrameType | None], object]
 
 
@@ -69,14 +71,18 @@ class Interruption:
         """Ask the run to stop, as a signal with this number does that has reached another rank."""
         self.number = number
 
-    def check(self) -> None:
+    def check(self, *, is_agreed: bool = True) -> None:
         """Stop if asked to; called where everything can be saved, as after a step.
+
+        Args:
+            is_agreed: False if other ranks do not know of a request yet, and would wait for this
+                one in their next step.
 
         Raises:
             StopRequested: A signal or a caller has asked for a stop.
         """
         self.has_unsaved = True
-        if self.number is not None:
+        if self.number is not None and is_agreed:
             raise StopRequested
 
     @property

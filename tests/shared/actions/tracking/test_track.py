@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +15,8 @@ from poc.shared.actions.tracking import track as tracking
 from poc.shared.actions.tracking.run_facts import read_time
 from poc.shared.actions.tracking.track import RESULTS, name_runs, track_runs
 from poc.shared.data.sources.inspection import ignore
-from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.engine.folder.lock import hold_lock
+from poc.shared.engine.folder.run_folder import LOCK, RunFolder
 from poc.shared.errors import UsageError
 from poc.tests.faults.test_resume import RUN, train
 
@@ -172,12 +175,62 @@ def test_it_follows_a_run_to_its_end(run, tmp_path, monkeypatch):
         RunFolder(run).mark("finished")
 
     thread = threading.Thread(target=grow)
-    thread.start()
-    track([run], "tensorboard", tmp_path / "logs", follow=True)
-    thread.join()
+    with hold_lock(run):
+        thread.start()
+        track([run], "tensorboard", tmp_path / "logs", follow=True)
+        thread.join()
     found, _ = read_events(tmp_path / "logs" / "first")
     assert list(found["val/loss"]) == [1, 2, 3]
     assert found["results/is_finished"] == {3: 1.0}
+
+
+class SilentTracker:
+    """Keeps how a run ended."""
+
+    num_epochs, ends = 3, []
+
+    def __init__(self, facts, place):
+        self.ends.clear()
+
+    def finish(self, status, results):
+        self.ends.append((status, results))
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def follow(run, monkeypatch):
+    """Follows a run whose record says `running`; gives the notes, and ends after five sleeps."""
+    monkeypatch.setattr(tracking, "TRACKERS", {"silent": SilentTracker})
+    RunFolder(run).mark("running")
+
+    def start():
+        notes, sleeps = [], iter(range(5))
+        monkeypatch.setattr(tracking.time, "sleep", lambda seconds: next(sleeps))
+        with suppress(StopIteration):
+            track([run], "silent", "", follow=True, note=notes.append)
+        return notes
+
+    return start
+
+
+def test_a_killed_run_is_not_followed_for_ever(run, follow):
+    """Its record says `running` for good, and nobody holds its lock."""
+    (run / LOCK).write_text(json.dumps({"process": 1, "machine": socket.gethostname()}))
+    assert follow() == [f"No process holds {run}: its run ended unexpectedly."]
+    assert SilentTracker.ends == [("interrupted", {})]
+
+
+def test_a_run_that_may_train_is_followed(run, follow, monkeypatch):
+    (run / LOCK).write_text(json.dumps({"process": 1, "machine": "another"}))
+    assert follow() == []
+    with hold_lock(run):
+        assert follow() == []
+    looks = iter([True, False, True, False, True, False])
+    monkeypatch.setattr(tracking, "is_abandoned", lambda folder: next(looks))
+    assert follow() == []
+    assert SilentTracker.ends == []
 
 
 @pytest.mark.parametrize(("status", "end"), [("interrupted", "KILLED"), ("failed", "FAILED")])

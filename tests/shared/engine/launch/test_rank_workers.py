@@ -1,5 +1,6 @@
 """The workers of several ranks: one that fails ends the others, and is named."""
 
+import signal
 import time
 from concurrent.futures import Future
 
@@ -15,6 +16,7 @@ from poc.shared.engine.launch.rank_workers import (
 )
 from poc.shared.engine.ranks.place import ALONE, Place
 from poc.shared.engine.worker.handle import WorkerCrashed
+from poc.shared.engine.worker.interruption import interruption_error
 from poc.shared.errors import Interrupted, UsageError
 
 
@@ -91,6 +93,18 @@ def test_other_errors_are_those_of_the_run(kind):
         run(kind("as it is"), "waits")
     with pytest.raises(kind, match=r"^of the first$"):
         run(kind("of the first"), kind("of another"))
+
+
+def test_the_others_have_time_to_save_after_a_common_stop_alone(monkeypatch):
+    """A rank that a signal has ended at once had agreed with nobody: others wait for it in vain."""
+    monkeypatch.setattr(module, "SECONDS_TO_STOP", 2.0)
+    started = time.monotonic()
+    with pytest.raises(Interrupted, match="SIGINT"):
+        run(interruption_error(signal.SIGINT, "stopped by SIGINT"), "waits")
+    assert time.monotonic() - started < 1.5
+    with pytest.raises(Interrupted, match="step 3"):
+        run(Interrupted("stopped after step 3, which is saved: go on with it"), "waits")
+    assert time.monotonic() - started > 2.0
 
 
 def test_places_and_their_variables():

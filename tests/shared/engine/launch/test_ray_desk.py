@@ -1,9 +1,12 @@
 """What ranks on a cluster tell the command, without a cluster."""
 
 import signal
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from poc.shared.engine.launch import ray_ranks
 from poc.shared.engine.launch.ray_desk import Desk, Outcome, RemoteRanks
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.errors import Interrupted, UsageError
@@ -25,9 +28,10 @@ def test_a_desk_gives_each_message_once():
     desk.tell({"restart": 1})
     assert desk.take() == [{"restart": 1}]
     assert desk.take() == []
-    assert desk.signal() is None
+    assert desk.signals() == []
     desk.stop(signal.SIGINT)
-    assert desk.signal() == signal.SIGINT
+    desk.stop(signal.SIGTERM)
+    assert desk.signals() == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_the_row_is_that_of_rank_0():
@@ -71,6 +75,34 @@ def test_two_signals_wait_for_the_ranks_and_a_third_does_not():
     ranks = RemoteRanks()
     ranks.interrupt(signal.SIGINT)
     ranks.interrupt(signal.SIGINT)
-    assert [ranks.take(), ranks.take()] == [signal.SIGINT, None]
+    assert [ranks.take(), ranks.take()] == [[signal.SIGINT] * 2, []]
     with pytest.raises(Interrupted):
         ranks.interrupt(signal.SIGINT)
+
+
+class Process:
+    """The process of a rank, which keeps the signals that it gets."""
+
+    def __init__(self):
+        self.numbers = []
+
+    def interrupt(self, number):
+        self.numbers.append(number)
+
+
+def test_each_signal_reaches_the_process_of_a_rank_once(monkeypatch):
+    """One that comes before the process does waits for it; a second one is passed on too."""
+    live, desk, process = set(), Desk(), Process()
+    monkeypatch.setattr(ray_ranks, "LIVE", live)
+    monkeypatch.setattr(ray_ranks, "SECONDS_BETWEEN_LOOKS", 0.01)
+    silent = SimpleNamespace(get=lambda found: found)
+    afar = SimpleNamespace(signals=SimpleNamespace(remote=lambda: [*desk.signals()]))
+    with ray_ranks.passing_signals(silent, afar):
+        desk.stop(signal.SIGINT)
+        time.sleep(0.2)
+        live.add(process)
+        time.sleep(0.2)
+        assert process.numbers == [signal.SIGINT]
+        desk.stop(signal.SIGTERM)
+        time.sleep(0.2)
+    assert process.numbers == [signal.SIGINT, signal.SIGTERM]

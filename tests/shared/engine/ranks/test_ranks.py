@@ -1,7 +1,10 @@
 """What a loop asks of the other ranks: pooled numbers by hand, and decisions of all."""
 
 import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +14,8 @@ from poc.shared.engine.ranks import ranks as ranks_module
 from poc.shared.engine.ranks.place import Place
 from poc.shared.engine.ranks.ports import local_addresses
 from poc.shared.engine.ranks.ranks import Ranks, own_counts, pool_counts, pool_metrics
-from poc.shared.engine.worker.interruption import Interruption
+from poc.shared.engine.training.loop import TrainingLoop
+from poc.shared.engine.worker.interruption import Interruption, StopRequested
 
 
 def together(work, count):
@@ -61,9 +65,10 @@ def test_a_process_that_is_alone_gets_back_what_it_gave():
     metrics, counts = {"loss": 1.0}, {"count": 2.0}
     assert ranks.pool_metrics(metrics) is metrics
     assert ranks.pool_counts(counts) is counts
-    assert ranks.decide(is_due=True, interruption=stop)
+    assert ranks.decide(is_due=True, interruption=stop) == (True, True)
     assert ranks.add(1.5) == 1.5
-    assert not ranks.decide(is_due=False, interruption=stop)
+    assert ranks.decide(is_due=False, interruption=stop) == (False, True)
+    ranks.meet()
 
 
 def test_all_stop_if_one_was_asked_to():
@@ -71,15 +76,63 @@ def test_all_stop_if_one_was_asked_to():
         stop = Interruption()
         if ranks.place.index == 1:
             stop.request(2)
-        is_due = ranks.decide(is_due=ranks.place.is_first, interruption=stop)
-        return is_due, stop.number
+        found = ranks.decide(is_due=ranks.place.is_first, interruption=stop)
+        return *found, stop.number
 
-    assert together(work, 3) == [(True, 2)] * 3
+    assert together(work, 3) == [(True, True, 2)] * 3
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_signal_that_comes_after_a_decision_waits_for_the_next_one(is_due):
+    """One rank would stop alone, and the others would wait for it in their next step."""
+
+    def work(ranks):
+        stop = Interruption()
+
+        def arrive(*_):
+            if ranks.place.is_first and stop.number is None:
+                stop._take(signal.SIGINT, None)
+
+        def decide(**given):
+            decision = ranks.decide(**given)
+            # Between the decision and the check; with a save that is due, within it.
+            if not is_due:
+                arrive()
+            return decision
+
+        loop = SimpleNamespace(
+            state=SimpleNamespace(step=1, seconds={}),
+            steps=SimpleNamespace(batch_size=lambda step: 8),
+            epoch_clock=SimpleNamespace(count=lambda size: False, seconds=0.0, now=0.0),
+            saver=SimpleNamespace(is_due=lambda step, now: is_due),
+            ranks=SimpleNamespace(decide=decide),
+            save=arrive,
+            interruption=stop,
+        )
+        TrainingLoop.after_step(loop)
+        with pytest.raises(StopRequested):
+            TrainingLoop.after_step(loop)
+        return stop.number
+
+    assert together(work, 2) == [signal.SIGINT] * 2
+
+
+def test_all_wait_for_the_last_one():
+    come = []
+
+    def work(ranks):
+        if not ranks.place.is_first:
+            time.sleep(0.2)
+        come.append(ranks.place.index)
+        ranks.meet()
+        return len(come)
+
+    assert together(work, 3) == [3] * 3
 
 
 def test_the_first_rank_decides_on_a_save():
     def work(ranks):
-        return ranks.decide(is_due=not ranks.place.is_first, interruption=Interruption())
+        return ranks.decide(is_due=not ranks.place.is_first, interruption=Interruption()).is_due
 
     assert together(work, 2) == [False, False]
 
