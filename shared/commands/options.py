@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -42,7 +42,8 @@ class TrainedRun(click.Path):
         """
         from poc.shared.actions.new_images.recommended_run import find_recommended
 
-        return find_recommended(Path(super().convert(value, param, ctx)))
+        # `path_type` has made it a path.
+        return find_recommended(cast(Path, super().convert(value, param, ctx)))
 
 
 TRAINED_RUN = TrainedRun()

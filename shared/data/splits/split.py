@@ -180,6 +180,11 @@ def kfold(source: Source, spec: SplitSpec) -> Parts:
 def refuse_empty(source: Source, spec: SplitSpec, folds: Sequence[Indices]) -> None:
     """Refuse folds of which some, whichever tests, would have nothing to test.
 
+    Args:
+        source: The images.
+        spec: The rule.
+        folds: Indices (k,) int64 of each fold.
+
     Raises:
         UsageError: A fold is empty; the message counts the groups.
     """
