@@ -22,11 +22,11 @@ from poc.tests.shared.engine.folder.test_decision import make_decision
 __all__ = ["photos", "run", "trained"]
 
 
-def export(folder, *, file_format, data=None, report=None):
+def export(folder, *, file_format, data=None, report=None, output=None, names=("cat", "dog")):
     """Write a small file and its entry, as `poc export` does with a framework."""
-    path = folder / "exports" / f"float32.{file_format}"
+    path = output or folder / "exports" / f"float32.{file_format}"
     path.parent.mkdir(exist_ok=True)
-    write_file(path, default_spec(), (12, 10, 3), ["cat", "dog"])
+    write_file(path, default_spec(), (12, 10, 3), list(names))
     row = {
         "format": file_format,
         "precision": "float32",
@@ -91,6 +91,21 @@ def test_an_export_of_other_weights_or_another_decision_is_written_again(run, ex
     file.write_text(json.dumps([{**row, "checkpoint_sha256": "0"} for row in rows]))
     package_run(run, tmp_path / "c.zip", formats=["onnx"])
     assert exports == ["onnx"] * 3
+
+
+def test_an_export_to_another_place_leaves_that_of_the_run_known(run, exports, tmp_path):
+    export(run, file_format="onnx")
+    for name in ("mine.onnx", "float32.onnx", "mine.onnx"):
+        export(run, file_format="onnx", output=tmp_path / "out" / name, names=("ox", "emu"))
+    assert package_run(run, tmp_path / "a.zip", formats=["onnx"]).exported == []
+    files = [row["file"] for row in RunFolder(run).exports.read()]
+    out = [str(tmp_path / "out" / name) for name in ("float32.onnx", "mine.onnx")]
+    assert files == [str(run / "exports" / "float32.onnx"), *out]
+    # A file that is gone, or is written again, leaves no entry.
+    for path in out:
+        (tmp_path / "out" / path).unlink()
+    export(run, file_format="onnx", names=("ox", "emu"))
+    assert [row["file"] for row in RunFolder(run).exports.read()] == files[:1]
 
 
 @pytest.mark.parametrize(
