@@ -55,7 +55,7 @@ def exports(monkeypatch):
     return calls
 
 
-def test_it_is_complete_and_the_same_each_time(run, exports, tmp_path):
+def test_it_is_complete_and_the_same_each_time(run, photos, exports, tmp_path):
     first = package_run(run, tmp_path / "a.zip", formats=["onnx"])
     again = package_run(run, tmp_path / "b.zip", formats=["onnx"])
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
@@ -68,6 +68,9 @@ def test_it_is_complete_and_the_same_each_time(run, exports, tmp_path):
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
     assert sums == [f"{value}  {name}" for name, value in digests.items()]
     assert first.files == digests
+    # No file of it names a folder of this machine.
+    places = [str(place).encode() for place in (run.parent, photos.parent)]
+    assert not any(place in content for content in held.values() for place in places)
     assert list(held) == [
         *("README.md", "float32.onnx", "preprocess_onnx.json", "predict_onnx.py"),
         *("weights.safetensors", "WEIGHTS_LICENCE.txt", "LICENSE.txt"),
