@@ -75,6 +75,8 @@ def predict(
         )
     lead = {"file": found.names}
     table = probability_frame(found.scaled, found.class_names, lead, found.answers)
+    # Texts of pandas 3 know no None.
+    table["label"] = table["label"].astype(object)
     table.loc[found.is_rejected, "label"] = None
     table.attrs["decision"] = found.decision.summary() if found.decision else None
     return table

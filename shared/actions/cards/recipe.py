@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from poc.shared.analysis.runs.row_labels import flatten
+from poc.shared.analysis.runs.row_labels import PATHS, flatten
 from poc.shared.analysis.tables.markdown import markdown_table
 from poc.shared.analysis.tables.table import Table
 from poc.shared.errors import UsageError
@@ -33,8 +33,6 @@ LEFT_OUT = (
     *("method", "model", "backend", "input_shape", "num_classes", "stage", "open_settings"),
     *("data.source", "data.columns", "data.split", "data.cache", "data.num_workers"),
 )
-# Only the name of these files is shown: their folders are those of one machine.
-FILES = ("initial_weights", "teacher.weights", "data.cache_folder")
 DEFAULT, GIVEN, OPEN = "default", "set", "recipe, or set"
 
 
@@ -68,7 +66,7 @@ def described(spec: RunSpec) -> dict[str, str]:
     """Return dotted key -> value as text, of the settings that the section is about."""
     flat = flatten(spec.model_dump(mode="json"))
     return {
-        key: Path(value).name if key in FILES else value.strip("[]")
+        key: Path(value).name if key in PATHS else value.strip("[]")
         for key, value in flat.items()
         if not any(key == left or key.startswith(f"{left}.") for left in LEFT_OUT)
     }

@@ -10,12 +10,14 @@ from poc.shared.actions.new_images.trained_network import TrainedNetwork, read_t
 from poc.shared.analysis.runs.groups import Group, group_runs
 from poc.shared.analysis.runs.predictions import Predictions
 from poc.shared.analysis.runs.reading import Run, read_or_explain
+from poc.shared.analysis.runs.row_labels import PATHS, flatten
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.folder.decision import AnswerRule
 from poc.shared.engine.folder.lock import is_held
 from poc.shared.engine.folder.record import RunRecord, has_path
 from poc.shared.engine.numerics.answers import Labels
 from poc.shared.engine.resolving.validation import chooses_epoch
+from poc.shared.shown_names import plain
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
@@ -145,8 +147,21 @@ class Subject:
         return shorten_source(self.spec.data.source)
 
     def hide_paths(self, text: str) -> str:
-        """Return a text with the source of the data shortened."""
-        return text.replace(self.spec.data.source, self.write_source())
+        """Return a text in which each path of the run's settings is shortened to its name."""
+        # The longest first: a teacher may be in the folder of the data.
+        for path in sorted(list_paths(self.spec), key=len, reverse=True):
+            for written in {path, plain(path), repr(path)[1:-1]}:
+                text = text.replace(written, plain(Path(path).name))
+        return text
+
+
+def list_paths(spec: RunSpec) -> list[str]:
+    """Return the paths of files and folders that the settings of a run name."""
+    settings = flatten(spec.model_dump(mode="json"))
+    found = [settings[key] for key in PATHS if key in settings and key != "data.source"]
+    if has_path(spec.data.source):
+        found.append(spec.data.source.partition(":")[2])
+    return [path for path in found if Path(path).name]
 
 
 def shorten_source(source: str) -> str:

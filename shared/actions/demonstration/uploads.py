@@ -48,8 +48,14 @@ class Uploads:
         self._answered: set[Path] = set()
 
     def holds(self, path: str) -> bool:
-        """Tell if a path leads to a place below the folder, and not out of it again."""
-        return Path(os.path.normpath(path)).is_relative_to(self.folder) and "\0" not in path
+        """Tell if a path leads to a file below the folder, or to where one was.
+
+        A path that leads out of the folder again, or to a folder, does not.
+        """
+        place = normal(Path(path))
+        # Unlike Path.is_dir, it raises nothing for a name that is too long, or not of characters.
+        is_folder = os.path.isdir(place)  # noqa: PTH112
+        return place.is_relative_to(self.folder) and not is_folder and "\0" not in path
 
     def reserve(self, num_bytes: int) -> bool:
         """Keep room for an upload that is coming; False if there is none.
@@ -102,7 +108,7 @@ class Uploads:
             for path in self.files():
                 # A file may be gone by now: another photo was answered.
                 if modified(path) < oldest:
-                    path.unlink(missing_ok=True)
+                    remove_file(path)
             for path in [path for path in self._unanswered if not path.exists()]:
                 del self._unanswered[path]
             for place in self.folder.iterdir():
@@ -112,13 +118,14 @@ class Uploads:
     def _delete_answered(self) -> None:
         if self._num_landing:
             return
-        for path in self._answered:
+        # Taken out before: what cannot be deleted must not end the deleting of the others.
+        answered, self._answered = self._answered, set()
+        for path in answered:
             if self._unanswered[path] <= 0:
                 del self._unanswered[path]
-                path.unlink(missing_ok=True)
+                remove_file(path)
                 if path.parent != self.folder:
                     remove_empty(path.parent)
-        self._answered.clear()
 
     def files(self) -> list[Path]:
         """Return all files."""
@@ -130,9 +137,16 @@ def normal(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if there is one that can be removed."""
+    # Questions may name places that no file can have; ValueError: no name of characters.
+    with suppress(OSError, ValueError):
+        path.unlink()
+
+
 def remove_empty(place: Path) -> None:
     """Remove a folder if nothing is in it."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         place.rmdir()
 
 

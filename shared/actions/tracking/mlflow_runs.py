@@ -1,6 +1,7 @@
 """A run in MLflow: its settings as parameters, its epochs as metrics, and how it ended."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import ModuleType
@@ -18,6 +19,8 @@ FOLDER_TAG, STARTED_TAG, EPOCHS_TAG = "poc.folder", "poc.started", "poc.num_epoc
 ENDS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 # Limits of MLflow: entries of one request, and characters of a parameter.
 MAX_ENTRIES, MAX_CHARACTERS = 100, 6000
+# Characters that MLflow refuses in names of metrics and parameters.
+REFUSED = re.compile(r"[^/\w.\- :]")
 
 
 class MlflowTracker:
@@ -54,10 +57,11 @@ class MlflowTracker:
         self._client.set_tag(self._run_id, EPOCHS_TAG, str(epoch))
         self.num_epochs = epoch
 
-    def finish(self, status: str, results: Mapping[str, float]) -> None:
-        """Write the results, and how the run ended; nothing if an earlier call did."""
+    def finish(self, status: str, seconds: float, results: Mapping[str, float]) -> None:
+        """Write the results, and how and when the run ended; nothing if an earlier call did."""
         if self._end == ENDS[status]:
             return
+        self._last = self._began + seconds
         self._log(results, self.num_epochs)
         end = round(1000 * self._last)
         self._client.set_terminated(self._run_id, ENDS[status], end)
@@ -87,14 +91,16 @@ class MlflowTracker:
         began = round(1000 * read_time(facts.started))
         run = self._client.create_run(number, began, tags, run_name=facts.name)
         entity = self._mlflow.entities.Param
-        params = [entity(name, text[:MAX_CHARACTERS]) for name, text in facts.settings.items()]
+        params = [
+            entity(write_name(name), text[:MAX_CHARACTERS]) for name, text in facts.settings.items()
+        ]
         for some in batched(params, MAX_ENTRIES):
             self._client.log_batch(run.info.run_id, params=some)
         return str(run.info.run_id)
 
     def _log(self, values: Mapping[str, float], epoch: int) -> None:
         entity, when = self._mlflow.entities.Metric, round(1000 * self._last)
-        metrics = [entity(name, value, when, epoch) for name, value in values.items()]
+        metrics = [entity(write_name(name), value, when, epoch) for name, value in values.items()]
         for some in batched(metrics, MAX_ENTRIES):
             self._client.log_batch(self._run_id, metrics=some)
 
@@ -114,6 +120,11 @@ def import_mlflow() -> ModuleType:
         ) from None
     module: ModuleType = mlflow
     return module
+
+
+def write_name(name: str) -> str:
+    """Return a name in characters that MLflow takes: `a to b` for the pair `a>b`."""
+    return REFUSED.sub("_", name.replace(">", " to "))
 
 
 def quote(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 from poc.shared.errors import UsageError
-from poc.shared.files.whole import read_json, write_json
+from poc.shared.files.whole import read_object, write_json
 
 from .run_facts import RunFacts, read_time
 
@@ -31,6 +31,8 @@ SHOWN = (
 class TensorboardTracker:
     """The folder of one run below the place; an earlier one of the same run is replaced.
 
+    The folder has the name of the run, or a longer one if another run has that name there.
+
     Args:
         facts: The run.
         place: Folder that `tensorboard --logdir` takes.
@@ -41,7 +43,9 @@ class TensorboardTracker:
 
     def __init__(self, facts: RunFacts, place: str | None) -> None:
         self._modules = import_tensorboard()
-        folder = Path(place or DEFAULT_PLACE) / facts.name
+        root = Path(place or DEFAULT_PLACE)
+        name = choose_name(root, facts)
+        folder = root / name
         make_room(folder)
         write_json(folder / MARKER, {"format": FORMAT, "run": facts.folder})
         self._began = read_time(facts.started)
@@ -49,7 +53,7 @@ class TensorboardTracker:
         self.num_epochs = 0
         self._writer = self._modules.writer.EventFileWriter(str(folder))
         settings = {key: text for key, text in facts.settings.items() if key.startswith(SHOWN)}
-        self._add(self._modules.hparams.hparams_pb(settings, trial_id=facts.name), 0)
+        self._add(self._modules.hparams.hparams_pb(settings, trial_id=name), 0)
 
     def log_epoch(self, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
         """Write the values of an epoch, which ended so many seconds after the start."""
@@ -58,8 +62,9 @@ class TensorboardTracker:
         self._add(self._scalars(shown), epoch)
         self.num_epochs = epoch
 
-    def finish(self, status: str, results: Mapping[str, float]) -> None:
+    def finish(self, status: str, seconds: float, results: Mapping[str, float]) -> None:
         """Write the results at the last epoch; TensorBoard has no page for how a run ended."""
+        self._last = self._began + seconds
         named = {f"results/{name}": value for name, value in results.items()}
         ended = {"results/is_finished": float(status == "finished")}
         self._add(self._scalars({**named, **ended}), self.num_epochs)
@@ -102,6 +107,25 @@ def import_tensorboard() -> SimpleNamespace:
     )
 
 
+def choose_name(root: Path, facts: RunFacts) -> str:
+    """Return the name of a run, with as many folders before it as no other run has at the place."""
+    name, own = facts.name, Path(facts.folder)
+    parts = own.parts[1:]
+    for depth in range(facts.name.count("/") + 1, len(parts) + 1):
+        name = "/".join(parts[-depth:])
+        owner = read_owner(root / name)
+        if owner is None or owner.resolve() == own.resolve():
+            break
+    return name
+
+
+def read_owner(folder: Path) -> Path | None:
+    """Return the run folder that a folder of events is of; None if no earlier call wrote it."""
+    marker = folder / MARKER
+    owner = read_object(marker).get("run") if marker.is_file() else None
+    return Path(owner) if isinstance(owner, str) else None
+
+
 def make_room(folder: Path) -> None:
     """Make the folder of a run, or empty it if poc wrote it.
 
@@ -115,9 +139,10 @@ def make_room(folder: Path) -> None:
             f"Got the folder {str(folder)!r}, which cannot be made ({error.strerror}). Expected a "
             "folder that you may write to. Try another --output."
         ) from None
-    found = sorted(folder.iterdir())
+    # Folders below are those of runs with longer names.
+    found = sorted(path for path in folder.iterdir() if not path.is_dir())
     own = [path for path in found if path.name == MARKER or ".tfevents." in path.name]
-    is_own = (folder / MARKER).is_file() and read_json(folder / MARKER).get("format") == FORMAT
+    is_own = (folder / MARKER).is_file() and read_object(folder / MARKER).get("format") == FORMAT
     if found and (len(own) < len(found) or not is_own):
         raise UsageError(
             f"Got the folder {str(folder)!r}, which has files that `poc track` did not write. "

@@ -50,8 +50,8 @@ class Tracker(Protocol):
     def log_epoch(self, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
         """Write the values of an epoch, which ended so many seconds after the start."""
 
-    def finish(self, status: str, results: Mapping[str, float]) -> None:
-        """Write the results, and how the run ended."""
+    def finish(self, status: str, seconds: float, results: Mapping[str, float]) -> None:
+        """Write the results, and how the run ended, so many seconds after the start."""
 
     def close(self) -> None:
         """End the connection or the file."""
@@ -100,7 +100,8 @@ class Tracked:
         if self.is_lost:
             status = "interrupted"
         if status in ("finished", "failed", "interrupted"):
-            self._tracker.finish(str(status), self._read_results() if status == "finished" else {})
+            results = self._read_results() if status == "finished" else {}
+            self._tracker.finish(str(status), seconds, results)
             self.is_over = True
 
     def close(self) -> None:

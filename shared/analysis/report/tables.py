@@ -166,13 +166,21 @@ EXPORT_COLUMNS: Mapping[str, tuple[str, float]] = {
 
 
 def exports_by_kind(group: Group) -> dict[tuple[str, ...], list[ExportRecord]]:
-    """Group the records of a row's exports by format, precision and treatment of shortcuts."""
+    """Group the records of a row's exports by format, precision and treatment of shortcuts.
+
+    Of files at several places, the last one of each run counts.
+    """
     found: dict[tuple[str, ...], list[ExportRecord]] = {}
     for run in group.runs:
-        for entry in run.exports:
-            kept = () if entry.merges_shortcuts else ("shortcuts kept",)
-            found.setdefault((entry.format, entry.precision, *kept), []).append(entry)
+        for kind, entry in {describe_kind(entry): entry for entry in run.exports}.items():
+            found.setdefault(kind, []).append(entry)
     return dict(sorted(found.items()))
+
+
+def describe_kind(entry: ExportRecord) -> tuple[str, ...]:
+    """Return the words that tell the kind of an exported file."""
+    kept = () if entry.merges_shortcuts else ("shortcuts kept",)
+    return (entry.format, entry.precision, *kept)
 
 
 def baseline_rows(groups: Sequence[Group], columns: Sequence[str]) -> list[list[str]]:

@@ -26,7 +26,7 @@ LONG_NUMBER = re.compile(r"\d+\.\d{5,}")
 # Settings that may be a path of one machine; it may come after a scheme, as in `folder:PATH`.
 PATHS = (
     *("data.source", "data.split.file", "data.cache_folder"),
-    *("initial_weights", "teacher.weights"),
+    *("initial_weights", "teacher.weights", "method_options.channels_file"),
 )
 SCHEME = re.compile(r"\w+:(?=/)")
 MAX_DEPTH = 8

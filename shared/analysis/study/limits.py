@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from poc.shared.analysis.verdicts.digits import count_digits
 from poc.shared.spec.run import BACKENDS
 
 from .costs import Cost
@@ -82,20 +83,24 @@ def keeps(key: Key, costs: Mapping[Key, Cost], limits: Limits) -> bool:
     return key[1] not in BACKENDS or limits.excess(costs.get(key, Cost())) <= 1
 
 
-def write_size(num_bytes: float) -> str:
-    """Return `1.20 MB` or `350.0 kB`."""
-    if num_bytes >= 1e6:
-        return f"{num_bytes / 1e6:,.2f} MB"
-    return f"{num_bytes / 1e3:,.1f} kB"
+def write_size(num_bytes: float, limit: float | None = None) -> str:
+    """Return `1.20 MB` or `350.0 kB`, with more digits if it would look like a limit in bytes."""
+    name, unit, digits = ("MB", 1e6, 2) if num_bytes >= 1e6 else ("kB", 1e3, 1)
+    if limit is not None:
+        digits = count_digits([num_bytes / unit], limit / unit, digits)
+    return f"{num_bytes / unit:,.{digits}f} {name}"
 
 
-def write_latency(seconds: float) -> str:
-    """Return `12.3 ms for one image`."""
-    return f"{write_milliseconds(seconds)} ms for one image"
+def write_latency(seconds: float, limit: float | None = None) -> str:
+    """Return `12.3 ms for one image`, with more digits if it would look like a limit in seconds."""
+    return f"{write_milliseconds(seconds, limit)} ms for one image"
 
 
-def write_milliseconds(seconds: float) -> str:
+def write_milliseconds(seconds: float, limit: float | None = None) -> str:
     """Return milliseconds with at least three digits: `0.234`, `12.3`, `1,235`."""
     milliseconds = 1e3 * seconds
-    digits = 2 - math.floor(math.log10(milliseconds)) if milliseconds > 0 else 2
-    return f"{milliseconds:,.{min(max(digits, 0), 4)}f}"
+    wanted = 2 - math.floor(math.log10(milliseconds)) if milliseconds > 0 else 2
+    digits = min(max(wanted, 0), 4)
+    if limit is not None:
+        digits = count_digits([milliseconds], 1e3 * limit, digits)
+    return f"{milliseconds:,.{digits}f}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from poc.shared.analysis.statistics.differences import Remedy
+from poc.shared.analysis.verdicts.digits import write_interval
 from poc.shared.analysis.verdicts.findings import list_names
 from poc.shared.analysis.verdicts.phrases import FRAMEWORKS, MAX_NAMES, write_remedy
 
@@ -61,10 +62,13 @@ def limits_of(verdict: LimitsVerdict) -> Limits:
 
 def write_cost(decision: Decision) -> str:
     """Return size and latency of the recommended row: `1.20 MB, 25 ms for one image`."""
-    cost = Cost(**decision.cost.model_dump())
+    cost, limits = Cost(**decision.cost.model_dump()), decision.limits
     size, latency = size_of(cost), cost.latency_seconds
-    parts = [] if size is None else [write_size(size)]
-    parts.append("its latency was not measured" if latency is None else write_latency(latency))
+    most = limits.max_bytes if limits else None
+    longest = limits.max_latency_seconds if limits else None
+    parts = [] if size is None else [write_size(size, most)]
+    unknown = "its latency was not measured"
+    parts.append(unknown if latency is None else write_latency(latency, longest))
     return ", ".join(parts)
 
 
@@ -112,11 +116,11 @@ def write_savings(item: Equivalent) -> str:
 
 def write_points(difference: float, interval: Ends) -> str:
     """Return `1.2 points lower (-0.4 to 2.8)`, the difference as seen from the recommended one."""
-    low, high = (100 * end for end in interval)
+    low, high = interval
     side = "lower" if difference >= 0 else "higher"
     if difference < 0:
         low, high = -high, -low
-    return f"{100 * abs(difference):.1f} points {side} ({low:.1f} to {high:.1f})"
+    return f"{100 * abs(difference):.1f} points {side} ({write_interval(low, high)})"
 
 
 def describe_better(decision: Decision) -> Iterator[str]:
@@ -157,8 +161,8 @@ def describe_frameworks(decision: Decision) -> Iterator[str]:
     for item in decision.frameworks:
         if item.better:
             sign = 1 if item.better == "tf" else -1
-            ends = sorted(100 * sign * end for end in item.interval)
-            size = f"{100 * abs(item.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
+            low, high = sorted(sign * end for end in item.interval)
+            size = f"{100 * abs(item.difference):.1f} points ({write_interval(low, high)})"
             leader = f"{FRAMEWORKS[item.better]} is more accurate"
             yield f"The frameworks differ for {item.candidate}: {leader} by {size}."
     rest = [item for item in decision.frameworks if not item.better]
@@ -186,10 +190,10 @@ def describe_open(questions: Sequence[OpenQuestion]) -> Iterator[str]:
 
 def write_lead(item: OpenQuestion) -> str:
     """Return `A is 1.2 points ahead of B on the test images (-0.4 to 2.8)`, the higher first."""
-    names, (low, high) = (item.first, item.second), (100 * end for end in item.interval)
+    names, (low, high) = (item.first, item.second), item.interval
     if item.difference < 0:
         names, (low, high) = names[::-1], (-high, -low)
-    points, ends = f"{100 * abs(item.difference):.1f}", f"({low:.1f} to {high:.1f})"
+    points, ends = f"{100 * abs(item.difference):.1f}", f"({write_interval(low, high)})"
     if points == "0.0":
         return f"{names[0]} and {names[1]} are equal on the test images {ends}"
     return f"{names[0]} is {points} points ahead of {names[1]} on the test images {ends}"
@@ -201,9 +205,8 @@ def describe_learning(decision: Decision) -> Iterator[str]:
     if curve is None:
         return
     before, after = (point[0] for point in curve.points[-2:])
-    low, high = (100 * end for end in curve.interval)
     change = f"from {before:,} to {after:,} training images the accuracy changed by"
-    size = f"{100 * curve.gain:+.1f} points ({low:.1f} to {high:.1f})"
+    size = f"{100 * curve.gain:+.1f} points ({write_interval(*curve.interval)})"
     if curve.helps:
         yield f"More images help: {change} {size}."
     else:

@@ -1,12 +1,15 @@
 """Tables as Markdown."""
 
 import html
+import re
 
 from poc.shared.engine.console.output import plain
 
 from .table import Table
 
-MARKDOWN_SIGNS = "\\`*[]|$~"
+# An underline between letters or digits, as in `batch_size`, is text: it stays, for readers of the
+# plain file.
+MARKDOWN_SIGNS = re.compile(r"[\\`*\[\]|$~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def markdown_table(table: Table, level: int = 2) -> list[str]:
@@ -26,4 +29,4 @@ def rule(column: str, table: Table) -> str:
 def escape(text: str) -> str:
     """Escape text, so that Markdown, and the HTML inside it, show it unchanged."""
     text = html.escape(plain(text.replace("\n", " ")), quote=False)
-    return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in text)
+    return MARKDOWN_SIGNS.sub(lambda found: f"&#{ord(found[0])};", text)

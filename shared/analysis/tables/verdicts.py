@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from poc.shared.analysis.verdicts.digits import write_interval
 from poc.shared.analysis.verdicts.headline import Rival
 from poc.shared.analysis.verdicts.pairs import Pair
 from poc.shared.analysis.verdicts.phrases import write_points, write_remedy
@@ -104,7 +105,7 @@ def write_ends(pair: Pair) -> str:
     """Return the interval of a pair in points, `-0.4 to +2.8`; a dash if it has none."""
     if pair.low is None or pair.high is None:
         return "-"
-    return f"{100 * pair.low:+.1f} to {100 * pair.high:+.1f}"
+    return write_interval(pair.low, pair.high, "+")
 
 
 def judge_pair(pair: Pair) -> str:

@@ -6,6 +6,7 @@ from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.differences import Remedy
 from poc.shared.shown_names import say
 
+from .digits import write_interval
 from .findings import baseline, list_names, mean_accuracy, name_baseline
 from .pairs import Pair
 
@@ -41,8 +42,8 @@ def write_points(pair: Pair) -> str:
     if pair.difference is None or pair.low is None or pair.high is None:
         return "-"
     sign = -1 if pair.difference < 0 else 1
-    ends = sorted(100 * sign * end for end in (pair.low, pair.high))
-    return f"{100 * abs(pair.difference):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
+    low, high = sorted((sign * pair.low, sign * pair.high))
+    return f"{100 * abs(pair.difference):.1f} points ({write_interval(low, high)})"
 
 
 def write_baseline(group: Group) -> str:

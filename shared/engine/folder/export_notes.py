@@ -6,6 +6,8 @@ from pathlib import Path
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import read_json, write_json
 
+from .own_files import is_noted
+
 EXPORTS = "exports.json"
 
 
@@ -32,6 +34,24 @@ class ExportNotes:
             return []
 
     def add(self, row: Mapping[str, object], keys: Sequence[str]) -> None:
-        """Add an export; it replaces an entry with the same values under `keys`."""
-        others = [other for other in self.read() if any(other.get(key) != row[key] for key in keys)]
+        """Add an export.
+
+        It replaces an entry with the same values under `keys`, unless that is of a file elsewhere,
+        which is still there: it would no longer be known as the run's.
+        """
+        others = [
+            other
+            for other in self.read()
+            if any(other.get(key) != row[key] for key in keys) or self._is_elsewhere(other, row)
+        ]
         write_json(self._path, [*others, dict(row)])
+
+    def _is_elsewhere(self, other: Mapping[str, object], row: Mapping[str, object]) -> bool:
+        """Tell if the file of an entry is unchanged, and another one than that of a new entry."""
+        file, new = Path(str(other.get("file", ""))), Path(str(row.get("file", "")))
+        is_equal = file.name == new.name and other.get("sha256") == row.get("sha256")
+        if file == new or is_equal:
+            return False
+        # The folder may have been moved since.
+        places = (file, self._path.parent / "exports" / file.name)
+        return any(is_noted(place, [other]) for place in places)

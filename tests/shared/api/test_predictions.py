@@ -138,6 +138,20 @@ def test_a_decision_is_in_the_table_and_named_in_its_attributes(result, tmp_path
     assert again.equals(plain)
 
 
+def test_an_unsure_image_has_the_label_none(result, tmp_path):
+    run = shutil.copytree(result.folder, tmp_path / "run")
+    photo = [result.folder.parent / "photos" / "cat" / f"{number}.png" for number in range(5)]
+    names = list(result.class_names)
+    write_decision(run, make_decision(run, names=names, threshold=None))
+    share = predict(run, photo)[["cat", "dog", "class label"]].max(axis=1).median()
+    cut = {"log_odds": float(np.log(share / (1 - share))) + 1e-9, "probability": float(share)}
+    rejection = {"rule": "answered", "share": 0.5, **cut}
+    write_decision(run, make_decision(run, names=names, threshold=None, rejection=rejection))
+    labels = predict(run, photo)["label"].tolist()
+    assert None in labels
+    assert all(label is None or label in names for label in labels)
+
+
 def test_an_exported_file_takes_the_place_of_the_run(tmp_path):
     """As the docs say; without a framework, and with the same table."""
     path = tmp_path / "float32.onnx"

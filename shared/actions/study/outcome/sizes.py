@@ -40,8 +40,8 @@ def find_large(
         name = min(sizes, key=lambda item: sizes[item])
         raise UsageError(
             f"Got --max-size {write_size(max_bytes)}, which no candidate keeps: the smallest, "
-            f"{name}, has weights of {write_size(sizes[name])}. Expected a limit that one of them "
-            f"keeps. Try a larger one, or other --methods."
+            f"{name}, has weights of {write_size(sizes[name], max_bytes)}. Expected a limit that "
+            "one of them keeps. Try a larger one, or other --methods."
         )
     return large
 
@@ -68,6 +68,7 @@ def leave_out_large(
         each.too_large = tuple(taught)
     large |= {f"{name} with a teacher": size for name, size in taught.items()}
     if large:
-        names = ", ".join(f"{name} ({write_size(size)})" for name, size in large.items())
-        tell(f"Left out, since the weights are over {write_size(limits.max_bytes)}: {names}.")
+        most = limits.max_bytes
+        names = ", ".join(f"{name} ({write_size(size, most)})" for name, size in large.items())
+        tell(f"Left out, since the weights are over {write_size(most)}: {names}.")
     return list(large)

@@ -14,13 +14,16 @@ from poc.shared.errors import UsageError
 from poc.shared.spec.methods.transfer_learning import FixResOptions
 
 METHOD = "fixres"
+# The failure of a finished run that was not tested, as those of a study's search.
+UNTESTED = "no test part"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One run of the grid.
 
-    If it has no numbers, `failure` is the kind of failure and `error` the recorded message.
+    If it has no numbers, `failure` is the kind of failure, or that it was not tested, and `error`
+    the recorded message.
     """
 
     backend: str
@@ -91,6 +94,7 @@ def read_cell(path: Path) -> Cell | None:
         row=found.row,
         before=before,
         after=found.predictions,
+        failure="" if "before_test_accuracy" in found.row else UNTESTED,
         class_names=record.class_names,
         source_fingerprint=str(record.data.get("source_fingerprint")),
     )
@@ -139,6 +143,7 @@ def data_warning(cells: Sequence[Cell]) -> str | None:
 
 
 def grid_of_runs(runs: Sequence[Run]) -> list[Cell]:
-    """Read the FixRes cells of a report's runs."""
+    """Read the FixRes cells of a report's runs, without those that were not tested."""
     paths = [Path(run.name) for run in runs if run.record.run.get("method") == METHOD]
-    return [cell for path in paths if (cell := read_cell(path)) is not None]
+    cells = [cell for path in paths if (cell := read_cell(path)) is not None]
+    return [cell for cell in cells if cell.failure != UNTESTED]

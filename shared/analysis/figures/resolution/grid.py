@@ -20,7 +20,7 @@ from poc.shared.errors import UsageError
 from poc.shared.files.collisions import write_once
 from poc.shared.spec.run import BACKENDS
 
-from .cells import Cell, control_of
+from .cells import UNTESTED, Cell, control_of
 
 WHEN = ("before", "after")
 # Range of the colours beyond the smallest and the largest accuracy.
@@ -160,7 +160,7 @@ def draw_panel(
     when: str,
     limits: tuple[float, float],
 ) -> None:
-    """Draw one heat map; a cell without a number because it failed shows "failed"."""
+    """Draw one heat map; a cell without a number shows that it failed, or was not tested."""
     low, high = limits
     values = accuracies(cells, trains, tests, when)
     axes.pcolormesh(np.ma.masked_invalid(values), cmap=make_shades(), vmin=low, vmax=high)
@@ -170,12 +170,15 @@ def draw_panel(
     axes.set_ylabel("training size")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    failed = {(cell.train_size, cell.test_size) for cell in cells if cell.failure}
+    failed = {
+        (cell.train_size, cell.test_size): "no test" if cell.failure == UNTESTED else "failed"
+        for cell in cells
+        if cell.failure
+    }
     for line, train in enumerate(trains):
         for column, test in enumerate(tests):
             value = values[line, column]
-            text = "failed" if (train, test) in failed else ""
-            text = text if np.isnan(value) else f"{value:.3f}"
+            text = failed.get((train, test), "") if np.isnan(value) else f"{value:.3f}"
             colour = "white" if value - low > 0.7 * (high - low) else INK
             axes.annotate(text, (column + 0.5, line + 0.5), ha="center", va="center", color=colour)
 

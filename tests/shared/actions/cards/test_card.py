@@ -1,6 +1,7 @@
 """Model cards: the figures are those of the answers, and a card says what it cannot know."""
 
 import csv
+import html
 import json
 import re
 
@@ -351,3 +352,24 @@ def test_only_paths_are_shortened():
     assert shorten_source("folder:/home/me/photos") == "folder:photos"
     assert shorten_source("embedded") == "embedded"
     assert shorten_source("tfds:a/b") == "tfds:a/b"
+
+
+def test_the_paths_of_all_settings_are_shortened(run, tmp_path):
+    content = json.loads((run / "run.json").read_text())
+    given, data = content["run"], content["data"]
+    photos = given["data"]["source"].removeprefix("folder:")
+    start, teacher, channels = (str(tmp_path / "it's" / name) for name in ("a", "b", "c.json"))
+    given |= {"method": "l2t-ww", "initial_weights": start, "teacher": {"weights": teacher}}
+    given |= {"method_options": {"channels_file": channels}, "optimizer": {"name": "sgd"}}
+    notes = [
+        f"1 file is a link to outside of {photos!r}.",
+        f"The teacher {teacher!r} names no classes.",
+        f"The head of {start!r} is kept.",
+    ]
+    change(run, run=given, data={**data, "notes": notes})
+    recipe = html.unescape(section(write_card(run), "Recipe"))
+    assert str(tmp_path) not in recipe
+    assert photos not in recipe
+    assert "outside of 'photos'." in recipe
+    for words in ('The teacher "b"', 'The head of "a"', "channels_file | c.json |"):
+        assert words in recipe

@@ -22,11 +22,11 @@ from poc.tests.shared.engine.folder.test_decision import make_decision
 __all__ = ["photos", "run", "trained"]
 
 
-def export(folder, *, file_format, data=None, report=None):
+def export(folder, *, file_format, data=None, report=None, output=None, names=("cat", "dog")):
     """Write a small file and its entry, as `poc export` does with a framework."""
-    path = folder / "exports" / f"float32.{file_format}"
+    path = output or folder / "exports" / f"float32.{file_format}"
     path.parent.mkdir(exist_ok=True)
-    write_file(path, default_spec(), (12, 10, 3), ["cat", "dog"])
+    write_file(path, default_spec(), (12, 10, 3), list(names))
     row = {
         "format": file_format,
         "precision": "float32",
@@ -55,7 +55,7 @@ def exports(monkeypatch):
     return calls
 
 
-def test_it_is_complete_and_the_same_each_time(run, exports, tmp_path):
+def test_it_is_complete_and_the_same_each_time(run, photos, exports, tmp_path):
     first = package_run(run, tmp_path / "a.zip", formats=["onnx"])
     again = package_run(run, tmp_path / "b.zip", formats=["onnx"])
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
@@ -68,6 +68,9 @@ def test_it_is_complete_and_the_same_each_time(run, exports, tmp_path):
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
     assert sums == [f"{value}  {name}" for name, value in digests.items()]
     assert first.files == digests
+    # No file of it names a folder of this machine.
+    places = [str(place).encode() for place in (run.parent, photos.parent)]
+    assert not any(place in content for content in held.values() for place in places)
     assert list(held) == [
         *("README.md", "float32.onnx", "preprocess_onnx.json", "predict_onnx.py"),
         *("weights.safetensors", "WEIGHTS_LICENCE.txt", "LICENSE.txt"),
@@ -91,6 +94,21 @@ def test_an_export_of_other_weights_or_another_decision_is_written_again(run, ex
     file.write_text(json.dumps([{**row, "checkpoint_sha256": "0"} for row in rows]))
     package_run(run, tmp_path / "c.zip", formats=["onnx"])
     assert exports == ["onnx"] * 3
+
+
+def test_an_export_to_another_place_leaves_that_of_the_run_known(run, exports, tmp_path):
+    export(run, file_format="onnx")
+    for name in ("mine.onnx", "float32.onnx", "mine.onnx"):
+        export(run, file_format="onnx", output=tmp_path / "out" / name, names=("ox", "emu"))
+    assert package_run(run, tmp_path / "a.zip", formats=["onnx"]).exported == []
+    files = [row["file"] for row in RunFolder(run).exports.read()]
+    out = [str(tmp_path / "out" / name) for name in ("float32.onnx", "mine.onnx")]
+    assert files == [str(run / "exports" / "float32.onnx"), *out]
+    # A file that is gone, or is written again, leaves no entry.
+    for path in out:
+        (tmp_path / "out" / path).unlink()
+    export(run, file_format="onnx", names=("ox", "emu"))
+    assert [row["file"] for row in RunFolder(run).exports.read()] == files[:1]
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,9 @@ def put(uploads, name, num_bytes=10, age=0.0):
     [
         ("{}/hash/a.png", True),
         ("{}/hash/../../b.png", False),
+        ("{}", False),
+        ("{}/", False),
+        ("{}/hash", False),
         ("{}/../in2/a.png", False),
         ("{}2/a.png", False),
         ("/etc/passwd", False),
@@ -142,6 +145,7 @@ def put(uploads, name, num_bytes=10, age=0.0):
     ],
 )
 def test_only_paths_below_the_folder_are_held(path, is_held, uploads):
+    (uploads.folder / "hash").mkdir()
     assert uploads.holds(path.format(uploads.folder)) is is_held
 
 
@@ -234,3 +238,18 @@ def test_an_answered_photo_goes_with_its_folder(uploads):
     uploads.discard(loose)
     assert not loose.exists()
     assert other.exists()
+
+
+@pytest.mark.parametrize("name", ["hash", ".", "a.png/b.png", "a" * 300, "\ud800/\ud800.png"])
+def test_what_cannot_be_deleted_keeps_no_photo_of_others(name, uploads):
+    """One visitor may ask about anything; the photos of all others are deleted all the same."""
+    put(uploads, "hash")
+    (uploads.folder / "a.png").touch()
+    other = put(uploads, "other")
+    uploads.note(other)
+    uploads.holds(f"{uploads.folder}/{name}")
+    uploads.discard(uploads.folder / name)
+    uploads.discard(other)
+    assert not other.exists()
+    uploads.sweep()
+    assert uploads.reserve(1)

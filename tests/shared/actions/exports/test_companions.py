@@ -3,6 +3,7 @@
 import itertools
 import os
 import runpy
+import struct
 import subprocess
 import sys
 
@@ -102,6 +103,31 @@ def test_it_decodes_as_poc_does(channels, tmp_path, monkeypatch):
         found = script["read"](path)
         assert (found.mode, found.size) == (expected.mode, expected.size)
         assert np.array_equal(np.asarray(found), np.asarray(expected)), path.name
+
+
+@pytest.mark.parametrize("block", [bytes(16), b"II*\0\x08\0\0"], ids=["zeros", "cut off"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_a_damaged_exif_block_is_as_if_absent(block, ending, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    plain, damaged = (tmp_path / f"{name}.{ending}" for name in ("plain", "damaged"))
+    Image.fromarray(pixels).save(plain)
+    Image.fromarray(pixels).save(damaged, exif=b"Exif\0\0" + block)
+    script = start_script(tmp_path, monkeypatch)
+    expected = np.asarray(Image.open(plain).convert("RGB"))
+    assert np.array_equal(np.asarray(script["read"](damaged)), expected)
+
+
+def test_any_error_of_a_reader_is_the_line_of_its_image(tmp_path, monkeypatch, capsys):
+    """Pillow's readers of damaged files raise more than its documentation names."""
+    (tmp_path / "a.png").touch()
+    script = start_script(tmp_path, monkeypatch)
+
+    def fail(path):
+        raise struct.error("unpack requires a buffer of 2 bytes")
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert script["fails"](str(tmp_path / "a.png"))
+    assert "a.png\t(unreadable)\tunpack requires" in capsys.readouterr().out
 
 
 RULES = ("squash", "shorter_side", "height", "fit")

@@ -153,6 +153,58 @@ def test_a_second_call_writes_nothing_twice(to, run, tmp_path):
     assert steps == [1, 2, 3]
 
 
+def test_mlflow_takes_the_names_of_pairs_and_classes(run, tmp_path):
+    """`l2t-ww` names its pairs of layers with a `>`, and a name may hold any character."""
+    line = RunFolder(run).read_metrics()[0]
+    named = {"train/pair_weight/block1>block2": 0.25, "val/recall/a+b (c)": 0.5}
+    (run / "metrics.jsonl").write_text(f"{json.dumps({**line, **named})}\n")
+    place = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    track([run], "mlflow", place)
+    [found] = read_mlflow(place)[1]
+    metrics = found.data.metrics
+    assert metrics["train/pair_weight/block1 to block2"] == 0.25
+    assert metrics["val/recall/a_b _c_"] == 0.5
+
+
+def test_a_run_of_mlflow_ends_when_its_last_epoch_ended(run, tmp_path):
+    """Also if an earlier call had all of its epochs."""
+    place = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    RunFolder(run).mark("running")
+    track([run], "mlflow", place)
+    RunFolder(run).mark("finished")
+    track([run], "mlflow", place)
+    [found] = read_mlflow(place)[1]
+    passed = sum(line["epoch_seconds"] for line in measured(run)[0])
+    took = (found.info.end_time - found.info.start_time) / 1000
+    assert took == pytest.approx(passed, abs=2e-3)
+    assert took > 0
+
+
+def test_runs_of_equal_names_keep_their_events(run, tmp_path):
+    folders = [tmp_path / "runs" / name / "tf" for name in ("second", "third")]
+    logs = tmp_path / "logs"
+    for folder in folders:
+        shutil.copytree(run, folder)
+    for folder in (*folders, folders[1]):
+        track([folder.parent], "tensorboard", logs)
+    found = {path.parent.relative_to(logs): path for path in logs.rglob("poc.json")}
+    assert {str(name) for name in found} == {"tf", "third/tf"}
+    owners = [json.loads(path.read_text())["run"] for path in found.values()]
+    assert sorted(owners) == [str(folder) for folder in folders]
+    for name in found:
+        assert list(read_events(logs / name)[0]["val/loss"]) == [1, 2, 3]
+
+
+def test_a_folder_may_hold_those_of_runs_with_longer_names(run, tmp_path):
+    longer = shutil.copytree(run, tmp_path / "first" / "tf")
+    shutil.copytree(run, tmp_path / "other" / "tf")
+    track([tmp_path / "first", tmp_path / "other"], "tensorboard", tmp_path / "logs")
+    for _ in range(2):
+        track([run], "tensorboard", tmp_path / "logs")
+    owner = json.loads((tmp_path / "logs" / "first" / "tf" / "poc.json").read_text())["run"]
+    assert owner == str(longer)
+
+
 def test_a_folder_that_is_used_anew_is_another_run_of_mlflow(run, tmp_path):
     place = f"sqlite:///{tmp_path / 'mlflow.db'}"
     track([run], "mlflow", place)

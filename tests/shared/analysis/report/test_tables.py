@@ -12,6 +12,7 @@ from poc.shared.analysis.report.page import read_study, write_report
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import read_runs
 from poc.shared.analysis.runs.row_labels import place_row, shorten_numbers
+from poc.shared.analysis.tables.markdown import escape
 from poc.shared.analysis.tables.table import Table, drop_silent_columns
 from poc.shared.analysis.tables.terminal import COLUMNS, comparison_table, timing_table
 from poc.shared.analysis.tables.verdicts import rival_table
@@ -27,6 +28,22 @@ ROWS_CSV = [
     "test_macro_f1_sd", "test_expected_calibration_error_mean",
     "test_expected_calibration_error_sd",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("__background__", "&#95;&#95;background&#95;&#95;"),
+        ("_a b_", "&#95;a b&#95;"),
+        ("(a)_b_", "(a)&#95;b&#95;"),
+        # Between letters and digits it is no sign.
+        ("batch_size=7 k_3 é_ß", "batch_size=7 k_3 é_ß"),
+        ("a|b *c* [d] $e$ ~f~ `g` \\", "a&#124;b &#42;c&#42; &#91;d&#93; &#36;e&#36; &#126;f&#126; "
+         "&#96;g&#96; &#92;"),
+    ],
+)  # fmt: skip
+def test_names_are_shown_as_they_are(text, expected):
+    assert escape(text) == expected
 
 
 def make_shuffled_study(root: Path) -> Path:

@@ -67,6 +67,16 @@ def test_sizes_and_times_in_words():
     assert times == ["0.234", "12.3", "200", "1,235", "0.00"]
 
 
+def test_a_cost_over_a_limit_is_not_written_like_the_limit():
+    assert write_size(1_004_000, 1e6) == "1.004 MB"
+    assert write_size(1_000_000, 1e6) == "1.00 MB"
+    assert write_size(999_999, 1e6) == "999.999 kB"
+    assert write_milliseconds(0.02004, 0.02) == "20.04"
+    found = decide_within(Limits(max_bytes=1e6), large=1_004_100, small=1_004_000)
+    assert "(at most 1.00 MB). The nearest is small in " in found.sentences[0]
+    assert ": 1.004 MB, 10.0 ms for one image." in found.sentences[0]
+
+
 def decide_within(limits, **changes):
     sizes = {"large": 4e6, "small": 5e5, **changes}
     costs = {

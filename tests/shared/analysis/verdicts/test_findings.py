@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poc.shared.actions.exports.export import KEYS
 from poc.shared.analysis.runs.groups import group_runs
 from poc.shared.analysis.runs.reading import Problem, read_runs
 from poc.shared.analysis.tables.verdicts import judge_pair
 from poc.shared.analysis.verdicts.findings import device_of
 from poc.shared.analysis.verdicts.pairs import Pair, compare_pairs
 from poc.shared.engine.folder.run_folder import RunFolder
+from poc.shared.files.collisions import digest_file
 from poc.tests.shared.analysis.report.test_page import make_run, read_page, report
 
 EXPORT = {
@@ -113,6 +115,19 @@ def test_exports_join_the_report(tmp_path: Path) -> None:
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "| onnx float32 | 2 | 24.5 ± 0.0 | 30.0 ± 0.0 | 42.0 ± 1.4 |" in markdown
     assert "Exported files" in read_page(tmp_path / "report" / "report.html").text
+
+
+def test_an_export_at_a_second_place_is_no_second_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for name, size in (("a.onnx", 9_000), ("b.onnx", 42_000)):
+        (tmp_path / name).write_text(name)
+        row = {**EXPORT, "file": str(tmp_path / name), "file_bytes": size}
+        row["sha256"] = digest_file(tmp_path / name)
+        RunFolder(run).exports.add(row, KEYS)
+    report(tmp_path / "report", run)
+    assert len(pd.read_csv(tmp_path / "report" / "exports.csv")) == 2
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| onnx float32 | 1 | 24.5 | 30.0 | 42.0 |" in markdown
 
 
 def test_without_exports_the_report_has_no_such_table(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poc.shared.analysis.figures.resolution.cells import data_warning, read_grid
+from poc.shared.analysis.figures.resolution.cells import data_warning, grid_of_runs, read_grid
 from poc.shared.analysis.figures.resolution.grid import draw_grid, grid_table, write_picture
+from poc.shared.analysis.runs.reading import read_runs
 from poc.shared.analysis.statistics.intervals import mcnemar
 from poc.shared.data.views.object_size import (
     apparent_sizes,
@@ -282,6 +283,28 @@ def test_a_folder_without_such_runs_is_refused(tmp_path):
         read_grid([tmp_path])
     with pytest.raises(UsageError, match="which is not a folder"):
         read_grid([tmp_path / "none"])
+
+
+def test_a_run_without_a_test_part_is_a_line_with_the_reason(tmp_path):
+    """The runs of a study's search keep the test part for later."""
+    write_cell(tmp_path, 64, 64, before=9, after=9)
+    write_cell(tmp_path, 32, 64, before=2, after=8)
+    folder = RunFolder(tmp_path / "torch-32-64")
+    record, row = folder.read_run(), folder.read_summary()
+    folder.write_run({**record, "data": {**record["data"], "counts": {"test": 0}}})
+    wanted = {key: value for key, value in row.items() if "test" not in key and "late" not in key}
+    folder.write_summary(wanted)
+    for name in ("predictions.npz", "predictions_before.npz"):
+        (folder.path / name).unlink()
+    cells = read_grid([tmp_path])
+    rows = {(row[1], row[2]): row for row in grid_table(cells).rows}
+    assert rows["32", "64"][4:] == ["no test part", *["-"] * 7]
+    text = "".join(ElementTree.fromstring(draw_grid(cells).svg).itertext())
+    assert all(word in text for word in ("0.900", "no test"))
+    # A report has no picture of runs that were not tested.
+    runs, _ = read_runs([tmp_path])
+    assert len(runs) == 2
+    assert [cell.train_size for cell in grid_of_runs(runs)] == [64]
 
 
 def test_rows_are_read_as_json(tmp_path):
