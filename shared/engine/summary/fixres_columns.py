@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.answers import right_answers
@@ -88,9 +90,18 @@ def describe_activations(
     data.show(run.spec)
     if data.test is None:
         raise ValueError("Got a run without a test part. Expected test images.")
-    images = np.concatenate([batch.images for batch in data.test.epoch(0)])[:NUM_IMAGES]
-    values = embed(trained.backend, run, weights, images)
+    values = embed(trained.backend, run, weights, first_images(data.test, NUM_IMAGES))
     return {"size": run.network.input_shape[0], "weights": when, **describe_values(values)}
+
+
+def first_images(pipeline: Pipeline, num_images: int) -> NDArray[Any]:
+    """Read a part's first images (at most num_images, H, W, C); no batch behind them is read."""
+    found, missing = [], num_images
+    with closing(pipeline.epoch(0)) as batches:
+        while missing > 0 and (batch := next(batches, None)) is not None:
+            found.append(batch.images[:missing])
+            missing -= len(found[-1])
+    return np.concatenate(found)
 
 
 def embed(
