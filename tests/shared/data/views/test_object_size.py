@@ -15,6 +15,7 @@ from poc.shared.data.views.object_size import (
     final_grid,
     ideal_crop_share,
     ideal_ratio,
+    matching_train_size,
     measure_size,
 )
 from poc.shared.engine.folder.run_folder import RunFolder
@@ -55,6 +56,25 @@ def test_measured_sizes_are_those_of_the_real_boxes(size, rule, crop_share, rati
     found = measure_size(size, 224, 224, rule=rule)
     assert found.crop_share == pytest.approx(crop_share, abs=0.005)
     assert found.ratio == pytest.approx(ratio, abs=0.007)
+
+
+def test_another_area_has_another_ideal():
+    """The recipe's crops keep .8619 of the side: 2/3 (1 - .5^1.5) / .5."""
+    assert ideal_crop_share((0.5, 1.0)) == pytest.approx(0.8619, abs=5e-5)
+    found = apparent_sizes(224, 224, [(500, 500)], area=(0.5, 1.0))
+    assert found["ideal_ratio"] == pytest.approx(0.8619 * 256 / 224, abs=1e-3)
+    # As above, fewer of the largest boxes fit into a square image than the law has.
+    assert found["measured"][0]["ratio"] == pytest.approx(found["ideal_ratio"], abs=0.05)
+    # 228 is the first of which int(size / .875) is at least 224 / .8619, which is 259.9.
+    assert found["matching_test_size"] == 228
+    assert matching_train_size(224, area=(0.5, 1.0)) == pytest.approx(220.6, abs=0.1)
+    assert apparent_sizes(224, 224, (), area=(1.0, 1.0))["ideal_crop_share"] == 1
+
+
+@pytest.mark.parametrize("area", [(0.0, 1.0), (0.5, 0.4), (0.5, 1.1)])
+def test_areas_of_no_crop_are_refused(area):
+    with pytest.raises(UsageError, match=r"^Got area=.* Try 0.08 1.$"):
+        apparent_sizes(224, 224, (), area=area)
 
 
 def test_sizes_below_one_are_refused():
