@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from numpy.typing import NDArray
 
+from poc.shared.spec.methods.distilling import Pair
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 from poc.torch_impl.losses import HardLoss
@@ -33,7 +34,8 @@ class Objective(ABC):
 
     `weights` has all the weights that the run starts from, also those of a teacher. `hard_loss` is
     the loss of the labels that the settings name. `watched` has values (N,) of the batch that
-    `losses` saw last, without a gradient: their means over an epoch are metrics.
+    `losses` saw last, without a gradient: their means over an epoch are metrics. `pairs` are the
+    matched maps: there is at most one loss term, and one such value, per pair.
 
     A method whose step is more than one gradient and one optimiser update sets `owns_update` and
     implements `update` and the methods after it. The trainer then has no optimiser of its own.
@@ -47,6 +49,7 @@ class Objective(ABC):
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
         self.hard_loss = HardLoss(run.spec)
+        self.pairs: tuple[Pair, ...] = ()
         self.watched: dict[str, torch.Tensor] = {}
 
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
