@@ -95,7 +95,7 @@ def describe_activations(
 
 
 def first_images(pipeline: Pipeline, num_images: int) -> NDArray[Any]:
-    """Read a part's first images (at most num_images, H, W, C); no batch behind them is read."""
+    """Read a part's first images (N, H, W, C), at most `num_images`, and no batch behind them."""
     found, missing = [], num_images
     with closing(pipeline.epoch(0)) as batches:
         while missing > 0 and (batch := next(batches, None)) is not None:
