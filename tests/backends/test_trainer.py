@@ -291,7 +291,7 @@ def train_in_nowhere(worker):
 @pytest.mark.tf
 def test_totals_have_a_place_for_each_pair_of_maps():
     """SemCKD watches a value per pair: 23 maps of a teacher and 12 of a student are 276 of them."""
-    found = measured("many_totals_tf.py", "276")
+    found = measured("../workers/many_totals_tf.py", "276")
     counted = found["counted"]
     assert found["restored"] == counted
     # Two images, each with the number of the pair.

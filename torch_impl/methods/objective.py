@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from numpy.typing import NDArray
 
-from poc.shared.spec.methods.distilling import Pair
 from poc.shared.spec.networks.initializers import Weights
 from poc.shared.spec.resolved import ResolvedRun
 from poc.torch_impl.losses import HardLoss
@@ -49,7 +48,7 @@ class Objective(ABC):
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
         self.hard_loss = HardLoss(run.spec)
-        self.pairs: tuple[Pair, ...] = ()
+        self.pairs: tuple[Any, ...] = ()
         self.watched: dict[str, torch.Tensor] = {}
 
     def teacher_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

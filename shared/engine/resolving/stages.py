@@ -41,7 +41,7 @@ def check_stages(run: ResolvedRun) -> None:
 
 
 def describe_missing_crop(run: RunSpec) -> str | None:
-    """Return a note if the second phase of FixRes has no crop of the test to shift; else None."""
+    """Return a note if the second phase of FixRes has no crop of the test to shift, or None."""
     is_shifted = getattr(run.method_settings, "finetune_view", None) == "shifted"
     if not is_shifted or run.data.eval_view.crop != "none":
         return None

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -97,10 +96,11 @@ def describe_activations(
 def first_images(pipeline: Pipeline, num_images: int) -> NDArray[Any]:
     """Read a part's first images (N, H, W, C), at most `num_images`, and no batch behind them."""
     found, missing = [], num_images
-    with closing(pipeline.epoch(0)) as batches:
-        while missing > 0 and (batch := next(batches, None)) is not None:
-            found.append(batch.images[:missing])
-            missing -= len(found[-1])
+    for batch in pipeline.epoch(0):
+        found.append(batch.images[:missing])
+        missing -= len(found[-1])
+        if not missing:
+            break
     return np.concatenate(found)
 
 

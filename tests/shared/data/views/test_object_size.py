@@ -249,13 +249,16 @@ def test_memory_grows_with_what_is_trained():
     )
 
 
-def write_cell(root, train, test, before, after, backend="torch"):
+def write_cell(root, train, test, before, after, backend="torch", view=None):
     """A run folder of the grid whose first `before` and `after` of ten images are right."""
     folder = RunFolder.create(root / f"{backend}-{train}-{test}")
     run = make_run(
         backend=backend,
         method_options={"train_size": train, "test_size": test},
-        data={"eval_view": {"resize": "shorter_side", "crop": "centre"}},
+        data={
+            "eval_view": {"resize": "shorter_side", "crop": "centre"},
+            "train_view": view or {"crop": "random_resized"},
+        },
     )
     data = {"source": "x", "split_fingerprint": "y", "counts": {"test": 10}, "class_names": "ab"}
     data["class_names"] = ["a", "b"]
@@ -295,6 +298,22 @@ def test_the_grid_compares_phases_and_the_control(tmp_path):
     assert (tmp_path / "mine.svg").read_text() == "mine"
     text = "".join(ElementTree.parse(tmp_path / "grid.svg").getroot().itertext())
     assert all(word in text for word in ("0.200", "0.800", "failed", "training size"))
+
+
+@pytest.mark.parametrize(
+    ("view", "share"),
+    [
+        ({"crop": "random_resized"}, 0.7082),
+        ({"crop": "random_resized", "area": [0.5, 1.0]}, 0.8619),
+        ({"crop": "centre", "resize": "shorter_side"}, 0.875),
+        ({"crop": "none"}, 1.0),
+    ],
+)
+def test_the_size_ratio_is_that_of_the_runs_own_crops(view, share, tmp_path):
+    """A test at 64 resizes to 73 pixels."""
+    write_cell(tmp_path, 64, 64, before=9, after=9, view=view)
+    (row,) = grid_table(read_grid([tmp_path])).rows
+    assert row[3] == f"{share * 73 / 64:.2f}"
 
 
 def test_a_folder_without_such_runs_is_refused(tmp_path):
