@@ -22,8 +22,7 @@ METHOD = "fixres"
 class Cell:
     """One run of the grid.
 
-    `area` has the least and largest area that training shows, as a share of the image's. If it has
-    no numbers, `failure` is the kind of failure and `error` the recorded message.
+    If it has no numbers, `failure` is the kind of failure and `error` the recorded message.
     """
 
     backend: str
@@ -32,6 +31,7 @@ class Cell:
     test_size: int
     crop_share: float
     row: Mapping[str, Any]
+    # Least and largest area that training shows, as shares of the image's.
     area: Interval = AREA
     before: Predictions | None = None
     after: Predictions | None = None

@@ -33,15 +33,6 @@ def test_fixres_trains_at_the_size_at_which_its_crops_look_like_the_test(tmp_pat
     assert left_out == {}
 
 
-@pytest.mark.parametrize(
-    ("test_side", "crop_share", "side"),
-    # E[s] is .7082, and the test resizes 224 to 256, 288 to 329.
-    [(224, 0.875, 184), (224, 1.0, 160), (288, 0.875, 232), (4, 1.0, 8)],
-)
-def test_the_side_is_that_of_the_law(test_side, crop_share, side):
-    assert find_side(test_side, crop_share) == side
-
-
 def test_weights_of_one_size_have_no_fixres(tmp_path, monkeypatch):
     path = write_weights(tmp_path, "resnet32_cifar", (32, 32, 3))
     monkeypatch.setattr(
@@ -67,3 +58,12 @@ def test_weights_of_one_size_have_no_fixres(tmp_path, monkeypatch):
 )
 def test_a_model_of_any_size_has_the_same_parameters(name, shape, side, expected):
     assert is_of_any_size(ModelSpec(name=name), shape, side) == expected
+
+
+@pytest.mark.parametrize(
+    ("test_side", "crop_share", "side"),
+    # E[s] is .7082, and the test resizes 224 to 256, 288 to 329.
+    [(224, 0.875, 184), (224, 1.0, 160), (288, 0.875, 232), (4, 1.0, 8)],
+)
+def test_the_side_is_that_of_the_law(test_side, crop_share, side):
+    assert find_side(test_side, crop_share) == side
