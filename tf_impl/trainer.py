@@ -33,8 +33,9 @@ from .optimizers.update import WeightUpdate
 from .ranks.collectives import is_joined
 from .weights import load_weights, read_weights
 
-# Places in the vector of totals. A method has at most one loss term or weight per pair of maps.
-_NUM_TOTALS = 256
+# Places in the vector of totals, in addition to those of a method's pairs of maps: loss terms that
+# no pair has, accuracy and counts.
+_NUM_TOTALS = 64
 
 
 class Trainer:
@@ -58,7 +59,8 @@ class Trainer:
         self.loss_scale = self.weight_update.loss_scale if self.weight_update else None
         # Created here: a graph that creates variables is traced twice. One vector for all totals
         # keeps the graph small, and so its tracing short.
-        self.totals = tf.Variable(tf.zeros(_NUM_TOTALS, tf.float64))
+        num_totals = _NUM_TOTALS + 2 * len(self.objective.pairs)
+        self.totals = tf.Variable(tf.zeros(num_totals, tf.float64))
         self.names_of_totals: tuple[str, ...] = ()
         self.num_steps = 0
         compiled = run.spec.mode == "compiled"
@@ -195,7 +197,7 @@ class Trainer:
         totals = dict(counts)
         self.num_steps = int(totals.pop("num_steps"))
         self.names_of_totals = tuple(totals)
-        values = np.zeros(_NUM_TOTALS)
+        values = np.zeros(self.totals.shape)
         values[: len(totals)] = list(totals.values())
         self.totals.assign(values)
 
@@ -283,7 +285,7 @@ class Trainer:
         values["loss"] += tf.where(is_good, tf.zeros((), tf.float64), np.nan)
         values["good_steps"] = tf.cast(is_good, tf.float64)
         added = tf.stack([values[name] for name in names])
-        self.totals.assign_add(tf.pad(added, [(0, _NUM_TOTALS - len(names))]))
+        self.totals.assign_add(tf.pad(added, [(0, self.totals.shape[0] - len(names))]))
 
     def _named_totals(self) -> dict[str, float]:
         values = np.asarray(self.totals)[: len(self.names_of_totals)]

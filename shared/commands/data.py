@@ -147,9 +147,22 @@ def show_findings(findings: "Findings") -> None:
     default="shorter_side",
     help="Side that the resize of test images fixes; default: shorter_side.",
 )
+@click.option(
+    "--area",
+    type=(float, float),
+    default=(0.08, 1.0),
+    metavar="LEAST LARGEST",
+    help="Areas of the training crops as shares of the image, data.train_view.area; default: 0.08 "
+    "1, those of FixRes.",
+)
 @JSON_OPTION
 def apparent_size(
-    train_size: int, test_size: int, crop_share: float, resize: str, as_json: bool
+    train_size: int,
+    test_size: int,
+    crop_share: float,
+    resize: str,
+    area: tuple[float, float],
+    as_json: bool,
 ) -> None:
     """Compare object sizes in test and training images.
 
@@ -160,7 +173,7 @@ def apparent_size(
     from poc.shared.data.views.object_size import apparent_sizes
 
     rule = cast("ResizeRule", resize)
-    result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule)
+    result = apparent_sizes(train_size, test_size, crop_share=crop_share, rule=rule, area=area)
     if as_json:
         echo_json(result)
     else:

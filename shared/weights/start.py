@@ -9,6 +9,7 @@ import numpy as np
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method, tell_default
+from poc.shared.spec.networks.freezing import head_names
 from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.layers.lora import is_term
 from poc.shared.spec.networks.network import Network
@@ -21,8 +22,6 @@ from .lineage import read_weights_of
 from .origin import check_origin
 
 IMAGENET = "imagenet"
-# The classifier is the last layer with parameters and, in VGG, the dense layers before it.
-DENSE_LAYERS = ("dense1", "dense2")
 # Part of the head that is never taken from a file.
 NewHead = Literal["none", "last", "all"]
 
@@ -165,8 +164,9 @@ def replaces_head(network: Network, weights: Arrays) -> bool:
 
 
 def is_of_head(network: Network, name: str) -> bool:
-    """Say if a tensor belongs to the classifier."""
-    return name.partition("/")[0] in DENSE_LAYERS or is_of_last(network, name)
+    """Say if a tensor belongs to the head."""
+    layers = tuple(f"{node}/" for node in head_names(network))
+    return name.startswith(layers) or is_of_last(network, name)
 
 
 def is_of_last(network: Network, name: str) -> bool:

@@ -14,6 +14,7 @@ from poc.shared.files.arrays import read_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.tests.helpers.measured.separate_process import measured
 from poc.tests.helpers.workers.probe import count_steps, optimize, resume
 from poc.tests.reference import optimizers as reference
 
@@ -285,3 +286,14 @@ def train_in_nowhere(worker):
 
     with tempfile.TemporaryDirectory() as folder:
         train(worker, Path(folder) / "run", optimizer={"learning_rate": 1e30})
+
+
+@pytest.mark.tf
+def test_totals_have_a_place_for_each_pair_of_maps():
+    """SemCKD watches a value per pair: 23 maps of a teacher and 12 of a student are 276 of them."""
+    found = measured("../workers/many_totals_tf.py", "276")
+    counted = found["counted"]
+    assert found["restored"] == counted
+    # Two images, each with the number of the pair.
+    assert [counted[f"pair_weight/{pair}"] for pair in (0, 1, 275)] == [0, 2, 550]
+    assert (counted["count"], counted["num_steps"], counted["good_steps"]) == (2, 1, 1)

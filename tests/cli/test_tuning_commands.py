@@ -136,6 +136,16 @@ def test_apparent_sizes_are_printed(poc):
     assert "size ratio" in poc("data", "apparent-size", "--train", "224", "--test", "320")[1]
 
 
+def test_apparent_sizes_of_other_crops_are_printed(poc):
+    given = ("data", "apparent-size", "--train", "224", "--test", "320", "--area")
+    code, output, _ = poc(*given, "0.5", "1", "--json")
+    assert code == 0
+    assert json.loads(output)["ideal_ratio"] == pytest.approx(0.8619 * 365 / 224, abs=0.001)
+    code, _, error = poc(*given, "1", "0.5")
+    assert code == 2
+    assert "Got area=1 to 0.5" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -33,7 +33,8 @@ class Objective(ABC):
 
     `weights` has all the weights that the run starts from, also those of a teacher. `hard_loss` is
     the loss of the labels that the settings name. `watched` has values (N,) of the batch that
-    `losses` saw last, without a gradient: their means over an epoch are metrics.
+    `losses` saw last, without a gradient: their means over an epoch are metrics. `pairs` are the
+    matched maps: there is at most one loss term, and one such value, per pair.
 
     A method whose step is more than one gradient and one optimiser update sets `owns_update` and
     implements `update` and the methods after it. The trainer then has no optimiser of its own.
@@ -47,6 +48,7 @@ class Objective(ABC):
     def __init__(self, run: ResolvedRun, model: Model, weights: Weights) -> None:
         self.run, self.model = run, model
         self.hard_loss = HardLoss(run.spec)
+        self.pairs: tuple[Any, ...] = ()
         self.watched: dict[str, tf.Tensor] = {}
 
     def teacher_outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -21,6 +21,12 @@ METHODS = ("logistic", "knn", "transfer", "fixres", "lightlayers", "scratch", "k
 NEEDS_WEIGHTS = ("logistic", "knn", "transfer", "fixres")
 DISTILLATION = "kd"
 """The method whose candidates begin in the search, once it has a teacher for them."""
+FIXRES_VIEW = (
+    "data.train_view.crop=random_resized",
+    "data.train_view.area=[0.08,1.0]",
+    "data.train_view.horizontal_flip=0.5",
+)
+"""Training images of FixRes: it corrects that objects in such crops look larger than in a test."""
 LIGHT_MODEL = "lightnet_residual"
 LIGHT_SIZES = (1, 2, 3, 4, 5)
 FIRST_SIZE = 3
@@ -146,7 +152,7 @@ def list_pretrained(weights: Sequence[str], located: Mapping[str, str]) -> Itera
         )
         yield Candidate(
             name=f"FixRes {name}",
-            settings=("method=fixres", start, "method_options.trained_blocks=all"),
+            settings=("method=fixres", start, "method_options.trained_blocks=all", *FIXRES_VIEW),
             tier=4,
             kind="tuned",
         )

@@ -103,16 +103,18 @@ def import_optuna() -> ModuleType:
     return optuna
 
 
-def assign(proposal: Proposal) -> list[str]:
-    """Write a proposal as `key=value` of a run."""
+def assign(proposal: Proposal, given: Sequence[str] = ()) -> list[str]:
+    """Write a proposal as `key=value` of a run, without the keys that `given` sets already."""
     view = VIEWS[str(proposal[VIEW])]
-    return [
+    taken = {text.partition("=")[0] for text in given}
+    found = [
         "optimizer.name=adamw",
         f"optimizer.learning_rate={json.dumps(proposal[RATE])}",
         f"optimizer.weight_decay={json.dumps(proposal[DECAY])}",
         f"data.batch_size={proposal[BATCH]}",
         *view,
     ]
+    return [text for text in found if text.partition("=")[0] not in taken]
 
 
 def describe(proposal: Proposal | None) -> str:

@@ -86,7 +86,7 @@ class WorkerCells:
         """Make the settings of a cell's run."""
         settings = [f"data.source={self._data}", *job.candidate.settings]
         if job.proposal:
-            settings += assign(job.proposal)
+            settings += assign(job.proposal, job.candidate.settings)
         elif job.phase == "search":
             # Candidates with the same body share its outputs; the finals pay for their own.
             settings += [

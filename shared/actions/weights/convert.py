@@ -174,7 +174,7 @@ def view_texts(
     publisher = lineage or ""
     if incoming and not lineage:
         # timm's names do not show the lineage: the file is recorded as that of the options.
-        publisher = lineage_of(run.model_spec) or incoming.publisher
+        publisher = lineage_of(run.model_spec) or incoming.name
     # A body alone is published for any number of classes.
     num_classes = IMAGENET_CLASSES if is_body else run.num_classes or 0
     known = find_view(run.model_spec.name, publisher, num_classes)

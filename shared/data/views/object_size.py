@@ -3,7 +3,7 @@
 Training crops a part of the image, side share s, and resizes it to K_train; the test resizes the
 full image by a rule and crops without a resize. An object then has
 r_test / r_train = s * (scale of the test's resize) * sqrt(HW) / K_train. The ideal takes the
-published area law and a square image resized to int(K_test / crop_share) (arXiv 1906.06423,
+law of the area and a square image resized to int(K_test / crop_share) (arXiv 1906.06423,
 section 3).
 """
 
@@ -18,6 +18,7 @@ from poc.shared.spec.views import Interval, ResizeRule
 
 from .geometry import Size, random_resized_box, resized_size, scaled
 
+# Areas of the publication's training crops.
 AREA: Interval = (0.08, 1.0)
 ASPECT: Interval = (3 / 4, 4 / 3)
 NUM_DRAWS = 20_000
@@ -56,10 +57,11 @@ def measure_size(
     *,
     crop_share: float = 0.875,
     rule: ResizeRule = "shorter_side",
+    area: Interval = AREA,
 ) -> ApparentSize:
     """The same with the boxes that are really drawn, for an image of (height, width)."""
     generator = np.random.default_rng(0)
-    boxes = [random_resized_box(size, AREA, ASPECT, generator) for _ in range(NUM_DRAWS)]
+    boxes = [random_resized_box(size, area, ASPECT, generator) for _ in range(NUM_DRAWS)]
     sides = np.sqrt([box.height * box.width for box in boxes])
     pixels = size[0] * size[1]
     target = scaled((test_size, test_size), crop_share)
@@ -77,10 +79,17 @@ def final_grid(size: int) -> int:
     return math.ceil(size / GRID_STRIDE)
 
 
-def matching_test_size(train_size: int, *, crop_share: float = 0.875) -> int:
+def matching_train_size(
+    test_size: int, *, crop_share: float = 0.875, area: Interval = AREA
+) -> float:
+    """The training size at which objects look as large as in the test, not rounded."""
+    return ideal_ratio(1, test_size, crop_share=crop_share, area=area)
+
+
+def matching_test_size(train_size: int, *, crop_share: float = 0.875, area: Interval = AREA) -> int:
     """The smallest test crop at which objects look at least as large as in training."""
     for size in range(1, 16 * train_size):
-        if ideal_ratio(train_size, size, crop_share=crop_share) >= 1:
+        if ideal_ratio(train_size, size, crop_share=crop_share, area=area) >= 1:
             return size
     raise UsageError(
         f"Got train={train_size} with crop_share={crop_share}. Expected a size above 0. Try a "
@@ -95,12 +104,14 @@ def apparent_sizes(
     *,
     crop_share: float = 0.875,
     rule: ResizeRule = "shorter_side",
+    area: Interval = AREA,
 ) -> dict[str, object]:
     """Ideal and measured ratios of some image shapes.
 
     Raises:
-        UsageError: A size below 1, or a share outside 0 to 1.
+        UsageError: A size below 1, a share outside 0 to 1, or such an area.
     """
+    check_area(area)
     if min(train_size, test_size) < 1 or not 0 < crop_share <= 1:
         raise UsageError(
             f"Got train={train_size}, test={test_size} and crop_share={crop_share}. Expected "
@@ -112,13 +123,30 @@ def apparent_sizes(
         "resized": scaled((test_size, test_size), crop_share)[0],
         "crop_share": crop_share,
         "rule": rule,
-        "ideal_crop_share": ideal_crop_share(),
-        "ideal_ratio": ideal_ratio(train_size, test_size, crop_share=crop_share),
-        "matching_test_size": matching_test_size(train_size, crop_share=crop_share),
+        "area": area,
+        "ideal_crop_share": ideal_crop_share(area),
+        "ideal_ratio": ideal_ratio(train_size, test_size, crop_share=crop_share, area=area),
+        "matching_test_size": matching_test_size(train_size, crop_share=crop_share, area=area),
         "train_grid": final_grid(train_size),
         "test_grid": final_grid(test_size),
         "measured": [
-            measure_size(size, train_size, test_size, crop_share=crop_share, rule=rule)._asdict()
+            measure_size(
+                size, train_size, test_size, crop_share=crop_share, rule=rule, area=area
+            )._asdict()
             for size in shapes
         ],
     }
+
+
+def check_area(area: Interval) -> None:
+    """Refuse areas that no crop has.
+
+    Raises:
+        UsageError: They are not in order, or outside 0 to 1.
+    """
+    low, high = area
+    if not 0 < low <= high <= 1:
+        raise UsageError(
+            f"Got area={low:g} to {high:g}. Expected shares of the image's area, the least above 0 "
+            "and first, the largest at most 1. Try 0.08 1."
+        )

@@ -17,7 +17,7 @@ from .decay import check_decay
 from .fitted_head import check_fitted_head
 from .shared_memory import require_shared_memory
 from .single_values import check_single_values
-from .stages import check_logits, check_stages
+from .stages import check_logits, check_stages, describe_missing_crop
 from .teacher import check_teacher, match_teacher, require_teacher, resolve_teacher, tell_kept_head
 from .validation import check_validation
 
@@ -96,6 +96,7 @@ def check_training(run: ResolvedRun, data: RunData, note: Note) -> None:
         check_validation(run.spec, num_validation),
         describe_short_epoch(run.spec.optimizer.accumulation_steps, data.train.num_batches),
         check_fitted_head(run, data.source.labels[data.split.train], num_validation),
+        describe_missing_crop(run.spec),
     )
     require_shared_memory(run, data)
     tell_all(note, *told, check_single_values(run, data.train))

@@ -3,6 +3,7 @@
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.network import Network
 from poc.shared.spec.resolved import ResolvedRun
+from poc.shared.spec.run import RunSpec
 
 
 def check_logits(network: Network) -> None:
@@ -37,3 +38,15 @@ def check_stages(run: ResolvedRun) -> None:
                     f"{shapes[parameter.name]}. Expected a network that ends in a global pool. "
                     "Try one size, or a model such as resnet18."
                 )
+
+
+def describe_missing_crop(run: RunSpec) -> str | None:
+    """Return a note if the second phase of FixRes has no crop of the test to shift, or None."""
+    is_shifted = getattr(run.method_settings, "finetune_view", None) == "shifted"
+    if not is_shifted or run.data.eval_view.crop != "none":
+        return None
+    return (
+        "The test crops nothing, so finetune_view=shifted shifts nothing and objects look smaller "
+        "than FixRes expects (--set eval_view.resize=shorter_side --set eval_view.crop=centre "
+        "tests as the publication)."
+    )

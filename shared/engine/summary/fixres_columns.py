@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poc.shared.data.batches.pipeline import Pipeline
 from poc.shared.engine.backend import Backend, Trainer
 from poc.shared.engine.console.work_count import WorkCount
 from poc.shared.engine.numerics.answers import right_answers
@@ -88,9 +89,19 @@ def describe_activations(
     data.show(run.spec)
     if data.test is None:
         raise ValueError("Got a run without a test part. Expected test images.")
-    images = np.concatenate([batch.images for batch in data.test.epoch(0)])[:NUM_IMAGES]
-    values = embed(trained.backend, run, weights, images)
+    values = embed(trained.backend, run, weights, first_images(data.test, NUM_IMAGES))
     return {"size": run.network.input_shape[0], "weights": when, **describe_values(values)}
+
+
+def first_images(pipeline: Pipeline, num_images: int) -> NDArray[Any]:
+    """Read a part's first images (N, H, W, C), at most `num_images`, and no batch behind them."""
+    found, missing = [], num_images
+    for batch in pipeline.epoch(0):
+        found.append(batch.images[:missing])
+        missing -= len(found[-1])
+        if not missing:
+            break
+    return np.concatenate(found)
 
 
 def embed(

@@ -5,6 +5,7 @@ second head), the layers that each stage trains, and the parameters that start f
 weights. Both backends then build, initialise, optimise, store and compare them like other layers.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from poc.shared.spec.networks.network import Network, Node
 from poc.shared.spec.training.stages import Stage, plan_stages
 
 Options = TypeVar("Options")
+NUMBERED = re.compile(r"reduction\d+")
 
 
 class Pair(NamedTuple):
@@ -102,8 +104,8 @@ def find_pairs(
         target: The network that is trained.
         source: The network that it learns from.
         default: `middle` (the middle tap of each network) or `one_to_one` (k-th with k-th, counted
-            from the last, until one network has no more). Taps named reduction… are used if the
-            network has any, or else all taps.
+            from the last, until one network has no more). Taps named reduction1, reduction2, …
+            are used if the network has any, or else all taps.
 
     Raises:
         UsageError: No such tap, or one that is not a map; the message names both networks.
@@ -124,8 +126,12 @@ def find_pairs(
 
 
 def default_taps(network: Network) -> tuple[str, ...]:
-    """Return the taps before each reduction of the map if the network has any, or all taps."""
-    return tuple(tap for tap in network.taps if tap.startswith("reduction")) or tuple(network.taps)
+    """Return the taps before each reduction of the map if the network has any, or all taps.
+
+    They are numbered: `reduction_a` of an Inception-ResNet is the output of a module.
+    """
+    numbered = tuple(tap for tap in network.taps if NUMBERED.fullmatch(tap))
+    return numbered or tuple(network.taps)
 
 
 def find_taps(

@@ -41,7 +41,8 @@ class L2TWWOptions(Settings):
     """
 
     source_taps: tuple[str, ...] = Field(
-        (), description="matched maps of the source; none: its taps named reduction…, or else all"
+        (),
+        description="matched maps of the source; none: its taps named reduction1, …, or else all",
     )
     target_taps: tuple[str, ...] = Field((), description="maps of the target; none: the same rule")
     pairs: Literal["all", "one_to_one", "single"] | tuple[str, ...] = Field(

@@ -34,7 +34,8 @@ class SemCKDOptions(Settings):
     """Options of `semckd`; the defaults are those of the publication and its authors' program."""
 
     source_taps: tuple[str, ...] = Field(
-        (), description="matched maps of the source; none: its taps named reduction…, or else all"
+        (),
+        description="matched maps of the source; none: its taps named reduction1, …, or else all",
     )
     target_taps: tuple[str, ...] = Field((), description="maps of the target; none: the same rule")
     beta: float = Field(400.0, ge=0, description="weight of the matching loss")

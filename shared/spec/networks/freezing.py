@@ -17,18 +17,19 @@ from .nodes import Node
 
 NormMode = Literal["frozen", "adapt_all", "adapt_last_stats", "adapt_last_affine"]
 TrainedBlocks = int | Literal["all"]
-# A head is the dense layers at the end, with the dropouts in front of them.
-HEAD_KINDS = ("dense", "light_dense", "dropout")
+# Hidden dense layers of VGG, which belong to the head. That of MobileNetV3 does not: it follows the
+# pool, and fine-tuning in the libraries keeps it.
+HIDDEN_LAYERS = ("dense1", "dense2")
 # Names such as stage3/block2/conv1 have the block in two parts, others (mixed10/five/conv) in one.
 STAGE_PREFIXES = ("stage", "layer")
 
 
 def head_names(network: Network) -> tuple[str, ...]:
-    """Return the nodes of the head, in order: three dense layers in VGG, mostly one elsewhere."""
+    """Return the nodes of the head, in order: one dense layer, three in VGG, and the dropouts."""
     by_name = {node.name: node for node in network.nodes}
     names = [network.output]
     while (source := by_name[names[-1]].inputs[0]) in by_name:
-        if by_name[source].layer.kind not in HEAD_KINDS:
+        if source not in HIDDEN_LAYERS and by_name[source].layer.kind != Dropout.kind:
             break
         names.append(source)
     return tuple(reversed(names))

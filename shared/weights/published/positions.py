@@ -33,8 +33,8 @@ class Resizing:
     offset: float = 0.0
 
 
-# torchvision's `interpolate_embeddings`; timm's `resample_abs_pos_embed` and DINOv2 with registers;
-# DINOv2 without; the classes of transformers.
+# torchvision's `interpolate_embeddings`; timm's `resample_abs_pos_embed`, and DINOv2 with registers
+# in its own code and in transformers; DINOv2's own without; other classes of transformers.
 CORNERS = Resizing(align_corners=True)
 SMOOTH = Resizing(is_smooth=True)
 SHIFTED = Resizing(offset=0.1)

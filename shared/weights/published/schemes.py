@@ -68,13 +68,6 @@ class Scheme:
     body: Callable[[Network], str] | None = None
     may_lack_head: bool = False
 
-    @property
-    def publisher(self) -> str:
-        """Return the publisher by whose name the published views are listed."""
-        if self.resizing is not None:
-            return self.name
-        return {"torch": "torchvision"}.get(self.layout, self.layout)
-
     def can_name(self, network: Network) -> bool:
         """Say if it has names for all layers of a network and all kinds of their parameters.
 

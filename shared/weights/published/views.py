@@ -1,8 +1,9 @@
 """View of the images on which published weights were tested: size, crop and normalisation.
 
 Sources: torchvision's `Weights.transforms()`; the publications of EfficientNet and Lite0 (bicubic,
-a centre crop that leaves 16 pixels on each side); keras.applications' `preprocess_input` and
-default sizes. Keras publishes no crop, so the run's own rule holds for its models.
+a centre crop that leaves 16 pixels on each side); `default_cfg` of timm's ConvNeXts and the image
+processor of transformers; keras.applications' `preprocess_input` and default sizes. Keras publishes
+no crop, so the run's own rule holds for its models.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,12 @@ from types import MappingProxyType
 from poc.shared.spec.data import Interpolation, Normalization
 from poc.shared.spec.networks.architectures.efficientnet import VARIANTS
 from poc.shared.spec.networks.architectures.mobilenet import V3_VARIANTS
-from poc.shared.spec.networks.architectures.vision_transformer import DINOV2_VARIANTS, VIT_VARIANTS
+from poc.shared.spec.networks.architectures.vision_transformer import DINOV2_VARIANTS
 
 KERAS, TORCHVISION = "keras", "torchvision"
+TRANSFORMERS = ("transformers", "transformers_module")
+# Names of nobody's own: canonical ones, as they are and with dots.
+UNNAMED = ("", "dotted")
 IMAGENET_CLASSES = 1000
 
 
@@ -89,6 +93,14 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
             for size, resized in CONVNEXT_SIDES.items()
         },
         **{(f"convnext_{size}", KERAS): PublishedView(size=224) for size in CONVNEXT_SIDES},
+        # Those of the publication: timm has others for its own trainings, which no name shows.
+        **{
+            (f"convnext_{size}", publisher): PublishedView(
+                size=224, resized=256, interpolation="bicubic"
+            )
+            for size in CONVNEXT_SIDES
+            for publisher in ("convnext", "timm", "transformers")
+        },
         **{
             (f"efficientnet_{variant}", TORCHVISION): PublishedView(
                 size=size, resized=resized, interpolation="bicubic"
@@ -108,17 +120,18 @@ VIEWS: Mapping[tuple[str, str], PublishedView] = MappingProxyType(
         ("efficientnet_lite0", TORCHVISION): PublishedView(
             size=224, resized=256, interpolation="bicubic"
         ),
-        # timm's files of ViT are of several trainings, which normalise in different ways.
+        # Files of ViT by timm, and smaller ones by transformers, are of several trainings, such as
+        # DeiT's, which normalise in different ways.
         ("vit_b16", TORCHVISION): PLAIN,
         **{
-            (name, "transformers"): PublishedView(size=224, normalization="tf")
-            for name in VIT_VARIANTS
+            ("vit_b16", publisher): PublishedView(size=224, normalization="tf")
+            for publisher in TRANSFORMERS
         },
         # 224 of 256, at the size of the published positions.
         **{
             (name, publisher): PublishedView(size=518, resized=592, interpolation="bicubic")
             for name in DINOV2_VARIANTS
-            for publisher in ("dinov2", "timm", "transformers", "transformers_module")
+            for publisher in ("dinov2", "timm", *TRANSFORMERS)
         },
         ("mobilenet_v2", KERAS): PublishedView(size=224, normalization="tf"),
         **{(name, KERAS): PublishedView(size=224, normalization="caffe") for name in ("vgg16",)},
@@ -145,10 +158,12 @@ def find_view(
 
     Args:
         model: A row of the table of models.
-        publisher: `keras` or `torchvision`; a model with one published form has it under any.
+        publisher: Lineage, or name of a scheme. The only published form of a model is that of
+            `UNNAMED` names, too.
         num_classes: Weights with another number of classes are not a published form.
     """
     if num_classes != IMAGENET_CLASSES:
         return None
     own = [view for (name, _), view in VIEWS.items() if name == model]
-    return VIEWS.get((model, publisher)) or (own[0] if len(own) == 1 else None)
+    is_only = publisher in UNNAMED and len(own) == 1
+    return own[0] if is_only else VIEWS.get((model, publisher))

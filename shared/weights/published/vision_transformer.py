@@ -153,6 +153,11 @@ def dinov2_resizing(network: Network) -> Resizing:
     return SMOOTH if has_registers(network) else SHIFTED
 
 
+def transformers_resizing(network: Network) -> Resizing:
+    """Return the rule of transformers, whose class for nets with registers has another one."""
+    return SMOOTH if has_registers(network) else BICUBIC
+
+
 SHORT: Names = {"query": "q", "key": "k", "value": "v"}
 PACKED: Names = {"qkv.weight": "weight", "qkv.bias": "bias"}
 TIMM_TENSORS = {**TABLES, **attention_names("{}", "proj"), "layer_scale/gamma": "gamma"}
@@ -203,7 +208,7 @@ def of_transformers(
         layout="torch",
         layers=files,
         suffixes=IN_FILES,
-        resizing=lambda network: BICUBIC,
+        resizing=transformers_resizing,
         body=body,
         may_lack_head=True,
     )

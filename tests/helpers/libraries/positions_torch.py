@@ -11,7 +11,14 @@ import numpy as np
 import torch  # noqa: TID253
 from timm.layers import resample_abs_pos_embed
 from torchvision.models.vision_transformer import interpolate_embeddings  # noqa: TID253
-from transformers import ViTConfig, ViTModel
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    ViTConfig,
+    ViTModel,
+)
 
 
 def draw(side):
@@ -29,25 +36,35 @@ def resize(grid, **options):
     return resized.permute(0, 2, 3, 1).reshape(-1, 3).tolist()
 
 
+SIZES = {
+    "hidden_size": 3,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "image_size": 224,
+    "patch_size": 16,
+}
+
+
+def of_transformers(model, side):
+    """What a class of transformers makes of the table for images of side x side patches."""
+    with torch.no_grad():
+        model.embeddings.position_embeddings.copy_(draw(14))
+    tokens = torch.zeros(1, side**2 + 1, 3)
+    return model.embeddings.interpolate_pos_encoding(tokens, 16 * side, 16 * side).detach()
+
+
 def of_libraries():
     value = draw(14)
     state = {"encoder.pos_embedding": value.clone()}
-    model = ViTModel(
-        ViTConfig(
-            hidden_size=3,
-            num_hidden_layers=1,
-            num_attention_heads=1,
-            intermediate_size=4,
-            image_size=224,
-        )
-    )
-    with torch.no_grad():
-        model.embeddings.position_embeddings.copy_(value)
-    tokens = torch.zeros(1, 24**2 + 1, 3)
+    vit = ViTModel(ViTConfig(intermediate_size=4, **SIZES))
+    dinov2 = Dinov2Model(Dinov2Config(**SIZES))
+    registers = Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**SIZES))
     return {
         "torchvision": interpolate_embeddings(384, 16, state)["encoder.pos_embedding"],
         "timm": resample_abs_pos_embed(value, [24, 24]),
-        "transformers": model.embeddings.interpolate_pos_encoding(tokens, 384, 384).detach(),
+        "transformers": of_transformers(vit, 24),
+        "transformers_dinov2": of_transformers(dinov2, 9),
+        "transformers_registers": of_transformers(registers, 9),
     }
 
 

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 from poc.shared.analysis.runs.predictions import Predictions, read_predictions
 from poc.shared.analysis.runs.reading import Run, find_run_folders, read_or_explain
+from poc.shared.data.views.object_size import AREA
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.engine.launch.sweep import kind_of_failure
 from poc.shared.errors import UsageError
 from poc.shared.spec.methods.transfer_learning import FixResOptions
+from poc.shared.spec.views import Interval, TrainView
 
 METHOD = "fixres"
 # The failure of a finished run that was not tested, as those of a study's search.
@@ -32,6 +34,8 @@ class Cell:
     test_size: int
     crop_share: float
     row: Mapping[str, Any]
+    # Least and largest area that training shows, as shares of the image's.
+    area: Interval = AREA
     before: Predictions | None = None
     after: Predictions | None = None
     failure: str = ""
@@ -81,6 +85,7 @@ def read_cell(path: Path) -> Cell | None:
         test_size=options.test_size,
         # Without a crop the test uses the entire image.
         crop_share=run.data.eval_view.crop_share if run.data.eval_view.crop != "none" else 1.0,
+        area=shown_area(run.data.train_view),
     )
     found = read_or_explain(path)
     if not isinstance(found, Run):
@@ -98,6 +103,14 @@ def read_cell(path: Path) -> Cell | None:
         class_names=record.class_names,
         source_fingerprint=str(record.data.get("source_fingerprint")),
     )
+
+
+def shown_area(view: TrainView) -> Interval:
+    """Return the least and largest area of an image that its training view shows, as shares."""
+    if view.crop == "random_resized":
+        return view.area
+    share = view.crop_share if view.crop in ("centre", "shifted") else 1.0
+    return share**2, share**2
 
 
 def explain_failures(cells: Sequence[Cell]) -> str | None:

@@ -60,7 +60,8 @@ def grid_table(cells: Sequence[Cell]) -> Table:
 
 def table_row(cell: Cell, cells: Sequence[Cell]) -> list[str]:
     """Return the table's line of one cell."""
-    ratio = ideal_ratio(cell.train_size, cell.test_size, crop_share=cell.crop_share)
+    sizes = cell.train_size, cell.test_size
+    ratio = ideal_ratio(*sizes, crop_share=cell.crop_share, area=cell.area)
     place = [cell.backend, str(cell.train_size), str(cell.test_size), f"{ratio:.2f}"]
     if cell.failure:
         return [*place, cell.failure, *["-"] * 7]

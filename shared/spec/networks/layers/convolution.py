@@ -13,6 +13,7 @@ from .declaration import (
     Parameter,
     Shape,
     bias_parameter,
+    depthwise_initializer,
     kernel_initializer,
 )
 from .dense import Dense
@@ -117,7 +118,7 @@ class DepthwiseConv2D(Window):
         channels = inputs[0][-1]
         shape = (*self.kernel_size, channels, 1)
         kernel = Parameter(
-            name="kernel", shape=shape, initializer=kernel_initializer(self.initializer, shape)
+            name="kernel", shape=shape, initializer=depthwise_initializer(self.initializer, shape)
         )
         return (kernel, bias_parameter("bias", channels)) if self.use_bias else (kernel,)
 

@@ -62,6 +62,8 @@ ZEROS = Initializer(distribution="constant", scale=0.0)
 
 ONES = Initializer(distribution="constant", scale=1.0)
 
+TORCH_DISTRIBUTIONS = ("torch_uniform", "kaiming_normal_fan_out", "kaiming_normal_fan_in")
+
 
 class Layer(Protocol):
     """The interface of every declaration; `inputs` are the shapes of its inputs, without batch."""
@@ -113,6 +115,18 @@ def kernel_initializer(distribution: str, shape: Shape) -> Initializer:
         fan_in=receptive_field * shape[-2],
         fan_out=receptive_field * shape[-1],
     )
+
+
+def depthwise_initializer(distribution: str, shape: Shape) -> Initializer:
+    """Name a distribution with the fans of a depthwise kernel (kh, kw, channels, 1).
+
+    Keras counts all channels as inputs of one output. PyTorch, whose distributions are named in
+    `TORCH_DISTRIBUTIONS`, stores (channels, 1, kh, kw): one input, and all channels as outputs.
+    """
+    *window, channels, outputs = shape
+    if distribution in TORCH_DISTRIBUTIONS:
+        shape = (*window, outputs, channels)
+    return kernel_initializer(distribution, shape)
 
 
 def bias_parameter(

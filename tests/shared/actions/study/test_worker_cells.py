@@ -1,5 +1,6 @@
 """The run of a cell: its split, seed, epochs and settings."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 
 from poc.shared.actions.study.candidates import list_candidates
 from poc.shared.actions.study.jobs import LARGEST_LOSS, Job, Outcome
-from poc.shared.actions.study.proposals import first_proposal
+from poc.shared.actions.study.proposals import VIEWS, first_proposal
 from poc.shared.actions.study.searching.forecasts import Images
 from poc.shared.actions.study.searching.resolutions import settle_sizes
 from poc.shared.actions.study.searching.students import list_students
@@ -16,6 +17,7 @@ from poc.shared.actions.study.worker_cells import WorkerCells, describe_images, 
 from poc.shared.data.protocol.protocol import choose_protocol
 from poc.shared.data.protocol.question import Question
 from poc.shared.data.sources.table import open_source
+from poc.shared.data.views.object_size import ideal_ratio
 from poc.shared.engine.launch.executors import make_executor
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import write_arrays
@@ -94,6 +96,35 @@ def test_fixres_has_its_share_of_both_phases(cells, tmp_path, share, epochs):
     assert run.data.image_size is None
     assert not {"num_epochs", "method_options.finetune_epochs"} & set(run.open_settings)
     assert cells.count_work(job) > 0
+
+
+CENTRE = {"resize": "shorter_side", "crop": "centre", "crop_share": 0.875}
+
+
+@pytest.mark.parametrize("proposed", VIEWS)
+@pytest.mark.parametrize("weights_view", [{}, {"eval_view": CENTRE}], ids=["squashed", "cropped"])
+def test_fixres_trains_at_the_size_that_its_own_crop_asks_for(
+    proposed, weights_view, cells, tmp_path
+):
+    """Whatever view the search proposes, objects look as large in training as in the test."""
+    network = ModelSpec(name="resnet32_cifar").declare((32, 32, 3), 5)
+    path = tmp_path / "body.safetensors"
+    texts = {"model": "resnet32_cifar"}
+    view = {"image_size": [96, 96], **weights_view}
+    weights = draw_weights(network.parameters, 0)
+    write_arrays(path, weights, view=json.dumps(view), **texts)
+    (fixres,) = settle_sizes(list_candidates([str(path)], ["fixres"]), {})
+    proposal = {**first_proposal("tuned"), "view": proposed}
+    run = cells.make_run(make_job(candidate=fixres, proposal=proposal))
+    data, options = run.data, run.method_settings
+    assert (data.train_view.crop, data.train_view.area) == ("random_resized", (0.08, 1.0))
+    crop_share = data.eval_view.crop_share if weights_view else 1.0
+    assert data.eval_view.crop == ("centre" if weights_view else "none")
+    sizes = options.train_size, options.test_size
+    ratio = ideal_ratio(*sizes, crop_share=crop_share, area=data.train_view.area)
+    assert abs(ratio - 1) < 0.1
+    assert data.train_view.horizontal_flip == 0.5
+    assert data.train_view.contrast == (0.3 if proposed == "strong" else 0)
 
 
 def test_a_student_sees_the_images_of_its_teacher(cells, tmp_path):

@@ -16,6 +16,7 @@ from poc.shared.data.views.object_size import (
     final_grid,
     ideal_crop_share,
     ideal_ratio,
+    matching_train_size,
     measure_size,
 )
 from poc.shared.engine.folder.run_folder import RunFolder
@@ -56,6 +57,25 @@ def test_measured_sizes_are_those_of_the_real_boxes(size, rule, crop_share, rati
     found = measure_size(size, 224, 224, rule=rule)
     assert found.crop_share == pytest.approx(crop_share, abs=0.005)
     assert found.ratio == pytest.approx(ratio, abs=0.007)
+
+
+def test_another_area_has_another_ideal():
+    """The recipe's crops keep .8619 of the side: 2/3 (1 - .5^1.5) / .5."""
+    assert ideal_crop_share((0.5, 1.0)) == pytest.approx(0.8619, abs=5e-5)
+    found = apparent_sizes(224, 224, [(500, 500)], area=(0.5, 1.0))
+    assert found["ideal_ratio"] == pytest.approx(0.8619 * 256 / 224, abs=1e-3)
+    # As above, fewer of the largest boxes fit into a square image than the law has.
+    assert found["measured"][0]["ratio"] == pytest.approx(found["ideal_ratio"], abs=0.05)
+    # 228 is the first of which int(size / .875) is at least 224 / .8619, which is 259.9.
+    assert found["matching_test_size"] == 228
+    assert matching_train_size(224, area=(0.5, 1.0)) == pytest.approx(220.6, abs=0.1)
+    assert apparent_sizes(224, 224, (), area=(1.0, 1.0))["ideal_crop_share"] == 1
+
+
+@pytest.mark.parametrize("area", [(0.0, 1.0), (0.5, 0.4), (0.5, 1.1)])
+def test_areas_of_no_crop_are_refused(area):
+    with pytest.raises(UsageError, match=r"^Got area=.* Try 0.08 1.$"):
+        apparent_sizes(224, 224, (), area=area)
 
 
 def test_sizes_below_one_are_refused():
@@ -230,13 +250,16 @@ def test_memory_grows_with_what_is_trained():
     )
 
 
-def write_cell(root, train, test, before, after, backend="torch"):
+def write_cell(root, train, test, before, after, backend="torch", view=None):
     """A run folder of the grid whose first `before` and `after` of ten images are right."""
     folder = RunFolder.create(root / f"{backend}-{train}-{test}")
     run = make_run(
         backend=backend,
         method_options={"train_size": train, "test_size": test},
-        data={"eval_view": {"resize": "shorter_side", "crop": "centre"}},
+        data={
+            "eval_view": {"resize": "shorter_side", "crop": "centre"},
+            "train_view": view or {"crop": "random_resized"},
+        },
     )
     data = {"source": "x", "split_fingerprint": "y", "counts": {"test": 10}, "class_names": "ab"}
     data["class_names"] = ["a", "b"]
@@ -276,6 +299,22 @@ def test_the_grid_compares_phases_and_the_control(tmp_path):
     assert (tmp_path / "mine.svg").read_text() == "mine"
     text = "".join(ElementTree.parse(tmp_path / "grid.svg").getroot().itertext())
     assert all(word in text for word in ("0.200", "0.800", "failed", "training size"))
+
+
+@pytest.mark.parametrize(
+    ("view", "share"),
+    [
+        ({"crop": "random_resized"}, 0.7082),
+        ({"crop": "random_resized", "area": [0.5, 1.0]}, 0.8619),
+        ({"crop": "centre", "resize": "shorter_side"}, 0.875),
+        ({"crop": "none"}, 1.0),
+    ],
+)
+def test_the_size_ratio_is_that_of_the_runs_own_crops(view, share, tmp_path):
+    """A test at 64 resizes to 73 pixels."""
+    write_cell(tmp_path, 64, 64, before=9, after=9, view=view)
+    (row,) = grid_table(read_grid([tmp_path])).rows
+    assert row[3] == f"{share * 73 / 64:.2f}"
 
 
 def test_a_folder_without_such_runs_is_refused(tmp_path):

@@ -34,6 +34,8 @@ def trained(network):
         ("efficientnet_lite0", ("dropout", "head"), "stem", "top", 18),
         ("resnet18", ("fc",), "conv1", "layer4/1", 9),
         ("vgg16", ("dense1", "dropout1", "dense2", "dropout2", "head"), "stage1", "stage5", 5),
+        # Its hidden dense layer belongs to the features, as where the libraries tune it.
+        ("mobilenet_v3_small", ("dropout", "head"), "stem", "dense", 14),
         ("resnet50v2", ("head",), "conv1", "stage4/block3", 17),
     ],
 )

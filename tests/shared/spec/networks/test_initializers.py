@@ -1,17 +1,24 @@
 """Initial weights: moments of every distribution, and streams that do not move each other."""
 
+import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from poc.shared.spec.networks.initializers import DISTRIBUTIONS, draw_parameter, draw_weights
-from poc.shared.spec.networks.layers.convolution import Conv2D
+from poc.shared.spec.networks.layers.convolution import Conv2D, DepthwiseConv2D
 from poc.shared.spec.networks.layers.declaration import Initializer, Parameter
+from poc.shared.spec.networks.models import ModelSpec
 from poc.shared.spec.resolved import declare_network
 from poc.shared.spec.run import RunSpec
+from poc.shared.weights.published.table import find_schemes
 
+MOBILENETS = ["mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]
+TORCHVISION = {"lineage": "torchvision"}
 FANS = {"fan_in": 30, "fan_out": 50}
 # Distribution -> standard deviation, largest possible value.
 MOMENTS = {
@@ -70,6 +77,57 @@ def test_fans_of_a_convolution():
     kernel, bias = Conv2D(filters=8, kernel_size=(3, 2)).parameters([(9, 9, 5)])
     assert (kernel.initializer.fan_in, kernel.initializer.fan_out) == (30, 48)
     assert not draw_parameter(bias, 0).any()
+
+
+def test_fans_of_a_depthwise_kernel():
+    """PyTorch's layout is (5, 1, 3, 2), with outputs first; Keras' is (3, 2, 5, 1)."""
+    for name, fans in (("kaiming_normal_fan_out", (6, 30)), ("glorot_uniform", (30, 6))):
+        layer = DepthwiseConv2D(kernel_size=(3, 2), initializer=name)
+        start = layer.parameters([(9, 9, 5)])[0].initializer
+        assert (start.fan_in, start.fan_out) == fans
+
+
+@pytest.mark.parametrize("model", MOBILENETS)
+def test_depthwise_kernels_of_torchvisions_lineage_start_small(model):
+    """Their 16 to 960 channels count as outputs: N(0, 2 / (k k C))."""
+    network = ModelSpec(name=model, options=TORCHVISION).declare((224, 224, 3), 10)
+    kernels = {
+        name: value
+        for name, value in draw_weights(network.parameters, 0).items()
+        if name.endswith("depthwise_conv/kernel")
+    }
+    assert len(kernels) > 10
+    for name, value in kernels.items():
+        # The deviation of n values is known to 1 / sqrt(2 n).
+        margin = 4 / math.sqrt(2 * value.size)
+        assert value.std() == pytest.approx(math.sqrt(2 / value.size), rel=margin), name
+
+
+LIBRARY = """
+import json, torchvision
+models = {name: torchvision.models.get_model(name, weights=None) for name in %r}
+print(json.dumps({
+    name: {key: float(value.detach().std()) for key, value in model.named_parameters()
+           if value.ndim == 4}
+    for name, model in models.items()
+}))
+"""
+
+
+@pytest.mark.torch
+def test_kernels_of_torchvisions_lineage_start_as_torchvisions():
+    command = [sys.executable, "-W", "ignore", "-c", LIBRARY % (MOBILENETS,)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for model, deviations in json.loads(done.stdout).items():
+        network = ModelSpec(name=model, options=TORCHVISION).declare((224, 224, 3), 1000)
+        scheme = next(s for s in find_schemes(model) if s.name == "torchvision")
+        names, drawn = scheme.tensors(network), draw_weights(network.parameters, 0)
+        kernels = {name: value for name, value in drawn.items() if names[name] in deviations}
+        assert len(kernels) == len(deviations)
+        for name, value in kernels.items():
+            # Two drawn deviations, each known to 1 / sqrt(2 n).
+            margin = 5 / math.sqrt(value.size)
+            assert value.std() == pytest.approx(deviations[names[name]], rel=margin), name
 
 
 def test_reference_biases_of_light_layers_are_glorot_of_their_own_length():

@@ -15,6 +15,7 @@ from poc.shared.weights.published.positions import (
     find_position_node,
     fit_positions,
 )
+from poc.shared.weights.published.table import find_schemes
 from poc.tests.helpers.measured.separate_process import measured
 
 RULES = {"corners": CORNERS, "smooth": SMOOTH, "shifted": SHIFTED, "bicubic": BICUBIC}
@@ -47,6 +48,23 @@ def test_the_libraries_own_functions_agree(library, theirs):
     found = fit_positions(value, 1, (24, 24), rule)
     # timm and transformers compute in float32, whatever the type.
     np.testing.assert_allclose(found[0], np.array(theirs[library]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("registers", "name"), [(0, "transformers_dinov2"), (4, "transformers_registers")]
+)
+def test_dinov2_of_transformers_is_resized_as_its_class_does(registers, name, theirs):
+    """From 14x14 to 9x9 patches: only when they become fewer, aliasing matters."""
+    spec = ModelSpec(name="dinov2_s14", options={"depth": 1, "registers": registers})
+    network = spec.declare((126, 126, 3), 3)
+    value = np.random.default_rng(0).normal(size=(1, 14**2 + 1, 3))
+    schemes = [s for s in find_schemes("dinov2_s14") if s.name.startswith("transformers")]
+    assert len(schemes) == 2
+    for scheme in schemes:
+        found = fit_positions(value, 1, (9, 9), scheme.resizing(network))
+        # The class computes in float32.
+        np.testing.assert_allclose(found[0], np.array(theirs[name]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -6,7 +6,11 @@ import math
 import pytest
 
 from poc.shared.actions.study.candidates import list_candidates
-from poc.shared.actions.study.searching.resolutions import is_of_any_size, settle_sizes
+from poc.shared.actions.study.searching.resolutions import (
+    find_side,
+    is_of_any_size,
+    settle_sizes,
+)
 from poc.shared.files.arrays import write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.networks.models import ModelSpec
@@ -35,8 +39,8 @@ def write_header(folder, name, shape):
     return file.name
 
 
-def test_fixres_trains_at_four_fifths_of_the_size_that_it_tests(tmp_path):
-    """32 pixels of the publication: 24, the multiple of eight below 25.6."""
+def test_fixres_trains_at_the_size_at_which_its_crops_look_like_the_test(tmp_path):
+    """32 pixels of the publication, without a crop: 24, the multiple of eight next to 22.7."""
     path = write_weights(tmp_path, "resnet32_cifar", (32, 32, 3))
     left_out = {}
     given = list_candidates([path], ["transfer", "fixres"])
@@ -83,3 +87,12 @@ def test_weights_of_one_size_have_no_fixres(tmp_path, monkeypatch):
 )
 def test_a_model_of_any_size_has_the_same_parameters(name, shape, side, expected):
     assert is_of_any_size(ModelSpec(name=name), shape, side) == expected
+
+
+@pytest.mark.parametrize(
+    ("test_side", "crop_share", "side"),
+    # E[s] is .7082, and the test resizes 224 to 256, 288 to 329.
+    [(224, 0.875, 184), (224, 1.0, 160), (288, 0.875, 232), (4, 1.0, 8)],
+)
+def test_the_side_is_that_of_the_law(test_side, crop_share, side):
+    assert find_side(test_side, crop_share) == side
