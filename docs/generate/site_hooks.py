@@ -1,5 +1,7 @@
 """Hooks that MkDocs calls while it builds the site: generated tables, and pages from elsewhere."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
@@ -16,6 +18,21 @@ from poc.docs.generate.site_pages import ROOT_PAGES, mend_links, read_root_page
 
 # Page with marks -> what puts the generated parts in their place.
 GENERATED = {"reference/settings.md": fill_settings, "reference/commands.md": fill_commands}
+
+ROOT = Path(__file__).resolve().parents[2]
+# The package as the reader of docstrings finds it. It follows every link, and the root of the
+# repository has the environment, and a link to itself (`.alias/poc`) for the type checker.
+SOURCES = ROOT / ".alias" / "sources" / "poc"
+DESCRIBED = ("__init__.py", "cli.py", "shared", "tf_impl", "torch_impl")
+
+
+def on_startup(**_: Any) -> None:
+    """Link what the pages describe, and nothing else, into a folder."""
+    SOURCES.mkdir(parents=True, exist_ok=True)
+    for name in DESCRIBED:
+        # Another build may be making the same link.
+        with suppress(FileExistsError):
+            (SOURCES / name).symlink_to(Path("../../..") / name)
 
 
 def on_files(files: Files, config: Any) -> Files:
