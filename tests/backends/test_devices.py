@@ -7,12 +7,12 @@ from poc.tests.helpers.measured.separate_process import measured
 
 @pytest.fixture(scope="module")
 def of_tf():
-    return measured("device_checks_tf.py")
+    return measured("../workers/device_checks_tf.py")
 
 
 @pytest.fixture(scope="module")
 def of_torch():
-    return measured("device_checks_torch.py")
+    return measured("../workers/device_checks_torch.py")
 
 
 @pytest.mark.tf

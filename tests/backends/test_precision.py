@@ -19,6 +19,8 @@ from poc.tests.helpers.workers.probe import differentiate_case, resume, scaled_s
 # bfloat16 rounds to 2^-9 of a value; a layer rounds its inputs, weights and outputs, and the
 # gradient's path back again, where it is a sum of terms that cancel each other in part.
 FORWARD, BACKWARD = 8 * 2.0**-9, 32 * 2.0**-9
+# What attention's scores depend on.
+SCORED = ("layer/query/", "layer/key/", "images")
 # Logits after all layers of a small net, beside its largest logit.
 LOGITS = 32 * 2.0**-9
 TINY = {
@@ -71,9 +73,10 @@ def test_a_layer_in_bfloat16_is_near_its_numpy_reference(case, training, probe):
         if name in cancelled:
             assert np.abs(gradient).max() < 1e-12, name
             continue
-        # Terms make queries and keys larger, and softmax multiplies their rounding: a few lines of
-        # plain PyTorch in bfloat16 are off by 0.08 here (median of 41 projections; at most 0.23).
-        is_scored = case == "lora attention" and name.startswith(("layer/query/", "layer/key/"))
+        # Softmax multiplies the rounding of queries and keys. A few lines of plain PyTorch in
+        # bfloat16 are off by more than BACKWARD for four in ten of 41 projections (at most 0.17;
+        # with terms 0.08 in the median, at most 0.23). The processor decides about this one.
+        is_scored = "attention" in case and name.startswith(SCORED)
         bound = 2 * BACKWARD if is_scored else BACKWARD
         assert relative_error(found["gradients"][name], gradient) < bound, name
     for name, value in after.items():

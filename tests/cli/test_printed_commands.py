@@ -193,6 +193,7 @@ RUNS = (
     "conv",
     "study",
     "methods",
+    "sizes",
     "embedded",
     "bf16",
     "four",

@@ -12,6 +12,7 @@ from poc.shared.actions.study.recorded_cells import RecordedCells
 from poc.shared.actions.study.search import Search, Searches
 from poc.shared.data.protocol.protocol import choose_protocol
 from poc.shared.data.protocol.question import Question
+from poc.shared.spec.reading.cell_names import safe, shorten_name
 from poc.tests.helpers.studies.sources import make_source
 
 
@@ -75,7 +76,8 @@ class SimulatedCells:
 
 def mark(job):
     """A text of a cell that does not have the settings of the search."""
-    return f"{job.phase}/{job.candidate.name},{job.backend},{job.place},seed={job.seed}"
+    name = f"{job.candidate.name},{job.backend},{job.place},seed={job.seed}"
+    return f"{job.phase}/{shorten_name(safe(name))}"
 
 
 def make_protocol(num_images=162):

@@ -244,7 +244,8 @@ class SilentTracker:
     def __init__(self, facts, place):
         self.ends.clear()
 
-    def finish(self, status, results):
+    def finish(self, status, seconds, results):
+        assert seconds >= 0
         self.ends.append((status, results))
 
     def close(self):

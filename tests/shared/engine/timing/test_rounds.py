@@ -433,7 +433,7 @@ def test_the_environment_names_what_decides_about_threads_and_an_unusual_layout(
         "poc.shared.engine.timing.stopwatch.describe_machine", lambda: {"num_cpus": 2}
     )
     side = TimedSide.__new__(TimedSide)
-    side.backend = SimpleNamespace(describe=lambda: {"version": "1"})
+    side.backend = SimpleNamespace(describe=lambda run: {"version": "1"})
     side.spec = SimpleNamespace(layout="channels_last")
     assert side.environment() == {"num_cpus": 2, "version": "1", **kept}
     side.spec = SimpleNamespace(layout="channels_first")
