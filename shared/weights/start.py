@@ -9,7 +9,7 @@ import numpy as np
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import Arrays
 from poc.shared.spec.methods.table import find_method, tell_default
-from poc.shared.spec.networks.freezing import head_names
+from poc.shared.spec.networks.freezing import HIDDEN_LAYERS, head_names
 from poc.shared.spec.networks.initializers import Weights, draw_weights
 from poc.shared.spec.networks.layers.lora import is_term
 from poc.shared.spec.networks.network import Network
@@ -164,8 +164,8 @@ def replaces_head(network: Network, weights: Arrays) -> bool:
 
 
 def is_of_head(network: Network, name: str) -> bool:
-    """Say if a tensor belongs to the head."""
-    layers = tuple(f"{node}/" for node in head_names(network))
+    """Say if a tensor belongs to the head, or to the larger one that a file may have."""
+    layers = tuple(f"{node}/" for node in (*head_names(network), *HIDDEN_LAYERS))
     return name.startswith(layers) or is_of_last(network, name)
 
 
