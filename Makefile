@@ -15,8 +15,9 @@ FIND_PYTHON = for name in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$name && break; done
 PYTHON ?= $(shell $(FIND_PYTHON))
 RUN_ARGS ?= --config lightlayers/embedded
-# Two processes, one test file in each at a time; the slow tests have a target of their own.
-PYTEST_ARGS ?= -n 2 --dist loadfile -m "not slow"
+# One test file in each at a time.
+TWO_PROCESSES = -n 2 --dist loadfile
+PYTEST_ARGS ?= $(TWO_PROCESSES) -m "not slow and not ci"
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -29,7 +30,7 @@ ifneq ($(wildcard .venv-torch/bin/python),)
 export POC_TORCH_PYTHON ?= $(abspath .venv-torch/bin/python)
 endif
 
-.PHONY: help setup setup-gpu run test test-slow lint docs check wheel release clean
+.PHONY: help setup setup-gpu run test test-all test-slow lint docs check wheel release clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -63,10 +64,13 @@ setup-gpu: setup  ## make .venv-tf and .venv-torch, each with its framework's CU
 run: setup  ## train LightLayers in both frameworks and print the comparison
 	@$(BIN)/poc compare $(RUN_ARGS)
 
-test: setup  ## run every test but the slow ones
+test: setup  ## run the quick tests, in less than twenty minutes on two cores
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: setup  ## run the tests that take more than ten seconds each
+test-all: setup  ## run the tests of the continuous integration: all but the slow ones
+	@$(BIN)/python -m pytest $(TWO_PROCESSES) -m "not slow"
+
+test-slow: setup  ## run the slow tests, most of them of minutes (before a release)
 	@$(BIN)/python -m pytest -m slow
 
 lint: setup  ## style, format, architecture contracts, types
@@ -87,7 +91,7 @@ wheel: setup  ## build sdist and wheel, then try the wheel outside the checkout
 	@$(BIN)/python -m build --outdir dist . > .venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
 	@$(BIN)/python tests/helpers/commands/try_wheel.py dist
 
-check: lint test docs wheel  ## lint, test, docs and wheel
+check: lint test-all docs wheel  ## lint, test-all, docs and wheel
 
 # The notes first: without them there is no release to build.
 release: setup  ## build a release into dist/, try it in an empty environment; uploads nothing

@@ -6,7 +6,8 @@ a row's networks is the row's true accuracy. A candidate that was no finalist is
 network of the search.
 
 Each study is one line of `studies.jsonl`. A second call goes on after the last line, and continues
-a study that was stopped.
+a study that was stopped. Two calls with `--part 0/2` and `--part 1/2` and the same folder share the
+studies, each pinned to a core of its own.
 """
 
 import gzip
@@ -44,6 +45,7 @@ class Plan:
         output: Folder of the cuts, the studies and `studies.jsonl`.
         budget: Budget of each study, as for `--budget`.
         num_studies: Number of studies; the sizes of the cuts take turns.
+        part: Index of this call, and number of calls that share the studies.
         options: Further options of `poc study`.
         num_networks: Largest number of networks per row that are judged.
     """
@@ -52,15 +54,16 @@ class Plan:
     output: Path
     budget: str
     num_studies: int
+    part: tuple[int, int]
     options: Sequence[str]
     num_networks: int
 
 
 def run_studies(plan: Plan) -> None:
-    """Run the studies that have no line yet, one after the other."""
+    """Run the studies of this part that have no line yet, one after the other."""
     plan.output.mkdir(parents=True, exist_ok=True)
     done = {line["number"] for line in read_lines(plan.output)}
-    for number in range(plan.num_studies):
+    for number in range(plan.part[0], plan.num_studies, plan.part[1]):
         if number in done:
             continue
         line = run_study(plan, number)

@@ -293,11 +293,21 @@ def run_real(arguments: argparse.Namespace) -> None:
         output=arguments.output.resolve(),
         budget=arguments.budget,
         num_studies=arguments.studies,
+        part=arguments.part,
         options=arguments.option,
         num_networks=arguments.networks,
     )
     run_studies(plan)
     print_table(plan.output)
+
+
+def read_part(text: str) -> tuple[int, int]:
+    """Read the index of a call and the number of calls from text such as 0/2."""
+    index, _, number = text.partition("/")
+    part = int(index), int(number)
+    if not 0 <= part[0] < part[1]:
+        raise ValueError(text)
+    return part
 
 
 def main() -> None:
@@ -313,6 +323,9 @@ def main() -> None:
     real.add_argument("--output", type=Path, help="folder of the studies")
     real.add_argument("--budget", default="10m", help="of each study; default: 10m")
     real.add_argument("--studies", type=int, default=30, help="default: 30")
+    real.add_argument(
+        "--part", type=read_part, default=(0, 1), help="of calls, as 0/2; default: 0/1"
+    )
     real.add_argument("--networks", type=int, default=3, help="judged networks per row; default: 3")
     real.add_argument("--option", action="append", default=[], help="as --option=--methods=knn")
     arguments = parser.parse_args()

@@ -19,6 +19,7 @@ from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.interruption import LIVE
 from poc.shared.spec.run import BACKENDS
+from poc.tests.helpers.commands.ci_rows import is_for_ci, read_table
 
 # Tensors are tiny here: threads that wait for each other would double the time.
 ONE_THREAD = {
@@ -49,9 +50,11 @@ def chosen_backends(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by the workers that they use, and skip those of a backend that was left out."""
-    chosen = chosen_backends(config)
+    """Mark tests by their workers and for ci, and skip those of a backend that was left out."""
+    chosen, table = chosen_backends(config), read_table()
     for item in items:
+        if is_for_ci(item.nodeid, table):
+            item.add_marker("ci")
         used = [
             name for name in BACKENDS if FIXTURES[name] & set(getattr(item, "fixturenames", ()))
         ]
