@@ -130,6 +130,12 @@ def rates(
     metavar="SHARE",
     help="Smallest difference of accuracies worth knowing; default: 0.05.",
 )
+@click.option(
+    "--seeds",
+    type=int,
+    metavar="N",
+    help="Networks per finalist: seeds on a holdout (default: 3), repeats of all folds (1).",
+)
 @click.option("--max-size", metavar="SIZE", help="Largest file of the network, such as 1MB.")
 @click.option(
     "--max-latency", metavar="TIME", help="Longest time of that file for an image, such as 20ms."
@@ -144,6 +150,7 @@ def study(
     frameworks: str,
     groups: str | None,
     difference: float,
+    seeds: int | None,
     max_size: str | None,
     max_latency: str | None,
     engine: str,
@@ -163,6 +170,7 @@ def study(
     from poc.shared.engine.console.progress import WorkProgress
     from poc.shared.engine.launch.executors import make_executor
 
+    networks = {} if seeds is None else {"num_seeds": seeds, "num_repeats": seeds}
     wish = Wish(
         data=source,
         budget_seconds=read_budget(budget),
@@ -170,7 +178,7 @@ def study(
         weights=weights,
         methods=tuple(methods.split(",")) if methods else (),
         frameworks=tuple(frameworks.split(",")),
-        question=Question(smallest_difference=difference, group_pattern=groups),
+        question=Question(smallest_difference=difference, group_pattern=groups, **networks),
         limits=read_limits(max_size, max_latency),
         executor=make_executor(engine, address=address),
     )

@@ -13,6 +13,7 @@ from poc.shared.data.sources.class_folders.listing import count_suffixes, descri
 from poc.shared.data.sources.inspection import KeptNotes, Note
 from poc.shared.data.splits.leaks import Leak, find_leaks, note_leaks, summarise_leaks
 from poc.shared.data.splits.relabelling import open_classes
+from poc.shared.data.splits.setting_check import drop_unread
 from poc.shared.data.splits.split import Split, make_split
 from poc.shared.engine.folder.record import RunRecord
 from poc.shared.errors import CheckFailed
@@ -126,6 +127,7 @@ def open_data(
     note: KeptNotes,
     record: RunRecord | None = None,
     *,
+    is_resumed: bool = False,
     is_train_alone: bool = False,
 ) -> tuple[RunSpec, RunData]:
     """Open a run's data, and fill in the settings that follow from it.
@@ -137,6 +139,8 @@ def open_data(
         run: The run; its `data` names the source.
         note: Called with each note when it comes up; keeps them for `RunData.notes`.
         record: Record of the finished run whose data this must be; None for a new run.
+        is_resumed: The run goes on. It may have split settings that do nothing, from when these
+            were not refused.
         is_train_alone: Open the train part alone: no image of another part is read, not even to
             compare their contents.
 
@@ -151,8 +155,9 @@ def open_data(
         source = record.match_classes(source, note)
     run = choose_size(run, source, note)
     # A finished run keeps its own parts: a new split could test on images that it trained on.
+    asked = drop_unread(source, run.data.split) if is_resumed else run.data.split
     split = (
-        make_split(source, run.data.split)
+        make_split(source, asked)
         if record is None
         else record.find_split(source, run.data.split, note)
     )

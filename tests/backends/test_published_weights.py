@@ -24,6 +24,7 @@ from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import declare_network, resolve_networks
 from poc.shared.weights import start
 from poc.shared.weights.conversion import find_scheme, from_canonical, to_canonical
+from poc.shared.weights.header import describe_weights
 from poc.shared.weights.published.table import IMAGENET_ORIGINS, find_schemes
 from poc.tests.helpers.architectures.row import Case
 from poc.tests.helpers.architectures.table import ARCHITECTURES, NAMED_CASES, SMALL_CASES
@@ -401,6 +402,11 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
     assert imagenet.resolve_imagenet(run, fetch) == resolved
     origin = IMAGENET_ORIGINS[model, lineage]
     assert calls == [(origin.backend, origin.name)]
+    # The published view is in the file, for those who take it by its path.
+    found = describe_weights(resolved.initial_weights, {})
+    assert (found.model, found.lineage or "") == (model, lineage)
+    named = {"model": {"name": model, "options": options}}
+    assert found.view == describe_weights("imagenet", named).view
     weights = start.initial_weights(resolve_networks(resolved))
     assert np.array_equal(weights["stem/conv/kernel"], drawn(published)["stem/conv/kernel"])
     assert weights["head/kernel"].shape[-1] == 5

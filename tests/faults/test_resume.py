@@ -104,6 +104,23 @@ def test_a_stop_after_every_step_changes_nothing(kind, tmp_path, monkeypatch):
     assert RunFolder(tmp_path / "parts").read_run()["status"] == "finished"
 
 
+def test_a_run_with_a_split_setting_that_does_nothing_goes_on(tmp_path, monkeypatch):
+    """Such settings were ignored before they were refused, and a resume cannot change them."""
+    train(tmp_path / "whole", RUN)
+    monkeypatch.setattr(Saver, "is_due", stub.stop_at({7}))
+    with pytest.raises(Terminated):
+        train(tmp_path / "parts", RUN)
+    # The embedded images have parts of their own.
+    split = {**DATA["split"], "fractions": [0.5, 0.25, 0.25]}
+    run = {**RUN, "data": {**RUN["data"], "split": split}}
+    with pytest.raises(UsageError, match="which publishes parts"):
+        train(tmp_path / "new", run)
+    train(tmp_path / "parts", run, is_resumed=True)
+    whole, parts = facts(tmp_path / "whole"), facts(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert parts == whole
+
+
 @pytest.mark.parametrize("kind", ["supervised", "grouped"])
 def test_a_stop_during_validation_and_the_test_changes_nothing(kind, tmp_path, monkeypatch):
     run = KINDS[kind]

@@ -14,7 +14,7 @@ RUN = "run.json"
 def find_recommended(folder: Path) -> Path:
     """Return the first run that the study in a folder recommends; any other path unchanged.
 
-    With folds, this network has learned from four fifths of the images.
+    With folds, this network has learned from the train part of the first one, less than all images.
 
     Raises:
         UsageError: The study has no decision yet, or recommends no network.

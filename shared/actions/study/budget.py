@@ -9,6 +9,20 @@ UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LEAST_SECONDS = 180.0
 
 
+def refuse_less(budget_seconds: float, former_seconds: float) -> None:
+    """Refuse a budget below that of a former call: its answer would replace a better one.
+
+    Raises:
+        UsageError: See above.
+    """
+    if budget_seconds < former_seconds:
+        raise UsageError(
+            f"Got --budget {budget_seconds:g}s, and this study has had {former_seconds:g}s. "
+            "Expected as much or more, since it goes on with all that it has. Try --budget "
+            f"{former_seconds:g}s, or a new --output."
+        )
+
+
 def read_budget(text: str) -> float:
     """Read `30m`, `90min`, `2h` or `300s` as seconds.
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from poc.shared.engine.launch.imagenet import IMAGENET_OF
 from poc.shared.errors import UsageError
 from poc.shared.files.shards import find_saved
 from poc.shared.spec.reading.cell_names import identify, label_values
 from poc.shared.spec.reading.recipe import Kind
-from poc.shared.spec.suggestions import likeliest
+from poc.shared.spec.suggestions import closest, likeliest
 from poc.shared.weights.header import IMAGENET
+from poc.shared.weights.published.table import IMAGENET_ORIGINS
 
 METHODS = ("logistic", "knn", "transfer", "fixres", "lightlayers", "scratch", "kd")
 """Methods that a study tries, as `--methods` names them."""
@@ -27,6 +29,9 @@ FIXRES_VIEW = (
     "data.train_view.horizontal_flip=0.5",
 )
 """Training images of FixRes: it corrects that objects in such crops look larger than in a test."""
+SMALL_PUBLISHED = "mobilenet_v2"
+"""The smallest model with ImageNet weights, for those who have no file."""
+START = "initial_weights="
 LIGHT_MODEL = "lightnet_residual"
 LIGHT_SIZES = (1, 2, 3, 4, 5)
 FIRST_SIZE = 3
@@ -107,23 +112,34 @@ def check_methods(methods: Sequence[str], *, has_weights: bool, is_named: bool) 
 
 
 def check_files(weights: Sequence[str]) -> None:
-    """Refuse a weight file that is not there, and `imagenet`, which is the name of none.
+    """Refuse a weight file that is not there, and ImageNet weights that nobody publishes.
 
     Raises:
         UsageError: See above.
     """
+    models = [*dict.fromkeys(name for name, _ in IMAGENET_ORIGINS)]
     for path in weights:
-        if path == IMAGENET:
+        if path == IMAGENET or path.startswith(IMAGENET_OF):
+            model = path.removeprefix(IMAGENET_OF)
+            if model in models:
+                continue
+            near = closest(model, models) or SMALL_PUBLISHED
             raise UsageError(
-                "Got --weights imagenet, which needs a model's name. Expected a file, which shows "
-                "its model. Try the file that its publisher offers, such as mobilenet_v2-….pth of "
-                "torchvision."
+                f"Got --weights {path}. Expected a file, or imagenet: and one of "
+                f"{', '.join(models)}. Try --weights {IMAGENET_OF}{near}."
             )
         if not find_saved(Path(path)).is_file():
             raise UsageError(
                 f"Got --weights {path!r}, which does not exist. Expected a weight file, or a "
                 "folder that transformers saved. Try the path of one."
             )
+
+
+def list_weights(candidates: Sequence[Candidate]) -> list[Path]:
+    """Return the canonical weight files of the candidates, each once, in order."""
+    texts = [text for item in candidates for text in item.settings]
+    starts = [text for text in texts if text.startswith(START)]
+    return [Path(text.removeprefix(START)) for text in dict.fromkeys(starts)]
 
 
 def has_students(methods: Sequence[str]) -> bool:
@@ -141,7 +157,7 @@ def list_pretrained(weights: Sequence[str], located: Mapping[str, str]) -> Itera
     labels = label_values(list(weights))
     for path in weights:
         name = labels[identify(path)]
-        start = f"initial_weights={Path(located.get(path, path)).resolve()}"
+        start = f"{START}{Path(located.get(path, path)).resolve()}"
         yield Candidate(name=f"logistic on {name}", settings=("method=logistic", start), tier=0)
         yield Candidate(name=f"knn on {name}", settings=("method=knn", start), tier=1)
         yield Candidate(

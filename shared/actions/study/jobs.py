@@ -60,9 +60,11 @@ class Job:
 
     @property
     def settings_digest(self) -> str:
-        """Return a digest of what the search has chosen for the cell."""
+        """Return a digest of what the cell trains with."""
         teacher = self.teacher.key if self.teacher else None
-        return digest(write_value([self.proposal, self.share, teacher]))
+        # A cell of the learning curve has its epochs among the candidate's settings.
+        settings = list(self.candidate.settings)
+        return digest(write_value([settings, self.proposal, self.share, teacher]))
 
     @property
     def key(self) -> str:

@@ -34,6 +34,11 @@ class Ledger:
             self._path.write_bytes(b"".join(line + b"\n" for line in lines))
         self.entries: list[Entry] = [json.loads(line) for line in lines if line]
 
+    @property
+    def budget_seconds(self) -> float:
+        """Return the largest budget that a call of the study had; 0 before the first cell."""
+        return max((entry.get("budget_seconds", 0.0) for entry in self.entries), default=0.0)
+
     def append(self, entry: Mapping[str, object]) -> None:
         """Append an entry, and wait until the disk has it."""
         line = json.dumps(finite(dict(entry))) + "\n"

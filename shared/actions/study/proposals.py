@@ -117,11 +117,19 @@ def assign(proposal: Proposal, given: Sequence[str] = ()) -> list[str]:
     return [text for text in found if text.partition("=")[0] not in taken]
 
 
-def describe(proposal: Proposal | None) -> str:
-    """Write a proposal in few words: `rate 0.003, decay 1e-05, batches of 32, views: recipe`."""
+def describe(proposal: Proposal | None, given: Sequence[str] = ()) -> str:
+    """Write a proposal in few words: `rate 0.003, decay 1e-05, batches of 32, views: recipe`.
+
+    Args:
+        proposal: The proposal; None: nothing was chosen.
+        given: Settings of the candidate, which win over those of a view.
+    """
     if not proposal:
         return "-"
+    keys = {text.partition("=")[0] for text in VIEWS[str(proposal[VIEW])]}
+    own = keys & {text.partition("=")[0] for text in given}
+    view = proposal[VIEW] if not own else "its own" if own == keys else f"its own, {proposal[VIEW]}"
     return (
         f"rate {float(proposal[RATE]):.2g}, decay {float(proposal[DECAY]):.2g}, "
-        f"batches of {proposal[BATCH]}, views: {proposal[VIEW]}"
+        f"batches of {proposal[BATCH]}, views: {view}"
     )

@@ -1,6 +1,6 @@
 """Cells that are run once: what the ledger has is read from it, the rest is run and recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .clock import Clock
 from .costs import Costs
@@ -53,7 +53,7 @@ class RecordedCells:
                 # An earlier call has paid for the import, and was killed.
                 self.clock.leave_out(outcome.start_seconds)
                 outcome = outcome.warm
-            self._ledger.append(describe(job, outcome, limit_seconds, self.clock.tick()))
+            self._append(describe(job, outcome, limit_seconds))
         trial = Trial(job, outcome)
         self.ended.append(trial)
         if outcome.start_seconds:
@@ -83,8 +83,7 @@ class RecordedCells:
             return entry
         self._begin()
         found = work()
-        self._ledger.append({"cell": key, **found, "used_seconds": self.clock.tick()})
-        return self._ledger.entries[-1]
+        return self._append({"cell": key, **found})
 
     def _replay(self, entry: Entry) -> None:
         """Set the clock to the time at which recorded work ended.
@@ -93,9 +92,15 @@ class RecordedCells:
         once more, so that a third call sees the same clock.
         """
         if self._is_live:
-            self._ledger.append({**entry, "used_seconds": self.clock.tick()})
+            self._append(entry)
         else:
             self.clock.replay(entry["used_seconds"])
+
+    def _append(self, entry: Mapping[str, object]) -> Entry:
+        """Append an entry with the time that is used now, and the budget of this call."""
+        times = {"used_seconds": self.clock.tick(), "budget_seconds": self.clock.budget_seconds}
+        self._ledger.append({**entry, **times})
+        return self._ledger.entries[-1]
 
     def _begin(self) -> None:
         """Let the clock count from the first work that the ledger does not have."""
@@ -109,9 +114,7 @@ def was_stopped_earlier(entry: Entry, limit_seconds: float) -> bool:
     return bool(entry["status"] == "stopped" and entry["limit_seconds"] < limit_seconds)
 
 
-def describe(
-    job: Job, outcome: Outcome, limit_seconds: float, used_seconds: float
-) -> dict[str, object]:
+def describe(job: Job, outcome: Outcome, limit_seconds: float) -> dict[str, object]:
     """Return the entry of a cell in the ledger."""
     return {
         "cell": job.key,
@@ -123,5 +126,4 @@ def describe(
         "share": job.share,
         **outcome._asdict(),
         "limit_seconds": limit_seconds,
-        "used_seconds": used_seconds,
     }

@@ -16,10 +16,12 @@ from poc.shared.data.splits.split import make_split
 from poc.shared.engine.launch.executors import Executor, LocalExecutor
 from poc.shared.engine.launch.sweep_definition import Watch
 from poc.shared.engine.worker.template import warm_starts
+from poc.shared.files.collisions import digest_file
 from poc.shared.files.whole import write_bytes
 from poc.shared.spec.run import BACKENDS
 
-from .candidates import Candidate, check_files, has_students, list_candidates
+from .budget import refuse_less
+from .candidates import Candidate, check_files, has_students, list_candidates, list_weights
 from .clock import Clock
 from .finals import plan_finals, run_finals
 from .jobs import Trial
@@ -32,7 +34,13 @@ from .outcome.sizes import leave_out_large
 from .proposals import describe, import_optuna
 from .recorded_cells import RecordedCells
 from .search import Search, Searches
-from .searching.frameworks import check_frameworks, name_searching, name_tested
+from .searching.failures import refuse_failures
+from .searching.frameworks import (
+    check_frameworks,
+    name_searching,
+    name_tested,
+    require_installed,
+)
 from .searching.resolutions import settle_sizes
 from .worker_cells import WorkerCells, describe_images
 
@@ -48,7 +56,8 @@ class Wish:
 
     Attributes:
         data: Text of the source, as for `--data`.
-        budget_seconds: Wall-clock seconds of the study, all calls together.
+        budget_seconds: Wall-clock seconds of the study. After new work, cells that former calls
+            recorded take no time again.
         output: Its folder.
         weights: Weight files to start from.
         methods: Methods to try; none: all that the weights allow.
@@ -127,7 +136,7 @@ def describe_trial(trial: Trial) -> SearchRow:
     return SearchRow(
         candidate=job.candidate.name,
         framework=job.backend,
-        settings=describe(job.proposal),
+        settings=describe(job.proposal, job.candidate.settings),
         share=job.share,
         status=outcome.status,
         accuracy=outcome.accuracy,
@@ -154,6 +163,7 @@ def run_study(
 
     Raises:
         UsageError: The data cannot be studied, an option is wrong, or the folder has other content.
+        CheckFailed: All candidates that were tried have failed.
     """
     clock = Clock(wish.budget_seconds, began)
     left_out: dict[str, str] = {}
@@ -164,6 +174,7 @@ def run_study(
         tell(sentence)
     candidates = choose_candidates(wish, left_out, tell)
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
+        refuse_less(wish.budget_seconds, ledger.budget_seconds)
         page = Page(wish, protocol, command, clock)
         images = describe_images(source, protocol)
         runner = WorkerCells(wish.output, wish.data, images, command, wish.executor, watch)
@@ -198,12 +209,13 @@ def check_options(wish: Wish) -> None:
     """Refuse options, and what they lack, before the images are read.
 
     Raises:
-        UsageError: A method is unknown, a file or a library is missing.
+        UsageError: A method is unknown, a file, a framework or a library is missing.
     """
     candidates = list_candidates(wish.weights, wish.methods)
     if any(item.kind for item in candidates) or has_students(wish.methods):
         import_optuna()
     check_files(wish.weights)
+    require_installed(wish.frameworks)
     check_formats(name_tested(wish.frameworks), wish.limits)
 
 
@@ -242,8 +254,14 @@ def make_search(
 
 
 def search_and_test(wish: Wish, search: Searches) -> None:
-    """Run the search, then the finals, as far as the budget goes."""
+    """Run the search, then the finals, as far as the budget goes.
+
+    Raises:
+        CheckFailed: All candidates that were tried have failed.
+    """
     search.run()
+    if not search.ranked():
+        refuse_failures(search.skipped)
     cells, protocol = search.cells, search.protocol
     plan = plan_finals(
         search.ranked(), name_tested(wish.frameworks), protocol, cells.costs, cells.clock
@@ -259,6 +277,7 @@ def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[
         "num_images": len(source),
         "images_and_labels": source.fingerprint,
         "candidates": [[item.name, *item.settings] for item in candidates],
+        "weights": [digest_file(path) for path in list_weights(candidates)],
         "students": has_students(wish.methods),
         "frameworks": list(wish.frameworks),
         "question": {

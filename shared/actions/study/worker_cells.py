@@ -17,6 +17,7 @@ from poc.shared.engine.launch.executors import Executor, LocalExecutor
 from poc.shared.engine.launch.sweep import Row, finished_row, make_task, record_failure
 from poc.shared.engine.launch.sweep_definition import Watch
 from poc.shared.engine.worker.template import template_seconds
+from poc.shared.spec.data import DEFAULT_IMAGE_SIZE
 from poc.shared.spec.methods.table import find_method
 from poc.shared.spec.networks.models import find_model
 from poc.shared.spec.reading.config import load_run
@@ -34,6 +35,10 @@ from .jobs import LARGEST_LOSS, Job, Outcome
 from .proposals import assign
 from .searching.forecasts import Images, count_multiply_adds
 from .time_limit import run_limited
+
+# Small nets see images up to this side as they are. At a camera's 12 megapixels one step of them
+# would take minutes.
+LARGEST_SIDE = 128
 
 
 class WorkerCells:
@@ -98,6 +103,8 @@ class WorkerCells:
         if run.initial_weights and run.asked_size is None:
             # Small images would waste what the weights have learned.
             data["image_size"] = list(find_model(run.model_spec.name).example_input[:2])
+        elif run.asked_size is None and needs_size(self._images):
+            data["image_size"] = list(DEFAULT_IMAGE_SIZE)
         changes: dict[str, object] = {"seed": job.seed, "data": data}
         if job.candidate.kind and job.share < 1:
             changes |= share_epochs(run, job.candidate.kind, job.share, self._images.num_train)
@@ -125,6 +132,11 @@ class WorkerCells:
             work = partial(work, watch=self._watch)
         (done,) = self._executor.run(work, [task])
         return done.result or record_failure(task, done.error or "gave no result")
+
+
+def needs_size(images: Images) -> bool:
+    """Return whether small nets need a size: images (H, W, C) differ in theirs, or are large."""
+    return images.shape is None or max(images.shape[:2]) > LARGEST_SIDE
 
 
 def share_epochs(run: RunSpec, kind: Kind, share: float, num_images: int) -> dict[str, object]:

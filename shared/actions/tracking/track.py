@@ -82,7 +82,8 @@ class Tracked:
             settings=flatten(record.content["run"]),
         )
         self._tracker = open_tracker(self._facts, place)
-        self.is_over = self.is_lost = self._was_abandoned = False
+        # Abandoned, by the last look: that of a run which ends at this moment is so, too.
+        self.is_over = self.is_lost = self.is_suspect = False
 
     def look(self) -> None:
         """Write the epochs that came since, and the results once the run has ended."""
@@ -95,8 +96,8 @@ class Tracked:
                 self._tracker.log_epoch(int(line["epoch"]), seconds, numbers(line))
         # A run that has just ended is unheld before it is read as ended, so one look tells nothing.
         is_abandoned_now = status == "running" and is_abandoned(self.folder.path)
-        self.is_lost = is_abandoned_now and self._was_abandoned
-        self._was_abandoned = is_abandoned_now
+        self.is_lost = is_abandoned_now and self.is_suspect
+        self.is_suspect = is_abandoned_now
         if self.is_lost:
             status = "interrupted"
         if status in ("finished", "failed", "interrupted"):
@@ -139,7 +140,7 @@ def track_runs(
                     if run.is_lost:
                         note(f"No process holds {run.folder.path}: its run ended unexpectedly.")
             waiting = [run for run in tracked if not run.is_over]
-            if not waiting or not follow:
+            if not waiting or not (follow or any(run.is_suspect for run in waiting)):
                 break
             time.sleep(SECONDS_BETWEEN_LOOKS)
     finally:

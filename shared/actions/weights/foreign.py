@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from poc.shared.engine.launch.imagenet import cache_folder
+from poc.shared.engine.launch.imagenet import IMAGENET_OF, cache_folder, locate_imagenet
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
 from poc.shared.files.shards import INDEX, find_saved, list_files
@@ -28,6 +28,9 @@ from poc.shared.weights.wrapping import unwrap
 
 from .convert import BACKENDS, ENDINGS, convert_file, read_tensors
 
+# To be raised whenever a file would be converted otherwise, with its view: older copies are not
+# taken then.
+CONVERSION = "poc conversion 2"
 # Any number will do: it only marks the axis of the head that counts classes.
 SOME_CLASSES = 1000
 
@@ -61,13 +64,15 @@ def locate_recognised(path: str, note: Callable[[str], None]) -> str:
     """Return the path of the canonical form of a weight file, where nobody names the model.
 
     Args:
-        path: File, or folder that transformers saved.
+        path: File, folder that transformers saved, or `imagenet:MODEL`, which is downloaded once.
         note: Called with each remark about a conversion.
 
     Raises:
         UsageError: The tensors fit no model, or several; the message has the command that converts
-            the file for a named one.
+            the file for a named one. Or a download failed.
     """
+    if path.startswith(IMAGENET_OF):
+        return str(locate_imagenet(ModelSpec(name=path.removeprefix(IMAGENET_OF))))
     file = find_saved(Path(path))
     if file.suffix == ".safetensors":
         # A run reads the model from its header or its tensors.
@@ -194,7 +199,7 @@ def convert_copy(
     note: Callable[[str], None],
 ) -> str:
     """Convert a file into the cache, once per content, model and shape; return the copy's path."""
-    named = f"{model.model_dump_json()}{shape}".encode()
+    named = f"{CONVERSION}{model.model_dump_json()}{shape}".encode()
     content = b"".join(part.read_bytes() for part in list_files(file))
     digest = hashlib.sha256(content + named).hexdigest()[:16]
     target = cache_folder() / f"{file.stem}-{model.name}-{digest}.safetensors"

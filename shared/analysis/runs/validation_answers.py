@@ -108,7 +108,11 @@ def name_val_share(record: RunRecord) -> str:
     """Return the setting that decides how many images of a run validate, by its kind of split."""
     notes = record.data.get("notes")
     kind = find_kind(record.spec.data.split.kind, notes if isinstance(notes, list) else None)
-    settings = {"fractions": "second share in split.fractions", "holdout": "split.num_val_examples"}
+    settings = {
+        "fractions": "second share in split.fractions",
+        "holdout": "split.num_val_examples",
+        "listed": "val part in split.file",
+    }
     return settings.get(kind, "split.val_fraction")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from poc.shared.analysis.statistics.differences import Remedy
-from poc.shared.analysis.verdicts.digits import write_interval
+from poc.shared.analysis.verdicts.digits import write_difference, write_interval
 from poc.shared.analysis.verdicts.findings import list_names
 from poc.shared.analysis.verdicts.phrases import FRAMEWORKS, MAX_NAMES, write_remedy
 
@@ -36,7 +36,9 @@ def describe_choice(decision: Decision) -> Iterator[str]:
     """Yield what to use, and what to expect of it."""
     chosen, (low, high) = decision.recommended, decision.interval
     framework = FRAMEWORKS.get(chosen.framework, chosen.framework)
-    if chosen.framework not in FRAMEWORKS:
+    if len(decision.candidates) == 1 and chosen.framework not in FRAMEWORKS:
+        yield f"No network was tested in time. All that is known is {chosen.candidate}."
+    elif chosen.framework not in FRAMEWORKS:
         yield f"Use no network: {chosen.candidate} did as well on validation images."
     elif decision.limits is None or decision.limits.is_met:
         yield f"Use {chosen.candidate} in {framework}. It was chosen on validation images."
@@ -120,7 +122,8 @@ def write_points(difference: float, interval: Ends) -> str:
     side = "lower" if difference >= 0 else "higher"
     if difference < 0:
         low, high = -high, -low
-    return f"{100 * abs(difference):.1f} points {side} ({write_interval(low, high)})"
+    points = write_difference(abs(difference), low, high)
+    return f"{points} points {side} ({write_interval(low, high)})"
 
 
 def describe_better(decision: Decision) -> Iterator[str]:
@@ -162,7 +165,8 @@ def describe_frameworks(decision: Decision) -> Iterator[str]:
         if item.better:
             sign = 1 if item.better == "tf" else -1
             low, high = sorted(sign * end for end in item.interval)
-            size = f"{100 * abs(item.difference):.1f} points ({write_interval(low, high)})"
+            points = write_difference(abs(item.difference), low, high)
+            size = f"{points} points ({write_interval(low, high)})"
             leader = f"{FRAMEWORKS[item.better]} is more accurate"
             yield f"The frameworks differ for {item.candidate}: {leader} by {size}."
     rest = [item for item in decision.frameworks if not item.better]
@@ -206,7 +210,8 @@ def describe_learning(decision: Decision) -> Iterator[str]:
         return
     before, after = (point[0] for point in curve.points[-2:])
     change = f"from {before:,} to {after:,} training images the accuracy changed by"
-    size = f"{100 * curve.gain:+.1f} points ({write_interval(*curve.interval)})"
+    gain = write_difference(curve.gain, *curve.interval, "+")
+    size = f"{gain} points ({write_interval(*curve.interval)})"
     if curve.helps:
         yield f"More images help: {change} {size}."
     else:

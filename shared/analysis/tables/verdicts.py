@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from poc.shared.analysis.verdicts.digits import write_interval
+from poc.shared.analysis.verdicts.digits import write_difference, write_interval
 from poc.shared.analysis.verdicts.headline import Rival
 from poc.shared.analysis.verdicts.pairs import Pair
 from poc.shared.analysis.verdicts.phrases import write_points, write_remedy
@@ -79,7 +79,7 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
         [
             pair.first,
             pair.second,
-            "-" if pair.difference is None else f"{100 * pair.difference:+.1f}",
+            write_signed(pair),
             write_ends(pair),
             "-" if pair.p_value is None else write_p(pair.p_value),
             "-" if pair.adjusted is None else write_p(pair.adjusted),
@@ -99,6 +99,13 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
         "it contains 0 exactly if no difference is shown.",
         words=["first", "second", "verdict"],
     )
+
+
+def write_signed(pair: Pair) -> str:
+    """Return the difference of a pair in points, `+1.2`; a dash if it has none."""
+    if pair.difference is None:
+        return "-"
+    return write_difference(pair.difference, pair.low or 0.0, pair.high or 0.0, "+")
 
 
 def write_ends(pair: Pair) -> str:

@@ -32,3 +32,16 @@ def write_interval(low: float, high: float, sign: str = "") -> str:
     ends = (100 * low, 100 * high)
     digits = count_digits(ends)
     return " to ".join(f"{end:{sign}.{digits}f}" for end in ends)
+
+
+def write_difference(difference: float, low: float, high: float, sign: str = "") -> str:
+    """Return a difference of shares in points, not as 0.0 if its interval is on one side of 0.
+
+    Args:
+        difference: The difference, a share.
+        low: Lower end of its interval.
+        high: Upper end.
+        sign: `+` to write the sign of a positive number too.
+    """
+    digits = count_digits([100 * difference]) if low > 0 or high < 0 else 1
+    return f"{100 * difference:{sign}.{digits}f}"

@@ -6,7 +6,7 @@ from poc.shared.analysis.runs.groups import Group
 from poc.shared.analysis.statistics.differences import Remedy
 from poc.shared.shown_names import say
 
-from .digits import write_interval
+from .digits import write_difference, write_interval
 from .findings import baseline, list_names, mean_accuracy, name_baseline
 from .pairs import Pair
 
@@ -43,7 +43,9 @@ def write_points(pair: Pair) -> str:
         return "-"
     sign = -1 if pair.difference < 0 else 1
     low, high = sorted((sign * pair.low, sign * pair.high))
-    return f"{100 * abs(pair.difference):.1f} points ({write_interval(low, high)})"
+    return (
+        f"{write_difference(abs(pair.difference), low, high)} points ({write_interval(low, high)})"
+    )
 
 
 def write_baseline(group: Group) -> str:

@@ -88,13 +88,11 @@ def matching_train_size(
 
 def matching_test_size(train_size: int, *, crop_share: float = 0.875, area: Interval = AREA) -> int:
     """The smallest test crop at which objects look at least as large as in training."""
-    for size in range(1, 16 * train_size):
-        if ideal_ratio(train_size, size, crop_share=crop_share, area=area) >= 1:
-            return size
-    raise UsageError(
-        f"Got train={train_size} with crop_share={crop_share}. Expected a size above 0. Try a "
-        "larger one."
-    )
+    # Two pixels below where the ratio would be 1 without rounding.
+    size = max(1, math.floor(train_size * crop_share / ideal_crop_share(area)) - 2)
+    while ideal_ratio(train_size, size, crop_share=crop_share, area=area) < 1:
+        size += 1
+    return size
 
 
 def apparent_sizes(

@@ -1,5 +1,6 @@
 """Weights published for ImageNet: downloaded once and cached as a canonical file."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,16 @@ from poc.shared.files.cache import cache_root
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, to_canonical
+from poc.shared.weights.header import VIEW
 from poc.shared.weights.lineage import weight_metadata
 from poc.shared.weights.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
+from poc.shared.weights.published.views import find_view
 from poc.shared.weights.start import IMAGENET
 
 Fetch = Callable[[str, str], Arrays]
 IMAGENET_CLASSES = 1000
+IMAGENET_OF = f"{IMAGENET}:"
+"""Before the name of a model, where no setting names one."""
 
 
 def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
@@ -33,17 +38,33 @@ def resolve_imagenet(run: RunSpec, fetch: Fetch | None = None) -> RunSpec:
     """
     if run.initial_weights != IMAGENET:
         return run
-    origin = find_imagenet_origin(run.model_spec)
+    return run.replace(initial_weights=str(locate_imagenet(run.model_spec, fetch)))
+
+
+def locate_imagenet(model: ModelSpec, fetch: Fetch | None = None) -> Path:
+    """Return the cached canonical file of a model's ImageNet weights; make it at first use.
+
+    Args:
+        model: The model.
+        fetch: As in `resolve_imagenet`.
+
+    Raises:
+        UsageError: As `resolve_imagenet`.
+    """
+    origin = find_imagenet_origin(model)
     # The name holds the origin, since a model's lineages come from different frameworks.
-    path = cache_folder() / f"{run.model_spec.name}-{origin.backend}-{origin.name}.safetensors"
+    path = cache_folder() / f"{model.name}-{origin.backend}-{origin.name}.safetensors"
     if not path.exists():
         tensors = (fetch or fetch_in_worker)(origin.backend, origin.name)
-        write_imagenet(path, run.model_spec, origin, tensors)
-    return run.replace(initial_weights=str(path))
+        write_imagenet(path, model, origin, tensors)
+    return path
 
 
 def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors: Arrays) -> None:
-    """Convert downloaded tensors (…) and write canonical `Weights` into the cache."""
+    """Convert downloaded tensors (…) and write canonical `Weights` into the cache.
+
+    The header has the published view, for those who read the file by its path.
+    """
     published = ModelSpec(name=model.name, options=dict(origin.options))
     shape = find_model(model.name).example_input
     network = published.declare(shape, IMAGENET_CLASSES)
@@ -53,6 +74,8 @@ def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors
     weights = to_canonical(network, scheme, tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = weight_metadata(published)
+    if view := find_view(model.name, origin.scheme):
+        metadata[VIEW] = json.dumps(view.settings())
     write_arrays(path, weights, origin=f"{origin.backend} {origin.name}", **metadata)
 
 

@@ -246,10 +246,11 @@ def passing_signals(ray: ModuleType, desk: Handle) -> Iterator[None]:
         while not is_over.wait(SECONDS_BETWEEN_LOOKS):
             numbers = ray.get(desk.signals.remote())
             # Without a process there is nobody to stop yet: it has them when it is there.
-            for worker in (workers := list(LIVE)):
-                for number in numbers[num_passed:]:
-                    worker.interrupt(number)
-            num_passed = len(numbers) if workers else num_passed
+            # One at a time: two that are pending at once would count as one.
+            waiting, workers = numbers[num_passed : num_passed + 1], list(LIVE)
+            for worker in workers if waiting else ():
+                worker.interrupt(waiting[0])
+            num_passed += bool(waiting and workers)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

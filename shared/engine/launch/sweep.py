@@ -7,20 +7,22 @@ it stopped. A cell that fails becomes a row with its error, and the others go on
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from poc.shared.engine.folder.checkpoints import LATEST
 from poc.shared.engine.folder.former_runs import RUN_FORMAT
 from poc.shared.engine.folder.lock import hold_lock, is_held
-from poc.shared.engine.folder.reservation import stamp
 from poc.shared.engine.folder.run_folder import LOCK, RunFolder
 from poc.shared.engine.machine.memory import has_memory_sign, was_killed
 from poc.shared.engine.machine.memory_evidence import KERNEL_SIGN
+from poc.shared.engine.training.non_finite import is_non_finite
 from poc.shared.engine.worker.handle import WorkerCrashed
 from poc.shared.engine.worker.template import warm_starts
 from poc.shared.errors import CheckFailed, UsageError
+from poc.shared.files.regular_files import Stamp, take_stamp
 from poc.shared.spec.reading.sweep import Cell, StoredCell
 from poc.shared.spec.run import RunSpec
 
@@ -87,7 +89,7 @@ def run_sweep(
         work = partial(run_cell, watch=watch) if is_local else run_cell
         with warm_starts(count_backends(tasks) if is_local else {}):
             for task, result, error in executor.run(work, tasks):
-                row = result or record_failure(task, error or "gave no result")
+                row = result or record_lost(task, error or "gave no result")
                 rows[task["name"]] = row
                 report(row, len(cells))
     return [rows[cell.name] for cell in cells]
@@ -124,32 +126,61 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
     """Train one cell, or continue it; an error becomes part of the row."""
     path = Path(task["folder"])
     run = RunSpec.parse(task["run"], "")
-    command, report, former = task["command"], partial(watch, task["name"]), None
+    command, report = task["command"], partial(watch, task["name"])
     try:
-        former = stamp_to_resume(path)
-        if former is not None:
+        former = find_stopped(path)
+    except UsageError as error:
+        return failed_row(task, str(error))
+    try:
+        if former:
             row = resume_run(path, command=command, report=report)
         else:
             # Overwriting is safe: only a failed run can be here, or one that has saved nothing.
             row = launch_run(run, path, command=command, overwrite=True, report=report)
         RunFolder(path).mark("finished", sweep=describe_membership(task))
     except (UsageError, CheckFailed, WorkerCrashed, OSError) as error:
-        # A run that has not gone on, or that trains elsewhere, keeps its record: it can be resumed.
-        has_stayed = former is not None and stamp(RunFolder(path)) == former
-        fail = failed_row if has_stayed or is_held(path) else record_failure
-        return fail(task, str(error))
+        # A run that trains elsewhere keeps its record, and one that has not gone on gets it back:
+        # both can be resumed. A value that is not finite comes again.
+        if is_held(path):
+            return failed_row(task, str(error))
+        if former and former.checkpoint == stamp_checkpoint(path) and not is_non_finite(str(error)):
+            with suppress(OSError):
+                RunFolder(path).write_run(former.record)
+            return failed_row(task, str(error))
+        return record_failure(task, str(error))
     return describe_row(task, row)
 
 
-def stamp_to_resume(path: Path) -> tuple[int, int] | None:
-    """Return the stamp of a stopped run, or None if there is none to resume.
+class Stopped(NamedTuple):
+    """A run that was stopped: its record, and the stamp of its checkpoint."""
+
+    record: dict[str, Any]
+    checkpoint: Stamp
+
+
+def find_stopped(path: Path) -> Stopped | None:
+    """Return a cell's stopped run, or None if there is none to resume.
 
     Raises:
         UsageError: Another process holds its folder.
     """
     # The worker of a sweep that was killed may be saving its first checkpoint, and is awaited.
     with hold_lock(path) if (path / LOCK).exists() else nullcontext():
-        return stamp(RunFolder(path)) if can_resume(path) else None
+        if not can_resume(path):
+            return None
+        return Stopped(RunFolder(path).read_run(), stamp_checkpoint(path))
+
+
+def stamp_checkpoint(path: Path) -> Stamp:
+    """Return the stamp of the checkpoint from which a cell's run resumes."""
+    return take_stamp(RunFolder(path).checkpoints / LATEST)
+
+
+def record_lost(task: Task, error: str) -> Row:
+    """Return the row of a cell whose process has ended without one; a run to resume stays so."""
+    path = Path(task["folder"])
+    fail = failed_row if is_held(path) or can_resume(path) else record_failure
+    return fail(task, error)
 
 
 def can_resume(path: Path) -> bool:

@@ -28,6 +28,7 @@ def resolve(
     *,
     record: RunRecord | None = None,
     is_for_training: bool = False,
+    is_resumed: bool = False,
     is_train_alone: bool = False,
 ) -> tuple[ResolvedRun, RunData]:
     """Open a run's data, and declare its networks for it.
@@ -37,6 +38,7 @@ def resolve(
         note: Called with each note about the data.
         record: Record of the finished run whose data this must be; None for a new run.
         is_for_training: True if the run is to be trained, which needs more checks.
+        is_resumed: True if it goes on.
         is_train_alone: Open the train part alone, and read no image of another part.
 
     Returns:
@@ -47,7 +49,9 @@ def resolve(
     """
     notes = KeptNotes(note)
     found = resolve_teacher(run)
-    opened, data = open_data(found, notes, record, is_train_alone=is_train_alone)
+    opened, data = open_data(
+        found, notes, record, is_resumed=is_resumed, is_train_alone=is_train_alone
+    )
     try:
         resolved = resolve_opened(opened, data, notes, is_new=record is None)
         # After the checks: the settings that the data filled in matter to a run that can start.

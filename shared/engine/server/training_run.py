@@ -44,7 +44,9 @@ def train(
     folder = folder_of(place)(job.folder)
     session = Session(folder, job.command, job.save_every, job.is_resumed, report)
     with session.guarded(job.run):
-        resolved, data = resolve(session.spec, session.note, is_for_training=True)
+        resolved, data = resolve(
+            session.spec, session.note, is_for_training=True, is_resumed=job.is_resumed
+        )
         session.resolve(resolved.spec)
         backend.prepare(resolved.spec)
         ranks = joined.join(backend, resolved.spec)

@@ -134,6 +134,8 @@ def repeat_steps(
         if stage != steps.stage:
             # As the loop begins a stage: with the weights of the former one and the full rate.
             weights = handed_on(steps)
+            # Both trainers together may not fit.
+            steps.free()
             steps = StageSteps(steps.whole_run, stage, backend, steps.data, weights)
             state.rate_factor = 1.0
         for batch in steps.batches(epoch, state.step % num_batches):

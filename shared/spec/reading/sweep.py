@@ -133,7 +133,8 @@ def parse_axes(texts: Iterable[str]) -> Product:
     for text in texts:
         key, values = parse_axis(text)
         if key in axes:
-            both = ",".join(map(write_value, [*axes[key], *values]))
+            new = [value for value in values if value not in axes[key]]
+            both = ",".join(map(write_value, [*axes[key], *new]))
             raise UsageError(
                 f"Got --grid {key} twice. Expected each key once. Try --grid {key}={both}."
             )

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from poc.shared.actions.study.candidates import MAJORITY
+from poc.shared.actions.study.candidates import MAJORITY, SMALL_PUBLISHED
 from poc.shared.actions.study.clock import Clock
 from poc.shared.actions.study.finals import MAX_FINALISTS
-from poc.shared.actions.study.jobs import NOT_BEGUN, STOPPED, Job, Trial
+from poc.shared.actions.study.jobs import Job, Trial
 from poc.shared.actions.study.search import Searches
+from poc.shared.actions.study.searching.failures import is_late
 from poc.shared.analysis.study.decision import Decision
 from poc.shared.analysis.verdicts.phrases import FRAMEWORKS
+from poc.shared.engine.launch.imagenet import IMAGENET_OF
 
 from .collection import keep_full
 from .learning import is_smaller
@@ -26,7 +28,7 @@ def describe_end(trial: Trial, clock: Clock) -> str:
 def warn(search: Searches, decision: Decision) -> list[str]:
     """Return sentences about what the budget or a failure left out."""
     found = []
-    if decision.recommended.candidate == MAJORITY:
+    if decision.recommended.candidate == MAJORITY and len(decision.candidates) > 1:
         found.append(
             "No tested candidate did better on validation images than naming the largest class."
         )
@@ -66,7 +68,8 @@ def advise_weights(weights: Sequence[str]) -> list[str]:
         return []
     return [
         "No network started from pretrained weights, which help most where images are few: "
-        "--weights FILE adds some."
+        f"--weights FILE adds some in a new --output; --weights {IMAGENET_OF}{SMALL_PUBLISHED} "
+        "downloads them."
     ]
 
 
@@ -76,7 +79,7 @@ def count_late(skipped: Mapping[str, str]) -> list[str]:
     Args:
         skipped: Candidate -> why it has no result; a failure is not for want of time.
     """
-    num_late = sum(reason.startswith((NOT_BEGUN, STOPPED)) for reason in skipped.values())
+    num_late = sum(map(is_late, skipped.values()))
     if not num_late:
         return []
     return [f"The budget was too short to try {num_late} of the candidates."]

@@ -1,7 +1,10 @@
 """The frameworks of a study: those that search, and those that test."""
 
+import os
 from collections.abc import Sequence
 
+from poc.shared.engine.backend import missing_packages
+from poc.shared.engine.worker.handle import variable_of
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS
 
@@ -21,6 +24,25 @@ def check_frameworks(frameworks: Sequence[str]) -> None:
             f"Got --frameworks {','.join(frameworks)!r}. Expected torch, tf, a list of them that "
             "begins with the one that searches, or both, which search. Try --frameworks torch,tf."
         )
+
+
+def require_installed(frameworks: Sequence[str]) -> None:
+    """Refuse frameworks that are not installed: each of their cells would fail.
+
+    Raises:
+        UsageError: See above.
+    """
+    tested = name_tested(frameworks)
+    for name in tested:
+        missing = [] if variable_of(name) in os.environ else missing_packages(name)
+        if missing:
+            others = ",".join(other for other in tested if other != name)
+            alone = f", or --frameworks {others}" if others else ""
+            raise UsageError(
+                f"Got --frameworks {','.join(frameworks)}, and {name} needs "
+                f"{' and '.join(missing)}, not installed here. Expected installed frameworks. Try "
+                f"pip install 'poc[{name}]'{alone}."
+            )
 
 
 def name_tested(frameworks: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from poc.shared.actions.requested_run import weight_defaults
-from poc.shared.actions.study.candidates import Candidate, method_of
+from poc.shared.actions.study.candidates import START, Candidate, method_of
 from poc.shared.data.views.object_size import AREA, matching_train_size
 from poc.shared.errors import UsageError
 from poc.shared.spec.networks.freezing import has_norm
@@ -55,7 +55,7 @@ def read_network(candidate: Candidate) -> tuple[ModelSpec, Shape, float]:
 
     The crop is its share of the resized side.
     """
-    start = next(text for text in candidate.settings if text.startswith("initial_weights="))
+    start = next(text for text in candidate.settings if text.startswith(START))
     # The notes come again with the first run of these weights.
     run = load_run(None, ("method=transfer", start), defaults=weight_defaults(lambda text: None))
     published = find_model(run.model_spec.name).example_input

@@ -2,7 +2,12 @@
 
 import pytest
 
-from poc.shared.actions.study.candidates import has_students, list_candidates
+from poc.shared.actions.study.candidates import (
+    check_files,
+    has_students,
+    list_candidates,
+    list_weights,
+)
 from poc.shared.errors import UsageError
 from poc.shared.spec.reading.config import load_run
 
@@ -74,3 +79,17 @@ def test_a_converted_file_keeps_the_name_that_was_given():
     (one,) = list_candidates(["nets/net.pth"], ["knn"], {"nets/net.pth": "/cache/a.safetensors"})
     assert one.name == "knn on net"
     assert "initial_weights=/cache/a.safetensors" in one.settings
+
+
+def test_weights_of_several_candidates_are_one_file():
+    found = list_candidates(["a.safetensors", "b.safetensors"])
+    assert [path.name for path in list_weights(found)] == ["a.safetensors", "b.safetensors"]
+    assert list_weights(list_candidates(())) == []
+
+
+def test_imagenet_weights_of_a_model_are_a_body(tmp_path):
+    check_files(["imagenet:mobilenet_v2"])
+    located = {"imagenet:mobilenet_v2": "/cache/mobilenet_v2.safetensors"}
+    (one,) = list_candidates(["imagenet:mobilenet_v2"], ["knn"], located)
+    assert one.name == "knn on imagenet-mobilenet_v2"
+    assert "initial_weights=/cache/mobilenet_v2.safetensors" in one.settings

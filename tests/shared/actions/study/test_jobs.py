@@ -1,5 +1,7 @@
 """Names of cells, and the value of an outcome."""
 
+from dataclasses import replace
+
 from poc.shared.actions.study.candidates import Candidate
 from poc.shared.actions.study.jobs import LARGEST_LOSS, Job, Outcome, Trial
 from poc.shared.spec.splits import SplitSpec
@@ -33,3 +35,12 @@ def test_an_outcome_is_its_entry():
 def test_a_trial_as_the_sampler_reads_it():
     trial = Trial(JOB, Outcome("finished", 3.0, 0.5, 0.0))
     assert trial.tried == ({}, 0.5)
+
+
+def test_a_cell_with_other_epochs_is_another_one():
+    """That of the learning curve has them in its settings, not in its share."""
+    job = replace(JOB, proposal={"learning_rate": 0.1})
+    longer = replace(job.candidate, settings=(*job.candidate.settings, "num_epochs=8"))
+    assert replace(job, candidate=longer).key != job.key
+    assert replace(job, share=0.5).key != job.key
+    assert replace(job).key == job.key

@@ -11,9 +11,10 @@ from PIL import Image
 
 from poc.shared.actions.study import study as module
 from poc.shared.actions.study.clock import Clock
+from poc.shared.actions.study.jobs import Outcome
 from poc.shared.actions.study.study import Wish, run_study
 from poc.shared.analysis.study.decision import Decision
-from poc.shared.errors import UsageError
+from poc.shared.errors import CheckFailed, UsageError
 from poc.tests.helpers.studies.simulated_cells import Killed, SimulatedTime
 from poc.tests.helpers.studies.written_cells import WrittenCells
 
@@ -100,7 +101,10 @@ def test_parts_that_share_an_image_are_refused(poc, tmp_path, written):
         (["--budget", "3m", "--frameworks", "both,tf"], "--frameworks"),
         (["--budget", "3m", "--methods", "magic"], "--methods"),
         (["--budget", "3m", "--weights", "none.pt"], "does not exist"),
-        (["--budget", "3m", "--weights", "imagenet"], "Expected a file, which shows its model"),
+        (["--budget", "3m", "--weights", "imagenet"], "Try --weights imagenet:mobilenet_v2"),
+        (["--budget", "3m", "--weights", "imagenet:mobilenet"], "Try --weights imagenet:mobilenet"),
+        (["--budget", "3m", "--weights", "imagenet:none"], "one of vgg16, vgg16_bn"),
+        (["--budget", "3m", "--seeds", "0"], "0 seeds"),
     ],
 )
 def test_wrong_options_are_refused(poc, written, options, words):
@@ -172,6 +176,48 @@ def test_a_study_whose_images_have_changed_does_not_continue(tmp_path, written):
     second.write_bytes(content)
     with pytest.raises(UsageError, match=r"\(images_and_labels differ\)"):
         study(tmp_path)
+
+
+def test_a_study_with_other_weights_in_the_same_file_does_not_continue(
+    tmp_path, written, monkeypatch
+):
+    digests = ["one", "one", "two"]
+    monkeypatch.setattr(module, "list_weights", lambda candidates: [tmp_path / "net.safetensors"])
+    monkeypatch.setattr(module, "digest_file", lambda path: digests.pop(0))
+    study(tmp_path)
+    study(tmp_path)
+    with pytest.raises(UsageError, match=r"\(weights differ\)"):
+        study(tmp_path)
+
+
+def test_a_smaller_budget_does_not_replace_the_answer_of_a_larger_one(tmp_path, written):
+    decision = study(tmp_path)
+    with pytest.raises(UsageError, match="this study has had 600s"):
+        study(tmp_path, budget_seconds=300.0)
+    assert Decision.from_json((tmp_path / "out" / "decision.json").read_text()) == decision
+    study(tmp_path, budget_seconds=900.0)
+    with pytest.raises(UsageError, match="this study has had 900s"):
+        study(tmp_path)
+
+
+def test_a_study_whose_cells_all_fail_ends_with_the_reason(tmp_path, written, monkeypatch):
+    def fail(cells, job, limit_seconds):
+        return Outcome("failed", 1.0, error="Got no framework. Expected one.")
+
+    monkeypatch.setattr(WrittenCells, "run", fail)
+    with pytest.raises(CheckFailed, match=r"lightlayers k=3, says: Got no framework\."):
+        study(tmp_path)
+    assert not (tmp_path / "out" / "decision.json").exists()
+
+
+def test_more_seeds_are_more_networks_of_each_finalist(poc, tmp_path, written):
+    data = write_photos(tmp_path / "photos", {"cat": 30, "dog": 20})
+    options = ("--budget", "20m", "--output", "out", "--seeds", "2")
+    code, _, errors = poc("study", data, *options)
+    assert code == 0, errors
+    cells = [json.loads(line) for line in (tmp_path / "out/study.jsonl").read_text().splitlines()]
+    finals = {cell["cell"] for cell in cells if cell.get("phase") == "finals"}
+    assert any("repeat-1" in name for name in finals)
 
 
 @pytest.mark.torch

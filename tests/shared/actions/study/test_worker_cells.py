@@ -54,6 +54,21 @@ def test_a_cell_of_the_search_has_no_test_part(cells):
     assert (run.backend, run.seed, run.data.source) == ("tf", 0, "embedded")
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((32, 48, 3), None),
+        ((128, 128, 1), None),
+        # Photos of one camera, and of several.
+        ((3024, 4032, 3), (64, 64)),
+        (None, (64, 64)),
+    ],
+)
+def test_small_nets_see_large_images_at_a_stated_size(shape, size, tmp_path):
+    cells = WorkerCells(tmp_path, "embedded", Images(640, shape, 4), "poc study")
+    assert cells.make_run(make_job()).data.image_size == size
+
+
 def test_a_cell_has_its_share_of_the_recipes_epochs(cells):
     """640 images are 20 batches of 32."""
     whole = count_epochs("normed", 20)

@@ -137,7 +137,8 @@ def test_a_second_call_writes_nothing_twice(to, run, tmp_path):
     RunFolder(run).mark("running")
     (run / "metrics.jsonl").write_text(lines[0])
     notes = []
-    track([run], to, place, note=notes.append)
+    with hold_lock(run):
+        track([run], to, place, note=notes.append)
     assert notes == ["1 run still training; --follow would wait for the end."]
     RunFolder(run).mark("finished")
     (run / "metrics.jsonl").write_text("".join(lines))
@@ -258,11 +259,11 @@ def follow(run, monkeypatch):
     monkeypatch.setattr(tracking, "TRACKERS", {"silent": SilentTracker})
     RunFolder(run).mark("running")
 
-    def start():
+    def start(follow=True):
         notes, sleeps = [], iter(range(5))
         monkeypatch.setattr(tracking.time, "sleep", lambda seconds: next(sleeps))
         with suppress(StopIteration):
-            track([run], "silent", "", follow=True, note=notes.append)
+            track([run], "silent", "", follow=follow, note=notes.append)
         return notes
 
     return start
@@ -272,6 +273,13 @@ def test_a_killed_run_is_not_followed_for_ever(run, follow):
     """Its record says `running` for good, and nobody holds its lock."""
     (run / LOCK).write_text(json.dumps({"process": 1, "machine": socket.gethostname()}))
     assert follow() == [f"No process holds {run}: its run ended unexpectedly."]
+    assert SilentTracker.ends == [("interrupted", {})]
+
+
+def test_one_call_tells_a_killed_run_too(run, follow):
+    """A run that ends at this moment looks as abandoned: one look is not enough."""
+    (run / LOCK).write_text(json.dumps({"process": 1, "machine": socket.gethostname()}))
+    assert follow(follow=False) == [f"No process holds {run}: its run ended unexpectedly."]
     assert SilentTracker.ends == [("interrupted", {})]
 
 

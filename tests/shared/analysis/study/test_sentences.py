@@ -69,6 +69,9 @@ def test_no_network_is_better_than_the_largest_class():
     assert write(recommended=guess)[0] == (
         "Use no network: always the largest class did as well on validation images."
     )
+    assert write(recommended=guess, candidates=("the row of the guess alone",))[0] == (
+        "No network was tested in time. All that is known is always the largest class."
+    )
 
 
 def test_an_equal_candidate_that_costs_less():

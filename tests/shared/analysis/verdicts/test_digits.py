@@ -4,7 +4,7 @@ import pytest
 
 from poc.shared.analysis.study.sentences import write_points as study_points
 from poc.shared.analysis.tables.verdicts import pair_table
-from poc.shared.analysis.verdicts.digits import count_digits, write_interval
+from poc.shared.analysis.verdicts.digits import count_digits, write_difference, write_interval
 from poc.shared.analysis.verdicts.pairs import Pair
 from poc.shared.analysis.verdicts.phrases import write_points
 
@@ -39,3 +39,19 @@ def test_a_shown_difference_is_written_as_one_everywhere():
     turned = Pair("b", "a", -0.0157, low=-0.031, high=-0.0004)
     assert write_points(turned) == "1.6 points (0.04 to 3.10)"
     assert study_points(0.0157, (0.0004, 0.031)) == "1.6 points lower (0.04 to 3.10)"
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "text"),
+    [
+        (0.0003, 0.0001, 0.0005, "+0.03"),
+        (-0.00004, -0.00006, -0.00002, "-0.004"),
+        (0.0003, -0.01, 0.02, "+0.0"),
+        (0.0157, 0.0004, 0.031, "+1.6"),
+        (0.0, 0.0, 0.0, "+0.0"),
+    ],
+)
+def test_a_shown_difference_is_not_written_as_zero(difference, low, high, text):
+    assert write_difference(difference, low, high, "+") == text
+    pair = Pair("a", "b", difference, low=low, high=high, p_value=0.01, adjusted=0.04)
+    assert pair_table([pair]).rows[0][2] == text

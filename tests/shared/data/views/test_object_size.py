@@ -70,6 +70,10 @@ def test_another_area_has_another_ideal():
     assert found["matching_test_size"] == 228
     assert matching_train_size(224, area=(0.5, 1.0)) == pytest.approx(220.6, abs=0.1)
     assert apparent_sizes(224, 224, (), area=(1.0, 1.0))["ideal_crop_share"] == 1
+    # E[s] is 2/3 (.002^1.5 - .001^1.5) / .001 = .038547: int(size / .875) must reach 5811.1.
+    assert apparent_sizes(224, 224, (), area=(0.001, 0.002))["matching_test_size"] == 5086
+    whole = {"crop_share": 1.0, "area": (1.0, 1.0)}
+    assert apparent_sizes(1, 1, (), **whole)["matching_test_size"] == 1
 
 
 @pytest.mark.parametrize("area", [(0.0, 1.0), (0.5, 0.4), (0.5, 1.1)])

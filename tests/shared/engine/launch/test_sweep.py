@@ -58,6 +58,9 @@ def test_an_axis_that_is_given_twice_is_refused() -> None:
     message = "^Got --grid k twice. Expected each key once. Try --grid k=1,2,3.$"
     with pytest.raises(UsageError, match=message):
         load_sweep(None, [], ["k=1", "backend=tf,torch", "k=2,3"])
+    # A value of both is advised once: twice in one axis is refused as well.
+    with pytest.raises(UsageError, match=message):
+        load_sweep(None, [], ["k=1,2", "k=2,3"])
 
 
 def test_tables_of_a_file_are_united_and_fixed_values_are_no_axes(tmp_path: Path) -> None:

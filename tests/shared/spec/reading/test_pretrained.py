@@ -201,6 +201,10 @@ def test_a_foreign_file_is_converted_on_the_way_once(num_classes, tmp_path, monk
     assert locate_canonical(str(file), values, told.append) == found
     assert (tmp_path / found).stat().st_mtime_ns == stamp
     assert len(told) == num_told
+    # A copy of another version of the conversion is not taken.
+    with monkeypatch.context() as patch:
+        patch.setattr(foreign, "CONVERSION", "poc conversion of tomorrow")
+        assert locate_canonical(str(file), values, told.append) != found
     # Its own form is taken as it is, and says what it is for.
     assert locate_canonical(found, values, told.append) == found
     assert describe_weights(found, values).model == "efficientnet_lite0"
