@@ -170,7 +170,6 @@ def study(
     from poc.shared.engine.console.progress import WorkProgress
     from poc.shared.engine.launch.executors import make_executor
 
-    networks = {} if seeds is None else {"num_seeds": seeds, "num_repeats": seeds}
     wish = Wish(
         data=source,
         budget_seconds=read_budget(budget),
@@ -178,7 +177,12 @@ def study(
         weights=weights,
         methods=tuple(methods.split(",")) if methods else (),
         frameworks=tuple(frameworks.split(",")),
-        question=Question(smallest_difference=difference, group_pattern=groups, **networks),
+        question=Question(
+            smallest_difference=difference,
+            group_pattern=groups,
+            num_seeds=Question.num_seeds if seeds is None else seeds,
+            num_repeats=Question.num_repeats if seeds is None else seeds,
+        ),
         limits=read_limits(max_size, max_latency),
         executor=make_executor(engine, address=address),
     )
