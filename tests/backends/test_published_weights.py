@@ -18,7 +18,7 @@ from poc.shared.engine.launch.run import launch_run
 from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.errors import UsageError
-from poc.shared.files.arrays import read_arrays, write_arrays
+from poc.shared.files.arrays import read_arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.spec.networks.initializers import draw_weights
 from poc.shared.spec.reading.config import load_run
 from poc.shared.spec.resolved import declare_network, resolve_networks
@@ -410,6 +410,47 @@ def test_imagenet_weights_are_fetched_once_and_cached(model, lineage, tmp_path, 
     weights = start.initial_weights(resolve_networks(resolved))
     assert np.array_equal(weights["stem/conv/kernel"], drawn(published)["stem/conv/kernel"])
     assert weights["head/kernel"].shape[-1] == 5
+
+
+def test_a_model_by_its_name_comes_from_a_framework_that_is_there(tmp_path, monkeypatch):
+    """MobileNetV2 is Keras' by default; with PyTorch alone it is torchvision's."""
+    monkeypatch.setenv("POC_CACHE", str(tmp_path))
+    missing = {"tf": [], "torch": []}
+    monkeypatch.setattr(imagenet, "find_missing", missing.__getitem__)
+    calls = []
+
+    def fetch(backend, name):
+        calls.append((backend, name))
+        lineage = "keras" if backend == "tf" else "torchvision"
+        case = Case(model="mobilenet_v2", options={"lineage": lineage})
+        network = declare_network(case.run())
+        scheme = next(item for item in find_schemes("mobilenet_v2") if item.name == lineage)
+        return from_canonical(network, scheme, drawn(case))
+
+    first = imagenet.locate_named("mobilenet_v2", fetch)
+    missing["tf"] = ["tensorflow"]
+    second = imagenet.locate_named("mobilenet_v2", fetch)
+    assert calls == [("tf", "MobileNetV2"), ("torch", "mobilenet_v2")]
+    assert [describe_weights(str(path), {}).lineage for path in (first, second)] == [
+        "keras",
+        "torchvision",
+    ]
+
+
+def test_a_cached_file_of_before_gets_its_view(tmp_path, monkeypatch):
+    monkeypatch.setenv("POC_CACHE", str(tmp_path))
+    case = Case(model="mobilenet_v2", options={"lineage": "keras"})
+    network = declare_network(case.run())
+    scheme = next(item for item in find_schemes("mobilenet_v2") if item.name == "keras")
+    tensors = from_canonical(network, scheme, drawn(case))
+    path = imagenet.locate_imagenet(case.run().model_spec, lambda *names: tensors)
+    arrays, metadata = read_arrays_and_metadata(path)
+    assert metadata.pop("view")
+    write_arrays(path, arrays, **metadata)
+    assert describe_weights(str(path), {}).view == {}
+    imagenet.locate_imagenet(case.run().model_spec)
+    assert describe_weights(str(path), {}).view["normalization"] == "tf"
+    assert read_arrays_and_metadata(path)[0].keys() == arrays.keys()
 
 
 def test_imagenet_is_refused_where_nobody_publishes_it():

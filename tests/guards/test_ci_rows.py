@@ -22,7 +22,12 @@ def nodes():
 
 
 def test_every_line_names_tests(nodes):
-    assert find_stale(nodes, read_table()) == []
+    # A file that an optional package skips as a whole has none.
+    found = {node.partition("::")[0] for node in nodes}
+    table = {file: tests for file, tests in read_table().items() if file in found}
+    assert find_stale(nodes, table) == []
+    assert all((ROOT / file).is_file() for file in read_table())
+    assert len(found) > 40
 
 
 @pytest.mark.parametrize(
@@ -58,5 +63,6 @@ def test_what_is_gone_is_found():
 
 def test_the_marker_is_set(request):
     """The hook of conftest.py sees what this process collected, this file at least."""
+    table = read_table()
     for item in request.session.items:
-        assert bool(item.get_closest_marker("ci")) == is_for_ci(item.nodeid, read_table())
+        assert bool(item.get_closest_marker("ci")) == is_for_ci(item.nodeid, table)

@@ -1,6 +1,5 @@
 """The network of a run, open in a worker of each framework, for logits and gradients at a tap."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,10 +10,9 @@ from numpy.typing import NDArray
 from poc.shared.actions.new_images.predict import Predictions
 from poc.shared.actions.new_images.trained_network import TrainedNetwork
 from poc.shared.data.sources.inspection import Note
-from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.console.work_count import Report, WorkCount
 from poc.shared.engine.numerics.metrics import probabilities
-from poc.shared.engine.worker.handle import Worker, variable_of
+from poc.shared.engine.worker.handle import Worker, find_missing
 from poc.shared.engine.worker.operations import Operation, Operations
 from poc.shared.spec.run import BACKENDS
 
@@ -68,9 +66,7 @@ def choose_backends(wanted: str | None, own: str, note: Note) -> tuple[str, ...]
     """
     if wanted is not None:
         return (wanted,)
-    missing = [
-        name for name in BACKENDS if variable_of(name) not in os.environ and missing_packages(name)
-    ]
+    missing = [name for name in BACKENDS if find_missing(name)]
     if len(missing) == len(BACKENDS):
         # The worker of the run's own then says what is missing.
         return (own,)

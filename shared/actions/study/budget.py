@@ -1,5 +1,6 @@
 """The text of `--budget`: a time with its unit."""
 
+import math
 import re
 
 from poc.shared.errors import UsageError
@@ -16,10 +17,11 @@ def refuse_less(budget_seconds: float, former_seconds: float) -> None:
         UsageError: See above.
     """
     if budget_seconds < former_seconds:
+        least = f"{math.ceil(former_seconds)}s"
         raise UsageError(
-            f"Got --budget {budget_seconds:g}s, and this study has had {former_seconds:g}s. "
-            "Expected as much or more, since it goes on with all that it has. Try --budget "
-            f"{former_seconds:g}s, or a new --output."
+            f"Got --budget {math.floor(budget_seconds)}s, and this study has had {least}. Expected "
+            "as much or more, since it goes on with all that it has. Try --budget "
+            f"{least}, or a new --output."
         )
 
 

@@ -30,7 +30,7 @@ FIXRES_VIEW = (
 )
 """Training images of FixRes: it corrects that objects in such crops look larger than in a test."""
 SMALL_PUBLISHED = "mobilenet_v2"
-"""The smallest model with ImageNet weights, for those who have no file."""
+"""A small model with ImageNet weights, for those who have no file."""
 START = "initial_weights="
 LIGHT_MODEL = "lightnet_residual"
 LIGHT_SIZES = (1, 2, 3, 4, 5)

@@ -17,7 +17,7 @@ from poc.shared.engine.launch.sweep_definition import locked
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import finite, read_json, write_json
 
-FORMAT = "poc study 2"
+FORMAT = "poc study 3"
 LEDGER = "study.jsonl"
 Entry = dict[str, Any]
 
@@ -110,6 +110,12 @@ def check_same(mine: Mapping[str, object], theirs: object, folder: Path) -> None
         UsageError: See above.
     """
     stored = theirs if isinstance(theirs, dict) else {}
+    if stored.get("format") != FORMAT:
+        raise UsageError(
+            f"Got the study in {str(folder)!r}, which another version of poc has begun. Expected "
+            f"one of the format {FORMAT!r}, since others train their cells otherwise. Its page and "
+            "its decision stay. Try naming a new --output."
+        )
     odd = [key for key in {**stored, **mine} if stored.get(key) != mine.get(key)]
     if odd:
         raise UsageError(

@@ -174,7 +174,8 @@ def run_study(
         tell(sentence)
     candidates = choose_candidates(wish, left_out, tell)
     with open_ledger(wish.output, define(wish, source, candidates)) as ledger:
-        refuse_less(wish.budget_seconds, ledger.budget_seconds)
+        if (wish.output / DECISION).exists():
+            refuse_less(wish.budget_seconds, ledger.budget_seconds)
         page = Page(wish, protocol, command, clock)
         images = describe_images(source, protocol)
         runner = WorkerCells(wish.output, wish.data, images, command, wish.executor, watch)
@@ -215,7 +216,9 @@ def check_options(wish: Wish) -> None:
     if any(item.kind for item in candidates) or has_students(wish.methods):
         import_optuna()
     check_files(wish.weights)
-    require_installed(wish.frameworks)
+    if isinstance(wish.executor, LocalExecutor):
+        # A node of a cluster has its own.
+        require_installed(wish.frameworks)
     check_formats(name_tested(wish.frameworks), wish.limits)
 
 
@@ -257,16 +260,16 @@ def search_and_test(wish: Wish, search: Searches) -> None:
     """Run the search, then the finals, as far as the budget goes.
 
     Raises:
-        CheckFailed: All candidates that were tried have failed.
+        CheckFailed: No cell of a phase has a result, and one has failed.
     """
     search.run()
-    if not search.ranked():
-        refuse_failures(search.skipped)
     cells, protocol = search.cells, search.protocol
+    refuse_failures(cells.ended, "search")
     plan = plan_finals(
         search.ranked(), name_tested(wish.frameworks), protocol, cells.costs, cells.clock
     )
     run_finals(plan, protocol, cells)
+    refuse_failures(cells.ended, "finals")
 
 
 def define(wish: Wish, source: Source, candidates: Sequence[Candidate]) -> dict[str, object]:

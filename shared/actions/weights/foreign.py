@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from poc.shared.engine.launch.imagenet import IMAGENET_OF, cache_folder, locate_imagenet
+from poc.shared.engine.launch.imagenet import IMAGENET_OF, cache_folder, locate_named
 from poc.shared.errors import UsageError
 from poc.shared.files.arrays import read_frozen_arrays
 from poc.shared.files.shards import INDEX, find_saved, list_files
@@ -72,7 +72,7 @@ def locate_recognised(path: str, note: Callable[[str], None]) -> str:
             the file for a named one. Or a download failed.
     """
     if path.startswith(IMAGENET_OF):
-        return str(locate_imagenet(ModelSpec(name=path.removeprefix(IMAGENET_OF))))
+        return str(locate_named(path.removeprefix(IMAGENET_OF)))
     file = find_saved(Path(path))
     if file.suffix == ".safetensors":
         # A run reads the model from its header or its tensors.

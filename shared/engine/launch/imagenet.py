@@ -4,16 +4,21 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from poc.shared.engine.worker.handle import Worker
+from poc.shared.engine.worker.handle import Worker, find_missing
 from poc.shared.engine.worker.operations import Operations
-from poc.shared.files.arrays import Arrays, write_arrays
+from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.files.cache import cache_root
 from poc.shared.spec.networks.models import ModelSpec, find_model
 from poc.shared.spec.run import RunSpec
 from poc.shared.weights.conversion import find_scheme, to_canonical
-from poc.shared.weights.header import VIEW
-from poc.shared.weights.lineage import weight_metadata
-from poc.shared.weights.published.table import ImagenetOrigin, find_imagenet_origin, find_schemes
+from poc.shared.weights.header import VIEW, read_texts
+from poc.shared.weights.lineage import LINEAGE, lineage_of, weight_metadata
+from poc.shared.weights.published.table import (
+    IMAGENET_ORIGINS,
+    ImagenetOrigin,
+    find_imagenet_origin,
+    find_schemes,
+)
 from poc.shared.weights.published.views import find_view
 from poc.shared.weights.start import IMAGENET
 
@@ -57,7 +62,31 @@ def locate_imagenet(model: ModelSpec, fetch: Fetch | None = None) -> Path:
     if not path.exists():
         tensors = (fetch or fetch_in_worker)(origin.backend, origin.name)
         write_imagenet(path, model, origin, tensors)
+    elif VIEW not in read_texts(path) and (texts := describe_view(model, origin)):
+        # Written before the header had the view.
+        arrays, metadata = read_arrays_and_metadata(path)
+        write_arrays(path, arrays, **{**metadata, **texts})
     return path
+
+
+def locate_named(name: str, fetch: Fetch | None = None) -> Path:
+    """Return the cached ImageNet weights of a model of which the name alone is known.
+
+    Of several lineages it takes the model's own, unless the framework that publishes it is missing.
+
+    Args:
+        name: Name of the model.
+        fetch: As in `resolve_imagenet`.
+
+    Raises:
+        UsageError: As `resolve_imagenet`.
+    """
+    own = lineage_of(ModelSpec(name=name)) or ""
+    lineages = [lineage for model, lineage in IMAGENET_ORIGINS if model == name]
+    lineages.sort(key=lambda lineage: lineage != own)
+    there = [key for key in lineages if not find_missing(IMAGENET_ORIGINS[name, key].backend)]
+    chosen = next(iter(there), own)
+    return locate_imagenet(ModelSpec(name=name, options={LINEAGE: chosen} if chosen else {}), fetch)
 
 
 def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors: Arrays) -> None:
@@ -73,10 +102,14 @@ def write_imagenet(path: Path, model: ModelSpec, origin: ImagenetOrigin, tensors
         raise ValueError(f"Got the origin {origin}, which names no scheme. Expected one that does.")
     weights = to_canonical(network, scheme, tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = weight_metadata(published)
-    if view := find_view(model.name, origin.scheme):
-        metadata[VIEW] = json.dumps(view.settings())
+    metadata = weight_metadata(published) | describe_view(model, origin)
     write_arrays(path, weights, origin=f"{origin.backend} {origin.name}", **metadata)
+
+
+def describe_view(model: ModelSpec, origin: ImagenetOrigin) -> dict[str, str]:
+    """Return the published view as text of a header; {} if none is known."""
+    view = find_view(model.name, origin.scheme)
+    return {VIEW: json.dumps(view.settings())} if view else {}
 
 
 def fetch_in_worker(backend: str, name: str) -> Arrays:

@@ -1,9 +1,11 @@
-"""Candidates of a study that have no result: for want of time, or since they failed."""
+"""Cells of a study that have no result: for want of time, or since they failed."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from poc.shared.actions.study.jobs import NOT_BEGUN, STOPPED
+from poc.shared.actions.study.jobs import NOT_BEGUN, STOPPED, Phase, Trial
 from poc.shared.errors import CheckFailed
+
+FAILED = "failed"
 
 
 def is_late(reason: str) -> bool:
@@ -11,19 +13,21 @@ def is_late(reason: str) -> bool:
     return reason.startswith((NOT_BEGUN, STOPPED))
 
 
-def refuse_failures(skipped: Mapping[str, str]) -> None:
-    """End a study in which nothing has a result, if something failed: a failure is no answer.
+def refuse_failures(ended: Sequence[Trial], phase: Phase) -> None:
+    """End a study whose phase has no result, if a cell of it failed: a failure is no answer.
 
     Args:
-        skipped: Candidate -> why it has no result.
+        ended: Cells that have ended, of all phases.
+        phase: The phase to look at.
 
     Raises:
         CheckFailed: See above.
     """
-    failed = {name: reason for name, reason in skipped.items() if not is_late(reason)}
-    if failed:
-        name, reason = next(iter(failed.items()))
+    own = [trial for trial in ended if trial.job.phase == phase]
+    failed = [trial for trial in own if trial.outcome.status == FAILED]
+    if failed and not any(trial.outcome.is_finished for trial in own):
+        name, error = failed[0].job.candidate.name, failed[0].outcome.error
         raise CheckFailed(
-            f"No candidate could be trained. The first one, {name}, says: "
-            f"{reason.rstrip('.')}. Once that is mended, study again in a new --output."
+            f"No candidate could be trained. The first one, {name}, says: {error.rstrip('.')}. "
+            "Once that is mended, study again in a new --output."
         )

@@ -1,10 +1,8 @@
 """The frameworks of a study: those that search, and those that test."""
 
-import os
 from collections.abc import Sequence
 
-from poc.shared.engine.backend import missing_packages
-from poc.shared.engine.worker.handle import variable_of
+from poc.shared.engine.worker.handle import find_missing
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS
 
@@ -34,8 +32,7 @@ def require_installed(frameworks: Sequence[str]) -> None:
     """
     tested = name_tested(frameworks)
     for name in tested:
-        missing = [] if variable_of(name) in os.environ else missing_packages(name)
-        if missing:
+        if missing := find_missing(name):
             others = ",".join(other for other in tested if other != name)
             alone = f", or --frameworks {others}" if others else ""
             raise UsageError(

@@ -184,7 +184,7 @@ def test_a_missing_framework_is_named(run, photos, tmp_path, monkeypatch):
 
     monkeypatch.delenv("POC_TF_PYTHON")
     monkeypatch.setattr(
-        networks, "missing_packages", lambda name: ["tensorflow"] if name == "tf" else []
+        networks, "find_missing", lambda name: ["tensorflow"] if name == "tf" else []
     )
     notes = []
     (row,) = explain(run, [photos / "cat" / "0.png"], tmp_path / "out", notes.append)

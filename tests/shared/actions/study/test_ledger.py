@@ -2,6 +2,7 @@
 
 import pytest
 
+from poc.shared.actions.study import ledger
 from poc.shared.actions.study.ledger import LEDGER, open_ledger
 from poc.shared.errors import UsageError
 
@@ -9,13 +10,13 @@ SAME = {"data": "folder:photos", "frameworks": ("torch", "tf")}
 
 
 def append(folder, entry, definition=SAME):
-    with open_ledger(folder, definition) as ledger:
-        ledger.append(entry)
+    with open_ledger(folder, definition) as opened:
+        opened.append(entry)
 
 
 def entries(folder, definition=SAME):
-    with open_ledger(folder, definition) as ledger:
-        return ledger.entries
+    with open_ledger(folder, definition) as opened:
+        return opened.entries
 
 
 def test_entries_stay(tmp_path):
@@ -39,6 +40,14 @@ def test_another_study_is_refused_and_named(tmp_path):
         entries(tmp_path / "study", {**SAME, "data": "folder:others"})
 
 
+def test_the_study_of_another_version_is_named_so(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "FORMAT", "poc study 1")
+        append(tmp_path / "study", {"cell": "a"})
+    with pytest.raises(UsageError, match="another version of poc has begun"):
+        entries(tmp_path / "study")
+
+
 def test_a_study_that_has_trained_nothing_may_be_corrected(tmp_path):
     assert not entries(tmp_path / "study")
     other = {**SAME, "data": "folder:others"}
@@ -56,8 +65,8 @@ def test_a_place_with_other_content_is_refused(name, tmp_path):
 
 def test_two_studies_in_one_folder_are_refused_before_a_file_changes(tmp_path):
     folder = tmp_path / "study"
-    with open_ledger(folder, SAME) as ledger:
-        ledger.append({"cell": "a"})
+    with open_ledger(folder, SAME) as opened:
+        opened.append({"cell": "a"})
         # A line that the first one writes now.
         with (folder / LEDGER).open("a") as file:
             file.write('{"cell": "b')

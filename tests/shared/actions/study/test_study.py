@@ -11,7 +11,7 @@ from PIL import Image
 
 from poc.shared.actions.study import study as module
 from poc.shared.actions.study.clock import Clock
-from poc.shared.actions.study.jobs import Outcome
+from poc.shared.actions.study.jobs import STOPPED, Outcome
 from poc.shared.actions.study.study import Wish, run_study
 from poc.shared.analysis.study.decision import Decision
 from poc.shared.errors import CheckFailed, UsageError
@@ -50,6 +50,8 @@ def written(monkeypatch):
         clocks[-1]._began = 0.0
         return made[-1]
 
+    # No cell of these needs one.
+    monkeypatch.setattr(module, "require_installed", lambda names: None)
     clocks = []
 
     def make_clock(*given):
@@ -208,6 +210,45 @@ def test_a_study_whose_cells_all_fail_ends_with_the_reason(tmp_path, written, mo
     with pytest.raises(CheckFailed, match=r"lightlayers k=3, says: Got no framework\."):
         study(tmp_path)
     assert not (tmp_path / "out" / "decision.json").exists()
+
+
+def test_a_study_whose_finals_all_fail_ends_with_the_reason(tmp_path, written, monkeypatch):
+    """The search does not open the test images, which one cannot be read of."""
+    run = WrittenCells.run
+
+    def fail(cells, job, limit_seconds):
+        if job.phase == "finals":
+            return Outcome("failed", 1.0, error="Got an image that cannot be read.")
+        return run(cells, job, limit_seconds)
+
+    monkeypatch.setattr(WrittenCells, "run", fail)
+    with pytest.raises(CheckFailed, match=r"says: Got an image that cannot be read\."):
+        study(tmp_path)
+
+
+def test_a_study_without_time_for_a_cell_says_so(tmp_path, written, monkeypatch):
+    """With default methods, to which students belong; a larger budget goes on."""
+    run = WrittenCells.run
+
+    def stop(cells, job, limit_seconds):
+        return Outcome("stopped", 1.0, error=f"{STOPPED} 1 s")
+
+    monkeypatch.setattr(WrittenCells, "run", stop)
+    decision = study(tmp_path)
+    assert decision.sentences[0].startswith("No network was tested in time.")
+    monkeypatch.setattr(WrittenCells, "run", run)
+    assert "lightlayers k=3" in {
+        row.candidate for row in study(tmp_path, budget_seconds=900.0).candidates
+    }
+
+
+def test_a_study_that_was_killed_may_go_on_with_less(tmp_path, written):
+    """It has no answer yet that a poorer one could replace."""
+    written.kill_at = 2
+    with pytest.raises(Killed):
+        study(tmp_path)
+    written.kill_at = None
+    assert study(tmp_path, budget_seconds=500.0)
 
 
 def test_more_seeds_are_more_networks_of_each_finalist(poc, tmp_path, written):
