@@ -11,8 +11,9 @@ from poc.shared.actions.new_images.predict import Predictions
 from poc.shared.actions.new_images.trained_network import TrainedNetwork
 from poc.shared.data.sources.inspection import Note
 from poc.shared.engine.console.work_count import Report, WorkCount
+from poc.shared.engine.launch.installed import find_missing
 from poc.shared.engine.numerics.metrics import probabilities
-from poc.shared.engine.worker.handle import Worker, find_missing
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operation, Operations
 from poc.shared.spec.run import BACKENDS
 

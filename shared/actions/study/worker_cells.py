@@ -36,7 +36,7 @@ from .proposals import assign
 from .searching.forecasts import Images, count_multiply_adds
 from .time_limit import run_limited
 
-# Small nets see images up to this side as they are. At a camera's 12 megapixels one step of them
+# Small nets see images up to this side at their own size. At a camera's 12 megapixels one step of them
 # would take minutes.
 LARGEST_SIDE = 128
 

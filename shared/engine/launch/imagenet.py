@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from poc.shared.engine.worker.handle import Worker, find_missing
+from poc.shared.engine.worker.handle import Worker
 from poc.shared.engine.worker.operations import Operations
 from poc.shared.files.arrays import Arrays, read_arrays_and_metadata, write_arrays
 from poc.shared.files.cache import cache_root
@@ -21,6 +21,8 @@ from poc.shared.weights.published.table import (
 )
 from poc.shared.weights.published.views import find_view
 from poc.shared.weights.start import IMAGENET
+
+from .installed import find_missing
 
 Fetch = Callable[[str, str], Arrays]
 IMAGENET_CLASSES = 1000

@@ -154,7 +154,7 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
 class Stopped(NamedTuple):
     """A run that was stopped: its record, and the stamp of its checkpoint."""
 
-    record: dict[str, Any]
+    record: Row
     checkpoint: Stamp
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO, Self, cast
 
-from poc.shared.engine.backend import missing_packages
 from poc.shared.engine.console.verbosity import is_verbose
 from poc.shared.engine.console.work_count import Event, Report
 from poc.shared.errors import CheckFailed, Interrupted, Terminated, UsageError
@@ -195,11 +194,6 @@ class Worker:
         if stream is None:
             raise RuntimeError(f"Got a worker without {name}. Expected a pipe.")
         return stream
-
-
-def find_missing(backend: str) -> list[str]:
-    """Return the packages that workers of a backend lack, if they start in this interpreter."""
-    return [] if variable_of(backend) in os.environ else missing_packages(backend)
 
 
 def variable_of(backend: str) -> str:

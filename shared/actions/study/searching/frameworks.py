@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from poc.shared.engine.worker.handle import find_missing
+from poc.shared.engine.launch.installed import find_missing
 from poc.shared.errors import UsageError
 from poc.shared.spec.run import BACKENDS
 

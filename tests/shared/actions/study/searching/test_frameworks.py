@@ -8,7 +8,7 @@ from poc.shared.actions.study.searching.frameworks import (
     name_tested,
     require_installed,
 )
-from poc.shared.engine.worker import handle
+from poc.shared.engine.launch import installed
 from poc.shared.errors import UsageError
 
 
@@ -40,7 +40,7 @@ def test_others_are_refused(given):
 def test_a_framework_that_is_not_installed_is_refused(given, advice, monkeypatch):
     lacking = {"tf": ["tensorflow", "keras"], "torch": []}
     monkeypatch.delenv("POC_TF_PYTHON", raising=False)
-    monkeypatch.setattr(handle, "missing_packages", lacking.__getitem__)
+    monkeypatch.setattr(installed, "missing_packages", lacking.__getitem__)
     with pytest.raises(UsageError, match="tf needs tensorflow and keras") as caught:
         require_installed(given)
     assert advice in str(caught.value)
