@@ -166,7 +166,7 @@ def study(
     from poc.shared.actions.study.outcome.limit_texts import read_limits
     from poc.shared.actions.study.study import PAGE, Wish, run_study
     from poc.shared.analysis.study.decision import DECISION
-    from poc.shared.data.protocol.question import Question
+    from poc.shared.data.protocol.question import make_question
     from poc.shared.engine.console.progress import WorkProgress
     from poc.shared.engine.launch.executors import make_executor
 
@@ -177,12 +177,7 @@ def study(
         weights=weights,
         methods=tuple(methods.split(",")) if methods else (),
         frameworks=tuple(frameworks.split(",")),
-        question=Question(
-            smallest_difference=difference,
-            group_pattern=groups,
-            num_seeds=Question.num_seeds if seeds is None else seeds,
-            num_repeats=Question.num_repeats if seeds is None else seeds,
-        ),
+        question=make_question(difference, groups, seeds),
         limits=read_limits(max_size, max_latency),
         executor=make_executor(engine, address=address),
     )

@@ -36,8 +36,8 @@ from .proposals import assign
 from .searching.forecasts import Images, count_multiply_adds
 from .time_limit import run_limited
 
-# Small nets see images up to this side at their own size. At a camera's 12 megapixels one step of them
-# would take minutes.
+# Small nets see images up to this side at their own size. At a camera's 12 megapixels one of their
+# steps would take minutes.
 LARGEST_SIDE = 128
 
 

@@ -1,6 +1,6 @@
 """The question of a study: the smallest difference that matters, and how often runs repeat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poc.shared.errors import UsageError
 from poc.shared.spec.splits import SplitSpec
@@ -37,3 +37,20 @@ class Question:
                 f"Got {self.num_seeds} seeds and {self.num_repeats} repeats. Expected at least one "
                 "of each. Try 3 seeds and 1 repeat."
             )
+
+
+def make_question(
+    smallest_difference: float, group_pattern: str | None, num_networks: int | None
+) -> Question:
+    """Make the question of a command.
+
+    Args:
+        smallest_difference: As in `Question`.
+        group_pattern: As in `Question`.
+        num_networks: Networks of each finalist: seeds on a holdout, repeats of all folds; None: the
+            default of each.
+    """
+    question = Question(smallest_difference=smallest_difference, group_pattern=group_pattern)
+    if num_networks is None:
+        return question
+    return replace(question, num_seeds=num_networks, num_repeats=num_networks)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from poc.shared.data.protocol.question import Question
+from poc.shared.data.protocol.question import Question, make_question
 from poc.shared.errors import UsageError
 
 
@@ -16,3 +16,10 @@ def test_a_difference_is_a_fraction(difference):
 def test_something_is_run(counts):
     with pytest.raises(UsageError, match="at least one"):
         Question(**counts)
+
+
+def test_the_networks_of_a_command_are_seeds_or_repeats():
+    assert make_question(0.05, None, None) == Question()
+    asked = make_question(0.02, "patient[0-9]+", 4)
+    assert (asked.num_seeds, asked.num_repeats) == (4, 4)
+    assert (asked.smallest_difference, asked.group_pattern) == (0.02, "patient[0-9]+")
