@@ -15,7 +15,7 @@ FIND_PYTHON = for name in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$name && break; done
 PYTHON ?= $(shell $(FIND_PYTHON))
 RUN_ARGS ?= --config lightlayers/embedded
-# One test file in each at a time.
+# Each process takes one test file at a time.
 TWO_PROCESSES = -n 2 --dist loadfile
 PYTEST_ARGS ?= $(TWO_PROCESSES) -m "not slow and not ci"
 
@@ -64,7 +64,7 @@ setup-gpu: setup  ## make .venv-tf and .venv-torch, each with its framework's CU
 run: setup  ## train LightLayers in both frameworks and print the comparison
 	@$(BIN)/poc compare $(RUN_ARGS)
 
-test: setup  ## run the quick tests, in less than twenty minutes on two cores
+test: setup  ## run the quick tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-all: setup  ## run the tests of the continuous integration: all but the slow ones

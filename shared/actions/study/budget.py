@@ -1,4 +1,4 @@
-"""The text of `--budget`: a time with its unit."""
+"""The value of `--budget`: a time with its unit, and no less than that of a former call."""
 
 import math
 import re

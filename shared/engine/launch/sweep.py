@@ -144,6 +144,7 @@ def run_cell(task: Task, watch: Watch = lambda cell, event: None) -> Row:
         if is_held(path):
             return failed_row(task, str(error))
         if former and former.checkpoint == stamp_checkpoint(path) and not is_non_finite(str(error)):
+            # On a full disk the run stays marked as failed.
             with suppress(OSError):
                 RunFolder(path).write_run(former.record)
             return failed_row(task, str(error))
