@@ -8,7 +8,7 @@ which is a term of the loss under every rule. `rate_factors` has one factor of t
 variable; None means 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import keras
 import tensorflow as tf
@@ -16,7 +16,59 @@ import tensorflow as tf
 from poc.shared.spec.training.optimizers import OptimizerSpec
 
 
-class SGD(keras.optimizers.Optimizer):
+class _Scalars:
+    """Scalars () of one update, each made once for all variables: its trace takes half the time."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, tf.Tensor] = {}
+
+    def find(self, key: Hashable, make: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """Return the scalar () of a key, which `make` computes at the first call."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+class _PublishedRule(keras.optimizers.Optimizer):
+    """An optimiser with a rate in float64, and scalars that its variables share.
+
+    Keras keeps its own rate in float32, which is too coarse for float64 parity.
+    """
+
+    def __init__(
+        self, variables: Sequence[keras.Variable], *, rate_factors: Sequence[float] | None
+    ) -> None:
+        super().__init__(learning_rate=0.0)
+        self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.rate_factors = rate_factors or [1.0] * len(variables)
+        self.scalars = _Scalars()
+
+    def apply(
+        self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        """Update variables with gradients of their shapes (…), and count the update."""
+        # Keras' own loop asks its distribution strategy for each variable, which makes the first
+        # step slower. A rank's gradients have been added to the others' before.
+        self.scalars = _Scalars()
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable.value, self.rate)
+        self.iterations.assign_add(1)
+        # Tensors of a graph are of no use outside of it.
+        self.scalars = _Scalars()
+
+    def find_rate(self, index: int, dtype: tf.DType) -> tf.Tensor:
+        """Return the rate () of a variable."""
+        factor = self.rate_factors[index]
+        return self.scalars.find(
+            ("rate", factor, dtype), lambda: tf.cast(self.rate * factor, dtype)
+        )
+
+    def find_constant(self, value: float, dtype: tf.DType) -> tf.Tensor:
+        """Return a number as ()."""
+        return self.scalars.find(("constant", value, dtype), lambda: tf.constant(value, dtype))
+
+
+class SGD(_PublishedRule):
     """Stochastic gradient descent: v = momentum * v + g, p -= rate * v.
 
     With Nesterov, p -= rate * (g + momentum * v). Variables p, (…), are of any shape.
@@ -31,11 +83,8 @@ class SGD(keras.optimizers.Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(learning_rate=0.0)
-        # Keras keeps its own rate in float32, which is too coarse for float64 parity.
-        self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        super().__init__(variables, rate_factors=rate_factors)
         self.weight_decays, self.momentum, self.nesterov = weight_decays, momentum, nesterov
-        self.rate_factors = rate_factors or [1.0] * len(variables)
         self.build(variables)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -52,10 +101,10 @@ class SGD(keras.optimizers.Optimizer):
     ) -> None:
         """Update one variable with a gradient of its shape (…)."""
         index = self._get_variable_index(variable)
-        rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
+        rate = self.find_rate(index, variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
         if self.momentum:
-            buffer = self.slots["momentum"][index]
+            buffer = self.slots["momentum"][index].value
             velocity = buffer * self.momentum + gradient
             # Without the rate, so that a lower rate slows the momentum down at once, as in PyTorch.
             buffer.assign(velocity)
@@ -63,7 +112,7 @@ class SGD(keras.optimizers.Optimizer):
         variable.assign_sub(rate * gradient)
 
 
-class Adam(keras.optimizers.Optimizer):
+class Adam(_PublishedRule):
     """Adam with bias correction; epsilon is added outside the root, after the correction.
 
     `decoupled_decays`, one per variable (…), shrink it by rate * decay, apart from the gradient:
@@ -81,12 +130,9 @@ class Adam(keras.optimizers.Optimizer):
         epsilon: float = 1e-8,
         decoupled_decays: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(learning_rate=0.0)
-        # Keras keeps its own rate in float32, which is too coarse for float64 parity.
-        self.rate = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        super().__init__(variables, rate_factors=rate_factors)
         self.weight_decays = weight_decays
         self.decoupled_decays = decoupled_decays or [0.0] * len(variables)
-        self.rate_factors = rate_factors or [1.0] * len(variables)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.build(variables)
 
@@ -103,19 +149,32 @@ class Adam(keras.optimizers.Optimizer):
     ) -> None:
         """Update one variable with a gradient of its shape (…)."""
         index = self._get_variable_index(variable)
-        rate = tf.cast(self.rate * self.rate_factors[index], variable.dtype)
+        rate = self.find_rate(index, variable.dtype)
         gradient = _decayed(gradient, variable, self.weight_decays[index])
         if decoupled := self.decoupled_decays[index]:
             variable.assign(variable * (1 - rate * decoupled))
-        first, second = (self.slots[name][index] for name in ("exp_avg", "exp_avg_sq"))
-        first.assign(first * self.beta1 + gradient * (1 - self.beta1))
-        second.assign(second * self.beta2 + tf.square(gradient) * (1 - self.beta2))
-        # In float64: 1 - 0.999^t of the first steps would lose its digits in float32.
-        step = tf.cast(self.iterations + 1, tf.float64)
-        correction1 = tf.cast(1 - tf.constant(self.beta1, tf.float64) ** step, variable.dtype)
-        correction2 = tf.cast(1 - tf.constant(self.beta2, tf.float64) ** step, variable.dtype)
-        root = tf.sqrt(second / correction2) + self.epsilon
-        variable.assign_sub(rate * (first / correction1) / root)
+        # Not the Keras variables, whose operators take more of the trace.
+        slots = (self.slots[name][index].value for name in ("exp_avg", "exp_avg_sq"))
+        first_slot, second_slot = slots
+        dtype, number = variable.dtype, self.find_constant
+        first = first_slot * number(self.beta1, dtype) + gradient * number(1 - self.beta1, dtype)
+        square = tf.square(gradient) * number(1 - self.beta2, dtype)
+        second = second_slot * number(self.beta2, dtype) + square
+        first_slot.assign(first)
+        second_slot.assign(second)
+        root = tf.sqrt(second / self._correction(self.beta2, dtype))
+        mean = first / self._correction(self.beta1, dtype)
+        variable.assign_sub(rate * mean / (root + number(self.epsilon, dtype)))
+
+    def _correction(self, beta: float, dtype: tf.DType) -> tf.Tensor:
+        """Return 1 - beta^t (), by which the mean of step t is too small."""
+
+        def make() -> tf.Tensor:
+            # In float64: 1 - 0.999^t of the first steps would lose its digits in float32.
+            step = tf.cast(self.iterations + 1, tf.float64)
+            return tf.cast(1 - tf.constant(beta, tf.float64) ** step, dtype)
+
+        return self.scalars.find(("correction", beta, dtype), make)
 
 
 def build_optimizer(

@@ -7,6 +7,8 @@ from .jobs import Trial
 
 # A cell in a framework that has not run yet, over one in the other framework.
 FRAMEWORK_RATIO = 1.3
+# Cells to come must leave this much of their estimate over, since the machine may become slower.
+MARGIN = 1.1
 
 
 class Costs:

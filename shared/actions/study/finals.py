@@ -15,15 +15,15 @@ from poc.shared.data.protocol.protocol import SEARCH_SEEDS, Cell, Protocol
 
 from .candidates import Candidate
 from .clock import Clock
-from .costs import Costs
+from .costs import MARGIN, Costs
 from .jobs import Job, Trial
 from .recorded_cells import RecordedCells
 from .search import spare
 from .searching.students import put_teachers_first, with_teacher
 
 MAX_FINALISTS = 5
-# A plan must leave this much of its own estimate over, since the machine may become slower.
-MARGIN = 1.1
+# Equal epochs for all finalists are worth more than further ones.
+ENOUGH_FINALISTS = 3
 
 
 class Row(NamedTuple):
@@ -65,15 +65,54 @@ def plan_finals(
 ) -> FinalsPlan:
     """Choose the largest plan that fits into the time that is left.
 
+    With folds, all finalists get as many epochs as the one with the most, if three of them, or as
+    many as without this, still fit, in as many frameworks.
+
     Two finalists in both frameworks come before more in one, and one finalist in one framework is
-    the least: it runs as far as the time goes.
+    the least: it runs as far as the time goes. The others then test the best one alone, so that
+    the study says something of the frameworks.
     """
+    found = choose_largest(ranked, frameworks, protocol, costs, clock)
+    if protocol.cells[0].split.kind != "kfold":
+        # The networks that choose on a holdout are those of the search, with its epochs.
+        return found
+    equal = choose_largest(with_equal_epochs(found, ranked), frameworks, protocol, costs, clock)
+    is_as_large = len(equal.frameworks) == len(found.frameworks) and len(equal.finalists) >= min(
+        ENOUGH_FINALISTS, len(found.finalists)
+    )
+    return equal if is_as_large else found
+
+
+def choose_largest(
+    ranked: Sequence[Trial],
+    frameworks: Sequence[str],
+    protocol: Protocol,
+    costs: Costs,
+    clock: Clock,
+) -> FinalsPlan:
+    """Return the first plan in the order of preference that fits, or the last one."""
     left = clock.left - spare(clock.budget_seconds)
     plans = list_plans(ranked, frameworks)
     for plan in plans:
         if MARGIN * cost_of(list_jobs(plan, protocol), costs) <= left:
             break
     return replace(plan, choices=tuple(plans))
+
+
+def with_equal_epochs(plan: FinalsPlan, ranked: Sequence[Trial]) -> list[Trial]:
+    """Return the trials, each with the most epochs that one of the plan's finalists had.
+
+    The search stops candidates early, so that it compares networks of unlike age. A fitted head
+    has no epochs.
+    """
+    shares = [trial.job.share for trial in plan.finalists if trial.job.candidate.kind]
+    most = max(shares, default=1.0)
+    return [
+        Trial(replace(trial.job, share=most), trial.outcome)
+        if trial.job.candidate.kind and trial.job.share < most
+        else trial
+        for trial in ranked
+    ]
 
 
 def list_plans(ranked: Sequence[Trial], frameworks: Sequence[str]) -> list[FinalsPlan]:
@@ -118,7 +157,8 @@ def list_sizes(
     """Yield the numbers of finalists in each framework, in the order of preference.
 
     As long as each framework has two finalists, another one in the first framework comes before
-    those that the others confirm. Plans with fewer come last.
+    those that the others confirm. Then the others confirm the best one or none. Plans with one
+    finalist come last.
 
     Args:
         num_ranked: Candidates that have a result.
@@ -129,8 +169,10 @@ def list_sizes(
     for count in range(most, 1, -1):
         for confirmed in range(count, count - 1 if is_equal or not others else 1, -1):
             yield (count, *[confirmed] * others)
-    for count in range(min(most, 3), 1, -1) if others else ():
-        yield (count, *[0] * others)
+    # A third finalist in one framework comes before the best one in another.
+    for counts in (range(most, 2, -1), range(min(most, 2), 1, -1)) if others else ():
+        for confirmed in (0,) if is_equal else (1, 0):
+            yield from ((count, *[confirmed] * others) for count in counts)
     for confirmed in (1, 0) if most else ():
         yield (1, *[confirmed] * others)
 

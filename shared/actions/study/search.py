@@ -20,6 +20,7 @@ from .jobs import NOT_BEGUN, Job, Outcome, Trial
 from .proposals import Proposal, first_proposal, propose
 from .recorded_cells import RecordedCells
 from .searching.forecasts import forecast
+from .searching.reserve import keeps_finalists
 from .searching.students import (
     DISTILLED,
     MAX_TEACHERS,
@@ -186,8 +187,10 @@ class Search:
         cost = costs.estimate(job.candidate, job.share, self.framework)
         if first:
             cost = forecast(job, self.cells.ended, self.cells.count_work)
-        final = 0.0
-        if ranked := self.ranked():
+        final, ranked, left = 0.0, self.ranked(), clock.left - spare(clock.budget_seconds)
+        if not first and not keeps_finalists(job, cost or 0.0, ranked, self.protocol, costs, left):
+            return NOT_BEGUN
+        if ranked:
             best = ranked[0].job
             each = costs.estimate(best.candidate, best.share, self.framework) or 0.0
             final = each * min(len(self.protocol.cells), LEAST_FINALS)

@@ -51,6 +51,7 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         found.append(count_tested(len(ranked), len(tested)))
     if len(search.each) == 1:
         found += name_single(full)
+    found += name_shortened(full)
     if decision.num_test_images < protocol.num_test_images:
         found.append(
             f"The time was over when {decision.num_test_images:,} of "
@@ -60,6 +61,21 @@ def warn(search: Searches, decision: Decision) -> list[str]:
         name = FRAMEWORKS[full[0].backend]
         found.append(f"All finalists ran in {name} alone, so the frameworks are not compared.")
     return found
+
+
+def name_shortened(finals: Sequence[Job]) -> list[str]:
+    """Return a sentence about finalists with a part of the recipe's epochs, if there are any."""
+    shares = {job.candidate.name: job.share for job in finals if job.candidate.kind}
+    if all(share == 1 for share in shares.values()):
+        return []
+    if len(set(shares.values())) == 1:
+        (share,) = set(shares.values())
+        return [f"For want of time, networks had {100 * share:.0f} % of the recipe's epochs."]
+    named = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+    return [
+        "For want of time, networks had unlike parts of the recipe's epochs, which makes those "
+        f"with less look worse: {named}."
+    ]
 
 
 def advise_weights(weights: Sequence[str]) -> list[str]:

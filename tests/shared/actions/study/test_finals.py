@@ -1,5 +1,8 @@
 """The finals: which plan fits, in which order cells run, and the end of the time."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from poc.shared.actions.study.candidates import list_candidates
@@ -12,9 +15,10 @@ from poc.tests.shared.actions.study.test_search import CANDIDATES, WORLDS
 def test_two_finalists_in_both_frameworks_come_before_more_in_one():
     assert list(list_sizes(4, 2)) == [
         *((4, 4), (4, 3), (4, 2), (3, 3), (3, 2), (2, 2)),
-        *((3, 0), (2, 0), (1, 1), (1, 0)),
+        *((4, 1), (3, 1), (4, 0), (3, 0), (2, 1), (2, 0), (1, 1), (1, 0)),
     ]
-    assert list(list_sizes(2, 2)) == [(2, 2), (2, 0), (1, 1), (1, 0)]
+    assert list(list_sizes(2, 2)) == [(2, 2), (2, 1), (2, 0), (1, 1), (1, 0)]
+    assert list(list_sizes(1, 2)) == [(1, 1), (1, 0)]
     assert list(list_sizes(1, 1)) == [(1,), (1,)]
     assert list(list_sizes(3, 1)) == [(3,), (2,), (1,), (1,)]
     assert list(list_sizes(0, 2)) == []
@@ -24,6 +28,16 @@ def test_frameworks_that_have_both_searched_test_as_many_each():
     assert list(list_sizes(3, 2, is_equal=True)) == [
         *((3, 3), (2, 2), (3, 0), (2, 0), (1, 1), (1, 0)),
     ]
+
+
+def test_where_two_finalists_do_not_fit_into_both_frameworks_the_best_one_is_confirmed(tmp_path):
+    """Half an hour of seven small nets had three finalists in one framework, and time left over."""
+    worlds = {net.name: (0.8, 30.0) for net in list_candidates([])}
+    _, plan, _, runner = run_simulated(tmp_path / "study", list_candidates([]), worlds, 1350)
+    own = [row.trial.job.candidate.name for row in plan.rows if row.framework == "tf"]
+    assert own == [plan.finalists[0].job.candidate.name]
+    assert len(plan.finalists) >= 3
+    assert runner.time.seconds >= 0.85 * 1350
 
 
 def test_the_time_that_a_second_framework_does_not_need_tests_more_candidates(tmp_path):
@@ -78,10 +92,11 @@ def test_on_a_holdout_three_networks_choose_and_others_are_tested(tmp_path):
     assert all(job.split.hold_test_back and job.backend == "torch" for job in again)
     tested = [t.job for t in finals if t.job.phase == "finals"]
     assert not {job.seed for job in tested} & set(SEARCH_SEEDS)
+    rows = Counter(row.trial.job.candidate.name for row in plan.rows)
     heads = {t.job.candidate.name for t in plan.finalists if t.job.candidate.is_deterministic}
     for head in heads:
-        assert len([job for job in tested if job.candidate.name == head]) == len(plan.frameworks)
-    assert len([job for job in tested if job.candidate.name == name]) == 3 * len(plan.frameworks)
+        assert len([job for job in tested if job.candidate.name == head]) == rows[head]
+    assert len([job for job in tested if job.candidate.name == name]) == 3 * rows[name]
 
 
 def test_a_budget_below_one_finalist_tests_what_it_can(tmp_path):
@@ -145,8 +160,9 @@ def test_where_each_framework_searches_each_tests_its_own_finalists(tmp_path):
     assert all(row.trial.job.backend == row.framework for row in plan.rows)
     for own in search.each:
         best = own.ranked()[: len(plan.rows) // 2]
-        rows = [row.trial for row in plan.rows if row.framework == own.framework]
-        assert rows == best
+        rows = [row.trial.job for row in plan.rows if row.framework == own.framework]
+        # With the epochs of the one that had the most.
+        assert rows == [replace(trial.job, share=1.0) for trial in best]
     found = {(row.trial.job.candidate.name, row.framework): row.trial.job for row in plan.rows}
     for trial in finals:
         best = found[trial.job.candidate.name, trial.job.backend]
@@ -166,3 +182,23 @@ def test_on_a_holdout_each_framework_has_its_own_networks_that_choose(tmp_path):
     assert {(job.candidate.name, job.backend) for job in again} >= nets
     assert {job.backend for job in again} == {"torch", "tf"}
     assert all(job.split.hold_test_back for job in again)
+
+
+def test_finalists_get_equal_epochs_where_these_fit(tmp_path):
+    """Two nets of eight kept an eighth of their epochs, and were called worse than the others."""
+    worlds = {net.name: (0.8, 30.0) for net in list_candidates([])}
+    search, plan, finals, runner = run_simulated(
+        tmp_path / "study", list_candidates([]), worlds, 3600
+    )
+    assert len({trial.job.share for trial in search.ranked()}) > 1
+    assert {trial.job.share for trial in plan.finalists} == {1.0}
+    assert {trial.job.share for trial in finals} == {1.0}
+    assert len(plan.finalists) == MAX_FINALISTS
+    assert runner.time.seconds <= 3600
+
+
+def test_unlike_epochs_are_kept_where_equal_ones_leave_too_few_finalists(tmp_path):
+    worlds = {net.name: (0.8, 30.0) for net in list_candidates([])}
+    _, plan, *_ = run_simulated(tmp_path / "study", list_candidates([]), worlds, 900)
+    assert len({trial.job.share for trial in plan.finalists}) > 1
+    assert len(plan.finalists) >= 3

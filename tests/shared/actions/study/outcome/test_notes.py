@@ -7,15 +7,23 @@ from poc.shared.actions.study.outcome.notes import (
     advise_weights,
     count_late,
     count_tested,
+    name_shortened,
     name_single,
 )
 from poc.shared.spec.splits import SplitSpec
 
 KNN, LOGISTIC = list_candidates(["good.pt"], ["knn", "logistic"])
+NET, OTHER = list_candidates([], ["scratch"])
 
 
-def cells_of(candidate, *backends):
-    facts = {"phase": "finals", "split": SplitSpec(), "seed": 3, "place": "repeat=0,fold=0"}
+def cells_of(candidate, *backends, share=1.0):
+    facts = {
+        "share": share,
+        "phase": "finals",
+        "split": SplitSpec(),
+        "seed": 3,
+        "place": "repeat=0,fold=0",
+    }
     return [Job(candidate=candidate, backend=backend, **facts) for backend in backends]
 
 
@@ -31,6 +39,16 @@ def test_candidates_of_one_framework_are_named():
     other = cells_of(KNN, "tf")
     assert len(name_single([*other, *one])) == 2
     assert name_single(both) == name_single(one) == name_single([]) == []
+
+
+def test_unlike_epochs_are_named():
+    heads, full = cells_of(KNN, "torch"), cells_of(NET, "torch", "tf")
+    assert name_shortened([]) == name_shortened(heads) == name_shortened([*heads, *full]) == []
+    half = cells_of(NET, "torch", share=0.5)
+    (text,) = name_shortened([*heads, *half])
+    assert text == "For want of time, networks had 50 % of the recipe's epochs."
+    (text,) = name_shortened([*half, *cells_of(OTHER, "torch", share=0.125)])
+    assert text.endswith(f"look worse: {NET.name} 50 %, {OTHER.name} 12 %.")
 
 
 def test_a_crash_is_not_blamed_on_the_budget():
